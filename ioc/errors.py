@@ -1,0 +1,56 @@
+"""The errors of this program: the class says whose fault it is.
+
+Every message names the object, what it is and what it must be, in one sentence that an operator can act on;
+it is shown as it stands in a ``Message`` PV, in the answer to a put and in the log.
+"""
+
+from dataclasses import dataclass
+
+
+class AttpcError(Exception):
+    """Root of all errors that this program raises on purpose."""
+
+
+class Refused(AttpcError):
+    """We refuse what was asked for: nothing was done and nothing changed."""
+
+
+class PeerError(AttpcError):
+    """A peer (ECC server, host, database file, other IOC) is unreachable or did something wrong."""
+
+
+class PeerTimeout(PeerError):
+    """A peer did not answer in time; what it did with the request is unknown."""
+
+
+class PeerRejected(PeerError):
+    """A peer understood the request and answered that it failed.
+
+    ``code`` is the peer's own error number (an ECC server's ErrorCode, a command's exit status).
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a configuration file."""
+
+    file: str
+    line: int
+    """Counted from 1."""
+    text: str
+    """What it is and what it should be."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+
+class ConfigurationError(AttpcError):
+    """A configuration file is wrong; ``problems`` has every fault found, not only the first."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems

@@ -1,0 +1,165 @@
+"""The Protocols between the core's engine and the adapters that touch the world.
+
+Every method may raise `ioc.errors.PeerError` (`PeerTimeout`, `PeerRejected`), whose text is fit for an operator, and
+nothing else. Every awaitable ends by itself within the time-outs its adapter was built with, whatever the peer does.
+Cancelling one abandons the wait; it does not take back what was sent. All of it is called on the event loop and
+never blocks it. ``close`` ends every thread, connection and task the adapter owns; it is called once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from ioc.model import (
+    ConfigBackup,
+    ConfigChoice,
+    DataLink,
+    DocumentState,
+    EccReading,
+    Event,
+    FiledFile,
+    FilingReport,
+    Operation,
+    PutRecord,
+    Reading,
+    RouterFacts,
+    RunClass,
+    RunConfig,
+    RunId,
+    RunRecord,
+)
+
+
+class EccClient(Protocol):
+    """One ECC server."""
+
+    async def get_state(self) -> EccReading:
+        """Read state and transition; also answers while a transition runs."""
+        ...
+
+    async def get_configs(self) -> tuple[ConfigChoice, ...]:
+        """Read the list of configurations that the server offers, in its order."""
+        ...
+
+    async def transition(self, operation: Operation, config: ConfigChoice, links: Sequence[DataLink]) -> str:
+        """Send one transition and wait for its reply; returns the reply's text (often empty).
+
+        A return is *not* success: the state has changed only when `get_state` says so.
+
+        Raises:
+            PeerRejected: the server answered an ErrorCode other than 0; the text is its message in full.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Host(Protocol):
+    """One machine reached by SSH (or this one), with all routers and ECC servers that live there."""
+
+    @property
+    def name(self) -> str:
+        """Address of the machine as the topology has it, for messages and the database."""
+        ...
+
+    async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
+        """Look at every router of this host in one round trip; keyed by the router's name.
+
+        `run_directory` (``EXPERIMENT/run_NNNN``) is what `RouterFacts.run_dir_exists` answers for.
+        """
+        ...
+
+    async def file_run(
+        self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]]
+    ) -> FilingReport:
+        """Wait until the router's staged files have stopped growing, then move them to the run's directory.
+
+        `record` is awaited after each file that reached its place, and again for files of an earlier, interrupted
+        attempt that are found there: recording must be idempotent. Never overwrites. Safe to repeat after a crash at
+        any point.
+        """
+        ...
+
+    async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
+        """Copy the .xcfg files that `server` uses into its backup root under the run's directory."""
+        ...
+
+    async def config_digests(self, server: str, config: ConfigChoice) -> ConfigBackup:
+        """Digest the .xcfg files that `server` uses where they lie, copying nothing (`directory` is their folder)."""
+        ...
+
+    async def log_tail(self, path: str, lines: int = 50) -> str:
+        """Return the last `lines` lines of a text file of any size and encoding (undecodable bytes are replaced)."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class RunStore(Protocol):
+    """The run database. What is awaited is on disk when the call returns; what is not awaited is queued."""
+
+    async def last_run(self, experiment: str) -> RunRecord | None:
+        """The newest run of an experiment, or None. Creates the experiment if there is none."""
+        ...
+
+    async def unfinished_runs(self) -> tuple[RunRecord, ...]:
+        """Runs of any experiment whose state is starting, running, stopping or filing, oldest first."""
+        ...
+
+    async def reserve_run(self, experiment: str, title: str, run_class: RunClass, config_name: str) -> RunRecord:
+        """Take the next number (latest + 1, the first is 0) in one transaction; state is `starting`."""
+        ...
+
+    async def save_run(self, record: RunRecord) -> None:
+        """Store every field of a run that was reserved."""
+        ...
+
+    async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
+        """Store or replace what each ECC server was given."""
+        ...
+
+    async def add_file(self, run: RunId, file: FiledFile) -> None:
+        """Record one filed file; the same host and path again changes nothing but its size."""
+        ...
+
+    async def load_settings(self) -> Mapping[str, str]:
+        """What the operator set, by name."""
+        ...
+
+    async def save_setting(self, name: str, value: str) -> None: ...
+
+    def add_event(self, event: Event) -> None:
+        """Queue one line of the log. Thread-safe. Never blocks, never raises."""
+        ...
+
+    def add_put(self, put: PutRecord) -> None:
+        """Queue one put. Thread-safe. Never blocks, never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is queued, then close the file."""
+        ...
+
+
+class RunRecorder(Protocol):
+    """Keeps the observables of a run; the engine tells it when a run begins and ends."""
+
+    async def begin_run(self, run: RunId) -> None:
+        """Take the begin-of-run snapshot of every observable; statistics start anew."""
+        ...
+
+    async def end_run(self, run: RunId) -> None:
+        """Take the end-of-run snapshot and store the statistics."""
+        ...
+
+    async def resume_run(self, run: RunId) -> None:
+        """Go on with a run that an earlier process began; the time between is a gap."""
+        ...
+
+
+ReadingListener = Callable[[Reading], None]
+"""Takes one update of an observable, on the event loop; must not block or raise."""
+
+FINISHED = frozenset({DocumentState.Complete, DocumentState.Failed, DocumentState.Orphaned})
+"""States of a run that nothing will change any more."""
