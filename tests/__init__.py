@@ -1,0 +1,1 @@
+"""Tests; a package so that `tests.epics` can be imported from all of them."""
