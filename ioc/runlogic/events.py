@@ -1,0 +1,253 @@
+"""What can happen to the core: news from the world, and what somebody asks for.
+
+A command carries a `token`; exactly one `effects.Answer` with the same token follows, at once or later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ioc.model import (
+    Client,
+    ConfigBackup,
+    ConfigChoice,
+    EccReading,
+    FilingReport,
+    Operation,
+    RouterFacts,
+    RunClass,
+    RunRecord,
+)
+
+
+class SystemStep(StrEnum):
+    """Commands to all ECC servers together."""
+
+    Describe = "Describe"
+    Prepare = "Prepare"
+    Configure = "Configure"
+    Reset = "Reset"
+
+
+class ServerAction(StrEnum):
+    """Commands to one ECC server alone."""
+
+    Describe = "Describe"
+    Prepare = "Prepare"
+    Configure = "Configure"
+    Start = "Start"
+    Stop = "Stop"
+    Pause = "Pause"
+    Resume = "Resume"
+    Breakup = "Breakup"
+    Undo = "Undo"
+    Reset = "Reset"
+
+
+class RunAction(StrEnum):
+    """Commands to the run."""
+
+    Start = "Start"
+    Stop = "Stop"
+    Pause = "Pause"
+    Resume = "Resume"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What all commands have in common."""
+
+    token: int
+    client: Client
+
+
+@dataclass(frozen=True)
+class SystemCommand(Command):
+    step: SystemStep
+
+
+@dataclass(frozen=True)
+class ServerCommand(Command):
+    server: str
+    action: ServerAction
+
+
+@dataclass(frozen=True)
+class RunCommand(Command):
+    action: RunAction
+
+
+@dataclass(frozen=True)
+class Organize(Command):
+    router: str
+
+
+@dataclass(frozen=True)
+class SetExperiment(Command):
+    name: str
+
+
+@dataclass(frozen=True)
+class SetTitle(Command):
+    title: str
+
+
+@dataclass(frozen=True)
+class SetClass(Command):
+    run_class: RunClass
+
+
+@dataclass(frozen=True)
+class CopyPrevious(Command):
+    """Title and class of the run before; the manual observables are copied by whoever sends this."""
+
+    previous: RunRecord | None
+
+
+@dataclass(frozen=True)
+class SelectConfig(Command):
+    server: str
+    config: ConfigChoice
+    listed: bool
+    """Whether the server offers it."""
+
+
+@dataclass(frozen=True)
+class ServerRead:
+    """GetState answered."""
+
+    server: str
+    reading: EccReading
+
+
+@dataclass(frozen=True)
+class ServerLost:
+    """GetState could not be had."""
+
+    server: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TransitionEnded:
+    """The outcome of a `effects.SendTransition`: the reply came or never will, and the state was read afterwards."""
+
+    server: str
+    operation: Operation
+    error: str
+    """The reply's error, or why there was none; empty if the server answered success."""
+    reading: EccReading | None
+    """The state read afterwards; None if it cannot be read."""
+    sources: tuple[str, ...] = ()
+    """After Describe: the sources that the hardware description knows."""
+    config_digest: str = ""
+    """After Configure."""
+
+
+@dataclass(frozen=True)
+class RoutersRead:
+    """A host answered for its routers."""
+
+    facts: Mapping[str, RouterFacts]
+
+
+@dataclass(frozen=True)
+class RoutersLost:
+    """A host could not be asked."""
+
+    routers: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class ObservablesMissing:
+    """Which required observables are not connected."""
+
+    names: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Every host was looked at (the facts came before, as `RoutersRead`)."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """A run number was taken, or could not be (`record` is None)."""
+
+    job: int
+    record: RunRecord | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class SnapshotTaken:
+    job: int
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class FilingEnded:
+    router: str
+    report: FilingReport | None
+    """None if the host could not be asked."""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class BackupEnded:
+    job: int
+    server: str
+    backup: ConfigBackup | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ExperimentOpened:
+    name: str
+    last_run: RunRecord | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What the database remembers, once at start-up."""
+
+    experiment: str
+    last_run: RunRecord | None
+    unfinished: tuple[RunRecord, ...]
+    configs: Mapping[str, ConfigChoice]
+    title: str
+    run_class: RunClass
+    last_alive: float
+    """When the process before this one was last known to live; 0 if there was none."""
+
+
+Event = (
+    SystemCommand
+    | ServerCommand
+    | RunCommand
+    | Organize
+    | SetExperiment
+    | SetTitle
+    | SetClass
+    | CopyPrevious
+    | SelectConfig
+    | ServerRead
+    | ServerLost
+    | TransitionEnded
+    | RoutersRead
+    | RoutersLost
+    | ObservablesMissing
+    | Probed
+    | Reserved
+    | SnapshotTaken
+    | FilingEnded
+    | BackupEnded
+    | ExperimentOpened
+    | Restored
+)

@@ -1,0 +1,205 @@
+"""The whole state of the core: frozen, replaced at each step, published as it is to the PVs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+from ioc.model import (
+    Client,
+    ConfigChoice,
+    EccState,
+    Operation,
+    RouterFacts,
+    RunClass,
+    RunRecord,
+    RunState,
+    Severity,
+    Transition,
+)
+from ioc.states import IN_PROGRESS
+
+
+@dataclass(frozen=True)
+class Note:
+    """The text of a Message PV."""
+
+    text: str = ""
+    severity: Severity = Severity.NO_ALARM
+    at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """What is known of one ECC server."""
+
+    state: EccState = EccState.Unknown
+    transition: Transition = Transition.NoTransition
+    online: bool = False
+    seen: bool = False
+    """It was read, or found to be unreadable, at least once since the start."""
+    changed_at: float = 0.0
+    """When `state` became true."""
+    pending: Operation | None = None
+    """Sent by us, its outcome not yet known."""
+    token: int | None = None
+    """The single command that waits for `pending`; None if a job of the whole system sent it."""
+    config: ConfigChoice | None = None
+    config_digest: str = ""
+    """Of what the last Configure gave the electronics."""
+    message: Note = Note()
+
+    @property
+    def doing(self) -> Transition:
+        """The transition under way: what we sent, else what the server says."""
+        return IN_PROGRESS[self.pending] if self.pending else self.transition
+
+    @property
+    def busy(self) -> bool:
+        return self.doing is not Transition.NoTransition
+
+
+@dataclass(frozen=True)
+class Router:
+    """What is known of one data router."""
+
+    facts: RouterFacts | None = None
+    """None until its host answered, and while the host cannot be asked."""
+    rate: float = 0.0
+    """Growth of the staged files in bytes per second."""
+    filing: bool = False
+    token: int | None = None
+    """The Organize command that waits for `filing`."""
+    message: Note = Note()
+
+    @property
+    def online(self) -> bool:
+        return self.facts is not None and self.facts.online
+
+    @property
+    def clean(self) -> bool:
+        return self.facts is not None and self.facts.clean
+
+
+@dataclass(frozen=True)
+class Run:
+    """The open run, else the last one, and what the next one is to be called."""
+
+    state: RunState = RunState.Stopped
+    record: RunRecord | None = None
+    """None before the first run of the experiment."""
+    title: str = ""
+    run_class: RunClass = RunClass.Testing
+    unfiled: frozenset[str] = frozenset()
+    """Routers whose files of this run are not all at their place."""
+    message: Note = Note()
+
+    @property
+    def open(self) -> bool:
+        """A number is taken and the run has not been closed."""
+        return self.state not in {RunState.Stopped, RunState.Failed}
+
+    @property
+    def number(self) -> int:
+        return self.record.run.number if self.record else -1
+
+    @property
+    def next_number(self) -> int:
+        return self.number + 1
+
+
+class Phase(Enum):
+    """The parts of a job that are not transitions."""
+
+    Probe = auto()
+    """Look at every router now; before a start, the permits are checked again with what is found."""
+    Reserve = auto()
+    """Take a run number in the database."""
+    Begin = auto()
+    """Begin-of-run snapshot of the observables."""
+    Opened = auto()
+    """All servers run: the run has its start time."""
+    End = auto()
+    """End-of-run snapshot; the run has its stop time."""
+    File = auto()
+    """File away what the routers wrote."""
+    Backup = auto()
+    """Copy the configuration files in use."""
+    Close = auto()
+    """The run is over."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One group of servers does one operation, all at once."""
+
+    operation: Operation
+    servers: tuple[str, ...]
+
+
+Stage = Move | Phase
+
+
+class JobKind(StrEnum):
+    """What the system is busy with; the value is how a message names it."""
+
+    Step = "step"
+    Start = "Start"
+    RollBack = "roll-back of the start"
+    Stop = "Stop"
+    Pause = "Pause"
+    Resume = "Resume"
+    Recover = "filing after a restart"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the system as a whole is doing; there is one at most."""
+
+    id: int
+    """Tells the results of an abandoned job from those of the present one."""
+    kind: JobKind
+    name: str
+    """For messages: ``Describe``, ``Start``…"""
+    token: int | None
+    client: Client
+    stages: tuple[Stage, ...]
+    """What remains; the present one first."""
+    waiting: frozenset[str] = frozenset()
+    """Servers, routers or "database" that the present stage waits for."""
+    failures: tuple[str, ...] = ()
+    """What went wrong, a sentence each."""
+
+    @property
+    def stage(self) -> Stage:
+        return self.stages[0]
+
+    @property
+    def goes_on_after_failure(self) -> bool:
+        """Stopping and filing do all that can be done; everything else halts."""
+        return self.kind in {JobKind.RollBack, JobKind.Stop, JobKind.Recover}
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything the core knows."""
+
+    experiment: str
+    servers: Mapping[str, Server]
+    routers: Mapping[str, Router]
+    run: Run = Run()
+    job: Job | None = None
+    message: Note = Note()
+    """Outcome of the last command of the system."""
+    missing: frozenset[str] = frozenset()
+    """Required observables that are not connected."""
+    restored: bool = False
+    """The database was read."""
+    undecided: bool = False
+    """An open run was found at start-up, and the servers have not yet said whether it still runs."""
+    last_alive: float = 0.0
+    """When an earlier process was last known to live; closes a run that ended without us."""
+    experiment_token: int | None = None
+    """The put to Experiment that waits for the database."""
+    next_job: int = 1
