@@ -1,36 +1,42 @@
 """The validated model of ``topology.yaml``: the one description of an installation.
 
 Each class is one section of the file; every field is explained in ``topology.yaml`` at the root and in
-``docs/administrators.md``. Paths are kept as written; `ioc.topology.load` resolves those of this machine against the
-file's folder. Instances are frozen.
+``docs/topology.md``. `ioc.topology.load.load` resolves the paths on this machine against the file's folder; paths on
+other hosts stay as written. Instances are frozen.
+
+A validator's message begins with "must": the loader puts the key and its value before it.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from ioc.errors import Refused
-from ioc.model import ConfigChoice, LinkType, Role, ValueType, check_config_name, check_experiment
+from ioc.model import CONFIG_NAME_LENGTH, ConfigChoice, LinkType, Role, ValueType, check_config_name, check_experiment
 
-_PV_NAME = re.compile(r"[A-Za-z0-9_:\-]+")
-_COMPONENT = re.compile(r"[A-Za-z0-9_\-]+")
-_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_\-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_\-]*[A-Za-z0-9_])?)*")
+_PV_PREFIX = re.compile(r"[A-Za-z0-9_:\-]{1,20}")
+_COMPONENT = re.compile(r"[A-Za-z0-9_\-]{1,30}")
+_SOURCE_ID = re.compile(r"[A-Za-z0-9_\-.\[\]]{1,60}")
+_SOURCE_PV = re.compile(r"[\x21-\x7e]{1,60}")
+_HOST_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_\-]*[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_HOST_LABEL}(\.{_HOST_LABEL})*")
 _ALL_NUMERIC = re.compile(r"[0-9.]+")
 
 
 def _component(name: str) -> str:
-    if not _COMPONENT.fullmatch(name) or len(name) > 30:
-        raise ValueError(f"{name!r} becomes part of PV names: it must be 1 to 30 of A-Z a-z 0-9 _ -")
+    if not _COMPONENT.fullmatch(name):
+        raise ValueError("must be 1 to 30 of A-Z a-z 0-9 _ - (it becomes part of PV names)")
     return name
 
 
 def _prefix(prefix: str) -> str:
-    if not _PV_NAME.fullmatch(prefix) or len(prefix) > 20:
-        raise ValueError(f"{prefix!r} begins PV names: it must be 1 to 20 of A-Z a-z 0-9 _ : -")
+    if not _PV_PREFIX.fullmatch(prefix):
+        raise ValueError("must be 1 to 20 of A-Z a-z 0-9 _ : - (every PV name begins with it)")
     return prefix
 
 
@@ -39,43 +45,107 @@ def _address(host: str) -> str:
         ipaddress.ip_address(host)
     except ValueError:
         if _ALL_NUMERIC.fullmatch(host) or not _HOST_NAME.fullmatch(host):
-            raise ValueError(f"{host!r} must be an IP address or a host name") from None
+            raise ValueError("must be an IP address or a host name") from None
     return host
 
 
 def _config_name(name: str) -> str:
     try:
         return check_config_name(name)
-    except Refused as error:
-        raise ValueError(str(error)) from None
+    except Refused:
+        raise ValueError(
+            f"must be 1 to {CONFIG_NAME_LENGTH} letters, digits and _ - . + @ with spaces only inside "
+            "(any other name can kill the ECC server)"
+        ) from None
 
 
 def _experiment(name: str) -> str:
     try:
         return check_experiment(name)
-    except Refused as error:
-        raise ValueError(str(error)) from None
+    except Refused:
+        raise ValueError(
+            "must be 1 to 100 printable characters (200 bytes) without '/', without a space at either end, "
+            "not beginning with '.' or '-' (it is also a directory)"
+        ) from None
 
 
 def _source_id(source: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_\-.\[\]]+", source) or len(source) > 60:
-        raise ValueError(f"{source!r} must be the id in the .xcfg file, such as CoBo[0] or Mutant[master]")
+    if not _SOURCE_ID.fullmatch(source):
+        raise ValueError("must be the id in the .xcfg file, such as CoBo[0] or Mutant[master]")
     return source
+
+
+def _source_pv(name: str) -> str:
+    if not _SOURCE_PV.fullmatch(name):
+        raise ValueError("must be a PV name of 1 to 60 characters without spaces")
+    return name
 
 
 def _network(host: str) -> str:
     try:
         ipaddress.ip_network(host, strict=False)
     except ValueError:
-        raise ValueError(f"{host!r} must be an IP address or a network such as 192.168.41.0/24") from None
+        raise ValueError("must be an IP address or a network such as 192.168.41.0/24") from None
     return host
+
+
+def _port(port: int) -> int:
+    if not 1 <= port <= 65535:
+        raise ValueError("must be 1 to 65535")
+    return port
+
+
+def _seconds(seconds: float) -> float:
+    if not 0 < seconds <= 86400:
+        raise ValueError("must be more than 0 and at most 86400 seconds")
+    return seconds
+
+
+def _settle_seconds(seconds: float) -> float:
+    if not 0 <= seconds <= 3600:
+        raise ValueError("must be 0 to 3600 seconds")
+    return seconds
+
+
+def _amount(amount: float) -> float:
+    if not 0 <= amount < float("inf"):
+        raise ValueError("must be a finite number, 0 or more")
+    return amount
+
+
+def _rate(rate: float) -> float:
+    if not 0 < rate <= 1000:
+        raise ValueError("must be more than 0 and at most 1000 samples a second")
+    return rate
+
+
+def _local_path(path: str) -> str:
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError("must be a path whose ~ can be told") from None
+    if not path or not path.isprintable():
+        raise ValueError("must be a path on this machine")
+    return path
+
+
+def _remote_path(path: str) -> str:
+    if not path.startswith(("/", "~")) or not path.isprintable():
+        raise ValueError("must be a path on that host that begins with / or ~")
+    return path
 
 
 Component = Annotated[str, AfterValidator(_component)]
 Address = Annotated[str, AfterValidator(_address)]
 ConfigName = Annotated[str, AfterValidator(_config_name)]
-Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+Port = Annotated[int, Field(strict=True), AfterValidator(_port)]
+Seconds = Annotated[float, Field(strict=True), AfterValidator(_seconds)]
+Amount = Annotated[float, Field(strict=True), AfterValidator(_amount)]
+Flag = Annotated[bool, Field(strict=True)]
+LocalPath = Annotated[str, AfterValidator(_local_path)]
+"""On the machine this program runs on; relative to the topology's folder."""
+RemotePath = Annotated[str, AfterValidator(_remote_path)]
+"""On the host of the server or router; ``~`` is the home of the user who logs in there."""
 
 
 class Section(BaseModel):
@@ -89,10 +159,20 @@ class Ssh(Section):
 
     username: str | None = None
     port: Port | None = None
-    key: str | None = None
-    known_hosts: str = "~/.ssh/known_hosts"
-    config: str | None = "~/.ssh/config"
+    key: LocalPath | None = None
+    known_hosts: LocalPath = "~/.ssh/known_hosts"
+    config: LocalPath | None = "~/.ssh/config"
     unknown_hosts: Literal["refuse", "add"] = "refuse"
+
+
+def _ssh_form(value: object) -> str:
+    return "(mapping)" if isinstance(value, dict | Ssh) else "(word)"
+
+
+# Which form was meant is decided by the value, so that a wrong key is reported once and not once for each form.
+SshChoice = Annotated[
+    Annotated[Ssh, Tag("(mapping)")] | Annotated[Literal["local"], Tag("(word)")], Discriminator(_ssh_form)
+]
 
 
 class Config(Section):
@@ -114,12 +194,12 @@ class EccServer(Section):
     role: Role
     host: Address
     port: Port = 8083
-    supports_resume: bool = False
+    supports_resume: Flag = False
     config: Config | None = None
-    config_root: str | None = None
-    config_backup_root: str | None = None
-    log_path: str | None = None
-    ssh: Ssh | Literal["local"] | None = None
+    config_root: RemotePath | None = None
+    config_backup_root: RemotePath | None = None
+    log_path: RemotePath | None = None
+    ssh: SshChoice | None = None
 
 
 class DataRouter(Section):
@@ -129,9 +209,9 @@ class DataRouter(Section):
     host: Address
     port: Port = 46005
     type: LinkType = LinkType.TCP
-    log_path: str | None = None
-    work_dir: str | None = None
-    ssh: Ssh | Literal["local"] | None = None
+    log_path: RemotePath | None = None
+    work_dir: RemotePath | None = None
+    ssh: SshChoice | None = None
 
 
 class DataSource(Section):
@@ -176,9 +256,9 @@ class Timeouts(Section):
 class Runs(Section):
     """What a run needs and does."""
 
-    reset_mutant_before_start: bool = False
-    settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 2.0
-    min_disk_free_gb: Annotated[float, Field(ge=0)] = 5.0
+    reset_mutant_before_start: Flag = False
+    settle_seconds: Annotated[float, Field(strict=True), AfterValidator(_settle_seconds)] = 2.0
+    min_disk_free_gb: Amount = 5.0
     require: tuple[str, ...] = ()
 
 
@@ -187,11 +267,11 @@ class Observable(Section):
 
     name: Component
     label: Annotated[str, Field(max_length=40)] = ""
-    pv: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[\x21-\x7e]+$")] | None = None
+    pv: Annotated[str, AfterValidator(_source_pv)] | None = None
     units: Annotated[str, Field(max_length=8)] = ""
     type: ValueType = ValueType.Float
-    deadband: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    max_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
+    deadband: Amount = 0.0
+    max_rate: Annotated[float, Field(strict=True), AfterValidator(_rate)] | None = None
     comment: str = ""
 
 
@@ -199,9 +279,10 @@ class AccessRule(Section):
     """Who may write: the first rule that matches PV, host and user decides."""
 
     pvs: str = "*"
-    hosts: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
-    users: tuple[str, ...] = ("*",)
-    write: bool
+    hosts: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(min_length=1)] = ()
+    """Absent: any host; an empty list, which could be read both ways, is refused."""
+    users: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    write: Flag
 
 
 class Topology(Section):
@@ -209,12 +290,12 @@ class Topology(Section):
 
     prefix: Annotated[str, AfterValidator(_prefix)] = "ATTPC:"
     experiment: Annotated[str, AfterValidator(_experiment)]
-    database: Annotated[str, Field(min_length=1)] = "runs.db"
+    database: LocalPath = "runs.db"
     ecc_servers: Annotated[tuple[EccServer, ...], Field(min_length=1)]
     data_routers: Annotated[tuple[DataRouter, ...], Field(min_length=1)]
     data_sources: Annotated[tuple[DataSource, ...], Field(min_length=1)]
     order: Order = Order()
-    ssh: Ssh | Literal["local"] = Ssh()
+    ssh: SshChoice = Ssh()
     polling: Polling = Polling()
     timeouts: Timeouts = Timeouts()
     runs: Runs = Runs()

@@ -1,0 +1,116 @@
+"""Writes the topology of a usual installation from a few answers (``attpc-ioc init``)."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ioc.errors import ConfigurationError, Refused
+from ioc.topology.load import parse
+
+MAX_COBOS = 100
+LAST_HOST = 254
+"""Highest last part of an address that is given out."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What sets one usual installation apart from another."""
+
+    experiment: str
+    cobos: int = 11
+    first_ecc: str = "192.168.41.60"
+    """IPv4 address of the first ECC server; the next ones count upward in the last part."""
+    first_router: str = "192.168.41.60"
+    mutant: bool = True
+    single_ecc_server: bool = False
+    """One ECC server drives all sources, instead of one server for each source."""
+    prefix: str = "ATTPC:"
+
+
+def create(answers: Answers) -> str:
+    """Return the text of a topology that loads without a problem.
+
+    Raises:
+        Refused: if an answer is impossible, saying which.
+    """
+    if not 1 <= answers.cobos <= MAX_COBOS:
+        raise Refused(f"the number of CoBos is {answers.cobos}, but must be 1 to {MAX_COBOS}")
+    sources = [f"CoBo[{n}]" for n in range(answers.cobos)] + ["Mutant[master]"] * answers.mutant
+    if answers.single_ecc_server:
+        servers = [("ECC", "cobo")]
+    else:
+        servers = [(f"CoBo{n}", "cobo") for n in range(answers.cobos)] + [("MuTAnT", "mutant")] * answers.mutant
+    routers = [(f"data{n}", "TCP") for n in range(answers.cobos)] + [("mutant", "FDT")] * answers.mutant
+    drivers = [servers[0 if answers.single_ecc_server else n][0] for n in range(len(sources))]
+    text = "\n".join(
+        [
+            "# Written by `attpc-ioc init`. The example topology.yaml and docs/topology.md explain every key.",
+            f"prefix: {_quote(answers.prefix)}",
+            f"experiment: {_quote(answers.experiment)}",
+            "database: runs.db",
+            "",
+            "ecc_servers:",
+            *(
+                f"  - {{name: {name}, role: {role}, host: {host}, port: 8083}}"
+                for (name, role), host in zip(
+                    servers, _addresses("ECC server", answers.first_ecc, len(servers)), strict=True
+                )
+            ),
+            "",
+            "data_routers:",
+            *(
+                f"  - {{name: {name}, host: {host}, port: 46005, type: {kind}}}"
+                for (name, kind), host in zip(
+                    routers, _addresses("data router", answers.first_router, len(routers)), strict=True
+                )
+            ),
+            "",
+            "data_sources:",
+            *(
+                f"  - {{id: {_quote(source)}, ecc_server: {driver}, data_routers: [{router}]}}"
+                for source, driver, (router, _) in zip(sources, drivers, routers, strict=True)
+            ),
+            "",
+        ]
+    )
+    try:
+        parse(text, "topology.yaml")
+    except ConfigurationError as error:
+        raise Refused("; ".join(problem.text for problem in error.problems)) from None
+    return text
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that does not exist yet.
+
+    Raises:
+        Refused: if it exists or cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Refused(f"{path} exists, but must not: it is never overwritten") from None
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _addresses(what: str, first: str, count: int) -> list[str]:
+    try:
+        start = ipaddress.IPv4Address(first)
+    except ValueError:
+        raise Refused(f"the first {what} address is {first!r}, but must be an IPv4 address") from None
+    last = int(start) % 256 + count - 1
+    if last > LAST_HOST:
+        raise Refused(
+            f"the first {what} address is {first}, so that the last of {count} would end in {last}, "
+            f"but must end in at most {LAST_HOST}"
+        )
+    return [str(start + n) for n in range(count)]
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

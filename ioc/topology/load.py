@@ -1,0 +1,61 @@
+"""Reads ``topology.yaml``: every fault at once, each with its line, or the validated model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from pydantic import ValidationError
+
+from ioc.errors import ConfigurationError, Problem
+from ioc.topology.checks import check_consistency
+from ioc.topology.document import read_document
+from ioc.topology.messages import describe, rephrase
+from ioc.topology.paths import resolve_paths
+from ioc.topology.schema import Topology
+
+
+def load(path: Path) -> Topology:
+    """Read a topology file; its paths on this machine become absolute, relative to the folder of the file.
+
+    Raises:
+        ConfigurationError: with every problem of the file.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise _refusal(path, 1, f"cannot be read ({reason}), but must be a topology file") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _refusal(path, line, "has a byte that is not UTF-8, but must be UTF-8 text") from None
+    return resolve_paths(parse(text, str(path)), path.resolve().parent)
+
+
+def parse(text: str, file_name: str) -> Topology:
+    """Read the text of a topology file; paths stay as written.
+
+    Raises:
+        ConfigurationError: with every problem of the text, in the order of its lines.
+    """
+    document = read_document(text)
+    faults = list(document.problems)
+    topology = None
+    content = document.data
+    if isinstance(content, dict):
+        data = cast("dict[str, object]", content)
+        try:
+            topology = Topology.model_validate(data)
+        except ValidationError as error:
+            found = [rephrase(details) for details in error.errors(include_url=False)]
+            faults += [(document.line(loc), message) for loc, message in found]
+        faults += [(document.line(loc), message) for loc, message in check_consistency(data)]
+    elif not faults:
+        faults.append((1, f"is {describe(content)}, but must be a mapping with the keys of a topology"))
+    if faults or topology is None:
+        raise ConfigurationError(tuple(Problem(file_name, line, message) for line, message in sorted(set(faults))))
+    return topology
+
+
+def _refusal(path: Path, line: int, text: str) -> ConfigurationError:
+    return ConfigurationError((Problem(str(path), line, text),))

@@ -1,0 +1,119 @@
+"""What pydantic finds wrong, said in an operator's language."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ioc.topology.document import Loc, show
+from ioc.topology.schema import (
+    AccessRule,
+    Config,
+    DataRouter,
+    DataSource,
+    EccServer,
+    Observable,
+    Order,
+    Polling,
+    Runs,
+    Section,
+    Ssh,
+    Timeouts,
+    Topology,
+)
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+SECTIONS: dict[str, type[Section]] = {
+    "": Topology,
+    "ecc_servers": EccServer,
+    "config": Config,
+    "data_routers": DataRouter,
+    "data_sources": DataSource,
+    "order": Order,
+    "ssh": Ssh,
+    "polling": Polling,
+    "timeouts": Timeouts,
+    "runs": Runs,
+    "observables": Observable,
+    "access": AccessRule,
+}
+"""Each section by the key that holds it."""
+
+_KINDS = {
+    "string_type": "text (put it in quotes)",
+    "int_type": "a whole number without quotes",
+    "float_type": "a number without quotes",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+}
+
+
+def rephrase(error: ErrorDetails) -> tuple[Loc, str]:
+    """Where the error is in the file, and what it is and should be."""
+    # The names of the two forms of `ssh` are pydantic's, not the file's.
+    loc: Loc = tuple(part for part in error["loc"] if part not in ("(mapping)", "(word)"))
+    if error["type"] == "missing":
+        text = f"{show(loc[:-1]) or 'the file'} has no {str(loc[-1])!r}, but must have one"
+    elif error["type"] == "extra_forbidden":
+        text = f"{show(loc)} is no known key{_suggest_key(loc)}"
+    else:
+        text = f"{show(loc)} is {describe(error['input'])}, but {_requirement(error)}"
+    return loc, text
+
+
+def _requirement(error: ErrorDetails) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in _KINDS:
+        return f"must be {_KINDS[kind]}"
+    match kind:
+        case "value_error":
+            text = str(context["error"])
+        case "enum" | "literal_error":
+            choices = str(context["expected"]).replace("'", "")
+            text = f"must be {choices}" + (" or a mapping (key: value)" if choices == "local" else "")
+        case "too_short":
+            text = "must have at least one entry"
+        case "string_too_long":
+            text = f"must have at most {context['max_length']} characters (has {len(str(error['input']))})"
+        case _:
+            text = f"must be otherwise: {error['msg']}"
+    return text
+
+
+def describe(value: object) -> str:
+    """A value of the file, short enough for a sentence."""
+    match value:
+        case None | [] | {}:
+            text = "empty"
+        case bool():
+            text = str(value).lower()
+        case str():
+            text = repr(value if len(value) <= 60 else value[:59] + "…")
+        case list():
+            text = "a list"
+        case dict():
+            text = "a mapping"
+        case _:
+            text = str(value)
+    return text
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Say which known name was probably meant, or list them all; empty if there are none."""
+    names = sorted(set(known))
+    folded = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {folded[close[0]]!r}?"
+    return f"; known are {', '.join(names)}" if names else ""
+
+
+def _suggest_key(loc: Loc) -> str:
+    parents = [part for part in loc[:-1] if isinstance(part, str)]
+    section = SECTIONS[parents[-1] if parents else ""]
+    return suggest(str(loc[-1]), section.model_fields)
