@@ -1,0 +1,7 @@
+"""The run database: one SQLite file, written by one thread, read by anybody."""
+
+from ioc.rundb.documents import Measurement
+from ioc.rundb.store import SqliteRunStore
+from ioc.rundb.writer import StoreHealth
+
+__all__ = ["Measurement", "SqliteRunStore", "StoreHealth"]

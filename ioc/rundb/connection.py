@@ -1,0 +1,107 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Opening the database file, and what its errors mean to an operator."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlite_utils import Database
+
+from ioc.errors import PeerError
+from ioc.rundb.migrations import check_present_version
+
+
+def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Database:
+    """Open a connection in WAL mode with foreign keys on, for the thread that calls.
+
+    Raises:
+        sqlite3.Error: the file cannot be opened, or is no database.
+    """
+    connection = sqlite3.connect(_uri(path, "rwc" if create else "rw"), uri=True, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return Database(connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def open_for_editing(path: Path, *, busy_seconds: float = 5.0) -> Database:
+    """Open the database beside a running IOC for a few changes; the caller closes it.
+
+    Raises:
+        PeerError: there is no such file, it is no run database, or its version is not the program's.
+    """
+    return _checked(path, lambda: open_for_writing(path, create=False, busy_seconds=busy_seconds))
+
+
+def open_for_reading(path: Path) -> Database:
+    """Open the database read-only, whether an IOC writes to it or not; the caller closes it.
+
+    Raises:
+        PeerError: as `open_for_editing`.
+    """
+    return _checked(path, lambda: Database(_connect_for_reading(path)))
+
+
+def _connect_for_reading(path: Path) -> sqlite3.Connection:
+    mode = "ro"
+    # A reader makes the -shm file; where it may not, and no writer left one, nothing can change under it.
+    if not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+        mode = "ro&immutable=1"
+    connection = sqlite3.connect(_uri(path, mode), uri=True, isolation_level=None)
+    connection.execute("PRAGMA busy_timeout = 5000")
+    return connection
+
+
+def _checked(path: Path, connect: Callable[[], Database]) -> Database:
+    if not path.is_file():
+        raise PeerError(f"there is no run database {path}: the IOC makes it when it first starts")
+    try:
+        db = connect()
+    except sqlite3.Error as error:
+        raise peer_error(path, error) from error
+    try:
+        check_present_version(db, str(path))
+    except sqlite3.Error as error:
+        db.close()
+        raise peer_error(path, error) from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"file:{quote(str(path.absolute()))}?mode={mode}"
+
+
+_REASONS = {
+    "SQLITE_BUSY": "is locked by another program: close the one that writes to it",
+    "SQLITE_LOCKED": "is locked by another program: close the one that writes to it",
+    "SQLITE_FULL": "cannot grow because its disk is full: free space on that disk",
+    "SQLITE_READONLY": "cannot be written: give the user of this program write permission on it and its directory",
+    "SQLITE_CANTOPEN": "cannot be opened: its directory must exist and be writable for the user of this program",
+    "SQLITE_NOTADB": "is no SQLite database: name another file as `database` in the topology",
+    "SQLITE_CORRUPT": "is damaged: restore it from a backup, or name another file as `database` in the topology",
+    "SQLITE_IOERR": "cannot be read or written (input/output error): check its disk",
+}
+
+
+def error_kind(error: sqlite3.Error) -> str:
+    """Primary name of an SQLite error, such as ``SQLITE_BUSY`` (the extended names begin with it)."""
+    name = str(getattr(error, "sqlite_errorname", "") or "")
+    return "_".join(name.split("_")[:2])
+
+
+def peer_error(path: Path, error: sqlite3.Error) -> PeerError:
+    """What an SQLite error means, for an operator."""
+    reason = _REASONS.get(error_kind(error), f"failed: {error}")
+    return PeerError(f"the run database {path} {reason}")

@@ -1,0 +1,44 @@
+"""One IOC per database file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from ioc.errors import PeerError
+
+
+class FileLock:
+    """An advisory lock on a file beside the database; the system frees it when the process ends, however it ends."""
+
+    def __init__(self, database: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            PeerError: another process has it (named by its id), or the file cannot be made.
+        """
+        path = Path(f"{database.resolve()}.lock")
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise PeerError(f"the lock file {path} of the run database must be writable: {error.strerror}") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise PeerError(
+                f"the run database {database} is in use by another IOC (process {owner}): "
+                "stop that one first, or name another file as `database` in the topology"
+            ) from None
+        # An empty disk block for the number may be lacking; the lock holds without it.
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            pass
+
+    def release(self) -> None:
+        """Let another process have the database; the file stays (removing it would let two have it)."""
+        os.close(self._descriptor)

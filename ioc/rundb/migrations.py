@@ -1,0 +1,241 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The schema of the run database, as steps from one version to the next.
+
+Each migration runs in one transaction together with the version number (``PRAGMA user_version``) it leads to. A
+migration that was released is never changed: a new one follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlite_utils import Database
+
+from ioc.errors import PeerError
+from ioc.rundb.run_sheet import rebuild_run_sheet
+from ioc.rundb.times import MICROSECONDS_TO_TEXT
+
+APPLICATION_ID = 0x41545043
+"""``PRAGMA application_id`` of our files ("ATPC"): a database of another program is never touched."""
+
+_migrations: list[Callable[[Database], None]] = []
+
+
+def migration(step: Callable[[Database], None]) -> Callable[[Database], None]:
+    """Append the step to the next version; the order in this file is the order of the versions."""
+    _migrations.append(step)
+    return step
+
+
+def newest_version() -> int:
+    """The version that this program writes."""
+    return len(_migrations)
+
+
+def version_of(db: Database) -> int:
+    """The version of an open database; 0 for an empty file."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def check_version(db: Database, path: str) -> int:
+    """Return the version of the database if this program can work with it (an older one needs `migrate` first).
+
+    Raises:
+        PeerError: the database is newer than the program, or belongs to another program.
+    """
+    version = version_of(db)
+    application = int(db.execute("PRAGMA application_id").fetchone()[0])
+    if application != APPLICATION_ID and (version or application or db.table_names()):
+        raise PeerError(f"{path} is the database of another program: name another file as `database` in the topology")
+    if version > newest_version():
+        raise PeerError(
+            f"the run database {path} has version {version}, but this program knows only {newest_version()}: "
+            "install the newer attpc-ioc again, or name another file as `database`"
+        )
+    return version
+
+
+def check_present_version(db: Database, path: str) -> None:
+    """Like `check_version`, but an older version is refused too.
+
+    Raises:
+        PeerError: the database does not have the newest version.
+    """
+    version = check_version(db, path)
+    if version < newest_version():
+        raise PeerError(
+            f"the run database {path} has version {version}, but must have {newest_version()}: "
+            "start the IOC once, which brings it up to date"
+        )
+
+
+def migrate(db: Database, path: str, target: int | None = None) -> None:
+    """Bring the database to version `target` (default: the newest), each step in its own transaction.
+
+    Raises:
+        PeerError: as `check_version`.
+        sqlite3.Error: a step failed; it was undone, the steps before it stay.
+    """
+    check_version(db, path)
+    last = newest_version() if target is None else target
+    while (version := version_of(db)) < last:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            if version_of(db) == version:  # nobody else was faster
+                _migrations[version](db)
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {version + 1}")
+            db.execute("COMMIT")
+        except BaseException:
+            if db.conn.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+
+_VERSION_1 = (
+    """CREATE TABLE experiments (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL
+    )""",
+    "CREATE INDEX experiments_created_at ON experiments (created_at)",
+    """CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        experiment_id INTEGER NOT NULL REFERENCES experiments (id),
+        run_number INTEGER NOT NULL CHECK (run_number >= 0),
+        run_class TEXT NOT NULL,
+        title TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL CHECK (
+            state IN ('starting', 'running', 'stopping', 'filing', 'complete', 'failed', 'orphaned')
+        ),
+        reserved_at TEXT NOT NULL,
+        started_at TEXT,
+        stopped_at TEXT,
+        duration REAL,
+        config_name TEXT NOT NULL DEFAULT '',
+        message TEXT NOT NULL DEFAULT '',
+        UNIQUE (experiment_id, run_number)
+    )""",
+    "CREATE INDEX runs_reserved_at ON runs (reserved_at)",
+    "CREATE INDEX runs_started_at ON runs (started_at)",
+    "CREATE INDEX runs_stopped_at ON runs (stopped_at)",
+    """CREATE TABLE run_configs (
+        run_id INTEGER NOT NULL REFERENCES runs (id),
+        ecc_server TEXT NOT NULL,
+        describe TEXT NOT NULL,
+        prepare TEXT NOT NULL,
+        configure TEXT NOT NULL,
+        config_digest TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (run_id, ecc_server)
+    )""",
+    """CREATE TABLE observables (
+        id INTEGER PRIMARY KEY,
+        experiment_id INTEGER NOT NULL REFERENCES experiments (id),
+        name TEXT NOT NULL,
+        label TEXT NOT NULL DEFAULT '',
+        units TEXT NOT NULL DEFAULT '',
+        value_type TEXT NOT NULL,
+        comment TEXT NOT NULL DEFAULT '',
+        display_order INTEGER NOT NULL,
+        source_pv TEXT,
+        retired_at TEXT,
+        UNIQUE (experiment_id, name)
+    )""",
+    "CREATE INDEX observables_retired_at ON observables (retired_at)",
+    """CREATE TABLE measurements (
+        run_id INTEGER NOT NULL REFERENCES runs (id),
+        observable_id INTEGER NOT NULL REFERENCES observables (id),
+        begin_value,
+        end_value,
+        minimum REAL,
+        maximum REAL,
+        mean REAL,
+        samples INTEGER NOT NULL DEFAULT 0,
+        worst_severity INTEGER NOT NULL DEFAULT 0,
+        disconnected_seconds REAL NOT NULL DEFAULT 0,
+        PRIMARY KEY (run_id, observable_id)
+    )""",
+    "CREATE INDEX measurements_observable_id ON measurements (observable_id)",
+    """CREATE TABLE alarms (
+        id INTEGER PRIMARY KEY,
+        severity INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        UNIQUE (severity, status)
+    )""",
+    "INSERT INTO alarms (id, severity, status) VALUES (0, 0, 'NO_ALARM')",
+    """CREATE TABLE sample_series (
+        id INTEGER PRIMARY KEY,
+        observable_id INTEGER NOT NULL REFERENCES observables (id),
+        run_id INTEGER REFERENCES runs (id)
+    )""",
+    "CREATE UNIQUE INDEX sample_series_observable_id ON sample_series (observable_id, ifnull(run_id, -1))",
+    "CREATE INDEX sample_series_run_id ON sample_series (run_id)",
+    # One row takes about 30 bytes: a text time and its index alone would take 60. The view `samples` gives the text.
+    """CREATE TABLE sample_rows (
+        series_id INTEGER NOT NULL REFERENCES sample_series (id),
+        sampled_us INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        value,
+        alarm_id INTEGER NOT NULL REFERENCES alarms (id),
+        PRIMARY KEY (series_id, sampled_us, seq)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX sample_rows_alarm_id ON sample_rows (alarm_id) WHERE alarm_id <> 0",
+    f"""CREATE VIEW samples AS
+        SELECT sample_series.observable_id, sample_series.run_id,
+            {MICROSECONDS_TO_TEXT.format(us="sample_rows.sampled_us")} AS sampled_at,
+            sample_rows.value, alarms.severity, alarms.status, sample_rows.sampled_us
+        FROM sample_series
+        JOIN sample_rows ON sample_rows.series_id = sample_series.id
+        JOIN alarms ON alarms.id = sample_rows.alarm_id""",  # noqa: S608 - a constant
+    """CREATE TABLE files (
+        id INTEGER PRIMARY KEY,
+        run_id INTEGER NOT NULL REFERENCES runs (id),
+        router TEXT NOT NULL,
+        host TEXT NOT NULL,
+        path TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        moved_at TEXT NOT NULL,
+        UNIQUE (run_id, host, path)
+    )""",
+    "CREATE INDEX files_moved_at ON files (moved_at)",
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY,
+        occurred_at TEXT NOT NULL,
+        severity INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        message TEXT NOT NULL,
+        run_id INTEGER REFERENCES runs (id),
+        user TEXT NOT NULL DEFAULT '',
+        host TEXT NOT NULL DEFAULT ''
+    )""",
+    "CREATE INDEX events_occurred_at ON events (occurred_at)",
+    "CREATE INDEX events_run_id ON events (run_id)",
+    """CREATE TABLE puts (
+        id INTEGER PRIMARY KEY,
+        occurred_at TEXT NOT NULL,
+        pv TEXT NOT NULL,
+        old_value TEXT NOT NULL,
+        new_value TEXT NOT NULL,
+        user TEXT NOT NULL,
+        host TEXT NOT NULL,
+        result TEXT NOT NULL,
+        message TEXT NOT NULL,
+        run_id INTEGER REFERENCES runs (id)
+    )""",
+    "CREATE INDEX puts_occurred_at ON puts (occurred_at)",
+    "CREATE INDEX puts_run_id ON puts (run_id)",
+    """CREATE TABLE settings (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL,
+        saved_at TEXT NOT NULL
+    )""",
+    "CREATE INDEX settings_saved_at ON settings (saved_at)",
+)
+
+
+@migration
+def first_schema(db: Database) -> None:
+    """Version 1: all tables, from an empty file."""
+    for statement in _VERSION_1:
+        db.execute(statement)
+    rebuild_run_sheet(db)

@@ -1,0 +1,60 @@
+"""Rows that wait to be written."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+_log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
+
+
+class RowQueue(Generic[Row]):
+    """A bounded queue between any thread and the writer; what does not fit is counted, and said once."""
+
+    def __init__(self, kind: str, limit: int) -> None:
+        """`kind` names the rows in the log; `limit` is their greatest number."""
+        self._kind = kind
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._rows: deque[Row] = deque()
+        self._dropping = 0
+        self.dropped = 0
+        """Rows that were lost since the start of the program."""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def put(self, rows: Iterable[Row]) -> None:
+        """Append rows; those beyond the limit are dropped (the older ones are kept, so that a gap is at one place)."""
+        begins = False
+        with self._lock:
+            for row in rows:
+                if len(self._rows) < self._limit:
+                    self._rows.append(row)
+                else:
+                    begins = begins or not self._dropping
+                    self._dropping += 1
+                    self.dropped += 1
+        if begins:
+            _log.error("run database: %d %s wait to be written, new ones are dropped", self._limit, self._kind)
+
+    def first(self, count: int) -> list[Row]:
+        """The oldest rows, at most `count`; they stay in the queue until `remove`."""
+        with self._lock:
+            return list(itertools.islice(self._rows, count))
+
+    def remove(self, count: int) -> int:
+        """Take the `count` oldest rows out: they are on disk. Returns how many were dropped meanwhile, once."""
+        with self._lock:
+            for _ in range(count):
+                self._rows.popleft()
+            dropped, self._dropping = self._dropping, 0
+        if dropped:
+            _log.warning("run database: writing goes on; %d %s were dropped", dropped, self._kind)
+        return dropped

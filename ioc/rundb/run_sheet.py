@@ -1,0 +1,63 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The view ``run_sheet``: one row per run, every observable a column."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+_FIXED = (
+    ("experiment", "experiments.name"),
+    ("run_number", "runs.run_number"),
+    ("run_class", "runs.run_class"),
+    ("title", "runs.title"),
+    ("state", "runs.state"),
+    ("started_at", "runs.started_at"),
+    ("stopped_at", "runs.stopped_at"),
+    ("duration", "runs.duration"),
+    ("config_name", "runs.config_name"),
+)
+_MOST_OBSERVABLES = 1900
+"""SQLite allows 2000 columns in a result."""
+
+
+def observable_column(name: str) -> str:
+    """Name of an observable's column; one that is called like a column of the run itself gets a suffix."""
+    taken = {column for column, _ in _FIXED}
+    return f"{name}_observable" if name.lower() in taken else name
+
+
+def rebuild_run_sheet(db: Database) -> None:
+    """Make the view again if the observables of any experiment have changed; part of the caller's transaction.
+
+    An observable's column has the value at the begin of the run, or at its end if there was none at the begin.
+    Observables of several experiments that have one name share a column.
+    """
+    rows = db.execute("SELECT name FROM observables ORDER BY experiment_id DESC, retired_at IS NOT NULL, display_order")
+    names = list({name.lower(): name for (name,) in reversed(rows.fetchall())}.values())[::-1][:_MOST_OBSERVABLES]
+    columns = [f"{expression} AS {column}" for column, expression in _FIXED]
+    columns += [
+        f"max(CASE WHEN observables.name = {_literal(name)} COLLATE NOCASE "
+        f"THEN coalesce(measurements.begin_value, measurements.end_value) END) AS {_quoted(observable_column(name))}"
+        for name in names
+    ]
+    # The columns are literals quoted below.
+    select = (
+        f"SELECT {', '.join(columns)} FROM runs "  # noqa: S608
+        "JOIN experiments ON experiments.id = runs.experiment_id "
+        "LEFT JOIN measurements ON measurements.run_id = runs.id "
+        "LEFT JOIN observables ON observables.id = measurements.observable_id "
+        "GROUP BY runs.id"
+    )
+    statement = f"CREATE VIEW run_sheet AS {select}"
+    present = db.execute("SELECT sql FROM sqlite_master WHERE type = 'view' AND name = 'run_sheet'").fetchone()
+    if present is None or present[0] != statement:
+        db.execute("DROP VIEW IF EXISTS run_sheet")
+        db.execute(statement)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,178 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The run database as the engine sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import fields
+from pathlib import Path
+from typing import Self, TypeVar
+
+from sqlite_utils import Database
+
+from ioc.errors import PeerTimeout
+from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunRecord
+from ioc.rundb import documents
+from ioc.rundb.documents import Measurement
+from ioc.rundb.rows import Sample
+from ioc.rundb.writer import StoreHealth, Writer
+from ioc.topology.schema import Observable
+
+Result = TypeVar("Result")
+
+_CALL_SECONDS = 10.0
+"""Longest wait for one transaction: a locked file gives up earlier, a disk that hangs does not."""
+_CLOSE_SECONDS = 15.0
+_SAMPLE_LIMIT = 200_000
+_LOG_LIMIT = 20_000
+
+
+class SqliteRunStore:
+    """`ioc.ports.RunStore` in one SQLite file, with what the recorder needs besides.
+
+    Every awaited call is one transaction and on disk when it returns. It raises `PeerError` within `call_seconds` if
+    that was not possible: nothing has changed then, except after `PeerTimeout`, when it is unknown.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        call_seconds: float = _CALL_SECONDS,
+        sample_limit: int = _SAMPLE_LIMIT,
+        log_limit: int = _LOG_LIMIT,
+    ) -> None:
+        """`sample_limit` and `log_limit` are the rows kept while the file cannot be written."""
+        self._path = path
+        self._call_seconds = call_seconds
+        self._writer = Writer(path, sample_limit=sample_limit, log_limit=log_limit)
+        self._saved: dict[RunId, RunRecord] = {}
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the file, making or migrating it as needed; no other IOC can have it until `close`.
+
+        Raises:
+            PeerError: it cannot be opened, is no run database, is too new, or another IOC has it.
+        """
+        store = cls(path)
+        await store.start()
+        return store
+
+    async def start(self) -> None:
+        """As `open`."""
+        self._writer.start()
+        try:
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._writer.opened)), _CLOSE_SECONDS)
+        except TimeoutError:
+            raise PeerTimeout(
+                f"the run database {self._path} did not open within {_CLOSE_SECONDS:g} s: check its disk"
+            ) from None
+
+    def health(self) -> StoreHealth:
+        """How the writing goes; thread-safe."""
+        return self._writer.health()
+
+    async def last_run(self, experiment: str) -> RunRecord | None:
+        record = await self._call(lambda db: documents.last_run(db, experiment))
+        if record is not None:
+            self._saved[record.run] = record
+        return record
+
+    async def unfinished_runs(self) -> tuple[RunRecord, ...]:
+        records = await self._call(documents.unfinished_runs)
+        self._saved.update((record.run, record) for record in records)
+        return records
+
+    async def reserve_run(self, experiment: str, title: str, run_class: RunClass, config_name: str) -> RunRecord:
+        record = await self._call(lambda db: documents.reserve_run(db, experiment, title, run_class, config_name))
+        self._saved[record.run] = record
+        return record
+
+    async def save_run(self, record: RunRecord) -> None:
+        """Store what differs from the last time: what `runs edit` has changed meanwhile stays."""
+        before = self._saved.get(record.run)
+        changed = {
+            field.name
+            for field in fields(record)
+            if before is None or getattr(before, field.name) != getattr(record, field.name)
+        }
+        await self._call(lambda db: documents.save_run(db, record, changed))
+        self._saved[record.run] = record
+
+    async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
+        rows = self._writer.rows
+        await self._call(lambda db: documents.save_run_configs(db, rows.run_id(db, run), configs))
+
+    async def add_file(self, run: RunId, file: FiledFile) -> None:
+        rows = self._writer.rows
+        await self._call(lambda db: documents.add_file(db, rows.run_id(db, run), file))
+
+    async def load_settings(self) -> Mapping[str, str]:
+        return await self._call(documents.load_settings)
+
+    async def save_setting(self, name: str, value: str) -> None:
+        await self._call(lambda db: documents.save_setting(db, name, value))
+
+    async def define_observables(self, experiment: str, observables: Sequence[Observable]) -> None:
+        """Make these the observables of an experiment, in this order; others are retired, their values stay."""
+        await self._call(lambda db: documents.define_observables(db, experiment, observables))
+
+    async def save_measurements(self, run: RunId, measurements: Sequence[Measurement]) -> None:
+        """Store or replace the statistics of a run, one row for each observable."""
+        rows = self._writer.rows
+
+        def save(db: Database) -> None:
+            keyed = [(rows.observable_id(db, run.experiment, each.observable), each) for each in measurements]
+            documents.save_measurements(db, rows.run_id(db, run), keyed)
+
+        await self._call(save)
+
+    async def load_measurements(self, run: RunId) -> tuple[Measurement, ...]:
+        """The stored statistics of a run; empty if there are none."""
+        rows = self._writer.rows
+        return await self._call(lambda db: documents.load_measurements(db, rows.run_id(db, run)))
+
+    async def load_samples(self, run: RunId) -> tuple[Reading, ...]:
+        """All samples of a run by time, those included that are still queued."""
+        rows = self._writer.rows
+        return await self._call(lambda db: documents.load_samples(db, rows.run_id(db, run)), after_rows=True)
+
+    async def flush(self) -> None:
+        """Write what is queued now, if it can be written."""
+        await self._call(lambda _: None, after_rows=True)
+
+    def add_samples(self, experiment: str, run: RunId | None, readings: Iterable[Reading]) -> None:
+        """Queue samples of defined observables; thread-safe, never blocks, never raises. `run` is None between runs."""
+        self._writer.samples.put([Sample(experiment, run, reading) for reading in readings])
+
+    def add_event(self, event: Event) -> None:
+        self._writer.log.put([event])
+
+    def add_put(self, put: PutRecord) -> None:
+        self._writer.log.put([put])
+
+    async def close(self) -> None:
+        """Write what is queued, then close the file and let others have it.
+
+        Raises:
+            PeerTimeout: the disk hangs; the process can end all the same.
+        """
+        self._writer.stop()
+        try:
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._writer.closed)), _CLOSE_SECONDS)
+        except TimeoutError:
+            raise PeerTimeout(
+                f"the run database {self._path} was not closed within {_CLOSE_SECONDS:g} s: check its disk"
+            ) from None
+
+    async def _call(self, function: Callable[[Database], Result], *, after_rows: bool = False) -> Result:
+        future: Future[Result] = self._writer.submit(function, after_rows=after_rows)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), self._call_seconds)
+        except TimeoutError:
+            raise PeerTimeout(
+                f"the run database {self._path} did not answer within {self._call_seconds:g} s: check its disk"
+            ) from None

@@ -1,0 +1,43 @@
+"""Times in the database: ISO 8601 in UTC with microseconds, ``2026-11-22T12:00:00.123456Z``, which sort as text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = 253_402_300_799_999_999
+"""The last microsecond of the year 9999: a source with a broken clock cannot make a text that does not sort."""
+
+
+def to_microseconds(time: float) -> int:
+    """Whole microseconds since 1970 of POSIX seconds, kept within the years 1970 to 9999."""
+    return max(0, min(_LATEST, round(time * 1e6)))
+
+
+def to_text(time: float) -> str:
+    """Text of POSIX seconds."""
+    moment = _EPOCH + timedelta(microseconds=to_microseconds(time))
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z".rjust(27, "0")
+
+
+def from_text(text: str) -> float:
+    """POSIX seconds of a text made by `to_text`.
+
+    Raises:
+        ValueError: the text is no ISO 8601 time.
+    """
+    return (datetime.fromisoformat(text) - _EPOCH) / timedelta(seconds=1)
+
+
+def optional_text(time: float | None) -> str | None:
+    """Like `to_text`; None stays None."""
+    return None if time is None else to_text(time)
+
+
+def optional_seconds(text: str | None) -> float | None:
+    """Like `from_text`; None stays None."""
+    return None if text is None else from_text(text)
+
+
+MICROSECONDS_TO_TEXT = "strftime('%Y-%m-%dT%H:%M:%S', {us} / 1000000, 'unixepoch') || printf('.%06dZ', {us} % 1000000)"
+"""The SQL that does what `to_text` does, for a column of microseconds."""

@@ -1,0 +1,314 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The one thread that writes the run database."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlite_utils import Database
+
+from ioc.errors import PeerError
+from ioc.model import Event, PutRecord, Severity
+from ioc.rundb.connection import error_kind, open_for_writing, peer_error
+from ioc.rundb.lock import FileLock
+from ioc.rundb.migrations import migrate
+from ioc.rundb.row_queue import RowQueue
+from ioc.rundb.rows import RowWriter, Sample, UnknownRowError
+from ioc.rundb.times import to_text
+
+_log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+LogRow = Event | PutRecord
+
+FLUSH_SECONDS = 0.4
+"""Queued rows are committed this often; with the time of the commit no row is older than a second."""
+_BATCH = 20_000
+_BAD_ROW = (UnknownRowError, sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError, ValueError)
+"""Errors that are about a row, not about the file: trying again cannot help."""
+_JOB_BUSY_SECONDS = 3.0
+_ROWS_BUSY_SECONDS = 0.25
+_DRAIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class StoreHealth:
+    """How the writing of the run database goes."""
+
+    queued: int
+    """Rows that are not on disk yet."""
+    written_per_second: float
+    """Queued rows that reached the disk, over the last seconds."""
+    dropped: int
+    """Rows lost since the start because the queue was full, or because they could not be stored."""
+    error: str
+    """Why the last write failed, in a sentence; empty since a write succeeded."""
+
+
+@dataclass
+class _Job:
+    """A transaction that somebody waits for."""
+
+    function: Callable[[Database], Any]
+    future: Future[Any]
+    after_rows: bool
+
+
+class Writer:
+    """Owns the thread, its connection and the lock of the file.
+
+    Each job is one transaction, on disk (fsync) before its future is done. Rows are committed in batches; when that
+    fails they stay in the queue, in order, and are tried again. A file that went away is never made anew: that would
+    give run numbers a second time.
+    """
+
+    def __init__(self, path: Path, *, sample_limit: int, log_limit: int) -> None:
+        self._path = path
+        self.rows = RowWriter()
+        self.samples: RowQueue[Sample] = RowQueue("samples", sample_limit)
+        self.log: RowQueue[LogRow] = RowQueue("events and puts", log_limit)
+        self._wake = threading.Condition()
+        self._jobs: deque[_Job] = deque()
+        self._closing = False
+        self._db: Database | None = None
+        self._inode: tuple[int, int] | None = None
+        self._rejected = 0
+        self._error = ""
+        self._failing_since = 0.0
+        self._written: deque[tuple[float, int]] = deque(maxlen=64)
+        self.opened: Future[None] = Future()
+        """Done when the database is open and up to date, or with the reason why it cannot be."""
+        self.closed: Future[None] = Future()
+        """Done when all is written, the file closed and the lock free."""
+        self._thread = threading.Thread(target=self._run, name="run database", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, function: Callable[[Database], Result], *, after_rows: bool = False) -> Future[Result]:
+        """Queue a transaction; `after_rows`: what was queued before is written first."""
+        future: Future[Result] = Future()
+        with self._wake:
+            if self._closing:
+                future.set_exception(PeerError(f"the run database {self._path} is closed"))
+            else:
+                self._jobs.append(_Job(function, future, after_rows))
+                self._wake.notify()
+        return future
+
+    def stop(self) -> None:
+        """Ask the thread to write what is queued and to end; `closed` tells when."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+
+    def health(self) -> StoreHealth:
+        """Thread-safe."""
+        written = list(self._written)
+        now = time.monotonic()
+        recent = sum(count for moment, count in written if now - moment < 5.0)
+        return StoreHealth(
+            queued=len(self.samples) + len(self.log),
+            written_per_second=recent / 5.0,
+            dropped=self.samples.dropped + self.log.dropped + self._rejected,
+            error=self._error,
+        )
+
+    def _run(self) -> None:
+        try:
+            lock = FileLock(self._path)
+        except PeerError as error:
+            self.opened.set_exception(error)
+            self.closed.set_result(None)
+            return
+        try:
+            self._open_first()
+        except (PeerError, sqlite3.Error) as error:
+            self._disconnect()
+            lock.release()
+            self.opened.set_exception(peer_error(self._path, error) if isinstance(error, sqlite3.Error) else error)
+            self.closed.set_result(None)
+            return
+        self.opened.set_result(None)
+        try:
+            self._serve()
+        finally:
+            self._disconnect()
+            lock.release()
+            self.closed.set_result(None)
+
+    def _open_first(self) -> None:
+        self._db = open_for_writing(self._path, create=True, busy_seconds=_JOB_BUSY_SECONDS)
+        migrate(self._db, str(self._path))
+        self._inode = self._identity()
+
+    def _serve(self) -> None:
+        due = time.monotonic() + FLUSH_SECONDS
+        while True:
+            with self._wake:
+                if not self._jobs and not self._closing:
+                    self._wake.wait(max(0.0, due - time.monotonic()))
+                jobs = list(self._jobs)
+                self._jobs.clear()
+                closing = self._closing
+            for job in jobs:
+                if job.after_rows:
+                    self._write_rows()
+                self._perform(job)
+            if time.monotonic() >= due:
+                self._write_rows()
+                due = time.monotonic() + FLUSH_SECONDS
+            if closing and not self._jobs:
+                break
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while (self.samples or self.log) and time.monotonic() < deadline:
+            if not self._write_rows():
+                time.sleep(0.1)
+
+    def _perform(self, job: _Job) -> None:
+        if not job.future.set_running_or_notify_cancel():
+            return
+        try:
+            with self._transaction("FULL", _JOB_BUSY_SECONDS) as db:
+                result = job.function(db)
+        except UnknownRowError as error:
+            job.future.set_exception(error)
+        except PeerError as error:
+            self._note_failure(str(error))
+            job.future.set_exception(error)
+        except sqlite3.Error as error:
+            self._failed(error)
+            job.future.set_exception(peer_error(self._path, error))
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits; the thread must live on
+            job.future.set_exception(error)
+        else:
+            self._succeeded()
+            job.future.set_result(result)
+
+    def _write_rows(self) -> bool:
+        """Write everything that is queued now; False if it has to be tried again."""
+        while self.samples or self.log:
+            samples = self.samples.first(_BATCH)
+            log = self.log.first(_BATCH)
+            try:
+                self._insert(samples, log)
+            except PeerError as error:
+                self._note_failure(str(error))
+                return False
+            except sqlite3.Error as error:
+                self._failed(error)
+                return False
+            self._written.append((time.monotonic(), len(samples) + len(log)))
+            self._succeeded()
+            dropped = self.samples.remove(len(samples)) + self.log.remove(len(log))
+            if dropped:
+                self._report(f"{dropped} rows were dropped while the run database could not be written")
+        return True
+
+    def _insert(self, samples: list[Sample], log: list[LogRow]) -> None:
+        try:
+            with self._transaction("NORMAL", _ROWS_BUSY_SECONDS) as db:
+                self._insert_into(db, samples, log)
+        except _BAD_ROW:
+            self._insert_each(samples, log)
+
+    def _insert_each(self, samples: list[Sample], log: list[LogRow]) -> None:
+        """Store what can be stored of a batch and give up the rest, which would block the queue for ever."""
+        with self._transaction("NORMAL", _ROWS_BUSY_SECONDS) as db:
+            reasons = [self._insert_one(db, [sample], []) for sample in samples]
+            reasons += [self._insert_one(db, [], [row]) for row in log]
+        rejected = [reason for reason in reasons if reason]
+        self._rejected += len(rejected)
+        _log.error("run database: %d rows cannot be stored and were dropped: %s", len(rejected), rejected[-1:])
+
+    def _insert_one(self, db: Database, samples: list[Sample], log: list[LogRow]) -> str:
+        db.conn.execute("SAVEPOINT one_row")
+        try:
+            self._insert_into(db, samples, log)
+        except _BAD_ROW as error:
+            self.rows.forget()
+            db.conn.execute("ROLLBACK TO one_row")
+            return str(error) or type(error).__name__
+        finally:
+            db.conn.execute("RELEASE one_row")
+        return ""
+
+    def _insert_into(self, db: Database, samples: list[Sample], log: list[LogRow]) -> None:
+        self.rows.insert_samples(db, samples)
+        self.rows.insert_events(db, [row for row in log if isinstance(row, Event)])
+        self.rows.insert_puts(db, [row for row in log if isinstance(row, PutRecord)])
+
+    @contextlib.contextmanager
+    def _transaction(self, synchronous: str, busy_seconds: float) -> Generator[Database]:
+        """One transaction on a connection that works; undone on any error.
+
+        Raises:
+            PeerError: the file is not the one that was opened.
+            sqlite3.Error: SQLite failed.
+        """
+        db = self._connected()
+        db.conn.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
+        db.conn.execute(f"PRAGMA synchronous = {synchronous}")
+        try:
+            db.conn.execute("BEGIN IMMEDIATE")
+            yield db
+            db.conn.execute("COMMIT")
+        except BaseException:
+            self.rows.forget()
+            if db.conn.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    db.conn.execute("ROLLBACK")
+            raise
+
+    def _connected(self) -> Database:
+        if self._identity() != self._inode:
+            raise PeerError(
+                f"the run database {self._path} was removed or replaced while in use: "
+                "put the old file back, or restart the IOC"
+            )
+        if self._db is None:
+            self._db = open_for_writing(self._path, create=False, busy_seconds=_ROWS_BUSY_SECONDS)
+        return self._db
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _failed(self, error: sqlite3.Error) -> None:
+        self._note_failure(str(peer_error(self._path, error)))
+        if error_kind(error) not in {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_CONSTRAINT"}:
+            self._disconnect()  # an input/output error may be the connection's, a new one may work
+
+    def _note_failure(self, text: str) -> None:
+        if not self._error:
+            self._failing_since = time.time()
+            _log.error("%s (rows are kept until it works again)", text)
+        self._error = text
+
+    def _succeeded(self) -> None:
+        if self._error:
+            _log.warning("the run database %s works again", self._path)
+            self._report(f"the run database could not be written since {to_text(self._failing_since)}; it works again")
+        self._error = ""
+
+    def _report(self, message: str) -> None:
+        self.log.put([Event(time.time(), Severity.MAJOR, "Database", message)])
+
+    def _disconnect(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.conn.close()
+            self._db = None
