@@ -160,7 +160,7 @@ def check_config_name(name: str) -> str:
     """
     if len(name) > CONFIG_NAME_LENGTH:
         raise Refused(
-            f"configuration name {name[:20]!r}… has {len(name)} characters, but at most {CONFIG_NAME_LENGTH} are allowed"
+            f"configuration name {name[:20]!r}… has {len(name)} characters, but may have {CONFIG_NAME_LENGTH}"
         )
     if not _CONFIG_NAME.fullmatch(name):
         raise Refused(

@@ -53,7 +53,7 @@ class Plan:
                     role=server.role,
                     supports_resume=server.supports_resume,
                     links=links_of(topology, server.name),
-                    sources=sources_of(topology, server.name),
+                    sources=tuple(source.id for source in sources_of(topology, server.name)),
                     default_config=server.config.choice if server.config else None,
                     backs_up=server.config_root is not None and server.config_backup_root is not None,
                 )

@@ -9,6 +9,7 @@ from enum import Enum, StrEnum, auto
 from ioc.model import (
     Client,
     ConfigChoice,
+    DocumentState,
     EccState,
     Operation,
     RouterFacts,
@@ -43,6 +44,8 @@ class Server:
     """When `state` became true."""
     pending: Operation | None = None
     """Sent by us, its outcome not yet known."""
+    wanted: EccState | None = None
+    """The state that `pending` leads to."""
     token: int | None = None
     """The single command that waits for `pending`; None if a job of the whole system sent it."""
     config: ConfigChoice | None = None
@@ -93,6 +96,8 @@ class Run:
     run_class: RunClass = RunClass.Testing
     unfiled: frozenset[str] = frozenset()
     """Routers whose files of this run are not all at their place."""
+    ending: DocumentState = DocumentState.Complete
+    """What the run becomes in the database once it is filed."""
     message: Note = Note()
 
     @property
@@ -166,6 +171,8 @@ class Job:
     client: Client
     stages: tuple[Stage, ...]
     """What remains; the present one first."""
+    begun: bool = False
+    """The present stage was started."""
     waiting: frozenset[str] = frozenset()
     """Servers, routers or "database" that the present stage waits for."""
     failures: tuple[str, ...] = ()

@@ -1,0 +1,119 @@
+"""After a restart: what became of the run that was open when the IOC died."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ioc.model import Client, DocumentState, EccState, RunState, Severity
+from ioc.runlogic import filing, jobs, runs
+from ioc.runlogic.effects import SaveRun, Snapshot, TakeSnapshot
+from ioc.runlogic.events import Restored
+from ioc.runlogic.state import JobKind
+from ioc.runlogic.turn import Turn, listing
+
+_RUN_STATE = {
+    DocumentState.Starting: RunState.Starting,
+    DocumentState.Running: RunState.Running,
+    DocumentState.Stopping: RunState.Stopping,
+    DocumentState.Filing: RunState.Filing,
+    DocumentState.Failed: RunState.Failed,
+}
+
+
+def restored(turn: Turn, event: Restored) -> None:
+    """Take over what the database remembers. An open run waits for the servers to say whether it still runs."""
+    newest = event.unfinished[-1] if event.unfinished else None
+    for record in event.unfinished[:-1]:
+        turn.emit(SaveRun(replace(record, state=DocumentState.Orphaned, message="found open after a later run")))
+    record = newest or event.last_run
+    turn.set(
+        restored=True,
+        experiment=record.run.experiment if newest and record else event.experiment,
+        last_alive=event.last_alive,
+    )
+    for name, config in event.configs.items():
+        if name in turn.state.servers:
+            turn.set_server(name, config=config)
+    turn.set_run(record=record, title=event.title, run_class=event.run_class)
+    if record is not None and record.state is DocumentState.Failed:
+        turn.set_run(state=RunState.Failed, message=turn.note(record.message, Severity.MAJOR))
+    if newest is None:
+        return
+    turn.set_run(state=_RUN_STATE[newest.state], title=newest.title, run_class=newest.run_class)
+    if newest.state is DocumentState.Filing:
+        turn.say_run(f"{newest.run} was being filed before the restart: filing goes on", Severity.MINOR)
+        _recover(turn)
+    else:
+        turn.set(undecided=True)
+        turn.say_run(f"{newest.run} was open before the restart: asking every ECC server whether it runs")
+
+
+def decide(turn: Turn) -> None:
+    """Decide what became of the run, as soon as every server was read or found unreadable."""
+    servers = turn.state.servers
+    record = turn.state.run.record
+    if not turn.state.undecided or record is None or not all(server.seen for server in servers.values()):
+        return
+    running = [name for name, server in servers.items() if server.state in {EccState.Running, EccState.Paused}]
+    unknown = [name for name, server in servers.items() if server.state is EccState.Unknown]
+    if unknown and not running and record.state is not DocumentState.Stopping:
+        text = f"{record.run} was open before the restart: {listing(unknown)} must say whether it still runs"
+        if turn.state.run.message.text != text:
+            turn.say_run(text, Severity.MAJOR)
+        return
+    turn.set(undecided=False)
+    others = [name for name in servers if name not in running]
+    if record.state is DocumentState.Stopping:
+        _stop_on(turn, "was being stopped before the restart: stopping goes on")
+    elif not running:
+        _close_orphan(turn)
+    elif record.state is DocumentState.Starting and others:
+        turn.set_run(ending=DocumentState.Failed)
+        _stop_on(turn, f"was starting when the IOC was restarted, and {listing(others)} did not start: it is stopped")
+    else:
+        _go_on(turn, others)
+
+
+def _go_on(turn: Turn, others: list[str]) -> None:
+    record = turn.record
+    started_at = record.started_at if record.started_at is not None else record.reserved_at
+    record = turn.save_run(state=DocumentState.Running, started_at=started_at)
+    paused = all(server.state is EccState.Paused for server in turn.state.servers.values())
+    turn.set_run(state=RunState.Paused if paused else RunState.Running)
+    text = f"{record.run} goes on after a restart of the IOC"
+    if others:
+        turn.say_run(f"{text}, but {listing(others)} is not Running", Severity.MAJOR)
+    else:
+        turn.say_run(text)
+    turn.emit(TakeSnapshot(0, record.run, Snapshot.Resume))
+
+
+def _stop_on(turn: Turn, why: str) -> None:
+    record = turn.record
+    turn.save_run(state=DocumentState.Stopping, message=f"{record.run} {why}")
+    if record.started_at is None:
+        turn.set_run(ending=DocumentState.Failed)
+    turn.set_run(state=RunState.Stopping)
+    turn.say_run(f"{record.run} {why}", Severity.MINOR)
+    jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", runs.stop_stages(turn), token=None, client=Client())
+
+
+def _close_orphan(turn: Turn) -> None:
+    record = turn.record
+    stopped_at = max(turn.state.last_alive, record.started_at or record.reserved_at)
+    text = f"{record.run} ended while the IOC was away: closed with the last time known"
+    turn.set_run(
+        ending=DocumentState.Orphaned if record.started_at is not None else DocumentState.Failed,
+        state=RunState.Filing,
+    )
+    turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at, message=text)
+    turn.say_run(text, Severity.MAJOR)
+    _recover(turn)
+
+
+def _recover(turn: Turn) -> None:
+    record = turn.record
+    if record.started_at is None:
+        turn.set_run(ending=DocumentState.Failed)
+    jobs.launch(turn, JobKind.Recover, f"filing of {record.run}", filing.STAGES, token=None, client=Client())
+    turn.set_run(unfiled=frozenset(turn.plan.routers))

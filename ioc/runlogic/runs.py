@@ -1,0 +1,282 @@
+"""The life of a run: Start with all its permits, Pause, Resume, Stop, and the roll-back of a start that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ioc.errors import Refused
+from ioc.model import DocumentState, EccState, Operation, RunConfig, RunState, Severity
+from ioc.runlogic import filing, jobs, permits
+from ioc.runlogic.effects import (
+    Answer,
+    Log,
+    ProbeRouters,
+    ReserveRun,
+    SaveRunConfigs,
+    SaveSetting,
+    Snapshot,
+    TakeSnapshot,
+)
+from ioc.runlogic.events import Reserved, RunAction, RunCommand
+from ioc.runlogic.state import Job, JobKind, Move, Phase, Stage
+from ioc.runlogic.turn import Turn, listing
+
+DATABASE = "database"
+ROUTERS = "routers"
+
+
+def command(turn: Turn, event: RunCommand) -> None:
+    """Begin what was asked of the run.
+
+    Raises:
+        Refused: if the run is not in the state for it. A start that is not permitted is refused later, after every
+            router was looked at, with every reason at once.
+    """
+    {
+        RunAction.Start: _start,
+        RunAction.Stop: _stop,
+        RunAction.Pause: _pause,
+        RunAction.Resume: _resume,
+    }[event.action](turn, event)
+
+
+def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
+    return tuple(Move(operation, group) for group in turn.plan.groups(operation))
+
+
+def _start(turn: Turn, event: RunCommand) -> None:
+    run, job = turn.state.run, turn.state.job
+    if job is not None:
+        raise Refused(f"run {run.next_number} cannot start: {job.name} is under way")
+    if run.open or not turn.state.restored or turn.state.experiment_token is not None:
+        raise Refused(f"run {run.next_number} cannot start: {'; '.join(permits.blocked_by(turn.plan, turn.state))}")
+    reset: tuple[Stage, ...] = ()
+    if turn.plan.reset_mutant_before_start:
+        mutants = tuple(name for name, server in turn.plan.servers.items() if server.role.value == "mutant")
+        reset = (Move(Operation.Breakup, mutants), Move(Operation.Configure, mutants)) if mutants else ()
+    jobs.launch(
+        turn,
+        JobKind.Start,
+        "Start of a run",
+        (Phase.Probe, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened),
+        token=event.token,
+        client=event.client,
+    )
+
+
+def begin_probe(turn: Turn, job: Job) -> None:
+    """Look at every router now."""
+    turn.set_job(job, waiting=frozenset({ROUTERS}))
+    turn.emit(ProbeRouters(job.id))
+
+
+def probed(turn: Turn) -> None:
+    """All routers were looked at: before a start, this decides whether it is permitted."""
+    job = turn.job
+    jobs.arrived(turn, ROUTERS)
+    if job.kind is not JobKind.Start:
+        return
+    if reasons := permits.blocked_by(turn.plan, turn.state):
+        text = f"run {turn.state.run.next_number} cannot start: {'; '.join(reasons)}"
+        _refuse_start(turn, job, text)
+
+
+def _refuse_start(turn: Turn, job: Job, text: str) -> None:
+    turn.set(job=None)
+    turn.set_run(message=turn.note(text, _lasting(turn)))
+    turn.emit(Log(Severity.MINOR, "Run", text, job.client))
+    if job.token is not None:
+        turn.emit(Answer(job.token, text, refused=True))
+
+
+def _lasting(turn: Turn) -> Severity:
+    """A refusal is no fault, but the alarm of a failed run lasts until the next start or Reset."""
+    return Severity.MAJOR if turn.state.run.state is RunState.Failed else Severity.NO_ALARM
+
+
+def begin_reserve(turn: Turn, job: Job) -> None:
+    """Take a run number: from here on a run is open."""
+    run = turn.state.run
+    turn.set_job(job, waiting=frozenset({DATABASE}))
+    turn.emit(ReserveRun(job.id, turn.state.experiment, run.title, run.run_class, config_name(turn)))
+
+
+def config_name(turn: Turn) -> str:
+    """Return the configurations in use, each once, as the PV ``Run:Configs`` shows them."""
+    return ", ".join(sorted({str(server.config) for server in turn.state.servers.values() if server.config}))
+
+
+def reserved(turn: Turn, event: Reserved) -> None:
+    """The number is taken, or the database could not take it."""
+    job = turn.job
+    if event.record is None:
+        _refuse_start(turn, job, f"run {turn.state.run.next_number} cannot start: no number reserved: {event.error}")
+        return
+    turn.set_run(state=RunState.Starting, record=event.record, unfiled=frozenset())
+    turn.say_run(f"{event.record.run} is starting", client=job.client)
+    turn.emit(
+        SaveRunConfigs(
+            event.record.run,
+            tuple(
+                RunConfig(name, server.config, server.config_digest)
+                for name, server in turn.state.servers.items()
+                if server.config is not None
+            ),
+        )
+    )
+    jobs.arrived(turn, DATABASE)
+
+
+def begin_snapshot(turn: Turn, job: Job) -> None:
+    """Take the begin-of-run snapshot."""
+    record = turn.record
+    turn.set_job(job, waiting=frozenset({DATABASE}))
+    turn.emit(TakeSnapshot(job.id, record.run, Snapshot.Begin))
+
+
+def opened(turn: Turn, job: Job) -> None:
+    """Every server is Running: so is the run."""
+    record = turn.save_run(state=DocumentState.Running, started_at=turn.now)
+    turn.set_run(state=RunState.Running)
+    turn.say_run(f"{record.run} is Running", client=job.client)
+
+
+def roll_back(turn: Turn, job: Job) -> None:
+    """A start failed: stop those that had started, file what they wrote, keep the number."""
+    reason = "; ".join(job.failures)
+    record = turn.save_run(message=f"start failed: {reason}")
+    turn.set_run(state=RunState.Stopping, ending=DocumentState.Failed)
+    turn.say_run(f"{record.run} failed to start: {reason}", Severity.MAJOR, client=job.client)
+    jobs.launch(
+        turn,
+        JobKind.RollBack,
+        f"roll-back of {record.run}",
+        (*_moves(turn, Operation.Stop), Phase.End, Phase.File, Phase.Probe, Phase.Close),
+        token=job.token,
+        client=job.client,
+    )
+    turn.set_job(turn.job, failures=job.failures)
+
+
+def _stop(turn: Turn, event: RunCommand) -> None:
+    run, job = turn.state.run, turn.state.job
+    if run.state is RunState.Filing and job is None:
+        raise Refused(f"run {run.number} is stopped already: {listing(sorted(run.unfiled))} must be organized")
+    if not run.open:
+        running = [name for name, server in turn.state.servers.items() if server.state is EccState.Running]
+        aside = f"; {listing(running)} can be stopped one by one or by Reset" if running else ""
+        raise Refused(f"no run is open: there is nothing to stop{aside}")
+    if job is not None and job.goes_on_after_failure:
+        raise Refused(f"run {run.number} is being stopped already")
+    if job is not None and job.token is not None:
+        turn.emit(Answer(job.token, f"run {run.number}: {job.name} was given up: Stop was asked for"))
+    turn.save_run(state=DocumentState.Stopping)
+    turn.set(undecided=False)
+    ending = DocumentState.Complete if run.record and run.record.started_at is not None else DocumentState.Failed
+    turn.set_run(state=RunState.Stopping, ending=ending)
+    turn.say_run(f"run {run.number} is stopping", client=event.client)
+    jobs.launch(
+        turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), token=event.token, client=event.client
+    )
+
+
+def stop_stages(turn: Turn) -> tuple[Stage, ...]:
+    """Return all that belongs to the end of a run."""
+    return (*_moves(turn, Operation.Stop), Phase.End, *filing.STAGES)
+
+
+def begin_end(turn: Turn, job: Job) -> None:
+    """Nothing runs any more: end-of-run snapshot, stop time."""
+    record = turn.save_run(state=DocumentState.Filing, stopped_at=turn.now)
+    turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
+    turn.set_job(job, waiting=frozenset({DATABASE}))
+    turn.emit(TakeSnapshot(job.id, record.run, Snapshot.End))
+
+
+def snapshot_taken(turn: Turn, error: str) -> None:
+    """The observables are recorded; if they could not be, the run goes on and says so."""
+    if error:
+        turn.say_run(f"run {turn.state.run.number}: observables not recorded: {error}", Severity.MAJOR)
+    jobs.arrived(turn, DATABASE)
+
+
+def _pause(turn: Turn, event: RunCommand) -> None:
+    _refuse_unless(turn, RunState.Running, RunAction.Pause)
+    _all_together(turn, event, JobKind.Pause, Operation.Pause)
+
+
+def _resume(turn: Turn, event: RunCommand) -> None:
+    _refuse_unless(turn, RunState.Paused, RunAction.Resume)
+    if cannot := [name for name, server in turn.plan.servers.items() if not server.supports_resume]:
+        raise Refused(
+            f"run {turn.state.run.number} cannot Resume: {listing(cannot)} would crash on it, "
+            "unless the topology says supports_resume: true"
+        )
+    _all_together(turn, event, JobKind.Resume, Operation.Resume)
+
+
+def _refuse_unless(turn: Turn, state: RunState, action: RunAction) -> None:
+    run, job = turn.state.run, turn.state.job
+    if job is not None:
+        raise Refused(f"run cannot {action}: {job.name} is under way")
+    if run.state is not state or turn.state.undecided:
+        raise Refused(f"run cannot {action}: it is {run.state.name}, but must be {state.name}")
+
+
+def _all_together(turn: Turn, event: RunCommand, kind: JobKind, operation: Operation) -> None:
+    reasons = [jobs.cannot(name, server, operation) for name, server in turn.state.servers.items()]
+    if reasons := [reason for reason in reasons if reason]:
+        raise Refused(f"run {turn.state.run.number} cannot {operation}: {'; '.join(reasons)}")
+    jobs.launch(turn, kind, operation.value, _moves(turn, operation), token=event.token, client=event.client)
+
+
+_REACHED: Mapping[JobKind, RunState] = {JobKind.Pause: RunState.Paused, JobKind.Resume: RunState.Running}
+
+
+def finish(turn: Turn, job: Job) -> None:
+    """Answer the run's command with how it ended."""
+    run = turn.state.run
+    turn.set(job=None)
+    text = "; ".join(job.failures)
+    if job.kind in _REACHED:
+        if not text:
+            turn.set_run(state=_REACHED[job.kind])
+            turn.say_run(f"run {run.number} is {turn.state.run.state.name}", client=job.client)
+        else:
+            text = f"run {run.number}: {job.name} failed: {text}"
+            turn.say_run(text, Severity.MAJOR, client=job.client)
+    elif job.kind is JobKind.RollBack:
+        text = f"run {run.number} failed to start: {text}"
+    elif text:
+        text = f"run {run.number} is stopped, but {text}"
+    if job.token is not None:
+        turn.emit(Answer(job.token, text))
+
+
+def close(turn: Turn, job: Job) -> None:
+    """The run is over, unless files of it are still in a staging directory."""
+    run = turn.state.run
+    if job.failures:
+        severity = Severity.MAJOR if run.unfiled or run.ending is DocumentState.Failed else Severity.MINOR
+        what = "failed to start" if job.kind is JobKind.RollBack else "is stopped, but"
+        turn.say_run(f"run {run.number} {what}: {'; '.join(job.failures)}", severity, client=job.client)
+        turn.save_run(message=turn.state.run.message.text)
+    if not run.unfiled:
+        close_document(turn)
+
+
+def close_document(turn: Turn) -> None:
+    """All files are at their place: the run gets its final state, the title makes room for the next one."""
+    run = turn.state.run
+    failed = run.ending is DocumentState.Failed and run.record is not None and run.record.started_at is None
+    record = turn.save_run(state=run.ending)
+    keeps_text = run.message.severity is not Severity.NO_ALARM
+    turn.set_run(
+        state=RunState.Failed if failed else RunState.Stopped,
+        title="",
+        ending=DocumentState.Complete,
+        unfiled=frozenset(),
+    )
+    turn.emit(SaveSetting("title", ""))
+    if not keeps_text:
+        turn.say_run(f"{record.run} is {record.state.value}")

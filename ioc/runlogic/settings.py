@@ -1,0 +1,90 @@
+"""What the operator writes down: experiment, title and class of the run."""
+
+from __future__ import annotations
+
+from ioc.errors import Refused
+from ioc.model import EccState, Severity, check_experiment
+from ioc.runlogic.effects import Answer, OpenExperiment, ProbeRouters, SaveSetting
+from ioc.runlogic.events import CopyPrevious, ExperimentOpened, SetClass, SetExperiment, SetTitle
+from ioc.runlogic.state import Run
+from ioc.runlogic.turn import Turn, listing
+
+
+def set_experiment(turn: Turn, event: SetExperiment) -> None:
+    """Change the experiment; done when the database has opened it.
+
+    Raises:
+        Refused: unless every ECC server is Idle and no run is open, or if the name cannot be a directory.
+    """
+    name = check_experiment(event.name)
+    state = turn.state
+    if state.run.open:
+        raise Refused(f"experiment cannot be changed: run {state.run.number} is {state.run.state.name}")
+    if state.job is not None or state.experiment_token is not None or not state.restored:
+        raise Refused("experiment cannot be changed: the system is busy")
+    if others := [
+        f"{name} is {server.state.name}" for name, server in state.servers.items() if _not_idle(server.state)
+    ]:
+        raise Refused(f"experiment cannot be changed: {listing(others)}, but every ECC server must be Idle")
+    turn.set(experiment_token=event.token)
+    turn.say(f"experiment {name} is being opened", client=event.client)
+    turn.emit(OpenExperiment(name))
+
+
+def _not_idle(state: EccState) -> bool:
+    return state is not EccState.Idle
+
+
+def experiment_opened(turn: Turn, event: ExperimentOpened) -> None:
+    """The database knows the experiment: numbers, title and class are its own."""
+    token = turn.state.experiment_token
+    turn.set(experiment_token=None)
+    if event.error:
+        turn.say(f"experiment {event.name} cannot be opened: {event.error}", Severity.MAJOR)
+    else:
+        run_class = event.last_run.run_class if event.last_run else turn.state.run.run_class
+        turn.set(experiment=event.name, run=Run(record=event.last_run, run_class=run_class))
+        turn.say(f"experiment {event.name}: the next run is {turn.state.run.next_number}")
+        turn.emit(
+            SaveSetting("experiment", event.name),
+            SaveSetting("experiment_default", turn.plan.experiment),
+            SaveSetting("title", ""),
+            ProbeRouters(job=0),
+        )
+    if token is not None:
+        turn.emit(Answer(token, event.error))
+
+
+def set_title(turn: Turn, event: SetTitle) -> None:
+    """Name the open run, or the next one."""
+    _describe_run(turn, title=event.title)
+    turn.done(event)
+
+
+def set_class(turn: Turn, event: SetClass) -> None:
+    """Classify the open run, or the next one."""
+    _describe_run(turn, run_class=event.run_class)
+    turn.done(event)
+
+
+def copy_previous(turn: Turn, event: CopyPrevious) -> None:
+    """Take title and class from the run before.
+
+    Raises:
+        Refused: if there is none.
+    """
+    if event.previous is None:
+        raise Refused(f"nothing to copy: experiment {turn.state.experiment} has no run before this one")
+    _describe_run(turn, title=event.previous.title, run_class=event.previous.run_class)
+    turn.say_run(f"title and class copied from run {event.previous.run.number}", client=event.client)
+    turn.done(event)
+
+
+def _describe_run(turn: Turn, **changes: object) -> None:
+    turn.set_run(**changes)
+    run = turn.state.run
+    if run.open:
+        turn.save_run(title=run.title, run_class=run.run_class)
+    else:
+        turn.emit(SaveSetting("title", run.title))
+    turn.emit(SaveSetting("class", run.run_class.name))

@@ -1,0 +1,172 @@
+"""The core itself: ``step(plan, state, event, now) -> (state, effects)``, a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ioc.errors import Refused
+from ioc.model import Severity
+from ioc.runlogic import events as ev
+from ioc.runlogic import filing, jobs, restart, runs, servers, settings, system
+from ioc.runlogic.effects import Answer, Effect, Log
+from ioc.runlogic.plan import Plan
+from ioc.runlogic.state import Job, JobKind, Move, Phase, Router, Run, Server, State
+from ioc.runlogic.turn import Turn
+
+_PHASES: Mapping[Phase, jobs.Begin] = {
+    Phase.Probe: runs.begin_probe,
+    Phase.Reserve: runs.begin_reserve,
+    Phase.Begin: runs.begin_snapshot,
+    Phase.Opened: runs.opened,
+    Phase.End: runs.begin_end,
+    Phase.File: filing.begin_file,
+    Phase.Backup: filing.begin_backup,
+    Phase.Close: runs.close,
+}
+
+
+def initial(plan: Plan) -> State:
+    """Return what is known before anything happened."""
+    return State(
+        experiment=plan.experiment,
+        servers={name: Server(config=server.default_config) for name, server in plan.servers.items()},
+        routers={name: Router() for name in plan.routers},
+        run=Run(),
+        missing=frozenset(plan.require),
+    )
+
+
+def step(plan: Plan, state: State, event: ev.Event, now: float) -> tuple[State, tuple[Effect, ...]]:
+    """Compute what follows from one event at the time `now` (POSIX seconds).
+
+    Never raises: a command that cannot be done is answered with the reason and changes nothing but a message.
+    """
+    turn = Turn(plan, state, now)
+    try:
+        _HANDLERS[type(event)](turn, event)
+    except Refused as refusal:
+        turn = Turn(plan, state, now)
+        assert isinstance(event, ev.Command)
+        _refused(turn, event, str(refusal))
+    _advance(turn)
+    return turn.state, tuple(turn.effects)
+
+
+def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
+    """Say a refusal in the nearest message, without touching its alarm: a refusal is no fault."""
+    match command:
+        case ev.ServerCommand(server=name) | ev.SelectConfig(server=name):
+            turn.set_server(name, message=turn.note(reason, turn.server(name).message.severity))
+            source = f"ECC:{name}"
+        case ev.Organize(router=name):
+            turn.set_router(name, message=turn.note(reason, turn.router(name).message.severity))
+            source = f"Router:{name}"
+        case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass():
+            turn.set_run(message=turn.note(reason, turn.state.run.message.severity))
+            source = "Run"
+        case _:
+            turn.set(message=turn.note(reason, turn.state.message.severity))
+            source = "System"
+    turn.emit(Log(Severity.MINOR, source, reason, command.client), Answer(command.token, reason, refused=True))
+
+
+def _advance(turn: Turn) -> None:
+    """Go through the stages of the job until one has to wait."""
+    restart.decide(turn)
+    while (job := turn.state.job) is not None:
+        if not job.begun:
+            jobs.begin_stage(turn, turn.set_job(job, begun=True), _PHASES)
+        elif job.waiting:
+            return
+        elif job.failures and not job.goes_on_after_failure:
+            _halt(turn, job)
+        elif len(job.stages) > 1:
+            turn.set_job(job, stages=job.stages[1:], begun=False)
+        else:
+            _finish(turn, job)
+
+
+def _halt(turn: Turn, job: Job) -> None:
+    if job.kind is JobKind.Start:
+        runs.roll_back(turn, job)
+    else:
+        _finish(turn, job)
+
+
+def _finish(turn: Turn, job: Job) -> None:
+    if job.kind is JobKind.Step:
+        system.finish(turn, job)
+    else:
+        runs.finish(turn, job)
+
+
+def _transition_ended(turn: Turn, event: ev.TransitionEnded) -> None:
+    alone = turn.server(event.server).token is not None
+    failure = servers.ended(turn, event)
+    job = turn.state.job
+    if job is None or event.server not in job.waiting or not isinstance(job.stage, Move):
+        return
+    if alone or job.stage.operation is not event.operation:
+        jobs.send_or_skip(turn, event.server, job.stage)  # it was still busy with something older
+    else:
+        jobs.arrived(turn, event.server, failure)
+
+
+def _probed(turn: Turn, event: ev.Probed) -> None:
+    if _is_present(turn, event.job):
+        runs.probed(turn)
+
+
+def _reserved(turn: Turn, event: ev.Reserved) -> None:
+    if _is_present(turn, event.job):
+        runs.reserved(turn, event)
+
+
+def _snapshot_taken(turn: Turn, event: ev.SnapshotTaken) -> None:
+    if _is_present(turn, event.job):
+        runs.snapshot_taken(turn, event.error)
+
+
+def _backup_ended(turn: Turn, event: ev.BackupEnded) -> None:
+    if _is_present(turn, event.job):
+        filing.backup_ended(turn, event)
+
+
+def _is_present(turn: Turn, job_id: int) -> bool:
+    """Whether a result is of the present job, and not of one that was given up."""
+    return turn.state.job is not None and turn.state.job.id == job_id
+
+
+def _observables_missing(turn: Turn, event: ev.ObservablesMissing) -> None:
+    run = turn.state.run
+    for name in sorted(event.names - turn.state.missing):
+        if run.open:
+            turn.say_run(f"run {run.number}: required observable {name} is not connected", Severity.MAJOR)
+    turn.set(missing=event.names)
+
+
+_HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
+    ev.SystemCommand: system.command,
+    ev.ServerCommand: servers.command,
+    ev.RunCommand: runs.command,
+    ev.Organize: filing.organize,
+    ev.SetExperiment: settings.set_experiment,
+    ev.SetTitle: settings.set_title,
+    ev.SetClass: settings.set_class,
+    ev.CopyPrevious: settings.copy_previous,
+    ev.SelectConfig: servers.select_config,
+    ev.ServerRead: servers.read,
+    ev.ServerLost: servers.lost,
+    ev.TransitionEnded: _transition_ended,
+    ev.RoutersRead: filing.routers_read,
+    ev.RoutersLost: filing.routers_lost,
+    ev.ObservablesMissing: _observables_missing,
+    ev.Probed: _probed,
+    ev.Reserved: _reserved,
+    ev.SnapshotTaken: _snapshot_taken,
+    ev.FilingEnded: filing.filing_ended,
+    ev.BackupEnded: _backup_ended,
+    ev.ExperimentOpened: settings.experiment_opened,
+    ev.Restored: restart.restored,
+}
