@@ -236,6 +236,16 @@ class EccReading:
 
 
 @dataclass(frozen=True)
+class TransitionReply:
+    """What an ECC server told with the reply to a transition that it says went well."""
+
+    sources: tuple[str, ...] = ()
+    """After Describe: ids of the data sources that the hardware description knows."""
+    config_digest: str = ""
+    """After Configure: SHA-256 (hex) of the configuration text that the electronics were given."""
+
+
+@dataclass(frozen=True)
 class RunId:
     """A run: numbers count from 0 within an experiment."""
 

@@ -28,6 +28,7 @@ from ioc.model import (
     RunConfig,
     RunId,
     RunRecord,
+    TransitionReply,
 )
 
 
@@ -42,8 +43,10 @@ class EccClient(Protocol):
         """Read the list of configurations that the server offers, in its order."""
         ...
 
-    async def transition(self, operation: Operation, config: ConfigChoice, links: Sequence[DataLink]) -> str:
-        """Send one transition and wait for its reply; returns the reply's text (often empty).
+    async def transition(
+        self, operation: Operation, config: ConfigChoice, links: Sequence[DataLink]
+    ) -> TransitionReply:
+        """Send one transition and wait for its reply.
 
         A return is *not* success: the state has changed only when `get_state` says so.
 
@@ -63,6 +66,16 @@ class Host(Protocol):
         """Address of the machine as the topology has it, for messages and the database."""
         ...
 
+    @property
+    def routers(self) -> tuple[str, ...]:
+        """Names of the routers that live there."""
+        ...
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Names of the ECC servers that live there."""
+        ...
+
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
         """Look at every router of this host in one round trip; keyed by the router's name.
 
@@ -70,9 +83,7 @@ class Host(Protocol):
         """
         ...
 
-    async def file_run(
-        self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]]
-    ) -> FilingReport:
+    async def file_run(self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]]) -> FilingReport:
         """Wait until the router's staged files have stopped growing, then move them to the run's directory.
 
         `record` is awaited after each file that reached its place, and again for files of an earlier, interrupted
@@ -101,6 +112,10 @@ class RunStore(Protocol):
 
     async def last_run(self, experiment: str) -> RunRecord | None:
         """The newest run of an experiment, or None. Creates the experiment if there is none."""
+        ...
+
+    async def get_run(self, run: RunId) -> RunRecord | None:
+        """One run, or None if there is none of this number."""
         ...
 
     async def unfinished_runs(self) -> tuple[RunRecord, ...]:
@@ -151,6 +166,10 @@ class RunRecorder(Protocol):
 
     async def end_run(self, run: RunId) -> None:
         """Take the end-of-run snapshot and store the statistics."""
+        ...
+
+    async def copy_manual(self, run: RunId) -> None:
+        """Give every manual observable the value it had in `run`."""
         ...
 
     async def resume_run(self, run: RunId) -> None:

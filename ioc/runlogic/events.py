@@ -110,8 +110,6 @@ class CopyPrevious(Command):
 class SelectConfig(Command):
     server: str
     config: ConfigChoice
-    listed: bool
-    """Whether the server offers it."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +126,14 @@ class ServerLost:
 
     server: str
     reason: str
+
+
+@dataclass(frozen=True)
+class ConfigsRead:
+    """GetConfigIDs answered."""
+
+    server: str
+    offers: tuple[ConfigChoice, ...]
 
 
 @dataclass(frozen=True)
@@ -239,6 +245,7 @@ Event = (
     | SelectConfig
     | ServerRead
     | ServerLost
+    | ConfigsRead
     | TransitionEnded
     | RoutersRead
     | RoutersLost

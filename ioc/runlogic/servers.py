@@ -6,7 +6,15 @@ from ioc.errors import Refused
 from ioc.model import EccReading, EccState, Operation, RunState, Severity
 from ioc.runlogic import jobs
 from ioc.runlogic.effects import Answer, Log, SaveSetting
-from ioc.runlogic.events import SelectConfig, ServerAction, ServerCommand, ServerLost, ServerRead, TransitionEnded
+from ioc.runlogic.events import (
+    ConfigsRead,
+    SelectConfig,
+    ServerAction,
+    ServerCommand,
+    ServerLost,
+    ServerRead,
+    TransitionEnded,
+)
 from ioc.runlogic.state import Move
 from ioc.runlogic.turn import Turn, listing
 from ioc.states import step_back
@@ -69,6 +77,11 @@ def lost(turn: Turn, event: ServerLost) -> None:
         run = turn.state.run
         if run.state in {RunState.Running, RunState.Paused}:
             turn.say_run(f"run {run.number}: {event.reason}", Severity.MAJOR)
+
+
+def configs_read(turn: Turn, event: ConfigsRead) -> None:
+    """Take the list of configurations that a server offers."""
+    turn.set_server(event.server, offers=event.offers)
 
 
 def command(turn: Turn, event: ServerCommand) -> None:
@@ -146,7 +159,7 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
         raise Refused(f"configuration of ECC server {name} cannot be changed: it is {doing}")
     turn.set_server(name, config=event.config)
     text = f"configuration {event.config} selected"
-    if not event.listed:
+    if event.config not in server.offers:
         text += ", which the server does not list"
     if server.state not in {EccState.Idle, EccState.Unknown}:
         text += f"; the server is {server.state.name}: Reset and Describe again for it to take effect"

@@ -49,6 +49,8 @@ class Server:
     token: int | None = None
     """The single command that waits for `pending`; None if a job of the whole system sent it."""
     config: ConfigChoice | None = None
+    offers: tuple[ConfigChoice, ...] = ()
+    """The configurations that the server lists."""
     config_digest: str = ""
     """Of what the last Configure gave the electronics."""
     message: Note = Note()

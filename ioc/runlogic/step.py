@@ -158,6 +158,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SelectConfig: servers.select_config,
     ev.ServerRead: servers.read,
     ev.ServerLost: servers.lost,
+    ev.ConfigsRead: servers.configs_read,
     ev.TransitionEnded: _transition_ended,
     ev.RoutersRead: filing.routers_read,
     ev.RoutersLost: filing.routers_lost,
