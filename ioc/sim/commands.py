@@ -1,0 +1,132 @@
+"""Faults on demand: the commands of the control port, as the table in ``docs/simulator.md`` lists them."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from ioc.errors import Refused
+from ioc.sim.ecc_server import EccServer
+from ioc.sim.ecc_state import State
+from ioc.sim.misbehaviour import Behaviour
+from ioc.sim.router_process import RouterProcess
+from ioc.sim.simulation import Simulation
+
+Command = dict[str, Any]
+Part = TypeVar("Part")
+
+
+class Commands:
+    """Carries out one command after the other on a simulation."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    async def run(self, command: Command) -> Command:
+        """Do what `command` says and return the answer.
+
+        Raises:
+            Refused: it names no part of this simulation, or something that the part cannot do.
+        """
+        try:
+            match command:
+                case {"ecc": name}:
+                    return await _command_server(_named(self._simulation.servers, name, "ECC server"), command)
+                case {"router": name}:
+                    return await _command_router(_named(self._simulation.routers, name, "router"), command)
+                case {"slow_controls": pv}:
+                    return await self._command_slow_controls(pv, command)
+                case {"do": "status"}:
+                    return self._status()
+                case _:
+                    raise Refused(f"a command names an ecc, a router or slow_controls, or is do: status, not {command}")
+        except KeyError as error:
+            raise Refused(f"command {command.get('do')!r} needs {error}") from None
+
+    def _status(self) -> Command:
+        simulation = self._simulation
+        return {
+            "ok": True,
+            "ecc": {
+                name: {
+                    "listening": server.listening,
+                    "state": server.machine.state,
+                    "transition": server.machine.transition,
+                }
+                for name, server in simulation.servers.items()
+            },
+            "routers": {name: {"pid": router.pid} for name, router in simulation.routers.items()},
+            "slow_controls": {"pid": simulation.slow_controls.pid},
+        }
+
+    async def _command_slow_controls(self, pv: str, command: Command) -> Command:
+        match command["do"]:
+            case "stop":
+                await self._simulation.slow_controls.stop()
+            case "start":
+                await self._simulation.slow_controls.start()
+            case _:
+                return await self._simulation.slow_controls.command(pv, command)
+        return {"ok": True}
+
+
+async def _command_server(server: EccServer, command: Command) -> Command:
+    match command["do"]:
+        case "fail":
+            server.fail_next(command["operation"], command["message"])
+        case "delay":
+            server.delay(command["operation"], float(command["seconds"]))
+        case "behave":
+            server.behave(_member(Behaviour, command["as"]))
+        case "kill":
+            await server.kill()
+        case "restart":
+            await server.kill()
+            await server.start()
+        case "state":
+            server.force_state(_state(command["state"]))
+        case "break-electronics":
+            server.break_electronics()
+        case other:
+            raise Refused(
+                f"a simulated ECC server cannot {other!r}, but fail, delay, behave, kill, restart, state and "
+                "break-electronics"
+            )
+    return {"ok": True}
+
+
+async def _command_router(router: RouterProcess, command: Command) -> Command:
+    match command["do"]:
+        case "kill":
+            await router.kill()
+        case "restart":
+            await router.kill()
+            await router.start()
+        case "silence":
+            await router.silence(silent=True)
+        case "speak":
+            await router.silence(silent=False)
+        case "stray":
+            router.write_stray_file(command["file"], int(command.get("size", 1000)))
+        case other:
+            raise Refused(f"a simulated router cannot {other!r}, but kill, restart, silence, speak and stray")
+    return {"ok": True}
+
+
+def _named(parts: dict[str, Part], name: str, kind: str) -> Part:
+    if name not in parts:
+        raise Refused(f"simulated {kind} {name!r} is not among {', '.join(parts)}")
+    return parts[name]
+
+
+def _state(name: str) -> State:
+    try:
+        return State[name.upper()]
+    except KeyError:
+        raise Refused(f"state is {name!r}, but must be one of {', '.join(State.__members__)}") from None
+
+
+def _member(kind: type[Behaviour], name: str) -> Behaviour:
+    try:
+        return kind(name)
+    except ValueError:
+        raise Refused(f"behaviour is {name!r}, but must be one of {', '.join(kind)}") from None

@@ -1,0 +1,40 @@
+"""Fixtures for the tests of the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from ioc.sim import ServerPlan
+from ioc.sim.ecc_arguments import ConfigDirectory
+from ioc.sim.ecc_server import EccServer
+from ioc.sim.electronics import Electronics
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Path:
+    """The configuration directory that the recorded server had, with empty files."""
+    directory = tmp_path / "configs"
+    directory.mkdir()
+    for name in ("describe-empty", "describe-loop", "describe-refused", "prepare-noasad", "configure-noasad"):
+        (directory / f"{name}.xcfg").touch()
+    return directory
+
+
+@pytest.fixture
+async def make_server(tmp_path: Path, configs: Path) -> AsyncIterator[Callable[..., Awaitable[EccServer]]]:
+    """Start simulated ECC servers of source CoBo[0] inside the test's own loop."""
+    servers: list[EccServer] = []
+
+    async def make(dialect: str = "2.8", speed: float = 100.0, *, supports_resume: bool = False) -> EccServer:
+        plan = ServerPlan("CoBo0", ("CoBo[0]",), supports_resume=supports_resume, dialect=dialect)
+        server = EccServer(plan, ConfigDirectory(configs), Electronics(10_000), tmp_path / "ecc.log", speed)
+        await server.start()
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        await server.close()

@@ -1,0 +1,83 @@
+"""Small clients for the tests of the simulator: plain sockets, never the program's own SOAP client."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+CONFIG_ID = (
+    '<ConfigId><SubConfigId type="describe">loop</SubConfigId><SubConfigId type="prepare">noasad</SubConfigId>'
+    '<SubConfigId type="configure">noasad</SubConfigId></ConfigId>'
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a test wants to know of an answer."""
+
+    raw: bytes
+
+    def field(self, name: str) -> str:
+        """Text of one child, whatever the dialect."""
+        match = re.search(rf"<(?:ecc:)?{name}(?:/>|>(.*?)</(?:ecc:)?{name}>)", self.raw.decode(), re.DOTALL)
+        assert match, f"{name} is not in {self.raw!r}"
+        return (match[1] or "").replace("&#xA;", "\n").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+    @property
+    def code(self) -> int:
+        return int(self.field("ErrorCode"))
+
+    @property
+    def state(self) -> int:
+        return int(self.field("State"))
+
+    @property
+    def transition(self) -> int:
+        return int(self.field("Transition"))
+
+
+async def exchange(port: int, request: bytes) -> bytes:
+    """Send bytes to a port of this machine and return everything that comes back until the peer closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        return await reader.read(-1)
+    finally:
+        writer.close()
+
+
+def soap(operation: str, config_id: str = CONFIG_ID, table: str = "") -> bytes:
+    """A request in the form that every build accepts."""
+    arguments = ""
+    if operation not in {"GetState", "GetConfigIDs", "ServerExit"}:
+        escaped = [text.replace("&", "&amp;").replace("<", "&lt;") for text in (config_id, table)]
+        arguments = f"<configID>{escaped[0]}</configID><table>{escaped[1]}</table>"
+    body = (
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
+        f'<{operation} xmlns="urn:ecc">{arguments}</{operation}></s:Body></s:Envelope>'
+    ).encode()
+    return b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def link_table(source: str, port: int) -> str:
+    """The argument `table` with one link."""
+    return (
+        f'<DataLinkSet><DataLink><DataSender id="{source}"/><DataRouter name="r0" ipAddress="127.0.0.1" '
+        f'port="{port}" type="TCP"/></DataLink></DataLinkSet>'
+    )
+
+
+async def ask(port: int, operation: str, config_id: str = CONFIG_ID, table: str = "") -> Reply:
+    """One operation."""
+    return Reply(await exchange(port, soap(operation, config_id, table)))
+
+
+async def until(condition: Callable[[], object], within: float = 10.0) -> None:
+    """Poll until `condition` holds, or fail."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.01)
