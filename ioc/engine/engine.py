@@ -1,0 +1,222 @@
+"""The engine: one loop turns events into a new state and effects, and tasks turn effects into events.
+
+It owns every task it starts: they live in the task group of `Engine.run` and end with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from ioc.engine import observe, restore
+from ioc.engine.ledger import Ledger
+from ioc.engine.perform import INTERNAL, Performer
+from ioc.engine.timing import Timing
+from ioc.errors import PeerError, Refused
+from ioc.model import Client, Event, RunId
+from ioc.ports import EccClient, Host, RunRecorder, RunStore
+from ioc.runlogic import effects as ef
+from ioc.runlogic import events as ev
+from ioc.runlogic.plan import Plan
+from ioc.runlogic.state import State
+from ioc.runlogic.step import initial, step
+
+log = logging.getLogger(__name__)
+
+StateListener = Callable[[State], None]
+"""Takes every new state, on the event loop; must not block or raise."""
+
+_ALIVE_PERIOD = 5.0
+"""How exactly, in seconds, the end of a run is known that ended while the IOC was away."""
+
+
+class Engine:
+    """Runs one installation. All methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        ecc: Mapping[str, EccClient],
+        hosts: Sequence[Host],
+        store: RunStore,
+        recorder: RunRecorder,
+        timing: Timing,
+        journal: Callable[[Event], None],
+    ) -> None:
+        self.plan = plan
+        self.state = initial(plan)
+        self._ecc = ecc
+        self._hosts = hosts
+        self._store = store
+        self._recorder = recorder
+        self._timing = timing
+        self._journal = journal
+        self._listeners: list[StateListener] = []
+        self._tokens = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[None]] = {}
+        self._hurry = {name: asyncio.Event() for name in ecc}
+        self._ledger = Ledger(store, self._answer)
+        self._performer = Performer(ecc, hosts, store, recorder, timing, self.post, self._next_directory)
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def subscribe(self, listener: StateListener) -> None:
+        """Call `listener` with every new state from now on."""
+        self._listeners.append(listener)
+
+    async def run(self) -> None:
+        """Take over from the database, then run until cancelled. Open commands fail when it ends."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._ledger.run(), name="ledger")
+                for name, client in self._ecc.items():
+                    tasks.create_task(self._watch_server(name, client), name=f"watch ECC:{name}")
+                for host in self._hosts:
+                    tasks.create_task(self._watch_host(host), name=f"watch host {host.name}")
+                self.post(await restore.restore(self._store, self.plan))
+                tasks.create_task(self._stay_alive(), name="alive")
+        finally:
+            self._tasks = None
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(PeerError("the IOC is stopping: the outcome is not known"))
+            self._answers.clear()
+
+    def post(self, event: ev.Event) -> None:
+        """Let one event happen: the state changes at once, effects begin, listeners are told."""
+        before = self.state
+        try:
+            self.state, effects = step(self.plan, self.state, event, time.time())
+        except Exception:
+            log.exception("the core failed on %s: nothing was done", type(event).__name__)
+            effects = (ef.Answer(event.token, INTERNAL),) if isinstance(event, ev.Command) else ()
+        for effect in effects:
+            self._begin(effect)
+        if self.state is not before:
+            for listener in self._listeners:
+                listener(self.state)
+
+    async def command(self, make: Callable[[int], ev.Command]) -> None:
+        """Ask the core for something; `make` gets the token that the command must carry. Returns when it is done.
+
+        Raises:
+            Refused: nothing was done, with the reason.
+            PeerError: it failed, with the reason.
+        """
+        if self._tasks is None:
+            raise Refused("the IOC is not running yet, or is stopping")
+        token = next(self._tokens)
+        answer = asyncio.get_running_loop().create_future()
+        self._answers[token] = answer
+        try:
+            self.post(make(token))
+            await answer
+        finally:
+            self._answers.pop(token, None)
+
+    async def copy_previous(self, client: Client) -> None:
+        """Copy title, class and manual observables from the run before the open (or next) one.
+
+        Raises:
+            Refused: if there is no such run.
+            PeerError: if the database cannot be read.
+        """
+        run = self.state.run
+        number = run.number - 1 if run.open else run.number
+        previous = await self._store.get_run(RunId(self.state.experiment, number)) if number >= 0 else None
+        if previous is not None:
+            await self._recorder.copy_manual(previous.run)
+        await self.command(lambda token: ev.CopyPrevious(token, client, previous))
+
+    async def refresh_configs(self, server: str) -> None:
+        """Read the list of configurations of one server again.
+
+        Raises:
+            PeerError: if it cannot be had.
+        """
+        self.post(ev.ConfigsRead(server, await self._ecc[server].get_configs()))
+
+    def _answer(self, answer: ef.Answer) -> None:
+        future = self._answers.pop(answer.token, None)
+        if future is None or future.done():
+            return
+        if not answer.error:
+            future.set_result(None)
+        else:
+            future.set_exception((Refused if answer.refused else PeerError)(answer.error))
+
+    def _begin(self, effect: ef.Effect) -> None:
+        match effect:
+            case ef.Log():
+                run = self.state.run
+                self._journal(
+                    Event(
+                        occurred_at=time.time(),
+                        severity=effect.severity,
+                        source=effect.source,
+                        message=effect.text,
+                        run=run.record.run if run.open and run.record else None,
+                        client=effect.client,
+                    )
+                )
+            case ef.SaveRun() | ef.SaveRunConfigs() | ef.SaveSetting() | ef.Answer():
+                self._ledger.put(effect)
+            case _:
+                if isinstance(effect, ef.SendTransition):
+                    self._hurry[effect.server].set()
+                self._spawn(self._performer.perform(effect, self._ledger.settled()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._tasks is not None, "events are posted only while the engine runs"
+        self._tasks.create_task(work)
+
+    async def _watch_server(self, name: str, client: EccClient) -> None:
+        """Poll one server, more often while it is busy; fetch what it offers whenever it comes online."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            was_online = self.state.servers[name].online
+            self.post(await observe.read_server(name, client))
+            if self.state.servers[name].online and not was_online:
+                self._spawn(self._offers(name))
+            busy = self.state.servers[name].busy
+            period = self._timing.poll_ecc_busy if busy else self._timing.poll_ecc
+            await _pause(max(0.0, began + period - loop.time()), self._hurry[name])
+
+    async def _offers(self, name: str) -> None:
+        try:
+            await self.refresh_configs(name)
+        except PeerError as error:
+            log.warning("%s", error)
+
+    async def _watch_host(self, host: Host) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            self.post(await observe.read_routers(host, self._next_directory()))
+            await asyncio.sleep(max(0.0, began + self._timing.poll_routers - loop.time()))
+
+    def _next_directory(self) -> str:
+        return RunId(self.state.experiment, self.state.run.next_number).directory
+
+    async def _stay_alive(self) -> None:
+        """Leave a sign of life for the process that comes after this one."""
+        while True:
+            if self.state.run.open:
+                self._ledger.put(ef.SaveSetting(restore.LAST_ALIVE, repr(time.time())))
+            await asyncio.sleep(_ALIVE_PERIOD)
+
+
+async def _pause(seconds: float, hurry: asyncio.Event) -> None:
+    """Sleep, but not when there is a reason to look again soon."""
+    try:
+        async with asyncio.timeout(seconds):
+            await hurry.wait()
+        hurry.clear()
+    except TimeoutError:
+        pass

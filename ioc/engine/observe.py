@@ -1,0 +1,33 @@
+"""Looking at peers: whatever they do becomes an event."""
+
+from __future__ import annotations
+
+import logging
+
+from ioc.errors import PeerError
+from ioc.ports import EccClient, Host
+from ioc.runlogic.events import RoutersLost, RoutersRead, ServerLost, ServerRead
+
+log = logging.getLogger(__name__)
+
+
+async def read_server(name: str, client: EccClient) -> ServerRead | ServerLost:
+    """Ask one server for its state."""
+    try:
+        return ServerRead(name, await client.get_state())
+    except PeerError as error:
+        return ServerLost(name, str(error))
+    except Exception:
+        log.exception("reading the state of ECC server %s", name)
+        return ServerLost(name, f"ECC server {name}: internal error, see the log of the IOC")
+
+
+async def read_routers(host: Host, run_directory: str) -> RoutersRead | RoutersLost:
+    """Ask one host for the facts of its routers."""
+    try:
+        return RoutersRead(await host.router_facts(run_directory))
+    except PeerError as error:
+        return RoutersLost(host.routers, str(error))
+    except Exception:
+        log.exception("looking at host %s", host.name)
+        return RoutersLost(host.routers, f"host {host.name}: internal error, see the log of the IOC")

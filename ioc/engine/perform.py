@@ -1,0 +1,207 @@
+"""Effects that take time: each is performed in a task of its own and ends in exactly one event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from ioc.engine import observe
+from ioc.engine.timing import Timing
+from ioc.errors import PeerError, PeerRejected
+from ioc.model import EccReading, FiledFile, Operation, RunId, Transition, TransitionReply
+from ioc.ports import EccClient, Host, RunRecorder, RunStore
+from ioc.runlogic import effects as ef
+from ioc.runlogic import events as ev
+
+log = logging.getLogger(__name__)
+
+INTERNAL = "internal error, see the log of the IOC"
+_RECORD_RETRY_PERIOD = 1.0
+
+
+class Performer:
+    """Performs one effect at a time, as often as asked, at the same time."""
+
+    def __init__(
+        self,
+        ecc: Mapping[str, EccClient],
+        hosts: Sequence[Host],
+        store: RunStore,
+        recorder: RunRecorder,
+        timing: Timing,
+        post: Callable[[ev.Event], None],
+        next_directory: Callable[[], str],
+    ) -> None:
+        self._ecc = ecc
+        self._hosts = hosts
+        self._host_of_router = {name: host for host in hosts for name in host.routers}
+        self._host_of_server = {name: host for host in hosts for name in host.servers}
+        self._store = store
+        self._recorder = recorder
+        self._timing = timing
+        self._post = post
+        self._next_directory = next_directory
+
+    async def perform(self, effect: ef.Effect, settled: asyncio.Event) -> None:
+        """Do it, whatever happens, and post what came of it. Waits for `settled` where the database is read."""
+        match effect:
+            case ef.SendTransition():
+                await self._transition(effect)
+            case ef.ProbeRouters():
+                await self._probe(effect)
+            case ef.ReserveRun():
+                await settled.wait()
+                await self._reserve(effect)
+            case ef.TakeSnapshot():
+                await settled.wait()
+                await self._snapshot(effect)
+            case ef.FileRouter():
+                await settled.wait()
+                await self._file(effect)
+            case ef.BackUp():
+                await self._back_up(effect)
+            case ef.OpenExperiment():
+                await settled.wait()
+                await self._open_experiment(effect)
+            case _:
+                raise AssertionError(effect)
+
+    async def _transition(self, effect: ef.SendTransition) -> None:
+        name, operation = effect.server, effect.operation
+        client = self._ecc[name]
+        until = asyncio.get_running_loop().time() + self._timing.transition_timeout
+        reply, error, reading = TransitionReply(), "", None
+        try:
+            reply = await client.transition(operation, effect.config, effect.links)
+            reading = await self._state_after(client)
+        except PeerRejected as rejection:
+            error = str(rejection)
+            reading = await self._state_after(client)
+        except PeerError as failure:
+            error = str(failure)
+            reading = await self._at_rest(client, until)
+        except Exception:
+            log.exception("%s of ECC server %s", operation, name)
+            error = INTERNAL
+        if reading is not None and reading.transition is not Transition.NoTransition and not error:
+            error = f"it is {reading.transition.label} again"
+        self._post(
+            ev.TransitionEnded(
+                name,
+                operation,
+                error,
+                reading,
+                sources=reply.sources if operation is Operation.Describe else (),
+                config_digest=reply.config_digest,
+            )
+        )
+
+    async def _state_after(self, client: EccClient) -> EccReading | None:
+        """Read the state at once; try a little longer if the server does not answer just now."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timing.state_timeout
+        while True:
+            try:
+                return await client.get_state()
+            except PeerError:
+                if loop.time() >= until:
+                    return None
+                await asyncio.sleep(self._timing.poll_ecc_busy)
+
+    async def _at_rest(self, client: EccClient, until: float) -> EccReading | None:
+        """The reply was lost: the transition may still run, so wait for its end as long as one may take."""
+        loop = asyncio.get_running_loop()
+        while True:
+            reading = await self._state_after(client)
+            if reading is None or reading.transition is Transition.NoTransition or loop.time() >= until:
+                return reading
+            await asyncio.sleep(self._timing.poll_ecc_busy)
+
+    async def _probe(self, effect: ef.ProbeRouters) -> None:
+        async with asyncio.TaskGroup() as looks:
+            for host in self._hosts:
+                looks.create_task(self._look(host))
+        self._post(ev.Probed(effect.job))
+
+    async def _look(self, host: Host) -> None:
+        self._post(await observe.read_routers(host, self._next_directory()))
+
+    async def _reserve(self, effect: ef.ReserveRun) -> None:
+        record, error = None, ""
+        try:
+            record = await self._store.reserve_run(
+                effect.experiment, effect.title, effect.run_class, effect.config_name
+            )
+        except PeerError as failure:
+            error = str(failure)
+        except Exception:
+            log.exception("reserving a run number")
+            error = INTERNAL
+        self._post(ev.Reserved(effect.job, record, error))
+
+    async def _snapshot(self, effect: ef.TakeSnapshot) -> None:
+        error = ""
+        take = {
+            ef.Snapshot.Begin: self._recorder.begin_run,
+            ef.Snapshot.End: self._recorder.end_run,
+            ef.Snapshot.Resume: self._recorder.resume_run,
+        }[effect.which]
+        try:
+            await take(effect.run)
+        except PeerError as failure:
+            error = str(failure)
+        except Exception:
+            log.exception("recording the observables of %s", effect.run)
+            error = INTERNAL
+        if effect.which is not ef.Snapshot.Resume:
+            self._post(ev.SnapshotTaken(effect.job, error))
+        elif error:
+            log.warning("observables of %s: %s", effect.run, error)
+
+    async def _file(self, effect: ef.FileRouter) -> None:
+        report, error = None, ""
+        host = self._host_of_router[effect.router]
+
+        async def record(file: FiledFile) -> None:
+            await self._record(effect.run, file)
+
+        try:
+            report = await host.file_run(effect.router, effect.run, record)
+        except PeerError as failure:
+            error = str(failure)
+        except Exception:
+            log.exception("filing %s of router %s", effect.run, effect.router)
+            error = INTERNAL
+        self._post(ev.FilingEnded(effect.router, report, error))
+
+    async def _record(self, run: RunId, file: FiledFile) -> None:
+        """Record one file; a database that fails for a moment must not stop the filing."""
+        try:
+            await self._store.add_file(run, file)
+        except PeerError as error:
+            log.warning("file %s of %s not recorded yet: %s", file.path, run, error)
+            await asyncio.sleep(_RECORD_RETRY_PERIOD)
+            await self._store.add_file(run, file)
+
+    async def _back_up(self, effect: ef.BackUp) -> None:
+        backup, error = None, ""
+        try:
+            backup = await self._host_of_server[effect.server].backup_configs(effect.server, effect.run, effect.config)
+        except PeerError as failure:
+            error = str(failure)
+        except Exception:
+            log.exception("backing up the configuration of ECC server %s", effect.server)
+            error = INTERNAL
+        self._post(ev.BackupEnded(effect.job, effect.server, backup, error))
+
+    async def _open_experiment(self, effect: ef.OpenExperiment) -> None:
+        last_run, error = None, ""
+        try:
+            last_run = await self._store.last_run(effect.name)
+        except PeerError as failure:
+            error = str(failure)
+        except Exception:
+            log.exception("opening experiment %s", effect.name)
+            error = INTERNAL
+        self._post(ev.ExperimentOpened(effect.name, last_run, error))

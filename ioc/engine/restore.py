@@ -1,0 +1,66 @@
+"""What a restart must remember, read from the database once at start-up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from ioc.errors import PeerError, Refused
+from ioc.model import ConfigChoice, RunClass
+from ioc.ports import RunStore
+from ioc.runlogic.events import Restored
+from ioc.runlogic.plan import Plan
+
+log = logging.getLogger(__name__)
+
+LAST_ALIVE = "last_alive"
+_RETRY_PERIOD = 2.0
+
+
+async def restore(store: RunStore, plan: Plan) -> Restored:
+    """Read what the operator set and which run was open; keeps trying while the database cannot be read."""
+    while True:
+        try:
+            return await _read(store, plan)
+        except PeerError as error:
+            log.error("the run database cannot be read, no run can start: %s", error)  # noqa: TRY400 - a peer's fault
+            await asyncio.sleep(_RETRY_PERIOD)
+
+
+async def _read(store: RunStore, plan: Plan) -> Restored:
+    settings = await store.load_settings()
+    experiment = plan.experiment
+    if settings.get("experiment_default") == plan.experiment:
+        experiment = settings.get("experiment", plan.experiment)
+    return Restored(
+        experiment=experiment,
+        last_run=await store.last_run(experiment),
+        unfinished=await store.unfinished_runs(),
+        configs=_configs(settings, plan),
+        title=settings.get("title", ""),
+        run_class=_run_class(settings.get("class", "")),
+        last_alive=_number(settings.get(LAST_ALIVE, "")),
+    )
+
+
+def _configs(settings: Mapping[str, str], plan: Plan) -> dict[str, ConfigChoice]:
+    configs: dict[str, ConfigChoice] = {}
+    for name in plan.servers:
+        if text := settings.get(f"config:{name}"):
+            try:
+                configs[name] = ConfigChoice.parse(text)
+            except Refused as error:
+                log.warning("the stored configuration of ECC server %s is ignored: %s", name, error)
+    return configs
+
+
+def _run_class(name: str) -> RunClass:
+    return RunClass[name] if name in RunClass.__members__ else RunClass.Testing
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
