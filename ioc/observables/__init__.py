@@ -1,0 +1,6 @@
+"""Observables of other IOCs, followed over Channel Access."""
+
+from ioc.observables.feed import ObservableFeed
+from ioc.observables.source import Properties
+
+__all__ = ["ObservableFeed", "Properties"]

@@ -1,0 +1,68 @@
+# pyright: reportUnknownMemberType=false
+"""All observables that come from other IOCs; the program's only Channel Access client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ioc.observables.source import PropertiesListener, Source
+from ioc.ports import ReadingListener
+from ioc.topology.schema import Observable
+
+_CHECK_SECONDS = 2.0
+
+
+class ObservableFeed:
+    """Follows the PVs of the observables and delivers their readings on the event loop.
+
+    A source that goes away is delivered as a reading without value, once; its next reading says that it is back.
+    Observables without a PV are ignored.
+    """
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Source] = {}
+        self._listeners: tuple[ReadingListener, PropertiesListener] | None = None
+        self._checker: asyncio.Task[None] | None = None
+
+    async def start(
+        self, observables: Sequence[Observable], deliver: ReadingListener, tell_properties: PropertiesListener
+    ) -> None:
+        """Begin to follow; `tell_properties` gets an observable's name and its source's units when they are known.
+
+        The EPICS_CA_* variables are read by libca when aioca is first imported, which is here.
+        """
+        self._listeners = (deliver, tell_properties)
+        self._checker = asyncio.create_task(self._check(), name="observables check")
+        await self.update(observables)
+
+    async def update(self, observables: Sequence[Observable]) -> None:
+        """Follow these from now on; one that has not changed is not interrupted."""
+        if self._listeners is None:
+            raise RuntimeError("the feed must be started before it is updated")
+        wanted = {each.name: each for each in observables if each.pv is not None}
+        gone = [name for name, source in self._sources.items() if wanted.get(name) != source.observable]
+        await asyncio.gather(*(self._sources.pop(name).close() for name in gone))
+        for name, observable in wanted.items():
+            if name not in self._sources and observable.pv is not None:
+                self._sources[name] = Source(observable, observable.pv, *self._listeners)
+
+    async def close(self) -> None:
+        """End all subscriptions, tasks and channels."""
+        if self._checker is None:
+            return
+        import aioca  # noqa: PLC0415 - as above
+
+        self._checker.cancel()
+        await asyncio.gather(
+            self._checker, *(source.close() for source in self._sources.values()), return_exceptions=True
+        )
+        self._sources.clear()
+        self._checker = None
+        aioca.purge_channel_caches()
+
+    async def _check(self) -> None:
+        while True:
+            await asyncio.sleep(_CHECK_SECONDS)
+            for source in self._sources.values():
+                source.check()

@@ -1,0 +1,178 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""One observable's source: a PV of another IOC, followed through its disconnections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ioc.model import ValueType
+from ioc.observables.reading import disconnected, to_reading
+from ioc.observables.throttle import Throttle
+from ioc.ports import ReadingListener
+from ioc.topology.schema import Observable
+
+_log = logging.getLogger(__name__)
+
+_PROPERTIES_SECONDS = 5.0
+_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Properties:
+    """What the source says about its value."""
+
+    units: str
+    precision: int
+    """Digits after the point; 0 if the source has none."""
+    labels: tuple[str, ...]
+    """The strings of an enum, in order."""
+
+
+PropertiesListener = Callable[[str, Properties], None]
+
+
+class Source:
+    """Follows the PV of one observable until it is closed.
+
+    Each connection is subscribed anew: after a reconnection the PV may have another type.
+    """
+
+    def __init__(
+        self, observable: Observable, pv: str, deliver: ReadingListener, tell_properties: PropertiesListener
+    ) -> None:
+        self.observable = observable
+        self._pv = pv
+        self._deliver = deliver
+        self._tell_properties = tell_properties
+        self._throttle = Throttle(observable.deadband, observable.max_rate)
+        self._properties: Properties | None = None
+        self._have_properties = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._subscription: Any = None
+        self._connected = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._task = asyncio.create_task(self._follow(), name=f"observable {observable.name}")
+
+    def check(self) -> None:
+        """Notice a subscription that ended although the channel is connected (read access lost, a broken update)."""
+        subscription = self._subscription
+        if subscription is not None and subscription.state == subscription.CLOSED:
+            self._lost.set()
+
+    async def close(self) -> None:
+        """End the task and all subscriptions; nothing is delivered any more."""
+        self._cancel_timer()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        import aioca  # noqa: PLC0415 - see ObservableFeed.start
+
+        while True:
+            await aioca.connect(self._pv, timeout=None)
+            self._lost.clear()
+            self._have_properties.clear()
+            properties = aioca.camonitor(
+                self._pv, self._on_properties, events=aioca.DBE_PROPERTY, format=aioca.FORMAT_CTRL, count=1
+            )
+            try:
+                broken = await self._session(aioca)
+            except aioca.CANothing as error:
+                _log.warning("observable %s: %s cannot be followed: %s", self.observable.name, self._pv, error)
+                broken = True
+            finally:
+                properties.close()
+                self._unsubscribe()
+            self._went_away()
+            if broken:
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _session(self, aioca: Any) -> bool:
+        """Follow the PV until it is lost; True if the subscription ended by itself."""
+        info = await aioca.cainfo(self._pv)
+        # Enum strings have to be there before the first value; a source that has none to tell is followed all the same.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._have_properties.wait(), _PROPERTIES_SECONDS)
+        datatype = None
+        whole = False
+        if info.datatype == aioca.DBR_STRING:
+            datatype = bytes  # decoded by us: one that is no UTF-8 must not end the subscription
+        elif info.datatype == aioca.DBR_CHAR and self.observable.type is ValueType.String:
+            datatype = aioca.DBR_CHAR_BYTES
+            whole = True
+        self._subscription = aioca.camonitor(
+            self._pv,
+            self._on_value,
+            datatype=datatype,
+            format=aioca.FORMAT_TIME,
+            count=0 if whole else 1,
+            all_updates=self.observable.max_rate is None,
+            notify_disconnect=True,
+        )
+        await self._lost.wait()
+        return bool(self._subscription.state == self._subscription.CLOSED)
+
+    def _on_properties(self, update: Any) -> None:
+        properties = Properties(
+            units=str(getattr(update, "units", "")),
+            precision=max(0, int(getattr(update, "precision", 0))),
+            labels=tuple(str(label) for label in getattr(update, "enums", ())),
+        )
+        self._have_properties.set()
+        if properties != self._properties:
+            self._properties = properties
+            self._tell_properties(self.observable.name, properties)
+
+    def _on_value(self, update: Any) -> None:
+        if not update.ok:
+            self._lost.set()
+            self._went_away()
+            return
+        observable = self.observable
+        labels = self._properties.labels if self._properties else ()
+        self._connected = True
+        reading = to_reading(observable.name, observable.type, update, labels)
+        now = asyncio.get_running_loop().time()
+        passed = self._throttle.offer(reading, now)
+        if passed is not None:
+            self._cancel_timer()
+            self._deliver(passed)
+        elif self._timer is None:
+            self._hold()
+
+    def _hold(self) -> None:
+        due = self._throttle.due_at()
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._release)
+
+    def _release(self) -> None:
+        self._timer = None
+        reading = self._throttle.release(asyncio.get_running_loop().time())
+        if reading is not None:
+            self._deliver(reading)
+
+    def _went_away(self) -> None:
+        """Say once that the source is gone; a value that was still held is older and goes first."""
+        if not self._connected:
+            return
+        self._connected = False
+        self._cancel_timer()
+        now = asyncio.get_running_loop().time()
+        for reading in (self._throttle.release(now), self._throttle.offer(disconnected(self.observable.name), now)):
+            if reading is not None:
+                self._deliver(reading)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            self._subscription.close()
+            self._subscription = None
