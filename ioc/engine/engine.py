@@ -61,7 +61,15 @@ class Engine:
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._hurry = {name: asyncio.Event() for name in ecc}
         self._ledger = Ledger(store, self._answer)
-        self._performer = Performer(ecc, hosts, store, recorder, timing, self.post, self._next_directory)
+        self._performer = Performer(
+            ecc=ecc,
+            hosts=hosts,
+            store=store,
+            recorder=recorder,
+            timing=timing,
+            post=self.post,
+            next_directory=self._next_directory,
+        )
         self._tasks: asyncio.TaskGroup | None = None
 
     def subscribe(self, listener: StateListener) -> None:
@@ -101,7 +109,7 @@ class Engine:
             for listener in self._listeners:
                 listener(self.state)
 
-    async def command(self, make: Callable[[int], ev.Command]) -> None:
+    async def command(self, make: Callable[[int], ev.Event]) -> None:
         """Ask the core for something; `make` gets the token that the command must carry. Returns when it is done.
 
         Raises:

@@ -25,6 +25,7 @@ class Performer:
 
     def __init__(
         self,
+        *,
         ecc: Mapping[str, EccClient],
         hosts: Sequence[Host],
         store: RunStore,

@@ -40,6 +40,8 @@ def read(turn: Turn, event: ServerRead) -> None:
 
 def _store(turn: Turn, name: str, reading: EccReading) -> None:
     before = turn.server(name)
+    if (before.online, before.seen, before.state, before.transition) == (True, True, reading.state, reading.transition):
+        return
     turn.set_server(
         name,
         state=reading.state,
