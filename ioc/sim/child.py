@@ -10,7 +10,6 @@ from pathlib import Path
 from ioc.errors import PeerError
 
 _ANSWER_WITHIN = 15.0
-_END_WITHIN = 5.0
 
 
 class Child:
@@ -99,11 +98,11 @@ class Child:
         except OSError:
             raise PeerError(f"{self._name} (process {self.pid}) does not run any more") from None
 
-    async def end(self) -> None:
-        """Close its stdin and wait until it has ended; kill it if it does not."""
+    async def end(self, within: float = 2.0) -> None:
+        """Close its stdin and wait until it has ended; kill it if that takes longer than `within` seconds."""
         self._stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), _END_WITHIN)
+            await asyncio.wait_for(self._process.wait(), within)
         except TimeoutError:
             await self.kill()
 

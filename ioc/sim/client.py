@@ -12,6 +12,9 @@ from ioc.sim.child import Child
 from ioc.sim.control import send_command
 from ioc.sim.plan import SiteAddresses, SitePlan
 
+_END_WITHIN = 6.0
+"""Seconds; longer than the simulator gives its own children."""
+
 
 class Site:
     """Async context manager: inside it the plan's site runs on loopback, at `addresses`.
@@ -49,7 +52,7 @@ class Site:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._child:
-            await self._child.end()
+            await self._child.end(_END_WITHIN)
 
     def _last_word(self) -> str:
         return self._log_path.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeVar
 
 from ioc.errors import Refused
@@ -46,6 +47,7 @@ class Commands:
         simulation = self._simulation
         return {
             "ok": True,
+            "pid": os.getpid(),
             "ecc": {
                 name: {
                     "listening": server.listening,

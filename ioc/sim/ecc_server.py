@@ -72,6 +72,7 @@ class EccServer:
         self._delays.clear()
         self.behave(Behaviour.NORMAL)
         self._electronics.dead = False
+        self._electronics.links = ()
         self._electronics.follow(self.machine.state)
         self._listener = await asyncio.start_server(self._accept, HOST, self._port, limit=_MAX_REQUEST)
         self._port = self._listener.sockets[0].getsockname()[1]

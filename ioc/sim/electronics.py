@@ -56,7 +56,7 @@ class DataStream:
         while not self._over:
             if self.flowing:
                 owed += self._rate * _PERIOD
-                size = max(1, int(owed))
+                size = int(owed)
                 owed -= size
                 writer.write((_FRAME * (size // len(_FRAME) + 1))[:size])
             await writer.drain()

@@ -36,7 +36,7 @@ class Behaviour(StrEnum):
     DTD = "dtd"
     """A reply with an external entity."""
     UNKNOWN_STATE = "unknown-state"
-    """State 42 and transition 17, which no table has."""
+    """GetState answers state 42 and transition 17, which no table has."""
 
 
 async def misbehave(behaviour: Behaviour, dialect: Dialect, right: bytes, writer: asyncio.StreamWriter) -> None:
@@ -69,7 +69,8 @@ async def misbehave(behaviour: Behaviour, dialect: Dialect, right: bytes, writer
             page = declaration + entity + envelope
             writer.write(_head("200 OK", "text/xml; charset=utf-8", len(page)) + page)
         case Behaviour.UNKNOWN_STATE:
-            writer.write(state_reply(dialect, "", 42, 17))
+            is_state = b"ResponseState" in right
+            writer.write(state_reply(dialect, "", 42, 17) if is_state else right)
         case Behaviour.NORMAL | Behaviour.HANG | Behaviour.DROP:
             pass
 

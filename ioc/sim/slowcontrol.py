@@ -128,7 +128,10 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     stdin = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
-    plan = json.loads(await stdin.readline())
+    first_line = await stdin.readline()
+    if not first_line:
+        return
+    plan = json.loads(first_line)
     observables = {item["pv"]: Observable(ObservablePlan(**item)) for item in plan["observables"]}
     context = Context({pv: observable.channel for pv, observable in observables.items()}, [HOST])
     started = asyncio.Event()
