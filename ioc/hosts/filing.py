@@ -1,0 +1,163 @@
+"""Filing the .graw files of a run on a router's host.
+
+The protocol, which may be cut off after any step and then begun again:
+
+1. record what an earlier, interrupted attempt left in the run's directory;
+2. wait until nothing in the staging directory has grown for `settle_seconds`;
+3. make the run's directory;
+4. place each file (`ioc.hosts.placing`), then record it;
+5. while there are new files, go back to 2;
+6. look at the run's directory once more, and record anew the files that still grew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import ParamSpec, Protocol, TypeVar
+
+from ioc.hosts.placing import Placer, original_name
+from ioc.hosts.transport import Transport, exists, make_directories, shown, told
+from ioc.model import FiledFile, FilingReport, RunId
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SHORTEST_PAUSE = 0.05
+LONGEST_PAUSE = 0.5
+"""Seconds between two looks at the sizes of staged files."""
+
+
+class Call(Protocol):
+    """Runs a blocking function in a thread of the host."""
+
+    def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]: ...
+
+
+class OutOfTimeError(OSError):
+    """Filing must end, although it is not done."""
+
+
+def graw_sizes(transport: Transport, directory: bytes) -> dict[bytes, int]:
+    """Return the sizes of the data files in `directory` by name, in order. Hidden ones are not data (macOS makes ``._NAME``)."""
+    return {
+        entry.name: entry.size
+        for entry in sorted(transport.list_directory(directory), key=lambda entry: entry.name)
+        if entry.is_file and entry.name.endswith(b".graw") and not entry.name.startswith(b".")
+    }
+
+
+@dataclass
+class Filing:
+    """One attempt to file the files of one router."""
+
+    call: Call
+    transport: Transport
+    router: str
+    host: str
+    staging: bytes
+    run: RunId
+    record: Callable[[FiledFile], Awaitable[None]]
+    settle_seconds: float
+    filing_timeout: float
+    deadline: float
+    """`filing_timeout` after the begin, on the monotonic clock."""
+    filed: dict[bytes, FiledFile] = field(default_factory=dict[bytes, FiledFile])
+    """By path at the final place."""
+    problems: list[str] = field(default_factory=list[str])
+
+    async def go(self) -> FilingReport:
+        """File everything.
+
+        Raises:
+            PeerError: the host went away; what it had filed so far is recorded.
+        """
+        complete = True
+        try:
+            await self._file_until_empty()
+        except OSError as error:
+            complete = False
+            self.problems.append(
+                f"{self.run} of router {self.router} could not be filed in {shown(self.staging)} on {self.host}: "
+                f"{told(error)}"
+            )
+        return FilingReport(tuple(self.filed.values()), _limited(self.problems), complete)
+
+    async def _file_until_empty(self) -> None:
+        directory = self.staging + b"/" + os.fsencode(self.run.directory)
+        await self._record_found(directory)
+        while sizes := await self._settled():
+            await self.call(make_directories, self.transport, self.staging, self.run.directory)
+            for name, size in sizes.items():
+                self._check_time(len(sizes))
+                await self._file(name, size, directory)
+        if self.filed:
+            await self._record_found(directory)
+
+    async def _settled(self) -> dict[bytes, int]:
+        """Wait until the staged files have stopped growing; returns their sizes by name."""
+        pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, self.settle_seconds / 8))
+        sizes, since = await self._sizes(self.staging), time.monotonic()
+        while sizes and time.monotonic() - since < self.settle_seconds:
+            await asyncio.sleep(pause)
+            now = await self._sizes(self.staging)
+            if now != sizes:
+                grown = next((name for name, size in now.items() if sizes.get(name) != size), b"")
+                self._check_time(len(now), f"{shown(grown)} still changes")
+                sizes, since = now, time.monotonic()
+        return sizes
+
+    async def _record_found(self, directory: bytes) -> None:
+        """Record what the run's directory holds and is not recorded with that size."""
+        try:
+            sizes = await self._sizes(directory)
+        except FileNotFoundError:
+            return
+        for name, size in sizes.items():
+            path = directory + b"/" + name
+            if path not in self.filed or self.filed[path].size != size:
+                await self._record(path, size)
+
+    async def _file(self, name: bytes, size: int, directory: bytes) -> None:
+        source = self.staging + b"/" + name
+        try:
+            path, size_there = await self.call(self._place, source, directory)
+        except FileNotFoundError:
+            if await self.call(exists, self.transport, source):
+                raise
+            self.problems.append(f"{shown(source)} on {self.host} went away before it could be filed")
+            return
+        if size_there < size:
+            self.problems.append(
+                f"{shown(path)} on {self.host} has {size_there} bytes, but must have the {size} it had before filing"
+            )
+        await self._record(path, size_there)
+
+    def _place(self, source: bytes, directory: bytes) -> tuple[bytes, int]:
+        placer = Placer(self.transport, max(1.0, self.deadline - time.monotonic()))
+        path = placer.place(source, directory)
+        return path, self.transport.look(path).size
+
+    async def _record(self, path: bytes, size: int) -> None:
+        renamed_from = shown(original_name(path.rpartition(b"/")[2]))
+        file = FiledFile(self.router, self.host, shown(path), size, time.time(), renamed_from)
+        await self.record(file)
+        if renamed_from and path not in self.filed:
+            self.problems.append(f"{renamed_from} was there already on {self.host}: the second is {file.path}")
+        self.filed[path] = file
+
+    async def _sizes(self, directory: bytes) -> dict[bytes, int]:
+        return await self.call(graw_sizes, self.transport, directory)
+
+    def _check_time(self, files: int, reason: str = "the time is over") -> None:
+        if time.monotonic() >= self.deadline:
+            raise OutOfTimeError(f"{reason} after {self.filing_timeout:g} s, up to {files} files are left")
+
+
+def _limited(problems: list[str]) -> str:
+    """Join what went wrong; what does not fit a message is counted."""
+    rest = f"; and {len(problems) - 5} more like these" if len(problems) > 5 else ""
+    return "; ".join(problems[:5]) + rest

@@ -1,0 +1,236 @@
+"""The `ioc.ports.Host` of one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from ioc.errors import PeerError, PeerTimeout
+from ioc.hosts import backup, look
+from ioc.hosts.facts import Finding, find_routers
+from ioc.hosts.filing import Filing
+from ioc.hosts.local import LocalTransport
+from ioc.hosts.sites import RouterSite, ServerSite
+from ioc.hosts.ssh_transport import SshTransport
+from ioc.hosts.tail import read_tail
+from ioc.hosts.transport import Transport, expand
+from ioc.model import ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
+from ioc.topology.schema import Ssh
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WORKERS = 4
+"""Threads per host for everything but the regular look; OpenSSH allows ten sessions on a connection."""
+RETRY_SECONDS = 0.5
+
+
+class MachineHost:
+    """One machine with its routers and ECC servers, whatever its transport is.
+
+    The regular look at the routers has a thread of its own, so that a filing or a slow log file never delays it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        transport: Transport,
+        routers: Sequence[RouterSite],
+        servers: Sequence[ServerSite],
+        *,
+        ssh_timeout: float,
+        filing_timeout: float,
+        settle_seconds: float,
+    ) -> None:
+        self._name = name
+        self._transport = transport
+        self._routers = tuple(routers)
+        self._servers = {server.name: server for server in servers}
+        self._timeout = ssh_timeout
+        self._filing_timeout = filing_timeout
+        self._settle_seconds = settle_seconds
+        self._last_directories: dict[str, bytes] = {}
+        self._filing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._looker = ThreadPoolExecutor(1, thread_name_prefix=f"look-{name}")
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"host-{name}")
+
+    @property
+    def name(self) -> str:
+        """Address of the machine as the topology has it."""
+        return self._name
+
+    @property
+    def routers(self) -> tuple[str, ...]:
+        """Names of the data routers that live here."""
+        return tuple(site.name for site in self._routers)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Names of the ECC servers that live here."""
+        return tuple(self._servers)
+
+    async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
+        """See `ioc.ports.Host`."""
+        findings = await self._find_routers(run_directory)
+        now = time.time()
+        return {name: finding.facts(now) for name, finding in findings.items()}
+
+    async def file_run(self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]]) -> FilingReport:
+        """See `ioc.ports.Host`. A connection that is lost may be away for the SSH time-out before this gives up."""
+        async with self._filing[router]:
+            deadline = time.monotonic() + self._filing_timeout
+            give_up_at = None
+            while True:
+                try:
+                    return await self._file_once(router, run, record, deadline)
+                except PeerError:
+                    now = time.monotonic()
+                    give_up_at = give_up_at or min(deadline, now + self._timeout)
+                    if now >= give_up_at:
+                        raise
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
+        """See `ioc.ports.Host`."""
+        return await self._call(backup.back_up, self._transport, self._servers[server], run, config, self._name)
+
+    async def config_digests(self, server: str, config: ConfigChoice) -> ConfigBackup:
+        """See `ioc.ports.Host`."""
+        return await self._call(backup.digest, self._transport, self._servers[server], config, self._name)
+
+    async def log_tail(self, path: str, lines: int = 50) -> str:
+        """See `ioc.ports.Host`."""
+        return await self._call(read_tail, self._transport, path, lines, self._name)
+
+    async def close(self) -> None:
+        """End the connection and the threads."""
+        closer = ThreadPoolExecutor(1, thread_name_prefix=f"close-{self._name}")
+        try:
+            await self._in_thread(closer, self._timeout, self._close)
+        finally:
+            closer.shutdown(wait=False)
+
+    def _close(self) -> None:
+        for threads in (self._looker, self._workers):
+            threads.shutdown(wait=False, cancel_futures=True)
+        self._transport.close()
+        for threads in (self._looker, self._workers):
+            threads.shutdown(wait=True)
+
+    async def _file_once(
+        self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]], deadline: float
+    ) -> FilingReport:
+        finding = (await self._find_routers(run.directory))[router]
+        if finding.directory is None:
+            reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"
+            return FilingReport(
+                (), f"{run} of router {router} cannot be filed on {self._name}: {reason}", complete=False
+            )
+        filing = Filing(
+            # A copy onto another file system may take as long as the whole filing.
+            partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
+            self._transport,
+            router,
+            self._name,
+            finding.directory.path,
+            run,
+            record,
+            self._settle_seconds,
+            self._filing_timeout,
+            deadline,
+        )
+        return await filing.go()
+
+    async def _find_routers(self, run_directory: str) -> dict[str, Finding]:
+        if not self._routers:
+            return {}
+        findings = await self._in_thread(self._looker, 2 * self._timeout, self._look, run_directory)
+        for name, finding in findings.items():
+            if finding.process and finding.directory:
+                self._last_directories[name] = finding.directory.path
+        return findings
+
+    def _look(self, run_directory: str) -> dict[str, Finding]:
+        # A router that died leaves its files where it worked.
+        directories = (
+            expand(self._transport, site.work_dir) if site.work_dir else self._last_directories.get(site.name, b"")
+            for site in self._routers
+        )
+        output = self._transport.run(look.SCRIPT, (run_directory.encode(), *directories), self._timeout)
+        try:
+            found = look.parse(output)
+        except PeerError as error:
+            raise PeerError(f"{self._name}: {error}") from None
+        return find_routers(found, self._routers, self._name)
+
+    def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        return self._in_thread(self._workers, 2 * self._timeout, function, *args, **kwargs)
+
+    async def _in_thread(
+        self, threads: ThreadPoolExecutor, timeout: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `function` in a thread, but wait no longer than `timeout` for it, even if it hangs for ever."""
+        try:
+            running = asyncio.get_running_loop().run_in_executor(threads, partial(function, *args, **kwargs))
+        except RuntimeError:
+            raise PeerError(f"host {self._name} is not looked at any more: the program is closing") from None
+        done, _ = await asyncio.wait((running,), timeout=timeout)
+        if not done:
+            running.cancel()
+            self._transport.drop()
+            raise PeerTimeout(f"{self._name} did not answer within {timeout:g} s")
+        return running.result()
+
+
+class SshHost(MachineHost):
+    """A machine reached by SSH."""
+
+    def __init__(
+        self,
+        address: str,
+        ssh: Ssh,
+        routers: Sequence[RouterSite],
+        servers: Sequence[ServerSite],
+        *,
+        ssh_timeout: float,
+        filing_timeout: float,
+        settle_seconds: float,
+    ) -> None:
+        super().__init__(
+            address,
+            SshTransport(address, ssh, ssh_timeout),
+            routers,
+            servers,
+            ssh_timeout=ssh_timeout,
+            filing_timeout=filing_timeout,
+            settle_seconds=settle_seconds,
+        )
+
+
+class LocalHost(MachineHost):
+    """This machine; `name` is the address that the topology gives it."""
+
+    def __init__(
+        self,
+        routers: Sequence[RouterSite],
+        servers: Sequence[ServerSite],
+        *,
+        name: str = "localhost",
+        ssh_timeout: float,
+        filing_timeout: float,
+        settle_seconds: float,
+    ) -> None:
+        super().__init__(
+            name,
+            LocalTransport(),
+            routers,
+            servers,
+            ssh_timeout=ssh_timeout,
+            filing_timeout=filing_timeout,
+            settle_seconds=settle_seconds,
+        )

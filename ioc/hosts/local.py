@@ -1,0 +1,124 @@
+"""This machine, for ``ssh: local``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from ioc.errors import PeerError, PeerTimeout
+from ioc.hosts.transport import OUTPUT_LIMIT, CannotRenameError, Entry, entry_of, fed_to_sh
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+class LocalTransport:
+    """`ioc.hosts.transport.Transport` on this machine."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
+        with self._shell() as shell:
+            try:
+                output, _ = shell.communicate(fed_to_sh(script, arguments), timeout)
+            except subprocess.TimeoutExpired:
+                raise PeerTimeout(f"this machine did not end a command within {timeout:g} s") from None
+        if len(output) > OUTPUT_LIMIT:
+            raise PeerError(f"a command on this machine wrote more than {OUTPUT_LIMIT} bytes")
+        return output
+
+    @contextlib.contextmanager
+    def _shell(self) -> Generator[subprocess.Popen[bytes]]:
+        with self._lock:
+            if self._closed:
+                raise PeerError("this machine is not looked at any more: the program is closing")
+            try:
+                shell = subprocess.Popen(
+                    ["/bin/sh", "-s"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    cwd=Path.home(),
+                )
+            except OSError as error:
+                raise PeerError(f"this machine cannot start /bin/sh: {error}") from None
+            self._running.add(shell)
+        try:
+            yield shell
+        finally:
+            _kill_group(shell)
+            shell.communicate()
+            with self._lock:
+                self._running.discard(shell)
+
+    def home(self) -> bytes:
+        return os.fsencode(Path.home())
+
+    def list_directory(self, directory: bytes) -> list[Entry]:
+        entries: list[Entry] = []
+        with os.scandir(directory) as found:
+            for item in found:
+                with contextlib.suppress(FileNotFoundError):
+                    status = item.stat(follow_symlinks=False)
+                    entries.append(entry_of(item.name, status.st_mode, status.st_size))
+        return entries
+
+    def look(self, path: bytes) -> Entry:
+        status = os.stat(path)  # noqa: PTH116 - paths are bytes here
+        return entry_of(os.path.basename(path), status.st_mode, status.st_size)  # noqa: PTH119
+
+    def read_end(self, path: bytes, limit: int) -> tuple[bytes, bool]:
+        # Without O_NONBLOCK a pipe in place of the file would hold the thread for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - limit))
+            return file.read(limit), size <= limit
+
+    def write(self, path: bytes, content: bytes) -> None:
+        with open(path, "wb") as file:  # noqa: PTH123
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def make_directory(self, path: bytes) -> None:
+        os.mkdir(path)  # noqa: PTH102
+
+    def move(self, source: bytes, target: bytes) -> None:
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise CannotRenameError(error.errno, error.strerror) from None
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+            os.rename(source, target)  # noqa: PTH104
+        else:
+            os.unlink(source)  # noqa: PTH108
+
+    def remove(self, path: bytes) -> None:
+        os.unlink(path)  # noqa: PTH108
+
+    def drop(self) -> None:
+        """Nothing is connected: a call to the file system of this machine that hangs cannot be helped."""
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            for shell in self._running:
+                _kill_group(shell)
+
+
+def _kill_group(shell: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(shell.pid, signal.SIGKILL)

@@ -1,0 +1,101 @@
+"""Putting a file at its final place, which never overwrites and never loses one.
+
+Every step may be the last one before a crash; done again, it ends as if there had been none:
+
+1. *rename* is one step, or two (link, unlink): after the first the file has both names, and the second is made up for.
+2. Onto another file system: copy to a hidden name beside the target, compare, sync, rename that, remove the source.
+   A copy that is whole under the final name is recognised, and only the source is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ioc.hosts.transport import CannotRenameError, Transport, shown
+
+# Answers "same" if $1 and $2 are one file with two names, "copied" if $2 is a true copy on another file system.
+_COMPARE = """
+mount_point() { df -P "$1" | sed -n '2s/.*% *//p'; }
+main() {
+  if [ "$1" -ef "$2" ]; then echo same
+  elif [ "$(mount_point "$1")" != "$(mount_point "$2")" ] && cmp -s "$1" "$2"; then echo copied
+  else echo different
+  fi
+}
+"""
+_COPY = """
+main() { { cp -p "$1" "$2" && cmp "$1" "$2" && sync && echo copied || { rm -f "$2"; false; }; } 2>&1; }
+"""
+
+_DUPLICATE = re.compile(rb"(?P<stem>.*)\.duplicate-\d+(?P<suffix>\.[^.]*)?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Placer:
+    """Places files on one machine; `copy_seconds` is the time a copy onto another file system may take."""
+
+    transport: Transport
+    copy_seconds: float
+
+    def place(self, source: bytes, directory: bytes) -> bytes:
+        """Move `source` into `directory`, under another name if its own is taken; returns its path there.
+
+        Raises:
+            OSError: it cannot be moved, and lies where it lay.
+        """
+        for name in _names(source.rpartition(b"/")[2]):
+            target = directory + b"/" + name
+            if self._placed(source, target):
+                return target
+        raise AssertionError
+
+    def _placed(self, source: bytes, target: bytes) -> bool:
+        """Move `source` to `target`; False if that is taken by another file."""
+        try:
+            self.transport.move(source, target)
+        except FileExistsError:
+            if self._compared(source, target) == "different":
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                self.transport.remove(_partial(target))
+            self.transport.remove(source)
+        except CannotRenameError:
+            self._copy(source, target)
+        return True
+
+    def _copy(self, source: bytes, target: bytes) -> None:
+        partial = _partial(target)
+        answer = self.transport.run(_COPY, (source, partial), self.copy_seconds).decode(errors="replace").strip()
+        if answer != "copied":
+            raise OSError(f"cannot copy {shown(source)} to {shown(target)}: {answer or 'the copy was cut short'}")
+        self.transport.move(partial, target)
+        self.transport.remove(source)
+
+    def _compared(self, source: bytes, target: bytes) -> str:
+        return self.transport.run(_COMPARE, (source, target), self.copy_seconds).decode(errors="replace").strip()
+
+
+def original_name(name: bytes) -> bytes:
+    """Return the name a file had before it was placed under another one, or an empty one if it kept its own."""
+    match = _DUPLICATE.fullmatch(name)
+    return match["stem"] + (match["suffix"] or b"") if match else b""
+
+
+def _names(name: bytes) -> Iterator[bytes]:
+    """Count the names that a file may be placed under: its own, then ``STEM.duplicate-N.SUFFIX``."""
+    yield name
+    stem, dot, suffix = name.rpartition(b".")
+    if not stem:
+        stem, dot, suffix = name, b"", b""
+    number = 1
+    while True:
+        yield stem + b".duplicate-%d" % number + dot + suffix
+        number += 1
+
+
+def _partial(target: bytes) -> bytes:
+    directory, _, name = target.rpartition(b"/")
+    return directory + b"/." + name + b".partial"

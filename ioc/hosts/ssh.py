@@ -1,0 +1,199 @@
+"""One kept SSH connection to a host."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import socket
+import threading
+import time
+from collections.abc import Generator
+
+import paramiko
+
+from ioc.errors import PeerError, PeerTimeout
+from ioc.hosts import known_hosts
+from ioc.hosts.ssh_config import Endpoint, jump_settings, resolve
+from ioc.topology.schema import Ssh
+
+KEEPALIVE_SECONDS = 15
+LONGEST_BACKOFF = 30.0
+"""Seconds between attempts to reach a host that is away."""
+
+_LOG_CHANNEL = "ioc.hosts.paramiko"
+# paramiko logs a traceback for each connection that is lost; what happened is in the errors raised here.
+logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL + 1)
+
+
+class SshConnection:
+    """Connects when needed, keeps the connection, waits longer and longer before it tries again in vain.
+
+    May be used from any thread. Opening a channel tells whether the connection still lives: an SSH server answers
+    that at once, however busy the commands on the other channels are.
+    """
+
+    def __init__(self, address: str, settings: Ssh, timeout: float) -> None:
+        self._address = address
+        self._settings = settings
+        self._timeout = timeout
+        self._connecting = threading.Lock()
+        self._clients: list[paramiko.SSHClient] = []
+        self._failure = ""
+        self._failures = 0
+        self._retry_at = 0.0
+        self._closed = False
+
+    def open_channel(self) -> paramiko.Channel:
+        """Open a session on the connection, connecting first if there is none.
+
+        Raises:
+            PeerError: it cannot be had; at once if the last attempt failed a short time ago.
+        """
+        transport = self._transport()
+        try:
+            return transport.open_session(timeout=self._timeout)
+        except paramiko.ChannelException as error:
+            raise PeerError(f"{self._address} refuses another SSH session: {error.text}") from None
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            timed_out = transport.is_active()
+            transport.close()
+            if timed_out:
+                raise PeerTimeout(f"{self._address} did not open an SSH session within {self._timeout:g} s") from None
+            raise PeerError(f"the SSH connection to {self._address} was lost: {reason(error)}") from None
+
+    def drop(self) -> None:
+        """Give the connection up, so that calls which hang in it fail; the next one connects anew."""
+        for client in list(self._clients):
+            client.close()
+
+    def close(self) -> None:
+        """End the connection and every channel on it."""
+        self._closed = True
+        self._end(list(self._clients))
+
+    def _transport(self) -> paramiko.Transport:
+        if not self._connecting.acquire(timeout=self._timeout):
+            raise PeerTimeout(f"{self._address} could not be reached by SSH within {self._timeout:g} s")
+        try:
+            if self._closed:
+                raise PeerError(f"the SSH connection to {self._address} is closed")
+            if self._clients:
+                transport = self._clients[-1].get_transport()
+                if transport is not None and transport.is_active():
+                    return transport
+                self._end_clients()
+            return self._reconnect()
+        finally:
+            self._connecting.release()
+
+    def _reconnect(self) -> paramiko.Transport:
+        wait = self._retry_at - time.monotonic()
+        if wait > 0:
+            raise PeerError(f"{self._failure} (next attempt in {wait:.0f} s)")
+        try:
+            transport = self._connect()
+        except PeerError as error:
+            self._end_clients()
+            backoff = min(LONGEST_BACKOFF, 2.0**self._failures)
+            self._failure = str(error)
+            self._failures += 1
+            self._retry_at = time.monotonic() + backoff * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts
+            raise
+        self._failures = 0
+        return transport
+
+    def _connect(self) -> paramiko.Transport:
+        """Connect to the host through the hosts it lies behind; all within the time-out."""
+        deadline = time.monotonic() + self._timeout
+        endpoint = resolve(self._address, self._settings)
+        transport: paramiko.Transport | None = None
+        for jump in endpoint.jumps:
+            transport = self._log_in(resolve(*jump_settings(jump, self._settings)), transport, deadline)
+        return self._log_in(endpoint, transport, deadline)
+
+    def _log_in(self, endpoint: Endpoint, through: paramiko.Transport | None, deadline: float) -> paramiko.Transport:
+        def left() -> float:
+            return max(0.1, deadline - time.monotonic())
+
+        client = paramiko.SSHClient()
+        client.set_log_channel(_LOG_CHANNEL)
+        known_hosts.load(client, self._settings.known_hosts)
+        client.set_missing_host_key_policy(
+            known_hosts.UnknownKeyPolicy(self._settings.known_hosts, add=self._settings.unknown_hosts == "add")
+        )
+        with self._told(endpoint):
+            place = (endpoint.host, endpoint.port)
+            if through is None:
+                stream = socket.create_connection(place, timeout=left())
+                stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            else:
+                stream = through.open_channel("direct-tcpip", place, ("127.0.0.1", 0), timeout=left())
+            self._clients.append(client)
+            try:
+                client.connect(
+                    endpoint.host,
+                    endpoint.port,
+                    endpoint.user,
+                    sock=stream,
+                    key_filename=list(endpoint.keys),  # pyright: ignore[reportArgumentType] - the stub forgets lists
+                    look_for_keys=not endpoint.keys,
+                    timeout=left(),
+                    banner_timeout=left(),
+                    auth_timeout=left(),
+                    channel_timeout=self._timeout,
+                )
+            except BaseException:
+                stream.close()
+                raise
+            transport = client.get_transport()
+            if transport is None or self._closed:
+                raise PeerError(f"the SSH connection to {self._address} is closed")
+            transport.set_keepalive(KEEPALIVE_SECONDS)
+            return transport
+
+    @contextlib.contextmanager
+    def _told(self, endpoint: Endpoint) -> Generator[None]:
+        """Turn what may happen on connecting into an error fit for an operator."""
+        where = f"{endpoint.host} port {endpoint.port}"
+        try:
+            yield
+        except paramiko.BadHostKeyException as error:
+            raise known_hosts.changed(error, self._settings.known_hosts, endpoint.port) from None
+        except paramiko.AuthenticationException as error:
+            if "timeout" in str(error).lower():
+                raise PeerTimeout(f"{where} did not finish the SSH login within {self._timeout:g} s") from None
+            keys = ", ".join(endpoint.keys) or "the usual ones in ~/.ssh"
+            raise PeerError(
+                f"{where} refuses the SSH login of user {endpoint.user}: a public key of ours must be in its "
+                f"authorized_keys (tried {keys}, and the SSH agent's; a key with a passphrase must be in the agent)"
+            ) from None
+        except TimeoutError:
+            raise PeerTimeout(f"{where} does not answer SSH within {self._timeout:g} s") from None
+        except (OSError, EOFError, paramiko.SSHException, ValueError) as error:
+            text = str(error).lower()
+            if "banner" in text or "timed out" in text or "timeout" in text:
+                raise PeerTimeout(
+                    f"{where} accepts connections but does not speak SSH within {self._timeout:g} s"
+                ) from None
+            raise PeerError(f"{where} cannot be reached by SSH: {reason(error)}") from None
+
+    def _end_clients(self) -> None:
+        self._end(self._clients)
+        self._clients.clear()
+
+    @staticmethod
+    def _end(clients: list[paramiko.SSHClient]) -> None:
+        for client in reversed(clients):
+            transport = client.get_transport()
+            client.close()
+            if transport is not None and transport.is_alive():
+                # Its own close() does not wait for the thread.
+                transport.join(1.0)
+
+
+def reason(error: Exception) -> str:
+    """Return why something failed, without Python's ``[Errno 111]``."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

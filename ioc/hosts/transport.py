@@ -1,0 +1,152 @@
+"""What a machine offers to this package, whether it is reached by SSH or is this one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+OUTPUT_LIMIT = 4 * 1024 * 1024
+"""Bytes of output that a script may have."""
+
+
+class CannotRenameError(OSError):
+    """A file cannot be renamed to its target although that is free: most likely another file system."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name in a directory; a symbolic link is neither file nor directory."""
+
+    name: bytes
+    size: int
+    is_file: bool
+    is_directory: bool
+
+
+class Transport(Protocol):
+    """Run scripts and handle files on one machine.
+
+    Every method blocks and may be called from any thread; each ends within the time-out the transport was built with,
+    save where it has its own. Paths are bytes, because file names are.
+
+    Raises:
+        PeerError: the machine cannot be reached, or did not answer in time (`PeerTimeout`).
+        OSError: it refused the operation on this file.
+    """
+
+    def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
+        """Feed `script` to a POSIX ``sh`` with `arguments` as ``$1``…; returns its output.
+
+        The script must be a function ``main``. Its exit status is not looked at.
+        """
+        ...
+
+    def home(self) -> bytes:
+        """Return the user's home directory there."""
+        ...
+
+    def list_directory(self, directory: bytes) -> list[Entry]:
+        """List a directory without following links."""
+        ...
+
+    def look(self, path: bytes) -> Entry:
+        """Look at what `path` leads to, following links."""
+        ...
+
+    def read_end(self, path: bytes, limit: int) -> tuple[bytes, bool]:
+        """Read at most the last `limit` bytes of a regular file; and whether that is all of it."""
+        ...
+
+    def write(self, path: bytes, content: bytes) -> None:
+        """Write a file, replacing it if it exists."""
+        ...
+
+    def make_directory(self, path: bytes) -> None:
+        """Make one directory; an error if the name is taken."""
+        ...
+
+    def move(self, source: bytes, target: bytes) -> None:
+        """Rename without ever replacing `target`.
+
+        Raises:
+            FileExistsError: `target` is taken.
+            CannotRenameError: it is not, yet a rename does not do.
+        """
+        ...
+
+    def remove(self, path: bytes) -> None:
+        """Remove a file."""
+        ...
+
+    def drop(self) -> None:
+        """Make calls that hang in the connection fail; the next call connects anew. Does not block."""
+        ...
+
+    def close(self) -> None:
+        """End everything; calls that still run fail soon."""
+        ...
+
+
+def entry_of(name: bytes, mode: int, size: int) -> Entry:
+    """Make an `Entry` from what ``stat`` says."""
+    return Entry(name, size, stat.S_ISREG(mode), stat.S_ISDIR(mode))
+
+
+def fed_to_sh(script: str, arguments: Sequence[bytes]) -> bytes:
+    """Return the input for ``sh -s``: the arguments are read by ``sh`` itself, never by the user's login shell."""
+    quoted = " ".join(shlex.quote(os.fsdecode(argument)) for argument in arguments)
+    return os.fsencode(f"{script}\nmain {quoted} </dev/null 2>/dev/null\n")
+
+
+def expand(transport: Transport, path: str) -> bytes:
+    """Return `path` as an absolute path on the machine (``~`` and relative paths: from its home directory)."""
+    raw = os.fsencode(path)
+    if raw.startswith(b"/"):
+        return raw
+    home = transport.home().rstrip(b"/")
+    if raw == b"~":
+        return home
+    return home + b"/" + raw.removeprefix(b"~/")
+
+
+def shown(path: bytes) -> str:
+    """Return a path as text; bytes that are not UTF-8 become ``\\xNN``."""
+    return path.decode(errors="backslashreplace")
+
+
+def told(error: OSError) -> str:
+    """Return what was refused, and for which file if that is known, without Python's ``[Errno 13]``."""
+    reason = error.strerror or str(error)
+    if not error.filename:
+        return reason
+    name = error.filename if isinstance(error.filename, bytes) else os.fsencode(str(error.filename))
+    return f"{shown(name)}: {reason}"
+
+
+def exists(transport: Transport, path: bytes) -> bool:
+    """Whether `path` leads to something."""
+    try:
+        transport.look(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def make_directories(transport: Transport, base: bytes, relative: str) -> bytes:
+    """Make every directory of `relative` below `base`, which must exist; returns the whole path."""
+    path = base
+    for part in relative.split("/"):
+        path = path + b"/" + os.fsencode(part)
+        try:
+            transport.make_directory(path)
+        except OSError:
+            # Over SFTP "it exists already" cannot be told from other failures, so what counts is what is there.
+            if not exists(transport, path):
+                raise
+            if not transport.look(path).is_directory:
+                raise NotADirectoryError(f"{shown(path)} is a file, but must be a directory") from None
+    return path

@@ -1,0 +1,62 @@
+"""Fixtures for the tests of hosts."""
+
+from __future__ import annotations
+
+import pathlib
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.hosts.rig import DataRouters, Hosts
+from tests.sshd import SshServer
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """Fail a test that leaves a thread behind."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 5
+    while left := [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def shared_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """A running SSH server that no test harms."""
+    with SshServer(tmp_path_factory.mktemp("shared-sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """A running SSH server for one test, which may harm it."""
+    with SshServer(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+async def ssh_hosts(sshd: SshServer) -> AsyncIterator[Hosts]:
+    """Makes hosts reached by SSH."""
+    hosts = Hosts(sshd)
+    yield hosts
+    await hosts.close()
+
+
+@pytest.fixture(params=["ssh", "local"])
+async def hosts(request: pytest.FixtureRequest) -> AsyncIterator[Hosts]:
+    """Makes hosts of either kind: what is tested with this holds for both."""
+    made = Hosts(request.getfixturevalue("shared_sshd") if request.param == "ssh" else None)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def data_routers(tmp_path: pathlib.Path) -> Iterator[DataRouters]:
+    """Starts dataRouter processes."""
+    routers = DataRouters(tmp_path)
+    yield routers
+    routers.stop()

@@ -1,0 +1,94 @@
+"""Filing: every byte ends at one place and is recorded."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from ioc.model import RunId
+from tests.hosts.rig import Hosts, Records, site
+
+RUN = RunId("e18008", 12)
+
+
+def contents(directory: pathlib.Path) -> dict[bytes, bytes]:
+    """Return the content of the regular files in `directory` by name."""
+    return {os.fsencode(file.name): file.read_bytes() for file in directory.iterdir() if file.is_file()}
+
+
+def put(directory: pathlib.Path, files: dict[bytes, bytes]) -> None:
+    """Write files."""
+    for name, content in files.items():
+        pathlib.Path(os.fsdecode(os.fsencode(directory) + b"/" + name)).write_bytes(content)
+
+
+async def test_files_go_to_the_directory_of_the_run_and_are_recorded(hosts: Hosts, tmp_path: pathlib.Path):
+    """Every .graw file is moved below EXPERIMENT/run_NNNN and recorded with its size; nothing else is touched."""
+    staging = tmp_path / "data"
+    staging.mkdir()
+    files = {b"CoBo0_%04d.graw" % i: bytes(i) for i in range(20)}
+    put(staging, files)
+    put(staging, {b"notes.txt": b"mine", b"._CoBo0_0000.graw": b"resource fork"})
+    records = Records()
+    host = hosts(site(work_dir=staging))
+    report = await host.file_run("data0", RUN, records)
+    place = staging / "e18008/run_0012"
+    assert contents(place) == files
+    assert set(contents(staging)) == {b"notes.txt", b"._CoBo0_0000.graw"}
+    assert records.sizes == {str(place / os.fsdecode(name)): len(content) for name, content in files.items()}
+    assert (report.problem, report.complete) == ("", True)
+    assert set(report.files) == set(records.files.values())
+    assert {(f.router, f.host, f.renamed_from) for f in report.files} == {("data0", host.name, "")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"with space.graw",
+        b"it's.graw",
+        b'"quoted" $HOME `id`.graw',
+        b"new\nline.graw",
+        b"caf\xe9.graw",
+        b"-rf.graw",
+        "µ→.graw".encode(),
+        b"\\x41.graw",
+        b"*.graw",
+    ],
+)
+async def test_odd_names_survive(hosts: Hosts, tmp_path: pathlib.Path, name: bytes):
+    """A file keeps its name to the byte; the record escapes only bytes that are not UTF-8."""
+    put(tmp_path, {name: b"data"})
+    records = Records()
+    report = await hosts(site(work_dir=tmp_path), settle_seconds=0).file_run("data0", RUN, records)
+    assert contents(tmp_path / RUN.directory) == {name: b"data"}
+    assert report.complete
+    (path,) = records.sizes
+    assert path == f"{tmp_path}/e18008/run_0012/{name.decode(errors='backslashreplace')}"
+
+
+async def test_a_name_that_is_taken_keeps_both(hosts: Hosts, tmp_path: pathlib.Path):
+    """Of two files with one name the second gets a name that says so, the report tells, nothing is overwritten."""
+    place = tmp_path / RUN.directory
+    place.mkdir(parents=True)
+    put(place, {b"x.graw": b"first"})
+    host = hosts(site(work_dir=tmp_path))
+    records = Records()
+    for content in (b"second", b"third", b"first"):
+        put(tmp_path, {b"x.graw": content})
+        report = await host.file_run("data0", RUN, records)
+        assert report.complete
+        assert "x.graw" in report.problem
+    assert contents(place) == {
+        b"x.graw": b"first",
+        b"x.duplicate-1.graw": b"second",
+        b"x.duplicate-2.graw": b"third",
+        b"x.duplicate-3.graw": b"first",
+    }
+    assert {f.path.rpartition("/")[2]: f.renamed_from for f in records.files.values()} == {
+        "x.graw": "",
+        "x.duplicate-1.graw": "x.graw",
+        "x.duplicate-2.graw": "x.graw",
+        "x.duplicate-3.graw": "x.graw",
+    }

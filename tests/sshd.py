@@ -1,0 +1,175 @@
+"""A real SSH server for tests: OpenSSH on a port of 127.0.0.1, with keys and configuration of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from typing import Any, Self
+
+import asyncssh
+
+from ioc.topology.schema import Ssh
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/usr/libexec/openssh/sftp-server")
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def make_key(file: pathlib.Path) -> asyncssh.SSHKey:
+    """Write a new ed25519 key and its public half (``.pub``)."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    file.touch(mode=0o600)
+    key.write_private_key(str(file))
+    key.write_public_key(f"{file}.pub")
+    return key
+
+
+class SshServer:
+    """Owns one server; its files lie in `directory`. Where OpenSSH is missing, asyncssh stands in."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.host_key = directory / "host_key"
+        self.client_key = directory / "client_key"
+        self.known_hosts = directory / "known_hosts"
+        make_key(self.host_key)
+        make_key(self.client_key)
+        self.trust()
+        self._server: _OpenSsh | _AsyncSsh | None = None
+
+    def trust(self) -> None:
+        """Write the known_hosts file for the present host key."""
+        key = pathlib.Path(f"{self.host_key}.pub").read_text().strip()
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key}\n")
+
+    def settings(self, **changes: Any) -> Ssh:
+        """Return the SSH settings that reach this server."""
+        return Ssh(
+            **{
+                "username": getpass.getuser(),
+                "port": self.port,
+                "key": str(self.client_key),
+                "known_hosts": str(self.known_hosts),
+                "config": None,
+                **changes,
+            }
+        )
+
+    def start(self) -> None:
+        """Begin to listen; returns when it does."""
+        self._server = _OpenSsh(self) if SSHD else _AsyncSsh(self)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self) -> None:
+        """Kill the server and every connection to it."""
+        if self._server is not None:
+            self._server.kill()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class _OpenSsh:
+    def __init__(self, server: SshServer) -> None:
+        if os.getuid() == 0:
+            pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # OpenSSH wants it when it runs as root
+        sftp = next((path for path in SFTP_SERVERS if pathlib.Path(path).exists()), "internal-sftp")
+        configuration = server.directory / "sshd_config"
+        configuration.write_text(
+            f"ListenAddress 127.0.0.1\nPort {server.port}\nHostKey {server.host_key}\nPidFile none\n"
+            f"AuthorizedKeysFile {server.client_key}.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+            f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\nPrintMotd no\n"
+            f"Subsystem sftp {sftp}\n"
+        )
+        assert SSHD
+        with (server.directory / "sshd.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(configuration)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def kill(self) -> None:
+        # Connections have processes of their own, in sessions of their own.
+        for pid in [self._process.pid, *_descendants(self._process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    table = subprocess.run(["ps", "-A", "-o", "pid=", "-o", "ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in (line.split() for line in table.splitlines())}
+    children = [child for child, parent in parents.items() if parent == pid]
+    return children + [below for child in children for below in _descendants(child)]
+
+
+class _AsyncSsh:
+    """asyncssh's server in a thread."""
+
+    def __init__(self, server: SshServer) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._listener = asyncio.run_coroutine_threadsafe(
+            asyncssh.listen(
+                "127.0.0.1",
+                server.port,
+                server_host_keys=[str(server.host_key)],
+                authorized_client_keys=f"{server.client_key}.pub",
+                sftp_factory=True,
+                process_factory=self._run,
+                encoding=None,
+            ),
+            self._loop,
+        ).result(10)
+
+    @staticmethod
+    async def _run(process: Any) -> None:
+        shell = await asyncio.create_subprocess_shell(
+            process.command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        output, _ = await shell.communicate(await process.stdin.read())
+        process.stdout.write(output)
+        process.exit(shell.returncode or 0)
+
+    def kill(self) -> None:
+        async def end() -> None:
+            self._listener.close(close_connections=True)
+            await self._listener.wait_closed()
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
