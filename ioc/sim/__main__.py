@@ -8,7 +8,7 @@ import sys
 
 from ioc.errors import AttpcError
 from ioc.sim.commands import Commands
-from ioc.sim.control import ControlPort
+from ioc.sim.control_port import ControlPort
 from ioc.sim.plan import SitePlan
 from ioc.sim.simulation import Simulation
 

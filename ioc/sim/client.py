@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from ioc.errors import PeerError
 from ioc.sim.child import Child
-from ioc.sim.control import send_command
+from ioc.sim.control_port import send_command
 from ioc.sim.plan import SiteAddresses, SitePlan
 
 _END_WITHIN = 6.0

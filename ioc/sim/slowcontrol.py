@@ -89,12 +89,23 @@ class Observable:
         if not self.held:
             await self.channel.write(self._drifted() if self._type in {"float", "integer"} else self.channel.value)
 
+    def _converted(self, value: Any) -> float | int | str:
+        match self._type:
+            case "float":
+                return float(value)
+            case "integer":
+                return int(value)
+            case "enum" if value not in ENUM_STRINGS:
+                raise ValueError(f"{value!r} must be one of {', '.join(ENUM_STRINGS)}")
+            case _:
+                return str(value)
+
     async def obey(self, command: dict[str, Any]) -> None:
         """``set`` a value and hold it, ``freeze`` the present one, or ``thaw``."""
         match command["do"]:
             case "set":
                 self.held = True
-                await self.channel.write(command["value"])
+                await self.channel.write(self._converted(command["value"]))
             case "freeze":
                 self.held = True
             case "thaw":

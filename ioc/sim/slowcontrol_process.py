@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from dataclasses import asdict
@@ -57,6 +58,7 @@ class SlowControls:
                 "EPICS_CAS_INTF_ADDR_LIST": HOST,
                 "EPICS_CAS_BEACON_ADDR_LIST": HOST,
                 "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+                "EPICS_CAS_BEACON_PORT": os.environ.get("EPICS_CA_REPEATER_PORT", "5065"),
                 "EPICS_CAS_IGNORE_ADDR_LIST": "",
             },
             first_line=self._first_line,
