@@ -1,0 +1,57 @@
+"""Observables that the shift types."""
+
+from __future__ import annotations
+
+import math
+
+from ioc.errors import Refused
+from ioc.model import Scalar, ValueType
+from ioc.topology.schema import Observable
+
+TEXT_LENGTH = 200
+"""Most characters of a manual text."""
+_GREATEST_INTEGER = 2**31 - 1
+"""A PV of type LONG has 32 bits."""
+
+
+def parse_manual(observable: Observable, value: Scalar) -> Scalar:
+    """The value as the type of a manual observable; a number may come as text.
+
+    Raises:
+        Refused: the observable follows a PV, or the value does not fit its type.
+    """
+    if observable.pv is not None:
+        raise Refused(
+            f"observable {observable.name} follows the PV {observable.pv}: only a manual observable can be set"
+        )
+    if observable.type is ValueType.Float:
+        return _float(observable.name, value)
+    if observable.type is ValueType.Integer:
+        return _integer(observable.name, value)
+    text = str(value)
+    if len(text) > TEXT_LENGTH:
+        raise Refused(
+            f"observable {observable.name} got a text of {len(text)} characters, but at most {TEXT_LENGTH} are allowed"
+        )
+    if not text.isprintable():
+        raise Refused(f"observable {observable.name} got the text {text!r}, but it must be one line of printable text")
+    return text
+
+
+def _float(name: str, value: Scalar) -> float:
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise Refused(f"observable {name} got {str(value)[:40]!r}, but must be a finite number")
+    return number
+
+
+def _integer(name: str, value: Scalar) -> int:
+    number = _float(name, value)
+    if number != int(number) or abs(number) > _GREATEST_INTEGER:
+        raise Refused(
+            f"observable {name} got {str(value)[:40]!r}, but must be a whole number of at most {_GREATEST_INTEGER}"
+        )
+    return int(number)

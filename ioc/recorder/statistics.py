@@ -1,0 +1,95 @@
+"""What one observable did during one run."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+from ioc.model import Reading, Severity
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The figures of one observable over one run; minimum, maximum and mean are None without a finite number."""
+
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    """Each value weighted with the time it lasted."""
+    samples: int
+    worst_severity: Severity
+    disconnected_seconds: float
+
+
+NO_STATISTICS = Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)
+
+
+class RunStatistics:
+    """Collects samples in the order of their arrival.
+
+    A value lasts until the next sample. A sample whose time is before that of an earlier one (a clock was set back)
+    counts from that earlier time on. Until the first sample the source counts as disconnected. Texts, the states
+    of an enum and values that are not finite are counted as samples and left out of minimum, maximum and mean.
+    """
+
+    def __init__(self, began_at: float) -> None:
+        self._clock = began_at
+        self._connected = False
+        self._number: float | None = None
+        self._last: float | None = None
+        self._minimum: float | None = None
+        self._maximum: float | None = None
+        self._mean = 0.0
+        self._weight = 0.0
+        self._samples = 0
+        self._worst = Severity.NO_ALARM
+        self._disconnected = 0.0
+
+    def add(self, sample: Reading) -> None:
+        """Take the next sample, or the news that the source went away."""
+        self.advance(sample.sampled_at)
+        self._connected = sample.connected
+        self._worst = max(self._worst, sample.severity)
+        self._number = None
+        if not sample.connected:
+            return
+        self._samples += 1
+        if isinstance(sample.value, (int, float)) and not sample.label and math.isfinite(sample.value):
+            number = float(sample.value)
+            self._number = self._last = number
+            self._minimum = number if self._minimum is None else min(self._minimum, number)
+            self._maximum = number if self._maximum is None else max(self._maximum, number)
+
+    def until(self, time: float) -> Statistics:
+        """The statistics if the run ended at `time`, or at the last sample if that is later."""
+        end = copy.copy(self)  # the next sample may still be older than `time`
+        end.advance(time)
+        return end.result()
+
+    def result(self) -> Statistics:
+        """The statistics up to the last sample."""
+        return Statistics(
+            self._minimum, self._maximum, self._finite_mean(), self._samples, self._worst, self._disconnected
+        )
+
+    def _finite_mean(self) -> float | None:
+        if self._minimum is None or self._maximum is None:
+            return None
+        if not self._weight:
+            return self._last  # all came at one moment
+        return min(max(self._mean, self._minimum), self._maximum)
+
+    def advance(self, time: float) -> None:
+        """Let the last value last until `time`, if that is later than all before."""
+        lasted = time - self._clock
+        if lasted <= 0:
+            return
+        self._clock = time
+        if not self._connected:
+            self._disconnected += lasted
+        elif self._number is not None:
+            self._weight += lasted
+            fraction = lasted / self._weight
+            # Not the difference of the two, which may overflow.
+            self._mean = self._mean * (1 - fraction) + self._number * fraction

@@ -1,0 +1,164 @@
+"""One observable as the recorder keeps it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from ioc.model import Reading, Scalar, Severity
+from ioc.recorder.statistics import NO_STATISTICS, RunStatistics, Statistics
+from ioc.rundb import Measurement
+from ioc.topology.schema import Observable
+
+_CLOCK_ERROR_SECONDS = 10.0
+"""A reading that is older or newer than this comes from a source with a wrong clock: statistics use ours."""
+
+
+@dataclass(frozen=True)
+class ObservableView:
+    """What the PVs of an observable show."""
+
+    name: str
+    reading: Reading | None
+    """The last reading; None before the first one. One without value says that the source is gone."""
+    connected: bool
+    """A manual observable is always connected."""
+    run_min: float | None
+    """Over the open run, else the last one; None if there was no finite number."""
+    run_max: float | None
+    run_mean: float | None
+    samples: int
+    """Recorded in the open run, else in the last one."""
+    units: str
+    """Of the topology, else of the source."""
+    precision: int | None
+    """Digits after the point as the source has it; None if it has not said."""
+    labels: tuple[str, ...] = ()
+    """The strings of an enum, in order; empty for other types and until the source has said."""
+
+
+class Track:
+    """The last reading of an observable, and its statistics in the open or the last run."""
+
+    def __init__(self, observable: Observable) -> None:
+        self.observable = observable
+        self.units = ""
+        self.precision: int | None = None
+        self.labels: tuple[str, ...] = ()
+        self.reading: Reading | None = None
+        self.begin_value: Scalar | None = None
+        self._running: RunStatistics | None = None
+        self._finished = NO_STATISTICS
+        self._gap_at = time.time()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a value now."""
+        return self.reading is not None and self.reading.connected
+
+    def take(self, reading: Reading) -> Reading:
+        """Make this the last reading; returns the sample to be recorded for it.
+
+        After a gap the source may come back with a time stamp from before the gap: such a sample gets the time of
+        its arrival, so that the gap ends there.
+        """
+        now = time.time()
+        came_back = reading.connected and not self.connected
+        self.reading = reading
+        if not reading.connected:
+            self._gap_at = reading.sampled_at
+        sample = replace(reading, sampled_at=now) if came_back and reading.sampled_at <= self._gap_at else reading
+        if self._running is not None:
+            in_time = abs(sample.sampled_at - now) <= _CLOCK_ERROR_SECONDS
+            self._running.add(sample if in_time else replace(sample, sampled_at=now))
+        return sample
+
+    def begin(self, began_at: float) -> list[Reading]:
+        """Start the statistics of a run; returns the samples that its record begins with (none or one)."""
+        self._running = RunStatistics(began_at)
+        self.begin_value = recorded_value(self.reading)
+        return self.go_on(began_at) or self.add_gap(began_at)
+
+    def go_on(self, now: float) -> list[Reading]:
+        """Count the value that is there already from `now` on; returns what is to be recorded."""
+        if self.reading is None or not self.reading.connected:
+            return []
+        return self._count(replace(self.reading, sampled_at=now))
+
+    def add_gap(self, since: float) -> list[Reading]:
+        """Note a time without a value that began at `since`, unless manual; returns what is to be recorded."""
+        if self.observable.pv is None:
+            return []
+        return self._count(Reading(self.observable.name, None, Severity.INVALID, "disconnected", since))
+
+    def restore(self, began_at: float, begin_value: Scalar | None, samples: list[Reading]) -> None:
+        """Start the statistics of a run from what an earlier process has recorded, by time."""
+        self._running = RunStatistics(began_at)
+        self.begin_value = begin_value
+        for sample in samples:
+            self._running.add(sample)
+
+    def show(self, measurement: Measurement | None) -> None:
+        """Show the statistics of a finished run, or none."""
+        if measurement is None:
+            self._finished = NO_STATISTICS
+            return
+        self._finished = Statistics(
+            minimum=measurement.minimum,
+            maximum=measurement.maximum,
+            mean=measurement.mean,
+            samples=measurement.samples,
+            worst_severity=measurement.worst_severity,
+            disconnected_seconds=measurement.disconnected_seconds,
+        )
+
+    def measurement(self, now: float, end_value: Scalar | None) -> Measurement:
+        """The row of the open run, as if it ended now."""
+        statistics = self.statistics(now)
+        return Measurement(
+            observable=self.observable.name,
+            begin_value=self.begin_value,
+            end_value=end_value,
+            minimum=statistics.minimum,
+            maximum=statistics.maximum,
+            mean=statistics.mean,
+            samples=statistics.samples,
+            worst_severity=statistics.worst_severity,
+            disconnected_seconds=statistics.disconnected_seconds,
+        )
+
+    def finish(self, ended_at: float) -> None:
+        """End the statistics of the run; they stay visible."""
+        self._finished = self.statistics(ended_at)
+        self._running = None
+
+    def statistics(self, now: float) -> Statistics:
+        """Of the open run until now, else of the last one."""
+        return self._finished if self._running is None else self._running.until(now)
+
+    def _count(self, sample: Reading) -> list[Reading]:
+        if self._running is not None:
+            self._running.add(sample)
+        return [sample]
+
+    def view(self) -> ObservableView:
+        statistics = self.statistics(time.time())
+        return ObservableView(
+            name=self.observable.name,
+            reading=self.reading,
+            connected=self.connected or self.observable.pv is None,
+            run_min=statistics.minimum,
+            run_max=statistics.maximum,
+            run_mean=statistics.mean,
+            samples=statistics.samples,
+            units=self.observable.units or self.units,
+            precision=self.precision,
+            labels=self.labels,
+        )
+
+
+def recorded_value(reading: Reading | None) -> Scalar | None:
+    """What the database gets for a reading: the text of an enum, None without one."""
+    if reading is None:
+        return None
+    return reading.label or reading.value
