@@ -168,8 +168,12 @@ class RunRecorder(Protocol):
         """Take the end-of-run snapshot and store the statistics."""
         ...
 
-    async def copy_manual(self, run: RunId) -> None:
+    async def copy_manual_from(self, run: RunId) -> None:
         """Give every manual observable the value it had in `run`."""
+        ...
+
+    async def change_experiment(self, experiment: str) -> None:
+        """File what follows under another experiment, which has its own manual values."""
         ...
 
     async def resume_run(self, run: RunId) -> None:

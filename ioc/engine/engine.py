@@ -87,6 +87,7 @@ class Engine:
                 for host in self._hosts:
                     tasks.create_task(self._watch_host(host), name=f"watch host {host.name}")
                 self.post(await restore.restore(self._store, self.plan))
+                await restore.enter_experiment(self._recorder, self.state.experiment)
                 tasks.create_task(self._stay_alive(), name="alive")
         finally:
             self._tasks = None
@@ -138,7 +139,7 @@ class Engine:
         number = run.number - 1 if run.open else run.number
         previous = await self._store.get_run(RunId(self.state.experiment, number)) if number >= 0 else None
         if previous is not None:
-            await self._recorder.copy_manual(previous.run)
+            await self._recorder.copy_manual_from(previous.run)
         await self.command(lambda token: ev.CopyPrevious(token, client, previous))
 
     async def refresh_configs(self, server: str) -> None:

@@ -200,6 +200,7 @@ class Performer:
         last_run, error = None, ""
         try:
             last_run = await self._store.last_run(effect.name)
+            await self._recorder.change_experiment(effect.name)
         except PeerError as failure:
             error = str(failure)
         except Exception:

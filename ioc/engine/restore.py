@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ioc.errors import PeerError, Refused
 from ioc.model import ConfigChoice, RunClass
-from ioc.ports import RunStore
+from ioc.ports import RunRecorder, RunStore
 from ioc.runlogic.events import Restored
 from ioc.runlogic.plan import Plan
 
@@ -42,6 +42,14 @@ async def _read(store: RunStore, plan: Plan) -> Restored:
         run_class=_run_class(settings.get("class", "")),
         last_alive=_number(settings.get(LAST_ALIVE, "")),
     )
+
+
+async def enter_experiment(recorder: RunRecorder, experiment: str) -> None:
+    """Tell the recorder which experiment this is; what it cannot do now it does at the next run."""
+    try:
+        await recorder.change_experiment(experiment)
+    except PeerError as error:
+        log.error("observables of experiment %s: %s", experiment, error)  # noqa: TRY400 - a peer's fault
 
 
 def _configs(settings: Mapping[str, str], plan: Plan) -> dict[str, ConfigChoice]:

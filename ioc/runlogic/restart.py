@@ -8,7 +8,7 @@ from ioc.model import Client, DocumentState, EccState, RunState, Severity
 from ioc.runlogic import filing, jobs, runs
 from ioc.runlogic.effects import SaveRun, Snapshot, TakeSnapshot
 from ioc.runlogic.events import Restored
-from ioc.runlogic.state import JobKind
+from ioc.runlogic.state import JobKind, Phase, Stage
 from ioc.runlogic.turn import Turn, listing
 
 _RUN_STATE = {
@@ -42,7 +42,7 @@ def restored(turn: Turn, event: Restored) -> None:
     turn.set_run(state=_RUN_STATE[newest.state], title=newest.title, run_class=newest.run_class)
     if newest.state is DocumentState.Filing:
         turn.say_run(f"{newest.run} was being filed before the restart: filing goes on", Severity.MINOR)
-        _recover(turn)
+        _recover(turn, filing.STAGES)
     else:
         turn.set(undecided=True)
         turn.say_run(f"{newest.run} was open before the restart: asking every ECC server whether it runs")
@@ -108,12 +108,12 @@ def _close_orphan(turn: Turn) -> None:
     )
     turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at, message=text)
     turn.say_run(text, Severity.MAJOR)
-    _recover(turn)
+    _recover(turn, (Phase.End, *filing.STAGES))
 
 
-def _recover(turn: Turn) -> None:
+def _recover(turn: Turn, stages: tuple[Stage, ...]) -> None:
     record = turn.record
     if record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
-    jobs.launch(turn, JobKind.Recover, f"filing of {record.run}", filing.STAGES, token=None, client=Client())
+    jobs.launch(turn, JobKind.Recover, f"filing of {record.run}", stages, token=None, client=Client())
     turn.set_run(unfiled=frozenset(turn.plan.routers))

@@ -18,7 +18,7 @@ from ioc.runlogic.effects import (
     TakeSnapshot,
 )
 from ioc.runlogic.events import Reserved, RunAction, RunCommand
-from ioc.runlogic.state import Job, JobKind, Move, Phase, Stage
+from ioc.runlogic.state import Job, JobKind, Move, Phase, Stage, State
 from ioc.runlogic.turn import Turn, listing
 
 DATABASE = "database"
@@ -98,12 +98,12 @@ def begin_reserve(turn: Turn, job: Job) -> None:
     """Take a run number: from here on a run is open."""
     run = turn.state.run
     turn.set_job(job, waiting=frozenset({DATABASE}))
-    turn.emit(ReserveRun(job.id, turn.state.experiment, run.title, run.run_class, config_name(turn)))
+    turn.emit(ReserveRun(job.id, turn.state.experiment, run.title, run.run_class, config_name(turn.state)))
 
 
-def config_name(turn: Turn) -> str:
+def config_name(state: State) -> str:
     """Return the configurations in use, each once, as the PV ``Run:Configs`` shows them."""
-    return ", ".join(sorted({str(server.config) for server in turn.state.servers.values() if server.config}))
+    return ", ".join(sorted({str(server.config) for server in state.servers.values() if server.config}))
 
 
 def reserved(turn: Turn, event: Reserved) -> None:
@@ -186,8 +186,9 @@ def stop_stages(turn: Turn) -> tuple[Stage, ...]:
 
 
 def begin_end(turn: Turn, job: Job) -> None:
-    """Nothing runs any more: end-of-run snapshot, stop time."""
-    record = turn.save_run(state=DocumentState.Filing, stopped_at=turn.now)
+    """Nothing runs any more: end-of-run snapshot, stop time (unless it ended while the IOC was away)."""
+    known = turn.record.stopped_at
+    record = turn.save_run(state=DocumentState.Filing, stopped_at=turn.now if known is None else known)
     turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
     turn.set_job(job, waiting=frozenset({DATABASE}))
     turn.emit(TakeSnapshot(job.id, record.run, Snapshot.End))

@@ -1,0 +1,122 @@
+"""The composition root: builds everything that one topology asks for, and starts none of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ioc.app.journal import Journal
+from ioc.ca import CaServer
+from ioc.ecc import ZeepEccClient
+from ioc.engine import Engine, Timing
+from ioc.errors import Refused
+from ioc.hosts import MachineHost, build_hosts
+from ioc.model import Client, Event, Scalar, Severity
+from ioc.observables import ObservableFeed
+from ioc.pvs import Access, PvTree, Services
+from ioc.recorder import ObservableRecorder
+from ioc.rundb import SqliteRunStore
+from ioc.runlogic.plan import Plan
+from ioc.topology.schema import DataRouter, EccServer, Topology
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All parts of a running IOC, wired to each other."""
+
+    topology: Topology
+    store: SqliteRunStore
+    recorder: ObservableRecorder
+    hosts: tuple[MachineHost, ...]
+    ecc: dict[str, ZeepEccClient]
+    engine: Engine
+    tree: PvTree
+    server: CaServer
+    journal: Journal
+
+
+def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awaitable[None]]) -> Parts:
+    """Build the IOC of a topology. Nothing is connected, opened or listened to before `app.serve` starts it."""
+    store = SqliteRunStore(Path(topology.database))
+    recorder = ObservableRecorder(
+        store,
+        ObservableFeed(),
+        experiment=topology.experiment,
+        observables=topology.observables,
+        record=topology.record,
+    )
+    hosts = build_hosts(topology)
+    ecc = {
+        server.name: ZeepEccClient(
+            server.name,
+            server.host,
+            server.port,
+            state_timeout=topology.timeouts.state,
+            transition_timeout=topology.timeouts.transition,
+        )
+        for server in topology.ecc_servers
+    }
+    shown: list[Callable[[Event], None]] = []
+    journal = Journal(keep=store.add_event, show=lambda event: [show(event) for show in shown])
+    engine = Engine(
+        Plan.of(topology),
+        ecc=ecc,
+        hosts=hosts,
+        store=store,
+        recorder=recorder,
+        timing=Timing(
+            poll_ecc=topology.polling.ecc,
+            poll_ecc_busy=topology.polling.ecc_busy,
+            poll_routers=topology.polling.routers,
+            state_timeout=topology.timeouts.state,
+            transition_timeout=topology.timeouts.transition,
+        ),
+        journal=journal.add,
+    )
+    tree = PvTree(
+        topology,
+        engine,
+        Services(
+            read_server_log=_log_reader(hosts, "ECC server", {s.name: s for s in topology.ecc_servers}),
+            read_router_log=_log_reader(hosts, "router", {r.name: r for r in topology.data_routers}),
+            set_manual=_manual_setter(recorder, journal),
+            database_health=store.health,
+            reload=reload,
+        ),
+        simulated=simulated,
+    )
+    shown.append(tree.show_event)
+    server = CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=store.add_put)
+    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, journal)
+
+
+def _log_reader(
+    hosts: tuple[MachineHost, ...], what: str, components: dict[str, EccServer] | dict[str, DataRouter]
+) -> Callable[[str], Awaitable[str]]:
+    by_name = {name: host for host in hosts for name in (host.servers if what == "ECC server" else host.routers)}
+
+    async def read(name: str) -> str:
+        path = components[name].log_path
+        if path is None:
+            raise Refused(f"{what} {name}: the topology has no log_path, but must name the log file")
+        return await by_name[name].log_tail(path)
+
+    return read
+
+
+def _manual_setter(recorder: ObservableRecorder, journal: Journal) -> Callable[[str, Scalar, Client], Awaitable[None]]:
+    async def set_manual(name: str, value: Scalar, client: Client) -> None:
+        await recorder.set_manual(name, value)
+        journal.add(
+            Event(
+                occurred_at=time.time(),
+                severity=Severity.NO_ALARM,
+                source=f"Obs:{name}",
+                message=f"set to {value}",
+                client=client,
+            )
+        )
+
+    return set_manual

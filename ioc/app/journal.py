@@ -1,0 +1,66 @@
+"""One way for everything that is worth a line: stderr, the run database and the ``Log:`` PVs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+from ioc.model import Event, Severity
+
+_LEVELS = {
+    Severity.NO_ALARM: logging.INFO,
+    Severity.MINOR: logging.WARNING,
+    Severity.MAJOR: logging.ERROR,
+    Severity.INVALID: logging.ERROR,
+}
+_RUN_LOG = logging.getLogger("ioc.run")
+
+
+def set_up_stderr(level: str) -> None:
+    """Send one line an event to stderr, fit for journald."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("ioc").setLevel(level.upper())
+    logging.captureWarnings(capture=True)
+
+
+class _OneLine(logging.Formatter):
+    """Keeps an event on one line; a traceback, which only a bug of ours makes, follows on its own lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = record.getMessage().replace("\n", " | ")
+        record.msg, record.args = record.message, ()
+        return super().format(record)
+
+
+class Journal(logging.Handler):
+    """Keeps what the core says and what adapters log from warnings up.
+
+    It is a handler of the logger ``ioc``; the lines that it writes there itself are marked and not kept twice.
+    """
+
+    def __init__(self, keep: Callable[[Event], None], show: Callable[[Event], None]) -> None:
+        """`keep` may be called from any thread; `show` is called by whoever owns the loop, see `app.serve`."""
+        super().__init__(level=logging.WARNING)
+        self._keep = keep
+        self._show = show
+
+    def add(self, event: Event) -> None:
+        """Take one event of the core."""
+        who = f" [{event.client.user}@{event.client.host}]" if event.client.host else ""
+        _RUN_LOG.log(_LEVELS[event.severity], "%s: %s%s", event.source, event.message, who)
+        self._keep(event)
+        self._show(event)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one line of an adapter (any thread)."""
+        if record.name == _RUN_LOG.name:
+            return
+        severity = Severity.MAJOR if record.levelno >= logging.ERROR else Severity.MINOR
+        event = Event(record.created, severity, "IOC", record.getMessage())
+        self._keep(event)
+        self._show(event)

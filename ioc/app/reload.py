@@ -1,0 +1,71 @@
+"""``IOC:Reload``: observables change at once, everything else by building the IOC anew while the detector is Idle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ioc.app.compose import Parts
+from ioc.errors import ConfigurationError, Refused
+from ioc.model import Client, EccState
+from ioc.topology.schema import Topology
+
+log = logging.getLogger(__name__)
+
+_ANSWER_SECONDS = 0.5
+"""Between the answer to the command and the end of the server that has to deliver it."""
+
+
+class Reloader:
+    """Reads the topology again and decides what it changes."""
+
+    def __init__(self, topology: Topology, load: Callable[[], Topology]) -> None:
+        self.parts: Parts | None = None
+        self.rebuild = asyncio.Event()
+        self.following: Topology | None = None
+        """What takes the place of the present topology, once `rebuild` is set."""
+        self._topology = topology
+        self._load = load
+
+    async def reload(self, client: Client) -> None:
+        """Take over what has changed in the file.
+
+        Raises:
+            Refused: the file has errors, or more than observables changed while a server is not Idle or a run is open.
+        """
+        assert self.parts is not None
+        try:
+            new = await asyncio.to_thread(self._load)
+        except ConfigurationError as error:
+            raise Refused(f"topology not reloaded, nothing changed: {'; '.join(map(str, error.problems))}") from None
+        old = self._topology
+        if new == old:
+            log.info("topology reloaded: nothing has changed")
+        elif new == old.model_copy(update={"observables": new.observables}):
+            await self.parts.recorder.reload(new.observables)
+            self.parts.tree.set_observables(new.observables, self.parts.server)
+            self.parts.tree.show_observables(self.parts.recorder.views())
+            self._topology = new
+            log.info("topology reloaded: observables have changed (%s@%s)", client.user, client.host)
+        else:
+            self._check_at_rest(old, new)
+            self.following = new
+            log.warning("topology reloaded: the IOC is built anew (%s@%s)", client.user, client.host)
+            asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self.rebuild.set)
+
+    def _check_at_rest(self, old: Topology, new: Topology) -> None:
+        assert self.parts is not None
+        changed = ", ".join(key for key in type(new).model_fields if getattr(old, key) != getattr(new, key))
+        state = self.parts.engine.state
+        busy = [
+            f"{name} is {server.state.name}"
+            for name, server in state.servers.items()
+            if server.state is not EccState.Idle or server.busy
+        ]
+        if state.run.open:
+            busy.append(f"run {state.run.number} is {state.run.state.name}")
+        if busy:
+            raise Refused(
+                f"topology not reloaded: {changed} changed, but every ECC server must be Idle: {', '.join(busy)}"
+            )

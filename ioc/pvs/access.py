@@ -1,0 +1,55 @@
+"""Who may write which PV: the rules of the topology, decided by the peer's address."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import psutil
+
+from ioc.topology.schema import AccessRule
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Access:
+    """Decides puts. The first rule that matches decides, none matching means no.
+
+    The host is the address of the client's connection, never the name that it gives itself; the user name is the
+    client's own word, so a rule by users is a convenience and no protection.
+    """
+
+    def __init__(self, rules: Sequence[AccessRule] | None) -> None:
+        """Without rules only clients on this machine may write."""
+        self._rules = rules
+        self._networks = [[ipaddress.ip_network(host, strict=False) for host in rule.hosts] for rule in rules or ()]
+        self._own = _own_addresses() if rules is None else frozenset[Address]()
+
+    def may_write(self, pv: str, peer_address: str, user: str) -> bool:
+        """Return whether a put to `pv` is granted; an address that is none is refused."""
+        try:
+            address = ipaddress.ip_address(peer_address)
+        except ValueError:
+            return False
+        if self._rules is None:
+            return address.is_loopback or address in self._own
+        for rule, networks in zip(self._rules, self._networks, strict=True):
+            if (
+                fnmatchcase(pv, rule.pvs)
+                and (not networks or any(address in network for network in networks))
+                and any(fnmatchcase(user, pattern) for pattern in rule.users)
+            ):
+                return rule.write
+        return False
+
+
+def _own_addresses() -> frozenset[Address]:
+    own: set[Address] = set()
+    for addresses in psutil.net_if_addrs().values():
+        for each in addresses:
+            try:
+                own.add(ipaddress.ip_address(each.address.partition("%")[0]))
+            except ValueError:
+                continue  # a hardware address
+    return frozenset(own)

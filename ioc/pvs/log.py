@@ -1,0 +1,52 @@
+"""The PVs of the log, ``$(P)Log:…``: the last entries, newest first."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ioc.ca import CommandPv, IntPv, Pv, TextPv
+from ioc.model import Client, Event, Severity
+from ioc.pvs.naming import LOG_LENGTH, local_time
+
+_KEPT = 100
+_NAMES = {
+    Severity.NO_ALARM: "info",
+    Severity.MINOR: "warning",
+    Severity.MAJOR: "error",
+    Severity.INVALID: "error",
+}
+
+
+class LogPvs:
+    """What happened lately. Clearing hides it here; the database keeps it."""
+
+    def __init__(self, prefix: str) -> None:
+        base = f"{prefix}Log:"
+        self._lines: deque[str] = deque(maxlen=_KEPT)
+        self._last = TextPv(f"{base}Last", "Newest entry of the log", 512)
+        self._all = TextPv(f"{base}Lines", "Last 100 entries, newest first", LOG_LENGTH)
+        self._errors = IntPv(f"{base}Errors", "Errors since the last clear")
+        self.pvs: tuple[Pv, ...] = (
+            self._last,
+            self._all,
+            self._errors,
+            CommandPv(f"{base}Clear", "Hide the entries, keep them in the database", self._clear),
+        )
+
+    def add(self, event: Event) -> None:
+        """Show one more entry."""
+        who = f" ({event.client.user}@{event.client.host})" if event.client.host else ""
+        text = " ".join(event.message.split())
+        line = f"{local_time(event.occurred_at)} {_NAMES[event.severity]} {event.source}: {text}{who}"
+        self._lines.appendleft(line)
+        self._last.post(line, severity=event.severity, timestamp=event.occurred_at)
+        self._all.post("\n".join(self._lines))
+        if event.severity >= Severity.MAJOR:
+            count = self._errors.value + 1
+            self._errors.post(count, severity=Severity.MINOR)
+
+    async def _clear(self, client: Client) -> None:
+        self._lines.clear()
+        self._last.post("")
+        self._all.post("")
+        self._errors.post(0)

@@ -1,0 +1,89 @@
+"""The PVs of one observable, ``$(P)Obs:<name>:…``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
+from ioc.model import Client, Reading, Scalar, Severity, ValueType
+from ioc.recorder import ObservableView
+from ioc.topology.schema import Observable
+
+SetManual = Callable[[str, Scalar, Client], Awaitable[None]]
+
+_ALARM_STATUS = {"disconnected": "COMM"}
+_LONG = range(-(2**31), 2**31)
+
+
+class ObservablePvs:
+    """Value with units, time stamp and alarm of its source, and what it did during the run."""
+
+    def __init__(self, prefix: str, observable: Observable, set_manual: SetManual) -> None:
+        self.observable = observable
+        self._set_manual = set_manual
+        base = f"{prefix}Obs:{observable.name}:"
+        self._value = self._value_pv(f"{base}Value")
+        self._value.post(self._value.value, severity=Severity.INVALID, status="UDF")
+        source = TextPv(f"{base}Source", "The PV it follows, empty if manual", 128)
+        source.post(observable.pv or "")
+        self._connected = EnumPv(f"{base}Connected", "Its source is connected", ["No", "Yes"])
+        units = observable.units
+        self._statistics = (
+            FloatPv(f"{base}RunMin", "Minimum over the run", units=units),
+            FloatPv(f"{base}RunMax", "Maximum over the run", units=units),
+            FloatPv(f"{base}RunMean", "Time-weighted mean over the run", units=units),
+        )
+        for pv in self._statistics:
+            pv.post(0.0, severity=Severity.INVALID, status="UDF")
+        self._samples = IntPv(f"{base}Samples", "Recorded in the run")
+        self.pvs: tuple[Pv, ...] = (self._value, source, self._connected, *self._statistics, self._samples)
+
+    def _value_pv(self, name: str) -> Pv:
+        observable = self.observable
+        manual = observable.pv is None
+        description = (observable.label or observable.name)[:39]
+        put = self._put if manual else None
+        match observable.type:
+            case ValueType.Float:
+                return FloatPv(name, description, units=observable.units, on_put=put)
+            case ValueType.Integer:
+                return IntPv(name, description, units=observable.units, on_put=put)
+            case ValueType.Enum if not manual:
+                return EnumPv(name, description, ["?"])
+            case _:
+                return StringPv(name, description, on_put=put)
+
+    async def _put(self, value: Scalar, client: Client) -> None:
+        await self._set_manual(self.observable.name, value, client)
+
+    def update(self, view: ObservableView) -> None:
+        """Show what the recorder knows."""
+        if isinstance(self._value, FloatPv | IntPv):
+            self._value.set_units(view.units, view.precision)
+        elif isinstance(self._value, EnumPv) and view.labels:
+            self._value.set_strings(view.labels)
+        if view.reading is not None:
+            self._show(view.reading)
+        self._connected.post(int(view.connected))
+        for pv, number in zip(self._statistics, (view.run_min, view.run_max, view.run_mean), strict=True):
+            pv.set_units(view.units, view.precision)
+            if number is None:
+                pv.post(pv.value, severity=Severity.INVALID, status="UDF")
+            else:
+                pv.post(number)
+        self._samples.post(view.samples)
+
+    def _show(self, reading: Reading) -> None:
+        status = _ALARM_STATUS.get(reading.status, reading.status)
+        if reading.value is None:
+            self._value.post(self._value.value, severity=Severity.INVALID, status=status, timestamp=reading.sampled_at)
+            return
+        value: Scalar = reading.value
+        severity = reading.severity
+        if isinstance(self._value, IntPv) and value not in _LONG:
+            value, severity, status = self._value.value, Severity.INVALID, "HWLIMIT"
+        elif isinstance(self._value, EnumPv) and int(value) not in range(len(self._value.properties.strings)):
+            value, severity, status = self._value.value, Severity.INVALID, "STATE"
+        elif isinstance(self._value, StringPv):
+            value = reading.label or str(value)
+        self._value.post(value, severity=severity, status=status, timestamp=reading.sampled_at)

@@ -1,0 +1,118 @@
+"""The PVs of the run, ``$(P)Run:…``."""
+
+from __future__ import annotations
+
+import time
+
+from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
+from ioc.engine import Engine
+from ioc.errors import Refused
+from ioc.model import Client, EccState, RunClass, RunState, Severity
+from ioc.pvs.naming import MESSAGE_LENGTH, clock, local_time
+from ioc.runlogic.events import RunAction, RunCommand, SetClass, SetTitle
+from ioc.runlogic.permits import blocked_by
+from ioc.runlogic.runs import config_name
+from ioc.runlogic.state import State
+
+_DESCRIPTIONS = {
+    RunAction.Start: "Start a run of the whole system",
+    RunAction.Stop: "Stop the run and file its data",
+    RunAction.Pause: "Pause the run",
+    RunAction.Resume: "Resume the run",
+}
+
+
+class RunPvs:
+    """Number, life cycle, title and class of the open run, else of the last one."""
+
+    def __init__(self, prefix: str, engine: Engine) -> None:
+        self._engine = engine
+        self._shown: State | None = None
+        base = f"{prefix}Run:"
+        self._number = IntPv(f"{base}Number", "The open run, else the last one", value=-1)
+        self._next = IntPv(f"{base}NextNumber", "What Start will use")
+        for pv in (self._number, self._next):
+            pv.post(pv.value, severity=Severity.INVALID, status="UDF")
+        self._state = EnumPv(f"{base}State", "Life cycle of the run", [state.name for state in RunState])
+        self._can_start = EnumPv(f"{base}CanStart", "Start would be accepted now", ["No", "Yes"])
+        self._blocked_by = TextPv(f"{base}BlockedBy", "Why Start would be refused", MESSAGE_LENGTH)
+        self._title = TextPv(f"{base}Title", "Title of the open or next run", 200, on_put=self._put_title)
+        self._class = EnumPv(
+            f"{base}Class", "Class of the open or next run", [c.name for c in RunClass], on_put=self._put_class
+        )
+        self._start_time = StringPv(f"{base}StartTime", "Start of the run, ISO 8601")
+        self._stop_time = StringPv(f"{base}StopTime", "End of the run, ISO 8601")
+        self._duration = FloatPv(f"{base}Duration", "Duration of the run", units="s", precision=0)
+        self._duration_text = StringPv(f"{base}DurationText", "Duration of the run, HH:MM:SS")
+        self._configs = TextPv(f"{base}Configs", "Configurations in use", 400)
+        self._message = TextPv(f"{base}Message", "How the run is", MESSAGE_LENGTH)
+        self.pvs: tuple[Pv, ...] = (
+            self._number,
+            self._next,
+            self._state,
+            *(self._command(base, action) for action in RunAction),
+            self._can_start,
+            self._blocked_by,
+            self._title,
+            self._class,
+            CommandPv(f"{base}SameAsPrevious", "Copy what the shift wrote last run", engine.copy_previous),
+            self._start_time,
+            self._stop_time,
+            self._duration,
+            self._duration_text,
+            self._configs,
+            self._message,
+        )
+
+    def update(self, state: State) -> None:
+        """Show a new state of the run."""
+        self._shown = state
+        run = state.run
+        if state.restored:
+            self._number.post(run.number)
+            self._next.post(run.next_number)
+        self._state.post(run.state, severity=Severity.MAJOR if run.state is RunState.Failed else Severity.NO_ALARM)
+        reasons = blocked_by(self._engine.plan, state)
+        self._can_start.post(int(not reasons))
+        self._blocked_by.post("\n".join(reasons))
+        self._title.post(run.title)
+        self._class.post(run.run_class)
+        record = run.record
+        self._start_time.post(local_time(record.started_at) if record else "")
+        self._stop_time.post(local_time(record.stopped_at) if record else "")
+        self._configs.post(record.config_name if record and run.open else config_name(state))
+        self._show_message(state)
+        self.tick()
+
+    def _show_message(self, state: State) -> None:
+        running = [name for name, server in state.servers.items() if server.state is EccState.Running]
+        if running and not state.run.open:
+            names = ", ".join(running)
+            self._message.post(f"{names} Running although no run is open: stop it or Reset", severity=Severity.MAJOR)
+            return
+        note = state.run.message
+        self._message.post(note.text, severity=note.severity, timestamp=note.at or None)
+
+    def tick(self) -> None:
+        """Show how long the run has lasted; called once a second."""
+        record = self._shown.run.record if self._shown else None
+        if record is None or record.started_at is None:
+            seconds = 0.0
+        else:
+            seconds = max(0.0, (record.stopped_at or time.time()) - record.started_at)
+        self._duration.post(float(int(seconds)))
+        self._duration_text.post(clock(seconds))
+
+    def _command(self, base: str, action: RunAction) -> CommandPv:
+        async def run(client: Client) -> None:
+            await self._engine.command(lambda token: RunCommand(token, client, action))
+
+        return CommandPv(f"{base}{action}", _DESCRIPTIONS[action], run)
+
+    async def _put_title(self, title: str, client: Client) -> None:
+        if not title.isprintable():
+            raise Refused("title of a run must be one line of printable text")
+        await self._engine.command(lambda token: SetTitle(token, client, title))
+
+    async def _put_class(self, value: int, client: Client) -> None:
+        await self._engine.command(lambda token: SetClass(token, client, RunClass(value)))

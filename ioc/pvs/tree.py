@@ -1,0 +1,121 @@
+"""All PVs of an installation: the engine's state and the recorder's views go in, PVs change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ioc.ca import CaServer, Pv
+from ioc.engine import Engine
+from ioc.model import Client, Event
+from ioc.pvs.ecc import EccPvs
+from ioc.pvs.health import HealthPvs
+from ioc.pvs.log import LogPvs
+from ioc.pvs.observable import ObservablePvs, SetManual
+from ioc.pvs.router import RouterPvs
+from ioc.pvs.run import RunPvs
+from ioc.pvs.system import SystemPvs
+from ioc.recorder import ObservableView
+from ioc.rundb import StoreHealth
+from ioc.runlogic.state import State
+from ioc.topology.schema import Observable, Topology
+
+
+@dataclass(frozen=True)
+class Services:
+    """What PVs need beside the engine."""
+
+    read_server_log: Callable[[str], Awaitable[str]]
+    """Fetches the end of an ECC server's log file, by the server's name."""
+    read_router_log: Callable[[str], Awaitable[str]]
+    set_manual: SetManual
+    database_health: Callable[[], StoreHealth]
+    reload: Callable[[Client], Awaitable[None]]
+
+
+class PvTree:
+    """Every PV under the prefix. Observables may come and go; everything else is fixed."""
+
+    def __init__(self, topology: Topology, engine: Engine, services: Services, *, simulated: bool) -> None:
+        self._prefix = prefix = topology.prefix
+        self._services = services
+        self._system = SystemPvs(prefix, engine)
+        self._servers = {
+            server.name: EccPvs(prefix, server.name, engine, _log_reader(services.read_server_log, server.name))
+            for server in topology.ecc_servers
+        }
+        self._routers = {
+            router.name: RouterPvs(prefix, router.name, engine, _log_reader(services.read_router_log, router.name))
+            for router in topology.data_routers
+        }
+        self._run = RunPvs(prefix, engine)
+        self._log = LogPvs(prefix)
+        self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
+        self._observables: dict[str, ObservablePvs] = {}
+        for observable in topology.observables:
+            self._add(observable)
+        engine.subscribe(self.show)
+
+    @property
+    def pvs(self) -> Iterable[Pv]:
+        """All PVs, in the order of the interface's documentation."""
+        yield from self._system.pvs
+        for group in (*self._servers.values(), *self._routers.values()):
+            yield from group.pvs
+        yield from self._run.pvs
+        for group in self._observables.values():
+            yield from group.pvs
+        yield from self._log.pvs
+        yield from self._health.pvs
+
+    def show(self, state: State) -> None:
+        """Show a new state of the core."""
+        self._system.update(state)
+        for name, server in state.servers.items():
+            self._servers[name].update(server)
+        for name, router in state.routers.items():
+            self._routers[name].update(router, run_open=state.run.open)
+        self._run.update(state)
+
+    def show_observables(self, views: Iterable[ObservableView]) -> None:
+        """Show what some observables do."""
+        for view in views:
+            if view.name in self._observables:
+                self._observables[view.name].update(view)
+
+    def show_event(self, event: Event) -> None:
+        """Show one more line of the log."""
+        self._log.add(event)
+
+    def set_observables(self, observables: Sequence[Observable], server: CaServer) -> None:
+        """Serve these observables from now on; one that has not changed keeps its PVs and their clients."""
+        wanted = {observable.name: observable for observable in observables}
+        for name, group in list(self._observables.items()):
+            if wanted.get(name) != group.observable:
+                for pv in group.pvs:
+                    server.remove(pv.name)
+                del self._observables[name]
+        for name, observable in wanted.items():
+            if name not in self._observables:
+                for pv in self._add(observable).pvs:
+                    server.add(pv)
+
+    def _add(self, observable: Observable) -> ObservablePvs:
+        group = ObservablePvs(self._prefix, observable, self._services.set_manual)
+        self._observables[observable.name] = group
+        return group
+
+    async def tick(self, server: CaServer) -> None:
+        """Measure health and time once a second, until cancelled."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            self._health.tick(server)
+            self._run.tick()
+            due = max(due + 1.0, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+
+def _log_reader(read: Callable[[str], Awaitable[str]], name: str) -> Callable[[], Awaitable[str]]:
+    return lambda: read(name)
