@@ -1,0 +1,153 @@
+"""The TCP connection of one client: framing, taking turns with the others, and closing what does not speak CA."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeArgument=false
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import caproto as ca
+
+from ioc.ca.outbox import Outbox
+from ioc.ca.pv import Pv
+from ioc.ca.session import ProtocolViolation, Session
+from ioc.ca.site import Site
+
+logger = logging.getLogger("ioc.ca")
+
+_SLICE = 4096
+"""Bytes of requests worked on before others have their turn."""
+
+
+class Circuit(asyncio.Protocol):
+    """One client. `admit` is asked when it connects, `leave` told when it is gone."""
+
+    _transport: asyncio.Transport
+    _session: Session
+    _outbox: Outbox
+
+    def __init__(self, site: Site, admit: Callable[[Circuit], bool], leave: Callable[[Circuit], None]) -> None:
+        self._site = site
+        self._admit = admit
+        self._leave = leave
+        self._loop = asyncio.get_running_loop()
+        self._requests = bytearray()
+        self._turn: asyncio.Handle | None = None
+        self._closed = False
+        self._progress = (0, 0.0)
+        self.born = time.monotonic()
+
+    @property
+    def channels(self) -> int:
+        return self._session.channels
+
+    @property
+    def spoken(self) -> bool:
+        return self._session.spoken
+
+    @property
+    def high_water(self) -> int:
+        return self._outbox.high_water
+
+    @property
+    def name(self) -> str:
+        client = self._session.client
+        return f"{client.user or '?'}@{client.host}:{self._peer[1]}"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._peer: tuple[str, int] = (transport.get_extra_info("peername") or ("?", 0))[:2]
+        self._protocol = ca.VirtualCircuit(ca.SERVER, self._peer, None)
+        self._outbox = Outbox(self._loop, self._transport.write, self._site.limits.waiting)
+        self._session = Session(self._site, self._protocol, self._outbox, self._peer[0])
+        if not self._admit(self):
+            self._closed = True
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        if self._turn is not None:
+            self._turn.cancel()
+        self._session.close()
+        self._outbox.close()
+        self._leave(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._requests += data
+        if self._turn is None and not self._outbox.blocked:
+            self._work()
+
+    def pause_writing(self) -> None:
+        self._outbox.pause()
+        self._progress = self.taken, time.monotonic()
+
+    def resume_writing(self) -> None:
+        self._outbox.resume()
+        if self._turn is None:
+            self._turn = self._loop.call_soon(self._work)
+
+    def disconnect(self, pvs: Iterable[Pv[Any]]) -> None:
+        self._session.disconnect(pvs)
+
+    def refresh_access(self) -> None:
+        self._session.refresh_access()
+
+    def drop(self, why: str) -> None:
+        """Close the connection without regard to what is still to be sent."""
+        if not self._closed:
+            self._closed = True
+            logger.debug("client %s dropped: %s", self.name, why)
+            self._transport.abort()
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the operating system has taken for the client."""
+        return self._outbox.written - self._transport.get_write_buffer_size()
+
+    def stalled_for(self) -> float:
+        """Seconds for which the client has taken nothing of what waits for it."""
+        if not self._outbox.blocked or self._closed:
+            return 0.0
+        taken, since = self._progress
+        now = time.monotonic()
+        if self.taken != taken:
+            self._progress = self.taken, now
+            return 0.0
+        return now - since
+
+    def _work(self) -> None:
+        """Answer a slice of what was received; the rest has to wait for the others and for the client to read."""
+        self._turn = None
+        if self._closed:
+            return
+        piece = bytes(self._requests[:_SLICE])
+        del self._requests[:_SLICE]
+        try:
+            if piece:
+                self._answer(piece)
+        except ProtocolViolation as error:
+            self._site.complaints.log(f"protocol {self._peer[0]}", f"client {self.name} closed: it {error}")
+            self.drop(str(error))
+            return
+        self._outbox.flush()
+        if self._outbox.blocked:
+            self._transport.pause_reading()
+        elif self._requests:
+            self._transport.pause_reading()
+            self._turn = self._loop.call_soon(self._work)
+        else:
+            self._transport.resume_reading()
+
+    def _answer(self, piece: bytes) -> None:
+        try:
+            requests, needed = self._protocol.recv(piece)
+        except Exception as error:
+            raise ProtocolViolation(f"sent what is not Channel Access ({type(error).__name__})") from None
+        if needed > self._site.limits.request_bytes:
+            raise ProtocolViolation(f"announced a request of more than {self._site.limits.request_bytes} bytes")
+        for request in requests:
+            self._session.handle(request)

@@ -1,0 +1,131 @@
+"""Snapshots as Channel Access sends them: any PV as any DBR type, with its metadata.
+
+A data type number is ``7 * kind + native``: kind 0 is the plain value, 1 adds the alarm (STS), 2 the time stamp (TIME),
+3 display limits (GR), 4 control limits (CTRL). The structures are caproto's.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeArgument=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from caproto import DBR_TYPES, AlarmStatus, ChannelType, TimeStamp
+
+from ioc.ca.putdata import STRING_SIZE
+from ioc.ca.pv import Properties, Pv, Snapshot
+from ioc.ca.text import cut
+
+_UNITS_SIZE = 8
+_STRUCTURES: dict[Any, Any] = DBR_TYPES
+_STATES = 16
+_INTEGERS = {
+    ChannelType.INT: ("h", -(2**15), 2**15 - 1),
+    ChannelType.ENUM: ("H", 0, 2**16 - 1),
+    ChannelType.CHAR: ("B", 0, 2**8 - 1),
+    ChannelType.LONG: ("i", -(2**31), 2**31 - 1),
+}
+_FLOAT_MAX = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
+
+
+class NoConversion(Exception):
+    """This PV cannot be read as the type that was asked for."""
+
+
+def encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> tuple[bytes, int]:
+    """The payload, padded to 8 bytes, and its number of elements; `count` 0 asks for as many as there are.
+
+    Raises:
+        NoConversion: there is no such type, or a text was asked for as numbers.
+    """
+    key = data_type, count
+    if key not in snapshot.encoded:
+        payload, elements = _encode(pv, snapshot, data_type, count)
+        snapshot.encoded[key] = payload + bytes(-len(payload) % 8), elements
+    return snapshot.encoded[key]
+
+
+def _encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> tuple[bytes, int]:
+    if data_type == ChannelType.CLASS_NAME:
+        return pv.record_type.encode().ljust(STRING_SIZE, b"\0"), 1
+    if data_type == ChannelType.STSACK_STRING:
+        acknowledgement = struct.pack(">HHHH", AlarmStatus[snapshot.status], snapshot.severity, 1, snapshot.severity)
+        return acknowledgement + _strings(pv.texts(snapshot.value)[:1], 1), 1
+    if not 0 <= data_type <= ChannelType.CTRL_DOUBLE:
+        raise NoConversion(f"data type {data_type} cannot be read")
+    kind, native = divmod(data_type, 7)
+    metadata = _metadata(pv.properties, snapshot, ChannelType(data_type), ChannelType(native)) if kind else b""
+    if native == ChannelType.STRING:
+        texts = pv.texts(snapshot.value)
+        elements = count or max(1, len(texts))
+        return metadata + _strings(texts, elements), elements
+    numbers = pv.numbers(snapshot.value)
+    if numbers is None:
+        raise NoConversion(f"{pv.name} is text and cannot be read as a number")
+    elements = count or len(numbers)
+    return metadata + _numbers(numbers, elements, ChannelType(native)), elements
+
+
+def _strings(texts: Sequence[str], count: int) -> bytes:
+    data = b"".join(cut(text, STRING_SIZE - 1).encode().ljust(STRING_SIZE, b"\0") for text in texts[:count])
+    return data.ljust(count * STRING_SIZE, b"\0")
+
+
+def _numbers(numbers: Sequence[float], count: int, native: ChannelType) -> bytes:
+    if isinstance(numbers, bytes) and native is ChannelType.CHAR:
+        return numbers[:count].ljust(count, b"\0")
+    converted = [_number(number, native) for number in numbers[:count]]
+    code = _INTEGERS[native][0] if native in _INTEGERS else "f" if native is ChannelType.FLOAT else "d"
+    return struct.pack(f">{count}{code}", *converted, *[0] * (count - len(converted)))
+
+
+def _number(number: float, native: ChannelType) -> float:
+    """The nearest number that the type can hold."""
+    if native is ChannelType.DOUBLE:
+        return float(number)
+    if native is ChannelType.FLOAT:
+        return math.copysign(math.inf, number) if abs(number) > _FLOAT_MAX else float(number)
+    _, low, high = _INTEGERS[native]
+    return 0 if math.isnan(number) else int(min(max(number, low), high))
+
+
+def _metadata(properties: Properties, snapshot: Snapshot[Any], data_type: ChannelType, native: ChannelType) -> bytes:
+    dbr: Any = _STRUCTURES[data_type]()
+    dbr.status = AlarmStatus[snapshot.status]
+    dbr.severity = snapshot.severity
+    if data_type < ChannelType.TIME_STRING:
+        return bytes(dbr)
+    if data_type <= ChannelType.TIME_DOUBLE:
+        dbr.stamp = TimeStamp.from_unix_timestamp(max(snapshot.timestamp, _EPICS_EPOCH))
+        return bytes(dbr)
+    if hasattr(dbr, "precision"):
+        dbr.precision = properties.precision
+    if hasattr(dbr, "units"):
+        dbr.units = cut(properties.units, _UNITS_SIZE - 1).encode()
+    if native is ChannelType.ENUM:
+        dbr.enum_strings = [text.encode() for text in properties.strings[:_STATES]]
+    elif native is not ChannelType.STRING:
+        for name, limit in _LIMITS.items():
+            if hasattr(dbr, name):
+                setattr(dbr, name, _number(limit(properties), native))
+    return bytes(dbr)
+
+
+def _or(limit: float | None, otherwise: float) -> float:
+    return otherwise if limit is None else limit
+
+
+_EPICS_EPOCH = 631152000.0
+_LIMITS: dict[str, Callable[[Properties], float]] = {
+    "upper_disp_limit": lambda of: _or(of.maximum, 0),
+    "lower_disp_limit": lambda of: _or(of.minimum, 0),
+    "upper_alarm_limit": lambda of: _or(of.hihi, math.nan),
+    "upper_warning_limit": lambda of: _or(of.high, math.nan),
+    "lower_warning_limit": lambda of: _or(of.low, math.nan),
+    "lower_alarm_limit": lambda of: _or(of.lolo, math.nan),
+    "upper_ctrl_limit": lambda of: _or(of.maximum, 0),
+    "lower_ctrl_limit": lambda of: _or(of.minimum, 0),
+}

@@ -1,0 +1,65 @@
+"""The PVs of a server by name, with their record fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ioc.ca.fields import field_of
+from ioc.ca.pv import Pv
+
+_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,60}")
+_FIELD = re.compile(r"[A-Z0-9]{0,4}\$?")
+
+
+class Namespace:
+    """Finds the PV that a channel name means: ``NAME``, ``NAME.FIELD``, ``NAME$``, ``NAME.FIELD$``.
+
+    Channel filters (``NAME.{…}``, ``NAME.[…]``) are not offered: such a name is not found.
+    """
+
+    def __init__(self, pvs: Iterable[Pv[Any]]) -> None:
+        self._pvs: dict[str, Pv[Any]] = {}
+        self._fields: dict[str, dict[str, Pv[Any]]] = {}
+        for pv in pvs:
+            self.add(pv)
+
+    def __len__(self) -> int:
+        return len(self._pvs)
+
+    def add(self, pv: Pv[Any]) -> None:
+        """Raises ValueError if the name is taken or cannot be a PV's."""
+        if not _NAME.fullmatch(pv.name):
+            raise ValueError(f"PV name {pv.name!r} must be 1 to 60 of A-Z a-z 0-9 _ : -")
+        if pv.name in self._pvs:
+            raise ValueError(f"there is already a PV {pv.name}")
+        self._pvs[pv.name] = pv
+        self._fields[pv.name] = {}
+
+    def remove(self, name: str) -> tuple[Pv[Any], ...]:
+        """Forget a PV; returns it and its fields. Raises ValueError if there is none of that name."""
+        if name not in self._pvs:
+            raise ValueError(f"there is no PV {name}")
+        pv = self._pvs.pop(name)
+        pv.dependents.clear()
+        return pv, *(field for field in self._fields.pop(name).values() if field is not pv)
+
+    def find(self, channel: str) -> Pv[Any] | None:
+        """The PV or field that `channel` names, or None."""
+        pv = self._pvs.get(channel)
+        if pv is not None:
+            return pv
+        name, _, field = channel.partition(".")
+        if name.endswith("$") and not field:
+            name, field = name[:-1], "$"
+        pv = self._pvs.get(name)
+        if pv is None or not _FIELD.fullmatch(field):
+            return None
+        made = self._fields[name]
+        if field not in made:
+            found = field_of(pv, field)
+            if found is None:
+                return None
+            made[field] = found
+        return made[field]

@@ -1,0 +1,185 @@
+"""What one client is still to be sent: answers and updates of its subscriptions, in order and bounded.
+
+While a client keeps up every update is sent. While it does not (its socket is full, or very much is waiting) the newest
+value of a subscription takes the place of the one that waits. So a client that stops reading costs at most one update
+per subscription and never holds up anybody else; `ioc.ca.clients` drops it after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ioc.ca.dbr import encode
+from ioc.ca.pv import Event, Pv, Snapshot
+
+BATCH_BYTES = 65_536
+"""Written at once; after that others have their turn."""
+
+_HEADER = struct.Struct(">HHHHII")
+_EXTENDED = struct.Struct(">HHHHIIII")
+_EVENT_ADD = 1
+ECA_NORMAL = 1
+
+
+def header(  # noqa: PLR0917 - in the order of the wire
+    command: int, size: int, data_type: int, count: int, parameter1: int, parameter2: int
+) -> bytes:
+    """A message header; the extended form if size or count needs it."""
+    if size < 0xFFFF and count <= 0xFFFF:
+        return _HEADER.pack(command, size, data_type, count, parameter1, parameter2)
+    return _EXTENDED.pack(command, 0xFFFF, data_type, 0, parameter1, parameter2, size, count)
+
+
+class Subscription:
+    """A client's wish to hear of one PV. It is offered the snapshots whose events are in its mask."""
+
+    __slots__ = ("count", "data_type", "identifier", "live", "mask", "outbox", "pv", "waiting")
+
+    def __init__(self, outbox: Outbox, pv: Pv[Any], *, identifier: int, data_type: int, count: int, mask: int) -> None:
+        self.outbox = outbox
+        self.pv = pv
+        self.identifier = identifier
+        self.data_type = data_type
+        self.count = count
+        self.mask = mask & (Event.VALUE | Event.LOG | Event.ALARM | Event.PROPERTY)
+        self.live = True
+        self.waiting: Update | None = None
+        """Its newest update that is not sent yet."""
+
+    def offer(self, snapshot: Snapshot[Any]) -> None:
+        self.outbox.put_update(self, snapshot)
+
+    def start(self) -> None:
+        """Send the present value and go on with the changes."""
+        self.pv.subscribe(self)
+        self.offer(self.pv.snapshot)
+
+    def cancel(self) -> None:
+        """Nothing of it is sent any more."""
+        self.live = False
+        self.pv.unsubscribe(self)
+
+
+class Update:
+    """One update that waits to be sent."""
+
+    __slots__ = ("snapshot", "subscription")
+
+    def __init__(self, subscription: Subscription, snapshot: Snapshot[Any]) -> None:
+        self.subscription = subscription
+        self.snapshot = snapshot
+
+    def message(self) -> tuple[bytes, bytes]:
+        of = self.subscription
+        payload, count = encode(of.pv, self.snapshot, of.data_type, of.count)
+        return header(_EVENT_ADD, len(payload), of.data_type, count, ECA_NORMAL, of.identifier), payload
+
+
+class Outbox:
+    """The queue of one circuit, written out in batches by the event loop.
+
+    `write` gives bytes to the transport, which calls `pause` when its buffer is full and `resume` when that is empty.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None], keep: int) -> None:
+        self._loop = loop
+        self._write = write
+        self._keep = keep
+        self._queue: deque[bytes | Update] = deque()
+        self._missed: dict[Subscription, None] | None = None
+        self._scheduled: asyncio.Handle | None = None
+        self.blocked = False
+        """The transport takes nothing more at present."""
+        self.written = 0
+        """Bytes given to the transport so far."""
+        self.high_water = 0
+        """Most entries that ever waited."""
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, message: bytes) -> None:
+        """Queue an answer."""
+        self._queue.append(message)
+        self._schedule()
+
+    def put_update(self, subscription: Subscription, snapshot: Snapshot[Any]) -> None:
+        """Queue an update, or let it replace the one that waits if the client cannot follow."""
+        if self._missed is not None:
+            self._missed[subscription] = None
+            return
+        waiting = subscription.waiting
+        if waiting is not None and (self.blocked or len(self._queue) >= self._keep):
+            waiting.snapshot = snapshot
+            return
+        subscription.waiting = update = Update(subscription, snapshot)
+        self._queue.append(update)
+        self._schedule()
+
+    def events_off(self) -> None:
+        """Hold updates back: the client is behind. What waits is dropped."""
+        if self._missed is None:
+            self._missed = {}
+            for entry in self._queue:
+                if isinstance(entry, Update) and entry.subscription.live:
+                    self._missed[entry.subscription] = None
+                    entry.subscription.waiting = None
+            self._queue = deque(entry for entry in self._queue if isinstance(entry, bytes))
+
+    def events_on(self) -> None:
+        """Send the present value of every subscription that missed something, and go on."""
+        missed, self._missed = self._missed, None
+        for subscription in missed or ():
+            if subscription.live:
+                self.put_update(subscription, subscription.pv.snapshot)
+
+    def pause(self) -> None:
+        self.blocked = True
+
+    def resume(self) -> None:
+        self.blocked = False
+        self._schedule()
+
+    def close(self) -> None:
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+        self.blocked = True
+        self.high_water = max(self.high_water, len(self._queue))
+        self._queue.clear()
+
+    def _schedule(self) -> None:
+        if self._scheduled is None and not self.blocked:
+            self._scheduled = self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write one batch now; the rest follows when the others had their turn."""
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        queue = self._queue
+        self.high_water = max(self.high_water, len(queue))
+        if self.blocked or not queue:
+            return
+        parts: list[bytes] = []
+        size = 0
+        while queue and size < BATCH_BYTES:
+            entry = queue.popleft()
+            if isinstance(entry, bytes):
+                parts.append(entry)
+                size += len(entry)
+                continue
+            subscription = entry.subscription
+            if subscription.waiting is entry:
+                subscription.waiting = None
+            if subscription.live:
+                head, payload = entry.message()
+                parts += (head, payload)
+                size += len(head) + len(payload)
+        self.written += size
+        self._write(b"".join(parts))
+        if queue:
+            self._schedule()

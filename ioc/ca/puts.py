@@ -1,0 +1,91 @@
+"""Carrying out puts. The work belongs to the server: it goes on when the client that asked for it goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ioc.ca.journal import Journal
+from ioc.ca.putdata import PutData
+from ioc.ca.pv import PutHandler, Pv
+from ioc.errors import AttpcError, Refused
+from ioc.model import Client, PutRecord
+
+logger = logging.getLogger("ioc.ca")
+
+
+@dataclass
+class Put:
+    """One request to set a PV."""
+
+    pv: Pv[Any]
+    handler: PutHandler[Any]
+    data: PutData
+    client: Client
+    answer: Callable[[str], None]
+    """Told how it ended: the empty text = done, else the reason why not."""
+
+
+class Puts:
+    """Validates puts, runs their handlers as tasks and writes the journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: WeakKeyDictionary[Pv[Any], asyncio.Lock] = WeakKeyDictionary()
+
+    def start(self, put: Put) -> None:
+        """Begin a put to a writable PV; it is answered when it has ended, at once if it is refused."""
+        try:
+            value = put.pv.accept(put.data)
+        except Refused as error:
+            self._end(put, put.pv.value, "refused", str(error))
+            return
+        task = asyncio.get_running_loop().create_task(self._run(put, value))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def deny(self, put: Put, reason: str) -> None:
+        """Answer a put by somebody who may not."""
+        self._end(put, put.pv.value, "denied", reason)
+
+    async def close(self) -> None:
+        """End the work that is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, put: Put, value: Any) -> None:
+        if put.pv.serial:
+            async with self._turns.setdefault(put.pv, asyncio.Lock()):
+                await self._carry_out(put, value)
+        else:
+            await self._carry_out(put, value)
+
+    async def _carry_out(self, put: Put, value: Any) -> None:
+        pv, old = put.pv, put.pv.value
+        result, message = "ok", ""
+        try:
+            await put.handler(value, put.client)
+        except Refused as error:
+            result, message = "refused", str(error)
+        except AttpcError as error:
+            result, message = "failed", str(error)
+        except asyncio.CancelledError:
+            self._end(put, old, "failed", f"the IOC ended while {pv.name} was being set")
+            raise
+        except Exception as error:
+            logger.exception("internal error in the put to %s", pv.name)
+            result, message = "failed", f"internal error in the put to {pv.name}: {type(error).__name__}: {error}"
+        self._end(put, old, result, message)
+
+    def _end(self, put: Put, old: Any, result: str, message: str) -> None:
+        self._journal.record(
+            PutRecord(time.time(), put.pv.name, put.pv.label(old), str(put.data), put.client, result, message)
+        )
+        put.answer(message)

@@ -1,0 +1,201 @@
+"""What every PV is: a name, a value with alarm and time stamp, and those who listen to it.
+
+This half of the layer knows nothing of sockets. A change makes a new `Snapshot`, which is offered to every subscription
+whose event mask asks for it; the Channel Access half encodes a snapshot at most once per data type and count.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from caproto import AlarmStatus, ChannelType
+
+from ioc.errors import Refused
+from ioc.model import Client, Severity
+
+if TYPE_CHECKING:
+    from ioc.ca.putdata import PutData
+
+T = TypeVar("T")
+PutHandler = Callable[[T, Client], Awaitable[None]]
+"""Carries out a put and posts the new value itself; raises `ioc.errors.AttpcError` if it cannot."""
+
+
+class Event(IntFlag):
+    """What a subscription asks for and what a change is (the DBE_ masks of Channel Access)."""
+
+    VALUE = 1
+    LOG = 2
+    ALARM = 4
+    PROPERTY = 8
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Metadata of a PV: how to show its number and what its limits are. None = no such limit."""
+
+    units: str = ""
+    precision: int = 0
+    low: float | None = None
+    high: float | None = None
+    lolo: float | None = None
+    hihi: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    strings: tuple[str, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class Snapshot(Generic[T]):
+    """A PV at one moment. `encoded` keeps its wire form by (data type, count), so that all clients share it."""
+
+    value: T
+    severity: Severity
+    status: str
+    timestamp: float
+    encoded: dict[tuple[int, int], tuple[bytes, int]] = field(default_factory=dict[tuple[int, int], tuple[bytes, int]])
+
+
+class Listener(Protocol):
+    """One subscription."""
+
+    @property
+    def mask(self) -> int: ...
+
+    def offer(self, snapshot: Snapshot[Any]) -> None: ...
+
+
+_DEFAULT_STATUS = {
+    Severity.NO_ALARM: "NO_ALARM",
+    Severity.MINOR: "STATE",
+    Severity.MAJOR: "STATE",
+    Severity.INVALID: "COMM",
+}
+
+
+class Pv(ABC, Generic[T]):
+    """A process variable; read only if `on_put` is None.
+
+    Everything is called on the event loop's thread and nothing blocks.
+    """
+
+    native: ClassVar[ChannelType]
+    """Its data type on the wire."""
+    serial: ClassVar[bool] = True
+    """Puts are carried out one after the other; else each at once."""
+
+    def __init__(self, name: str, description: str, value: T, on_put: PutHandler[T] | None = None) -> None:
+        self.name = name
+        self.description = description
+        self.on_put = on_put
+        self.properties = Properties()
+        self.dependents: list[Callable[[], None]] = []
+        """Called after every change: the record fields that show something of this PV."""
+        self._listeners: set[Listener] = set()
+        self._snapshot = Snapshot(value, Severity.NO_ALARM, "NO_ALARM", time.time())
+
+    @property
+    def value(self) -> T:
+        return self._snapshot.value
+
+    @property
+    def severity(self) -> Severity:
+        return self._snapshot.severity
+
+    @property
+    def status(self) -> str:
+        """Alarm status by its EPICS name, ``NO_ALARM``, ``HIHI``, ``STATE``…"""
+        return self._snapshot.status
+
+    @property
+    def timestamp(self) -> float:
+        """When the value became true; POSIX seconds."""
+        return self._snapshot.timestamp
+
+    @property
+    def snapshot(self) -> Snapshot[T]:
+        return self._snapshot
+
+    def post(
+        self, value: T, *, severity: Severity = Severity.NO_ALARM, status: str = "", timestamp: float | None = None
+    ) -> None:
+        """Set value and alarm and tell everybody who monitors them.
+
+        The same value with the same alarm again is no event and keeps its time stamp. An empty `status` is chosen from
+        the severity and, for numbers, from the alarm limits. `timestamp` is in POSIX seconds, None = now.
+
+        Raises:
+            ValueError: the value does not fit the type of the PV, or there is no such alarm status.
+        """
+        if status and status not in AlarmStatus.__members__:
+            raise ValueError(f"{self.name}: alarm status {status!r} is not one that EPICS knows")
+        value = self.check(value)
+        severity, status = self.alarm_of(value, severity, status or _DEFAULT_STATUS[severity])
+        old = self._snapshot
+        events = Event(0)
+        if not self.same(value, old.value):
+            events |= Event.VALUE | Event.LOG
+        if severity != old.severity or status != old.status:
+            events |= Event.ALARM
+        if events:
+            self._publish(Snapshot(value, severity, status, time.time() if timestamp is None else timestamp), events)
+
+    def _publish(self, snapshot: Snapshot[T], events: Event) -> None:
+        self._snapshot = snapshot
+        for listener in self._listeners:
+            if listener.mask & events:
+                listener.offer(snapshot)
+        for refresh in self.dependents:
+            refresh()
+
+    def subscribe(self, listener: Listener) -> None:
+        self._listeners.add(listener)
+
+    def unsubscribe(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
+
+    @property
+    @abstractmethod
+    def record_type(self) -> str:
+        """Name of the EPICS record type that behaves like this PV (field RTYP)."""
+
+    @property
+    def max_count(self) -> int:
+        """Most elements it can have on the wire."""
+        return 1
+
+    @abstractmethod
+    def check(self, value: T) -> T:
+        """The value as it is stored, or ValueError."""
+
+    @abstractmethod
+    def accept(self, data: PutData) -> T:
+        """The value that a client put, or `Refused` saying what it must be."""
+
+    @abstractmethod
+    def texts(self, value: T) -> Sequence[str]:
+        """The value's elements as text."""
+
+    def numbers(self, value: T) -> Sequence[float] | None:
+        """The value's elements as numbers, None if it has none."""
+        return None
+
+    def label(self, value: T) -> str:
+        """The value in one text, for the log of puts."""
+        return ", ".join(self.texts(value))
+
+    def alarm_of(self, value: T, severity: Severity, status: str) -> tuple[Severity, str]:
+        """The alarm after what the value itself adds to it."""
+        return severity, status
+
+    def same(self, value: T, old: T) -> bool:
+        return value == old
+
+    def cannot_be(self, what: str, must: str) -> Refused:
+        """The refusal of a put."""
+        return Refused(f"{self.name} cannot be set to {what}: it must be {must}")
