@@ -7,6 +7,7 @@ zeep builds each request and parses each answer; it never opens a connection its
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,7 @@ from threading import Event
 from typing import Any
 
 from lxml import etree
-from zeep import Client, Settings
+from zeep import Client, Plugin, Settings
 from zeep.exceptions import DTDForbidden, EntitiesForbidden, Fault, TransportError
 from zeep.wsdl import Document
 
@@ -47,7 +48,7 @@ class SoapService:
         self._port = port
         self._called_off = called_off
         self._transport = _Transport()
-        self._client = Client(_interface(), transport=self._transport, settings=_SETTINGS)
+        self._client = Client(_interface(), transport=self._transport, plugins=[_NoReferences()], settings=_SETTINGS)
 
     def call(self, operation: str, deadline: float, arguments: Mapping[str, str]) -> SoapReply:
         """Send one request, once, and wait for its answer until `deadline` (`time.monotonic`).
@@ -63,7 +64,8 @@ class SoapService:
         except (ExchangeFailedError, DeadlinePassedError):
             raise
         except Fault as fault:
-            raise ExchangeFailedError(f"answered {operation} with a SOAP fault: {fault.message}") from None
+            reason = " ".join(str(fault.message).split())[:500]
+            raise ExchangeFailedError(f"answered {operation} with a SOAP fault: {reason}") from None
         except (DTDForbidden, EntitiesForbidden):
             raise ExchangeFailedError(f"answered {operation} with XML that has a DTD, which is refused") from None
         except TransportError as error:
@@ -81,7 +83,18 @@ def _interface() -> Document:
     document = Document(BytesIO(text), _Transport(), settings=_SETTINGS)  # pyright: ignore[reportArgumentType]
     # Unprefixed elements are the only form that every build of the server reads.
     document.types.set_ns_prefix(None, "urn:ecc")
+    # zeep logs a traceback for a value that is no number; what it means is said by the error of the call.
+    logging.getLogger("zeep.xsd").setLevel(logging.CRITICAL)
     return document
+
+
+class _NoReferences(Plugin):
+    """Refuses SOAP multi-references: zeep would copy them into each other without a limit."""
+
+    def ingress(self, envelope: Any, http_headers: Any, operation: Any) -> tuple[Any, Any]:
+        if envelope.xpath("boolean(//@href)"):
+            raise ExchangeFailedError(f"answered {operation.name} with XML that has references, which are refused")
+        return envelope, http_headers
 
 
 class _Transport:

@@ -1,0 +1,305 @@
+"""The client in bad weather: every way a server can fail becomes one sentence within the time-out."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from ioc.ecc.http import MAX_BODY
+from ioc.errors import PeerError, PeerRejected, PeerTimeout
+from ioc.model import ConfigChoice, Operation
+from tests.ecc.scripted import (
+    Connection,
+    MakeClient,
+    MakeServer,
+    Script,
+    envelope,
+    http,
+    state_reply,
+    text_reply,
+)
+
+CONFIG = ConfigChoice("d", "p", "c")
+TIMEOUT = 0.6
+GOOD = state_reply()
+
+
+@dataclass(frozen=True)
+class Weather:
+    """One way to fail, and what the client must make of it."""
+
+    name: str
+    script: Script
+    error: type[PeerError]
+    message: str
+    """Part of what follows ``ECC server CoBo3 at HOST:PORT``."""
+
+
+def sends(data: bytes) -> Script:
+    """A script that sends these bytes and closes."""
+    return lambda connection: connection.send(data)
+
+
+def flood(connection: Connection) -> None:
+    """Send more than the client may read."""
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n")
+    while not connection.closing.is_set():
+        try:
+            connection.peer.sendall(b"x" * 2**20)
+        except OSError:
+            return
+
+
+def flood_of_continues(connection: Connection) -> None:
+    """Send interim answers for ever."""
+    while not connection.closing.is_set():
+        try:
+            connection.peer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+        except OSError:
+            return
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[int]:
+    """A port whose system takes no further connection, so that connecting hangs."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+BILLION_LAUGHS = (
+    "<!DOCTYPE lolz [<!ENTITY a 'lol'>"
+    + "".join(f"<!ENTITY {chr(98 + n)} '{f'&{chr(97 + n)};' * 10}'>" for n in range(9))
+    + "]>"
+)
+
+REFERENCE_BOMB = "<ecc:ResponseState><a href='#r0'/></ecc:ResponseState>" + "".join(
+    f"<r id='r{n}'>" + f"<a href='#r{n + 1}'/>" * 10 + "</r>" for n in range(12)
+)
+
+WEATHER = [
+    Weather("no-answer", Connection.hang, PeerTimeout, "did not answer GetState within 0.6 s"),
+    Weather("byte-by-byte", lambda c: c.trickle(GOOD, 0.05), PeerTimeout, "did not answer GetState within 0.6 s"),
+    Weather("head-then-silence", lambda c: (c.send(GOOD[:60]), c.hang()), PeerTimeout, "did not answer GetState"),
+    Weather("body-then-silence", lambda c: (c.send(GOOD[:-5]), c.hang()), PeerTimeout, "did not answer GetState"),
+    Weather("endless-continue", flood_of_continues, PeerTimeout, "did not answer GetState within 0.6 s"),
+    Weather("eof", sends(b""), PeerError, "closed the connection without an answer to GetState"),
+    Weather("reset", Connection.reset, PeerError, "broke the connection (Connection reset by peer) instead of answer"),
+    Weather("truncated-body", sends(GOOD[:-5]), PeerError, "sent a truncated answer to GetState: "),
+    Weather("truncated-head", sends(GOOD[:40]), PeerError, "answered GetState with an empty body"),
+    Weather("truncated-status", sends(b"HTT"), PeerError, "answered GetState with something that is not HTTP"),
+    Weather(
+        "truncated-chunk",
+        sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n<a>"),
+        PeerError,
+        "sent a truncated answer to GetState",
+    ),
+    Weather(
+        "not-http", sends(b"SSH-2.0-OpenSSH_9.2\r\n"), PeerError, "answered GetState with something that is not HTTP"
+    ),
+    Weather(
+        "endless-head", sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000), PeerError, "something that is not HTTP"
+    ),
+    Weather("huge-line", sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000), PeerError, "something that is not HTTP"),
+    Weather("bad-length", sends(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"), PeerError, "an empty body"),
+    Weather("empty", sends(http("")), PeerError, "answered GetState with an empty body"),
+    Weather(
+        "500-bare", sends(http("", "500 Internal Server Error")), PeerError, "with HTTP status 500 (Internal Server"
+    ),
+    Weather("500-text", sends(http("oops", "500 Oops")), PeerError, "HTTP status 500 (Oops) and no SOAP fault"),
+    Weather("500-html", sends(http("<p>Fault</p>", "500 Oops", "text/html")), PeerError, "with HTML instead of SOAP"),
+    Weather(
+        "404", sends(http("none", "404 Not Found")), PeerError, "with HTTP status 404 (Not Found) and no SOAP fault"
+    ),
+    Weather(
+        "redirect",
+        sends(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"),
+        PeerError,
+        "answered GetState with HTTP status 302 (Found)",
+    ),
+    Weather(
+        "fault",
+        sends(
+            http(
+                envelope("<S:Fault><faultcode>S:Server</faultcode><faultstring>no memory</faultstring></S:Fault>"),
+                "500 Internal Server Error",
+            )
+        ),
+        PeerError,
+        "answered GetState with a SOAP fault: no memory",
+    ),
+    Weather(
+        "html", sends(http("<html><body>Hi</body></html>", content_type="text/html")), PeerError, "HTML instead of"
+    ),
+    Weather(
+        "html-as-xml", sends(http("<html><body>Hi<br></body></html>")), PeerError, "answered GetState with invalid"
+    ),
+    Weather("xhtml-as-xml", sends(http("<html><body>Hi</body></html>")), PeerError, "XML that is not the answer to it"),
+    Weather("binary", sends(http(b"\x00\xff\xfe\x01")), PeerError, "answered GetState with invalid XML"),
+    Weather(
+        "no-body", sends(http("<S:Envelope xmlns:S='http://schemas.xmlsoap.org/soap/envelope/'/>")), PeerError, "not"
+    ),
+    Weather("wrong-reply", sends(text_reply()), PeerError, "answered GetState with XML that is not the answer to it"),
+    Weather("no-number", sends(state_reply(state="")), PeerError, "answered GetState with no number as its state"),
+    Weather(
+        "word-as-state", sends(state_reply(state="five")), PeerError, "answered GetState with no number as its state"
+    ),
+    Weather(
+        "state-7", sends(state_reply(state=7)), PeerError, "with 7 as its state, but it must be 0 (Off) to 6 (Paused)"
+    ),
+    Weather("state-below", sends(state_reply(state=-1)), PeerError, "answered GetState with -1 as its state"),
+    Weather(
+        "transition-10", sends(state_reply(transition=10)), PeerError, "with 10 as its transition, but it must be 0"
+    ),
+    Weather(
+        "no-code", sends(state_reply(code="")), PeerError, "answered GetState with XML that is not the answer to it"
+    ),
+    Weather("own-error", sends(state_reply(code=2, message="x")), PeerRejected, "failed GetState with code 2: x"),
+    Weather("flood", flood, PeerError, "sent more than 16 MiB in answer to GetState"),
+    Weather(
+        "announced-flood",
+        sends(f"HTTP/1.1 200 OK\r\nContent-Length: {2**40}\r\n\r\n".encode() + b"x" * (MAX_BODY + 1)),
+        PeerError,
+        "sent more than 16 MiB in answer to GetState",
+    ),
+    Weather(
+        "dtd",
+        sends(http(envelope("<a/>", "<!DOCTYPE S:Envelope SYSTEM 'http://127.0.0.1:1/x.dtd'>"))),
+        PeerError,
+        "answered GetState with XML that has a DTD, which is refused",
+    ),
+    Weather(
+        "external-entity",
+        sends(http(envelope("<a>&x;</a>", "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>"))),
+        PeerError,
+        "answered GetState with XML that has a DTD, which is refused",
+    ),
+    Weather(
+        "billion-laughs", sends(http(envelope("<a b='&j;'>&j;</a>", BILLION_LAUGHS))), PeerError, "answered GetState"
+    ),
+]
+
+
+@pytest.mark.parametrize("weather", WEATHER, ids=lambda weather: weather.name)
+async def test_each_failure_is_one_sentence_in_time(server: MakeServer, client: MakeClient, weather: Weather) -> None:
+    """The error has the class and the text of the table, names the server, comes in time, and nothing is sent twice."""
+    ecc = server(weather.script)
+    # The floods are long to send: their time is bounded by the table's size limit, not by the time-out.
+    peer = client(ecc.port, state=10 if weather.message.startswith("sent more") else TIMEOUT)
+    began = time.monotonic()
+    with pytest.raises(PeerError) as caught:
+        await peer.get_state()
+    assert type(caught.value) is weather.error
+    text = str(caught.value)
+    assert text.startswith(f"ECC server CoBo3 at 127.0.0.1:{ecc.port} ")
+    assert weather.message in text
+    assert "\n" not in text
+    if weather.error is PeerTimeout:
+        assert TIMEOUT * 0.9 < time.monotonic() - began < TIMEOUT + 0.4
+    assert len(ecc.requests) == 1
+
+
+@pytest.mark.parametrize("weather", WEATHER[:12], ids=lambda weather: weather.name)
+async def test_a_transition_is_sent_once_whatever_happens(
+    server: MakeServer, client: MakeClient, weather: Weather
+) -> None:
+    """A transition that fails on the wire is not tried again."""
+    ecc = server(weather.script)
+    with pytest.raises(PeerError) as caught:
+        await client(ecc.port, transition=TIMEOUT).transition(Operation.Start, CONFIG, ())
+    assert type(caught.value) in (weather.error, PeerError)
+    assert ecc.operations() == ["Start"]
+
+
+async def test_refused_connection_says_what_to_do(client: MakeClient) -> None:
+    """Where nobody listens, the sentence says that the server must be started."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(PeerError, match=r"cannot be reached for GetState \(.*getEccSoapServer must be started"):
+        await client(port).get_state()
+
+
+async def test_full_backlog_is_a_timeout(client: MakeClient) -> None:
+    """A host that does not answer the connection itself is a time-out as well."""
+    with full_backlog() as port:
+        began = time.monotonic()
+        with pytest.raises(PeerTimeout, match="did not answer GetState within"):
+            await client(port, state=TIMEOUT).get_state()
+        assert time.monotonic() - began < TIMEOUT + 0.4
+
+
+async def test_unknown_host_name_is_named(client: MakeClient) -> None:
+    """A host name that does not resolve is an error in time, with the resolver's reason."""
+    with pytest.raises(PeerError, match=r"ECC server CoBo3 at no-such-host\.invalid:8083 (cannot be asked|did not)"):
+        await client(8083, host="no-such-host.invalid", state=2).get_state()
+
+
+async def test_overlong_host_name_is_an_error(client: MakeClient) -> None:
+    """A host name that cannot even be encoded is an error of the peer like any other."""
+    with pytest.raises(PeerError, match="its host name cannot be resolved"):
+        await client(8083, host="x" * 300, state=2).get_state()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("&lt;ConfigIdSet>&lt;ConfigId>a&amp;b&lt;/ConfigId>&lt;/ConfigIdSet>", "is not valid XML"),
+        ("", "is not valid XML"),
+        ("no list", "is not valid XML"),
+        ("&lt;Other/>", "is a Other, but must be a ConfigIdSet"),
+        ("&lt;!DOCTYPE a>&lt;ConfigIdSet/>", "has a DTD, which is refused"),
+    ],
+)
+async def test_bad_list_of_configurations_is_reported(
+    server: MakeServer, client: MakeClient, text: str, message: str
+) -> None:
+    """A list that is no XML, as a file named a&b makes it, is reported with the server's name."""
+    ecc = server(sends(text_reply(text)))
+    with pytest.raises(PeerError) as caught:
+        await client(ecc.port).get_configs()
+    assert str(caught.value).startswith(f"ECC server CoBo3 at 127.0.0.1:{ecc.port} answered GetConfigIDs, but the list")
+    assert message in str(caught.value)
+
+
+async def test_unusable_configuration_is_left_out_with_a_warning(
+    server: MakeServer, client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name that may not be sent does not hide the others; the log says which it is."""
+    entry = "&lt;ConfigId>" + "".join(
+        f'&lt;SubConfigId type="{kind}">{{0}}&lt;/SubConfigId>' for kind in ("describe", "prepare", "configure")
+    )
+    entries = "".join(entry.format(name) + "&lt;/ConfigId>" for name in ("good", "bad(1)", "other"))
+    ecc = server(sends(text_reply(f"&lt;ConfigIdSet>{entries}&lt;/ConfigIdSet>")))
+    configs = await client(ecc.port).get_configs()
+    assert [config.describe for config in configs] == ["good", "other"]
+    assert "'bad(1)'" in caplog.text
+
+
+async def test_unsafe_configuration_is_never_sent(server: MakeServer, client: MakeClient) -> None:
+    """A configID with a name that could kill the server is refused before anything is sent."""
+    ecc = server(sends(text_reply()))
+    with pytest.raises(PeerError, match="was not sent Describe: configuration name ''"):
+        await client(ecc.port).transition(Operation.Describe, ConfigChoice("", "p", "c"), ())
+    assert ecc.requests == []
+
+
+async def test_client_recovers_after_each_failure(server: MakeServer, client: MakeClient) -> None:
+    """After any failure the next request on the same client is answered."""
+    for weather in WEATHER[5:12]:
+        ecc = server(weather.script)
+        peer = client(ecc.port, state=TIMEOUT)
+        with pytest.raises(PeerError):
+            await peer.get_state()
+        ecc.script = sends(GOOD)
+        assert (await peer.get_state()).state == 1
