@@ -66,16 +66,21 @@ class ZeepEccClient:
             _log.warning("%s offers a configuration that cannot be used: %s", self._label, reason)
         return offered.choices
 
-    async def transition(self, operation: Operation, config: ConfigChoice, links: Sequence[DataLink]) -> str:
+    async def transition(self, operation: Operation, config: ConfigChoice, links: Sequence[DataLink]) -> TransitionReply:
         """Send one transition, once, and wait for its reply; see `ioc.ports.EccClient`."""
         try:
             arguments = {"configID": config_id(config), "table": link_table(links)}
         except Refused as refusal:
             raise PeerError(f"{self._label} was not sent {operation}: {refusal}") from None
-        reply = await self._ask(
-            self._transition_lane, self._transition_service, operation, self._transition_timeout, arguments
+        lane, service, timeout = self._transition_lane, self._transition_service, self._transition_timeout
+        try:
+            reply = await self._ask(lane, service, operation, timeout, arguments)
+        except PeerTimeout as error:
+            raise PeerTimeout(f"{error}, so that its state must be read to know what it did") from None
+        return TransitionReply(
+            sources=sources_in(reply.text) if operation is Operation.Describe else (),
+            config_digest=config_digest(reply.text) if operation is Operation.Configure else "",
         )
-        return reply.text
 
     async def close(self) -> None:
         """End both threads within a second, even if the server hangs."""

@@ -1,0 +1,1 @@
+"""``topology.yaml``: the one description of an installation, from YAML to a validated model."""

@@ -90,10 +90,10 @@ def _same_names(entries: list[Entry], key: str) -> Iterator[Fault]:
         if other is entry:
             continue
         if other.text(key) == name:
-            reason = f"as {show(other.loc)} has that {key} already"
+            reason = f"must be another {key}: {show(other.loc)} has it already"
         else:
-            reason = f"not only in upper and lower case different from {other.text(key)!r} of {show(other.loc)}"
-        yield (*entry.loc, key), f"{show((*entry.loc, key))} is {name!r}, but must be another {key}, {reason}"
+            reason = f"must differ from {other.text(key)!r} of {show(other.loc)} by more than upper and lower case"
+        yield (*entry.loc, key), f"{show((*entry.loc, key))} is {name!r}, but {reason}"
 
 
 def _same_address(entries: list[Entry], default_port: object) -> Iterator[Fault]:
@@ -160,7 +160,7 @@ def _unused(entries: list[Entry], used: set[str], key: str) -> Iterator[Fault]:
         if name is not None and name not in used:
             yield (
                 entry.loc,
-                f"{show(entry.loc)} ({name}) is used by no source, but must be the {key} of one in data_sources",
+                f"{show(entry.loc)} is {name}, which no source uses, but one of data_sources must have in its {key}",
             )
 
 

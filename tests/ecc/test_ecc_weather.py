@@ -206,7 +206,7 @@ async def test_each_failure_is_one_sentence_in_time(server: MakeServer, client: 
     assert weather.message in text
     assert "\n" not in text
     if weather.error is PeerTimeout:
-        assert TIMEOUT * 0.9 < time.monotonic() - began < TIMEOUT + 0.4
+        assert TIMEOUT * 0.9 < time.monotonic() - began < TIMEOUT + 1.0
     assert len(ecc.requests) == 1
 
 
@@ -236,13 +236,22 @@ async def test_full_backlog_is_a_timeout(client: MakeClient) -> None:
         began = time.monotonic()
         with pytest.raises(PeerTimeout, match="did not answer GetState within"):
             await client(port, state=TIMEOUT).get_state()
-        assert time.monotonic() - began < TIMEOUT + 0.4
+        assert time.monotonic() - began < TIMEOUT + 1.0
 
 
-async def test_unknown_host_name_is_named(client: MakeClient) -> None:
-    """A host name that does not resolve is an error in time, with the resolver's reason."""
-    with pytest.raises(PeerError, match=r"ECC server CoBo3 at no-such-host\.invalid:8083 (cannot be asked|did not)"):
-        await client(8083, host="no-such-host.invalid", state=2).get_state()
+async def test_unknown_host_name_is_named(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host name that does not resolve is an error with the resolver's reason."""
+
+    def unknown(*_arguments: object, **_keywords: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(PeerError) as caught:
+        await client(8083, host="no-such-host.invalid").get_state()
+    assert str(caught.value) == (
+        "ECC server CoBo3 at no-such-host.invalid:8083 cannot be asked for GetState: "
+        "its host name cannot be resolved (Name or service not known)"
+    )
 
 
 async def test_overlong_host_name_is_an_error(client: MakeClient) -> None:
