@@ -58,8 +58,13 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         )
         for server in topology.ecc_servers
     }
-    shown: list[Callable[[Event], None]] = []
-    journal = Journal(keep=store.add_event, show=lambda event: [show(event) for show in shown])
+    shown: list[Callable[[Event], None]] = []  # the PVs of the log exist only after what logs
+
+    def show_event(event: Event) -> None:
+        for show in shown:
+            show(event)
+
+    journal = Journal(keep=store.add_event, show=show_event)
     engine = Engine(
         Plan.of(topology),
         ecc=ecc,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from ioc.model import Event, Severity
 
@@ -44,8 +46,9 @@ class Journal(logging.Handler):
     """
 
     def __init__(self, keep: Callable[[Event], None], show: Callable[[Event], None]) -> None:
-        """`keep` may be called from any thread; `show` is called by whoever owns the loop, see `app.serve`."""
+        """`keep` may be called from any thread; `show` is called on the loop that `attached` was given."""
         super().__init__(level=logging.WARNING)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._keep = keep
         self._show = show
 
@@ -56,6 +59,18 @@ class Journal(logging.Handler):
         self._keep(event)
         self._show(event)
 
+    @contextlib.contextmanager
+    def attached(self, loop: asyncio.AbstractEventLoop) -> Generator[None]:
+        """Listen to the logger ``ioc`` while in the context."""
+        logger = logging.getLogger("ioc")
+        self._loop = loop
+        logger.addHandler(self)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
+            self._loop = None
+
     def emit(self, record: logging.LogRecord) -> None:
         """Take one line of an adapter (any thread)."""
         if record.name == _RUN_LOG.name:
@@ -63,4 +78,5 @@ class Journal(logging.Handler):
         severity = Severity.MAJOR if record.levelno >= logging.ERROR else Severity.MINOR
         event = Event(record.created, severity, "IOC", record.getMessage())
         self._keep(event)
-        self._show(event)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._show, event)

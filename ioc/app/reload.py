@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections.abc import Callable
 
 from ioc.app.compose import Parts
 from ioc.errors import ConfigurationError, Refused
-from ioc.model import Client, EccState
+from ioc.model import Client, EccState, Event, Severity
 from ioc.topology.schema import Topology
-
-log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 0.5
 """Between the answer to the command and the end of the server that has to deliver it."""
@@ -41,18 +39,22 @@ class Reloader:
             raise Refused(f"topology not reloaded, nothing changed: {'; '.join(map(str, error.problems))}") from None
         old = self._topology
         if new == old:
-            log.info("topology reloaded: nothing has changed")
+            self._say("topology reloaded: nothing has changed", client)
         elif new == old.model_copy(update={"observables": new.observables}):
             await self.parts.recorder.reload(new.observables)
             self.parts.tree.set_observables(new.observables, self.parts.server)
             self.parts.tree.show_observables(self.parts.recorder.views())
             self._topology = new
-            log.info("topology reloaded: observables have changed (%s@%s)", client.user, client.host)
+            self._say("topology reloaded: observables have changed", client)
         else:
             self._check_at_rest(old, new)
             self.following = new
-            log.warning("topology reloaded: the IOC is built anew (%s@%s)", client.user, client.host)
+            self._say("topology reloaded: the IOC is built anew", client)
             asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self.rebuild.set)
+
+    def _say(self, text: str, client: Client) -> None:
+        assert self.parts is not None
+        self.parts.journal.add(Event(time.time(), Severity.NO_ALARM, "IOC", text, client=client))
 
     def _check_at_rest(self, old: Topology, new: Topology) -> None:
         assert self.parts is not None

@@ -6,20 +6,16 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable
 
 from ioc import __version__
 from ioc.app.compose import Parts, build
 from ioc.app.reload import Reloader
 from ioc.errors import PeerError
-from ioc.model import Event, Severity
 from ioc.runlogic.events import ObservablesMissing
 from ioc.topology.schema import Topology
 
 log = logging.getLogger(__name__)
-
-_OPEN_RETRY_SECONDS = 5.0
 
 
 async def serve(
@@ -63,30 +59,25 @@ async def _serve_one(
         log.info("attpc-ioc %s serves %s with prefix %s", __version__, topology.experiment, topology.prefix)
         if when_ready is not None:
             when_ready()
-        waits = [
-            asyncio.create_task(stop.wait(), name="stop"),
-            asyncio.create_task(reloader.rebuild.wait(), name="rebuild"),
-            asyncio.create_task(parts.server.wait_failed(), name="CA server"),
-        ]
+        died = parts.server.died
+        asked = [asyncio.create_task(event.wait()) for event in (stop, reloader.rebuild)]
         try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for each in done:
-                each.result()
+            await asyncio.wait([*asked, died], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in waits:
-                each.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            for task in asked:
+                task.cancel()
+        if died.done() and not died.cancelled():
+            raise PeerError(f"the Channel Access server ended: {died.result()}")
     return reloader.following if not stop.is_set() else None
 
 
 @contextlib.asynccontextmanager
-async def _started(parts: Parts) -> AsyncIterator[None]:
+async def _started(parts: Parts) -> AsyncGenerator[None]:
     """Start the parts in the order of what they need, end them in the opposite order, whatever happens."""
-    loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         await parts.store.start()
         stack.push_async_callback(parts.store.close)
-        _attach_journal(parts, loop, stack)
+        stack.enter_context(parts.journal.attached(asyncio.get_running_loop()))
         for peer in (*parts.ecc.values(), *parts.hosts):
             stack.push_async_callback(peer.close)
         await parts.recorder.start(_observable_listener(parts))
@@ -99,7 +90,7 @@ async def _started(parts: Parts) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _running(parts: Parts) -> AsyncIterator[None]:
+async def _running(parts: Parts) -> AsyncGenerator[None]:
     """Run the engine and the clock of the PVs in one task group, which ends with the context."""
     async with asyncio.TaskGroup() as tasks:
         running = [
@@ -112,12 +103,6 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         finally:
             for task in running:
                 task.cancel()
-
-
-def _attach_journal(parts: Parts, loop: asyncio.AbstractEventLoop, stack: contextlib.AsyncExitStack) -> None:
-    logger = logging.getLogger("ioc")
-    logger.addHandler(parts.journal)
-    stack.callback(logger.removeHandler, parts.journal)
 
 
 def _observable_listener(parts: Parts) -> Callable[[frozenset[str]], None]:

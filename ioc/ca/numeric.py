@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from caproto import ChannelType
 
 from ioc.ca.putdata import PutData
-from ioc.ca.pv import Properties, PutHandler, Pv
+from ioc.ca.pv import Event, Properties, PutHandler, Pv, Snapshot
 from ioc.errors import Refused
 from ioc.model import Severity
 
@@ -44,6 +45,16 @@ class NumericPv(Pv[N]):
         super().__init__(name, description, value, on_put)
         self.properties = Properties(units, precision, low, high, lolo, hihi, minimum, maximum)
         self.check(value)
+
+    def set_units(self, units: str, precision: int | None = None) -> None:
+        """Change units and digits after the point (a property event); None leaves the digits as they are."""
+        digits = self.properties.precision if precision is None else precision
+        changed = replace(self.properties, units=units, precision=digits)
+        if changed == self.properties:
+            return
+        self.properties = changed
+        old = self.snapshot
+        self._publish(Snapshot(old.value, old.severity, old.status, old.timestamp), Event.PROPERTY)
 
     def alarm_of(self, value: N, severity: Severity, status: str) -> tuple[Severity, str]:
         limits = self.properties

@@ -10,12 +10,12 @@ from enum import IntEnum
 from threading import Event
 from typing import TypeVar
 
-from ioc.ecc.documents import config_id, configs_in, link_table
+from ioc.ecc.documents import config_digest, config_id, configs_in, link_table, sources_in
 from ioc.ecc.http import DeadlinePassedError, ExchangeFailedError
 from ioc.ecc.lane import Lane, LaneFullError
 from ioc.ecc.soap import SoapReply, SoapService
 from ioc.errors import PeerError, PeerRejected, PeerTimeout, Refused
-from ioc.model import ConfigChoice, DataLink, EccReading, EccState, Operation, Transition
+from ioc.model import ConfigChoice, DataLink, EccReading, EccState, Operation, Transition, TransitionReply
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,9 @@ class ZeepEccClient:
             _log.warning("%s offers a configuration that cannot be used: %s", self._label, reason)
         return offered.choices
 
-    async def transition(self, operation: Operation, config: ConfigChoice, links: Sequence[DataLink]) -> TransitionReply:
+    async def transition(
+        self, operation: Operation, config: ConfigChoice, links: Sequence[DataLink]
+    ) -> TransitionReply:
         """Send one transition, once, and wait for its reply; see `ioc.ports.EccClient`."""
         try:
             arguments = {"configID": config_id(config), "table": link_table(links)}
@@ -78,14 +80,32 @@ class ZeepEccClient:
         except PeerTimeout as error:
             raise PeerTimeout(f"{error}, so that its state must be read to know what it did") from None
         return TransitionReply(
-            sources=sources_in(reply.text) if operation is Operation.Describe else (),
+            sources=self._sources(reply.text) if operation is Operation.Describe else (),
             config_digest=config_digest(reply.text) if operation is Operation.Configure else "",
         )
+
+    def _sources(self, text: str) -> tuple[str, ...]:
+        """What Describe told; a list that cannot be read does not make its success a failure."""
+        try:
+            return sources_in(text)
+        except PeerError as error:
+            _log.warning("%s did Describe, but %s", self._label, error)
+            return ()
 
     async def close(self) -> None:
         """End both threads within a second, even if the server hangs."""
         self._closed.set()
         await asyncio.gather(self._read_lane.close(), self._transition_lane.close())
+
+    def _sources(self, text: str) -> tuple[str, ...]:
+        # The text is empty if Describe was ignored. One that cannot be read does not undo the transition.
+        if not text:
+            return ()
+        try:
+            return sources_in(text)
+        except PeerError as error:
+            _log.warning("%s answered Describe, but %s", self._label, error)
+            return ()
 
     async def _read(self, operation: str) -> SoapReply:
         return await self._ask(self._read_lane, self._read_service, operation, self._state_timeout, {})

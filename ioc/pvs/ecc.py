@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, IntPv, Pv, StringArrayPv, TextPv
 from ioc.engine import Engine
@@ -55,7 +56,7 @@ class EccPvs:
         self._sources.post(", ".join(engine.plan.servers[name].sources))
         self._message = TextPv(f"{base}Message", "Last error or outcome", MESSAGE_LENGTH)
         self._log_file = LogFilePvs(base, "server", read_log)
-        self.pvs: tuple[Pv, ...] = (
+        self.pvs: tuple[Pv[Any], ...] = (
             self._state,
             self._transition,
             self._online,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import psutil
 
@@ -45,7 +46,7 @@ class HealthPvs:
         self._db_rate = FloatPv(f"{base}DatabaseRate", "Rows written per second", units="1/s", precision=1)
         self._db_dropped = IntPv(f"{base}DatabaseDropped", "Rows given up since the start")
         self._db_message = TextPv(f"{base}DatabaseMessage", "Why the database cannot be written", 512)
-        self.pvs: tuple[Pv, ...] = (
+        self.pvs: tuple[Pv[Any], ...] = (
             self._heartbeat,
             self._uptime,
             version,

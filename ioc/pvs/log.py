@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from ioc.ca import CommandPv, IntPv, Pv, TextPv
 from ioc.model import Client, Event, Severity
@@ -26,7 +27,7 @@ class LogPvs:
         self._last = TextPv(f"{base}Last", "Newest entry of the log", 512)
         self._all = TextPv(f"{base}Lines", "Last 100 entries, newest first", LOG_LENGTH)
         self._errors = IntPv(f"{base}Errors", "Errors since the last clear")
-        self.pvs: tuple[Pv, ...] = (
+        self.pvs: tuple[Pv[Any], ...] = (
             self._last,
             self._all,
             self._errors,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from ioc.ca import CommandPv, Pv, TextPv
 from ioc.model import Client
@@ -15,7 +16,7 @@ class LogFilePvs:
     def __init__(self, base: str, what: str, read: Callable[[], Awaitable[str]]) -> None:
         self._read = read
         self._log = TextPv(f"{base}Log", f"Last 50 lines of the {what}'s log", LOG_LENGTH)
-        self.pvs: tuple[Pv, ...] = (
+        self.pvs: tuple[Pv[Any], ...] = (
             CommandPv(f"{base}RefreshLog", f"Fetch the {what}'s log", self._refresh),
             self._log,
         )

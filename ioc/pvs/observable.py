@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.model import Client, Reading, Scalar, Severity, ValueType
@@ -36,9 +37,9 @@ class ObservablePvs:
         for pv in self._statistics:
             pv.post(0.0, severity=Severity.INVALID, status="UDF")
         self._samples = IntPv(f"{base}Samples", "Recorded in the run")
-        self.pvs: tuple[Pv, ...] = (self._value, source, self._connected, *self._statistics, self._samples)
+        self.pvs: tuple[Pv[Any], ...] = (self._value, source, self._connected, *self._statistics, self._samples)
 
-    def _value_pv(self, name: str) -> Pv:
+    def _value_pv(self, name: str) -> Pv[Any]:
         observable = self.observable
         manual = observable.pv is None
         description = (observable.label or observable.name)[:39]
@@ -78,12 +79,20 @@ class ObservablePvs:
         if reading.value is None:
             self._value.post(self._value.value, severity=Severity.INVALID, status=status, timestamp=reading.sampled_at)
             return
-        value: Scalar = reading.value
-        severity = reading.severity
-        if isinstance(self._value, IntPv) and value not in _LONG:
+        value, severity = _fitting(self._value, reading)
+        if value is None:
             value, severity, status = self._value.value, Severity.INVALID, "HWLIMIT"
-        elif isinstance(self._value, EnumPv) and int(value) not in range(len(self._value.properties.strings)):
-            value, severity, status = self._value.value, Severity.INVALID, "STATE"
-        elif isinstance(self._value, StringPv):
-            value = reading.label or str(value)
         self._value.post(value, severity=severity, status=status, timestamp=reading.sampled_at)
+
+
+def _fitting(pv: Pv[Any], reading: Reading) -> tuple[Scalar | None, Severity]:
+    """Return the reading's value as `pv` can hold it, None if it cannot, and its severity."""
+    value = reading.value
+    if isinstance(pv, StringPv):
+        return reading.label or str(value), reading.severity
+    if isinstance(pv, FloatPv) and isinstance(value, int | float):
+        return float(value), reading.severity
+    allowed = range(len(pv.strings)) if isinstance(pv, EnumPv) else _LONG
+    if isinstance(value, int | float) and value in allowed:
+        return int(value), reading.severity
+    return None, Severity.INVALID

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, TextPv
 from ioc.engine import Engine
@@ -34,13 +35,13 @@ class RouterPvs:
         self._rate = FloatPv(f"{base}RateMBps", "Growth of the staged files", units="MB/s", precision=2)
         self._free = FloatPv(f"{base}DiskFreeGB", "Free disk", units="GB", precision=1, low=2 * disk_low, lolo=disk_low)
         self._used = FloatPv(f"{base}DiskUsedPercent", "Used part of the disk", units="%", precision=1)
-        self._numbers: tuple[Pv, ...] = (self._files, self._staged, self._rate, self._free, self._used)
+        self._numbers: tuple[Pv[Any], ...] = (self._files, self._staged, self._rate, self._free, self._used)
         for pv in self._numbers:
             pv.post(0, severity=Severity.INVALID, status="UDF")
         self._work_dir = TextPv(f"{base}WorkDir", "Where it writes", 512)
         self._message = TextPv(f"{base}Message", "Last error or outcome", MESSAGE_LENGTH)
         self._log_file = LogFilePvs(base, "router", read_log)
-        self.pvs: tuple[Pv, ...] = (
+        self.pvs: tuple[Pv[Any], ...] = (
             self._online,
             self._clean,
             *self._numbers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.engine import Engine
@@ -46,7 +47,7 @@ class RunPvs:
         self._duration_text = StringPv(f"{base}DurationText", "Duration of the run, HH:MM:SS")
         self._configs = TextPv(f"{base}Configs", "Configurations in use", 400)
         self._message = TextPv(f"{base}Message", "How the run is", MESSAGE_LENGTH)
-        self.pvs: tuple[Pv, ...] = (
+        self.pvs: tuple[Pv[Any], ...] = (
             self._number,
             self._next,
             self._state,

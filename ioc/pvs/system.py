@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ioc.ca import CommandPv, EnumPv, Pv, TextPv
 from ioc.engine import Engine
 from ioc.model import EXPERIMENT_LENGTH, Client, Severity, SystemState
@@ -29,7 +31,7 @@ class SystemPvs:
             f"{prefix}Experiment", "Runs are filed under it", EXPERIMENT_LENGTH, on_put=self._put_experiment
         )
         self._message = TextPv(f"{prefix}Message", "Outcome of the last command", 256)
-        self.pvs: tuple[Pv, ...] = (
+        self.pvs: tuple[Pv[Any], ...] = (
             self._state,
             self._busy,
             *(self._command(prefix, step) for step in SystemStep),

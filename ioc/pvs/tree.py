@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
@@ -58,7 +59,7 @@ class PvTree:
         engine.subscribe(self.show)
 
     @property
-    def pvs(self) -> Iterable[Pv]:
+    def pvs(self) -> Iterable[Pv[Any]]:
         """All PVs, in the order of the interface's documentation."""
         yield from self._system.pvs
         for group in (*self._servers.values(), *self._routers.values()):

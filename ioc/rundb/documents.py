@@ -79,6 +79,13 @@ def last_run(db: Database, experiment: str) -> RunRecord | None:
     return next(map(run_record, rows), None)
 
 
+def get_run(db: Database, run: RunId) -> RunRecord | None:
+    rows = db.query(
+        _RUN_COLUMNS + "WHERE runs.experiment_id = ? AND run_number = ?", (experiment_id(db, run.experiment), run.number)
+    )
+    return next(map(run_record, rows), None)
+
+
 def unfinished_runs(db: Database) -> tuple[RunRecord, ...]:
     open_states = [state.value for state in DocumentState if state not in FINISHED]
     marks = ", ".join("?" * len(open_states))

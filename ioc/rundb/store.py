@@ -81,6 +81,9 @@ class SqliteRunStore:
             self._saved[record.run] = record
         return record
 
+    async def get_run(self, run: RunId) -> RunRecord | None:
+        return await self._call(lambda db: documents.get_run(db, run))
+
     async def unfinished_runs(self) -> tuple[RunRecord, ...]:
         records = await self._call(documents.unfinished_runs)
         self._saved.update((record.run, record) for record in records)

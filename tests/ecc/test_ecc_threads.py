@@ -16,7 +16,7 @@ from ioc.ecc.client import ZeepEccClient
 from ioc.ecc.http import DeadlinePassedError, ExchangeFailedError
 from ioc.ecc.soap import SoapReply, SoapService
 from ioc.errors import PeerError, PeerTimeout
-from ioc.model import ConfigChoice, Operation
+from ioc.model import ConfigChoice, Operation, TransitionReply
 from tests.ecc.scripted import Connection, MakeClient, MakeServer, ScriptedServer, state_reply, text_reply, wait_until
 
 CONFIG = ConfigChoice("d", "p", "c")
@@ -83,7 +83,7 @@ async def test_second_transition_is_not_sent_while_one_is_unanswered(server: Mak
     async with asyncio.timeout(5):
         while True:
             try:
-                assert await peer.transition(Operation.Stop, CONFIG, ()) == ""
+                assert await peer.transition(Operation.Stop, CONFIG, ()) == TransitionReply()
                 break
             except PeerError:
                 await asyncio.sleep(0.01)

@@ -1,0 +1,106 @@
+"""The demonstration: the names of a topology, with simulators on this machine in place of its hosts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ioc.app.serve import serve
+from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, SiteAddresses, SitePlan
+from ioc.sim.plan import HOST
+from ioc.topology.links import sources_of
+from ioc.topology.schema import Config, Topology
+
+_CONFIG_NAMES = ConfigNames(describe=("sim",), prepare=("sim",), configure=("sim", "pulser"))
+_SETTLE_SECONDS = 1.0
+_MIN_DISK_FREE_GB = 0.2
+
+
+async def demo(topology: Topology, directory: Path, *, speed: float, announce: Callable[[Topology], None]) -> None:
+    """Run simulators for everything that `topology` names, and the real IOC in front of them.
+
+    All that they write goes below `directory`. `speed` divides the real duration of the transitions. `announce` is
+    called when the PVs can be read.
+
+    Raises:
+        PeerError: a simulator cannot start, or the IOC cannot.
+    """
+    async with Site(site_plan(topology, directory, speed=speed)) as site:
+        simulated = on_this_machine(topology, site.addresses, directory)
+        os.environ.update(_slow_control_environment(site.addresses))
+        await serve(simulated, lambda: simulated, simulated=True, when_ready=lambda: announce(simulated))
+
+
+def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:
+    """Return what is to be simulated: as many servers, routers and slow-control PVs as the topology has."""
+    return SitePlan(
+        directory=str(directory),
+        servers=tuple(
+            ServerPlan(
+                name=server.name,
+                sources=tuple(source.id for source in sources_of(topology, server.name)),
+                role=server.role.value,
+                supports_resume=server.supports_resume,
+                dialect="2.7" if index % 2 else "2.8",
+            )
+            for index, server in enumerate(topology.ecc_servers)
+        ),
+        routers=tuple(RouterPlan(router.name, router.type.value) for router in topology.data_routers),
+        observables=tuple(
+            ObservablePlan(each.pv, each.type.value, each.units) for each in topology.observables if each.pv
+        ),
+        configs=_CONFIG_NAMES,
+        speed=speed,
+    )
+
+
+def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Path) -> Topology:
+    """Return the topology with every host, port and path replaced by those of the simulators."""
+    choice = Config(describe="sim", prepare="sim", configure="sim")
+    servers = tuple(
+        server.model_copy(
+            update={
+                "host": HOST,
+                "port": addresses.servers[server.name].port,
+                "config": choice,
+                "config_root": addresses.config_root,
+                "config_backup_root": str(directory / "config_backups"),
+                "log_path": addresses.servers[server.name].log_path,
+                "ssh": "local",
+            }
+        )
+        for server in topology.ecc_servers
+    )
+    routers = tuple(
+        router.model_copy(
+            update={
+                "host": HOST,
+                "port": addresses.routers[router.name].port,
+                "work_dir": None,
+                "log_path": addresses.routers[router.name].log_path,
+                "ssh": "local",
+            }
+        )
+        for router in topology.data_routers
+    )
+    runs = topology.runs.model_copy(update={"settle_seconds": _SETTLE_SECONDS, "min_disk_free_gb": _MIN_DISK_FREE_GB})
+    return topology.model_copy(
+        update={
+            "database": str(directory / "runs.db"),
+            "ecc_servers": servers,
+            "data_routers": routers,
+            "ssh": "local",
+            "runs": runs,
+            "access": None,
+        }
+    )
+
+
+def _slow_control_environment(addresses: SiteAddresses) -> dict[str, str]:
+    """Return what the IOC's own Channel Access client needs to find the simulated slow controls, and nothing else."""
+    return {
+        "EPICS_CA_ADDR_LIST": f"{HOST}:{addresses.ca_port}",
+        "EPICS_CA_AUTO_ADDR_LIST": "NO",
+        "EPICS_CAS_BEACON_ADDR_LIST": os.environ.get("EPICS_CAS_BEACON_ADDR_LIST", HOST),
+    }

@@ -1,0 +1,58 @@
+"""The list of PVs of a topology, without running anything."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ioc.app.compose import build
+from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
+from ioc.model import Client
+from ioc.topology.schema import Topology
+
+_TYPES: tuple[tuple[type[Pv[Any]], str], ...] = (
+    (CommandPv, "command"),
+    (EnumPv, "enum"),
+    (IntPv, "int"),
+    (FloatPv, "float"),
+    (StringPv, "string"),
+    (TextPv, "text"),
+    (StringArrayPv, "string array"),
+)
+
+
+@dataclass(frozen=True)
+class PvDescription:
+    """One PV as a user sees it."""
+
+    name: str
+    type: str
+    """``command``, ``enum``, ``int``, ``float``, ``string``, ``text`` or ``string array``."""
+    writable: bool
+    units: str
+    description: str
+    states: tuple[str, ...]
+    """Of an enum, in order."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def describe_pvs(topology: Topology) -> tuple[PvDescription, ...]:
+    """Return every PV that the IOC of this topology serves, in the order of the interface's documentation."""
+    parts = build(topology, simulated=False, reload=_never)
+    return tuple(
+        PvDescription(
+            name=pv.name,
+            type=next(name for kind, name in _TYPES if isinstance(pv, kind)),
+            writable=pv.on_put is not None,
+            units=pv.properties.units,
+            description=pv.description,
+            states=pv.properties.strings,
+        )
+        for pv in parts.tree.pvs
+    )
+
+
+async def _never(client: Client) -> None:
+    """Nothing is served, so nobody can ask."""

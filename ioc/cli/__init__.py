@@ -1,0 +1,5 @@
+"""The command line, ``attpc-ioc``. Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration."""
+
+from ioc.cli.main import main
+
+__all__ = ["main"]

