@@ -84,21 +84,13 @@ class ZeepEccClient:
             config_digest=config_digest(reply.text) if operation is Operation.Configure else "",
         )
 
-    def _sources(self, text: str) -> tuple[str, ...]:
-        """What Describe told; a list that cannot be read does not make its success a failure."""
-        try:
-            return sources_in(text)
-        except PeerError as error:
-            _log.warning("%s did Describe, but %s", self._label, error)
-            return ()
-
     async def close(self) -> None:
         """End both threads within a second, even if the server hangs."""
         self._closed.set()
         await asyncio.gather(self._read_lane.close(), self._transition_lane.close())
 
     def _sources(self, text: str) -> tuple[str, ...]:
-        # The text is empty if Describe was ignored. One that cannot be read does not undo the transition.
+        # The text is empty if Describe was ignored; one that cannot be read does not make its success a failure.
         if not text:
             return ()
         try:

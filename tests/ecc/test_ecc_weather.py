@@ -12,7 +12,7 @@ import pytest
 
 from ioc.ecc.http import MAX_BODY
 from ioc.errors import PeerError, PeerRejected, PeerTimeout
-from ioc.model import ConfigChoice, Operation
+from ioc.model import ConfigChoice, Operation, TransitionReply
 from tests.ecc.scripted import (
     Connection,
     MakeClient,
@@ -293,6 +293,20 @@ async def test_unusable_configuration_is_left_out_with_a_warning(
     configs = await client(ecc.port).get_configs()
     assert [config.describe for config in configs] == ["good", "other"]
     assert "'bad(1)'" in caplog.text
+
+
+async def test_unreadable_sources_do_not_undo_a_describe(
+    server: MakeServer, client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reply to Describe that is no list of sources tells nothing, with a warning; an empty one tells nothing."""
+    ecc = server(sends(text_reply("&lt;broken")))
+    peer = client(ecc.port)
+    assert await peer.transition(Operation.Describe, CONFIG, ()) == TransitionReply()
+    assert "answered Describe, but the list of data sources is not valid XML" in caplog.text
+    caplog.clear()
+    ecc.script = sends(text_reply(""))
+    assert await peer.transition(Operation.Describe, CONFIG, ()) == TransitionReply()
+    assert caplog.text == ""
 
 
 async def test_unsafe_configuration_is_never_sent(server: MakeServer, client: MakeClient) -> None:
