@@ -81,7 +81,8 @@ def last_run(db: Database, experiment: str) -> RunRecord | None:
 
 def get_run(db: Database, run: RunId) -> RunRecord | None:
     rows = db.query(
-        _RUN_COLUMNS + "WHERE runs.experiment_id = ? AND run_number = ?", (experiment_id(db, run.experiment), run.number)
+        _RUN_COLUMNS + "WHERE runs.experiment_id = ? AND run_number = ?",
+        (experiment_id(db, run.experiment), run.number),
     )
     return next(map(run_record, rows), None)
 

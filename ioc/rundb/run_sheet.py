@@ -33,7 +33,10 @@ def rebuild_run_sheet(db: Database) -> None:
     Observables of several experiments that have one name share a column.
     """
     rows = db.execute("SELECT name FROM observables ORDER BY experiment_id DESC, retired_at IS NOT NULL, display_order")
-    names = list({name.lower(): name for (name,) in reversed(rows.fetchall())}.values())[::-1][:_MOST_OBSERVABLES]
+    by_column: dict[str, str] = {}
+    for (name,) in rows.fetchall():
+        by_column.setdefault(name.lower(), name)
+    names = list(by_column.values())[:_MOST_OBSERVABLES]
     columns = [f"{expression} AS {column}" for column, expression in _FIXED]
     columns += [
         f"max(CASE WHEN observables.name = {_literal(name)} COLLATE NOCASE "

@@ -187,9 +187,10 @@ class Writer:
             self._note_failure(str(error))
             job.future.set_exception(error)
         except sqlite3.Error as error:
-            self._failed(error)
+            if not isinstance(error, sqlite3.IntegrityError):  # that one is about the data, not about the file
+                self._failed(error)
             job.future.set_exception(peer_error(self._path, error))
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits; the thread must live on
+        except BaseException as error:
             job.future.set_exception(error)
         else:
             self._succeeded()

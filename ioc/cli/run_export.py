@@ -1,0 +1,53 @@
+"""The run sheet and samples for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from ioc.rundb.queries import Row, RunBook
+
+_RUN_COLUMNS = ("run_number", "run_class", "title", "started_at", "stopped_at", "config_name")
+
+
+def write_sheet_csv(book: RunBook, output: TextIO) -> None:
+    """One line a run; an observable's heading has its units in brackets."""
+    observables = book.observables()
+    headings = [f"{each.name} [{each.units}]" if each.units else each.name for each in observables]
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow([*_RUN_COLUMNS, *headings])
+    for run, values in book.sheet():
+        writer.writerow([*(run[name] for name in _RUN_COLUMNS), *(values[each.name] for each in observables)])
+
+
+def write_sheet_json(book: RunBook, output: TextIO) -> None:
+    """A list of objects, one a run; its observables are in an object of their own, each with value and units."""
+    observables = book.observables()
+    runs = [
+        {
+            **{name: run[name] for name in _RUN_COLUMNS},
+            "observables": {
+                each.name: {"value": _for_json(values[each.name]), "units": each.units} for each in observables
+            },
+        }
+        for run, values in book.sheet()
+    ]
+    json.dump(runs, output, ensure_ascii=False, indent=2, allow_nan=False)
+    output.write("\n")
+
+
+def write_samples_csv(samples: Iterable[Row], output: TextIO) -> None:
+    """One line a sample, as they come."""
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow(("observable", "units", "sampled_at", "value", "severity", "status"))
+    writer.writerows(
+        (row["name"], row["units"], row["sampled_at"], row["value"], row["severity"], row["status"]) for row in samples
+    )
+
+
+def _for_json(value: Any) -> Any:
+    """JSON has no infinity: it becomes a text."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,185 @@
+"""``attpc-ioc runs``: the run database from the command line, with or without a running IOC."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import sys
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_json
+from ioc.cli.run_plot import plot_run
+from ioc.cli.run_text import run_list, run_page
+from ioc.errors import AttpcError, ConfigurationError, Refused
+from ioc.model import Client, RunClass, Scalar
+from ioc.recorder import parse_manual
+from ioc.rundb.queries import RunBook, edit_run
+from ioc.topology.load import load
+from ioc.topology.schema import Observable
+
+_TITLE_LENGTH = 200
+_CLASSES = [each.name for each in RunClass]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the runs are."""
+
+    database: Path
+    experiment: str | None
+    """As asked for."""
+    default: str | None
+    """The topology's."""
+
+    def open(self) -> closing[RunBook]:
+        return closing(RunBook(self.database, self.experiment, self.default))
+
+
+def _with_place(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the runs are, and turn our errors into one line."""
+
+    @click.option(
+        "--topology",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("topology.yaml"),
+        show_default=True,
+        help="Topology that names the database.",
+    )
+    @click.option(
+        "--database", type=click.Path(path_type=Path, dir_okay=False), help="Database, instead of the topology's."
+    )
+    @click.option("--experiment", help="Experiment; default: the topology's, else the one of the newest run.")
+    @functools.wraps(command)
+    def wrapped(*, topology: Path, database: Path | None, experiment: str | None, **arguments: Any) -> None:
+        try:
+            if database is not None:
+                place = _Place(database, experiment, None)
+            else:
+                described = load(topology)
+                place = _Place(Path(described.database), experiment, described.experiment)
+            command(place=place, **arguments)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                click.echo(f"error: {problem}", err=True)
+            sys.exit(2)
+        except AttpcError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+
+    return wrapped
+
+
+@click.group()
+def runs() -> None:
+    """Look at runs, edit and export them. Works while the IOC runs, and without it."""
+
+
+@runs.command("list")
+@_with_place
+def list_command(place: _Place) -> None:
+    """List the runs of an experiment."""
+    with place.open() as book:
+        click.echo(run_list(book.runs()))
+
+
+@runs.command()
+@click.argument("number", type=click.IntRange(min=0))
+@_with_place
+def show(place: _Place, number: int) -> None:
+    """Show all about run NUMBER: observables, configurations, files and events."""
+    with place.open() as book:
+        click.echo(run_page(book.experiment, book.page(number)))
+
+
+@runs.command()
+@click.argument("number", type=click.IntRange(min=0))
+@click.option("--title", help="New title.")
+@click.option("--class", "class_name", type=click.Choice(_CLASSES, case_sensitive=False), help="New class.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="New value of a manual observable.")
+@_with_place
+def edit(place: _Place, number: int, title: str | None, class_name: str | None, settings: tuple[str, ...]) -> None:
+    """Change title, class or manual observables of run NUMBER; each change is an event in the database."""
+    if title is None and class_name is None and not settings:
+        raise click.UsageError("nothing to change: give --title, --class or --set")
+    if title is not None and (len(title) > _TITLE_LENGTH or not title.isprintable()):
+        raise Refused(f"the title must be one line of at most {_TITLE_LENGTH} printable characters")
+    with place.open() as book:
+        experiment = book.experiment
+        values = dict(_manual_value(book, setting) for setting in settings)
+    changes = edit_run(
+        place.database,
+        experiment,
+        number,
+        title=title,
+        run_class=None if class_name is None else RunClass[class_name],
+        values=values,
+        client=Client(getpass.getuser(), "localhost"),
+    )
+    for change in changes or [f"run {number}: nothing has changed"]:
+        click.echo(change)
+
+
+@runs.command()
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: stdout.")
+@_with_place
+def export(place: _Place, form: str, output: Path | None) -> None:
+    """Write the run sheet: number, class, title, start, stop, configuration, then the observables."""
+    with place.open() as book, _output(output, form) as stream:
+        (write_sheet_csv if form == "csv" else write_sheet_json)(book, stream)
+
+
+@runs.command()
+@click.argument("number", type=click.IntRange(min=0))
+@click.option("--observable", help="Only this one.")
+@_with_place
+def samples(place: _Place, number: int, observable: str | None) -> None:
+    """Write the samples of run NUMBER as CSV."""
+    with place.open() as book:
+        write_samples_csv(book.samples(number, observable), sys.stdout)
+
+
+@runs.command()
+@click.argument("number", type=click.IntRange(min=0))
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="PNG file; default: run_NNNN.png.")
+@_with_place
+def plot(place: _Place, number: int, output: Path | None) -> None:
+    """Plot the observables over run NUMBER into a PNG (needs matplotlib)."""
+    target = output or Path(f"run_{number:04d}.png")
+    with place.open() as book:
+        try:
+            plot_run(book, number, target)
+        except OSError as error:
+            raise Refused(f"{target} cannot be written: {error.strerror}") from error
+    click.echo(target)
+
+
+def _manual_value(book: RunBook, setting: str) -> tuple[str, Scalar]:
+    name, separator, text = setting.partition("=")
+    if not separator:
+        raise click.UsageError(f"--set {setting} must be NAME=VALUE")
+    known = {each.name: each for each in book.observables()}
+    if name not in known:
+        raise Refused(f"experiment {book.experiment} has no observable {name}: it has {', '.join(known) or 'none'}")
+    if not known[name].manual:
+        raise Refused(f"observable {name} follows a PV: only a manual observable can be edited")
+    return name, parse_manual(Observable.model_validate({"name": name, "type": known[name].value_type}), text)
+
+
+@contextmanager
+def _output(path: Path | None, form: str) -> Generator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        # Spreadsheets take a CSV file for UTF-8 only if it begins with a byte order mark.
+        with path.open("w", encoding="utf-8-sig" if form == "csv" else "utf-8", newline="") as stream:
+            yield stream
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror}") from error

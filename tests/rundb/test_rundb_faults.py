@@ -1,0 +1,212 @@
+"""What the store does when the file, the disk or the process fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ioc.errors import PeerError
+from ioc.model import RunClass
+from ioc.rundb import SqliteRunStore
+from ioc.rundb.lock import FileLock
+from tests.epics import eventually
+from tests.rundb.rows import PRESSURE, event, locked, reading, rows
+
+ROOT = Path(__file__).parents[2]
+
+
+async def test_a_locked_file_fails_within_a_bound_and_recovers(store: SqliteRunStore, database: Path) -> None:
+    """While another program holds the file, a run number is refused in time, nothing blocks, and it heals itself."""
+    await store.define_observables("e1", [PRESSURE])
+    with locked(database):
+        store.add_event(event("kept"))
+        begun = time.monotonic()
+        with pytest.raises(PeerError, match=r"runs\.db is locked by another program: close"):
+            await store.reserve_run("e1", "", RunClass.Beam, "")
+        assert time.monotonic() - begun < 5
+        store.add_samples("e1", None, [reading(1.0)])
+        await eventually(lambda: "locked" in store.health().error)
+        assert store.health().queued >= 2
+    assert (await store.reserve_run("e1", "", RunClass.Beam, "")).run.number == 0
+    await eventually(lambda: store.health().queued == 0)
+    assert store.health().error == ""
+    assert rows(database, "SELECT count(*) FROM samples") == [(1,)]
+    messages = [message for (message,) in rows(database, "SELECT message FROM events ORDER BY id")]
+    assert messages[0] == "kept"
+    assert "works again" in messages[1]
+
+
+async def test_the_loop_is_not_blocked_while_the_file_is_locked(store: SqliteRunStore, database: Path) -> None:
+    """The event loop answers within 50 ms while an awaited call waits for a lock."""
+    with locked(database):
+        call = asyncio.create_task(store.save_setting("a", "b"))
+        longest = 0.0
+        while not call.done():
+            begun = time.monotonic()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.monotonic() - begun)
+        assert longest < 0.25
+        with pytest.raises(PeerError):
+            await call
+
+
+@contextlib.contextmanager
+def _small_disk(path: Path) -> Iterator[None]:
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+def _enlarge(path: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", path], check=True)
+
+
+def _may_mount(tmp_path: Path) -> bool:
+    try:
+        with _small_disk(tmp_path / "probe"):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+async def _fill(store: SqliteRunStore) -> int:
+    """Record until the disk is full; returns how many samples were queued."""
+    await store.define_observables("e1", [PRESSURE])
+    count = 0
+    while not store.health().error:
+        store.add_samples("e1", None, [reading(float(count + n), 1e9 + count + n) for n in range(500)])
+        count += 500
+        await asyncio.sleep(0.02)
+    assert "its disk is full: free space" in store.health().error
+    with pytest.raises(PeerError, match="its disk is full: free space"):
+        await store.save_setting("large", "x" * 1_000_000)
+    return count
+
+
+async def test_a_full_disk_raises_the_alarm_and_recovers(tmp_path: Path) -> None:
+    """On a full disk rows are kept and the reason told; when there is space again, all of them are written.
+
+    The disk is a tmpfs of 1 MB where mounting is permitted, else SQLite's own limit of pages stands for it.
+    """
+    if _may_mount(tmp_path):
+        with _small_disk(tmp_path / "disk"):
+            store = await SqliteRunStore.open(tmp_path / "disk" / "runs.db")
+            count = await _fill(store)
+            _enlarge(tmp_path / "disk")
+            await _recovers(store, tmp_path / "disk" / "runs.db", count)
+    else:
+        store = await SqliteRunStore.open(tmp_path / "runs.db")
+        await store._call(lambda db: db.execute("PRAGMA max_page_count = 100"))
+        count = await _fill(store)
+        await asyncio.wrap_future(store._writer.submit(lambda db: db.execute("PRAGMA max_page_count = 1000000")))
+        await _recovers(store, tmp_path / "runs.db", count)
+
+
+async def _recovers(store: SqliteRunStore, database: Path, count: int) -> None:
+    await eventually(lambda: not store.health().error and store.health().queued == 0, timeout=10)
+    await store.save_setting("large", "x" * 1_000_000)
+    await store.flush()
+    assert rows(database, "SELECT count(*), count(DISTINCT sampled_us) FROM samples") == [(count, count)]
+    assert store.health().dropped == 0
+    await store.close()
+
+
+def _move(source: Path, target: Path) -> None:
+    source.rename(target)
+
+
+def _exists(path: Path) -> bool:
+    return path.exists()
+
+
+async def test_a_file_that_was_removed_is_never_made_anew(store: SqliteRunStore, database: Path) -> None:
+    """With the file moved away nothing is acknowledged, for numbers would be used twice; put back, it goes on."""
+    await store.reserve_run("e1", "", RunClass.Beam, "")
+    elsewhere = database.with_name("elsewhere.db")
+    _move(database, elsewhere)
+    with pytest.raises(PeerError, match="was removed or replaced while in use: put the old file back"):
+        await store.reserve_run("e1", "", RunClass.Beam, "")
+    assert not _exists(database)
+    _move(elsewhere, database)
+    assert (await store.reserve_run("e1", "", RunClass.Beam, "")).run.number == 1
+    assert store.health().error == ""
+
+
+async def test_a_store_that_was_cancelled_while_waiting_goes_on(store: SqliteRunStore, database: Path) -> None:
+    """Cancelling an awaited call abandons the wait and nothing else."""
+    with locked(database):
+        call = asyncio.create_task(store.reserve_run("e1", "", RunClass.Beam, ""))
+        await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    await store.save_setting("a", "b")
+    assert await store.load_settings() == {"a": "b"}
+
+
+CHILD = """
+import asyncio, sys, time
+from pathlib import Path
+from ioc.model import Reading, RunClass, Severity
+from ioc.rundb import SqliteRunStore
+from ioc.topology.schema import Observable
+
+async def main():
+    store = await SqliteRunStore.open(Path(sys.argv[1]))
+    await store.define_observables("e1", [Observable(name="pressure", pv="GAS:P")])
+    number = 0
+    while True:
+        record = await store.reserve_run("e1", "", RunClass.Beam, "")
+        print("run", record.run.number, flush=True)
+        for _ in range(20):
+            now = time.time()
+            store.add_samples("e1", None, [Reading("pressure", number, Severity.NO_ALARM, "NO_ALARM", now)])
+            print("sample", number, now, flush=True)
+            number += 1
+            await asyncio.sleep(0.002)
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_is_lost_when_the_process_is_killed(database: Path) -> None:
+    """Killed again and again: no number that was given is lost or given twice, no sample older than 1 s is lost."""
+    numbers: list[int] = []
+    for round_number in range(4):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(database)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        samples: list[tuple[int, float]] = []
+        given: list[int] = []
+        lines = 150 + 250 * round_number
+        with child.stdout as stream:
+            for line in stream:
+                word, number, *moment = line.split()
+                if word == "run":
+                    given.append(int(number))
+                else:
+                    samples.append((int(number), float(moment[0])))
+                if len(samples) == lines:
+                    child.kill()
+                    killed_at = time.time()
+                    break
+        child.wait()
+        numbers += given
+        since = round(samples[0][1] * 1e6)
+        stored = {value for (value,) in rows(database, "SELECT value FROM samples WHERE sampled_us >= ?", since)}
+        assert {value for value, moment in samples if moment < killed_at - 1.0} <= stored
+        assert set(given) <= {number for (number,) in rows(database, "SELECT run_number FROM runs")}
+    assert len(numbers) == len(set(numbers))
+    assert rows(database, "PRAGMA integrity_check") == [("ok",)]
+    FileLock(database).release()

@@ -1,0 +1,141 @@
+"""Schema, migrations and refusals of a file that is not ours."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from ioc.errors import PeerError
+from ioc.model import RunClass
+from ioc.rundb import SqliteRunStore
+from ioc.rundb.connection import open_for_reading, open_for_writing
+from ioc.rundb.migrations import migrate, newest_version, version_of
+from tests.rundb.rows import PRESSURE, execute, reading, rows
+
+
+def _schema(path: Path) -> list[tuple[str, ...]]:
+    return rows(path, "SELECT type, name, sql FROM sqlite_master ORDER BY type, name")
+
+
+@pytest.mark.parametrize("version", range(newest_version()))
+async def test_every_older_version_is_brought_up_to_date(database: Path, tmp_path: Path, version: int) -> None:
+    """From each older version (0 is an empty file) a start leads to the schema that a new file has."""
+    with closing(open_for_writing(database, create=True, busy_seconds=1).conn) as connection:
+        migrate(Database(connection), str(database), target=version)
+    fresh = tmp_path / "fresh.db"
+    for path in (database, fresh):
+        store = await SqliteRunStore.open(path)
+        await store.reserve_run("e1", "", RunClass.Beam, "")
+        await store.close()
+    assert _schema(database) == _schema(fresh)
+
+
+async def test_a_present_version_keeps_its_data(database: Path) -> None:
+    """Opening a database of the newest version changes nothing in it."""
+    for expected in range(3):
+        store = await SqliteRunStore.open(database)
+        record = await store.reserve_run("e1", "", RunClass.Beam, "")
+        assert record.run.number == expected
+        await store.close()
+    assert rows(database, "PRAGMA user_version") == [(newest_version(),)]
+
+
+async def test_a_newer_version_is_refused(database: Path) -> None:
+    """A database of a newer program is refused for writing and reading, and stays as it is."""
+    await (await SqliteRunStore.open(database)).close()
+    execute(database, "PRAGMA user_version = 99")
+    with pytest.raises(PeerError, match=r"has version 99, but this program knows only \d+: install the newer"):
+        await SqliteRunStore.open(database)
+    with pytest.raises(PeerError, match="has version 99"):
+        open_for_reading(database)
+    assert rows(database, "PRAGMA user_version") == [(99,)]
+
+
+async def test_an_older_version_is_not_read(database: Path) -> None:
+    """The command line does not guess at an older schema: it says that the IOC brings it up to date."""
+    open_for_writing(database, create=True, busy_seconds=1).close()
+    with pytest.raises(PeerError, match="has version 0, but must have"):
+        open_for_reading(database)
+
+
+def test_a_file_that_is_no_database_is_refused(database: Path) -> None:
+    """A text file named as database is refused and stays as it is."""
+    database.write_text("my precious notes\n" * 100)
+    with pytest.raises(PeerError, match=r"runs\.db is no SQLite database"):
+        asyncio.run(SqliteRunStore.open(database))
+    assert database.read_text().startswith("my precious notes")
+
+
+async def test_a_database_of_another_program_is_refused(database: Path) -> None:
+    """An SQLite file with tables that are not ours is refused and stays as it is."""
+    execute(database, "CREATE TABLE tune (turn INTEGER)")
+    with pytest.raises(PeerError, match="is the database of another program"):
+        await SqliteRunStore.open(database)
+    assert rows(database, "SELECT name FROM sqlite_master") == [("tune",)]
+
+
+async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    """A database in a directory that does not exist is an error that names the file."""
+    with pytest.raises(PeerError, match=r"nowhere/runs\.db"):
+        await SqliteRunStore.open(tmp_path / "nowhere" / "runs.db")
+
+
+async def test_a_migration_that_fails_leaves_no_trace(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that fails half way is undone, with the version it would have led to."""
+    await (await SqliteRunStore.open(database)).close()
+    before = _schema(database)
+
+    def broken(db: object) -> None:
+        db.execute("CREATE TABLE half (a)")  # type: ignore[attr-defined]
+        db.execute("this is no SQL")  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("ioc.rundb.migrations._migrations", [broken, broken])
+    db = open_for_writing(database, create=False, busy_seconds=1)
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(db, str(database))
+    assert version_of(db) == 1
+    db.close()
+    assert _schema(database) == before
+
+
+async def test_keys_are_declared_enforced_and_indexed(store: SqliteRunStore, database: Path) -> None:
+    """Every column `*_id` is a declared foreign key with an index, every `*_at` column of a table has an index."""
+    tables = [name for (name,) in rows(database, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    for table in tables:
+        columns = {row[1] for row in rows(database, f"PRAGMA table_info({table})")}
+        keys = {row[3] for row in rows(database, f"PRAGMA foreign_key_list({table})")}
+        first = {
+            rows(database, f"PRAGMA index_info({index[1]})")[0][2]
+            for index in rows(database, f"PRAGMA index_list({table})")
+        }
+        assert {name for name in columns if name.endswith("_id")} == keys
+        assert {name for name in columns if name.endswith(("_id", "_at"))} <= first
+    assert rows(database, "PRAGMA journal_mode") == [("wal",)]
+    with pytest.raises(PeerError, match="FOREIGN KEY"):
+        await store._call(lambda db: db.execute("INSERT INTO sample_series (observable_id) VALUES (99)"))
+
+
+async def test_samples_of_a_run_are_found_by_index(store: SqliteRunStore, database: Path) -> None:
+    """Neither a run's samples nor an observable's nor a time range is looked for by reading all samples."""
+    await store.define_observables("e1", [PRESSURE])
+    store.add_samples("e1", None, [reading(1.0)])
+    await store.flush()
+    for where in ("run_id = 1", "observable_id = 1", "observable_id = 1 AND sampled_us > 5"):
+        plan = " ".join(row[3] for row in rows(database, f"EXPLAIN QUERY PLAN SELECT * FROM samples WHERE {where}"))
+        assert "SCAN sample_rows" not in plan
+
+
+async def test_the_documentation_names_every_table_and_column(store: SqliteRunStore, database: Path) -> None:
+    """docs/run-database.md has a section for each table and view, with each of its columns."""
+    text = (Path(__file__).parents[2] / "docs" / "run-database.md").read_text()
+    sections = {part.split("`", 1)[0]: part for part in re.split(r"^### `", text, flags=re.MULTILINE)[1:]}
+    for (table,) in rows(database, "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"):
+        assert table in sections, f"no section about {table}"
+        for row in rows(database, f"PRAGMA table_info({table})"):
+            assert f"| `{row[1]}` |" in sections[table], f"column {row[1]} of {table} is missing"

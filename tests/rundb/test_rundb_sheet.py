@@ -1,0 +1,75 @@
+"""Definitions of observables and the view run_sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ioc.model import RunClass, Severity
+from ioc.rundb import Measurement, SqliteRunStore
+from ioc.topology.schema import Observable
+from tests.rundb.rows import GAS, PRESSURE, rows
+
+NAMES = [
+    "experiment",
+    "run_number",
+    "run_class",
+    "title",
+    "state",
+    "started_at",
+    "stopped_at",
+    "duration",
+    "config_name",
+]
+
+
+def _columns(database: Path) -> list[str]:
+    return [row[1] for row in rows(database, "PRAGMA table_info(run_sheet)")]
+
+
+def _measured(name: str, begin: float | str | None, end: float | str | None) -> Measurement:
+    return Measurement(name, begin, end, None, None, None, 1, Severity.NO_ALARM, 0.0)
+
+
+async def test_the_sheet_has_a_row_per_run_and_a_column_per_observable(store: SqliteRunStore, database: Path) -> None:
+    """Each observable shows its value at the begin of the run, else at its end; none is null."""
+    await store.define_observables("e1", [PRESSURE, GAS])
+    first = (await store.reserve_run("e1", "one", RunClass.Beam, "a/b/c")).run
+    second = (await store.reserve_run("e1", "two", RunClass.Junk, "a/b/c")).run
+    await store.save_measurements(first, [_measured("pressure", 1.5, 9.0), _measured("target_gas", None, "P10")])
+    await store.save_measurements(second, [_measured("pressure", 2.5, None)])
+    assert _columns(database) == [*NAMES, "pressure", "target_gas"]
+    sheet = rows(database, "SELECT run_number, run_class, title, pressure, target_gas FROM run_sheet")
+    assert sheet == [(0, "Beam", "one", 1.5, "P10"), (1, "Junk", "two", 2.5, None)]
+
+
+async def test_the_sheet_follows_the_observables(store: SqliteRunStore, database: Path) -> None:
+    """A new order, a new observable and a retired one change the columns; old values stay."""
+    await store.define_observables("e1", [PRESSURE, GAS])
+    run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+    await store.save_measurements(run, [_measured("pressure", 1.5, None)])
+    await store.define_observables("e1", [Observable(name="beam"), GAS])
+    assert _columns(database)[len(NAMES) :] == ["beam", "target_gas", "pressure"]
+    assert rows(database, "SELECT pressure FROM run_sheet") == [(1.5,)]
+    retired = "SELECT name FROM observables WHERE retired_at IS NOT NULL"
+    assert rows(database, retired) == [("pressure",)]
+    await store.define_observables("e1", [PRESSURE])
+    assert rows(database, f"{retired} ORDER BY name") == [("beam",), ("target_gas",)]
+
+
+async def test_names_that_collide_get_columns_of_their_own(store: SqliteRunStore, database: Path) -> None:
+    """An observable called like a column of the run gets a suffix; odd names are quoted; experiments share a column."""
+    await store.define_observables("e1", [Observable(name="title"), Observable(name="V-MM")])
+    await store.define_observables("e2", [Observable(name="V-MM"), Observable(name="Title")])
+    assert _columns(database)[len(NAMES) :] == ["V-MM", "Title_observable"]
+    for experiment, value in (("e1", 1.0), ("e2", 2.0)):
+        run = (await store.reserve_run(experiment, "", RunClass.Beam, "")).run
+        await store.save_measurements(run, [_measured("V-MM", value, None)])
+    assert rows(database, 'SELECT experiment, "V-MM" FROM run_sheet') == [("e1", 1.0), ("e2", 2.0)]
+
+
+async def test_a_thousand_observables_fit_on_the_sheet(store: SqliteRunStore, database: Path) -> None:
+    """The sheet works with a thousand columns."""
+    await store.define_observables("e1", [Observable(name=f"v{number}") for number in range(1000)])
+    run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+    await store.save_measurements(run, [_measured("v999", 5.0, None)])
+    assert rows(database, "SELECT v0, v999 FROM run_sheet") == [(None, 5.0)]
