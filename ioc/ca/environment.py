@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ioc.ca.interfaces import broadcast_addresses
 from ioc.errors import PeerError
 
 Address = tuple[str, int]
@@ -20,6 +21,8 @@ class Environment:
 
     port: int
     interfaces: tuple[str, ...]
+    search_addresses: tuple[str, ...]
+    """What to listen on for searches: the interfaces and, where one is not ANY, its broadcast address."""
     beacons: tuple[Address, ...]
     beacon_period: float
     ignored: frozenset[str]
@@ -32,22 +35,33 @@ class Environment:
         interfaces = [
             _address(variables, "EPICS_CAS_INTF_ADDR_LIST", word, port)[0]
             for word in variables.get("EPICS_CAS_INTF_ADDR_LIST", "").split()
-        ]
+        ] or [ANY]
         beacons = [
             _address(variables, "EPICS_CAS_BEACON_ADDR_LIST", word, beacon_port)
             for word in variables.get("EPICS_CAS_BEACON_ADDR_LIST", "").split()
         ]
         if variables.get("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "YES").strip().upper() != "NO":
-            beacons.append((_BROADCAST, beacon_port))
+            beacons += [(address, beacon_port) for address in _broadcasts(interfaces) or [_BROADCAST]]
         period = variables.get("EPICS_CAS_BEACON_PERIOD") or variables.get("EPICS_CA_BEACON_PERIOD") or "15"
         try:
             beacon_period = max(0.1, float(period))
         except ValueError:
             raise PeerError(f"EPICS_CAS_BEACON_PERIOD is {period!r}, but must be a number of seconds") from None
         ignored = frozenset(variables.get("EPICS_CAS_IGNORE_ADDR_LIST", "").split())
+        searched = interfaces + ([] if ANY in interfaces else _broadcasts(interfaces))
         return cls(
-            port, tuple(dict.fromkeys(interfaces)) or (ANY,), tuple(dict.fromkeys(beacons)), beacon_period, ignored
+            port,
+            tuple(dict.fromkeys(interfaces)),
+            tuple(dict.fromkeys(searched)),
+            tuple(dict.fromkeys(beacons)),
+            beacon_period,
+            ignored,
         )
+
+
+def _broadcasts(interfaces: list[str]) -> list[str]:
+    known = broadcast_addresses()
+    return [known[one] for one in known if one in interfaces or ANY in interfaces]
 
 
 def _port(variables: Mapping[str, str], names: tuple[str, ...], default: int) -> int:

@@ -59,7 +59,7 @@ class PutData:
         elif isinstance(item := self._only(), bytes):
             raw = item
         else:
-            return str(item)
+            return _digits(item)
         try:
             return raw.decode()
         except UnicodeDecodeError as error:
@@ -92,5 +92,12 @@ class PutData:
         """For the log of puts; never fails."""
         if self.native is ChannelType.CHAR:
             return bytes(int(item) for item in self.items).split(b"\0", 1)[0].decode("utf-8", "replace")
-        shown = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in self.items[:20]]
+        shown = [
+            item.decode("utf-8", "replace") if isinstance(item, bytes) else _digits(item) for item in self.items[:20]
+        ]
         return ", ".join(shown)
+
+
+def _digits(number: float) -> str:
+    """``1`` for 1.0 too: clients send the number of a state as DOUBLE."""
+    return str(int(number)) if number == number // 1 and abs(number) < 2**53 else str(number)

@@ -95,7 +95,7 @@ class CaServer:
         for sock in sockets:
             server = await loop.create_server(self._circuit, sock=sock, backlog=512)
             self._servers.append(server)
-        for interface in environment.interfaces:
+        for interface in environment.search_addresses:
             transport, _ = await loop.create_datagram_endpoint(
                 lambda: Search(self._site, environment.ignored, self._lost),
                 sock=search_socket(interface, environment.port),

@@ -8,12 +8,14 @@ in the protocol beyond their channel; they are answered straight from a PV's sna
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import caproto as ca
 from caproto import CAStatus
 
+from ioc.ca.channel import Channel
 from ioc.ca.dbr import NoConversion, encode
 from ioc.ca.outbox import ECA_NORMAL, Outbox, Subscription, header
 from ioc.ca.putdata import PutData
@@ -27,26 +29,14 @@ VERSION = 13
 _NO_CID = 0xFFFFFFFF
 _READ, _READ_NOTIFY, _WRITE_NOTIFY, _EVENT_ADD = 3, 15, 19, 1
 _ECHO = bytes(ca.EchoResponse())
+_HOLD_SECONDS = 0.1
+"""So long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
 _NAME_LENGTH = 100
 _TEXT_LENGTH = 1000
 
 
 class ProtocolViolation(Exception):
     """The client said something that ends the conversation."""
-
-
-class Channel:
-    """A client's connection to one PV or field."""
-
-    __slots__ = ("cid", "pv", "sid", "subscriptions", "writable")
-
-    def __init__(self, cid: int, sid: int, pv: Pv[Any], *, writable: bool) -> None:
-        self.cid = cid
-        self.sid = sid
-        self.pv = pv
-        self.writable = writable
-        """What the client was told last."""
-        self.subscriptions: set[int] = set()
 
 
 class Session:
@@ -200,6 +190,20 @@ class Session:
         channel = self._channel(request)
         if channel is None:
             return
+        if channel.unfinished_puts and channel.pv.serial:
+            if not channel.held_reads:
+                asyncio.get_running_loop().call_later(_HOLD_SECONDS, self._release_reads, channel)
+            channel.held_reads.append(request)
+        else:
+            self._answer_read(channel, request)
+
+    def _release_reads(self, channel: Channel) -> None:
+        held, channel.held_reads = channel.held_reads, []
+        if channel.sid in self._channels:
+            for request in held:
+                self._answer_read(channel, request)
+
+    def _answer_read(self, channel: Channel, request: Any) -> None:
         data_type = request.header.data_type
         encoded = self._encoded(channel, request)
         if encoded is None:
@@ -244,10 +248,12 @@ class Session:
             self._error(request, channel.cid, CAStatus.ECA_PUTFAIL, message)
         else:
             self._unfinished += 1
+            channel.unfinished_puts += 1
             self._site.puts.start(put)
 
     def _put_ended(self, request: Any, channel: Channel, reason: str) -> None:
         self._unfinished -= 1
+        channel.unfinished_puts -= 1
         if channel.sid not in self._channels:
             return
         if reason:
@@ -255,6 +261,8 @@ class Session:
         elif isinstance(request, ca.WriteNotifyRequest):
             of = request.header
             self._outbox.put(header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, ECA_NORMAL, request.ioid))
+        if not channel.unfinished_puts:
+            self._release_reads(channel)
 
     def _event_add(self, request: ca.EventAddRequest) -> None:
         channel = self._channel(request)
