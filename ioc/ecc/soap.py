@@ -25,6 +25,9 @@ from ioc.ecc.http import Call, DeadlinePassedError, ExchangeFailedError, HttpRep
 
 _SETTINGS = Settings(strict=True, forbid_dtd=True, forbid_entities=True, forbid_external=True)
 
+_MAX_ELEMENTS = 100
+"""A real answer has at most 7; whole documents inside are text."""
+
 
 @dataclass(frozen=True)
 class SoapReply:
@@ -48,7 +51,7 @@ class SoapService:
         self._port = port
         self._called_off = called_off
         self._transport = _Transport()
-        self._client = Client(_interface(), transport=self._transport, plugins=[_NoReferences()], settings=_SETTINGS)
+        self._client = Client(_interface(), transport=self._transport, plugins=[_PlainTreesOnly()], settings=_SETTINGS)
 
     def call(self, operation: str, deadline: float, arguments: Mapping[str, str]) -> SoapReply:
         """Send one request, once, and wait for its answer until `deadline` (`time.monotonic`).
@@ -69,7 +72,8 @@ class SoapService:
         except (DTDForbidden, EntitiesForbidden):
             raise ExchangeFailedError(f"answered {operation} with XML that has a DTD, which is refused") from None
         except TransportError as error:
-            raise ExchangeFailedError(f"answered {operation} with invalid XML: {_first_line(error)}") from None
+            cause = _first_line(error.__context__ or error).removeprefix("Invalid XML content received ")
+            raise ExchangeFailedError(f"answered {operation} with invalid XML {cause}") from None
         except Exception as error:  # zeep raises anything when well-formed XML is not what it expects
             raise ExchangeFailedError(
                 f"answered {operation} with XML that is not the answer to it: {_first_line(error)}"
@@ -88,12 +92,18 @@ def _interface() -> Document:
     return document
 
 
-class _NoReferences(Plugin):
-    """Refuses SOAP multi-references: zeep would copy them into each other without a limit."""
+class _PlainTreesOnly(Plugin):
+    """Refuses trees that no ECC server sends and that would keep zeep busy for seconds, or without an end.
+
+    zeep copies SOAP multi-references (``href``) into each other without a limit.
+    """
 
     def ingress(self, envelope: Any, http_headers: Any, operation: Any) -> tuple[Any, Any]:
-        if envelope.xpath("boolean(//@href)"):
-            raise ExchangeFailedError(f"answered {operation.name} with XML that has references, which are refused")
+        if envelope.xpath(f"boolean(//@href) or count(//*) > {_MAX_ELEMENTS}"):
+            raise ExchangeFailedError(
+                f"answered {operation.name} with XML that has references or more than {_MAX_ELEMENTS} elements, "
+                "which is refused"
+            )
         return envelope, http_headers
 
 
@@ -151,5 +161,5 @@ def _reply(answer: Any, received_at: float) -> SoapReply:
     )
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -188,6 +188,8 @@ WEATHER = [
     Weather(
         "billion-laughs", sends(http(envelope("<a b='&j;'>&j;</a>", BILLION_LAUGHS))), PeerError, "answered GetState"
     ),
+    Weather("references", sends(http(envelope(REFERENCE_BOMB))), PeerError, "with XML that has references or more"),
+    Weather("many-elements", sends(http(envelope("<a/>" * 50_000))), PeerError, "or more than 100 elements, which is"),
 ]
 
 
