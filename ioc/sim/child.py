@@ -102,7 +102,7 @@ class Child:
         """Close its stdin and wait until it has ended; kill it if that takes longer than `within` seconds."""
         self._stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), within)
+            await asyncio.wait_for(self._gone(), within)
         except TimeoutError:
             await self.kill()
 
@@ -110,5 +110,10 @@ class Child:
         """End it at once, without a chance to clean up."""
         if self.running:
             self._process.kill()
-        await self._process.wait()
         self._stdin.close()
+        await self._gone()
+
+    async def _gone(self) -> None:
+        # asyncio says that a process has ended only after its stdout was read to the end
+        await self._stdout.read()
+        await self._process.wait()

@@ -120,7 +120,7 @@ class EccServer:
             self._log("ended")
         current = asyncio.current_task()
         for task, writer in self._connections.items():
-            writer.transport.abort()
+            writer.transport.abort()  # what was not sent yet is lost with the process
             if task is not current:
                 task.cancel()
 

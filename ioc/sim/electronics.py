@@ -23,19 +23,15 @@ class DataStream:
         self.flowing = True
         self._link = link
         self._rate = rate
-        self._end_at = float("inf")
+        self._periods_left = float("inf")
 
     def end(self, in_flight: float) -> None:
-        """Close the connection `in_flight` seconds from now."""
-        self._end_at = min(self._end_at, asyncio.get_running_loop().time() + in_flight)
-
-    @property
-    def _over(self) -> bool:
-        return asyncio.get_running_loop().time() >= self._end_at
+        """Close the connection when `in_flight` more seconds of data are sent."""
+        self._periods_left = round(in_flight / _PERIOD)
 
     async def run(self) -> None:
         """Connect, again if the router dies, and send."""
-        while not self._over:
+        while self._periods_left > 0:
             try:
                 _, writer = await asyncio.open_connection(self._link.address, self._link.port)
             except OSError:
@@ -53,7 +49,8 @@ class DataStream:
     async def _send(self, writer: asyncio.StreamWriter) -> None:
         writer.write(f"{self._link.source}\n".encode())
         owed = 0.0
-        while not self._over:
+        while self._periods_left > 0:
+            self._periods_left -= 1
             if self.flowing:
                 owed += self._rate * _PERIOD
                 size = int(owed)

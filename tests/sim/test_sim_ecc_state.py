@@ -93,7 +93,7 @@ async def test_reply_comes_when_the_transition_is_over(
     reply = await ask(server.address.port, operation, table=link_table("CoBo[0]", 1))
     took = time.monotonic() - began
     assert reply.code == 0
-    assert seconds / speed <= took < seconds / speed + 0.5
+    assert seconds / speed <= took < seconds / speed + 2.0
 
 
 async def test_busy_server_answers_state_and_refuses(make_server: MakeServer) -> None:
@@ -111,6 +111,7 @@ async def test_busy_server_answers_state_and_refuses(make_server: MakeServer) ->
         assert (refusal.code, refusal.field("ErrorMessage")) == (number, "The ECC state machine is busy!")
     assert (await preparing).code == 0
     assert (await ask(port, "GetState")).state == PREPARED
+    await until(lambda: not server._connections)
 
 
 async def test_client_that_gives_up_does_not_cancel(make_server: MakeServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from ioc.errors import PeerError
 from ioc.sim import ObservablePlan, Site, SitePlan
+from ioc.sim.control_port import send_command
 from tests.epics import Epics
 
 PLAN = (
@@ -68,6 +70,15 @@ async def test_disconnect_and_return(site: Site, epics: Epics) -> None:
         await monitor.until(lambda lines: any("*** disconnected" in line for line in lines))
     await site.control({"slow_controls": "*", "do": "start"})
     assert 300 < float(await epics.value("GAS:P1:Pressure")) < 500
+
+
+async def test_commands_at_the_same_time(site: Site) -> None:
+    """Commands that come at the same time are carried out one after the other, each with its own answer."""
+    pvs = ["X", "GAS:P1:Pressure"] * 5
+    answers = await asyncio.gather(
+        *(send_command(site.addresses.control_port, {"slow_controls": pv, "do": "freeze"}) for pv in pvs)
+    )
+    assert [answer["ok"] for answer in answers] == [False, True] * 5
 
 
 async def test_wrong_commands(site: Site) -> None:
