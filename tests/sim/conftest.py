@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from sim_site import plan_for
 
-from ioc.sim import ServerPlan
+from ioc.sim import ServerPlan, Site
 from ioc.sim.ecc_arguments import ConfigDirectory
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.electronics import Electronics
@@ -38,3 +39,10 @@ async def make_server(tmp_path: Path, configs: Path) -> AsyncIterator[Callable[.
     yield make
     for server in servers:
         await server.close()
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """The small site, running."""
+    async with Site(plan_for(tmp_path)) as running:
+        yield running
