@@ -33,7 +33,7 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
         raise
 
 
-def open_for_editing(path: Path, *, busy_seconds: float = 5.0) -> Database:
+def open_for_editing(path: Path, *, busy_seconds: float = 3.0) -> Database:
     """Open the database beside a running IOC for a few changes; the caller closes it.
 
     Raises:

@@ -1,0 +1,201 @@
+"""The feed against EPICS base's softIoc; the feed runs in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tests.epics import Epics, free_port
+
+ROOT = Path(__file__).parents[2]
+DB = """
+record(ao, "T:A") { field(EGU, "Torr") field(PREC, "2") field(HIHI, "100") field(HHSV, "MAJOR") field(PINI, "YES") }
+record(bo, "T:B") { field(ZNAM, "Shut") field(ONAM, "Open") field(PINI, "YES") }
+record(waveform, "T:W") { field(FTVL, "DOUBLE") field(NELM, "5") }
+record(waveform, "T:C") { field(FTVL, "CHAR") field(NELM, "100") }
+record(stringout, "T:S") { field(VAL, "text") field(PINI, "YES") }
+record(longout, "T:L") { field(PINI, "YES") }
+"""
+
+
+class Follower:
+    """The process of `following.py` and what it has told so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.told: list[dict[str, Any]] = []
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        return [fact for fact in self.told if fact.get("name") == name]
+
+    async def until(self, name: str, timeout: float = 8.0, **expected: Any) -> dict[str, Any]:
+        """Wait until the newest reading of an observable is as expected."""
+        async with asyncio.timeout(timeout):
+            while True:
+                for fact in self.of(name)[-1:]:
+                    if all(fact[key] == value for key, value in expected.items()):
+                        return fact
+                await self.next()
+
+    async def next(self) -> dict[str, Any]:
+        """The next fact that the process tells."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        assert line, "the process has ended"
+        self.told.append(json.loads(line))
+        return self.told[-1]
+
+    async def send(self, *observables: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(observables).encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def end(self) -> None:
+        """Let the process end by itself; it must have left no task."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        async with asyncio.timeout(10):
+            while "tasks" not in await self.next():
+                pass
+            assert self.told[-1] == {"tasks": []}
+            assert await self._process.wait() == 0
+
+
+@contextlib.asynccontextmanager
+async def follower(epics: Epics, *observables: dict[str, Any], quiet: bool = False) -> AsyncIterator[Follower]:
+    """A running follower of these observables."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.observables.following",
+        *(["--quiet"] if quiet else []),
+        cwd=ROOT,
+        env=epics.environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    made = Follower(process)
+    try:
+        await made.send(*observables)
+        yield made
+        await made.end()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def observable(name: str, pv: str, kind: str = "float", **more: Any) -> dict[str, Any]:
+    return {"name": name, "pv": pv, "type": kind, **more}
+
+
+async def test_every_type_of_source_becomes_its_observable(epics: Epics) -> None:
+    """Numbers, enums, arrays by their first element, long and short texts come with alarm, time stamp and units."""
+    with epics.soft_ioc(DB):
+        async with follower(
+            epics,
+            observable("number", "T:A"),
+            observable("rounded", "T:A", "integer"),
+            observable("valve", "T:B", "enum"),
+            observable("valve_text", "T:B", "string"),
+            observable("valve_number", "T:B", "float"),
+            observable("array", "T:W"),
+            observable("long_text", "T:C", "string"),
+            observable("text", "T:S", "string"),
+            observable("no_number", "T:S", "float"),
+        ) as it:
+            await epics.acaput("T:A", "123.6")
+            await epics.acaput("T:B", "Open")
+            await epics.acaput("-a", "T:W", "2", "7.5", "8")
+            await epics.acaput("-S", "T:C", "é" * 45)
+            reading = await it.until("number", value=123.6, severity="MAJOR", status="HIHI")
+            assert abs(reading["at"] - time.time()) < 10
+            await it.until("rounded", value=124)
+            await it.until("valve", value=1, label="Open")
+            await it.until("valve_text", value="Open", label="")
+            await it.until("valve_number", value=1.0)
+            await it.until("array", value=7.5)
+            await it.until("long_text", value="é" * 45)
+            await it.until("text", value="text")
+            assert math.isnan((await it.until("no_number"))["value"])
+            known = {fact["properties"]: fact for fact in it.told if "properties" in fact}
+            assert (known["number"]["units"], known["number"]["precision"]) == ("Torr", 2)
+            assert known["valve"]["labels"] == ["Shut", "Open"]
+            for value, expected in (("nan", math.isnan), ("inf", math.isinf)):
+                await epics.acaput("T:A", value)
+                async with asyncio.timeout(5):
+                    while not expected(it.of("number")[-1]["value"]):
+                        await it.next()
+
+
+async def test_a_source_that_goes_and_comes_back_with_another_type(epics: Epics) -> None:
+    """A lost source is told once, without value; it is followed again although its type has changed."""
+    port = free_port()
+    epics.env["EPICS_CA_ADDR_LIST"] = f"127.0.0.1 127.0.0.1:{port}"
+    async with contextlib.AsyncExitStack() as stack:
+        with epics.soft_ioc('record(ao, "T:A") { field(VAL, "1.5") field(PINI, "YES") }', port):
+            it = await stack.enter_async_context(follower(epics, observable("a", "T:A"), observable("b", "T:NONE")))
+            await it.until("a", value=1.5)
+        await it.until("a", value=None, status="disconnected", severity="INVALID")
+        with epics.soft_ioc('record(stringout, "T:A") { field(VAL, "2.5") field(PINI, "YES") }', port):
+            await it.until("a", value=2.5, timeout=40)
+        await it.until("a", value=None)
+    values = [fact["value"] for fact in it.of("a")]
+    assert values == [1.5, None, 2.5, None]
+    assert it.of("b") == []
+
+
+async def test_observables_change_while_running(epics: Epics) -> None:
+    """A new observable is followed, one that is gone is not, and one that stays is not interrupted."""
+    with epics.soft_ioc(DB):
+        async with follower(epics, observable("a", "T:A"), observable("b", "T:L")) as it:
+            await it.until("a", value=0.0)
+            await it.until("b", value=0.0)
+            await it.send(observable("a", "T:A"), observable("text", "T:S", "string"))
+            await it.until("text", value="text")
+            await epics.acaput("T:L", "5")
+            await epics.acaput("T:A", "5")
+            await it.until("a", value=5.0)
+            assert [fact["value"] for fact in it.of("a")] == [0.0, 5.0]
+            assert [fact["value"] for fact in it.of("b")] == [0.0]
+            await it.send(observable("a", "T:A", deadband=2.0))
+            await it.until("a", value=5.0)
+            await epics.acaput("T:A", "6")
+            await epics.acaput("T:A", "8")
+            await it.until("a", value=8.0)
+            assert [fact["value"] for fact in it.of("a")] == [0.0, 5.0, 5.0, 8.0]
+
+
+async def test_a_rate_limit_thins_a_burst_and_keeps_its_end(epics: Epics) -> None:
+    """Of many updates in a moment a few are delivered, and the last one always."""
+    with epics.soft_ioc(DB):
+        async with follower(epics, observable("a", "T:A", max_rate=5)) as it:
+            await it.until("a", value=0.0)
+            for number in range(1, 31):
+                await epics.acaput("T:A", str(number))
+            await it.until("a", value=30.0)
+            times = [fact["at"] for fact in it.of("a")]
+            assert len(times) < 15
+
+
+async def test_a_storm_of_updates_does_not_block_the_loop(epics: Epics) -> None:
+    """Thousands of updates per second are taken while the event loop stays responsive."""
+    records = [f'record(calc, "S:{n}") {{ field(CALC, "VAL+1") field(SCAN, ".1 second") }}' for n in range(400)]
+    with epics.soft_ioc("\n".join(records)):
+        sources = [observable(f"s{n}", f"S:{n}") for n in range(400)]
+        async with follower(epics, *sources, quiet=True) as it, asyncio.timeout(20):
+            counted: list[dict[str, Any]] = []
+            while len(counted) < 4:
+                fact = await it.next()
+                if "lag" in fact:
+                    counted.append(fact)
+            assert counted[-1]["count"] - counted[1]["count"] >= 4000
+            assert counted[-1]["lag"] < 0.2

@@ -1,0 +1,370 @@
+"""The recorder on a real run database, fed by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from ioc.errors import PeerError, Refused
+from ioc.model import Reading, RunClass, RunId, Scalar, Severity
+from ioc.observables import Properties
+from ioc.ports import ReadingListener
+from ioc.recorder import ObservableRecorder
+from ioc.rundb import SqliteRunStore
+from ioc.topology.schema import Observable
+from tests.epics import eventually
+from tests.rundb.rows import GAS, PRESSURE, locked, rows
+
+ENERGY = Observable.model_validate({"name": "energy", "type": "float"})
+COUNT = Observable.model_validate({"name": "count", "type": "integer"})
+VALVE = Observable.model_validate({"name": "valve", "type": "enum", "pv": "V"})
+ALL = (PRESSURE, GAS, ENERGY, COUNT, VALVE)
+SAMPLES = "SELECT value, status, run_id FROM samples JOIN observables o ON o.id = observable_id WHERE name = ?"
+
+
+class HandFeed:
+    """Delivers what a test says, in place of Channel Access."""
+
+    def __init__(self) -> None:
+        self.followed: list[str] = []
+        self.closed = False
+        self._deliver: ReadingListener | None = None
+        self._tell: Callable[[str, Properties], None] | None = None
+
+    async def start(
+        self,
+        observables: Sequence[Observable],
+        deliver: ReadingListener,
+        tell_properties: Callable[[str, Properties], None],
+    ) -> None:
+        self._deliver = deliver
+        self._tell = tell_properties
+        await self.update(observables)
+
+    async def update(self, observables: Sequence[Observable]) -> None:
+        self.followed = [each.name for each in observables if each.pv is not None]
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def send(self, value: Scalar | None, at: float | None = None, name: str = "pressure", label: str = "") -> None:
+        assert self._deliver is not None
+        severity = Severity.INVALID if value is None else Severity.NO_ALARM
+        status = "disconnected" if value is None else "NO_ALARM"
+        self._deliver(Reading(name, value, severity, status, time.time() if at is None else at, label))
+
+    def tell(self, name: str, properties: Properties) -> None:
+        assert self._tell is not None
+        self._tell(name, properties)
+
+
+class Rig:
+    """A recorder with its store and feed, and the names that it said had changed."""
+
+    def __init__(self, store: SqliteRunStore, record: Literal["always", "runs"] = "always") -> None:
+        self.store = store
+        self.feed = HandFeed()
+        self.changes: list[frozenset[str]] = []
+        self.recorder = ObservableRecorder(store, self.feed, experiment="e1", observables=ALL, record=record)
+
+    async def run(self) -> RunId:
+        return (await self.store.reserve_run("e1", "", RunClass.Beam, "")).run
+
+
+@asynccontextmanager
+async def rig(database: Path, record: Literal["always", "runs"] = "always") -> AsyncIterator[Rig]:
+    """One life of the IOC: store and recorder started, and closed at the end."""
+    store = await SqliteRunStore.open(database)
+    try:
+        made = Rig(store, record)
+        await made.recorder.start(made.changes.append)
+        yield made
+        await made.recorder.close()
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "runs.db"
+
+
+async def test_a_run_has_begin_end_and_statistics(database: Path) -> None:
+    """Values at begin and end, the statistics between, and all samples of the run are stored."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        it.feed.send(1, name="valve", label="Open")
+        await it.recorder.set_manual("target_gas", "P10")
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        it.feed.send(7.0)
+        it.feed.send(6.0)
+        it.feed.send(None, name="valve")
+        await it.recorder.end_run(run)
+        it.feed.send(99.0)
+        await it.store.flush()
+        measured = {each.observable: each for each in await it.store.load_measurements(run)}
+        pressure = measured["pressure"]
+        assert (pressure.begin_value, pressure.end_value) == (5.0, 6.0)
+        assert (pressure.minimum, pressure.maximum, pressure.samples) == (5.0, 7.0, 3)
+        assert pressure.mean is not None
+        assert 5.0 <= pressure.mean <= 7.0
+        assert (measured["target_gas"].begin_value, measured["target_gas"].end_value) == ("P10", "P10")
+        assert (measured["valve"].begin_value, measured["valve"].end_value) == ("Open", None)
+        assert measured["valve"].worst_severity == Severity.INVALID
+        assert measured["energy"].begin_value is None
+        in_run = f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us"
+        assert rows(database, in_run, "pressure") == [(5.0, "NO_ALARM", 1), (7.0, "NO_ALARM", 1), (6.0, "NO_ALARM", 1)]
+        assert rows(database, in_run, "valve") == [("Open", "NO_ALARM", 1), (None, "disconnected", 1)]
+
+
+@pytest.mark.parametrize(("record", "expected"), [("always", [1.0, 3.0]), ("runs", [])])
+async def test_samples_between_runs_are_kept_if_asked_for(
+    database: Path, record: Literal["always", "runs"], expected: list[float]
+) -> None:
+    """`record: runs` leaves out what comes while no run is open."""
+    async with rig(database, record) as it:
+        it.feed.send(1.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        it.feed.send(2.0)
+        await it.recorder.end_run(run)
+        it.feed.send(3.0)
+        await it.store.flush()
+        between = f"{SAMPLES} AND run_id IS NULL AND value NOT NULL ORDER BY sampled_us"
+        assert [value for value, _, _ in rows(database, between, "pressure")] == expected
+
+
+async def test_a_disconnected_observable_begins_with_null(database: Path) -> None:
+    """The begin of a run without a value is null, and recorded as a gap that ends when the source comes back."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        it.feed.send(None)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        it.feed.send(6.0, at=time.time() - 3600)  # its value has not changed since before the gap
+        await it.recorder.end_run(run)
+        await it.store.flush()
+        (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
+        assert (measured.begin_value, measured.end_value) == (None, 6.0)
+        stored = rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")
+        assert stored == [(None, "disconnected", 1), (6.0, "NO_ALARM", 1)]
+
+
+async def test_views_show_reading_statistics_and_units(database: Path) -> None:
+    """A view has the last reading, the open run's figures, the topology's units, else the source's."""
+    async with rig(database) as it:
+        view = it.recorder.view("pressure")
+        assert (view.reading, view.connected, view.samples, view.run_min) == (None, False, 0, None)
+        assert it.recorder.view("target_gas").connected
+        it.feed.tell("pressure", Properties("mbar", 3, ()))
+        it.feed.tell("valve", Properties("turns", 0, ("Shut", "Open")))
+        it.feed.send(math.nan)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        it.feed.send(4.0)
+        view = it.recorder.view("pressure")
+        assert view.reading is not None
+        assert (view.reading.value, view.connected, view.samples) == (4.0, True, 2)
+        assert (view.run_min, view.run_max, view.run_mean) == (4.0, 4.0, 4.0)
+        assert (view.units, view.precision) == ("Torr", 3)
+        assert it.recorder.view("valve").units == "turns"
+        await it.recorder.end_run(run)
+        assert it.recorder.view("pressure").samples == 2
+        assert [each.name for each in it.recorder.views()] == [each.name for each in ALL]
+
+
+async def test_changes_are_told_together_and_not_per_sample(database: Path) -> None:
+    """A thousand samples lead to a few calls of the listener, which name what has changed."""
+    async with rig(database) as it:
+        await eventually(lambda: it.changes)
+        it.changes.clear()
+        for number in range(1000):
+            it.feed.send(float(number))
+        it.feed.send(1, name="valve")
+        await eventually(lambda: it.changes)
+        assert it.changes == [frozenset({"pressure", "valve"})]
+
+
+async def test_required_observables_without_value_are_named(database: Path) -> None:
+    """A source that is gone, a manual value never set and an unknown name are all missing."""
+    async with rig(database) as it:
+        names = ("pressure", "valve", "target_gas", "nobody")
+        assert it.recorder.disconnected(names) == names
+        it.feed.send(1.0)
+        it.feed.send(0, name="valve")
+        it.feed.send(None, name="valve")
+        await it.recorder.set_manual("target_gas", "")
+        assert it.recorder.disconnected(names) == ("valve", "nobody")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "stored"),
+    [
+        ("energy", "3.5", 3.5),
+        ("energy", 4, 4.0),
+        ("count", " 12 ", 12),
+        ("count", 3.0, 3),
+        ("target_gas", "He:CO₂ 90/10", "He:CO₂ 90/10"),
+    ],
+)
+async def test_manual_values_are_typed_and_outlive_the_process(
+    database: Path, name: str, value: Scalar, stored: Scalar
+) -> None:
+    """A manual value is taken as its type, recorded as a sample, and there again after a restart."""
+    async with rig(database) as it:
+        await it.recorder.set_manual(name, value)
+        await it.store.flush()
+        assert rows(database, SAMPLES, name) == [(stored, "NO_ALARM", None)]
+    async with rig(database) as it:
+        reading = it.recorder.view(name).reading
+        assert reading is not None
+        assert (reading.value, type(reading.value)) == (stored, type(stored))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("pressure", 1.0, "observable pressure follows the PV GAS:P"),
+        ("nobody", 1.0, "observable nobody does not exist: it must be one of pressure, target_gas"),
+        ("energy", "ten", "observable energy got 'ten', but must be a finite number"),
+        ("energy", math.nan, "must be a finite number"),
+        ("energy", 10**400, "must be a finite number"),
+        ("count", 2.5, "observable count got '2.5', but must be a whole number"),
+        ("count", 2**31, "must be a whole number of at most 2147483647"),
+        ("target_gas", "x" * 201, "got a text of 201 characters, but at most 200"),
+        ("target_gas", "two\nlines", "must be one line of printable text"),
+    ],
+)
+async def test_wrong_manual_values_are_refused(database: Path, name: str, value: Scalar, message: str) -> None:
+    """A value that does not fit is refused with a sentence, and nothing changes."""
+    async with rig(database) as it:
+        with pytest.raises(Refused, match=message):
+            await it.recorder.set_manual(name, value)
+        assert it.recorder.disconnected([name]) == (name,)
+        assert await it.store.load_settings() == {}
+
+
+async def test_manual_values_are_copied_from_a_run(database: Path) -> None:
+    """Only manual observables that had a value then are set."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        await it.recorder.set_manual("target_gas", "P10")
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        await it.recorder.end_run(run)
+        await it.recorder.set_manual("target_gas", "He")
+        await it.recorder.set_manual("energy", 1.5)
+        await it.recorder.copy_manual_from(run)
+        values = {view.name: view.reading.value for view in it.recorder.views() if view.reading is not None}
+        assert values == {"pressure": 5.0, "target_gas": "P10", "energy": 1.5}
+
+
+async def test_manual_values_belong_to_an_experiment(database: Path) -> None:
+    """Another experiment begins without manual values; going back brings the old ones."""
+    async with rig(database) as it:
+        await it.recorder.set_manual("target_gas", "P10")
+        await it.recorder.change_experiment("e2")
+        assert it.recorder.view("target_gas").reading is None
+        await it.recorder.change_experiment("e1")
+        assert it.recorder.disconnected(["target_gas"]) == ()
+
+
+async def test_an_interrupted_run_goes_on_with_a_gap(database: Path) -> None:
+    """After a restart the figures go on from the stored samples, and the time between is a gap."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        it.feed.send(9.0)
+    async with rig(database) as it:
+        await it.recorder.resume_run(run)
+        it.feed.send(1.0)
+        view = it.recorder.view("pressure")
+        assert (view.samples, view.run_min, view.run_max) == (3, 1.0, 9.0)
+        await it.recorder.end_run(run)
+        (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
+        assert (measured.begin_value, measured.end_value, measured.samples) == (5.0, 1.0, 3)
+        assert measured.disconnected_seconds > 0
+        await it.store.flush()
+        statuses = [
+            status for _, status, _ in rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")
+        ]
+        assert statuses[:2] == ["NO_ALARM"] * 2
+        assert set(statuses[2:-1]) == {"disconnected"}
+        assert statuses[-1] == "NO_ALARM"
+
+
+async def test_a_run_that_ended_with_its_process_is_closed_from_its_samples(database: Path) -> None:
+    """A run that nobody goes on with gets the statistics that its samples give."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        it.feed.send(9.0)
+    async with rig(database) as it:
+        await it.recorder.end_run(run)
+        (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
+        assert (measured.begin_value, measured.end_value, measured.samples) == (5.0, None, 2)
+        assert (measured.minimum, measured.maximum) == (5.0, 9.0)
+
+
+async def test_the_last_run_is_shown_after_a_restart(database: Path) -> None:
+    """The figures of the last run are visible again when the IOC comes back."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        await it.recorder.end_run(run)
+    async with rig(database) as it:
+        view = it.recorder.view("pressure")
+        assert (view.samples, view.run_min, view.run_max) == (1, 5.0, 5.0)
+
+
+async def test_observables_change_in_an_open_run(database: Path) -> None:
+    """A new one begins to be recorded, one that is gone ends, the others go on."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        extra = Observable(name="extra", pv="X")
+        await it.recorder.reload((extra, PRESSURE.model_copy(update={"label": "P"}), GAS))
+        assert it.feed.followed == ["extra", "pressure"]
+        it.feed.send(3.0, name="extra")
+        it.feed.send(4.0, name="valve")
+        it.feed.send(6.0)
+        await it.recorder.end_run(run)
+        measured = {each.observable: each.samples for each in await it.store.load_measurements(run)}
+        assert (measured["extra"], measured["pressure"]) == (1, 2)
+        assert [view.name for view in it.recorder.views()] == ["extra", "pressure", "target_gas"]
+
+
+async def test_statistics_wait_for_a_database_that_is_locked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the end of a run cannot be stored it is an error, and stored by itself when the database works again."""
+    monkeypatch.setattr("ioc.recorder.recorder._SAVE_SECONDS", 0.05)
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        with locked(database):
+            with pytest.raises(PeerError, match="is locked by another program"):
+                await it.recorder.end_run(run)
+            assert it.recorder.view("pressure").samples == 1
+        end = "SELECT end_value FROM measurements JOIN observables o ON o.id = observable_id WHERE name = 'pressure'"
+        await eventually(lambda: rows(database, end) == [(5.0,)])
+
+
+async def test_closing_ends_what_was_connected_with_a_gap(database: Path) -> None:
+    """When the IOC ends, each connected observable gets a gap, and the feed is closed."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+    assert it.feed.closed
+    assert [value for value, _, _ in rows(database, f"{SAMPLES} ORDER BY sampled_us", "pressure")] == [5.0, None]
+    assert len(asyncio.all_tasks()) == 1

@@ -1,0 +1,118 @@
+"""Statistics of a run against what the recorded samples say."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ioc.model import Reading, Scalar, Severity
+from ioc.recorder.statistics import RunStatistics, Statistics
+
+BEGAN = 1000.0
+
+
+def sample(value: Scalar | None, at: float, severity: Severity = Severity.NO_ALARM, label: str = "") -> Reading:
+    if value is None:
+        return Reading("x", None, Severity.INVALID, "disconnected", at)
+    return Reading("x", value, severity, "NO_ALARM", at, label)
+
+
+def over(samples: list[Reading], until: float) -> Statistics:
+    statistics = RunStatistics(BEGAN)
+    for each in samples:
+        statistics.add(each)
+    return statistics.until(until)
+
+
+def test_each_value_counts_as_long_as_it_lasted() -> None:
+    """10 for one second and 20 for three have the mean 17.5; the time before the first sample is disconnected."""
+    result = over([sample(10.0, BEGAN + 2), sample(20, BEGAN + 3)], BEGAN + 6)
+    assert result == Statistics(10.0, 20.0, 17.5, 2, Severity.NO_ALARM, 2.0)
+
+
+def test_a_gap_counts_as_disconnected_and_not_as_value() -> None:
+    """A gap adds its seconds, makes the worst severity INVALID and leaves the mean alone."""
+    result = over([sample(10.0, BEGAN), sample(None, BEGAN + 1), sample(30.0, BEGAN + 5)], BEGAN + 6)
+    assert result == Statistics(10.0, 30.0, 20.0, 2, Severity.INVALID, 4.0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "P10"])
+def test_what_is_no_finite_number_is_counted_only(value: Scalar) -> None:
+    """NaN, infinities and texts are samples, but not in minimum, maximum and mean, nor is the time they lasted."""
+    assert over([sample(value, BEGAN)], BEGAN + 1) == Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0)
+    mixed = over([sample(10.0, BEGAN), sample(value, BEGAN + 1), sample(20.0, BEGAN + 9)], BEGAN + 10)
+    assert mixed == Statistics(10.0, 20.0, 15.0, 3, Severity.NO_ALARM, 0.0)
+
+
+def test_an_enum_has_no_mean() -> None:
+    """The states of an enum are counted, not averaged."""
+    assert over([sample(1, BEGAN, label="Open")], BEGAN + 1).mean is None
+
+
+def test_samples_at_one_moment_have_the_last_value_as_mean() -> None:
+    """When nothing lasted there is a mean all the same."""
+    assert over([sample(1.0, BEGAN), sample(2.0, BEGAN)], BEGAN).mean == 2.0
+
+
+def test_a_clock_set_back_takes_nothing_away() -> None:
+    """Samples with times before earlier ones never make a duration negative."""
+    result = over([sample(10.0, BEGAN + 5), sample(None, BEGAN - 100), sample(20.0, BEGAN + 1)], BEGAN - 500)
+    assert result == Statistics(10.0, 20.0, 20.0, 2, Severity.INVALID, 5.0)
+
+
+def test_looking_does_not_change_what_follows() -> None:
+    """Statistics read between two samples do not count time that a later sample with an older stamp takes back."""
+    statistics = RunStatistics(BEGAN)
+    statistics.add(sample(10.0, BEGAN))
+    assert statistics.until(BEGAN + 100).mean == 10.0
+    statistics.add(sample(20.0, BEGAN + 1))
+    assert statistics.until(BEGAN + 2).mean == 15.0
+
+
+finite = st.floats(min_value=-1e300, max_value=1e300)
+values = st.one_of(st.none(), finite, st.integers(-(2**31), 2**31 - 1), st.just(math.nan), st.just(math.inf))
+severities = st.sampled_from(list(Severity))
+
+
+@given(
+    st.lists(st.tuples(values, st.floats(min_value=0, max_value=1e5), severities), max_size=40),
+    st.floats(min_value=0, max_value=1e5),
+)
+def test_statistics_equal_those_of_the_recorded_samples(
+    drawn: list[tuple[Scalar | None, float, Severity]], rest: float
+) -> None:
+    """For any samples the running figures equal those computed from the whole record at the end."""
+    moment = BEGAN
+    samples: list[Reading] = []
+    for value, pause, severity in drawn:
+        moment += pause
+        samples.append(sample(value, moment, severity))
+    end = moment + rest
+    result = over(samples, end)
+
+    ends = [*(each.sampled_at for each in samples), end][1:]
+    lasted = [until - each.sampled_at for each, until in zip(samples, ends, strict=True)]
+    numbers = [
+        (float(each.value), seconds)
+        for each, seconds in zip(samples, lasted, strict=True)
+        if each.value is not None and math.isfinite(each.value)  # type: ignore[arg-type]
+    ]
+    assert result.samples == sum(each.connected for each in samples)
+    assert result.worst_severity == max((each.severity for each in samples), default=Severity.NO_ALARM)
+    gaps = [seconds for each, seconds in zip(samples, lasted, strict=True) if not each.connected]
+    before = (samples[0].sampled_at if samples else end) - BEGAN
+    assert result.disconnected_seconds == pytest.approx(before + math.fsum(gaps), abs=1e-6)
+    if not numbers:
+        assert (result.minimum, result.maximum, result.mean) == (None, None, None)
+        return
+    assert result.minimum == min(value for value, _ in numbers)
+    assert result.maximum == max(value for value, _ in numbers)
+    assert result.mean is not None
+    total = math.fsum(seconds for _, seconds in numbers)
+    if total:
+        mean = math.fsum(value * (seconds / total) for value, seconds in numbers)
+        largest = max(abs(value) for value, _ in numbers)
+        assert result.mean == pytest.approx(mean, rel=1e-9, abs=1e-9 * largest)

@@ -1,0 +1,248 @@
+"""``attpc-ioc runs`` on a real database, with and without a store that writes to it."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ioc.cli.runs import runs
+from ioc.model import ConfigChoice, DocumentState, FiledFile, RunClass, RunConfig, RunId, Severity
+from ioc.rundb import Measurement, SqliteRunStore
+from ioc.topology.schema import Observable
+from tests.rundb.rows import GAS, PRESSURE, event, locked, reading, rows
+
+STARTED = 1795350000.0
+FIELD = Observable.model_validate({"name": "field", "units": "µT", "pv": "B"})
+
+
+@pytest.fixture
+async def filled(store: SqliteRunStore) -> SqliteRunStore:
+    """Experiment e18008 with a complete and an open run, and an older experiment; the store stays open."""
+    await store.reserve_run("older", "", RunClass.Junk, "")
+    await store.define_observables("e18008", [PRESSURE, GAS, FIELD])
+    for number in range(2):
+        record = await store.reserve_run("e18008", f'say "{number}", twice', RunClass.Production, "a/b/c")
+        run = record.run
+        gas = reading("P10", STARTED, "target_gas")
+        store.add_samples("e18008", run, [reading(1.5, STARTED), reading(None, STARTED + 1), gas])
+        await store.save_measurements(
+            run,
+            [
+                Measurement("pressure", 1.5, 2.5, 1.0, 3.0, 1.75, 3, Severity.MAJOR, 1.5),
+                Measurement("target_gas", "=P10", "=P10", None, None, None, 1, Severity.NO_ALARM, 0.0),
+                Measurement("field", math.inf, None, None, None, None, 1, Severity.NO_ALARM, 0.0),
+            ],
+        )
+        await store.save_run_configs(run, [RunConfig("CoBo0", ConfigChoice("cobo0", "e18008", "x"))])
+        await store.add_file(run, FiledFile("data0", "192.168.41.60", "/d/f.graw", 5_000_000, STARTED))
+        store.add_event(event("everything began", run))
+        state = DocumentState.Running if number else DocumentState.Complete
+        stopped = None if number else STARTED + 90_061
+        await store.save_run(replace(record, state=state, started_at=STARTED, stopped_at=stopped))
+    await store.flush()
+    return store
+
+
+def invoke(database: Path, *arguments: str) -> Result:
+    """Run a command on the database; it must end as a command, not with an exception."""
+    command, *rest = arguments
+    result = CliRunner().invoke(runs, [command, "--database", str(database), *rest])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+async def test_list_shows_aligned_columns_and_local_times(filled: SqliteRunStore, database: Path) -> None:
+    """The list has a line per run of the newest experiment, with columns that begin at one place."""
+    lines = invoke(database, "list").stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[1].index("Production") == lines[0].index("class")
+    assert lines[1].index("25:01:01") == lines[0].index("duration")
+    assert re.search(r"2026-11-2\d \d\d:\d\d:\d\d[+-]\d\d:\d\d", lines[1])
+    assert len(invoke(database, "list", "--experiment", "older").stdout.splitlines()) == 2
+
+
+async def test_show_tells_everything_about_a_run(filled: SqliteRunStore, database: Path) -> None:
+    """Observables with their statistics, configurations, files and events of a run are shown."""
+    text = invoke(database, "show", "0").stdout
+    for expected in ("0 of e18008", "complete", "1.75", "MAJOR", "1.5 s", "cobo0", "/d/f.graw", "everything began"):
+        assert expected in text
+    assert re.search(r"pressure +Torr +1\.5 +2\.5 +1 +3 +1\.75 +3 +MAJOR", text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("show", "7"), 1, "error: run 7 is not in experiment e18008: its last one is run 1\n"),
+        (("list", "--experiment", "nope"), 1, "experiment nope is not in the run database .*: it has older, e18008\n"),
+        (("samples", "0", "--observable", "nope"), 1, "error: experiment e18008 has no observable nope\n"),
+        (("edit", "0", "--set", "pressure=3"), 1, "observable pressure follows a PV: only a manual"),
+        (("edit", "0", "--set", "nope=3"), 1, "has no observable nope: it has pressure, target_gas, field\n"),
+        (("edit", "1", "--set", "target_gas=Ar"), 1, "run 1 is running: its observables are set by their PVs"),
+        (("edit", "0", "--title", "two\nlines"), 1, "the title must be one line"),
+        (("edit", "0", "--class", "Great"), 2, "'Great' is not one of"),
+        (("edit", "0"), 2, "nothing to change"),
+        (("show", "-1"), 2, "-1 is not in the range"),
+        (("export", "--output", "/nowhere/x.csv"), 1, "error: /nowhere/x.csv cannot be written: No such file"),
+    ],
+)
+async def test_what_is_wrong_is_said_on_stderr(
+    filled: SqliteRunStore, database: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    """A mistake gives nothing on stdout, one clear sentence on stderr and the right exit code."""
+    result = invoke(database, *arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert re.search(message, result.stderr)
+    if code == 1:
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_missing_database_is_named(tmp_path: Path) -> None:
+    """Without a database the command says which file it looked for, and makes none."""
+    result = invoke(tmp_path / "no.db", "list")
+    assert result.exit_code == 1
+    assert re.fullmatch(r"error: there is no run database \S+no\.db: .*\n", result.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_topology_is_exit_code_two(tmp_path: Path) -> None:
+    """A topology with an error is told with its line, exit code 2."""
+    path = tmp_path / "topology.yaml"
+    path.write_text("nonsense: true\n")
+    result = CliRunner().invoke(runs, ["list", "--topology", str(path)])
+    assert result.exit_code == 2
+    assert f"error: {path}:1:" in result.stderr
+
+
+async def test_edit_changes_a_run_while_a_store_is_open(filled: SqliteRunStore, database: Path) -> None:
+    """Title, class and manual values change beside a running IOC; each change is an event with its user."""
+    result = invoke(database, "edit", "0", "--title", "better", "--class", "junk", "--set", "target_gas=He")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "run 0: title changed from 'say \"0\", twice' to 'better'",
+        "run 0: run_class changed from 'Production' to 'Junk'",
+        "run 0: target_gas changed from '=P10' to 'He'",
+    ]
+    last = await filled.get_run(RunId("e18008", 0))
+    assert last is not None
+    assert (last.title, last.run_class) == ("better", RunClass.Junk)
+    stored = rows(database, "SELECT message, run_id, user <> '' FROM events WHERE source = 'runs edit' ORDER BY id")
+    assert stored == [(line, 2, 1) for line in result.stdout.splitlines()]
+    again = invoke(database, "edit", "0", "--title", "better")
+    assert again.stdout == "run 0: nothing has changed\n"
+
+
+async def test_edit_of_an_open_run_survives_its_end(filled: SqliteRunStore, database: Path) -> None:
+    """A title edited while the run is open is still there after the IOC has closed the run."""
+    record = await filled.last_run("e18008")
+    assert record is not None
+    assert invoke(database, "edit", "1", "--title", "edited").exit_code == 0
+    await filled.save_run(replace(record, state=DocumentState.Complete, stopped_at=STARTED + 5))
+    assert rows(database, "SELECT title, state FROM runs WHERE id = 3") == [("edited", "complete")]
+
+
+@pytest.mark.parametrize("value", ["ten", "nan", "1e999"])
+async def test_edit_refuses_a_value_of_the_wrong_type(store: SqliteRunStore, database: Path, value: str) -> None:
+    """A manual number must be a finite number."""
+    await store.define_observables("e1", [Observable(name="energy")])
+    await store.reserve_run("e1", "", RunClass.Beam, "")
+    result = invoke(database, "edit", "0", "--set", f"energy={value}")
+    assert result.exit_code == 1
+    assert "must be a finite number" in result.stderr
+    assert rows(database, "SELECT * FROM measurements") == []
+
+
+async def test_edit_says_that_the_file_is_locked(
+    filled: SqliteRunStore, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A locked database is an error in one line, after a bounded wait."""
+    with locked(database):
+        result = invoke(database, "edit", "0", "--title", "x")
+    assert result.exit_code == 1
+    assert "is locked by another program" in result.stderr
+
+
+async def test_export_csv_is_the_run_sheet(filled: SqliteRunStore, database: Path, tmp_path: Path) -> None:
+    """Columns come in the order asked for, units are in the heading, quotes survive, values stay true."""
+    output = tmp_path / "sheet.csv"
+    assert invoke(database, "export", "--output", str(output)).exit_code == 0
+    text = _read(output)
+    assert text.startswith("\ufeff")
+    header, first, second = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert header == [
+        *("run_number", "run_class", "title", "started_at", "stopped_at", "config_name"),
+        *("pressure [Torr]", "target_gas", "field [µT]"),
+    ]
+    assert first[:3] == ["0", "Production", 'say "0", twice']
+    assert first[5:] == ["a/b/c", "1.5", "=P10", "inf"]
+    assert second[4] == ""
+
+
+async def test_export_json_can_be_read_by_anything(filled: SqliteRunStore, database: Path) -> None:
+    """The JSON is strict (no Infinity), with units beside the values."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    sheet = json.loads(invoke(database, "export", "--format", "json").stdout, parse_constant=refuse)
+    assert [run["run_number"] for run in sheet] == [0, 1]
+    assert sheet[0]["observables"]["pressure"] == {"value": 1.5, "units": "Torr"}
+    assert sheet[0]["observables"]["field"]["value"] == "inf"
+
+
+async def test_samples_are_written_as_csv(filled: SqliteRunStore, database: Path) -> None:
+    """All samples, or those of one observable, come by time; a gap has no value."""
+    everything = list(csv.reader(io.StringIO(invoke(database, "samples", "0").stdout)))
+    assert everything == [
+        ["observable", "units", "sampled_at", "value", "severity", "status"],
+        ["pressure", "Torr", "2026-11-22T12:20:00.000000Z", "1.5", "0", "NO_ALARM"],
+        ["pressure", "Torr", "2026-11-22T12:20:01.000000Z", "", "3", "disconnected"],
+        ["target_gas", "", "2026-11-22T12:20:00.000000Z", "P10", "0", "NO_ALARM"],
+    ]
+    one = list(csv.reader(io.StringIO(invoke(database, "samples", "0", "--observable", "target_gas").stdout)))
+    assert one == [everything[0], everything[3]]
+
+
+async def test_plot_without_matplotlib_says_what_to_install(
+    filled: SqliteRunStore, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where matplotlib is missing the command says how to get it, and writes nothing."""
+    monkeypatch.setitem(sys.modules, "matplotlib.dates", None)
+    result = invoke(database, "plot", "0", "--output", str(tmp_path / "x.png"))
+    assert result.exit_code == 1
+    assert result.stderr == "error: runs plot needs matplotlib: install it with  pip install 'attpc-ioc[plot]'\n"
+    assert not (tmp_path / "x.png").exists()
+
+
+async def test_the_installed_command_works_without_an_ioc(database: Path) -> None:
+    """The real process lists the runs of a database that nobody has open."""
+    store = await SqliteRunStore.open(database)
+    await store.reserve_run("e1", "as a process", RunClass.Beam, "")
+    await store.close()
+    listed, failed = await asyncio.gather(
+        asyncio.to_thread(_process, "runs", "list", "--database", str(database)),
+        asyncio.to_thread(_process, "runs", "show", "9", "--database", str(database)),
+    )
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "as a process" in listed.stdout
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == "error: run 9 is not in experiment e1: its last one is run 0\n"
+
+
+def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = Path(sys.executable).with_name("attpc-ioc")
+    return subprocess.run([command, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
