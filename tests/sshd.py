@@ -58,6 +58,11 @@ class SshServer:
         key = pathlib.Path(f"{self.host_key}.pub").read_text().strip()
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key}\n")
 
+    def let_in(self, other: SshServer) -> None:
+        """Accept the client key of another server too, instead of our own."""
+        for suffix in ("", ".pub"):
+            shutil.copyfile(f"{other.client_key}{suffix}", f"{self.client_key}{suffix}")
+
     def settings(self, **changes: Any) -> Ssh:
         """Return the SSH settings that reach this server."""
         return Ssh(
@@ -132,6 +137,11 @@ def _descendants(pid: int) -> list[int]:
     return children + [below for child in children for below in _descendants(child)]
 
 
+class _Forwarding(asyncssh.SSHServer):
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True
+
+
 class _AsyncSsh:
     """asyncssh's server in a thread."""
 
@@ -147,6 +157,7 @@ class _AsyncSsh:
                 authorized_client_keys=f"{server.client_key}.pub",
                 sftp_factory=True,
                 process_factory=self._run,
+                server_factory=_Forwarding,
                 encoding=None,
             ),
             self._loop,

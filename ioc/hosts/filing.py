@@ -42,7 +42,10 @@ class OutOfTimeError(OSError):
 
 
 def graw_sizes(transport: Transport, directory: bytes) -> dict[bytes, int]:
-    """Return the sizes of the data files in `directory` by name, in order. Hidden ones are not data (macOS makes ``._NAME``)."""
+    """Return the sizes of the data files in `directory` by name, in order.
+
+    Hidden ones are not data: macOS makes ``._NAME`` beside each file on some file systems.
+    """
     return {
         entry.name: entry.size
         for entry in sorted(transport.list_directory(directory), key=lambda entry: entry.name)

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import paramiko
+from paramiko.hostkeys import HostKeyEntry
 
 from ioc.errors import PeerError
 
@@ -18,11 +19,24 @@ def load(client: paramiko.SSHClient, file: str) -> None:
         PeerError: it cannot be read.
     """
     try:
-        client.load_system_host_keys(str(Path(file).expanduser()))
+        lines = Path(file).expanduser().read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return
-    except (OSError, UnicodeDecodeError) as error:
-        raise PeerError(f"the file of known hosts {file} cannot be read: {error}") from None
+    except OSError as error:
+        raise PeerError(f"the file of known hosts {file} cannot be read: {error.strerror}") from None
+    known = client.get_host_keys()
+    for line in lines:
+        entry = _entry(line.strip())
+        if entry is not None:
+            for name in entry.hostnames or ():
+                known.add(name, entry.key.get_name(), entry.key)
+
+
+def _entry(line: str) -> HostKeyEntry | None:
+    try:
+        return HostKeyEntry.from_line(line)
+    except Exception:
+        return None
 
 
 class UnknownKeyPolicy(paramiko.MissingHostKeyPolicy):

@@ -26,10 +26,10 @@ look() {
   )
 }
 main() {
-  PATH=$PATH:/usr/sbin:/sbin:/usr/bin:/bin; export PATH
+  PATH=$PATH:/usr/sbin:/sbin; export PATH
   run=$1; shift
   if command -v ps >/dev/null; then
-    processes=$(ps -A -o pid= -o stat= -o comm= | grep dataRouter)
+    processes=$(ps -A -ww -o pid= -o stat= -o comm= | grep dataRouter)
   else
     processes=$(for process in /proc/[0-9]*; do
       read -r pid name state rest <"$process/stat" || continue

@@ -39,8 +39,8 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 
 
 @pytest.fixture
-async def ssh_hosts(sshd: SshServer) -> AsyncIterator[Hosts]:
-    """Makes hosts reached by SSH."""
+async def own_hosts(sshd: SshServer) -> AsyncIterator[Hosts]:
+    """Makes hosts reached by the SSH server of this test."""
     hosts = Hosts(sshd)
     yield hosts
     await hosts.close()
@@ -60,3 +60,11 @@ def data_routers(tmp_path: pathlib.Path) -> Iterator[DataRouters]:
     routers = DataRouters(tmp_path)
     yield routers
     routers.stop()
+
+
+@pytest.fixture
+async def local_hosts() -> AsyncIterator[Hosts]:
+    """Makes hosts on this machine."""
+    hosts = Hosts(None)
+    yield hosts
+    await hosts.close()

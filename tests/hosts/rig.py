@@ -6,10 +6,10 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from ioc.hosts import LocalHost, MachineHost, RouterSite, ServerSite, SshHost
 from ioc.model import FiledFile, LinkType
+from ioc.topology.schema import Ssh
 from tests.sshd import SshServer, free_port
 
 TIMES = {"ssh_timeout": 10.0, "filing_timeout": 20.0, "settle_seconds": 0.1}
@@ -23,11 +23,16 @@ class Hosts:
         self.made: list[MachineHost] = []
 
     def __call__(
-        self, *routers: RouterSite, servers: tuple[ServerSite, ...] = (), settings: Any = None, **times: float
+        self,
+        *routers: RouterSite,
+        servers: tuple[ServerSite, ...] = (),
+        settings: Ssh | None = None,
+        address: str = "127.0.0.1",
+        **times: float,
     ) -> MachineHost:
         chosen = {**TIMES, **times}
         host = (
-            SshHost("127.0.0.1", settings or self.sshd.settings(), routers, servers, **chosen)
+            SshHost(address, settings or self.sshd.settings(), routers, servers, **chosen)
             if self.sshd
             else LocalHost(routers, servers, **chosen)
         )
@@ -35,6 +40,7 @@ class Hosts:
         return host
 
     async def close(self) -> None:
+        """Close all."""
         for host in self.made:
             await host.close()
 
