@@ -21,6 +21,8 @@ logger = logging.getLogger("ioc.ca")
 
 _SLICE = 4096
 """Bytes of requests worked on before others have their turn."""
+_VERSION_BYTES = 16
+"""The first request has no more."""
 
 
 class Circuit(asyncio.Protocol):
@@ -147,7 +149,8 @@ class Circuit(asyncio.Protocol):
             requests, needed = self._protocol.recv(piece)
         except Exception as error:
             raise ProtocolViolation(f"sent what is not Channel Access ({type(error).__name__})") from None
-        if needed > self._site.limits.request_bytes:
-            raise ProtocolViolation(f"announced a request of more than {self._site.limits.request_bytes} bytes")
         for request in requests:
             self._session.handle(request)
+        longest = self._site.limits.request_bytes if self._session.spoken else _VERSION_BYTES
+        if needed > longest:
+            raise ProtocolViolation(f"announced a request of more than {longest} bytes")

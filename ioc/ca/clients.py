@@ -21,6 +21,8 @@ class Clients:
         self._limits = limits
         self._complaints = complaints
         self._circuits: dict[Circuit, None] = {}
+        self._none_left = asyncio.Event()
+        self._none_left.set()
         self._high_water = 0
         self.dropped = 0
         """Clients that were dropped because they took nothing of what waited for them."""
@@ -55,15 +57,20 @@ class Clients:
     def leave(self, circuit: Circuit) -> None:
         self._high_water = max(self._high_water, circuit.high_water)
         self._circuits.pop(circuit, None)
+        if not self._circuits:
+            self._none_left.set()
 
     def disconnect(self, pvs: Iterable[Pv[Any]]) -> None:
         gone = tuple(pvs)
         for circuit in self:
             circuit.disconnect(gone)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Drop everybody and wait until they have left."""
         for circuit in self:
+            self._none_left.clear()
             circuit.drop("the server ends")
+        await self._none_left.wait()
 
     async def watch(self) -> None:
         """Drop clients that take nothing, and connections that do not speak Channel Access."""

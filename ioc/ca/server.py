@@ -143,7 +143,7 @@ class CaServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._site.puts.close()
-        self._clients.close()
+        await self._clients.close()
         for server in self._servers:
             await server.wait_closed()
         self._journal.close()

@@ -23,6 +23,7 @@ class RawClient:
     async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         await self.send(ca.VersionRequest(0, 13), ca.ClientNameRequest(self._user), ca.HostNameRequest("elsewhere"))
+        await self.next(ca.VersionResponse)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -54,18 +55,6 @@ class RawClient:
             self._circuit.process_command(response)
             self.received.append(response)
 
-    async def closed(self, timeout: float = 5.0) -> bool:
-        """Whether the server closes the circuit within the time."""
-        try:
-            async with asyncio.timeout(timeout):
-                while await self._reader.read(65536):
-                    pass
-        except ConnectionError:
-            return True
-        except TimeoutError:
-            return False
-        return True
-
     async def channel(self, name: str) -> Any:
         """Create a channel; `access_rights` and `sid` are set when it returns."""
         channel = ca.ClientChannel(name, self._circuit)
@@ -86,3 +75,21 @@ def datagram_exchange(port: int, *datagrams: bytes, timeout: float = 2.0) -> lis
         for datagram in datagrams:
             sock.sendto(datagram, ("127.0.0.1", port))
         return [sock.recv(65536) for _ in datagrams]
+
+
+async def closes(port: int, data: bytes, timeout: float = 3.0) -> bool:
+    """Whether the server closes a connection over which `data` was sent within the time."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    try:
+        async with asyncio.timeout(timeout):
+            while await reader.read(65536):
+                pass
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+    else:
+        return True
+    finally:
+        writer.close()
