@@ -40,6 +40,8 @@ def routers_read(turn: Turn, event: RoutersRead) -> None:
 def routers_lost(turn: Turn, event: RoutersLost) -> None:
     """A host cannot be asked: nothing is known of its routers."""
     for name in event.routers:
+        if name not in turn.state.routers:
+            continue
         before = turn.router(name)
         if before.facts is not None or before.message.text != event.reason:
             turn.set_router(name, facts=None, rate=0.0)
@@ -141,9 +143,9 @@ def begin_backup(turn: Turn, job: Job) -> None:
     """Copy the configuration files in use beside the run, on each server's host."""
     record = turn.record
     wanted = {
-        name: server.config
+        name: server.in_use
         for name, server in turn.state.servers.items()
-        if server.config is not None and turn.plan.servers[name].backs_up
+        if server.in_use is not None and turn.plan.servers[name].backs_up
     }
     turn.set_job(job, waiting=frozenset(wanted))
     for name, config in wanted.items():

@@ -62,10 +62,14 @@ def send_or_skip(turn: Turn, name: str, move: Move) -> None:
     reason = cannot(name, server, move.operation)
     if not reason:
         send(turn, name, move.operation, token=None)
-    elif job.goes_on_after_failure and server.online and target(move.operation, server.state) is None:
+    elif job.goes_on_after_failure and not server.busy and _cannot_run_on(server, move.operation):
         arrived(turn, name)  # it does not run: there is nothing to stop
     else:
         arrived(turn, name, reason)
+
+
+def _cannot_run_on(server: Server, operation: Operation) -> bool:
+    return server.state is not EccState.Unknown and target(operation, server.state) is None
 
 
 def cannot(name: str, server: Server, action: str) -> str:
@@ -73,7 +77,7 @@ def cannot(name: str, server: Server, action: str) -> str:
     if server.busy:
         return f"ECC server {name} cannot {action}: it is {server.doing.name}, but must be at rest"
     if not server.online or server.state is EccState.Unknown:
-        return f"ECC server {name} cannot {action}: it is Offline"
+        return f"ECC server {name} cannot {action}: it is Offline, but must be Online"
     if server.state is EccState.Off:
         return f"ECC server {name} cannot {action}: it is Off, a fault that needs the ECC server restarted"
     possible = [state for state in EccState if step_back(state)] if action == "Reset" else sources(Operation(action))

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from ioc.model import EccState, RunState
 from ioc.runlogic.plan import GIGABYTE, Plan
-from ioc.runlogic.state import JobKind, Router, Server, State
+from ioc.runlogic.state import Router, Server, State
 from ioc.runlogic.turn import listing
+
+NOT_READ = "the run database has not been read yet"
 
 
 def blocked_by(plan: Plan, state: State) -> tuple[str, ...]:
     """Return every reason why a run cannot start now; empty if it can."""
-    if not state.restored:
-        return ("the run database has not been read yet",)
+    under_way = state.run.open and not _waits_for_organize(state)
     return (
-        *_run_reasons(state),
-        *(reason for name, server in state.servers.items() for reason in _server_reasons(name, server)),
-        *(reason for name, router in state.routers.items() for reason in router_reasons(plan, state, name, router)),
+        *filter(None, (system_reason(state),)),
+        *(
+            reason
+            for name, server in state.servers.items()
+            for reason in _server_reasons(state, name, server, under_way=under_way)
+        ),
+        *(
+            reason
+            for name, router in state.routers.items()
+            for reason in _router_reasons(plan, state, name, router, under_way=under_way)
+        ),
         *(
             f"observable {name} is not connected, but this topology requires it"
             for name in plan.require
@@ -24,23 +33,39 @@ def blocked_by(plan: Plan, state: State) -> tuple[str, ...]:
     )
 
 
-def _run_reasons(state: State) -> tuple[str, ...]:
+def system_reason(state: State) -> str:
+    """Return why nothing new can begin for the whole system: a run is open, something is under way; else empty."""
+    if not state.restored:
+        return NOT_READ
+    if state.run.open:
+        return _open_run(state)
+    if state.experiment_token is not None:
+        return "another experiment is being opened"
+    return f"{state.job.name} is under way" if state.job is not None else ""
+
+
+def _open_run(state: State) -> str:
     run = state.run
     if state.undecided:
-        return (f"run {run.number} was open before the restart: waiting for every ECC server to say whether it runs",)
-    if run.state is RunState.Filing and state.job is None:
-        return (f"run {run.number} is not filed: {listing(sorted(run.unfiled))} must be organized first",)
-    if run.open:
-        return (f"run {run.number} is {run.state.name}: it must be stopped first",)
-    if state.job is not None and state.job.kind is not JobKind.Start:
-        return (f"{state.job.name} is under way",)
-    return ()
+        silent = [name for name, server in state.servers.items() if server.busy or server.state is EccState.Unknown]
+        return f"run {run.number} was open before the restart: {listing(silent)} must say whether it still runs"
+    if _waits_for_organize(state):
+        return f"run {run.number} is not filed: {listing(sorted(run.unfiled))} must be organized first"
+    if run.state in {RunState.Stopping, RunState.Filing}:
+        return f"run {run.number} is {run.state.name}: that must end first"
+    return f"run {run.number} is {run.state.name}: it must be stopped first"
 
 
-def _server_reasons(name: str, server: Server) -> tuple[str, ...]:
+def _waits_for_organize(state: State) -> bool:
+    return state.run.state is RunState.Filing and state.job is None
+
+
+def _server_reasons(state: State, name: str, server: Server, *, under_way: bool) -> tuple[str, ...]:
     if server.state is EccState.Unknown or not server.online:
         return (f"ECC server {name} is Offline, but must be Online and Ready",)
-    if server.state is EccState.Running:
+    if under_way:
+        return ()  # whatever it does, it does for the open run
+    if server.state is EccState.Running and not state.run.open:
         return (f"ECC server {name} is Running although no run is open: stop it, or Reset the system",)
     if server.busy:
         return (f"ECC server {name} is {server.doing.name}, but must be Ready and at rest",)
@@ -49,14 +74,15 @@ def _server_reasons(name: str, server: Server) -> tuple[str, ...]:
     return ()
 
 
-def router_reasons(plan: Plan, state: State, name: str, router: Router) -> tuple[str, ...]:
-    """Return why this router cannot take a run now."""
+def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> tuple[str, ...]:
     facts = router.facts
     if facts is None or not facts.online:
         why = f" ({router.message.text})" if facts is None and router.message.text else ""
         return (f"router {name} is Offline, but must be Online{why}",)
     reasons: list[str] = []
-    if router.filing:
+    if under_way:
+        pass  # its files are those of the open run
+    elif router.filing:
         reasons.append(f"router {name} is being organized")
     elif not facts.work_dir:
         reasons.append(f"router {name}: its working directory cannot be told: {facts.problem or 'no reason given'}")

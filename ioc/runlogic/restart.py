@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ioc.model import Client, DocumentState, EccState, RunState, Severity
-from ioc.runlogic import filing, jobs, runs
+from ioc.model import Client, DocumentState, EccState, RunRecord, RunState, Severity
+from ioc.runlogic import filing, jobs, permits, runs
 from ioc.runlogic.effects import SaveRun, Snapshot, TakeSnapshot
 from ioc.runlogic.events import Restored
 from ioc.runlogic.state import JobKind, Phase, Stage
@@ -22,8 +22,10 @@ _RUN_STATE = {
 
 def restored(turn: Turn, event: Restored) -> None:
     """Take over what the database remembers. An open run waits for the servers to say whether it still runs."""
-    newest = event.unfinished[-1] if event.unfinished else None
-    for record in event.unfinished[:-1]:
+    newest = _open_run(event)
+    for record in event.unfinished:
+        if record is newest:
+            continue
         turn.emit(SaveRun(replace(record, state=DocumentState.Orphaned, message="found open after a later run")))
     record = newest or event.last_run
     turn.set(
@@ -48,18 +50,29 @@ def restored(turn: Turn, event: Restored) -> None:
         turn.say_run(f"{newest.run} was open before the restart: asking every ECC server whether it runs")
 
 
+def _open_run(event: Restored) -> RunRecord | None:
+    """The newest unfinished run, unless a later one was finished: then its number was taken without our knowledge."""
+    newest, last = event.unfinished[-1] if event.unfinished else None, event.last_run
+    if newest and last and newest.run.experiment == last.run.experiment and newest.run.number < last.run.number:
+        return None
+    return newest
+
+
 def decide(turn: Turn) -> None:
-    """Decide what became of the run, as soon as every server was read or found unreadable."""
+    """Decide what became of the run, as soon as every server was found at rest or unreadable."""
     servers = turn.state.servers
     record = turn.state.run.record
-    if not turn.state.undecided or record is None or not all(server.seen for server in servers.values()):
+    if (
+        not turn.state.undecided
+        or record is None
+        or not all(server.seen and not server.busy for server in servers.values())
+    ):
         return
     running = [name for name, server in servers.items() if server.state in {EccState.Running, EccState.Paused}]
     unknown = [name for name, server in servers.items() if server.state is EccState.Unknown]
     if unknown and not running and record.state is not DocumentState.Stopping:
-        text = f"{record.run} was open before the restart: {listing(unknown)} must say whether it still runs"
-        if turn.state.run.message.text != text:
-            turn.say_run(text, Severity.MAJOR)
+        if turn.state.run.message.severity is not Severity.MAJOR:
+            turn.say_run(permits.system_reason(turn.state), Severity.MAJOR)
         return
     turn.set(undecided=False)
     others = [name for name in servers if name not in running]
@@ -82,7 +95,8 @@ def _go_on(turn: Turn, others: list[str]) -> None:
     turn.set_run(state=RunState.Paused if paused else RunState.Running)
     text = f"{record.run} goes on after a restart of the IOC"
     if others:
-        turn.say_run(f"{text}, but {listing(others)} is not Running", Severity.MAJOR)
+        differ = [f"{name} is {turn.server(name).state.name}" for name in others]
+        turn.say_run(f"{text}, but {listing(differ)}", Severity.MAJOR)
     else:
         turn.say_run(text)
     turn.emit(TakeSnapshot(0, record.run, Snapshot.Resume))
@@ -90,7 +104,7 @@ def _go_on(turn: Turn, others: list[str]) -> None:
 
 def _stop_on(turn: Turn, why: str) -> None:
     record = turn.record
-    turn.save_run(state=DocumentState.Stopping, message=f"{record.run} {why}")
+    turn.save_run(state=DocumentState.Stopping, message=record.message or f"{record.run} {why}")
     if record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
     turn.set_run(state=RunState.Stopping)

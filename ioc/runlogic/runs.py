@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ioc.errors import Refused
 from ioc.model import DocumentState, EccState, Operation, RunConfig, RunState, Severity
@@ -45,11 +46,9 @@ def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
 
 
 def _start(turn: Turn, event: RunCommand) -> None:
-    run, job = turn.state.run, turn.state.job
-    if job is not None:
-        raise Refused(f"run {run.next_number} cannot start: {job.name} is under way")
-    if run.open or not turn.state.restored or turn.state.experiment_token is not None:
-        raise Refused(f"run {run.next_number} cannot start: {'; '.join(permits.blocked_by(turn.plan, turn.state))}")
+    if permits.system_reason(turn.state):
+        reasons = permits.blocked_by(turn.plan, turn.state)
+        raise Refused(f"run {turn.state.run.next_number} cannot start: {'; '.join(reasons)}")
     reset: tuple[Stage, ...] = ()
     if turn.plan.reset_mutant_before_start:
         mutants = tuple(name for name, server in turn.plan.servers.items() if server.role.value == "mutant")
@@ -76,22 +75,17 @@ def probed(turn: Turn) -> None:
     jobs.arrived(turn, ROUTERS)
     if job.kind is not JobKind.Start:
         return
-    if reasons := permits.blocked_by(turn.plan, turn.state):
+    if reasons := permits.blocked_by(turn.plan, replace(turn.state, job=None)):
         text = f"run {turn.state.run.next_number} cannot start: {'; '.join(reasons)}"
         _refuse_start(turn, job, text)
 
 
 def _refuse_start(turn: Turn, job: Job, text: str) -> None:
     turn.set(job=None)
-    turn.set_run(message=turn.note(text, _lasting(turn)))
+    turn.set_run(message=turn.note(text, turn.state.run.message.severity))
     turn.emit(Log(Severity.MINOR, "Run", text, job.client))
     if job.token is not None:
         turn.emit(Answer(job.token, text, refused=True))
-
-
-def _lasting(turn: Turn) -> Severity:
-    """A refusal is no fault, but the alarm of a failed run lasts until the next start or Reset."""
-    return Severity.MAJOR if turn.state.run.state is RunState.Failed else Severity.NO_ALARM
 
 
 def begin_reserve(turn: Turn, job: Job) -> None:
@@ -103,7 +97,7 @@ def begin_reserve(turn: Turn, job: Job) -> None:
 
 def config_name(state: State) -> str:
     """Return the configurations in use, each once, as the PV ``Run:Configs`` shows them."""
-    return ", ".join(sorted({str(server.config) for server in state.servers.values() if server.config}))
+    return ", ".join(sorted({str(server.in_use) for server in state.servers.values() if server.in_use}))
 
 
 def reserved(turn: Turn, event: Reserved) -> None:
@@ -112,15 +106,18 @@ def reserved(turn: Turn, event: Reserved) -> None:
     if event.record is None:
         _refuse_start(turn, job, f"run {turn.state.run.next_number} cannot start: no number reserved: {event.error}")
         return
+    run = turn.state.run
     turn.set_run(state=RunState.Starting, record=event.record, unfiled=frozenset())
+    if (run.title, run.run_class) != (event.record.title, event.record.run_class):
+        turn.save_run(title=run.title, run_class=run.run_class)  # typed while the number was being reserved
     turn.say_run(f"{event.record.run} is starting", client=job.client)
     turn.emit(
         SaveRunConfigs(
             event.record.run,
             tuple(
-                RunConfig(name, server.config, server.config_digest)
+                RunConfig(name, server.in_use, server.config_digest)
                 for name, server in turn.state.servers.items()
-                if server.config is not None
+                if server.in_use is not None
             ),
         )
     )
@@ -135,7 +132,12 @@ def begin_snapshot(turn: Turn, job: Job) -> None:
 
 
 def opened(turn: Turn, job: Job) -> None:
-    """Every server is Running: so is the run."""
+    """Every server is Running: so is the run. One that stopped again since its start fails the start."""
+    for name, server in turn.state.servers.items():
+        if server.state is not EccState.Running:
+            jobs.arrived(turn, name, f"ECC server {name} is {server.state.name}, but must be Running")
+    if turn.job.failures:
+        return
     record = turn.save_run(state=DocumentState.Running, started_at=turn.now)
     turn.set_run(state=RunState.Running)
     turn.say_run(f"{record.run} is Running", client=job.client)
@@ -144,9 +146,10 @@ def opened(turn: Turn, job: Job) -> None:
 def roll_back(turn: Turn, job: Job) -> None:
     """A start failed: stop those that had started, file what they wrote, keep the number."""
     reason = "; ".join(job.failures)
-    record = turn.save_run(message=f"start failed: {reason}")
+    text = f"{turn.record.run} failed to start: {reason}"
+    record = turn.save_run(state=DocumentState.Stopping, message=text)
     turn.set_run(state=RunState.Stopping, ending=DocumentState.Failed)
-    turn.say_run(f"{record.run} failed to start: {reason}", Severity.MAJOR, client=job.client)
+    turn.say_run(text, Severity.MAJOR, client=job.client)
     jobs.launch(
         turn,
         JobKind.RollBack,
@@ -172,8 +175,10 @@ def _stop(turn: Turn, event: RunCommand) -> None:
         turn.emit(Answer(job.token, f"run {run.number}: {job.name} was given up: Stop was asked for"))
     turn.save_run(state=DocumentState.Stopping)
     turn.set(undecided=False)
-    ending = DocumentState.Complete if run.record and run.record.started_at is not None else DocumentState.Failed
-    turn.set_run(state=RunState.Stopping, ending=ending)
+    turn.set_run(state=RunState.Stopping, ending=DocumentState.Complete)
+    if turn.record.started_at is None:
+        turn.save_run(message=turn.record.message or f"run {run.number} was stopped before it was Running")
+        turn.set_run(ending=DocumentState.Failed)
     turn.say_run(f"run {run.number} is stopping", client=event.client)
     jobs.launch(
         turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), token=event.token, client=event.client
@@ -218,10 +223,14 @@ def _resume(turn: Turn, event: RunCommand) -> None:
 
 def _refuse_unless(turn: Turn, state: RunState, action: RunAction) -> None:
     run, job = turn.state.run, turn.state.job
+    if not run.open:
+        raise Refused(f"run cannot {action}: no run is open")
+    if turn.state.undecided:
+        raise Refused(f"run {run.number} cannot {action}: {permits.system_reason(turn.state)}")
     if job is not None:
-        raise Refused(f"run cannot {action}: {job.name} is under way")
-    if run.state is not state or turn.state.undecided:
-        raise Refused(f"run cannot {action}: it is {run.state.name}, but must be {state.name}")
+        raise Refused(f"run {run.number} cannot {action}: {job.name} is under way")
+    if run.state is not state:
+        raise Refused(f"run {run.number} cannot {action}: it is {run.state.name}, but must be {state.name}")
 
 
 def _all_together(turn: Turn, event: RunCommand, kind: JobKind, operation: Operation) -> None:
@@ -246,10 +255,8 @@ def finish(turn: Turn, job: Job) -> None:
         else:
             text = f"run {run.number}: {job.name} failed: {text}"
             turn.say_run(text, Severity.MAJOR, client=job.client)
-    elif job.kind is JobKind.RollBack:
-        text = f"run {run.number} failed to start: {text}"
     elif text:
-        text = f"run {run.number} is stopped, but {text}"
+        text = turn.record.message
     if job.token is not None:
         turn.emit(Answer(job.token, text))
 
@@ -258,20 +265,28 @@ def close(turn: Turn, job: Job) -> None:
     """The run is over, unless files of it are still in a staging directory."""
     run = turn.state.run
     if job.failures:
+        record = turn.save_run(message=_what_failed(turn, job))
         severity = Severity.MAJOR if run.unfiled or run.ending is DocumentState.Failed else Severity.MINOR
-        what = "failed to start" if job.kind is JobKind.RollBack else "is stopped, but"
-        turn.say_run(f"run {run.number} {what}: {'; '.join(job.failures)}", severity, client=job.client)
-        turn.save_run(message=turn.state.run.message.text)
+        turn.say_run(record.message, severity, client=job.client)
     if not run.unfiled:
         close_document(turn)
+
+
+def _what_failed(turn: Turn, job: Job) -> str:
+    """Return what is kept with the run: why it ended, if that is known already, and what failed at its end."""
+    record, failures = turn.record, "; ".join(job.failures)
+    if job.kind is JobKind.RollBack:
+        return f"{record.run} failed to start: {failures}"
+    if not record.message:
+        return f"{record.run} is stopped, but {failures}"
+    return record.message if failures in record.message else f"{record.message}; {failures}"
 
 
 def close_document(turn: Turn) -> None:
     """All files are at their place: the run gets its final state, the title makes room for the next one."""
     run = turn.state.run
-    failed = run.ending is DocumentState.Failed and run.record is not None and run.record.started_at is None
     record = turn.save_run(state=run.ending)
-    keeps_text = run.message.severity is not Severity.NO_ALARM
+    failed = run.ending is DocumentState.Failed
     turn.set_run(
         state=RunState.Failed if failed else RunState.Stopped,
         title="",
@@ -279,5 +294,9 @@ def close_document(turn: Turn) -> None:
         unfiled=frozenset(),
     )
     turn.emit(SaveSetting("title", ""))
-    if not keeps_text:
+    if failed and run.message.text != record.message:
+        turn.say_run(record.message, Severity.MAJOR)
+    elif failed:
+        turn.set_run(message=turn.note(record.message, Severity.MAJOR))
+    elif run.message.severity is Severity.NO_ALARM:
         turn.say_run(f"{record.run} is {record.state.value}")

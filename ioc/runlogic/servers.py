@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ioc.errors import Refused
-from ioc.model import EccReading, EccState, Operation, RunState, Severity
+from ioc.model import EccReading, EccState, Operation, RunState, Severity, Transition
 from ioc.runlogic import jobs
 from ioc.runlogic.effects import Answer, Log, SaveSetting
 from ioc.runlogic.events import (
@@ -19,6 +21,8 @@ from ioc.runlogic.state import Move
 from ioc.runlogic.turn import Turn, listing
 from ioc.states import step_back
 
+_TAKING_DATA = frozenset({RunState.Running, RunState.Paused})
+
 _OUTSIDE_A_RUN = {
     ServerAction.Start: "it writes data that belong to no run",
     ServerAction.Stop: "no run was closed by this",
@@ -27,15 +31,27 @@ _OUTSIDE_A_RUN = {
 
 def read(turn: Turn, event: ServerRead) -> None:
     """Take a new reading; a change that we did not ask for is said so."""
-    before = turn.server(event.server)
-    if not before.online and before.seen:
-        turn.emit(Log(Severity.NO_ALARM, f"ECC:{event.server}", f"ECC server {event.server} is Online again"))
-        if before.pending is None:
-            turn.set_server(event.server, message=turn.note("Online again"))
-    changed = before.online and before.pending is None and event.reading.state is not before.state
-    _store(turn, event.server, event.reading)
-    if changed:
-        _somebody_else(turn, event.server, before.state, event.reading.state)
+    name, state = event.server, event.reading.state
+    before = turn.server(name)
+    _store(turn, name, event.reading)
+    if not before.online:
+        if before.seen:
+            _back_again(turn, name, state)
+    elif before.pending is None and before.state not in {state, EccState.Unknown}:
+        _somebody_else(turn, name, before.state, state)
+
+
+def _back_again(turn: Turn, name: str, state: EccState) -> None:
+    run = turn.state.run
+    text = f"ECC server {name} is Online again"
+    if run.state in _TAKING_DATA and not turn.state.undecided and state not in {EccState.Running, EccState.Paused}:
+        text += f", but it is {state.name} and takes no data"
+        turn.say_server(name, text, Severity.MAJOR)
+        turn.say_run(f"run {run.number}: {text}", Severity.MAJOR)
+        return
+    turn.emit(Log(Severity.NO_ALARM, f"ECC:{name}", text))
+    if turn.server(name).pending is None:
+        turn.set_server(name, message=turn.note("Online again"))
 
 
 def _store(turn: Turn, name: str, reading: EccReading) -> None:
@@ -55,7 +71,7 @@ def _store(turn: Turn, name: str, reading: EccReading) -> None:
 def _somebody_else(turn: Turn, name: str, was: EccState, now: EccState) -> None:
     text = f"ECC server {name} went from {was.name} to {now.name} by itself or by another client"
     run = turn.state.run
-    if run.state in {RunState.Running, RunState.Paused} and was in {EccState.Running, EccState.Paused}:
+    if run.state in _TAKING_DATA and was in {EccState.Running, EccState.Paused}:
         turn.say_server(name, text, Severity.MAJOR)
         turn.say_run(f"run {run.number}: {text}", Severity.MAJOR)
     elif now is EccState.Off:
@@ -70,6 +86,7 @@ def lost(turn: Turn, event: ServerLost) -> None:
     turn.set_server(
         event.server,
         state=EccState.Unknown,
+        transition=Transition.NoTransition,
         online=False,
         seen=True,
         changed_at=turn.now if before.state is not EccState.Unknown else before.changed_at or turn.now,
@@ -77,7 +94,7 @@ def lost(turn: Turn, event: ServerLost) -> None:
     if before.online or not before.seen:
         turn.say_server(event.server, event.reason, Severity.MAJOR)
         run = turn.state.run
-        if run.state in {RunState.Running, RunState.Paused}:
+        if run.state in _TAKING_DATA and not turn.state.undecided:
             turn.say_run(f"run {run.number}: {event.reason}", Severity.MAJOR)
 
 
@@ -95,7 +112,7 @@ def command(turn: Turn, event: ServerCommand) -> None:
     name, action = event.server, event.action
     server = turn.server(name)
     job = turn.state.job
-    if job is not None and any(isinstance(stage, Move) and name in stage.servers for stage in job.stages):
+    if job is not None and any(isinstance(stage, Move) for stage in job.stages):
         raise Refused(f"ECC server {name} cannot {action}: {job.name} of the system is under way")
     if reason := jobs.cannot(name, server, action.value):
         raise Refused(reason)
@@ -116,6 +133,8 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
     failure = jobs.outcome(event, before)
     if event.reading is not None:
         _store(turn, name, event.reading)
+    else:
+        turn.set_server(name, state=EccState.Unknown, transition=Transition.NoTransition, changed_at=turn.now)
     turn.set_server(name, pending=None, wanted=None, token=None)
     if failure:
         turn.say_server(name, failure, Severity.MAJOR)
@@ -130,6 +149,7 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
     name, operation = event.server, event.operation
     if operation is Operation.Configure:
         turn.set_server(name, config_digest=event.config_digest)
+    _remember_given(turn, name, operation)
     text = f"{operation} done"
     aside = _OUTSIDE_A_RUN.get(ServerAction(operation.value)) if alone else None
     if aside and not turn.state.run.open:
@@ -146,6 +166,21 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
         turn.say_server(name, text, Severity.MINOR)
         return
     turn.say_server(name, text)
+
+
+def _remember_given(turn: Turn, name: str, operation: Operation) -> None:
+    """Each of the three files is that of the transition that reads it, whatever is selected afterwards."""
+    server = turn.server(name)
+    selected = server.config
+    if selected is None:
+        return
+    before = server.given or selected
+    given = {
+        Operation.Describe: selected,
+        Operation.Prepare: replace(before, prepare=selected.prepare),
+        Operation.Configure: replace(before, configure=selected.configure),
+    }.get(operation, server.given)
+    turn.set_server(name, given=given)
 
 
 def select_config(turn: Turn, event: SelectConfig) -> None:
@@ -165,6 +200,8 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
         text += ", which the server does not list"
     if server.state not in {EccState.Idle, EccState.Unknown}:
         text += f"; the server is {server.state.name}: Reset and Describe again for it to take effect"
-    turn.say_server(name, text, client=event.client)
-    turn.emit(SaveSetting(f"config:{name}", str(event.config)))
+    turn.set_server(name, message=turn.note(text, server.message.severity))
+    turn.emit(
+        Log(Severity.NO_ALARM, f"ECC:{name}", text, event.client), SaveSetting(f"config:{name}", str(event.config))
+    )
     turn.done(event)

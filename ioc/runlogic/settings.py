@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ioc.errors import Refused
 from ioc.model import EccState, Severity, check_experiment
-from ioc.runlogic.effects import Answer, OpenExperiment, ProbeRouters, SaveSetting
+from ioc.runlogic import permits
+from ioc.runlogic.effects import Answer, Log, OpenExperiment, ProbeRouters, SaveSetting
 from ioc.runlogic.events import CopyPrevious, ExperimentOpened, SetClass, SetExperiment, SetTitle
 from ioc.runlogic.state import Run
 from ioc.runlogic.turn import Turn, listing
@@ -18,29 +19,26 @@ def set_experiment(turn: Turn, event: SetExperiment) -> None:
     """
     name = check_experiment(event.name)
     state = turn.state
-    if state.run.open:
-        raise Refused(f"experiment cannot be changed: run {state.run.number} is {state.run.state.name}")
-    if state.job is not None or state.experiment_token is not None or not state.restored:
-        raise Refused("experiment cannot be changed: the system is busy")
+    if reason := permits.system_reason(state):
+        raise Refused(f"experiment cannot be changed: {reason}")
     if others := [
-        f"{name} is {server.state.name}" for name, server in state.servers.items() if _not_idle(server.state)
+        f"{server_name} is {server.doing.name if server.busy else server.state.name}"
+        for server_name, server in state.servers.items()
+        if server.busy or server.state is not EccState.Idle
     ]:
-        raise Refused(f"experiment cannot be changed: {listing(others)}, but every ECC server must be Idle")
+        raise Refused(f"experiment cannot be changed: {listing(others)}, but every ECC server must be Idle and at rest")
     turn.set(experiment_token=event.token)
     turn.say(f"experiment {name} is being opened", client=event.client)
     turn.emit(OpenExperiment(name))
 
 
-def _not_idle(state: EccState) -> bool:
-    return state is not EccState.Idle
-
-
 def experiment_opened(turn: Turn, event: ExperimentOpened) -> None:
     """The database knows the experiment: numbers, title and class are its own."""
     token = turn.state.experiment_token
+    failure = f"experiment {event.name} cannot be opened: {event.error}" if event.error else ""
     turn.set(experiment_token=None)
-    if event.error:
-        turn.say(f"experiment {event.name} cannot be opened: {event.error}", Severity.MAJOR)
+    if failure:
+        turn.say(failure, Severity.MAJOR)
     else:
         run_class = event.last_run.run_class if event.last_run else turn.state.run.run_class
         turn.set(experiment=event.name, run=Run(record=event.last_run, run_class=run_class))
@@ -52,7 +50,7 @@ def experiment_opened(turn: Turn, event: ExperimentOpened) -> None:
             ProbeRouters(job=0),
         )
     if token is not None:
-        turn.emit(Answer(token, event.error))
+        turn.emit(Answer(token, failure))
 
 
 def set_title(turn: Turn, event: SetTitle) -> None:
@@ -76,7 +74,9 @@ def copy_previous(turn: Turn, event: CopyPrevious) -> None:
     if event.previous is None:
         raise Refused(f"nothing to copy: experiment {turn.state.experiment} has no run before this one")
     _describe_run(turn, title=event.previous.title, run_class=event.previous.run_class)
-    turn.say_run(f"title and class copied from run {event.previous.run.number}", client=event.client)
+    text = f"title and class copied from run {event.previous.run.number}"
+    turn.set_run(message=turn.note(text, turn.state.run.message.severity))
+    turn.emit(Log(Severity.NO_ALARM, "Run", text, event.client))
     turn.done(event)
 
 

@@ -49,11 +49,19 @@ class Server:
     token: int | None = None
     """The single command that waits for `pending`; None if a job of the whole system sent it."""
     config: ConfigChoice | None = None
+    """Selected by the operator: what the next transition carries."""
+    given: ConfigChoice | None = None
+    """What the transitions that succeeded since Idle have carried, as far as we saw them."""
     offers: tuple[ConfigChoice, ...] = ()
     """The configurations that the server lists."""
     config_digest: str = ""
     """Of what the last Configure gave the electronics."""
     message: Note = Note()
+
+    @property
+    def in_use(self) -> ConfigChoice | None:
+        """The configuration that the electronics have; what is selected if they have none that we know of."""
+        return self.config if self.state is EccState.Idle or self.given is None else self.given
 
     @property
     def doing(self) -> Transition:

@@ -8,7 +8,7 @@ from typing import Any
 from ioc.errors import Refused
 from ioc.model import Severity
 from ioc.runlogic import events as ev
-from ioc.runlogic import filing, jobs, restart, runs, servers, settings, system
+from ioc.runlogic import filing, jobs, permits, restart, runs, servers, settings, system
 from ioc.runlogic.effects import Answer, Effect, Log
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import Job, JobKind, Move, Phase, Router, Run, Server, State
@@ -44,6 +44,7 @@ def step(plan: Plan, state: State, event: ev.Event, now: float) -> tuple[State, 
     """
     turn = Turn(plan, state, now)
     try:
+        _refuse_before_restored(state, event)
         _HANDLERS[type(event)](turn, event)
     except Refused as refusal:
         turn = Turn(plan, state, now)
@@ -51,6 +52,12 @@ def step(plan: Plan, state: State, event: ev.Event, now: float) -> tuple[State, 
         _refused(turn, event, str(refusal))
     _advance(turn)
     return turn.state, tuple(turn.effects)
+
+
+def _refuse_before_restored(state: State, event: ev.Event) -> None:
+    """Before the database was read nobody knows whether a run is open; trouble-shooting one server needs no run."""
+    if isinstance(event, ev.Command) and not isinstance(event, ev.ServerCommand) and not state.restored:
+        raise Refused(f"{permits.NOT_READ}: until then only single ECC servers can be commanded")
 
 
 def _refused(turn: Turn, command: ev.Command, reason: str) -> None:

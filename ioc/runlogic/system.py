@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ioc.errors import Refused
 from ioc.model import EccState, Operation, RunState, Severity, SystemState
-from ioc.runlogic import jobs
+from ioc.runlogic import jobs, permits
 from ioc.runlogic.effects import Answer
 from ioc.runlogic.events import SystemCommand, SystemStep
 from ioc.runlogic.state import Job, JobKind, Move
@@ -19,12 +19,9 @@ def command(turn: Turn, event: SystemCommand) -> None:
         Refused: unless all servers are at rest in one and the same fitting state, and no run is open.
     """
     step = event.step
-    run, job = turn.state.run, turn.state.job
-    if job is not None:
-        raise Refused(f"system cannot {step}: {job.name} is under way")
-    if run.open:
-        raise Refused(f"system cannot {step}: run {run.number} is {run.state.name}, but no run may be open: Stop it")
-    if step is SystemStep.Reset and run.state is RunState.Failed:
+    if reason := permits.system_reason(turn.state):
+        raise Refused(f"system cannot {step}: {reason}")
+    if step is SystemStep.Reset and turn.state.run.state is RunState.Failed:
         turn.set_run(state=RunState.Stopped, message=turn.note(""))
         if _same_state(turn) is EccState.Idle:
             turn.say("Reset done: the failed run is acknowledged, every ECC server is Idle", client=event.client)
@@ -32,12 +29,13 @@ def command(turn: Turn, event: SystemCommand) -> None:
             return
     state = _common_state(turn, step)
     operation = step_back(state) if step is SystemStep.Reset else Operation(step.value)
-    if operation is None:
-        raise Refused(f"system cannot Reset: every ECC server is {state.name} already")
+    if step is SystemStep.Reset and state is EccState.Idle:
+        raise Refused("system cannot Reset: every ECC server is Idle already")
     if reasons := [
         reason for name, server in turn.state.servers.items() if (reason := jobs.cannot(name, server, step))
     ]:
         raise Refused("; ".join(reasons))
+    assert operation is not None, "cannot() refuses states that have no step back"
     jobs.launch(
         turn,
         JobKind.Step,

@@ -1,0 +1,126 @@
+"""Named fakes of everything around the core: ECC servers, data routers, the run database. In memory, no clock.
+
+The ECC server's table is written here a second time, from the protocol's description, so that one slip in
+``ioc/states.py`` cannot satisfy both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ioc.model import (
+    DocumentState,
+    EccReading,
+    EccState,
+    FiledFile,
+    Operation,
+    RouterFacts,
+    RunClass,
+    RunId,
+    RunRecord,
+    Transition,
+)
+
+_TABLE = """
+Describe:  Idle -> Described
+Prepare:   Described -> Prepared
+Configure: Prepared -> Ready
+Start:     Ready -> Running
+Stop:      Running -> Ready, Paused -> Ready
+Pause:     Running -> Paused
+Resume:    Paused -> Running
+Breakup:   Ready -> Prepared, Running -> Prepared, Paused -> Prepared
+Undo:      Described -> Idle, Prepared -> Described
+"""
+
+
+def _parsed() -> dict[tuple[Operation, EccState], EccState]:
+    table: dict[tuple[Operation, EccState], EccState] = {}
+    for line in _TABLE.strip().splitlines():
+        operation, moves = line.split(":")
+        for move in moves.split(","):
+            before, after = move.split("->")
+            table[Operation(operation), EccState[before.strip()]] = EccState[after.strip()]
+    return table
+
+
+TABLE = _parsed()
+"""What a real ECC server does; everything that is not in it is ignored with error code 0."""
+
+UNFINISHED = {DocumentState.Starting, DocumentState.Running, DocumentState.Stopping, DocumentState.Filing}
+
+
+@dataclass
+class EccServer:
+    """An ECC server and the electronics behind it."""
+
+    state: EccState = EccState.Idle
+    reachable: bool = True
+    under_way: Operation | None = None
+    """A transition that goes on without anybody waiting for it."""
+
+    def does(self, operation: Operation) -> bool:
+        """Perform a transition; whether the server starts to write data by it."""
+        before, self.state = self.state, TABLE.get((operation, self.state), self.state)
+        return self.state is EccState.Running and before is not EccState.Running
+
+    def reading(self, now: float) -> EccReading:
+        transition = Transition(list(Operation).index(self.under_way) + 1) if self.under_way else Transition(0)
+        return EccReading(self.state, transition, now)
+
+
+@dataclass
+class DataRouter:
+    """A dataRouter and the disk of its host."""
+
+    reachable: bool = True
+    online: bool = True
+    disk_free: int = 500_000_000_000
+    staged: list[tuple[str, RunId | None]] = field(default_factory=list)
+    """File names in the working directory, each with the run that it belongs to."""
+    directories: dict[str, list[str]] = field(default_factory=dict)
+    """Run directories and what lies in them."""
+
+    def facts(self, run_directory: str, now: float) -> RouterFacts:
+        return RouterFacts(
+            online=self.online,
+            work_dir="/data",
+            file_count=len(self.staged),
+            staged_bytes=1000 * len(self.staged),
+            disk_free=self.disk_free,
+            disk_total=1_000_000_000_000,
+            run_dir_exists=run_directory in self.directories,
+            read_at=now,
+        )
+
+    def file(self, name: str, run: RunId, now: float, *, leave: int = 0) -> tuple[FiledFile, ...]:
+        """Move the staged files, but for the last `leave` of them, to the directory of the run."""
+        moved = self.staged[: len(self.staged) - leave]
+        self.staged = self.staged[len(moved) :]
+        if moved:
+            self.directories.setdefault(run.directory, []).extend(file for file, _ in moved)
+        return tuple(FiledFile(name, name, f"/data/{run.directory}/{file}", 1000, now) for file, _ in moved)
+
+
+@dataclass
+class Database:
+    """The run database: survives a restart."""
+
+    runs: dict[RunId, RunRecord] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    experiments: set[str] = field(default_factory=set)
+
+    def last_run(self, experiment: str) -> RunRecord | None:
+        self.experiments.add(experiment)
+        numbers = [run.number for run in self.runs if run.experiment == experiment]
+        return self.runs[RunId(experiment, max(numbers))] if numbers else None
+
+    def reserve(self, experiment: str, title: str, run_class: RunClass, config_name: str, now: float) -> RunRecord:
+        last = self.last_run(experiment)
+        run = RunId(experiment, last.run.number + 1 if last else 0)
+        assert run not in self.runs, "a run number is never used twice"
+        self.runs[run] = RunRecord(run, DocumentState.Starting, run_class, title, now, config_name=config_name)
+        return self.runs[run]
+
+    def unfinished(self) -> tuple[RunRecord, ...]:
+        return tuple(record for record in self.runs.values() if record.state in UNFINISHED)

@@ -1,0 +1,192 @@
+"""Filing after a run, Organize, and the configurations beside the run."""
+
+from __future__ import annotations
+
+import pytest
+
+from ioc.model import DocumentState, RouterFacts, RunId, RunState, Severity
+from ioc.runlogic import effects as ef
+from ioc.runlogic import events as ev
+from tests.core.world import World
+
+
+def _stopped_with(world: World, fault: str) -> str:
+    world.start_run()
+    world.faults["data1", "file"] = fault
+    token = world.run("Stop")
+    world.settle()
+    return world.answers[token].error
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("error", "host of data1 does not answer"),
+        ("incomplete", "1 file cannot be moved: permission denied"),
+    ],
+)
+def test_a_router_that_is_not_filed_blocks_the_next_start(fault: str, why: str) -> None:
+    """Stop names it, the run stays filing, the next start is refused until Organize has succeeded."""
+    world = World()
+    sentence = f"run 0 is stopped, but router data1 is not filed: {why}"
+    assert _stopped_with(world, fault) == sentence
+    assert world.record.state is DocumentState.Filing
+    assert world.record.message == sentence
+    assert world.state.run.state is RunState.Filing
+    assert world.state.run.message.severity is Severity.MAJOR
+    assert world.state.routers["data1"].message.severity is Severity.MAJOR
+    assert world.blocked_by() == (
+        "run 0 is not filed: data1 must be organized first",
+        "router data1 is Dirty with 1 .graw files, but must be Clean: Organize it",
+    )
+    for token in (world.run("Start"), world.run("Stop"), world.system("Describe")):
+        assert world.answers[token].refused
+        assert "data1 must be organized" in world.answers[token].error
+    token = world.organize("data1")
+    world.settle()
+    assert world.answers[token] == ef.Answer(token)
+    assert world.record.state is DocumentState.Complete
+    assert world.state.run.state is RunState.Stopped
+    assert world.blocked_by() == ()
+
+
+def test_organize_that_fails_again_leaves_the_run_filing() -> None:
+    """Nothing is lost by trying."""
+    world = World()
+    _stopped_with(world, "error")
+    world.faults["data1", "file"] = "error"
+    token = world.organize("data1")
+    world.settle()
+    assert world.answers[token] == ef.Answer(token, "router data1 is not filed: host of data1 does not answer")
+    assert world.record.state is DocumentState.Filing
+
+
+def test_files_moved_by_hand_end_the_filing() -> None:
+    """A router that is found Clean needs no Organize."""
+    world = World()
+    _stopped_with(world, "error")
+    world.routers["data1"].staged.clear()
+    world.poll()
+    assert world.record.state is DocumentState.Complete
+    assert "moved by somebody else" in world.state.routers["data1"].message.text
+    assert world.state.run.state is RunState.Stopped
+
+
+def test_organize_between_runs() -> None:
+    """Files that turn up later are filed under the last run."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    world.routers["data0"].staged.append(("late.graw", None))
+    world.poll()
+    token = world.organize("data0")
+    assert ef.FileRouter("data0", RunId("e20", 0)) in world.pending
+    world.settle()
+    assert world.answers[token] == ef.Answer(token)
+    assert "late.graw" in world.routers["data0"].directories["e20/run_0000"]
+    assert world.state.routers["data0"].clean, "the router was looked at again at once"
+
+
+def test_refusals_of_organize() -> None:
+    """Before the first run, while the run takes data, and while it works already."""
+    world = World()
+    first = world.organize("data0")
+    assert world.answers[first].error == (
+        "router data0 cannot be organized: experiment e20 has no run yet that the files could belong to: "
+        "move them by hand"
+    )
+    assert world.state.routers["data0"].message.text == world.answers[first].error
+    world.start_run()
+    running = world.organize("data0")
+    assert world.answers[running].error == ("router data0 cannot be organized: run 0 is Running, but must be stopped")
+    world.run("Stop")
+    world.settle()
+    world.organize("data0")
+    again = world.organize("data0")
+    assert world.answers[again].error == "router data0 cannot be organized: it is being organized already"
+    world.settle()
+
+
+def test_a_start_is_refused_while_a_router_is_organized() -> None:
+    """The staging directory must be at rest."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    world.organize("data0")
+    assert world.blocked_by() == ("router data0 is being organized",)
+    token = world.run("Start")
+    world.perform(1)
+    assert world.answers[token].error == "run 1 cannot start: router data0 is being organized"
+    world.settle()
+
+
+def test_a_backup_that_fails_is_said_and_holds_nothing() -> None:
+    """The run is complete; its message names the server whose configuration is missing."""
+    world = World()
+    world.start_run()
+    world.faults["CoBo1", "backup"] = "error"
+    token = world.run("Stop")
+    world.settle()
+    sentence = "configuration of ECC server CoBo1 is not backed up: no space left on device"
+    assert world.answers[token].error == f"run 0 is stopped, but {sentence}"
+    assert world.record.state is DocumentState.Complete
+    assert world.state.servers["CoBo1"].message.text == sentence
+    assert world.state.run.message.severity is Severity.MINOR
+
+
+def test_a_router_that_goes_offline_alarms_the_run() -> None:
+    """Data may be lost: the run says which router, once."""
+    world = World()
+    world.start_run()
+    world.routers["data0"].online = False
+    world.poll()
+    world.poll()
+    text = "run 0: router data0 is Offline: no dataRouter process of this router runs on its host"
+    assert world.state.run.message.text == text
+    assert world.state.run.message.severity is Severity.MAJOR
+    assert [line.text for line in world.log].count(text) == 1
+
+
+def test_a_host_that_goes_away_alarms_the_run() -> None:
+    """What cannot be asked is Offline."""
+    world = World()
+    world.start_run()
+    world.routers["data0"].reachable = False
+    world.poll()
+    assert world.state.run.message.text == "run 0: router data0 is Offline: host of data0 does not answer"
+    assert not world.state.routers["data0"].online
+
+
+def test_the_rate_is_the_growth_of_what_is_staged() -> None:
+    """Bytes a second between two looks; never negative."""
+    world = World()
+
+    def look(staged: int, at: float) -> float:
+        facts = RouterFacts(True, "/data", 1, staged, 10**12, 10**12, False, at)
+        world.feed(ev.RoutersRead({"data0": facts}))
+        return world.state.routers["data0"].rate
+
+    look(1000, 5000.0)
+    assert look(5000, 5002.0) == 2000.0
+    assert look(0, 5004.0) == 0.0
+
+
+def test_a_router_of_another_installation_is_ignored() -> None:
+    """After a reload a late answer may name a router that is gone."""
+    world = World()
+    state = world.state
+    world.feed(ev.RoutersRead({"gone": world.routers["data0"].facts("", 1.0)}))
+    world.feed(ev.RoutersLost(("gone",), "away"))
+    assert world.state == state
+
+
+def test_a_working_directory_that_cannot_be_told_blocks_the_start() -> None:
+    """Where the files are is part of knowing that there are none."""
+    world = World()
+    world.ready()
+    facts = RouterFacts(True, "", 0, 0, 0, 0, False, 1.0, "lsof is not installed")
+    world.feed(ev.RoutersRead({"data0": facts}))
+    assert world.blocked_by() == ("router data0: its working directory cannot be told: lsof is not installed",)
+    assert world.state.routers["data0"].message.severity is Severity.MINOR

@@ -1,0 +1,276 @@
+"""After a restart: the open run goes on, is stopped, or is closed with the last time known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ioc.model import DocumentState, EccState, Operation, RunId, RunState, Severity
+from ioc.runlogic import effects as ef
+from tests.core.world import World
+
+
+def test_an_open_run_goes_on() -> None:
+    """The servers still run: same number, same start time, and the recorder goes on."""
+    world = World()
+    world.start_run()
+    started_at = world.record.started_at
+    world.restart()
+    assert ef.TakeSnapshot(0, RunId("e20", 0), ef.Snapshot.Resume) in world.pending
+    world.settle()
+    assert world.state.run.state is RunState.Running
+    assert world.record.started_at == started_at
+    assert world.state.run.message.text == "run 0 goes on after a restart of the IOC"
+    world.run("Stop")
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+
+
+def test_a_paused_run_goes_on_paused() -> None:
+    """The state of the run is that of its servers."""
+    world = World()
+    world.start_run()
+    world.run("Pause")
+    world.settle()
+    world.restart()
+    world.settle()
+    assert world.state.run.state is RunState.Paused
+
+
+def test_a_run_of_which_a_part_runs_goes_on_in_alarm() -> None:
+    """Who does not run is named."""
+    world = World()
+    world.start_run()
+    world.servers["CoBo0"].state = EccState.Idle
+    world.servers["CoBo1"].reachable = False
+    world.restart()
+    world.settle()
+    assert world.state.run.state is RunState.Running
+    assert world.state.run.message.text == (
+        "run 0 goes on after a restart of the IOC, but CoBo0 is Idle and CoBo1 is Unknown"
+    )
+    assert world.state.run.message.severity is Severity.MAJOR
+
+
+def test_a_run_that_ended_meanwhile_is_closed() -> None:
+    """The last time known is the stop time, the files are filed, and the run says what happened."""
+    world = World()
+    world.start_run()
+    for server in world.servers.values():
+        server.state = EccState.Idle
+    world.now += 3600.0
+    world.restart()
+    alive = world.state.last_alive
+    world.settle()
+    assert world.record.state is DocumentState.Orphaned
+    assert world.record.stopped_at == alive
+    assert world.record.message == "run 0 ended while the IOC was away: closed with the last time known"
+    assert world.state.run.state is RunState.Stopped
+    assert world.state.run.message.severity is Severity.MAJOR
+    assert all("e20/run_0000" in router.directories for router in world.routers.values())
+
+
+def test_nothing_is_decided_while_a_server_cannot_be_read() -> None:
+    """A run is not closed because the network is down; Stop remains possible."""
+    world = World()
+    world.start_run()
+    for name in ("CoBo0", "CoBo1"):
+        world.servers[name].state = EccState.Ready
+    world.servers["MuTAnT"].reachable = False
+    world.restart()
+    assert world.pending == []
+    sentence = "run 0 was open before the restart: MuTAnT must say whether it still runs"
+    assert world.state.run.message.text == sentence
+    assert world.blocked_by()[0] == ("run 0 was open before the restart: MuTAnT must say whether it still runs")
+    pause = world.run("Pause")
+    assert world.answers[pause].error == (
+        "run 0 cannot Pause: run 0 was open before the restart: MuTAnT must say whether it still runs"
+    )
+    world.poll()
+    assert [line.text for line in world.log].count(sentence) == 1
+    world.servers["MuTAnT"].reachable = True
+    world.poll()
+    world.settle()
+    assert world.state.run.state is RunState.Running
+
+
+def test_stop_does_not_wait_for_the_decision() -> None:
+    """The operator may close the run although a server is away."""
+    world = World()
+    world.start_run()
+    world.servers["MuTAnT"].reachable = False
+    for name in ("CoBo0", "CoBo1"):
+        world.servers[name].state = EccState.Ready
+    world.restart()
+    token = world.run("Stop")
+    world.settle()
+    assert "MuTAnT cannot Stop: it is Offline" in world.answers[token].error
+    assert world.record.state is DocumentState.Complete
+
+
+def test_nothing_is_decided_while_a_server_is_between_two_states() -> None:
+    """A server that still starts is not one that does not run."""
+    world = World()
+    world.ready()
+    world.run("Start")
+    for _ in range(3):
+        world.perform()
+    for server in world.servers.values():
+        server.under_way = Operation.Start
+    world.restart()
+    assert world.pending == []
+    assert world.state.run.state is RunState.Starting
+    for name in world.servers:
+        world.finish_under_way(name)
+        world.poll_server(name)
+    world.settle()
+    assert world.state.run.state is RunState.Running
+    assert world.record.state is DocumentState.Running
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6])
+def test_a_start_that_was_interrupted(steps: int) -> None:
+    """All run: it goes on. Some run: it is stopped. None runs: it failed. Its number stays used."""
+    world = World()
+    world.ready()
+    world.run("Start")
+    for _ in range(steps):
+        if world.pending:
+            world.perform()
+    running = sum(server.state is EccState.Running for server in world.servers.values())
+    reserved = bool(world.database.runs)
+    world.restart()
+    world.settle()
+    if not reserved:
+        assert world.state.run.state is RunState.Stopped
+    elif running == 3:
+        assert world.state.run.state is RunState.Running
+    else:
+        assert world.record.state is DocumentState.Failed
+        assert world.state.run.state is RunState.Failed
+        assert all(server.state is EccState.Ready for server in world.servers.values())
+        assert world.state.run.message.severity is Severity.MAJOR
+        assert world.state.run.message.text == world.record.message != ""
+        assert world.state.run.next_number == 1
+
+
+@pytest.mark.parametrize("steps", range(10))
+def test_a_stop_that_was_interrupted_is_finished(steps: int) -> None:
+    """Wherever it was, servers are stopped, files filed, the run complete."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    for _ in range(steps):
+        if world.pending:
+            world.perform()
+    world.restart()
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+    assert all(server.state is EccState.Ready for server in world.servers.values())
+    assert all(not router.staged for router in world.routers.values())
+    assert world.blocked_by() == ()
+
+
+def test_filing_goes_on_and_its_failure_still_blocks() -> None:
+    """The router that could not be filed before the restart is tried again, and named again."""
+    world = World()
+    world.start_run()
+    world.faults["data1", "file"] = "error"
+    world.run("Stop")
+    world.settle()
+    world.faults["data1", "file"] = "error"
+    world.restart()
+    world.settle()
+    assert world.record.state is DocumentState.Filing
+    assert "run 0 is not filed: data1 must be organized first" in world.blocked_by()
+    world.restart()
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+
+
+def test_a_failed_start_keeps_its_reason_through_a_restart() -> None:
+    """Failed, and why, is still shown."""
+    world = World()
+    world.ready()
+    world.faults["MuTAnT", "Start"] = "error"
+    world.run("Start")
+    world.settle()
+    text = world.state.run.message.text
+    world.restart()
+    assert world.state.run.state is RunState.Failed
+    assert world.state.run.message.text == text
+
+
+def test_a_failed_start_keeps_its_reason_if_its_filing_fails_after_a_restart() -> None:
+    """What is said about the files does not replace what is said about the start."""
+    world = World()
+    world.ready()
+    world.faults["MuTAnT", "Start"] = "error"
+    world.faults["data0", "file"] = "error"
+    world.run("Start")
+    world.settle()
+    world.faults["data0", "file"] = "error"
+    world.restart()
+    world.settle()
+    assert "MuTAnT: Start failed" in world.record.message
+    assert "router data0 is not filed" in world.record.message
+    token = world.organize("data0")
+    world.settle()
+    assert world.answers[token].error == ""
+    assert world.state.run.state is RunState.Failed
+    assert "MuTAnT: Start failed" in world.state.run.message.text
+
+
+def test_older_open_runs_are_orphaned() -> None:
+    """Only the newest run can be the open one."""
+    world = World()
+    world.start_run()
+    older = replace(world.record, run=RunId("e20", 7))
+    newer = replace(world.record, run=RunId("e20", 8))
+    world.database.runs = {older.run: older, newer.run: newer}
+    world.restart()
+    world.settle()
+    assert world.database.runs[older.run].state is DocumentState.Orphaned
+    assert world.database.runs[newer.run].state is DocumentState.Running
+    assert world.state.run.number == 8
+
+
+def test_a_number_reserved_without_our_knowledge_is_no_open_run() -> None:
+    """The reply to a reservation was lost, a later run was taken: the forgotten number is closed, not the later run."""
+    world = World()
+    world.ready()
+    world.faults["database", "reserve"] = "lost"
+    world.run("Start")
+    world.settle()
+    world.run("Start")
+    world.settle()
+    world.run("Stop")
+    world.settle()
+    assert world.record.run.number == 1
+    world.restart()
+    world.settle()
+    states = [record.state for record in world.database.runs.values()]
+    assert states == [DocumentState.Orphaned, DocumentState.Complete]
+    assert world.state.run.state is RunState.Stopped
+    assert world.state.run.next_number == 2
+
+
+def test_servers_that_run_without_an_open_run_are_named() -> None:
+    """Found so at start-up: no run is opened for them, and a start is blocked by them."""
+    world = World()
+    world.servers["CoBo0"].state = EccState.Running
+    world.restart()
+    assert world.state.run.state is RunState.Stopped
+    assert "ECC server CoBo0 is Running although no run is open: stop it, or Reset the system" in world.blocked_by()
+
+
+def test_the_experiment_of_the_open_run_is_that_of_the_system() -> None:
+    """A run is never continued under another experiment's name."""
+    world = World()
+    world.start_run()
+    world.database.settings["experiment"] = "e99"
+    world.restart()
+    world.settle()
+    assert world.state.experiment == "e20"
+    assert world.state.run.state is RunState.Running

@@ -1,0 +1,139 @@
+"""What the operator writes down: experiment, title, class."""
+
+from __future__ import annotations
+
+import pytest
+
+from ioc.model import EccState, Operation, RunClass, RunState, Severity
+from ioc.runlogic import effects as ef
+from ioc.runlogic import events as ev
+from tests.core.world import World
+
+
+def test_an_experiment_has_numbers_and_titles_of_its_own() -> None:
+    """Each experiment counts from 0, and goes on where it was when it comes back."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    world.title("for the old one")
+    world.put_servers(EccState.Idle)
+    token = world.experiment("e21")
+    assert token not in world.answers
+    world.settle()
+    assert world.answers[token] == ef.Answer(token)
+    assert (world.state.experiment, world.state.run.number, world.state.run.title) == ("e21", -1, "")
+    world.experiment("e20")
+    world.settle()
+    assert (world.state.experiment, world.state.run.number) == ("e20", 0)
+    world.restart()
+    assert world.state.experiment == "e20"
+
+
+def test_an_experiment_that_cannot_be_opened_changes_nothing() -> None:
+    """The database's trouble is the answer."""
+    world = World()
+    world.faults["database", "experiment"] = "error"
+    token = world.experiment("e21")
+    world.settle()
+    assert world.answers[token].error == "experiment e21 cannot be opened: the database is locked"
+    assert world.state.message.severity is Severity.MAJOR
+    assert world.state.experiment == "e20"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("", "experiment name has 0 characters, but must have 1 to 100 (200 bytes of UTF-8)"),
+        (
+            "../e20",
+            (
+                "experiment name '../e20' is also a directory: it must be printable, without '/', "
+                "not start with '.' or '-', and have no space at either end"
+            ),
+        ),
+    ],
+)
+def test_a_name_that_is_no_directory_is_refused(name: str, sentence: str) -> None:
+    """The name becomes a directory on every router's host."""
+    world = World()
+    token = world.experiment(name)
+    assert world.answers[token] == ef.Answer(token, sentence, refused=True)
+
+
+def test_refused_unless_every_server_is_idle() -> None:
+    """All who are not are named, a busy one too."""
+    world = World()
+    world.put_servers(EccState.Ready, "CoBo0")
+    world.servers["CoBo1"].under_way = Operation.Describe
+    world.servers["MuTAnT"].reachable = False
+    world.poll()
+    token = world.experiment("e21")
+    assert world.answers[token].error == (
+        "experiment cannot be changed: CoBo0 is Ready, CoBo1 is Describing and MuTAnT is Unknown, "
+        "but every ECC server must be Idle and at rest"
+    )
+
+
+def test_refused_while_a_run_is_open_or_something_is_under_way() -> None:
+    """The run belongs to its experiment."""
+    world = World()
+    world.experiment("e21")
+    twice = world.experiment("e22")
+    assert world.answers[twice].error == "experiment cannot be changed: another experiment is being opened"
+    world.settle()
+    world.system("Describe")
+    step = world.experiment("e22")
+    assert world.answers[step].error == "experiment cannot be changed: Describe is under way"
+    world.settle()
+    world.start_run()
+    token = world.experiment("e22")
+    assert world.answers[token].error == ("experiment cannot be changed: run 0 is Running: it must be stopped first")
+
+
+def test_title_and_class_of_the_open_run_are_stored_with_it() -> None:
+    """What is typed during a run is that of the run."""
+    world = World()
+    world.start_run()
+    world.title("during")
+    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Junk))
+    assert (world.record.title, world.record.run_class) == ("during", RunClass.Junk)
+    world.restart()
+    world.settle()
+    assert (world.state.run.title, world.state.run.run_class) == ("during", RunClass.Junk)
+
+
+def test_title_and_class_of_the_next_run_survive_a_restart() -> None:
+    """What was typed between runs is remembered."""
+    world = World()
+    world.title("next")
+    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Pulser))
+    world.restart()
+    assert (world.state.run.title, world.state.run.run_class) == ("next", RunClass.Pulser)
+
+
+def test_same_as_previous() -> None:
+    """Title and class come from the run before; without one it is refused."""
+    world = World()
+    nothing = world.copy_previous(None)
+    assert world.answers[nothing].error == "nothing to copy: experiment e20 has no run before this one"
+    world.title("alpha")
+    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Beam))
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Testing))
+    token = world.copy_previous(world.record)
+    assert world.answers[token] == ef.Answer(token)
+    assert (world.state.run.title, world.state.run.run_class) == ("alpha", RunClass.Beam)
+    assert world.state.run.message.text == "title and class copied from run 0"
+
+
+def test_copying_does_not_hide_an_alarm_of_the_run() -> None:
+    """A server that left Running is still in the alarm after SameAsPrevious."""
+    world = World()
+    world.start_run()
+    world.put_servers(EccState.Ready, "CoBo0")
+    world.copy_previous(world.record)
+    assert world.state.run.message.severity is Severity.MAJOR
+    assert world.state.run.state is RunState.Running

@@ -1,0 +1,232 @@
+"""Stop in every mixture, Pause and Resume, and what is left of a run when a peer does not follow."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from ioc.model import DocumentState, EccState, RunClass, RunState, Severity
+from ioc.runlogic import effects as ef
+from ioc.runlogic import events as ev
+from tests.core.world import World, topology
+
+
+def test_the_end_of_a_run() -> None:
+    """MuTAnT, CoBos, snapshot, filing of all routers at once, a look at them, the configurations; then the answer."""
+    world = World()
+    world.title("alpha source")
+    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Production))
+    world.start_run()
+    token = world.run("Stop")
+    seen: dict[str, None] = {}
+    while world.pending:
+        seen |= dict.fromkeys(type(effect).__name__ for effect in world.pending)
+        if isinstance(world.pending[0], ef.FileRouter):
+            assert world.record.state is DocumentState.Filing
+            assert world.record.stopped_at is not None
+        assert token not in world.answers
+        world.perform()
+    assert list(seen) == ["SendTransition", "TakeSnapshot", "FileRouter", "ProbeRouters", "BackUp"]
+    assert world.operations()[3:] == [("Stop", "MuTAnT"), ("Stop", "CoBo0"), ("Stop", "CoBo1")]
+    assert world.answers[token] == ef.Answer(token)
+    assert world.record.state is DocumentState.Complete
+    assert world.record.title == "alpha source"
+    assert world.state.run.state is RunState.Stopped
+    assert world.state.run.title == ""
+    assert world.state.run.run_class is RunClass.Production
+    assert world.database.settings["title"] == ""
+    assert all("e20/run_0000" in router.directories for router in world.routers.values())
+    assert world.blocked_by() == ()
+
+
+def test_numbers_count_up() -> None:
+    """Each run has the next number, the first is 0."""
+    world = World()
+    for _ in range(3):
+        world.start_run()
+        world.run("Stop")
+        world.settle()
+    assert [record.run.number for record in world.database.runs.values()] == [0, 1, 2]
+    assert world.state.run.next_number == 3
+
+
+MIXTURES = [EccState.Running, EccState.Paused, EccState.Ready, EccState.Idle, EccState.Off, EccState.Unknown]
+
+
+@pytest.mark.parametrize("states", list(product(MIXTURES, repeat=3)))
+def test_stop_in_every_mixture(states: tuple[EccState, ...]) -> None:
+    """Whatever still runs is stopped, who cannot be asked is named, and the run is closed and filed."""
+    world = World()
+    world.start_run()
+    world.sent.clear()
+    for name, state in zip(world.servers, states, strict=True):
+        world.servers[name].state = EccState.Running if state is EccState.Unknown else state
+        world.servers[name].reachable = state is not EccState.Unknown
+        world.poll_server(name)
+    token = world.run("Stop")
+    world.settle()
+    running = {name for name, s in zip(world.servers, states, strict=True) if s in {EccState.Running, EccState.Paused}}
+    away = [name for name, state in zip(world.servers, states, strict=True) if state is EccState.Unknown]
+    assert {name for operation, name in world.operations() if operation == "Stop"} == running
+    assert len(world.sent) == len(running)
+    assert world.record.state is DocumentState.Complete
+    assert world.state.run.state is RunState.Stopped
+    answer = world.answers[token]
+    for name in world.servers:
+        assert (f"ECC server {name} cannot Stop: it is Offline" in answer.error) is (name in away)
+    assert bool(answer.error) is bool(away)
+    assert not answer.error or answer.error.startswith("run 0 is stopped, but ")
+
+
+@pytest.mark.parametrize("fault", ["error", "ignored", "unread undone", "slow"])
+def test_a_server_that_does_not_stop_is_named_and_the_others_are_stopped(fault: str) -> None:
+    """Stop does all that can be done, also in the group after the one that failed."""
+    world = World()
+    world.start_run()
+    world.faults["MuTAnT", "Stop"] = fault
+    token = world.run("Stop")
+    world.settle()
+    assert [name for operation, name in world.operations() if operation == "Stop"] == ["MuTAnT", "CoBo0", "CoBo1"]
+    assert world.answers[token].error.startswith("run 0 is stopped, but ECC server MuTAnT: Stop ")
+    assert world.record.state is DocumentState.Complete
+    assert world.record.message == world.answers[token].error
+    assert world.state.run.message.severity is Severity.MINOR
+
+
+@pytest.mark.parametrize("steps", range(1, 5))
+def test_stop_during_a_start(steps: int) -> None:
+    """Wherever the start is, Stop takes over: the start fails, what was sent is waited for, then all are stopped."""
+    world = World()
+    world.ready()
+    start = world.run("Start")
+    for _ in range(steps + 1):
+        world.perform()
+    assert world.state.run.state is RunState.Starting
+    stop = world.run("Stop")
+    assert world.answers[start].error == "run 0: Start of a run was given up: Stop was asked for"
+    world.settle()
+    assert all(server.state is EccState.Ready for server in world.servers.values())
+    assert world.answers[stop] == ef.Answer(stop)
+    assert world.record.state is DocumentState.Failed
+    assert world.state.run.state is RunState.Failed
+    assert world.state.run.message.severity is Severity.MAJOR
+    assert world.state.run.message.text == "run 0 was stopped before it was Running"
+
+
+def test_stop_during_a_pause() -> None:
+    """A Pause under way is waited for and given up, then all are stopped."""
+    world = World()
+    world.start_run()
+    pause = world.run("Pause")
+    stop = world.run("Stop")
+    assert world.answers[pause].error == "run 0: Pause was given up: Stop was asked for"
+    world.settle()
+    assert world.answers[stop] == ef.Answer(stop)
+    assert all(server.state is EccState.Ready for server in world.servers.values())
+    assert world.record.state is DocumentState.Complete
+
+
+def test_stop_waits_for_a_single_command() -> None:
+    """A server that was just told something alone is stopped afterwards."""
+    world = World()
+    world.start_run()
+    alone = world.server("CoBo0", "Pause")
+    stop = world.run("Stop")
+    world.settle()
+    assert world.answers[alone] == ef.Answer(alone)
+    assert world.answers[stop] == ef.Answer(stop)
+    assert world.servers["CoBo0"].state is EccState.Ready
+
+
+def test_stop_twice() -> None:
+    """The second Stop is refused while the first one works, and when nothing is open."""
+    world = World()
+    nothing = world.run("Stop")
+    assert world.answers[nothing].error == "no run is open: there is nothing to stop"
+    world.start_run()
+    world.run("Stop")
+    second = world.run("Stop")
+    assert world.answers[second].error == "run 0 is being stopped already"
+    assert world.answers[second].refused
+    world.settle()
+
+
+def test_pause_and_resume() -> None:
+    """MuTAnT first in both; the run has the state that all servers reached."""
+    world = World()
+    world.start_run()
+    world.sent.clear()
+    for action, state in (("Pause", RunState.Paused), ("Resume", RunState.Running)):
+        token = world.run(action)
+        world.settle()
+        assert world.answers[token] == ef.Answer(token)
+        assert world.state.run.state is state
+    assert world.operations() == [
+        (action, name) for action in ("Pause", "Resume") for name in ("MuTAnT", "CoBo0", "CoBo1")
+    ]
+
+
+def test_a_pause_that_fails_leaves_the_later_group_running() -> None:
+    """The MuTAnT failed: the CoBos are not touched, the run is not Paused, and can still be stopped."""
+    world = World()
+    world.start_run()
+    world.faults["MuTAnT", "Pause"] = "error"
+    token = world.run("Pause")
+    world.settle()
+    assert world.answers[token].error == "run 0: Pause failed: ECC server MuTAnT: Pause failed: no CoBo answers"
+    assert world.state.run.state is RunState.Running
+    assert ("Pause", "CoBo0") not in world.operations()
+    stop = world.run("Stop")
+    world.settle()
+    assert world.answers[stop] == ef.Answer(stop)
+
+
+def test_resume_is_refused_where_a_server_would_crash() -> None:
+    """One server that does not support it is enough; each is named."""
+    world = World(topology(resume=False))
+    world.start_run()
+    world.run("Pause")
+    world.settle()
+    token = world.run("Resume")
+    assert world.answers[token].error == (
+        "run 0 cannot Resume: CoBo0, CoBo1 and MuTAnT would crash on it, unless the topology says supports_resume: true"
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        ("Pause", "run cannot Pause: no run is open"),
+        ("Resume", "run cannot Resume: no run is open"),
+    ],
+)
+def test_pause_and_resume_need_an_open_run(action: str, sentence: str) -> None:
+    """There is nothing to pause between runs."""
+    world = World()
+    token = world.run(action)
+    assert world.answers[token] == ef.Answer(token, sentence, refused=True)
+
+
+def test_pause_names_every_server_that_does_not_run() -> None:
+    """A mixture is refused with all who differ."""
+    world = World()
+    world.start_run()
+    world.put_servers(EccState.Ready, "CoBo0", "MuTAnT")
+    token = world.run("Pause")
+    assert world.answers[token].error == (
+        "run 0 cannot Pause: ECC server CoBo0 cannot Pause: it is Ready, but must be Running; "
+        "ECC server MuTAnT cannot Pause: it is Ready, but must be Running"
+    )
+    resume = world.run("Resume")
+    assert world.answers[resume].error == "run 0 cannot Resume: it is Running, but must be Paused"
+
+
+def test_a_required_observable_that_goes_away_alarms_the_run() -> None:
+    """The run goes on, and says what is missing."""
+    world = World()
+    world.start_run()
+    world.feed(ev.ObservablesMissing(frozenset({"pressure"})))
+    assert world.state.run.state is RunState.Running
+    assert world.state.run.message.text == "run 0: required observable pressure is not connected"
+    assert world.state.run.message.severity is Severity.MAJOR

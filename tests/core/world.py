@@ -1,0 +1,434 @@
+"""A whole world for the core: performs its effects against the fakes of `peers`, in any order, with any failure.
+
+Effects that take time wait in `pending` until they are performed; what touches the database or answers a command is
+done at once and in order, as the engine promises. The rules that must hold at every single step are asserted here, so
+that every test of the core checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ioc.model import (
+    Client,
+    ConfigBackup,
+    ConfigChoice,
+    DocumentState,
+    EccState,
+    FilingReport,
+    LinkType,
+    Operation,
+    Role,
+    RunClass,
+    RunId,
+    RunRecord,
+    RunState,
+    Severity,
+    Transition,
+)
+from ioc.runlogic import effects as ef
+from ioc.runlogic import events as ev
+from ioc.runlogic.permits import blocked_by
+from ioc.runlogic.plan import Plan
+from ioc.runlogic.runs import config_name
+from ioc.runlogic.state import JobKind, State
+from ioc.runlogic.step import initial, step
+from ioc.runlogic.turn import listing
+from ioc.states import aggregate
+from ioc.topology.schema import Config, DataSource, Runs, Topology
+from ioc.topology.schema import DataRouter as RouterSection
+from ioc.topology.schema import EccServer as ServerSection
+from tests.core.peers import TABLE, UNFINISHED, Database, DataRouter, EccServer
+
+OPERATOR = Client("ana", "192.168.41.2")
+CONFIG = Config(describe="front", prepare="e20", configure="e20")
+HALTING = {JobKind.Step, JobKind.Start, JobKind.Pause, JobKind.Resume}
+TAKING_DATA = {DocumentState.Starting, DocumentState.Running, DocumentState.Stopping}
+
+
+def topology(*, resume: bool = True, reset_mutant: bool = False, config: bool = True) -> Topology:
+    """Two CoBos and a MuTAnT, each with a router of its own; one observable is required."""
+    boards = (("CoBo0", Role.CoBo, "CoBo[0]", "data0"), ("CoBo1", Role.CoBo, "CoBo[1]", "data1"))
+    sections = (*boards, ("MuTAnT", Role.MuTAnT, "Mutant[master]", "mutant"))
+    return Topology(
+        experiment="e20",
+        ecc_servers=tuple(
+            ServerSection(
+                name=name,
+                role=role,
+                host="127.0.0.1",
+                supports_resume=resume,
+                config=CONFIG if config else None,
+                config_root="/configs" if role is Role.CoBo else None,
+                config_backup_root="/backup" if role is Role.CoBo else None,
+            )
+            for name, role, _, _ in sections
+        ),
+        data_routers=tuple(
+            RouterSection(name=router, host="127.0.0.1", type=LinkType.FDT if router == "mutant" else LinkType.TCP)
+            for _, _, _, router in sections
+        ),
+        data_sources=tuple(
+            DataSource(id=source, ecc_server=name, data_routers=(router,)) for name, _, source, router in sections
+        ),
+        runs=Runs(require=("pressure",), reset_mutant_before_start=reset_mutant),
+    )
+
+
+class World:
+    """An installation and the core that runs it."""
+
+    def __init__(self, installation: Topology | None = None, *, fresh: bool = True) -> None:
+        self.plan = Plan.of(installation or topology())
+        self.servers = {name: EccServer() for name in self.plan.servers}
+        self.routers = {name: DataRouter() for name in self.plan.routers}
+        self.database = Database()
+        self.now = 1000.0
+        self.state: State = initial(self.plan)
+        self.pending: list[ef.Effect] = []
+        self.sent: list[ef.SendTransition] = []
+        self.effects: list[ef.Effect] = []
+        self.answers: dict[int, ef.Answer] = {}
+        self.asked: set[int] = set()
+        self.log: list[ef.Log] = []
+        self.faults: dict[tuple[str, str], str] = {}
+        self.failed_jobs: set[int] = set()
+        self._next_file = 0
+        if fresh:
+            self.restart()
+
+    # What happens to the core
+
+    def feed(self, event: ev.Event) -> tuple[ef.Effect, ...]:
+        """Let one event happen; returns what the core wants done for it."""
+        self.now += 1.0
+        if isinstance(event, ev.Command):
+            self.asked.add(event.token)
+        before = self.state
+        self.state, effects = step(self.plan, before, event, self.now)
+        self._check(effects)
+        self.effects += effects
+        for effect in effects:
+            match effect:
+                case ef.Log():
+                    self.log.append(effect)
+                case ef.Answer(token=token):
+                    assert token in self.asked, f"{effect} answers nothing"
+                    assert token not in self.answers, f"command {token} is answered twice"
+                    self.answers[token] = effect
+                case ef.SaveRun(record=record):
+                    self._save(record)
+                case ef.SaveSetting(name=name, value=value):
+                    self.database.settings[name] = value
+                case ef.SaveRunConfigs(run=run):
+                    assert run in self.database.runs
+                case ef.SendTransition():
+                    self.sent.append(effect)
+                    self.pending.append(effect)
+                case _:
+                    self.pending.append(effect)
+        return effects
+
+    def ask(self, make: Callable[[int, Client], ev.Event]) -> int:
+        """Give a command; returns its token."""
+        token = len(self.asked) + 1
+        self.feed(make(token, OPERATOR))
+        return token
+
+    def system(self, name: str) -> int:
+        return self.ask(lambda token, client: ev.SystemCommand(token, client, ev.SystemStep(name)))
+
+    def server(self, server: str, name: str) -> int:
+        return self.ask(lambda token, client: ev.ServerCommand(token, client, server, ev.ServerAction(name)))
+
+    def run(self, name: str) -> int:
+        return self.ask(lambda token, client: ev.RunCommand(token, client, ev.RunAction(name)))
+
+    def organize(self, router: str) -> int:
+        return self.ask(lambda token, client: ev.Organize(token, client, router))
+
+    def title(self, title: str) -> int:
+        return self.ask(lambda token, client: ev.SetTitle(token, client, title))
+
+    def experiment(self, name: str) -> int:
+        return self.ask(lambda token, client: ev.SetExperiment(token, client, name))
+
+    def select(self, server: str, config: str) -> int:
+        return self.ask(lambda token, client: ev.SelectConfig(token, client, server, ConfigChoice.parse(config)))
+
+    def copy_previous(self, previous: RunRecord | None) -> int:
+        return self.ask(lambda token, client: ev.CopyPrevious(token, client, previous))
+
+    # What the world does
+
+    def poll_server(self, name: str) -> None:
+        server = self.servers[name]
+        if server.reachable:
+            self.feed(ev.ServerRead(name, server.reading(self.now)))
+        else:
+            self.feed(ev.ServerLost(name, f"ECC server {name} at 127.0.0.1:8083 does not answer"))
+
+    def poll_router(self, name: str) -> None:
+        router = self.routers[name]
+        if router.reachable:
+            directory = RunId(self.state.experiment, self.state.run.next_number).directory
+            self.feed(ev.RoutersRead({name: router.facts(directory, self.now)}))
+        else:
+            self.feed(ev.RoutersLost((name,), f"host of {name} does not answer"))
+
+    def poll(self) -> None:
+        for name in self.servers:
+            self.poll_server(name)
+        for name in self.routers:
+            self.poll_router(name)
+
+    def settle(self) -> None:
+        """Perform all that is pending, oldest first, until nothing is left to do."""
+        for _ in range(500):
+            if not self.pending:
+                self.assert_at_rest()
+                return
+            self.perform()
+        raise AssertionError("the system does not come to rest")
+
+    def perform(self, index: int = 0, fault: str = "") -> None:
+        """Perform one pending effect and report what came of it.
+
+        A fault is ``error``, ``ignored``, ``lost`` (done, but the reply is lost), ``unread`` (done, but nothing can be
+        read afterwards), ``unread undone`` or ``slow`` (given up, but goes on) for a transition; ``error`` or ``lost``
+        for all others; ``incomplete`` for filing. Without one, the fault scripted in `faults` is taken, once.
+        """
+        effect = self.pending.pop(index)
+        match effect:
+            case ef.SendTransition(server=name, operation=operation):
+                self._transition(effect, fault or self.faults.pop((name, operation.value), ""))
+            case ef.ProbeRouters(job=job):
+                for name in self.routers:
+                    self.poll_router(name)
+                self._probed(job)
+            case ef.ReserveRun():
+                self._reserve(effect, fault or self.faults.pop(("database", "reserve"), ""))
+            case ef.FileRouter(router=name, run=run):
+                self._file(name, run, fault or self.faults.pop((name, "file"), ""))
+            case _:
+                self._perform_small(effect, fault)
+
+    def _perform_small(self, effect: ef.Effect, fault: str) -> None:
+        match effect:
+            case ef.TakeSnapshot(job=job, which=which):
+                fault = fault or self.faults.pop(("database", which.name), "")
+                if which is not ef.Snapshot.Resume:
+                    self.feed(ev.SnapshotTaken(job, "the database is locked" if fault else ""))
+            case ef.BackUp(job=job, server=name):
+                backup = ConfigBackup("/backup", (("describe-front.xcfg", "ab"),))
+                if fault or self.faults.pop((name, "backup"), ""):
+                    self.feed(ev.BackupEnded(job, name, None, "no space left on device"))
+                else:
+                    self.feed(ev.BackupEnded(job, name, backup))
+            case ef.OpenExperiment(name=name):
+                if fault or self.faults.pop(("database", "experiment"), ""):
+                    self.feed(ev.ExperimentOpened(name, None, "the database is locked"))
+                else:
+                    self.feed(ev.ExperimentOpened(name, self.database.last_run(name)))
+            case _:
+                raise AssertionError(effect)
+
+    def restart(self, *, poll: bool = True) -> None:
+        """Throw away all that the core knows, as a crash does; the world stays as it is."""
+        self.pending.clear()
+        self.asked = set(self.answers)
+        self.state = initial(self.plan)
+        self.restore()
+        if poll:
+            self.feed(ev.ObservablesMissing(frozenset()))
+            self.poll()
+
+    def restore(self) -> None:
+        settings = self.database.settings
+        experiment = settings.get("experiment", self.plan.experiment)
+        self.feed(
+            ev.Restored(
+                experiment=experiment,
+                last_run=self.database.last_run(experiment),
+                unfinished=self.database.unfinished(),
+                configs={
+                    name: ConfigChoice.parse(settings[f"config:{name}"])
+                    for name in self.plan.servers
+                    if f"config:{name}" in settings
+                },
+                title=settings.get("title", ""),
+                run_class=RunClass[settings.get("class", "Testing")],
+                last_alive=self.now - 5.0,
+            )
+        )
+
+    def put_servers(self, state: EccState, *names: str) -> None:
+        """Let somebody else bring servers (all, if none is named) into a state."""
+        for name in names or self.servers:
+            self.servers[name].state = state
+            self.poll_server(name)
+
+    def ready(self) -> None:
+        self.put_servers(EccState.Ready)
+
+    def start_run(self) -> None:
+        """A run that runs."""
+        self.ready()
+        token = self.run("Start")
+        self.settle()
+        assert self.answers[token] == ef.Answer(token)
+
+    def write(self, server: str) -> None:
+        """Every router of a server gets a file."""
+        run = next((record.run for record in self.database.runs.values() if record.state in TAKING_DATA), None)
+        for link in self.plan.servers[server].links:
+            self._next_file += 1
+            self.routers[link.router].staged.append((f"{server}_{self._next_file:04d}.graw", run))
+
+    def finish_under_way(self, server: str) -> None:
+        """What nobody waited for comes to its end."""
+        peer = self.servers[server]
+        operation, peer.under_way = peer.under_way, None
+        if operation is not None and peer.does(operation):
+            self.write(server)
+
+    # What came of it, and whether it was allowed
+
+    def operations(self) -> list[tuple[str, str]]:
+        """(operation, server) of every transition sent, in order."""
+        return [(effect.operation.value, effect.server) for effect in self.sent]
+
+    @property
+    def record(self) -> RunRecord:
+        """The newest run in the database."""
+        return list(self.database.runs.values())[-1]
+
+    def blocked_by(self) -> tuple[str, ...]:
+        return blocked_by(self.plan, self.state)
+
+    def assert_at_rest(self) -> None:
+        """Nothing is pending: then nothing waits, and every command has its answer."""
+        assert self.state.job is None
+        assert self.state.experiment_token is None
+        assert not any(server.pending for server in self.state.servers.values())
+        assert not any(router.filing for router in self.state.routers.values())
+        assert set(self.answers) == self.asked
+
+    def _transition(self, effect: ef.SendTransition, fault: str) -> None:
+        name, operation = effect.server, effect.operation
+        peer, job = self.servers[name], self.state.job
+        before = peer.state
+        error = ""
+        if not peer.reachable:
+            fault, error = "unread undone", "connection refused"
+        elif peer.under_way is not None:
+            fault, error = "busy", "The ECC state machine is busy!"
+        elif fault == "error":
+            error = "no CoBo answers"
+        elif fault == "slow":
+            peer.under_way, error = operation, "no answer in 180 s"
+        elif fault not in {"ignored", "unread undone"}:
+            error = "the connection was reset" if fault == "lost" else ""
+            if peer.does(operation):
+                self.write(name)
+        reading = None if fault.startswith("unread") else peer.reading(self.now)
+        alone = self.state.servers[name].token is not None
+        failed = reading is None or reading.state is not TABLE[operation, before]
+        if job is not None and not alone and failed:
+            self.failed_jobs.add(job.id)
+        self.feed(ev.TransitionEnded(name, operation, error, reading, config_digest="d1g35t"))
+
+    def _probed(self, job: int) -> None:
+        effects = self.feed(ev.Probed(job))
+        if any(isinstance(effect, ef.ReserveRun) for effect in effects):
+            for name, router in self.routers.items():
+                assert router.reachable, f"a run starts although the host of {name} does not answer"
+                assert router.online, f"a run starts although {name} is offline"
+                assert not router.staged, f"a run starts although {name} is dirty"
+
+    def _reserve(self, effect: ef.ReserveRun, fault: str) -> None:
+        if fault == "error":
+            self.feed(ev.Reserved(effect.job, None, "the database is locked"))
+            return
+        assert fault == "lost" or not [record for record in self.database.unfinished() if record.started_at], (
+            "a run is reserved while another is open"
+        )
+        record = self.database.reserve(effect.experiment, effect.title, effect.run_class, effect.config_name, self.now)
+        self.feed(ev.Reserved(effect.job, None, "no answer") if fault else ev.Reserved(effect.job, record))
+
+    def _file(self, name: str, run: RunId, fault: str) -> None:
+        router = self.routers[name]
+        if fault == "error" or not router.reachable:
+            self.feed(ev.FilingEnded(name, None, f"host of {name} does not answer"))
+            return
+        leave = 1 if fault == "incomplete" and router.staged else 0
+        files = router.file(name, run, self.now, leave=leave)
+        if fault == "lost":
+            self.feed(ev.FilingEnded(name, None, "the connection was reset"))
+        elif leave:
+            self.feed(ev.FilingEnded(name, FilingReport(files, "1 file cannot be moved: permission denied", False)))
+        else:
+            self.feed(ev.FilingEnded(name, FilingReport(files)))
+
+    def _save(self, record: RunRecord) -> None:
+        runs = self.database.runs
+        assert record.run in runs, f"{record.run} was never reserved"
+        was = runs[record.run].state
+        assert was in UNFINISHED or record.state is was, f"{record.run} was {was} and becomes {record.state} again"
+        if record.state not in UNFINISHED and "later run" not in record.message:
+            for name, router in self.routers.items():
+                left = [file for file, run in router.staged if run == record.run]
+                assert not left, f"{record.run} is {record.state} while {name} still has {left}"
+        if record.state is DocumentState.Complete:
+            assert record.started_at is not None
+            assert record.stopped_at is not None
+        runs[record.run] = record
+
+    def _check(self, effects: tuple[ef.Effect, ...]) -> None:
+        state = self.state
+        if any(isinstance(effect, ef.Answer) and effect.refused for effect in effects):
+            changing = (ef.SendTransition, ef.SaveRun, ef.SaveSetting, ef.ReserveRun, ef.FileRouter, ef.SaveRunConfigs)
+            assert not [effect for effect in effects if isinstance(effect, changing)], "a refusal changes something"
+        for effect in effects:
+            match effect:
+                case ef.SendTransition(server=name, operation=operation):
+                    self._check_transition(name, operation)
+                case ef.ReserveRun():
+                    wrong = [name for name, server in state.servers.items() if server.state is not EccState.Ready]
+                    assert not wrong, f"a run starts although {wrong} are not Ready"
+                    assert all(router.online and router.clean for router in state.routers.values())
+                case ef.Answer(error=error, refused=refused):
+                    assert error == error.strip()
+                    assert not error.endswith(":")
+                    assert error or not refused, "a refusal gives its reason"
+                case ef.Log(text=text) | ef.SaveRun(record=RunRecord(message=text)):
+                    assert "None" not in text
+                case _:
+                    pass
+        self._render()
+
+    def _check_transition(self, name: str, operation: Operation) -> None:
+        state, server = self.state, self.state.servers[name]
+        assert server.transition is Transition.NoTransition, f"{operation} is sent to {name}, which is busy"
+        assert (operation, server.state) in TABLE, f"{operation} is sent to {name}, which is {server.state.name}"
+        assert server.pending is operation
+        assert not [
+            effect for effect in self.pending if isinstance(effect, ef.SendTransition) and effect.server == name
+        ], f"{name} gets a second transition while the first is under way"
+        assert operation is not Operation.Resume or self.plan.servers[name].supports_resume
+        job = state.job
+        if job is not None and job.kind in HALTING and server.token is None:
+            assert job.id not in self.failed_jobs, f"{name} is touched although an earlier group failed"
+
+    def _render(self) -> None:
+        """Everything that is published can be made from the state, whatever it is."""
+        state = self.state
+        reasons = blocked_by(self.plan, state)
+        assert all(reason and "None" not in reason for reason in reasons)
+        assert aggregate(server.state for server in state.servers.values()).name
+        assert config_name(state) is not None
+        assert all(server.doing.label for server in state.servers.values())
+        assert state.run.number >= -1
+        assert listing(sorted(state.run.unfiled)) is not None
+        assert state.run.state is not RunState.Failed or state.run.message.severity is Severity.MAJOR
+        assert state.run.state is not RunState.Failed or state.run.message.text
