@@ -24,6 +24,7 @@ from ioc.topology.load import load
 from ioc.topology.schema import Observable
 
 _TITLE_LENGTH = 200
+_NUMBER = click.IntRange(0, 2**31 - 1)
 _CLASSES = [each.name for each in RunClass]
 
 
@@ -89,7 +90,7 @@ def list_command(place: _Place) -> None:
 
 
 @runs.command()
-@click.argument("number", type=click.IntRange(min=0))
+@click.argument("number", type=_NUMBER)
 @_with_place
 def show(place: _Place, number: int) -> None:
     """Show all about run NUMBER: observables, configurations, files and events."""
@@ -98,7 +99,7 @@ def show(place: _Place, number: int) -> None:
 
 
 @runs.command()
-@click.argument("number", type=click.IntRange(min=0))
+@click.argument("number", type=_NUMBER)
 @click.option("--title", help="New title.")
 @click.option("--class", "class_name", type=click.Choice(_CLASSES, case_sensitive=False), help="New class.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="New value of a manual observable.")
@@ -136,7 +137,7 @@ def export(place: _Place, form: str, output: Path | None) -> None:
 
 
 @runs.command()
-@click.argument("number", type=click.IntRange(min=0))
+@click.argument("number", type=_NUMBER)
 @click.option("--observable", help="Only this one.")
 @_with_place
 def samples(place: _Place, number: int, observable: str | None) -> None:
@@ -146,7 +147,7 @@ def samples(place: _Place, number: int, observable: str | None) -> None:
 
 
 @runs.command()
-@click.argument("number", type=click.IntRange(min=0))
+@click.argument("number", type=_NUMBER)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="PNG file; default: run_NNNN.png.")
 @_with_place
 def plot(place: _Place, number: int, output: Path | None) -> None:

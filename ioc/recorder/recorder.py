@@ -124,6 +124,7 @@ class ObservableRecorder:
     async def reload(self, observables: Sequence[Observable]) -> None:
         """Take other observables; those that have not changed go on without interruption, also in an open run."""
         await self._store.define_observables(self._experiment, observables)
+        await self._save_open_run()
         before = self._tracks
         self._tracks = {}
         for each in observables:
@@ -134,6 +135,9 @@ class ObservableRecorder:
             if not same and self._run is not None:
                 self._record_samples(track.begin(time.time()))
             self._tracks[each.name] = track
+        gone = [track for name, track in before.items() if self._tracks.get(name) is not track and track.connected]
+        now = time.time()
+        self._record_samples([gap for track in gone for gap in track.add_gap(now)])
         await self._load_manual()
         await self._feed.update(observables)
         self._tell(self._tracks)

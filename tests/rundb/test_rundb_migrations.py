@@ -18,6 +18,8 @@ from ioc.rundb.connection import open_for_reading, open_for_writing
 from ioc.rundb.migrations import migrate, newest_version, version_of
 from tests.rundb.rows import PRESSURE, execute, reading, rows
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "run-database.md"
+
 
 def _schema(path: Path) -> list[tuple[str, ...]]:
     return rows(path, "SELECT type, name, sql FROM sqlite_master ORDER BY type, name")
@@ -133,9 +135,22 @@ async def test_samples_of_a_run_are_found_by_index(store: SqliteRunStore, databa
 
 async def test_the_documentation_names_every_table_and_column(store: SqliteRunStore, database: Path) -> None:
     """docs/run-database.md has a section for each table and view, with each of its columns."""
-    text = (Path(__file__).parents[2] / "docs" / "run-database.md").read_text()
+    text = DOCUMENT.read_text()
     sections = {part.split("`", 1)[0]: part for part in re.split(r"^### `", text, flags=re.MULTILINE)[1:]}
     for (table,) in rows(database, "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"):
         assert table in sections, f"no section about {table}"
         for row in rows(database, f"PRAGMA table_info({table})"):
             assert f"| `{row[1]}` |" in sections[table], f"column {row[1]} of {table} is missing"
+
+
+async def test_the_examples_of_the_documentation_work(store: SqliteRunStore, database: Path) -> None:
+    """Every SQL statement shown in docs/run-database.md runs."""
+    await store.define_observables("e1", [PRESSURE])
+    text = DOCUMENT.read_text()
+    blocks = re.findall(r"```sql\n(.*?)```", text, flags=re.DOTALL)
+    statements = [statement for block in blocks for statement in block.split(";") if statement.strip()]
+    statements += re.findall(r'"""(SELECT.*?)"""', text, flags=re.DOTALL)
+    statements += [query.replace("+", " ") for query in re.findall(r"\?sql=(\S+)", text)]
+    assert len(statements) == 4
+    for statement in statements:
+        rows(database, statement)
