@@ -10,6 +10,7 @@ from typing import Any
 from ioc.model import Reading, Scalar, Severity, ValueType
 
 DISCONNECTED = "disconnected"
+_SEVERITIES = tuple(Severity)
 _NO_TIME_STAMP = 631_152_000
 """The EPICS epoch: a record that was never processed has no time stamp yet, and gets the time of its arrival."""
 STATUS_NAMES = (
@@ -47,7 +48,7 @@ def disconnected(name: str) -> Reading:
 def to_reading(name: str, value_type: ValueType, update: Any, labels: Sequence[str]) -> Reading:
     """Turn an update (an augmented value of aioca) into a reading; `labels` are the enum strings of the source."""
     raw: Any = update
-    if hasattr(update, "dtype"):
+    if not isinstance(raw, (float, int, bytes)):
         # An array: its first element stands for it.
         raw = update[0] if len(update) else math.nan
     label = ""
@@ -59,7 +60,7 @@ def to_reading(name: str, value_type: ValueType, update: Any, labels: Sequence[s
     return Reading(
         observable=name,
         value=value,
-        severity=Severity(min(max(int(update.severity), 0), 3)),
+        severity=_SEVERITIES[min(int(update.severity), 3)],
         status=_status(int(update.status)),
         sampled_at=float(update.timestamp) if update.timestamp > _NO_TIME_STAMP else time.time(),
         label=label if value_type is ValueType.Enum else "",

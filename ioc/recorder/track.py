@@ -63,11 +63,12 @@ class Track:
         its arrival, so that the gap ends there.
         """
         now = time.time()
-        came_back = reading.connected and not self.connected
-        self.reading = reading
+        sample = reading
         if not reading.connected:
             self._gap_at = reading.sampled_at
-        sample = replace(reading, sampled_at=now) if came_back and reading.sampled_at <= self._gap_at else reading
+        elif not self.connected and reading.sampled_at <= self._gap_at:
+            sample = replace(reading, sampled_at=now)
+        self.reading = reading
         if self._running is not None:
             in_time = abs(sample.sampled_at - now) <= _CLOCK_ERROR_SECONDS
             self._running.add(sample if in_time else replace(sample, sampled_at=now))

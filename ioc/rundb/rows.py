@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlite_utils import Database
 
@@ -14,8 +14,7 @@ from ioc.model import Event, PutRecord, Reading, RunId, Scalar
 from ioc.rundb.times import to_microseconds, to_text
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """A reading on its way into the database."""
 
     experiment: str
