@@ -1,0 +1,87 @@
+"""What users can touch is documented, and what is documented exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from ioc.app.listing import PvDescription, describe_pvs
+from ioc.cli import main
+from ioc.topology.load import load
+
+ROOT = Path(__file__).parents[2]
+_SECTIONS = {
+    "## The system": "",
+    "## An ECC server": "ECC:<name>:",
+    "## A data router": "Router:<name>:",
+    "## The run": "Run:",
+    "## An observable": "Obs:<name>:",
+    "## Log and health": "",
+}
+_ROW = re.compile(r"\| `(?P<name>[A-Za-z:]+)` \| (?P<type>[^|]+) \|")
+
+
+def documented() -> dict[str, str]:
+    """Every PV of docs/pvs.md by its name without the prefix, with its column "type"."""
+    found: dict[str, str] = {}
+    base = None
+    for line in (ROOT / "docs" / "pvs.md").read_text().splitlines():
+        if line.startswith("## "):
+            base = next((prefix for title, prefix in _SECTIONS.items() if line.startswith(title)), None)
+        if base is not None and (row := _ROW.match(line)):
+            found[base + row["name"]] = row["type"]
+    return found
+
+
+def served() -> dict[str, PvDescription]:
+    """Every PV of the example topology, components replaced by ``<name>``."""
+    topology = load(ROOT / "topology.yaml")
+    return {
+        re.sub(r"^(ECC|Router|Obs):[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix)): pv
+        for pv in describe_pvs(topology)
+    }
+
+
+def test_every_pv_is_documented_and_every_documented_pv_is_served() -> None:
+    """docs/pvs.md and the IOC have the same PVs."""
+    assert set(documented()) == set(served())
+
+
+def test_documented_types_are_true() -> None:
+    """Type, length and access in docs/pvs.md are those that are served."""
+    pvs = served()
+    wrong = {
+        name: (text, pvs[name].type)
+        for name, text in documented().items()
+        if text != "by its type" and re.sub(r" \d+", "", text) != f"{pvs[name].type} {'W' if pvs[name].writable else 'R'}"
+    }
+    assert not wrong
+
+
+def _commands(group: click.Group, path: str = "attpc-ioc") -> list[str]:
+    names: list[str] = []
+    for name, command in group.commands.items():
+        names.append(f"{path} {name}")
+        if isinstance(command, click.Group):
+            names += _commands(command, f"{path} {name}")
+    return names
+
+
+def test_every_command_is_documented() -> None:
+    """Each command of the command line stands in docs/administrators.md or docs/run-database.md, with its help."""
+    text = "".join((ROOT / "docs" / page).read_text() for page in ("administrators.md", "run-database.md"))
+    assert [name for name in _commands(main) if name not in text] == []
+    assert [name for name, command in main.commands.items() if not command.help] == []
+
+
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    """Relative links of README and docs point to files that exist."""
+    broken = [
+        f"{page.name}: {target}"
+        for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []
