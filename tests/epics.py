@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -99,23 +100,26 @@ class Epics:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 5
-        while not self._repeater_listens():
-            assert time.monotonic() < deadline, "caRepeater did not start"
-            time.sleep(0.005)
+        deadline = time.monotonic() + 10
+        while not self._repeater_answers():
+            if time.monotonic() > deadline:
+                _end(self._repeater)
+                raise AssertionError("caRepeater did not start")
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._repeater is not None
         _end(self._repeater)
 
-    def _repeater_listens(self) -> bool:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    def _repeater_answers(self) -> bool:
+        """Register with it as a client does; probing its port by binding it could take it away from the repeater."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(0.01)
+            client.sendto(struct.pack(">HHHHII", 24, 0, 0, 0, 0, 0), (LOOPBACK, self.repeater_port))
             try:
-                probe.bind(("", self.repeater_port))
-            except OSError:
-                return True
-        return False
+                return bool(client.recv(16))
+            except TimeoutError:
+                return False
 
     def environment(self, **extra: str) -> dict[str, str]:
         """The whole environment for a tool: ours without its EPICS variables, then `env`, then `extra`."""
