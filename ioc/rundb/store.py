@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 
 _CALL_SECONDS = 10.0
 """Longest wait for one transaction: a locked file gives up earlier, a disk that hangs does not."""
+_LOCK_SHARE = 0.3
+"""Part of that which a transaction may wait for a lock; others may have to wait before it."""
 _CLOSE_SECONDS = 15.0
 _SAMPLE_LIMIT = 200_000
 _LOG_LIMIT = 20_000
@@ -47,7 +49,9 @@ class SqliteRunStore:
         """`sample_limit` and `log_limit` are the rows kept while the file cannot be written."""
         self._path = path
         self._call_seconds = call_seconds
-        self._writer = Writer(path, sample_limit=sample_limit, log_limit=log_limit)
+        self._writer = Writer(
+            path, busy_seconds=_LOCK_SHARE * call_seconds, sample_limit=sample_limit, log_limit=log_limit
+        )
         self._saved: dict[RunId, RunRecord] = {}
 
     @classmethod

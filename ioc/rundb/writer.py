@@ -36,7 +36,6 @@ FLUSH_SECONDS = 0.4
 _BATCH = 20_000
 _BAD_ROW = (UnknownRowError, sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError, ValueError)
 """Errors that are about a row, not about the file: trying again cannot help."""
-_JOB_BUSY_SECONDS = 3.0
 _ROWS_BUSY_SECONDS = 0.25
 _DRAIN_SECONDS = 5.0
 
@@ -72,8 +71,10 @@ class Writer:
     give run numbers a second time.
     """
 
-    def __init__(self, path: Path, *, sample_limit: int, log_limit: int) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float, sample_limit: int, log_limit: int) -> None:
+        """`busy_seconds` is how long a job waits for another program that has the file locked."""
         self._path = path
+        self._busy_seconds = busy_seconds
         self.rows = RowWriter()
         self.samples: RowQueue[Sample] = RowQueue("samples", sample_limit)
         self.log: RowQueue[LogRow] = RowQueue("events and puts", log_limit)
@@ -148,7 +149,7 @@ class Writer:
             self.closed.set_result(None)
 
     def _open_first(self) -> None:
-        self._db = open_for_writing(self._path, create=True, busy_seconds=_JOB_BUSY_SECONDS)
+        self._db = open_for_writing(self._path, create=True, busy_seconds=self._busy_seconds)
         migrate(self._db, str(self._path))
         self._inode = self._identity()
 
@@ -179,7 +180,7 @@ class Writer:
         if not job.future.set_running_or_notify_cancel():
             return
         try:
-            with self._transaction("FULL", _JOB_BUSY_SECONDS) as db:
+            with self._transaction("FULL", self._busy_seconds) as db:
                 result = job.function(db)
         except UnknownRowError as error:
             job.future.set_exception(error)

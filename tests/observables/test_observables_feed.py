@@ -193,9 +193,9 @@ async def test_a_storm_of_updates_does_not_block_the_loop(epics: Epics) -> None:
         sources = [observable(f"s{n}", f"S:{n}") for n in range(400)]
         async with follower(epics, *sources, quiet=True) as it, asyncio.timeout(20):
             counted: list[dict[str, Any]] = []
-            while len(counted) < 4:
+            while len(counted) < 3:
                 fact = await it.next()
                 if "lag" in fact:
                     counted.append(fact)
-            assert counted[-1]["count"] - counted[1]["count"] >= 4000
+            assert counted[-1]["count"] - counted[0]["count"] >= 4000
             assert counted[-1]["lag"] < 0.2

@@ -81,7 +81,8 @@ class Rig:
 @asynccontextmanager
 async def rig(database: Path, record: Literal["always", "runs"] = "always") -> AsyncIterator[Rig]:
     """One life of the IOC: store and recorder started, and closed at the end."""
-    store = await SqliteRunStore.open(database)
+    store = SqliteRunStore(database, call_seconds=3.0)
+    await store.start()
     try:
         made = Rig(store, record)
         await made.recorder.start(made.changes.append)

@@ -92,7 +92,7 @@ async def test_show_tells_everything_about_a_run(filled: SqliteRunStore, databas
         (("edit", "0", "--title", "two\nlines"), 1, "the title must be one line"),
         (("edit", "0", "--class", "Great"), 2, "'Great' is not one of"),
         (("edit", "0"), 2, "nothing to change"),
-        (("show", "-1"), 2, "-1 is not in the range"),
+        (("show", "x"), 2, "'x' is not a valid int"),
         (("export", "--output", "/nowhere/x.csv"), 1, "error: /nowhere/x.csv cannot be written: No such file"),
     ],
 )
