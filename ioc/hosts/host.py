@@ -56,6 +56,7 @@ class MachineHost:
         self._settle_seconds = settle_seconds
         self._last_directories: dict[str, bytes] = {}
         self._filing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._shared: asyncio.Future[dict[str, Finding]] | None = None
         self._looker = ThreadPoolExecutor(1, thread_name_prefix=f"look-{name}")
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"host-{name}")
 
@@ -125,7 +126,7 @@ class MachineHost:
     async def _file_once(
         self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]], deadline: float
     ) -> FilingReport:
-        finding = (await self._find_routers(run.directory))[router]
+        finding = (await self._shared_look(run.directory))[router]
         if finding.directory is None:
             reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"
             return FilingReport(
@@ -145,6 +146,13 @@ class MachineHost:
             deadline,
         )
         return await filing.go()
+
+    async def _shared_look(self, run_directory: str) -> dict[str, Finding]:
+        """Look once for all routers that are filed at the same moment, however many live here."""
+        if self._shared is None or self._shared.done():
+            self._shared = asyncio.ensure_future(self._find_routers(run_directory))
+            self._shared.add_done_callback(lambda look: look.cancelled() or look.exception())
+        return await asyncio.shield(self._shared)
 
     async def _find_routers(self, run_directory: str) -> dict[str, Finding]:
         if not self._routers:
