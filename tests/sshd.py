@@ -114,7 +114,8 @@ class _OpenSsh:
             f"ListenAddress 127.0.0.1\nPort {server.port}\nHostKey {server.host_key}\nPidFile none\n"
             f"AuthorizedKeysFile {server.client_key}.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\nPrintMotd no\n"
-            f"Subsystem sftp {sftp}\n"
+            # bash reads ~/.bashrc for a command over SSH unless it is a shell below another one.
+            f"Subsystem sftp {sftp}\nSetEnv SHLVL=2\n"
         )
         assert SSHD
         with (server.directory / "sshd.log").open("ab") as log:

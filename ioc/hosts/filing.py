@@ -117,7 +117,7 @@ class Filing:
         """Record what the run's directory holds and is not recorded with that size."""
         try:
             sizes = await self._sizes(directory)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         for name, size in sizes.items():
             path = directory + b"/" + name

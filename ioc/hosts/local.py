@@ -47,7 +47,6 @@ class LocalTransport:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,
-                    cwd=Path.home(),
                 )
             except OSError as error:
                 raise PeerError(f"this machine cannot start /bin/sh: {error}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pathlib
 import threading
 import time
@@ -68,3 +70,21 @@ async def local_hosts() -> AsyncIterator[Hosts]:
     hosts = Hosts(None)
     yield hosts
     await hosts.close()
+
+
+@pytest.fixture
+def other_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A directory on another file system than `tmp_path`, if this machine has one that can be written."""
+    for place in ("/dev/shm", "/run", "/var/tmp", str(pathlib.Path.home())):
+        directory = pathlib.Path(place) / f"attpc-ioc-test-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            directory.mkdir()
+            if directory.stat().st_dev != tmp_path.stat().st_dev:
+                break
+            directory.rmdir()
+    else:
+        pytest.fail("there is no second file system to test with")
+    yield directory
+    for path in sorted(directory.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    directory.rmdir()

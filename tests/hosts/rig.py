@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -108,3 +109,14 @@ class Records:
     def sizes(self) -> dict[str, int]:
         """Sizes by path."""
         return {file.path: file.size for file in self.files.values()}
+
+
+def contents(directory: pathlib.Path) -> dict[bytes, bytes]:
+    """Return the content of the regular files in `directory` by name."""
+    return {os.fsencode(file.name): file.read_bytes() for file in directory.iterdir() if file.is_file()}
+
+
+def put(directory: pathlib.Path, files: dict[bytes, bytes]) -> None:
+    """Write files."""
+    for name, content in files.items():
+        pathlib.Path(os.fsdecode(os.fsencode(directory) + b"/" + name)).write_bytes(content)

@@ -8,20 +8,9 @@ import pathlib
 import pytest
 
 from ioc.model import RunId
-from tests.hosts.rig import Hosts, Records, site
+from tests.hosts.rig import Hosts, Records, contents, put, site
 
 RUN = RunId("e18008", 12)
-
-
-def contents(directory: pathlib.Path) -> dict[bytes, bytes]:
-    """Return the content of the regular files in `directory` by name."""
-    return {os.fsencode(file.name): file.read_bytes() for file in directory.iterdir() if file.is_file()}
-
-
-def put(directory: pathlib.Path, files: dict[bytes, bytes]) -> None:
-    """Write files."""
-    for name, content in files.items():
-        pathlib.Path(os.fsdecode(os.fsencode(directory) + b"/" + name)).write_bytes(content)
 
 
 async def test_files_go_to_the_directory_of_the_run_and_are_recorded(hosts: Hosts, tmp_path: pathlib.Path):

@@ -1,0 +1,105 @@
+"""A program that files a run and kills itself at a given step, for tests: reads jobs (JSON) from stdin, one a line.
+
+For each job it forks a child that files; the answer is ``killed`` or ``filed``. A step is a change to the file system
+that this program asks for, or the beginning or the end of a record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ioc.hosts.host import MachineHost
+from ioc.hosts.local import LocalTransport
+from ioc.hosts.sites import RouterSite
+from ioc.hosts.ssh_transport import SshTransport
+from ioc.model import FiledFile, LinkType, RunId
+from ioc.topology.schema import Ssh
+
+CHANGES = {"os.link", "os.remove", "os.rename", "os.mkdir", "subprocess.Popen"}
+
+
+class Steps:
+    """Counts steps and dies at one."""
+
+    def __init__(self, last: int) -> None:
+        self._left = last
+
+    def __call__(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Dying:
+    """An SSH transport each change of which is a step before and one after it."""
+
+    def __init__(self, transport: SshTransport, step: Callable[[], None]) -> None:
+        self._transport = transport
+        self._step = step
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._transport, name)
+        if name not in {"make_directory", "move", "remove", "write"}:
+            return method
+
+        def stepped(*arguments: Any) -> Any:
+            self._step()
+            result = method(*arguments)
+            self._step()
+            return result
+
+        return stepped
+
+
+async def file(job: dict[str, Any], step: Callable[[], None]) -> None:
+    """File the run of `job`."""
+
+    async def record(filed: FiledFile) -> None:
+        step()
+        with open(job["records"], "a", encoding="utf-8") as records:
+            records.write(json.dumps([filed.path, filed.size]) + "\n")
+        step()
+
+    transport: Any = LocalTransport()
+    if job["ssh"]:
+        transport = Dying(SshTransport("127.0.0.1", Ssh(**job["ssh"]), 10.0), step)
+    site = RouterSite("data0", 46005, job["staging"], LinkType.TCP)
+    host = MachineHost("here", transport, [site], [], ssh_timeout=10.0, filing_timeout=20.0, settle_seconds=0.0)
+    report = await host.file_run("data0", RunId("e18008", 12), record)
+    await host.close()
+    assert report.complete, report.problem
+
+
+def child(job: dict[str, Any]) -> None:
+    """Do one job and end, with SIGKILL at its last step."""
+    step = Steps(job["step"])
+    if not job["ssh"]:
+        sys.addaudithook(lambda event, _: step() if event in CHANGES else None)
+    asyncio.run(file(job, step))
+
+
+def main() -> None:
+    """Do the jobs."""
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                child(json.loads(line))
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(pid, 0)
+        outcome = {0: "filed", -signal.SIGKILL: "killed"}.get(os.waitstatus_to_exitcode(status), "failed")
+        print(outcome, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Killed at any step of filing and started again, every byte is at exactly one place and recorded."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hosts.rig import contents, put
+from tests.sshd import SshServer
+
+FILES = {b"a.graw": b"data of a", b"b \xe9.graw": b"data of b"}
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+class Filer:
+    """Drives ``dying_filer.py``."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hosts.dying_filer"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def file(self, **job: Any) -> str:
+        """File; returns ``filed`` or ``killed``."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def close(self) -> None:
+        """End the program."""
+        self._process.communicate(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def filer() -> Iterator[Filer]:
+    """The program that files and dies."""
+    filer = Filer()
+    yield filer
+    filer.close()
+
+
+def crash_at_every_step(
+    filer: Filer, directory: pathlib.Path, ssh: dict[str, Any] | None, other_disk: pathlib.Path | None = None
+) -> int:
+    """Kill the filing at step 1, 2, … until it is done before that step; file again each time and judge."""
+    for step in itertools.count(1):
+        staging = directory / f"step{step}"
+        staging.mkdir()
+        place = staging / "e18008/run_0012"
+        put(staging, FILES)
+        if other_disk:
+            (other_disk / f"step{step}").mkdir()
+            (staging / "e18008").symlink_to(other_disk / f"step{step}")
+        job = {"staging": str(staging), "records": str(directory / f"records{step}"), "ssh": ssh}
+        outcome = filer.file(step=step, **job)
+        both = [*contents(staging).values(), *(contents(place) if place.exists() else {}).values()]
+        assert set(both) >= set(FILES.values()), "a crash must not lose anything"
+        assert filer.file(step=0, **job) == "filed"
+        assert contents(place) == FILES
+        assert contents(staging) == {}
+        lines = (directory / f"records{step}").read_text().splitlines()
+        expected = {
+            f"{os.path.realpath(staging)}/e18008/run_0012/{name.decode(errors='backslashreplace')}": len(content)
+            for name, content in FILES.items()
+        }
+        assert dict(json.loads(line) for line in lines) == expected
+        if outcome == "filed":
+            return step
+        assert outcome == "killed"
+    raise AssertionError
+
+
+def test_on_this_machine(filer: Filer, tmp_path: pathlib.Path):
+    """Locally, where a rename is a link and an unlink."""
+    assert crash_at_every_step(filer, tmp_path, None) > 10
+
+
+def test_over_ssh(filer: Filer, shared_sshd: SshServer, tmp_path: pathlib.Path):
+    """Over SSH, where the server renames."""
+    assert crash_at_every_step(filer, tmp_path, shared_sshd.settings().model_dump()) > 10
+
+
+def test_onto_another_file_system(filer: Filer, tmp_path: pathlib.Path, other_disk: pathlib.Path):
+    """Where a file is copied before it is removed."""
+    assert crash_at_every_step(filer, tmp_path, None, other_disk) > 14
