@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from ioc.observables.libca import log_exceptions
 from ioc.observables.source import PropertiesListener, Source
 from ioc.ports import ReadingListener
 from ioc.topology.schema import Observable
@@ -33,6 +34,7 @@ class ObservableFeed:
         The EPICS_CA_* variables are read by libca when aioca is first imported, which is here.
         """
         self._listeners = (deliver, tell_properties)
+        log_exceptions()
         self._checker = asyncio.create_task(self._check(), name="observables check")
         await self.update(observables)
 

@@ -34,7 +34,16 @@ LogRow = Event | PutRecord
 FLUSH_SECONDS = 0.4
 """Queued rows are committed this often; with the time of the commit no row is older than a second."""
 _BATCH = 20_000
-_BAD_ROW = (UnknownRowError, sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError, ValueError)
+_BAD_ROW = (
+    UnknownRowError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    ArithmeticError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
 """Errors that are about a row, not about the file: trying again cannot help."""
 _ROWS_BUSY_SECONDS = 0.25
 _DRAIN_SECONDS = 5.0

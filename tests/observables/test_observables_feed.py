@@ -58,13 +58,15 @@ class Follower:
         await self._process.stdin.drain()
 
     async def end(self) -> None:
-        """Let the process end by itself; it must have left no task."""
+        """Let the process end by itself; it must have left no task and printed nothing to stderr."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         async with asyncio.timeout(10):
             while "tasks" not in await self.next():
                 pass
             assert self.told[-1] == {"tasks": []}
+            assert self._process.stderr is not None
+            assert await self._process.stderr.read() == b""
             assert await self._process.wait() == 0
 
 
@@ -80,7 +82,7 @@ async def follower(epics: Epics, *observables: dict[str, Any], quiet: bool = Fal
         env=epics.environment(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
     made = Follower(process)
     try:
