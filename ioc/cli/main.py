@@ -18,6 +18,7 @@ from ioc.app.listing import describe_pvs
 from ioc.app.serve import serve
 from ioc.cli.init import init
 from ioc.cli.runs import runs
+from ioc.cli.screens import screens
 from ioc.errors import AttpcError, ConfigurationError
 from ioc.topology.load import load
 from ioc.topology.schema import Topology
@@ -158,3 +159,4 @@ def pvs(path: Path, as_json: bool) -> None:
 
 main.add_command(init)
 main.add_command(runs)
+main.add_command(screens)

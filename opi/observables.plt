@@ -1,0 +1,117 @@
+<?xml version="1.0" encoding="UTF-8"?>
+<databrowser>
+  <title>Observables of the AT-TPC</title>
+  <show_legend>true</show_legend>
+  <scroll>true</scroll>
+  <update_period>3.0</update_period>
+  <start>-1 hour</start>
+  <end>now</end>
+  <axes>
+    <axis>
+      <visible>true</visible>
+      <name>Torr</name>
+      <use_axis_name>true</use_axis_name>
+      <autoscale>true</autoscale>
+    </axis>
+    <axis>
+      <visible>true</visible>
+      <name>T</name>
+      <use_axis_name>true</use_axis_name>
+      <autoscale>true</autoscale>
+    </axis>
+    <axis>
+      <visible>true</visible>
+      <name>V</name>
+      <use_axis_name>true</use_axis_name>
+      <autoscale>true</autoscale>
+    </axis>
+    <axis>
+      <visible>true</visible>
+      <name>kV</name>
+      <use_axis_name>true</use_axis_name>
+      <autoscale>true</autoscale>
+    </axis>
+  </axes>
+  <pvlist>
+    <pv>
+      <display_name>Gas pressure</display_name>
+      <visible>true</visible>
+      <name>ATTPC:Obs:pressure:Value</name>
+      <axis>0</axis>
+      <color>
+        <red>0</red>
+        <green>84</green>
+        <blue>166</blue>
+      </color>
+      <trace_type>AREA</trace_type>
+      <linewidth>2</linewidth>
+      <period>0.0</period>
+      <ring_size>5000</ring_size>
+      <request>OPTIMIZED</request>
+    </pv>
+    <pv>
+      <display_name>Magnetic field</display_name>
+      <visible>true</visible>
+      <name>ATTPC:Obs:b_field:Value</name>
+      <axis>1</axis>
+      <color>
+        <red>168</red>
+        <green>76</green>
+        <blue>0</blue>
+      </color>
+      <trace_type>AREA</trace_type>
+      <linewidth>2</linewidth>
+      <period>0.0</period>
+      <ring_size>5000</ring_size>
+      <request>OPTIMIZED</request>
+    </pv>
+    <pv>
+      <display_name>THGEM voltage</display_name>
+      <visible>true</visible>
+      <name>ATTPC:Obs:v_thgem:Value</name>
+      <axis>2</axis>
+      <color>
+        <red>96</red>
+        <green>48</green>
+        <blue>140</blue>
+      </color>
+      <trace_type>AREA</trace_type>
+      <linewidth>2</linewidth>
+      <period>0.0</period>
+      <ring_size>5000</ring_size>
+      <request>OPTIMIZED</request>
+    </pv>
+    <pv>
+      <display_name>Micromegas voltage</display_name>
+      <visible>true</visible>
+      <name>ATTPC:Obs:v_mm:Value</name>
+      <axis>2</axis>
+      <color>
+        <red>0</red>
+        <green>110</green>
+        <blue>90</blue>
+      </color>
+      <trace_type>AREA</trace_type>
+      <linewidth>2</linewidth>
+      <period>0.0</period>
+      <ring_size>5000</ring_size>
+      <request>OPTIMIZED</request>
+    </pv>
+    <pv>
+      <display_name>Cathode voltage</display_name>
+      <visible>true</visible>
+      <name>ATTPC:Obs:v_cathode:Value</name>
+      <axis>3</axis>
+      <color>
+        <red>120</red>
+        <green>100</green>
+        <blue>0</blue>
+      </color>
+      <trace_type>AREA</trace_type>
+      <linewidth>2</linewidth>
+      <period>0.0</period>
+      <ring_size>5000</ring_size>
+      <request>OPTIMIZED</request>
+    </pv>
+  </pvlist>
+</databrowser>
