@@ -141,7 +141,6 @@ async def test_every_type_of_source_becomes_its_observable(epics: Epics) -> None
 async def test_a_source_that_goes_and_comes_back_with_another_type(epics: Epics) -> None:
     """A lost source is told once, without value; it is followed again although its type has changed."""
     port = free_port()
-    epics.env["EPICS_CA_ADDR_LIST"] = f"127.0.0.1 127.0.0.1:{port}"
     async with contextlib.AsyncExitStack() as stack:
         with epics.soft_ioc('record(ao, "T:A") { field(VAL, "1.5") field(PINI, "YES") }', port):
             it = await stack.enter_async_context(follower(epics, observable("a", "T:A"), observable("b", "T:NONE")))
