@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 
 from ioc.errors import PeerError
-from ioc.hosts.placing import Placer
+from ioc.hosts.placing import names
 from ioc.hosts.sites import ServerSite
 from ioc.hosts.transport import Transport, expand, make_directories, shown, told
 from ioc.model import ConfigBackup, ConfigChoice, RunId
@@ -75,17 +74,19 @@ def _read(transport: Transport, root: bytes, name: str, server: ServerSite, host
 
 def _keep(transport: Transport, directory: bytes, name: str, content: bytes, server: ServerSite) -> str:
     """Write one file unless it is there already; returns its name there."""
-    target = directory + b"/" + os.fsencode(name)
-    with contextlib.suppress(FileNotFoundError):
-        if transport.read_end(target, LARGEST)[0] == content:
-            return name
-    # Servers that share a backup directory must not share the file that is being written.
-    writing = directory + b"/" + os.fsencode(f".{server.name}")
-    with contextlib.suppress(OSError):
-        transport.make_directory(writing)
-    source = writing + b"/" + os.fsencode(name)
-    transport.write(source, content)
-    return os.fsdecode(Placer(transport, 60.0).place(source, directory).rpartition(b"/")[2])
+    # Servers may share the directory, even from several hosts: each writes a file of its own and then renames that.
+    writing = directory + b"/" + os.fsencode(f".{name}.{server.name}.partial")
+    transport.write(writing, content)
+    for candidate in names(os.fsencode(name)):
+        target = directory + b"/" + candidate
+        try:
+            transport.move(writing, target)
+        except FileExistsError:
+            if transport.read_end(target, LARGEST)[0] != content:
+                continue
+            transport.remove(writing)
+        return os.fsdecode(candidate)
+    raise AssertionError
 
 
 def _digests(contents: dict[str, bytes]) -> tuple[tuple[str, str], ...]:

@@ -10,6 +10,7 @@ Every step may be the last one before a crash; done again, it ends as if there h
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Placer:
         Raises:
             OSError: it cannot be moved, and lies where it lay.
         """
-        for name in _names(source.rpartition(b"/")[2]):
+        for name in names(source.rpartition(b"/")[2]):
             target = directory + b"/" + name
             if self._placed(source, target):
                 return target
@@ -78,22 +79,20 @@ class Placer:
         return self.transport.run(_COMPARE, (source, target), self.copy_seconds).decode(errors="replace").strip()
 
 
-def original_name(name: bytes) -> bytes:
-    """Return the name a file had before it was placed under another one, or an empty one if it kept its own."""
-    match = _DUPLICATE.fullmatch(name)
-    return match["stem"] + (match["suffix"] or b"") if match else b""
-
-
-def _names(name: bytes) -> Iterator[bytes]:
+def names(name: bytes) -> Iterator[bytes]:
     """Count the names that a file may be placed under: its own, then ``STEM.duplicate-N.SUFFIX``."""
     yield name
     stem, dot, suffix = name.rpartition(b".")
     if not stem:
         stem, dot, suffix = name, b"", b""
-    number = 1
-    while True:
+    for number in itertools.count(1):
         yield stem + b".duplicate-%d" % number + dot + suffix
-        number += 1
+
+
+def original_name(name: bytes) -> bytes:
+    """Return the name a file had before it was placed under another one, or an empty one if it kept its own."""
+    match = _DUPLICATE.fullmatch(name)
+    return match["stem"] + (match["suffix"] or b"") if match else b""
 
 
 def _partial(target: bytes) -> bytes:

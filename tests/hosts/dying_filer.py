@@ -63,7 +63,7 @@ async def file(job: dict[str, Any], step: Callable[[], None]) -> None:
 
     async def record(filed: FiledFile) -> None:
         step()
-        with open(job["records"], "a", encoding="utf-8") as records:
+        with pathlib.Path(job["records"]).open("a", encoding="utf-8") as records:
             records.write(json.dumps([filed.path, filed.size]) + "\n")
         step()
 

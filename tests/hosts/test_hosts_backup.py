@@ -1,0 +1,121 @@
+"""Copies and digests of configuration files."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from ioc.errors import PeerError
+from ioc.hosts import ServerSite
+from ioc.model import ConfigChoice, RunId
+from tests.hosts.rig import Hosts, contents, put
+
+RUN = RunId("e18008", 12)
+CHOICE = ConfigChoice("cobo0", "e18008", "e18008 v2")
+FILES = {
+    b"describe-cobo0.xcfg": b"<describe/>",
+    b"prepare-e18008.xcfg": b"<prepare/>" * 50_000,
+    b"configure-e18008 v2.xcfg": b"\xff\x00",
+}
+DIGESTS = tuple((name.decode(), hashlib.sha256(content).hexdigest()) for name, content in FILES.items())
+
+
+@pytest.fixture
+def server(tmp_path: pathlib.Path) -> ServerSite:
+    """An ECC server with its files."""
+    root = tmp_path / "configs"
+    root.mkdir()
+    put(root, FILES)
+    return ServerSite("CoBo0", str(root), str(tmp_path / "backups"))
+
+
+async def test_files_are_copied_beside_the_run(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+    """The files in use are copied to BACKUP_ROOT/EXPERIMENT/run_NNNN with their SHA-256; again changes nothing."""
+    host = hosts(servers=(server,))
+    place = tmp_path / "backups/e18008/run_0012"
+    for _ in range(2):
+        backup = await host.backup_configs("CoBo0", RUN, CHOICE)
+        assert (backup.directory, backup.digests) == (str(place), DIGESTS)
+        assert contents(place) == FILES
+
+
+async def test_a_copy_that_differs_is_never_overwritten(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+    """If the run has a copy with other content, both are kept and the digest is under the name of the new one."""
+    host = hosts(servers=(server,))
+    await host.backup_configs("CoBo0", RUN, CHOICE)
+    put(tmp_path / "configs", {b"describe-cobo0.xcfg": b"edited"})
+    backup = await host.backup_configs("CoBo0", RUN, CHOICE)
+    kept = contents(tmp_path / "backups/e18008/run_0012")
+    assert kept == {**FILES, b"describe-cobo0.duplicate-1.xcfg": b"edited"}
+    assert backup.digests[0] == ("describe-cobo0.duplicate-1.xcfg", hashlib.sha256(b"edited").hexdigest())
+
+
+async def test_digests_without_a_copy(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+    """The digests of the files where they lie are the same, and nothing is written."""
+    digests = await hosts(servers=(server,)).config_digests("CoBo0", CHOICE)
+    assert (digests.directory, digests.digests) == (str(tmp_path / "configs"), DIGESTS)
+    assert not (tmp_path / "backups").exists()
+
+
+@pytest.mark.parametrize("name", [each.decode() for each in FILES])
+async def test_a_missing_file_is_named(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path, name: str):
+    """A configuration file that does not exist is named with its server and host, and nothing is copied."""
+    (tmp_path / "configs" / name).unlink()
+    host = hosts(servers=(server,))
+    for attempt in (host.backup_configs("CoBo0", RUN, CHOICE), host.config_digests("CoBo0", CHOICE)):
+        with pytest.raises(PeerError, match=f"{tmp_path}/configs/{name} of ECC server CoBo0 on {host.name}.*No such"):
+            await attempt
+    assert not (tmp_path / "backups").exists()
+
+
+@pytest.mark.parametrize(
+    ("config_root", "backup_root", "problem"),
+    [(None, "/tmp", "config_root"), ("", "/tmp", "config_root"), ("ROOT", None, "config_backup_root")],
+)
+async def test_a_root_the_topology_does_not_give(
+    hosts: Hosts, server: ServerSite, config_root: str | None, backup_root: str | None, problem: str
+):
+    """A server without the directories in the topology is named with the key that is missing."""
+    root = server.config_root if config_root == "ROOT" else config_root
+    host = hosts(servers=(ServerSite("CoBo0", root, backup_root),))
+    with pytest.raises(PeerError, match=f"ECC server CoBo0 has no {problem} in"):
+        await host.backup_configs("CoBo0", RUN, CHOICE)
+
+
+async def test_a_backup_that_cannot_be_written(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+    """A file in place of the backup directory is named."""
+    put(tmp_path, {b"backups": b"a file"})
+    with pytest.raises(PeerError, match=f"CoBo0 cannot be copied to {tmp_path}/backups.*must be a directory"):
+        await hosts(servers=(server,)).backup_configs("CoBo0", RUN, CHOICE)
+
+
+async def test_servers_that_share_a_backup_directory(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+    """Twelve servers of one host that copy the same files at the same moment end with one copy of each."""
+    servers = tuple(ServerSite(f"CoBo{i}", server.config_root, server.config_backup_root) for i in range(12))
+    host = hosts(servers=servers)
+    backups = await asyncio.gather(*(host.backup_configs(each.name, RUN, CHOICE) for each in servers))
+    assert {backup.digests for backup in backups} == {DIGESTS}
+    assert contents(tmp_path / "backups/e18008/run_0012") == FILES
+
+
+@pytest.fixture
+def below_home() -> Iterator[pathlib.Path]:
+    """A directory in the home directory."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=".attpc-ioc-test-", dir=pathlib.Path.home()))
+    yield directory
+    shutil.rmtree(directory)
+
+
+async def test_roots_below_home(hosts: Hosts, below_home: pathlib.Path):
+    """``~`` in the roots is the home directory on the host."""
+    put(below_home, FILES)
+    server = ServerSite("CoBo0", f"~/{below_home.name}", f"~/{below_home.name}/copies")
+    backup = await hosts(servers=(server,)).backup_configs("CoBo0", RUN, CHOICE)
+    assert backup.directory == str(below_home / "copies/e18008/run_0012")
+    assert contents(below_home / "copies/e18008/run_0012") == FILES

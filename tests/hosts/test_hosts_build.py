@@ -1,0 +1,53 @@
+"""From a topology to its machines."""
+
+from __future__ import annotations
+
+import pytest
+
+from ioc.hosts import LocalHost, SshHost, build_hosts
+from ioc.topology.schema import Topology
+
+
+def topology(ssh, servers: list[dict], routers: list[dict]) -> Topology:
+    return Topology.model_validate(
+        {
+            "experiment": "e1",
+            "ssh": ssh,
+            "ecc_servers": [{"role": "cobo", "name": f"CoBo{i}", **server} for i, server in enumerate(servers)],
+            "data_routers": [{"name": f"data{i}", **router} for i, router in enumerate(routers)],
+            "data_sources": [{"id": "CoBo[0]", "ecc_server": "CoBo0", "data_routers": ["data0"]}],
+        }
+    )
+
+
+A, B = "10.0.0.1", "10.0.0.2"
+ONE, TWO = {"host": A}, {"host": B}
+LOCAL = {**ONE, "ssh": "local"}
+
+
+@pytest.mark.parametrize(
+    ("ssh", "servers", "routers", "expected"),
+    [
+        ({"username": "attpc"}, [ONE], [ONE, TWO, TWO], {(A, "CoBo0", "data0"), (B, "data1", "data2")}),
+        ({}, [ONE], [{**ONE, "ssh": {"port": 2222}}, ONE], {(A, "CoBo0", "data1"), (A, "data0")}),
+        ({}, [ONE], [{**ONE, "ssh": {"username": "daq"}}], {(A, "CoBo0"), (A, "data0")}),
+        ({}, [LOCAL], [ONE, LOCAL], {(A, "CoBo0", "data1"), (A, "data0")}),
+        ("local", [ONE], [TWO], {("localhost", "CoBo0", "data0")}),
+        ("local", [ONE], [ONE], {(A, "CoBo0", "data0")}),
+    ],
+)  # fmt: skip
+async def test_one_host_for_each_machine(ssh, servers: list[dict], routers: list[dict], expected: set):
+    """Components are grouped by address, SSH port and user; `local` is one machine."""
+    hosts = build_hosts(topology(ssh, servers, routers))
+    assert {(host.name, *host.servers, *host.routers) for host in hosts} == expected
+    for host in hosts:
+        await host.close()
+
+
+async def test_local_and_remote():
+    """`ssh: local` needs no SSH, the rest does."""
+    local, remote = build_hosts(topology({}, [LOCAL], [TWO]))
+    assert isinstance(local, LocalHost)
+    assert isinstance(remote, SshHost)
+    for host in (local, remote):
+        await host.close()
