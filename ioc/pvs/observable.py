@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
-from ioc.model import Client, Reading, Scalar, Severity, ValueType
-from ioc.recorder import ObservableView
+from ioc.model import Client, ObservableView, Reading, Scalar, Severity, ValueType
 from ioc.topology.schema import Observable
 
 SetManual = Callable[[str, Scalar, Client], Awaitable[None]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
-from ioc.model import Client, Event
+from ioc.model import Client, Event, ObservableView
 from ioc.pvs.ecc import EccPvs
 from ioc.pvs.health import HealthPvs
 from ioc.pvs.log import LogPvs
@@ -17,7 +17,6 @@ from ioc.pvs.observable import ObservablePvs, SetManual
 from ioc.pvs.router import RouterPvs
 from ioc.pvs.run import RunPvs
 from ioc.pvs.system import SystemPvs
-from ioc.recorder import ObservableView
 from ioc.rundb import StoreHealth
 from ioc.runlogic.state import State
 from ioc.topology.schema import Observable, Topology

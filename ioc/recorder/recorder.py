@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from ioc.errors import PeerError, Refused
-from ioc.model import Reading, RunId, Scalar, Severity
+from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
 from ioc.observables import Properties
 from ioc.recorder.manual import parse_manual
 from ioc.recorder.needs import Feed, RecorderStore
-from ioc.recorder.track import ObservableView, Track, recorded_value
+from ioc.recorder.track import Track, recorded_value
 from ioc.rundb import Measurement
 from ioc.topology.schema import Observable
 

@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ioc.model import Reading, Scalar, Severity
+from ioc.model import ObservableView, Reading, Scalar, Severity
 from ioc.recorder.statistics import NO_STATISTICS, RunStatistics, Statistics
 from ioc.rundb import Measurement
 from ioc.topology.schema import Observable
 
 _CLOCK_ERROR_SECONDS = 10.0
 """A reading that is older or newer than this comes from a source with a wrong clock: statistics use ours."""
-
-
-@dataclass(frozen=True)
-class ObservableView:
-    """What the PVs of an observable show."""
-
-    name: str
-    reading: Reading | None
-    """The last reading; None before the first one. One without value says that the source is gone."""
-    connected: bool
-    """A manual observable is always connected."""
-    run_min: float | None
-    """Over the open run, else the last one; None if there was no finite number."""
-    run_max: float | None
-    run_mean: float | None
-    samples: int
-    """Recorded in the open run, else in the last one."""
-    units: str
-    """Of the topology, else of the source."""
-    precision: int | None
-    """Digits after the point as the source has it; None if it has not said."""
-    labels: tuple[str, ...] = ()
-    """The strings of an enum, in order; empty for other types and until the source has said."""
 
 
 class Track:

@@ -1,0 +1,60 @@
+"""The words of the domain: enums and frozen records that all layers share.
+
+Times are POSIX seconds (float, UTC) everywhere inside the program; only the database and the PVs turn them into text.
+Sizes are bytes.
+"""
+
+from ioc.model.ecc import ConfigChoice, DataLink, EccReading, TransitionReply
+from ioc.model.enums import (
+    DocumentState,
+    EccState,
+    LinkType,
+    Operation,
+    Role,
+    RunClass,
+    RunState,
+    Severity,
+    SystemState,
+    Transition,
+    ValueType,
+)
+from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
+from ioc.model.log import Client, Event, PutRecord
+from ioc.model.names import CONFIG_NAME_LENGTH, EXPERIMENT_LENGTH, check_config_name, check_experiment
+from ioc.model.observables import ObservableView, Reading, Scalar
+from ioc.model.run import RunConfig, RunId, RunRecord
+
+__all__ = [
+    "EccState",
+    "SystemState",
+    "Transition",
+    "Operation",
+    "Role",
+    "LinkType",
+    "Severity",
+    "RunState",
+    "RunClass",
+    "DocumentState",
+    "ValueType",
+    "CONFIG_NAME_LENGTH",
+    "EXPERIMENT_LENGTH",
+    "check_config_name",
+    "check_experiment",
+    "ConfigChoice",
+    "DataLink",
+    "EccReading",
+    "TransitionReply",
+    "RunId",
+    "RunRecord",
+    "RunConfig",
+    "RouterFacts",
+    "FiledFile",
+    "FilingReport",
+    "ConfigBackup",
+    "Client",
+    "Event",
+    "PutRecord",
+    "Scalar",
+    "Reading",
+    "ObservableView",
+]

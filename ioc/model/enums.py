@@ -1,0 +1,138 @@
+"""The enums of the domain.
+
+The numbers of `EccState` and `Transition` are those of the ECC server's wire protocol (GET software, ``GetState``);
+`RunState`, `RunClass` and `SystemState` are numbered as the PV interface lists them.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class EccState(IntEnum):
+    """State of one ECC server, numbered as on the wire; Unknown is ours: it cannot be read."""
+
+    Off = 0
+    Idle = 1
+    Described = 2
+    Prepared = 3
+    Ready = 4
+    Running = 5
+    Paused = 6
+    Unknown = 7
+
+
+class SystemState(IntEnum):
+    """The state that all ECC servers share."""
+
+    Off = 0
+    Idle = 1
+    Described = 2
+    Prepared = 3
+    Ready = 4
+    Running = 5
+    Paused = 6
+    Mixed = 7
+    Unknown = 8
+
+
+class Transition(IntEnum):
+    """What an ECC server is doing now, numbered as on the wire."""
+
+    NoTransition = 0
+    Describing = 1
+    Preparing = 2
+    Configuring = 3
+    Starting = 4
+    Stopping = 5
+    Pausing = 6
+    Resuming = 7
+    BreakingUp = 8
+    Undoing = 9
+
+    @property
+    def label(self) -> str:
+        """The name shown to users (``None`` cannot be the name of a Python enum member)."""
+        return "None" if self is Transition.NoTransition else self.name
+
+
+class Operation(StrEnum):
+    """The SOAP operations that change the state of an ECC server."""
+
+    Describe = "Describe"
+    Prepare = "Prepare"
+    Configure = "Configure"
+    Start = "Start"
+    Stop = "Stop"
+    Pause = "Pause"
+    Resume = "Resume"
+    Breakup = "Breakup"
+    Undo = "Undo"
+
+
+class Role(StrEnum):
+    """What an ECC server drives; decides its place in the order of a step."""
+
+    CoBo = "cobo"
+    MuTAnT = "mutant"
+
+
+class LinkType(StrEnum):
+    """Protocol between a data source and a data router, as the ECC server spells it."""
+
+    TCP = "TCP"
+    FDT = "FDT"
+    ICE = "ICE"
+    ZBUF = "ZBUF"
+
+
+class Severity(IntEnum):
+    """EPICS alarm severity."""
+
+    NO_ALARM = 0
+    MINOR = 1
+    MAJOR = 2
+    INVALID = 3
+
+
+class RunState(IntEnum):
+    """Where the present run is in its life."""
+
+    Stopped = 0
+    Starting = 1
+    Running = 2
+    Paused = 3
+    Stopping = 4
+    Filing = 5
+    Failed = 6
+
+
+class RunClass(IntEnum):
+    """What a run was taken for, chosen by the shift."""
+
+    Testing = 0
+    Production = 1
+    Beam = 2
+    Pulser = 3
+    Junk = 4
+
+
+class DocumentState(StrEnum):
+    """State of a run in the database (column ``runs.state``)."""
+
+    Starting = "starting"
+    Running = "running"
+    Stopping = "stopping"
+    Filing = "filing"
+    Complete = "complete"
+    Failed = "failed"
+    Orphaned = "orphaned"
+
+
+class ValueType(StrEnum):
+    """Type of an observable."""
+
+    Float = "float"
+    Integer = "integer"
+    String = "string"
+    Enum = "enum"

@@ -1,0 +1,70 @@
+"""Data routers, their files and the copies of the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RouterFacts:
+    """What one look at a router's host said about the router."""
+
+    online: bool
+    """A dataRouter process of this router runs."""
+    work_dir: str
+    """Absolute path; empty if not known (no process, and none in the topology)."""
+    file_count: int
+    """.graw files in the working directory itself (not below)."""
+    staged_bytes: int
+    disk_free: int
+    """Bytes available to the user on the file system of `work_dir`; 0 if not known."""
+    disk_total: int
+    run_dir_exists: bool
+    """Whether the directory that was asked about exists in `work_dir`."""
+    read_at: float
+    problem: str = ""
+    """Why a part of the facts is not known, in a sentence; empty if all are."""
+
+    @property
+    def clean(self) -> bool:
+        """No .graw file is staged, and we know it."""
+        return self.work_dir != "" and self.file_count == 0
+
+
+@dataclass(frozen=True)
+class FiledFile:
+    """One .graw file at its final place."""
+
+    router: str
+    host: str
+    path: str
+    """Absolute path on `host`. Bytes that are not UTF-8 are escaped as ``\\xNN``."""
+    size: int
+    moved_at: float
+    renamed_from: str = ""
+    """Its name in the staging directory if that was taken already at the destination; else empty."""
+
+
+@dataclass(frozen=True)
+class FilingReport:
+    """How the filing of one router's files ended."""
+
+    files: tuple[FiledFile, ...]
+    problem: str = ""
+    """Why files were left behind or renamed, in a sentence; empty if all went as it should."""
+    complete: bool = True
+    """Nothing is left in the staging directory."""
+
+
+@dataclass(frozen=True)
+class ConfigBackup:
+    """Result of copying the .xcfg files in use beside the run."""
+
+    directory: str
+    digests: tuple[tuple[str, str], ...]
+    """(file name, SHA-256 in hex) of each file copied."""
+
+    @property
+    def summary(self) -> str:
+        """One text for the column ``run_configs.config_digest``: ``name=sha256 …``."""
+        return " ".join(f"{name}={digest}" for name, digest in self.digests)

@@ -1,0 +1,44 @@
+"""Who asked for what, and what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ioc.model.enums import Severity
+from ioc.model.run import RunId
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who asked: the name is the client's own word, the host is the address of its connection."""
+
+    user: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the log (table ``events``)."""
+
+    occurred_at: float
+    severity: Severity
+    source: str
+    """Where it came from: ``ECC:CoBo0``, ``Router:data3``, ``Run``, ``IOC``…"""
+    message: str
+    run: RunId | None = None
+    client: Client = Client()
+
+
+@dataclass(frozen=True)
+class PutRecord:
+    """One put to a writable PV, granted or refused (table ``puts``)."""
+
+    occurred_at: float
+    pv: str
+    old_value: str
+    new_value: str
+    client: Client
+    result: str
+    """``ok``, ``refused``, ``failed`` or ``denied``."""
+    message: str = ""
+    """The reason, if it was not granted."""

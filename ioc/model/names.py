@@ -1,0 +1,50 @@
+"""Names that come from outside and go to where a wrong one does harm."""
+
+from __future__ import annotations
+
+import re
+
+from ioc.errors import Refused
+
+_CONFIG_NAME = re.compile(r"[A-Za-z0-9_\-.+@](?:[A-Za-z0-9_\-.+@ ]*[A-Za-z0-9_\-.+@])?")
+
+CONFIG_NAME_LENGTH = 120
+
+EXPERIMENT_LENGTH = 100
+
+
+def check_config_name(name: str) -> str:
+    """Return `name` if it is safe inside a configID; a malformed one can kill the ECC server process.
+
+    Allowed: letters, digits, ``_ - . + @`` and spaces inside, 1 to 120 characters (measured on the real server).
+
+    Raises:
+        Refused: saying what is wrong with the name.
+    """
+    if len(name) > CONFIG_NAME_LENGTH:
+        raise Refused(
+            f"configuration name {name[:20]!r}… has {len(name)} characters, but may have {CONFIG_NAME_LENGTH}"
+        )
+    if not _CONFIG_NAME.fullmatch(name):
+        raise Refused(
+            f"configuration name {name!r} must have only letters, digits and _ - . + @ (spaces inside), at least one"
+        )
+    return name
+
+
+def check_experiment(name: str) -> str:
+    """Return `name` if it can be the name of an experiment, which is also a directory on every router host.
+
+    Raises:
+        Refused: saying what is wrong with the name.
+    """
+    if not 1 <= len(name) <= EXPERIMENT_LENGTH or len(name.encode()) > 200:
+        raise Refused(
+            f"experiment name has {len(name)} characters, but must have 1 to {EXPERIMENT_LENGTH} (200 bytes of UTF-8)"
+        )
+    if name != name.strip() or name.startswith((".", "-")) or "/" in name or not name.isprintable():
+        raise Refused(
+            f"experiment name {name!r} is also a directory: it must be printable, without '/', "
+            "not start with '.' or '-', and have no space at either end"
+        )
+    return name

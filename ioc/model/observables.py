@@ -1,0 +1,52 @@
+"""Quantities of the conditions of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ioc.model.enums import Severity
+
+Scalar = float | int | str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One update of an observable: a sample, or the news that its source went away."""
+
+    observable: str
+    value: Scalar | None
+    """None while disconnected. May be a float that is not finite."""
+    severity: Severity
+    status: str
+    """EPICS alarm status by name, ``NO_ALARM``, ``HIHI``…; ``disconnected`` for a gap."""
+    sampled_at: float
+    """Time stamp of the source."""
+    label: str = ""
+    """The enum string that belongs to `value`, for an enum."""
+
+    @property
+    def connected(self) -> bool:
+        return self.value is not None
+
+
+@dataclass(frozen=True)
+class ObservableView:
+    """What the PVs of an observable show."""
+
+    name: str
+    reading: Reading | None
+    """The last reading; None before the first one. One without value says that the source is gone."""
+    connected: bool
+    """A manual observable is always connected."""
+    run_min: float | None
+    """Over the open run, else the last one; None if there was no finite number."""
+    run_max: float | None
+    run_mean: float | None
+    samples: int
+    """Recorded in the open run, else in the last one."""
+    units: str
+    """Of the topology, else of the source."""
+    precision: int | None
+    """Digits after the point as the source has it; None if it has not said."""
+    labels: tuple[str, ...] = ()
+    """The strings of an enum, in order; empty for other types and until the source has said."""

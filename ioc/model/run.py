@@ -1,0 +1,51 @@
+"""A run and how the database keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ioc.model.ecc import ConfigChoice
+from ioc.model.enums import DocumentState, RunClass
+
+
+@dataclass(frozen=True)
+class RunId:
+    """A run: numbers count from 0 within an experiment."""
+
+    experiment: str
+    number: int
+
+    @property
+    def directory(self) -> str:
+        """Where its files go, relative to a router's working directory: ``EXPERIMENT/run_NNNN``."""
+        return f"{self.experiment}/run_{self.number:04d}"
+
+    def __str__(self) -> str:
+        return f"run {self.number}"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as the database keeps it (table ``runs``)."""
+
+    run: RunId
+    state: DocumentState
+    run_class: RunClass
+    title: str
+    reserved_at: float
+    """When the number was taken; a run that never got to Running has only this time."""
+    started_at: float | None = None
+    """When the last server became Running."""
+    stopped_at: float | None = None
+    config_name: str = ""
+    """The configurations in use, as in the PV ``Run:Configs``."""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What one ECC server was given for a run (table ``run_configs``)."""
+
+    ecc_server: str
+    config: ConfigChoice
+    config_digest: str = ""
