@@ -327,6 +327,20 @@ def test_failed_ends_with_a_reset_of_the_system(state: EccState) -> None:
     assert world.state.run.message.severity is Severity.NO_ALARM
 
 
+def test_a_reset_that_is_refused_does_not_end_failed() -> None:
+    """A refusal changes nothing, the alarm of the failed run included."""
+    world = World()
+    world.ready()
+    world.faults["MuTAnT", "Start"] = "error"
+    world.run("Start")
+    world.settle()
+    world.put_servers(EccState.Idle, "CoBo0")
+    before = world.state.run
+    token = world.system("Reset")
+    assert world.answers[token].refused
+    assert world.state.run == before
+
+
 def test_failed_survives_filing_by_hand() -> None:
     """The reason of a failed start is still told when its files were organized later."""
     world = World()

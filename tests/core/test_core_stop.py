@@ -114,6 +114,23 @@ def test_stop_during_a_start(steps: int) -> None:
     assert world.state.run.message.text == "run 0 was stopped before it was Running"
 
 
+def test_a_result_for_a_start_that_was_given_up_is_not_taken_for_one_of_the_stop() -> None:
+    """The begin-of-run snapshot of the start comes late: the stop still waits for its own."""
+    world = World()
+    world.ready()
+    world.run("Start")
+    world.perform()
+    world.perform()
+    world.run("Stop")
+    assert [effect.which for effect in world.pending if isinstance(effect, ef.TakeSnapshot)] == [
+        ef.Snapshot.Begin,
+        ef.Snapshot.End,
+    ]
+    world.perform()
+    assert not any(isinstance(effect, ef.FileRouter) for effect in world.pending)
+    world.settle()
+
+
 def test_stop_during_a_pause() -> None:
     """A Pause under way is waited for and given up, then all are stopped."""
     world = World()

@@ -94,6 +94,7 @@ class World:
         self.faults: dict[tuple[str, str], str] = {}
         self.failed_jobs: set[int] = set()
         self._next_file = 0
+        self._last_token = 0
         if fresh:
             self.restart()
 
@@ -131,9 +132,9 @@ class World:
 
     def ask(self, make: Callable[[int, Client], ev.Event]) -> int:
         """Give a command; returns its token."""
-        token = len(self.asked) + 1
-        self.feed(make(token, OPERATOR))
-        return token
+        self._last_token += 1
+        self.feed(make(self._last_token, OPERATOR))
+        return self._last_token
 
     def system(self, name: str) -> int:
         return self.ask(lambda token, client: ev.SystemCommand(token, client, ev.SystemStep(name)))
@@ -236,6 +237,7 @@ class World:
     def restart(self, *, poll: bool = True) -> None:
         """Throw away all that the core knows, as a crash does; the world stays as it is."""
         self.pending.clear()
+        self.failed_jobs.clear()
         self.asked = set(self.answers)
         self.state = initial(self.plan)
         self.restore()
@@ -333,7 +335,7 @@ class World:
                 self.write(name)
         reading = None if fault.startswith("unread") else peer.reading(self.now)
         alone = self.state.servers[name].token is not None
-        failed = reading is None or reading.state is not TABLE[operation, before]
+        failed = reading is None or reading.state is not TABLE.get((operation, before))
         if job is not None and not alone and failed:
             self.failed_jobs.add(job.id)
         self.feed(ev.TransitionEnded(name, operation, error, reading, config_digest="d1g35t"))

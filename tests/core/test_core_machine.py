@@ -1,0 +1,279 @@
+"""No order of commands, failures, restarts and changes by others breaks the rules that `World` asserts at every step.
+
+They are: a run number is never used twice; no run starts with a router that is dirty or away or a server that is not
+Ready; every command is answered exactly once; a later group is not touched after an earlier one failed; a refusal
+changes nothing; a run is closed only when no router has files of it; a transition is sent only to a server at rest, in
+a state for which the table has it, one at a time; the system comes to rest; the state can always be shown.
+"""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ioc.model import DocumentState, EccState, Operation, RunState, Transition
+from ioc.runlogic import effects as ef
+from ioc.runlogic import events as ev
+from tests.core.peers import TABLE, UNFINISHED
+from tests.core.world import World, topology
+
+SERVERS = st.sampled_from(["CoBo0", "CoBo1", "MuTAnT"])
+ROUTERS = st.sampled_from(["data0", "data1", "mutant"])
+READABLE = st.sampled_from([state for state in EccState if state is not EccState.Unknown])
+TRANSITION_FAULTS = st.sampled_from(["error", "ignored", "lost", "unread", "unread undone", "slow"])
+FILING_FAULTS = st.sampled_from(["error", "lost", "incomplete"])
+RUN_STATES = {
+    DocumentState.Starting: {RunState.Starting},
+    DocumentState.Running: {RunState.Running, RunState.Paused},
+    DocumentState.Stopping: {RunState.Stopping},
+    DocumentState.Filing: {RunState.Filing},
+}
+
+
+class Operating(RuleBasedStateMachine):
+    """Operators, peers and accidents, in any order."""
+
+    @initialize(resume=st.booleans(), reset_mutant=st.booleans(), state=READABLE)
+    def installation(self, resume: bool, reset_mutant: bool, state: EccState) -> None:
+        self.world = World(topology(resume=resume, reset_mutant=reset_mutant))
+        self.world.put_servers(state)
+
+    @rule(step=st.sampled_from(list(ev.SystemStep)))
+    def command_the_system(self, step: ev.SystemStep) -> None:
+        self.world.system(step)
+
+    @rule(server=SERVERS, action=st.sampled_from(list(ev.ServerAction)))
+    def command_one_server(self, server: str, action: ev.ServerAction) -> None:
+        self.world.server(server, action)
+
+    @rule(action=st.sampled_from([*ev.RunAction, ev.RunAction.Start, ev.RunAction.Stop]))
+    def command_the_run(self, action: ev.RunAction) -> None:
+        self.world.run(action)
+
+    @rule(performed=st.integers(0, 8), then=st.sampled_from(["", "", "Stop", "Pause"]), after=st.integers(0, 3))
+    def start_a_run_from_ready(self, performed: int, then: str, after: int) -> None:
+        """Random commands alone would seldom get all servers to Ready."""
+        if not self.world.state.run.open and not self.world.pending:
+            self.world.ready()
+            for router in self.world.routers.values():
+                router.staged.clear()
+        self.world.run("Start")
+        self.perform_some(performed)
+        if then:
+            self.world.run(then)
+            self.perform_some(after)
+
+    def perform_some(self, count: int) -> None:
+        for _ in range(count):
+            if self.world.pending:
+                self.world.perform()
+
+    @rule(router=ROUTERS)
+    def organize(self, router: str) -> None:
+        self.world.organize(router)
+
+    @rule(title=st.sampled_from(["alpha", "beam on target"]), previous=st.booleans())
+    def write_down(self, title: str, previous: bool) -> None:
+        if previous:
+            self.world.copy_previous(self.world.database.last_run(self.world.state.experiment))
+        else:
+            self.world.title(title)
+
+    @rule(name=st.sampled_from(["e20", "e21", "../e22"]))
+    def change_the_experiment(self, name: str) -> None:
+        self.world.experiment(name)
+
+    @rule(server=SERVERS, config=st.sampled_from(["a/b/c", "d/e/f"]))
+    def select_a_configuration(self, server: str, config: str) -> None:
+        self.world.select(server, config)
+
+    @precondition(lambda self: self.world.pending)
+    @rule(data=st.data())
+    def perform(self, data: st.DataObject) -> None:
+        self.world.perform(data.draw(st.integers(0, len(self.world.pending) - 1)))
+
+    @precondition(lambda self: self.world.pending)
+    @rule(data=st.data())
+    def perform_and_fail(self, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, len(self.world.pending) - 1))
+        match self.world.pending[index]:
+            case ef.SendTransition():
+                fault = data.draw(TRANSITION_FAULTS)
+            case ef.FileRouter():
+                fault = data.draw(FILING_FAULTS)
+            case _:
+                fault = "error"
+        self.world.perform(index, fault)
+
+    @rule(server=SERVERS, operation=st.sampled_from(list(Operation)), fault=TRANSITION_FAULTS)
+    def the_next_transition_fails(self, server: str, operation: Operation, fault: str) -> None:
+        self.world.faults[server, operation.value] = fault
+
+    @rule(router=ROUTERS, fault=FILING_FAULTS)
+    def the_next_filing_fails(self, router: str, fault: str) -> None:
+        self.world.faults[router, "file"] = fault
+
+    @rule()
+    def settle(self) -> None:
+        self.world.settle()
+
+    @rule()
+    def poll(self) -> None:
+        self.world.poll()
+
+    @rule(server=SERVERS, state=READABLE, seen=st.booleans())
+    def another_client_changes_a_server(self, server: str, state: EccState, seen: bool) -> None:
+        """Not while a transition of ours is on its way: the real server is busy then."""
+        if self.world.state.servers[server].pending is None:
+            self.world.servers[server].state = state
+            if state is EccState.Running:
+                self.world.write(server)
+            if seen:
+                self.world.poll_server(server)
+
+    @rule(server=SERVERS, reachable=st.booleans())
+    def a_server_goes_or_comes(self, server: str, reachable: bool) -> None:
+        self.world.servers[server].reachable = reachable
+        self.world.poll_server(server)
+
+    @rule(server=SERVERS)
+    def what_nobody_waits_for_ends(self, server: str) -> None:
+        self.world.finish_under_way(server)
+
+    @rule(router=ROUTERS, reachable=st.booleans(), online=st.booleans(), seen=st.booleans())
+    def a_router_goes_or_comes(self, router: str, reachable: bool, online: bool, seen: bool) -> None:
+        self.world.routers[router].reachable = reachable
+        self.world.routers[router].online = online
+        if seen:
+            self.world.poll_router(router)
+
+    @rule(router=ROUTERS)
+    def a_file_appears(self, router: str) -> None:
+        self.world.routers[router].staged.append(("stray.graw", None))
+
+    @rule(router=ROUTERS)
+    def somebody_moves_the_files_away(self, router: str) -> None:
+        self.world.routers[router].staged.clear()
+
+    @rule(router=ROUTERS, there=st.booleans())
+    def a_run_directory_is_there_already(self, router: str, there: bool) -> None:
+        if there:
+            experiment, number = self.world.state.experiment, self.world.state.run.next_number
+            self.world.routers[router].directories[f"{experiment}/run_{number:04d}"] = []
+        else:
+            self.world.routers[router].directories.clear()
+
+    @rule(missing=st.booleans())
+    def an_observable_goes_or_comes(self, missing: bool) -> None:
+        self.world.feed(ev.ObservablesMissing(frozenset({"pressure"} if missing else ())))
+
+    @rule(data=st.data(), poll=st.booleans())
+    def crash(self, data: st.DataObject, poll: bool) -> None:
+        """Each transition on its way was done, was never begun, or goes on; a reservation may have been made."""
+        for effect in self.world.pending:
+            match effect:
+                case ef.SendTransition(server=name, operation=operation):
+                    fate = data.draw(st.sampled_from(["done", "never", "goes on"]))
+                    peer = self.world.servers[name]
+                    if peer.under_way is None and (operation, peer.state) in TABLE:
+                        peer.under_way = None if fate == "never" else operation
+                    if fate == "done":
+                        self.world.finish_under_way(name)
+                case ef.ReserveRun():
+                    if data.draw(st.booleans()):
+                        world = self.world
+                        world.database.reserve(effect.experiment, effect.title, effect.run_class, "", world.now)
+                case ef.FileRouter(router=name, run=run):
+                    if data.draw(st.booleans()):
+                        self.world.routers[name].file(name, run, self.world.now)
+                case _:
+                    pass
+        self.world.restart(poll=poll)
+
+    @rule(state=READABLE)
+    def crash_while_the_servers_change(self, state: EccState) -> None:
+        self.world.pending.clear()
+        for server in self.world.servers.values():
+            server.state, server.under_way = state, None
+        self.world.restart()
+
+    def teardown(self) -> None:
+        """Whatever happened: with healthy peers, Stop and Organize lead back to where a run can start."""
+        if not hasattr(self, "world"):
+            return
+        world = self.world
+        world.faults.clear()
+        for name, server in world.servers.items():
+            server.reachable = True
+            world.finish_under_way(name)
+        for router in world.routers.values():
+            router.reachable = router.online = True
+            router.directories.clear()
+        world.feed(ev.ObservablesMissing(frozenset()))
+        world.poll()
+        world.settle()
+        if world.state.run.open and world.state.run.state is not RunState.Filing:
+            stop = world.run("Stop")
+            world.settle()
+            assert not world.answers[stop].refused
+        assert not world.state.run.open or world.state.run.state is RunState.Filing
+        world.poll()
+        for name, router in world.routers.items():
+            if router.staged and world.state.run.record is None:
+                router.staged.clear()
+            elif router.staged or name in world.state.run.unfiled:
+                organize = world.organize(name)
+                world.settle()
+                assert world.answers[organize] == ef.Answer(organize)
+        for router in world.routers.values():
+            router.directories.clear()
+        world.ready()
+        world.poll()
+        assert world.blocked_by() == ()
+        start = world.run("Start")
+        world.settle()
+        assert world.answers[start] == ef.Answer(start)
+
+    @invariant()
+    def the_database_agrees(self) -> None:
+        """The open run is the one the database has as unfinished, in the same state."""
+        state = self.world.state
+        record = state.run.record
+        if not state.run.open:
+            return
+        assert record is not None
+        stored = self.world.database.runs[record.run]
+        assert stored == record
+        assert stored.state in UNFINISHED
+        if not state.undecided and state.job is None:
+            assert state.run.state in RUN_STATES[stored.state]
+
+    @invariant()
+    def a_run_is_running_only_when_it_was_seen_running(self) -> None:
+        """Every start that was answered with success had all servers Running."""
+        state = self.world.state
+        if state.run.state is RunState.Running and not state.undecided:
+            assert state.run.record is not None
+            assert state.run.record.started_at is not None
+
+    @invariant()
+    def what_is_under_way_is_waited_for(self) -> None:
+        """A server that we sent something has exactly that on its way; so has a router that is filed."""
+        on_the_way = {effect.server for effect in self.world.pending if isinstance(effect, ef.SendTransition)}
+        assert {name for name, server in self.world.state.servers.items() if server.pending} == on_the_way
+        filed = {effect.router for effect in self.world.pending if isinstance(effect, ef.FileRouter)}
+        assert {name for name, router in self.world.state.routers.items() if router.filing} == filed
+        for server in self.world.state.servers.values():
+            assert server.state is not EccState.Unknown or server.transition is Transition.NoTransition
+
+
+TestOperating = Operating.TestCase
+TestOperating.settings = settings(
+    max_examples=300,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
