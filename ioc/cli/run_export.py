@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from ioc.rundb.queries import Row, RunBook
 
-_RUN_COLUMNS = ("run_number", "run_class", "title", "started_at", "stopped_at", "config_name")
+RUN_COLUMNS = ("run_number", "run_class", "title", "started_at", "stopped_at", "config_name")
 
 
 def write_sheet_csv(book: RunBook, output: TextIO) -> None:
@@ -18,9 +18,9 @@ def write_sheet_csv(book: RunBook, output: TextIO) -> None:
     observables = book.observables()
     headings = [f"{each.name} [{each.units}]" if each.units else each.name for each in observables]
     writer = csv.writer(output, lineterminator="\n")
-    writer.writerow([*_RUN_COLUMNS, *headings])
+    writer.writerow([*RUN_COLUMNS, *headings])
     for run, values in book.sheet():
-        writer.writerow([*(run[name] for name in _RUN_COLUMNS), *(values[each.name] for each in observables)])
+        writer.writerow([*(run[name] for name in RUN_COLUMNS), *(values[each.name] for each in observables)])
 
 
 def write_sheet_json(book: RunBook, output: TextIO) -> None:
@@ -28,7 +28,7 @@ def write_sheet_json(book: RunBook, output: TextIO) -> None:
     observables = book.observables()
     runs = [
         {
-            **{name: run[name] for name in _RUN_COLUMNS},
+            **{name: run[name] for name in RUN_COLUMNS},
             "observables": {
                 each.name: {"value": _for_json(values[each.name]), "units": each.units} for each in observables
             },

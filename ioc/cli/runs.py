@@ -13,7 +13,9 @@ from typing import Any, TextIO
 
 import click
 
+from ioc.cli.run_diff import run_diff
 from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_json
+from ioc.cli.run_parquet import write_samples_parquet, write_sheet_parquet
 from ioc.cli.run_plot import plot_run
 from ioc.cli.run_text import run_list, run_page
 from ioc.errors import AttpcError, ConfigurationError, Refused
@@ -26,6 +28,11 @@ from ioc.topology.schema import Observable
 _TITLE_LENGTH = 200
 _NUMBER = click.IntRange(0, 2**31 - 1)
 _CLASSES = [each.name for each in RunClass]
+
+
+_output_option = click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: stdout."
+)
 
 
 @dataclass(frozen=True)
@@ -127,23 +134,46 @@ def edit(place: _Place, number: int, title: str | None, class_name: str | None, 
 
 
 @runs.command()
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: stdout.")
+@click.argument("first", type=_NUMBER)
+@click.argument("second", type=_NUMBER)
+@_with_place
+def diff(place: _Place, first: int, second: int) -> None:
+    """Show what is different between two runs: configurations, observables, files."""
+    with place.open() as book:
+        click.echo(run_diff(book.page(first), book.page(second)))
+
+
+@runs.command()
+@click.option("--format", "form", type=click.Choice(["csv", "json", "parquet"]), default="csv", show_default=True)
+@_output_option
 @_with_place
 def export(place: _Place, form: str, output: Path | None) -> None:
     """Write the run sheet: number, class, title, start, stop, configuration, then the observables."""
-    with place.open() as book, _output(output, form) as stream:
-        (write_sheet_csv if form == "csv" else write_sheet_json)(book, stream)
+    with place.open() as book:
+        if form == "parquet":
+            with _writing(_required(output)) as path:
+                write_sheet_parquet(book, path)
+        else:
+            with _text_output(output, form) as stream:
+                (write_sheet_csv if form == "csv" else write_sheet_json)(book, stream)
 
 
 @runs.command()
 @click.argument("number", type=_NUMBER)
 @click.option("--observable", help="Only this one.")
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@_output_option
 @_with_place
-def samples(place: _Place, number: int, observable: str | None) -> None:
-    """Write the samples of run NUMBER as CSV."""
+def samples(place: _Place, number: int, observable: str | None, form: str, output: Path | None) -> None:
+    """Write the samples of run NUMBER."""
     with place.open() as book:
-        write_samples_csv(book.samples(number, observable), sys.stdout)
+        rows = book.samples(number, observable)
+        if form == "parquet":
+            with _writing(_required(output)) as path:
+                write_samples_parquet(rows, path)
+        else:
+            with _text_output(output, form) as stream:
+                write_samples_csv(rows, stream)
 
 
 @runs.command()
@@ -153,11 +183,8 @@ def samples(place: _Place, number: int, observable: str | None) -> None:
 def plot(place: _Place, number: int, output: Path | None) -> None:
     """Plot the observables over run NUMBER into a PNG (needs matplotlib)."""
     target = output or Path(f"run_{number:04d}.png")
-    with place.open() as book:
-        try:
-            plot_run(book, number, target)
-        except OSError as error:
-            raise Refused(f"{target} cannot be written: {error.strerror}") from error
+    with place.open() as book, _writing(target):
+        plot_run(book, number, target)
     click.echo(target)
 
 
@@ -173,14 +200,26 @@ def _manual_value(book: RunBook, setting: str) -> tuple[str, Scalar]:
     return name, parse_manual(Observable.model_validate({"name": name, "type": known[name].value_type}), text)
 
 
+def _required(output: Path | None) -> Path:
+    if output is None:
+        raise click.UsageError("--format parquet needs --output FILE")
+    return output
+
+
 @contextmanager
-def _output(path: Path | None, form: str) -> Generator[TextIO]:
+def _writing(path: Path) -> Generator[Path]:
+    try:
+        yield path
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _text_output(path: Path | None, form: str) -> Generator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    try:
-        # Spreadsheets take a CSV file for UTF-8 only if it begins with a byte order mark.
-        with path.open("w", encoding="utf-8-sig" if form == "csv" else "utf-8", newline="") as stream:
-            yield stream
-    except OSError as error:
-        raise Refused(f"{path} cannot be written: {error.strerror}") from error
+    # Spreadsheets take a CSV file for UTF-8 only if it begins with a byte order mark.
+    encoding = "utf-8-sig" if form == "csv" else "utf-8"
+    with _writing(path), path.open("w", encoding=encoding, newline="") as stream:
+        yield stream

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner, Result
@@ -213,15 +214,39 @@ async def test_samples_are_written_as_csv(filled: SqliteRunStore, database: Path
     assert one == [everything[0], everything[3]]
 
 
-async def test_plot_without_matplotlib_says_what_to_install(
-    filled: SqliteRunStore, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("command", "module", "hint"),
+    [
+        ("plot 0", "matplotlib.dates", "runs plot needs matplotlib: install it with  pip install 'attpc-ioc[plot]'"),
+        (
+            "export --format parquet",
+            "pyarrow",
+            "Parquet needs pyarrow: install it with  pip install 'attpc-ioc[parquet]'",
+        ),
+        ("samples 0 --format parquet", "pyarrow", "Parquet needs pyarrow: install it with"),
+    ],
+)
+async def test_a_missing_extra_says_what_to_install(
+    filled: SqliteRunStore, database: Path, command: str, module: str, hint: str
 ) -> None:
-    """Where matplotlib is missing the command says how to get it, and writes nothing."""
-    monkeypatch.setitem(sys.modules, "matplotlib.dates", None)
-    result = invoke(database, "plot", "0", "--output", str(tmp_path / "x.png"))
-    assert result.exit_code == 1
-    assert result.stderr == "error: runs plot needs matplotlib: install it with  pip install 'attpc-ioc[plot]'\n"
-    assert not (tmp_path / "x.png").exists()
+    """Without an optional library its command says in one line how to get it, and writes nothing."""
+    with patch.dict(sys.modules, {module: None}):
+        result = invoke(database, *command.split(), "--output", str(database.parent / "output"))
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert result.stderr.startswith(f"error: {hint}")
+    assert "output" not in [file.name for file in _files(database.parent)]
+
+
+async def test_diff_shows_what_differs(filled: SqliteRunStore, database: Path) -> None:
+    """Only what differs is shown, a line each."""
+    lines = [line.split() for line in invoke(database, "diff", "0", "1").stdout.splitlines()]
+    assert lines == [
+        ["run", "0", "run", "1"],
+        ["title", "say", '"0",', "twice", "say", '"1",', "twice"],
+        ["state", "complete", "running"],
+        ["duration", "25:01:01"],
+    ]
+    assert invoke(database, "diff", "0", "0").stdout == "run 0 and run 0 differ in nothing that is recorded\n"
 
 
 async def test_the_installed_command_works_without_an_ioc(database: Path) -> None:
@@ -246,3 +271,7 @@ def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def _files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from ioc.errors import PeerError
+from ioc.errors import PeerError, PeerTimeout
 from ioc.model import RunClass
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.lock import FileLock
@@ -127,6 +128,27 @@ async def _recovers(store: SqliteRunStore, database: Path, count: int) -> None:
     await store.flush()
     assert rows(database, "SELECT count(*), count(DISTINCT sampled_us) FROM samples") == [(count, count)]
     assert store.health().dropped == 0
+    await store.close()
+
+
+async def test_a_disk_that_hangs_delays_nobody(database: Path) -> None:
+    """While the disk takes nothing, calls end in time, rows wait and the loop is free; then everything goes on."""
+    store = SqliteRunStore(database, call_seconds=0.3)
+    await store.start()
+    await store.define_observables("e1", [PRESSURE])
+    disk = threading.Event()
+    hanging = store._writer.submit(lambda _: disk.wait(10))
+    begun = time.monotonic()
+    store.add_samples("e1", None, [reading(float(number)) for number in range(1000)])
+    with pytest.raises(PeerTimeout, match=r"runs\.db did not answer within 0\.3 s: check its disk"):
+        await store.save_setting("a", "late")
+    assert time.monotonic() - begun < 1.0
+    assert store.health().queued == 1000
+    disk.set()
+    assert await asyncio.wrap_future(hanging)
+    await eventually(lambda: store.health().queued == 0)
+    assert rows(database, "SELECT count(*) FROM samples") == [(1000,)]
+    assert await store.load_settings() == {}
     await store.close()
 
 
