@@ -270,7 +270,7 @@ class Operating(RuleBasedStateMachine):
 
 TestOperating = Operating.TestCase
 TestOperating.settings = settings(
-    max_examples=300,
+    max_examples=220,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
