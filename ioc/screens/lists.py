@@ -87,11 +87,12 @@ def is_numeric(observable: Observable) -> bool:
 
 
 def title_of(observable: Observable) -> str:
-    return observable.label or observable.name
+    """Return what people call it, without what Phoebus would take for a macro."""
+    return (observable.label or observable.name).replace("$(", "(").replace("${", "{")
 
 
 def _macros(observable: Observable) -> dict[str, str]:
-    return {"NAME": observable.name, "LABEL": title_of(observable).replace("$", r"\$")}
+    return {"NAME": observable.name, "LABEL": title_of(observable)}
 
 
 def _statistic_file(observable: Observable) -> str:

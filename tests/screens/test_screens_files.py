@@ -1,0 +1,106 @@
+"""The committed folder, the command, and the files beside the screens."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ioc.app.listing import PvDescription
+from ioc.cli.screens import screens as command
+from ioc.screens import screen_files
+from ioc.topology.load import load
+from ioc.topology.schema import Topology
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_committed_screens_are_those_of_the_topology() -> None:
+    """Generating again changes no byte of opi/, and opi/ has nothing else."""
+    expected = screen_files(load(ROOT / "topology.yaml"))
+    committed = {path.name: path.read_bytes() for path in (ROOT / "opi").iterdir() if path.is_file()}
+    assert set(committed) == set(expected), "attpc-ioc screens has not been run since names changed"
+    different = [name for name, text in expected.items() if committed[name] != text.encode()]
+    assert not different, "attpc-ioc screens has not been run since the generator changed"
+
+
+def test_the_same_topology_gives_the_same_bytes(topology: Topology) -> None:
+    """Nothing in the files depends on the time, the machine or the order of a set."""
+    assert screen_files(topology) == screen_files(topology)
+
+
+def test_the_command_writes_all_files(tmp_path: Path) -> None:
+    """``attpc-ioc screens`` makes the folder and says what it wrote."""
+    folder = tmp_path / "new" / "opi"
+    result = CliRunner().invoke(command, ["--topology", str(ROOT / "topology.yaml"), "--output", str(folder)])
+    assert result.exit_code == 0, result.output
+    expected = screen_files(load(ROOT / "topology.yaml"))
+    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == expected
+    assert f"{len(expected)} files" in result.output
+
+
+@pytest.mark.parametrize("fault", ["no topology", "no folder"])
+def test_the_command_says_what_is_wrong_in_a_line(tmp_path: Path, fault: str) -> None:
+    """A missing topology and a folder that cannot be made end with a sentence and no traceback."""
+    (tmp_path / "file").touch()
+    topology = tmp_path / "none.yaml" if fault == "no topology" else ROOT / "topology.yaml"
+    result = CliRunner().invoke(command, ["--topology", str(topology), "--output", str(tmp_path / "file" / "opi")])
+    assert result.exit_code == 1
+    assert result.output.startswith("error: ")
+    assert result.output.count("\n") == 1
+
+
+def _names(files: dict[str, str]) -> dict[str, list[str]]:
+    """Return the PVs of each file beside the screens."""
+    return {
+        "alarm-tree.xml": [each.get("name", "") for each in ET.fromstring(files["alarm-tree.xml"]).iter("pv")],
+        "observables.plt": [
+            each.findtext("name", "") for each in ET.fromstring(files["observables.plt"]).findall("pvlist/pv")
+        ],
+        "overview.pvs": [
+            each.findtext("name", "") for each in ET.fromstring(files["overview.pvs"]).findall("pvlist/pv")
+        ],
+        "save-restore.csv": [line.split(",")[0] for line in files["save-restore.csv"].splitlines()[1:]],
+        "archiver.json": [each["pv"] for each in json.loads(files["archiver.json"])],
+    }
+
+
+def test_the_files_beside_name_served_pvs_once(files: dict[str, str], served: dict[str, PvDescription]) -> None:
+    """Alarm tree, plot, table and lists have PVs of the IOC of the same topology, none twice."""
+    for file, names in _names(files).items():
+        assert not set(names) - set(served), file
+        assert len(set(names)) == len(names), file
+
+
+def test_what_is_restored_can_be_written(files: dict[str, str], served: dict[str, PvDescription]) -> None:
+    """A PV of the save-and-restore list is writable and starts nothing."""
+    assert files["save-restore.csv"].startswith("PV,READBACK,READ_ONLY\n")
+    for name in _names(files)["save-restore.csv"]:
+        assert served[name].writable, name
+        assert served[name].type != "command", name
+
+
+def test_the_archiver_list_has_the_form_of_the_appliance(files: dict[str, str]) -> None:
+    """Each entry has exactly the keys that the bulk import wants."""
+    for entry in json.loads(files["archiver.json"]):
+        assert set(entry) == {"pv", "samplingperiod", "samplingmethod"}
+        assert entry["samplingmethod"] == "MONITOR"
+
+
+def test_the_plot_has_an_axis_for_each_unit(files: dict[str, str], topology: Topology) -> None:
+    """Every followed number is plotted, and its axis exists."""
+    root = ET.fromstring(files["observables.plt"])
+    axes = root.findall("axes/axis")
+    lines = root.findall("pvlist/pv")
+    assert len(lines) == sum(each.pv is not None and each.type in {"float", "integer"} for each in topology.observables)
+    assert all(int(line.findtext("axis", "-1")) in range(len(axes)) for line in lines)
+
+
+def test_every_alarm_has_guidance(files: dict[str, str]) -> None:
+    """Whoever sees an alarm at night reads what to do."""
+    leaves = list(ET.fromstring(files["alarm-tree.xml"]).iter("pv"))
+    assert leaves
+    assert all(leaf.findtext("guidance/details", "").endswith((".", "?")) for leaf in leaves)
