@@ -56,10 +56,14 @@ class Source:
         self._subscription: Any = None
         self._connected = False
         self._timer: asyncio.TimerHandle | None = None
-        self._task = asyncio.create_task(self._follow(), name=f"observable {observable.name}")
+        self._task = self._new_task()
 
     def check(self) -> None:
         """Notice a subscription that ended although the channel is connected (read access lost, a broken update)."""
+        if self._task.done():
+            _log.error("observable %s: following %s failed: %s", self.observable.name, self._pv, self._task.exception())
+            self._went_away()
+            self._task = self._new_task()
         subscription = self._subscription
         if subscription is not None and subscription.state == subscription.CLOSED:
             self._lost.set()
@@ -70,8 +74,12 @@ class Source:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    def _new_task(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self._follow(), name=f"observable {self.observable.name}")
+
     async def _follow(self) -> None:
         import aioca  # noqa: PLC0415 - see ObservableFeed.start
+        from epicscorelibs.ca.cadef import CAException, Disconnected  # noqa: PLC0415
 
         while True:
             await aioca.connect(self._pv, timeout=None)
@@ -82,7 +90,7 @@ class Source:
             )
             try:
                 broken = await self._session(aioca)
-            except aioca.CANothing as error:
+            except (aioca.CANothing, CAException, Disconnected) as error:
                 _log.warning("observable %s: %s cannot be followed: %s", self.observable.name, self._pv, error)
                 broken = True
             finally:
