@@ -19,12 +19,10 @@ class Limits:
     """Channels of one circuit, and subscriptions of one circuit."""
     channels: int = 100_000
     """Channels of all circuits together."""
-    unfinished_puts: int = 100
+    unfinished_puts: int = 1000
     """Puts of one circuit that are being carried out."""
     request_bytes: int = 65_536
     """Longest request."""
-    waiting: int = 1000
-    """Updates that wait for a client before newer values replace older ones."""
     speak_seconds: float = 5.0
     """A connection must speak Channel Access within this time."""
     stall_seconds: float = 10.0

@@ -1,8 +1,8 @@
 """What one client is still to be sent: answers and updates of its subscriptions, in order and bounded.
 
-While a client keeps up every update is sent. While it does not (its socket is full, or very much is waiting) the newest
-value of a subscription takes the place of the one that waits. So a client that stops reading costs at most one update
-per subscription and never holds up anybody else; `ioc.ca.clients` drops it after a while.
+While a client keeps up every update is sent. While its socket is full the newest value of a subscription takes the
+place of the one that waits. So a client that stops reading costs at most one update per subscription beyond a batch,
+and never holds up anybody else; `ioc.ca.clients` drops it after a while.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ioc.ca.dbr import encode
-from ioc.ca.pv import Event, Pv, Snapshot
+from ioc.ca.pv import EVENTS, Pv, Snapshot
 
 BATCH_BYTES = 65_536
 """Written at once; after that others have their turn."""
+BATCH_ENTRIES = 256
+"""So many wait at most for the event loop's next turn before they are written."""
 
 _HEADER = struct.Struct(">HHHHII")
 _EXTENDED = struct.Struct(">HHHHIIII")
@@ -45,7 +47,7 @@ class Subscription:
         self.identifier = identifier
         self.data_type = data_type
         self.count = count
-        self.mask = mask & (Event.VALUE | Event.LOG | Event.ALARM | Event.PROPERTY)
+        self.mask = mask & EVENTS
         self.live = True
         self.waiting: Update | None = None
         """Its newest update that is not sent yet."""
@@ -85,10 +87,9 @@ class Outbox:
     `write` gives bytes to the transport, which calls `pause` when its buffer is full and `resume` when that is empty.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None], keep: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None]) -> None:
         self._loop = loop
         self._write = write
-        self._keep = keep
         self._queue: deque[bytes | Update] = deque()
         self._missed: dict[Subscription, None] | None = None
         self._scheduled: asyncio.Handle | None = None
@@ -113,12 +114,15 @@ class Outbox:
             self._missed[subscription] = None
             return
         waiting = subscription.waiting
-        if waiting is not None and (self.blocked or len(self._queue) >= self._keep):
+        if waiting is not None and self.blocked:
             waiting.snapshot = snapshot
             return
         subscription.waiting = update = Update(subscription, snapshot)
         self._queue.append(update)
-        self._schedule()
+        if len(self._queue) >= BATCH_ENTRIES:
+            self.flush()
+        else:
+            self._schedule()
 
     def events_off(self) -> None:
         """Hold updates back: the client is behind. What waits is dropped."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ioc.ca.journal import Journal
 from ioc.ca.putdata import PutData
@@ -32,12 +32,16 @@ class Put:
 
 
 class Puts:
-    """Validates puts, runs their handlers as tasks and writes the journal."""
+    """Validates puts, runs their handlers as tasks and writes the journal.
+
+    Puts to one PV are carried out in the order in which they came, except that a command is refused while it is Busy.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turns: WeakKeyDictionary[Pv[Any], asyncio.Lock] = WeakKeyDictionary()
+        self._waiting: dict[Pv[Any], deque[tuple[Put, Any]]] = {}
+        """Puts to a PV that has another one under way."""
 
     def start(self, put: Put) -> None:
         """Begin a put to a writable PV; it is answered when it has ended, at once if it is refused."""
@@ -46,9 +50,13 @@ class Puts:
         except Refused as error:
             self._end(put, put.pv.value, "refused", str(error))
             return
-        task = asyncio.get_running_loop().create_task(self._run(put, value))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if not put.pv.serial:
+            self._own(self._carry_out(put, value))
+        elif (waiting := self._waiting.get(put.pv)) is not None:
+            waiting.append((put, value))
+        else:
+            self._waiting[put.pv] = deque([(put, value)])
+            self._own(self._carry_out_all(put.pv))
 
     def deny(self, put: Put, reason: str) -> None:
         """Answer a put by somebody who may not."""
@@ -60,12 +68,20 @@ class Puts:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, put: Put, value: Any) -> None:
-        if put.pv.serial:
-            async with self._turns.setdefault(put.pv, asyncio.Lock()):
-                await self._carry_out(put, value)
-        else:
-            await self._carry_out(put, value)
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out_all(self, pv: Pv[Any]) -> None:
+        waiting = self._waiting[pv]
+        try:
+            while waiting:
+                await self._carry_out(*waiting.popleft())
+        finally:
+            del self._waiting[pv]
+            for put, _ in waiting:
+                self._end(put, pv.value, "failed", f"the IOC ended before {pv.name} could be set")
 
     async def _carry_out(self, put: Put, value: Any) -> None:
         pv, old = put.pv, put.pv.value

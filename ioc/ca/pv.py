@@ -35,6 +35,10 @@ class Event(IntFlag):
     PROPERTY = 8
 
 
+EVENTS = int(Event.VALUE | Event.LOG | Event.ALARM | Event.PROPERTY)
+"""All of them."""
+
+
 @dataclass(frozen=True)
 class Properties:
     """Metadata of a PV: how to show its number and what its limits are. None = no such limit."""
@@ -147,8 +151,9 @@ class Pv(ABC, Generic[T]):
 
     def _publish(self, snapshot: Snapshot[T], events: Event) -> None:
         self._snapshot = snapshot
+        mask = int(events)
         for listener in self._listeners:
-            if listener.mask & events:
+            if listener.mask & mask:
                 listener.offer(snapshot)
         for refresh in self.dependents:
             refresh()

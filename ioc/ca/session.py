@@ -20,7 +20,7 @@ from ioc.ca.dbr import NoConversion, encode
 from ioc.ca.outbox import ECA_NORMAL, Outbox, Subscription, header
 from ioc.ca.putdata import PutData
 from ioc.ca.puts import Put
-from ioc.ca.pv import Pv
+from ioc.ca.pv import EVENTS, Pv
 from ioc.ca.site import Site
 from ioc.errors import Refused
 from ioc.model import Client
@@ -268,7 +268,7 @@ class Session:
         channel = self._channel(request)
         if channel is None:
             return
-        if not request.mask & 0xF:
+        if not request.mask & EVENTS:
             self._error(request, channel.cid, CAStatus.ECA_BADMASK, "the event mask is empty")
             return
         if request.subscriptionid in self._subscriptions:
