@@ -69,6 +69,18 @@ class Operating(RuleBasedStateMachine):
             if self.world.pending:
                 self.world.perform()
 
+    @precondition(lambda self: self.world.state.run.state in {RunState.Running, RunState.Filing})
+    @rule(router=ROUTERS, fault=FILING_FAULTS, again=st.booleans())
+    def a_router_is_not_filed(self, router: str, fault: str, again: bool) -> None:
+        """The Stop of a run fails for one router, and perhaps Organize after it."""
+        self.world.faults[router, "file"] = fault
+        self.world.run("Stop")
+        self.world.settle()
+        if again:
+            self.world.faults[router, "file"] = fault
+            self.world.organize(router)
+            self.world.settle()
+
     @rule(router=ROUTERS)
     def organize(self, router: str) -> None:
         self.world.organize(router)
