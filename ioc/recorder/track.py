@@ -102,7 +102,7 @@ class Track:
             mean=statistics.mean,
             samples=statistics.samples,
             worst_severity=statistics.worst_severity,
-            disconnected_seconds=statistics.disconnected_seconds,
+            disconnected_seconds=statistics.disconnected_seconds if self.observable.pv is not None else 0.0,
         )
 
     def finish(self, ended_at: float) -> None:

@@ -87,13 +87,15 @@ class RunBook:
         run_id = run["id"]
         return RunPage(
             run=run,
-            configs=self._rows("SELECT * FROM run_configs WHERE run_id = ? ORDER BY ecc_server", run_id),
+            configs=self._rows(
+                "SELECT * FROM run_configs WHERE run_id = ? ORDER BY length(ecc_server), ecc_server", run_id
+            ),
             measurements=self._rows(
                 "SELECT name, label, units, value_type, measurements.* FROM measurements "
                 "JOIN observables ON observables.id = observable_id WHERE run_id = ? ORDER BY display_order, name",
                 run_id,
             ),
-            files=self._rows("SELECT * FROM files WHERE run_id = ? ORDER BY router, path", run_id),
+            files=self._rows("SELECT * FROM files WHERE run_id = ? ORDER BY length(router), router, path", run_id),
             events=self._rows("SELECT * FROM events WHERE run_id = ? ORDER BY occurred_at, id", run_id),
         )
 

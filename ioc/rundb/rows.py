@@ -13,6 +13,8 @@ from ioc.errors import PeerError
 from ioc.model import Event, PutRecord, Reading, RunId, Scalar
 from ioc.rundb.times import to_microseconds, to_text
 
+_OPEN_RUN = "SELECT max(id) FROM runs WHERE state IN ('starting', 'running', 'stopping', 'filing')"
+
 
 class Sample(NamedTuple):
     """A reading on its way into the database."""
@@ -126,10 +128,11 @@ class RowWriter:
         )
 
     def insert_puts(self, db: Database, puts: Sequence[PutRecord]) -> None:
-        """Insert puts; each belongs to the run that was open when it came."""
+        """Insert puts; each belongs to the run that is open now."""
+        run_id = db.execute(_OPEN_RUN).fetchone()[0] if puts else None
         db.conn.executemany(
             "INSERT INTO puts (occurred_at, pv, old_value, new_value, user, host, result, message, run_id) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT max(id) FROM runs WHERE state IN ('starting', 'running')))",
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     to_text(put.occurred_at),
@@ -140,6 +143,7 @@ class RowWriter:
                     storable(put.client.host),
                     put.result,
                     storable(put.message),
+                    run_id,
                 )
                 for put in puts
             ],

@@ -120,7 +120,7 @@ async def test_a_run_has_begin_end_and_statistics(database: Path) -> None:
         assert (measured["target_gas"].begin_value, measured["target_gas"].end_value) == ("P10", "P10")
         assert (measured["valve"].begin_value, measured["valve"].end_value) == ("Open", None)
         assert measured["valve"].worst_severity == Severity.INVALID
-        assert measured["energy"].begin_value is None
+        assert (measured["energy"].begin_value, measured["energy"].disconnected_seconds) == (None, 0.0)
         in_run = f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us"
         assert rows(database, in_run, "pressure") == [(5.0, "NO_ALARM", 1), (7.0, "NO_ALARM", 1), (6.0, "NO_ALARM", 1)]
         assert rows(database, in_run, "valve") == [("Open", "NO_ALARM", 1), (None, "disconnected", 1)]
