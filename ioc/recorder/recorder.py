@@ -151,6 +151,7 @@ class ObservableRecorder:
         await self._save_open_run()
 
     async def end_run(self, run: RunId) -> None:
+        experiment = self._experiment
         if self._run != run:
             # Nobody went on with it: it ended when the process that recorded it did.
             ended_at = await self._restore(run)
@@ -165,6 +166,7 @@ class ObservableRecorder:
         self._unsaved[run] = rows
         self._tell(self._tracks)
         await self._save_finished()
+        await self.change_experiment(experiment)
 
     async def resume_run(self, run: RunId) -> None:
         gap_at = await self._restore(run)

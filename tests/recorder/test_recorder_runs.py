@@ -317,6 +317,38 @@ async def test_a_run_that_ended_with_its_process_is_closed_from_its_samples(data
         assert (measured.minimum, measured.maximum) == (5.0, 9.0)
 
 
+async def test_closing_an_old_run_leaves_the_experiment_as_it_is(database: Path) -> None:
+    """A run of another experiment that is closed after a restart does not take the recorder there."""
+    async with rig(database) as it:
+        old = (await it.store.reserve_run("e0", "", RunClass.Beam, "")).run
+        await it.recorder.set_manual("target_gas", "P10")
+        await it.recorder.end_run(old)
+        it.feed.send(5.0)
+        await it.store.flush()
+        assert it.recorder.disconnected(["target_gas"]) == ()
+        names = (
+            "SELECT e.name FROM samples JOIN observables o ON o.id = observable_id "
+            "JOIN experiments e ON e.id = o.experiment_id WHERE o.name = 'pressure'"
+        )
+        assert rows(database, names) == [("e1",)]
+
+
+async def test_a_value_that_is_there_already_goes_on_in_a_resumed_run(database: Path) -> None:
+    """What came between the restart and the decision to go on counts in the run from that decision on."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+    async with rig(database) as it:
+        it.feed.send(7.0)
+        await it.recorder.resume_run(run)
+        view = it.recorder.view("pressure")
+        assert (view.samples, view.run_max) == (2, 7.0)
+        await it.store.flush()
+        stored = [value for value, _, _ in rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")]
+        assert (stored[0], stored[-1]) == (5.0, 7.0)
+
+
 async def test_the_last_run_is_shown_after_a_restart(database: Path) -> None:
     """The figures of the last run are visible again when the IOC comes back."""
     async with rig(database) as it:
