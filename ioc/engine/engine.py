@@ -28,7 +28,7 @@ from ioc.runlogic.step import initial, step
 log = logging.getLogger(__name__)
 
 StateListener = Callable[[State], None]
-"""Takes every new state, on the event loop; must not block or raise."""
+"""Takes every new state, on the event loop; must not block."""
 
 _ALIVE_PERIOD = 5.0
 """How exactly, in seconds, the end of a run is known that ended while the IOC was away."""
@@ -81,20 +81,20 @@ class Engine:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                tasks.create_task(self._ledger.run(), name="ledger")
-                for name, client in self._ecc.items():
-                    tasks.create_task(self._watch_server(name, client), name=f"watch ECC:{name}")
-                for host in self._hosts:
-                    tasks.create_task(self._watch_host(host), name=f"watch host {host.name}")
-                self.post(await restore.restore(self._store, self.plan))
-                await restore.enter_experiment(self._recorder, self.state.experiment)
-                tasks.create_task(self._stay_alive(), name="alive")
+                try:
+                    tasks.create_task(self._ledger.run(), name="ledger")
+                    for name, client in self._ecc.items():
+                        tasks.create_task(self._watch_server(name, client), name=f"watch ECC:{name}")
+                    for host in self._hosts:
+                        tasks.create_task(self._watch_host(host), name=f"watch host {host.name}")
+                    self.post(await restore.restore(self._store, self.plan))
+                    await restore.enter_experiment(self._recorder, self.state.experiment)
+                    await self._stay_alive()
+                finally:
+                    self._tasks = None
+                    self._give_up_commands()
         finally:
-            self._tasks = None
-            for answer in self._answers.values():
-                if not answer.done():
-                    answer.set_exception(PeerError("the IOC is stopping: the outcome is not known"))
-            self._answers.clear()
+            await self._ledger.finish()
 
     def post(self, event: ev.Event) -> None:
         """Let one event happen: the state changes at once, effects begin, listeners are told."""
@@ -108,7 +108,7 @@ class Engine:
             self._begin(effect)
         if self.state is not before:
             for listener in self._listeners:
-                listener(self.state)
+                self._tell(listener)
 
     async def command(self, make: Callable[[int], ev.Event]) -> None:
         """Ask the core for something; `make` gets the token that the command must carry. Returns when it is done.
@@ -159,6 +159,18 @@ class Engine:
         else:
             future.set_exception((Refused if answer.refused else PeerError)(answer.error))
 
+    def _give_up_commands(self) -> None:
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(PeerError("the IOC is stopping: the outcome is not known"))
+        self._answers.clear()
+
+    def _tell(self, listener: StateListener) -> None:
+        try:
+            listener(self.state)
+        except Exception:
+            log.exception("a new state could not be shown")
+
     def _begin(self, effect: ef.Effect) -> None:
         match effect:
             case ef.Log():
@@ -181,8 +193,10 @@ class Engine:
                 self._spawn(self._performer.perform(effect, self._ledger.settled()))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._tasks is not None, "events are posted only while the engine runs"
-        self._tasks.create_task(work)
+        if self._tasks is None:  # an event that came while the engine ends: the next process finds what is undone
+            work.close()
+        else:
+            self._tasks.create_task(work)
 
     async def _watch_server(self, name: str, client: EccClient) -> None:
         """Poll one server, more often while it is busy; fetch what it offers whenever it comes online."""
@@ -202,6 +216,8 @@ class Engine:
             await self.refresh_configs(name)
         except PeerError as error:
             log.warning("%s", error)
+        except Exception:
+            log.exception("reading the configurations of ECC server %s", name)
 
     async def _watch_host(self, host: Host) -> None:
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
 """Everything that must be on disk before it is acknowledged, in order.
 
-The database never blocks a command: what cannot be stored is kept here and tried again until it can, and the command
-is answered all the same.
+The database never blocks a command for long: what cannot be stored is kept here and tried again until it can, and the
+command is answered all the same.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 Save = SaveRun | SaveRunConfigs | SaveSetting
 _RETRY_PERIOD = 5.0
+_PATIENCE = 1.0
+"""Seconds: a database that fails later than this is locked or hangs, and is left alone until the next retry."""
 
 
 class Ledger:
@@ -27,7 +29,12 @@ class Ledger:
         self._store = store
         self._answer = answer
         self._queue: asyncio.Queue[Save | Answer | asyncio.Event] = asyncio.Queue()
-        self._unsaved: dict[Hashable, Save] = {}
+        self._kept: dict[Hashable, Save] = {}
+        """Not stored yet, oldest first."""
+        self._retry_at = 0.0
+        self._writing = False
+        self._failing = False
+        self._hangs = False
 
     def put(self, entry: Save | Answer) -> None:
         """Add an entry behind all that are there."""
@@ -36,7 +43,7 @@ class Ledger:
     def settled(self) -> asyncio.Event:
         """Return an event that is set when all that was put before has been done."""
         mark = asyncio.Event()
-        if self._queue.empty():
+        if self._queue.empty() and not self._writing:
             mark.set()
         else:
             self._queue.put_nowait(mark)
@@ -44,12 +51,13 @@ class Ledger:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             try:
-                async with asyncio.timeout(_RETRY_PERIOD if self._unsaved else None):
+                async with asyncio.timeout_at(self._retry_at if self._kept else None):
                     entry = await self._queue.get()
             except TimeoutError:
-                await self._try_again()
+                await self._try_kept()
                 continue
             match entry:
                 case Answer():
@@ -57,25 +65,62 @@ class Ledger:
                 case asyncio.Event():
                     entry.set()
                 case _:
-                    await self._save(entry)
+                    if not self._kept:
+                        self._retry_at = loop.time() + _RETRY_PERIOD
+                    self._kept[_key(entry)] = entry
+                    if not self._hangs:
+                        await self._try(entry)
 
-    async def _save(self, entry: Save) -> None:
-        key = _key(entry)
+    async def finish(self) -> None:
+        """Store what is left, after `run` was cancelled; what the database does not take now is lost, and said so."""
+        while not self._queue.empty():
+            entry = self._queue.get_nowait()
+            if not isinstance(entry, Answer | asyncio.Event):
+                self._kept[_key(entry)] = entry
+        problem = await self._try_kept()
+        if self._kept:
+            log.error("%d records are lost, the IOC ends before they could be stored: %s", len(self._kept), problem)
+
+    async def _try_kept(self) -> str:
+        """Try all that is kept, but wait for a database that hangs only once; returns the last problem."""
+        problem = ""
+        for entry in list(self._kept.values()):
+            problem = await self._try(entry) or problem
+            if self._hangs:
+                break
+        self._retry_at = asyncio.get_running_loop().time() + _RETRY_PERIOD
+        return problem
+
+    async def _try(self, entry: Save) -> str:
+        """Store one entry that is kept; returns why that failed."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._writing = True
         try:
             await self._write(entry)
         except PeerError as error:
-            if key not in self._unsaved:
-                log.error("not stored, will be tried again: %s", error)  # noqa: TRY400 - a peer's fault, no traceback
-            self._unsaved[key] = entry
+            problem = str(error)
+        except Exception as error:
+            if not self._failing:
+                log.exception("storing %s", type(entry).__name__)
+            problem = f"internal error: {error!r}"
         else:
-            self._unsaved.pop(key, None)
+            self._stored(entry)
+            return ""
+        finally:
+            self._writing = False
+        self._hangs = loop.time() - began > _PATIENCE
+        if not self._failing:
+            log.error("not stored, will be tried again: %s", problem)
+        self._failing = True
+        return problem
 
-    async def _try_again(self) -> None:
-        for entry in list(self._unsaved.values()):
-            await self._save(entry)
-            if _key(entry) in self._unsaved:
-                return
-        log.info("all that could not be stored before is in the run database now")
+    def _stored(self, entry: Save) -> None:
+        del self._kept[_key(entry)]
+        self._hangs = False
+        if self._failing and not self._kept:
+            log.info("all that could not be stored before is in the run database now")
+            self._failing = False
 
     async def _write(self, entry: Save) -> None:
         match entry:

@@ -72,19 +72,18 @@ class Performer:
         name, operation = effect.server, effect.operation
         client = self._ecc[name]
         until = asyncio.get_running_loop().time() + self._timing.transition_timeout
-        reply, error, reading = TransitionReply(), "", None
+        reply, error = TransitionReply(), ""
+        replied = True
         try:
             reply = await client.transition(operation, effect.config, effect.links)
-            reading = await self._state_after(client)
         except PeerRejected as rejection:
             error = str(rejection)
-            reading = await self._state_after(client)
         except PeerError as failure:
-            error = str(failure)
-            reading = await self._at_rest(client, until)
+            error, replied = str(failure), False
         except Exception:
             log.exception("%s of ECC server %s", operation, name)
-            error = INTERNAL
+            error, replied = INTERNAL, False
+        reading = await (self._state_after(name) if replied else self._at_rest(name, until))
         if reading is not None and reading.transition is not Transition.NoTransition and not error:
             error = f"it is {reading.transition.label} again"
         self._post(
@@ -98,23 +97,23 @@ class Performer:
             )
         )
 
-    async def _state_after(self, client: EccClient) -> EccReading | None:
+    async def _state_after(self, name: str) -> EccReading | None:
         """Read the state at once; try a little longer if the server does not answer just now."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._timing.state_timeout
         while True:
-            try:
-                return await client.get_state()
-            except PeerError:
-                if loop.time() >= until:
-                    return None
-                await asyncio.sleep(self._timing.poll_ecc_busy)
+            event = await observe.read_server(name, self._ecc[name])
+            if isinstance(event, ev.ServerRead):
+                return event.reading
+            if loop.time() >= until:
+                return None
+            await asyncio.sleep(self._timing.poll_ecc_busy)
 
-    async def _at_rest(self, client: EccClient, until: float) -> EccReading | None:
+    async def _at_rest(self, name: str, until: float) -> EccReading | None:
         """The reply was lost: the transition may still run, so wait for its end as long as one may take."""
         loop = asyncio.get_running_loop()
         while True:
-            reading = await self._state_after(client)
+            reading = await self._state_after(name)
             if reading is None or reading.transition is Transition.NoTransition or loop.time() >= until:
                 return reading
             await asyncio.sleep(self._timing.poll_ecc_busy)

@@ -20,12 +20,18 @@ _RETRY_PERIOD = 2.0
 
 async def restore(store: RunStore, plan: Plan) -> Restored:
     """Read what the operator set and which run was open; keeps trying while the database cannot be read."""
+    said = ""
     while True:
         try:
             return await _read(store, plan)
         except PeerError as error:
-            log.error("the run database cannot be read, no run can start: %s", error)  # noqa: TRY400 - a peer's fault
-            await asyncio.sleep(_RETRY_PERIOD)
+            problem = str(error)
+        except Exception as error:
+            problem = f"internal error: {error!r}"
+        if problem != said:
+            log.error("the run database cannot be read, no run can start: %s", problem)
+        said = problem
+        await asyncio.sleep(_RETRY_PERIOD)
 
 
 async def _read(store: RunStore, plan: Plan) -> Restored:
@@ -50,6 +56,8 @@ async def enter_experiment(recorder: RunRecorder, experiment: str) -> None:
         await recorder.change_experiment(experiment)
     except PeerError as error:
         log.error("observables of experiment %s: %s", experiment, error)  # noqa: TRY400 - a peer's fault
+    except Exception:
+        log.exception("entering experiment %s", experiment)
 
 
 def _configs(settings: Mapping[str, str], plan: Plan) -> dict[str, ConfigChoice]:

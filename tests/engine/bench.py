@@ -1,0 +1,103 @@
+"""The engine between four fakes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Self
+
+from ioc.engine import Engine, Timing
+from ioc.model import Client, EccState, Event, RunState
+from ioc.runlogic import events as ev
+from ioc.runlogic.permits import blocked_by
+from ioc.runlogic.plan import Plan
+from ioc.runlogic.state import State
+from ioc.topology.schema import Topology
+from tests.core.world import topology as small_topology
+from tests.engine.fakes import FakeEcc, FakeHost, FakeRecorder, FakeStore
+
+ANA = Client("ana", "192.168.41.2")
+
+
+class Bench:
+    """Async context manager: inside it the engine runs. All fakes can be scripted before and at any time."""
+
+    def __init__(self, topology: Topology | None = None, *, state: EccState = EccState.Idle) -> None:
+        self.topology = topology or small_topology()
+        names = [server.name for server in self.topology.ecc_servers]
+        routers = [router.name for router in self.topology.data_routers]
+        self.ecc = {name: FakeEcc(state) for name in names}
+        self.hosts = [
+            FakeHost(f"host{n}", [router], [name]) for n, (router, name) in enumerate(zip(routers, names, strict=True))
+        ]
+        self.store = FakeStore()
+        self.recorder = FakeRecorder()
+        self.journal: list[Event] = []
+        self.states: list[State] = []
+        self.engine = Engine(
+            Plan.of(self.topology),
+            ecc=self.ecc,
+            hosts=self.hosts,
+            store=self.store,
+            recorder=self.recorder,
+            timing=Timing(),
+            journal=self.journal.append,
+        )
+        self.engine.subscribe(self.states.append)
+        self.task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.task = asyncio.create_task(self.engine.run())
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        assert self.task is not None
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+    @property
+    def state(self) -> State:
+        return self.engine.state
+
+    @property
+    def log(self) -> list[str]:
+        """Texts of the journal."""
+        return [event.message for event in self.journal]
+
+    async def until(self, condition: Callable[[], object], seconds: float = 600.0) -> None:
+        """Wait until `condition` is true; the engine must not have ended before."""
+        assert self.task is not None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not condition():
+            assert not self.task.done(), "the engine ended"
+            assert loop.time() < deadline, f"not true after {seconds} s: {self.state}"
+            await asyncio.sleep(0.01)
+
+    async def until_permitted(self) -> None:
+        """Wait until a start is permitted."""
+        self.engine.post(ev.ObservablesMissing(frozenset()))
+        await self.until(lambda: not blocked_by(self.engine.plan, self.state))
+
+    async def system(self, step: ev.SystemStep) -> None:
+        await self.engine.command(lambda token: ev.SystemCommand(token, ANA, step))
+
+    async def server(self, name: str, action: ev.ServerAction) -> None:
+        await self.engine.command(lambda token: ev.ServerCommand(token, ANA, name, action))
+
+    async def run(self, action: ev.RunAction) -> None:
+        await self.engine.command(lambda token: ev.RunCommand(token, ANA, action))
+
+    async def to_ready(self) -> None:
+        """Every server Ready, a start permitted."""
+        await self.until(lambda: self.state.restored and all(server.online for server in self.state.servers.values()))
+        for step in (ev.SystemStep.Describe, ev.SystemStep.Prepare, ev.SystemStep.Configure):
+            await self.system(step)
+        await self.until_permitted()
+
+    async def to_running(self) -> None:
+        """A run is open."""
+        await self.to_ready()
+        await self.run(ev.RunAction.Start)
+        assert self.state.run.state is RunState.Running

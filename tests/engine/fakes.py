@@ -1,0 +1,244 @@
+"""Named fakes of the engine's four ports. They do what a test scripts; without a script everything goes well."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ioc.errors import PeerError
+from ioc.model import (
+    ConfigBackup,
+    ConfigChoice,
+    DataLink,
+    EccReading,
+    EccState,
+    Event,
+    FiledFile,
+    FilingReport,
+    Operation,
+    PutRecord,
+    RouterFacts,
+    RunClass,
+    RunConfig,
+    RunId,
+    RunRecord,
+    Transition,
+    TransitionReply,
+)
+from tests.core.peers import TABLE, Database
+
+
+class FakeEcc:
+    """An ECC server. `reads` and `replies` are what it answers next: an exception is raised, None = as it is."""
+
+    def __init__(self, state: EccState = EccState.Idle) -> None:
+        self.state = state
+        self.under_way = Transition.NoTransition
+        self.reads: deque[Exception | EccReading | None] = deque()
+        self.replies: deque[Exception | TransitionReply | None] = deque()
+        self.configs: tuple[ConfigChoice, ...] | Exception = ()
+        self.down: Exception | None = None
+        """What every call raises as long as it is set."""
+        self.sent: list[Operation] = []
+        self.read_at: list[float] = []
+        """The loop's time of every GetState."""
+        self.replied_at = 0.0
+        """`time.perf_counter` of the last reply to a transition."""
+        self.takes = 0.0
+        """Seconds of a transition."""
+        self.closed = 0
+
+    async def get_state(self) -> EccReading:
+        self.read_at.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0)
+        scripted = self.reads.popleft() if self.reads else self.down
+        if isinstance(scripted, Exception):
+            raise scripted
+        return scripted or EccReading(self.state, self.under_way, time.time())
+
+    async def get_configs(self) -> tuple[ConfigChoice, ...]:
+        await asyncio.sleep(0)
+        if isinstance(self.configs, Exception):
+            raise self.configs
+        return self.configs
+
+    async def transition(
+        self, operation: Operation, config: ConfigChoice, links: Sequence[DataLink]
+    ) -> TransitionReply:
+        self.sent.append(operation)
+        scripted = self.replies.popleft() if self.replies else self.down
+        self.under_way = Transition(list(Operation).index(operation) + 1)
+        try:
+            await asyncio.sleep(self.takes)
+        finally:
+            self.under_way = Transition.NoTransition
+        self.replied_at = time.perf_counter()
+        if isinstance(scripted, Exception):
+            raise scripted
+        self.state = TABLE.get((operation, self.state), self.state)
+        return scripted or TransitionReply()
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class FakeHost:
+    """A machine. `faults` maps the name of a method to what it raises."""
+
+    def __init__(self, name: str, routers: Sequence[str], servers: Sequence[str]) -> None:
+        self.name = name
+        self.routers = tuple(routers)
+        self.servers = tuple(servers)
+        self.faults: dict[str, Exception] = {}
+        self.facts = {router: RouterFacts(True, "/data", 0, 0, 10**12, 2 * 10**12, False, 0.0) for router in routers}
+        self.looked_at: list[float] = []
+        self.asked_for: list[str] = []
+        """The run directories of the looks."""
+        self.files: tuple[FiledFile, ...] = ()
+        self.filed: list[tuple[str, RunId]] = []
+        self.backed_up: list[str] = []
+        self.closed = 0
+
+    async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
+        self.looked_at.append(asyncio.get_running_loop().time())
+        self.asked_for.append(run_directory)
+        await self._do("router_facts")
+        return {name: replace(facts, read_at=time.time()) for name, facts in self.facts.items()}
+
+    async def file_run(self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]]) -> FilingReport:
+        await self._do("file_run")
+        for file in self.files:
+            await record(file)
+        self.filed.append((router, run))
+        return FilingReport(self.files)
+
+    async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
+        await self._do("backup_configs")
+        self.backed_up.append(server)
+        return ConfigBackup("/backup", ())
+
+    async def config_digests(self, server: str, config: ConfigChoice) -> ConfigBackup:
+        await self._do("config_digests")
+        return ConfigBackup("/configs", ())
+
+    async def log_tail(self, path: str, lines: int = 50) -> str:
+        await self._do("log_tail")
+        return "a line\n"
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def _do(self, method: str) -> None:
+        await asyncio.sleep(0)
+        if fault := self.faults.get(method):
+            raise fault
+
+
+class FakeStore:
+    """A run database in memory. `fault` is what every call raises; `faults` the same for one method."""
+
+    def __init__(self, database: Database | None = None) -> None:
+        self.database = database or Database()
+        self.fault: Exception | None = None
+        self.faults: dict[str, Exception] = {}
+        self.takes = 0.0
+        """Seconds of a call."""
+        self.calls: list[str] = []
+        """Methods in the order of their begin, also those that failed."""
+        self.stored: list[str] = []
+        """What was written, in order."""
+        self.configs: dict[RunId, tuple[RunConfig, ...]] = {}
+        self.files: list[str] = []
+        self.events: list[Event] = []
+        self.puts: list[PutRecord] = []
+        self.closed = 0
+
+    async def last_run(self, experiment: str) -> RunRecord | None:
+        await self._call("last_run")
+        return self.database.last_run(experiment)
+
+    async def get_run(self, run: RunId) -> RunRecord | None:
+        await self._call("get_run")
+        return self.database.runs.get(run)
+
+    async def unfinished_runs(self) -> tuple[RunRecord, ...]:
+        await self._call("unfinished_runs")
+        return self.database.unfinished()
+
+    async def reserve_run(self, experiment: str, title: str, run_class: RunClass, config_name: str) -> RunRecord:
+        await self._call("reserve_run")
+        return self.database.reserve(experiment, title, run_class, config_name, time.time())
+
+    async def save_run(self, record: RunRecord) -> None:
+        await self._call("save_run")
+        self.database.runs[record.run] = record
+        self.stored.append(f"{record.run} {record.state}")
+
+    async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
+        await self._call("save_run_configs")
+        self.configs[run] = tuple(configs)
+        self.stored.append(f"configs of {run}")
+
+    async def add_file(self, run: RunId, file: FiledFile) -> None:
+        await self._call("add_file")
+        self.files.append(file.path)
+
+    async def load_settings(self) -> Mapping[str, str]:
+        await self._call("load_settings")
+        return dict(self.database.settings)
+
+    async def save_setting(self, name: str, value: str) -> None:
+        await self._call("save_setting")
+        self.database.settings[name] = value
+        self.stored.append(f"{name}={value}")
+
+    def add_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def add_put(self, put: PutRecord) -> None:
+        self.puts.append(put)
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def _call(self, method: str) -> None:
+        self.calls.append(method)
+        await asyncio.sleep(self.takes)
+        if fault := self.fault or self.faults.get(method):
+            raise fault
+
+
+class FakeRecorder:
+    """The recorder of observables. `faults` maps the name of a method to what it raises."""
+
+    def __init__(self) -> None:
+        self.faults: dict[str, Exception] = {}
+        self.calls: defaultdict[str, list[Any]] = defaultdict(list)
+
+    async def begin_run(self, run: RunId) -> None:
+        await self._call("begin_run", run)
+
+    async def end_run(self, run: RunId) -> None:
+        await self._call("end_run", run)
+
+    async def copy_manual_from(self, run: RunId) -> None:
+        await self._call("copy_manual_from", run)
+
+    async def change_experiment(self, experiment: str) -> None:
+        await self._call("change_experiment", experiment)
+
+    async def resume_run(self, run: RunId) -> None:
+        await self._call("resume_run", run)
+
+    async def _call(self, method: str, argument: object) -> None:
+        self.calls[method].append(argument)
+        await asyncio.sleep(0)
+        if fault := self.faults.get(method):
+            raise fault
+
+
+LOCKED = PeerError("the run database runs.db is locked by another program")

@@ -1,0 +1,111 @@
+"""How often the engine looks at its peers, by the loop's clock."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ioc.errors import PeerError
+from ioc.model import ConfigChoice, EccState
+from ioc.runlogic import events as ev
+from tests.engine.bench import Bench
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+
+
+async def test_servers_are_read_every_second_and_hosts_every_two() -> None:
+    """At rest GetState is asked once a second and a host is looked at every two."""
+    async with Bench() as bench:
+        await asyncio.sleep(20.5)
+        for ecc in bench.ecc.values():
+            assert gaps(ecc.read_at) == [1.0] * 20
+        for host in bench.hosts:
+            assert gaps(host.looked_at) == [2.0] * 10
+
+
+async def test_a_transition_is_watched_at_once_and_five_times_a_second() -> None:
+    """The server that was sent a transition is read at once and every 0.2 s until the reply, the others as before."""
+    async with Bench() as bench:
+        ecc = bench.ecc["CoBo0"]
+        ecc.takes = 5.0
+        await asyncio.sleep(10.5)
+        began = asyncio.get_running_loop().time()
+        await bench.server("CoBo0", ev.ServerAction.Describe)
+        during = [at for at in ecc.read_at if at >= began]
+        assert during[0] - began < 0.05
+        assert gaps(during)[:-1] == [0.2] * (len(during) - 2)
+        assert len(during) >= 25
+        await asyncio.sleep(10.5)
+        assert gaps(ecc.read_at)[-8:] == [1.0] * 8
+        assert len([at for at in bench.ecc["CoBo1"].read_at if began <= at < began + 5]) == 5
+
+
+async def test_a_slow_server_delays_no_other() -> None:
+    """A server whose GetState takes its whole time-out is read less often; the others are not."""
+    async with Bench() as bench:
+        slow = bench.ecc["CoBo0"]
+        real = slow.get_state
+
+        async def hang() -> object:
+            await asyncio.sleep(5)
+            return await real()
+
+        slow.get_state = hang  # type: ignore[method-assign]
+        await asyncio.sleep(20.5)
+        assert gaps(bench.ecc["CoBo1"].read_at) == [1.0] * 20
+        assert len(slow.read_at) <= 5
+
+
+async def test_configurations_are_read_when_a_server_comes_online() -> None:
+    """The list is asked for at the first contact and after each absence; one that cannot be had harms nothing."""
+    async with Bench() as bench:
+        ecc = bench.ecc["CoBo0"]
+        ecc.configs = ZeroDivisionError("bug")
+        await bench.until(lambda: bench.state.servers["CoBo0"].online)
+        await asyncio.sleep(3)
+        ecc.configs = (ConfigChoice("a", "b", "c"),)
+        ecc.down = PeerError("connection refused")
+        await bench.until(lambda: not bench.state.servers["CoBo0"].online)
+        ecc.down = None
+        await bench.until(lambda: bench.state.servers["CoBo0"].offers == ecc.configs)
+
+
+async def test_the_next_run_directory_is_what_hosts_are_asked_for() -> None:
+    """Looks ask for the directory of the next run, which advances with the runs."""
+    async with Bench() as bench:
+        await bench.to_running()
+        await bench.run(ev.RunAction.Stop)
+        await asyncio.sleep(5)
+        assert bench.hosts[0].asked_for[0] == "e20/run_0000"
+        assert bench.hosts[0].asked_for[-1] == "e20/run_0001"
+
+
+@pytest.mark.parametrize("fault", [PeerError("no route to host"), ZeroDivisionError("bug")])
+async def test_a_host_that_cannot_be_asked_is_asked_again(fault: Exception) -> None:
+    """While a host cannot be asked its routers are unknown, with the reason; when it answers again they are known."""
+    async with Bench(state=EccState.Ready) as bench:
+        host = bench.hosts[0]
+        await bench.until(lambda: bench.state.routers["data0"].online)
+        host.faults["router_facts"] = fault
+        await bench.until(lambda: bench.state.routers["data0"].facts is None)
+        assert bench.state.routers["data0"].message.text
+        assert bench.state.routers["data1"].online
+        host.faults.clear()
+        await bench.until(lambda: bench.state.routers["data0"].online)
+
+
+async def test_an_hour_offline_is_one_line() -> None:
+    """A server and a host that are away for an hour are each logged when they go and when they come back."""
+    async with Bench() as bench:
+        await bench.until(lambda: bench.state.servers["CoBo0"].online and bench.state.routers["data0"].online)
+        before = len(bench.journal)
+        bench.ecc["CoBo0"].down = PeerError("connection refused")
+        bench.hosts[0].faults["router_facts"] = PeerError("no route to host")
+        await asyncio.sleep(3600)
+        bench.ecc["CoBo0"].down = None
+        bench.hosts[0].faults.clear()
+        await asyncio.sleep(10)
+        assert len(bench.journal) - before == 4, bench.log[before:]
