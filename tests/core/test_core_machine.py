@@ -38,6 +38,8 @@ class Operating(RuleBasedStateMachine):
     def installation(self, resume: bool, reset_mutant: bool, state: EccState) -> None:
         self.world = World(topology(resume=resume, reset_mutant=reset_mutant))
         self.world.put_servers(state)
+        if state is EccState.Running:
+            self.start_a_run_from_ready(performed=8, then="", after=0)
 
     @rule(step=st.sampled_from(list(ev.SystemStep)))
     def command_the_system(self, step: ev.SystemStep) -> None:
@@ -54,25 +56,39 @@ class Operating(RuleBasedStateMachine):
     @rule(performed=st.integers(0, 8), then=st.sampled_from(["", "", "Stop", "Pause"]), after=st.integers(0, 3))
     def start_a_run_from_ready(self, performed: int, then: str, after: int) -> None:
         """Random commands alone would seldom get all servers to Ready."""
-        if not self.world.state.run.open and not self.world.pending:
+        self.world.settle()
+        if not self.world.state.run.open:
+            self.mend_all()
             self.world.ready()
-            for router in self.world.routers.values():
-                router.staged.clear()
         self.world.run("Start")
         self.perform_some(performed)
         if then:
             self.world.run(then)
             self.perform_some(after)
 
+    def mend_all(self) -> None:
+        """Every peer is well and at rest, nothing lies on a router that could block a start."""
+        world = self.world
+        for name, server in world.servers.items():
+            server.reachable = True
+            world.finish_under_way(name)
+        for router in world.routers.values():
+            router.reachable = router.online = True
+            router.staged.clear()
+            router.directories.clear()
+        world.feed(ev.ObservablesMissing(frozenset()))
+        world.poll()
+
     def perform_some(self, count: int) -> None:
         for _ in range(count):
             if self.world.pending:
                 self.world.perform()
 
-    @precondition(lambda self: self.world.state.run.state in {RunState.Running, RunState.Filing})
     @rule(router=ROUTERS, fault=FILING_FAULTS, again=st.booleans())
     def a_router_is_not_filed(self, router: str, fault: str, again: bool) -> None:
         """The Stop of a run fails for one router, and perhaps Organize after it."""
+        if not self.world.state.run.open:
+            self.start_a_run_from_ready(performed=8, then="", after=0)
         self.world.faults[router, "file"] = fault
         self.world.run("Stop")
         self.world.settle()
