@@ -7,20 +7,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import caproto as ca
 
-from ioc.ca.outbox import Outbox
+from ioc.ca.outbox import BATCH_BYTES, Outbox
 from ioc.ca.pv import Pv
 from ioc.ca.session import ProtocolViolation, Session
 from ioc.ca.site import Site
 
 logger = logging.getLogger("ioc.ca")
 
-_SLICE = 4096
-"""Bytes of requests worked on before others have their turn."""
+_PIECE = 4096
+"""Bytes that are parsed at once."""
+_TURN_SECONDS = 0.005
+"""So long requests of one client are worked on before others have their turn."""
 _VERSION_BYTES = 16
 """The first request has no more."""
 
@@ -37,7 +40,10 @@ class Circuit(asyncio.Protocol):
         self._admit = admit
         self._leave = leave
         self._loop = asyncio.get_running_loop()
-        self._requests = bytearray()
+        self._bytes = bytearray()
+        self._parsed: deque[Any] = deque()
+        self._needed = 0
+        """Bytes that the request being received still lacks."""
         self._turn: asyncio.Handle | None = None
         self._closed = False
         self._progress = (0, 0.0)
@@ -79,12 +85,14 @@ class Circuit(asyncio.Protocol):
         self._leave(self)
 
     def data_received(self, data: bytes) -> None:
-        self._requests += data
+        self._bytes += data
         if self._turn is None and not self._outbox.blocked:
             self._work()
 
     def pause_writing(self) -> None:
         self._outbox.pause()
+        if not self._closed:
+            self._transport.pause_reading()
         self._progress = self.taken, time.monotonic()
 
     def resume_writing(self) -> None:
@@ -122,35 +130,42 @@ class Circuit(asyncio.Protocol):
         return now - since
 
     def _work(self) -> None:
-        """Answer a slice of what was received; the rest has to wait for the others and for the client to read."""
+        """Answer requests for one turn; the rest has to wait for the others, and for the client to read its answers."""
         self._turn = None
         if self._closed:
             return
-        piece = bytes(self._requests[:_SLICE])
-        del self._requests[:_SLICE]
+        end = self._loop.time() + _TURN_SECONDS
         try:
-            if piece:
-                self._answer(piece)
+            while (self._parsed or self._bytes) and not self._outbox.blocked and self._loop.time() < end:
+                if not self._parsed:
+                    self._parse()
+                else:
+                    self._session.handle(self._parsed.popleft())
+                    if self._outbox.bytes >= BATCH_BYTES:
+                        self._outbox.flush()
+            if not self._parsed:
+                self._check_length()
         except ProtocolViolation as error:
             self._site.complaints.log(f"protocol {self._peer[0]}", f"client {self.name} closed: it {error}")
             self.drop(str(error))
             return
         self._outbox.flush()
-        if self._outbox.blocked:
-            self._transport.pause_reading()
-        elif self._requests:
-            self._transport.pause_reading()
-            self._turn = self._loop.call_soon(self._work)
-        else:
+        if not self._outbox.blocked and not self._parsed and not self._bytes:
             self._transport.resume_reading()
+            return
+        self._transport.pause_reading()
+        if not self._outbox.blocked:
+            self._turn = self._loop.call_soon(self._work)
 
-    def _answer(self, piece: bytes) -> None:
+    def _parse(self) -> None:
+        piece = bytes(self._bytes[:_PIECE])
+        del self._bytes[:_PIECE]
         try:
-            requests, needed = self._protocol.recv(piece)
+            self._parsed, self._needed = self._protocol.recv(piece)
         except Exception as error:
             raise ProtocolViolation(f"sent what is not Channel Access ({type(error).__name__})") from None
-        for request in requests:
-            self._session.handle(request)
+
+    def _check_length(self) -> None:
         longest = self._site.limits.request_bytes if self._session.spoken else _VERSION_BYTES
-        if needed > longest:
+        if self._needed > longest:
             raise ProtocolViolation(f"announced a request of more than {longest} bytes")

@@ -20,6 +20,8 @@ from ioc.ca.pv import Properties, Pv, Snapshot
 from ioc.ca.text import cut
 
 _UNITS_SIZE = 8
+_KEPT = 16
+"""Forms of a snapshot that are kept: more than honest clients ask for, and a bound on what others can make us keep."""
 _STRUCTURES: dict[Any, Any] = DBR_TYPES
 _STATES = 16
 _INTEGERS = {
@@ -42,10 +44,14 @@ def encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> 
         NoConversion: there is no such type, or a text was asked for as numbers.
     """
     key = data_type, count
-    if key not in snapshot.encoded:
-        payload, elements = _encode(pv, snapshot, data_type, count)
-        snapshot.encoded[key] = payload + bytes(-len(payload) % 8), elements
-    return snapshot.encoded[key]
+    known = snapshot.encoded.get(key)
+    if known is not None:
+        return known
+    payload, elements = _encode(pv, snapshot, data_type, count)
+    encoded = payload + bytes(-len(payload) % 8), elements
+    if len(snapshot.encoded) < _KEPT:
+        snapshot.encoded[key] = encoded
+    return encoded
 
 
 def _encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> tuple[bytes, int]:

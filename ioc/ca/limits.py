@@ -33,6 +33,7 @@ class Complaints:
     """Logs each kind of misbehaviour at most once a minute, with the number of those not logged."""
 
     _PERIOD = 60.0
+    _KINDS = 1000
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[float, int]] = {}
@@ -43,5 +44,7 @@ class Complaints:
         if now - last < self._PERIOD:
             self._last[kind] = last, silent + 1
             return
+        if len(self._last) >= self._KINDS:
+            self._last = {other: entry for other, entry in self._last.items() if now - entry[0] < self._PERIOD}
         self._last[kind] = now, 0
         logger.warning("%s%s", text, f" ({silent} more of this kind in the last while)" if silent else "")

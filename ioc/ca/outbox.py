@@ -95,6 +95,8 @@ class Outbox:
         self._scheduled: asyncio.Handle | None = None
         self.blocked = False
         """The transport takes nothing more at present."""
+        self.bytes = 0
+        """Bytes of answers that wait."""
         self.written = 0
         """Bytes given to the transport so far."""
         self.high_water = 0
@@ -106,6 +108,7 @@ class Outbox:
     def put(self, message: bytes) -> None:
         """Queue an answer."""
         self._queue.append(message)
+        self.bytes += len(message)
         self._schedule()
 
     def put_update(self, subscription: Subscription, snapshot: Snapshot[Any]) -> None:
@@ -175,6 +178,7 @@ class Outbox:
             if isinstance(entry, bytes):
                 parts.append(entry)
                 size += len(entry)
+                self.bytes -= len(entry)
                 continue
             subscription = entry.subscription
             if subscription.waiting is entry:

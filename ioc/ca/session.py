@@ -31,6 +31,7 @@ _READ, _READ_NOTIFY, _WRITE_NOTIFY, _EVENT_ADD = 3, 15, 19, 1
 _ECHO = bytes(ca.EchoResponse())
 _HOLD_SECONDS = 0.1
 """So long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
+_HELD_READS = 10
 _NAME_LENGTH = 100
 _TEXT_LENGTH = 1000
 
@@ -140,7 +141,7 @@ class Session:
         self.spoken = True
 
     def _client_name(self, request: ca.ClientNameRequest) -> None:
-        self._user = request.name[:_NAME_LENGTH]
+        self._user = "".join(character for character in request.name[:_NAME_LENGTH] if character.isprintable())
         self.refresh_access()
 
     def _search(self, request: ca.SearchRequest) -> None:
@@ -190,7 +191,7 @@ class Session:
         channel = self._channel(request)
         if channel is None:
             return
-        if channel.unfinished_puts and channel.pv.serial:
+        if channel.unfinished_puts and channel.pv.serial and len(channel.held_reads) < _HELD_READS:
             if not channel.held_reads:
                 asyncio.get_running_loop().call_later(_HOLD_SECONDS, self._release_reads, channel)
             channel.held_reads.append(request)
@@ -199,7 +200,7 @@ class Session:
 
     def _release_reads(self, channel: Channel) -> None:
         held, channel.held_reads = channel.held_reads, []
-        if channel.sid in self._channels:
+        if self._channels.get(channel.sid) is channel:
             for request in held:
                 self._answer_read(channel, request)
 
@@ -254,7 +255,7 @@ class Session:
     def _put_ended(self, request: Any, channel: Channel, reason: str) -> None:
         self._unfinished -= 1
         channel.unfinished_puts -= 1
-        if channel.sid not in self._channels:
+        if self._channels.get(channel.sid) is not channel:
             return
         if reason:
             self._error(request, channel.cid, CAStatus.ECA_PUTFAIL, reason)

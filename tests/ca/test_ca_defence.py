@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import struct
+from collections.abc import Callable
 
 import caproto as ca
 import pytest
+import uvloop
 from conftest import Serve
 from raw_client import RawClient, closes
 
-from ioc.ca import IntPv, Limits
+from ioc.ca import IntPv, Limits, TextPv
 from tests.epics import Epics, eventually
 
 VERSION = bytes(ca.VersionRequest(0, 13))
@@ -140,6 +143,43 @@ async def test_a_flood_of_requests_lets_others_through(serve: Serve) -> None:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
     assert sorted(waits)[10] < 0.2
+
+
+@pytest.mark.parametrize("factory", [None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_client_that_asks_and_never_reads(
+    epics: Epics, factory: Callable[[], asyncio.AbstractEventLoop] | None
+) -> None:
+    """Requests are not even read while their answers are not taken: memory stays bounded and the client is dropped."""
+    request = ca.ReadNotifyRequest(ca.ChannelType.STRING, 16384, 0, 1)
+
+    async def scene() -> None:
+        serve = Serve()
+        server = await serve(TextPv("T:Text", "", 16384), limits=Limits(stall_seconds=0.5))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        async with RawClient(server.port) as greedy, RawClient(server.port) as other:
+            request.header.parameter1 = (await greedy.channel("T:Text")).sid
+            sending = asyncio.create_task(greedy.send_bytes(bytes(request) * 100_000))
+            while server.stats().dropped_clients == 0:
+                await other.echo()
+                await asyncio.sleep(0.01)
+            await asyncio.gather(sending, return_exceptions=True)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        await serve.close()
+        assert grown < 100_000, "kB, though 65 GB of answers were asked for"
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(asyncio.wait_for(scene(), 20))
+
+
+async def test_forms_kept_of_a_snapshot_are_bounded(serve: Serve) -> None:
+    """A client that asks for every possible count cannot make the server keep them all."""
+    pv = TextPv("T:Text", "", 1000)
+    server = await serve(pv)
+    async with RawClient(server.port) as client:
+        channel = await client.channel("T:Text")
+        await client.send(*(channel.read(data_count=count) for count in range(1, 1001)))
+        await client.echo()
+    assert len(pv.snapshot.encoded) <= 16
 
 
 async def test_garbage_on_udp(epics: Epics, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
