@@ -298,7 +298,7 @@ class Operating(RuleBasedStateMachine):
 
 TestOperating = Operating.TestCase
 TestOperating.settings = settings(
-    max_examples=220,
+    max_examples=140,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
