@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from ioc.errors import PeerError
 from ioc.model import (
     DocumentState,
     FiledFile,
@@ -23,7 +22,7 @@ from ioc.model import (
     Severity,
 )
 from ioc.ports import FINISHED
-from ioc.rundb.rows import storable
+from ioc.rundb.rows import UnknownRowError, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
 from ioc.rundb.times import from_text, optional_seconds, optional_text, to_text
 from ioc.topology.schema import Observable
@@ -145,7 +144,7 @@ def save_run(db: Database, record: RunRecord, changed: Collection[str]) -> None:
         (*values.values(), record.run.number, record.run.experiment),
     )
     if cursor.rowcount != 1:
-        raise PeerError(f"{record.run} of experiment {record.run.experiment} is not in the run database")
+        raise UnknownRowError(f"{record.run} of experiment {record.run.experiment} is not in the run database")
 
 
 def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConfig]) -> None:

@@ -174,6 +174,7 @@ class SqliteRunStore:
             raise PeerTimeout(
                 f"the run database {self._path} was not closed within {_CLOSE_SECONDS:g} s: check its disk"
             ) from None
+        self._writer.join()
 
     async def _call(self, function: Callable[[Database], Result], *, after_rows: bool = False) -> Result:
         future: Future[Result] = self._writer.submit(function, after_rows=after_rows)

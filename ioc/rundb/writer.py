@@ -19,11 +19,11 @@ from sqlite_utils import Database
 
 from ioc.errors import PeerError
 from ioc.model import Event, PutRecord, Severity
-from ioc.rundb.connection import error_kind, open_for_writing, peer_error
+from ioc.rundb.connection import peer_error
 from ioc.rundb.lock import FileLock
-from ioc.rundb.migrations import migrate
 from ioc.rundb.row_queue import RowQueue
 from ioc.rundb.rows import RowWriter, Sample, UnknownRowError
+from ioc.rundb.session import Durability, Session
 from ioc.rundb.times import to_text
 
 _log = logging.getLogger(__name__)
@@ -76,22 +76,20 @@ class Writer:
     """Owns the thread, its connection and the lock of the file.
 
     Each job is one transaction, on disk (fsync) before its future is done. Rows are committed in batches; when that
-    fails they stay in the queue, in order, and are tried again. A file that went away is never made anew: that would
-    give run numbers a second time.
+    fails they stay in the queue, in order, and are tried again.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float, sample_limit: int, log_limit: int) -> None:
         """`busy_seconds` is how long a job waits for another program that has the file locked."""
         self._path = path
         self._busy_seconds = busy_seconds
+        self._session = Session(path)
         self.rows = RowWriter()
         self.samples: RowQueue[Sample] = RowQueue("samples", sample_limit)
         self.log: RowQueue[LogRow] = RowQueue("events and puts", log_limit)
         self._wake = threading.Condition()
         self._jobs: deque[_Job] = deque()
         self._closing = False
-        self._db: Database | None = None
-        self._inode: tuple[int, int] | None = None
         self._rejected = 0
         self._error = ""
         self._failing_since = 0.0
@@ -122,6 +120,10 @@ class Writer:
             self._closing = True
             self._wake.notify()
 
+    def join(self) -> None:
+        """Wait for the thread, which ends just after `closed`."""
+        self._thread.join(1.0)
+
     def health(self) -> StoreHealth:
         """Thread-safe."""
         written = list(self._written)
@@ -142,9 +144,9 @@ class Writer:
             self.closed.set_result(None)
             return
         try:
-            self._open_first()
+            self._session.open(self._busy_seconds)
         except (PeerError, sqlite3.Error) as error:
-            self._disconnect()
+            self._session.close()
             lock.release()
             self.opened.set_exception(peer_error(self._path, error) if isinstance(error, sqlite3.Error) else error)
             self.closed.set_result(None)
@@ -153,14 +155,9 @@ class Writer:
         try:
             self._serve()
         finally:
-            self._disconnect()
+            self._session.close()
             lock.release()
             self.closed.set_result(None)
-
-    def _open_first(self) -> None:
-        self._db = open_for_writing(self._path, create=True, busy_seconds=self._busy_seconds)
-        migrate(self._db, str(self._path))
-        self._inode = self._identity()
 
     def _serve(self) -> None:
         due = time.monotonic() + FLUSH_SECONDS
@@ -176,8 +173,9 @@ class Writer:
                     self._write_rows()
                 self._perform(job)
             if time.monotonic() >= due:
-                self._write_rows()
-                due = time.monotonic() + FLUSH_SECONDS
+                # A long queue is written batch by batch, so that jobs need not wait for all of it.
+                more = self._write_batch() and (self.samples or self.log)
+                due = time.monotonic() + (0.0 if more else FLUSH_SECONDS)
             if closing and not self._jobs:
                 break
         deadline = time.monotonic() + _DRAIN_SECONDS
@@ -189,7 +187,7 @@ class Writer:
         if not job.future.set_running_or_notify_cancel():
             return
         try:
-            with self._transaction("FULL", self._busy_seconds) as db:
+            with self._transaction(Durability.POWER_CUT, self._busy_seconds) as db:
                 result = job.function(db)
         except UnknownRowError as error:
             job.future.set_exception(error)
@@ -209,33 +207,41 @@ class Writer:
     def _write_rows(self) -> bool:
         """Write everything that is queued now; False if it has to be tried again."""
         while self.samples or self.log:
-            samples = self.samples.first(_BATCH)
-            log = self.log.first(_BATCH)
-            try:
-                self._insert(samples, log)
-            except PeerError as error:
-                self._note_failure(str(error))
+            if not self._write_batch():
                 return False
-            except sqlite3.Error as error:
-                self._failed(error)
-                return False
-            self._written.append((time.monotonic(), len(samples) + len(log)))
-            self._succeeded()
-            dropped = self.samples.remove(len(samples)) + self.log.remove(len(log))
-            if dropped:
-                self._report(f"{dropped} rows were dropped while the run database could not be written")
+        return True
+
+    def _write_batch(self) -> bool:
+        """Write the oldest rows; False if they have to be tried again."""
+        samples = self.samples.first(_BATCH)
+        log = self.log.first(_BATCH)
+        if not samples and not log:
+            return True
+        try:
+            self._insert(samples, log)
+        except PeerError as error:
+            self._note_failure(str(error))
+            return False
+        except sqlite3.Error as error:
+            self._failed(error)
+            return False
+        self._written.append((time.monotonic(), len(samples) + len(log)))
+        self._succeeded()
+        dropped = self.samples.remove(len(samples)) + self.log.remove(len(log))
+        if dropped:
+            self._report(f"{dropped} rows were dropped while the run database could not be written")
         return True
 
     def _insert(self, samples: list[Sample], log: list[LogRow]) -> None:
         try:
-            with self._transaction("NORMAL", _ROWS_BUSY_SECONDS) as db:
+            with self._transaction(Durability.PROCESS, _ROWS_BUSY_SECONDS) as db:
                 self._insert_into(db, samples, log)
         except _BAD_ROW:
             self._insert_each(samples, log)
 
     def _insert_each(self, samples: list[Sample], log: list[LogRow]) -> None:
         """Store what can be stored of a batch and give up the rest, which would block the queue for ever."""
-        with self._transaction("NORMAL", _ROWS_BUSY_SECONDS) as db:
+        with self._transaction(Durability.PROCESS, _ROWS_BUSY_SECONDS) as db:
             reasons = [self._insert_one(db, [sample], []) for sample in samples]
             reasons += [self._insert_one(db, [], [row]) for row in log]
         rejected = [reason for reason in reasons if reason]
@@ -260,48 +266,17 @@ class Writer:
         self.rows.insert_puts(db, [row for row in log if isinstance(row, PutRecord)])
 
     @contextlib.contextmanager
-    def _transaction(self, synchronous: str, busy_seconds: float) -> Generator[Database]:
-        """One transaction on a connection that works; undone on any error.
-
-        Raises:
-            PeerError: the file is not the one that was opened.
-            sqlite3.Error: SQLite failed.
-        """
-        db = self._connected()
-        db.conn.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
-        db.conn.execute(f"PRAGMA synchronous = {synchronous}")
+    def _transaction(self, durability: Durability, busy_seconds: float) -> Generator[Database]:
         try:
-            db.conn.execute("BEGIN IMMEDIATE")
-            yield db
-            db.conn.execute("COMMIT")
+            with self._session.transaction(durability, busy_seconds) as db:
+                yield db
         except BaseException:
             self.rows.forget()
-            if db.conn.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    db.conn.execute("ROLLBACK")
             raise
-
-    def _connected(self) -> Database:
-        if self._identity() != self._inode:
-            raise PeerError(
-                f"the run database {self._path} was removed or replaced while in use: "
-                "put the old file back, or restart the IOC"
-            )
-        if self._db is None:
-            self._db = open_for_writing(self._path, create=False, busy_seconds=_ROWS_BUSY_SECONDS)
-        return self._db
-
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
 
     def _failed(self, error: sqlite3.Error) -> None:
         self._note_failure(str(peer_error(self._path, error)))
-        if error_kind(error) not in {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_CONSTRAINT"}:
-            self._disconnect()  # an input/output error may be the connection's, a new one may work
+        self._session.recover_from(error)
 
     def _note_failure(self, text: str) -> None:
         if not self._error:
@@ -317,9 +292,3 @@ class Writer:
 
     def _report(self, message: str) -> None:
         self.log.put([Event(time.time(), Severity.MAJOR, "Database", message)])
-
-    def _disconnect(self) -> None:
-        if self._db is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.conn.close()
-            self._db = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,7 @@ async def test_saving_an_unknown_run_is_an_error(store: SqliteRunStore) -> None:
         await store.save_run(replace(record, run=unknown))
     with pytest.raises(PeerError, match="run 7 of experiment e1"):
         await store.save_run_configs(unknown, [RunConfig("CoBo0", ConfigChoice("a", "b", "c"))])
+    assert store.health().error == ""
     with pytest.raises(PeerError, match="run 7 of experiment e1"):
         await store.add_file(unknown, FiledFile("data0", "h", "/p", 1, 0.0))
 
@@ -227,11 +229,12 @@ async def test_a_closed_store_refuses(database: Path) -> None:
 
 
 async def test_close_writes_what_is_queued(database: Path) -> None:
-    """Rows that were queued just before close are in the one file that is left."""
+    """Rows that were queued just before close are in the one file that is left; its thread has ended."""
     store = await SqliteRunStore.open(database)
     store.add_event(event("last words"))
     await store.close()
     assert sorted(file.name for file in database.parent.iterdir()) == ["runs.db", "runs.db.lock"]
+    assert [thread.name for thread in threading.enumerate() if thread.name == "run database"] == []
     assert rows(database, "SELECT message FROM events") == [("last words",)]
 
 

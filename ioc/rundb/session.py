@@ -1,0 +1,100 @@
+# pyright: reportUnknownMemberType=false
+"""The writer's connection, through errors and reconnections."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Generator
+from enum import StrEnum
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from ioc.errors import PeerError
+from ioc.rundb.connection import error_kind, open_for_writing
+from ioc.rundb.migrations import migrate
+
+_PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_CONSTRAINT"}
+"""Errors after which the connection is as good as before."""
+
+
+class Durability(StrEnum):
+    """What a committed transaction survives, as SQLite calls it in WAL mode (``PRAGMA synchronous``)."""
+
+    PROCESS = "NORMAL"
+    """The death of this process."""
+    POWER_CUT = "FULL"
+    """The death of the machine too."""
+
+
+class Session:
+    """One file, opened once and reopened as needed; never made anew, for that would give run numbers a second time.
+
+    Belongs to one thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db: Database | None = None
+        self._file: tuple[int, int] | None = None
+
+    def open(self, busy_seconds: float) -> None:
+        """Open the file, making or migrating it.
+
+        Raises:
+            PeerError: it is not ours, or too new.
+            sqlite3.Error: it cannot be opened.
+        """
+        self._db = open_for_writing(self._path, create=True, busy_seconds=busy_seconds)
+        migrate(self._db, str(self._path))
+        self._file = self._identity()
+
+    @contextlib.contextmanager
+    def transaction(self, durability: Durability, busy_seconds: float) -> Generator[Database]:
+        """One transaction, undone on any error; waits for a lock at most `busy_seconds`.
+
+        Raises:
+            PeerError: the file is not the one that was opened.
+            sqlite3.Error: SQLite failed.
+        """
+        db = self._connected(busy_seconds)
+        db.conn.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
+        db.conn.execute(f"PRAGMA synchronous = {durability}")
+        try:
+            db.conn.execute("BEGIN IMMEDIATE")
+            yield db
+            db.conn.execute("COMMIT")
+        except BaseException:
+            if db.conn.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    db.conn.execute("ROLLBACK")
+            raise
+
+    def recover_from(self, error: sqlite3.Error) -> None:
+        """Drop the connection if the error may be its own: the next transaction makes a new one."""
+        if error_kind(error) not in _PASSING:
+            self.close()
+
+    def close(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.conn.close()
+            self._db = None
+
+    def _connected(self, busy_seconds: float) -> Database:
+        if self._identity() != self._file:
+            raise PeerError(
+                f"the run database {self._path} was removed or replaced while in use: "
+                "put the old file back, or restart the IOC"
+            )
+        if self._db is None:
+            self._db = open_for_writing(self._path, create=False, busy_seconds=busy_seconds)
+        return self._db
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
