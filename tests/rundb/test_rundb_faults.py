@@ -131,6 +131,19 @@ async def _recovers(store: SqliteRunStore, database: Path, count: int) -> None:
     await store.close()
 
 
+async def test_a_connection_that_breaks_is_replaced(store: SqliteRunStore, database: Path) -> None:
+    """When the connection fails the file is opened anew: one call fails, what waited is written, numbers go on."""
+    await store.define_observables("e1", [PRESSURE])
+    await store.reserve_run("e1", "", RunClass.Beam, "")
+    with pytest.raises(PeerError, match="closed database"):
+        await store._call(lambda db: db.conn.close())
+    store.add_samples("e1", None, [reading(1.0)])
+    assert (await store.reserve_run("e1", "", RunClass.Beam, "")).run.number == 1
+    await store.flush()
+    assert rows(database, "SELECT value FROM samples") == [(1.0,)]
+    assert store.health().error == ""
+
+
 async def test_a_disk_that_hangs_delays_nobody(database: Path) -> None:
     """While the disk takes nothing, calls end in time, rows wait and the loop is free; then everything goes on."""
     store = SqliteRunStore(database, call_seconds=0.3)
