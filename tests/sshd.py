@@ -138,31 +138,37 @@ def _descendants(pid: int) -> list[int]:
     return children + [below for child in children for below in _descendants(child)]
 
 
+class _Sftp(asyncssh.SFTPServer):
+    def map_path(self, path: bytes) -> bytes:
+        return super().map_path(os.path.join(os.fsencode(pathlib.Path.home()), path))  # noqa: PTH118
+
+
 class _Forwarding(asyncssh.SSHServer):
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         return True
 
 
 class _AsyncSsh:
-    """asyncssh's server in a thread."""
+    """asyncssh's server in a thread; it fails on some file names that are not UTF-8."""
 
     def __init__(self, server: SshServer) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._listener = asyncio.run_coroutine_threadsafe(
-            asyncssh.listen(
-                "127.0.0.1",
-                server.port,
-                server_host_keys=[str(server.host_key)],
-                authorized_client_keys=f"{server.client_key}.pub",
-                sftp_factory=True,
-                process_factory=self._run,
-                server_factory=_Forwarding,
-                encoding=None,
-            ),
-            self._loop,
-        ).result(10)
+        self._listener = asyncio.run_coroutine_threadsafe(self._listen(server), self._loop).result(10)
+
+    @classmethod
+    async def _listen(cls, server: SshServer) -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "127.0.0.1",
+            server.port,
+            server_host_keys=[str(server.host_key)],
+            authorized_client_keys=f"{server.client_key}.pub",
+            sftp_factory=_Sftp,
+            process_factory=cls._run,
+            server_factory=_Forwarding,
+            encoding=None,
+        )
 
     @staticmethod
     async def _run(process: Any) -> None:
@@ -178,8 +184,12 @@ class _AsyncSsh:
 
     def kill(self) -> None:
         async def end() -> None:
-            self._listener.close(close_connections=True)
+            self._listener.close()
             await self._listener.wait_closed()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

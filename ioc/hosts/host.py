@@ -187,9 +187,11 @@ class MachineHost:
             running = asyncio.get_running_loop().run_in_executor(threads, partial(function, *args, **kwargs))
         except RuntimeError:
             raise PeerError(f"host {self._name} is not looked at any more: the program is closing") from None
-        done, _ = await asyncio.wait((running,), timeout=timeout)
+        try:
+            done, _ = await asyncio.wait((running,), timeout=timeout)
+        finally:
+            running.cancel()  # what comes too late interests nobody; no effect if it is done
         if not done:
-            running.cancel()
             self._transport.drop()
             raise PeerTimeout(f"{self._name} did not answer within {timeout:g} s")
         return running.result()

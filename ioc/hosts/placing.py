@@ -17,11 +17,13 @@ from dataclasses import dataclass
 
 from ioc.hosts.transport import CannotRenameError, Transport, shown
 
-# Answers "same" if $1 and $2 are one file with two names, "copied" if $2 is a true copy on another file system.
+# Answers "same" if $1 and $2 are two names of one file, "copied" if $2 is a true copy on another file system. Where $2
+# is a link to $1, or their directories are one, removing $1 would lose the file.
 _COMPARE = """
 mount_point() { df -P "$1" | sed -n '2s/.*% *//p'; }
 main() {
-  if [ "$1" -ef "$2" ]; then echo same
+  if [ -L "$2" ] || [ "${1%/*}" -ef "${2%/*}" ]; then echo different
+  elif [ "$1" -ef "$2" ]; then echo same
   elif [ "$(mount_point "$1")" != "$(mount_point "$2")" ] && cmp -s "$1" "$2"; then echo copied
   else echo different
   fi
@@ -58,7 +60,7 @@ class Placer:
         try:
             self.transport.move(source, target)
         except FileExistsError:
-            if self._compared(source, target) == "different":
+            if not self._is_there(source, target):
                 return False
             with contextlib.suppress(FileNotFoundError):
                 self.transport.remove(_partial(target))
@@ -75,8 +77,12 @@ class Placer:
         self.transport.move(partial, target)
         self.transport.remove(source)
 
-    def _compared(self, source: bytes, target: bytes) -> str:
-        return self.transport.run(_COMPARE, (source, target), self.copy_seconds).decode(errors="replace").strip()
+    def _is_there(self, source: bytes, target: bytes) -> bool:
+        """Whether `target` is `source` itself, or its copy, from an attempt that was cut off."""
+        answer = self.transport.run(_COMPARE, (source, target), self.copy_seconds).decode(errors="replace").strip()
+        if answer not in ("same", "copied", "different"):
+            raise OSError(f"cannot compare {shown(source)} with {shown(target)}: the answer was {answer[:80]!r}")
+        return answer != "different"
 
 
 def names(name: bytes) -> Iterator[bytes]:

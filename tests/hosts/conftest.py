@@ -9,19 +9,28 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 
+import paramiko
 import pytest
 
 from tests.hosts.rig import DataRouters, Hosts
 from tests.sshd import SshServer
 
 
+def threads_of_hosts() -> list[threading.Thread]:
+    """Return the threads that hosts and their connections own."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if isinstance(thread, paramiko.Transport) or thread.name.startswith(("look-", "host-", "close-"))
+    ]
+
+
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     """Fail a test that leaves a thread behind."""
-    before = set(threading.enumerate())
     yield
     deadline = time.monotonic() + 5
-    while left := [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]:
+    while left := threads_of_hosts():
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
 

@@ -94,13 +94,14 @@ async def test_times_of_files_do_not_matter(hosts: Hosts, tmp_path: pathlib.Path
     assert time.monotonic() - begin < 5
 
 
-async def test_ten_thousand_files_are_filed(hosts: Hosts, tmp_path: pathlib.Path):
-    """Many files are all filed and recorded."""
-    put(tmp_path, {b"%05d.graw" % i: b"" for i in range(10_000)})
+async def test_many_files_are_filed(hosts: Hosts, tmp_path: pathlib.Path):
+    """Thousands of files are all filed and recorded."""
+    number = 1_000 if hosts.sshd else 10_000
+    put(tmp_path, {b"%05d.graw" % i: b"" for i in range(number)})
     records = Records()
     report = await hosts(site(work_dir=tmp_path), filing_timeout=100.0).file_run("data0", RUN, records)
     assert report.complete
-    assert len(records.files) == len(list((tmp_path / RUN.directory).iterdir())) == 10_000
+    assert len(records.files) == len(contents(tmp_path / RUN.directory)) == number
 
 
 async def test_nothing_staged(hosts: Hosts, tmp_path: pathlib.Path):
@@ -200,7 +201,7 @@ async def test_a_filing_does_not_stop_the_look(hosts: Hosts, tmp_path: pathlib.P
 async def test_a_record_that_fails_is_an_error(hosts: Hosts, tmp_path: pathlib.Path):
     """If the database refuses, filing fails with its error; once it works, the next filing records every file."""
     put(tmp_path, {b"a.graw": b"1", b"b.graw": b"2"})
-    host = hosts(site(work_dir=tmp_path), ssh_timeout=1.0)
+    host = hosts(site(work_dir=tmp_path), ssh_timeout=0.5)
 
     async def refuse(file: FiledFile) -> None:
         raise PeerError(f"the database is locked, {file.path} is not recorded")
@@ -293,3 +294,37 @@ async def test_a_disk_that_is_full(local_hosts: Hosts, tmp_path: pathlib.Path, o
     assert "cannot copy" in report.problem
     assert contents(other_disk / "run_0012") == {}
     assert contents(tmp_path) == {b"a.graw": bytes(200_000)}
+
+
+async def test_links_at_the_destination_are_not_followed(hosts: Hosts, tmp_path: pathlib.Path):
+    """If the destination has a link to the very file that is staged, the file is kept under another name."""
+    place = tmp_path / RUN.directory
+    place.mkdir(parents=True)
+    put(tmp_path, {b"x.graw": b"data"})
+    (place / "x.graw").symlink_to(tmp_path / "x.graw")
+    assert (await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())).complete
+    assert (place / "x.duplicate-1.graw").read_bytes() == b"data"
+
+
+async def test_a_run_directory_that_is_the_staging_directory(local_hosts: Hosts, tmp_path: pathlib.Path):
+    """If somebody made the run's directory a link to the staging directory, no file is lost."""
+    put(tmp_path, {b"x.graw": b"data"})
+    (tmp_path / RUN.experiment).mkdir()
+    (tmp_path / RUN.directory).symlink_to(tmp_path)
+    report = await local_hosts(site(work_dir=tmp_path), filing_timeout=1.0).file_run("data0", RUN, Records())
+    assert not report.complete
+    assert list(contents(tmp_path).values()) == [b"data"]
+
+
+async def test_an_answer_that_makes_no_sense_removes_nothing(
+    hosts: Hosts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """If the host cannot compare two files of one name, both stay where they are and it is said."""
+    place = tmp_path / RUN.directory
+    place.mkdir(parents=True)
+    for directory in (tmp_path, place):
+        put(directory, {b"x.graw": b"data"})
+    monkeypatch.setattr("ioc.hosts.placing._COMPARE", "main() { :; }")
+    report = await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())
+    assert (report.complete, "cannot compare" in report.problem) == (False, True)
+    assert contents(tmp_path) == contents(place) == {b"x.graw": b"data"}

@@ -136,9 +136,9 @@ async def test_a_server_that_says_nothing(own_hosts: Hosts, tmp_path: pathlib.Pa
     """A connection that is accepted and stays silent ends within the time-out, and blocks no other host."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = Ssh(port=silent.getsockname()[1], known_hosts=str(tmp_path / "known"), config=None)
-        host = own_hosts(site(work_dir=tmp_path), settings=settings, ssh_timeout=0.5)
+        host = own_hosts(site(work_dir=tmp_path), settings=settings, ssh_timeout=0.4)
         begin = time.monotonic()
-        with pytest.raises(PeerTimeout, match=r"does not speak SSH within 0\.5 s"):
+        with pytest.raises(PeerTimeout, match=r"does not speak SSH within 0\.4 s"):
             await host.router_facts(DIRECTORY)
         assert time.monotonic() - begin < 1.2
 
@@ -209,7 +209,7 @@ def tunnel(sshd: SshServer) -> Iterator[Tunnel]:
 async def test_a_line_that_freezes(own_hosts: Hosts, sshd: SshServer, tunnel: Tunnel, tmp_path: pathlib.Path):
     """On a connection that stops answering every call ends in bounded time, and works again when the line does."""
     (tmp_path / "log").write_text("hello")
-    host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), ssh_timeout=0.5)
+    host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), ssh_timeout=0.4)
     await until_it_works(host)
     assert await host.log_tail(str(tmp_path / "log")) == "hello"
     tunnel.freeze()
@@ -243,7 +243,7 @@ async def test_a_dead_host_delays_no_other(own_hosts: Hosts, tmp_path: pathlib.P
     """While one host does not answer, another is looked at as fast as ever."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = Ssh(port=silent.getsockname()[1], known_hosts=str(tmp_path / "known"), config=None)
-        dead = own_hosts(site(work_dir=tmp_path), settings=settings, ssh_timeout=3.0)
+        dead = own_hosts(site(work_dir=tmp_path), settings=settings, ssh_timeout=1.5)
         alive = own_hosts(site(work_dir=tmp_path))
         await works(alive)
         waiting = asyncio.ensure_future(dead.router_facts(DIRECTORY))
