@@ -23,7 +23,7 @@ BATCH_ENTRIES = 256
 
 _HEADER = struct.Struct(">HHHHII")
 _EXTENDED = struct.Struct(">HHHHIIII")
-_EVENT_ADD = 1
+EVENT_ADD = 1
 ECA_NORMAL = 1
 
 
@@ -78,7 +78,7 @@ class Update:
     def message(self) -> tuple[bytes, bytes]:
         of = self.subscription
         payload, count = encode(of.pv, self.snapshot, of.data_type, of.count)
-        return header(_EVENT_ADD, len(payload), of.data_type, count, ECA_NORMAL, of.identifier), payload
+        return header(EVENT_ADD, len(payload), of.data_type, count, ECA_NORMAL, of.identifier), payload
 
 
 class Outbox:

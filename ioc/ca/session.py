@@ -1,14 +1,13 @@
 """What each request of a client does: the server's half of the Channel Access conversation on one circuit.
 
-The life of circuit and channels is checked by caproto's `VirtualCircuit`. Reads, puts and subscriptions have no state
-in the protocol beyond their channel; they are answered straight from a PV's snapshot.
+The life of circuit and channels is checked by caproto's `VirtualCircuit`. Subscriptions, reads and puts (`Transfer`)
+have no state in the protocol beyond their channel.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeArgument=false, reportPrivateUsage=false
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,24 +15,16 @@ import caproto as ca
 from caproto import CAStatus
 
 from ioc.ca.channel import Channel
-from ioc.ca.dbr import NoConversion, encode
-from ioc.ca.outbox import ECA_NORMAL, Outbox, Subscription, header
-from ioc.ca.putdata import PutData
-from ioc.ca.puts import Put
+from ioc.ca.outbox import EVENT_ADD, Outbox, Subscription, header
 from ioc.ca.pv import EVENTS, Pv
 from ioc.ca.site import Site
-from ioc.errors import Refused
+from ioc.ca.transfer import Transfer, error
 from ioc.model import Client
 
 VERSION = 13
 _NO_CID = 0xFFFFFFFF
-_READ, _READ_NOTIFY, _WRITE_NOTIFY, _EVENT_ADD = 3, 15, 19, 1
 _ECHO = bytes(ca.EchoResponse())
-_HOLD_SECONDS = 0.1
-"""So long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
-_HELD_READS = 10
 _NAME_LENGTH = 100
-_TEXT_LENGTH = 1000
 
 
 class ProtocolViolation(Exception):
@@ -51,7 +42,7 @@ class Session:
         self._user = ""
         self._channels: dict[int, Channel] = {}
         self._subscriptions: dict[int, Subscription] = {}
-        self._unfinished = 0
+        self._transfer = Transfer(site, outbox, lambda: self.client)
         self.spoken = False
         """The client has introduced itself as one that speaks Channel Access."""
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -62,11 +53,11 @@ class Session:
             ca.SearchRequest: self._search,
             ca.CreateChanRequest: self._create,
             ca.ClearChannelRequest: self._clear,
-            ca.ReadNotifyRequest: self._read,
-            ca.ReadRequest: self._read,
-            ca.WriteNotifyRequest: self._write,
-            ca.WriteRequest: self._write,
-            ca.EventAddRequest: self._event_add,
+            ca.ReadNotifyRequest: self._on_channel(self._transfer.read),
+            ca.ReadRequest: self._on_channel(self._transfer.read),
+            ca.WriteNotifyRequest: self._on_channel(self._transfer.write),
+            ca.WriteRequest: self._on_channel(self._transfer.write),
+            ca.EventAddRequest: self._on_channel(self._event_add),
             ca.EventCancelRequest: self._event_cancel,
             ca.EventsOffRequest: lambda _: self._outbox.events_off(),
             ca.EventsOnRequest: lambda _: self._outbox.events_on(),
@@ -94,14 +85,16 @@ class Session:
             raise ProtocolViolation(f"began with {type(request).__name__} instead of its version")
         try:
             handler(request)
-        except ca.RemoteProtocolError as error:
-            raise ProtocolViolation(str(error)) from None
+        except ca.RemoteProtocolError as violation:
+            raise ProtocolViolation(str(violation)) from None
 
     def close(self) -> None:
         """Forget all channels; puts that are under way go on."""
         for subscription in self._subscriptions.values():
             subscription.cancel()
         self._subscriptions.clear()
+        for channel in self._channels.values():
+            channel.open = False
         self._site.channels -= len(self._channels)
         self._channels.clear()
 
@@ -115,25 +108,24 @@ class Session:
     def refresh_access(self) -> None:
         """Tell the client where its right to write has changed."""
         for channel in self._channels.values():
-            if channel.writable != (writable := self._may_write(channel.pv)):
+            if channel.writable != (writable := self._site.writable(channel.pv, self.client)):
                 channel.writable = writable
                 self._send(ca.AccessRightsResponse(channel.cid, _rights(writable)))
 
     def _send(self, *responses: Any) -> None:
         self._outbox.put(b"".join(bytes(buffer) for buffer in self._protocol.send(*responses)))
 
-    def _error(self, request: Any, cid: int, status: CAStatus, text: str) -> None:
-        message = text[:_TEXT_LENGTH]
-        self._outbox.put(bytes(ca.ErrorResponse(request, cid, status=status, error_message=message)))
+    def _on_channel(self, handler: Callable[[Channel, Any], None]) -> Callable[[Any], None]:
+        """A handler of requests that name their channel by our number for it."""
 
-    def _may_write(self, pv: Pv[Any]) -> bool:
-        return pv.on_put is not None and self._site.may_write(pv.name.partition(".")[0], self._host, self._user)
+        def handle(request: Any) -> None:
+            channel = self._channels.get(request.sid)
+            if channel is None:  # the PV may just have been removed
+                self._outbox.put(error(request, _NO_CID, CAStatus.ECA_BADCHID, "there is no such channel any more"))
+            else:
+                handler(channel, request)
 
-    def _channel(self, request: Any) -> Channel | None:
-        channel = self._channels.get(request.sid)
-        if channel is None:  # the PV may just have been removed
-            self._error(request, _NO_CID, CAStatus.ECA_BADCHID, "there is no such channel any more")
-        return channel
+        return handle
 
     def _version(self, request: ca.VersionRequest) -> None:
         self._protocol.process_command(request)
@@ -165,7 +157,7 @@ class Session:
             return
         self._protocol.process_command(request)
         sid = self._protocol.new_channel_id()
-        channel = Channel(request.cid, sid, pv, writable=self._may_write(pv))
+        channel = Channel(request.cid, sid, pv, writable=self._site.writable(pv, self.client))
         self._channels[sid] = channel
         self._site.channels += 1
         self._send(
@@ -185,102 +177,23 @@ class Session:
         for identifier in channel.subscriptions:
             self._subscriptions.pop(identifier).cancel()
         del self._channels[channel.sid]
+        channel.open = False
         self._site.channels -= 1
 
-    def _read(self, request: Any) -> None:
-        channel = self._channel(request)
-        if channel is None:
-            return
-        if channel.unfinished_puts and channel.pv.serial and len(channel.held_reads) < _HELD_READS:
-            if not channel.held_reads:
-                asyncio.get_running_loop().call_later(_HOLD_SECONDS, self._release_reads, channel)
-            channel.held_reads.append(request)
-        else:
-            self._answer_read(channel, request)
-
-    def _release_reads(self, channel: Channel) -> None:
-        held, channel.held_reads = channel.held_reads, []
-        if self._channels.get(channel.sid) is channel:
-            for request in held:
-                self._answer_read(channel, request)
-
-    def _answer_read(self, channel: Channel, request: Any) -> None:
-        data_type = request.header.data_type
-        encoded = self._encoded(channel, request)
-        if encoded is None:
-            return
-        payload, count = encoded
-        if isinstance(request, ca.ReadNotifyRequest):
-            head = header(_READ_NOTIFY, len(payload), data_type, count, ECA_NORMAL, request.ioid)
-        else:
-            head = header(_READ, len(payload), data_type, count, channel.cid, request.ioid)
-        self._outbox.put(head + payload)
-
-    def _encoded(self, channel: Channel, request: Any) -> tuple[bytes, int] | None:
-        pv, count = channel.pv, request.header.data_count
-        if count > pv.max_count:
-            self._error(request, channel.cid, CAStatus.ECA_BADCOUNT, f"{pv.name} has at most {pv.max_count} elements")
-            return None
-        try:
-            return encode(pv, pv.snapshot, request.header.data_type, count)
-        except NoConversion as error:
-            self._error(request, channel.cid, CAStatus.ECA_NOCONVERT, str(error))
-            return None
-
-    def _write(self, request: Any) -> None:
-        channel = self._channel(request)
-        if channel is None:
-            return
-        pv = channel.pv
-        if pv.on_put is None:
-            self._error(request, channel.cid, CAStatus.ECA_NOWTACCESS, f"{pv.name} is read only")
-            return
-        try:
-            data = PutData.decode(request.header.data_type, request.header.data_count, bytes(request.buffers[1]))
-        except Refused as error:
-            self._error(request, channel.cid, CAStatus.ECA_PUTFAIL, f"{pv.name}: {error}")
-            return
-        put = Put(pv, pv.on_put, data, self.client, lambda reason: self._put_ended(request, channel, reason))
-        if not self._may_write(pv):
-            put.answer = lambda reason: self._error(request, channel.cid, CAStatus.ECA_NOWTACCESS, reason)
-            self._site.puts.deny(put, f"{self._user or '?'}@{self._host} may not write {pv.name}")
-        elif self._unfinished >= self._site.limits.unfinished_puts:
-            message = f"{self._unfinished} earlier puts of this client are not finished: it must wait for them"
-            self._error(request, channel.cid, CAStatus.ECA_PUTFAIL, message)
-        else:
-            self._unfinished += 1
-            channel.unfinished_puts += 1
-            self._site.puts.start(put)
-
-    def _put_ended(self, request: Any, channel: Channel, reason: str) -> None:
-        self._unfinished -= 1
-        channel.unfinished_puts -= 1
-        if self._channels.get(channel.sid) is not channel:
-            return
-        if reason:
-            self._error(request, channel.cid, CAStatus.ECA_PUTFAIL, reason)
-        elif isinstance(request, ca.WriteNotifyRequest):
-            of = request.header
-            self._outbox.put(header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, ECA_NORMAL, request.ioid))
-        if not channel.unfinished_puts:
-            self._release_reads(channel)
-
-    def _event_add(self, request: ca.EventAddRequest) -> None:
-        channel = self._channel(request)
-        if channel is None:
-            return
+    def _event_add(self, channel: Channel, request: ca.EventAddRequest) -> None:
+        most = self._site.limits.channels_per_client
         if not request.mask & EVENTS:
-            self._error(request, channel.cid, CAStatus.ECA_BADMASK, "the event mask is empty")
+            self._outbox.put(error(request, channel.cid, CAStatus.ECA_BADMASK, "the event mask is empty"))
             return
         if request.subscriptionid in self._subscriptions:
-            self._error(request, channel.cid, CAStatus.ECA_BADMONID, "this subscription id is in use")
+            self._outbox.put(error(request, channel.cid, CAStatus.ECA_BADMONID, "this subscription id is in use"))
             return
-        if len(self._subscriptions) >= self._site.limits.channels_per_client:
-            text = f"a client may have {self._site.limits.channels_per_client} subscriptions"
+        if len(self._subscriptions) >= most:
+            text = f"a client may have {most} subscriptions"
             self._site.complaints.log(f"subscriptions {self._host}", f"{self._user}@{self._host}: {text}")
-            self._error(request, channel.cid, CAStatus.ECA_ALLOCMEM, text)
+            self._outbox.put(error(request, channel.cid, CAStatus.ECA_ALLOCMEM, text))
             return
-        if self._encoded(channel, request) is None:
+        if self._transfer.encoded(channel, request) is None:
             return
         of = request.header
         subscription = Subscription(
@@ -303,7 +216,7 @@ class Session:
         subscription = self._subscriptions.pop(request.subscriptionid)
         subscription.cancel()
         self._outbox.put(
-            header(_EVENT_ADD, 0, subscription.data_type, subscription.count, channel.cid, request.subscriptionid)
+            header(EVENT_ADD, 0, subscription.data_type, subscription.count, channel.cid, request.subscriptionid)
         )
 
 

@@ -1,0 +1,118 @@
+"""Reads and puts of one client, answered straight from a PV's snapshot."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import caproto as ca
+from caproto import CAStatus
+
+from ioc.ca.channel import Channel
+from ioc.ca.dbr import NoConversion, encode
+from ioc.ca.outbox import ECA_NORMAL, Outbox, header
+from ioc.ca.putdata import PutData
+from ioc.ca.puts import Put
+from ioc.ca.site import Site
+from ioc.errors import Refused
+from ioc.model import Client
+
+_READ, _READ_NOTIFY, _WRITE_NOTIFY = 3, 15, 19
+_HOLD_SECONDS = 0.1
+"""So long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
+_HELD_READS = 10
+_TEXT_LENGTH = 1000
+
+
+def error(request: Any, cid: int, status: CAStatus, text: str) -> bytes:
+    """The answer to a request that cannot be met; `cid` is the client's number of its channel."""
+    return bytes(ca.ErrorResponse(request, cid, status=status, error_message=text[:_TEXT_LENGTH]))
+
+
+class Transfer:
+    """Answers reads and puts; `client` tells who asks."""
+
+    def __init__(self, site: Site, outbox: Outbox, client: Callable[[], Client]) -> None:
+        self._site = site
+        self._outbox = outbox
+        self._client = client
+        self._unfinished = 0
+
+    def read(self, channel: Channel, request: Any) -> None:
+        if channel.unfinished_puts and channel.pv.serial and len(channel.held_reads) < _HELD_READS:
+            if not channel.held_reads:
+                asyncio.get_running_loop().call_later(_HOLD_SECONDS, self._release_reads, channel)
+            channel.held_reads.append(request)
+        else:
+            self._answer_read(channel, request)
+
+    def write(self, channel: Channel, request: Any) -> None:
+        pv, of = channel.pv, request.header
+        if pv.on_put is None:
+            self._error(request, channel, CAStatus.ECA_NOWTACCESS, f"{pv.name} is read only")
+            return
+        try:
+            data = PutData.decode(of.data_type, of.data_count, bytes(request.buffers[1]))
+        except Refused as refusal:
+            self._error(request, channel, CAStatus.ECA_PUTFAIL, f"{pv.name}: {refusal}")
+            return
+        client = self._client()
+        put = Put(pv, pv.on_put, data, client, lambda reason: self._put_ended(request, channel, reason))
+        if not self._site.writable(pv, client):
+            put.answer = lambda reason: self._error(request, channel, CAStatus.ECA_NOWTACCESS, reason)
+            self._site.puts.deny(put, f"{client.user or '?'}@{client.host} may not write {pv.name}")
+        elif self._unfinished >= self._site.limits.unfinished_puts:
+            message = f"{self._unfinished} earlier puts of this client are not finished: it must wait for them"
+            self._error(request, channel, CAStatus.ECA_PUTFAIL, message)
+        else:
+            self._unfinished += 1
+            channel.unfinished_puts += 1
+            self._site.puts.start(put)
+
+    def encoded(self, channel: Channel, request: Any) -> tuple[bytes, int] | None:
+        """Payload and count that `request` asks for; None if it cannot be had, which is answered."""
+        pv, count = channel.pv, request.header.data_count
+        if count > pv.max_count:
+            self._error(request, channel, CAStatus.ECA_BADCOUNT, f"{pv.name} has at most {pv.max_count} elements")
+            return None
+        try:
+            return encode(pv, pv.snapshot, request.header.data_type, count)
+        except NoConversion as problem:
+            self._error(request, channel, CAStatus.ECA_NOCONVERT, str(problem))
+            return None
+
+    def _release_reads(self, channel: Channel) -> None:
+        held, channel.held_reads = channel.held_reads, []
+        if channel.open:
+            for request in held:
+                self._answer_read(channel, request)
+
+    def _answer_read(self, channel: Channel, request: Any) -> None:
+        data_type = request.header.data_type
+        encoded = self.encoded(channel, request)
+        if encoded is None:
+            return
+        payload, count = encoded
+        if isinstance(request, ca.ReadNotifyRequest):
+            head = header(_READ_NOTIFY, len(payload), data_type, count, ECA_NORMAL, request.ioid)
+        else:
+            head = header(_READ, len(payload), data_type, count, channel.cid, request.ioid)
+        self._outbox.put(head + payload)
+
+    def _put_ended(self, request: Any, channel: Channel, reason: str) -> None:
+        self._unfinished -= 1
+        channel.unfinished_puts -= 1
+        if not channel.open:
+            return
+        if reason:
+            self._error(request, channel, CAStatus.ECA_PUTFAIL, reason)
+        elif isinstance(request, ca.WriteNotifyRequest):
+            of = request.header
+            self._outbox.put(header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, ECA_NORMAL, request.ioid))
+        if not channel.unfinished_puts:
+            self._release_reads(channel)
+
+    def _error(self, request: Any, channel: Channel, status: CAStatus, text: str) -> None:
+        self._outbox.put(error(request, channel.cid, status, text))
