@@ -75,6 +75,14 @@ class BackUp:
 
 
 @dataclass(frozen=True)
+class DigestConfigs:
+    """→ `events.ConfigsDigested`"""
+
+    server: str
+    config: ConfigChoice
+
+
+@dataclass(frozen=True)
 class OpenExperiment:
     """→ `events.ExperimentOpened`"""
 
@@ -125,6 +133,7 @@ Effect = (
     | TakeSnapshot
     | FileRouter
     | BackUp
+    | DigestConfigs
     | OpenExperiment
     | SaveRun
     | SaveRunConfigs

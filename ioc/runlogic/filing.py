@@ -1,61 +1,20 @@
-"""Routers: what is read of them, filing what they wrote after a run, and filing it again when that failed."""
+"""Filing what the routers wrote after a run, and filing it again when that failed."""
 
 from __future__ import annotations
 
 from ioc.errors import Refused
 from ioc.model import RunState, Severity
 from ioc.runlogic import jobs, runs
-from ioc.runlogic.effects import Answer, BackUp, FileRouter, Log, ProbeRouters
-from ioc.runlogic.events import BackupEnded, FilingEnded, Organize, RoutersLost, RoutersRead
-from ioc.runlogic.state import Job, Phase, Stage
+from ioc.runlogic.effects import Answer, FileRouter, Log, ProbeRouters
+from ioc.runlogic.events import FilingEnded, Organize
+from ioc.runlogic.state import TAKING_DATA, Job, Phase, Stage
 from ioc.runlogic.turn import Turn
 
 STAGES: tuple[Stage, ...] = (Phase.File, Phase.Probe, Phase.Backup, Phase.Close)
 """What is left of a run when nothing runs any more and its observables are recorded."""
 
-_TAKING_DATA = frozenset({RunState.Starting, RunState.Running, RunState.Paused, RunState.Stopping})
 
-
-def routers_read(turn: Turn, event: RoutersRead) -> None:
-    """A host answered: take its facts, notice what changed."""
-    for name, facts in event.facts.items():
-        if name not in turn.state.routers:
-            continue
-        before = turn.router(name)
-        rate = 0.0
-        if before.facts and facts.read_at > before.facts.read_at:
-            growth = facts.staged_bytes - before.facts.staged_bytes
-            rate = max(0.0, growth / (facts.read_at - before.facts.read_at))
-        turn.set_router(name, facts=facts, rate=rate)
-        was_online = before.online
-        if facts.online and not was_online:
-            turn.say_router(name, "Online" if not facts.problem else facts.problem)
-        elif not facts.online and (was_online or before.facts is None):
-            _offline(turn, name, facts.problem or "no dataRouter process of this router runs on its host")
-        elif facts.problem and facts.problem != before.message.text:
-            turn.say_router(name, facts.problem, Severity.MINOR)
-        _cleaned_by_hand(turn, name)
-
-
-def routers_lost(turn: Turn, event: RoutersLost) -> None:
-    """A host cannot be asked: nothing is known of its routers."""
-    for name in event.routers:
-        if name not in turn.state.routers:
-            continue
-        before = turn.router(name)
-        if before.facts is not None or before.message.text != event.reason:
-            turn.set_router(name, facts=None, rate=0.0)
-            _offline(turn, name, event.reason)
-
-
-def _offline(turn: Turn, name: str, reason: str) -> None:
-    turn.say_router(name, reason, Severity.MAJOR)
-    run = turn.state.run
-    if run.state in _TAKING_DATA:
-        turn.say_run(f"run {run.number}: router {name} is Offline: {reason}", Severity.MAJOR)
-
-
-def _cleaned_by_hand(turn: Turn, name: str) -> None:
+def cleaned_by_hand(turn: Turn, name: str) -> None:
     """Whoever moves the last staged files away by hand need not Organize as well."""
     run, router = turn.state.run, turn.router(name)
     if run.state is not RunState.Filing or turn.state.job is not None or name not in run.unfiled:
@@ -95,7 +54,7 @@ def organize(turn: Turn, event: Organize) -> None:
         raise Refused(f"router {name} cannot be organized: it is being organized already")
     if job is not None:
         raise Refused(f"router {name} cannot be organized: {job.name} is under way")
-    if run.state in _TAKING_DATA:
+    if run.state in TAKING_DATA:
         raise Refused(f"router {name} cannot be organized: run {run.number} is {run.state.name}, but must be stopped")
     if run.record is None:
         raise Refused(
@@ -121,7 +80,7 @@ def filing_ended(turn: Turn, event: FilingEnded) -> None:
     problem = report.problem if report is not None else event.error
     count = len(report.files) if report is not None else 0
     if complete:
-        text = f"{count} files filed" + (f", but {problem}" if problem else "")
+        text = f"{count} file{'' if count == 1 else 's'} filed" + (f", but {problem}" if problem else "")
         turn.say_router(name, text, Severity.MINOR if problem else Severity.NO_ALARM)
     else:
         turn.say_router(name, f"filing failed: {problem}", Severity.MAJOR)
@@ -137,24 +96,3 @@ def filing_ended(turn: Turn, event: FilingEnded) -> None:
         _filed(turn, name)
     if token is not None:
         turn.emit(Answer(token, failure))
-
-
-def begin_backup(turn: Turn, job: Job) -> None:
-    """Copy the configuration files in use beside the run, on each server's host."""
-    record = turn.record
-    wanted = {
-        name: server.in_use
-        for name, server in turn.state.servers.items()
-        if server.in_use is not None and turn.plan.servers[name].backs_up
-    }
-    turn.set_job(job, waiting=frozenset(wanted))
-    for name, config in wanted.items():
-        turn.emit(BackUp(job.id, name, record.run, config))
-
-
-def backup_ended(turn: Turn, event: BackupEnded) -> None:
-    """The configuration files of one server are copied, or could not be."""
-    failure = f"configuration of ECC server {event.server} is not backed up: {event.error}" if event.error else ""
-    if failure:
-        turn.say_server(event.server, failure, Severity.MINOR)
-    jobs.arrived(turn, event.server, failure)

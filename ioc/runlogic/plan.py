@@ -23,7 +23,7 @@ class ServerPlan:
     sources: tuple[str, ...]
     default_config: ConfigChoice | None
     backs_up: bool
-    """Its configuration files are copied beside each run."""
+    """Its configuration files are copied beside each run, and digested when it is configured."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Plan:
     """Of the topology; what the operator typed later goes before it."""
     servers: Mapping[str, ServerPlan]
     routers: tuple[str, ...]
+    peers: Mapping[str, frozenset[str]]
+    """For each router those of its link type, which should write when it writes."""
     order: Mapping[Operation, tuple[Role, ...]]
     reset_mutant_before_start: bool
     min_disk_free: int
@@ -60,6 +62,10 @@ class Plan:
                 for server in topology.ecc_servers
             },
             routers=tuple(router.name for router in topology.data_routers),
+            peers={
+                router.name: frozenset(other.name for other in topology.data_routers if other.type is router.type)
+                for router in topology.data_routers
+            },
             order={
                 Operation.Describe: order.describe,
                 Operation.Prepare: order.prepare,

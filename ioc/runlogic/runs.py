@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ioc.errors import Refused
 from ioc.model import DocumentState, EccState, Operation, RunConfig, RunState, Severity
-from ioc.runlogic import filing, jobs, permits
+from ioc.runlogic import backup, filing, jobs, permits
 from ioc.runlogic.effects import (
     Answer,
     Log,
@@ -141,6 +141,7 @@ def opened(turn: Turn, job: Job) -> None:
     record = turn.save_run(state=DocumentState.Running, started_at=turn.now)
     turn.set_run(state=RunState.Running)
     turn.say_run(f"{record.run} is Running", client=job.client)
+    backup.at_start(turn)
 
 
 def roll_back(turn: Turn, job: Job) -> None:

@@ -56,6 +56,8 @@ class Server:
     """The configurations that the server lists."""
     config_digest: str = ""
     """Of what the last Configure gave the electronics."""
+    files: tuple[tuple[str, str], ...] = ()
+    """Its .xcfg files when it was configured: (file name, SHA-256 in hex)."""
     message: Note = Note()
 
     @property
@@ -81,6 +83,14 @@ class Router:
     """None until its host answered, and while the host cannot be asked."""
     rate: float = 0.0
     """Growth of the staged files in bytes per second."""
+    mean_rate: float = 0.0
+    """The same, averaged over a minute."""
+    grew_at: float = 0.0
+    """When they last grew."""
+    silent: bool = False
+    """It writes nothing while its peers do."""
+    disk_filling: bool = False
+    """Its disk will be full within the hour."""
     filing: bool = False
     token: int | None = None
     """The Organize command that waits for `filing`."""
@@ -122,6 +132,10 @@ class Run:
     @property
     def next_number(self) -> int:
         return self.number + 1
+
+
+TAKING_DATA = frozenset({RunState.Starting, RunState.Running, RunState.Paused, RunState.Stopping})
+"""States of a run in which routers may be writing its files."""
 
 
 class Phase(Enum):

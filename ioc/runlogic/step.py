@@ -7,8 +7,8 @@ from typing import Any
 
 from ioc.errors import Refused
 from ioc.model import Severity
+from ioc.runlogic import backup, filing, jobs, permits, restart, runs, servers, settings, system, watch
 from ioc.runlogic import events as ev
-from ioc.runlogic import filing, jobs, permits, restart, runs, servers, settings, system
 from ioc.runlogic.effects import Answer, Effect, Log
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import Job, JobKind, Move, Phase, Router, Run, Server, State
@@ -21,7 +21,7 @@ _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.Opened: runs.opened,
     Phase.End: runs.begin_end,
     Phase.File: filing.begin_file,
-    Phase.Backup: filing.begin_backup,
+    Phase.Backup: backup.begin_backup,
     Phase.Close: runs.close,
 }
 
@@ -135,11 +135,6 @@ def _snapshot_taken(turn: Turn, event: ev.SnapshotTaken) -> None:
         runs.snapshot_taken(turn, event.error)
 
 
-def _backup_ended(turn: Turn, event: ev.BackupEnded) -> None:
-    if _is_present(turn, event.job):
-        filing.backup_ended(turn, event)
-
-
 def _is_present(turn: Turn, job_id: int) -> bool:
     """Whether a result is of the present job, and not of one that was given up."""
     return turn.state.job is not None and turn.state.job.id == job_id
@@ -167,14 +162,15 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.ServerLost: servers.lost,
     ev.ConfigsRead: servers.configs_read,
     ev.TransitionEnded: _transition_ended,
-    ev.RoutersRead: filing.routers_read,
-    ev.RoutersLost: filing.routers_lost,
+    ev.RoutersRead: watch.routers_read,
+    ev.RoutersLost: watch.routers_lost,
     ev.ObservablesMissing: _observables_missing,
     ev.Probed: _probed,
     ev.Reserved: _reserved,
     ev.SnapshotTaken: _snapshot_taken,
     ev.FilingEnded: filing.filing_ended,
-    ev.BackupEnded: _backup_ended,
+    ev.BackupEnded: backup.backup_ended,
+    ev.ConfigsDigested: backup.digested,
     ev.ExperimentOpened: settings.experiment_opened,
     ev.Restored: restart.restored,
 }

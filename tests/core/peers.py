@@ -76,6 +76,8 @@ class DataRouter:
     reachable: bool = True
     online: bool = True
     disk_free: int = 500_000_000_000
+    written: int = 0
+    """Bytes of the staged files, if they matter."""
     staged: list[tuple[str, RunId | None]] = field(default_factory=list)
     """File names in the working directory, each with the run that it belongs to."""
     directories: dict[str, list[str]] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class DataRouter:
             online=self.online,
             work_dir="/data",
             file_count=len(self.staged),
-            staged_bytes=1000 * len(self.staged),
+            staged_bytes=1000 * len(self.staged) + self.written,
             disk_free=self.disk_free,
             disk_total=1_000_000_000_000,
             run_dir_exists=run_directory in self.directories,

@@ -33,9 +33,11 @@ def test_order_of_the_groups(step: str, state: EccState, operation: str, order: 
     token = world.system(step)
     for group in order:
         assert [effect.server for effect in world.pending if isinstance(effect, ef.SendTransition)] == group
-        for _ in group:
+        for name in group:
             assert token not in world.answers
-            world.perform()
+            sent = next(effect for effect in world.pending if isinstance(effect, ef.SendTransition))
+            assert sent.server == name
+            world.perform(world.pending.index(sent))
     assert world.operations() == [(operation, name) for group in order for name in group]
     assert world.answers[token] == ef.Answer(token)
     after = TABLE[Operation(operation), state]

@@ -42,6 +42,7 @@ from tests.core.peers import TABLE, UNFINISHED, Database, DataRouter, EccServer
 
 OPERATOR = Client("ana", "192.168.41.2")
 CONFIG = Config(describe="front", prepare="e20", configure="e20")
+FILES = (("describe-front.xcfg", "ab"), ("prepare-e20.xcfg", "cd"))
 HALTING = {JobKind.Step, JobKind.Start, JobKind.Pause, JobKind.Resume}
 TAKING_DATA = {DocumentState.Starting, DocumentState.Running, DocumentState.Stopping}
 
@@ -83,6 +84,7 @@ class World:
         self.servers = {name: EccServer() for name in self.plan.servers}
         self.routers = {name: DataRouter() for name in self.plan.routers}
         self.database = Database()
+        self.files: dict[str, tuple[tuple[str, str], ...]] = {}
         self.now = 1000.0
         self.state: State = initial(self.plan)
         self.pending: list[ef.Effect] = []
@@ -221,11 +223,16 @@ class World:
                 if which is not ef.Snapshot.Resume:
                     self.feed(ev.SnapshotTaken(job, "the database is locked" if fault else ""))
             case ef.BackUp(job=job, server=name):
-                backup = ConfigBackup("/backup", (("describe-front.xcfg", "ab"),))
+                backup = ConfigBackup("/backup", self.files.get(name, FILES))
                 if fault or self.faults.pop((name, "backup"), ""):
                     self.feed(ev.BackupEnded(job, name, None, "no space left on device"))
                 else:
                     self.feed(ev.BackupEnded(job, name, backup))
+            case ef.DigestConfigs(server=name):
+                if fault or self.faults.pop((name, "digest"), ""):
+                    self.feed(ev.ConfigsDigested(name, (), "describe-front.xcfg cannot be read"))
+                else:
+                    self.feed(ev.ConfigsDigested(name, self.files.get(name, FILES)))
             case ef.OpenExperiment(name=name):
                 if fault or self.faults.pop(("database", "experiment"), ""):
                     self.feed(ev.ExperimentOpened(name, None, "the database is locked"))
