@@ -16,8 +16,8 @@ def history_page(p: str) -> str:
         "Run history",
         p,
         [
-            panel("Open or last run", Box(6, TOP, 620, 440), _last(p)),
-            panel("All runs", Box(6, 506, 620, 416), _all_runs()),
+            panel("Open or last run", Box(6, TOP, 620, 350), _last(p)),
+            panel("All runs", Box(6, 416, 620, 506), _all_runs()),
             panel("Log, newest first", Box(632, TOP, 1262, 922 - TOP), _log(p)),
         ],
     )
@@ -29,18 +29,14 @@ def _last(p: str) -> list[ET.Element]:
         reading(f"{p}Run:Number", Box(124, 40, 120, 40), font=LARGE, centred=True),
         reading(f"{p}Run:State", Box(254, 40, 180, 40), font=LARGE, centred=True),
         reading(f"{p}Run:DurationText", Box(444, 40, 166, 40), font=LARGE, centred=True),
-        caption("Title", Box(10, 94, 110, LINE)),
-        text(f"{p}Run:Title", Box(124, 94, 486, LINE)),
-        caption("Class", Box(10, 130, 110, LINE)),
-        reading(f"{p}Run:Class", Box(124, 130, 200, LINE)),
-        caption("Started", Box(10, 166, 110, LINE)),
-        reading(f"{p}Run:StartTime", Box(124, 166, 250, LINE)),
-        caption("Stopped", Box(10, 202, 110, LINE)),
-        reading(f"{p}Run:StopTime", Box(124, 202, 250, LINE)),
-        caption("Configurations", Box(10, 238, 110, LINE)),
-        text(f"{p}Run:Configs", Box(124, 238, 486, 70), lines=True),
-        caption("Run says", Box(10, 318, 110, LINE)),
-        text(f"{p}Run:Message", Box(124, 318, 486, 110), lines=True),
+        caption("Started", Box(10, 94, 110, LINE)),
+        reading(f"{p}Run:StartTime", Box(124, 94, 250, LINE)),
+        caption("Stopped", Box(10, 130, 110, LINE)),
+        reading(f"{p}Run:StopTime", Box(124, 130, 250, LINE)),
+        caption("Run says", Box(10, 170, 110, LINE)),
+        text(f"{p}Run:Message", Box(124, 170, 486, 90), lines=True),
+        caption("Configurations", Box(10, 270, 110, LINE)),
+        text(f"{p}Run:Configs", Box(124, 270, 486, 70), lines=True),
     ]
 
 
@@ -51,7 +47,8 @@ def _all_runs() -> list[ET.Element]:
             Box(10, 36, 600, 50),
         ),
         label("attpc-ioc runs list", Box(30, 92, 570, LINE), font=FIXED),
-        label("attpc-ioc runs --help", Box(30, 124, 570, LINE), font=FIXED),
+        label("attpc-ioc runs show 12", Box(30, 124, 570, LINE), font=FIXED),
+        label("attpc-ioc runs --help", Box(30, 156, 570, LINE), font=FIXED),
     ]
 
 

@@ -26,13 +26,13 @@ Column = tuple[str, int]
 """Heading and width."""
 SERVER_COLUMNS: Sequence[Column] = (("Server", 124), ("State", 106), ("Doing now", 112), ("Last message", 262))
 ROUTER_COLUMNS: Sequence[Column] = (
-    ("Router", 124),
-    ("Process", 74),
-    ("Staging", 62),
-    ("Files", 52),
-    ("Rate", 88),
-    ("Disk free", 92),
-    ("Last message", 104),
+    ("Router", 112),
+    ("Process", 70),
+    ("Staging", 60),
+    ("Files", 48),
+    ("Rate", 92),
+    ("Disk free", 84),
+    ("Last message", 130),
 )
 VALUE_COLUMNS: Sequence[Column] = (("Quantity", 244), ("Now", 178))
 STATISTIC_COLUMNS: Sequence[Column] = (

@@ -19,9 +19,22 @@ from ioc.screens.lists import (
     column_headings,
 )
 from ioc.screens.page import TOP, page
-from ioc.screens.palette import HEADING, HUGE, LARGE
+from ioc.screens.palette import BUTTON, HEADING, HUGE, LARGE, READBACK
 from ioc.screens.steps import detector_steps, run_steps
-from ioc.screens.widgets import LINE, caption, choice, command, embedded, entry, heading, log, panel, reading, text
+from ioc.screens.widgets import (
+    LINE,
+    caption,
+    choice,
+    command,
+    embedded,
+    entry,
+    heading,
+    lamp,
+    log,
+    panel,
+    reading,
+    text,
+)
 from ioc.topology.schema import Topology
 
 _LOWER = 490
@@ -39,7 +52,7 @@ def main_page(topology: Topology, p: str) -> str:
         "AT-TPC",
         p,
         [
-            panel("Run", Box(6, TOP, 608, _END - TOP), [*_run(p), *detector_steps(p, 624), *run_steps(p, 698)]),
+            panel("Run", Box(6, TOP, 608, _END - TOP), [*_run(p), *detector_steps(p, 658), *run_steps(p, 732)]),
             panel("ECC servers", Box(620, TOP, 644, 424), servers),
             panel("Data routers", Box(1270, TOP, 624, 424), routers),
             panel("Observables", Box(620, _LOWER, 460, _END - _LOWER), values),
@@ -76,13 +89,13 @@ def _run(p: str) -> list[ET.Element]:
         text(f"{p}Run:Message", Box(90, 230, 508, 66), lines=True),
         heading("Detector", Box(10, 308, 130, 40)),
         reading(f"{p}State", Box(146, 308, 230, 40), font=LARGE, centred=True),
-        reading(f"{p}Busy", Box(382, 308, 216, 40), font=LARGE, centred=True),
+        lamp(f"{p}Busy", Box(382, 308, 216, 40), {"no transition": READBACK, "in transition": BUTTON}),
         caption("Detector says", Box(10, 356, 94, LINE)),
         text(f"{p}Message", Box(108, 356, 490, 66), lines=True),
         heading("May a run start?", Box(10, 434, 160, LINE)),
         reading(f"{p}Run:CanStart", Box(174, 434, 66, LINE), centred=True),
         caption("If not, why:", Box(256, 434, 120, LINE)),
-        text(f"{p}Run:BlockedBy", Box(10, 470, 588, 140), lines=True),
+        text(f"{p}Run:BlockedBy", Box(10, 470, 588, 176), lines=True),
     ]
 
 

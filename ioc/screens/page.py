@@ -5,9 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
-from ioc.screens.bob import Box, Value, display, items, record, widget
-from ioc.screens.palette import HEADER, HEADER_TEXT, HEADING, LARGE, SIMULATED, SMALL, TEXT
-from ioc.screens.widgets import group, label, link, reading, text
+from ioc.screens.bob import Box, display
+from ioc.screens.palette import HEADER, HEADER_TEXT, LARGE, SIMULATED, SMALL
+from ioc.screens.widgets import group, label, lamp, link, reading, text
 
 WIDTH = 1900
 HEIGHT = 928
@@ -37,7 +37,7 @@ def _header(title: str, p: str) -> ET.Element:
         [
             label(title, Box(14, 6, 270, 42), font=LARGE, colour=HEADER_TEXT, style=""),
             *links,
-            _banner(f"{p}IOC:Simulated", Box(1000, 9, 300, 36)),
+            lamp(f"{p}IOC:Simulated", Box(1000, 9, 300, 36), {"": HEADER, "SIMULATED DETECTOR": SIMULATED}),
             label("Experiment", Box(1318, 12, 86, 30), font=SMALL, colour=HEADER_TEXT, style=""),
             text(f"{p}Experiment", Box(1406, 11, 250, 32)),
             label("IOC alive", Box(1672, 12, 70, 30), font=SMALL, colour=HEADER_TEXT, style=""),
@@ -45,20 +45,3 @@ def _header(title: str, p: str) -> ET.Element:
         ],
         HEADER,
     )
-
-
-def _banner(pv: str, box: Box) -> ET.Element:
-    """Return what is only seen when the detector is simulated."""
-    states = [
-        record("state", {"value": 0, "label": "", "color": HEADER}),
-        record("state", {"value": 1, "label": "SIMULATED DETECTOR", "color": SIMULATED}),
-    ]
-    properties: dict[str, Value] = {
-        "pv_name": pv,
-        "font": HEADING,
-        "foreground_color": TEXT,
-        "line_color": HEADER,
-        "square": True,
-        "states": items("states", states),
-    }
-    return widget("multi_state_led", "Simulated", box, properties)

@@ -104,6 +104,23 @@ def text(pv: str, box: Box, *, font: Font = BODY, lines: bool = False) -> ET.Ele
     return widget("textupdate", _short(pv), box, properties, "ATTPC_READING")
 
 
+def lamp(pv: str, box: Box, looks: Mapping[str, Colour]) -> ET.Element:
+    """Return a field whose text and colour depend on an enum PV: one text and colour for each state, in order."""
+    states = [
+        record("state", {"value": number, "label": label, "color": colour})
+        for number, (label, colour) in enumerate(looks.items())
+    ]
+    properties: dict[str, Value] = {
+        "pv_name": pv,
+        "font": HEADING,
+        "foreground_color": TEXT,
+        "line_color": next(iter(looks.values())),
+        "square": True,
+        "states": items("states", states),
+    }
+    return widget("multi_state_led", _short(pv), box, properties)
+
+
 def log(pv: str, box: Box) -> ET.Element:
     """Return a text of many lines, in columns."""
     return text(pv, box, font=FIXED, lines=True)
