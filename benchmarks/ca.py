@@ -1,7 +1,7 @@
 """Compares our Channel Access server with caproto's, pythonSoftIOC and EPICS base's softIoc, interleaved in one run.
 
-Run with  python -m benchmarks.ca [ROUNDS] [--write].  Prints a table of medians; --write puts it into
-docs/performance.md between its marks.
+Run with  python -m benchmarks.ca [ROUNDS] [MEASUREMENT…] [--write].  Measurements are the names of the functions below
+(put_callback, catime …), by default all. Prints a table of medians; --write puts it into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -221,9 +221,10 @@ def table(results: dict[str, dict[str, list[float]]], rounds: int) -> str:
 
 def main() -> None:
     rounds = next((int(argument) for argument in sys.argv[1:] if argument.isdecimal()), 3)
+    wanted = [measure for measure in MEASUREMENTS if measure.__name__ in sys.argv] or MEASUREMENTS
     results: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
-        for measure in MEASUREMENTS:
+        for measure in wanted:
             for name in SERVERS:
                 for row, number in measure(name).items():
                     results.setdefault(row, {}).setdefault(name, []).append(number)

@@ -1,6 +1,13 @@
 """The Channel Access layer: typed PVs and the server that offers them.
 
-caproto's protocol layer (its commands, `VirtualCircuit`, `Broadcaster`, DBR structures) under a server of our own.
+caproto's protocol layer (its commands, `VirtualCircuit`, `Broadcaster`, DBR structures) under a server of our own:
+
+- PVs, without any socket: `pv`, and by type `numeric`, `enumerated`, `text`; `fields` are their record fields;
+  `putdata` is what a client wants to set.
+- One client: `circuit` (connection, turns), `session` (channels, subscriptions), `transfer` (reads, puts), `outbox`
+  (what it is still to be sent), `dbr` (values as bytes).
+- The server: `server`, with `clients` (who is let in), `namespace` (which PVs there are), `puts` and `journal` (work
+  and record of puts), `search` and `beacons` (UDP), `environment`, `interfaces` and `sockets`, `limits`, `site`.
 """
 
 from ioc.ca.enumerated import CommandPv, EnumPv

@@ -70,7 +70,7 @@ class Circuit(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._peer: tuple[str, int] = (transport.get_extra_info("peername") or ("?", 0))[:2]
         self._protocol = ca.VirtualCircuit(ca.SERVER, self._peer, None)
-        self._outbox = Outbox(self._loop, self._transport.write)
+        self._outbox = Outbox(self._loop, self._write)
         self._session = Session(self._site, self._protocol, self._outbox, self._peer[0])
         if not self._admit(self):
             self._closed = True
@@ -91,7 +91,7 @@ class Circuit(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._outbox.pause()
-        if not self._closed:
+        if not self._transport.is_closing():
             self._transport.pause_reading()
         self._progress = self.taken, time.monotonic()
 
@@ -110,6 +110,7 @@ class Circuit(asyncio.Protocol):
         """Close the connection without regard to what is still to be sent."""
         if not self._closed:
             self._closed = True
+            self._outbox.close()
             logger.debug("client %s dropped: %s", self.name, why)
             self._transport.abort()
 
@@ -128,6 +129,10 @@ class Circuit(asyncio.Protocol):
             self._progress = self.taken, now
             return 0.0
         return now - since
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def _work(self) -> None:
         """Answer requests for one turn; the rest has to wait for the others, and for the client to read its answers."""
@@ -150,6 +155,8 @@ class Circuit(asyncio.Protocol):
             self.drop(str(error))
             return
         self._outbox.flush()
+        if self._transport.is_closing():
+            return
         if not self._outbox.blocked and not self._parsed and not self._bytes:
             self._transport.resume_reading()
             return

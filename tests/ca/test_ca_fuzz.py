@@ -94,6 +94,9 @@ class NoTransport:
     def write(self, data: bytes) -> None:
         self.sent += len(data)
 
+    def is_closing(self) -> bool:
+        return self.aborted
+
     def get_write_buffer_size(self) -> int:
         return 0
 
