@@ -87,6 +87,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
             read_server_log=_log_reader(hosts, "ECC server", {s.name: s for s in topology.ecc_servers}),
             read_router_log=_log_reader(hosts, "router", {r.name: r for r in topology.data_routers}),
             set_manual=_manual_setter(recorder, journal),
+            views=recorder.views,
             database_health=store.health,
             reload=reload,
         ),

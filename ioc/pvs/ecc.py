@@ -45,7 +45,7 @@ class EccPvs:
         self._state.post(EccState.Unknown, severity=Severity.INVALID, status="UDF")
         self._transition = EnumPv(f"{base}Transition", "What it is doing now", [t.label for t in Transition])
         self._online = EnumPv(f"{base}Online", "It answers", ["Offline", "Online"])
-        self._online.post(0, severity=Severity.MAJOR)
+        self._online.post(0, severity=Severity.INVALID, status="UDF")
         self._config = TextPv(f"{base}Config", "describe/prepare/configure", 400, on_put=self._put_config)
         self._options = StringArrayPv(f"{base}ConfigOptions", "Configurations offered", _MAX_OPTIONS)
         self._list = TextPv(f"{base}ConfigList", "Configurations offered, one a line", LOG_LENGTH)
@@ -83,8 +83,10 @@ class EccPvs:
             status="COMM" if severity is Severity.INVALID else "",
             timestamp=server.changed_at or None,
         )
-        self._transition.post(server.doing)
-        self._online.post(int(server.online), severity=Severity.NO_ALARM if server.online else Severity.MAJOR)
+        known = server.online or server.busy
+        self._transition.post(server.doing, severity=Severity.NO_ALARM if known else Severity.INVALID)
+        if server.seen:
+            self._online.post(int(server.online), severity=Severity.NO_ALARM if server.online else Severity.MAJOR)
         self._config.post(str(server.config) if server.config else "")
         self._options.post([str(offer) for offer in server.offers][:_MAX_OPTIONS])
         self._list.post("\n".join(str(offer) for offer in server.offers))

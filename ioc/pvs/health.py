@@ -69,8 +69,7 @@ class HealthPvs:
         """Measure; called once a second."""
         self._heartbeat.post((self._heartbeat.value + 1) % 2**31)
         self._uptime.post(float(int(time.time() - self._started)))
-        self._cpu.post(self._process.cpu_percent())
-        self._memory.post(self._process.memory_info().rss / 1e6)
+        self._measure_process()
         stats = server.stats()
         self._clients.post(stats.clients)
         self._dropped.post(stats.dropped_clients)
@@ -81,3 +80,11 @@ class HealthPvs:
         self._db_rate.post(database.written_per_second)
         self._db_dropped.post(database.dropped, severity=Severity.MAJOR if database.dropped else Severity.NO_ALARM)
         self._db_message.post(database.error, severity=Severity.MAJOR if database.error else Severity.NO_ALARM)
+
+    def _measure_process(self) -> None:
+        try:
+            self._cpu.post(self._process.cpu_percent())
+            self._memory.post(self._process.memory_info().rss / 1e6)
+        except (psutil.Error, OSError):  # no file can be opened any more: what there is to say is more important
+            for pv in (self._cpu, self._memory):
+                pv.post(pv.value, severity=Severity.INVALID, status="READ")

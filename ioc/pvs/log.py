@@ -31,7 +31,7 @@ class LogPvs:
             self._last,
             self._all,
             self._errors,
-            CommandPv(f"{base}Clear", "Hide the entries, keep them in the database", self._clear),
+            CommandPv(f"{base}Clear", "Hide entries, the database keeps them", self._clear),
         )
 
     def add(self, event: Event) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from caproto import AlarmStatus
+
 from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.model import Client, ObservableView, Reading, Scalar, Severity, ValueType
 from ioc.topology.schema import Observable
@@ -12,7 +14,9 @@ from ioc.topology.schema import Observable
 SetManual = Callable[[str, Scalar, Client], Awaitable[None]]
 
 _ALARM_STATUS = {"disconnected": "COMM"}
-_LONG = range(-(2**31), 2**31)
+_DESCRIPTION_BYTES = 39
+_STATE_BYTES = 25
+_LONG_MIN, _LONG_MAX = -(2**31), 2**31 - 1
 
 
 class ObservablePvs:
@@ -41,7 +45,7 @@ class ObservablePvs:
     def _value_pv(self, name: str) -> Pv[Any]:
         observable = self.observable
         manual = observable.pv is None
-        description = (observable.label or observable.name)[:39]
+        description = _cut(observable.label, _DESCRIPTION_BYTES) or observable.name
         put = self._put if manual else None
         match observable.type:
             case ValueType.Float:
@@ -61,7 +65,8 @@ class ObservablePvs:
         if isinstance(self._value, FloatPv | IntPv):
             self._value.set_units(view.units, view.precision)
         elif isinstance(self._value, EnumPv) and view.labels:
-            self._value.set_strings(view.labels)
+            labels = view.labels[: EnumPv.max_states]
+            self._value.set_strings([_cut(label, _STATE_BYTES) or str(n) for n, label in enumerate(labels)])
         if view.reading is not None:
             self._show(view.reading)
         self._connected.post(int(view.connected))
@@ -75,6 +80,8 @@ class ObservablePvs:
 
     def _show(self, reading: Reading) -> None:
         status = _ALARM_STATUS.get(reading.status, reading.status)
+        if status not in AlarmStatus.__members__:  # a number that EPICS does not have
+            status = ""
         if reading.value is None:
             self._value.post(self._value.value, severity=Severity.INVALID, status=status, timestamp=reading.sampled_at)
             return
@@ -84,6 +91,11 @@ class ObservablePvs:
         self._value.post(value, severity=severity, status=status, timestamp=reading.sampled_at)
 
 
+def _cut(text: str, size: int) -> str:
+    """Return the longest beginning of a text that has at most `size` bytes."""
+    return text.encode()[:size].decode(errors="ignore").strip()
+
+
 def _fitting(pv: Pv[Any], reading: Reading) -> tuple[Scalar | None, Severity]:
     """Return the reading's value as `pv` can hold it, None if it cannot, and its severity."""
     value = reading.value
@@ -91,7 +103,7 @@ def _fitting(pv: Pv[Any], reading: Reading) -> tuple[Scalar | None, Severity]:
         return reading.label or str(value), reading.severity
     if isinstance(pv, FloatPv) and isinstance(value, int | float):
         return float(value), reading.severity
-    allowed = range(len(pv.strings)) if isinstance(pv, EnumPv) else _LONG
-    if isinstance(value, int | float) and value in allowed:
+    low, high = (0, len(pv.strings) - 1) if isinstance(pv, EnumPv) else (_LONG_MIN, _LONG_MAX)
+    if isinstance(value, int | float) and low <= value <= high:
         return int(value), reading.severity
     return None, Severity.INVALID

@@ -27,24 +27,25 @@ class RouterPvs:
         base = f"{prefix}Router:{name}:"
         disk_low = engine.plan.min_disk_free / GIGABYTE
         self._online = EnumPv(f"{base}Online", "A dataRouter process runs", ["Offline", "Online"])
-        self._online.post(0, severity=Severity.MAJOR)
         self._clean = EnumPv(f"{base}Clean", "No .graw file is staged", ["Dirty", "Clean"])
-        self._clean.post(0, severity=Severity.INVALID, status="UDF")
         self._files = IntPv(f"{base}FileCount", "Staged .graw files")
         self._staged = FloatPv(f"{base}StagedMB", "Size of the staged files", units="MB", precision=1)
         self._rate = FloatPv(f"{base}RateMBps", "Growth of the staged files", units="MB/s", precision=2)
         self._free = FloatPv(f"{base}DiskFreeGB", "Free disk", units="GB", precision=1, low=2 * disk_low, lolo=disk_low)
         self._used = FloatPv(f"{base}DiskUsedPercent", "Used part of the disk", units="%", precision=1)
-        self._numbers: tuple[Pv[Any], ...] = (self._files, self._staged, self._rate, self._free, self._used)
-        for pv in self._numbers:
-            pv.post(0, severity=Severity.INVALID, status="UDF")
+        self._disk: tuple[Pv[Any], ...] = (self._free, self._used)
         self._work_dir = TextPv(f"{base}WorkDir", "Where it writes", 512)
+        self._directory: tuple[Pv[Any], ...] = (self._clean, self._files, self._staged, self._rate, self._work_dir)
+        _not_known((self._online, *self._directory, *self._disk), "UDF")
         self._message = TextPv(f"{base}Message", "Last error or outcome", MESSAGE_LENGTH)
         self._log_file = LogFilePvs(base, "router", read_log)
         self.pvs: tuple[Pv[Any], ...] = (
             self._online,
             self._clean,
-            *self._numbers,
+            self._files,
+            self._staged,
+            self._rate,
+            *self._disk,
             self._work_dir,
             self._message,
             CommandPv(f"{base}Organize", "File staged files under last run", self._organize),
@@ -56,23 +57,35 @@ class RouterPvs:
         if self._shown is not None and self._shown[0] is router and self._shown[1] == run_open:
             return
         self._shown = (router, run_open)
-        self._online.post(int(router.online), severity=Severity.NO_ALARM if router.online else Severity.MAJOR)
         self._message.post(router.message.text, severity=router.message.severity, timestamp=router.message.at or None)
         facts = router.facts
-        if facts is None or not facts.work_dir:
-            self._clean.post(0, severity=Severity.INVALID, status="COMM")
-            for pv in self._numbers:
-                pv.post(pv.value, severity=Severity.INVALID, status="COMM")
+        if facts is None:
+            self._online.post(0, severity=Severity.INVALID)
+            _not_known((*self._directory, *self._disk), "COMM")
             return
-        dirty_severity = Severity.NO_ALARM if run_open else Severity.MINOR
-        self._clean.post(int(facts.clean), severity=Severity.NO_ALARM if facts.clean else dirty_severity)
-        self._files.post(facts.file_count, timestamp=facts.read_at)
-        self._staged.post(facts.staged_bytes / _MEGABYTE, timestamp=facts.read_at)
-        self._rate.post(router.rate / _MEGABYTE, timestamp=facts.read_at)
-        self._free.post(facts.disk_free / GIGABYTE, timestamp=facts.read_at)
-        used = 100 * (1 - facts.disk_free / facts.disk_total) if facts.disk_total else 0.0
-        self._used.post(used, timestamp=facts.read_at)
-        self._work_dir.post(facts.work_dir)
+        at = facts.read_at
+        online = Severity.NO_ALARM if facts.online else Severity.MAJOR
+        self._online.post(int(facts.online), severity=online, timestamp=at)
+        if facts.work_dir:
+            dirty = Severity.NO_ALARM if run_open or facts.clean else Severity.MINOR
+            self._clean.post(int(facts.clean), severity=dirty, timestamp=at)
+            self._files.post(facts.file_count, timestamp=at)
+            self._staged.post(facts.staged_bytes / _MEGABYTE, timestamp=at)
+            self._rate.post(router.rate / _MEGABYTE, timestamp=at)
+            self._work_dir.post(facts.work_dir, timestamp=at)
+        else:
+            _not_known(self._directory, "COMM")
+        if facts.work_dir and facts.disk_total:
+            self._free.post(facts.disk_free / GIGABYTE, timestamp=at)
+            self._used.post(100 * (1 - facts.disk_free / facts.disk_total), timestamp=at)
+        else:
+            _not_known(self._disk, "COMM")
 
     async def _organize(self, client: Client) -> None:
         await self._engine.command(lambda token: Organize(token, client, self._name))
+
+
+def _not_known(pvs: tuple[Pv[Any], ...], status: str) -> None:
+    """Leave the last values to be seen, but not as true ones."""
+    for pv in pvs:
+        pv.post(pv.value, severity=Severity.INVALID, status=status)

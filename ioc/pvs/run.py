@@ -32,9 +32,9 @@ class RunPvs:
         base = f"{prefix}Run:"
         self._number = IntPv(f"{base}Number", "The open run, else the last one", value=-1)
         self._next = IntPv(f"{base}NextNumber", "What Start will use")
-        for pv in (self._number, self._next):
-            pv.post(pv.value, severity=Severity.INVALID, status="UDF")
         self._state = EnumPv(f"{base}State", "Life cycle of the run", [state.name for state in RunState])
+        for pv in (self._number, self._next, self._state):
+            pv.post(pv.value, severity=Severity.INVALID, status="UDF")
         self._can_start = EnumPv(f"{base}CanStart", "Start would be accepted now", ["No", "Yes"])
         self._blocked_by = TextPv(f"{base}BlockedBy", "Why Start would be refused", MESSAGE_LENGTH)
         self._title = TextPv(f"{base}Title", "Title of the open or next run", 200, on_put=self._put_title)
@@ -72,7 +72,8 @@ class RunPvs:
         if state.restored:
             self._number.post(run.number)
             self._next.post(run.next_number)
-        self._state.post(run.state, severity=Severity.MAJOR if run.state is RunState.Failed else Severity.NO_ALARM)
+            severity = Severity.MAJOR if run.state is RunState.Failed else Severity.NO_ALARM
+            self._state.post(run.state, severity=severity)
         reasons = blocked_by(self._engine.plan, state)
         self._can_start.post(int(not reasons))
         self._blocked_by.post("\n".join(reasons))

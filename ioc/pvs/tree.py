@@ -30,6 +30,8 @@ class Services:
     """Fetches the end of an ECC server's log file, by the server's name."""
     read_router_log: Callable[[str], Awaitable[str]]
     set_manual: SetManual
+    views: Callable[[], Iterable[ObservableView]]
+    """All observables as they are now."""
     database_health: Callable[[], StoreHealth]
     reload: Callable[[Client], Awaitable[None]]
 
@@ -113,6 +115,7 @@ class PvTree:
         while True:
             self._health.tick(server)
             self._run.tick()
+            self.show_observables(self._services.views())  # a mean over time changes while its source is silent
             due = max(due + 1.0, loop.time())
             await asyncio.sleep(due - loop.time())
 

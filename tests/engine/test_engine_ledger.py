@@ -42,7 +42,7 @@ class Desk:
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(600):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - it is about what is outside of the loop
                 await asyncio.sleep(0.01)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.engine.bench import Bench
 
 
 def gaps(times: list[float]) -> list[float]:
-    return [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+    return [round(later - earlier, 3) for earlier, later in itertools.pairwise(times)]
 
 
 async def test_servers_are_read_every_second_and_hosts_every_two() -> None:

@@ -52,7 +52,7 @@ async def test_a_run_is_stopped_although_the_database_fails() -> None:
         await bench.run(ev.RunAction.Stop)
         assert bench.state.run.state is RunState.Stopped
         assert all(ecc.state is EccState.Ready for ecc in bench.ecc.values())
-        with pytest.raises(Refused, match="run 1 cannot start: no number reserved: .* is locked"):
+        with pytest.raises(Refused, match=r"run 1 cannot start: no number reserved: .* is locked"):
             await bench.run(ev.RunAction.Start)
         bench.store.fault = None
         await bench.until(lambda: bench.store.database.runs[RUN_0].state is DocumentState.Complete)
@@ -78,7 +78,7 @@ async def test_a_file_is_recorded_at_the_second_try() -> None:
     "method", ["begin_run", "end_run", "file_run", "backup_configs", "router_facts", "add_file", "get_state"]
 )
 async def test_nothing_that_a_peer_raises_ends_the_engine(method: str, fault: Exception) -> None:
-    """Each peer may raise what it likes in a run: Stop is answered, the engine goes on, and all goes well afterwards."""
+    """Each peer may raise what it likes in a run: Stop is answered, the engine goes on, all goes well afterwards."""
     async with Bench() as bench:
         await bench.to_running()
         host = bench.hosts[0]

@@ -1,0 +1,73 @@
+"""The PVs of an installation in front of an engine between fakes, without a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ioc.ca import CaServer, Pv
+from ioc.model import Client, ObservableView, Scalar
+from ioc.pvs import PvTree, Services
+from ioc.rundb import StoreHealth
+from ioc.topology.schema import Observable, Topology
+from tests.core.world import topology as small_topology
+from tests.engine.bench import Bench
+
+OBSERVABLES = (
+    Observable.model_validate({"name": "pressure", "pv": "GAS:P", "units": "Torr", "label": "Gas pressure"}),
+    Observable.model_validate({"name": "count", "pv": "C", "type": "integer"}),
+    Observable.model_validate({"name": "valve", "pv": "V", "type": "enum"}),
+    Observable.model_validate({"name": "gas", "type": "string"}),
+)
+
+
+def topology() -> Topology:
+    """The small installation with observables of every type."""
+    return small_topology().model_copy(update={"observables": OBSERVABLES, "prefix": "T:"})
+
+
+class Panel:
+    """PVs by their name without the prefix; `bench` is the engine behind them."""
+
+    def __init__(self, *, simulated: bool = False) -> None:
+        self.bench = Bench(topology())
+        self.health = StoreHealth(0, 0.0, 0, "")
+        self.views: list[ObservableView] = []
+        self.set: list[tuple[str, Scalar]] = []
+        self.log_text = "one\ntwo\n"
+        self.tree = PvTree(
+            self.bench.topology,
+            self.bench.engine,
+            Services(
+                read_server_log=self._log,
+                read_router_log=self._log,
+                set_manual=self._set_manual,
+                views=lambda: self.views,
+                database_health=lambda: self.health,
+                reload=self._reload,
+            ),
+            simulated=simulated,
+        )
+        self.server = CaServer(self.tree.pvs, may_write=lambda *_: True, journal=lambda _: None)
+
+    def __getitem__(self, name: str) -> Pv[Any]:
+        return next(pv for pv in self.tree.pvs if pv.name == f"T:{name}")
+
+    def text(self, name: str) -> str:
+        """A PV's value as a user reads it."""
+        pv = self[name]
+        return pv.label(pv.value)
+
+    async def put(self, name: str, value: Any) -> None:
+        """What the server does with a put that was accepted."""
+        handler = self[name].on_put
+        assert handler is not None
+        await handler(value, Client("ana", "127.0.0.1"))
+
+    async def _log(self, name: str) -> str:
+        return self.log_text
+
+    async def _set_manual(self, name: str, value: Scalar, client: Client) -> None:
+        self.set.append((name, value))
+
+    async def _reload(self, client: Client) -> None:
+        """Nothing to reload."""

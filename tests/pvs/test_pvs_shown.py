@@ -1,0 +1,394 @@
+"""What the PVs show of the state: values, alarms, time stamps."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from dataclasses import replace
+
+import pytest
+
+from ioc.errors import PeerError, Refused
+from ioc.model import (
+    Client,
+    ConfigChoice,
+    EccReading,
+    EccState,
+    Event,
+    ObservableView,
+    Operation,
+    Reading,
+    RouterFacts,
+    RunState,
+    Severity,
+    Transition,
+)
+from ioc.rundb import StoreHealth
+from ioc.runlogic import events as ev
+from ioc.runlogic.state import State
+from tests.epics import eventually
+from tests.pvs.panel import Panel
+
+FACTS = RouterFacts(
+    online=True,
+    work_dir="/data",
+    file_count=2,
+    staged_bytes=3_000_000,
+    disk_free=100_000_000_000,
+    disk_total=400_000_000_000,
+    run_dir_exists=False,
+    read_at=1000.0,
+)
+ROUTER = ("Online", "Clean", "FileCount", "StagedMB", "RateMBps", "DiskFreeGB", "DiskUsedPercent", "WorkDir")
+
+
+@pytest.fixture
+def panel() -> Panel:
+    """PVs before anything happened; the engine is driven by events alone."""
+    return Panel()
+
+
+def state_of(panel: Panel) -> State:
+    return panel.bench.engine.state
+
+
+def show(panel: Panel, **changes: object) -> None:
+    """Show a state as if the core had made it."""
+    panel.bench.engine.state = replace(state_of(panel), **changes)  # type: ignore[arg-type]
+    panel.tree.show(state_of(panel))
+
+
+def read(panel: Panel, name: str, state: EccState, at: float) -> None:
+    panel.bench.engine.post(ev.ServerRead(name, EccReading(state, Transition.NoTransition, at)))
+
+
+def routers(panel: Panel, facts: RouterFacts) -> None:
+    panel.bench.engine.post(ev.RoutersRead({"data0": facts}))
+
+
+def test_before_anything_is_known_nothing_is_claimed(panel: Panel) -> None:
+    """What was not read yet is INVALID, not a value that looks true."""
+    panel.tree.show(state_of(panel))
+    for name in (
+        "State",
+        "ECC:CoBo0:State",
+        "ECC:CoBo0:Online",
+        "Run:State",
+        "Run:Number",
+        "Run:NextNumber",
+        *(f"Router:data0:{pv}" for pv in ROUTER),
+        "Obs:pressure:Value",
+        "Obs:gas:Value",
+        "Obs:pressure:RunMean",
+    ):
+        assert panel[name].severity is Severity.INVALID, name
+    assert panel.text("Run:CanStart") == "No"
+    assert "has not been read yet" in panel.text("Run:BlockedBy")
+
+
+STATES = [
+    (("Idle", "Idle", "Idle"), "Idle", Severity.NO_ALARM),
+    (("Idle", "Ready", "Idle"), "Mixed", Severity.MINOR),
+    (("Off", "Off", "Off"), "Off", Severity.MAJOR),
+    (("Idle", "Off", "Idle"), "Mixed", Severity.MAJOR),
+    (("Running", "Running", "Running"), "Running", Severity.NO_ALARM),
+]
+
+
+@pytest.mark.parametrize(("states", "shown", "severity"), STATES)
+def test_the_state_of_the_system(panel: Panel, states: tuple[str, ...], shown: str, severity: Severity) -> None:
+    """The shared state, or Mixed; its alarm; its time is that of the change that made it."""
+    for n, (name, state) in enumerate(zip(panel.bench.ecc, states, strict=True)):
+        read(panel, name, EccState[state], 500.0 + n)
+    assert panel.text("State") == shown
+    assert panel["State"].severity is severity
+    assert panel["State"].timestamp == 502.0
+
+
+def test_a_server_that_cannot_be_read(panel: Panel) -> None:
+    """State Unknown and Transition are INVALID, Online is Offline and MAJOR, the reason is in Message with MAJOR."""
+    read(panel, "CoBo0", EccState.Ready, 500.0)
+    assert (panel.text("ECC:CoBo0:State"), panel["ECC:CoBo0:State"].timestamp) == ("Ready", 500.0)
+    panel.bench.engine.post(ev.ServerLost("CoBo0", "connection refused"))
+    assert panel.text("ECC:CoBo0:State") == "Unknown"
+    assert panel["ECC:CoBo0:State"].severity is Severity.INVALID
+    assert panel["ECC:CoBo0:Transition"].severity is Severity.INVALID
+    assert (panel.text("ECC:CoBo0:Online"), panel["ECC:CoBo0:Online"].severity) == ("Offline", Severity.MAJOR)
+    assert panel.text("ECC:CoBo0:Message") == "connection refused"
+    assert panel["ECC:CoBo0:Message"].severity is Severity.MAJOR
+    read(panel, "CoBo0", EccState.Ready, 600.0)
+    assert panel["ECC:CoBo0:State"].severity is Severity.NO_ALARM
+    assert panel["ECC:CoBo0:Online"].severity is Severity.NO_ALARM
+    assert panel["ECC:CoBo0:Transition"].severity is Severity.NO_ALARM
+
+
+def test_an_unchanged_state_keeps_its_time(panel: Panel) -> None:
+    """A reading that says the same again neither posts nor changes the time stamp."""
+    read(panel, "CoBo0", EccState.Ready, 500.0)
+    before = panel["ECC:CoBo0:State"].snapshot
+    read(panel, "CoBo0", EccState.Ready, 501.0)
+    assert panel["ECC:CoBo0:State"].snapshot is before
+
+
+def test_a_router_and_its_disk(panel: Panel) -> None:
+    """Sizes in MB and GB, the part of the disk that is used, all with the time of the look."""
+    routers(panel, FACTS)
+    shown = {name: panel.text(f"Router:data0:{name}") for name in ROUTER}
+    assert shown == {
+        "Online": "Online",
+        "Clean": "Dirty",
+        "FileCount": "2",
+        "StagedMB": "3.0",
+        "RateMBps": "0.00",
+        "DiskFreeGB": "100.0",
+        "DiskUsedPercent": "75.0",
+        "WorkDir": "/data",
+    }
+    assert panel["Router:data0:Clean"].severity is Severity.MINOR
+    assert {panel[f"Router:data0:{name}"].timestamp for name in ROUTER} == {1000.0}
+    routers(panel, replace(FACTS, staged_bytes=7_000_000, read_at=1002.0))
+    assert panel.text("Router:data0:RateMBps") == "2.00"
+
+
+@pytest.mark.parametrize(
+    ("free_gb", "severity", "status"),
+    [(100.0, Severity.NO_ALARM, "NO_ALARM"), (9.9, Severity.MINOR, "LOW"), (4.9, Severity.MAJOR, "LOLO")],
+)
+def test_a_disk_that_fills_up(panel: Panel, free_gb: float, severity: Severity, status: str) -> None:
+    """The disk is MAJOR below what a start needs and MINOR below twice that."""
+    routers(panel, replace(FACTS, disk_free=int(free_gb * 1e9)))
+    assert (panel["Router:data0:DiskFreeGB"].severity, panel["Router:data0:DiskFreeGB"].status) == (severity, status)
+
+
+def test_dirty_is_no_alarm_while_a_run_is_open(panel: Panel) -> None:
+    """In a run files are staged as they should be."""
+    routers(panel, FACTS)
+    show(panel, run=replace(state_of(panel).run, state=RunState.Running))
+    assert (panel.text("Router:data0:Clean"), panel["Router:data0:Clean"].severity) == ("Dirty", Severity.NO_ALARM)
+    show(panel, run=replace(state_of(panel).run, state=RunState.Stopped))
+    assert panel["Router:data0:Clean"].severity is Severity.MINOR
+
+
+def test_a_host_that_cannot_be_asked(panel: Panel) -> None:
+    """Everything known of its routers is INVALID, the reason is in Message; the last numbers stay to be seen."""
+    routers(panel, FACTS)
+    panel.bench.engine.post(ev.RoutersLost(("data0",), "192.168.41.60 did not answer within 10 s"))
+    assert {panel[f"Router:data0:{name}"].severity for name in ROUTER} == {Severity.INVALID}
+    assert panel.text("Router:data0:Online") == "Offline"
+    assert panel.text("Router:data0:FileCount") == "2"
+    assert panel["Router:data0:Message"].severity is Severity.MAJOR
+    assert "did not answer" in panel.text("Router:data0:Message")
+    routers(panel, replace(FACTS, read_at=1010.0))
+    assert {panel[f"Router:data0:{name}"].severity for name in ROUTER} == {Severity.NO_ALARM, Severity.MINOR}
+
+
+def test_a_router_that_does_not_run(panel: Panel) -> None:
+    """No process is MAJOR at Online; what is still known of its directory is shown, what is not is INVALID."""
+    routers(panel, replace(FACTS, online=False))
+    assert (panel.text("Router:data0:Online"), panel["Router:data0:Online"].severity) == ("Offline", Severity.MAJOR)
+    assert panel["Router:data0:FileCount"].severity is Severity.NO_ALARM
+    routers(panel, replace(FACTS, online=False, work_dir="", file_count=0))
+    assert panel["Router:data0:Online"].severity is Severity.MAJOR
+    assert {panel[f"Router:data0:{name}"].severity for name in ROUTER[1:]} == {Severity.INVALID}
+
+
+def test_a_disk_that_is_not_known_is_not_full(panel: Panel) -> None:
+    """Unknown space is INVALID, not 0 GB."""
+    routers(panel, replace(FACTS, disk_free=0, disk_total=0, problem="df failed"))
+    assert panel["Router:data0:DiskFreeGB"].status == "COMM"
+    assert panel["Router:data0:DiskUsedPercent"].severity is Severity.INVALID
+    assert panel["Router:data0:FileCount"].severity is Severity.NO_ALARM
+
+
+def _view(name: str, reading: Reading | None, **changes: object) -> ObservableView:
+    view = ObservableView(
+        name=name,
+        reading=reading,
+        connected=reading is not None and reading.connected,
+        run_min=None,
+        run_max=None,
+        run_mean=None,
+        samples=0,
+        units="Torr",
+        precision=2,
+    )
+    return replace(view, **changes)  # type: ignore[arg-type]
+
+
+READINGS = [
+    # name, value, severity, status → shown, severity, status
+    ("pressure", 1.5, Severity.NO_ALARM, "NO_ALARM", "1.50", Severity.NO_ALARM, "NO_ALARM"),
+    ("pressure", 99.0, Severity.MAJOR, "HIHI", "99.00", Severity.MAJOR, "HIHI"),
+    ("pressure", float("nan"), Severity.NO_ALARM, "NO_ALARM", "nan", Severity.INVALID, "UDF"),
+    ("pressure", None, Severity.INVALID, "disconnected", "0.00", Severity.INVALID, "COMM"),
+    ("pressure", 1.5, Severity.MINOR, "STATUS_77", "1.50", Severity.MINOR, "STATE"),
+    ("count", 12, Severity.NO_ALARM, "NO_ALARM", "12", Severity.NO_ALARM, "NO_ALARM"),
+    ("count", 2**40, Severity.NO_ALARM, "NO_ALARM", "0", Severity.INVALID, "HWLIMIT"),
+    ("count", float("inf"), Severity.NO_ALARM, "NO_ALARM", "0", Severity.INVALID, "HWLIMIT"),
+    ("valve", 1, Severity.NO_ALARM, "NO_ALARM", "open", Severity.NO_ALARM, "NO_ALARM"),
+    ("valve", 5, Severity.NO_ALARM, "NO_ALARM", "shut", Severity.INVALID, "HWLIMIT"),
+    ("gas", "P10", Severity.NO_ALARM, "NO_ALARM", "P10", Severity.NO_ALARM, "NO_ALARM"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "given", "status", "shown", "severity", "shown_status"), READINGS)
+def test_an_observable_mirrors_its_source(
+    panel: Panel,
+    name: str,
+    value: float | str | None,
+    given: Severity,
+    status: str,
+    shown: str,
+    severity: Severity,
+    shown_status: str,
+) -> None:
+    """Value, alarm and time of the source; what the PV cannot hold is INVALID and keeps the last value."""
+    labels = ("shut", "open") if name == "valve" else ()
+    panel.tree.show_observables([_view(name, Reading(name, value, given, status, 777.0), labels=labels)])
+    pv = panel[f"Obs:{name}:Value"]
+    assert (panel.text(f"Obs:{name}:Value"), pv.severity, pv.status) == (shown, severity, shown_status)
+    assert pv.timestamp == 777.0
+
+
+def test_labels_that_channel_access_cannot_carry_are_cut(panel: Panel) -> None:
+    """A source whose state names are too long, too many or empty is still shown, with what fits of them."""
+    labels = ("geöffnet und wieder geschlossen worden", "", *(f"s{n}" for n in range(20)))
+    reading = Reading("valve", 0, Severity.NO_ALARM, "NO_ALARM", 777.0)
+    panel.tree.show_observables([_view("valve", reading, labels=labels)])
+    assert panel.text("Obs:valve:Value").startswith("geöffnet und wieder")
+    assert panel["Obs:valve:Value"].severity is Severity.NO_ALARM
+
+
+def test_units_and_digits_follow_the_source(panel: Panel) -> None:
+    """Units and precision that the source says are those of value and statistics."""
+    reading = Reading("pressure", 1.0, Severity.NO_ALARM, "NO_ALARM", 777.0)
+    panel.tree.show_observables([_view("pressure", reading, units="mbar", precision=4, run_min=0.5, samples=7)])
+    for name in ("Value", "RunMin", "RunMax", "RunMean"):
+        assert panel[f"Obs:pressure:{name}"].properties.units == "mbar"
+    assert panel.text("Obs:pressure:Value") == "1.0000"
+    assert panel.text("Obs:pressure:RunMin") == "0.5000"
+    assert panel["Obs:pressure:RunMax"].severity is Severity.INVALID
+    assert panel.text("Obs:pressure:Samples") == "7"
+
+
+def test_a_run_that_failed_is_major(panel: Panel) -> None:
+    """Run:State Failed is MAJOR."""
+    show(panel, restored=True, run=replace(state_of(panel).run, state=RunState.Failed))
+    assert (panel.text("Run:State"), panel["Run:State"].severity) == ("Failed", Severity.MAJOR)
+
+
+def test_servers_that_run_without_a_run_are_said_so(panel: Panel) -> None:
+    """A server Running although no run is open is named in Run:Message with MAJOR."""
+    show(panel, restored=True)
+    read(panel, "CoBo1", EccState.Running, 500.0)
+    assert "CoBo1 Running although no run is open" in panel.text("Run:Message")
+    assert panel["Run:Message"].severity is Severity.MAJOR
+    read(panel, "CoBo1", EccState.Ready, 501.0)
+    assert "although" not in panel.text("Run:Message")
+
+
+def event(n: int, severity: Severity = Severity.NO_ALARM) -> Event:
+    return Event(1_700_000_000.0 + n, severity, "Run", f"line {n}\nmore", client=Client("ana", "10.0.0.1"))
+
+
+async def test_the_log(panel: Panel) -> None:
+    """Newest first, one line each, at most 100; Errors counts MAJOR; clearing hides all."""
+    for n in range(150):
+        panel.tree.show_event(event(n, Severity.MAJOR if n % 10 == 0 else Severity.MINOR))
+    lines = panel.text("Log:Lines").splitlines()
+    assert len(lines) == 100
+    assert lines[0] == panel.text("Log:Last")
+    assert lines[0].endswith("warning Run: line 149 more (ana@10.0.0.1)")
+    assert panel["Log:Last"].timestamp == 1_700_000_149.0
+    assert (panel.text("Log:Errors"), panel["Log:Errors"].severity) == ("15", Severity.MINOR)
+    await panel.put("Log:Clear", 1)
+    assert [panel.text(f"Log:{name}") for name in ("Last", "Lines", "Errors")] == ["", "", "0"]
+    assert panel["Log:Last"].severity is panel["Log:Errors"].severity is Severity.NO_ALARM
+
+
+async def test_the_end_of_a_log_file(panel: Panel) -> None:
+    """Of a log that is too long for its PV the end is shown, from the begin of a line."""
+    panel.log_text = "".join(f"line {n} µ\n" for n in range(3000))
+    await panel.put("ECC:CoBo0:RefreshLog", 1)
+    shown = panel.text("ECC:CoBo0:Log")
+    assert shown.startswith("line ")
+    assert shown.endswith("line 2999 µ\n")
+    assert 15_000 < len(shown.encode()) <= 16384
+
+
+async def test_a_configuration_is_chosen_by_number_or_name(panel: Panel) -> None:
+    """ConfigIndex and Config choose the same; a number that is none is refused with the range."""
+    async with panel.bench as bench:
+        offers = (ConfigChoice("a", "b", "c"), ConfigChoice("a", "x", "x"))
+        bench.ecc["CoBo0"].configs = offers
+        await eventually(lambda: bench.state.servers["CoBo0"].offers and bench.state.restored)
+        assert panel.text("ECC:CoBo0:ConfigIndex") == "-1"
+        await panel.put("ECC:CoBo0:ConfigIndex", 1)
+        assert panel.text("ECC:CoBo0:Config") == "a/x/x"
+        await panel.put("ECC:CoBo0:Config", "a/b/c")
+        assert panel.text("ECC:CoBo0:ConfigIndex") == "0"
+        assert panel.text("ECC:CoBo0:ConfigList") == "a/b/c\na/x/x"
+        with pytest.raises(Refused, match="number is 2, but must be 0 to 1"):
+            await panel.put("ECC:CoBo0:ConfigIndex", 2)
+
+
+async def test_health_is_measured_once_a_second(panel: Panel) -> None:
+    """Heartbeat and uptime advance although nothing else happens; the database's trouble is shown with MAJOR."""
+    panel.health = StoreHealth(12, 3.5, 4, "the run database is locked")
+    reading = Reading("pressure", 1.0, Severity.NO_ALARM, "NO_ALARM", 777.0)
+    panel.views = [_view("pressure", reading, run_mean=0.25)]
+    clock = asyncio.create_task(panel.tree.tick(panel.server))
+    began = time.monotonic()
+    await eventually(lambda: panel["IOC:Heartbeat"].value >= 3)
+    assert 1.9 < time.monotonic() - began < 3
+    clock.cancel()
+    await asyncio.wait([clock])
+    assert clock.cancelled()
+    assert panel["IOC:MemoryMB"].value > 10
+    assert panel.text("IOC:DatabaseQueue") == "12"
+    assert panel["IOC:DatabaseMessage"].severity is panel["IOC:DatabaseDropped"].severity is Severity.MAJOR
+    assert panel["IOC:PVs"].value == len(list(panel.tree.pvs))
+    assert panel["Obs:pressure:RunMean"].value == 0.25, "a mean over time changes while its source is silent"
+
+
+def test_a_demo_says_so() -> None:
+    """Simulated is MINOR; the real thing is not."""
+    assert Panel(simulated=True)["IOC:Simulated"].severity is Severity.MINOR
+    assert Panel(simulated=False)["IOC:Simulated"].severity is Severity.NO_ALARM
+
+
+async def test_the_state_follows_the_reply_within_20_ms(panel: Panel) -> None:
+    """From the reply to a transition to the new State of the PV it takes less than 20 ms (median of ten)."""
+    posted: list[float] = []
+    panel["ECC:CoBo0:State"].dependents.append(lambda: posted.append(time.perf_counter()))
+    async with panel.bench as bench:
+        await eventually(lambda: bench.state.servers["CoBo0"].online)
+        ecc = bench.ecc["CoBo0"]
+        ecc.takes = 0.05
+        delays: list[float] = []
+        for n in range(10):
+            await bench.server("CoBo0", ev.ServerAction.Undo if n % 2 else ev.ServerAction.Describe)
+            delays.append(posted[-1] - ecc.replied_at)
+    assert ecc.sent[:2] == [Operation.Describe, Operation.Undo]
+    assert min(delays) > 0
+    assert statistics.median(delays) < 0.02, delays
+
+
+async def test_a_command_is_busy_while_it_works(panel: Panel) -> None:
+    """A command is Busy until its work has ended, also if that fails; Busy of the system says so, too."""
+    async with panel.bench as bench:
+        await eventually(lambda: bench.state.restored and all(s.online for s in bench.state.servers.values()))
+        bench.ecc["CoBo0"].takes = 0.2
+        bench.ecc["CoBo0"].replies.append(PeerError("lost"))
+        work = asyncio.create_task(panel.put("Describe", 1))
+        await eventually(lambda: panel.text("Describe") == "Busy")
+        assert panel.text("Busy") == "Busy"
+        assert panel.text("ECC:CoBo0:Transition") == "Describing"
+        with pytest.raises(Refused, match="is Busy"):
+            await panel.put("Describe", 1)
+        with pytest.raises(PeerError, match="CoBo0: Describe failed: lost"):
+            await work
+        assert panel.text("Describe") == panel.text("Busy") == "Done"
+        assert panel.text("Message").startswith("Describe failed")
+        assert panel["Message"].severity is Severity.MAJOR
