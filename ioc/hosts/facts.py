@@ -42,8 +42,11 @@ def find_routers(look: Look, sites: Sequence[RouterSite], host: str) -> dict[str
     process that listens nowhere belongs to the only router there is.
     """
     owners = _owners(look, sites)
+    owned = {process.pid for process in owners.values()}
+    strangers = [process for process in look.processes if process.pid not in owned]
     return {
-        site.name: _finding(site, owners.get(site.name), look, look.given.get(i), host) for i, site in enumerate(sites)
+        site.name: _finding(site, owners.get(site.name), strangers, look.given.get(i), host)
+        for i, site in enumerate(sites)
     }
 
 
@@ -73,9 +76,11 @@ def _owners(look: Look, sites: Sequence[RouterSite]) -> dict[str, Process]:
     return owners
 
 
-def _finding(site: RouterSite, process: Process | None, look: Look, given: Directory | None, host: str) -> Finding:
+def _finding(
+    site: RouterSite, process: Process | None, strangers: Sequence[Process], given: Directory | None, host: str
+) -> Finding:
     if process is None:
-        return Finding(None, given, _why_offline(site, look, given, host))
+        return Finding(None, given, _why_offline(site, strangers, given, host))
     if process.directory is not None:
         problem = ""
         if site.work_dir and given and given.path != process.directory.path:
@@ -94,13 +99,15 @@ def _finding(site: RouterSite, process: Process | None, look: Look, given: Direc
     )
 
 
-def _why_offline(site: RouterSite, look: Look, given: Directory | None, host: str) -> str:
+def _why_offline(site: RouterSite, strangers: Sequence[Process], given: Directory | None, host: str) -> str:
+    """Return a sentence if there is more to say than that no process runs; `strangers` are no router's."""
     if site.work_dir and given is None:
         return f"work_dir {site.work_dir} of router {site.name} must be a directory on {host} that can be read"
-    others = [p for p in look.processes if site.port not in p.ports]
-    if others and len(others) == len(look.processes):
-        ports = ", ".join(str(port) for p in others for port in sorted(p.ports)) or "no port that can be seen"
-        return f"router {site.name} must listen on port {site.port}, but dataRouter on {host} listens on {ports}"
-    if sum(site.port in p.ports for p in look.processes) > 1:
+    if not strangers:
+        return ""
+    if all(site.port in process.ports for process in strangers):
         return f"several dataRouters on {host} listen on port {site.port}: router {site.name} cannot be told from them"
-    return ""
+    ports = (
+        ", ".join(str(port) for process in strangers for port in sorted(process.ports)) or "no port that can be seen"
+    )
+    return f"router {site.name} must listen on port {site.port}, but a dataRouter on {host} listens on {ports}"

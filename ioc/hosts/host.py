@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -86,13 +87,22 @@ class MachineHost:
         async with self._filing[router]:
             deadline = time.monotonic() + self._filing_timeout
             give_up_at = None
+            refused: list[PeerError] = []
+
+            async def recorded(file: FiledFile) -> None:
+                try:
+                    await record(file)
+                except PeerError as error:
+                    refused.append(error)
+                    raise
+
             while True:
                 try:
-                    return await self._file_once(router, run, record, deadline)
+                    return await self._file_once(router, run, recorded, deadline)
                 except PeerError:
                     now = time.monotonic()
                     give_up_at = give_up_at or min(deadline, now + self._timeout)
-                    if now >= give_up_at:
+                    if refused or now >= give_up_at:
                         raise
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -109,12 +119,11 @@ class MachineHost:
         return await self._call(read_tail, self._transport, path, lines, self._name)
 
     async def close(self) -> None:
-        """End the connection and the threads."""
+        """End the connection and the threads; a thread that hangs is left behind after the SSH time-out."""
         closer = ThreadPoolExecutor(1, thread_name_prefix=f"close-{self._name}")
-        try:
+        with contextlib.suppress(PeerTimeout):
             await self._in_thread(closer, self._timeout, self._close)
-        finally:
-            closer.shutdown(wait=False)
+        closer.shutdown(wait=False)
 
     def _close(self) -> None:
         for threads in (self._looker, self._workers):

@@ -30,7 +30,7 @@ main() {
 }
 """
 _COPY = """
-main() { { cp -p "$1" "$2" && cmp "$1" "$2" && sync && echo copied || { rm -f "$2"; false; }; } 2>&1; }
+main() { { cp -p "$1" "$2" && cmp "$1" "$2" && { sync "$2" || sync; } && echo copied || { rm -f "$2"; false; }; } 2>&1; }
 """
 
 _DUPLICATE = re.compile(rb"(?P<stem>.*)\.duplicate-\d+(?P<suffix>\.[^.]*)?", re.DOTALL)

@@ -39,15 +39,6 @@ async def test_two_routers_on_one_host(hosts: Hosts, data_routers: DataRouters, 
     assert (one.problem, two.problem) == ("", "")
 
 
-async def test_ten_thousand_files_are_counted(local_hosts: Hosts, tmp_path: pathlib.Path):
-    """The size of a directory does not matter."""
-    for i in range(10_000):
-        (tmp_path / f"CoBo0_{i:05d}.graw").touch()
-    (tmp_path / "CoBo0_00000.graw").write_bytes(b"123")
-    facts = (await local_hosts(site(work_dir=tmp_path)).router_facts("e/run_0000"))["data0"]
-    assert (facts.file_count, facts.staged_bytes) == (10_000, 3)
-
-
 async def test_a_router_that_died_is_looked_for_where_it_worked(
     hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path
 ):

@@ -9,12 +9,14 @@ import os
 import pathlib
 import resource
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from ioc.errors import PeerError
+from ioc.hosts.host import WORKERS
 from ioc.model import FiledFile, RunId
 from tests.hosts.rig import Hosts, Records, contents, put, site
 from tests.sshd import SshServer
@@ -56,7 +58,7 @@ async def test_a_file_that_never_stops_growing(hosts: Hosts, tmp_path: pathlib.P
             break
         await asyncio.sleep(0.01)
     report = await filing
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 15
     assert (report.complete, report.files) == (False, ())
     assert "run 12 of router data0" in report.problem
     assert "x.graw still changes after 1 s" in report.problem
@@ -91,15 +93,18 @@ async def test_times_of_files_do_not_matter(hosts: Hosts, tmp_path: pathlib.Path
     os.utime(tmp_path / "a.graw", (4e9, 4e9))
     begin = time.monotonic()
     assert (await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())).complete
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 15
 
 
 async def test_many_files_are_filed(hosts: Hosts, tmp_path: pathlib.Path):
-    """Thousands of files are all filed and recorded."""
+    """Thousands of files are all counted, filed and recorded."""
     number = 1_000 if hosts.sshd else 10_000
-    put(tmp_path, {b"%05d.graw" % i: b"" for i in range(number)})
+    put(tmp_path, {b"%05d.graw" % i: b"1" for i in range(number)})
     records = Records()
-    report = await hosts(site(work_dir=tmp_path), filing_timeout=100.0).file_run("data0", RUN, records)
+    host = hosts(site(work_dir=tmp_path), filing_timeout=100.0)
+    facts = (await host.router_facts(RUN.directory))["data0"]
+    assert (facts.file_count, facts.staged_bytes) == (number, number)
+    report = await host.file_run("data0", RUN, records)
     assert report.complete
     assert len(records.files) == len(contents(tmp_path / RUN.directory)) == number
 
@@ -186,22 +191,20 @@ async def test_two_routers_with_one_name_for_their_files(hosts: Hosts, tmp_path:
 
 
 async def test_a_filing_does_not_stop_the_look(hosts: Hosts, tmp_path: pathlib.Path):
-    """While a filing waits and moves, the facts keep coming."""
-    put(tmp_path, {b"%04d.graw" % i: b"1" for i in range(300)})
-    host = hosts(site(work_dir=tmp_path), settle_seconds=0.5)
-    filing = asyncio.ensure_future(host.file_run("data0", RUN, Records()))
-    looks = 0
-    while not filing.done():
-        await host.router_facts(RUN.directory)
-        looks += 1
-    assert looks >= 4
-    assert (await filing).complete
+    """While filings keep every other thread of the host busy, the facts keep coming."""
+    host = hosts(site(work_dir=tmp_path))
+    released = threading.Event()
+    busy = [asyncio.ensure_future(host._call(released.wait, 20)) for _ in range(WORKERS)]
+    for _ in range(3):
+        assert (await host.router_facts(RUN.directory))["data0"].clean
+    released.set()
+    assert await asyncio.gather(*busy) == [True] * WORKERS
 
 
 async def test_a_record_that_fails_is_an_error(hosts: Hosts, tmp_path: pathlib.Path):
     """If the database refuses, filing fails with its error; once it works, the next filing records every file."""
     put(tmp_path, {b"a.graw": b"1", b"b.graw": b"2"})
-    host = hosts(site(work_dir=tmp_path), ssh_timeout=0.5)
+    host = hosts(site(work_dir=tmp_path))
 
     async def refuse(file: FiledFile) -> None:
         raise PeerError(f"the database is locked, {file.path} is not recorded")
@@ -240,8 +243,8 @@ async def test_a_connection_that_stays_away(own_hosts: Hosts, sshd: SshServer, t
     records.on_record = lambda: sshd.stop() if len(records.files) == 10 else None
     begin = time.monotonic()
     with pytest.raises(PeerError, match=r"127\.0\.0\.1"):
-        await own_hosts(site(work_dir=tmp_path), ssh_timeout=1.0).file_run("data0", RUN, records)
-    assert time.monotonic() - begin < 6
+        await own_hosts(site(work_dir=tmp_path), ssh_timeout=3.0).file_run("data0", RUN, records)
+    assert time.monotonic() - begin < 20
     assert len(contents(tmp_path / RUN.directory)) in (10, 11)
 
 

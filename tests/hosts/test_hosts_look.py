@@ -169,6 +169,7 @@ def test_routers_are_told_apart(
             "works in /a on mini3, .*/b",
         ),
         (Look((process(7, 46005), process(8, 46005)), {}), site("data3"), "several dataRouters on mini3 .* 46005"),
+        (Look((process(7, 46005, directory=A), process(8, 46009)), {}), site("data3"), "^$"),
         (Look((), {}), site("data3"), "^$"),
         (Look((process(7, 46005, directory=A),), {}), site("data3"), "^$"),
     ],
@@ -189,3 +190,10 @@ def test_a_dead_router_is_judged_by_its_work_dir():
     """The files that a router left in its work_dir count although no process runs."""
     facts = find_routers(Look((), {0: B}), [site("data3", 46005, "/b")], "mini3")["data3"].facts(1.0)
     assert (facts.online, facts.work_dir, facts.file_count, facts.clean) == (False, "/b", 2, False)
+
+
+def test_a_router_is_not_blamed_for_its_neighbour():
+    """That another router of the host runs is no problem of the one that does not."""
+    look = Look((process(7, 46005, directory=A),), {})
+    findings = find_routers(look, [site("data0", 46005), site("data1", 46006)], "mini3")
+    assert (findings["data1"].process, findings["data1"].problem) == (None, "")
