@@ -187,6 +187,7 @@ class Drawing:
             parts.append(f"<polyline points='{points}' fill='none' stroke='{colour}' stroke-width=2 />")
             name = html.escape(trace.findtext("name", ""))
             parts.append(f"<text x={x} y={height - 8} style='font:14px Liberation Sans;fill:{colour}'>{name}</text>")
+            x += 24 + 6 * len(name)
         return f"<svg width={width} height={height}>{''.join(parts)}</svg>"
 
 
