@@ -30,7 +30,11 @@ main() {
 }
 """
 _COPY = """
-main() { { cp -p "$1" "$2" && cmp "$1" "$2" && { sync "$2" || sync; } && echo copied || { rm -f "$2"; false; }; } 2>&1; }
+main() {
+  {
+    if cp -p "$1" "$2" && cmp "$1" "$2" && { sync "$2" || sync; }; then echo copied; else rm -f "$2"; fi
+  } 2>&1
+}
 """
 
 _DUPLICATE = re.compile(rb"(?P<stem>.*)\.duplicate-\d+(?P<suffix>\.[^.]*)?", re.DOTALL)
