@@ -243,3 +243,15 @@ async def _nothing(*_: object) -> None:
 def test_record_types_of_writable_pvs(pv: Pv[Any], record_type: str) -> None:
     """A writable PV calls itself an output record."""
     assert pv.record_type == record_type
+
+
+def test_set_units() -> None:
+    """New units or digits are a property event, the same again are none; digits stay if they are not given."""
+    pv = FloatPv("F", "", units="Torr", precision=2)
+    ear = Ear(Event.PROPERTY)
+    pv.subscribe(ear)
+    pv.set_units("Torr", 2)
+    assert ear.heard == []
+    pv.set_units("mbar")
+    assert ear.heard == [0.0]
+    assert (pv.properties.units, pv.properties.precision) == ("mbar", 2)
