@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ioc.errors import Refused
 from ioc.model import RunState, Severity
-from ioc.runlogic import jobs, runs
+from ioc.runlogic import closing, jobs
 from ioc.runlogic.effects import Answer, FileRouter, Log, ProbeRouters
 from ioc.runlogic.events import FilingEnded, Organize
 from ioc.runlogic.state import TAKING_DATA, Job, Phase, Stage
@@ -29,7 +29,7 @@ def _filed(turn: Turn, name: str) -> None:
     turn.set_run(unfiled=run.unfiled - {name})
     if run.state is RunState.Filing and not run.unfiled - {name} and turn.state.job is None:
         turn.set_run(message=turn.note(""))
-        runs.close_document(turn)
+        closing.close_document(turn)
 
 
 def begin_file(turn: Turn, job: Job) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ioc.errors import Refused
 from ioc.model import Severity
-from ioc.runlogic import backup, filing, jobs, permits, restart, runs, servers, settings, system, watch
+from ioc.runlogic import backup, closing, filing, jobs, permits, restart, runs, servers, settings, system, watch
 from ioc.runlogic import events as ev
 from ioc.runlogic.effects import Answer, Effect, Log
 from ioc.runlogic.plan import Plan
@@ -22,7 +22,7 @@ _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.End: runs.begin_end,
     Phase.File: filing.begin_file,
     Phase.Backup: backup.begin_backup,
-    Phase.Close: runs.close,
+    Phase.Close: closing.close,
 }
 
 
