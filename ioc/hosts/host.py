@@ -58,6 +58,7 @@ class MachineHost:
         self._last_directories: dict[str, bytes] = {}
         self._filing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._shared: asyncio.Future[dict[str, Finding]] | None = None
+        """The look that filings which begin at the same moment wait for."""
         self._looker = ThreadPoolExecutor(1, thread_name_prefix=f"look-{name}")
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"host-{name}")
 
@@ -124,6 +125,8 @@ class MachineHost:
         with contextlib.suppress(PeerTimeout):
             await self._in_thread(closer, self._timeout, self._close)
         closer.shutdown(wait=False)
+        if self._shared is not None:
+            await asyncio.wait((self._shared,))
 
     def _close(self) -> None:
         for threads in (self._looker, self._workers):

@@ -201,6 +201,22 @@ async def test_a_filing_does_not_stop_the_look(hosts: Hosts, tmp_path: pathlib.P
     assert await asyncio.gather(*busy) == [True] * WORKERS
 
 
+async def test_a_filing_that_is_given_up_leaves_nothing_behind(hosts: Hosts, tmp_path: pathlib.Path):
+    """A filing that is cancelled at its very begin ends, and closing the host ends what it had asked for."""
+    put(tmp_path, {b"x.graw": b"data"})
+    host = hosts(site(work_dir=tmp_path))
+    filing = asyncio.ensure_future(host.file_run("data0", RUN, Records()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    filing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await filing
+    await host.close()
+    hosts.made.remove(host)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert contents(tmp_path) == {b"x.graw": b"data"}
+
+
 async def test_a_record_that_fails_is_an_error(hosts: Hosts, tmp_path: pathlib.Path):
     """If the database refuses, filing fails with its error; once it works, the next filing records every file."""
     put(tmp_path, {b"a.graw": b"1", b"b.graw": b"2"})
