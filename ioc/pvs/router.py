@@ -71,12 +71,14 @@ class RouterPvs:
             self._clean.post(int(facts.clean), severity=dirty, timestamp=at)
             self._files.post(facts.file_count, timestamp=at)
             self._staged.post(facts.staged_bytes / _MEGABYTE, timestamp=at)
-            self._rate.post(router.rate / _MEGABYTE, timestamp=at)
+            silent = Severity.MAJOR if router.silent else Severity.NO_ALARM
+            self._rate.post(router.rate / _MEGABYTE, severity=silent, timestamp=at)
             self._work_dir.post(facts.work_dir, timestamp=at)
         else:
             _not_known(self._directory, "COMM")
         if facts.work_dir and facts.disk_total:
-            self._free.post(facts.disk_free / GIGABYTE, timestamp=at)
+            filling = Severity.MAJOR if router.disk_filling else Severity.NO_ALARM
+            self._free.post(facts.disk_free / GIGABYTE, severity=filling, timestamp=at)
             self._used.post(100 * (1 - facts.disk_free / facts.disk_total), timestamp=at)
         else:
             _not_known(self._disk, "COMM")
