@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from ioc.observables.inbox import Inbox
 from ioc.observables.libca import log_exceptions
 from ioc.observables.source import PropertiesListener, Source
 from ioc.ports import ReadingListener
@@ -22,6 +23,7 @@ class ObservableFeed:
     """
 
     def __init__(self) -> None:
+        self._inbox = Inbox()
         self._sources: dict[str, Source] = {}
         self._listeners: tuple[ReadingListener, PropertiesListener] | None = None
         self._checker: asyncio.Task[None] | None = None
@@ -47,7 +49,7 @@ class ObservableFeed:
         await asyncio.gather(*(self._sources.pop(name).close() for name in gone))
         for name, observable in wanted.items():
             if name not in self._sources and observable.pv is not None:
-                self._sources[name] = Source(observable, observable.pv, *self._listeners)
+                self._sources[name] = Source(observable, observable.pv, self._inbox, *self._listeners)
 
     async def close(self) -> None:
         """End all subscriptions, tasks and channels."""
@@ -61,6 +63,7 @@ class ObservableFeed:
         )
         self._sources.clear()
         self._checker = None
+        self._inbox.close()
         aioca.purge_channel_caches()
 
     async def _check(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ioc.model import ValueType
+from ioc.observables.inbox import Inbox
 from ioc.observables.reading import disconnected, to_reading
 from ioc.observables.throttle import Throttle
 from ioc.ports import ReadingListener
@@ -43,9 +45,16 @@ class Source:
     """
 
     def __init__(
-        self, observable: Observable, pv: str, deliver: ReadingListener, tell_properties: PropertiesListener
+        self,
+        observable: Observable,
+        pv: str,
+        inbox: Inbox,
+        deliver: ReadingListener,
+        tell_properties: PropertiesListener,
     ) -> None:
         self.observable = observable
+        self._inbox = inbox
+        self._handler = self._on_value
         self._pv = pv
         self._deliver = deliver
         self._tell_properties = tell_properties
@@ -71,6 +80,7 @@ class Source:
     async def close(self) -> None:
         """End the task and all subscriptions; nothing is delivered any more."""
         self._cancel_timer()
+        self._inbox.forget(self._handler)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -115,7 +125,7 @@ class Source:
             whole = True
         self._subscription = aioca.camonitor(
             self._pv,
-            self._on_value,
+            functools.partial(self._inbox.put, self._handler),
             datatype=datatype,
             format=aioca.FORMAT_TIME,
             count=0 if whole else 1,
@@ -181,6 +191,7 @@ class Source:
             self._timer = None
 
     def _unsubscribe(self) -> None:
+        self._inbox.forget(self._handler)
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
