@@ -1,0 +1,27 @@
+"""A simulated detector with the real IOC in front of it: ``attpc-ioc demo``, but the way to its faults is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from ioc.app import demo
+from ioc.app.serve import serve
+from ioc.sim import Site
+from ioc.topology.load import load
+
+
+async def run(topology_file: Path, directory: Path) -> None:
+    """Serve until SIGINT; the first line on stdout is the port for faults, the second says that PVs can be read."""
+    topology = load(topology_file)
+    async with Site(demo.site_plan(topology, directory, speed=8)) as site:
+        print(site.addresses.control_port, flush=True)
+        simulated = demo.on_this_machine(topology, site.addresses, directory)
+        os.environ.update(demo._slow_control_environment(site.addresses))
+        await serve(simulated, lambda: simulated, simulated=True, when_ready=lambda: print("ready", flush=True))
+
+
+if __name__ == "__main__":
+    asyncio.run(run(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -1,0 +1,52 @@
+package attpc.screens;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import java.util.logging.SimpleFormatter;
+
+/** Keeps everything that Phoebus logs as a warning or worse: on a good screen there is nothing. */
+final class Faults extends Handler {
+    private final List<String> lines = new ArrayList<>();
+    private final SimpleFormatter formatter = new SimpleFormatter();
+
+    /** @return a collector that hears every logger of this process */
+    static Faults listen() {
+        final Faults faults = new Faults();
+        faults.setLevel(Level.WARNING);
+        Logger.getLogger("").addHandler(faults);
+        return faults;
+    }
+
+    /** Adds a fault that we found ourselves. */
+    synchronized void add(final String line) {
+        lines.add(line);
+    }
+
+    /** @return all faults since the last call, one a line */
+    synchronized List<String> take() {
+        final List<String> taken = List.copyOf(lines);
+        lines.clear();
+        return taken;
+    }
+
+    @Override
+    public synchronized void publish(final LogRecord record) {
+        if (isLoggable(record)) {
+            final Throwable cause = record.getThrown();
+            lines.add(record.getLevel() + " " + record.getLoggerName() + ": " + formatter.formatMessage(record)
+                    + (cause == null ? "" : " (" + cause + ")"));
+        }
+    }
+
+    @Override
+    public void flush() {
+    }
+
+    @Override
+    public void close() {
+    }
+}
