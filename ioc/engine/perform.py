@@ -62,8 +62,6 @@ class Performer:
                 await self._file(effect)
             case ef.BackUp():
                 await self._back_up(effect)
-            case ef.DigestConfigs():
-                await self._digest(effect)
             case ef.OpenExperiment():
                 await settled.wait()
                 await self._open_experiment(effect)
@@ -196,18 +194,6 @@ class Performer:
             log.exception("backing up the configuration of ECC server %s", effect.server)
             error = INTERNAL
         self._post(ev.BackupEnded(effect.job, effect.server, backup, error))
-
-    async def _digest(self, effect: ef.DigestConfigs) -> None:
-        digests, error = (), ""
-        try:
-            found = await self._host_of_server[effect.server].config_digests(effect.server, effect.config)
-            digests = found.digests
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("reading the configuration files of ECC server %s", effect.server)
-            error = INTERNAL
-        self._post(ev.ConfigsDigested(effect.server, digests, error))
 
     async def _open_experiment(self, effect: ef.OpenExperiment) -> None:
         last_run, error = None, ""

@@ -1,29 +1,32 @@
-"""The configuration files in use: copied beside each run, and compared with what was configured."""
+"""The configuration files in use: copied at Configure, at the start and at the end of a run, and compared."""
 
 from __future__ import annotations
 
-from ioc.model import ConfigChoice, Severity
+from ioc.model import ConfigChoice, RunId, Severity
 from ioc.runlogic import jobs
 from ioc.runlogic.effects import BackUp
-from ioc.runlogic.events import BackupEnded, ConfigsDigested
+from ioc.runlogic.events import BackupEnded
 from ioc.runlogic.state import Job, Phase
 from ioc.runlogic.turn import Turn
 
-NO_JOB = 0
-"""Of copies that nothing waits for."""
+AT_START = 0
+AT_CONFIGURE = -1
+"""Instead of the number of a job: copies that nothing waits for."""
 
 
-def digested(turn: Turn, event: ConfigsDigested) -> None:
-    """Remember what the files of a server were when it was configured."""
-    turn.set_server(event.server, files=event.digests)
-    if event.error:
-        turn.say_server(event.server, f"Configure done, but {event.error}", Severity.MINOR)
+def at_configure(turn: Turn, name: str) -> None:
+    """Copy the files when a server was configured, into the directory of the open or the next run."""
+    state = turn.state
+    config = turn.server(name).in_use
+    if turn.plan.servers[name].backs_up and config is not None:
+        run = turn.record.run if state.run.open else RunId(state.experiment, state.run.next_number)
+        turn.emit(BackUp(AT_CONFIGURE, name, run, config))
 
 
 def at_start(turn: Turn) -> None:
     """Copy the files when a run has started, so that what it began with is kept even if it never ends."""
     for name, config in _wanted(turn).items():
-        turn.emit(BackUp(NO_JOB, name, turn.record.run, config))
+        turn.emit(BackUp(AT_START, name, turn.record.run, config))
 
 
 def begin_backup(turn: Turn, job: Job) -> None:
@@ -46,18 +49,23 @@ def backup_ended(turn: Turn, event: BackupEnded) -> None:
     """The configuration files of one server are copied, or could not be; one that changed since Configure is named."""
     name = event.server
     failure = f"configuration of ECC server {name} is not backed up: {event.error}" if event.error else ""
-    known = turn.server(name).files
-    if event.backup is not None and known:
-        now = {digest for _, digest in event.backup.digests}
-        changed = [file for file, digest in known if digest not in now]
-        if changed:
-            files = ", ".join(changed)
-            text = f"ECC server {name}: {files} changed after Configure: the electronics have the old one"
-            turn.set_server(name, files=())
-            turn.say_server(name, text, Severity.MAJOR)
-            turn.say_run(f"run {turn.state.run.number}: {text}", Severity.MAJOR)
     if failure:
         turn.say_server(name, failure, Severity.MINOR)
+    digests = event.backup.digests if event.backup is not None else ()
+    if event.job == AT_CONFIGURE:
+        turn.set_server(name, files=digests)
+        return
+    if digests:
+        _compare(turn, name, {digest for _, digest in digests})
     job = turn.state.job
     if job is not None and job.id == event.job and job.stage is Phase.Backup:
         jobs.arrived(turn, name, failure)
+
+
+def _compare(turn: Turn, name: str, now: set[str]) -> None:
+    changed = [file for file, digest in turn.server(name).files if digest not in now]
+    if changed:
+        text = f"ECC server {name}: {', '.join(changed)} changed after Configure: the electronics have the old one"
+        turn.set_server(name, files=())
+        turn.say_server(name, text, Severity.MAJOR)
+        turn.say_run(f"run {turn.state.run.number}: {text}", Severity.MAJOR)

@@ -75,14 +75,6 @@ class BackUp:
 
 
 @dataclass(frozen=True)
-class DigestConfigs:
-    """→ `events.ConfigsDigested`"""
-
-    server: str
-    config: ConfigChoice
-
-
-@dataclass(frozen=True)
 class OpenExperiment:
     """→ `events.ExperimentOpened`"""
 
@@ -133,7 +125,6 @@ Effect = (
     | TakeSnapshot
     | FileRouter
     | BackUp
-    | DigestConfigs
     | OpenExperiment
     | SaveRun
     | SaveRunConfigs

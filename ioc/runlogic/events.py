@@ -213,14 +213,6 @@ class BackupEnded:
 
 
 @dataclass(frozen=True)
-class ConfigsDigested:
-    server: str
-    digests: tuple[tuple[str, str], ...]
-    """(file name, SHA-256 in hex); empty if the files could not be read."""
-    error: str = ""
-
-
-@dataclass(frozen=True)
 class ExperimentOpened:
     name: str
     last_run: RunRecord | None
@@ -263,7 +255,6 @@ Event = (
     | SnapshotTaken
     | FilingEnded
     | BackupEnded
-    | ConfigsDigested
     | ExperimentOpened
     | Restored
 )

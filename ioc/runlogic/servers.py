@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from ioc.errors import Refused
 from ioc.model import EccReading, EccState, Operation, RunState, Severity, Transition
-from ioc.runlogic import jobs
-from ioc.runlogic.effects import Answer, DigestConfigs, Log, SaveSetting
+from ioc.runlogic import backup, jobs
+from ioc.runlogic.effects import Answer, Log, SaveSetting
 from ioc.runlogic.events import (
     ConfigsRead,
     SelectConfig,
@@ -150,9 +150,8 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
     if operation is Operation.Configure:
         turn.set_server(name, config_digest=event.config_digest)
     _remember_given(turn, name, operation)
-    in_use = turn.server(name).in_use
-    if operation is Operation.Configure and turn.plan.servers[name].backs_up and in_use is not None:
-        turn.emit(DigestConfigs(name, in_use))
+    if operation is Operation.Configure:
+        backup.at_configure(turn, name)
     text = f"{operation} done"
     aside = _OUTSIDE_A_RUN.get(ServerAction(operation.value)) if alone else None
     if aside and not turn.state.run.open:

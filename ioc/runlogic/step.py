@@ -170,7 +170,6 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SnapshotTaken: _snapshot_taken,
     ev.FilingEnded: filing.filing_ended,
     ev.BackupEnded: backup.backup_ended,
-    ev.ConfigsDigested: backup.digested,
     ev.ExperimentOpened: settings.experiment_opened,
     ev.Restored: restart.restored,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ioc.model import RunState, Severity
+from ioc.runlogic import effects as ef
 from tests.core.world import FILES, World
 
 
@@ -81,15 +82,27 @@ def test_a_configuration_file_that_changed_after_configure_is_named() -> None:
     assert world.state.run.state is RunState.Running
 
 
-def test_files_that_cannot_be_digested_do_not_fail_configure() -> None:
-    """Configure succeeds without the digest and says what is missing; nothing is compared later."""
+def test_files_that_cannot_be_copied_do_not_fail_configure() -> None:
+    """Configure succeeds without the copy and says what is missing; nothing is compared later."""
     world = World()
     name = next(iter(world.servers))
-    world.faults[name, "digest"] = "error"
+    world.faults[name, "backup"] = "error"
     _configured(world)
     message = world.state.servers[name].message
-    assert message.text == "Configure done, but describe-front.xcfg cannot be read"
+    assert message.text == f"configuration of ECC server {name} is not backed up: no space left on device"
     assert message.severity is Severity.MINOR
     world.start_run()
     world.settle()
     assert world.state.run.message.severity is Severity.NO_ALARM
+
+
+def test_files_are_copied_at_configure_start_and_stop() -> None:
+    """Each time into the directory of the same run, though it has no number yet at Configure."""
+    world = _configured(World())
+    world.start_run()
+    world.settle()
+    world.run("Stop")
+    world.settle()
+    name = next(iter(world.servers))
+    copies = [effect for effect in world.effects if isinstance(effect, ef.BackUp) and effect.server == name]
+    assert [copy.run.number for copy in copies] == [0, 0, 0]

@@ -228,11 +228,6 @@ class World:
                     self.feed(ev.BackupEnded(job, name, None, "no space left on device"))
                 else:
                     self.feed(ev.BackupEnded(job, name, backup))
-            case ef.DigestConfigs(server=name):
-                if fault or self.faults.pop((name, "digest"), ""):
-                    self.feed(ev.ConfigsDigested(name, (), "describe-front.xcfg cannot be read"))
-                else:
-                    self.feed(ev.ConfigsDigested(name, self.files.get(name, FILES)))
             case ef.OpenExperiment(name=name):
                 if fault or self.faults.pop(("database", "experiment"), ""):
                     self.feed(ev.ExperimentOpened(name, None, "the database is locked"))
