@@ -387,7 +387,7 @@ async def test_statistics_wait_for_a_database_that_is_locked(database: Path, mon
         run = await it.run()
         await it.recorder.begin_run(run)
         with locked(database):
-            with pytest.raises(PeerError, match="is locked by another program"):
+            with pytest.raises(PeerError, match=r"runs\.db (is locked|did not answer)"):
                 await it.recorder.end_run(run)
             assert it.recorder.view("pressure").samples == 1
         end = "SELECT end_value FROM measurements JOIN observables o ON o.id = observable_id WHERE name = 'pressure'"
