@@ -32,19 +32,28 @@ def overview(topology: Topology, p: str, box: Box) -> ET.Element:
     return chart("Observables", box, traces)
 
 
+def charts_height(topology: Topology) -> int:
+    """Return how tall the list of charts is, in pixels."""
+    return max(1, len(_by_unit(topology, ""))) * _CHART_HEIGHT
+
+
 def chart_list(topology: Topology, p: str) -> str:
-    """Return a display with one chart for each unit, which scrolls where it does not fit."""
-    by_unit: dict[str, list[Trace]] = {}
+    """Return a display with one chart for each unit, one below the other."""
+    charts = [
+        chart(
+            f"{traces[0].unit} {i}",
+            Box(0, i * _CHART_HEIGHT, CHARTS_WIDTH, _CHART_HEIGHT - 6),
+            traces,
+        )
+        for i, traces in enumerate(_by_unit(topology, p))
+    ]
+    return display("Strip charts", CHARTS_WIDTH, charts_height(topology), charts)
+
+
+def _by_unit(topology: Topology, p: str) -> list[list[Trace]]:
+    """Return the lines of each chart: those of one unit, so many as can be told apart."""
+    units: dict[str, list[Trace]] = {}
     for observable in plotted(topology):
         trace = trace_of(observable, p)
-        by_unit.setdefault(trace.unit, []).append(trace)
-    groups = [
-        (unit, traces[first : first + _LINES])
-        for unit, traces in by_unit.items()
-        for first in range(0, len(traces), _LINES)
-    ]
-    charts = [
-        chart(f"{unit} {i}", Box(0, i * _CHART_HEIGHT, CHARTS_WIDTH, _CHART_HEIGHT - 6), traces)
-        for i, (unit, traces) in enumerate(groups)
-    ]
-    return display("Strip charts", CHARTS_WIDTH, max(1, len(charts)) * _CHART_HEIGHT, charts)
+        units.setdefault(trace.unit, []).append(trace)
+    return [traces[first : first + _LINES] for traces in units.values() for first in range(0, len(traces), _LINES)]

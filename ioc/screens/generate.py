@@ -30,8 +30,8 @@ def screen_files(topology: Topology) -> dict[str, str]:
     p = f"$(P={topology.prefix})"
     return {
         "main.bob": main_page(topology, p),
-        "run.bob": run_page(p),
-        "observables.bob": observables_page(p),
+        "run.bob": run_page(topology, p),
+        "observables.bob": observables_page(topology, p),
         "history.bob": history_page(p),
         "expert.bob": expert_page(p),
         "ecc.bob": ecc_page(p),

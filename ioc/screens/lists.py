@@ -21,6 +21,7 @@ SCROLL_BAR = 16
 """What a list needs beside its rows where it is longer than its place."""
 
 _GAP = 4
+_HEADINGS = 24
 
 Column = tuple[str, int]
 """Heading and width."""
@@ -50,6 +51,16 @@ MANUAL_COLUMNS: Sequence[Column] = (("Quantity", 240), ("Value", 392))
 
 def column_headings(columns: Sequence[Column], x: int, y: int) -> list[ET.Element]:
     return [caption(title, box) for (title, _), box in zip(columns, _cells(columns, x, y, 22), strict=True)]
+
+
+def listed(file: str, columns: Sequence[Column], count: int, box: Box) -> list[ET.Element]:
+    """Return a list of `count` rows with headings of its columns above, which scrolls if it does not fit into `box`."""
+    room = box.height - _HEADINGS
+    place = Box(box.x, box.y + _HEADINGS, box.width, room)
+    return [
+        *column_headings(columns, box.x, box.y),
+        embedded(file.removesuffix(".bob"), file, place, scrolls=count * ROW > room),
+    ]
 
 
 def list_files(topology: Topology, p: str) -> dict[str, str]:
@@ -101,7 +112,8 @@ def _statistic_file(observable: Observable) -> str:
 
 def _list(title: str, width: int, rows: Sequence[tuple[str, Mapping[str, str]]]) -> str:
     widgets = [
-        embedded(given["NAME"], file, Box(0, ROW * i, width, ROW), given) for i, (file, given) in enumerate(rows)
+        embedded(given["NAME"], file, Box(0, ROW * i, width, ROW), scrolls=False, given=given)
+        for i, (file, given) in enumerate(rows)
     ]
     return display(title, width, max(ROW, ROW * len(rows)), widgets)
 

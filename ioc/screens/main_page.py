@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
 
 from ioc.screens.bob import Box
 from ioc.screens.charts import overview
@@ -15,8 +14,7 @@ from ioc.screens.lists import (
     SERVERS_WIDTH,
     VALUE_COLUMNS,
     VALUES_WIDTH,
-    Column,
-    column_headings,
+    listed,
 )
 from ioc.screens.page import TOP, page
 from ioc.screens.palette import BUTTON, HEADING, HUGE, LARGE, READBACK
@@ -26,7 +24,6 @@ from ioc.screens.widgets import (
     caption,
     choice,
     command,
-    embedded,
     entry,
     heading,
     lamp,
@@ -44,9 +41,15 @@ _END = 922
 
 def main_page(topology: Topology, p: str) -> str:
     """Return the shift's screen; `p` is the prefix as a macro."""
-    servers = _list("ecc_list.bob", SERVER_COLUMNS, SERVERS_WIDTH, 366)
-    routers = _list("router_list.bob", ROUTER_COLUMNS, ROUTERS_WIDTH, 366)
-    values = _list("value_list.bob", VALUE_COLUMNS, VALUES_WIDTH, 370)
+    servers = listed(
+        "ecc_list.bob", SERVER_COLUMNS, len(topology.ecc_servers), Box(6, 32, SERVERS_WIDTH + SCROLL_BAR, 390)
+    )
+    routers = listed(
+        "router_list.bob", ROUTER_COLUMNS, len(topology.data_routers), Box(6, 32, ROUTERS_WIDTH + SCROLL_BAR, 390)
+    )
+    values = listed(
+        "value_list.bob", VALUE_COLUMNS, len(topology.observables), Box(6, 32, VALUES_WIDTH + SCROLL_BAR, 394)
+    )
     chart = overview(topology, p, Box(6, 32, 796, 220))
     return page(
         "AT-TPC",
@@ -60,10 +63,6 @@ def main_page(topology: Topology, p: str) -> str:
             panel("Log", Box(1086, _LOG, 808, _END - _LOG), _log(p)),
         ],
     )
-
-
-def _list(file: str, columns: Sequence[Column], width: int, height: int) -> list[ET.Element]:
-    return [*column_headings(columns, 6, 32), embedded(file, file, Box(6, 56, width + SCROLL_BAR, height))]
 
 
 def _run(p: str) -> list[ET.Element]:

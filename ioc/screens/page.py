@@ -37,7 +37,12 @@ def _header(title: str, p: str) -> ET.Element:
         [
             label(title, Box(14, 6, 270, 42), font=LARGE, colour=HEADER_TEXT, style=""),
             *links,
-            lamp(f"{p}IOC:Simulated", Box(1000, 9, 300, 36), {"": HEADER, "SIMULATED DETECTOR": SIMULATED}),
+            lamp(
+                f"{p}IOC:Simulated",
+                Box(1000, 9, 300, 36),
+                {"": HEADER, "SIMULATED DETECTOR": SIMULATED},
+                disconnected="NO CONNECTION TO THE IOC",
+            ),
             label("Experiment", Box(1318, 12, 86, 30), font=SMALL, colour=HEADER_TEXT, style=""),
             text(f"{p}Experiment", Box(1406, 11, 250, 32)),
             label("IOC alive", Box(1672, 12, 70, 30), font=SMALL, colour=HEADER_TEXT, style=""),

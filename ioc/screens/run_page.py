@@ -11,24 +11,25 @@ from ioc.screens.lists import (
     SCROLL_BAR,
     VALUE_COLUMNS,
     VALUES_WIDTH,
-    column_headings,
+    listed,
 )
 from ioc.screens.page import TOP, page
 from ioc.screens.palette import HEADING, LARGE
-from ioc.screens.widgets import LINE, caption, choice, command, embedded, entry, label, panel, reading, text
+from ioc.screens.widgets import LINE, caption, choice, command, entry, label, panel, reading, text
+from ioc.topology.schema import Topology
 
 _HEIGHT = 922 - TOP
 
 
-def run_page(p: str) -> str:
+def run_page(topology: Topology, p: str) -> str:
     """Return the run sheet; `p` is the prefix as a macro."""
     return page(
         "Run sheet",
         p,
         [
             panel("Open or next run", Box(6, TOP, 700, _HEIGHT), _sheet(p)),
-            panel("Typed by the shift", Box(712, TOP, 676, _HEIGHT), _manual()),
-            panel("All observables", Box(1394, TOP, 500, _HEIGHT), _values()),
+            panel("Typed by the shift", Box(712, TOP, 676, _HEIGHT), _manual(topology)),
+            panel("All observables", Box(1394, TOP, 500, _HEIGHT), _values(topology)),
         ],
     )
 
@@ -70,15 +71,11 @@ def _sheet(p: str) -> list[ET.Element]:
     ]
 
 
-def _manual() -> list[ET.Element]:
-    return [
-        *column_headings(MANUAL_COLUMNS, 6, 34),
-        embedded("manual_list.bob", "manual_list.bob", Box(6, 58, MANUAL_WIDTH + SCROLL_BAR, _HEIGHT - 64)),
-    ]
+def _manual(topology: Topology) -> list[ET.Element]:
+    count = sum(each.pv is None for each in topology.observables)
+    return listed("manual_list.bob", MANUAL_COLUMNS, count, Box(6, 34, MANUAL_WIDTH + SCROLL_BAR, _HEIGHT - 40))
 
 
-def _values() -> list[ET.Element]:
-    return [
-        *column_headings(VALUE_COLUMNS, 6, 34),
-        embedded("value_list.bob", "value_list.bob", Box(6, 58, VALUES_WIDTH + SCROLL_BAR, _HEIGHT - 64)),
-    ]
+def _values(topology: Topology) -> list[ET.Element]:
+    count = len(topology.observables)
+    return listed("value_list.bob", VALUE_COLUMNS, count, Box(6, 34, VALUES_WIDTH + SCROLL_BAR, _HEIGHT - 40))

@@ -29,6 +29,8 @@ _CENTRE = 1
 _MIDDLE = 1
 _AS_STRING = 6
 _NO_FRAME = 3
+_SCROLL = 0
+_FIT = 2
 _STEPS = 2
 
 LINE = 30
@@ -104,8 +106,11 @@ def text(pv: str, box: Box, *, font: Font = BODY, lines: bool = False) -> ET.Ele
     return widget("textupdate", _short(pv), box, properties, "ATTPC_READING")
 
 
-def lamp(pv: str, box: Box, looks: Mapping[str, Colour]) -> ET.Element:
-    """Return a field whose text and colour depend on an enum PV: one text and colour for each state, in order."""
+def lamp(pv: str, box: Box, looks: Mapping[str, Colour], *, disconnected: str = "not connected") -> ET.Element:
+    """Return a field whose text and colour depend on an enum PV: one text and colour for each state, in order.
+
+    Phoebus gives it the colour of a lost connection by itself, and then the text `disconnected`.
+    """
     states = [
         record("state", {"value": number, "label": label, "color": colour})
         for number, (label, colour) in enumerate(looks.items())
@@ -117,6 +122,7 @@ def lamp(pv: str, box: Box, looks: Mapping[str, Colour]) -> ET.Element:
         "line_color": next(iter(looks.values())),
         "square": True,
         "states": items("states", states),
+        "fallback_label": disconnected,
     }
     return widget("multi_state_led", _short(pv), box, properties)
 
@@ -205,9 +211,9 @@ def link(title: str, file: str, box: Box, *, given: Mapping[str, str] | None = N
     return widget("action_button", title, box, properties, "ATTPC_BUTTON")
 
 
-def embedded(name: str, file: str, box: Box, given: Mapping[str, str] | None = None) -> ET.Element:
-    """Return another display inside this one, with scroll bars where it is larger than `box`."""
-    properties: dict[str, Value] = {"file": file, "transparent": True}
+def embedded(name: str, file: str, box: Box, *, scrolls: bool, given: Mapping[str, str] | None = None) -> ET.Element:
+    """Return another display inside this one: with scroll bars, or taking the size of its content."""
+    properties: dict[str, Value] = {"file": file, "resize": _SCROLL if scrolls else _FIT, "transparent": True}
     if given:
         properties["macros"] = macros(given)
     return widget("embedded", name, box, properties)

@@ -106,7 +106,7 @@ class Drawing:
                 file = shown.text("file") or ""
                 own = {each.tag: expand(each.text or "", shown.own) for each in shown.element.findall("macros/*")}
                 inside = self._children(self._screens.roots[file], file, {**shown.macros, **own})
-                scroll = "overflow-y:auto;" if self._screens.size(file)[1] > height else ""
+                scroll = "overflow-y:auto;" if shown.text("resize") == "0" else ""
                 return f"<div style='{style}{scroll}'>{inside}</div>"
             case "stripchart":
                 return f"<div style='{style}'>{self._chart(shown, width, height)}</div>"
@@ -157,7 +157,8 @@ class Drawing:
         value = self._now(shown.text("pv_name"))
         states = shown.element.findall("states/state")
         if value.severity == _DISCONNECTED:
-            return _text(f"{style}background:#c800c8;align-items:center;justify-content:center;", "")
+            label = shown.text("fallback_label") or ""
+            return _text(f"{style}background:#c800c8;{_font(shown)}align-items:center;justify-content:center;", label)
         state = states[int(value.number)]
         style += f"background:{_rgb(state.find('color'))};{_font(shown)}{_border(value)}"
         return _text(style + "align-items:center;justify-content:center;", state.findtext("label", ""))

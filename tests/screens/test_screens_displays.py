@@ -172,12 +172,14 @@ def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -
 
 
 def test_embedded_displays_scroll_only_downwards(screens: Screens) -> None:
-    """A list may be longer than its place, and has room for the scroll bar then, but is never wider."""
+    """A list that is longer than its place has scroll bars and room for them; no other has any, and none is wider."""
     for widget in screens.widgets():
         if widget.kind == "embedded":
             width, height = screens.size(widget.text("file") or "")
             _, _, room, tall = widget.box()
-            needed = width if height <= tall else width + SCROLL_BAR
+            scrolls = widget.text("resize") == "0"
+            assert scrolls == (height > tall), f"{widget} is {tall} high, its content {height}"
+            needed = width + SCROLL_BAR if scrolls else width
             assert needed <= room, f"{widget} is {room} wide, but needs {needed}"
 
 
