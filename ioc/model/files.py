@@ -63,8 +63,3 @@ class ConfigBackup:
     directory: str
     digests: tuple[tuple[str, str], ...]
     """(file name, SHA-256 in hex) of each file copied."""
-
-    @property
-    def summary(self) -> str:
-        """One text for the column ``run_configs.config_digest``: ``name=sha256 …``."""
-        return " ".join(f"{name}={digest}" for name, digest in self.digests)

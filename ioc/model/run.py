@@ -49,3 +49,6 @@ class RunConfig:
     ecc_server: str
     config: ConfigChoice
     config_digest: str = ""
+    """SHA-256 (hex) of the text that the electronics were given, as the ECC server answered it."""
+    file_digests: str = ""
+    """SHA-256 (hex) of each .xcfg file when the server was configured: ``name=digest …``."""

@@ -150,8 +150,9 @@ def save_run(db: Database, record: RunRecord, changed: Collection[str]) -> None:
 def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConfig]) -> None:
     for each in configs:
         db.execute(
-            "INSERT OR REPLACE INTO run_configs (run_id, ecc_server, describe, prepare, configure, config_digest) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO run_configs "
+            "(run_id, ecc_server, describe, prepare, configure, config_digest, file_digests) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 run_id,
                 each.ecc_server,
@@ -159,6 +160,7 @@ def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConf
                 each.config.prepare,
                 each.config.configure,
                 each.config_digest,
+                each.file_digests,
             ),
         )
 

@@ -126,6 +126,7 @@ _VERSION_1 = (
         prepare TEXT NOT NULL,
         configure TEXT NOT NULL,
         config_digest TEXT NOT NULL DEFAULT '',
+        file_digests TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (run_id, ecc_server)
     )""",
     """CREATE TABLE observables (

@@ -114,7 +114,12 @@ def reserved(turn: Turn, event: Reserved) -> None:
         SaveRunConfigs(
             event.record.run,
             tuple(
-                RunConfig(name, server.in_use, server.config_digest)
+                RunConfig(
+                    name,
+                    server.in_use,
+                    server.config_digest,
+                    " ".join(f"{file}={digest}" for file, digest in server.files),
+                )
                 for name, server in turn.state.servers.items()
                 if server.in_use is not None
             ),

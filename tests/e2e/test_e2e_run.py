@@ -56,9 +56,15 @@ def _check_database(plant: Plant) -> None:
     )
     assert (title, run_class, state, config) == ("first light", "Beam", "complete", "plain/p1/c1")
     assert duration > 0
-    digests = dict(plant.query("SELECT ecc_server, config_digest FROM run_configs"))
-    assert set(digests) == set(SERVERS)
-    assert all(len(digest) == 64 for digest in digests.values())
+    configs = plant.query("SELECT ecc_server, config_digest, file_digests FROM run_configs")
+    assert {name for name, _, _ in configs} == set(SERVERS)
+    for _, given, files in configs:
+        assert len(given) == 64
+        assert [file.partition("=")[0] for file in files.split()] == [
+            "describe-plain.xcfg",
+            "prepare-p1.xcfg",
+            "configure-c1.xcfg",
+        ]
     rows = plant.query(
         "SELECT name, begin_value, end_value, minimum, mean, maximum, samples FROM measurements "
         "JOIN observables ON observables.id = observable_id JOIN runs ON runs.id = run_id WHERE run_number = 0"
