@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ioc.app.serve import serve
+from ioc.errors import PeerError
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, SiteAddresses, SitePlan
 from ioc.sim.plan import HOST
 from ioc.topology.links import sources_of
@@ -26,10 +27,18 @@ async def demo(topology: Topology, directory: Path, *, speed: float, announce: C
     Raises:
         PeerError: a simulator cannot start, or the IOC cannot.
     """
+    _make(directory)
     async with Site(site_plan(topology, directory, speed=speed)) as site:
         simulated = on_this_machine(topology, site.addresses, directory)
         os.environ.update(_slow_control_environment(site.addresses))
         await serve(simulated, lambda: simulated, simulated=True, when_ready=lambda: announce(simulated))
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PeerError(f"the directory {directory} of the demonstration cannot be made: {error.strerror}") from None
 
 
 def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable, Generator
 
 from ioc.model import Event, Severity
@@ -16,33 +17,34 @@ _LEVELS = {
     Severity.MAJOR: logging.ERROR,
     Severity.INVALID: logging.ERROR,
 }
+_REMEMBERED = 20
 _RUN_LOG = logging.getLogger("ioc.run")
 
 
 def set_up_stderr(level: str) -> None:
-    """Send one line an event to stderr, fit for journald."""
+    """Send one line an event to stderr, fit for journald. What the run database keeps does not depend on `level`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(level.upper())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("ioc").setLevel(level.upper())
+    logging.getLogger("ioc").setLevel(min(handler.level, logging.WARNING))
     logging.captureWarnings(capture=True)
 
 
 class _OneLine(logging.Formatter):
-    """Keeps an event on one line; a traceback, which only a bug of ours makes, follows on its own lines."""
+    """Keeps an event on one line, even with a traceback, which only a bug of ours makes."""
 
     def format(self, record: logging.LogRecord) -> str:
-        record.message = record.getMessage().replace("\n", " | ")
-        record.msg, record.args = record.message, ()
-        return super().format(record)
+        return " | ".join(super().format(record).splitlines())
 
 
 class Journal(logging.Handler):
     """Keeps what the core says and what adapters log from warnings up.
 
-    It is a handler of the logger ``ioc``; the lines that it writes there itself are marked and not kept twice.
+    It is a handler of the logger ``ioc``; the lines that it writes there itself are marked and not kept twice. The
+    Channel Access server logs every put that was not granted: where the core has said so already, that is enough.
     """
 
     def __init__(self, keep: Callable[[Event], None], show: Callable[[Event], None]) -> None:
@@ -51,11 +53,13 @@ class Journal(logging.Handler):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keep = keep
         self._show = show
+        self._said: deque[str] = deque(maxlen=_REMEMBERED)
 
     def add(self, event: Event) -> None:
         """Take one event of the core."""
         who = f" [{event.client.user}@{event.client.host}]" if event.client.host else ""
         _RUN_LOG.log(_LEVELS[event.severity], "%s: %s%s", event.source, event.message, who)
+        self._said.append(event.message)
         self._keep(event)
         self._show(event)
 
@@ -63,11 +67,14 @@ class Journal(logging.Handler):
     def attached(self, loop: asyncio.AbstractEventLoop) -> Generator[None]:
         """Listen to the logger ``ioc`` while in the context."""
         logger = logging.getLogger("ioc")
+        puts = logging.getLogger("ioc.ca")
         self._loop = loop
         logger.addHandler(self)
+        puts.addFilter(self._is_news)
         try:
             yield
         finally:
+            puts.removeFilter(self._is_news)
             logger.removeHandler(self)
             self._loop = None
 
@@ -78,5 +85,11 @@ class Journal(logging.Handler):
         severity = Severity.MAJOR if record.levelno >= logging.ERROR else Severity.MINOR
         event = Event(record.created, severity, "IOC", record.getMessage())
         self._keep(event)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._show, event)
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed while a thread was still speaking
+                loop.call_soon_threadsafe(self._show, event)
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return not any(message.endswith(said) for said in self._said)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ioc.app.compose import Parts
 from ioc.errors import ConfigurationError, Refused
 from ioc.model import Client, EccState, Event, Severity
+from ioc.runlogic.permits import system_reason
 from ioc.topology.schema import Topology
 
 _ANSWER_SECONDS = 0.5
@@ -48,13 +49,22 @@ class Reloader:
             self._say("topology reloaded: observables have changed", client)
         else:
             self._check_at_rest(old, new)
-            self.following = new
             self._say("topology reloaded: the IOC is built anew", client)
-            asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self.rebuild.set)
+            asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._rebuild, old, new)
 
-    def _say(self, text: str, client: Client) -> None:
+    def _rebuild(self, old: Topology, new: Topology) -> None:
+        """Begin to build anew, unless something was begun while the command was being answered."""
+        try:
+            self._check_at_rest(old, new)
+        except Refused as refusal:
+            self._say(str(refusal), Client(), Severity.MINOR)
+        else:
+            self.following = new
+            self.rebuild.set()
+
+    def _say(self, text: str, client: Client, severity: Severity = Severity.NO_ALARM) -> None:
         assert self.parts is not None
-        self.parts.journal.add(Event(time.time(), Severity.NO_ALARM, "IOC", text, client=client))
+        self.parts.journal.add(Event(time.time(), severity, "IOC", text, client=client))
 
     def _check_at_rest(self, old: Topology, new: Topology) -> None:
         assert self.parts is not None
@@ -65,9 +75,10 @@ class Reloader:
             for name, server in state.servers.items()
             if server.state is not EccState.Idle or server.busy
         ]
-        if state.run.open:
-            busy.append(f"run {state.run.number} is {state.run.state.name}")
+        if state.restored and (reason := system_reason(state)):
+            busy.append(reason)
         if busy:
             raise Refused(
-                f"topology not reloaded: {changed} changed, but every ECC server must be Idle: {', '.join(busy)}"
+                f"topology not reloaded: {changed} changed, but every ECC server must be Idle and at rest: "
+                f"{', '.join(busy)}"
             )

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import AsyncGenerator, Callable
 
 from ioc import __version__
 from ioc.app.compose import Parts, build
 from ioc.app.reload import Reloader
 from ioc.errors import PeerError
+from ioc.model import Event, Severity
 from ioc.runlogic.events import ObservablesMissing
 from ioc.topology.schema import Topology
 
@@ -27,6 +29,8 @@ async def serve(
 ) -> None:
     """Run the IOC until SIGINT or SIGTERM. `load` reads the topology again when that is asked for.
 
+    A reloaded topology that cannot be served (its database cannot be opened, say) makes room for the one before.
+
     Raises:
         PeerError: a port is taken, or the run database cannot be opened.
     """
@@ -34,41 +38,49 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    present, before, complaint = topology, None, ""
     try:
-        following: Topology | None = topology
-        while following is not None and not stop.is_set():
-            following = await _serve_one(following, load, stop, simulated=simulated, when_ready=when_ready)
+        while not stop.is_set():
+            reloader = Reloader(present, load)
+            parts = build(present, simulated=simulated, reload=reloader.reload)
+            reloader.parts = parts
+            async with contextlib.AsyncExitStack() as stack:
+                try:
+                    await stack.enter_async_context(_started(parts))
+                except PeerError as error:
+                    if before is None:
+                        raise
+                    complaint = f"the reloaded topology cannot be served, the one before stays in use: {error}"
+                    present, before = before, None
+                    continue
+                log.info("attpc-ioc %s serves %s with prefix %s", __version__, present.experiment, present.prefix)
+                if complaint:
+                    parts.journal.add(Event(time.time(), Severity.MAJOR, "IOC", complaint))
+                    complaint = ""
+                if when_ready is not None:
+                    when_ready()
+                await _until_asked(parts, stop, reloader.rebuild)
+            before, present = present, reloader.following or present
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
 
-async def _serve_one(
-    topology: Topology,
-    load: Callable[[], Topology],
-    stop: asyncio.Event,
-    *,
-    simulated: bool,
-    when_ready: Callable[[], None] | None,
-) -> Topology | None:
-    """Run one topology until `stop` or until another is to take its place, which is returned."""
-    reloader = Reloader(topology, load)
-    parts = build(topology, simulated=simulated, reload=reloader.reload)
-    reloader.parts = parts
-    async with _started(parts):
-        log.info("attpc-ioc %s serves %s with prefix %s", __version__, topology.experiment, topology.prefix)
-        if when_ready is not None:
-            when_ready()
-        died = parts.server.died
-        asked = [asyncio.create_task(event.wait()) for event in (stop, reloader.rebuild)]
-        try:
-            await asyncio.wait([*asked, died], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in asked:
-                task.cancel()
-        if died.done() and not died.cancelled():
-            raise PeerError(f"the Channel Access server ended: {died.result()}")
-    return reloader.following if not stop.is_set() else None
+async def _until_asked(parts: Parts, stop: asyncio.Event, rebuild: asyncio.Event) -> None:
+    """Wait until the IOC is to end or to be built anew.
+
+    Raises:
+        PeerError: the Channel Access server ended by itself.
+    """
+    died = parts.server.died
+    asked = [asyncio.create_task(event.wait()) for event in (stop, rebuild)]
+    try:
+        await asyncio.wait([*asked, died], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in asked:
+            task.cancel()
+    if died.done() and not died.cancelled():
+        raise PeerError(f"the Channel Access server ended: {died.result()}")
 
 
 @contextlib.asynccontextmanager
@@ -78,8 +90,7 @@ async def _started(parts: Parts) -> AsyncGenerator[None]:
         await parts.store.start()
         stack.push_async_callback(parts.store.close)
         stack.enter_context(parts.journal.attached(asyncio.get_running_loop()))
-        for peer in (*parts.ecc.values(), *parts.hosts):
-            stack.push_async_callback(peer.close)
+        stack.push_async_callback(_close_peers, parts)
         await parts.recorder.start(_observable_listener(parts))
         stack.push_async_callback(parts.recorder.close)
         parts.tree.show_observables(parts.recorder.views())
@@ -87,6 +98,14 @@ async def _started(parts: Parts) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.server.close)
         await stack.enter_async_context(_running(parts))
         yield
+
+
+async def _close_peers(parts: Parts) -> None:
+    """Close all connections at once: each may take its time-out."""
+    peers = (*parts.ecc.values(), *parts.hosts)
+    for outcome in await asyncio.gather(*(peer.close() for peer in peers), return_exceptions=True):
+        if isinstance(outcome, Exception):
+            log.warning("%s", outcome)
 
 
 @contextlib.asynccontextmanager

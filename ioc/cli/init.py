@@ -46,7 +46,11 @@ from ioc.topology.create import MAX_COBOS, Answers, create, write_new
 def init(output: Path, **answers: str | int | bool) -> None:
     """Write a topology from a few answers."""
     try:
-        write_new(output, create(Answers(**answers)))  # pyright: ignore[reportArgumentType] - checked by click
+        text = create(Answers(**answers))  # pyright: ignore[reportArgumentType] - checked by click
+    except Refused as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        write_new(output, text)
     except Refused as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -22,6 +23,8 @@ from ioc.cli.screens import screens
 from ioc.errors import AttpcError, ConfigurationError
 from ioc.topology.load import load
 from ioc.topology.schema import Topology
+
+log = logging.getLogger(__name__)
 
 FAILED = 1
 WRONG = 2
@@ -43,7 +46,34 @@ log_level_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _OneLineErrors(click.Group):
+    """Says wrong usage in one line."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        try:
+            result = super().main(*args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            if not standalone_mode:
+                raise
+            message = error.format_message()
+            context = error.ctx if isinstance(error, click.UsageError) else None
+            if "\n" in message:  # the help, which whoever gives no command gets
+                error.show()
+            else:
+                see = f" (see {context.command_path} --help)" if context else ""
+                click.echo(f"error: {message.rstrip('.')}{see}", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            if not standalone_mode:
+                raise
+            click.echo("error: aborted", err=True)
+            sys.exit(FAILED)
+        if not standalone_mode:
+            return result
+        sys.exit(result if isinstance(result, int) else 0)
+
+
+@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="attpc-ioc")
 def main() -> None:
     """Run the data acquisition of the AT-TPC from EPICS."""
@@ -68,18 +98,20 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(work)
-    except* AttpcError as group:
-        _report(group)
+    except Exception as error:
+        _report(error)
         sys.exit(FAILED)
 
 
-def _report(error: BaseException) -> None:
+def _report(error: Exception) -> None:
     """Say an error, or all of a group, in a line each."""
-    if isinstance(error, BaseExceptionGroup):
-        for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+    if isinstance(error, ExceptionGroup):
+        for each in cast("ExceptionGroup[Exception]", error).exceptions:
             _report(each)
+    elif isinstance(error, AttpcError):
+        click.echo(f"error: {' | '.join(str(error).splitlines())}", err=True)
     else:
-        click.echo(f"error: {error}", err=True)
+        log.critical("internal error, the IOC ends", exc_info=error)
 
 
 @main.command()

@@ -28,7 +28,7 @@ async def test_a_run_from_idle_to_complete() -> None:
         assert stored == ["run 0 running", "run 0 stopping", "run 0 filing", "run 0 complete"]
         assert bench.recorder.calls["begin_run"] == bench.recorder.calls["end_run"] == [RUN_0]
         assert [host.filed for host in bench.hosts] == [[(name, RUN_0)] for name in ("data0", "data1", "mutant")]
-        assert [host.backed_up for host in bench.hosts] == [["CoBo0"], ["CoBo1"], []]
+        assert [set(host.backed_up) for host in bench.hosts] == [{"CoBo0"}, {"CoBo1"}, set()]
         assert bench.store.files == ["/data/e20/run_0000/a.graw"]
         [run_log] = {event.run for event in bench.journal if event.message == "run 0 is Running"}
         assert run_log == RUN_0

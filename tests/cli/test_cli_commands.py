@@ -1,0 +1,170 @@
+"""The commands of ``attpc-ioc`` that end by themselves: output, exit codes, errors in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from ioc import __version__
+from ioc.cli import main
+from ioc.topology.load import load
+
+EXAMPLE = Path(__file__).parents[2] / "topology.yaml"
+
+
+def call(*arguments: object, answers: str = "") -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=answers)
+
+
+def test_version() -> None:
+    """--version says the version and ends with 0."""
+    result = call("--version")
+    assert (result.exit_code, result.stdout) == (0, f"attpc-ioc, version {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["", "run", "demo", "check", "pvs", "init", "screens", "runs", "runs list"])
+def test_help(command: str) -> None:
+    """--help and -h of every command explain it on stdout and end with 0."""
+    for option in ("--help", "-h"):
+        result = call(*command.split(), option)
+        assert result.exit_code == 0
+        assert result.stdout.startswith(f"Usage: {' '.join(['main', *command.split()])}")
+        assert len(result.stdout.splitlines()) > 4
+        assert result.stderr == ""
+
+
+WRONG_USAGE = [
+    ("nope",),
+    ("run", "--foo"),
+    ("run", "--log-level", "loud"),
+    ("check", "extra"),
+    ("demo", "--speed", "0"),
+    ("init", "--cobos", "0"),
+    ("init", "--cobos", "200", "--experiment", "e"),
+    ("runs", "nope"),
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG_USAGE, ids=" ".join)
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    """Wrong usage ends with 2 and says in one line on stderr what is wrong and where help is."""
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith("--help)")
+
+
+def test_check_a_good_topology() -> None:
+    """check of a file without fault says how much there is and ends with 0."""
+    result = call("check", "--topology", EXAMPLE)
+    assert result.exit_code == 0
+    assert "12 ECC servers, 12 data routers, 12 data sources" in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["check", "pvs", "run", "demo"])
+def test_a_missing_topology(command: str, tmp_path: Path) -> None:
+    """A file that is not there ends with 2 and one line."""
+    result = call(command, "--topology", tmp_path / "nowhere.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines() == [
+        f"error: {tmp_path}/nowhere.yaml:1: cannot be read (No such file or directory), but must be a topology file"
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "pvs", "run", "demo"])
+def test_a_broken_topology(command: str, tmp_path: Path) -> None:
+    """All faults of a file are said, a line each with file and line number, and the end is 2."""
+    document = yaml.safe_load(EXAMPLE.read_text())
+    document["prefix"] = "A B"
+    document["ecc_servers"][1]["name"] = document["ecc_servers"][0]["name"]
+    document["data_routers"][0]["port"] = 99999
+    document["surprise"] = 1
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(yaml.safe_dump(document, sort_keys=False))
+    result = call(command, "--topology", broken)
+    assert (result.exit_code, result.stdout) == (2, "")
+    lines = result.stderr.splitlines()
+    assert len(lines) >= 4
+    assert all(line.startswith(f"error: {broken}:") for line in lines)
+    for fault in ("prefix", "CoBo0", "99999", "surprise"):
+        assert any(fault in line for line in lines), fault
+
+
+def test_the_list_of_pvs() -> None:
+    """pvs and pvs --json list the same PVs, with type, access and description."""
+    text = call("pvs", "--topology", EXAMPLE)
+    described = json.loads(call("pvs", "--json", "--topology", EXAMPLE).stdout)
+    assert text.exit_code == 0
+    rows = [line.split(maxsplit=1) for line in text.stdout.splitlines()]
+    assert [name for name, _ in rows] == [pv["name"] for pv in described]
+    by_name = {pv["name"]: pv for pv in described}
+    assert by_name["ATTPC:Run:Start"] == {
+        "name": "ATTPC:Run:Start",
+        "type": "command",
+        "writable": True,
+        "units": "",
+        "description": "Start a run of the whole system",
+        "states": ["Done", "Busy"],
+    }
+    assert by_name["ATTPC:State"]["states"][0] == "Off"
+    assert by_name["ATTPC:Router:data0:DiskFreeGB"]["units"] == "GB"
+    assert any(
+        line.startswith("ATTPC:Run:Start ") and line.endswith("W  Start a run of the whole system")
+        for line in text.stdout.splitlines()
+    )
+
+
+def test_init_writes_a_topology_that_is_fine(tmp_path: Path) -> None:
+    """init asks what it must know; what it writes passes check; it overwrites nothing."""
+    output = tmp_path / "new.yaml"
+    result = call("init", "--output", output, answers="e23\n3\ny\nn\n10.0.0.60\n10.0.1.60\n")
+    assert result.exit_code == 0, result.stderr
+    topology = load(output)
+    assert topology.experiment == "e23"
+    assert [server.host for server in topology.ecc_servers] == ["10.0.0.60", "10.0.0.61", "10.0.0.62", "10.0.0.63"]
+    assert call("check", "--topology", output).exit_code == 0
+    before = output.read_text()
+    again = call("init", "--output", output, answers="e24\n\n\n\n\n\n")
+    assert again.exit_code == 1
+    assert again.stderr.splitlines() == [f"error: {output} exists, but must not: it is never overwritten"]
+    assert output.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"--first-ecc": "somewhere"}, "somewhere"),
+        ({"--first-router": "10.0.0.250"}, "10.0.0.250"),
+        ({"--experiment": "a/b"}, "experiment"),
+        ({"--prefix": "A B"}, "prefix"),
+    ],
+)
+def test_init_with_an_impossible_answer(tmp_path: Path, answers: dict[str, str], said: str) -> None:
+    """An answer that cannot be used is wrong usage, named in one line; nothing is written."""
+    given = {
+        "--experiment": "e",
+        "--cobos": "11",
+        "--first-ecc": "10.0.0.1",
+        "--first-router": "10.0.0.1",
+        **answers,
+    }
+    options = [word for pair in given.items() for word in pair]
+    result = call("init", "--output", tmp_path / "t.yaml", "--mutant", "--one-ecc-server-each", *options)
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert said in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_without_answers_is_aborted(tmp_path: Path) -> None:
+    """End of input instead of an answer ends with 1."""
+    result = call("init", "--output", tmp_path / "t.yaml")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "error: aborted"

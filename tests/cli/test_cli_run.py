@@ -1,0 +1,235 @@
+"""The installed command as a process: what it says on stderr, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.epics import LOOPBACK, Epics, free_port
+
+COMMAND = Path(sys.executable).parent / "attpc-ioc"
+EXAMPLE = Path(__file__).parents[2] / "topology.yaml"
+EVENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR|CRITICAL) \S+: \S.*")
+
+
+def topology(directory: Path, **replaced: str) -> Path:
+    """A small installation of which nothing is there."""
+    text = f"""
+prefix: "{replaced.get("prefix", "T:")}"
+experiment: e1
+database: {replaced.get("database", "runs.db")}
+ssh: local
+ecc_servers: [{{name: CoBo0, role: cobo, host: {LOOPBACK}, port: {free_port()}}}]
+data_routers: [{{name: data0, host: {LOOPBACK}, port: {free_port()}}}]
+data_sources: [{{id: "CoBo[0]", ecc_server: CoBo0, data_routers: [data0]}}]
+polling: {{ecc: 0.2, routers: 0.2}}
+observables: [{{name: gas, type: string}}]
+"""
+    path = directory / "topology.yaml"
+    path.write_text(text)
+    return path
+
+
+class Ioc:
+    """``attpc-ioc`` with some arguments; ends with the test."""
+
+    def __init__(self, epics: Epics, log: Path) -> None:
+        self._epics = epics
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: object) -> None:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [COMMAND, *map(str, arguments)],
+                env=self._epics.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    def ends(self, timeout: float = 20) -> int:
+        assert self._process is not None
+        return self._process.wait(timeout)
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def lines(self) -> list[str]:
+        return self._log.read_text().splitlines()
+
+    def until(self, condition: Callable[[], object], timeout: float = 15) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.02)
+
+    def until_it_serves(self) -> None:
+        self.until(lambda: any("serves e1" in line for line in self.lines()))
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture
+def ioc(epics: Epics, tmp_path: Path) -> Iterator[Ioc]:
+    """The command, not yet started."""
+    running = Ioc(epics, tmp_path / "stderr")
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(ioc: Ioc, tmp_path: Path, number: int) -> None:
+    """SIGINT and SIGTERM end the IOC with 0 within seconds; every event is one line that journald can take."""
+    ioc.start("run", "--topology", topology(tmp_path))
+    ioc.until_it_serves()
+    ioc.until(lambda: any("CoBo0" in line for line in ioc.lines()))
+    ioc.signal(number)
+    assert ioc.ends() == 0
+    assert [line for line in ioc.lines() if not EVENT.fullmatch(line)] == []
+
+
+def test_signals_in_plenty_do_not_break_the_end(ioc: Ioc, tmp_path: Path) -> None:
+    """Impatience (many signals) does not cut the end short."""
+    ioc.start("run", "--topology", topology(tmp_path))
+    ioc.until_it_serves()
+    for _ in range(5):
+        with contextlib.suppress(ProcessLookupError):
+            ioc.signal(signal.SIGTERM)
+    assert ioc.ends() == 0
+    assert [line for line in ioc.lines() if not EVENT.fullmatch(line)] == []
+
+
+def test_a_refused_put_is_one_line(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
+    """A refusal is one line on stderr and one entry of Log:Lines, with who asked; so is a put that is malformed."""
+    ioc.start("run", "--topology", topology(tmp_path))
+    ioc.until_it_serves()
+    for name in ("ECC:CoBo0", "Router:data0"):
+        ioc.until(lambda name=name: any(name in line for line in ioc.lines()))
+    for pv, value, told in (
+        ("T:Run:Stop", "1", "nothing to stop"),
+        ("T:ECC:CoBo0:ConfigIndex", "3.5", "a whole number"),
+        ("T:ECC:CoBo0:ConfigIndex", "3", "configuration number is 3"),
+    ):
+        before = len(ioc.lines())
+        shown = int(epics.caget("-t", "T:Log:Errors").stdout)
+        done = epics.caput("-c", pv, value)
+        assert "failed" in (done.stdout + done.stderr).lower()
+        ioc.until(lambda before=before: len(ioc.lines()) > before)
+        log = epics.caget("-t", "-S", "T:Log:Lines").stdout
+        assert int(epics.caget("-t", "T:Log:Errors").stdout) == shown
+        new = ioc.lines()[before:]
+        assert len(new) == 1, new
+        assert "127.0.0.1" in new[0]
+        assert EVENT.fullmatch(new[0])
+        assert log.count(told) == 1, log
+
+
+def test_a_quiet_log_level_still_fills_the_database(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
+    """--log-level decides about stderr only: the database and the PVs of the log have what is not shown there."""
+    ioc.start("run", "--topology", topology(tmp_path), "--log-level", "error")
+    ioc.until(lambda: epics.caget("-w", "1", "T:Run:Stop").returncode == 0)
+    epics.caput("-c", "T:Run:Stop", "1")
+    ioc.until(lambda: "nothing to stop" in epics.caget("-t", "-S", "T:Log:Lines").stdout)
+    ioc.signal(signal.SIGTERM)
+    assert ioc.ends() == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db")) as db:
+        assert db.execute("SELECT count(*) FROM events WHERE message LIKE '%nothing to stop%'").fetchone()[0] >= 1
+    assert [line for line in ioc.lines() if " INFO " in line or " WARNING " in line] == []
+
+
+def test_a_tcp_port_in_use(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
+    """If another IOC has the TCP port, any other is taken, as EPICS base does, and clients find it."""
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, epics.server_port))
+        taken.listen()
+        ioc.start("run", "--topology", topology(tmp_path))
+        ioc.until_it_serves()
+        assert epics.caget("-t", "T:Run:NextNumber").stdout.strip() == "0"
+
+
+def test_a_udp_port_in_use(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
+    """If a program that is no IOC has the port for searches, the IOC ends with 1 and one line that names the port."""
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind((LOOPBACK, epics.server_port))
+        ioc.start("run", "--topology", topology(tmp_path))
+        assert ioc.ends() == 1
+    [line] = [line for line in ioc.lines() if " INFO " not in line]
+    assert line.startswith("error: ")
+    assert str(epics.server_port) in line
+
+
+def test_a_locked_database(ioc: Ioc, tmp_path: Path) -> None:
+    """If another program holds the database for good the IOC ends with 1 and one line that says so."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as db:
+        db.execute("CREATE TABLE t (x)")
+        db.execute("BEGIN EXCLUSIVE")
+        ioc.start("run", "--topology", topology(tmp_path))
+        assert ioc.ends() == 1
+    [line] = ioc.lines()
+    assert line.startswith("error: ")
+    assert "locked by another program" in line
+
+
+@pytest.mark.parametrize("database", ["nowhere/runs.db", "topology.yaml"])
+def test_a_database_that_cannot_be(ioc: Ioc, tmp_path: Path, database: str) -> None:
+    """A database in a directory that is not there, or that is another file, ends the IOC with 1 and one line."""
+    ioc.start("run", "--topology", topology(tmp_path, database=database))
+    assert ioc.ends() == 1
+    [line] = ioc.lines()
+    assert line.startswith("error: ")
+    assert str(tmp_path / database) in line
+
+
+def test_a_second_ioc_on_the_same_database(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
+    """The second IOC on a database ends with 1, naming the process that has it."""
+    path = topology(tmp_path)
+    ioc.start("run", "--topology", path)
+    ioc.until_it_serves()
+    with Epics() as other:
+        done = subprocess.run(
+            [COMMAND, "run", "--topology", path],
+            env=other.environment(),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "in use by another IOC (process" in line
+
+
+def test_an_environment_that_makes_no_sense(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
+    """A port that is none ends the IOC with 1, naming the variable."""
+    epics.env["EPICS_CAS_SERVER_PORT"] = "many"
+    ioc.start("run", "--topology", topology(tmp_path))
+    assert ioc.ends() == 1
+    [line] = [line for line in ioc.lines() if " INFO " not in line]
+    assert "EPICS_CAS_SERVER_PORT is 'many'" in line
+
+
+def test_a_demo_that_cannot_write(ioc: Ioc, tmp_path: Path) -> None:
+    """A directory that cannot be made ends the demo with 1 and one line."""
+    (tmp_path / "file").write_text("")
+    ioc.start("demo", "--topology", EXAMPLE, "--directory", tmp_path / "file" / "demo")
+    assert ioc.ends() == 1
+    [line] = [line for line in ioc.lines() if line.startswith("error: ")]
+    assert "cannot be made" in line
+    assert "Traceback" not in "".join(ioc.lines())
