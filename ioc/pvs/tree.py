@@ -9,7 +9,7 @@ from typing import Any
 
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
-from ioc.model import Client, Event, ObservableView
+from ioc.model import Client, Event, ObservableView, Scalar
 from ioc.pvs.ecc import EccPvs
 from ioc.pvs.health import HealthPvs
 from ioc.pvs.log import LogPvs
@@ -104,9 +104,13 @@ class PvTree:
                     server.add(pv)
 
     def _add(self, observable: Observable) -> ObservablePvs:
-        group = ObservablePvs(self._prefix, observable, self._services.set_manual)
+        group = ObservablePvs(self._prefix, observable, self._set_manual)
         self._observables[observable.name] = group
         return group
+
+    async def _set_manual(self, name: str, value: Scalar, client: Client) -> None:
+        await self._services.set_manual(name, value, client)
+        self.show_observables(view for view in self._services.views() if view.name == name)  # before it is answered
 
     async def tick(self, server: CaServer) -> None:
         """Measure health and time once a second, until cancelled."""

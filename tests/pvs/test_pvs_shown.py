@@ -329,6 +329,14 @@ async def test_a_configuration_is_chosen_by_number_or_name(panel: Panel) -> None
             await panel.put("ECC:CoBo0:ConfigIndex", 2)
 
 
+async def test_a_manual_observable_is_shown_before_its_put_is_answered(panel: Panel) -> None:
+    """Who reads a manual observable right after the put has the new value."""
+    panel.views = [_view("gas", Reading("gas", "P10", Severity.NO_ALARM, "NO_ALARM", 777.0))]
+    await panel.put("Obs:gas:Value", "P10")
+    assert panel.set == [("gas", "P10")]
+    assert panel.text("Obs:gas:Value") == "P10"
+
+
 async def test_health_is_measured_once_a_second(panel: Panel) -> None:
     """Heartbeat and uptime advance although nothing else happens; the database's trouble is shown with MAJOR."""
     panel.health = StoreHealth(12, 3.5, 4, "the run database is locked")

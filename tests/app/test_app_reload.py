@@ -1,0 +1,108 @@
+"""IOC:Reload: what it takes over, what it refuses, what happens when the new topology cannot be served."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from ioc.sim.ecc_state import State
+from tests.app.site import RunningIoc
+from tests.epics import eventually
+
+MORE = [{"name": "gas", "type": "string"}, {"name": "energy", "units": "MeV"}]
+MOVED = [{"name": "gas", "type": "float"}]
+
+
+async def test_observables_change_at_run_time(ioc: RunningIoc) -> None:
+    """New observables are served, gone ones are not, in any state; what has not changed keeps its value."""
+    assert await ioc.put("T:Obs:gas:Value", "P10")
+    assert await ioc.put("T:ECC:CoBo0:Describe")
+    ioc.write(observables=MORE)
+    assert await ioc.put("T:IOC:Reload")
+    assert await ioc.get("T:Obs:energy:Value.EGU") == "MeV"
+    assert await ioc.get("T:Obs:gas:Value") == "P10"
+    assert await ioc.put("T:Obs:energy:Value", "4.5")
+    assert await ioc.get("T:Obs:energy:Value") == "4.5"
+    ioc.write(observables=MOVED)
+    assert await ioc.put("T:IOC:Reload")
+    assert await ioc.get("T:Obs:energy:Value") == ""
+    assert await ioc.put("T:Obs:gas:Value", "2.5")
+    assert ioc.ready == 1, "nothing was built anew"
+
+
+async def test_a_file_with_errors_changes_nothing(ioc: RunningIoc) -> None:
+    """A broken file is refused with its faults; the IOC and its next reload go on."""
+    ioc.file.write_text("prefix: [")
+    assert not await ioc.put("T:IOC:Reload")
+    assert "topology not reloaded, nothing changed" in await ioc.log()
+    ioc.file.unlink()
+    assert not await ioc.put("T:IOC:Reload")
+    assert await ioc.get("T:State") == "Idle"
+    ioc.write()
+    assert await ioc.put("T:IOC:Reload")
+    assert "nothing has changed" in await ioc.log()
+
+
+async def test_everything_changes_while_idle(ioc: RunningIoc) -> None:
+    """While every server is Idle another prefix and experiment are taken over by building the IOC anew."""
+    ioc.write(prefix="U:", experiment="e2")
+    assert await ioc.put("T:IOC:Reload")
+    await ioc.until("State", "Idle", prefix="U:")
+    assert await ioc.get("U:Experiment", "-S") == "e2"
+    assert await ioc.get("T:State") == ""
+
+
+async def test_everything_else_is_refused_unless_idle(ioc: RunningIoc) -> None:
+    """Unless every server is Idle the put fails and names who is not and what has changed."""
+    assert await ioc.put("T:ECC:CoBo1:Describe")
+    ioc.write(prefix="U:")
+    assert not await ioc.put("T:IOC:Reload")
+    log = await ioc.log()
+    assert "prefix changed, but every ECC server must be Idle and at rest: CoBo1 is Described" in log
+    assert ioc.ready == 1
+
+
+class Meddler(logging.Handler):
+    """Somebody else Describes a server at the very moment at which the rebuild is announced."""
+
+    def __init__(self, ioc: RunningIoc) -> None:
+        super().__init__()
+        self._ioc = ioc
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "built anew" in record.getMessage():
+            self._ioc.servers["CoBo0"].machine.force(State.DESCRIBED)
+
+
+async def test_what_was_begun_after_the_reload_was_granted_is_not_cut_off(
+    ioc: RunningIoc, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If a server leaves Idle between the answer and the rebuild, the rebuild is given up and the log says so."""
+    caplog.set_level("INFO", "ioc")
+    meddler = Meddler(ioc)
+    logging.getLogger("ioc.run").addHandler(meddler)
+    try:
+        ioc.write(prefix="U:")
+        assert await ioc.put("T:IOC:Reload")
+        await eventually(lambda: "must be Idle and at rest: CoBo0 is Described" in caplog.text)
+    finally:
+        logging.getLogger("ioc.run").removeHandler(meddler)
+    assert ioc.ready == 1
+
+
+@pytest.mark.parametrize("changes", [{"database": "nowhere/runs.db"}, {"database": "topology.yaml"}])
+async def test_a_topology_that_cannot_be_served_makes_room_for_the_one_before(
+    ioc: RunningIoc, changes: dict[str, str]
+) -> None:
+    """If the new topology's database cannot be opened the old topology is served again, and the log says why."""
+    ioc.write(prefix="U:", **changes)
+    assert await ioc.put("T:IOC:Reload")
+    await eventually(lambda: ioc.ready == 2, 15)
+    await ioc.until("State", "Idle")
+    log = await ioc.log()
+    assert "the reloaded topology cannot be served, the one before stays in use: " in log
+    assert changes["database"] in log
+    ioc.write(prefix="U:")
+    assert await ioc.put("T:IOC:Reload")
+    await ioc.until("State", "Idle", prefix="U:")
