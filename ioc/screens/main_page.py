@@ -50,12 +50,17 @@ def main_page(topology: Topology, p: str) -> str:
     values = listed(
         "value_list.bob", VALUE_COLUMNS, len(topology.observables), Box(6, 32, VALUES_WIDTH + SCROLL_BAR, 394)
     )
+    can_resume = all(server.supports_resume for server in topology.ecc_servers)
     chart = overview(topology, p, Box(6, 32, 796, 220))
     return page(
         "AT-TPC",
         p,
         [
-            panel("Run", Box(6, TOP, 608, _END - TOP), [*_run(p), *detector_steps(p, 658), *run_steps(p, 732)]),
+            panel(
+                "Run",
+                Box(6, TOP, 608, _END - TOP),
+                [*_run(p), *detector_steps(p, 658), *run_steps(p, 732, can_resume=can_resume)],
+            ),
             panel("ECC servers", Box(620, TOP, 644, 424), servers),
             panel("Data routers", Box(1270, TOP, 624, 424), routers),
             panel("Observables", Box(620, _LOWER, 460, _END - _LOWER), values),

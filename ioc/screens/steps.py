@@ -38,10 +38,9 @@ def detector_steps(p: str, y: int) -> list[ET.Element]:
     ]
 
 
-def run_steps(p: str, y: int) -> list[ET.Element]:
-    """Return Start, Stop, Reset and below them Pause, Resume."""
+def run_steps(p: str, y: int, *, can_resume: bool) -> list[ET.Element]:
+    """Return Start, Stop, Reset and below them Pause and, if the ECC servers survive it, Resume."""
     run = f"{p}Run:State"
-    small = y + _HEIGHT + 8
     return [
         step(
             "Start",
@@ -67,21 +66,29 @@ def run_steps(p: str, y: int) -> list[ET.Element]:
             font=LARGE,
             rules=(_disabled_unless(_CAN_RESET, f"{p}State", run),),
         ),
-        command(
-            "Pause",
-            f"{p}Run:Pause",
-            Box(_X[0], small, _WIDTH, 44),
-            confirm="Pause the run?",
-            rules=(_disabled_unless(_any_of(RunState.Running), run),),
-        ),
-        command(
-            "Resume",
-            f"{p}Run:Resume",
-            Box(_X[1], small, _WIDTH, 44),
-            confirm="Resume the run?",
-            rules=(_disabled_unless(_any_of(RunState.Paused), run),),
-        ),
+        *_interruption(p, y + _HEIGHT + 8, can_resume=can_resume),
     ]
+
+
+def _interruption(p: str, y: int, *, can_resume: bool) -> list[ET.Element]:
+    run = f"{p}Run:State"
+    pause = command(
+        "Pause",
+        f"{p}Run:Pause",
+        Box(_X[0], y, _WIDTH, 44),
+        confirm="Pause the run?"
+        if can_resume
+        else "These ECC servers cannot resume: after Pause, only Stop is left. Pause?",
+        rules=(_disabled_unless(_any_of(RunState.Running), run),),
+    )
+    resume = command(
+        "Resume",
+        f"{p}Run:Resume",
+        Box(_X[1], y, _WIDTH, 44),
+        confirm="Resume the run?",
+        rules=(_disabled_unless(_any_of(RunState.Paused), run),),
+    )
+    return [pause, resume] if can_resume else [pause]
 
 
 def _any_of(*states: RunState) -> str:

@@ -11,6 +11,7 @@ from screens_reader import Screens, Shown, expand
 from ioc.model import RunState, SystemState
 from ioc.screens import screen_files
 from ioc.topology.load import load
+from ioc.topology.schema import Topology
 
 ROOT = Path(__file__).resolve().parents[2]
 NO, YES = 0, 1
@@ -18,7 +19,17 @@ NO, YES = 0, 1
 
 @pytest.fixture(scope="module")
 def main_buttons() -> dict[str, Shown]:
-    screens = Screens(screen_files(load(ROOT / "topology.yaml")))
+    return _buttons(_resuming(load(ROOT / "topology.yaml")))
+
+
+def _resuming(topology: Topology) -> Topology:
+    """Return an installation whose ECC servers all survive Resume."""
+    servers = tuple(server.model_copy(update={"supports_resume": True}) for server in topology.ecc_servers)
+    return topology.model_copy(update={"ecc_servers": servers})
+
+
+def _buttons(topology: Topology) -> dict[str, Shown]:
+    screens = Screens(screen_files(topology))
     main = screens.pages[0]
     return {
         widget.text("text") or "": widget
@@ -78,6 +89,13 @@ def test_the_next_step_stands_out_and_the_impossible_cannot_be_pressed(
 ) -> None:
     """In each state the rules light one button at most and bar what the IOC would refuse."""
     assert _looks(main_buttons, *situation) == (bright, pressable)
+
+
+def test_pause_warns_where_resume_would_kill_the_ecc_server() -> None:
+    """One ECC server that does not survive Resume: no such button, and Pause says that only Stop is left."""
+    buttons = _buttons(load(ROOT / "topology.yaml"))
+    assert "Resume" not in buttons
+    assert "only Stop is left" in (buttons["Pause"].text("confirm_message") or "")
 
 
 def test_a_full_detector_needs_no_scrolling() -> None:
