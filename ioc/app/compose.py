@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ioc.app.journal import Journal
@@ -17,7 +17,7 @@ from ioc.model import Client, Event, Scalar, Severity
 from ioc.observables import ObservableFeed
 from ioc.pvs import Access, PvTree, Services
 from ioc.recorder import ObservableRecorder
-from ioc.rundb import SqliteRunStore
+from ioc.rundb import SqliteRunStore, StoreHealth
 from ioc.runlogic.plan import Plan
 from ioc.topology.schema import DataRouter, EccServer, Topology
 
@@ -40,9 +40,10 @@ class Parts:
 def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awaitable[None]]) -> Parts:
     """Build the IOC of a topology. Nothing is connected, opened or listened to before `app.serve` starts it."""
     store = SqliteRunStore(Path(topology.database))
+    feed = ObservableFeed()
     recorder = ObservableRecorder(
         store,
-        ObservableFeed(),
+        feed,
         experiment=topology.experiment,
         observables=topology.observables,
         record=topology.record,
@@ -88,7 +89,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
             read_router_log=_log_reader(hosts, "router", {r.name: r for r in topology.data_routers}),
             set_manual=_manual_setter(recorder, journal),
             views=recorder.views,
-            database_health=store.health,
+            database_health=lambda: _health(store, feed),
             reload=reload,
         ),
         simulated=simulated,
@@ -96,6 +97,12 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
     shown.append(tree.show_event)
     server = CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=store.add_put)
     return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, journal)
+
+
+def _health(store: SqliteRunStore, feed: ObservableFeed) -> StoreHealth:
+    """Of the database; `dropped` counts too what never came so far."""
+    health = store.health()
+    return replace(health, dropped=health.dropped + feed.dropped)
 
 
 def _log_reader(

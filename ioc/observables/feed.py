@@ -28,6 +28,16 @@ class ObservableFeed:
         self._listeners: tuple[ReadingListener, PropertiesListener] | None = None
         self._checker: asyncio.Task[None] | None = None
 
+    @property
+    def received(self) -> int:
+        """Updates that Channel Access brought since the start."""
+        return self._inbox.received
+
+    @property
+    def dropped(self) -> int:
+        """Of them those that were given up because they came faster than they could be taken."""
+        return self._inbox.dropped
+
     async def start(
         self, observables: Sequence[Observable], deliver: ReadingListener, tell_properties: PropertiesListener
     ) -> None:
@@ -63,6 +73,7 @@ class ObservableFeed:
         )
         self._sources.clear()
         self._checker = None
+        self._inbox.report()
         self._inbox.close()
         aioca.purge_channel_caches()
 
@@ -71,3 +82,4 @@ class ObservableFeed:
             await asyncio.sleep(_CHECK_SECONDS)
             for source in self._sources.values():
                 source.check()
+            self._inbox.report()

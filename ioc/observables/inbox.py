@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -13,68 +12,93 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], None]
 
-_SLICE_SECONDS = 0.01
+_TURN = 50
+"""Updates handled before the loop's other work goes on: a millisecond or two."""
 _LIMIT = 20_000
 
 
 class Inbox:
-    """Hands updates to their handlers, each handler's in order, for at most 10 ms before the loop's other work goes on.
+    """Hands updates to their handlers in the order they came, some at a time.
 
     aioca calls back until no update is left, which never comes when they arrive as fast as they are handled; putting
-    one here is so quick that it always comes. When `limit` updates wait, a handler's oldest give way to its newest.
+    one here is so quick that it always comes. When `limit` updates wait, a handler's oldest gives way to its newest,
+    so that the last value of a source is always kept. A handler may call everything here.
     """
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self._limit = limit
         self._waiting: dict[Handler, deque[Any]] = {}
-        self._size = 0
+        self._order: deque[Handler] = deque()
+        """A handler for each update that waits; one that was forgotten may have more entries than updates."""
         self._scheduled: asyncio.Handle | None = None
-        self._dropped = 0
+        self._reported = 0
+        self._failing = False
+        self._closed = False
+        self.received = 0
+        """Updates since the start."""
+        self.dropped = 0
+        """Of them those that were lost here: too many waited, or the handler failed."""
 
     def put(self, handler: Handler, update: Any) -> None:
         """Take an update; it is handled soon."""
+        if self._closed:
+            return
+        self.received += 1
         updates = self._waiting.get(handler)
         if updates is None:
             updates = self._waiting[handler] = deque()
-        elif self._size >= self._limit:
-            updates.popleft()
-            self._size -= 1
-            self._dropped += 1
+        if updates and len(self._order) >= self._limit:
+            updates.popleft()  # the newest takes its place in the order
+            self.dropped += 1
+        else:
+            self._order.append(handler)
         updates.append(update)
-        self._size += 1
         if self._scheduled is None:
-            self._scheduled = asyncio.get_running_loop().call_soon(self._hand_out)
+            self._schedule()
 
     def forget(self, handler: Handler) -> None:
-        """Drop what waits for a handler."""
-        self._size -= len(self._waiting.pop(handler, ()))
+        """Drop what waits for a handler that wants no more."""
+        self._waiting.pop(handler, None)
+
+    def report(self) -> None:
+        """Say in the log how many were lost since the last report, if any; called now and then."""
+        lost = self.dropped - self._reported
+        if lost:
+            self._reported = self.dropped
+            self._failing = False
+            _log.warning("observables: %d readings could not be taken and were dropped", lost)
 
     def close(self) -> None:
-        """Drop everything."""
+        """Drop everything, now and from now on."""
+        self._closed = True
         self._waiting.clear()
+        self._order.clear()
         if self._scheduled is not None:
             self._scheduled.cancel()
+            self._scheduled = None
+
+    def _schedule(self) -> None:
+        self._scheduled = asyncio.get_running_loop().call_soon(self._hand_out)
 
     def _hand_out(self) -> None:
-        self._scheduled = None
-        until = time.monotonic() + _SLICE_SECONDS
         try:
-            while self._waiting and time.monotonic() < until:
-                self._hand_to(next(iter(self._waiting)), until)
+            for _ in range(min(_TURN, len(self._order))):
+                if not self._order:
+                    return  # a handler has closed it
+                self._hand_to(self._order.popleft())
         finally:
-            if self._waiting and self._scheduled is None:
-                self._scheduled = asyncio.get_running_loop().call_soon(self._hand_out)
-        if not self._waiting and self._dropped:
-            _log.warning("observables: %d readings came too fast to be taken, and were dropped", self._dropped)
-            self._dropped = 0
+            self._scheduled = None
+            if self._order:
+                self._schedule()
 
-    def _hand_to(self, handler: Handler, until: float) -> None:
-        updates = self._waiting.pop(handler)
+    def _hand_to(self, handler: Handler) -> None:
+        updates = self._waiting.get(handler)
+        if not updates:
+            return
         try:
-            while updates and time.monotonic() < until:
-                self._size -= 1
-                handler(updates.popleft())
-        finally:
-            if updates:  # behind the others
-                updates.extend(self._waiting.pop(handler, ()))
-                self._waiting[handler] = updates
+            handler(updates.popleft())
+        except Exception:
+            self.dropped += 1
+            if not self._failing:
+                _log.exception("observables: a reading could not be taken")
+            self._failing = True

@@ -54,6 +54,7 @@ class Source:
     ) -> None:
         self.observable = observable
         self._inbox = inbox
+        self._loop = asyncio.get_running_loop()
         self._handler = self._on_value
         self._pv = pv
         self._deliver = deliver
@@ -155,8 +156,7 @@ class Source:
         labels = self._properties.labels if self._properties else ()
         self._connected = True
         reading = to_reading(observable.name, observable.type, update, labels)
-        now = asyncio.get_running_loop().time()
-        passed = self._throttle.offer(reading, now)
+        passed = self._throttle.offer(reading, self._loop.time())
         if passed is not None:
             self._cancel_timer()
             self._deliver(passed)
@@ -166,11 +166,11 @@ class Source:
     def _hold(self) -> None:
         due = self._throttle.due_at()
         if due is not None:
-            self._timer = asyncio.get_running_loop().call_at(due, self._release)
+            self._timer = self._loop.call_at(due, self._release)
 
     def _release(self) -> None:
         self._timer = None
-        reading = self._throttle.release(asyncio.get_running_loop().time())
+        reading = self._throttle.release(self._loop.time())
         if reading is not None:
             self._deliver(reading)
 
@@ -180,7 +180,7 @@ class Source:
             return
         self._connected = False
         self._cancel_timer()
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for reading in (self._throttle.release(now), self._throttle.offer(disconnected(self.observable.name), now)):
             if reading is not None:
                 self._deliver(reading)
