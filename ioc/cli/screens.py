@@ -7,9 +7,12 @@ from pathlib import Path
 
 import click
 
-from ioc.errors import AttpcError
+from ioc.errors import AttpcError, ConfigurationError
 from ioc.screens import write_screens
 from ioc.topology.load import load
+
+_FAILED = 1
+_WRONG = 2
 
 
 @click.command()
@@ -36,5 +39,5 @@ def screens(path: Path, folder: Path) -> None:
     except AttpcError as error:
         for line in str(error).splitlines():
             click.echo(f"error: {line}", err=True)
-        sys.exit(1)
+        sys.exit(_WRONG if isinstance(error, ConfigurationError) else _FAILED)
     click.echo(f"{len(written)} files in {folder}; open {folder / 'main.bob'} in Phoebus")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 _TEXT = """\
 # Start Phoebus in this folder:
-#   phoebus.sh -settings settings.ini -resource "file:main.bob?app=display_runtime"
-# If another installation has its own settings, copy these lines there and write whole paths.
+#   phoebus.sh -settings settings.ini -resource "file:$PWD/main.bob?app=display_runtime"
+# An IOC with another prefix: "file:$PWD/main.bob?app=display_runtime&P=OTHER:"
+# If your installation has its own settings, copy these lines there and write whole paths.
+
+# Where the IOC is, if it does not answer a broadcast:
+# org.phoebus.pv.ca/addr_list=192.168.41.1
 
 # Texts come as arrays of characters, which are not all of one length
 org.phoebus.pv.ca/variable_length_array=true
