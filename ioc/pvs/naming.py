@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ioc.model import Severity
-
 MESSAGE_LENGTH = 1024
 LOG_LENGTH = 16384
 
@@ -19,8 +17,3 @@ def clock(seconds: float) -> str:
     """Return HH:MM:SS; the hours may pass 24."""
     whole = max(0, int(seconds))
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-def worse(*severities: Severity) -> Severity:
-    """Return the worst of some severities."""
-    return max(severities, default=Severity.NO_ALARM)
