@@ -1,12 +1,12 @@
 # Two commands do everything on a fresh Debian or macOS machine with Python 3.11 or newer:
 #   make demo    a simulated AT-TPC with the real IOC in front of it
-#   make test    lint, types, layers, tests
+#   make test    lint, types, layers, tests (on two processes)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint run clean
+.PHONY: demo test lint phoebus clean
 
 demo: $(VENV)/installed
 	$(BIN)/attpc-ioc demo
@@ -16,7 +16,11 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+# Every screen in real Phoebus, from Maven Central; needs a JDK, Maven and Xvfb (tests/phoebus/README.md).
+phoebus: $(VENV)/installed-dev
+	tests/phoebus/run.sh
 
 lint: $(VENV)/installed-dev
 	$(BIN)/pre-commit run --all-files

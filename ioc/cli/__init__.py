@@ -1,5 +1,1 @@
 """The command line, ``attpc-ioc``. Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration."""
-
-from ioc.cli.main import main
-
-__all__ = ["main"]

@@ -1,4 +1,10 @@
-"""``attpc-ioc`` and its commands that run or describe an IOC."""
+"""``attpc-ioc`` and its commands that run or describe an IOC.
+
+The composition root is imported by the commands that need it: to load caproto, zeep and paramiko takes longer than to
+list the runs.
+"""
+
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -13,10 +19,6 @@ from typing import Any, cast
 import click
 
 from ioc import __version__
-from ioc.app.demo import demo as run_demo
-from ioc.app.journal import set_up_stderr
-from ioc.app.listing import describe_pvs
-from ioc.app.serve import serve
 from ioc.cli.init import init
 from ioc.cli.runs import runs
 from ioc.cli.screens import screens
@@ -92,9 +94,9 @@ def _load(path: Path) -> Topology:
 def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run the program's one event loop; uvloop where it is installed."""
     try:
-        from uvloop import new_event_loop  # noqa: PLC0415 - not on every platform
+        from uvloop import new_event_loop
     except ImportError:
-        from asyncio import new_event_loop  # noqa: PLC0415 - as above
+        from asyncio import new_event_loop
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(work)
@@ -120,6 +122,9 @@ def _report(error: Exception) -> None:
 def run(path: Path, log_level: str) -> None:
     """Run the IOC until SIGINT or SIGTERM."""
     topology = _load(path)
+    from ioc.app.journal import set_up_stderr
+    from ioc.app.serve import serve
+
     set_up_stderr(log_level)
     _run(serve(topology, lambda: load(path)))
 
@@ -138,6 +143,9 @@ def run(path: Path, log_level: str) -> None:
 def demo(path: Path, directory: Path, speed: float, log_level: str) -> None:
     """Simulate a whole detector on this machine, with the real IOC in front of it."""
     topology = _load(path)
+    from ioc.app.demo import demo as run_demo
+    from ioc.app.journal import set_up_stderr
+
     set_up_stderr(log_level)
     click.echo("Starting the simulated detector…", err=True)
     _run(run_demo(topology, directory.resolve(), speed=speed, announce=lambda it: click.echo(_try_next(it, directory))))
@@ -180,6 +188,8 @@ def check(path: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON: name, type, access, units, description, states.")
 def pvs(path: Path, as_json: bool) -> None:
     """List all PVs that the IOC of a topology serves."""
+    from ioc.app.listing import describe_pvs
+
     described = describe_pvs(_load(path))
     if as_json:
         click.echo(json.dumps([pv.as_dict() for pv in described], indent=1))

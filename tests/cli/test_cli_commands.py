@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from ioc import __version__
-from ioc.cli import main
+from ioc.cli.main import main
 from ioc.topology.load import load
 
 EXAMPLE = Path(__file__).parents[2] / "topology.yaml"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ioc.app.listing import PvDescription, describe_pvs
-from ioc.cli import main
+from ioc.cli.main import main
 from ioc.topology.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,8 @@ def test_documented_types_are_true() -> None:
     wrong = {
         name: (text, pvs[name].type)
         for name, text in documented().items()
-        if text != "by its type" and re.sub(r" \d+", "", text) != f"{pvs[name].type} {'W' if pvs[name].writable else 'R'}"
+        if text != "by its type"
+        and re.sub(r" \d+", "", text) != f"{pvs[name].type} {'W' if pvs[name].writable else 'R'}"
     }
     assert not wrong
 
