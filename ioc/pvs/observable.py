@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,7 +28,9 @@ class ObservablePvs:
         self._set_manual = set_manual
         base = f"{prefix}Obs:{observable.name}:"
         self._value = self._value_pv(f"{base}Value")
-        self._value.post(self._value.value, severity=Severity.INVALID, status="UDF")
+        # A number that was never known is no 0.
+        unknown = math.nan if isinstance(self._value, FloatPv) else self._value.value
+        self._value.post(unknown, severity=Severity.INVALID, status="UDF")
         source = TextPv(f"{base}Source", "The PV it follows, empty if manual", 128)
         source.post(observable.pv or "")
         self._connected = EnumPv(f"{base}Connected", "Its source is connected", ["No", "Yes"])
@@ -38,7 +41,7 @@ class ObservablePvs:
             FloatPv(f"{base}RunMean", "Time-weighted mean over the run", units=units),
         )
         for pv in self._statistics:
-            pv.post(0.0, severity=Severity.INVALID, status="UDF")
+            pv.post(math.nan, severity=Severity.INVALID, status="UDF")
         self._samples = IntPv(f"{base}Samples", "Recorded in the run")
         self.pvs: tuple[Pv[Any], ...] = (self._value, source, self._connected, *self._statistics, self._samples)
 
@@ -73,7 +76,7 @@ class ObservablePvs:
         for pv, number in zip(self._statistics, (view.run_min, view.run_max, view.run_mean), strict=True):
             pv.set_units(view.units, view.precision)
             if number is None:
-                pv.post(pv.value, severity=Severity.INVALID, status="UDF")
+                pv.post(math.nan, severity=Severity.INVALID, status="UDF")
             else:
                 pv.post(number)
         self._samples.post(view.samples)
