@@ -222,7 +222,7 @@ SHOWN = [
     ("pressure", 1.5, (Severity.NO_ALARM, "NO_ALARM"), ("1.50", Severity.NO_ALARM, "NO_ALARM")),
     ("pressure", 99.0, (Severity.MAJOR, "HIHI"), ("99.00", Severity.MAJOR, "HIHI")),
     ("pressure", float("nan"), (Severity.NO_ALARM, "NO_ALARM"), ("nan", Severity.INVALID, "UDF")),
-    ("pressure", None, (Severity.INVALID, "disconnected"), ("0.00", Severity.INVALID, "COMM")),
+    ("pressure", None, (Severity.INVALID, "disconnected"), ("2.50", Severity.INVALID, "COMM")),
     ("pressure", 1.5, (Severity.MINOR, "STATUS_77"), ("1.50", Severity.MINOR, "STATE")),
     ("count", 12, (Severity.NO_ALARM, "NO_ALARM"), ("12", Severity.NO_ALARM, "NO_ALARM")),
     ("count", 2**40, (Severity.NO_ALARM, "NO_ALARM"), ("0", Severity.INVALID, "HWLIMIT")),
@@ -241,10 +241,19 @@ def test_an_observable_mirrors_its_source(
 ) -> None:
     """Value, alarm and time of the source; what the PV cannot hold is INVALID at once and keeps the last value."""
     labels = ("shut", "open") if name == "valve" else ()
+    if name == "pressure":
+        panel.tree.show_observables([_view(name, Reading(name, 2.5, Severity.NO_ALARM, "NO_ALARM", 700.0))])
     panel.tree.show_observables([_view(name, Reading(name, value, *alarm, 777.0), labels=labels)])
     pv = panel[f"Obs:{name}:Value"]
     assert (panel.text(f"Obs:{name}:Value"), pv.severity, pv.status) == shown
     assert pv.timestamp == 777.0
+
+
+def test_a_number_that_was_never_known_is_nan(panel: Panel) -> None:
+    """Before its first reading an observable shows no number that could be taken for one, nor do its statistics."""
+    for pv in ("Value", "RunMin", "RunMax", "RunMean"):
+        assert panel.text(f"Obs:pressure:{pv}") == "nan"
+        assert panel[f"Obs:pressure:{pv}"].severity is Severity.INVALID
 
 
 def test_labels_that_channel_access_cannot_carry_are_cut(panel: Panel) -> None:
