@@ -105,7 +105,7 @@ class Engine:
             log.exception("the core failed on %s: nothing was done", type(event).__name__)
             effects = (ef.Answer(event.token, INTERNAL),) if isinstance(event, ev.Command) else ()
         for effect in effects:
-            self._begin(effect)
+            self._begin(effect, before)
         if self.state is not before:
             for listener in self._listeners:
                 self._tell(listener)
@@ -171,10 +171,10 @@ class Engine:
         except Exception:
             log.exception("a new state could not be shown")
 
-    def _begin(self, effect: ef.Effect) -> None:
+    def _begin(self, effect: ef.Effect, before: State) -> None:
         match effect:
             case ef.Log():
-                run = self.state.run
+                run = before.run if before.run.open else self.state.run  # the end of a run belongs to it
                 self._journal(
                     Event(
                         occurred_at=time.time(),

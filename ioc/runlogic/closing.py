@@ -14,7 +14,8 @@ def close(turn: Turn, job: Job) -> None:
     if job.failures:
         record = turn.save_run(message=_what_failed(turn, job))
         severity = Severity.MAJOR if run.unfiled or run.ending is DocumentState.Failed else Severity.MINOR
-        turn.say_run(record.message, severity, client=job.client)
+        if (run.message.text, run.message.severity) != (record.message, severity):
+            turn.say_run(record.message, severity, client=job.client)
     if not run.unfiled:
         close_document(turn)
 
@@ -30,17 +31,18 @@ def _what_failed(turn: Turn, job: Job) -> str:
 
 
 def close_document(turn: Turn) -> None:
-    """All files are at their place: the run gets its final state, the title makes room for the next one."""
+    """All files are at their place: the run gets its final state. The title of one that took data is used up."""
     run = turn.state.run
     record = turn.save_run(state=run.ending)
     failed = run.ending is DocumentState.Failed
+    title = run.title if failed else ""  # whoever tries again need not type it again
     turn.set_run(
         state=RunState.Failed if failed else RunState.Stopped,
-        title="",
+        title=title,
         ending=DocumentState.Complete,
         unfiled=frozenset(),
     )
-    turn.emit(SaveSetting("title", ""))
+    turn.emit(SaveSetting("title", title))
     if failed and run.message.text != record.message:
         turn.say_run(record.message, Severity.MAJOR)
     elif failed:

@@ -7,7 +7,7 @@ from ioc.model import RunState, Severity
 from ioc.runlogic import closing, jobs
 from ioc.runlogic.effects import Answer, FileRouter, Log, ProbeRouters
 from ioc.runlogic.events import FilingEnded, Organize
-from ioc.runlogic.state import TAKING_DATA, Job, Phase, Stage
+from ioc.runlogic.state import TAKING_DATA, Job, JobKind, Phase, Stage
 from ioc.runlogic.turn import Turn
 
 STAGES: tuple[Stage, ...] = (Phase.File, Phase.Probe, Phase.Backup, Phase.Close)
@@ -34,8 +34,12 @@ def _filed(turn: Turn, name: str) -> None:
 
 def begin_file(turn: Turn, job: Job) -> None:
     """File away what every router wrote, all at once."""
-    record = turn.record
+    record, run = turn.record, turn.state.run
     turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
+    if job.failures and job.kind is not JobKind.RollBack:
+        turn.say_run(f"{record.run} is being filed, but {'; '.join(job.failures)}", Severity.MAJOR)
+    elif run.message.severity is Severity.NO_ALARM:
+        turn.say_run(f"{record.run} is being filed")
     turn.set_job(job, waiting=frozenset(turn.plan.routers))
     for name in turn.plan.routers:
         turn.set_router(name, filing=True)
@@ -73,14 +77,15 @@ def filing_ended(turn: Turn, event: FilingEnded) -> None:
     name = event.router
     if name not in turn.state.routers:
         return
-    token = turn.router(name).token
+    run, token = turn.state.run, turn.router(name).token
     turn.set_router(name, filing=False, token=None)
     report = event.report
     complete = report is not None and report.complete
     problem = report.problem if report is not None else event.error
     count = len(report.files) if report is not None else 0
     if complete:
-        text = f"{count} file{'' if count == 1 else 's'} filed" + (f", but {problem}" if problem else "")
+        files = f"{count} file{' is' if count == 1 else 's are'}" if count else "no file is"
+        text = f"run {run.number}: {files} filed here" + (f", but {problem}" if problem else "")
         turn.say_router(name, text, Severity.MINOR if problem else Severity.NO_ALARM)
     else:
         turn.say_router(name, f"filing failed: {problem}", Severity.MAJOR)

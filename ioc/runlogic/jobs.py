@@ -108,6 +108,8 @@ def outcome(event: TransitionEnded, before: Server) -> str:
         return f"ECC server {name}: {operation} sent, but its state cannot be read: {event.error or 'no answer'}"
     if wanted is not None and event.reading.state is wanted:
         return ""
+    if event.error.startswith(f"ECC server {name} "):
+        return event.error
     if event.error:
         return f"ECC server {name}: {operation} failed: {event.error}"
     must = wanted.name if wanted is not None else "another state"

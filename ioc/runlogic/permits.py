@@ -51,6 +51,8 @@ def _open_run(state: State) -> str:
         return f"run {run.number} was open before the restart: {listing(silent)} must say whether it still runs"
     if _waits_for_organize(state):
         return f"run {run.number} is not filed: {listing(sorted(run.unfiled))} must be organized first"
+    if filing := [name for name, router in state.routers.items() if router.filing]:
+        return f"run {run.number} is {run.state.name}: {listing(filing)} must be filed first"
     if run.state in {RunState.Stopping, RunState.Filing}:
         return f"run {run.number} is {run.state.name}: that must end first"
     return f"run {run.number} is {run.state.name}: it must be stopped first"

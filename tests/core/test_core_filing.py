@@ -86,6 +86,7 @@ def test_organize_between_runs() -> None:
     assert world.answers[token] == ef.Answer(token)
     assert "late.graw" in world.routers["data0"].directories["e20/run_0000"]
     assert world.state.routers["data0"].clean, "the router was looked at again at once"
+    assert world.state.routers["data0"].message.text == "run 0: 1 file is filed here"
 
 
 def test_refusals_of_organize() -> None:

@@ -289,6 +289,23 @@ def test_a_server_that_stops_before_the_last_one_has_started_fails_the_start() -
     assert world.state.run.state is RunState.Failed
 
 
+def test_a_start_that_failed_leaves_its_title_to_the_next() -> None:
+    """Whoever tries again need not type the title again, not even after a restart; the failure is logged once."""
+    world = World()
+    world.title("alpha source")
+    world.ready()
+    world.faults["MuTAnT", "Start"] = "error"
+    world.run("Start")
+    world.settle()
+    assert (world.record.state, world.record.title) == (DocumentState.Failed, "alpha source")
+    assert world.state.run.title == "alpha source"
+    assert world.database.settings["title"] == "alpha source"
+    assert len([said for said in world.log if said.text == world.record.message]) == 1
+    world.run("Start")
+    world.settle()
+    assert (world.record.state, world.record.title) == (DocumentState.Running, "alpha source")
+
+
 def test_failed_lasts_until_the_next_start() -> None:
     """Neither a refusal nor a title ends the alarm; a start that is accepted does."""
     world = World()

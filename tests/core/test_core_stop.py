@@ -40,6 +40,22 @@ def test_the_end_of_a_run() -> None:
     assert world.blocked_by() == ()
 
 
+def test_filing_says_what_it_waits_for_and_who_still_runs() -> None:
+    """Filing may take minutes: meanwhile the operator reads which routers are not filed, and who did not stop."""
+    world = World()
+    world.start_run()
+    world.put_servers(EccState.Unknown, "CoBo1")
+    world.run("Stop")
+    while not isinstance(world.pending[0], ef.FileRouter):
+        world.perform()
+    assert world.state.run.message.severity is Severity.MAJOR
+    assert world.state.run.message.text == (
+        "run 0 is being filed, but ECC server CoBo1 cannot Stop: it is Offline, but must be Online"
+    )
+    world.perform()
+    assert world.blocked_by()[0] == "run 0 is Filing: data1 and mutant must be filed first"
+
+
 def test_numbers_count_up() -> None:
     """Each run has the next number, the first is 0."""
     world = World()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import EccState, Operation, RunState, Severity, Transition
+from ioc.model import EccReading, EccState, Operation, RunState, Severity, Transition
 from ioc.runlogic import effects as ef
+from ioc.runlogic import events as ev
+from ioc.runlogic.jobs import outcome
+from ioc.runlogic.state import Server
 from tests.core.peers import TABLE
 from tests.core.world import World, topology
 
@@ -81,6 +84,14 @@ def test_a_failure_leaves_the_later_group_untouched(fault: str, sentence: str) -
     assert world.state.servers["CoBo1"].message.severity is Severity.MAJOR
     assert world.servers["CoBo0"].state is EccState.Described
     assert ("Describe", "MuTAnT") not in world.operations()
+
+
+def test_a_failure_that_names_its_server_is_not_named_again() -> None:
+    """What the adapter says with name and address is the sentence."""
+    error = "ECC server CoBo1 at 10.0.0.1:8083 failed Describe with code 1: no CoBo answers"
+    reading = EccReading(EccState.Idle, Transition.NoTransition, 0.0)
+    ended = ev.TransitionEnded("CoBo1", Operation.Describe, error, reading)
+    assert outcome(ended, Server(wanted=EccState.Described)) == error
 
 
 def test_a_lost_reply_is_no_failure_if_the_state_was_reached() -> None:

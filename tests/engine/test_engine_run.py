@@ -30,8 +30,8 @@ async def test_a_run_from_idle_to_complete() -> None:
         assert [host.filed for host in bench.hosts] == [[(name, RUN_0)] for name in ("data0", "data1", "mutant")]
         assert [set(host.backed_up) for host in bench.hosts] == [{"CoBo0"}, {"CoBo1"}, set()]
         assert bench.store.files == ["/data/e20/run_0000/a.graw"]
-        [run_log] = {event.run for event in bench.journal if event.message == "run 0 is Running"}
-        assert run_log == RUN_0
+        for said in ("run 0 is starting", "run 0 is Running", "run 0 is complete"):
+            assert {event.run for event in bench.journal if event.message == said} == {RUN_0}
         assert next(event for event in bench.journal if event.message == "run 0 is Running").client == ANA
 
 
