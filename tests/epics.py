@@ -209,8 +209,8 @@ class Epics:
             await process.wait()
 
     @contextlib.contextmanager
-    def soft_ioc(self, db_text: str, port: int | None = None) -> Iterator[int]:
-        """Run EPICS base's softIoc with this database; yields its port, where every tool of this `Epics` finds it.
+    def soft_ioc(self, db_text: str, port: int | None = None, *options: str) -> Iterator[int]:
+        """Run EPICS base's softIoc with this database (and options before it); yields its port, where every tool of this `Epics` finds it.
 
         It has a port of its own because of two servers on one UDP port only one gets what is sent to 127.0.0.1.
         A client in the test's own process needs ``EPICS_CA_ADDR_LIST=127.0.0.1:PORT``.
@@ -222,7 +222,7 @@ class Epics:
             database = Path(directory) / "soft.db"
             database.write_text(db_text)
             process = subprocess.Popen(
-                [BINARIES / "softIoc", "-S", "-d", database],
+                [BINARIES / "softIoc", *options, "-S", "-d", database],
                 env=self.environment(EPICS_CA_SERVER_PORT=str(port)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ioc.model.enums import Severity
 
 Scalar = float | int | str
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One update of an observable: a sample, or the news that its source went away."""
+class Reading(NamedTuple):
+    """One update of an observable: a sample, or the news that its source went away.
+
+    A tuple, because ten thousand a second may be made.
+    """
 
     observable: str
     value: Scalar | None

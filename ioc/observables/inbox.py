@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +13,13 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], None]
 
-_TURN = 50
-"""Updates handled before the loop's other work goes on: a millisecond or two."""
+_TURN_SECONDS = 0.01
+"""How long updates are handled before the loop's other work goes on."""
 _LIMIT = 20_000
 
 
 class Inbox:
-    """Hands updates to their handlers in the order they came, some at a time.
+    """Hands updates to their handlers in the order they came, for at most 10 ms before the loop goes on.
 
     aioca calls back until no update is left, which never comes when they arrive as fast as they are handled; putting
     one here is so quick that it always comes. When `limit` updates wait, a handler's oldest gives way to its newest,
@@ -82,9 +83,8 @@ class Inbox:
 
     def _hand_out(self) -> None:
         try:
-            for _ in range(min(_TURN, len(self._order))):
-                if not self._order:
-                    return  # a handler has closed it
+            until = time.monotonic() + _TURN_SECONDS
+            while self._order and time.monotonic() < until:
                 self._hand_to(self._order.popleft())
         finally:
             self._scheduled = None

@@ -56,14 +56,14 @@ def to_reading(name: str, value_type: ValueType, update: Any, labels: Sequence[s
         raw = raw.split(b"\0")[0].decode(errors="replace")
     elif labels and 0 <= raw < len(labels):
         label = labels[int(raw)]
-    value = _convert(raw, label, value_type)
+    sampled_at: float = update.timestamp
     return Reading(
-        observable=name,
-        value=value,
-        severity=_SEVERITIES[min(int(update.severity), 3)],
-        status=_status(int(update.status)),
-        sampled_at=float(update.timestamp) if update.timestamp > _NO_TIME_STAMP else time.time(),
-        label=label if value_type is ValueType.Enum else "",
+        name,
+        _convert(raw, label, value_type),
+        _SEVERITIES[min(update.severity, 3)],
+        _status(update.status),
+        sampled_at if sampled_at > _NO_TIME_STAMP else time.time(),
+        label if value_type is ValueType.Enum else "",
     )
 
 

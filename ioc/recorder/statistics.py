@@ -58,8 +58,10 @@ class RunStatistics:
         if isinstance(sample.value, (int, float)) and not sample.label and math.isfinite(sample.value):
             number = float(sample.value)
             self._number = self._last = number
-            self._minimum = number if self._minimum is None else min(self._minimum, number)
-            self._maximum = number if self._maximum is None else max(self._maximum, number)
+            if self._minimum is None or number < self._minimum:
+                self._minimum = number
+            if self._maximum is None or number > self._maximum:
+                self._maximum = number
 
     def until(self, time: float) -> Statistics:
         """The statistics if the run ended at `time`, or at the last sample if that is later."""

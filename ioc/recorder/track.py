@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from ioc.model import ObservableView, Reading, Scalar, Severity
 from ioc.recorder.statistics import NO_STATISTICS, RunStatistics, Statistics
@@ -44,11 +43,11 @@ class Track:
         if not reading.connected:
             self._gap_at = reading.sampled_at
         elif not self.connected and reading.sampled_at <= self._gap_at:
-            sample = replace(reading, sampled_at=now)
+            sample = reading._replace(sampled_at=now)
         self.reading = reading
         if self._running is not None:
             in_time = abs(sample.sampled_at - now) <= _CLOCK_ERROR_SECONDS
-            self._running.add(sample if in_time else replace(sample, sampled_at=now))
+            self._running.add(sample if in_time else sample._replace(sampled_at=now))
         return sample
 
     def begin(self, began_at: float) -> list[Reading]:
@@ -61,7 +60,7 @@ class Track:
         """Count the value that is there already from `now` on; returns what is to be recorded."""
         if self.reading is None or not self.reading.connected:
             return []
-        return self._count(replace(self.reading, sampled_at=now))
+        return self._count(self.reading._replace(sampled_at=now))
 
     def add_gap(self, since: float) -> list[Reading]:
         """Note a time without a value that began at `since`, unless manual; returns what is to be recorded."""

@@ -22,6 +22,7 @@ from ioc.model import (
     Severity,
 )
 from ioc.ports import FINISHED
+from ioc.rundb.many_rows import execute_rows
 from ioc.rundb.rows import UnknownRowError, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
 from ioc.rundb.times import from_text, optional_seconds, optional_text, to_text
@@ -188,15 +189,18 @@ def save_setting(db: Database, name: str, value: str) -> None:
 def define_observables(db: Database, experiment: str, observables: Sequence[Observable]) -> None:
     """Insert, update and retire; make the run sheet again if that changed its columns."""
     owner = experiment_id(db, experiment)
-    for order, each in enumerate(observables):
-        db.execute(
-            "INSERT INTO observables "
-            "(experiment_id, name, label, units, value_type, comment, display_order, source_pv) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (experiment_id, name) DO UPDATE SET label = excluded.label, "
-            "units = excluded.units, value_type = excluded.value_type, comment = excluded.comment, "
-            "display_order = excluded.display_order, source_pv = excluded.source_pv, retired_at = NULL",
-            (owner, each.name, each.label, each.units, each.type.value, each.comment, order, each.pv),
-        )
+    execute_rows(
+        db,
+        "INSERT INTO observables "
+        "(experiment_id, name, label, units, value_type, comment, display_order, source_pv) "
+        "VALUES {rows} ON CONFLICT (experiment_id, name) DO UPDATE SET label = excluded.label, "
+        "units = excluded.units, value_type = excluded.value_type, comment = excluded.comment, "
+        "display_order = excluded.display_order, source_pv = excluded.source_pv, retired_at = NULL",
+        [
+            (owner, each.name, each.label, each.units, each.type.value, each.comment, order, each.pv)
+            for order, each in enumerate(observables)
+        ],
+    )
     present = {each.name for each in observables}
     known = db.execute("SELECT name FROM observables WHERE experiment_id = ? AND retired_at IS NULL", (owner,))
     for (name,) in known.fetchall():
@@ -210,10 +214,11 @@ def define_observables(db: Database, experiment: str, observables: Sequence[Obse
 
 def save_measurements(db: Database, run_id: int | None, measurements: Sequence[tuple[int, Measurement]]) -> None:
     """Store the measurements of a run, each with the id of its observable."""
-    for observable_id, each in measurements:
-        db.execute(
-            "INSERT OR REPLACE INTO measurements (run_id, observable_id, begin_value, end_value, minimum, maximum, "
-            "mean, samples, worst_severity, disconnected_seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    execute_rows(
+        db,
+        "INSERT OR REPLACE INTO measurements (run_id, observable_id, begin_value, end_value, minimum, maximum, "
+        "mean, samples, worst_severity, disconnected_seconds) VALUES {rows}",
+        [
             (
                 run_id,
                 observable_id,
@@ -225,8 +230,10 @@ def save_measurements(db: Database, run_id: int | None, measurements: Sequence[t
                 each.samples,
                 int(each.worst_severity),
                 each.disconnected_seconds,
-            ),
-        )
+            )
+            for observable_id, each in measurements
+        ],
+    )
 
 
 def load_measurements(db: Database, run_id: int | None) -> tuple[Measurement, ...]:

@@ -3,17 +3,27 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from sqlite_utils import Database
 
 from ioc.errors import PeerError
-from ioc.model import Event, PutRecord, Reading, RunId, Scalar
+from ioc.model import Event, PutRecord, Reading, RunId, Scalar, Severity
+from ioc.rundb.many_rows import execute_rows
 from ioc.rundb.times import to_microseconds, to_text
 
 _OPEN_RUN = "SELECT max(id) FROM runs WHERE state IN ('starting', 'running', 'stopping', 'filing')"
+_INSERT_SAMPLES = """INSERT INTO sample_rows (series_id, sampled_us, seq, value, alarm_id)
+    SELECT column1, column2, column3 + coalesce(
+        (SELECT max(seq) + 1 FROM sample_rows WHERE series_id = column1 AND sampled_us = column2), 0
+    ), column4, column5 FROM (VALUES {rows})"""
+_SampleRow = tuple[int, int, int, Scalar | None, int]
+_Placed = tuple[int, int, Scalar | None, int]
+_PLACE = itemgetter(0, 1)
 
 
 class Sample(NamedTuple):
@@ -45,8 +55,8 @@ class RowWriter:
     def __init__(self) -> None:
         self._runs: dict[RunId, int] = {}
         self._observables: dict[tuple[str, str], int] = {}
-        self._series: dict[tuple[int, int | None], int] = {}
-        self._alarms: dict[tuple[int, str], int] = {}
+        self._series: dict[tuple[RunId | None, str, str], int] = {}
+        self._alarms: dict[tuple[Severity, str], int] = {}
 
     def forget(self) -> None:
         """Drop what is remembered: a transaction was undone, and rows made in it with it."""
@@ -82,32 +92,48 @@ class RowWriter:
         """
         key = (experiment, name)
         if key not in self._observables:
-            row = db.execute(
-                "SELECT observables.id FROM observables JOIN experiments ON experiments.id = experiment_id "
-                "WHERE experiments.name = ? AND observables.name = ?",
-                key,
-            ).fetchone()
-            if row is None:
-                raise UnknownRowError(f"observable {name} of experiment {experiment} is not in the run database")
-            self._observables[key] = row[0]
+            rows = db.execute(
+                "SELECT experiments.name, observables.name, observables.id FROM observables "
+                "JOIN experiments ON experiments.id = experiment_id WHERE experiments.name = ?",
+                (experiment,),
+            )
+            self._observables.update({(owner, observable): known for owner, observable, known in rows})
+        if key not in self._observables:
+            raise UnknownRowError(f"observable {name} of experiment {experiment} is not in the run database")
         return self._observables[key]
 
     def insert_samples(self, db: Database, samples: Sequence[Sample]) -> None:
         """Insert a batch in the order of the table, so that each page of it is touched once."""
-        rows: list[tuple[int, int, int, int, Scalar | None, int]] = []
-        for sample in samples:
-            reading = sample.reading
-            observable = self.observable_id(db, sample.experiment, reading.observable)
-            series = self._series_id(db, observable, self.run_id(db, sample.run))
-            moment = to_microseconds(reading.sampled_at)
-            value = storable(reading.value, reading.label)
-            rows.append((series, moment, series, moment, value, self._alarm_id(db, reading)))
-        rows.sort(key=_place)
-        db.conn.executemany(
-            "INSERT INTO sample_rows (series_id, sampled_us, seq, value, alarm_id) VALUES (?, ?, "
-            "coalesce((SELECT max(seq) + 1 FROM sample_rows WHERE series_id = ? AND sampled_us = ?), 0), ?, ?)",
-            rows,
-        )
+        self._find_series(db, samples)
+        rows: list[_SampleRow] = []
+        before: tuple[int, int] | None = None
+        again = 0
+        for series, moment, value, alarm in sorted((self._place(db, sample) for sample in samples), key=_PLACE):
+            again = again + 1 if before == (series, moment) else 0
+            before = (series, moment)
+            rows.append((series, moment, again, value, alarm))
+        execute_rows(db, _INSERT_SAMPLES, rows)
+
+    def _place(self, db: Database, sample: Sample) -> _Placed:
+        experiment, run, reading = sample
+        series = self._series[run, experiment, reading.observable]
+        alarm = self._alarm_id(db, reading)
+        return series, to_microseconds(reading.sampled_at), storable(reading.value, reading.label), alarm
+
+    def _find_series(self, db: Database, samples: Sequence[Sample]) -> None:
+        """Know the series of all samples; those of one run are made and read together."""
+        unknown = {(run, experiment, reading.observable) for experiment, run, reading in samples} - self._series.keys()
+        for run, experiment in {key[:2] for key in unknown}:
+            run_id = self.run_id(db, run)
+            names = {
+                self.observable_id(db, experiment, key[2]): key[2] for key in unknown if key[:2] == (run, experiment)
+            }
+            db.execute(
+                "INSERT OR IGNORE INTO sample_series (observable_id, run_id) SELECT value, ? FROM json_each(?)",
+                (run_id, json.dumps(sorted(names))),
+            )
+            rows = db.execute("SELECT observable_id, id FROM sample_series WHERE run_id IS ?", (run_id,))
+            self._series.update({(run, experiment, names[each]): series for each, series in rows if each in names})
 
     def insert_events(self, db: Database, events: Sequence[Event]) -> None:
         db.conn.executemany(
@@ -149,28 +175,13 @@ class RowWriter:
             ],
         )
 
-    def _series_id(self, db: Database, observable: int, run: int | None) -> int:
-        key = (observable, run)
-        if key not in self._series:
-            row = db.execute(
-                "SELECT id FROM sample_series WHERE observable_id = ? AND ifnull(run_id, -1) = ifnull(?, -1)", key
-            ).fetchone()
-            if row is None:
-                insert = "INSERT INTO sample_series (observable_id, run_id) VALUES (?, ?) RETURNING id"
-                row = db.conn.execute(insert, key).fetchone()
-            self._series[key] = row[0]
-        return self._series[key]
-
     def _alarm_id(self, db: Database, reading: Reading) -> int:
-        key = (int(reading.severity), reading.status)
+        key = (reading.severity, reading.status)
         if key not in self._alarms:
-            row = db.execute("SELECT id FROM alarms WHERE severity = ? AND status = ?", key).fetchone()
+            columns = (int(reading.severity), reading.status)
+            row = db.execute("SELECT id FROM alarms WHERE severity = ? AND status = ?", columns).fetchone()
             if row is None:
                 insert = "INSERT INTO alarms (severity, status) VALUES (?, ?) RETURNING id"
-                row = db.conn.execute(insert, key).fetchone()
+                row = db.conn.execute(insert, columns).fetchone()
             self._alarms[key] = row[0]
         return self._alarms[key]
-
-
-def _place(row: tuple[int, int, int, int, Scalar | None, int]) -> tuple[int, int]:
-    return row[0], row[1]

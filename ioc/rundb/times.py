@@ -11,7 +11,8 @@ _LATEST = 253_402_300_799_999_999
 
 def to_microseconds(time: float) -> int:
     """Whole microseconds since 1970 of POSIX seconds, kept within the years 1970 to 9999."""
-    return max(0, min(_LATEST, round(time * 1e6)))
+    microseconds = round(time * 1e6)
+    return microseconds if 0 <= microseconds <= _LATEST else max(0, min(_LATEST, microseconds))
 
 
 def to_text(time: float) -> str:

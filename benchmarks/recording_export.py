@@ -1,0 +1,60 @@
+"""How long the export of a long run takes."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ioc.model import Reading, RunClass, RunId, Severity
+from ioc.rundb import SqliteRunStore
+from ioc.topology.schema import Observable
+
+_OBSERVABLES = 100
+_BEGAN_US = 1_800_000_000_000_000
+
+
+def time_export(samples: int) -> float:
+    """Seconds for ``runs samples`` of a run of that many samples, as CSV."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "runs.db"
+        run = asyncio.run(_make_run(path))
+        _fill(path, samples)
+        return _export(path, run)
+
+
+async def _make_run(path: Path) -> RunId:
+    store = await SqliteRunStore.open(path)
+    names = [f"v{number}" for number in range(_OBSERVABLES)]
+    await store.define_observables("e1", [Observable(name=name, pv=f"B:{name}") for name in names])
+    run = (await store.reserve_run("e1", "", RunClass.Testing, "")).run
+    began = _BEGAN_US / 1e6
+    store.add_samples("e1", run, [Reading(name, 0.0, Severity.NO_ALARM, "NO_ALARM", began) for name in names])
+    await store.flush()
+    await store.close()
+    return run
+
+
+def _fill(path: Path, samples: int) -> None:
+    """Rows as the writer makes them, straight into its table."""
+    with sqlite3.connect(path, isolation_level=None) as db:
+        series = [row[0] for row in db.execute("SELECT id FROM sample_series ORDER BY id")]
+        db.execute("BEGIN")
+        for one in series:
+            db.executemany(
+                "INSERT INTO sample_rows (series_id, sampled_us, seq, value, alarm_id) VALUES (?, ?, 0, ?, 0)",
+                ((one, _BEGAN_US + 100_000 * n, n * 0.1) for n in range(1, samples // _OBSERVABLES)),
+            )
+        db.execute("COMMIT")
+
+
+def _export(path: Path, run: RunId) -> float:
+    begun = time.monotonic()
+    program = [sys.executable, "-c", "from ioc.cli.main import main; main()"]
+    output = ["--output", str(path.with_suffix(".csv"))]
+    subprocess.run([*program, "runs", "samples", str(run.number), "--database", str(path), *output], check=True)
+    return time.monotonic() - begun
