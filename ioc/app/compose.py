@@ -13,7 +13,7 @@ from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
 from ioc.hosts import MachineHost, build_hosts
-from ioc.model import Client, Event, Scalar, Severity
+from ioc.model import Client, Event, PutRecord, Scalar, Severity
 from ioc.observables import ObservableFeed
 from ioc.pvs import Access, PvTree, Services
 from ioc.recorder import ObservableRecorder
@@ -95,7 +95,12 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         simulated=simulated,
     )
     shown.append(tree.show_event)
-    server = CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=store.add_put)
+
+    def record_put(put: PutRecord) -> None:
+        store.add_put(put)
+        tree.show_put(put)
+
+    server = CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, journal)
 
 

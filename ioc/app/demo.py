@@ -13,7 +13,7 @@ from ioc.sim.plan import HOST
 from ioc.topology.links import sources_of
 from ioc.topology.schema import Config, Topology
 
-_CONFIG_NAMES = ConfigNames(describe=("sim",), prepare=("sim",), configure=("sim", "pulser"))
+_CONFIG_NAMES = ConfigNames(describe=("sim",), prepare=("sim", "pulser"), configure=("sim", "pulser"))
 _SETTLE_SECONDS = 1.0
 _MIN_DISK_FREE_GB = 0.2
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
-from ioc.model import Client, Event, ObservableView, Scalar
+from ioc.model import Client, Event, ObservableView, PutRecord, Scalar
 from ioc.pvs.ecc import EccPvs
 from ioc.pvs.health import HealthPvs
 from ioc.pvs.log import LogPvs
@@ -18,6 +18,7 @@ from ioc.pvs.router import RouterPvs
 from ioc.pvs.run import RunPvs
 from ioc.pvs.system import SystemPvs
 from ioc.rundb import StoreHealth
+from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
 from ioc.topology.schema import Observable, Topology
 
@@ -42,6 +43,7 @@ class PvTree:
     def __init__(self, topology: Topology, engine: Engine, services: Services, *, simulated: bool) -> None:
         self._prefix = prefix = topology.prefix
         self._services = services
+        self._engine = engine
         self._system = SystemPvs(prefix, engine)
         self._servers = {
             server.name: EccPvs(prefix, server.name, engine, _log_reader(services.read_server_log, server.name))
@@ -85,6 +87,17 @@ class PvTree:
         for view in views:
             if view.name in self._observables:
                 self._observables[view.name].update(view)
+
+    def show_put(self, put: PutRecord) -> None:
+        """Say in the nearest message why a put was refused."""
+        if put.result == "refused":
+            self._engine.post(PutRefused(self._nearest(put.pv), put.message, put.occurred_at))
+
+    def _nearest(self, pv: str) -> str:
+        kind, _, rest = pv.removeprefix(self._prefix).partition(":")
+        if kind in {"ECC", "Router"}:
+            return f"{kind}:{rest.partition(':')[0]}"
+        return "Run" if kind == "Run" else "System"
 
     def show_event(self, event: Event) -> None:
         """Show one more line of the log."""

@@ -233,6 +233,17 @@ class Restored:
     """When the process before this one was last known to live; 0 if there was none."""
 
 
+@dataclass(frozen=True)
+class PutRefused:
+    """A put was refused; the core has said so itself, unless the value did not even reach it."""
+
+    source: str
+    """Whose message is nearest: ``ECC:CoBo0``, ``Router:data3``, ``Run`` or ``System``."""
+    reason: str
+    at: float
+    """When, POSIX seconds."""
+
+
 Event = (
     SystemCommand
     | ServerCommand
@@ -257,4 +268,5 @@ Event = (
     | BackupEnded
     | ExperimentOpened
     | Restored
+    | PutRefused
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ioc.errors import Refused
@@ -76,6 +77,21 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
             turn.set(message=turn.note(reason, turn.state.message.severity))
             source = "System"
     turn.emit(Log(Severity.MINOR, source, reason, command.client), Answer(command.token, reason, refused=True))
+
+
+def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
+    """Say it in the nearest message, unless that says it already, or something newer."""
+    kind, _, name = event.source.partition(":")
+    if kind == "ECC":
+        note, keep = turn.server(name).message, partial(turn.set_server, name)
+    elif kind == "Router":
+        note, keep = turn.router(name).message, partial(turn.set_router, name)
+    elif kind == "Run":
+        note, keep = turn.state.run.message, turn.set_run
+    else:
+        note, keep = turn.state.message, turn.set
+    if note.text != event.reason and note.at <= event.at:
+        keep(message=turn.note(event.reason, note.severity))
 
 
 def _advance(turn: Turn) -> None:
@@ -172,4 +188,5 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.BackupEnded: backup.backup_ended,
     ev.ExperimentOpened: settings.experiment_opened,
     ev.Restored: restart.restored,
+    ev.PutRefused: _put_refused,
 }

@@ -18,6 +18,7 @@ from ioc.model import (
     Event,
     ObservableView,
     Operation,
+    PutRecord,
     Reading,
     RouterFacts,
     RunState,
@@ -336,6 +337,28 @@ async def test_a_configuration_is_chosen_by_number_or_name(panel: Panel) -> None
         assert panel.text("ECC:CoBo0:ConfigList") == "a/b/c\na/x/x"
         with pytest.raises(Refused, match="number is 2, but must be 0 to 1"):
             await panel.put("ECC:CoBo0:ConfigIndex", 2)
+
+
+@pytest.mark.parametrize(
+    ("pv", "nearest"),
+    [
+        ("ECC:CoBo0:Config", "ECC:CoBo0:Message"),
+        ("Router:data0:Organize", "Router:data0:Message"),
+        ("Run:Title", "Run:Message"),
+        ("Experiment", "Message"),
+        ("Obs:gas:Value", "Message"),
+        ("IOC:Reload", "Message"),
+    ],
+)
+def test_a_refusal_is_said_in_the_nearest_message(panel: Panel, pv: str, nearest: str) -> None:
+    """Wherever it was refused; what is granted, or older than what is said there, changes nothing."""
+    refused = PutRecord(2000.0, f"T:{pv}", "", "x", Client(), "refused", f"{pv} cannot be x")
+    panel.tree.show_put(replace(refused, result="ok", message=""))
+    assert panel.text(nearest) == ""
+    panel.tree.show_put(replace(refused, occurred_at=time.time() + 1))
+    assert panel.text(nearest) == f"{pv} cannot be x"
+    panel.tree.show_put(replace(refused, message="older"))
+    assert panel.text(nearest) == f"{pv} cannot be x"
 
 
 async def test_a_manual_observable_is_shown_before_its_put_is_answered(panel: Panel) -> None:
