@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ioc.ca.fields import field_of
+from ioc.ca.filters import filtered, split
 from ioc.ca.pv import Pv
 
 _NAME = re.compile(r"[A-Za-z0-9_:\-]{1,60}")
@@ -14,10 +15,7 @@ _FIELD = re.compile(r"[A-Z0-9]{0,4}\$?")
 
 
 class Namespace:
-    """Finds the PV that a channel name means: ``NAME``, ``NAME.FIELD``, ``NAME$``, ``NAME.FIELD$``.
-
-    Channel filters (``NAME.{…}``, ``NAME.[…]``) are not offered: such a name is not found.
-    """
+    """Finds the PV that a channel name means: ``NAME``, ``NAME.FIELD``, ``NAME$``, ``NAME.FIELD$``, with filters."""
 
     def __init__(self, pvs: Iterable[Pv[Any]]) -> None:
         self._pvs: dict[str, Pv[Any]] = {}
@@ -50,6 +48,10 @@ class Namespace:
         pv = self._pvs.get(channel)
         if pv is not None:
             return pv
+        channel, filters = split(channel)
+        if filters:
+            pv = self.find(channel)
+            return None if pv is None else filtered(pv, filters)
         name, _, field = channel.partition(".")
         if name.endswith("$") and not field:
             name, field = name[:-1], "$"

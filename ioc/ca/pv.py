@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from caproto import AlarmStatus, ChannelType
 
@@ -88,9 +88,9 @@ class Pv(ABC, Generic[T]):
     Everything is called on the event loop's thread and nothing blocks.
     """
 
-    native: ClassVar[ChannelType]
+    native: ChannelType
     """Its data type on the wire."""
-    serial: ClassVar[bool] = True
+    serial: bool = True
     """Puts are carried out one after the other; else each at once."""
 
     def __init__(self, name: str, description: str, value: T, on_put: PutHandler[T] | None = None) -> None:
@@ -102,6 +102,11 @@ class Pv(ABC, Generic[T]):
         """Called after every change: the record fields that show something of this PV."""
         self._listeners: set[Listener] = set()
         self._snapshot = Snapshot(value, Severity.NO_ALARM, "NO_ALARM", time.time())
+
+    @property
+    def source(self) -> Pv[T]:
+        """The PV that has the value: another only for a channel with filters (`ioc.ca.filters`)."""
+        return self
 
     @property
     def value(self) -> T:

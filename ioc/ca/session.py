@@ -101,7 +101,7 @@ class Session:
     def disconnect(self, pvs: Iterable[Pv[Any]]) -> None:
         """Tell the client that these PVs are gone."""
         gone = set(pvs)
-        for channel in [channel for channel in self._channels.values() if channel.pv in gone]:
+        for channel in [channel for channel in self._channels.values() if channel.pv.source in gone]:
             self._forget(channel)
             self._send(ca.ServerDisconnResponse(channel.cid))
 
@@ -155,7 +155,8 @@ class Session:
         if pv is None or full:
             self._outbox.put(bytes(ca.CreateChFailResponse(request.cid)))
             return
-        self._protocol.process_command(request)
+        # The name without filters: caproto would parse them too, and fails on some that are right.
+        self._protocol.process_command(ca.CreateChanRequest(pv.name, request.cid, VERSION))
         sid = self._protocol.new_channel_id()
         channel = Channel(request.cid, sid, pv, writable=self._site.writable(pv, self.client))
         self._channels[sid] = channel

@@ -49,8 +49,8 @@ class Transfer:
             self._answer_read(channel, request)
 
     def write(self, channel: Channel, request: Any) -> None:
-        pv, of = channel.pv, request.header
-        if pv.on_put is None:
+        pv, of = channel.pv.source, request.header
+        if channel.pv.on_put is None or pv.on_put is None:
             self._error(request, channel, CAStatus.ECA_NOWTACCESS, f"{pv.name} is read only")
             return
         try:

@@ -171,10 +171,10 @@ async def test_metadata(epics: Epics, serve: Serve, arguments: tuple[str, ...], 
 
 
 @pytest.mark.parametrize(
-    "name", ["T:None", "T:Float.NONE", "T:Float.ZRST", "T:Text.EGU", "T:Float$", 'T:Float.{"ts":{}}', "T:Float[0]"]
+    "name", ["T:None", "T:Float.NONE", "T:Float.ZRST", "T:Text.EGU", "T:Float$", 'T:Float{"ts":{}}', "T:Float[0]"]
 )
 async def test_names_that_do_not_exist(epics: Epics, serve: Serve, name: str) -> None:
-    """A name that is no PV, a field the PV does not have, and a channel filter are not found."""
+    """A name that is no PV, a field the PV does not have, and a filter without its point are not found."""
     await serve(*some_pvs())
     result = await epics.acaget("-w", "0.3", name)
     assert result.returncode != 0
