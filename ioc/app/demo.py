@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, S
 from ioc.sim.plan import HOST
 from ioc.topology.links import sources_of
 from ioc.topology.schema import Config, Topology
+
+log = logging.getLogger(__name__)
 
 _CONFIG_NAMES = ConfigNames(describe=("sim",), prepare=("sim", "pulser"), configure=("sim", "pulser"))
 _SETTLE_SECONDS = 1.0
@@ -31,7 +34,12 @@ async def demo(topology: Topology, directory: Path, *, speed: float, announce: C
     async with Site(site_plan(topology, directory, speed=speed)) as site:
         simulated = on_this_machine(topology, site.addresses, directory)
         os.environ.update(_slow_control_environment(site.addresses))
-        await serve(simulated, lambda: simulated, simulated=True, when_ready=lambda: announce(simulated))
+
+        def ready() -> None:
+            announce(simulated)
+            log.info("faults on demand (docs/simulator.md): python -m ioc.sim.control %d", site.addresses.control_port)
+
+        await serve(simulated, lambda: simulated, simulated=True, when_ready=ready)
 
 
 def _make(directory: Path) -> None:
