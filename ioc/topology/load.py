@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
 
@@ -13,6 +13,9 @@ from ioc.topology.document import read_document
 from ioc.topology.messages import describe, rephrase
 from ioc.topology.paths import resolve_paths
 from ioc.topology.schema import Topology
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def load(path: Path) -> Topology:
@@ -47,7 +50,7 @@ def parse(text: str, file_name: str) -> Topology:
         try:
             topology = Topology.model_validate(data)
         except ValidationError as error:
-            found = [rephrase(details) for details in error.errors(include_url=False)]
+            found = [rephrase(details) for details in error.errors(include_url=False) if not _only_invalid(details)]
             faults += [(document.line(loc), message) for loc, message in found]
         faults += [(document.line(loc), message) for loc, message in check_consistency(data)]
     elif not faults:
@@ -59,3 +62,8 @@ def parse(text: str, file_name: str) -> Topology:
 
 def _refusal(path: Path, line: int, text: str) -> ConfigurationError:
     return ConfigurationError((Problem(str(path), line, text),))
+
+
+def _only_invalid(details: ErrorDetails) -> bool:
+    """Whether pydantic calls a list too short because none of its entries is valid: those have faults of their own."""
+    return details["type"] == "too_short" and bool(details["input"])

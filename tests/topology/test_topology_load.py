@@ -194,6 +194,13 @@ def test_all_faults_are_reported_at_once() -> None:
     assert all(any(part in text for _, text in found) for part in expected), found
 
 
+def test_a_list_whose_entries_are_all_wrong_is_not_called_empty() -> None:
+    """Each entry has its fault; that no valid one is left is none."""
+    found = problems_of(GOOD.replace("host: 10.0.0.", "hostt: 10.0.0."))
+    assert any("hostt is no known key" in text for _, text in found)
+    assert not [text for _, text in found if "at least one entry" in text]
+
+
 def test_overlong_pv_name_is_refused() -> None:
     """The longest PV name that a component makes must stay under 60 characters."""
     text = GOOD.replace('"T:"', f'"{"P" * 20}"').replace("trigger", "r" * 30)
