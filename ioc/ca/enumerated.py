@@ -50,7 +50,7 @@ class EnumPv(Pv[int]):
         old = self.snapshot
         value = old.value if old.value < len(checked) else 0
         events = Event.PROPERTY | (Event(0) if value == old.value else Event.VALUE | Event.LOG)
-        self._publish(Snapshot(value, old.severity, old.status, old.timestamp), events)
+        self._publish(Snapshot(value, old.severity, old.status, old.timestamp), int(events))
 
     def _checked(self, strings: Sequence[str]) -> tuple[str, ...]:
         if not 1 <= len(strings) <= self.max_states:

@@ -54,7 +54,7 @@ class NumericPv(Pv[N]):
             return
         self.properties = changed
         old = self.snapshot
-        self._publish(Snapshot(old.value, old.severity, old.status, old.timestamp), Event.PROPERTY)
+        self._publish(Snapshot(old.value, old.severity, old.status, old.timestamp), int(Event.PROPERTY))
 
     def alarm_of(self, value: N, severity: Severity, status: str) -> tuple[Severity, str]:
         limits = self.properties
