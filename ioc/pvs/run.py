@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
@@ -76,7 +77,7 @@ class RunPvs:
             self._state.post(run.state, severity=severity)
         reasons = blocked_by(self._engine.plan, state)
         self._can_start.post(int(not reasons))
-        self._blocked_by.post("\n".join(reasons))
+        self._blocked_by.post(_lines(reasons, MESSAGE_LENGTH))
         self._title.post(run.title)
         self._class.post(run.run_class)
         record = run.record
@@ -118,3 +119,13 @@ class RunPvs:
 
     async def _put_class(self, value: int, client: Client) -> None:
         await self._engine.command(lambda token: SetClass(token, client, RunClass(value)))
+
+
+def _lines(reasons: Sequence[str], size: int) -> str:
+    """Return a reason a line, as many as fit into `size` bytes; the last line counts those that do not."""
+    shown = list(reasons)
+    text = "\n".join(shown)
+    while len(text.encode()) > size:
+        shown.pop()
+        text = "\n".join([*shown, f"and {len(reasons) - len(shown)} more"])
+    return text

@@ -28,7 +28,8 @@ from ioc.model import (
 )
 from ioc.rundb import StoreHealth
 from ioc.runlogic import events as ev
-from ioc.runlogic.state import State
+from ioc.runlogic.permits import blocked_by
+from ioc.runlogic.state import Note, Router, State
 from tests.epics import eventually
 from tests.pvs.panel import Panel
 
@@ -282,6 +283,17 @@ def test_a_run_that_failed_is_major(panel: Panel) -> None:
     """Run:State Failed is MAJOR."""
     show(panel, restored=True, run=replace(state_of(panel).run, state=RunState.Failed))
     assert (panel.text("Run:State"), panel["Run:State"].severity) == ("Failed", Severity.MAJOR)
+
+
+def test_reasons_that_do_not_fit_are_counted(panel: Panel) -> None:
+    """BlockedBy has whole sentences, and says how many more there are."""
+    routers = {name: Router(message=Note("é" * 400)) for name in state_of(panel).routers}
+    show(panel, restored=True, routers=routers)
+    lines = panel.text("Run:BlockedBy").splitlines()
+    reasons = blocked_by(panel.bench.engine.plan, replace(state_of(panel), restored=True, routers=routers))
+    assert 1 < len(lines) < len(reasons)
+    assert lines[:-1] == list(reasons[: len(lines) - 1])
+    assert lines[-1] == f"and {len(reasons) - len(lines) + 1} more"
 
 
 def test_servers_that_run_without_a_run_are_said_so(panel: Panel) -> None:
