@@ -19,6 +19,8 @@ from typing import Any, cast
 import click
 
 from ioc import __version__
+from ioc.cli.archiver import archiver
+from ioc.cli.browse import browse
 from ioc.cli.init import init
 from ioc.cli.runs import runs
 from ioc.cli.screens import screens
@@ -199,6 +201,8 @@ def pvs(path: Path, as_json: bool) -> None:
         click.echo(f"{pv.name:{width}}  {pv.type:12} {'W' if pv.writable else 'R'}  {pv.description}")
 
 
+main.add_command(archiver)
+main.add_command(browse)
 main.add_command(init)
 main.add_command(runs)
 main.add_command(screens)

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 import click
 
+from ioc.cli.run_archiver import compare_with_archiver
 from ioc.cli.run_diff import run_diff
 from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_json
 from ioc.cli.run_parquet import write_samples_parquet, write_sheet_parquet
@@ -44,6 +45,8 @@ class _Place:
     """As asked for."""
     default: str | None
     """The topology's."""
+    thinned: frozenset[str] = frozenset()
+    """Observables with a dead band or a rate limit, if a topology was read."""
 
     def open(self) -> closing[RunBook]:
         return closing(RunBook(self.database, self.experiment, self.default))
@@ -70,7 +73,8 @@ def _with_place(command: Callable[..., None]) -> Callable[..., None]:
                 place = _Place(database, experiment, None)
             else:
                 described = load(topology)
-                place = _Place(Path(described.database), experiment, described.experiment)
+                thinned = frozenset(each.name for each in described.observables if each.deadband or each.max_rate)
+                place = _Place(Path(described.database), experiment, described.experiment, thinned)
             command(place=place, **arguments)
         except ConfigurationError as error:
             for problem in error.problems:
@@ -162,10 +166,18 @@ def export(place: _Place, form: str, output: Path | None) -> None:
 @click.argument("number", type=_NUMBER)
 @click.option("--observable", help="Only this one.")
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@click.option("--from-archiver", "archiver", metavar="URL", help="Check them against an EPICS Archiver Appliance.")
 @_output_option
 @_with_place
-def samples(place: _Place, number: int, observable: str | None, form: str, output: Path | None) -> None:
-    """Write the samples of run NUMBER."""
+def samples(
+    place: _Place, *, number: int, observable: str | None, form: str, archiver: str | None, output: Path | None
+) -> None:
+    """Write the samples of run NUMBER, or compare them with an archiver (exit code 1 if they differ)."""
+    if archiver is not None:
+        with place.open() as book:
+            text, agree = compare_with_archiver(book, number, archiver, place.thinned)
+        click.echo(text)
+        sys.exit(0 if agree else 1)
     with place.open() as book:
         rows = book.samples(number, observable)
         if form == "parquet":

@@ -15,7 +15,7 @@ Handler = Callable[[Any], None]
 
 _TURN_SECONDS = 0.01
 """How long updates are handled before the loop's other work goes on."""
-_LIMIT = 20_000
+_LIMIT = 200_000
 
 
 class Inbox:

@@ -41,7 +41,12 @@ class SheetObservable:
     label: str
     units: str
     value_type: str
-    manual: bool
+    pv: str | None
+    """What it follows; None if it is typed by the shift."""
+
+    @property
+    def manual(self) -> bool:
+        return self.pv is None
 
 
 class RunBook:
@@ -254,5 +259,5 @@ def _observable(row: Row) -> SheetObservable:
         label=row["label"],
         units=row["units"],
         value_type=row["value_type"],
-        manual=row["source_pv"] is None,
+        pv=row["source_pv"],
     )

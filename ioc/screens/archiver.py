@@ -12,12 +12,18 @@ _HEALTH = ("IOC:UptimeSeconds", "IOC:CPUPercent", "IOC:MemoryMB", "IOC:Clients",
 
 
 def archiver_list(topology: Topology) -> str:
-    """Return what the appliance's bulk import (``archivePV``) takes."""
+    """Return what the appliance's bulk import (``archivePV``) takes.
+
+    The sources of the observables are in it too: their samples are what the run database has, with the same time
+    stamps. `samplingperiod` tells the appliance how many updates to expect; with MONITOR it archives every one.
+    """
     names = [
         *of_system(topology, *_SYSTEM, *_HEALTH),
         *of_servers(topology, "State", "Transition", "Online"),
         *of_routers(topology, "Online", "Clean", "FileCount", "StagedMB", "RateMBps", "DiskFreeGB", "DiskUsedPercent"),
         *values(topology, topology.observables),
     ]
-    entries = [{"pv": name, "samplingperiod": "1.0", "samplingmethod": "MONITOR"} for name in names]
+    sources = dict.fromkeys(each.pv for each in topology.observables if each.pv is not None)
+    periods = {**dict.fromkeys(names, "1.0"), **dict.fromkeys(sources, "0.1")}
+    entries = [{"pv": name, "samplingperiod": period, "samplingmethod": "MONITOR"} for name, period in periods.items()]
     return json.dumps(entries, indent=1) + "\n"

@@ -1,0 +1,80 @@
+# pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""``attpc-ioc browse``: the run database in the browser, through Datasette."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from ioc.cli.browse_queries import metadata
+from ioc.errors import AttpcError, ConfigurationError, Refused
+from ioc.rundb.connection import open_for_reading
+from ioc.topology.load import load
+
+_QUERY_MILLISECONDS = 5000
+
+
+@click.command()
+@click.option(
+    "--topology",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("topology.yaml"),
+    show_default=True,
+    help="Topology that names the database.",
+)
+@click.option(
+    "--database", type=click.Path(path_type=Path, dir_okay=False), help="Database, instead of the topology's."
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to serve; 0.0.0.0 lets everybody on the network in."
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="TCP port; 0 takes a free one."
+)
+def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
+    """Show the run database in the browser, read-only, until Ctrl-C (needs Datasette)."""
+    try:
+        _serve(database or Path(load(topology).database), host, port)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except AttpcError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+def _serve(path: Path, host: str, port: int) -> None:
+    try:
+        import uvicorn  # noqa: PLC0415 - an optional extra
+        from datasette.app import Datasette  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise Refused("browsing needs Datasette: install it with  pip install 'attpc-ioc[browse]'") from error
+    open_for_reading(path).close()  # says what is wrong with it
+    with contextlib.closing(_listen(host, port)) as listener:
+        pages = Datasette(
+            [str(path)], metadata=metadata(path.stem), settings={"sql_time_limit_ms": _QUERY_MILLISECONDS}
+        )
+        server = uvicorn.Server(uvicorn.Config(pages.app(), log_level="warning", lifespan="on"))
+        click.echo(f"{path} is at http://{host}:{listener.getsockname()[1]}/ until Ctrl-C")
+        # Where the package rich is installed, Datasette prints a traceback there for each query that is wrong.
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise Refused(
+            f"{host}:{port} cannot be served: {os.strerror(error.errno or 0)}; --port takes another one"
+        ) from error

@@ -1,0 +1,198 @@
+"""``attpc-ioc archiver`` and ``runs samples --from-archiver`` against a stub of an appliance's retrieval."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ioc.cli.archiver import archiver
+from ioc.cli.runs import runs
+from ioc.model import DocumentState, Reading, RunClass, Severity
+from ioc.rundb import SqliteRunStore
+from ioc.topology.schema import Observable
+from tests.rundb.rows import PRESSURE, reading
+
+ROOT = Path(__file__).parents[2]
+BEGAN = 1_795_350_000
+VALVE = Observable.model_validate({"name": "valve", "pv": "GAS:V", "type": "enum"})
+COUNT = Observable.model_validate({"name": "count", "pv": "GAS:N", "type": "integer"})
+NOTE = Observable.model_validate({"name": "note", "type": "string"})
+Event = dict[str, Any]
+
+
+def archived(seconds: float, value: Any, severity: int = 0) -> Event:
+    """One event as ``getData.json`` gives it, `seconds` after the begin of the run."""
+    us = round(seconds * 1e6)
+    return {
+        "secs": BEGAN + us // 1_000_000,
+        "nanos": us % 1_000_000 * 1000 + 123,
+        "val": value,
+        "severity": severity,
+        "status": 0,
+    }
+
+
+COMPLETE: dict[str, list[Event]] = {
+    "GAS:P": [archived(-50.0, 1.0), archived(1.5, 2.0), archived(2.5, float("nan")), archived(8.0, 3.0, 2)],
+    "GAS:V": [archived(-1.0, 0), archived(2.0, 1)],
+    "GAS:N": [archived(-1.0, 6.6), archived(3.0, 8.4)],
+}
+
+
+@contextmanager
+def appliance(series: dict[str, list[Event]], status: int = 200, body: str | None = None) -> Iterator[str]:
+    """A server that answers like the retrieval of an appliance: the window asked for, and the event before it."""
+
+    class Retrieval(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = urlsplit(self.path)
+            query = parse_qs(page.query)
+            assert page.path == "/retrieval/data/getData.json"
+            assert query["from"][0] == "2026-11-22T12:20:00.000000Z"
+            pv = query["pv"][0]
+            answer = [{"meta": {"name": pv, "PREC": "0"}, "data": series[pv]}] if pv in series else []
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write((json.dumps(answer) if body is None else body).encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Retrieval) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+async def database_with_run(store: SqliteRunStore, database: Path) -> Path:
+    """Run 0 of e18008: three followed observables, one with a gap and a value that is no number, and a manual one."""
+    await store.define_observables("e18008", [PRESSURE, VALVE, COUNT, NOTE])
+    record = await store.reserve_run("e18008", "", RunClass.Testing, "")
+    samples = [
+        reading(1.0, BEGAN),
+        reading(2.0, BEGAN + 1.5),
+        reading(float("nan"), BEGAN + 2.5),
+        reading(None, BEGAN + 4.0),
+        reading(2.0, BEGAN + 5.0),  # back with a value from before, at the time of the return
+        Reading("pressure", 3.0, Severity.MAJOR, "HIHI", BEGAN + 8.0),
+        reading(0, BEGAN, "valve", "Shut"),
+        reading(1, BEGAN + 2.0, "valve", "Open"),
+        reading(7, BEGAN, "count"),
+        reading(8, BEGAN + 3.0, "count"),
+        reading("P10", BEGAN, "note"),
+    ]
+    store.add_samples("e18008", record.run, samples)
+    await store.flush()
+    done = replace(record, state=DocumentState.Complete, started_at=BEGAN + 0.0, stopped_at=BEGAN + 10.0)
+    await store.save_run(done)
+    return database
+
+
+def compare(database: Path, url: str, *more: str) -> Result:
+    return CliRunner().invoke(runs, ["samples", "0", "--database", str(database), "--from-archiver", url, *more])
+
+
+def line(result: Result, name: str) -> list[str]:
+    """Here, there, missing here, missing there, different."""
+    return next(each.split()[2:] for each in result.output.splitlines() if each.startswith(f"{name} "))
+
+
+async def test_what_agrees_is_said_so(database_with_run: Path) -> None:
+    """All samples are found in the archive; values that were there before the run or a gap need not be."""
+    with appliance(COMPLETE) as url:
+        result = compare(database_with_run, url)
+    assert result.exit_code == 0, result.output
+    assert line(result, "pressure") == ["3", "3", "0", "0", "0"]
+    assert line(result, "valve") == ["1", "1", "0", "0", "0"]
+    assert line(result, "count") == ["1", "1", "0", "0", "0"]
+    assert "note" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("series", "counts"),
+    [
+        ([], ["3", "0", "0", "3", "0"]),
+        ([archived(1.5, 2.0), archived(8.0, 3.0, 2)], ["3", "2", "0", "1", "0"]),
+        ([*COMPLETE["GAS:P"], archived(9.0, 4.0), archived(11.0, 5.0)], ["3", "4", "1", "0", "0"]),
+        ([archived(1.5, 2.1), archived(2.5, 1.0), archived(8.0, 3.0, 1)], ["3", "3", "0", "0", "3"]),
+        ([archived(1.5, 2.0000001), archived(2.5, "NaN"), archived(8.0, [3.0], 2)], ["3", "3", "0", "0", "0"]),
+        ([archived(1.5, "text"), archived(2.5, None), archived(8.0, [], 2)], ["3", "3", "0", "0", "3"]),
+    ],
+)
+async def test_what_differs_is_counted(database_with_run: Path, series: list[Event], counts: list[str]) -> None:
+    """Samples that only one of both has, and samples that are not the same, are counted and make the command fail."""
+    with appliance({**COMPLETE, "GAS:P": series}) as url:
+        result = compare(database_with_run, url)
+    assert line(result, "pressure") == counts
+    assert result.exit_code == (0 if counts[2:] == ["0", "0", "0"] else 1)
+
+
+async def test_a_dead_band_explains_what_is_missing_here(database_with_run: Path, tmp_path: Path) -> None:
+    """Of an observable that the topology thins the archive may have more."""
+    topology = tmp_path / "topology.yaml"
+    text = (ROOT / "topology.yaml").read_text().replace("GAS:P1:Pressure", "GAS:P")
+    topology.write_text(text.replace("database: ", f"database: {database_with_run} # "))
+    more = {**COMPLETE, "GAS:P": [*COMPLETE["GAS:P"], archived(9.0, 3.01)]}
+    with appliance(more) as url:
+        arguments = ["samples", "0", "--topology", str(topology), "--experiment", "e18008", "--from-archiver", url]
+        thinned = CliRunner().invoke(runs, arguments)
+        assert compare(database_with_run, url).exit_code == 1
+    assert line(thinned, "pressure")[2] == "1"
+    assert thinned.exit_code == 0, thinned.output
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (404, None, "answered 404 Not Found for GAS:P"),
+        (200, "<html>", "did not answer like the retrieval of an archiver appliance for GAS:P"),
+        (200, '[{"data": [{"secs": 1}]}]', "did not answer like the retrieval of an archiver appliance for GAS:P"),
+        (200, '{"a": 1}', "did not answer like the retrieval of an archiver appliance for GAS:P"),
+    ],
+)
+async def test_a_wrong_answer_is_said_in_a_line(
+    database_with_run: Path, status: int, body: str | None, error: str
+) -> None:
+    """Whatever the server answers, there is one line that says what is wrong, and exit code 1."""
+    with appliance(COMPLETE, status, body) as url:
+        result = compare(database_with_run, url)
+    assert result.exit_code == 1
+    assert error in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+async def test_an_appliance_that_is_not_there(database_with_run: Path) -> None:
+    """No server, no address, and a run without samples are said in one line."""
+    with appliance(COMPLETE) as url:
+        pass
+    assert "does not answer: " in compare(database_with_run, url).output
+    assert "must be the address of an appliance" in compare(database_with_run, "archiver:17668").output
+
+
+def test_the_list_for_the_appliance(tmp_path: Path) -> None:
+    """The command writes what is kept beside the screens, with the PVs that the observables follow."""
+    topology = ["--topology", str(ROOT / "topology.yaml")]
+    printed = CliRunner().invoke(archiver, topology)
+    assert printed.exit_code == 0
+    entries = {each["pv"]: each for each in json.loads(printed.output)}
+    assert entries["GAS:P1:Pressure"] == {"pv": "GAS:P1:Pressure", "samplingperiod": "0.1", "samplingmethod": "MONITOR"}
+    assert entries["ATTPC:State"]["samplingperiod"] == "1.0"
+    assert CliRunner().invoke(archiver, [*topology, "--output", str(tmp_path / "list.json")]).exit_code == 0
+    assert (tmp_path / "list.json").read_text() == printed.output == (ROOT / "opi" / "archiver.json").read_text()
+    failed = CliRunner().invoke(archiver, [*topology, "--output", str(tmp_path / "no" / "list.json")])
+    assert (failed.exit_code, "cannot be written" in failed.output) == (1, True)

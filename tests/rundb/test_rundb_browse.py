@@ -1,0 +1,125 @@
+"""``attpc-ioc browse`` as a process, over HTTP, while a store writes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from ioc.model import FiledFile, RunClass, RunId
+from ioc.rundb import Measurement, SqliteRunStore
+from tests.rundb.rows import PRESSURE, event, reading
+
+STARTED = 1795350000.0
+
+
+@pytest.fixture
+async def filled(store: SqliteRunStore) -> SqliteRunStore:
+    """Two runs of e18008 with an observable, a file and an event each."""
+    await store.define_observables("e18008", [PRESSURE])
+    for number in range(2):
+        run = (await store.reserve_run("e18008", f"run <{number}>", RunClass.Production, "a/b/c")).run
+        store.add_samples("e18008", run, [reading(1.5, STARTED)])
+        row = Measurement("pressure", 1.5 + number, 2.0, 1.0, 3.0, 2.0, 10, reading(1.5, STARTED).severity, 0.5)
+        await store.save_measurements(run, [row])
+        await store.add_file(run, FiledFile("data0", "host0", f"/data/{number}.graw", 100, STARTED))
+        store.add_event(event(f"event {number}", run=run))
+    await store.flush()
+    return store
+
+
+@contextmanager
+def browsing(database: Path) -> Iterator[str]:
+    """A running ``attpc-ioc browse``; yields its address and ends it with Ctrl-C, after which nothing is left."""
+    command = [sys.executable, "-c", "from ioc.cli.main import main; main()", "browse", "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--database", str(database)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.endswith(" until Ctrl-C\n"), line
+        yield line.split(" is at ")[1].split()[0]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+        assert (process.returncode, out, err) == (0, "", "")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def get(address: str, page: str, **query: str) -> str:
+    with urllib.request.urlopen(f"{address}{page}?{urlencode(query)}", timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def table(address: str, name: str, **query: str) -> list[dict[str, Any]]:
+    """Rows of a table or a query."""
+    rows: list[dict[str, Any]] = json.loads(get(address, f"runs/{name}.json", _shape="array", **query))
+    return rows
+
+
+async def test_every_query_answers(filled: SqliteRunStore, database: Path) -> None:
+    """The pages show the run sheet and the canned queries, with the newest run where a field is left empty."""
+    with browsing(database) as address:
+        start = get(address, "runs")
+        for title in ("Runs of an experiment", "Conditions of a run", "Trend of", "Files of a run", "Log of a run"):
+            assert title in start
+        assert "run &lt;1&gt;" in get(address, "runs/run_sheet")
+        assert [row["run_number"] for row in table(address, "runs_of_experiment")] == [1, 0]
+        assert table(address, "runs_of_experiment", experiment="other") == []
+        assert table(address, "conditions_of_run")[0]["begin_value"] == 2.5
+        assert table(address, "conditions_of_run", run_number="0")[0]["begin_value"] == 1.5
+        trend = table(address, "trend_of_observable", experiment="e18008", observable="pressure")
+        assert [row["begin_value"] for row in trend] == [1.5, 2.5]
+        assert table(address, "files_of_run", run_number="0")[0]["path"] == "/data/0.graw"
+        assert [row["message"] for row in table(address, "log_of_run", run_number="1")] == ["event 1"]
+        new = await filled.reserve_run("e18008", "meanwhile", RunClass.Testing, "")
+        assert new.run == RunId("e18008", 2)
+        assert table(address, "runs_of_experiment")[0]["title"] == "meanwhile"
+
+
+async def test_nothing_can_be_written(filled: SqliteRunStore, database: Path) -> None:
+    """A statement that would change the database is refused."""
+    with browsing(database) as address:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            get(address, "runs.json", sql="DELETE FROM runs")
+        assert refused.value.code == 400
+        refused.value.close()
+        assert len(table(address, "runs_of_experiment")) == 2
+
+
+def refusal(before: str, *arguments: str) -> str:
+    """What ``browse`` says on stderr when it fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{before}; from ioc.cli.main import main; main()", "browse", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr
+
+
+async def test_what_is_missing_is_said_in_a_line(filled: SqliteRunStore, database: Path, tmp_path: Path) -> None:
+    """Without Datasette, without a database or with a port in use there is one line that says what to do."""
+    no_datasette = refusal("import sys; sys.modules['datasette'] = None", "--database", str(database))
+    assert no_datasette == "error: browsing needs Datasette: install it with  pip install 'attpc-ioc[browse]'\n"
+    assert refusal("pass", "--database", str(tmp_path / "no.db")).startswith("error: there is no run database")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        used = refusal("pass", "--database", str(database), "--port", str(port))
+        assert used == f"error: 127.0.0.1:{port} cannot be served: Address already in use; --port takes another one\n"
