@@ -70,7 +70,7 @@ class Circuit(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._peer: tuple[str, int] = (transport.get_extra_info("peername") or ("?", 0))[:2]
         self._protocol = ca.VirtualCircuit(ca.SERVER, self._peer, None)
-        self._outbox = Outbox(self._loop, self._write)
+        self._outbox = Outbox(self._site.turns, self._write)
         self._session = Session(self._site, self._protocol, self._outbox, self._peer[0])
         if not self._admit(self):
             self._closed = True

@@ -19,7 +19,7 @@ from ioc.ca.pv import EVENTS, Pv, Snapshot
 BATCH_BYTES = 65_536
 """Written at once; after that others have their turn."""
 BATCH_ENTRIES = 256
-"""So many wait at most for the event loop's next turn before they are written."""
+"""When so many wait for one client, nobody's wait for the event loop's next turn."""
 
 _HEADER = struct.Struct(">HHHHII")
 _EXTENDED = struct.Struct(">HHHHIIII")
@@ -81,18 +81,51 @@ class Update:
         return header(EVENT_ADD, len(payload), of.data_type, count, ECA_NORMAL, of.identifier), payload
 
 
+class Turns:
+    """Lets the outboxes of a server write one batch each, those with the least first.
+
+    So a client of a few PVs does not wait until thousands of updates that came at once are encoded for another.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Outbox, None] = {}
+        self._next: asyncio.Handle | None = None
+
+    def add(self, outbox: Outbox) -> None:
+        """Let it write in the event loop's next turn."""
+        self._waiting[outbox] = None
+        self._go_on()
+
+    def remove(self, outbox: Outbox) -> None:
+        self._waiting.pop(outbox, None)
+
+    def take(self) -> None:
+        """Let all that wait write now."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        try:
+            for outbox in sorted(self._waiting, key=len):
+                outbox.flush()
+        finally:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waiting and self._next is None:
+            self._next = asyncio.get_running_loop().call_soon(self.take)
+
+
 class Outbox:
-    """The queue of one circuit, written out in batches by the event loop.
+    """The queue of one circuit, written out in batches.
 
     `write` gives bytes to the transport, which calls `pause` when its buffer is full and `resume` when that is empty.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None]) -> None:
-        self._loop = loop
+    def __init__(self, turns: Turns, write: Callable[[bytes], None]) -> None:
+        self._turns = turns
         self._write = write
         self._queue: deque[bytes | Update] = deque()
         self._missed: dict[Subscription, None] | None = None
-        self._scheduled: asyncio.Handle | None = None
         self.blocked = False
         """The transport takes nothing more at present."""
         self.bytes = 0
@@ -122,10 +155,9 @@ class Outbox:
             return
         subscription.waiting = update = Update(subscription, snapshot)
         self._queue.append(update)
-        if len(self._queue) >= BATCH_ENTRIES:
-            self.flush()
-        else:
-            self._schedule()
+        self._schedule()
+        if len(self._queue) >= BATCH_ENTRIES and not self.blocked:
+            self._turns.take()
 
     def events_off(self) -> None:
         """Hold updates back: the client is behind. What waits is dropped."""
@@ -152,21 +184,18 @@ class Outbox:
         self._schedule()
 
     def close(self) -> None:
-        if self._scheduled is not None:
-            self._scheduled.cancel()
+        self._turns.remove(self)
         self.blocked = True
         self.high_water = max(self.high_water, len(self._queue))
         self._queue.clear()
 
     def _schedule(self) -> None:
-        if self._scheduled is None and not self.blocked:
-            self._scheduled = self._loop.call_soon(self.flush)
+        if not self.blocked:
+            self._turns.add(self)
 
     def flush(self) -> None:
         """Write one batch now; the rest follows when the others had their turn."""
-        if self._scheduled is not None:
-            self._scheduled.cancel()
-            self._scheduled = None
+        self._turns.remove(self)
         queue = self._queue
         self.high_water = max(self.high_water, len(queue))
         if self.blocked or not queue:

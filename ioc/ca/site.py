@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ioc.ca.limits import Complaints, Limits
 from ioc.ca.namespace import Namespace
+from ioc.ca.outbox import Turns
 from ioc.ca.puts import Puts
 from ioc.ca.pv import Pv
 from ioc.model import Client
@@ -23,6 +24,7 @@ class Site:
     may_write: MayWrite
     limits: Limits
     complaints: Complaints
+    turns: Turns = field(default_factory=Turns)
     port: int = 0
     """TCP port of the server."""
     channels: int = 0

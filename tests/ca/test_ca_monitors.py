@@ -13,7 +13,7 @@ from conftest import Serve
 from raw_client import RawClient
 
 from ioc.ca import EnumPv, IntPv, Limits, TextPv
-from ioc.ca.outbox import BATCH_ENTRIES, Outbox, Subscription
+from ioc.ca.outbox import BATCH_ENTRIES, Outbox, Subscription, Turns
 from ioc.model import Severity
 from tests.epics import Epics, eventually
 
@@ -155,7 +155,7 @@ def values_in(stream: bytes) -> list[tuple[int, int]]:
 async def test_the_newest_value_wins_while_the_socket_is_full() -> None:
     """While the transport is full one update per subscription waits, the newest; later all come again, in order."""
     pipe = Pipe()
-    outbox = Outbox(asyncio.get_running_loop(), pipe)
+    outbox = Outbox(Turns(), pipe)
     first, second = IntPv("T:A", ""), IntPv("T:B", "")
     for number, pv in enumerate((first, second)):
         Subscription(outbox, pv, identifier=number, data_type=5, count=1, mask=1).start()
@@ -180,7 +180,7 @@ async def test_the_newest_value_wins_while_the_socket_is_full() -> None:
 async def test_an_update_is_encoded_once_for_all() -> None:
     """A hundred subscribers of one type share the bytes of an update; another type is encoded separately."""
     pipe = Pipe()
-    outbox = Outbox(asyncio.get_running_loop(), pipe)
+    outbox = Outbox(Turns(), pipe)
     pv = IntPv("T:A", "")
     for number in range(100):
         Subscription(outbox, pv, identifier=number, data_type=5 if number else 19, count=1, mask=1).start()
@@ -192,7 +192,7 @@ async def test_an_update_is_encoded_once_for_all() -> None:
 async def test_a_batch_leaves_room_for_others() -> None:
     """Much that waits is written in pieces; between them the event loop runs other work."""
     writes: list[int] = []
-    outbox = Outbox(asyncio.get_running_loop(), lambda data: writes.append(len(data)))
+    outbox = Outbox(Turns(), lambda data: writes.append(len(data)))
     pvs = [TextPv(f"T:{number}", "", 16384) for number in range(40)]
     for number, pv in enumerate(pvs):
         Subscription(outbox, pv, identifier=number, data_type=4, count=0, mask=1).start()
@@ -203,6 +203,28 @@ async def test_a_batch_leaves_room_for_others() -> None:
     assert len(writes) == turns >= 8
     assert max(writes) <= 65_536 + 16_384 + 24
     outbox.close()
+
+
+async def test_who_has_little_to_send_is_first() -> None:
+    """A client of one PV gets its update while those of a thousand PVs, posted after it, are sent to another."""
+    turns = Turns()
+    few, many = Pipe(), Pipe()
+    pvs = [IntPv(f"T:{number}", "") for number in range(1000)]
+    boxes = Outbox(turns, many), Outbox(turns, few)
+    for number, pv in enumerate(pvs):
+        Subscription(boxes[0], pv, identifier=number, data_type=5, count=1, mask=1).start()
+    Subscription(boxes[1], pvs[0], identifier=0, data_type=5, count=1, mask=1).start()
+    await eventually(lambda: not any(len(box) for box in boxes))
+    few.written = many.written = b""
+    for pv in pvs[:BATCH_ENTRIES]:
+        pv.post(7)
+    assert values_in(few.written) == [(0, 7)]
+    for pv in pvs[BATCH_ENTRIES:]:
+        pv.post(7)
+    await eventually(lambda: not any(len(box) for box in boxes))
+    assert values_in(many.written) == [(number, 7) for number in range(1000)]
+    for box in boxes:
+        box.close()
 
 
 async def test_a_thousand_pvs_at_once(serve: Serve) -> None:
