@@ -176,8 +176,11 @@ class RunRecorder(Protocol):
         """File what follows under another experiment, which has its own manual values."""
         ...
 
-    async def resume_run(self, run: RunId) -> None:
-        """Go on with a run that an earlier process began; the time between is a gap."""
+    async def resume_run(self, run: RunId, last_alive: float) -> None:
+        """Go on with a run that an earlier process began and was last known to serve at `last_alive` (POSIX seconds).
+
+        The time between is a gap; it begins with the last sample if that is later.
+        """
         ...
 
 

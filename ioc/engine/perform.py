@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from ioc.engine import observe
 from ioc.engine.timing import Timing
@@ -145,7 +146,7 @@ class Performer:
         take = {
             ef.Snapshot.Begin: self._recorder.begin_run,
             ef.Snapshot.End: self._recorder.end_run,
-            ef.Snapshot.Resume: self._recorder.resume_run,
+            ef.Snapshot.Resume: partial(self._recorder.resume_run, last_alive=effect.last_alive),
         }[effect.which]
         try:
             await take(effect.run)

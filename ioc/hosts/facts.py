@@ -110,4 +110,4 @@ def _why_offline(site: RouterSite, strangers: Sequence[Process], given: Director
     ports = (
         ", ".join(str(port) for process in strangers for port in sorted(process.ports)) or "no port that can be seen"
     )
-    return f"router {site.name} must listen on port {site.port}, but a dataRouter on {host} listens on {ports}"
+    return f"no dataRouter listens on port {site.port} of {host}: router {site.name} must be started (others: {ports})"

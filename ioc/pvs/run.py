@@ -91,7 +91,9 @@ class RunPvs:
         running = [name for name, server in state.servers.items() if server.state is EccState.Running]
         if running and not state.run.open:
             names = ", ".join(running)
-            self._message.post(f"{names} Running although no run is open: stop it or Reset", severity=Severity.MAJOR)
+            are = "is" if len(running) == 1 else "are"
+            text = f"{names} {are} Running although no run is open: to be stopped one by one or by Reset"
+            self._message.post(text, severity=Severity.MAJOR)
             return
         note = state.run.message
         self._message.post(note.text, severity=note.severity, timestamp=note.at or None)

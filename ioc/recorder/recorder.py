@@ -168,9 +168,9 @@ class ObservableRecorder:
         await self._save_finished()
         await self.change_experiment(experiment)
 
-    async def resume_run(self, run: RunId) -> None:
-        gap_at = await self._restore(run)
+    async def resume_run(self, run: RunId, last_alive: float) -> None:
         now = time.time()
+        gap_at = max(await self._restore(run), min(last_alive, now))
         self._run = run
         for track in self._tracks.values():
             gap = track.add_gap(gap_at)

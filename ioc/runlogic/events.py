@@ -235,7 +235,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class PutRefused:
-    """A put was refused; the core has said so itself, unless the value did not even reach it."""
+    """A put was refused or failed; the core has said so itself, unless it did not even reach it."""
 
     source: str
     """Whose message is nearest: ``ECC:CoBo0``, ``Router:data3``, ``Run`` or ``System``."""

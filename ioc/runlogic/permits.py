@@ -89,7 +89,8 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
     elif not facts.work_dir:
         reasons.append(f"router {name}: its working directory cannot be told: {facts.problem or 'no reason given'}")
     elif facts.file_count:
-        reasons.append(f"router {name} is Dirty with {facts.file_count} .graw files, but must be Clean: Organize it")
+        files = "1 .graw file" if facts.file_count == 1 else f"{facts.file_count} .graw files"
+        reasons.append(f"router {name} is Dirty with {files}, but must be Clean: Organize it")
     if facts.run_dir_exists:
         reasons.append(
             f"router {name} already has a directory for run {state.run.next_number} of {state.experiment}, "

@@ -99,7 +99,7 @@ def _go_on(turn: Turn, others: list[str]) -> None:
         turn.say_run(f"{text}, but {listing(differ)}", Severity.MAJOR)
     else:
         turn.say_run(text)
-    turn.emit(TakeSnapshot(0, record.run, Snapshot.Resume))
+    turn.emit(TakeSnapshot(0, record.run, Snapshot.Resume, turn.state.last_alive))
 
 
 def _stop_on(turn: Turn, why: str) -> None:

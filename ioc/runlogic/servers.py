@@ -166,8 +166,10 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
             f"where the topology has {listing(sorted(expected))}"
         )
         turn.say_server(name, text, Severity.MINOR)
-        return
-    turn.say_server(name, text)
+    elif alone:
+        turn.say_server(name, text)
+    else:  # the job says it once for all, lest the log be nothing else
+        turn.set_server(name, message=turn.note(text))
 
 
 def _remember_given(turn: Turn, name: str, operation: Operation) -> None:

@@ -37,7 +37,7 @@ def test_a_router_that_is_not_filed_blocks_the_next_start(fault: str, why: str) 
     assert world.state.routers["data1"].message.severity is Severity.MAJOR
     assert world.blocked_by() == (
         "run 0 is not filed: data1 must be organized first",
-        "router data1 is Dirty with 1 .graw files, but must be Clean: Organize it",
+        "router data1 is Dirty with 1 .graw file, but must be Clean: Organize it",
     )
     for token in (world.run("Start"), world.run("Stop"), world.system("Describe")):
         assert world.answers[token].refused

@@ -17,7 +17,7 @@ def test_an_open_run_goes_on() -> None:
     world.start_run()
     started_at = world.record.started_at
     world.restart()
-    assert ef.TakeSnapshot(0, RunId("e20", 0), ef.Snapshot.Resume) in world.pending
+    assert ef.TakeSnapshot(0, RunId("e20", 0), ef.Snapshot.Resume, world.state.last_alive) in world.pending
     world.settle()
     assert world.state.run.state is RunState.Running
     assert world.record.started_at == started_at

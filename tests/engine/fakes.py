@@ -231,7 +231,7 @@ class FakeRecorder:
     async def change_experiment(self, experiment: str) -> None:
         await self._call("change_experiment", experiment)
 
-    async def resume_run(self, run: RunId) -> None:
+    async def resume_run(self, run: RunId, last_alive: float) -> None:
         await self._call("resume_run", run)
 
     async def _call(self, method: str, argument: object) -> None:

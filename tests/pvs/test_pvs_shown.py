@@ -300,7 +300,7 @@ def test_servers_that_run_without_a_run_are_said_so(panel: Panel) -> None:
     """A server Running although no run is open is named in Run:Message with MAJOR."""
     show(panel, restored=True)
     read(panel, "CoBo1", EccState.Running, 500.0)
-    assert "CoBo1 Running although no run is open" in panel.text("Run:Message")
+    assert "CoBo1 is Running although no run is open" in panel.text("Run:Message")
     assert panel["Run:Message"].severity is Severity.MAJOR
     read(panel, "CoBo1", EccState.Ready, 501.0)
     assert "although" not in panel.text("Run:Message")

@@ -278,6 +278,20 @@ async def test_manual_values_belong_to_an_experiment(database: Path) -> None:
         assert it.recorder.disconnected(["target_gas"]) == ()
 
 
+async def test_a_quiet_source_was_connected_until_the_ioc_died(database: Path) -> None:
+    """The gap of a restart begins when the process before was last alive, not at the last sample of a quiet PV."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+    async with rig(database) as it:
+        last_alive = time.time()
+        await it.recorder.resume_run(run, last_alive)
+        await it.store.flush()
+        sampled = rows(database, "SELECT sampled_us FROM samples WHERE status = 'disconnected' ORDER BY sampled_us")
+        assert sampled[-1][0] == pytest.approx(last_alive * 1e6, abs=1000)
+
+
 async def test_an_interrupted_run_goes_on_with_a_gap(database: Path) -> None:
     """After a restart the figures go on from the stored samples, and the time between is a gap."""
     async with rig(database) as it:
@@ -286,7 +300,7 @@ async def test_an_interrupted_run_goes_on_with_a_gap(database: Path) -> None:
         await it.recorder.begin_run(run)
         it.feed.send(9.0)
     async with rig(database) as it:
-        await it.recorder.resume_run(run)
+        await it.recorder.resume_run(run, 0.0)
         it.feed.send(1.0)
         view = it.recorder.view("pressure")
         assert (view.samples, view.run_min, view.run_max) == (3, 1.0, 9.0)
@@ -341,7 +355,7 @@ async def test_a_value_that_is_there_already_goes_on_in_a_resumed_run(database: 
         await it.recorder.begin_run(run)
     async with rig(database) as it:
         it.feed.send(7.0)
-        await it.recorder.resume_run(run)
+        await it.recorder.resume_run(run, 0.0)
         view = it.recorder.view("pressure")
         assert (view.samples, view.run_max) == (2, 7.0)
         await it.store.flush()
