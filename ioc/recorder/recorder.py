@@ -232,6 +232,15 @@ class ObservableRecorder:
     def _take_properties(self, name: str, properties: Properties) -> None:
         track = self._tracks.get(name)
         if track is not None:
+            declared = track.observable.units
+            if declared and properties.units and properties.units not in {declared, track.units}:
+                _log.warning(
+                    "observable %s: its source %s has units %s, but the topology says %s, which is what is shown",
+                    name,
+                    track.observable.pv,
+                    properties.units,
+                    declared,
+                )
             track.units, track.precision, track.labels = properties.units, properties.precision, properties.labels
             self._tell((name,))
 
