@@ -92,6 +92,12 @@ class CaServer:
     async def _open(self, environment: Environment) -> None:
         loop = asyncio.get_running_loop()
         sockets, self._site.port = listening_sockets(environment.interfaces, environment.port)
+        if self._site.port != environment.port:
+            logger.warning(
+                "TCP port %d is taken by another server, this one listens on %d: if that serves the same PVs, end one",
+                environment.port,
+                self._site.port,
+            )
         for sock in sockets:
             server = await loop.create_server(self._circuit, sock=sock, backlog=512)
             self._servers.append(server)
