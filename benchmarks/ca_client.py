@@ -37,8 +37,12 @@ def message(  # noqa: PLR0917 - in the order of the wire
 class Circuit:
     """One connection. Blocking; everything received is kept in `data`."""
 
-    def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=20)
+    def __init__(self, port: int, *, receive_buffer: int | None = None) -> None:
+        self.sock = socket.socket()
+        if receive_buffer is not None:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.settimeout(20)
+        self.sock.connect(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data = b""
         self.sock.sendall(message(0, 0, 13) + message(20, payload=b"bench\0") + message(21, payload=b"bench\0"))
