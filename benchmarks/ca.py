@@ -182,7 +182,7 @@ def frozen(name: str) -> dict[str, float]:
         "beside a frozen client: age p50, ms": p50(taken),
         "beside a frozen client: age p50 when its circuit is full, ms": p50(full),
         "beside a frozen client: received of 600": count + late,
-        "beside a frozen client / alone: age p50": max(p50(taken), p50(full)) / p50(alone),
+        "beside a frozen client / alone: age p50": float(np.max([p50(taken), p50(full)])) / p50(alone),
     }
 
 
