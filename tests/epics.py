@@ -212,7 +212,8 @@ class Epics:
     def soft_ioc(self, db_text: str, port: int | None = None, *options: str) -> Iterator[int]:
         """Run EPICS base's softIoc with this database, and options before it; yields its port.
 
-        Every tool of this `Epics` finds it there. It has a port of its own because of two servers on one UDP port only one gets what is sent to 127.0.0.1.
+        Every tool of this `Epics` finds it there. It has a port of its own because of two servers on one UDP port only
+        one gets what is sent to 127.0.0.1.
         A client in the test's own process needs ``EPICS_CA_ADDR_LIST=127.0.0.1:PORT``.
         """
         port = port or free_port()
