@@ -88,7 +88,7 @@ async def record(counters: int, path: Path) -> None:
         # The values that the run began with are stored a second time.
         return {"lost": received + counters - facts["rows"], "dropped": dropped, **facts}
 
-    await converse(lambda: feed.received - feed.dropped, begin, ended)
+    await converse(lambda: feed.received - feed.dropped - store.health().dropped, begin, ended)
 
 
 def account(path: Path, pv: str, where: str) -> dict[str, Any]:
