@@ -122,6 +122,8 @@ def test_a_refused_put_is_one_line(ioc: Ioc, epics: Epics, tmp_path: Path) -> No
     ioc.until_it_serves()
     for name in ("ECC:CoBo0", "Router:data0"):
         ioc.until(lambda name=name: any(name in line for line in ioc.lines()))
+    # A line is on stderr a moment before the PVs have it.
+    ioc.until(lambda: epics.caget("-t", "T:Log:Errors").stdout.strip() == "2")
     for pv, value, told in (
         ("T:Run:Stop", "1", "nothing to stop"),
         ("T:ECC:CoBo0:ConfigIndex", "3.5", "a whole number"),
