@@ -161,7 +161,7 @@ def test_routers_are_told_apart(
     ("look", "router", "problem"),
     [
         (Look((process(7, 46005),), {}), site("data3"), r"working directory of router data3 \(process 7 on mini3\)"),
-        (Look((process(7, 46009),), {}), site("data3"), "no dataRouter listens on port 46005 of mini3: router data3 must be started"),
+        (Look((process(7, 46009),), {}), site("data3"), "port 46005 of mini3: router data3 must be started"),
         (Look((), {}), site("data3", 46005, "/gone"), "work_dir /gone of router data3 must be a directory on mini3"),
         (
             Look((process(7, 46005, directory=A),), {0: B}),
