@@ -15,8 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from click.testing import CliRunner, Result
 
-from ioc.cli.archiver import archiver
-from ioc.cli.runs import runs
+from ioc.cli.main import main
 from ioc.model import DocumentState, Reading, RunClass, Severity
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
@@ -104,7 +103,9 @@ async def database_with_run(store: SqliteRunStore, database: Path) -> Path:
 
 
 def compare(database: Path, url: str, *more: str) -> Result:
-    return CliRunner().invoke(runs, ["samples", "0", "--database", str(database), "--from-archiver", url, *more])
+    return CliRunner().invoke(
+        main, ["runs", "samples", "0", "--database", str(database), "--from-archiver", url, *more]
+    )
 
 
 def line(result: Result, name: str) -> list[str]:
@@ -150,7 +151,7 @@ async def test_a_dead_band_explains_what_is_missing_here(database_with_run: Path
     more = {**COMPLETE, "GAS:P": [*COMPLETE["GAS:P"], archived(9.0, 3.01)]}
     with appliance(more) as url:
         arguments = ["samples", "0", "--topology", str(topology), "--experiment", "e18008", "--from-archiver", url]
-        thinned = CliRunner().invoke(runs, arguments)
+        thinned = CliRunner().invoke(main, ["runs", *arguments])
         assert compare(database_with_run, url).exit_code == 1
     assert line(thinned, "pressure")[2] == "1"
     assert thinned.exit_code == 0, thinned.output
@@ -187,12 +188,12 @@ async def test_an_appliance_that_is_not_there(database_with_run: Path) -> None:
 def test_the_list_for_the_appliance(tmp_path: Path) -> None:
     """The command writes what is kept beside the screens, with the PVs that the observables follow."""
     topology = ["--topology", str(ROOT / "topology.yaml")]
-    printed = CliRunner().invoke(archiver, topology)
+    printed = CliRunner().invoke(main, ["archiver", *topology])
     assert printed.exit_code == 0
     entries = {each["pv"]: each for each in json.loads(printed.output)}
     assert entries["GAS:P1:Pressure"] == {"pv": "GAS:P1:Pressure", "samplingperiod": "0.1", "samplingmethod": "MONITOR"}
     assert entries["ATTPC:State"]["samplingperiod"] == "1.0"
-    assert CliRunner().invoke(archiver, [*topology, "--output", str(tmp_path / "list.json")]).exit_code == 0
+    assert CliRunner().invoke(main, ["archiver", *topology, "--output", str(tmp_path / "list.json")]).exit_code == 0
     assert (tmp_path / "list.json").read_text() == printed.output == (ROOT / "opi" / "archiver.json").read_text()
-    failed = CliRunner().invoke(archiver, [*topology, "--output", str(tmp_path / "no" / "list.json")])
+    failed = CliRunner().invoke(main, ["archiver", *topology, "--output", str(tmp_path / "no" / "list.json")])
     assert (failed.exit_code, "cannot be written" in failed.output) == (1, True)

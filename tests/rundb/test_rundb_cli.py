@@ -17,7 +17,7 @@ from unittest.mock import patch
 import pytest
 from click.testing import CliRunner, Result
 
-from ioc.cli.runs import runs
+from ioc.cli.main import main
 from ioc.model import ConfigChoice, DocumentState, FiledFile, RunClass, RunConfig, RunId, Severity
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
@@ -58,7 +58,7 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
 def invoke(database: Path, *arguments: str) -> Result:
     """Run a command on the database; it must end as a command, not with an exception."""
     command, *rest = arguments
-    result = CliRunner().invoke(runs, [command, "--database", str(database), *rest])
+    result = CliRunner().invoke(main, ["runs", command, "--database", str(database), *rest])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
@@ -120,7 +120,7 @@ def test_a_wrong_topology_is_exit_code_two(tmp_path: Path) -> None:
     """A topology with an error is told with its line, exit code 2."""
     path = tmp_path / "topology.yaml"
     path.write_text("nonsense: true\n")
-    result = CliRunner().invoke(runs, ["list", "--topology", str(path)])
+    result = CliRunner().invoke(main, ["runs", "list", "--topology", str(path)])
     assert result.exit_code == 2
     assert f"error: {path}:1:" in result.stderr
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from ioc.app.listing import PvDescription
-from ioc.cli.screens import screens as command
+from ioc.cli.main import main
 from ioc.screens import screen_files
 from ioc.topology.load import load
 from ioc.topology.schema import Topology
@@ -35,7 +35,7 @@ def test_the_same_topology_gives_the_same_bytes(topology: Topology) -> None:
 def test_the_command_writes_all_files(tmp_path: Path) -> None:
     """``attpc-ioc screens`` makes the folder and says what it wrote."""
     folder = tmp_path / "new" / "opi"
-    result = CliRunner().invoke(command, ["--topology", str(ROOT / "topology.yaml"), "--output", str(folder)])
+    result = CliRunner().invoke(main, ["screens", "--topology", str(ROOT / "topology.yaml"), "--output", str(folder)])
     assert result.exit_code == 0, result.output
     expected = screen_files(load(ROOT / "topology.yaml"))
     assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == expected
@@ -47,7 +47,9 @@ def test_the_command_says_what_is_wrong_in_a_line(tmp_path: Path, fault: str, co
     """A missing topology and a folder that cannot be made end with a sentence and no traceback."""
     (tmp_path / "file").touch()
     topology = tmp_path / "none.yaml" if fault == "no topology" else ROOT / "topology.yaml"
-    result = CliRunner().invoke(command, ["--topology", str(topology), "--output", str(tmp_path / "file" / "opi")])
+    result = CliRunner().invoke(
+        main, ["screens", "--topology", str(topology), "--output", str(tmp_path / "file" / "opi")]
+    )
     assert result.exit_code == code
     assert result.output.startswith("error: ")
     assert result.output.count("\n") == 1
