@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from ioc.cli.browse_queries import metadata
+from ioc.cli.place import database_itself, topology_that_names_it
 from ioc.errors import AttpcError, ConfigurationError, Refused
 from ioc.rundb.connection import open_for_reading
 from ioc.topology.load import load
@@ -20,16 +21,8 @@ _QUERY_MILLISECONDS = 5000
 
 
 @click.command()
-@click.option(
-    "--topology",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("topology.yaml"),
-    show_default=True,
-    help="Topology that names the database.",
-)
-@click.option(
-    "--database", type=click.Path(path_type=Path, dir_okay=False), help="Database, instead of the topology's."
-)
+@topology_that_names_it
+@database_itself
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to serve; 0.0.0.0 lets everybody on the network in."
 )

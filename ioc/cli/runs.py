@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 import click
 
+from ioc.cli.place import database_itself, topology_that_names_it
 from ioc.cli.run_archiver import compare_with_archiver
 from ioc.cli.run_diff import run_diff
 from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_json
@@ -55,16 +56,8 @@ class _Place:
 def _with_place(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say where the runs are, and turn our errors into one line."""
 
-    @click.option(
-        "--topology",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=Path("topology.yaml"),
-        show_default=True,
-        help="Topology that names the database.",
-    )
-    @click.option(
-        "--database", type=click.Path(path_type=Path, dir_okay=False), help="Database, instead of the topology's."
-    )
+    @topology_that_names_it
+    @database_itself
     @click.option("--experiment", help="Experiment; default: the topology's, else the one of the newest run.")
     @functools.wraps(command)
     def wrapped(*, topology: Path, database: Path | None, experiment: str | None, **arguments: Any) -> None:

@@ -1,0 +1,18 @@
+"""The options that say where the run database is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+topology_that_names_it = click.option(
+    "--topology",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("topology.yaml"),
+    show_default=True,
+    help="Topology that names the database.",
+)
+database_itself = click.option(
+    "--database", type=click.Path(path_type=Path, dir_okay=False), help="Database, instead of the topology's."
+)
