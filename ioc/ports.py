@@ -184,8 +184,8 @@ class RunRecorder(Protocol):
         ...
 
 
-ReadingListener = Callable[[Reading], None]
-"""Takes one update of an observable, on the event loop; must not block or raise."""
+ReadingsListener = Callable[[Sequence[Reading]], None]
+"""Takes updates of observables in the order they came, on the event loop; must not block or raise."""
 
 FINISHED = frozenset({DocumentState.Complete, DocumentState.Failed, DocumentState.Orphaned})
 """States of a run that nothing will change any more."""

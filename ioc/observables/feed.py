@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from ioc.model import Reading
 from ioc.observables.inbox import Inbox
 from ioc.observables.libca import log_exceptions
 from ioc.observables.source import PropertiesListener, Source
-from ioc.ports import ReadingListener
+from ioc.ports import ReadingsListener
 from ioc.topology.schema import Observable
 
 _CHECK_SECONDS = 2.0
@@ -23,47 +24,50 @@ class ObservableFeed:
     """
 
     def __init__(self) -> None:
-        self._inbox = Inbox()
+        self._inbox: Inbox | None = None
         self._sources: dict[str, Source] = {}
-        self._listeners: tuple[ReadingListener, PropertiesListener] | None = None
+        self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
+        self._ready: list[Reading] = []
         self._checker: asyncio.Task[None] | None = None
 
     @property
     def received(self) -> int:
         """Updates that Channel Access brought since the start."""
-        return self._inbox.received
+        return 0 if self._inbox is None else self._inbox.received
 
     @property
     def dropped(self) -> int:
         """Of them those that were given up because they came faster than they could be taken."""
-        return self._inbox.dropped
+        return 0 if self._inbox is None else self._inbox.dropped
 
     async def start(
-        self, observables: Sequence[Observable], deliver: ReadingListener, tell_properties: PropertiesListener
+        self, observables: Sequence[Observable], deliver: ReadingsListener, tell_properties: PropertiesListener
     ) -> None:
         """Begin to follow; `tell_properties` gets an observable's name and its source's units when they are known.
 
         The EPICS_CA_* variables are read by libca when aioca is first imported, which is here.
         """
+        self._inbox = Inbox()
         self._listeners = (deliver, tell_properties)
         log_exceptions()
-        self._checker = asyncio.create_task(self._check(), name="observables check")
+        self._checker = asyncio.create_task(self._check(self._inbox), name="observables check")
         await self.update(observables)
 
     async def update(self, observables: Sequence[Observable]) -> None:
         """Follow these from now on; one that has not changed is not interrupted."""
-        if self._listeners is None:
+        if self._listeners is None or self._inbox is None:
             raise RuntimeError("the feed must be started before it is updated")
+        tell_properties = self._listeners[1]
         wanted = {each.name: each for each in observables if each.pv is not None}
         gone = [name for name, source in self._sources.items() if wanted.get(name) != source.observable]
         await asyncio.gather(*(self._sources.pop(name).close() for name in gone))
         for name, observable in wanted.items():
             if name not in self._sources and observable.pv is not None:
-                self._sources[name] = Source(observable, observable.pv, self._inbox, *self._listeners)
+                self._sources[name] = Source(observable, observable.pv, self._inbox, self._pass_on, tell_properties)
 
     async def close(self) -> None:
         """End all subscriptions, tasks and channels."""
-        if self._checker is None:
+        if self._checker is None or self._inbox is None:
             return
         import aioca  # noqa: PLC0415 - as above
 
@@ -77,9 +81,19 @@ class ObservableFeed:
         self._inbox.close()
         aioca.purge_channel_caches()
 
-    async def _check(self) -> None:
+    def _pass_on(self, reading: Reading) -> None:
+        if not self._ready:
+            asyncio.get_running_loop().call_soon(self._deliver_ready)
+        self._ready.append(reading)
+
+    def _deliver_ready(self) -> None:
+        readings, self._ready = self._ready, []
+        if self._listeners is not None:
+            self._listeners[0](readings)
+
+    async def _check(self, inbox: Inbox) -> None:
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
             for source in self._sources.values():
                 source.check()
-            self._inbox.report()
+            inbox.report()

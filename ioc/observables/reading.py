@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ioc.model import Reading, Scalar, Severity, ValueType
+from ioc.observables.layout import HEADER, Layout
 
 DISCONNECTED = "disconnected"
 _SEVERITIES = tuple(Severity)
-_NO_TIME_STAMP = 631_152_000
-"""The EPICS epoch: a record that was never processed has no time stamp yet, and gets the time of its arrival."""
+_EPICS_EPOCH = 631_152_000
+"""Zero in a time stamp. A record that was never processed has that, and gets the time of its arrival."""
 STATUS_NAMES = (
     "NO_ALARM",
     "READ",
@@ -45,29 +46,36 @@ def disconnected(name: str) -> Reading:
     return Reading(name, None, Severity.INVALID, DISCONNECTED, time.time())
 
 
-def to_reading(name: str, value_type: ValueType, update: Any, labels: Sequence[str]) -> Reading:
-    """Turn an update (an augmented value of aioca) into a reading; `labels` are the enum strings of the source."""
-    raw: Any = update
-    if not isinstance(raw, (float, int, bytes)):
-        # An array: its first element stands for it.
-        raw = update[0] if len(update) else math.nan
+def to_reading(name: str, value_type: ValueType, update: bytes, layout: Layout, labels: Sequence[str]) -> Reading:
+    """Turn the bytes of an update into a reading; `labels` are the enum strings of the source.
+
+    Of an array there is the first element; NaN stands for that of an empty one.
+    """
+    raw: Any
+    if layout.whole:
+        status, severity, seconds, nanoseconds = HEADER.unpack_from(update)
+        raw = update[layout.header :]
+    elif len(update) < layout.value.size:
+        status, severity, seconds, nanoseconds = HEADER.unpack_from(update)
+        raw = math.nan
+    else:
+        status, severity, seconds, nanoseconds, raw = layout.value.unpack(update)
     label = ""
-    if isinstance(raw, bytes):
+    if not isinstance(raw, int | float):
         raw = raw.split(b"\0")[0].decode(errors="replace")
     elif labels and 0 <= raw < len(labels):
         label = labels[int(raw)]
-    sampled_at: float = update.timestamp
     return Reading(
         name,
         _convert(raw, label, value_type),
-        _SEVERITIES[min(update.severity, 3)],
-        _status(update.status),
-        sampled_at if sampled_at > _NO_TIME_STAMP else time.time(),
+        _SEVERITIES[min(severity, 3)],
+        STATUS_NAMES[status] if 0 <= status < len(STATUS_NAMES) else f"STATUS_{status}",
+        _EPICS_EPOCH + seconds + nanoseconds * 1e-9 if seconds else time.time(),
         label if value_type is ValueType.Enum else "",
     )
 
 
-def _convert(raw: Any, label: str, value_type: ValueType) -> Scalar:
+def _convert(raw: float | str, label: str, value_type: ValueType) -> Scalar:
     if value_type is ValueType.String:
         return label or str(raw)
     try:
@@ -77,7 +85,3 @@ def _convert(raw: Any, label: str, value_type: ValueType) -> Scalar:
     if value_type is ValueType.Float or not math.isfinite(number):
         return number
     return round(number)
-
-
-def _status(number: int) -> str:
-    return STATUS_NAMES[number] if 0 <= number < len(STATUS_NAMES) else f"STATUS_{number}"

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ioc.model import ValueType
+from ioc.model import Reading, ValueType
 from ioc.observables.inbox import Inbox
+from ioc.observables.layout import layout_of
 from ioc.observables.reading import disconnected, to_reading
 from ioc.observables.throttle import Throttle
-from ioc.ports import ReadingListener
 from ioc.topology.schema import Observable
+
+if TYPE_CHECKING:
+    from ioc.observables.monitor import Monitor
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +51,12 @@ class Source:
         observable: Observable,
         pv: str,
         inbox: Inbox,
-        deliver: ReadingListener,
+        deliver: Callable[[Reading], None],
         tell_properties: PropertiesListener,
     ) -> None:
         self.observable = observable
         self._inbox = inbox
         self._loop = asyncio.get_running_loop()
-        self._handler = self._on_value
         self._pv = pv
         self._deliver = deliver
         self._tell_properties = tell_properties
@@ -63,7 +64,8 @@ class Source:
         self._properties: Properties | None = None
         self._have_properties = asyncio.Event()
         self._lost = asyncio.Event()
-        self._subscription: Any = None
+        self._channel_events: Any = None
+        self._monitor: Monitor | None = None
         self._connected = False
         self._timer: asyncio.TimerHandle | None = None
         self._task = self._new_task()
@@ -74,14 +76,12 @@ class Source:
             _log.error("observable %s: following %s failed: %s", self.observable.name, self._pv, self._task.exception())
             self._went_away()
             self._task = self._new_task()
-        subscription = self._subscription
-        if subscription is not None and subscription.state == subscription.CLOSED:
+        if self._channel_events is not None and self._channel_events.state == self._channel_events.CLOSED:
             self._lost.set()
 
     async def close(self) -> None:
         """End the task and all subscriptions; nothing is delivered any more."""
         self._cancel_timer()
-        self._inbox.forget(self._handler)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -96,47 +96,45 @@ class Source:
             await aioca.connect(self._pv, timeout=None)
             self._lost.clear()
             self._have_properties.clear()
-            properties = aioca.camonitor(
-                self._pv, self._on_properties, events=aioca.DBE_PROPERTY, format=aioca.FORMAT_CTRL, count=1
+            self._channel_events = aioca.camonitor(
+                self._pv,
+                self._on_properties,
+                events=aioca.DBE_PROPERTY,
+                format=aioca.FORMAT_CTRL,
+                count=1,
+                notify_disconnect=True,
             )
             try:
                 broken = await self._session(aioca)
-            except (aioca.CANothing, CAException, Disconnected) as error:
+            except (aioca.CANothing, CAException, Disconnected, LookupError) as error:
                 _log.warning("observable %s: %s cannot be followed: %s", self.observable.name, self._pv, error)
                 broken = True
             finally:
-                properties.close()
                 self._unsubscribe()
             self._went_away()
             if broken:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _session(self, aioca: Any) -> bool:
-        """Follow the PV until it is lost; True if the subscription ended by itself."""
+        """Follow the PV until it is lost; True if that is for another reason than that it disconnected."""
+        from ioc.observables.monitor import Monitor  # noqa: PLC0415 - loads libca, as above
+
         info = await aioca.cainfo(self._pv)
         # Enum strings have to be there before the first value; a source that has none to tell is followed all the same.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._have_properties.wait(), _PROPERTIES_SECONDS)
-        datatype = None
-        whole = False
-        if info.datatype == aioca.DBR_STRING:
-            datatype = bytes  # decoded by us: one that is no UTF-8 must not end the subscription
-        elif info.datatype == aioca.DBR_CHAR and self.observable.type is ValueType.String:
-            datatype = aioca.DBR_CHAR_BYTES
-            whole = True
-        self._subscription = aioca.camonitor(
-            self._pv,
-            functools.partial(self._inbox.put, self._handler),
-            datatype=datatype,
-            format=aioca.FORMAT_TIME,
-            count=0 if whole else 1,
-            all_updates=self.observable.max_rate is None,
-            notify_disconnect=True,
-        )
+        layout = layout_of(info.datatype, text=self.observable.type is ValueType.String)
+        self._monitor = Monitor(self._channel_events.channel, layout, self._inbox, self._take)
         await self._lost.wait()
-        return bool(self._subscription.state == self._subscription.CLOSED)
+        return self._monitor.broken or bool(self._channel_events.state == self._channel_events.CLOSED)
 
     def _on_properties(self, update: Any) -> None:
+        if not update.ok:
+            if self._monitor is None:
+                self._lost.set()
+            else:
+                self._monitor.end()
+            return
         properties = Properties(
             units=str(getattr(update, "units", "")),
             precision=max(0, int(getattr(update, "precision", 0))),
@@ -147,15 +145,16 @@ class Source:
             self._properties = properties
             self._tell_properties(self.observable.name, properties)
 
-    def _on_value(self, update: Any) -> None:
-        if not update.ok:
+    def _take(self, update: bytes | None) -> None:
+        if update is None:
             self._lost.set()
             self._went_away()
             return
         observable = self.observable
         labels = self._properties.labels if self._properties else ()
         self._connected = True
-        reading = to_reading(observable.name, observable.type, update, labels)
+        assert self._monitor is not None
+        reading = to_reading(observable.name, observable.type, update, self._monitor.layout, labels)
         passed = self._throttle.offer(reading, self._loop.time())
         if passed is not None:
             self._cancel_timer()
@@ -191,7 +190,9 @@ class Source:
             self._timer = None
 
     def _unsubscribe(self) -> None:
-        self._inbox.forget(self._handler)
-        if self._subscription is not None:
-            self._subscription.close()
-            self._subscription = None
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
+        if self._channel_events is not None:
+            self._channel_events.close()
+            self._channel_events = None

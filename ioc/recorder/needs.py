@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ioc.model import Reading, RunId, RunRecord
 from ioc.observables import Properties
-from ioc.ports import ReadingListener
+from ioc.ports import ReadingsListener
 from ioc.rundb import Measurement
 from ioc.topology.schema import Observable
 
@@ -31,7 +31,7 @@ class Feed(Protocol):
     async def start(
         self,
         observables: Sequence[Observable],
-        deliver: ReadingListener,
+        deliver: ReadingsListener,
         tell_properties: Callable[[str, Properties], None],
     ) -> None: ...
     async def update(self, observables: Sequence[Observable]) -> None: ...

@@ -106,7 +106,7 @@ class ObservableRecorder:
             raise Refused(f"observable {name} does not exist: it must be one of {', '.join(self._tracks) or 'none'}")
         parsed = parse_manual(track.observable, value)
         await self._store.save_setting(_setting(self._experiment, name), str(parsed))
-        self._take(Reading(name, parsed, Severity.NO_ALARM, "NO_ALARM", time.time()))
+        self._take([Reading(name, parsed, Severity.NO_ALARM, "NO_ALARM", time.time())])
 
     async def copy_manual_from(self, run: RunId) -> None:
         """Set the manual observables as they were at the end of a run (at its begin if it has no end)."""
@@ -222,12 +222,12 @@ class ObservableRecorder:
     def _observables(self) -> list[Observable]:
         return [track.observable for track in self._tracks.values()]
 
-    def _take(self, reading: Reading) -> None:
-        track = self._tracks.get(reading.observable)
-        if track is None:
-            return
-        self._record_samples((track.take(reading),))
-        self._tell((reading.observable,))
+    def _take(self, readings: Sequence[Reading]) -> None:
+        now = time.time()
+        tracks = self._tracks
+        samples = [tracks[each.observable].take(each, now) for each in readings if each.observable in tracks]
+        self._record_samples(samples)
+        self._tell({sample.observable for sample in samples})
 
     def _take_properties(self, name: str, properties: Properties) -> None:
         track = self._tracks.get(name)

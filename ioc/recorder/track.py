@@ -32,13 +32,12 @@ class Track:
         """Whether there is a value now."""
         return self.reading is not None and self.reading.connected
 
-    def take(self, reading: Reading) -> Reading:
-        """Make this the last reading; returns the sample to be recorded for it.
+    def take(self, reading: Reading, now: float) -> Reading:
+        """Make this the last reading, which came at `now`; returns the sample to be recorded for it.
 
         After a gap the source may come back with a time stamp from before the gap: such a sample gets the time of
         its arrival, so that the gap ends there.
         """
-        now = time.time()
         sample = reading
         if not reading.connected:
             self._gap_at = reading.sampled_at

@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 _log = logging.getLogger(__name__)
@@ -30,17 +30,17 @@ class RowQueue(Generic[Row]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def put(self, rows: Iterable[Row]) -> None:
+    def put(self, rows: Sequence[Row]) -> None:
         """Append rows; those beyond the limit are dropped (the older ones are kept, so that a gap is at one place)."""
         begins = False
         with self._lock:
-            for row in rows:
-                if len(self._rows) < self._limit:
-                    self._rows.append(row)
-                else:
-                    begins = begins or not self._dropping
-                    self._dropping += 1
-                    self.dropped += 1
+            room = max(0, self._limit - len(self._rows))
+            lost = len(rows) - room
+            self._rows.extend(rows if lost <= 0 else rows[:room])
+            if lost > 0:
+                begins = not self._dropping
+                self._dropping += lost
+                self.dropped += lost
         if begins:
             _log.error("run database: %d %s wait to be written, new ones are dropped", self._limit, self._kind)
 

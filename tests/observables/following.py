@@ -10,6 +10,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from ioc.model import Reading
 from ioc.observables import ObservableFeed, Properties
@@ -20,15 +21,16 @@ def tell(**fact: object) -> None:
     print(json.dumps(fact), flush=True)
 
 
-def deliver(reading: Reading) -> None:
-    tell(
-        name=reading.observable,
-        value=reading.value,
-        severity=reading.severity.name,
-        status=reading.status,
-        at=reading.sampled_at,
-        label=reading.label,
-    )
+def deliver(readings: Sequence[Reading]) -> None:
+    for reading in readings:
+        tell(
+            name=reading.observable,
+            value=reading.value,
+            severity=reading.severity.name,
+            status=reading.status,
+            at=reading.sampled_at,
+            label=reading.label,
+        )
 
 
 def properties(name: str, its: Properties) -> None:
@@ -62,8 +64,8 @@ async def main(quiet: bool) -> None:
     threading.Thread(target=read, daemon=True).start()
     counts = {"readings": 0}
 
-    def count(_: Reading) -> None:
-        counts["readings"] += 1
+    def count(readings: Sequence[Reading]) -> None:
+        counts["readings"] += len(readings)
 
     feed = ObservableFeed()
     await feed.start(observables(await lines.get()), count if quiet else deliver, properties)

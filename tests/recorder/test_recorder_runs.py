@@ -15,7 +15,7 @@ import pytest
 from ioc.errors import PeerError, Refused
 from ioc.model import Reading, RunClass, RunId, Scalar, Severity
 from ioc.observables import Properties
-from ioc.ports import ReadingListener
+from ioc.ports import ReadingsListener
 from ioc.recorder import ObservableRecorder
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
@@ -35,13 +35,13 @@ class HandFeed:
     def __init__(self) -> None:
         self.followed: list[str] = []
         self.closed = False
-        self._deliver: ReadingListener | None = None
+        self._deliver: ReadingsListener | None = None
         self._tell: Callable[[str, Properties], None] | None = None
 
     async def start(
         self,
         observables: Sequence[Observable],
-        deliver: ReadingListener,
+        deliver: ReadingsListener,
         tell_properties: Callable[[str, Properties], None],
     ) -> None:
         self._deliver = deliver
@@ -58,7 +58,7 @@ class HandFeed:
         assert self._deliver is not None
         severity = Severity.INVALID if value is None else Severity.NO_ALARM
         status = "disconnected" if value is None else "NO_ALARM"
-        self._deliver(Reading(name, value, severity, status, time.time() if at is None else at, label))
+        self._deliver([Reading(name, value, severity, status, time.time() if at is None else at, label)])
 
     def tell(self, name: str, properties: Properties) -> None:
         assert self._tell is not None
