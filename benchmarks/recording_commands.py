@@ -1,10 +1,10 @@
-"""Whether recording slows commands: put with callback on a simulated detector, without and with 3,000 samples/s.
+"""Whether recording at full rate slows commands: the table in docs/performance.md.
 
     python -m benchmarks.recording_commands [puts]
 
-``attpc-ioc demo`` runs in a process of its own with no observables, then with 300 at 10 Hz (its simulated slow
-controls do not start with 1000). Each command Describe goes to one ECC server over SOAP and is answered when the server
-has reached its state; Undo takes it back.
+The whole IOC with simulated ECC servers and data routers runs in a process of its own, first without observables, then
+with 1000 counters of a softIoc at 10 Hz, during an open run. Puts with callback: a title, and Describe of one ECC
+server, which goes to it over SOAP and is answered when the server has reached its state; Undo takes it back.
 """
 
 from __future__ import annotations
@@ -19,26 +19,52 @@ import time
 from pathlib import Path
 from typing import Any
 
+import uvloop
 import yaml
 
+from benchmarks.recording import COUNTERS, NORMAL, counting
 from tests.epics import Epics
 
 ROOT = Path(__file__).parents[1]
-OBSERVABLES = 300
+MODULE = [sys.executable, "-m", "benchmarks.recording_commands"]
 
 
-async def put_times(prefix: str, server: str, puts: int) -> dict[str, list[float]]:
+async def serve_ioc(observables: int, directory: Path) -> None:
+    """The IOC of topology.yaml on this machine, with so many counters as observables."""
+    from ioc.app.demo import on_this_machine, site_plan  # noqa: PLC0415 - each process imports what it needs
+    from ioc.app.serve import serve  # noqa: PLC0415
+    from ioc.sim import Site  # noqa: PLC0415
+    from ioc.topology.load import load  # noqa: PLC0415
+
+    described: dict[str, Any] = yaml.safe_load((ROOT / "topology.yaml").read_text())
+    described["observables"] = []
+    described["runs"]["require"] = []
+    path = directory / "topology.yaml"
+    path.write_text(yaml.safe_dump(described))
+    plan = site_plan(load(path), directory, speed=100.0)
+    described["observables"] = [{"name": f"v{number}", "pv": f"B:{number}"} for number in range(observables)]
+    path.write_text(yaml.safe_dump(described))
+    async with Site(plan) as site:
+        topology = on_this_machine(load(path), site.addresses, directory)
+        await serve(topology, lambda: topology, simulated=True)
+
+
+async def put_times(observables: int, puts: int) -> dict[str, list[float]]:
     """Milliseconds until a put was answered."""
     import aioca  # noqa: PLC0415 - reads its environment when it is imported
 
+    described: dict[str, Any] = yaml.safe_load((ROOT / "topology.yaml").read_text())
+    prefix, server = described["prefix"], described["ecc_servers"][0]["name"]
+    last = f"Obs:v{observables - 1}:Connected" if observables else "Run:CanStart"
     deadline = time.monotonic() + 120
-    while True:
-        state = await aioca.caget(f"{prefix}ECC:{server}:State", timeout=5, datatype=str, throw=False)
-        if state.ok and str(state) == "Idle":
-            break
-        assert time.monotonic() < deadline, "the detector did not come up"
-        await asyncio.sleep(0.5)
-    await asyncio.sleep(15)
+    for name, ready in ((f"ECC:{server}:State", "Idle"), (last, "Yes" if observables else "No")):
+        while True:
+            value = await aioca.caget(f"{prefix}{name}", timeout=5, datatype=str, throw=False)
+            if value.ok and str(value) == ready:
+                break
+            assert time.monotonic() < deadline, f"{name} did not become {ready}"
+            await asyncio.sleep(0.5)
+    await asyncio.sleep(10)  # its rate is a mean over seconds
     taken: dict[str, list[float]] = {"Run:Title": [], "Describe": [], "Undo": []}
     for number in range(puts):
         for name, pv, value in (
@@ -49,44 +75,43 @@ async def put_times(prefix: str, server: str, puts: int) -> dict[str, list[float
             begun = time.monotonic()
             await aioca.caput(f"{prefix}{pv}", value, wait=True, timeout=30)
             taken[name].append(1000 * (time.monotonic() - begun))
-    rate = await aioca.caget(f"{prefix}IOC:DatabaseRate", timeout=5)
-    dropped = await aioca.caget(f"{prefix}IOC:DatabaseDropped", timeout=5)
-    cpu = await aioca.caget(f"{prefix}IOC:CPUPercent", timeout=5)
-    print(f"  rows/s {rate:.0f}, dropped {dropped}, CPU {cpu:.0f} %")
+    rate, dropped, cpu = [
+        await aioca.caget(f"{prefix}IOC:{name}", timeout=5)
+        for name in ("DatabaseRate", "DatabaseDropped", "CPUPercent")
+    ]
+    print(f"{observables} observables: {rate:.0f} rows/s, {dropped} dropped, CPU {cpu:.0f} %")
     aioca.purge_channel_caches()
     return taken
 
 
 def measure(observables: int, puts: int) -> None:
-    described: dict[str, Any] = yaml.safe_load((ROOT / "topology.yaml").read_text())
-    described["observables"] = [{"name": f"v{number}", "pv": f"B:{number}"} for number in range(observables)]
-    described["runs"]["require"] = []
-    with Epics() as epics, tempfile.TemporaryDirectory() as directory:
-        topology = Path(directory) / "topology.yaml"
-        topology.write_text(yaml.safe_dump(described))
-        command = [sys.executable, "-c", "from ioc.cli.main import main; main()", "demo", "--speed", "100"]
-        arguments = ["--topology", str(topology), "--directory", f"{directory}/data", "--log-level", "error"]
-        demo = subprocess.Popen([*command, *arguments], env=epics.environment(), stdout=subprocess.DEVNULL)
+    with counting(NORMAL) as source, Epics() as epics, tempfile.TemporaryDirectory() as directory:
+        environment = epics.environment(EPICS_CA_ADDR_LIST=f"127.0.0.1:{source.server_port}")
+        ioc = subprocess.Popen([*MODULE, "ioc", str(observables), directory], env=environment)
         os.environ.update(epics.env)
-        server = described["ecc_servers"][0]["name"]
         try:
-            print(f"{observables} observables")
-            taken = asyncio.run(put_times(described["prefix"], server, puts))
+            subprocess.run([*MODULE, "puts", str(observables), str(puts)], env=epics.environment(), check=True)
         finally:
-            demo.terminate()
-            demo.wait(30)
+            ioc.terminate()
+            ioc.wait(30)
+
+
+def show(taken: dict[str, list[float]]) -> None:
     for name, milliseconds in taken.items():
         ordered = sorted(milliseconds)
         print(f"  {name:10} p50 {statistics.median(ordered):7.1f} ms   p95 {ordered[int(0.95 * len(ordered))]:7.1f} ms")
 
 
 def main() -> None:
-    if len(sys.argv) == 3:
-        measure(int(sys.argv[1]), int(sys.argv[2]))
-        return
-    puts = sys.argv[1] if len(sys.argv) > 1 else "100"
-    for observables in (0, OBSERVABLES):  # libca reads its ports once in a process
-        subprocess.run([sys.executable, "-m", "benchmarks.recording_commands", str(observables), puts], check=True)
+    match sys.argv[1:]:
+        case ["ioc", observables, directory]:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(serve_ioc(int(observables), Path(directory)))
+        case ["puts", observables, puts]:
+            show(asyncio.run(put_times(int(observables), int(puts))))
+        case rest:
+            for observables in (0, COUNTERS):
+                measure(observables, int(rest[0]) if rest else 100)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ class ObservablePvs:
     async def _put(self, value: Scalar, client: Client) -> None:
         await self._set_manual(self.observable.name, value, client)
 
-    def update(self, view: ObservableView) -> None:
-        """Show what the recorder knows."""
+    def show_value(self, view: ObservableView) -> None:
+        """Show the last reading."""
         if isinstance(self._value, FloatPv | IntPv):
             self._value.set_units(view.units, view.precision)
         elif isinstance(self._value, EnumPv) and view.labels:
@@ -73,6 +73,10 @@ class ObservablePvs:
         if view.reading is not None:
             self._show(view.reading)
         self._connected.post(int(view.connected))
+
+    def update(self, view: ObservableView) -> None:
+        """Show what the recorder knows."""
+        self.show_value(view)
         for pv, number in zip(self._statistics, (view.run_min, view.run_max, view.run_mean), strict=True):
             pv.set_units(view.units, view.precision)
             if number is None:

@@ -22,6 +22,9 @@ from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
 from ioc.topology.schema import Observable, Topology
 
+_SLICE = 50
+"""Observables whose statistics are shown before the loop's other work goes on."""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -31,8 +34,8 @@ class Services:
     """Fetches the end of an ECC server's log file, by the server's name."""
     read_router_log: Callable[[str], Awaitable[str]]
     set_manual: SetManual
-    views: Callable[[], Iterable[ObservableView]]
-    """All observables as they are now."""
+    views: Callable[[Iterable[str]], Iterable[ObservableView]]
+    """Those of the named observables that exist, as they are now."""
     database_health: Callable[[], StoreHealth]
     reload: Callable[[Client], Awaitable[None]]
 
@@ -88,6 +91,12 @@ class PvTree:
             if view.name in self._observables:
                 self._observables[view.name].update(view)
 
+    def show_values(self, views: Iterable[ObservableView]) -> None:
+        """Show the last readings of some observables; their statistics follow with the next tick."""
+        for view in views:
+            if view.name in self._observables:
+                self._observables[view.name].show_value(view)
+
     def show_put(self, put: PutRecord) -> None:
         """Say in the nearest message why a put was refused or failed."""
         if put.result in {"refused", "failed"}:
@@ -123,7 +132,7 @@ class PvTree:
 
     async def _set_manual(self, name: str, value: Scalar, client: Client) -> None:
         await self._services.set_manual(name, value, client)
-        self.show_observables(view for view in self._services.views() if view.name == name)  # before it is answered
+        self.show_observables(self._services.views([name]))  # before it is answered
 
     async def tick(self, server: CaServer) -> None:
         """Measure health and time once a second, until cancelled."""
@@ -132,9 +141,16 @@ class PvTree:
         while True:
             self._health.tick(server)
             self._run.tick()
-            self.show_observables(self._services.views())  # a mean over time changes while its source is silent
+            await self._show_statistics()
             due = max(due + 1.0, loop.time())
             await asyncio.sleep(due - loop.time())
+
+    async def _show_statistics(self) -> None:
+        """Show all observables, a few at a time: a thousand at once would keep commands waiting."""
+        names = list(self._observables)
+        for start in range(0, len(names), _SLICE):
+            self.show_observables(self._services.views(names[start : start + _SLICE]))
+            await asyncio.sleep(0)
 
 
 def _log_reader(read: Callable[[str], Awaitable[str]], name: str) -> Callable[[], Awaitable[str]]:

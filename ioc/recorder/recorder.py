@@ -82,9 +82,13 @@ class ObservableRecorder:
         except PeerError as error:
             _log.error("%s: the statistics of the open run are those of a few seconds ago", error)
 
-    def views(self) -> tuple[ObservableView, ...]:
+    def all_views(self) -> tuple[ObservableView, ...]:
         """All observables in display order."""
         return tuple(track.view() for track in self._tracks.values())
+
+    def views(self, names: Iterable[str]) -> list[ObservableView]:
+        """Those of `names` that exist."""
+        return [self._tracks[name].view() for name in names if name in self._tracks]
 
     def view(self, name: str) -> ObservableView:
         """One observable."""

@@ -41,7 +41,7 @@ class Panel:
                 read_server_log=self._log,
                 read_router_log=self._log,
                 set_manual=self._set_manual,
-                views=lambda: self.views,
+                views=lambda names: [view for view in self.views if view.name in set(names)],
                 database_health=lambda: self.health,
                 reload=self._reload,
             ),

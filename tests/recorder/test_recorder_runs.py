@@ -179,7 +179,7 @@ async def test_views_show_reading_statistics_and_units(database: Path) -> None:
         assert it.recorder.view("valve").units == "turns"
         await it.recorder.end_run(run)
         assert it.recorder.view("pressure").samples == 2
-        assert [each.name for each in it.recorder.views()] == [each.name for each in ALL]
+        assert [each.name for each in it.recorder.all_views()] == [each.name for each in ALL]
 
 
 async def test_changes_are_told_together_and_not_per_sample(database: Path) -> None:
@@ -264,7 +264,7 @@ async def test_manual_values_are_copied_from_a_run(database: Path) -> None:
         await it.recorder.set_manual("target_gas", "He")
         await it.recorder.set_manual("energy", 1.5)
         await it.recorder.copy_manual_from(run)
-        values = {view.name: view.reading.value for view in it.recorder.views() if view.reading is not None}
+        values = {view.name: view.reading.value for view in it.recorder.all_views() if view.reading is not None}
         assert values == {"pressure": 5.0, "target_gas": "P10", "energy": 1.5}
 
 
@@ -390,7 +390,7 @@ async def test_observables_change_in_an_open_run(database: Path) -> None:
         await it.recorder.end_run(run)
         measured = {each.observable: each.samples for each in await it.store.load_measurements(run)}
         assert (measured["extra"], measured["pressure"]) == (1, 2)
-        assert [view.name for view in it.recorder.views()] == ["extra", "pressure", "target_gas"]
+        assert [view.name for view in it.recorder.all_views()] == ["extra", "pressure", "target_gas"]
 
 
 async def test_statistics_wait_for_a_database_that_is_locked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
