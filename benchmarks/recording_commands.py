@@ -86,7 +86,7 @@ async def put_times(observables: int, puts: int) -> dict[str, list[float]]:
 
 def measure(observables: int, puts: int) -> None:
     with counting(NORMAL) as source, Epics() as epics, tempfile.TemporaryDirectory() as directory:
-        environment = epics.environment(EPICS_CA_ADDR_LIST=f"127.0.0.1:{source.server_port}")
+        environment = epics.environment(EPICS_CA_ADDR_LIST=source.env["EPICS_CA_ADDR_LIST"])
         ioc = subprocess.Popen([*MODULE, "ioc", str(observables), directory], env=environment)
         os.environ.update(epics.env)
         try:

@@ -20,11 +20,14 @@ from ioc.topology.schema import Observable
 _log = logging.getLogger(__name__)
 
 _TELL_SECONDS = 0.1
+_TELL_SLICE = 100
+"""Observables that the listener gets at a time, so that commands need not wait for a thousand."""
+_TELL_SLICE_SECONDS = 0.01
 _SAVE_SECONDS = 10.0
 
 
 ChangeListener = Callable[[frozenset[str]], None]
-"""Takes the names of the observables whose view has changed; called at most ten times a second."""
+"""Takes the names of the observables whose view has changed; called at most ten times a second for each."""
 
 
 class ObservableRecorder:
@@ -53,6 +56,7 @@ class ObservableRecorder:
         self._unsaved: dict[RunId, list[Measurement]] = {}
         self._listener: ChangeListener | None = None
         self._changed: set[str] = set()
+        self._telling: list[str] = []
         self._teller: asyncio.TimerHandle | None = None
         self._saver: asyncio.Task[None] | None = None
 
@@ -258,9 +262,13 @@ class ObservableRecorder:
             self._teller = asyncio.get_running_loop().call_later(_TELL_SECONDS, self._tell_now)
 
     def _tell_now(self) -> None:
+        if not self._telling:
+            self._telling, self._changed = list(self._changed), set()
+        names, self._telling = frozenset(self._telling[:_TELL_SLICE]), self._telling[_TELL_SLICE:]
         self._teller = None
-        names = frozenset(self._changed)
-        self._changed.clear()
+        if self._telling or self._changed:
+            pause = _TELL_SLICE_SECONDS if self._telling else _TELL_SECONDS
+            self._teller = asyncio.get_running_loop().call_later(pause, self._tell_now)
         if self._listener is not None:
             self._listener(names)
 
