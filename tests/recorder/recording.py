@@ -1,0 +1,31 @@
+"""Records counters of a softIoc as the IOC does: ``python -m tests.recorder.recording DATABASE COUNTERS``.
+
+It prints a line when it follows them, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from ioc.observables import ObservableFeed
+from ioc.recorder import ObservableRecorder
+from ioc.rundb import SqliteRunStore
+from ioc.topology.schema import Observable
+
+
+async def main() -> None:
+    path, counters = sys.argv[1:]
+    store = await SqliteRunStore.open(Path(path))
+    observables = [Observable(name=f"v{number}", pv=f"B:{number}") for number in range(int(counters))]
+    recorder = ObservableRecorder(store, ObservableFeed(), experiment="e1", observables=observables, record="always")
+    await recorder.start(lambda _: None)
+    print("follows", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await recorder.close()
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
