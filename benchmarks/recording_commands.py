@@ -3,14 +3,13 @@
     python -m benchmarks.recording_commands [puts]
 
 The whole IOC with simulated ECC servers and data routers runs in a process of its own, first without observables, then
-with 1000 counters of a softIoc at 10 Hz, during an open run. Puts with callback: a title, and Describe of one ECC
+with 1000 counters of a softIoc at 10 Hz. Puts with callback: a title, and Describe of one ECC
 server, which goes to it over SOAP and is answered when the server has reached its state; Undo takes it back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -88,7 +87,6 @@ def measure(observables: int, puts: int) -> None:
     with counting(NORMAL) as source, Epics() as epics, tempfile.TemporaryDirectory() as directory:
         environment = epics.environment(EPICS_CA_ADDR_LIST=source.env["EPICS_CA_ADDR_LIST"])
         ioc = subprocess.Popen([*MODULE, "ioc", str(observables), directory], env=environment)
-        os.environ.update(epics.env)
         try:
             subprocess.run([*MODULE, "puts", str(observables), str(puts)], env=epics.environment(), check=True)
         finally:

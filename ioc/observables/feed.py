@@ -24,7 +24,8 @@ class ObservableFeed:
     """
 
     def __init__(self) -> None:
-        self._inbox: Inbox | None = None
+        """Belongs to the running event loop."""
+        self._inbox = Inbox()
         self._sources: dict[str, Source] = {}
         self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
         self._ready: list[Reading] = []
@@ -33,12 +34,12 @@ class ObservableFeed:
     @property
     def received(self) -> int:
         """Updates that Channel Access brought since the start."""
-        return 0 if self._inbox is None else self._inbox.received
+        return self._inbox.received
 
     @property
     def dropped(self) -> int:
         """Of them those that were given up because they came faster than they could be taken."""
-        return 0 if self._inbox is None else self._inbox.dropped
+        return self._inbox.dropped
 
     async def start(
         self, observables: Sequence[Observable], deliver: ReadingsListener, tell_properties: PropertiesListener
@@ -47,15 +48,14 @@ class ObservableFeed:
 
         The EPICS_CA_* variables are read by libca when aioca is first imported, which is here.
         """
-        self._inbox = Inbox()
         self._listeners = (deliver, tell_properties)
         log_exceptions()
-        self._checker = asyncio.create_task(self._check(self._inbox), name="observables check")
+        self._checker = asyncio.create_task(self._check(), name="observables check")
         await self.update(observables)
 
     async def update(self, observables: Sequence[Observable]) -> None:
         """Follow these from now on; one that has not changed is not interrupted."""
-        if self._listeners is None or self._inbox is None:
+        if self._listeners is None:
             raise RuntimeError("the feed must be started before it is updated")
         tell_properties = self._listeners[1]
         wanted = {each.name: each for each in observables if each.pv is not None}
@@ -67,7 +67,7 @@ class ObservableFeed:
 
     async def close(self) -> None:
         """End all subscriptions, tasks and channels."""
-        if self._checker is None or self._inbox is None:
+        if self._checker is None:
             return
         import aioca  # noqa: PLC0415 - as above
 
@@ -79,6 +79,7 @@ class ObservableFeed:
         self._checker = None
         self._inbox.report()
         self._inbox.close()
+        self._deliver_ready()  # not after this has returned
         aioca.purge_channel_caches()
 
     def _pass_on(self, reading: Reading) -> None:
@@ -88,12 +89,12 @@ class ObservableFeed:
 
     def _deliver_ready(self) -> None:
         readings, self._ready = self._ready, []
-        if self._listeners is not None:
+        if readings and self._listeners is not None:
             self._listeners[0](readings)
 
-    async def _check(self, inbox: Inbox) -> None:
+    async def _check(self) -> None:
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
             for source in self._sources.values():
                 source.check()
-            inbox.report()
+            self._inbox.report()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 HEADER = struct.Struct("=hhII")
 """Status, severity, seconds since 1990, nanoseconds."""
@@ -41,12 +41,13 @@ def _layout(code: int, element: str) -> Layout:
     return Layout(code, struct.Struct(HEADER.format + element), struct.calcsize(f"={element.lstrip('x')}"))
 
 
+_CHAR = 4
 _TIME_TYPES = {
     0: _layout(14, "40s"),
     1: _layout(15, "xxh"),
     2: _layout(16, "f"),
     3: _layout(17, "xxH"),
-    4: _layout(18, "xxxB"),
+    _CHAR: _layout(18, "xxxB"),
     5: _layout(19, "i"),
     6: _layout(20, "xxxxd"),
 }
@@ -62,4 +63,4 @@ def layout_of(datatype: int, *, text: bool) -> Layout:
     if datatype not in _TIME_TYPES:
         raise LookupError(f"its type is {datatype}, but must be one of {', '.join(map(str, _TIME_TYPES))}")
     layout = _TIME_TYPES[datatype]
-    return Layout(layout.code, layout.value, layout.element, whole=True) if text and datatype == 4 else layout
+    return replace(layout, whole=True) if text and datatype == _CHAR else layout
