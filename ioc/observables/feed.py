@@ -24,7 +24,6 @@ class ObservableFeed:
     """
 
     def __init__(self) -> None:
-        """Belongs to the running event loop."""
         self._inbox = Inbox()
         self._sources: dict[str, Source] = {}
         self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
@@ -50,6 +49,7 @@ class ObservableFeed:
         """
         self._listeners = (deliver, tell_properties)
         log_exceptions()
+        self._inbox.open()
         self._checker = asyncio.create_task(self._check(), name="observables check")
         await self.update(observables)
 

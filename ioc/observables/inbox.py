@@ -38,9 +38,9 @@ class Inbox:
     """
 
     def __init__(self, limit: int = _LIMIT) -> None:
-        """Belongs to the running event loop."""
         self._limit = limit
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """None while nothing is taken."""
         self._lock = threading.Lock()
         self._waiting: list[tuple[Receiver, bytes | None]] = []
         self._late: dict[Receiver, bytes | None] = {}
@@ -50,16 +50,19 @@ class Inbox:
         self._awake = False
         self._reported = 0
         self._failing = False
-        self._closed = False
         self.received = 0
         """Updates since the start."""
         self.dropped = 0
         """Of them those that were lost here: too many waited, or the receiver failed."""
 
+    def open(self) -> None:
+        """Take updates from now on, and hand them out on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+
     def put(self, receiver: Receiver, update: bytes | None) -> None:
         """Take an update; it is handled soon. For any thread, and quick: libca waits for it."""
         with self._lock:
-            if self._closed:
+            if self._loop is None:
                 return
             self.received += 1
             if receiver in self._late:
@@ -72,7 +75,7 @@ class Inbox:
             if self._awake:
                 return
             self._awake = True
-        self._loop.call_soon_threadsafe(self._pause)
+            self._loop.call_soon_threadsafe(self._pause)
 
     def report(self) -> None:
         """Say in the log how many were lost since the last report, if any; called now and then."""
@@ -85,13 +88,14 @@ class Inbox:
     def close(self) -> None:
         """Drop everything, now and from now on."""
         with self._lock:
-            self._closed = True
+            self._loop = None
             self._waiting.clear()
             self._late.clear()
         self._batch.clear()
 
     def _pause(self) -> None:
-        self._loop.call_later(_PAUSE_SECONDS, self._begin)
+        if self._loop is not None:
+            self._loop.call_later(_PAUSE_SECONDS, self._begin)
 
     def _begin(self) -> None:
         with self._lock:
@@ -109,7 +113,7 @@ class Inbox:
             while self._batch and time.monotonic() < until:
                 self._hand_over(*self._batch.popleft())
         finally:
-            if self._batch:
+            if self._batch and self._loop is not None:
                 self._loop.call_soon(self._hand_out)
             else:
                 self._pause()

@@ -30,6 +30,12 @@ class Taker:
         self._also(int(update))
 
 
+def opened(**limit: int) -> Inbox:
+    inbox = Inbox(**limit)
+    inbox.open()
+    return inbox
+
+
 def put(inbox: Inbox, taker: Taker, *numbers: int) -> None:
     for number in numbers:
         inbox.put(taker, str(number).encode())
@@ -37,7 +43,7 @@ def put(inbox: Inbox, taker: Taker, *numbers: int) -> None:
 
 async def test_updates_are_handled_in_order() -> None:
     """Each receiver gets its updates in the order they came."""
-    inbox = Inbox()
+    inbox = opened()
     first, second = Taker(), Taker()
     for number in range(100):
         put(inbox, first, number)
@@ -49,7 +55,7 @@ async def test_updates_are_handled_in_order() -> None:
 
 async def test_any_thread_may_put() -> None:
     """Of updates that many threads put at once none is lost, and those of one thread keep their order."""
-    inbox = Inbox()
+    inbox = opened()
     takers = [Taker() for _ in range(8)]
     threads = [threading.Thread(target=put, args=(inbox, taker, *range(2000))) for taker in takers]
     for thread in threads:
@@ -63,7 +69,7 @@ async def test_any_thread_may_put() -> None:
 
 async def test_a_flood_leaves_time_for_others() -> None:
     """While updates come faster than they are handled, the loop goes on and every receiver has its turn."""
-    inbox = Inbox()
+    inbox = opened()
 
     def one_more(index: int) -> Callable[[int], None]:
         def also(_: int) -> None:
@@ -86,7 +92,7 @@ async def test_a_flood_leaves_time_for_others() -> None:
 
 async def test_the_newest_update_is_never_dropped(caplog: pytest.LogCaptureFixture) -> None:
     """Beyond the limit a receiver's newer updates replace one another; what is lost is counted, and said once."""
-    inbox = Inbox(limit=10)
+    inbox = opened(limit=10)
     flood, other = Taker(), Taker()
     put(inbox, flood, *range(100))
     put(inbox, other, 1)
@@ -102,7 +108,7 @@ async def test_the_newest_update_is_never_dropped(caplog: pytest.LogCaptureFixtu
 
 async def test_nothing_is_handled_for_who_has_left() -> None:
     """What waits for a receiver that was closed is not handled."""
-    inbox = Inbox()
+    inbox = opened()
     gone, stays = Taker(), Taker()
     put(inbox, gone, 1)
     put(inbox, stays, 2)
@@ -113,7 +119,7 @@ async def test_nothing_is_handled_for_who_has_left() -> None:
 
 async def test_a_receiver_that_fails_loses_its_update_only(caplog: pytest.LogCaptureFixture) -> None:
     """An error while an update is handled is logged once and counted; all others are handled."""
-    inbox = Inbox()
+    inbox = opened()
     handled: list[int] = []
 
     def fail_on_odd(number: int) -> None:
@@ -129,7 +135,7 @@ async def test_a_receiver_that_fails_loses_its_update_only(caplog: pytest.LogCap
 
 async def test_an_interrupt_in_a_receiver_stops_nothing() -> None:
     """What is no ordinary error reaches the loop, and the next updates are handled all the same."""
-    inbox = Inbox()
+    inbox = opened()
     caught: list[dict[str, Any]] = []
 
     def cancelled(number: int) -> None:
@@ -147,7 +153,7 @@ async def test_an_interrupt_in_a_receiver_stops_nothing() -> None:
 @pytest.mark.parametrize(("call", "expected"), [("leave", [0, 1]), ("close", [0, 1]), ("put", [0, 1, 2, 9])])
 async def test_a_receiver_may_call_the_inbox(call: str, expected: list[int]) -> None:
     """Leaving, closing and putting while an update is handled take effect at once and keep the order."""
-    inbox = Inbox()
+    inbox = opened()
 
     def leave() -> None:
         taker.closed = True
@@ -171,9 +177,11 @@ async def test_a_receiver_may_call_the_inbox(call: str, expected: list[int]) -> 
 
 
 async def test_a_closed_inbox_takes_nothing() -> None:
-    """After closing nothing is handled or scheduled, even if an update still comes."""
+    """Before opening and after closing nothing is handled or scheduled, even if an update comes."""
     inbox = Inbox()
     taker = Taker()
+    put(inbox, taker, 0)
+    inbox.open()
     put(inbox, taker, 1)
     inbox.close()
     put(inbox, taker, 2)
@@ -189,7 +197,7 @@ def test_every_update_is_handled_or_counted(limit: int, puts: list[tuple[str, in
     """Whatever comes, however fast: each receiver gets its newest updates in order, and the others are counted."""
 
     async def run() -> None:
-        inbox = Inbox(limit)
+        inbox = opened(limit=limit)
         takers = {name: Taker() for name in "abc"}
         sent: dict[str, list[int]] = {name: [] for name in "abc"}
         for number, (name, pause) in enumerate(puts):
