@@ -93,7 +93,7 @@ async def _started(parts: Parts) -> AsyncGenerator[None]:
         stack.push_async_callback(_close_peers, parts)
         await parts.recorder.start(_observable_listener(parts))
         stack.push_async_callback(parts.recorder.close)
-        parts.tree.show_observables(parts.recorder.all_views())
+        parts.tree.show_observables(parts.recorder.views(parts.recorder.names))
         await parts.server.start()
         stack.push_async_callback(parts.server.close)
         await stack.enter_async_context(_running(parts))
@@ -130,7 +130,7 @@ def _observable_listener(parts: Parts) -> Callable[[frozenset[str]], None]:
 
     def changed(names: frozenset[str]) -> None:
         nonlocal missing
-        parts.tree.show_values(parts.recorder.views(names))
+        parts.tree.show_observables(parts.recorder.values(names))
         now = frozenset(parts.recorder.disconnected(parts.engine.plan.require))
         if now != missing:
             missing = now

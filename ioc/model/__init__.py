@@ -21,7 +21,7 @@ from ioc.model.enums import (
 from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
 from ioc.model.log import Client, Event, PutRecord
 from ioc.model.names import CONFIG_NAME_LENGTH, EXPERIMENT_LENGTH, check_config_name, check_experiment
-from ioc.model.observables import ObservableView, Reading, Scalar
+from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
 from ioc.model.run import RunConfig, RunId, RunRecord
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "Event",
     "PutRecord",
     "Scalar",
+    "Statistics",
     "Reading",
     "ObservableView",
 ]

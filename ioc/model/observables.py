@@ -33,6 +33,19 @@ class Reading(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """The figures of one observable over one run; minimum, maximum and mean are None without a finite number."""
+
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    """Each value weighted with the time it lasted."""
+    samples: int
+    worst_severity: Severity
+    disconnected_seconds: float
+
+
+@dataclass(frozen=True)
 class ObservableView:
     """What the PVs of an observable show."""
 
@@ -41,15 +54,11 @@ class ObservableView:
     """The last reading; None before the first one. One without value says that the source is gone."""
     connected: bool
     """A manual observable is always connected."""
-    run_min: float | None
-    """Over the open run, else the last one; None if there was no finite number."""
-    run_max: float | None
-    run_mean: float | None
-    samples: int
-    """Recorded in the open run, else in the last one."""
     units: str
     """Of the topology, else of the source."""
     precision: int | None
     """Digits after the point as the source has it; None if it has not said."""
     labels: tuple[str, ...] = ()
     """The strings of an enum, in order; empty for other types and until the source has said."""
+    statistics: Statistics | None = None
+    """Over the open run, else the last one; None if only what it is now was asked for."""

@@ -11,6 +11,7 @@ from epicscorelibs.ca import cadef
 
 from ioc.observables.inbox import Inbox
 from ioc.observables.layout import Layout
+from ioc.observables.thread_state import keep_thread_state
 
 _EVENTS = cadef.DBE_VALUE | cadef.DBE_ALARM
 
@@ -57,6 +58,7 @@ class Monitor:
 @cadef.event_handler
 def _on_event(args: Any) -> None:
     """Put the bytes of an update into the inbox: they are libca's own, and change when this returns."""
+    keep_thread_state()
     monitor: Monitor = args.usr
     if args.status == cadef.ECA_NORMAL:
         monitor.inbox.put(monitor, ctypes.string_at(args.raw_dbr, monitor.layout.bytes_of(args.count)))

@@ -9,7 +9,7 @@ from typing import Any
 from caproto import AlarmStatus
 
 from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
-from ioc.model import Client, ObservableView, Reading, Scalar, Severity, ValueType
+from ioc.model import Client, ObservableView, Reading, Scalar, Severity, Statistics, ValueType
 from ioc.topology.schema import Observable
 
 SetManual = Callable[[str, Scalar, Client], Awaitable[None]]
@@ -63,8 +63,8 @@ class ObservablePvs:
     async def _put(self, value: Scalar, client: Client) -> None:
         await self._set_manual(self.observable.name, value, client)
 
-    def show_value(self, view: ObservableView) -> None:
-        """Show the last reading."""
+    def update(self, view: ObservableView) -> None:
+        """Show what the recorder knows."""
         if isinstance(self._value, FloatPv | IntPv):
             self._value.set_units(view.units, view.precision)
         elif isinstance(self._value, EnumPv) and view.labels:
@@ -73,17 +73,18 @@ class ObservablePvs:
         if view.reading is not None:
             self._show(view.reading)
         self._connected.post(int(view.connected))
+        if view.statistics is not None:
+            self._show_statistics(view.statistics, view)
 
-    def update(self, view: ObservableView) -> None:
-        """Show what the recorder knows."""
-        self.show_value(view)
-        for pv, number in zip(self._statistics, (view.run_min, view.run_max, view.run_mean), strict=True):
+    def _show_statistics(self, statistics: Statistics, view: ObservableView) -> None:
+        numbers = (statistics.minimum, statistics.maximum, statistics.mean)
+        for pv, number in zip(self._statistics, numbers, strict=True):
             pv.set_units(view.units, view.precision)
             if number is None:
                 pv.post(math.nan, severity=Severity.INVALID, status="UDF")
             else:
                 pv.post(number)
-        self._samples.post(view.samples)
+        self._samples.post(statistics.samples)
 
     def _show(self, reading: Reading) -> None:
         status = _ALARM_STATUS.get(reading.status, reading.status)

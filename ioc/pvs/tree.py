@@ -35,7 +35,7 @@ class Services:
     read_router_log: Callable[[str], Awaitable[str]]
     set_manual: SetManual
     views: Callable[[Iterable[str]], Iterable[ObservableView]]
-    """Those of the named observables that exist, as they are now."""
+    """Those of the named observables that exist, as they are now, with statistics."""
     database_health: Callable[[], StoreHealth]
     reload: Callable[[Client], Awaitable[None]]
 
@@ -86,16 +86,10 @@ class PvTree:
         self._run.update(state)
 
     def show_observables(self, views: Iterable[ObservableView]) -> None:
-        """Show what some observables do."""
+        """Show what some observables do; statistics that they are without follow with the next tick."""
         for view in views:
             if view.name in self._observables:
                 self._observables[view.name].update(view)
-
-    def show_values(self, views: Iterable[ObservableView]) -> None:
-        """Show the last readings of some observables; their statistics follow with the next tick."""
-        for view in views:
-            if view.name in self._observables:
-                self._observables[view.name].show_value(view)
 
     def show_put(self, put: PutRecord) -> None:
         """Say in the nearest message why a put was refused or failed."""

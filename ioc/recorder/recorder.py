@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from ioc.errors import PeerError, Refused
@@ -86,17 +87,19 @@ class ObservableRecorder:
         except PeerError as error:
             _log.error("%s: the statistics of the open run are those of a few seconds ago", error)
 
-    def all_views(self) -> tuple[ObservableView, ...]:
-        """All observables in display order."""
-        return tuple(track.view() for track in self._tracks.values())
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all observables, in display order."""
+        return tuple(self._tracks)
 
-    def views(self, names: Iterable[str]) -> list[ObservableView]:
-        """Those of `names` that exist."""
+    def values(self, names: Iterable[str]) -> list[ObservableView]:
+        """Those of `names` that exist as they are now, without statistics."""
         return [self._tracks[name].view() for name in names if name in self._tracks]
 
-    def view(self, name: str) -> ObservableView:
-        """One observable."""
-        return self._tracks[name].view()
+    def views(self, names: Iterable[str]) -> list[ObservableView]:
+        """Those of `names` that exist as they are now, with statistics."""
+        now = time.time()
+        return [replace(view, statistics=self._tracks[view.name].statistics(now)) for view in self.values(names)]
 
     def disconnected(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of `names` that have no value now: source gone, manual value never set, or no such observable."""

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
 
-from ioc.model import Reading, Severity
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """The figures of one observable over one run; minimum, maximum and mean are None without a finite number."""
-
-    minimum: float | None
-    maximum: float | None
-    mean: float | None
-    """Each value weighted with the time it lasted."""
-    samples: int
-    worst_severity: Severity
-    disconnected_seconds: float
-
+from ioc.model import Reading, Severity, Statistics
 
 NO_STATISTICS = Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from ioc.model import ObservableView, Reading, Scalar, Severity
-from ioc.recorder.statistics import NO_STATISTICS, RunStatistics, Statistics
+from ioc.model import ObservableView, Reading, Scalar, Severity, Statistics
+from ioc.recorder.statistics import NO_STATISTICS, RunStatistics
 from ioc.rundb import Measurement
 from ioc.topology.schema import Observable
 
@@ -118,15 +118,11 @@ class Track:
         return [sample]
 
     def view(self) -> ObservableView:
-        statistics = self.statistics(time.time())
+        """What it is now."""
         return ObservableView(
             name=self.observable.name,
             reading=self.reading,
             connected=self.connected or self.observable.pv is None,
-            run_min=statistics.minimum,
-            run_max=statistics.maximum,
-            run_mean=statistics.mean,
-            samples=statistics.samples,
             units=self.observable.units or self.units,
             precision=self.precision,
             labels=self.labels,

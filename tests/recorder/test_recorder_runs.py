@@ -5,91 +5,20 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from ioc.errors import PeerError, Refused
-from ioc.model import Reading, RunClass, RunId, Scalar, Severity
+from ioc.model import RunClass, Scalar, Severity, Statistics
 from ioc.observables import Properties
-from ioc.ports import ReadingsListener
-from ioc.recorder import ObservableRecorder
-from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
 from tests.epics import eventually
+from tests.recorder.rig import ALL, rig
 from tests.rundb.rows import GAS, PRESSURE, locked, rows
 
-ENERGY = Observable.model_validate({"name": "energy", "type": "float"})
-COUNT = Observable.model_validate({"name": "count", "type": "integer"})
-VALVE = Observable.model_validate({"name": "valve", "type": "enum", "pv": "V"})
-ALL = (PRESSURE, GAS, ENERGY, COUNT, VALVE)
 SAMPLES = "SELECT value, status, run_id FROM samples JOIN observables o ON o.id = observable_id WHERE name = ?"
-
-
-class HandFeed:
-    """Delivers what a test says, in place of Channel Access."""
-
-    def __init__(self) -> None:
-        self.followed: list[str] = []
-        self.closed = False
-        self._deliver: ReadingsListener | None = None
-        self._tell: Callable[[str, Properties], None] | None = None
-
-    async def start(
-        self,
-        observables: Sequence[Observable],
-        deliver: ReadingsListener,
-        tell_properties: Callable[[str, Properties], None],
-    ) -> None:
-        self._deliver = deliver
-        self._tell = tell_properties
-        await self.update(observables)
-
-    async def update(self, observables: Sequence[Observable]) -> None:
-        self.followed = [each.name for each in observables if each.pv is not None]
-
-    async def close(self) -> None:
-        self.closed = True
-
-    def send(self, value: Scalar | None, at: float | None = None, name: str = "pressure", label: str = "") -> None:
-        assert self._deliver is not None
-        severity = Severity.INVALID if value is None else Severity.NO_ALARM
-        status = "disconnected" if value is None else "NO_ALARM"
-        self._deliver([Reading(name, value, severity, status, time.time() if at is None else at, label)])
-
-    def tell(self, name: str, properties: Properties) -> None:
-        assert self._tell is not None
-        self._tell(name, properties)
-
-
-class Rig:
-    """A recorder with its store and feed, and the names that it said had changed."""
-
-    def __init__(self, store: SqliteRunStore, record: Literal["always", "runs"] = "always") -> None:
-        self.store = store
-        self.feed = HandFeed()
-        self.changes: list[frozenset[str]] = []
-        self.recorder = ObservableRecorder(store, self.feed, experiment="e1", observables=ALL, record=record)
-
-    async def run(self) -> RunId:
-        return (await self.store.reserve_run("e1", "", RunClass.Beam, "")).run
-
-
-@asynccontextmanager
-async def rig(database: Path, record: Literal["always", "runs"] = "always") -> AsyncIterator[Rig]:
-    """One life of the IOC: store and recorder started, and closed at the end."""
-    store = SqliteRunStore(database, call_seconds=3.0)
-    await store.start()
-    try:
-        made = Rig(store, record)
-        await made.recorder.start(made.changes.append)
-        yield made
-        await made.recorder.close()
-    finally:
-        await store.close()
 
 
 @pytest.fixture
@@ -162,24 +91,25 @@ async def test_a_disconnected_observable_begins_with_null(database: Path) -> Non
 async def test_views_show_reading_statistics_and_units(database: Path) -> None:
     """A view has the last reading, the open run's figures, the topology's units, else the source's."""
     async with rig(database) as it:
-        view = it.recorder.view("pressure")
-        assert (view.reading, view.connected, view.samples, view.run_min) == (None, False, 0, None)
-        assert it.recorder.view("target_gas").connected
+        view = it.view("pressure")
+        assert (view.reading, view.connected) == (None, False)
+        assert it.statistics("pressure") == Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)
+        assert it.view("target_gas").connected
         it.feed.tell("pressure", Properties("mbar", 3, ()))
         it.feed.tell("valve", Properties("turns", 0, ("Shut", "Open")))
         it.feed.send(math.nan)
         run = await it.run()
         await it.recorder.begin_run(run)
         it.feed.send(4.0)
-        view = it.recorder.view("pressure")
+        view, statistics = it.view("pressure"), it.statistics("pressure")
         assert view.reading is not None
-        assert (view.reading.value, view.connected, view.samples) == (4.0, True, 2)
-        assert (view.run_min, view.run_max, view.run_mean) == (4.0, 4.0, 4.0)
+        assert (view.reading.value, view.connected, statistics.samples) == (4.0, True, 2)
+        assert (statistics.minimum, statistics.maximum, statistics.mean) == (4.0, 4.0, 4.0)
         assert (view.units, view.precision) == ("Torr", 3)
-        assert it.recorder.view("valve").units == "turns"
+        assert it.view("valve").units == "turns"
         await it.recorder.end_run(run)
-        assert it.recorder.view("pressure").samples == 2
-        assert [each.name for each in it.recorder.all_views()] == [each.name for each in ALL]
+        assert it.statistics("pressure").samples == 2
+        assert it.recorder.names == tuple(each.name for each in ALL)
 
 
 async def test_changes_are_told_together_and_not_per_sample(database: Path) -> None:
@@ -225,7 +155,7 @@ async def test_manual_values_are_typed_and_outlive_the_process(
         await it.store.flush()
         assert rows(database, SAMPLES, name) == [(stored, "NO_ALARM", None)]
     async with rig(database) as it:
-        reading = it.recorder.view(name).reading
+        reading = it.view(name).reading
         assert reading is not None
         assert (reading.value, type(reading.value)) == (stored, type(stored))
 
@@ -264,7 +194,9 @@ async def test_manual_values_are_copied_from_a_run(database: Path) -> None:
         await it.recorder.set_manual("target_gas", "He")
         await it.recorder.set_manual("energy", 1.5)
         await it.recorder.copy_manual_from(run)
-        values = {view.name: view.reading.value for view in it.recorder.all_views() if view.reading is not None}
+        values = {
+            view.name: view.reading.value for view in it.recorder.values(it.recorder.names) if view.reading is not None
+        }
         assert values == {"pressure": 5.0, "target_gas": "P10", "energy": 1.5}
 
 
@@ -273,7 +205,7 @@ async def test_manual_values_belong_to_an_experiment(database: Path) -> None:
     async with rig(database) as it:
         await it.recorder.set_manual("target_gas", "P10")
         await it.recorder.change_experiment("e2")
-        assert it.recorder.view("target_gas").reading is None
+        assert it.view("target_gas").reading is None
         await it.recorder.change_experiment("e1")
         assert it.recorder.disconnected(["target_gas"]) == ()
 
@@ -302,8 +234,8 @@ async def test_an_interrupted_run_goes_on_with_a_gap(database: Path) -> None:
     async with rig(database) as it:
         await it.recorder.resume_run(run, 0.0)
         it.feed.send(1.0)
-        view = it.recorder.view("pressure")
-        assert (view.samples, view.run_min, view.run_max) == (3, 1.0, 9.0)
+        statistics = it.statistics("pressure")
+        assert (statistics.samples, statistics.minimum, statistics.maximum) == (3, 1.0, 9.0)
         await it.recorder.end_run(run)
         (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
         assert (measured.begin_value, measured.end_value, measured.samples) == (5.0, 1.0, 3)
@@ -356,8 +288,8 @@ async def test_a_value_that_is_there_already_goes_on_in_a_resumed_run(database: 
     async with rig(database) as it:
         it.feed.send(7.0)
         await it.recorder.resume_run(run, 0.0)
-        view = it.recorder.view("pressure")
-        assert (view.samples, view.run_max) == (2, 7.0)
+        statistics = it.statistics("pressure")
+        assert (statistics.samples, statistics.maximum) == (2, 7.0)
         await it.store.flush()
         stored = [value for value, _, _ in rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")]
         assert (stored[0], stored[-1]) == (5.0, 7.0)
@@ -371,8 +303,8 @@ async def test_the_last_run_is_shown_after_a_restart(database: Path) -> None:
         await it.recorder.begin_run(run)
         await it.recorder.end_run(run)
     async with rig(database) as it:
-        view = it.recorder.view("pressure")
-        assert (view.samples, view.run_min, view.run_max) == (1, 5.0, 5.0)
+        statistics = it.statistics("pressure")
+        assert (statistics.samples, statistics.minimum, statistics.maximum) == (1, 5.0, 5.0)
 
 
 async def test_observables_change_in_an_open_run(database: Path) -> None:
@@ -390,7 +322,7 @@ async def test_observables_change_in_an_open_run(database: Path) -> None:
         await it.recorder.end_run(run)
         measured = {each.observable: each.samples for each in await it.store.load_measurements(run)}
         assert (measured["extra"], measured["pressure"]) == (1, 2)
-        assert [view.name for view in it.recorder.all_views()] == ["extra", "pressure", "target_gas"]
+        assert it.recorder.names == ("extra", "pressure", "target_gas")
 
 
 async def test_statistics_wait_for_a_database_that_is_locked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,7 +335,7 @@ async def test_statistics_wait_for_a_database_that_is_locked(database: Path, mon
         with locked(database):
             with pytest.raises(PeerError, match=r"runs\.db (is locked|did not answer)"):
                 await it.recorder.end_run(run)
-            assert it.recorder.view("pressure").samples == 1
+            assert it.statistics("pressure").samples == 1
         end = "SELECT end_value FROM measurements JOIN observables o ON o.id = observable_id WHERE name = 'pressure'"
         await eventually(lambda: rows(database, end) == [(5.0,)])
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ioc.model import Reading, Scalar, Severity
-from ioc.recorder.statistics import RunStatistics, Statistics
+from ioc.model import Reading, Scalar, Severity, Statistics
+from ioc.recorder.statistics import RunStatistics
 
 BEGAN = 1000.0
 

@@ -1,0 +1,94 @@
+"""A recorder on a real run database, with a feed by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+from ioc.model import ObservableView, Reading, RunClass, RunId, Scalar, Severity, Statistics
+from ioc.observables import Properties
+from ioc.ports import ReadingsListener
+from ioc.recorder import ObservableRecorder
+from ioc.rundb import SqliteRunStore
+from ioc.topology.schema import Observable
+from tests.rundb.rows import GAS, PRESSURE
+
+ENERGY = Observable.model_validate({"name": "energy", "type": "float"})
+COUNT = Observable.model_validate({"name": "count", "type": "integer"})
+VALVE = Observable.model_validate({"name": "valve", "type": "enum", "pv": "V"})
+ALL = (PRESSURE, GAS, ENERGY, COUNT, VALVE)
+
+
+class HandFeed:
+    """Delivers what a test says, in place of Channel Access."""
+
+    def __init__(self) -> None:
+        self.followed: list[str] = []
+        self.closed = False
+        self._deliver: ReadingsListener | None = None
+        self._tell: Callable[[str, Properties], None] | None = None
+
+    async def start(
+        self,
+        observables: Sequence[Observable],
+        deliver: ReadingsListener,
+        tell_properties: Callable[[str, Properties], None],
+    ) -> None:
+        self._deliver = deliver
+        self._tell = tell_properties
+        await self.update(observables)
+
+    async def update(self, observables: Sequence[Observable]) -> None:
+        self.followed = [each.name for each in observables if each.pv is not None]
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def send(self, value: Scalar | None, at: float | None = None, name: str = "pressure", label: str = "") -> None:
+        assert self._deliver is not None
+        severity = Severity.INVALID if value is None else Severity.NO_ALARM
+        status = "disconnected" if value is None else "NO_ALARM"
+        self._deliver([Reading(name, value, severity, status, time.time() if at is None else at, label)])
+
+    def tell(self, name: str, properties: Properties) -> None:
+        assert self._tell is not None
+        self._tell(name, properties)
+
+
+class Rig:
+    """A recorder with its store and feed, and the names that it said had changed."""
+
+    def __init__(self, store: SqliteRunStore, record: Literal["always", "runs"] = "always") -> None:
+        self.store = store
+        self.feed = HandFeed()
+        self.changes: list[frozenset[str]] = []
+        self.recorder = ObservableRecorder(store, self.feed, experiment="e1", observables=ALL, record=record)
+
+    async def run(self) -> RunId:
+        return (await self.store.reserve_run("e1", "", RunClass.Beam, "")).run
+
+    def view(self, name: str) -> ObservableView:
+        (view,) = self.recorder.values([name])
+        return view
+
+    def statistics(self, name: str) -> Statistics:
+        (view,) = self.recorder.views([name])
+        assert view.statistics is not None
+        return view.statistics
+
+
+@asynccontextmanager
+async def rig(database: Path, record: Literal["always", "runs"] = "always") -> AsyncIterator[Rig]:
+    """One life of the IOC: store and recorder started, and closed at the end."""
+    store = SqliteRunStore(database, call_seconds=3.0)
+    await store.start()
+    try:
+        made = Rig(store, record)
+        await made.recorder.start(made.changes.append)
+        yield made
+        await made.recorder.close()
+    finally:
+        await store.close()
