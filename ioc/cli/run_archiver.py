@@ -7,11 +7,12 @@ import math
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlencode
 
+from ioc.cli.progress import with_progress
 from ioc.cli.run_text import table
 from ioc.errors import PeerError, Refused
 from ioc.rundb.queries import Row, RunBook, SheetObservable
@@ -43,17 +44,16 @@ def compare_with_archiver(book: RunBook, number: int, url: str, thinned: Collect
     if not url.startswith(("http://", "https://")):
         raise Refused(f"--from-archiver {url} must be the address of an appliance, such as http://archiver:17668")
     followed = [each for each in book.observables() if each.pv is not None]
-    ours = {each.name: list(book.samples(number, each.name)) for each in followed}
-    moments = [row["sampled_us"] for rows in ours.values() for row in rows]
-    if not moments:
+    span = book.span(number)
+    if span is None:
         raise Refused(f"run {number} has no samples to compare")
     stopped_at = book.run(number)["stopped_at"]
-    window = min(moments), max(moments) if stopped_at is None else to_microseconds(from_text(stopped_at))
+    window = span if stopped_at is None else (span[0], to_microseconds(from_text(stopped_at)))
     lines: list[tuple[str, ...]] = []
     agree = True
-    for each in followed:
+    for each in with_progress(followed, len(followed), "comparing"):
         theirs = _read(url, str(each.pv), window)
-        counts = _compare(each, ours[each.name], theirs, window)
+        counts = _compare(each, book.samples(number, each.name), theirs, window)
         lines.append((each.name, str(each.pv), *(str(counts[column]) for column in _COLUMNS)))
         expected = {"missing here"} if each.name in thinned else set[str]()
         agree = agree and not any(counts[column] for column in _COLUMNS[2:] if column not in expected)
@@ -64,7 +64,7 @@ _COLUMNS = ("here", "there", "missing here", "missing there", "different")
 
 
 def _compare(
-    observable: SheetObservable, rows: Sequence[Row], archived: Sequence[_Archived], window: tuple[int, int]
+    observable: SheetObservable, rows: Iterable[Row], archived: Sequence[_Archived], window: tuple[int, int]
 ) -> Counter[str]:
     there = {each.sampled_us: each for each in archived if window[0] < each.sampled_us <= window[1]}
     counts = Counter({"there": len(there)})

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import click
 
 from ioc.cli.place import database_itself, topology_that_names_it
+from ioc.cli.progress import with_progress
 from ioc.cli.run_archiver import compare_with_archiver
 from ioc.cli.run_diff import run_diff
 from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_json
@@ -172,7 +173,8 @@ def samples(
         click.echo(text)
         sys.exit(0 if agree else 1)
     with place.open() as book:
-        rows = book.samples(number, observable)
+        count = book.count_samples(number, () if observable is None else (observable,))
+        rows = with_progress(book.samples(number, observable), count, "writing")
         if form == "parquet":
             with _writing(_required(output)) as path:
                 write_samples_parquet(rows, path)
@@ -183,13 +185,14 @@ def samples(
 
 @runs.command()
 @click.argument("number", type=_NUMBER)
+@click.option("--observable", "observables", multiple=True, help="Only this one; may be repeated. Default: all.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="PNG file; default: run_NNNN.png.")
 @_with_place
-def plot(place: _Place, number: int, output: Path | None) -> None:
-    """Plot the observables over run NUMBER into a PNG (needs matplotlib)."""
+def plot(place: _Place, number: int, observables: tuple[str, ...], output: Path | None) -> None:
+    """Plot the observables over run NUMBER into a PNG, with gaps and changes of state (needs matplotlib)."""
     target = output or Path(f"run_{number:04d}.png")
     with place.open() as book, _writing(target):
-        plot_run(book, number, target)
+        plot_run(book, number, observables, target)
     click.echo(target)
 
 

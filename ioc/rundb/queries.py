@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,6 +145,35 @@ class RunBook:
             observable,
             observable,
         )
+
+    def count_samples(self, number: int, observables: Sequence[str] = ()) -> int:
+        """About how many samples a run has, of all observables or of these: gaps are left out, and what is newest.
+
+        Raises:
+            Refused: there is no such run.
+        """
+        rows = self._rows(
+            "SELECT ifnull(sum(samples), 0) AS samples FROM measurements "
+            "JOIN observables ON observables.id = observable_id "
+            "WHERE run_id = ? AND (? = '[]' OR name IN (SELECT value FROM json_each(?)))",
+            self.run(number)["id"],
+            *[json.dumps(list(observables))] * 2,
+        )
+        return int(rows[0]["samples"])
+
+    def span(self, number: int) -> tuple[int, int] | None:
+        """Times of the first and the last sample of a run in microseconds since 1970; None if it has none.
+
+        Raises:
+            Refused: there is no such run.
+        """
+        (row,) = self._rows(
+            "SELECT min((SELECT min(sampled_us) FROM sample_rows WHERE series_id = sample_series.id)) AS first, "
+            "max((SELECT max(sampled_us) FROM sample_rows WHERE series_id = sample_series.id)) AS last "
+            "FROM sample_series WHERE run_id = ?",
+            self.run(number)["id"],
+        )
+        return None if row["first"] is None else (row["first"], row["last"])
 
     def _rows(self, sql: str, *parameters: Any) -> Sequence[Row]:
         return list(self._stream(sql, *parameters))

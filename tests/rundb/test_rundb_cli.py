@@ -217,7 +217,7 @@ async def test_samples_are_written_as_csv(filled: SqliteRunStore, database: Path
 @pytest.mark.parametrize(
     ("command", "module", "hint"),
     [
-        ("plot 0", "matplotlib.dates", "runs plot needs matplotlib: install it with  pip install 'attpc-ioc[plot]'"),
+        ("plot 0", "matplotlib.figure", "runs plot needs matplotlib: install it with  pip install 'attpc-ioc[plot]'"),
         (
             "export --format parquet",
             "pyarrow",

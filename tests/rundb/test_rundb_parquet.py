@@ -1,0 +1,87 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
+"""Parquet files, read back with pyarrow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from click.testing import CliRunner
+
+from ioc.cli.main import main
+from ioc.model import DocumentState, RunClass, Severity
+from ioc.rundb import Measurement, SqliteRunStore
+from ioc.topology.schema import Observable
+from tests.rundb.rows import GAS, PRESSURE, reading
+
+BEGAN = 1795350000.25
+COUNT = Observable.model_validate({"name": "count", "type": "integer"})
+
+
+def written(database: Path, *command: str) -> Path:
+    output = database.parent / "out.parquet"
+    asked = ["runs", *command, "--database", str(database), "--format", "parquet", "--output", str(output)]
+    result = CliRunner().invoke(main, asked)
+    assert (result.exit_code, result.output) == (0, "")
+    return output
+
+
+async def test_the_run_sheet_keeps_types_and_units(store: SqliteRunStore, database: Path) -> None:
+    """Numbers are numbers, times are times in UTC, units are in the column's metadata, what is not known is null."""
+    await store.define_observables("e1", [PRESSURE, GAS, COUNT])
+    first = await store.reserve_run("e1", "a, b", RunClass.Beam, "x/y/z")
+    await store.reserve_run("e1", "", RunClass.Junk, "")
+    measured = (("pressure", 1.5), ("target_gas", "P10"), ("count", 7))
+    none = (None, None, None, None, 1, Severity.NO_ALARM, 0.0)
+    await store.save_measurements(first.run, [Measurement(name, value, *none) for name, value in measured])
+    await store.save_run(replace(first, state=DocumentState.Complete, started_at=BEGAN, stopped_at=BEGAN + 1))
+    table = pq.read_table(written(database, "export"))
+    assert table.to_pylist() == [
+        {
+            "run_number": 0,
+            "run_class": "Beam",
+            "title": "a, b",
+            "started_at": datetime.fromtimestamp(BEGAN, UTC),
+            "stopped_at": datetime.fromtimestamp(BEGAN + 1, UTC),
+            "config_name": "x/y/z",
+            "pressure": 1.5,
+            "target_gas": "P10",
+            "count": 7,
+        },
+        {
+            "run_number": 1,
+            "run_class": "Junk",
+            "title": "",
+            "started_at": None,
+            "stopped_at": None,
+            "config_name": "",
+            "pressure": None,
+            "target_gas": None,
+            "count": None,
+        },
+    ]
+    assert table.schema.field("pressure").metadata == {b"units": b"Torr"}
+
+
+async def test_samples_keep_numbers_texts_and_gaps(store: SqliteRunStore, database: Path) -> None:
+    """A number is in `value`, a text in `text`, a gap in neither; more than one batch of rows is written whole."""
+    await store.define_observables("e1", [PRESSURE, GAS])
+    run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+    many = 150_000
+    store.add_samples("e1", run, [reading(float(number), BEGAN + number / 1000) for number in range(many)])
+    store.add_samples("e1", run, [reading(math.inf, BEGAN + 900), reading(None, BEGAN + 901)])
+    store.add_samples("e1", run, [reading("P10", BEGAN, "target_gas")])
+    await store.flush()
+    table = pq.read_table(written(database, "samples", "0"))
+    assert table.num_rows == many + 3
+    assert table["value"].to_pylist()[:many] == [float(number) for number in range(many)]
+    rows = table.slice(many).to_pylist()
+    assert [(row["observable"], row["value"], row["text"], row["severity"], row["status"]) for row in rows] == [
+        ("pressure", math.inf, None, 0, "NO_ALARM"),
+        ("pressure", None, None, 3, "disconnected"),
+        ("target_gas", None, "P10", 0, "NO_ALARM"),
+    ]
+    assert rows[0]["sampled_at"] == datetime.fromtimestamp(BEGAN + 900, UTC)
