@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from ioc.errors import PeerError, Refused
 from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
 from ioc.observables import Properties
+from ioc.recorder.clock import Clock
 from ioc.recorder.manual import parse_manual
 from ioc.recorder.needs import Feed, RecorderStore
+from ioc.recorder.teller import ChangeListener, Teller
 from ioc.recorder.track import Track, recorded_value
 from ioc.rundb import Measurement
 from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
 
-_TELL_SECONDS = 0.1
-_TELL_SLICE = 100
-"""Observables that the listener gets at a time, so that commands need not wait for a thousand."""
-_TELL_SLICE_SECONDS = 0.01
 _SAVE_SECONDS = 10.0
-
-
-ChangeListener = Callable[[frozenset[str]], None]
-"""Takes the names of the observables whose view has changed; called at most ten times a second for each."""
 
 
 class ObservableRecorder:
@@ -48,6 +41,7 @@ class ObservableRecorder:
         record: Literal["always", "runs"],
     ) -> None:
         """`record`: whether samples between runs are kept too."""
+        self._clock = Clock()
         self._store = store
         self._feed = feed
         self._experiment = experiment
@@ -55,10 +49,7 @@ class ObservableRecorder:
         self._tracks: dict[str, Track] = {each.name: Track(each) for each in observables}
         self._run: RunId | None = None
         self._unsaved: dict[RunId, list[Measurement]] = {}
-        self._listener: ChangeListener | None = None
-        self._changed: set[str] = set()
-        self._telling: list[str] = []
-        self._teller: asyncio.TimerHandle | None = None
+        self._teller: Teller | None = None
         self._saver: asyncio.Task[None] | None = None
 
     async def start(self, listener: ChangeListener) -> None:
@@ -67,7 +58,7 @@ class ObservableRecorder:
         Raises:
             PeerError: the database does not work.
         """
-        self._listener = listener
+        self._teller = Teller(listener)
         await self._enter_experiment(self._experiment)
         await self._feed.start(self._observables(), self._take, self._take_properties)
         self._saver = asyncio.create_task(self._save_now_and_then(), name="recorder")
@@ -79,8 +70,8 @@ class ObservableRecorder:
             self._saver.cancel()
             await asyncio.gather(self._saver, return_exceptions=True)
         if self._teller is not None:
-            self._teller.cancel()
-        now = time.time()
+            self._teller.close()
+        now = self._now()
         self._record_samples([gap for track in self._tracks.values() if track.connected for gap in track.add_gap(now)])
         try:
             await self._save_open_run()
@@ -98,7 +89,7 @@ class ObservableRecorder:
 
     def views(self, names: Iterable[str]) -> list[ObservableView]:
         """Those of `names` that exist as they are now, with statistics."""
-        now = time.time()
+        now = self._now()
         return [replace(view, statistics=self._tracks[view.name].statistics(now)) for view in self.values(names)]
 
     def disconnected(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -117,7 +108,7 @@ class ObservableRecorder:
             raise Refused(f"observable {name} does not exist: it must be one of {', '.join(self._tracks) or 'none'}")
         parsed = parse_manual(track.observable, value)
         await self._store.save_setting(_setting(self._experiment, name), str(parsed))
-        self._take([Reading(name, parsed, Severity.NO_ALARM, "NO_ALARM", time.time())])
+        self._take([Reading(name, parsed, Severity.NO_ALARM, "NO_ALARM", self._now())])
 
     async def copy_manual_from(self, run: RunId) -> None:
         """Set the manual observables as they were at the end of a run (at its begin if it has no end)."""
@@ -144,10 +135,10 @@ class ObservableRecorder:
             track = old if old is not None and same else Track(each)
             track.observable = each
             if not same and self._run is not None:
-                self._record_samples(track.begin(time.time()))
+                self._record_samples(track.begin(self._now()))
             self._tracks[each.name] = track
         gone = [track for name, track in before.items() if self._tracks.get(name) is not track and track.connected]
-        now = time.time()
+        now = self._now()
         self._record_samples([gap for track in gone for gap in track.add_gap(now)])
         await self._load_manual()
         await self._feed.update(observables)
@@ -155,7 +146,7 @@ class ObservableRecorder:
 
     async def begin_run(self, run: RunId) -> None:
         await self.change_experiment(run.experiment)
-        now = time.time()
+        now = self._now()
         self._run = run
         self._record_samples([sample for track in self._tracks.values() for sample in track.begin(now)])
         self._tell(self._tracks)
@@ -168,7 +159,7 @@ class ObservableRecorder:
             ended_at = await self._restore(run)
             ends: dict[str, Scalar | None] = dict.fromkeys(self._tracks)
         else:
-            ended_at = time.time()
+            ended_at = self._now()
             ends = {name: recorded_value(track.reading) for name, track in self._tracks.items()}
         rows = [track.measurement(ended_at, ends[name]) for name, track in self._tracks.items()]
         for track in self._tracks.values():
@@ -180,7 +171,7 @@ class ObservableRecorder:
         await self.change_experiment(experiment)
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
-        now = time.time()
+        now = self._now()
         gap_at = max(await self._restore(run), min(last_alive, now))
         self._run = run
         for track in self._tracks.values():
@@ -195,7 +186,7 @@ class ObservableRecorder:
         samples = await self._store.load_samples(run)
         begins = {each.observable: each.begin_value for each in await self._store.load_measurements(run)}
         record = await self._store.last_run(run.experiment)
-        began_at = record.reserved_at if record is not None and record.run == run else time.time()
+        began_at = record.reserved_at if record is not None and record.run == run else self._now()
         by_name: dict[str, list[Reading]] = {name: [] for name in self._tracks}
         for sample in samples:
             by_name.setdefault(sample.observable, []).append(sample)
@@ -228,13 +219,22 @@ class ObservableRecorder:
             except Refused:
                 _log.warning("observable %s: its stored value %r is no longer allowed and was dropped", name, text)
             else:
-                track.reading = Reading(name, value, Severity.NO_ALARM, "NO_ALARM", time.time())
+                track.reading = Reading(name, value, Severity.NO_ALARM, "NO_ALARM", self._now())
+
+    def _now(self) -> float:
+        """The time; if the clock was set since the last call, all that is going on has gone on by the new one."""
+        now, step = self._clock.now()
+        if step:
+            _log.warning("the clock of this machine was set by %+.1f s: statistics go by the time that passed", step)
+            for track in self._tracks.values():
+                track.shift(step)
+        return now
 
     def _observables(self) -> list[Observable]:
         return [track.observable for track in self._tracks.values()]
 
     def _take(self, readings: Sequence[Reading]) -> None:
-        now = time.time()
+        now = self._now()
         tracks = self._tracks
         samples = [tracks[each.observable].take(each, now) for each in readings if each.observable in tracks]
         self._record_samples(samples)
@@ -260,20 +260,8 @@ class ObservableRecorder:
             self._store.add_samples(self._experiment, self._run, samples)
 
     def _tell(self, names: Iterable[str]) -> None:
-        self._changed.update(names)
-        if self._teller is None and self._changed:
-            self._teller = asyncio.get_running_loop().call_later(_TELL_SECONDS, self._tell_now)
-
-    def _tell_now(self) -> None:
-        if not self._telling:
-            self._telling, self._changed = list(self._changed), set()
-        names, self._telling = frozenset(self._telling[:_TELL_SLICE]), self._telling[_TELL_SLICE:]
-        self._teller = None
-        if self._telling or self._changed:
-            pause = _TELL_SLICE_SECONDS if self._telling else _TELL_SECONDS
-            self._teller = asyncio.get_running_loop().call_later(pause, self._tell_now)
-        if self._listener is not None:
-            self._listener(names)
+        if self._teller is not None:
+            self._teller.tell(names)
 
     async def _save_now_and_then(self) -> None:
         while True:
@@ -286,7 +274,7 @@ class ObservableRecorder:
 
     async def _save_open_run(self) -> None:
         if self._run is not None:
-            now = time.time()
+            now = self._now()
             await self._store.save_measurements(
                 self._run, [track.measurement(now, None) for track in self._tracks.values()]
             )

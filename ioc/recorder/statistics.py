@@ -54,6 +54,10 @@ class RunStatistics:
         end.advance(time)
         return end.result()
 
+    def shift(self, seconds: float) -> None:
+        """Let all times that follow be later by so much, as those of a clock that was set."""
+        self._clock += seconds
+
     def result(self) -> Statistics:
         """The statistics up to the last sample."""
         return Statistics(

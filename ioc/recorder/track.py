@@ -108,6 +108,12 @@ class Track:
         self._finished = self.statistics(ended_at)
         self._running = None
 
+    def shift(self, seconds: float) -> None:
+        """Count on from a clock that was set by so much."""
+        self._gap_at += seconds
+        if self._running is not None:
+            self._running.shift(seconds)
+
     def statistics(self, now: float) -> Statistics:
         """Of the open run until now, else of the last one."""
         return self._finished if self._running is None else self._running.until(now)

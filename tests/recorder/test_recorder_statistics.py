@@ -63,6 +63,21 @@ def test_a_clock_set_back_takes_nothing_away() -> None:
     assert result == Statistics(10.0, 20.0, 20.0, 2, Severity.INVALID, 5.0)
 
 
+@given(st.floats(-1e6, 1e6), st.integers(0, 3))
+def test_a_clock_that_is_set_changes_nothing(seconds: float, when: int) -> None:
+    """When the clock is set by any amount between samples, the statistics are those of the time that passed."""
+    statistics = RunStatistics(BEGAN)
+    offset = 0.0
+    for number, (value, at) in enumerate(((1.0, 0), (5.0, 2), (None, 3), (2.0, 7))):
+        if number == when:
+            statistics.shift(seconds)
+            offset = seconds
+        statistics.add(sample(value, BEGAN + at + offset))
+    result = statistics.until(BEGAN + 8 + offset)
+    assert result.mean == pytest.approx((2 * 1.0 + 1 * 5.0 + 1 * 2.0) / 4)
+    assert result.disconnected_seconds == pytest.approx(4.0)
+
+
 def test_looking_does_not_change_what_follows() -> None:
     """Statistics read between two samples do not count time that a later sample with an older stamp takes back."""
     statistics = RunStatistics(BEGAN)

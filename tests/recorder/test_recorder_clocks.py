@@ -1,0 +1,128 @@
+"""Recording a run from EPICS base's softIoc while the clock of either of the two is set, with libfaketime."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.epics import Epics, eventually
+from tests.rundb.rows import rows
+
+ROOT = Path(__file__).parents[2]
+FAKETIME = next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
+COUNTERS = 10
+DB = "\n".join(
+    f'record(calc, "B:{number}") {{ field(CALC, "VAL+1") field(SCAN, ".1 second") }}' for number in range(COUNTERS)
+)
+HOUR = 3600
+RECORDED = """SELECT count(*), count(DISTINCT value), min(value), max(value) FROM samples
+    WHERE value NOT NULL GROUP BY observable_id ORDER BY observable_id"""
+MEASURED = "SELECT samples, minimum, maximum, mean, disconnected_seconds FROM measurements ORDER BY observable_id"
+LATEST = "SELECT max(value) FROM samples GROUP BY observable_id"
+
+pytestmark = pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed: clocks are not set")
+
+
+class Clock:
+    """The clock of a process, as it reads it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "clock"
+        self.set(0)
+        self.environment = {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def set(self, seconds: int) -> None:
+        """Let it be ahead of ours from now on."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{seconds:+d}\n")
+        new.replace(self._file)
+
+
+@contextlib.contextmanager
+def source(epics: Epics, environment: dict[str, str]) -> Iterator[None]:
+    """The softIoc, for which `environment` holds; for nobody else."""
+    epics.env.update(environment)
+    with epics.soft_ioc(DB):
+        for name in environment:
+            del epics.env[name]
+        yield
+
+
+@contextlib.contextmanager
+def recorded_run(epics: Epics, database: Path, environment: dict[str, str]) -> Iterator[None]:
+    """A process that records the counters during one run, for which `environment` holds; the run ends with this."""
+    command = [sys.executable, "-m", "tests.recorder.recording", str(database), str(COUNTERS), "run"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=epics.environment(**environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"follows\n"
+        yield
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def recorded(database: Path, by: float) -> bool:
+    """Whether every counter has been recorded `by` counts."""
+    found = rows(database, LATEST)
+    return len(found) == COUNTERS and all(count is not None and count >= by for (count,) in found)
+
+
+async def counts_more(database: Path, counts: int) -> None:
+    """Wait for so many counts of each counter more."""
+    have = max((count or 0 for (count,) in rows(database, LATEST)), default=0)
+    await eventually(lambda: recorded(database, have + counts), timeout=20)
+
+
+async def set_while_recording(database: Path, clock: Clock) -> None:
+    """Two seconds each with the right time, an hour ahead, an hour back, and right again."""
+    for seconds in (0, HOUR, -HOUR, 0):
+        clock.set(seconds)
+        await counts_more(database, 20)
+
+
+def nothing_is_lost_and_all_counts_alike(database: Path) -> None:
+    """Every count is there, and the mean is that of values that lasted equally long."""
+    recorded, measured = rows(database, RECORDED), rows(database, MEASURED)
+    assert len(recorded) == len(measured) == COUNTERS
+    for (count, values, least, greatest), figures in zip(recorded, measured, strict=True):
+        assert values == greatest - least + 1
+        samples, minimum, maximum, mean, disconnected = figures
+        assert (samples, minimum, maximum) == (count, least, greatest)
+        assert mean == pytest.approx((least + greatest) / 2, abs=0.05 * (greatest - least))
+        assert disconnected < 5
+
+
+async def test_a_source_whose_clock_is_set(epics: Epics, tmp_path: Path) -> None:
+    """Samples keep the time stamps of the source, an hour ahead or back; statistics go by the time that passed."""
+    database = tmp_path / "runs.db"
+    clock = Clock(tmp_path)
+    with source(epics, clock.environment), recorded_run(epics, database, {}):
+        await set_while_recording(database, clock)
+    nothing_is_lost_and_all_counts_alike(database)
+    [(first, last)] = rows(database, "SELECT min(sampled_us) / 1e6, max(sampled_us) / 1e6 FROM samples")
+    assert first < time.time() - HOUR < time.time() < last
+
+
+async def test_the_own_clock_is_set(epics: Epics, tmp_path: Path) -> None:
+    """When the clock of the recording machine is set, statistics go by the time that passed all the same."""
+    database = tmp_path / "runs.db"
+    clock = Clock(tmp_path)
+    with source(epics, {}), recorded_run(epics, database, clock.environment):
+        await set_while_recording(database, clock)
+    nothing_is_lost_and_all_counts_alike(database)
