@@ -206,12 +206,13 @@ class ObservableRecorder:
         self._tell(self._tracks)
 
     async def _load_manual(self) -> None:
-        settings = await self._store.load_settings()
+        settings, times = await self._store.load_settings(), await self._store.load_setting_times()
         for name, track in self._tracks.items():
             if track.observable.pv is not None:
                 continue
             track.reading = None
-            text = settings.get(_setting(self._experiment, name))
+            setting = _setting(self._experiment, name)
+            text = settings.get(setting)
             if text is None:
                 continue
             try:
@@ -219,7 +220,7 @@ class ObservableRecorder:
             except Refused:
                 _log.warning("observable %s: its stored value %r is no longer allowed and was dropped", name, text)
             else:
-                track.reading = Reading(name, value, Severity.NO_ALARM, "NO_ALARM", self._now())
+                track.reading = Reading(name, value, Severity.NO_ALARM, "NO_ALARM", times[setting])
 
     def _now(self) -> float:
         """The time; if the clock was set since the last call, all that is going on has gone on by the new one."""

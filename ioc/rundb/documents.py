@@ -178,6 +178,10 @@ def load_settings(db: Database) -> dict[str, str]:
     return dict(db.execute("SELECT name, value FROM settings").fetchall())
 
 
+def load_setting_times(db: Database) -> dict[str, float]:
+    return {name: from_text(saved_at) for name, saved_at in db.execute("SELECT name, saved_at FROM settings")}
+
+
 def save_setting(db: Database, name: str, value: str) -> None:
     db.execute(
         "INSERT INTO settings (name, value, saved_at) VALUES (?, ?, ?) "

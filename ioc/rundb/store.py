@@ -120,6 +120,10 @@ class SqliteRunStore:
     async def load_settings(self) -> Mapping[str, str]:
         return await self._call(documents.load_settings)
 
+    async def load_setting_times(self) -> Mapping[str, float]:
+        """When each setting was saved last, in POSIX seconds."""
+        return await self._call(documents.load_setting_times)
+
     async def save_setting(self, name: str, value: str) -> None:
         await self._call(lambda db: documents.save_setting(db, name, value))
 

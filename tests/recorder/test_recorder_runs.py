@@ -88,6 +88,21 @@ async def test_a_disconnected_observable_begins_with_null(database: Path) -> Non
         assert stored == [(None, "disconnected", 1), (6.0, "NO_ALARM", 1)]
 
 
+async def test_a_manual_value_keeps_the_time_when_it_was_set(database: Path) -> None:
+    """After a reload and after a restart a manual value still has the time of its put."""
+    async with rig(database) as it:
+        before = time.time()
+        await it.recorder.set_manual("target_gas", "P10")
+        after = time.time()
+        await it.recorder.reload(ALL)
+        reloaded = it.view("target_gas").reading
+    async with rig(database) as it:
+        restarted = it.view("target_gas").reading
+    for reading in (reloaded, restarted):
+        assert reading is not None
+        assert (reading.value, before - 1e-6 <= reading.sampled_at <= after) == ("P10", True)
+
+
 async def test_views_show_reading_statistics_and_units(database: Path) -> None:
     """A view has the last reading, the open run's figures, the topology's units, else the source's."""
     async with rig(database) as it:
