@@ -77,7 +77,8 @@ class Lane:
         self._calls.put(lambda: _notify(loop, ended.set))
         self._calls.put(None)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await ended.wait()
             self._thread.join()
 
     def _run(self) -> None:

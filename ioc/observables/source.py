@@ -122,7 +122,8 @@ class Source:
         info = await aioca.cainfo(self._pv)
         # Enum strings have to be there before the first value; a source that has none to tell is followed all the same.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._have_properties.wait(), _PROPERTIES_SECONDS)
+            async with asyncio.timeout(_PROPERTIES_SECONDS):
+                await self._have_properties.wait()
         layout = layout_of(info.datatype, text=self.observable.type is ValueType.String)
         self._monitor = Monitor(self._channel_events.channel, layout, self._inbox, self._take)
         await self._lost.wait()

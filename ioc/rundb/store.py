@@ -69,7 +69,8 @@ class SqliteRunStore:
         """As `open`."""
         self._writer.start()
         try:
-            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._writer.opened)), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.shield(asyncio.wrap_future(self._writer.opened))
         except TimeoutError:
             raise PeerTimeout(
                 f"the run database {self._path} did not open within {_CLOSE_SECONDS:g} s: check its disk"
@@ -173,7 +174,8 @@ class SqliteRunStore:
         """
         self._writer.stop()
         try:
-            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._writer.closed)), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.shield(asyncio.wrap_future(self._writer.closed))
         except TimeoutError:
             raise PeerTimeout(
                 f"the run database {self._path} was not closed within {_CLOSE_SECONDS:g} s: check its disk"
@@ -183,7 +185,8 @@ class SqliteRunStore:
     async def _call(self, function: Callable[[Database], Result], *, after_rows: bool = False) -> Result:
         future: Future[Result] = self._writer.submit(function, after_rows=after_rows)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._call_seconds)
+            async with asyncio.timeout(self._call_seconds):
+                return await asyncio.wrap_future(future)
         except TimeoutError:
             raise PeerTimeout(
                 f"the run database {self._path} did not answer within {self._call_seconds:g} s: check its disk"

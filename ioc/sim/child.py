@@ -78,7 +78,8 @@ class Child:
             PeerError: it ended, or said nothing in time; it is killed then.
         """
         try:
-            line = await asyncio.wait_for(self._stdout.readline(), _ANSWER_WITHIN)
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                line = await self._stdout.readline()
         except TimeoutError:
             line = b""
         if not line:
@@ -102,7 +103,8 @@ class Child:
         """Close its stdin and wait until it has ended; kill it if that takes longer than `within` seconds."""
         self._stdin.close()
         try:
-            await asyncio.wait_for(self._gone(), within)
+            async with asyncio.timeout(within):
+                await self._gone()
         except TimeoutError:
             await self.kill()
 

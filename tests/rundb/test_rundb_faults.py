@@ -198,6 +198,20 @@ async def test_a_store_that_was_cancelled_while_waiting_goes_on(store: SqliteRun
     assert await store.load_settings() == {"a": "b"}
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_cancellation_is_never_swallowed(store: SqliteRunStore, turns: int) -> None:
+    """Who is cancelled while the answer is on its way ends so, however near it is: an IOC ends when it is told to."""
+    call = asyncio.create_task(store.load_settings())
+    await asyncio.sleep(0)  # it is asked
+    store._writer.submit(lambda _: None).result(timeout=5)  # and answered, which the loop does not know yet
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    told = not call.done()
+    call.cancel()
+    await asyncio.wait([call])
+    assert call.cancelled() == told
+
+
 CHILD = """
 import asyncio, sys, time
 from pathlib import Path
