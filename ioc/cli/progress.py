@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import TypeVar
 
 import click
@@ -11,12 +12,12 @@ import click
 Item = TypeVar("Item")
 
 
-def with_progress(items: Iterable[Item], length: int, label: str) -> Iterator[Item]:
-    """Yield the items, of which there are about `length`, with a bar on standard error if that is a terminal."""
+@contextlib.contextmanager
+def progress(items: Iterable[Item], length: int, label: str) -> Generator[Iterator[Item]]:
+    """Give the items, of which there are about `length`, with a bar on standard error if that is a terminal."""
     if not sys.stderr.isatty():
-        yield from items
+        yield iter(items)
         return
-    with click.progressbar(
-        items, length=length, label=label, file=sys.stderr, update_min_steps=max(1, length // 200)
-    ) as bar:
-        yield from bar
+    steps = max(1, length // 200)
+    with click.progressbar(items, length=length, label=label, file=sys.stderr, update_min_steps=steps) as bar:
+        yield iter(bar)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from ioc.cli.progress import with_progress
+from ioc.cli.progress import progress
 from ioc.cli.run_text import table
 from ioc.errors import PeerError, Refused
 from ioc.rundb.queries import Row, RunBook, SheetObservable
-from ioc.rundb.times import from_text, to_microseconds, to_text
+from ioc.rundb.times import to_microseconds, to_text
 
 _SECONDS = 30.0
 _RELATIVE = 1e-6
@@ -44,19 +44,19 @@ def compare_with_archiver(book: RunBook, number: int, url: str, thinned: Collect
     if not url.startswith(("http://", "https://")):
         raise Refused(f"--from-archiver {url} must be the address of an appliance, such as http://archiver:17668")
     followed = [each for each in book.observables() if each.pv is not None]
-    span = book.span(number)
-    if span is None:
+    if not book.sampled(number):
         raise Refused(f"run {number} has no samples to compare")
-    stopped_at = book.run(number)["stopped_at"]
-    window = span if stopped_at is None else (span[0], to_microseconds(from_text(stopped_at)))
+    began, ended = book.span(number)
+    window = to_microseconds(began), to_microseconds(ended)
     lines: list[tuple[str, ...]] = []
     agree = True
-    for each in with_progress(followed, len(followed), "comparing"):
-        theirs = _read(url, str(each.pv), window)
-        counts = _compare(each, book.samples(number, each.name), theirs, window)
-        lines.append((each.name, str(each.pv), *(str(counts[column]) for column in _COLUMNS)))
-        expected = {"missing here"} if each.name in thinned else set[str]()
-        agree = agree and not any(counts[column] for column in _COLUMNS[2:] if column not in expected)
+    with progress(followed, len(followed), "comparing") as observables:
+        for each in observables:
+            theirs = _read(url, str(each.pv), window)
+            counts = _compare(each, book.samples(number, [each.name]), theirs, window)
+            lines.append((each.name, str(each.pv), *(str(counts[column]) for column in _COLUMNS)))
+            expected = {"missing here"} if each.name in thinned else set[str]()
+            agree = agree and not any(counts[column] for column in _COLUMNS[2:] if column not in expected)
     return table(("observable", "PV", *_COLUMNS), lines), agree
 
 

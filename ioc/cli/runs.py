@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import click
 
 from ioc.cli.place import database_itself, topology_that_names_it
-from ioc.cli.progress import with_progress
+from ioc.cli.progress import progress
 from ioc.cli.run_archiver import compare_with_archiver
 from ioc.cli.run_diff import run_diff
 from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_json
@@ -24,7 +24,8 @@ from ioc.cli.run_text import run_list, run_page
 from ioc.errors import AttpcError, ConfigurationError, Refused
 from ioc.model import Client, RunClass, Scalar
 from ioc.recorder import parse_manual
-from ioc.rundb.queries import RunBook, edit_run
+from ioc.rundb.edit import edit_run
+from ioc.rundb.queries import RunBook
 from ioc.topology.load import load
 from ioc.topology.schema import Observable
 
@@ -158,13 +159,13 @@ def export(place: _Place, form: str, output: Path | None) -> None:
 
 @runs.command()
 @click.argument("number", type=_NUMBER)
-@click.option("--observable", help="Only this one.")
+@click.option("--observable", "observables", multiple=True, help="Only this one; may be repeated. Default: all.")
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option("--from-archiver", "archiver", metavar="URL", help="Check them against an EPICS Archiver Appliance.")
 @_output_option
 @_with_place
 def samples(
-    place: _Place, *, number: int, observable: str | None, form: str, archiver: str | None, output: Path | None
+    place: _Place, *, number: int, observables: tuple[str, ...], form: str, archiver: str | None, output: Path | None
 ) -> None:
     """Write the samples of run NUMBER, or compare them with an archiver (exit code 1 if they differ)."""
     if archiver is not None:
@@ -173,14 +174,19 @@ def samples(
         click.echo(text)
         sys.exit(0 if agree else 1)
     with place.open() as book:
-        count = book.count_samples(number, () if observable is None else (observable,))
-        rows = with_progress(book.samples(number, observable), count, "writing")
-        if form == "parquet":
-            with _writing(_required(output)) as path:
-                write_samples_parquet(rows, path)
-        else:
-            with _text_output(output, form) as stream:
-                write_samples_csv(rows, stream)
+        rows = book.samples(number, observables)
+        if output is None and form == "csv":  # no bar among the lines of the terminal
+            write_samples_csv(rows, sys.stdout)
+            return
+        with (
+            _writing(_required(output)) as path,
+            progress(rows, book.count_samples(number, observables), "writing") as shown,
+        ):
+            if form == "parquet":
+                write_samples_parquet(shown, path)
+            else:
+                with _text_output(path, form) as stream:
+                    write_samples_csv(shown, stream)
 
 
 @runs.command()

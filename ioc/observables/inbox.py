@@ -89,6 +89,7 @@ class Inbox:
         """Drop everything, now and from now on."""
         with self._lock:
             self._loop = None
+            self._awake = False
             self._waiting.clear()
             self._late.clear()
         self._batch.clear()

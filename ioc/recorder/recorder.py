@@ -156,7 +156,7 @@ class ObservableRecorder:
         experiment = self._experiment
         if self._run != run:
             # Nobody went on with it: it ended when the process that recorded it did.
-            ended_at = await self._restore(run)
+            ended_at = await self._restore(run, self._now())
             ends: dict[str, Scalar | None] = dict.fromkeys(self._tracks)
         else:
             ended_at = self._now()
@@ -171,17 +171,19 @@ class ObservableRecorder:
         await self.change_experiment(experiment)
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
-        now = self._now()
-        gap_at = max(await self._restore(run), min(last_alive, now))
+        known_until = max(last_alive, self._now())
+        gap_at = max(await self._restore(run, known_until), last_alive)
         self._run = run
-        for track in self._tracks.values():
-            gap = track.add_gap(gap_at)
-            self._record_samples(gap + track.go_on(now))
+        now = self._now()
+        self._record_samples([sample for track in self._tracks.values() for sample in track.resume(gap_at, now)])
         self._tell(self._tracks)
         await self._save_open_run()
 
-    async def _restore(self, run: RunId) -> float:
-        """Rebuild the statistics of a run from its samples; returns when the last of them was taken."""
+    async def _restore(self, run: RunId, until: float) -> float:
+        """Rebuild the statistics of a run from its samples; returns when the last of them was taken.
+
+        A sample of later than `until` is of a source whose clock is ahead, and counts as taken with the last one.
+        """
         await self.change_experiment(run.experiment)
         samples = await self._store.load_samples(run)
         begins = {each.observable: each.begin_value for each in await self._store.load_measurements(run)}
@@ -190,9 +192,10 @@ class ObservableRecorder:
         by_name: dict[str, list[Reading]] = {name: [] for name in self._tracks}
         for sample in samples:
             by_name.setdefault(sample.observable, []).append(sample)
+        last = max((sample.sampled_at for sample in samples if sample.sampled_at <= until), default=began_at)
         for name, track in self._tracks.items():
-            track.restore(began_at, begins.get(name), by_name[name])
-        return max((sample.sampled_at for sample in samples), default=began_at)
+            track.restore(began_at, begins.get(name), by_name[name], last)
+        return last
 
     async def _enter_experiment(self, experiment: str) -> None:
         await self._store.define_observables(experiment, self._observables())
@@ -206,21 +209,23 @@ class ObservableRecorder:
         self._tell(self._tracks)
 
     async def _load_manual(self) -> None:
-        settings, times = await self._store.load_settings(), await self._store.load_setting_times()
+        before = {name: track.reading for name, track in self._tracks.items()}
+        settings = await self._store.load_saved_settings()
         for name, track in self._tracks.items():
-            if track.observable.pv is not None:
+            if track.observable.pv is not None or track.reading is not before.get(name):  # set meanwhile
                 continue
             track.reading = None
-            setting = _setting(self._experiment, name)
-            text = settings.get(setting)
-            if text is None:
+            saved = settings.get(_setting(self._experiment, name))
+            if saved is None:
                 continue
             try:
-                value = parse_manual(track.observable, text)
+                value = parse_manual(track.observable, saved.value)
             except Refused:
-                _log.warning("observable %s: its stored value %r is no longer allowed and was dropped", name, text)
+                _log.warning(
+                    "observable %s: its stored value %r is no longer allowed and was dropped", name, saved.value
+                )
             else:
-                track.reading = Reading(name, value, Severity.NO_ALARM, "NO_ALARM", times[setting])
+                track.reading = Reading(name, value, Severity.NO_ALARM, "NO_ALARM", saved.saved_at)
 
     def _now(self) -> float:
         """The time; if the clock was set since the last call, all that is going on has gone on by the new one."""

@@ -54,6 +54,11 @@ class RunStatistics:
         end.advance(time)
         return end.result()
 
+    def go_on(self, now: float) -> None:
+        """Count on from `now`, also if the clock of an earlier process was ahead."""
+        self.advance(now)
+        self._clock = now
+
     def shift(self, seconds: float) -> None:
         """Let all times that follow be later by so much, as those of a clock that was set."""
         self._clock += seconds

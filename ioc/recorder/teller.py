@@ -23,15 +23,17 @@ class Teller:
         self._telling: list[str] = []
         """Of those that had changed, who is still to be told of."""
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def tell(self, names: Iterable[str]) -> None:
         """These have changed."""
         self._changed.update(names)
-        if self._timer is None and self._changed:
+        if self._timer is None and self._changed and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(_SECONDS, self._tell_some)
 
     def close(self) -> None:
         """Tell no more."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
 

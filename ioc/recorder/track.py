@@ -67,12 +67,19 @@ class Track:
             return []
         return self._count(Reading(self.observable.name, None, Severity.INVALID, "disconnected", since))
 
-    def restore(self, began_at: float, begin_value: Scalar | None, samples: list[Reading]) -> None:
-        """Start the statistics of a run from what an earlier process has recorded, by time."""
+    def resume(self, gap_at: float, now: float) -> list[Reading]:
+        """Go on `now` with a run of which nothing is known since `gap_at`; returns what is to be recorded."""
+        gap = self.add_gap(gap_at)
+        if self._running is not None:
+            self._running.go_on(now)
+        return gap + self.go_on(now)
+
+    def restore(self, began_at: float, begin_value: Scalar | None, samples: list[Reading], last: float) -> None:
+        """Start the statistics of a run from what an earlier process has recorded, by time, until `last`."""
         self._running = RunStatistics(began_at)
         self.begin_value = begin_value
         for sample in samples:
-            self._running.add(sample)
+            self._running.add(sample._replace(sampled_at=min(sample.sampled_at, last)))
 
     def show(self, measurement: Measurement | None) -> None:
         """Show the statistics of a finished run, or none."""
@@ -110,7 +117,6 @@ class Track:
 
     def shift(self, seconds: float) -> None:
         """Count on from a clock that was set by so much."""
-        self._gap_at += seconds
         if self._running is not None:
             self._running.shift(seconds)
 

@@ -1,7 +1,7 @@
 """The run database: one SQLite file, written by one thread, read by anybody."""
 
-from ioc.rundb.documents import Measurement
+from ioc.rundb.documents import Measurement, SavedSetting
 from ioc.rundb.store import SqliteRunStore
 from ioc.rundb.writer import StoreHealth
 
-__all__ = ["Measurement", "SqliteRunStore", "StoreHealth"]
+__all__ = ["Measurement", "SavedSetting", "SqliteRunStore", "StoreHealth"]

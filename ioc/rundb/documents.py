@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
@@ -178,8 +178,16 @@ def load_settings(db: Database) -> dict[str, str]:
     return dict(db.execute("SELECT name, value FROM settings").fetchall())
 
 
-def load_setting_times(db: Database) -> dict[str, float]:
-    return {name: from_text(saved_at) for name, saved_at in db.execute("SELECT name, saved_at FROM settings")}
+class SavedSetting(NamedTuple):
+    """The text of a setting, and when it was saved, in POSIX seconds."""
+
+    value: str
+    saved_at: float
+
+
+def load_saved_settings(db: Database) -> dict[str, SavedSetting]:
+    rows = db.execute("SELECT name, value, saved_at FROM settings")
+    return {name: SavedSetting(value, from_text(saved_at)) for name, value, saved_at in rows}
 
 
 def save_setting(db: Database, name: str, value: str) -> None:

@@ -1,8 +1,9 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""What the command line reads from the run database and changes in it, with or without a running IOC."""
+"""What the command line reads from the run database, with or without a running IOC."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 import time
@@ -14,10 +15,10 @@ from typing import Any
 from sqlite_utils import Database
 
 from ioc.errors import Refused
-from ioc.model import Client, DocumentState, RunClass, Scalar, Severity
+from ioc.model import DocumentState, Scalar
 from ioc.ports import FINISHED
-from ioc.rundb.connection import open_for_editing, open_for_reading, peer_error
-from ioc.rundb.times import to_text
+from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.times import from_text, to_microseconds
 
 Row = Mapping[str, Any]
 
@@ -63,7 +64,7 @@ class RunBook:
         self._path = path
         self._db = open_for_reading(path)
         try:
-            self._experiment_id, self.experiment = _experiment(self._db, path, experiment, default)
+            self._experiment_id, self.experiment = find_experiment(self._db, path, experiment, default)
         except BaseException:
             self._db.close()
             raise
@@ -81,7 +82,7 @@ class RunBook:
         Raises:
             Refused: there is no such run.
         """
-        return _run(self._db, self._experiment_id, self.experiment, number)
+        return find_run(self._db, self._experiment_id, self.experiment, number)
 
     def page(self, number: int) -> RunPage:
         """All about one run.
@@ -128,23 +129,40 @@ class RunBook:
                     values[names[row["observable_id"]]] = row["value"]
             yield run, values
 
-    def samples(self, number: int, observable: str | None = None) -> Iterator[Row]:
-        """Samples of a run by observable and time, one by one.
+    def samples(self, number: int, observables: Sequence[str] = ()) -> Iterator[Row]:
+        """Samples of a run one by one, by observable (in display order, or these in theirs) and time.
 
         Raises:
             Refused: there is no such run or observable.
         """
         run_id = self.run(number)["id"]
-        if observable is not None and observable not in {each.name for each in self.observables()}:
-            raise Refused(f"experiment {self.experiment} has no observable {observable}")
-        return self._stream(
-            "SELECT name, units, sampled_at, sampled_us, value, severity, status FROM samples "
-            "JOIN observables ON observables.id = observable_id "
-            "WHERE run_id = ? AND (? IS NULL OR name = ?) ORDER BY display_order, name, sampled_us",
-            run_id,
-            observable,
-            observable,
+        found = self.sampled(number, observables)
+        return itertools.chain.from_iterable(
+            self._stream(
+                "SELECT ? AS name, ? AS units, ? AS value_type, sampled_at, sampled_us, value, severity, status "
+                "FROM samples WHERE observable_id = ? AND run_id = ? ORDER BY sampled_us",
+                *(each.name, each.units, each.value_type, each.id, run_id),
+            )
+            for each in found
         )
+
+    def sampled(self, number: int, observables: Sequence[str] = ()) -> Sequence[SheetObservable]:
+        """The observables that have samples in a run, in display order; of `observables` only, in theirs, if any.
+
+        Raises:
+            Refused: there is no such run or observable.
+        """
+        rows = self._rows(
+            "SELECT * FROM observables WHERE id IN (SELECT observable_id FROM sample_series WHERE run_id = ?) "
+            "ORDER BY display_order, name",
+            self.run(number)["id"],
+        )
+        found = {row["name"]: _observable(row) for row in rows}
+        known = found.keys() | {each.name for each in self.observables()}
+        for name in observables:
+            if name not in known:
+                raise Refused(f"experiment {self.experiment} has no observable {name}")
+        return [found[name] for name in dict.fromkeys(observables or found) if name in found]
 
     def count_samples(self, number: int, observables: Sequence[str] = ()) -> int:
         """About how many samples a run has, of all observables or of these: gaps are left out, and what is newest.
@@ -161,19 +179,30 @@ class RunBook:
         )
         return int(rows[0]["samples"])
 
-    def span(self, number: int) -> tuple[int, int] | None:
-        """Times of the first and the last sample of a run in microseconds since 1970; None if it has none.
+    def span(self, number: int) -> tuple[float, float]:
+        """When a run began (with its first sample) and ended (if open, now), in POSIX seconds.
+
+        Times of sources whose clock is behind do not count.
 
         Raises:
             Refused: there is no such run.
         """
+        run = self.run(number)
+        reserved_us = to_microseconds(from_text(run["reserved_at"]))
         (row,) = self._rows(
-            "SELECT min((SELECT min(sampled_us) FROM sample_rows WHERE series_id = sample_series.id)) AS first, "
-            "max((SELECT max(sampled_us) FROM sample_rows WHERE series_id = sample_series.id)) AS last "
-            "FROM sample_series WHERE run_id = ?",
-            self.run(number)["id"],
+            "SELECT ifnull(min((SELECT min(sampled_us) FROM sample_rows "
+            "WHERE series_id = sample_series.id AND sampled_us >= ?)), ?) AS first FROM sample_series WHERE run_id = ?",
+            *(reserved_us, reserved_us, run["id"]),
         )
-        return None if row["first"] is None else (row["first"], row["last"])
+        began = row["first"] / 1e6
+        if run["stopped_at"] is not None:
+            ended = from_text(run["stopped_at"])
+        elif DocumentState(run["state"]) not in FINISHED:
+            ended = time.time()
+        else:
+            (row,) = self._rows("SELECT max(occurred_at) AS last FROM events WHERE run_id = ?", run["id"])
+            ended = began if row["last"] is None else from_text(row["last"])
+        return began, max(began, ended)
 
     def _rows(self, sql: str, *parameters: Any) -> Sequence[Row]:
         return list(self._stream(sql, *parameters))
@@ -185,79 +214,7 @@ class RunBook:
             raise peer_error(self._path, error) from error
 
 
-def edit_run(
-    path: Path,
-    experiment: str,
-    number: int,
-    *,
-    title: str | None,
-    run_class: RunClass | None,
-    values: Mapping[str, Scalar],
-    client: Client,
-) -> list[str]:
-    """Change a run in one transaction, also while an IOC runs; every change becomes an event.
-
-    `values` are those of manual observables, checked by the caller; they are set at begin and end. None changes
-    nothing. Returns a sentence for each change.
-
-    Raises:
-        PeerError: the database cannot be changed.
-        Refused: there is no such run, or it is still open and its observables are the IOC's.
-    """
-    db = open_for_editing(path)
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        experiment_id = _experiment(db, path, experiment, None)[0]
-        run = _run(db, experiment_id, experiment, number)
-        changes = _edit_columns(db, run, title, run_class) + _edit_values(db, run, experiment_id, values)
-        for change in changes:
-            db.execute(
-                "INSERT INTO events (occurred_at, severity, source, message, run_id, user, host) "
-                "VALUES (?, ?, 'runs edit', ?, ?, ?, ?)",
-                (to_text(time.time()), int(Severity.NO_ALARM), change, run["id"], client.user, client.host),
-            )
-        db.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise peer_error(path, error) from error
-    finally:
-        db.close()  # what is not committed is undone
-    return changes
-
-
-def _edit_columns(db: Database, run: Row, title: str | None, run_class: RunClass | None) -> list[str]:
-    changes: list[str] = []
-    for column, value in (("title", title), ("run_class", run_class.name if run_class is not None else None)):
-        if value is not None and value != run[column]:
-            db.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (value, run["id"]))  # noqa: S608
-            changes.append(f"run {run['run_number']}: {column} changed from {run[column]!r} to {value!r}")
-    return changes
-
-
-def _edit_values(db: Database, run: Row, experiment_id: int, values: Mapping[str, Scalar]) -> list[str]:
-    if values and DocumentState(run["state"]) not in FINISHED:
-        raise Refused(
-            f"run {run['run_number']} is {run['state']}: its observables are set by their PVs until it is complete"
-        )
-    changes: list[str] = []
-    for name, value in values.items():
-        row = db.execute(
-            "SELECT id FROM observables WHERE experiment_id = ? AND name = ?", (experiment_id, name)
-        ).fetchone()
-        before = db.execute(
-            "SELECT begin_value FROM measurements WHERE run_id = ? AND observable_id = ?", (run["id"], row[0])
-        ).fetchone()
-        db.execute(
-            "INSERT INTO measurements (run_id, observable_id, begin_value, end_value) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (run_id, observable_id) DO UPDATE SET begin_value = excluded.begin_value, "
-            "end_value = excluded.end_value",
-            (run["id"], row[0], value, value),
-        )
-        old = before[0] if before is not None else None
-        changes.append(f"run {run['run_number']}: {name} changed from {old!r} to {value!r}")
-    return changes
-
-
-def _experiment(db: Database, path: Path, name: str | None, default: str | None) -> tuple[int, str]:
+def find_experiment(db: Database, path: Path, name: str | None, default: str | None) -> tuple[int, str]:
     ids: dict[str, int] = dict(
         db.execute(
             "SELECT name, experiments.id FROM experiments LEFT JOIN runs ON runs.experiment_id = experiments.id "
@@ -273,7 +230,7 @@ def _experiment(db: Database, path: Path, name: str | None, default: str | None)
     return ids[name], name
 
 
-def _run(db: Database, experiment_id: int, experiment: str, number: int) -> Row:
+def find_run(db: Database, experiment_id: int, experiment: str, number: int) -> Row:
     rows = list(db.query("SELECT * FROM runs WHERE experiment_id = ? AND run_number = ?", (experiment_id, number)))
     if not rows:
         last = db.execute("SELECT max(run_number) FROM runs WHERE experiment_id = ?", (experiment_id,)).fetchone()[0]

@@ -121,9 +121,9 @@ class SqliteRunStore:
     async def load_settings(self) -> Mapping[str, str]:
         return await self._call(documents.load_settings)
 
-    async def load_setting_times(self) -> Mapping[str, float]:
-        """When each setting was saved last, in POSIX seconds."""
-        return await self._call(documents.load_setting_times)
+    async def load_saved_settings(self) -> Mapping[str, documents.SavedSetting]:
+        """The settings, each with the time when it was saved."""
+        return await self._call(documents.load_saved_settings)
 
     async def save_setting(self, name: str, value: str) -> None:
         await self._call(lambda db: documents.save_setting(db, name, value))

@@ -6,16 +6,43 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
-CODE = """
-from ioc.cli.progress import with_progress
-print(sum(with_progress(range(1000), 1000, "reading")))
+from ioc.model import RunClass, Severity
+from ioc.rundb import Measurement, SqliteRunStore
+from tests.rundb.rows import PRESSURE, reading
+
+COMMAND = Path(sys.executable).parent / "attpc-ioc"
+SHOW_CURSOR = "\x1b[?25h"
+FAILING = """
+from ioc.cli.progress import progress
+try:
+    with progress(range(1000), 1000, "reading") as items:
+        for item in items:
+            if item == 500:
+                raise ValueError
+except ValueError:
+    import sys
+    print("error: it failed", file=sys.stderr)
 """
-COMMAND = [sys.executable, "-c", CODE]
 
 
-def until_closed(terminal: int) -> str:
-    """All that is written to a terminal until nobody has it open any more."""
+def on_a_terminal(*command: str | Path) -> tuple[str, bytes]:
+    """Run a command to its end; returns what the terminal of its standard error shows, and its standard output."""
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+            os.close(theirs)
+            shown = _until_closed(ours)
+            assert process.stdout is not None
+            output = process.stdout.read()
+        assert process.returncode == 0, shown
+    finally:
+        os.close(ours)
+    return shown, output
+
+
+def _until_closed(terminal: int) -> str:
     shown = b""
     while True:
         try:
@@ -27,22 +54,40 @@ def until_closed(terminal: int) -> str:
         shown += some
 
 
-def test_a_terminal_shows_how_far_the_work_is() -> None:
-    """A bar goes to the terminal of standard error up to 100 %, and nothing of it to standard output."""
-    ours, theirs = pty.openpty()
-    try:
-        with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=theirs) as process:
-            os.close(theirs)
-            shown = until_closed(ours)
-            assert process.stdout is not None
-            assert process.stdout.read() == b"499500\n"
-        assert process.returncode == 0
-    finally:
-        os.close(ours)
-    assert [expected in shown for expected in ("reading", " 50%", "100%")] == [True] * 3
+async def long_run(database: Path) -> None:
+    """Run 0 with 1000 samples."""
+    store = await SqliteRunStore.open(database)
+    await store.define_observables("e1", [PRESSURE])
+    record = await store.reserve_run("e1", "", RunClass.Testing, "")
+    samples = [reading(float(number), record.reserved_at + number) for number in range(1000)]
+    store.add_samples("e1", record.run, samples)
+    figures = Measurement("pressure", 0.0, 999.0, 0.0, 999.0, 500.0, 1000, Severity.NO_ALARM, 0.0)
+    await store.save_measurements(record.run, [figures])
+    await store.close()
 
 
-def test_a_file_gets_no_bar() -> None:
+async def test_a_terminal_shows_how_far_the_work_is(tmp_path: Path) -> None:
+    """Samples that go to a file let a bar grow on the terminal; those that go to standard output come alone."""
+    await long_run(tmp_path / "runs.db")
+    samples = [COMMAND, "runs", "samples", "0", "--database", tmp_path / "runs.db"]
+    shown, output = on_a_terminal(*samples, "--output", tmp_path / "samples.csv")
+    assert [expected in shown for expected in ("writing", " 50%", "100%", SHOW_CURSOR)] == [True] * 4
+    assert output == b""
+    shown, output = on_a_terminal(*samples)
+    assert (shown, len(output.splitlines())) == ("", 1001)
+
+
+async def test_where_nobody_watches_there_is_no_bar(tmp_path: Path) -> None:
     """Where standard error is no terminal the work is done without a word."""
-    ended = subprocess.run(COMMAND, capture_output=True, timeout=30, check=True)
-    assert (ended.stdout, ended.stderr) == (b"499500\n", b"")
+    await long_run(tmp_path / "runs.db")
+    samples = [COMMAND, "runs", "samples", "0", "--database", tmp_path / "runs.db", "--output", tmp_path / "out.csv"]
+    ended = subprocess.run(samples, capture_output=True, timeout=30, check=True)
+    assert (ended.stdout, ended.stderr) == (b"", b"")
+
+
+def test_an_error_has_a_line_of_its_own() -> None:
+    """When the work fails the bar ends before the error is said, and the cursor is there again."""
+    shown, _ = on_a_terminal(sys.executable, "-c", FAILING)
+    bar, _, error = shown.partition(SHOW_CURSOR)
+    assert "reading" in bar
+    assert error == "\r\nerror: it failed\r\n"

@@ -1,4 +1,4 @@
-"""Recording a run from EPICS base's softIoc while the clock of either of the two is set, with libfaketime."""
+"""Recording a run while a clock is set: by hand, or with libfaketime that of a softIoc or of the recorder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.epics import Epics, eventually
+from tests.recorder.rig import rig
 from tests.rundb.rows import rows
 
 ROOT = Path(__file__).parents[2]
-FAKETIME = next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 COUNTERS = 10
 DB = "\n".join(
     f'record(calc, "B:{number}") {{ field(CALC, "VAL+1") field(SCAN, ".1 second") }}' for number in range(COUNTERS)
@@ -26,7 +27,7 @@ RECORDED = """SELECT count(*), count(DISTINCT value), min(value), max(value) FRO
 MEASURED = "SELECT samples, minimum, maximum, mean, disconnected_seconds FROM measurements ORDER BY observable_id"
 LATEST = "SELECT max(value) FROM samples GROUP BY observable_id"
 
-pytestmark = pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed: clocks are not set")
+needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed: no process gets a clock")
 
 
 class Clock:
@@ -108,6 +109,7 @@ def nothing_is_lost_and_all_counts_alike(database: Path) -> None:
         assert disconnected < 5
 
 
+@needs_faketime
 async def test_a_source_whose_clock_is_set(epics: Epics, tmp_path: Path) -> None:
     """Samples keep the time stamps of the source, an hour ahead or back; statistics go by the time that passed."""
     database = tmp_path / "runs.db"
@@ -119,6 +121,7 @@ async def test_a_source_whose_clock_is_set(epics: Epics, tmp_path: Path) -> None
     assert first < time.time() - HOUR < time.time() < last
 
 
+@needs_faketime
 async def test_the_own_clock_is_set(epics: Epics, tmp_path: Path) -> None:
     """When the clock of the recording machine is set, statistics go by the time that passed all the same."""
     database = tmp_path / "runs.db"
@@ -126,3 +129,78 @@ async def test_the_own_clock_is_set(epics: Epics, tmp_path: Path) -> None:
     with source(epics, {}), recorded_run(epics, database, clock.environment):
         await set_while_recording(database, clock)
     nothing_is_lost_and_all_counts_alike(database)
+
+
+class HandClock:
+    """A clock that a test sets, in place of the machine's."""
+
+    def __init__(self) -> None:
+        self.time = time.time()
+        self.step = 0.0
+
+    def now(self) -> tuple[float, float]:
+        step, self.step = self.step, 0.0
+        return self.time, step
+
+    def set(self, seconds: float) -> None:
+        """Set it forward, or back if negative."""
+        self.time += seconds
+        self.step += seconds
+
+
+CLOCKS = [
+    # how far ahead the source is, and the machine when the IOC starts again until it is set right; seconds disconnected
+    (0.0, 0.0, 6),
+    (3600.0, 0.0, 6),
+    (-3600.0, 0.0, 6),
+    (0.0, -18_000.0, 1),  # how long the IOC was away is not known
+]
+
+
+@pytest.mark.parametrize(("source", "machine", "disconnected"), CLOCKS)
+async def test_statistics_go_on_after_a_restart_whatever_the_clocks_say(
+    tmp_path: Path, source: float, machine: float, disconnected: float
+) -> None:
+    """1.0 for 5 s until the IOC dies, away for 6 s, 5.0 for 10 s: so say the statistics, with wrong clocks too."""
+    database = tmp_path / "runs.db"
+    clock = HandClock()
+    began = clock.time
+    async with rig(database) as it:
+        it.recorder._clock = clock  # type: ignore[assignment]
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        it.feed.send(1.0, at=began + source)
+        await it.store.flush()
+        it.recorder._run = None  # it dies: nothing of its end is recorded
+    async with rig(database) as it:
+        it.recorder._clock = clock  # type: ignore[assignment]
+        clock.time = began + 10 + machine
+        await it.recorder.resume_run(run, began + 5)
+        clock.set(-machine)
+        clock.time += 1
+        it.feed.send(5.0, at=clock.time + source)
+        clock.time += 10
+        figures = it.statistics("pressure")
+    assert figures.disconnected_seconds == pytest.approx(disconnected, abs=0.5)
+    assert figures.mean == pytest.approx((5 * 1.0 + 10 * 5.0) / 15, abs=0.2)
+
+
+async def test_a_clock_that_is_set_in_a_run_changes_no_statistics(tmp_path: Path) -> None:
+    """Set forward and back between begin and end of a run, the clock gives the statistics of the time that passed."""
+    database = tmp_path / "runs.db"
+    clock = HandClock()
+    async with rig(database) as it:
+        it.recorder._clock = clock  # type: ignore[assignment]
+        run = await it.run()
+        it.feed.send(1.0, at=clock.time)
+        await it.recorder.begin_run(run)
+        for value, step in ((2.0, 7200.0), (3.0, -9000.0), (4.0, 0.0)):
+            clock.time += 10
+            clock.set(step)
+            it.feed.send(value, at=clock.time)
+        clock.time += 10
+        clock.set(500.0)
+        await it.recorder.end_run(run)
+        (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
+    assert measured.mean == pytest.approx(2.5)
+    assert measured.disconnected_seconds == pytest.approx(0.0)

@@ -6,10 +6,13 @@ import sqlite3
 import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ioc.model import Event, Reading, RunId, Scalar, Severity
+from ioc.model import DocumentState, Event, Reading, RunId, RunRecord, Scalar, Severity
+from ioc.rundb import SqliteRunStore
+from ioc.rundb.times import to_text
 from ioc.topology.schema import Observable
 
 PRESSURE = Observable(name="pressure", label="Gas pressure", pv="GAS:P", units="Torr")
@@ -38,6 +41,14 @@ def execute(path: Path, sql: str) -> None:
     """What another program writes into the file."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(sql)
+
+
+async def complete_run(store: SqliteRunStore, database: Path, record: RunRecord, began: float, seconds: float) -> None:
+    """Let a run be complete, as if its number had been taken at `began`."""
+    state = DocumentState.Complete
+    await store.save_run(replace(record, state=state, started_at=began, stopped_at=began + seconds))
+    await store.flush()
+    execute(database, f"UPDATE runs SET reserved_at = '{to_text(began)}' WHERE id = (SELECT max(id) FROM runs)")
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,10 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ioc.cli.main import main
-from ioc.model import DocumentState, Reading, RunClass, Severity
+from ioc.model import Reading, RunClass, Severity
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
-from tests.rundb.rows import PRESSURE, reading
+from tests.rundb.rows import PRESSURE, complete_run, reading
 
 ROOT = Path(__file__).parents[2]
 BEGAN = 1_795_350_000
@@ -96,9 +95,7 @@ async def database_with_run(store: SqliteRunStore, database: Path) -> Path:
         reading("P10", BEGAN, "note"),
     ]
     store.add_samples("e18008", record.run, samples)
-    await store.flush()
-    done = replace(record, state=DocumentState.Complete, started_at=BEGAN + 0.0, stopped_at=BEGAN + 10.0)
-    await store.save_run(done)
+    await complete_run(store, database, record, BEGAN, 10)
     return database
 
 

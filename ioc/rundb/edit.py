@@ -1,0 +1,90 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""What the command line changes in the run database, with or without a running IOC."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from ioc.errors import Refused
+from ioc.model import Client, DocumentState, RunClass, Scalar, Severity
+from ioc.ports import FINISHED
+from ioc.rundb.connection import open_for_editing, peer_error
+from ioc.rundb.queries import Row, find_experiment, find_run
+from ioc.rundb.times import to_text
+
+
+def edit_run(
+    path: Path,
+    experiment: str,
+    number: int,
+    *,
+    title: str | None,
+    run_class: RunClass | None,
+    values: Mapping[str, Scalar],
+    client: Client,
+) -> list[str]:
+    """Change a run in one transaction, also while an IOC runs; every change becomes an event.
+
+    `values` are those of manual observables, checked by the caller; they are set at begin and end. None changes
+    nothing. Returns a sentence for each change.
+
+    Raises:
+        PeerError: the database cannot be changed.
+        Refused: there is no such run, or it is still open and its observables are the IOC's.
+    """
+    db = open_for_editing(path)
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        experiment_id = find_experiment(db, path, experiment, None)[0]
+        run = find_run(db, experiment_id, experiment, number)
+        changes = _edit_columns(db, run, title, run_class) + _edit_values(db, run, experiment_id, values)
+        for change in changes:
+            db.execute(
+                "INSERT INTO events (occurred_at, severity, source, message, run_id, user, host) "
+                "VALUES (?, ?, 'runs edit', ?, ?, ?, ?)",
+                (to_text(time.time()), int(Severity.NO_ALARM), change, run["id"], client.user, client.host),
+            )
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise peer_error(path, error) from error
+    finally:
+        db.close()  # what is not committed is undone
+    return changes
+
+
+def _edit_columns(db: Database, run: Row, title: str | None, run_class: RunClass | None) -> list[str]:
+    changes: list[str] = []
+    for column, value in (("title", title), ("run_class", run_class.name if run_class is not None else None)):
+        if value is not None and value != run[column]:
+            db.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (value, run["id"]))  # noqa: S608
+            changes.append(f"run {run['run_number']}: {column} changed from {run[column]!r} to {value!r}")
+    return changes
+
+
+def _edit_values(db: Database, run: Row, experiment_id: int, values: Mapping[str, Scalar]) -> list[str]:
+    if values and DocumentState(run["state"]) not in FINISHED:
+        raise Refused(
+            f"run {run['run_number']} is {run['state']}: its observables are set by their PVs until it is complete"
+        )
+    changes: list[str] = []
+    for name, value in values.items():
+        row = db.execute(
+            "SELECT id FROM observables WHERE experiment_id = ? AND name = ?", (experiment_id, name)
+        ).fetchone()
+        before = db.execute(
+            "SELECT begin_value FROM measurements WHERE run_id = ? AND observable_id = ?", (run["id"], row[0])
+        ).fetchone()
+        db.execute(
+            "INSERT INTO measurements (run_id, observable_id, begin_value, end_value) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (run_id, observable_id) DO UPDATE SET begin_value = excluded.begin_value, "
+            "end_value = excluded.end_value",
+            (run["id"], row[0], value, value),
+        )
+        old = before[0] if before is not None else None
+        changes.append(f"run {run['run_number']}: {name} changed from {old!r} to {value!r}")
+    return changes
