@@ -23,7 +23,7 @@ DB = "\n".join(
 )
 HOUR = 3600
 RECORDED = """SELECT count(*), count(DISTINCT value), min(value), max(value) FROM samples
-    WHERE value NOT NULL GROUP BY observable_id ORDER BY observable_id"""
+    WHERE value NOT NULL AND run_id NOT NULL GROUP BY observable_id ORDER BY observable_id"""
 MEASURED = "SELECT samples, minimum, maximum, mean, disconnected_seconds FROM measurements ORDER BY observable_id"
 LATEST = "SELECT max(value) FROM samples GROUP BY observable_id"
 
