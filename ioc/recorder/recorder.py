@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from ioc.observables import Properties
 from ioc.recorder.clock import Clock
 from ioc.recorder.manual import parse_manual
 from ioc.recorder.needs import Feed, RecorderStore
+from ioc.recorder.past import Past
 from ioc.recorder.teller import ChangeListener, Teller
 from ioc.recorder.track import Track, recorded_value
 from ioc.rundb import Measurement
@@ -48,6 +50,8 @@ class ObservableRecorder:
         self._record = record
         self._tracks: dict[str, Track] = {each.name: Track(each) for each in observables}
         self._run: RunId | None = None
+        self._rebuilding = asyncio.Lock()
+        """Held while the statistics are not those of the whole run."""
         self._unsaved: dict[RunId, list[Measurement]] = {}
         self._teller: Teller | None = None
         self._saver: asyncio.Task[None] | None = None
@@ -153,49 +157,46 @@ class ObservableRecorder:
         await self._save_open_run()
 
     async def end_run(self, run: RunId) -> None:
-        experiment = self._experiment
-        if self._run != run:
-            # Nobody went on with it: it ended when the process that recorded it did.
-            ended_at = await self._restore(run, self._now())
-            ends: dict[str, Scalar | None] = dict.fromkeys(self._tracks)
-        else:
-            ended_at = self._now()
-            ends = {name: recorded_value(track.reading) for name, track in self._tracks.items()}
-        rows = [track.measurement(ended_at, ends[name]) for name, track in self._tracks.items()]
-        for track in self._tracks.values():
-            track.finish(ended_at)
-        self._run = None
-        self._unsaved[run] = rows
+        async with self._rebuilding:
+            experiment = self._experiment
+            if self._run != run:
+                # Nobody went on with it: it ended when the process that recorded it did.
+                ended_at = await self._restore(run)
+                ends: dict[str, Scalar | None] = dict.fromkeys(self._tracks)
+            else:
+                ended_at = self._now()
+                ends = {name: recorded_value(track.reading) for name, track in self._tracks.items()}
+            rows = [track.measurement(ended_at, ends[name]) for name, track in self._tracks.items()]
+            for track in self._tracks.values():
+                track.finish(ended_at)
+            self._run = None
+            self._unsaved[run] = rows
         self._tell(self._tracks)
         await self._save_finished()
         await self.change_experiment(experiment)
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
-        known_until = max(last_alive, self._now())
-        gap_at = max(await self._restore(run, known_until), last_alive)
-        self._run = run
-        now = self._now()
-        self._record_samples([sample for track in self._tracks.values() for sample in track.resume(gap_at, now)])
+        async with self._rebuilding:
+            await self.change_experiment(run.experiment)
+            past = await Past.look_back(self._store, run, max(last_alive, self._now()))
+            gap_at, now = max(past.last_at, last_alive), self._now()
+            self._run = run
+            resumed = [track.resume(gap_at, now, past.begins.get(name)) for name, track in self._tracks.items()]
+            self._record_samples(itertools.chain.from_iterable(resumed))
+            self._tell(self._tracks)
+            for name, track in tuple(self._tracks.items()):
+                track.prepend(await past.statistics(name), gap_at, now)
         self._tell(self._tracks)
         await self._save_open_run()
 
-    async def _restore(self, run: RunId, until: float) -> float:
-        """Rebuild the statistics of a run from its samples; returns when the last of them was taken.
-
-        A sample of later than `until` is of a source whose clock is ahead, and counts as taken with the last one.
-        """
+    async def _restore(self, run: RunId) -> float:
+        """Take the statistics of a run from its samples; returns when the last of them was taken."""
         await self.change_experiment(run.experiment)
-        samples = await self._store.load_samples(run)
-        begins = {each.observable: each.begin_value for each in await self._store.load_measurements(run)}
-        record = await self._store.last_run(run.experiment)
-        began_at = record.reserved_at if record is not None and record.run == run else self._now()
-        by_name: dict[str, list[Reading]] = {name: [] for name in self._tracks}
-        for sample in samples:
-            by_name.setdefault(sample.observable, []).append(sample)
-        last = max((sample.sampled_at for sample in samples if sample.sampled_at <= until), default=began_at)
-        for name, track in self._tracks.items():
-            track.restore(began_at, begins.get(name), by_name[name], last)
-        return last
+        past = await Past.look_back(self._store, run, self._now())
+        statistics = {name: await past.statistics(name) for name in self.names}
+        for name in statistics.keys() & self._tracks.keys():
+            self._tracks[name].restore(statistics[name], past.begins.get(name))
+        return past.last_at
 
     async def _enter_experiment(self, experiment: str) -> None:
         await self._store.define_observables(experiment, self._observables())
@@ -279,7 +280,7 @@ class ObservableRecorder:
                 _log.debug("statistics are stored later: %s", error)
 
     async def _save_open_run(self) -> None:
-        if self._run is not None:
+        if self._run is not None and not self._rebuilding.locked():
             now = self._now()
             await self._store.save_measurements(
                 self._run, [track.measurement(now, None) for track in self._tracks.values()]

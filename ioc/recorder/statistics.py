@@ -54,10 +54,22 @@ class RunStatistics:
         end.advance(time)
         return end.result()
 
-    def go_on(self, now: float) -> None:
-        """Count on from `now`, also if the clock of an earlier process was ahead."""
-        self.advance(now)
-        self._clock = now
+    def disconnect(self) -> None:
+        """Count what follows as disconnected, without a sample."""
+        self._connected = False
+
+    def prepend(self, earlier: RunStatistics) -> None:
+        """Add what was collected until these began."""
+        weight = earlier._weight + self._weight
+        if weight:
+            self._mean = earlier._mean * (earlier._weight / weight) + self._mean * (self._weight / weight)
+            self._weight = weight
+        self._minimum = min(_known(earlier._minimum, self._minimum), default=None)
+        self._maximum = max(_known(earlier._maximum, self._maximum), default=None)
+        self._last = earlier._last if self._last is None else self._last
+        self._samples += earlier._samples
+        self._worst = max(self._worst, earlier._worst)
+        self._disconnected += earlier._disconnected
 
     def shift(self, seconds: float) -> None:
         """Let all times that follow be later by so much, as those of a clock that was set."""
@@ -89,3 +101,7 @@ class RunStatistics:
             fraction = lasted / self._weight
             # Not the difference of the two, which may overflow.
             self._mean = self._mean * (1 - fraction) + self._number * fraction
+
+
+def _known(*numbers: float | None) -> list[float]:
+    return [number for number in numbers if number is not None]

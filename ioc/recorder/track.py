@@ -67,19 +67,32 @@ class Track:
             return []
         return self._count(Reading(self.observable.name, None, Severity.INVALID, "disconnected", since))
 
-    def resume(self, gap_at: float, now: float) -> list[Reading]:
-        """Go on `now` with a run of which nothing is known since `gap_at`; returns what is to be recorded."""
+    def resume(self, gap_at: float, now: float, begin_value: Scalar | None) -> list[Reading]:
+        """Go on `now` with a run of which nothing is known since `gap_at`; returns what is to be recorded.
+
+        The statistics are those from now on, until `prepend` adds the past.
+        """
+        self._running = None
+        self.begin_value = begin_value
         gap = self.add_gap(gap_at)
-        if self._running is not None:
-            self._running.go_on(now)
+        self._running = RunStatistics(now)
+        for each in gap:
+            self._running.add(each._replace(sampled_at=now))  # its time belongs to the past
         return gap + self.go_on(now)
 
-    def restore(self, began_at: float, begin_value: Scalar | None, samples: list[Reading], last: float) -> None:
-        """Start the statistics of a run from what an earlier process has recorded, by time, until `last`."""
-        self._running = RunStatistics(began_at)
+    def prepend(self, past: RunStatistics, gap_at: float, now: float) -> None:
+        """Add the statistics of the run before `resume`, to which the same times were given."""
+        if self.observable.pv is not None:
+            past.advance(gap_at)
+            past.disconnect()
+        past.advance(now)
+        if self._running is not None:
+            self._running.prepend(past)
+
+    def restore(self, past: RunStatistics, begin_value: Scalar | None) -> None:
+        """Make these the statistics of a run that nobody went on with."""
+        self._running = past
         self.begin_value = begin_value
-        for sample in samples:
-            self._running.add(sample._replace(sampled_at=min(sample.sampled_at, last)))
 
     def show(self, measurement: Measurement | None) -> None:
         """Show the statistics of a finished run, or none."""

@@ -13,7 +13,6 @@ from sqlite_utils import Database
 from ioc.model import (
     DocumentState,
     FiledFile,
-    Reading,
     RunClass,
     RunConfig,
     RunId,
@@ -265,25 +264,6 @@ def load_measurements(db: Database, run_id: int | None) -> tuple[Measurement, ..
             samples=row["samples"],
             worst_severity=Severity(row["worst_severity"]),
             disconnected_seconds=row["disconnected_seconds"],
-        )
-        for row in rows
-    )
-
-
-def load_samples(db: Database, run_id: int | None) -> tuple[Reading, ...]:
-    """Samples of a run by time; a value that was not a number comes back as NaN."""
-    rows = db.query(
-        "SELECT observables.name, value, severity, status, sampled_us FROM samples "
-        "JOIN observables ON observables.id = samples.observable_id WHERE run_id = ? ORDER BY sampled_us",
-        (run_id,),
-    )
-    return tuple(
-        Reading(
-            observable=row["name"],
-            value=float("nan") if row["value"] is None and row["status"] != "disconnected" else row["value"],
-            severity=Severity(row["severity"]),
-            status=row["status"],
-            sampled_at=row["sampled_us"] / 1e6,
         )
         for row in rows
     )

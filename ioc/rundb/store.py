@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from ioc.errors import PeerTimeout
 from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunRecord
-from ioc.rundb import documents
+from ioc.rundb import documents, samples
 from ioc.rundb.documents import Measurement
 from ioc.rundb.rows import Sample
 from ioc.rundb.writer import StoreHealth, Writer
@@ -147,10 +147,19 @@ class SqliteRunStore:
         rows = self._writer.rows
         return await self._call(lambda db: documents.load_measurements(db, rows.run_id(db, run)))
 
-    async def load_samples(self, run: RunId) -> tuple[Reading, ...]:
-        """All samples of a run by time, those included that are still queued."""
+    async def survey_samples(self, run: RunId, until: float) -> samples.SampleSurvey:
+        """How many samples a run has, those included that are still queued, and the last of them up to `until`."""
         rows = self._writer.rows
-        return await self._call(lambda db: documents.load_samples(db, rows.run_id(db, run)), after_rows=True)
+        return await self._call(lambda db: samples.survey_samples(db, rows.run_id(db, run), until), after_rows=True)
+
+    async def load_samples(self, run: RunId, observable: str, count: int) -> tuple[Reading, ...]:
+        """The first `count` samples of an observable in a run, by time, of those that are on disk."""
+        rows = self._writer.rows
+        return await self._call(
+            lambda db: samples.load_samples(
+                db, rows.run_id(db, run), rows.observable_id(db, run.experiment, observable), count
+            )
+        )
 
     async def flush(self) -> None:
         """Write what is queued now, if it can be written."""

@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 from ioc.errors import PeerError, Refused
-from ioc.model import RunClass, Scalar, Severity, Statistics
+from ioc.model import Reading, RunClass, RunId, Scalar, Severity, Statistics
 from ioc.observables import Properties
 from ioc.topology.schema import Observable
 from tests.epics import eventually
@@ -262,6 +262,34 @@ async def test_an_interrupted_run_goes_on_with_a_gap(database: Path) -> None:
         assert statuses[:2] == ["NO_ALARM"] * 2
         assert set(statuses[2:-1]) == {"disconnected"}
         assert statuses[-1] == "NO_ALARM"
+
+
+async def test_a_resumed_run_is_recorded_while_its_past_is_computed(database: Path) -> None:
+    """What comes while the samples of the past are read is in the run, once; an end of the run waits for that."""
+    async with rig(database) as it:
+        it.feed.send(5.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+    async with rig(database) as it:
+        load = it.store.load_samples
+        ends: list[asyncio.Task[None]] = []
+
+        async def load_slowly(run: RunId, observable: str, count: int) -> tuple[Reading, ...]:
+            if observable == "pressure":
+                it.feed.send(7.0)
+                await it.store.flush()
+                ends.append(asyncio.create_task(it.recorder.end_run(run)))
+                await asyncio.sleep(0)
+            return await load(run, observable, count)
+
+        it.store.load_samples = load_slowly  # type: ignore[method-assign]
+        await it.recorder.resume_run(run, 0.0)
+        await asyncio.gather(*ends)
+        (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
+    assert (measured.begin_value, measured.end_value, measured.samples) == (5.0, 7.0, 2)
+    assert (measured.minimum, measured.maximum) == (5.0, 7.0)
+    recorded = [value for value, _, _ in rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")]
+    assert [value for value in recorded if value is not None] == [5.0, 7.0]
 
 
 async def test_a_run_that_ended_with_its_process_is_closed_from_its_samples(database: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,37 @@ def test_looking_does_not_change_what_follows() -> None:
 finite = st.floats(min_value=-1e300, max_value=1e300)
 values = st.one_of(st.none(), finite, st.integers(-(2**31), 2**31 - 1), st.just(math.nan), st.just(math.inf))
 severities = st.sampled_from(list(Severity))
+
+
+@given(
+    st.lists(st.tuples(values, st.floats(min_value=0, max_value=1e5), severities), max_size=30),
+    st.integers(0, 30),
+)
+def test_statistics_of_two_parts_are_those_of_the_whole(
+    drawn: list[tuple[Scalar | None, float, Severity]], at: int
+) -> None:
+    """Collected in two parts, of which the first is added later, the figures are those of one collection."""
+    samples: list[Reading] = []
+    moment = BEGAN
+    for value, pause, severity in drawn:
+        moment += pause
+        samples.append(sample(value, moment, severity))
+    at = min(at, len(samples))
+    split = samples[at].sampled_at if at < len(samples) else moment
+    first, second = RunStatistics(BEGAN), RunStatistics(split)
+    for each in samples[:at]:
+        first.add(each)
+    for each in samples[at:]:
+        second.add(each)
+    first.advance(split)
+    second.prepend(first)
+    merged, whole = second.result(), over(samples, moment)
+    assert replace(merged, mean=None, disconnected_seconds=0) == replace(whole, mean=None, disconnected_seconds=0)
+    assert merged.disconnected_seconds == pytest.approx(whole.disconnected_seconds, abs=1e-6)
+    assert (merged.mean is None) == (whole.mean is None)
+    if whole.mean is not None and moment > BEGAN:
+        largest = max(abs(whole.minimum or 0), abs(whole.maximum or 0))
+        assert merged.mean == pytest.approx(whole.mean, rel=1e-9, abs=1e-9 * largest)
 
 
 @given(

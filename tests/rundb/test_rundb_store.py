@@ -160,8 +160,12 @@ async def test_samples_keep_type_time_alarm_and_gaps(store: SqliteRunStore, data
         ("pressure", 1, "2026-11-22T12:20:04.123456Z", "On", "text", 0, "NO_ALARM"),
         ("target_gas", 1, "2026-11-22T12:20:00.123456Z", "P10", "text", 0, "NO_ALARM"),
     ]
-    loaded = await store.load_samples(run)
-    assert [sample.connected for sample in loaded if sample.observable == "pressure"] == [True, True, True, False, True]
+    survey = await store.survey_samples(run, at + 3.5)
+    assert survey == ({"pressure": 5, "target_gas": 1}, pytest.approx(at + 3))
+    loaded = await store.load_samples(run, "pressure", 5)
+    assert [sample.connected for sample in loaded] == [True, True, True, False, True]
+    first = await store.load_samples(run, "pressure", 2)
+    assert [sample.sampled_at for sample in first] == [sample.sampled_at for sample in loaded[:2]]
 
 
 async def test_a_row_that_cannot_be_stored_does_not_stop_the_others(store: SqliteRunStore, database: Path) -> None:
