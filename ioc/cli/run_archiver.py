@@ -53,7 +53,7 @@ def compare_with_archiver(book: RunBook, number: int, url: str, thinned: Collect
     with progress(followed, len(followed), "comparing") as observables:
         for each in observables:
             theirs = _read(url, str(each.pv), window)
-            counts = _compare(each, book.samples(number, [each.name]), theirs, window)
+            counts = _compare(each, book.samples(number, [each]), theirs, window)
             lines.append((each.name, str(each.pv), *(str(counts[column]) for column in _COLUMNS)))
             expected = {"missing here"} if each.name in thinned else set[str]()
             agree = agree and not any(counts[column] for column in _COLUMNS[2:] if column not in expected)

@@ -84,7 +84,7 @@ def _curves(book: RunBook, number: int, observables: Sequence[str], began: float
             "choose some with --observable NAME, which may be repeated"
         )
     units = {each.name: each.units for each in sampled}
-    with progress(book.samples(number, observables), book.count_samples(number, observables), "reading") as rows:
+    with progress(book.samples(number, sampled), book.count_samples(number, sampled), "reading") as rows:
         by_name = itertools.groupby(rows, lambda row: row["name"])
         curves = [curve(name, units[name], of_one, began, ended) for name, of_one in by_name]
     curves = [each for each in curves if not each.empty]

@@ -174,13 +174,14 @@ def samples(
         click.echo(text)
         sys.exit(0 if agree else 1)
     with place.open() as book:
-        rows = book.samples(number, observables)
+        chosen = book.sampled(number, observables)
+        rows = book.samples(number, chosen)
         if output is None and form == "csv":  # no bar among the lines of the terminal
             write_samples_csv(rows, sys.stdout)
             return
         with (
             _writing(_required(output)) as path,
-            progress(rows, book.count_samples(number, observables), "writing") as shown,
+            progress(rows, book.count_samples(number, chosen), "writing") as shown,
         ):
             if form == "parquet":
                 write_samples_parquet(shown, path)

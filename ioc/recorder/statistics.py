@@ -54,10 +54,6 @@ class RunStatistics:
         end.advance(time)
         return end.result()
 
-    def disconnect(self) -> None:
-        """Count what follows as disconnected, without a sample."""
-        self._connected = False
-
     def prepend(self, earlier: RunStatistics) -> None:
         """Add what was collected until these began."""
         weight = earlier._weight + self._weight

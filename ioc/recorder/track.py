@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from ioc.model import ObservableView, Reading, Scalar, Severity, Statistics
 from ioc.recorder.statistics import NO_STATISTICS, RunStatistics
@@ -63,28 +64,21 @@ class Track:
 
     def add_gap(self, since: float) -> list[Reading]:
         """Note a time without a value that began at `since`, unless manual; returns what is to be recorded."""
-        if self.observable.pv is None:
-            return []
-        return self._count(Reading(self.observable.name, None, Severity.INVALID, "disconnected", since))
+        return [sample for gap in self._gap(since) for sample in self._count(gap)]
 
     def resume(self, gap_at: float, now: float, begin_value: Scalar | None) -> list[Reading]:
         """Go on `now` with a run of which nothing is known since `gap_at`; returns what is to be recorded.
 
         The statistics are those from now on, until `prepend` adds the past.
         """
-        self._running = None
-        self.begin_value = begin_value
-        gap = self.add_gap(gap_at)
         self._running = RunStatistics(now)
-        for each in gap:
-            self._running.add(each._replace(sampled_at=now))  # its time belongs to the past
-        return gap + self.go_on(now)
+        self.begin_value = begin_value
+        return self._gap(gap_at) + self.go_on(now)
 
     def prepend(self, past: RunStatistics, gap_at: float, now: float) -> None:
         """Add the statistics of the run before `resume`, to which the same times were given."""
-        if self.observable.pv is not None:
-            past.advance(gap_at)
-            past.disconnect()
+        for gap in self._gap(gap_at):
+            past.add(gap)
         past.advance(now)
         if self._running is not None:
             self._running.prepend(past)
@@ -96,32 +90,14 @@ class Track:
 
     def show(self, measurement: Measurement | None) -> None:
         """Show the statistics of a finished run, or none."""
-        if measurement is None:
-            self._finished = NO_STATISTICS
-            return
-        self._finished = Statistics(
-            minimum=measurement.minimum,
-            maximum=measurement.maximum,
-            mean=measurement.mean,
-            samples=measurement.samples,
-            worst_severity=measurement.worst_severity,
-            disconnected_seconds=measurement.disconnected_seconds,
-        )
+        self._finished = NO_STATISTICS if measurement is None else measurement.statistics
 
     def measurement(self, now: float, end_value: Scalar | None) -> Measurement:
         """The row of the open run, as if it ended now."""
         statistics = self.statistics(now)
-        return Measurement(
-            observable=self.observable.name,
-            begin_value=self.begin_value,
-            end_value=end_value,
-            minimum=statistics.minimum,
-            maximum=statistics.maximum,
-            mean=statistics.mean,
-            samples=statistics.samples,
-            worst_severity=statistics.worst_severity,
-            disconnected_seconds=statistics.disconnected_seconds if self.observable.pv is not None else 0.0,
-        )
+        if self.observable.pv is None:
+            statistics = replace(statistics, disconnected_seconds=0.0)
+        return Measurement(self.observable.name, self.begin_value, end_value, statistics)
 
     def finish(self, ended_at: float) -> None:
         """End the statistics of the run; they stay visible."""
@@ -136,6 +112,11 @@ class Track:
     def statistics(self, now: float) -> Statistics:
         """Of the open run until now, else of the last one."""
         return self._finished if self._running is None else self._running.until(now)
+
+    def _gap(self, since: float) -> list[Reading]:
+        if self.observable.pv is None:
+            return []
+        return [Reading(self.observable.name, None, Severity.INVALID, "disconnected", since)]
 
     def _count(self, sample: Reading) -> list[Reading]:
         if self._running is not None:

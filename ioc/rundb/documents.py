@@ -19,6 +19,7 @@ from ioc.model import (
     RunRecord,
     Scalar,
     Severity,
+    Statistics,
 )
 from ioc.ports import FINISHED
 from ioc.rundb.many_rows import execute_rows
@@ -35,13 +36,7 @@ class Measurement:
     observable: str
     begin_value: Scalar | None
     end_value: Scalar | None
-    minimum: float | None
-    maximum: float | None
-    mean: float | None
-    """Weighted with the time each value lasted."""
-    samples: int
-    worst_severity: Severity
-    disconnected_seconds: float
+    statistics: Statistics
 
 
 _RUN_COLUMNS = (
@@ -173,10 +168,6 @@ def add_file(db: Database, run_id: int | None, file: FiledFile) -> None:
     )
 
 
-def load_settings(db: Database) -> dict[str, str]:
-    return dict(db.execute("SELECT name, value FROM settings").fetchall())
-
-
 class SavedSetting(NamedTuple):
     """The text of a setting, and when it was saved, in POSIX seconds."""
 
@@ -235,12 +226,12 @@ def save_measurements(db: Database, run_id: int | None, measurements: Sequence[t
                 observable_id,
                 storable(each.begin_value),
                 storable(each.end_value),
-                each.minimum,
-                each.maximum,
-                each.mean,
-                each.samples,
-                int(each.worst_severity),
-                each.disconnected_seconds,
+                each.statistics.minimum,
+                each.statistics.maximum,
+                each.statistics.mean,
+                each.statistics.samples,
+                int(each.statistics.worst_severity),
+                each.statistics.disconnected_seconds,
             )
             for observable_id, each in measurements
         ],
@@ -258,12 +249,14 @@ def load_measurements(db: Database, run_id: int | None) -> tuple[Measurement, ..
             observable=row["name"],
             begin_value=row["begin_value"],
             end_value=row["end_value"],
-            minimum=row["minimum"],
-            maximum=row["maximum"],
-            mean=row["mean"],
-            samples=row["samples"],
-            worst_severity=Severity(row["worst_severity"]),
-            disconnected_seconds=row["disconnected_seconds"],
+            statistics=Statistics(
+                minimum=row["minimum"],
+                maximum=row["maximum"],
+                mean=row["mean"],
+                samples=row["samples"],
+                worst_severity=Severity(row["worst_severity"]),
+                disconnected_seconds=row["disconnected_seconds"],
+            ),
         )
         for row in rows
     )

@@ -7,7 +7,7 @@ import itertools
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,21 +129,20 @@ class RunBook:
                     values[names[row["observable_id"]]] = row["value"]
             yield run, values
 
-    def samples(self, number: int, observables: Sequence[str] = ()) -> Iterator[Row]:
-        """Samples of a run one by one, by observable (in display order, or these in theirs) and time.
+    def samples(self, number: int, observables: Iterable[SheetObservable]) -> Iterator[Row]:
+        """Samples of these observables in a run one by one, by observable and time.
 
         Raises:
-            Refused: there is no such run or observable.
+            Refused: there is no such run.
         """
         run_id = self.run(number)["id"]
-        found = self.sampled(number, observables)
         return itertools.chain.from_iterable(
             self._stream(
                 "SELECT ? AS name, ? AS units, ? AS value_type, sampled_at, sampled_us, value, severity, status "
                 "FROM samples WHERE observable_id = ? AND run_id = ? ORDER BY sampled_us",
                 *(each.name, each.units, each.value_type, each.id, run_id),
             )
-            for each in found
+            for each in observables
         )
 
     def sampled(self, number: int, observables: Sequence[str] = ()) -> Sequence[SheetObservable]:
@@ -158,24 +157,21 @@ class RunBook:
             self.run(number)["id"],
         )
         found = {row["name"]: _observable(row) for row in rows}
-        known = found.keys() | {each.name for each in self.observables()}
-        for name in observables:
-            if name not in known:
-                raise Refused(f"experiment {self.experiment} has no observable {name}")
+        for name in set(observables) - found.keys() - {each.name for each in self.observables()}:
+            raise Refused(f"experiment {self.experiment} has no observable {name}")
         return [found[name] for name in dict.fromkeys(observables or found) if name in found]
 
-    def count_samples(self, number: int, observables: Sequence[str] = ()) -> int:
-        """About how many samples a run has, of all observables or of these: gaps are left out, and what is newest.
+    def count_samples(self, number: int, observables: Iterable[SheetObservable]) -> int:
+        """About how many samples a run has of these observables: gaps are left out, and what is newest.
 
         Raises:
             Refused: there is no such run.
         """
         rows = self._rows(
             "SELECT ifnull(sum(samples), 0) AS samples FROM measurements "
-            "JOIN observables ON observables.id = observable_id "
-            "WHERE run_id = ? AND (? = '[]' OR name IN (SELECT value FROM json_each(?)))",
+            "WHERE run_id = ? AND observable_id IN (SELECT value FROM json_each(?))",
             self.run(number)["id"],
-            *[json.dumps(list(observables))] * 2,
+            json.dumps([each.id for each in observables]),
         )
         return int(rows[0]["samples"])
 

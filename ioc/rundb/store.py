@@ -119,7 +119,7 @@ class SqliteRunStore:
         await self._call(lambda db: documents.add_file(db, rows.run_id(db, run), file))
 
     async def load_settings(self) -> Mapping[str, str]:
-        return await self._call(documents.load_settings)
+        return {name: saved.value for name, saved in (await self.load_saved_settings()).items()}
 
     async def load_saved_settings(self) -> Mapping[str, documents.SavedSetting]:
         """The settings, each with the time when it was saved."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ioc.model import RunClass, Severity
+from ioc.model import RunClass, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from tests.rundb.rows import PRESSURE, reading
 
@@ -61,7 +61,7 @@ async def long_run(database: Path) -> None:
     record = await store.reserve_run("e1", "", RunClass.Testing, "")
     samples = [reading(float(number), record.reserved_at + number) for number in range(1000)]
     store.add_samples("e1", record.run, samples)
-    figures = Measurement("pressure", 0.0, 999.0, 0.0, 999.0, 500.0, 1000, Severity.NO_ALARM, 0.0)
+    figures = Measurement("pressure", 0.0, 999.0, Statistics(0.0, 999.0, 500.0, 1000, Severity.NO_ALARM, 0.0))
     await store.save_measurements(record.run, [figures])
     await store.close()
 

@@ -7,8 +7,9 @@ import pytest
 from ioc.model import ConfigChoice, EccState, Operation, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from tests.core.installation import topology
 from tests.core.peers import TABLE
-from tests.core.world import World, topology
+from tests.core.world import World
 
 
 @pytest.mark.parametrize("action", list(ev.ServerAction))

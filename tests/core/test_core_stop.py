@@ -9,7 +9,8 @@ import pytest
 from ioc.model import DocumentState, EccState, RunClass, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from tests.core.world import World, topology
+from tests.core.installation import topology
+from tests.core.world import World
 
 
 def test_the_end_of_a_run() -> None:

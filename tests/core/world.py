@@ -1,8 +1,8 @@
 """A whole world for the core: performs its effects against the fakes of `peers`, in any order, with any failure.
 
 Effects that take time wait in `pending` until they are performed; what touches the database or answers a command is
-done at once and in order, as the engine promises. The rules that must hold at every single step are asserted here, so
-that every test of the core checks them.
+done at once and in order, as the engine promises. After every single step the rules of `rules` are asserted, so that
+every test of the core checks them.
 """
 
 from __future__ import annotations
@@ -16,64 +16,24 @@ from ioc.model import (
     DocumentState,
     EccState,
     FilingReport,
-    LinkType,
-    Operation,
-    Role,
     RunClass,
     RunId,
     RunRecord,
-    RunState,
-    Severity,
-    Transition,
 )
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.runs import config_name
-from ioc.runlogic.state import JobKind, State
+from ioc.runlogic.state import State
 from ioc.runlogic.step import initial, step
-from ioc.runlogic.turn import listing
-from ioc.states import aggregate
-from ioc.topology.schema import Config, DataSource, Runs, Topology
-from ioc.topology.schema import DataRouter as RouterSection
-from ioc.topology.schema import EccServer as ServerSection
+from ioc.topology.schema import Topology
+from tests.core.installation import topology
 from tests.core.peers import TABLE, UNFINISHED, Database, DataRouter, EccServer
+from tests.core.rules import check
 
 OPERATOR = Client("ana", "192.168.41.2")
-CONFIG = Config(describe="front", prepare="e20", configure="e20")
 FILES = (("describe-front.xcfg", "ab"), ("prepare-e20.xcfg", "cd"))
-HALTING = {JobKind.Step, JobKind.Start, JobKind.Pause, JobKind.Resume}
 TAKING_DATA = {DocumentState.Starting, DocumentState.Running, DocumentState.Stopping}
-
-
-def topology(*, resume: bool = True, reset_mutant: bool = False, config: bool = True) -> Topology:
-    """Two CoBos and a MuTAnT, each with a router of its own; one observable is required."""
-    boards = (("CoBo0", Role.CoBo, "CoBo[0]", "data0"), ("CoBo1", Role.CoBo, "CoBo[1]", "data1"))
-    sections = (*boards, ("MuTAnT", Role.MuTAnT, "Mutant[master]", "mutant"))
-    return Topology(
-        experiment="e20",
-        ecc_servers=tuple(
-            ServerSection(
-                name=name,
-                role=role,
-                host="127.0.0.1",
-                supports_resume=resume,
-                config=CONFIG if config else None,
-                config_root="/configs" if role is Role.CoBo else None,
-                config_backup_root="/backup" if role is Role.CoBo else None,
-            )
-            for name, role, _, _ in sections
-        ),
-        data_routers=tuple(
-            RouterSection(name=router, host="127.0.0.1", type=LinkType.FDT if router == "mutant" else LinkType.TCP)
-            for _, _, _, router in sections
-        ),
-        data_sources=tuple(
-            DataSource(id=source, ecc_server=name, data_routers=(router,)) for name, _, source, router in sections
-        ),
-        runs=Runs(require=("pressure",), reset_mutant_before_start=reset_mutant),
-    )
 
 
 class World:
@@ -109,7 +69,7 @@ class World:
             self.asked.add(event.token)
         before = self.state
         self.state, effects = step(self.plan, before, event, self.now)
-        self._check(effects)
+        check(self, effects)
         self.effects += effects
         for effect in effects:
             match effect:
@@ -387,52 +347,3 @@ class World:
             assert record.started_at is not None
             assert record.stopped_at is not None
         runs[record.run] = record
-
-    def _check(self, effects: tuple[ef.Effect, ...]) -> None:
-        state = self.state
-        if any(isinstance(effect, ef.Answer) and effect.refused for effect in effects):
-            changing = (ef.SendTransition, ef.SaveRun, ef.SaveSetting, ef.ReserveRun, ef.FileRouter, ef.SaveRunConfigs)
-            assert not [effect for effect in effects if isinstance(effect, changing)], "a refusal changes something"
-        for effect in effects:
-            match effect:
-                case ef.SendTransition(server=name, operation=operation):
-                    self._check_transition(name, operation)
-                case ef.ReserveRun():
-                    wrong = [name for name, server in state.servers.items() if server.state is not EccState.Ready]
-                    assert not wrong, f"a run starts although {wrong} are not Ready"
-                    assert all(router.online and router.clean for router in state.routers.values())
-                case ef.Answer(error=error, refused=refused):
-                    assert error == error.strip()
-                    assert not error.endswith(":")
-                    assert error or not refused, "a refusal gives its reason"
-                case ef.Log(text=text) | ef.SaveRun(record=RunRecord(message=text)):
-                    assert "None" not in text
-                case _:
-                    pass
-        self._render()
-
-    def _check_transition(self, name: str, operation: Operation) -> None:
-        state, server = self.state, self.state.servers[name]
-        assert server.transition is Transition.NoTransition, f"{operation} is sent to {name}, which is busy"
-        assert (operation, server.state) in TABLE, f"{operation} is sent to {name}, which is {server.state.name}"
-        assert server.pending is operation
-        assert not [
-            effect for effect in self.pending if isinstance(effect, ef.SendTransition) and effect.server == name
-        ], f"{name} gets a second transition while the first is under way"
-        assert operation is not Operation.Resume or self.plan.servers[name].supports_resume
-        job = state.job
-        if job is not None and job.kind in HALTING and server.token is None:
-            assert job.id not in self.failed_jobs, f"{name} is touched although an earlier group failed"
-
-    def _render(self) -> None:
-        """Everything that is published can be made from the state, whatever it is."""
-        state = self.state
-        reasons = blocked_by(self.plan, state)
-        assert all(reason and "None" not in reason for reason in reasons)
-        assert aggregate(server.state for server in state.servers.values()).name
-        assert config_name(state) is not None
-        assert all(server.doing.label for server in state.servers.values())
-        assert state.run.number >= -1
-        assert listing(sorted(state.run.unfiled)) is not None
-        assert state.run.state is not RunState.Failed or state.run.message.severity is Severity.MAJOR
-        assert state.run.state is not RunState.Failed or state.run.message.text

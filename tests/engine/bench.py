@@ -13,7 +13,7 @@ from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 from ioc.topology.schema import Topology
-from tests.core.world import topology as small_topology
+from tests.core.installation import topology as small_topology
 from tests.engine.fakes import FakeEcc, FakeHost, FakeRecorder, FakeStore
 
 ANA = Client("ana", "192.168.41.2")

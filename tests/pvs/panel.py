@@ -9,7 +9,7 @@ from ioc.model import Client, ObservableView, Scalar
 from ioc.pvs import PvTree, Services
 from ioc.rundb import StoreHealth
 from ioc.topology.schema import Observable, Topology
-from tests.core.world import topology as small_topology
+from tests.core.installation import topology as small_topology
 from tests.engine.bench import Bench
 
 OBSERVABLES = (

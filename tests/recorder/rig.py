@@ -92,3 +92,14 @@ async def rig(database: Path, record: Literal["always", "runs"] = "always") -> A
         await made.recorder.close()
     finally:
         await store.close()
+
+
+async def interrupted_run(database: Path, *values: float) -> RunId:
+    """A run that begins with the first of these values of the pressure and gets the others; then the IOC is gone."""
+    async with rig(database) as it:
+        it.feed.send(values[0])
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        for value in values[1:]:
+            it.feed.send(value)
+    return run

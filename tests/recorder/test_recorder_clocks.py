@@ -202,5 +202,5 @@ async def test_a_clock_that_is_set_in_a_run_changes_no_statistics(tmp_path: Path
         clock.set(500.0)
         await it.recorder.end_run(run)
         (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
-    assert measured.mean == pytest.approx(2.5)
-    assert measured.disconnected_seconds == pytest.approx(0.0)
+    assert measured.statistics.mean == pytest.approx(2.5)
+    assert measured.statistics.disconnected_seconds == pytest.approx(0.0)

@@ -15,7 +15,7 @@ from ioc.model import Reading, RunClass, RunId, Scalar, Severity, Statistics
 from ioc.observables import Properties
 from ioc.topology.schema import Observable
 from tests.epics import eventually
-from tests.recorder.rig import ALL, rig
+from tests.recorder.rig import ALL, interrupted_run, rig
 from tests.rundb.rows import GAS, PRESSURE, locked, rows
 
 SAMPLES = "SELECT value, status, run_id FROM samples JOIN observables o ON o.id = observable_id WHERE name = ?"
@@ -43,13 +43,13 @@ async def test_a_run_has_begin_end_and_statistics(database: Path) -> None:
         measured = {each.observable: each for each in await it.store.load_measurements(run)}
         pressure = measured["pressure"]
         assert (pressure.begin_value, pressure.end_value) == (5.0, 6.0)
-        assert (pressure.minimum, pressure.maximum, pressure.samples) == (5.0, 7.0, 3)
-        assert pressure.mean is not None
-        assert 5.0 <= pressure.mean <= 7.0
+        assert (pressure.statistics.minimum, pressure.statistics.maximum, pressure.statistics.samples) == (5.0, 7.0, 3)
+        assert pressure.statistics.mean is not None
+        assert 5.0 <= pressure.statistics.mean <= 7.0
         assert (measured["target_gas"].begin_value, measured["target_gas"].end_value) == ("P10", "P10")
         assert (measured["valve"].begin_value, measured["valve"].end_value) == ("Open", None)
-        assert measured["valve"].worst_severity == Severity.INVALID
-        assert (measured["energy"].begin_value, measured["energy"].disconnected_seconds) == (None, 0.0)
+        assert measured["valve"].statistics.worst_severity == Severity.INVALID
+        assert (measured["energy"].begin_value, measured["energy"].statistics.disconnected_seconds) == (None, 0.0)
         in_run = f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us"
         assert rows(database, in_run, "pressure") == [(5.0, "NO_ALARM", 1), (7.0, "NO_ALARM", 1), (6.0, "NO_ALARM", 1)]
         assert rows(database, in_run, "valve") == [("Open", "NO_ALARM", 1), (None, "disconnected", 1)]
@@ -227,10 +227,7 @@ async def test_manual_values_belong_to_an_experiment(database: Path) -> None:
 
 async def test_a_quiet_source_was_connected_until_the_ioc_died(database: Path) -> None:
     """The gap of a restart begins when the process before was last alive, not at the last sample of a quiet PV."""
-    async with rig(database) as it:
-        it.feed.send(5.0)
-        run = await it.run()
-        await it.recorder.begin_run(run)
+    run = await interrupted_run(database, 5.0)
     async with rig(database) as it:
         last_alive = time.time()
         await it.recorder.resume_run(run, last_alive)
@@ -241,11 +238,7 @@ async def test_a_quiet_source_was_connected_until_the_ioc_died(database: Path) -
 
 async def test_an_interrupted_run_goes_on_with_a_gap(database: Path) -> None:
     """After a restart the figures go on from the stored samples, and the time between is a gap."""
-    async with rig(database) as it:
-        it.feed.send(5.0)
-        run = await it.run()
-        await it.recorder.begin_run(run)
-        it.feed.send(9.0)
+    run = await interrupted_run(database, 5.0, 9.0)
     async with rig(database) as it:
         await it.recorder.resume_run(run, 0.0)
         it.feed.send(1.0)
@@ -253,8 +246,8 @@ async def test_an_interrupted_run_goes_on_with_a_gap(database: Path) -> None:
         assert (statistics.samples, statistics.minimum, statistics.maximum) == (3, 1.0, 9.0)
         await it.recorder.end_run(run)
         (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
-        assert (measured.begin_value, measured.end_value, measured.samples) == (5.0, 1.0, 3)
-        assert measured.disconnected_seconds > 0
+        assert (measured.begin_value, measured.end_value, measured.statistics.samples) == (5.0, 1.0, 3)
+        assert measured.statistics.disconnected_seconds > 0
         await it.store.flush()
         statuses = [
             status for _, status, _ in rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")
@@ -266,10 +259,7 @@ async def test_an_interrupted_run_goes_on_with_a_gap(database: Path) -> None:
 
 async def test_a_resumed_run_is_recorded_while_its_past_is_computed(database: Path) -> None:
     """What comes while the samples of the past are read is in the run, once; an end of the run waits for that."""
-    async with rig(database) as it:
-        it.feed.send(5.0)
-        run = await it.run()
-        await it.recorder.begin_run(run)
+    run = await interrupted_run(database, 5.0)
     async with rig(database) as it:
         load = it.store.load_samples
         ends: list[asyncio.Task[None]] = []
@@ -286,24 +276,20 @@ async def test_a_resumed_run_is_recorded_while_its_past_is_computed(database: Pa
         await it.recorder.resume_run(run, 0.0)
         await asyncio.gather(*ends)
         (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
-    assert (measured.begin_value, measured.end_value, measured.samples) == (5.0, 7.0, 2)
-    assert (measured.minimum, measured.maximum) == (5.0, 7.0)
+    assert (measured.begin_value, measured.end_value, measured.statistics.samples) == (5.0, 7.0, 2)
+    assert (measured.statistics.minimum, measured.statistics.maximum) == (5.0, 7.0)
     recorded = [value for value, _, _ in rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")]
     assert [value for value in recorded if value is not None] == [5.0, 7.0]
 
 
 async def test_a_run_that_ended_with_its_process_is_closed_from_its_samples(database: Path) -> None:
     """A run that nobody goes on with gets the statistics that its samples give."""
-    async with rig(database) as it:
-        it.feed.send(5.0)
-        run = await it.run()
-        await it.recorder.begin_run(run)
-        it.feed.send(9.0)
+    run = await interrupted_run(database, 5.0, 9.0)
     async with rig(database) as it:
         await it.recorder.end_run(run)
         (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
-        assert (measured.begin_value, measured.end_value, measured.samples) == (5.0, None, 2)
-        assert (measured.minimum, measured.maximum) == (5.0, 9.0)
+        assert (measured.begin_value, measured.end_value, measured.statistics.samples) == (5.0, None, 2)
+        assert (measured.statistics.minimum, measured.statistics.maximum) == (5.0, 9.0)
 
 
 async def test_closing_an_old_run_leaves_the_experiment_as_it_is(database: Path) -> None:
@@ -324,10 +310,7 @@ async def test_closing_an_old_run_leaves_the_experiment_as_it_is(database: Path)
 
 async def test_a_value_that_is_there_already_goes_on_in_a_resumed_run(database: Path) -> None:
     """What came between the restart and the decision to go on counts in the run from that decision on."""
-    async with rig(database) as it:
-        it.feed.send(5.0)
-        run = await it.run()
-        await it.recorder.begin_run(run)
+    run = await interrupted_run(database, 5.0)
     async with rig(database) as it:
         it.feed.send(7.0)
         await it.recorder.resume_run(run, 0.0)
@@ -363,7 +346,7 @@ async def test_observables_change_in_an_open_run(database: Path) -> None:
         it.feed.send(4.0, name="valve")
         it.feed.send(6.0)
         await it.recorder.end_run(run)
-        measured = {each.observable: each.samples for each in await it.store.load_measurements(run)}
+        measured = {each.observable: each.statistics.samples for each in await it.store.load_measurements(run)}
         assert (measured["extra"], measured["pressure"]) == (1, 2)
         assert it.recorder.names == ("extra", "pressure", "target_gas")
 

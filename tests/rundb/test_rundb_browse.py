@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from ioc.model import FiledFile, RunClass, RunId
+from ioc.model import FiledFile, RunClass, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from tests.rundb.rows import PRESSURE, event, reading
 
@@ -31,7 +31,7 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
     for number in range(2):
         run = (await store.reserve_run("e18008", f"run <{number}>", RunClass.Production, "a/b/c")).run
         store.add_samples("e18008", run, [reading(1.5, STARTED)])
-        row = Measurement("pressure", 1.5 + number, 2.0, 1.0, 3.0, 2.0, 10, reading(1.5, STARTED).severity, 0.5)
+        row = Measurement("pressure", 1.5 + number, 2.0, Statistics(1.0, 3.0, 2.0, 10, Severity.NO_ALARM, 0.5))
         await store.save_measurements(run, [row])
         await store.add_file(run, FiledFile("data0", "host0", f"/data/{number}.graw", 100, STARTED))
         store.add_event(event(f"event {number}", run=run))

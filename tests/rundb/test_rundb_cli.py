@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ioc.cli.main import main
-from ioc.model import ConfigChoice, DocumentState, FiledFile, RunClass, RunConfig, RunId, Severity
+from ioc.model import ConfigChoice, DocumentState, FiledFile, RunClass, RunConfig, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
 from tests.rundb.rows import GAS, PRESSURE, event, locked, reading, rows
@@ -40,9 +40,9 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
         await store.save_measurements(
             run,
             [
-                Measurement("pressure", 1.5, 2.5, 1.0, 3.0, 1.75, 3, Severity.MAJOR, 1.5),
-                Measurement("target_gas", "=P10", "=P10", None, None, None, 1, Severity.NO_ALARM, 0.0),
-                Measurement("field", math.inf, None, None, None, None, 1, Severity.NO_ALARM, 0.0),
+                Measurement("pressure", 1.5, 2.5, Statistics(1.0, 3.0, 1.75, 3, Severity.MAJOR, 1.5)),
+                Measurement("target_gas", "=P10", "=P10", Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0)),
+                Measurement("field", math.inf, None, Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0)),
             ],
         )
         await store.save_run_configs(run, [RunConfig("CoBo0", ConfigChoice("cobo0", "e18008", "x"))])

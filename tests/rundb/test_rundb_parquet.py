@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner
 
 from ioc.cli.main import main
-from ioc.model import DocumentState, RunClass, Severity
+from ioc.model import DocumentState, RunClass, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
 from tests.rundb.rows import GAS, PRESSURE, reading
@@ -35,8 +35,8 @@ async def test_the_run_sheet_keeps_types_and_units(store: SqliteRunStore, databa
     first = await store.reserve_run("e1", "a, b", RunClass.Beam, "x/y/z")
     await store.reserve_run("e1", "", RunClass.Junk, "")
     measured = (("pressure", 1.5), ("target_gas", "P10"), ("count", 7))
-    none = (None, None, None, None, 1, Severity.NO_ALARM, 0.0)
-    await store.save_measurements(first.run, [Measurement(name, value, *none) for name, value in measured])
+    none = Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0)
+    await store.save_measurements(first.run, [Measurement(name, value, None, none) for name, value in measured])
     await store.save_run(replace(first, state=DocumentState.Complete, started_at=BEGAN, stopped_at=BEGAN + 1))
     table = pq.read_table(written(database, "export"))
     assert table.to_pylist() == [

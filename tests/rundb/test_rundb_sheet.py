@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ioc.model import RunClass, Severity
+from ioc.model import RunClass, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
 from tests.rundb.rows import GAS, PRESSURE, rows
@@ -27,7 +27,7 @@ def _columns(database: Path) -> list[str]:
 
 
 def _measured(name: str, begin: float | str | None, end: float | str | None) -> Measurement:
-    return Measurement(name, begin, end, None, None, None, 1, Severity.NO_ALARM, 0.0)
+    return Measurement(name, begin, end, Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0))
 
 
 async def test_the_sheet_has_a_row_per_run_and_a_column_per_observable(store: SqliteRunStore, database: Path) -> None:

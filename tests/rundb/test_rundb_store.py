@@ -25,6 +25,7 @@ from ioc.model import (
     RunConfig,
     RunId,
     Severity,
+    Statistics,
 )
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.rundb.times import from_text, to_text
@@ -207,10 +208,10 @@ async def test_measurements_come_back(store: SqliteRunStore) -> None:
     """Statistics are stored, replaced and loaded in display order."""
     await store.define_observables("e1", [PRESSURE, GAS])
     run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
-    first = Measurement("pressure", 1.0, None, 1.0, 1.0, 1.0, 1, Severity.NO_ALARM, 0.0)
+    first = Measurement("pressure", 1.0, None, Statistics(1.0, 1.0, 1.0, 1, Severity.NO_ALARM, 0.0))
     last = (
-        replace(first, end_value=2.0, samples=5),
-        Measurement("target_gas", "P10", "P10", None, None, None, 1, Severity.NO_ALARM, 0.5),
+        replace(first, end_value=2.0, statistics=replace(first.statistics, samples=5)),
+        Measurement("target_gas", "P10", "P10", Statistics(None, None, None, 1, Severity.NO_ALARM, 0.5)),
     )
     await store.save_measurements(run, [first])
     await store.save_measurements(run, last)

@@ -1,0 +1,37 @@
+"""A small installation for the tests of the core."""
+
+from __future__ import annotations
+
+from ioc.model import LinkType, Role
+from ioc.topology.schema import Config, DataRouter, DataSource, EccServer, Runs, Topology
+
+CONFIG = Config(describe="front", prepare="e20", configure="e20")
+
+
+def topology(*, resume: bool = True, reset_mutant: bool = False, config: bool = True) -> Topology:
+    """Two CoBos and a MuTAnT, each with a router of its own; one observable is required."""
+    boards = (("CoBo0", Role.CoBo, "CoBo[0]", "data0"), ("CoBo1", Role.CoBo, "CoBo[1]", "data1"))
+    sections = (*boards, ("MuTAnT", Role.MuTAnT, "Mutant[master]", "mutant"))
+    return Topology(
+        experiment="e20",
+        ecc_servers=tuple(
+            EccServer(
+                name=name,
+                role=role,
+                host="127.0.0.1",
+                supports_resume=resume,
+                config=CONFIG if config else None,
+                config_root="/configs" if role is Role.CoBo else None,
+                config_backup_root="/backup" if role is Role.CoBo else None,
+            )
+            for name, role, _, _ in sections
+        ),
+        data_routers=tuple(
+            DataRouter(name=router, host="127.0.0.1", type=LinkType.FDT if router == "mutant" else LinkType.TCP)
+            for _, _, _, router in sections
+        ),
+        data_sources=tuple(
+            DataSource(id=source, ecc_server=name, data_routers=(router,)) for name, _, source, router in sections
+        ),
+        runs=Runs(require=("pressure",), reset_mutant_before_start=reset_mutant),
+    )

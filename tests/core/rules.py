@@ -1,0 +1,72 @@
+"""The rules that must hold at every single step of the core."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ioc.model import EccState, Operation, RunRecord, RunState, Severity, Transition
+from ioc.runlogic import effects as ef
+from ioc.runlogic.permits import blocked_by
+from ioc.runlogic.runs import config_name
+from ioc.runlogic.state import JobKind
+from ioc.runlogic.turn import listing
+from ioc.states import aggregate
+from tests.core.peers import TABLE
+
+if TYPE_CHECKING:
+    from tests.core.world import World
+
+HALTING = {JobKind.Step, JobKind.Start, JobKind.Pause, JobKind.Resume}
+
+
+def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
+    """Assert the rules of a step that has just been made and has asked for these effects."""
+    state = world.state
+    if any(isinstance(effect, ef.Answer) and effect.refused for effect in effects):
+        changing = (ef.SendTransition, ef.SaveRun, ef.SaveSetting, ef.ReserveRun, ef.FileRouter, ef.SaveRunConfigs)
+        assert not [effect for effect in effects if isinstance(effect, changing)], "a refusal changes something"
+    for effect in effects:
+        match effect:
+            case ef.SendTransition(server=name, operation=operation):
+                _check_transition(world, name, operation)
+            case ef.ReserveRun():
+                wrong = [name for name, server in state.servers.items() if server.state is not EccState.Ready]
+                assert not wrong, f"a run starts although {wrong} are not Ready"
+                assert all(router.online and router.clean for router in state.routers.values())
+            case ef.Answer(error=error, refused=refused):
+                assert error == error.strip()
+                assert not error.endswith(":")
+                assert error or not refused, "a refusal gives its reason"
+            case ef.Log(text=text) | ef.SaveRun(record=RunRecord(message=text)):
+                assert "None" not in text
+            case _:
+                pass
+    _render(world)
+
+
+def _check_transition(world: World, name: str, operation: Operation) -> None:
+    state, server = world.state, world.state.servers[name]
+    assert server.transition is Transition.NoTransition, f"{operation} is sent to {name}, which is busy"
+    assert (operation, server.state) in TABLE, f"{operation} is sent to {name}, which is {server.state.name}"
+    assert server.pending is operation
+    assert not [
+        effect for effect in world.pending if isinstance(effect, ef.SendTransition) and effect.server == name
+    ], f"{name} gets a second transition while the first is under way"
+    assert operation is not Operation.Resume or world.plan.servers[name].supports_resume
+    job = state.job
+    if job is not None and job.kind in HALTING and server.token is None:
+        assert job.id not in world.failed_jobs, f"{name} is touched although an earlier group failed"
+
+
+def _render(world: World) -> None:
+    """Everything that is published can be made from the state, whatever it is."""
+    state = world.state
+    reasons = blocked_by(world.plan, state)
+    assert all(reason and "None" not in reason for reason in reasons)
+    assert aggregate(server.state for server in state.servers.values()).name
+    assert config_name(state) is not None
+    assert all(server.doing.label for server in state.servers.values())
+    assert state.run.number >= -1
+    assert listing(sorted(state.run.unfiled)) is not None
+    assert state.run.state is not RunState.Failed or state.run.message.severity is Severity.MAJOR
+    assert state.run.state is not RunState.Failed or state.run.message.text
