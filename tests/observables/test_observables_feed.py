@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.epics import Epics, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -152,6 +154,23 @@ async def test_a_source_that_goes_and_comes_back_with_another_type(epics: Epics)
     values = [fact["value"] for fact in it.of("a")]
     assert values == [1.5, None, 2.5, None]
     assert it.of("b") == []
+
+
+async def test_a_source_that_freezes_is_gone_until_it_goes_on(epics: Epics) -> None:
+    """A source that hangs without closing its connection is a gap; when it goes on it is followed again."""
+    epics.env["EPICS_CA_CONN_TMO"] = "2"  # else libca asks after half a minute
+    with epics.soft_ioc(DB):
+        async with follower(epics, observable("a", "T:A")) as it:
+            await it.until("a", value=0.0)
+            [soft_ioc] = [each for each in psutil.Process().children() if each.name() == "softIoc"]
+            for number in (1.0, 2.0):
+                soft_ioc.suspend()
+                await it.until("a", timeout=20, value=None, status="disconnected", severity="INVALID")
+                soft_ioc.resume()
+                await it.until("a", timeout=20, value=number - 1)
+                await epics.acaput("T:A", str(number))
+                await it.until("a", value=number)
+            assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0, None, 1.0, 2.0]
 
 
 async def test_observables_change_while_running(epics: Epics) -> None:
