@@ -1,15 +1,22 @@
-"""Whether recording at full rate slows commands: the table in docs/performance.md.
+"""Whether recording at full rate slows commands: a table for docs/performance.md.
 
-    python -m benchmarks.recording_commands [puts]
+    python -m benchmarks.recording_commands [puts] [rounds]
 
-The whole IOC with simulated ECC servers and data routers runs in a process of its own, first without observables, then
-with 1000 counters of a softIoc at 10 Hz. Puts with callback: a title, and Describe of one ECC
-server, which goes to it over SOAP and is answered when the server has reached its state; Undo takes it back.
+The whole IOC with simulated ECC servers and data routers runs in a process of its own, three times in turn, while a
+softIoc changes 1000 counters at 10 Hz: *without* observables; *beside* them, which another process records in the same
+way; and *within*, where the IOC records them itself. The machine has the same work in the last two, so what *within* is
+slower than *beside* comes from sharing one process.
+
+Puts with callback at random moments: a title, and Describe of one ECC server, which goes to it over SOAP and is
+answered when the server has reached its state; Undo takes it back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import random
 import statistics
 import subprocess
 import sys
@@ -21,11 +28,14 @@ from typing import Any
 import uvloop
 import yaml
 
-from benchmarks.recording import COUNTERS, NORMAL, counting
+from benchmarks.recording import COUNTERS, NORMAL, Client, counting
 from tests.epics import Epics
 
 ROOT = Path(__file__).parents[1]
 MODULE = [sys.executable, "-m", "benchmarks.recording_commands"]
+CASES = ("without", "beside", "within")
+PAUSE_SECONDS = 0.1
+"""Longest pause between puts; it is also the period of the counters, whose every phase is met alike."""
 
 
 async def serve_ioc(observables: int, directory: Path) -> None:
@@ -48,8 +58,8 @@ async def serve_ioc(observables: int, directory: Path) -> None:
         await serve(topology, lambda: topology, simulated=True)
 
 
-async def put_times(observables: int, puts: int) -> dict[str, list[float]]:
-    """Milliseconds until a put was answered."""
+async def put_times(observables: int, puts: int) -> dict[str, Any]:
+    """Milliseconds until a put was answered, and what the IOC says of itself."""
     import aioca  # noqa: PLC0415 - reads its environment when it is imported
 
     described: dict[str, Any] = yaml.safe_load((ROOT / "topology.yaml").read_text())
@@ -65,39 +75,72 @@ async def put_times(observables: int, puts: int) -> dict[str, list[float]]:
             await asyncio.sleep(0.5)
     await asyncio.sleep(10)  # its rate is a mean over seconds
     taken: dict[str, list[float]] = {"Run:Title": [], "Describe": [], "Undo": []}
+    chance = random.Random(0)
     for number in range(puts):
         for name, pv, value in (
             ("Run:Title", "Run:Title", f"title {number}"),
             ("Describe", f"ECC:{server}:Describe", 1),
             ("Undo", f"ECC:{server}:Undo", 1),
         ):
+            await asyncio.sleep(chance.uniform(0, PAUSE_SECONDS))
             begun = time.monotonic()
             await aioca.caput(f"{prefix}{pv}", value, wait=True, timeout=30)
             taken[name].append(1000 * (time.monotonic() - begun))
     rate, dropped, cpu = [
-        await aioca.caget(f"{prefix}IOC:{name}", timeout=5)
+        float(await aioca.caget(f"{prefix}IOC:{name}", timeout=5))
         for name in ("DatabaseRate", "DatabaseDropped", "CPUPercent")
     ]
-    print(f"{observables} observables: {rate:.0f} rows/s, {dropped} dropped, CPU {cpu:.0f} %")
     aioca.purge_channel_caches()
-    return taken
+    return {"taken": taken, "rate": rate, "dropped": dropped, "cpu": cpu}
 
 
-def measure(observables: int, puts: int) -> None:
-    with counting(NORMAL) as source, Epics() as epics, tempfile.TemporaryDirectory() as directory:
+def measure(case: str, puts: int) -> dict[str, Any]:
+    """What `put_times` gives in one of the three cases."""
+    observables = COUNTERS if case == "within" else 0
+    with contextlib.ExitStack() as stack:
+        source, epics = stack.enter_context(counting(NORMAL)), stack.enter_context(Epics())
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if case == "beside":
+            recorder = stack.enter_context(contextlib.closing(Client(source, "attpc-ioc", directory / "beside.db")))
+            recorder.ask("begin")
         environment = epics.environment(EPICS_CA_ADDR_LIST=source.env["EPICS_CA_ADDR_LIST"])
-        ioc = subprocess.Popen([*MODULE, "ioc", str(observables), directory], env=environment)
+        ioc = subprocess.Popen(
+            [*MODULE, "ioc", str(observables), str(directory)], env=environment, stderr=subprocess.PIPE
+        )
         try:
-            subprocess.run([*MODULE, "puts", str(observables), str(puts)], env=epics.environment(), check=True)
+            answer = subprocess.run(
+                [*MODULE, "puts", str(observables), str(puts)],
+                env=epics.environment(),
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
         finally:
             ioc.terminate()
-            ioc.wait(30)
+            ioc.communicate(timeout=30)
+        return json.loads(answer.stdout)
 
 
-def show(taken: dict[str, list[float]]) -> None:
-    for name, milliseconds in taken.items():
-        ordered = sorted(milliseconds)
-        print(f"  {name:10} p50 {statistics.median(ordered):7.1f} ms   p95 {ordered[int(0.95 * len(ordered))]:7.1f} ms")
+def table(rounds: list[dict[str, dict[str, Any]]]) -> str:
+    """Rows of a table: each kind of put, p50 and p95 of all rounds together."""
+
+    def of(case: str, name: str) -> list[float]:
+        return sorted(taken for each in rounds for taken in each[case]["taken"][name])
+
+    lines = [
+        "| put with callback, ms | " + " | ".join(f"p50 {case} | p95 {case}" for case in CASES) + " |",
+        "|---|" + "---:|" * 2 * len(CASES),
+    ]
+    for name in rounds[0]["without"]["taken"]:
+        cells = [
+            f"{statistics.median(times):.1f} | {times[int(0.95 * len(times))]:.1f}"
+            for times in (of(case, name) for case in CASES)
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for fact in ("rate", "dropped", "cpu"):
+        said = [", ".join(f"{each[case][fact]:.0f}" for each in rounds) for case in CASES]
+        lines.append(f"| {fact}, each round | {' | | '.join(said)} | |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -106,10 +149,10 @@ def main() -> None:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(serve_ioc(int(observables), Path(directory)))
         case ["puts", observables, puts]:
-            show(asyncio.run(put_times(int(observables), int(puts))))
+            print(json.dumps(asyncio.run(put_times(int(observables), int(puts)))))
         case rest:
-            for observables in (0, COUNTERS):
-                measure(observables, int(rest[0]) if rest else 100)
+            puts, count = (int(number) for number in [*rest, *("300", "2")[len(rest) :]])
+            print(table([{case: measure(case, puts) for case in CASES} for _ in range(count)]))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ caproto's protocol layer (its commands, `VirtualCircuit`, `Broadcaster`, DBR str
 from ioc.ca.enumerated import CommandPv, EnumPv
 from ioc.ca.limits import Limits
 from ioc.ca.numeric import FloatPv, IntPv
-from ioc.ca.pv import PutHandler, Pv
+from ioc.ca.pv import STATUSES, PutHandler, Pv
 from ioc.ca.server import CaServer, ServerStats
 from ioc.ca.site import MayWrite
 from ioc.ca.text import StringArrayPv, StringPv, TextPv
 
 __all__ = [
+    "STATUSES",
     "CaServer",
     "CommandPv",
     "EnumPv",

@@ -49,10 +49,9 @@ class NumericPv(Pv[N]):
     def set_units(self, units: str, precision: int | None = None) -> None:
         """Change units and digits after the point (a property event); None leaves the digits as they are."""
         digits = self.properties.precision if precision is None else precision
-        changed = replace(self.properties, units=units, precision=digits)
-        if changed == self.properties:
+        if (units, digits) == (self.properties.units, self.properties.precision):
             return
-        self.properties = changed
+        self.properties = replace(self.properties, units=units, precision=digits)
         old = self.snapshot
         self._publish(Snapshot(old.value, old.severity, old.status, old.timestamp), int(Event.PROPERTY))
 

@@ -35,6 +35,8 @@ class Event(IntFlag):
     PROPERTY = 8
 
 
+STATUSES = frozenset(AlarmStatus.__members__)
+"""Names of all alarm statuses that EPICS knows."""
 EVENTS = int(Event.VALUE | Event.LOG | Event.ALARM | Event.PROPERTY)
 """All of them."""
 _NEW_VALUE, _NEW_ALARM = int(Event.VALUE | Event.LOG), int(Event.ALARM)  # plain numbers are combined much faster
@@ -142,7 +144,7 @@ class Pv(ABC, Generic[T]):
         Raises:
             ValueError: the value does not fit the type of the PV, or there is no such alarm status.
         """
-        if status and status not in AlarmStatus.__members__:
+        if status and status not in STATUSES:
             raise ValueError(f"{self.name}: alarm status {status!r} is not one that EPICS knows")
         value = self.check(value)
         severity, status = self.alarm_of(value, severity, status or _DEFAULT_STATUS[severity])

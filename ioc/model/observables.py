@@ -45,9 +45,8 @@ class Statistics:
     disconnected_seconds: float
 
 
-@dataclass(frozen=True)
-class ObservableView:
-    """What the PVs of an observable show."""
+class ObservableView(NamedTuple):
+    """What the PVs of an observable show; a tuple for the same reason as a reading."""
 
     name: str
     reading: Reading | None

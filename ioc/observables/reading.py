@@ -12,6 +12,8 @@ from ioc.observables.layout import HEADER, Layout
 
 DISCONNECTED = "disconnected"
 _SEVERITIES = tuple(Severity)
+# An enum's members by name of their own: to look one up in its class takes as long as to unpack an update.
+_FLOAT, _STRING, _ENUM = ValueType.Float, ValueType.String, ValueType.Enum
 _EPICS_EPOCH = 631_152_000
 """Zero in a time stamp. A record that was never processed has that, and gets the time of its arrival."""
 STATUS_NAMES = (
@@ -61,7 +63,7 @@ def to_reading(name: str, value_type: ValueType, update: bytes, layout: Layout, 
     else:
         status, severity, seconds, nanoseconds, raw = layout.value.unpack(update)
     label = ""
-    if not isinstance(raw, int | float):
+    if isinstance(raw, bytes):
         raw = raw.split(b"\0")[0].decode(errors="replace")
     elif labels and 0 <= raw < len(labels):
         label = labels[int(raw)]
@@ -71,17 +73,17 @@ def to_reading(name: str, value_type: ValueType, update: bytes, layout: Layout, 
         _SEVERITIES[min(severity, 3)],
         STATUS_NAMES[status] if 0 <= status < len(STATUS_NAMES) else f"STATUS_{status}",
         _EPICS_EPOCH + seconds + nanoseconds * 1e-9 if seconds else time.time(),
-        label if value_type is ValueType.Enum else "",
+        label if value_type is _ENUM else "",
     )
 
 
 def _convert(raw: float | str, label: str, value_type: ValueType) -> Scalar:
-    if value_type is ValueType.String:
+    if value_type is _STRING:
         return label or str(raw)
     try:
         number = float(raw)
     except ValueError:
         return math.nan
-    if value_type is ValueType.Float or not math.isfinite(number):
+    if value_type is _FLOAT or not math.isfinite(number):
         return number
     return round(number)

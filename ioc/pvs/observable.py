@@ -6,9 +6,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from caproto import AlarmStatus
-
-from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
+from ioc.ca import STATUSES, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.model import Client, ObservableView, Reading, Scalar, Severity, Statistics, ValueType
 from ioc.topology.schema import Observable
 
@@ -17,6 +15,7 @@ SetManual = Callable[[str, Scalar, Client], Awaitable[None]]
 _ALARM_STATUS = {"disconnected": "COMM"}
 _DESCRIPTION_BYTES = 39
 _STATE_BYTES = 25
+_INVALID = Severity.INVALID  # looking it up in the enum takes longer than to compare a value
 _LONG_MIN, _LONG_MAX = -(2**31), 2**31 - 1
 
 
@@ -43,6 +42,8 @@ class ObservablePvs:
         for pv in self._statistics:
             pv.post(math.nan, severity=Severity.INVALID, status="UDF")
         self._samples = IntPv(f"{base}Samples", "Recorded in the run")
+        self._about: tuple[str, int | None, tuple[str, ...]] | None = None
+        """Units, digits and states as they are shown; None before the first."""
         self.pvs: tuple[Pv[Any], ...] = (self._value, source, self._connected, *self._statistics, self._samples)
 
     def _value_pv(self, name: str) -> Pv[Any]:
@@ -65,53 +66,59 @@ class ObservablePvs:
 
     def update(self, view: ObservableView) -> None:
         """Show what the recorder knows."""
-        if isinstance(self._value, FloatPv | IntPv):
-            self._value.set_units(view.units, view.precision)
-        elif isinstance(self._value, EnumPv) and view.labels:
-            labels = view.labels[: EnumPv.max_states]
-            self._value.set_strings([_cut(label, _STATE_BYTES) or str(n) for n, label in enumerate(labels)])
+        about = (view.units, view.precision, view.labels)
+        if about != self._about:
+            self._about = about
+            self._describe(view)
         if view.reading is not None:
             self._show(view.reading)
         self._connected.post(int(view.connected))
         if view.statistics is not None:
-            self._show_statistics(view.statistics, view)
+            self._show_statistics(view.statistics)
 
-    def _show_statistics(self, statistics: Statistics, view: ObservableView) -> None:
+    def _describe(self, view: ObservableView) -> None:
+        for pv in (self._value, *self._statistics):
+            if isinstance(pv, FloatPv | IntPv):
+                pv.set_units(view.units, view.precision)
+            elif isinstance(pv, EnumPv) and view.labels:
+                labels = view.labels[: EnumPv.max_states]
+                pv.set_strings([_cut(label, _STATE_BYTES) or str(n) for n, label in enumerate(labels)])
+
+    def _show_statistics(self, statistics: Statistics) -> None:
         numbers = (statistics.minimum, statistics.maximum, statistics.mean)
         for pv, number in zip(self._statistics, numbers, strict=True):
-            pv.set_units(view.units, view.precision)
             if number is None:
-                pv.post(math.nan, severity=Severity.INVALID, status="UDF")
+                pv.post(math.nan, severity=_INVALID, status="UDF")
             else:
                 pv.post(number)
         self._samples.post(statistics.samples)
 
     def _show(self, reading: Reading) -> None:
         status = _ALARM_STATUS.get(reading.status, reading.status)
-        if status not in AlarmStatus.__members__:  # a number that EPICS does not have
+        if status not in STATUSES:  # a number that EPICS does not have
             status = ""
-        if reading.value is None:
-            self._value.post(self._value.value, severity=Severity.INVALID, status=status, timestamp=reading.sampled_at)
-            return
-        value, severity = _fitting(self._value, reading)
-        if value is None:
-            value, severity, status = self._value.value, Severity.INVALID, "HWLIMIT"
+        value, severity = self._value.value, _INVALID
+        if reading.value is not None:
+            fitting = self._fitting(reading)
+            if fitting is None:
+                status = "HWLIMIT"
+            else:
+                value, severity = fitting, reading.severity
         self._value.post(value, severity=severity, status=status, timestamp=reading.sampled_at)
+
+    def _fitting(self, reading: Reading) -> Scalar | None:
+        """Return the reading's value as the PV can hold it, None if it cannot."""
+        pv, value = self._value, reading.value
+        if isinstance(pv, StringPv):
+            return reading.label or str(value)
+        if not isinstance(value, (int, float)):
+            return None
+        if isinstance(pv, FloatPv):
+            return float(value)
+        low, high = (0, len(pv.strings) - 1) if isinstance(pv, EnumPv) else (_LONG_MIN, _LONG_MAX)
+        return int(value) if low <= value <= high else None
 
 
 def _cut(text: str, size: int) -> str:
     """Return the longest beginning of a text that has at most `size` bytes."""
     return text.encode()[:size].decode(errors="ignore").strip()
-
-
-def _fitting(pv: Pv[Any], reading: Reading) -> tuple[Scalar | None, Severity]:
-    """Return the reading's value as `pv` can hold it, None if it cannot, and its severity."""
-    value = reading.value
-    if isinstance(pv, StringPv):
-        return reading.label or str(value), reading.severity
-    if isinstance(pv, FloatPv) and isinstance(value, int | float):
-        return float(value), reading.severity
-    low, high = (0, len(pv.strings) - 1) if isinstance(pv, EnumPv) else (_LONG_MIN, _LONG_MAX)
-    if isinstance(value, int | float) and low <= value <= high:
-        return int(value), reading.severity
-    return None, Severity.INVALID

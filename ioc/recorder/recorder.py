@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from ioc.errors import PeerError, Refused
@@ -94,7 +93,8 @@ class ObservableRecorder:
     def views(self, names: Iterable[str]) -> list[ObservableView]:
         """Those of `names` that exist as they are now, with statistics."""
         now = self._now()
-        return [replace(view, statistics=self._tracks[view.name].statistics(now)) for view in self.values(names)]
+        tracks = [self._tracks[name] for name in names if name in self._tracks]
+        return [track.view(track.statistics(now)) for track in tracks]
 
     def disconnected(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of `names` that have no value now: source gone, manual value never set, or no such observable."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 from ioc.model import Reading, Severity, Statistics
@@ -50,9 +49,7 @@ class RunStatistics:
 
     def until(self, time: float) -> Statistics:
         """The statistics if the run ended at `time`, or at the last sample if that is later."""
-        end = copy.copy(self)  # the next sample may still be older than `time`
-        end.advance(time)
-        return end.result()
+        return self._statistics(*self._after(max(0.0, time - self._clock)))
 
     def prepend(self, earlier: RunStatistics) -> None:
         """Add what was collected until these began."""
@@ -71,32 +68,30 @@ class RunStatistics:
         """Let all times that follow be later by so much, as those of a clock that was set."""
         self._clock += seconds
 
-    def result(self) -> Statistics:
-        """The statistics up to the last sample."""
-        return Statistics(
-            self._minimum, self._maximum, self._finite_mean(), self._samples, self._worst, self._disconnected
-        )
-
-    def _finite_mean(self) -> float | None:
-        if self._minimum is None or self._maximum is None:
-            return None
-        if not self._weight:
-            return self._last  # all came at one moment
-        return min(max(self._mean, self._minimum), self._maximum)
-
     def advance(self, time: float) -> None:
         """Let the last value last until `time`, if that is later than all before."""
         lasted = time - self._clock
-        if lasted <= 0:
-            return
-        self._clock = time
+        if lasted > 0:
+            self._clock = time
+            self._mean, self._weight, self._disconnected = self._after(lasted)
+
+    def _after(self, lasted: float) -> tuple[float, float, float]:
+        """Mean, its weight and the seconds disconnected when the last value has lasted that much longer."""
         if not self._connected:
-            self._disconnected += lasted
-        elif self._number is not None:
-            self._weight += lasted
-            fraction = lasted / self._weight
-            # Not the difference of the two, which may overflow.
-            self._mean = self._mean * (1 - fraction) + self._number * fraction
+            return self._mean, self._weight, self._disconnected + lasted
+        if self._number is None or not lasted:
+            return self._mean, self._weight, self._disconnected
+        weight = self._weight + lasted
+        fraction = lasted / weight
+        # Not the difference of the two, which may overflow.
+        return self._mean * (1 - fraction) + self._number * fraction, weight, self._disconnected
+
+    def _statistics(self, mean: float, weight: float, disconnected: float) -> Statistics:
+        finite: float | None = None
+        if self._minimum is not None and self._maximum is not None:
+            # Without weight all came at one moment.
+            finite = min(max(mean, self._minimum), self._maximum) if weight else self._last
+        return Statistics(self._minimum, self._maximum, finite, self._samples, self._worst, disconnected)
 
 
 def _known(*numbers: float | None) -> list[float]:

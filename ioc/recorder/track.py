@@ -123,15 +123,17 @@ class Track:
             self._running.add(sample)
         return [sample]
 
-    def view(self) -> ObservableView:
-        """What it is now."""
+    def view(self, statistics: Statistics | None = None) -> ObservableView:
+        """What it is now, with these statistics."""
+        observable = self.observable
         return ObservableView(
-            name=self.observable.name,
-            reading=self.reading,
-            connected=self.connected or self.observable.pv is None,
-            units=self.observable.units or self.units,
-            precision=self.precision,
-            labels=self.labels,
+            observable.name,
+            self.reading,
+            observable.pv is None or self.connected,
+            observable.units or self.units,
+            self.precision,
+            self.labels,
+            statistics,
         )
 
 

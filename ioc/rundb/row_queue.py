@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 from collections import deque
@@ -23,18 +22,20 @@ class RowQueue(Generic[Row]):
         self._limit = limit
         self._lock = threading.Lock()
         self._rows: deque[Row] = deque()
+        self._taken = 0
         self._dropping = 0
         self.dropped = 0
         """Rows that were lost since the start of the program."""
 
     def __len__(self) -> int:
-        return len(self._rows)
+        """Rows that are not on disk, those included that were taken."""
+        return len(self._rows) + self._taken
 
     def put(self, rows: Sequence[Row]) -> None:
         """Append rows; those beyond the limit are dropped (the older ones are kept, so that a gap is at one place)."""
         begins = False
         with self._lock:
-            room = max(0, self._limit - len(self._rows))
+            room = max(0, self._limit - len(self))
             lost = len(rows) - room
             self._rows.extend(rows if lost <= 0 else rows[:room])
             if lost > 0:
@@ -44,16 +45,17 @@ class RowQueue(Generic[Row]):
         if begins:
             _log.error("run database: %d %s wait to be written, new ones are dropped", self._limit, self._kind)
 
-    def first(self, count: int) -> list[Row]:
-        """The oldest rows, at most `count`; they stay in the queue until `remove`."""
+    def take(self, count: int) -> list[Row]:
+        """Take out the oldest rows, at most `count`, to write them; `settle` tells when that is done."""
         with self._lock:
-            return list(itertools.islice(self._rows, count))
+            rows = [self._rows.popleft() for _ in range(min(count, len(self._rows)))]
+            self._taken += len(rows)
+        return rows
 
-    def remove(self, count: int) -> int:
-        """Take the `count` oldest rows out: they are on disk. Returns how many were dropped meanwhile, once."""
+    def settle(self, count: int) -> int:
+        """So many of those that were taken are on disk. Returns how many new ones were dropped meanwhile, once."""
         with self._lock:
-            for _ in range(count):
-                self._rows.popleft()
+            self._taken -= count
             dropped, self._dropping = self._dropping, 0
         if dropped:
             _log.warning("run database: writing goes on; %d %s were dropped", dropped, self._kind)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ _INSERT_SAMPLES = """INSERT INTO sample_rows (series_id, sampled_us, seq, value,
 _SampleRow = tuple[int, int, int, Scalar | None, int]
 _Placed = tuple[int, int, Scalar | None, int]
 _PLACE = itemgetter(0, 1)
+_OWNER = itemgetter(0, 1)
+"""Experiment and run of a sample."""
 
 
 class Sample(NamedTuple):
@@ -36,6 +39,14 @@ class Sample(NamedTuple):
 
 class UnknownRowError(PeerError):
     """A row refers to something that is not in the database; writing it again cannot help."""
+
+
+def by_series(samples: Iterable[Sample]) -> list[Sample]:
+    """The samples of each observable together, in their order: they lie together in the table, too."""
+    series: dict[str, list[Sample]] = {}
+    for sample in samples:
+        series.setdefault(sample.reading.observable, []).append(sample)
+    return list(itertools.chain.from_iterable(series.values()))
 
 
 def storable(value: Scalar | None, label: str = "") -> Scalar | None:
@@ -55,7 +66,7 @@ class RowWriter:
     def __init__(self) -> None:
         self._runs: dict[RunId, int] = {}
         self._observables: dict[tuple[str, str], int] = {}
-        self._series: dict[tuple[RunId | None, str, str], int] = {}
+        self._series: dict[tuple[str, RunId | None], dict[str, int]] = {}
         self._alarms: dict[tuple[Severity, str], int] = {}
 
     def forget(self) -> None:
@@ -103,37 +114,38 @@ class RowWriter:
         return self._observables[key]
 
     def insert_samples(self, db: Database, samples: Sequence[Sample]) -> None:
-        """Insert a batch in the order of the table, so that each page of it is touched once."""
-        self._find_series(db, samples)
+        """Insert samples in the order of the table, so that each page of it is touched once."""
+        placed: list[_Placed] = []
+        for (experiment, run), owned in itertools.groupby(samples, _OWNER):
+            readings = [sample.reading for sample in owned]
+            series = self._series_of(db, experiment, run, {reading.observable for reading in readings})
+            placed.extend(self._place(db, series[reading.observable], reading) for reading in readings)
         rows: list[_SampleRow] = []
         before: tuple[int, int] | None = None
         again = 0
-        for series, moment, value, alarm in sorted((self._place(db, sample) for sample in samples), key=_PLACE):
-            again = again + 1 if before == (series, moment) else 0
-            before = (series, moment)
-            rows.append((series, moment, again, value, alarm))
+        for series_id, moment, value, alarm in sorted(placed, key=_PLACE):
+            again = again + 1 if before == (series_id, moment) else 0
+            before = (series_id, moment)
+            rows.append((series_id, moment, again, value, alarm))
         execute_rows(db, _INSERT_SAMPLES, rows)
 
-    def _place(self, db: Database, sample: Sample) -> _Placed:
-        experiment, run, reading = sample
-        series = self._series[run, experiment, reading.observable]
+    def _place(self, db: Database, series_id: int, reading: Reading) -> _Placed:
         alarm = self._alarm_id(db, reading)
-        return series, to_microseconds(reading.sampled_at), storable(reading.value, reading.label), alarm
+        return series_id, to_microseconds(reading.sampled_at), storable(reading.value, reading.label), alarm
 
-    def _find_series(self, db: Database, samples: Sequence[Sample]) -> None:
-        """Know the series of all samples; those of one run are made and read together."""
-        unknown = {(run, experiment, reading.observable) for experiment, run, reading in samples} - self._series.keys()
-        for run, experiment in {key[:2] for key in unknown}:
+    def _series_of(self, db: Database, experiment: str, run: RunId | None, names: set[str]) -> Mapping[str, int]:
+        """Ids of the series of these observables; those that are not known are made and read together."""
+        known = self._series.setdefault((experiment, run), {})
+        unknown = {self.observable_id(db, experiment, name): name for name in names if name not in known}
+        if unknown:
             run_id = self.run_id(db, run)
-            names = {
-                self.observable_id(db, experiment, key[2]): key[2] for key in unknown if key[:2] == (run, experiment)
-            }
             db.execute(
                 "INSERT OR IGNORE INTO sample_series (observable_id, run_id) SELECT value, ? FROM json_each(?)",
-                (run_id, json.dumps(sorted(names))),
+                (run_id, json.dumps(sorted(unknown))),
             )
             rows = db.execute("SELECT observable_id, id FROM sample_series WHERE run_id IS ?", (run_id,))
-            self._series.update({(run, experiment, names[each]): series for each, series in rows if each in names})
+            known.update((unknown[each], series_id) for each, series_id in rows if each in unknown)
+        return known
 
     def insert_events(self, db: Database, events: Sequence[Event]) -> None:
         db.conn.executemany(

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +22,21 @@ from ioc.model import Event, PutRecord, Severity
 from ioc.rundb.connection import peer_error
 from ioc.rundb.lock import FileLock
 from ioc.rundb.row_queue import RowQueue
-from ioc.rundb.rows import RowWriter, Sample, UnknownRowError
+from ioc.rundb.rows import RowWriter, Sample, UnknownRowError, by_series
 from ioc.rundb.session import Durability, Session
 from ioc.rundb.times import to_text
 
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+Row = TypeVar("Row")
 LogRow = Event | PutRecord
 
 FLUSH_SECONDS = 0.4
 """Queued rows are committed this often; with the time of the commit no row is older than a second."""
 _BATCH = 20_000
+_PIECE = 200
+"""Rows of one transaction: so many are written before a job has its turn."""
 _BAD_ROW = (
     UnknownRowError,
     sqlite3.IntegrityError,
@@ -64,6 +67,17 @@ class StoreHealth:
 
 
 @dataclass
+class _Piece:
+    """Rows that are written in one transaction."""
+
+    samples: Sequence[Sample] = ()
+    log: Sequence[LogRow] = ()
+
+    def __len__(self) -> int:
+        return len(self.samples) + len(self.log)
+
+
+@dataclass
 class _Job:
     """A transaction that somebody waits for."""
 
@@ -75,8 +89,9 @@ class _Job:
 class Writer:
     """Owns the thread, its connection and the lock of the file.
 
-    Each job is one transaction, on disk (fsync) before its future is done. Rows are committed in batches; when that
-    fails they stay in the queue, in order, and are tried again.
+    Each job is one transaction, on disk (fsync) before its future is done. Rows are gathered for a moment and committed
+    piece by piece, with the jobs between: nobody waits for a whole batch. A piece that fails is tried again; what comes
+    behind it waits.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float, sample_limit: int, log_limit: int) -> None:
@@ -89,11 +104,13 @@ class Writer:
         self.log: RowQueue[LogRow] = RowQueue("events and puts", log_limit)
         self._wake = threading.Condition()
         self._jobs: deque[_Job] = deque()
+        self._pieces: deque[_Piece] = deque()
+        """What is left of the present batch."""
         self._closing = False
         self._rejected = 0
         self._error = ""
         self._failing_since = 0.0
-        self._written: deque[tuple[float, int]] = deque(maxlen=64)
+        self._written: deque[tuple[float, int]] = deque(maxlen=2048)
         self.opened: Future[None] = Future()
         """Done when the database is open and up to date, or with the reason why it cannot be."""
         self.closed: Future[None] = Future()
@@ -173,8 +190,7 @@ class Writer:
                     self._write_rows()
                 self._perform(job)
             if time.monotonic() >= due:
-                # A long queue is written batch by batch, so that jobs need not wait for all of it.
-                more = self._write_batch() and (self.samples or self.log)
+                more = self._write_piece() and (self._pieces or len(self.samples) + len(self.log) >= _BATCH)
                 due = time.monotonic() + (0.0 if more else FLUSH_SECONDS)
             if closing and not self._jobs:
                 break
@@ -207,51 +223,54 @@ class Writer:
     def _write_rows(self) -> bool:
         """Write everything that is queued now; False if it has to be tried again."""
         while self.samples or self.log:
-            if not self._write_batch():
+            if not self._write_piece():
                 return False
         return True
 
-    def _write_batch(self) -> bool:
-        """Write the oldest rows; False if they have to be tried again."""
-        samples = self.samples.first(_BATCH)
-        log = self.log.first(_BATCH)
-        if not samples and not log:
+    def _write_piece(self) -> bool:
+        """Write some of the oldest rows; False if they have to be tried again."""
+        if not self._pieces:
+            self._pieces.extend(_Piece(log=rows) for rows in _cut(self.log.take(_BATCH)))
+            self._pieces.extend(_Piece(samples=rows) for rows in _cut(by_series(self.samples.take(_BATCH))))
+        if not self._pieces:
             return True
+        piece = self._pieces[0]
         try:
-            self._insert(samples, log)
+            self._insert(piece)
         except PeerError as error:
             self._note_failure(str(error))
             return False
         except sqlite3.Error as error:
             self._failed(error)
             return False
-        self._written.append((time.monotonic(), len(samples) + len(log)))
+        self._pieces.popleft()
+        self._written.append((time.monotonic(), len(piece)))
         self._succeeded()
-        dropped = self.samples.remove(len(samples)) + self.log.remove(len(log))
+        dropped = self.samples.settle(len(piece.samples)) + self.log.settle(len(piece.log))
         if dropped:
             self._report(f"{dropped} rows were dropped while the run database could not be written")
         return True
 
-    def _insert(self, samples: list[Sample], log: list[LogRow]) -> None:
+    def _insert(self, piece: _Piece) -> None:
         try:
             with self._transaction(Durability.PROCESS, _ROWS_BUSY_SECONDS) as db:
-                self._insert_into(db, samples, log)
+                self._insert_into(db, piece)
         except _BAD_ROW:
-            self._insert_each(samples, log)
+            self._insert_each(piece)
 
-    def _insert_each(self, samples: list[Sample], log: list[LogRow]) -> None:
-        """Store what can be stored of a batch and give up the rest, which would block the queue for ever."""
+    def _insert_each(self, piece: _Piece) -> None:
+        """Store what can be stored of a piece and give up the rest, which would block the queue for ever."""
+        rows = [_Piece(samples=[sample]) for sample in piece.samples] + [_Piece(log=[row]) for row in piece.log]
         with self._transaction(Durability.PROCESS, _ROWS_BUSY_SECONDS) as db:
-            reasons = [self._insert_one(db, [sample], []) for sample in samples]
-            reasons += [self._insert_one(db, [], [row]) for row in log]
+            reasons = [self._insert_one(db, row) for row in rows]
         rejected = [reason for reason in reasons if reason]
         self._rejected += len(rejected)
         _log.error("run database: %d rows cannot be stored and were dropped: %s", len(rejected), rejected[-1:])
 
-    def _insert_one(self, db: Database, samples: list[Sample], log: list[LogRow]) -> str:
+    def _insert_one(self, db: Database, row: _Piece) -> str:
         db.conn.execute("SAVEPOINT one_row")
         try:
-            self._insert_into(db, samples, log)
+            self._insert_into(db, row)
         except _BAD_ROW as error:
             self.rows.forget()
             db.conn.execute("ROLLBACK TO one_row")
@@ -260,10 +279,10 @@ class Writer:
             db.conn.execute("RELEASE one_row")
         return ""
 
-    def _insert_into(self, db: Database, samples: list[Sample], log: list[LogRow]) -> None:
-        self.rows.insert_samples(db, samples)
-        self.rows.insert_events(db, [row for row in log if isinstance(row, Event)])
-        self.rows.insert_puts(db, [row for row in log if isinstance(row, PutRecord)])
+    def _insert_into(self, db: Database, piece: _Piece) -> None:
+        self.rows.insert_samples(db, piece.samples)
+        self.rows.insert_events(db, [row for row in piece.log if isinstance(row, Event)])
+        self.rows.insert_puts(db, [row for row in piece.log if isinstance(row, PutRecord)])
 
     @contextlib.contextmanager
     def _transaction(self, durability: Durability, busy_seconds: float) -> Generator[Database]:
@@ -292,3 +311,8 @@ class Writer:
 
     def _report(self, message: str) -> None:
         self.log.put([Event(time.time(), Severity.MAJOR, "Database", message)])
+
+
+def _cut(rows: list[Row]) -> Iterator[list[Row]]:
+    for start in range(0, len(rows), _PIECE):
+        yield rows[start : start + _PIECE]

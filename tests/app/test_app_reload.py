@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from pathlib import Path
 
 import pytest
 
 from ioc.sim.ecc_state import State
 from tests.app.site import RunningIoc
-from tests.epics import eventually
+from tests.epics import Epics, eventually
 
 MORE = [{"name": "gas", "type": "string"}, {"name": "energy", "units": "MeV"}]
 MOVED = [{"name": "gas", "type": "float"}]
@@ -106,3 +108,13 @@ async def test_a_topology_that_cannot_be_served_makes_room_for_the_one_before(
     ioc.write(prefix="U:")
     assert await ioc.put("T:IOC:Reload")
     await ioc.until("State", "Idle", prefix="U:")
+
+
+async def test_the_heap_is_left_alone_while_serving(epics: Epics, tmp_path: Path) -> None:
+    """While it serves, no collection of garbage looks through all that the IOC is made of; then all is as before."""
+    before = gc.get_threshold(), gc.get_freeze_count()
+    async with RunningIoc(tmp_path, epics):
+        objects = len(gc.get_objects())
+        assert gc.get_freeze_count() > 10 * objects
+        assert gc.get_threshold()[0] > before[0][0]
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before

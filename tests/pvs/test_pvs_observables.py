@@ -22,7 +22,7 @@ def _view(name: str, reading: Reading | None, **changes: object) -> ObservableVi
         units="Torr",
         precision=2,
     )
-    return replace(view, **changes)  # type: ignore[arg-type]
+    return view._replace(**changes)
 
 
 SHOWN = [

@@ -115,7 +115,7 @@ def test_statistics_of_two_parts_are_those_of_the_whole(
         second.add(each)
     first.advance(split)
     second.prepend(first)
-    merged, whole = second.result(), over(samples, moment)
+    merged, whole = second.until(moment), over(samples, moment)
     assert replace(merged, mean=None, disconnected_seconds=0) == replace(whole, mean=None, disconnected_seconds=0)
     assert merged.disconnected_seconds == pytest.approx(whole.disconnected_seconds, abs=1e-6)
     assert (merged.mean is None) == (whole.mean is None)

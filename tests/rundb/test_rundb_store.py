@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import re
 import threading
@@ -249,3 +250,24 @@ def test_times_survive_as_text(moment: float) -> None:
     text = to_text(moment)
     assert TIME.fullmatch(text)
     assert from_text(text) == pytest.approx(moment, abs=1e-6)
+
+
+async def test_a_command_never_waits_for_a_whole_batch(store: SqliteRunStore) -> None:
+    """However many samples wait to be written, another transaction has its turn after each few hundred of them."""
+    await store.define_observables("e1", [PRESSURE, GAS])
+    waiting: list[int] = []
+    done = threading.Event()
+
+    def look(_: object) -> None:
+        waiting.append(store.health().queued)
+        if waiting[-1]:
+            store._writer.submit(look)
+        else:
+            done.set()
+
+    samples = [reading(float(n), 1e9 + n, name) for n in range(2500) for name in ("pressure", "target_gas")]
+    store.add_samples("e1", None, samples)
+    store._writer.submit(look)
+    assert await asyncio.to_thread(done.wait, 30)
+    written = [before - after for before, after in itertools.pairwise(waiting)]
+    assert (waiting[0], sum(written), max(written)) == (5000, 5000, 200)
