@@ -164,8 +164,12 @@ class RunRecorder(Protocol):
         """Take the begin-of-run snapshot of every observable; statistics start anew."""
         ...
 
-    async def end_run(self, run: RunId) -> None:
-        """Take the end-of-run snapshot and store the statistics."""
+    async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
+        """Take the end-of-run snapshot and store the statistics.
+
+        Of a run that nobody went on with after a restart they are taken from the database; it ended at `ended_at`
+        (POSIX seconds), or with its last sample if that is later. Doing so again changes nothing.
+        """
         ...
 
     async def copy_manual_from(self, run: RunId) -> None:

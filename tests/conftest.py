@@ -20,8 +20,8 @@ _ALLOWED_THREADS = (
     "asyncio_",  # the loop's own executor, which ends with the loop
     "asyncio-waitpid-",  # the same for each child process
 )
-_ALLOWED_CHILDREN = ("sshd",)
-"""The one SSH server that the tests of hosts share; it ends with the session."""
+_SSH_SERVERS = {"sshd", "tests.sshd_stand_in"}
+"""Words of the command of the one SSH server that the tests of hosts share; it ends with the session."""
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def _children_beside(known: set[psutil.Process]) -> list[psutil.Process]:
     left: list[psutil.Process] = []
     for child in _children() - known:
         try:
-            if child.name() not in _ALLOWED_CHILDREN:
+            if not _SSH_SERVERS & {child.name(), *child.cmdline()}:
                 left.append(child)
         except psutil.NoSuchProcess:
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import getpass
 import os
@@ -11,7 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
+import sys
 import time
 from typing import Any, Self
 
@@ -19,6 +18,7 @@ import asyncssh
 
 from ioc.topology.schema import Ssh
 
+ROOT = pathlib.Path(__file__).parents[1]
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/usr/libexec/openssh/sftp-server")
 
@@ -51,7 +51,7 @@ class SshServer:
         make_key(self.host_key)
         make_key(self.client_key)
         self.trust()
-        self._server: _OpenSsh | _AsyncSsh | None = None
+        self._server: _Process | None = None
 
     def trust(self) -> None:
         """Write the known_hosts file for the present host key."""
@@ -78,7 +78,7 @@ class SshServer:
 
     def start(self) -> None:
         """Begin to listen; returns when it does."""
-        self._server = _OpenSsh(self) if SSHD else _AsyncSsh(self)
+        self._server = _Process(_openssh(self, SSHD) if SSHD else _stand_in(self), self.directory / "sshd.log")
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -104,31 +104,39 @@ class SshServer:
         self.stop()
 
 
-class _OpenSsh:
-    def __init__(self, server: SshServer) -> None:
-        if os.getuid() == 0:
-            pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # OpenSSH wants it when it runs as root
-        sftp = next((path for path in SFTP_SERVERS if pathlib.Path(path).exists()), "internal-sftp")
-        configuration = server.directory / "sshd_config"
-        configuration.write_text(
-            f"ListenAddress 127.0.0.1\nPort {server.port}\nHostKey {server.host_key}\nPidFile none\n"
-            f"AuthorizedKeysFile {server.client_key}.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-            f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\nPrintMotd no\n"
-            # bash reads ~/.bashrc for a command over SSH unless it is a shell below another one.
-            f"Subsystem sftp {sftp}\nSetEnv SHLVL=2\n"
-        )
-        assert SSHD
-        with (server.directory / "sshd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(configuration)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+class _Process:
+    """The server's process."""
+
+    def __init__(self, command: list[str], log: pathlib.Path) -> None:
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=ROOT)
 
     def kill(self) -> None:
-        # Connections have processes of their own, in sessions of their own.
+        # Connections and commands have processes of their own, in sessions of their own.
         for pid in [self._process.pid, *_descendants(self._process.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _openssh(server: SshServer, sshd: str) -> list[str]:
+    if os.getuid() == 0:
+        pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # OpenSSH wants it when it runs as root
+    sftp = next((path for path in SFTP_SERVERS if pathlib.Path(path).exists()), "internal-sftp")
+    configuration = server.directory / "sshd_config"
+    configuration.write_text(
+        f"ListenAddress 127.0.0.1\nPort {server.port}\nHostKey {server.host_key}\nPidFile none\n"
+        f"AuthorizedKeysFile {server.client_key}.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+        f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\nPrintMotd no\n"
+        # bash reads ~/.bashrc for a command over SSH unless it is a shell below another one.
+        f"Subsystem sftp {sftp}\nSetEnv SHLVL=2\n"
+    )
+    return [sshd, "-D", "-e", "-f", str(configuration)]
+
+
+def _stand_in(server: SshServer) -> list[str]:
+    arguments = (server.port, server.host_key, f"{server.client_key}.pub")
+    return [sys.executable, "-m", "tests.sshd_stand_in", *map(str, arguments)]
 
 
 def _descendants(pid: int) -> list[int]:
@@ -136,62 +144,3 @@ def _descendants(pid: int) -> list[int]:
     parents = {int(child): int(parent) for child, parent in (line.split() for line in table.splitlines())}
     children = [child for child, parent in parents.items() if parent == pid]
     return children + [below for child in children for below in _descendants(child)]
-
-
-class _Sftp(asyncssh.SFTPServer):
-    def map_path(self, path: bytes) -> bytes:
-        return super().map_path(os.path.join(os.fsencode(pathlib.Path.home()), path))  # noqa: PTH118
-
-
-class _Forwarding(asyncssh.SSHServer):
-    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
-        return True
-
-
-class _AsyncSsh:
-    """asyncssh's server in a thread; it fails on some file names that are not UTF-8."""
-
-    def __init__(self, server: SshServer) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._listener = asyncio.run_coroutine_threadsafe(self._listen(server), self._loop).result(10)
-
-    @classmethod
-    async def _listen(cls, server: SshServer) -> asyncssh.SSHAcceptor:
-        return await asyncssh.listen(
-            "127.0.0.1",
-            server.port,
-            server_host_keys=[str(server.host_key)],
-            authorized_client_keys=f"{server.client_key}.pub",
-            sftp_factory=_Sftp,
-            process_factory=cls._run,
-            server_factory=_Forwarding,
-            encoding=None,
-        )
-
-    @staticmethod
-    async def _run(process: Any) -> None:
-        shell = await asyncio.create_subprocess_shell(
-            process.command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        output, _ = await shell.communicate(await process.stdin.read())
-        process.stdout.write(output)
-        process.exit(shell.returncode or 0)
-
-    def kill(self) -> None:
-        async def end() -> None:
-            self._listener.close()
-            await self._listener.wait_closed()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()

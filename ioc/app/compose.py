@@ -13,7 +13,7 @@ from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
 from ioc.hosts import MachineHost, build_hosts
-from ioc.model import Client, Event, PutRecord, Scalar, Severity
+from ioc.model import Client, Event, PutRecord, RunId, Scalar, Severity
 from ioc.observables import ObservableFeed
 from ioc.pvs import Access, PvTree, Services
 from ioc.recorder import ObservableRecorder
@@ -87,7 +87,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         Services(
             read_server_log=_log_reader(hosts, "ECC server", {s.name: s for s in topology.ecc_servers}),
             read_router_log=_log_reader(hosts, "router", {r.name: r for r in topology.data_routers}),
-            set_manual=_manual_setter(recorder, journal),
+            set_manual=_manual_setter(recorder, engine, journal),
             views=recorder.views,
             database_health=lambda: _health(store, feed),
             reload=reload,
@@ -97,11 +97,19 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
     shown.append(tree.show_event)
 
     def record_put(put: PutRecord) -> None:
-        store.add_put(put)
+        store.add_put(replace(put, run=_run_of(engine, put.occurred_at)))
         tree.show_put(put)
 
     server = CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, journal)
+
+
+def _run_of(engine: Engine, since: float) -> RunId | None:
+    """The run that is open, or was at some time `since`; None if there is none."""
+    run = engine.state.run
+    if run.record is None or not (run.open or (run.record.stopped_at or 0.0) >= since):
+        return None
+    return run.record.run
 
 
 def _health(store: SqliteRunStore, feed: ObservableFeed) -> StoreHealth:
@@ -124,15 +132,18 @@ def _log_reader(
     return read
 
 
-def _manual_setter(recorder: ObservableRecorder, journal: Journal) -> Callable[[str, Scalar, Client], Awaitable[None]]:
+def _manual_setter(
+    recorder: ObservableRecorder, engine: Engine, journal: Journal
+) -> Callable[[str, Scalar, Client], Awaitable[None]]:
     async def set_manual(name: str, value: Scalar, client: Client) -> None:
-        await recorder.set_manual(name, value)
+        before, now = await recorder.set_manual(name, value), time.time()
         journal.add(
             Event(
-                occurred_at=time.time(),
+                occurred_at=now,
                 severity=Severity.NO_ALARM,
                 source=f"Obs:{name}",
-                message=f"set to {value}",
+                message=f"set to {value}" if before is None else f"set from {before} to {value}",
+                run=_run_of(engine, now),
                 client=client,
             )
         )

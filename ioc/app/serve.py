@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from ioc import __version__
 from ioc.app.compose import Parts, build
 from ioc.app.reload import Reloader
+from ioc.engine import chosen_experiment
 from ioc.errors import PeerError
 from ioc.model import Event, Severity
 from ioc.runlogic.events import ObservablesMissing
@@ -95,7 +96,8 @@ async def _started(parts: Parts) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.store.close)
         stack.enter_context(parts.journal.attached(asyncio.get_running_loop()))
         stack.push_async_callback(_close_peers, parts)
-        await parts.recorder.start(_observable_listener(parts))
+        experiment = chosen_experiment(await parts.store.load_settings(), parts.topology.experiment)
+        await parts.recorder.start(_observable_listener(parts), experiment)
         stack.push_async_callback(parts.recorder.close)
         parts.tree.show_observables(parts.recorder.views(parts.recorder.names))
         await parts.server.start()

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ioc.ca.journal import Journal
@@ -29,6 +29,7 @@ class Put:
     client: Client
     answer: Callable[[str], None]
     """Told how it ended: the empty text = done, else the reason why not."""
+    came_at: float = field(default_factory=time.time)
 
 
 class Puts:
@@ -102,6 +103,6 @@ class Puts:
 
     def _end(self, put: Put, old: Any, result: str, message: str) -> None:
         self._journal.record(
-            PutRecord(time.time(), put.pv.name, put.pv.label(old), str(put.data), put.client, result, message)
+            PutRecord(put.came_at, put.pv.name, put.pv.label(old), str(put.data), put.client, result, message)
         )
         put.answer(message)

@@ -1,6 +1,7 @@
 """Performs what the core decides, and tells it what came of it."""
 
 from ioc.engine.engine import Engine
+from ioc.engine.restore import chosen_experiment
 from ioc.engine.timing import Timing
 
-__all__ = ["Engine", "Timing"]
+__all__ = ["Engine", "Timing", "chosen_experiment"]

@@ -145,8 +145,8 @@ class Performer:
         error = ""
         take = {
             ef.Snapshot.Begin: self._recorder.begin_run,
-            ef.Snapshot.End: self._recorder.end_run,
-            ef.Snapshot.Resume: partial(self._recorder.resume_run, last_alive=effect.last_alive),
+            ef.Snapshot.End: partial(self._recorder.end_run, ended_at=effect.at),
+            ef.Snapshot.Resume: partial(self._recorder.resume_run, last_alive=effect.at or 0.0),
         }[effect.which]
         try:
             await take(effect.run)

@@ -36,9 +36,7 @@ async def restore(store: RunStore, plan: Plan) -> Restored:
 
 async def _read(store: RunStore, plan: Plan) -> Restored:
     settings = await store.load_settings()
-    experiment = plan.experiment
-    if settings.get("experiment_default") == plan.experiment:
-        experiment = settings.get("experiment", plan.experiment)
+    experiment = chosen_experiment(settings, plan.experiment)
     return Restored(
         experiment=experiment,
         last_run=await store.last_run(experiment),
@@ -48,6 +46,11 @@ async def _read(store: RunStore, plan: Plan) -> Restored:
         run_class=_run_class(settings.get("class", "")),
         last_alive=_number(settings.get(LAST_ALIVE, "")),
     )
+
+
+def chosen_experiment(settings: Mapping[str, str], default: str) -> str:
+    """The experiment that the operator has chosen, unless the topology has another `default` since."""
+    return settings.get("experiment", default) if settings.get("experiment_default") == default else default
 
 
 async def enter_experiment(recorder: RunRecorder, experiment: str) -> None:

@@ -34,6 +34,7 @@ class PutRecord:
     """One put to a writable PV, granted or refused (table ``puts``)."""
 
     occurred_at: float
+    """When it came."""
     pv: str
     old_value: str
     new_value: str
@@ -42,3 +43,5 @@ class PutRecord:
     """``ok``, ``refused``, ``failed`` or ``denied``."""
     message: str = ""
     """The reason, if it was not granted."""
+    run: RunId | None = None
+    """The run that was open when it came or when it was done, if any."""

@@ -54,15 +54,17 @@ class ObservableFeed:
         await self.update(observables)
 
     async def update(self, observables: Sequence[Observable]) -> None:
-        """Follow these from now on; one that has not changed is not interrupted."""
+        """Follow these from now on; one whose PV and type have not changed is not interrupted."""
         if self._listeners is None:
             raise RuntimeError("the feed must be started before it is updated")
         tell_properties = self._listeners[1]
         wanted = {each.name: each for each in observables if each.pv is not None}
-        gone = [name for name, source in self._sources.items() if wanted.get(name) != source.observable]
+        gone = [name for name, source in self._sources.items() if not source.is_of(wanted.get(name))]
         await asyncio.gather(*(self._sources.pop(name).close() for name in gone))
         for name, observable in wanted.items():
-            if name not in self._sources and observable.pv is not None:
+            if name in self._sources:
+                self._sources[name].change(observable)
+            elif observable.pv is not None:
                 self._sources[name] = Source(observable, observable.pv, self._inbox, self._pass_on, tell_properties)
 
     async def close(self) -> None:

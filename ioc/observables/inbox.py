@@ -67,7 +67,8 @@ class Inbox:
             self.received += 1
             if receiver in self._late:
                 self.dropped += 1
-                self._late[receiver] = update
+                # Behind the news that there are no more, nothing counts.
+                self._late[receiver] = update if self._late[receiver] is not None else None
             elif len(self._waiting) < self._limit:
                 self._waiting.append((receiver, update))
             else:

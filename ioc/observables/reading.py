@@ -14,6 +14,8 @@ DISCONNECTED = "disconnected"
 _SEVERITIES = tuple(Severity)
 # An enum's members by name of their own: to look one up in its class takes as long as to unpack an update.
 _FLOAT, _STRING, _ENUM = ValueType.Float, ValueType.String, ValueType.Enum
+_INTEGERS = 2.0**63
+"""A number that is no smaller has no place among those of 64 bits: it stays a float, as NaN does."""
 _EPICS_EPOCH = 631_152_000
 """Zero in a time stamp. A record that was never processed has that, and gets the time of its arrival."""
 STATUS_NAMES = (
@@ -43,9 +45,9 @@ STATUS_NAMES = (
 """EPICS alarm status by number (EPICS base, alarm.h)."""
 
 
-def disconnected(name: str) -> Reading:
+def disconnected(name: str, since: float) -> Reading:
     """The news that the source of an observable went away."""
-    return Reading(name, None, Severity.INVALID, DISCONNECTED, time.time())
+    return Reading(name, None, Severity.INVALID, DISCONNECTED, since)
 
 
 def to_reading(name: str, value_type: ValueType, update: bytes, layout: Layout, labels: Sequence[str]) -> Reading:
@@ -84,6 +86,6 @@ def _convert(raw: float | str, label: str, value_type: ValueType) -> Scalar:
         number = float(raw)
     except ValueError:
         return math.nan
-    if value_type is _FLOAT or not math.isfinite(number):
+    if value_type is _FLOAT or not abs(number) < _INTEGERS:
         return number
     return round(number)

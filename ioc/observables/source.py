@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,18 @@ class Source:
         self._connected = False
         self._timer: asyncio.TimerHandle | None = None
         self._task = self._new_task()
+
+    def is_of(self, observable: Observable | None) -> bool:
+        """Whether this is what `observable` follows, in the same way but for dead band and rate."""
+        return observable is not None and (observable.pv, observable.type) == (self._pv, self.observable.type)
+
+    def change(self, observable: Observable) -> None:
+        """Go on with another dead band and rate; a reading that was held back is delivered now."""
+        if (observable.deadband, observable.max_rate) != (self.observable.deadband, self.observable.max_rate):
+            self._cancel_timer()
+            self._release()
+            self._throttle.limit(observable.deadband, observable.max_rate)
+        self.observable = observable
 
     def check(self) -> None:
         """Notice a subscription that ended although the channel is connected (read access lost, a broken update)."""
@@ -181,7 +194,10 @@ class Source:
         self._connected = False
         self._cancel_timer()
         now = self._loop.time()
-        for reading in (self._throttle.release(now), self._throttle.offer(disconnected(self.observable.name), now)):
+        for reading in (
+            self._throttle.release(now),
+            self._throttle.offer(disconnected(self.observable.name, time.time()), now),
+        ):
             if reading is not None:
                 self._deliver(reading)
 

@@ -16,11 +16,15 @@ class Throttle:
 
     def __init__(self, deadband: float, max_rate: float | None) -> None:
         """`deadband` is an absolute change; `max_rate` is per second, None for no limit."""
-        self._deadband = deadband
-        self._interval = 1.0 / max_rate if max_rate else 0.0
+        self.limit(deadband, max_rate)
         self._last: Reading | None = None
         self._next_at = -math.inf
         self._held: Reading | None = None
+
+    def limit(self, deadband: float, max_rate: float | None) -> None:
+        """Let these hold from the next reading on that is passed."""
+        self._deadband = deadband
+        self._interval = 1.0 / max_rate if max_rate else 0.0
 
     def offer(self, reading: Reading, now: float) -> Reading | None:
         """Return the reading if it is to be passed on at `now` (seconds of any steady clock), else None."""

@@ -28,8 +28,8 @@ class ObservablePvs:
         base = f"{prefix}Obs:{observable.name}:"
         self._value = self._value_pv(f"{base}Value")
         # A number that was never known is no 0.
-        unknown = math.nan if isinstance(self._value, FloatPv) else self._value.value
-        self._value.post(unknown, severity=Severity.INVALID, status="UDF")
+        self._unknown = math.nan if isinstance(self._value, FloatPv) else self._value.value
+        self._show_nothing()
         source = TextPv(f"{base}Source", "The PV it follows, empty if manual", 128)
         source.post(observable.pv or "")
         self._connected = EnumPv(f"{base}Connected", "Its source is connected", ["No", "Yes"])
@@ -70,7 +70,9 @@ class ObservablePvs:
         if about != self._about:
             self._about = about
             self._describe(view)
-        if view.reading is not None:
+        if view.reading is None:
+            self._show_nothing()
+        else:
             self._show(view.reading)
         self._connected.post(int(view.connected))
         if view.statistics is not None:
@@ -83,6 +85,9 @@ class ObservablePvs:
             elif isinstance(pv, EnumPv) and view.labels:
                 labels = view.labels[: EnumPv.max_states]
                 pv.set_strings([_cut(label, _STATE_BYTES) or str(n) for n, label in enumerate(labels)])
+
+    def _show_nothing(self) -> None:
+        self._value.post(self._unknown, severity=_INVALID, status="UDF")
 
     def _show_statistics(self, statistics: Statistics) -> None:
         numbers = (statistics.minimum, statistics.maximum, statistics.mean)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from ioc.errors import PeerError, Refused
+from ioc.errors import PeerError, PeerTimeout, Refused
 from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
 from ioc.observables import Properties
 from ioc.recorder.clock import Clock
 from ioc.recorder.manual import parse_manual
 from ioc.recorder.needs import Feed, RecorderStore
-from ioc.recorder.past import Past
+from ioc.recorder.run_figures import RunFigures
 from ioc.recorder.teller import ChangeListener, Teller
-from ioc.recorder.track import Track, recorded_value
-from ioc.rundb import Measurement
+from ioc.recorder.track import Track
+from ioc.rundb import SavedSetting
 from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
 
 _SAVE_SECONDS = 10.0
+_PATIENCE_SECONDS = 10.0
+"""How long the end of a run waits for the samples that another process has left to be read."""
 
 
 class ObservableRecorder:
@@ -46,24 +47,30 @@ class ObservableRecorder:
         self._store = store
         self._feed = feed
         self._experiment = experiment
+        self._observables = tuple(observables)
         self._record = record
-        self._tracks: dict[str, Track] = {each.name: Track(each) for each in observables}
-        self._run: RunId | None = None
-        self._rebuilding = asyncio.Lock()
-        """Held while the statistics are not those of the whole run."""
-        self._unsaved: dict[RunId, list[Measurement]] = {}
+        self._tracks: dict[str, Track] = {}
+        self._changing = asyncio.Lock()
+        """Held by who changes experiment, observables or manual values."""
+        self._open: RunFigures | None = None
+        self._ended: list[RunFigures] = []
+        """Runs whose figures are still to be stored."""
+        self._storing = asyncio.Lock()
         self._teller: Teller | None = None
         self._saver: asyncio.Task[None] | None = None
 
-    async def start(self, listener: ChangeListener) -> None:
+    async def start(self, listener: ChangeListener, experiment: str | None = None) -> None:
         """Define the observables in the database, load manual values and the last run's statistics, and follow.
+
+        `experiment` is another one than the topology's, if the operator has chosen it.
 
         Raises:
             PeerError: the database does not work.
         """
         self._teller = Teller(listener)
-        await self._enter_experiment(self._experiment)
-        await self._feed.start(self._observables(), self._take, self._take_properties)
+        async with self._changing:
+            await self._enter_experiment(experiment or self._experiment)
+        await self._feed.start(self._observables, self._take, self._take_properties)
         self._saver = asyncio.create_task(self._save_now_and_then(), name="recorder")
 
     async def close(self) -> None:
@@ -75,11 +82,11 @@ class ObservableRecorder:
         if self._teller is not None:
             self._teller.close()
         now = self._now()
-        self._record_samples([gap for track in self._tracks.values() if track.connected for gap in track.add_gap(now)])
+        self._record_samples([gap for track in self._tracks.values() for gap in track.leave(now)])
         try:
-            await self._save_open_run()
+            await self._save_in_time()
         except PeerError as error:
-            _log.error("%s: the statistics of the open run are those of a few seconds ago", error)
+            _log.error("%s: the statistics of the last run are those of a few seconds ago", error)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,145 +107,168 @@ class ObservableRecorder:
         """Those of `names` that have no value now: source gone, manual value never set, or no such observable."""
         return tuple(name for name in names if name not in self._tracks or not self._tracks[name].connected)
 
-    async def set_manual(self, name: str, value: Scalar) -> None:
-        """Set a manual observable; on disk when it returns.
+    async def set_manual(self, name: str, value: Scalar) -> Scalar | None:
+        """Set a manual observable; on disk when it returns. Returns the value before, None if there was none.
 
         Raises:
             Refused: there is no such manual observable, or the value does not fit its type.
             PeerError: the database did not take it; nothing has changed.
         """
-        track = self._tracks.get(name)
-        if track is None:
-            raise Refused(f"observable {name} does not exist: it must be one of {', '.join(self._tracks) or 'none'}")
-        parsed = parse_manual(track.observable, value)
-        await self._store.save_setting(_setting(self._experiment, name), str(parsed))
-        self._take([Reading(name, parsed, Severity.NO_ALARM, "NO_ALARM", self._now())])
+        async with self._changing:
+            track = self._tracks.get(name)
+            if track is None:
+                raise Refused(
+                    f"observable {name} does not exist: it must be one of {', '.join(self._tracks) or 'none'}"
+                )
+            before = track.reading
+            await self._set({name: parse_manual(track.observable, value)})
+            return None if before is None else before.value
 
     async def copy_manual_from(self, run: RunId) -> None:
-        """Set the manual observables as they were at the end of a run (at its begin if it has no end)."""
-        for each in await self._store.load_measurements(run):
-            track = self._tracks.get(each.observable)
-            value = each.begin_value if each.end_value is None else each.end_value
-            if track is not None and track.observable.pv is None and value is not None:
-                await self.set_manual(each.observable, value)
+        """Set the manual observables as they were at the end of a run (at its begin if it has no end).
+
+        A value that its observable, which may have changed since, does not take is left out.
+        """
+        async with self._changing:
+            values: dict[str, Scalar] = {}
+            for each in await self._store.load_measurements(run):
+                track = self._tracks.get(each.observable)
+                value = each.begin_value if each.end_value is None else each.end_value
+                if track is None or not track.manual or value is None:
+                    continue
+                try:
+                    values[each.observable] = parse_manual(track.observable, value)
+                except Refused as refusal:
+                    _log.warning("not copied from run %d: %s", run.number, refusal)
+            await self._set(values)
 
     async def change_experiment(self, experiment: str) -> None:
         """File what follows under another experiment, which gets the same observables with its own manual values."""
-        if experiment != self._experiment:
-            await self._enter_experiment(experiment)
+        async with self._changing:
+            if experiment != self._experiment:
+                await self._enter_experiment(experiment)
 
     async def reload(self, observables: Sequence[Observable]) -> None:
-        """Take other observables; those that have not changed go on without interruption, also in an open run."""
-        await self._store.define_observables(self._experiment, observables)
-        await self._save_open_run()
-        before = self._tracks
-        self._tracks = {}
-        for each in observables:
-            old = before.get(each.name)
-            same = old is not None and (old.observable.pv, old.observable.type) == (each.pv, each.type)
-            track = old if old is not None and same else Track(each)
-            track.observable = each
-            if not same and self._run is not None:
-                self._record_samples(track.begin(self._now()))
-            self._tracks[each.name] = track
-        gone = [track for name, track in before.items() if self._tracks.get(name) is not track and track.connected]
-        now = self._now()
-        self._record_samples([gap for track in gone for gap in track.add_gap(now)])
-        await self._load_manual()
-        await self._feed.update(observables)
+        """Take other observables; those that have not changed go on without interruption, also in an open run.
+
+        Raises:
+            PeerError: the database did not take them; those before are followed again.
+        """
+        async with self._changing:
+            same = {each.name for each in observables if self._goes_on(each)}
+            await self._feed.update([each for each in self._observables if each.name in same])
+            now = self._now()
+            left = [track for name, track in self._tracks.items() if name not in same]
+            self._record_samples([gap for track in left for gap in track.leave(now)])
+            try:
+                settings = await self._store.load_saved_settings()
+                ids = await self._store.define_observables(self._experiment, observables)
+            except PeerError:
+                await self._feed.update(self._observables)
+                self._join(left)
+                raise
+            self._follow(observables, ids, settings)
+            await self._feed.update(observables)
         self._tell(self._tracks)
 
     async def begin_run(self, run: RunId) -> None:
         await self.change_experiment(run.experiment)
-        now = self._now()
-        self._run = run
-        self._record_samples([sample for track in self._tracks.values() for sample in track.begin(now)])
+        self._open = RunFigures(run)
+        self._join(self._tracks.values())
         self._tell(self._tracks)
-        await self._save_open_run()
+        await self._save()
 
-    async def end_run(self, run: RunId) -> None:
-        async with self._rebuilding:
-            experiment = self._experiment
-            if self._run != run:
-                # Nobody went on with it: it ended when the process that recorded it did.
-                ended_at = await self._restore(run)
-                ends: dict[str, Scalar | None] = dict.fromkeys(self._tracks)
-            else:
-                ended_at = self._now()
-                ends = {name: recorded_value(track.reading) for name, track in self._tracks.items()}
-            rows = [track.measurement(ended_at, ends[name]) for name, track in self._tracks.items()]
+    async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
+        figures = self._open
+        if figures is None or figures.run != run:
+            # Nobody went on with it: it ended when the process that recorded it did.
+            figures = RunFigures.left_behind(run, self._now() if ended_at is None else ended_at)
+        else:
+            figures.ended_at = self._now()
+            self._open = None
             for track in self._tracks.values():
-                track.finish(ended_at)
-            self._run = None
-            self._unsaved[run] = rows
+                track.finish(figures.statistics(track.observable_id))
+        self._ended.append(figures)
         self._tell(self._tracks)
-        await self._save_finished()
-        await self.change_experiment(experiment)
+        await self._save_in_time()
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
-        async with self._rebuilding:
-            await self.change_experiment(run.experiment)
-            past = await Past.look_back(self._store, run, max(last_alive, self._now()))
-            gap_at, now = max(past.last_at, last_alive), self._now()
-            self._run = run
-            resumed = [track.resume(gap_at, now, past.begins.get(name)) for name, track in self._tracks.items()]
-            self._record_samples(itertools.chain.from_iterable(resumed))
-            self._tell(self._tracks)
-            for name, track in tuple(self._tracks.items()):
-                track.prepend(await past.statistics(name), gap_at, now)
-        self._tell(self._tracks)
-        await self._save_open_run()
-
-    async def _restore(self, run: RunId) -> float:
-        """Take the statistics of a run from its samples; returns when the last of them was taken."""
         await self.change_experiment(run.experiment)
-        past = await Past.look_back(self._store, run, self._now())
-        statistics = {name: await past.statistics(name) for name in self.names}
-        for name in statistics.keys() & self._tracks.keys():
-            self._tracks[name].restore(statistics[name], past.begins.get(name))
-        return past.last_at
+        self._open = RunFigures.resumed(run, last_alive, self._now())
+        self._join(self._tracks.values())
+        self._tell(self._tracks)
+        await self._save()
+
+    def _goes_on(self, observable: Observable) -> bool:
+        """Whether there is this observable already: what may have changed are words, order, dead band and rate."""
+        track = self._tracks.get(observable.name)
+        present = None if track is None else track.observable
+        return present is not None and all(
+            getattr(present, key) == getattr(observable, key) for key in ("pv", "type", "units")
+        )
+
+    def _join(self, tracks: Iterable[Track]) -> None:
+        """Let these take part in the open run, if there is one."""
+        if self._open is not None:
+            figures, now = self._open, self._now()
+            self._record_samples([sample for track in tracks for sample in track.join(figures, now)])
 
     async def _enter_experiment(self, experiment: str) -> None:
-        await self._store.define_observables(experiment, self._observables())
-        self._experiment = experiment
-        await self._load_manual()
+        ids = await self._store.define_observables(experiment, self._observables)
+        settings = await self._store.load_saved_settings()
         last = await self._store.last_run(experiment)
         measurements = () if last is None else await self._store.load_measurements(last.run)
-        shown = {each.observable: each for each in measurements}
-        for name, track in self._tracks.items():
-            track.show(shown.get(name))
+        self._experiment = experiment
+        self._follow(self._observables, ids, settings)
+        measured = {each.observable_id: each.statistics for each in measurements}
+        for track in self._tracks.values():
+            track.finish(measured.get(track.observable_id))
         self._tell(self._tracks)
 
-    async def _load_manual(self) -> None:
-        before = {name: track.reading for name, track in self._tracks.items()}
-        settings = await self._store.load_saved_settings()
-        for name, track in self._tracks.items():
-            if track.observable.pv is not None or track.reading is not before.get(name):  # set meanwhile
-                continue
-            track.reading = None
-            saved = settings.get(_setting(self._experiment, name))
-            if saved is None:
-                continue
-            try:
-                value = parse_manual(track.observable, saved.value)
-            except Refused:
-                _log.warning(
-                    "observable %s: its stored value %r is no longer allowed and was dropped", name, saved.value
-                )
-            else:
-                track.reading = Reading(name, value, Severity.NO_ALARM, "NO_ALARM", saved.saved_at)
+    def _follow(
+        self, observables: Sequence[Observable], ids: Mapping[str, int], settings: Mapping[str, SavedSetting]
+    ) -> None:
+        """Have tracks of these, of which some go on; manual ones have the values of the experiment."""
+        going_on = {each.name: self._tracks[each.name] for each in observables if self._goes_on(each)}
+        self._observables = tuple(observables)
+        self._tracks = {
+            each.name: going_on[each.name] if each.name in going_on else Track(each, ids[each.name])
+            for each in observables
+        }
+        for each in observables:
+            track = self._tracks[each.name]
+            track.follow(each)
+            track.observable_id = ids[each.name]
+            if track.manual:
+                track.reading = self._saved_reading(track, settings.get(_setting(self._experiment, each.name)))
+        self._join([track for name, track in self._tracks.items() if name not in going_on])
+
+    def _saved_reading(self, track: Track, saved: SavedSetting | None) -> Reading | None:
+        if saved is None:
+            return None
+        name = track.observable.name
+        try:
+            value = parse_manual(track.observable, saved.value)
+        except Refused:
+            _log.warning("observable %s: its stored value %r is no longer allowed and was dropped", name, saved.value)
+            return None
+        return Reading(name, value, Severity.NO_ALARM, "NO_ALARM", saved.saved_at)
+
+    async def _set(self, values: Mapping[str, Scalar]) -> None:
+        await self._store.save_settings(
+            {_setting(self._experiment, name): str(value) for name, value in values.items()}
+        )
+        now = self._now()
+        self._take([Reading(name, value, Severity.NO_ALARM, "NO_ALARM", now) for name, value in values.items()])
 
     def _now(self) -> float:
         """The time; if the clock was set since the last call, all that is going on has gone on by the new one."""
         now, step = self._clock.now()
         if step:
             _log.warning("the clock of this machine was set by %+.1f s: statistics go by the time that passed", step)
-            for track in self._tracks.values():
-                track.shift(step)
+            if self._open is not None:
+                self._open.shift(step)
         return now
-
-    def _observables(self) -> list[Observable]:
-        return [track.observable for track in self._tracks.values()]
 
     def _take(self, readings: Sequence[Reading]) -> None:
         now = self._now()
@@ -263,8 +293,8 @@ class ObservableRecorder:
             self._tell((name,))
 
     def _record_samples(self, samples: Iterable[Reading]) -> None:
-        if self._run is not None or self._record == "always":
-            self._store.add_samples(self._experiment, self._run, samples)
+        if self._open is not None or self._record == "always":
+            self._store.add_samples(self._experiment, self._open.run if self._open else None, samples)
 
     def _tell(self, names: Iterable[str]) -> None:
         if self._teller is not None:
@@ -274,22 +304,55 @@ class ObservableRecorder:
         while True:
             await asyncio.sleep(_SAVE_SECONDS)
             try:
-                await self._save_finished()
-                await self._save_open_run()
+                await self._save()
             except PeerError as error:
                 _log.debug("statistics are stored later: %s", error)
+            except Exception:
+                _log.exception("storing statistics")
 
-    async def _save_open_run(self) -> None:
-        if self._run is not None and not self._rebuilding.locked():
-            now = self._now()
-            await self._store.save_measurements(
-                self._run, [track.measurement(now, None) for track in self._tracks.values()]
+    async def _save_in_time(self) -> None:
+        """As `_save`, but do not wait for a long past of a run that another process began: that follows by itself."""
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._save()
+        except TimeoutError:
+            raise PeerTimeout("statistics follow when the samples of an earlier process have been read") from None
+
+    async def _save(self) -> None:
+        """Store the figures of runs that have ended and were not stored, and of the open one.
+
+        Raises:
+            PeerError: the database does not work; what is not stored is kept.
+        """
+        failure: PeerError | None = None
+        async with self._storing:
+            for figures in (*self._ended, *([self._open] if self._open else ())):
+                try:
+                    await self._store_figures(figures)
+                except PeerError as error:
+                    failure = error
+                    continue
+                except Exception:
+                    _log.exception("the statistics of run %d cannot be stored", figures.run.number)
+                if figures in self._ended:
+                    self._ended.remove(figures)
+        if failure is not None:
+            raise failure
+
+    async def _store_figures(self, figures: RunFigures) -> None:
+        if not figures.whole:
+            await figures.complete(
+                self._store, lambda gaps: self._store.add_samples(figures.run.experiment, figures.run, gaps)
             )
+            self._show_ended(figures)
+        await self._store.save_measurements(figures.run, figures.measurements(self._now()))
 
-    async def _save_finished(self) -> None:
-        for run in tuple(self._unsaved):
-            await self._store.save_measurements(run, self._unsaved[run])
-            self._unsaved.pop(run, None)
+    def _show_ended(self, figures: RunFigures) -> None:
+        """Show what is now known of a run that has ended, if none has begun since."""
+        if figures.ended_at is not None and self._open is None and figures.run.experiment == self._experiment:
+            for track in self._tracks.values():
+                track.finish(figures.statistics(track.observable_id))
+            self._tell(self._tracks)
 
 
 def _setting(experiment: str, name: str) -> str:

@@ -12,8 +12,8 @@ NO_STATISTICS = Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)
 class RunStatistics:
     """Collects samples in the order of their arrival.
 
-    A value lasts until the next sample. A sample whose time is before that of an earlier one (a clock was set back)
-    counts from that earlier time on. Until the first sample the source counts as disconnected. Texts, the states
+    A value lasts until the next sample. One that is to count from before an earlier one (a clock was set back)
+    counts from there on. Until the first sample the source counts as disconnected. Texts, the states
     of an enum and values that are not finite are counted as samples and left out of minimum, maximum and mean.
     """
 
@@ -30,18 +30,40 @@ class RunStatistics:
         self._worst = Severity.NO_ALARM
         self._disconnected = 0.0
 
-    def add(self, sample: Reading) -> None:
-        """Take the next sample, or the news that the source went away."""
-        self.advance(sample.sampled_at)
+    @classmethod
+    def gone_on_with(
+        cls, before: Statistics, mean_seconds: float, measured_at: float, last: Reading | None
+    ) -> RunStatistics:
+        """Go on with statistics that counted until `measured_at` and whose last sample was `last` (None: none)."""
+        statistics = cls(measured_at)
+        statistics._minimum, statistics._maximum = before.minimum, before.maximum
+        statistics._mean, statistics._weight = before.mean or 0.0, mean_seconds
+        statistics._samples, statistics._worst = before.samples, before.worst_severity
+        statistics._disconnected = before.disconnected_seconds
+        statistics._last = before.mean
+        if last is not None:
+            statistics._connected = last.connected
+            statistics._number = _finite(last)
+            if statistics._number is not None:
+                statistics._last = statistics._number
+        return statistics
+
+    @property
+    def counted_until(self) -> float:
+        """Until when this counts, POSIX seconds."""
+        return self._clock
+
+    def add(self, sample: Reading, at: float) -> None:
+        """Take the next sample, or the news that the source went away; it counts from `at` on."""
+        self.advance(at)
         self._connected = sample.connected
         self._worst = max(self._worst, sample.severity)
-        self._number = None
+        self._number = number = _finite(sample)
         if not sample.connected:
             return
         self._samples += 1
-        if isinstance(sample.value, (int, float)) and not sample.label and math.isfinite(sample.value):
-            number = float(sample.value)
-            self._number = self._last = number
+        if number is not None:
+            self._last = number
             if self._minimum is None or number < self._minimum:
                 self._minimum = number
             if self._maximum is None or number > self._maximum:
@@ -50,6 +72,10 @@ class RunStatistics:
     def until(self, time: float) -> Statistics:
         """The statistics if the run ended at `time`, or at the last sample if that is later."""
         return self._statistics(*self._after(max(0.0, time - self._clock)))
+
+    def mean_seconds(self, time: float) -> float:
+        """How long the values lasted of which the mean is, if the run ended at `time`."""
+        return self._after(max(0.0, time - self._clock))[1]
 
     def prepend(self, earlier: RunStatistics) -> None:
         """Add what was collected until these began."""
@@ -92,6 +118,13 @@ class RunStatistics:
             # Without weight all came at one moment.
             finite = min(max(mean, self._minimum), self._maximum) if weight else self._last
         return Statistics(self._minimum, self._maximum, finite, self._samples, self._worst, disconnected)
+
+
+def _finite(sample: Reading) -> float | None:
+    """The value as a number; None for a text, the state of an enum and what is not finite."""
+    if isinstance(sample.value, (int, float)) and not sample.label and math.isfinite(sample.value):
+        return float(sample.value)
+    return None
 
 
 def _known(*numbers: float | None) -> list[float]:

@@ -25,7 +25,14 @@ from ioc.ports import FINISHED
 from ioc.rundb.many_rows import execute_rows
 from ioc.rundb.rows import UnknownRowError, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
-from ioc.rundb.times import from_text, optional_seconds, optional_text, to_text
+from ioc.rundb.times import (
+    from_text,
+    optional_microseconds,
+    optional_seconds,
+    optional_text,
+    optional_time,
+    to_text,
+)
 from ioc.topology.schema import Observable
 
 
@@ -37,6 +44,15 @@ class Measurement:
     begin_value: Scalar | None
     end_value: Scalar | None
     statistics: Statistics
+    observable_id: int | None = None
+    """Which of those of this name, if there were several; None for the one that is not retired."""
+    mean_seconds: float | None = None
+    """How long the values lasted of which the mean is."""
+    measured_at: float | None = None
+    """Until when this counts, POSIX seconds. None: it cannot be gone on with, as a row of an older program."""
+    last_sample: tuple[int, int] | None = None
+    """The latest sample that is counted, gaps included: microseconds since 1970, and its number among those with that
+    time stamp. None without any."""
 
 
 _RUN_COLUMNS = (
@@ -180,46 +196,69 @@ def load_saved_settings(db: Database) -> dict[str, SavedSetting]:
     return {name: SavedSetting(value, from_text(saved_at)) for name, value, saved_at in rows}
 
 
-def save_setting(db: Database, name: str, value: str) -> None:
-    db.execute(
+def save_settings(db: Database, settings: Mapping[str, str]) -> None:
+    now = to_text(time.time())
+    db.conn.executemany(
         "INSERT INTO settings (name, value, saved_at) VALUES (?, ?, ?) "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value, saved_at = excluded.saved_at",
-        (name, storable(value), to_text(time.time())),
+        [(name, storable(value), now) for name, value in settings.items()],
     )
 
 
-def define_observables(db: Database, experiment: str, observables: Sequence[Observable]) -> None:
-    """Insert, update and retire; make the run sheet again if that changed its columns."""
+def define_observables(db: Database, experiment: str, observables: Sequence[Observable]) -> dict[str, int]:
+    """Make these the observables of an experiment, in this order, and return their ids by name.
+
+    Those that are gone are retired. One whose type, units or source has changed is another one from now on: what runs
+    have of the one before stays as it was. The run sheet is made again if its columns have changed.
+    """
     owner = experiment_id(db, experiment)
-    execute_rows(
-        db,
-        "INSERT INTO observables "
-        "(experiment_id, name, label, units, value_type, comment, display_order, source_pv) "
-        "VALUES {rows} ON CONFLICT (experiment_id, name) DO UPDATE SET label = excluded.label, "
-        "units = excluded.units, value_type = excluded.value_type, comment = excluded.comment, "
-        "display_order = excluded.display_order, source_pv = excluded.source_pv, retired_at = NULL",
-        [
-            (owner, each.name, each.label, each.units, each.type.value, each.comment, order, each.pv)
-            for order, each in enumerate(observables)
-        ],
-    )
-    present = {each.name for each in observables}
-    known = db.execute("SELECT name FROM observables WHERE experiment_id = ? AND retired_at IS NULL", (owner,))
-    for (name,) in known.fetchall():
-        if name not in present:
+    now = to_text(time.time())
+    before = {_identity(row): row for row in db.query(_OBSERVABLES, (owner,))}
+    ids: dict[str, int] = {}
+    wanted = {(each.name, each.units, each.type.value, each.pv) for each in observables}
+    gone = [row["id"] for identity, row in before.items() if row["retired_at"] is None and identity not in wanted]
+    db.conn.executemany("UPDATE observables SET retired_at = ? WHERE id = ?", [(now, each) for each in gone])
+    for order, each in enumerate(observables):
+        known = before.get((each.name, each.units, each.type.value, each.pv))
+        if known is None:
+            row = db.execute(
+                "INSERT INTO observables (experiment_id, name, label, units, value_type, comment, display_order, "
+                "source_pv) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                (owner, each.name, each.label, each.units, each.type.value, each.comment, order, each.pv),
+            ).fetchone()
+            ids[each.name] = row[0]
+            continue
+        ids[each.name] = known["id"]
+        if (known["label"], known["comment"], known["display_order"], known["retired_at"]) != (
+            each.label,
+            each.comment,
+            order,
+            None,
+        ):
             db.execute(
-                "UPDATE observables SET retired_at = ? WHERE experiment_id = ? AND name = ?",
-                (to_text(time.time()), owner, name),
+                "UPDATE observables SET label = ?, comment = ?, display_order = ?, retired_at = NULL WHERE id = ?",
+                (each.label, each.comment, order, known["id"]),
             )
     rebuild_run_sheet(db)
+    return ids
+
+
+_OBSERVABLES = "SELECT * FROM observables WHERE experiment_id = ? ORDER BY id"
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[str, str, str, str | None]:
+    """What makes it this observable and no other of its experiment."""
+    return row["name"], row["units"], row["value_type"], row["source_pv"]
 
 
 def save_measurements(db: Database, run_id: int | None, measurements: Sequence[tuple[int, Measurement]]) -> None:
-    """Store the measurements of a run, each with the id of its observable."""
+    """Store or replace what observables did in a run, each with its observable's id."""
     execute_rows(
         db,
         "INSERT OR REPLACE INTO measurements (run_id, observable_id, begin_value, end_value, minimum, maximum, "
-        "mean, samples, worst_severity, disconnected_seconds) VALUES {rows}",
+        "mean, samples, worst_severity, disconnected_seconds, mean_seconds, measured_us, last_sampled_us, "
+        "last_seq) "
+        "VALUES {rows}",
         [
             (
                 run_id,
@@ -232,6 +271,9 @@ def save_measurements(db: Database, run_id: int | None, measurements: Sequence[t
                 each.statistics.samples,
                 int(each.statistics.worst_severity),
                 each.statistics.disconnected_seconds,
+                each.mean_seconds,
+                optional_microseconds(each.measured_at),
+                *(each.last_sample or (None, None)),
             )
             for observable_id, each in measurements
         ],
@@ -240,8 +282,8 @@ def save_measurements(db: Database, run_id: int | None, measurements: Sequence[t
 
 def load_measurements(db: Database, run_id: int | None) -> tuple[Measurement, ...]:
     rows = db.query(
-        "SELECT name, begin_value, end_value, minimum, maximum, mean, samples, worst_severity, disconnected_seconds "
-        "FROM measurements JOIN observables ON observables.id = observable_id WHERE run_id = ? ORDER BY display_order",
+        "SELECT name, measurements.* FROM measurements JOIN observables ON observables.id = observable_id "
+        "WHERE run_id = ? ORDER BY retired_at NOT NULL, display_order",
         (run_id,),
     )
     return tuple(
@@ -257,6 +299,10 @@ def load_measurements(db: Database, run_id: int | None) -> tuple[Measurement, ..
                 worst_severity=Severity(row["worst_severity"]),
                 disconnected_seconds=row["disconnected_seconds"],
             ),
+            observable_id=row["observable_id"],
+            mean_seconds=row["mean_seconds"],
+            measured_at=optional_time(row["measured_us"]),
+            last_sample=None if row["last_sampled_us"] is None else (row["last_sampled_us"], row["last_seq"]),
         )
         for row in rows
     )

@@ -78,18 +78,38 @@ def migrate(db: Database, path: str, target: int | None = None) -> None:
     """
     check_version(db, path)
     last = newest_version() if target is None else target
-    while (version := version_of(db)) < last:
-        db.execute("BEGIN IMMEDIATE")
+    while version_of(db) < last:
+        # A table that others refer to can be made anew only so; the step checks them at its end.
+        db.execute("PRAGMA foreign_keys = OFF")
         try:
-            if version_of(db) == version:  # nobody else was faster
-                _migrations[version](db)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {version + 1}")
-            db.execute("COMMIT")
-        except BaseException:
-            if db.conn.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+            _step(db, path)
+        finally:
+            db.execute("PRAGMA foreign_keys = ON")
+
+
+def _step(db: Database, path: str) -> None:
+    """Bring the database to the next version in one transaction."""
+    version = version_of(db)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if version_of(db) == version:  # nobody else was faster
+            _migrations[version](db)
+            _check_keys(db, path)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {version + 1}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.conn.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _check_keys(db: Database, path: str) -> None:
+    if broken := db.execute("PRAGMA foreign_key_check").fetchone():
+        raise PeerError(
+            f"the run database {path} cannot be brought up to date: row {broken[1]} of {broken[0]} belongs to no row "
+            f"of {broken[2]}: restore it from a backup, or name another file as `database` in the topology"
+        )
 
 
 _VERSION_1 = (
@@ -238,5 +258,40 @@ _VERSION_1 = (
 def first_schema(db: Database) -> None:
     """Version 1: all tables, from an empty file."""
     for statement in _VERSION_1:
+        db.execute(statement)
+    rebuild_run_sheet(db)
+
+
+_VERSION_2 = (
+    "DROP VIEW run_sheet",
+    """CREATE TABLE observables_2 (
+        id INTEGER PRIMARY KEY,
+        experiment_id INTEGER NOT NULL REFERENCES experiments (id),
+        name TEXT NOT NULL,
+        label TEXT NOT NULL DEFAULT '',
+        units TEXT NOT NULL DEFAULT '',
+        value_type TEXT NOT NULL,
+        comment TEXT NOT NULL DEFAULT '',
+        display_order INTEGER NOT NULL,
+        source_pv TEXT,
+        retired_at TEXT
+    )""",
+    "INSERT INTO observables_2 SELECT * FROM observables",
+    "DROP TABLE observables",
+    "ALTER TABLE observables_2 RENAME TO observables",
+    "CREATE INDEX observables_experiment_id ON observables (experiment_id, name)",
+    "CREATE UNIQUE INDEX observables_name ON observables (experiment_id, name) WHERE retired_at IS NULL",
+    "CREATE INDEX observables_retired_at ON observables (retired_at)",
+    "ALTER TABLE measurements ADD COLUMN mean_seconds REAL",
+    "ALTER TABLE measurements ADD COLUMN measured_us INTEGER",
+    "ALTER TABLE measurements ADD COLUMN last_sampled_us INTEGER",
+    "ALTER TABLE measurements ADD COLUMN last_seq INTEGER",
+)
+
+
+@migration
+def observables_keep_what_they_were(db: Database) -> None:
+    """Version 2: another type, unit or source is another observable; figures can be gone on with."""
+    for statement in _VERSION_2:
         db.execute(statement)
     rebuild_run_sheet(db)

@@ -17,13 +17,13 @@ from ioc.model import Event, PutRecord, Reading, RunId, Scalar, Severity
 from ioc.rundb.many_rows import execute_rows
 from ioc.rundb.times import to_microseconds, to_text
 
-_OPEN_RUN = "SELECT max(id) FROM runs WHERE state IN ('starting', 'running', 'stopping', 'filing')"
 _INSERT_SAMPLES = """INSERT INTO sample_rows (series_id, sampled_us, seq, value, alarm_id)
     SELECT column1, column2, column3 + coalesce(
         (SELECT max(seq) + 1 FROM sample_rows WHERE series_id = column1 AND sampled_us = column2), 0
     ), column4, column5 FROM (VALUES {rows})"""
 _SampleRow = tuple[int, int, int, Scalar | None, int]
 _Placed = tuple[int, int, Scalar | None, int]
+_INTEGERS = 2**63
 _PLACE = itemgetter(0, 1)
 _OWNER = itemgetter(0, 1)
 """Experiment and run of a sample."""
@@ -50,11 +50,16 @@ def by_series(samples: Iterable[Sample]) -> list[Sample]:
 
 
 def storable(value: Scalar | None, label: str = "") -> Scalar | None:
-    """What a column gets for a value: the label of an enum, NULL for what is not a number."""
+    """What a column gets for a value: the label of an enum, NULL for what is not a number.
+
+    A whole number that is too large for SQLite becomes a float.
+    """
     if label:
         return storable(label)
     if isinstance(value, float):
         return None if math.isnan(value) else value
+    if isinstance(value, int):
+        return value if -_INTEGERS <= value < _INTEGERS else float(value)
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     return value
@@ -96,16 +101,16 @@ class RowWriter:
         return self._runs[run]
 
     def observable_id(self, db: Database, experiment: str, name: str) -> int:
-        """Id of an observable.
+        """Id of an observable that is not retired.
 
         Raises:
-            UnknownRowError: the observable was never defined.
+            UnknownRowError: there is none of this name.
         """
         key = (experiment, name)
         if key not in self._observables:
             rows = db.execute(
                 "SELECT experiments.name, observables.name, observables.id FROM observables "
-                "JOIN experiments ON experiments.id = experiment_id WHERE experiments.name = ?",
+                "JOIN experiments ON experiments.id = experiment_id WHERE experiments.name = ? AND retired_at IS NULL",
                 (experiment,),
             )
             self._observables.update({(owner, observable): known for owner, observable, known in rows})
@@ -166,8 +171,6 @@ class RowWriter:
         )
 
     def insert_puts(self, db: Database, puts: Sequence[PutRecord]) -> None:
-        """Insert puts; each belongs to the run that is open now."""
-        run_id = db.execute(_OPEN_RUN).fetchone()[0] if puts else None
         db.conn.executemany(
             "INSERT INTO puts (occurred_at, pv, old_value, new_value, user, host, result, message, run_id) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -181,7 +184,7 @@ class RowWriter:
                     storable(put.client.host),
                     put.result,
                     storable(put.message),
-                    run_id,
+                    self.run_id(db, put.run),
                 )
                 for put in puts
             ],

@@ -8,48 +8,83 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from ioc.model import Reading, Severity
-from ioc.rundb.times import to_microseconds
+from ioc.rundb.times import LATEST, optional_time, to_microseconds
+
+
+class SurveyedObservable(NamedTuple):
+    """An observable that has samples or figures in a run."""
+
+    observable_id: int
+    name: str
+    manual: bool
+    last_us: int | None
+    """The latest time stamp of its samples, microseconds since 1970; None without any."""
 
 
 class SampleSurvey(NamedTuple):
     """What there is of the samples of a run."""
 
-    counts: dict[str, int]
-    """How many there are of each observable, gaps included; those without any are left out."""
+    observables: tuple[SurveyedObservable, ...]
     last_at: float | None
-    """The latest time stamp that is not later than asked for; None if there is none."""
+    """The latest time stamp of all that is not later than asked for; None if there is none."""
 
 
-def survey_samples(db: Database, run_id: int | None, until: float) -> SampleSurvey:
-    counts = db.execute(
-        "SELECT observables.name, count(*) FROM sample_series "
-        "JOIN observables ON observables.id = observable_id "
-        "JOIN sample_rows ON series_id = sample_series.id WHERE run_id = ? GROUP BY sample_series.id",
-        (run_id,),
+class SamplePage(NamedTuple):
+    """Some samples of one observable by time."""
+
+    samples: tuple[Reading, ...]
+    following: tuple[int, int] | None
+    """Where the next page begins; None if there are no more."""
+
+
+BEGINNING = (-1, -1)
+"""Where the first page begins."""
+
+
+def survey_samples(db: Database, run_id: int | None, until: float, before: float | None) -> SampleSurvey:
+    before_us = LATEST if before is None else to_microseconds(before)
+    until_us = min(to_microseconds(until), before_us - 1)
+    rows = db.execute(
+        "SELECT observables.id, name, source_pv IS NULL, "
+        "(SELECT max(sampled_us) FROM sample_rows WHERE series_id = sample_series.id AND sampled_us < :before), "
+        "(SELECT max(sampled_us) FROM sample_rows WHERE series_id = sample_series.id AND sampled_us <= :until) "
+        "FROM observables LEFT JOIN sample_series ON observable_id = observables.id AND run_id = :run "
+        "WHERE observables.id IN (SELECT observable_id FROM sample_series WHERE run_id = :run "
+        "UNION SELECT observable_id FROM measurements WHERE run_id = :run)",
+        {"run": run_id, "until": until_us, "before": before_us},
     ).fetchall()
-    (last_us,) = db.execute(
-        "SELECT max((SELECT max(sampled_us) FROM sample_rows WHERE series_id = sample_series.id AND sampled_us <= ?)) "
-        "FROM sample_series WHERE run_id = ?",
-        (to_microseconds(until), run_id),
-    ).fetchone()
-    return SampleSurvey(dict(counts), None if last_us is None else last_us / 1e6)
-
-
-def load_samples(db: Database, run_id: int | None, observable_id: int, count: int) -> tuple[Reading, ...]:
-    """The first samples of an observable in a run by time; a value that was not a number comes back as NaN."""
-    rows = db.query(
-        "SELECT observables.name, value, severity, status, sampled_us FROM samples "
-        "JOIN observables ON observables.id = samples.observable_id "
-        "WHERE run_id = ? AND observable_id = ? ORDER BY sampled_us LIMIT ?",
-        (run_id, observable_id, count),
+    last_us = max((row[4] for row in rows if row[4] is not None), default=None)
+    return SampleSurvey(
+        tuple(SurveyedObservable(row[0], row[1], bool(row[2]), row[3]) for row in rows), optional_time(last_us)
     )
-    return tuple(
-        Reading(
-            observable=row["name"],
-            value=float("nan") if row["value"] is None and row["status"] != "disconnected" else row["value"],
-            severity=Severity(row["severity"]),
-            status=row["status"],
-            sampled_at=row["sampled_us"] / 1e6,
-        )
-        for row in rows
+
+
+def load_samples(  # noqa: PLR0917 - as the store has them
+    db: Database, run_id: int | None, observable_id: int, begin: tuple[int, int], until_us: int, most: int
+) -> SamplePage:
+    """A page of samples from `begin` (microseconds and sequence number) on, up to `until_us` included.
+
+    A value that was not a number comes back as NaN.
+    """
+    rows = db.execute(
+        "SELECT name, value, severity, status, sampled_us, seq FROM sample_series "
+        "JOIN observables ON observables.id = observable_id JOIN sample_rows ON series_id = sample_series.id "
+        "JOIN alarms ON alarms.id = alarm_id "
+        "WHERE run_id = ? AND observable_id = ? AND (sampled_us, seq) >= (?, ?) AND sampled_us <= ? "
+        "ORDER BY sampled_us, seq LIMIT ?",
+        (run_id, observable_id, *begin, until_us, most + 1),
+    ).fetchall()
+    following = (rows[most][4], rows[most][5]) if len(rows) > most else None
+    return SamplePage(
+        tuple(
+            Reading(
+                name,
+                float("nan") if value is None and status != "disconnected" else value,
+                Severity(severity),
+                status,
+                sampled_us / 1e6,
+            )
+            for name, value, severity, status, sampled_us, _ in rows[:most]
+        ),
+        following,
     )

@@ -27,6 +27,8 @@ _CALL_SECONDS = 10.0
 _LOCK_SHARE = 0.3
 """Part of that which a transaction may wait for a lock; others may have to wait before it."""
 _CLOSE_SECONDS = 15.0
+_PAGE = 10_000
+"""Samples that are read back in one transaction; it takes 50 ms, in which nothing else is written."""
 _SAMPLE_LIMIT = 200_000
 _LOG_LIMIT = 20_000
 
@@ -83,7 +85,7 @@ class SqliteRunStore:
     async def last_run(self, experiment: str) -> RunRecord | None:
         record = await self._call(lambda db: documents.last_run(db, experiment))
         if record is not None:
-            self._saved[record.run] = record
+            self._saved.setdefault(record.run, record)
         return record
 
     async def get_run(self, run: RunId) -> RunRecord | None:
@@ -91,7 +93,8 @@ class SqliteRunStore:
 
     async def unfinished_runs(self) -> tuple[RunRecord, ...]:
         records = await self._call(documents.unfinished_runs)
-        self._saved.update((record.run, record) for record in records)
+        for record in records:
+            self._saved.setdefault(record.run, record)
         return records
 
     async def reserve_run(self, experiment: str, title: str, run_class: RunClass, config_name: str) -> RunRecord:
@@ -126,39 +129,55 @@ class SqliteRunStore:
         return await self._call(documents.load_saved_settings)
 
     async def save_setting(self, name: str, value: str) -> None:
-        await self._call(lambda db: documents.save_setting(db, name, value))
+        await self.save_settings({name: value})
 
-    async def define_observables(self, experiment: str, observables: Sequence[Observable]) -> None:
-        """Make these the observables of an experiment, in this order; others are retired, their values stay."""
-        await self._call(lambda db: documents.define_observables(db, experiment, observables))
+    async def save_settings(self, settings: Mapping[str, str]) -> None:
+        """Save all of them or none."""
+        await self._call(lambda db: documents.save_settings(db, settings))
+
+    async def define_observables(self, experiment: str, observables: Sequence[Observable]) -> dict[str, int]:
+        """Make these the observables of an experiment, in this order; returns their ids by name.
+
+        Others are retired, their values stay. So it is with one whose type, units or source has changed: samples that
+        were queued before belong to that one, those that follow to another of the same name.
+        """
+
+        def define(db: Database) -> dict[str, int]:
+            self._writer.rows.forget()
+            return documents.define_observables(db, experiment, observables)
+
+        return await self._call(define, after_rows=True)
 
     async def save_measurements(self, run: RunId, measurements: Sequence[Measurement]) -> None:
-        """Store or replace the statistics of a run, one row for each observable."""
+        """Store or replace what observables did in a run, behind the samples that were queued before."""
         rows = self._writer.rows
 
         def save(db: Database) -> None:
-            keyed = [(rows.observable_id(db, run.experiment, each.observable), each) for each in measurements]
+            keyed = [
+                (each.observable_id or rows.observable_id(db, run.experiment, each.observable), each)
+                for each in measurements
+            ]
             documents.save_measurements(db, rows.run_id(db, run), keyed)
 
-        await self._call(save)
+        await self._call(save, after_rows=True)
 
     async def load_measurements(self, run: RunId) -> tuple[Measurement, ...]:
         """The stored statistics of a run; empty if there are none."""
         rows = self._writer.rows
         return await self._call(lambda db: documents.load_measurements(db, rows.run_id(db, run)))
 
-    async def survey_samples(self, run: RunId, until: float) -> samples.SampleSurvey:
-        """How many samples a run has, those included that are still queued, and the last of them up to `until`."""
+    async def survey_samples(self, run: RunId, until: float, before: float | None) -> samples.SampleSurvey:
+        """What samples of a run are on disk (those `before` a time, if any), and the last time up to `until`."""
         rows = self._writer.rows
-        return await self._call(lambda db: samples.survey_samples(db, rows.run_id(db, run), until), after_rows=True)
+        return await self._call(lambda db: samples.survey_samples(db, rows.run_id(db, run), until, before))
 
-    async def load_samples(self, run: RunId, observable: str, count: int) -> tuple[Reading, ...]:
-        """The first `count` samples of an observable in a run, by time, of those that are on disk."""
+    async def load_samples(
+        self, run: RunId, observable_id: int, begin: tuple[int, int], until_us: int
+    ) -> samples.SamplePage:
+        """Samples of an observable in a run, by time, of those that are on disk: a page from `begin` on."""
         rows = self._writer.rows
         return await self._call(
-            lambda db: samples.load_samples(
-                db, rows.run_id(db, run), rows.observable_id(db, run.experiment, observable), count
-            )
+            lambda db: samples.load_samples(db, rows.run_id(db, run), observable_id, begin, until_us, _PAGE)
         )
 
     async def flush(self) -> None:

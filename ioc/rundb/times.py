@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST = 253_402_300_799_999_999
+LATEST = 253_402_300_799_999_999
 """The last microsecond of the year 9999: a source with a broken clock cannot make a text that does not sort."""
 
 
 def to_microseconds(time: float) -> int:
     """Whole microseconds since 1970 of POSIX seconds, kept within the years 1970 to 9999."""
     microseconds = round(time * 1e6)
-    return microseconds if 0 <= microseconds <= _LATEST else max(0, min(_LATEST, microseconds))
+    return microseconds if 0 <= microseconds <= LATEST else max(0, min(LATEST, microseconds))
 
 
 def to_text(time: float) -> str:
@@ -38,6 +38,16 @@ def optional_text(time: float | None) -> str | None:
 def optional_seconds(text: str | None) -> float | None:
     """Like `from_text`; None stays None."""
     return None if text is None else from_text(text)
+
+
+def optional_microseconds(time: float | None) -> int | None:
+    """Like `to_microseconds`; None stays None."""
+    return None if time is None else to_microseconds(time)
+
+
+def optional_time(microseconds: int | None) -> float | None:
+    """POSIX seconds of microseconds; None stays None."""
+    return None if microseconds is None else microseconds / 1e6
 
 
 MICROSECONDS_TO_TEXT = "strftime('%Y-%m-%dT%H:%M:%S', {us} / 1000000, 'unixepoch') || printf('.%06dZ', {us} % 1000000)"

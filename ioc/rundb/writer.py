@@ -198,6 +198,9 @@ class Writer:
         while (self.samples or self.log) and time.monotonic() < deadline:
             if not self._write_rows():
                 time.sleep(0.1)
+        if lost := len(self.samples) + len(self.log):
+            self._rejected += lost
+            _log.error("%s: %d rows are lost, the program ends before they could be written", self._error, lost)
 
     def _perform(self, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():

@@ -54,8 +54,8 @@ class TakeSnapshot:
     job: int
     run: RunId
     which: Snapshot
-    last_alive: float = 0.0
-    """For Resume: when the process before this one was last known to live; 0 if that is not known."""
+    at: float | None = None
+    """For Resume: when the process before this one was last known to live. For End: when the run ended; None: now."""
 
 
 @dataclass(frozen=True)

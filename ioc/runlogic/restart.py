@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from ioc.model import Client, DocumentState, EccState, RunRecord, RunState, Severity
 from ioc.runlogic import filing, jobs, permits, runs
-from ioc.runlogic.effects import SaveRun, Snapshot, TakeSnapshot
+from ioc.runlogic.effects import SaveRun
 from ioc.runlogic.events import Restored
-from ioc.runlogic.state import JobKind, Phase, Stage
+from ioc.runlogic.state import JobKind, Phase
 from ioc.runlogic.turn import Turn, listing
 
 _RUN_STATE = {
@@ -44,7 +44,7 @@ def restored(turn: Turn, event: Restored) -> None:
     turn.set_run(state=_RUN_STATE[newest.state], title=newest.title, run_class=newest.run_class)
     if newest.state is DocumentState.Filing:
         turn.say_run(f"{newest.run} was being filed before the restart: filing goes on", Severity.MINOR)
-        _recover(turn, filing.STAGES)
+        _recover(turn)
     else:
         turn.set(undecided=True)
         turn.say_run(f"{newest.run} was open before the restart: asking every ECC server whether it runs")
@@ -99,7 +99,7 @@ def _go_on(turn: Turn, others: list[str]) -> None:
         turn.say_run(f"{text}, but {listing(differ)}", Severity.MAJOR)
     else:
         turn.say_run(text)
-    turn.emit(TakeSnapshot(0, record.run, Snapshot.Resume, turn.state.last_alive))
+    runs.go_on_recording(turn)
 
 
 def _stop_on(turn: Turn, why: str) -> None:
@@ -109,6 +109,7 @@ def _stop_on(turn: Turn, why: str) -> None:
         turn.set_run(ending=DocumentState.Failed)
     turn.set_run(state=RunState.Stopping)
     turn.say_run(f"{record.run} {why}", Severity.MINOR)
+    runs.go_on_recording(turn)
     jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", runs.stop_stages(turn), token=None, client=Client())
 
 
@@ -122,12 +123,14 @@ def _close_orphan(turn: Turn) -> None:
     )
     turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at, message=text)
     turn.say_run(text, Severity.MAJOR)
-    _recover(turn, (Phase.End, *filing.STAGES))
+    _recover(turn)
 
 
-def _recover(turn: Turn, stages: tuple[Stage, ...]) -> None:
+def _recover(turn: Turn) -> None:
+    """Do what belongs to the end of a run; what was done before is done again, which changes nothing."""
     record = turn.record
     if record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
+    stages = (Phase.End, *filing.STAGES)
     jobs.launch(turn, JobKind.Recover, f"filing of {record.run}", stages, token=None, client=Client())
     turn.set_run(unfiled=frozenset(turn.plan.routers))

@@ -179,6 +179,8 @@ def _stop(turn: Turn, event: RunCommand) -> None:
     if job is not None and job.token is not None:
         turn.emit(Answer(job.token, f"run {run.number}: {job.name} was given up: Stop was asked for"))
     turn.save_run(state=DocumentState.Stopping)
+    if turn.state.undecided:
+        go_on_recording(turn)
     turn.set(undecided=False)
     turn.set_run(state=RunState.Stopping, ending=DocumentState.Complete)
     if turn.record.started_at is None:
@@ -201,7 +203,12 @@ def begin_end(turn: Turn, job: Job) -> None:
     record = turn.save_run(state=DocumentState.Filing, stopped_at=turn.now if known is None else known)
     turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
     turn.set_job(job, waiting=frozenset({DATABASE}))
-    turn.emit(TakeSnapshot(job.id, record.run, Snapshot.End))
+    turn.emit(TakeSnapshot(job.id, record.run, Snapshot.End, known))
+
+
+def go_on_recording(turn: Turn) -> None:
+    """Record the observables of the run that an earlier process began."""
+    turn.emit(TakeSnapshot(0, turn.record.run, Snapshot.Resume, turn.state.last_alive))
 
 
 def snapshot_taken(turn: Turn, error: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 
 import caproto as ca
-from conftest import Serve
 from raw_client import RawClient
 
 from ioc.ca import IntPv
 from ioc.model import Client
+from tests.ca.serving import Serve
 from tests.epics import Epics
 
 

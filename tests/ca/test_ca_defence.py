@@ -12,10 +12,10 @@ from collections.abc import Callable
 import caproto as ca
 import pytest
 import uvloop
-from conftest import Serve
 from raw_client import RawClient, closes
 
 from ioc.ca import IntPv, Limits, TextPv
+from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
 VERSION = bytes(ca.VersionRequest(0, 13))

@@ -6,7 +6,6 @@ import math
 import time
 
 import pytest
-from conftest import Serve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from ioc.ca import EnumPv, FloatPv, StringArrayPv, TextPv
 from ioc.ca.filters import filtered, split
 from ioc.ca.namespace import Namespace
 from ioc.model import Client, Severity
+from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
 

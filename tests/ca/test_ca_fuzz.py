@@ -12,7 +12,6 @@ from typing import Any
 
 import caproto as ca
 import pytest
-from conftest import Serve
 from raw_client import RawClient
 
 from ioc.ca import EnumPv, IntPv, Limits, StringArrayPv, TextPv
@@ -24,6 +23,7 @@ from ioc.ca.puts import Puts
 from ioc.ca.search import Search
 from ioc.ca.site import Site
 from ioc.model import Client
+from tests.ca.serving import Serve
 
 _TCP_INPUTS = 80_000
 _UDP_INPUTS = 20_000

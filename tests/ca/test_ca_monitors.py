@@ -9,12 +9,12 @@ from typing import Any
 
 import caproto as ca
 import pytest
-from conftest import Serve
 from raw_client import RawClient
 
 from ioc.ca import EnumPv, IntPv, Limits, TextPv
 from ioc.ca.outbox import BATCH_ENTRIES, Outbox, Subscription, Turns
 from ioc.model import Severity
+from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
 

@@ -8,12 +8,12 @@ import time
 
 import caproto as ca
 import pytest
-from conftest import Serve
 from raw_client import RawClient
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Limits, StringPv, TextPv
 from ioc.errors import PeerError, Refused
 from ioc.model import Client
+from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import caproto as ca
 import pytest
 import uvloop
-from conftest import Serve
 from raw_client import RawClient
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
 from ioc.model import Client, Severity
+from tests.ca.serving import Serve
 from tests.epics import Epics
 
 

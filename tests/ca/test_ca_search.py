@@ -8,13 +8,13 @@ import struct
 
 import caproto as ca
 import pytest
-from conftest import Serve
 from raw_client import RawClient, datagram_exchange
 
 from ioc.ca import IntPv
 from ioc.ca.environment import Environment
 from ioc.ca.interfaces import broadcast_addresses
 from ioc.errors import PeerError
+from tests.ca.serving import Serve
 from tests.epics import Epics
 
 

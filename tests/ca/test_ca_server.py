@@ -8,10 +8,10 @@ from pathlib import Path
 
 import caproto as ca
 import pytest
-from conftest import Serve
 from raw_client import RawClient
 
 from ioc.ca import CaServer, IntPv, StringPv
+from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
 

@@ -62,6 +62,7 @@ def test_a_run_that_ended_meanwhile_is_closed() -> None:
     world.now += 3600.0
     world.restart()
     alive = world.state.last_alive
+    assert ef.TakeSnapshot(1, RunId("e20", 0), ef.Snapshot.End, alive) in world.pending
     world.settle()
     assert world.record.state is DocumentState.Orphaned
     assert world.record.stopped_at == alive
@@ -104,6 +105,7 @@ def test_stop_does_not_wait_for_the_decision() -> None:
         world.servers[name].state = EccState.Ready
     world.restart()
     token = world.run("Stop")
+    assert ef.TakeSnapshot(0, RunId("e20", 0), ef.Snapshot.Resume, world.state.last_alive) in world.pending
     world.settle()
     assert "MuTAnT cannot Stop: it is Offline" in world.answers[token].error
     assert world.record.state is DocumentState.Complete
@@ -157,15 +159,21 @@ def test_a_start_that_was_interrupted(steps: int) -> None:
 
 @pytest.mark.parametrize("steps", range(10))
 def test_a_stop_that_was_interrupted_is_finished(steps: int) -> None:
-    """Wherever it was, servers are stopped, files filed, the run complete."""
+    """Wherever it was, servers are stopped, observables stored, files filed, the run complete."""
     world = World()
     world.start_run()
     world.run("Stop")
     for _ in range(steps):
         if world.pending:
             world.perform()
+    unfinished = world.record.state in {DocumentState.Stopping, DocumentState.Filing}
     world.restart()
+    ended = False
+    while world.pending:
+        ended |= any(isinstance(each, ef.TakeSnapshot) and each.which is ef.Snapshot.End for each in world.pending)
+        world.perform()
     world.settle()
+    assert ended == unfinished
     assert world.record.state is DocumentState.Complete
     assert all(server.state is EccState.Ready for server in world.servers.values())
     assert all(not router.staged for router in world.routers.values())

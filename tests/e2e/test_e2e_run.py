@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from tests.e2e.plant import COBOS, MUTANT, PREFIX, ROUTERS, SERVERS, Plant
+from tests.epics import eventually
 
 
 def _first(lines: list[str], pv: str, value: str) -> int:
@@ -37,7 +38,8 @@ async def test_a_run_is_taken_recorded_and_filed(plant: Plant) -> None:
     assert await plant.text("Run:Title") == ""
     assert await plant.get("Run:Class") == "Beam"
     assert await plant.get("Run:NextNumber") == "1"
-    _check_database(plant)
+    await eventually(lambda: "Run:Stop" in _puts(plant))
+    _check_database(plant, _puts(plant))
     _check_files(plant)
     assert [await plant.get(f"Router:{name}:Clean") for name in ROUTERS] == ["Clean"] * len(ROUTERS)
     assert await plant.put("Run:Start"), "the next run can start as soon as Stop has answered"
@@ -50,7 +52,17 @@ def _shown(lines: list[str], name: str) -> str:
     return shown[-1][3] if shown else ""
 
 
-def _check_database(plant: Plant) -> None:
+def _puts(plant: Plant) -> dict[str, tuple[object, ...]]:
+    """Result of some puts, whether somebody is named, and the run they belong to."""
+    rows = plant.query(
+        "SELECT replace(pv, ?, '') AS name, result, user <> '', run_number FROM puts "
+        "LEFT JOIN runs ON runs.id = run_id WHERE name IN ('Describe', 'Run:Title', 'Run:Start', 'Run:Stop')",
+        PREFIX,
+    )
+    return {name: tuple(rest) for name, *rest in rows}
+
+
+def _check_database(plant: Plant, puts: dict[str, tuple[object, ...]]) -> None:
     [(title, run_class, state, duration, config)] = plant.query(
         "SELECT title, run_class, state, duration, config_name FROM runs WHERE run_number = 0"
     )
@@ -81,10 +93,12 @@ def _check_database(plant: Plant) -> None:
         "JOIN runs ON runs.id = run_id WHERE name = 'pressure' AND run_number = 0"
     )
     assert kept == [(samples,)]
-    puts = plant.query("SELECT pv, result, user FROM puts WHERE pv = ?", f"{PREFIX}Run:Start")
-    assert puts
-    assert puts[0][1] == "ok"
-    assert puts[0][2]
+    assert puts == {
+        "Describe": ("ok", 1, None),
+        "Run:Title": ("ok", 1, None),
+        "Run:Start": ("ok", 1, 0),
+        "Run:Stop": ("ok", 1, 0),
+    }
     assert plant.query("SELECT count(*) FROM events WHERE message LIKE 'run 0 is Running%'") == [(1,)]
 
 

@@ -222,7 +222,7 @@ class FakeRecorder:
     async def begin_run(self, run: RunId) -> None:
         await self._call("begin_run", run)
 
-    async def end_run(self, run: RunId) -> None:
+    async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
         await self._call("end_run", run)
 
     async def copy_manual_from(self, run: RunId) -> None:

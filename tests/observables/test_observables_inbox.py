@@ -30,6 +30,17 @@ class Taker:
         self._also(int(update))
 
 
+class Hearer:
+    """Receives everything as it comes."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.heard: list[bytes | None] = []
+
+    def take(self, update: bytes | None) -> None:
+        self.heard.append(update)
+
+
 def opened(**limit: int) -> Inbox:
     inbox = Inbox(**limit)
     inbox.open()
@@ -104,6 +115,17 @@ async def test_the_newest_update_is_never_dropped(caplog: pytest.LogCaptureFixtu
     assert [record.getMessage() for record in caplog.records] == [
         "observables: 89 readings could not be taken and were dropped"
     ]
+
+
+async def test_the_news_that_there_are_no_more_is_never_replaced() -> None:
+    """Beyond the limit, too, a receiver hears that its source went away, whatever came after."""
+    inbox = opened(limit=1)
+    put(inbox, Taker(), 1)
+    lost = Hearer()
+    for update in (b"2", None, b"3"):
+        inbox.put(lost, update)
+    await eventually(lambda: lost.heard)
+    assert lost.heard == [None]
 
 
 async def test_nothing_is_handled_for_who_has_left() -> None:

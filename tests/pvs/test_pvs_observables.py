@@ -86,6 +86,14 @@ def test_units_and_digits_follow_the_source(panel: Panel) -> None:
     assert panel.text("Obs:pressure:Samples") == "7"
 
 
+def test_a_manual_value_of_another_experiment_is_not_shown(panel: Panel) -> None:
+    """When the experiment changes to one where nobody has typed a value yet, there is none."""
+    panel.tree.show_observables([_view("gas", Reading("gas", "P10", Severity.NO_ALARM, "NO_ALARM", 777.0))])
+    panel.tree.show_observables([_view("gas", None)])
+    assert panel.text("Obs:gas:Value") == ""
+    assert panel["Obs:gas:Value"].severity is Severity.INVALID
+
+
 async def test_a_manual_observable_is_shown_before_its_put_is_answered(panel: Panel) -> None:
     """Who reads a manual observable right after the put has the new value."""
     panel.views = [_view("gas", Reading("gas", "P10", Severity.NO_ALARM, "NO_ALARM", 777.0))]

@@ -49,6 +49,8 @@ class HandFeed:
 
     def send(self, value: Scalar | None, at: float | None = None, name: str = "pressure", label: str = "") -> None:
         assert self._deliver is not None
+        if name not in self.followed:
+            return
         severity = Severity.INVALID if value is None else Severity.NO_ALARM
         status = "disconnected" if value is None else "NO_ALARM"
         self._deliver([Reading(name, value, severity, status, time.time() if at is None else at, label)])
@@ -56,6 +58,23 @@ class HandFeed:
     def tell(self, name: str, properties: Properties) -> None:
         assert self._tell is not None
         self._tell(name, properties)
+
+
+class HandClock:
+    """A clock that a test sets, in place of the machine's."""
+
+    def __init__(self) -> None:
+        self.time = time.time()
+        self.step = 0.0
+
+    def now(self) -> tuple[float, float]:
+        step, self.step = self.step, 0.0
+        return self.time, step
+
+    def set(self, seconds: float) -> None:
+        """Set it forward, or back if negative."""
+        self.time += seconds
+        self.step += seconds
 
 
 class Rig:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.epics import Epics, eventually
-from tests.recorder.rig import rig
+from tests.recorder.rig import HandClock, rig
 from tests.rundb.rows import rows
 
 ROOT = Path(__file__).parents[2]
@@ -131,23 +131,6 @@ async def test_the_own_clock_is_set(epics: Epics, tmp_path: Path) -> None:
     nothing_is_lost_and_all_counts_alike(database)
 
 
-class HandClock:
-    """A clock that a test sets, in place of the machine's."""
-
-    def __init__(self) -> None:
-        self.time = time.time()
-        self.step = 0.0
-
-    def now(self) -> tuple[float, float]:
-        step, self.step = self.step, 0.0
-        return self.time, step
-
-    def set(self, seconds: float) -> None:
-        """Set it forward, or back if negative."""
-        self.time += seconds
-        self.step += seconds
-
-
 CLOCKS = [
     # how far ahead the source is, and the machine when the IOC starts again until it is set right; seconds disconnected
     (0.0, 0.0, 6),
@@ -171,7 +154,7 @@ async def test_statistics_go_on_after_a_restart_whatever_the_clocks_say(
         await it.recorder.begin_run(run)
         it.feed.send(1.0, at=began + source)
         await it.store.flush()
-        it.recorder._run = None  # it dies: nothing of its end is recorded
+        it.recorder._open = None  # it dies: nothing of its end is recorded
     async with rig(database) as it:
         it.recorder._clock = clock  # type: ignore[assignment]
         clock.time = began + 10 + machine

@@ -11,12 +11,11 @@ from typing import Literal
 import pytest
 
 from ioc.errors import PeerError, Refused
-from ioc.model import Reading, RunClass, RunId, Scalar, Severity, Statistics
+from ioc.model import Scalar, Severity, Statistics
 from ioc.observables import Properties
-from ioc.topology.schema import Observable
 from tests.epics import eventually
-from tests.recorder.rig import ALL, interrupted_run, rig
-from tests.rundb.rows import GAS, PRESSURE, locked, rows
+from tests.recorder.rig import ALL, rig
+from tests.rundb.rows import locked, rows
 
 SAMPLES = "SELECT value, status, run_id FROM samples JOIN observables o ON o.id = observable_id WHERE name = ?"
 
@@ -223,132 +222,6 @@ async def test_manual_values_belong_to_an_experiment(database: Path) -> None:
         assert it.view("target_gas").reading is None
         await it.recorder.change_experiment("e1")
         assert it.recorder.disconnected(["target_gas"]) == ()
-
-
-async def test_a_quiet_source_was_connected_until_the_ioc_died(database: Path) -> None:
-    """The gap of a restart begins when the process before was last alive, not at the last sample of a quiet PV."""
-    run = await interrupted_run(database, 5.0)
-    async with rig(database) as it:
-        last_alive = time.time()
-        await it.recorder.resume_run(run, last_alive)
-        await it.store.flush()
-        sampled = rows(database, "SELECT sampled_us FROM samples WHERE status = 'disconnected' ORDER BY sampled_us")
-        assert sampled[-1][0] == pytest.approx(last_alive * 1e6, abs=1000)
-
-
-async def test_an_interrupted_run_goes_on_with_a_gap(database: Path) -> None:
-    """After a restart the figures go on from the stored samples, and the time between is a gap."""
-    run = await interrupted_run(database, 5.0, 9.0)
-    async with rig(database) as it:
-        await it.recorder.resume_run(run, 0.0)
-        it.feed.send(1.0)
-        statistics = it.statistics("pressure")
-        assert (statistics.samples, statistics.minimum, statistics.maximum) == (3, 1.0, 9.0)
-        await it.recorder.end_run(run)
-        (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
-        assert (measured.begin_value, measured.end_value, measured.statistics.samples) == (5.0, 1.0, 3)
-        assert measured.statistics.disconnected_seconds > 0
-        await it.store.flush()
-        statuses = [
-            status for _, status, _ in rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")
-        ]
-        assert statuses[:2] == ["NO_ALARM"] * 2
-        assert set(statuses[2:-1]) == {"disconnected"}
-        assert statuses[-1] == "NO_ALARM"
-
-
-async def test_a_resumed_run_is_recorded_while_its_past_is_computed(database: Path) -> None:
-    """What comes while the samples of the past are read is in the run, once; an end of the run waits for that."""
-    run = await interrupted_run(database, 5.0)
-    async with rig(database) as it:
-        load = it.store.load_samples
-        ends: list[asyncio.Task[None]] = []
-
-        async def load_slowly(run: RunId, observable: str, count: int) -> tuple[Reading, ...]:
-            if observable == "pressure":
-                it.feed.send(7.0)
-                await it.store.flush()
-                ends.append(asyncio.create_task(it.recorder.end_run(run)))
-                await asyncio.sleep(0)
-            return await load(run, observable, count)
-
-        it.store.load_samples = load_slowly  # type: ignore[method-assign]
-        await it.recorder.resume_run(run, 0.0)
-        await asyncio.gather(*ends)
-        (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
-    assert (measured.begin_value, measured.end_value, measured.statistics.samples) == (5.0, 7.0, 2)
-    assert (measured.statistics.minimum, measured.statistics.maximum) == (5.0, 7.0)
-    recorded = [value for value, _, _ in rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")]
-    assert [value for value in recorded if value is not None] == [5.0, 7.0]
-
-
-async def test_a_run_that_ended_with_its_process_is_closed_from_its_samples(database: Path) -> None:
-    """A run that nobody goes on with gets the statistics that its samples give."""
-    run = await interrupted_run(database, 5.0, 9.0)
-    async with rig(database) as it:
-        await it.recorder.end_run(run)
-        (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
-        assert (measured.begin_value, measured.end_value, measured.statistics.samples) == (5.0, None, 2)
-        assert (measured.statistics.minimum, measured.statistics.maximum) == (5.0, 9.0)
-
-
-async def test_closing_an_old_run_leaves_the_experiment_as_it_is(database: Path) -> None:
-    """A run of another experiment that is closed after a restart does not take the recorder there."""
-    async with rig(database) as it:
-        old = (await it.store.reserve_run("e0", "", RunClass.Beam, "")).run
-        await it.recorder.set_manual("target_gas", "P10")
-        await it.recorder.end_run(old)
-        it.feed.send(5.0)
-        await it.store.flush()
-        assert it.recorder.disconnected(["target_gas"]) == ()
-        names = (
-            "SELECT e.name FROM samples JOIN observables o ON o.id = observable_id "
-            "JOIN experiments e ON e.id = o.experiment_id WHERE o.name = 'pressure'"
-        )
-        assert rows(database, names) == [("e1",)]
-
-
-async def test_a_value_that_is_there_already_goes_on_in_a_resumed_run(database: Path) -> None:
-    """What came between the restart and the decision to go on counts in the run from that decision on."""
-    run = await interrupted_run(database, 5.0)
-    async with rig(database) as it:
-        it.feed.send(7.0)
-        await it.recorder.resume_run(run, 0.0)
-        statistics = it.statistics("pressure")
-        assert (statistics.samples, statistics.maximum) == (2, 7.0)
-        await it.store.flush()
-        stored = [value for value, _, _ in rows(database, f"{SAMPLES} AND run_id = 1 ORDER BY sampled_us", "pressure")]
-        assert (stored[0], stored[-1]) == (5.0, 7.0)
-
-
-async def test_the_last_run_is_shown_after_a_restart(database: Path) -> None:
-    """The figures of the last run are visible again when the IOC comes back."""
-    async with rig(database) as it:
-        it.feed.send(5.0)
-        run = await it.run()
-        await it.recorder.begin_run(run)
-        await it.recorder.end_run(run)
-    async with rig(database) as it:
-        statistics = it.statistics("pressure")
-        assert (statistics.samples, statistics.minimum, statistics.maximum) == (1, 5.0, 5.0)
-
-
-async def test_observables_change_in_an_open_run(database: Path) -> None:
-    """A new one begins to be recorded, one that is gone ends, the others go on."""
-    async with rig(database) as it:
-        it.feed.send(5.0)
-        run = await it.run()
-        await it.recorder.begin_run(run)
-        extra = Observable(name="extra", pv="X")
-        await it.recorder.reload((extra, PRESSURE.model_copy(update={"label": "P"}), GAS))
-        assert it.feed.followed == ["extra", "pressure"]
-        it.feed.send(3.0, name="extra")
-        it.feed.send(4.0, name="valve")
-        it.feed.send(6.0)
-        await it.recorder.end_run(run)
-        measured = {each.observable: each.statistics.samples for each in await it.store.load_measurements(run)}
-        assert (measured["extra"], measured["pressure"]) == (1, 2)
-        assert it.recorder.names == ("extra", "pressure", "target_gas")
 
 
 async def test_statistics_wait_for_a_database_that_is_locked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

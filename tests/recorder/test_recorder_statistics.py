@@ -24,7 +24,7 @@ def sample(value: Scalar | None, at: float, severity: Severity = Severity.NO_ALA
 def over(samples: list[Reading], until: float) -> Statistics:
     statistics = RunStatistics(BEGAN)
     for each in samples:
-        statistics.add(each)
+        statistics.add(each, each.sampled_at)
     return statistics.until(until)
 
 
@@ -73,7 +73,7 @@ def test_a_clock_that_is_set_changes_nothing(seconds: float, when: int) -> None:
         if number == when:
             statistics.shift(seconds)
             offset = seconds
-        statistics.add(sample(value, BEGAN + at + offset))
+        statistics.add(sample(value, BEGAN + at + offset), BEGAN + at + offset)
     result = statistics.until(BEGAN + 8 + offset)
     assert result.mean == pytest.approx((2 * 1.0 + 1 * 5.0 + 1 * 2.0) / 4)
     assert result.disconnected_seconds == pytest.approx(4.0)
@@ -82,9 +82,9 @@ def test_a_clock_that_is_set_changes_nothing(seconds: float, when: int) -> None:
 def test_looking_does_not_change_what_follows() -> None:
     """Statistics read between two samples do not count time that a later sample with an older stamp takes back."""
     statistics = RunStatistics(BEGAN)
-    statistics.add(sample(10.0, BEGAN))
+    statistics.add(sample(10.0, BEGAN), BEGAN)
     assert statistics.until(BEGAN + 100).mean == 10.0
-    statistics.add(sample(20.0, BEGAN + 1))
+    statistics.add(sample(20.0, BEGAN + 1), BEGAN + 1)
     assert statistics.until(BEGAN + 2).mean == 15.0
 
 
@@ -110,12 +110,43 @@ def test_statistics_of_two_parts_are_those_of_the_whole(
     split = samples[at].sampled_at if at < len(samples) else moment
     first, second = RunStatistics(BEGAN), RunStatistics(split)
     for each in samples[:at]:
-        first.add(each)
+        first.add(each, each.sampled_at)
     for each in samples[at:]:
-        second.add(each)
+        second.add(each, each.sampled_at)
     first.advance(split)
     second.prepend(first)
-    merged, whole = second.until(moment), over(samples, moment)
+    _alike(second.until(moment), over(samples, moment), moment)
+
+
+@given(
+    st.lists(st.tuples(values, st.floats(min_value=0, max_value=1e5), severities), max_size=30),
+    st.integers(0, 30),
+    st.floats(min_value=0, max_value=1),
+)
+def test_statistics_that_were_stored_are_gone_on_with(
+    drawn: list[tuple[Scalar | None, float, Severity]], at: int, part: float
+) -> None:
+    """Stored at any moment between two samples and gone on with, the figures are those of one collection."""
+    samples: list[Reading] = []
+    moment = BEGAN
+    for value, pause, severity in drawn:
+        moment += pause
+        samples.append(sample(value, moment, severity))
+    at = min(at, len(samples))
+    before = samples[at - 1].sampled_at if at else BEGAN
+    stored_at = before + part * ((samples[at].sampled_at if at < len(samples) else moment) - before)
+    first = RunStatistics(BEGAN)
+    for each in samples[:at]:
+        first.add(each, each.sampled_at)
+    second = RunStatistics.gone_on_with(
+        first.until(stored_at), first.mean_seconds(stored_at), stored_at, samples[at - 1] if at else None
+    )
+    for each in samples[at:]:
+        second.add(each, each.sampled_at)
+    _alike(second.until(moment), over(samples, moment), moment)
+
+
+def _alike(merged: Statistics, whole: Statistics, moment: float) -> None:
     assert replace(merged, mean=None, disconnected_seconds=0) == replace(whole, mean=None, disconnected_seconds=0)
     assert merged.disconnected_seconds == pytest.approx(whole.disconnected_seconds, abs=1e-6)
     assert (merged.mean is None) == (whole.mean is None)

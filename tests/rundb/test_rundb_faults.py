@@ -53,6 +53,22 @@ async def test_a_locked_file_fails_within_a_bound_and_recovers(impatient: Sqlite
     assert "works again" in messages[1]
 
 
+async def test_rows_that_are_lost_at_the_end_are_said(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who ends the program while the file is locked is told how many rows could not be written."""
+    monkeypatch.setattr("ioc.rundb.writer._DRAIN_SECONDS", 0.2)
+    store = await SqliteRunStore.open(database)
+    await store.define_observables("e1", [PRESSURE])
+    with locked(database):
+        store.add_samples("e1", None, [reading(float(number)) for number in range(7)])
+        store.add_event(event("lost"))
+        await store.close()
+    assert store.health().dropped == 8
+    assert "is locked by another program" in caplog.text
+    assert "8 rows are lost, the program ends before they could be written" in caplog.text
+
+
 async def test_the_loop_is_not_blocked_while_the_file_is_locked(impatient: SqliteRunStore, database: Path) -> None:
     """The event loop answers within 50 ms while an awaited call waits for a lock."""
     with locked(database):

@@ -27,8 +27,9 @@ from ioc.model import (
     RunId,
     Severity,
     Statistics,
+    ValueType,
 )
-from ioc.rundb import Measurement, SqliteRunStore
+from ioc.rundb import BEGINNING, Measurement, SqliteRunStore
 from ioc.rundb.times import from_text, to_text
 from tests.epics import eventually
 from tests.rundb.rows import GAS, PRESSURE, event, execute, locked, reading, rows
@@ -128,7 +129,7 @@ async def test_events_and_puts_reach_the_disk_within_a_second(store: SqliteRunSt
     run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
     begun = time.monotonic()
     store.add_event(event("began", run))
-    store.add_put(PutRecord(5.0, "P:Run:Title", "a", "b", Client("ann", "10.0.0.1"), "refused", "because"))
+    store.add_put(PutRecord(5.0, "P:Run:Title", "a", "b", Client("ann", "10.0.0.1"), "refused", "because", run))
     await eventually(lambda: rows(database, "SELECT 1 FROM puts"), timeout=3)
     assert time.monotonic() - begun < 1.0
     assert rows(database, "SELECT source, message, run_id FROM events") == [("Test", "began", 1)]
@@ -162,18 +163,40 @@ async def test_samples_keep_type_time_alarm_and_gaps(store: SqliteRunStore, data
         ("pressure", 1, "2026-11-22T12:20:04.123456Z", "On", "text", 0, "NO_ALARM"),
         ("target_gas", 1, "2026-11-22T12:20:00.123456Z", "P10", "text", 0, "NO_ALARM"),
     ]
-    survey = await store.survey_samples(run, at + 3.5)
-    assert survey == ({"pressure": 5, "target_gas": 1}, pytest.approx(at + 3))
-    loaded = await store.load_samples(run, "pressure", 5)
-    assert [sample.connected for sample in loaded] == [True, True, True, False, True]
-    first = await store.load_samples(run, "pressure", 2)
-    assert [sample.sampled_at for sample in first] == [sample.sampled_at for sample in loaded[:2]]
+    survey = await store.survey_samples(run, at + 3.5, None)
+    last = round((at + 4) * 1e6)
+    assert survey == (((1, "pressure", False, last), (2, "target_gas", True, round(at * 1e6))), pytest.approx(at + 3))
+    older = await store.survey_samples(run, at + 3.5, at + 2)
+    assert older == (((1, "pressure", False, last - 3_000_000), older.observables[1]), pytest.approx(at + 1))
+    loaded = await store.load_samples(run, 1, BEGINNING, last)
+    assert [sample.connected for sample in loaded.samples] == [True, True, True, False, True]
+    assert loaded.following is None
+    later = await store.load_samples(run, 1, (round((at + 2) * 1e6), 0), last - 1)
+    assert later.samples == loaded.samples[2:4]
+
+
+async def test_samples_are_read_back_page_by_page(store: SqliteRunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many samples there are, also with one time stamp, each is on one page, and no page is long."""
+    monkeypatch.setattr("ioc.rundb.store._PAGE", 7)
+    await store.define_observables("e1", [PRESSURE])
+    run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+    store.add_samples("e1", run, [reading(float(n), 1000.0 + n // 10) for n in range(50)])
+    await store.flush()
+    pages: list[int] = []
+    values: list[object] = []
+    begin: tuple[int, int] | None = BEGINNING
+    while begin is not None:
+        samples, begin = await store.load_samples(run, 1, begin, 2_000_000_000)
+        pages.append(len(samples))
+        values += [sample.value for sample in samples]
+    assert values == list(range(50))
+    assert max(pages) == 7
 
 
 async def test_a_row_that_cannot_be_stored_does_not_stop_the_others(store: SqliteRunStore, database: Path) -> None:
-    """A sample of an unknown observable and a number beyond 64 bits are counted as dropped; the rest is stored."""
+    """A sample of an unknown observable and a number beyond all bounds are counted as dropped; the rest is stored."""
     await store.define_observables("e1", [PRESSURE])
-    bad = [reading(1.0, name="nobody"), reading(2**70)]
+    bad = [reading(1.0, name="nobody"), reading(10**400)]
     store.add_samples("e1", None, [reading(1.0), *bad, reading("bad \udcff text"), reading(2.0)])
     await store.flush()
     assert rows(database, "SELECT value FROM samples ORDER BY sampled_at") == [(1.0,), ("bad \\udcff text",), (2.0,)]
@@ -216,7 +239,56 @@ async def test_measurements_come_back(store: SqliteRunStore) -> None:
     )
     await store.save_measurements(run, [first])
     await store.save_measurements(run, last)
-    assert await store.load_measurements(run) == last
+    assert await store.load_measurements(run) == tuple(
+        replace(each, observable_id=number) for number, each in enumerate(last, start=1)
+    )
+
+
+async def test_a_whole_number_beyond_64_bits_is_stored_as_a_float(store: SqliteRunStore, database: Path) -> None:
+    """What SQLite has no integer for is kept as a float, as sample and as value of a run."""
+    await store.define_observables("e1", [PRESSURE])
+    run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+    store.add_samples("e1", run, [reading(2**70)])
+    figures = Measurement("pressure", 2**70, -(2**70), Statistics(1.0, 1.0, 1.0, 1, Severity.NO_ALARM, 0.0))
+    await store.save_measurements(run, [figures])
+    assert rows(database, "SELECT value, typeof(value) FROM samples") == [(2.0**70, "real")]
+    assert rows(database, "SELECT begin_value, end_value FROM measurements") == [(2.0**70, -(2.0**70))]
+
+
+async def test_an_observable_that_changes_is_another_one(store: SqliteRunStore, database: Path) -> None:
+    """Another unit, type or source makes a new row of observables: what runs have of the old one stays as it was."""
+    changes = ({"units": "mbar"}, {"pv": "GAS:NEW"}, {"type": ValueType.Integer}, {"label": "P", "comment": "new"}, {})
+    ids = [
+        (await store.define_observables("e1", [PRESSURE.model_copy(update=change)]))["pressure"] for change in changes
+    ]
+    assert ids == [1, 2, 3, 4, 4]
+    described = rows(database, "SELECT id, units, value_type, source_pv, label, retired_at IS NULL FROM observables")
+    assert described == [
+        (1, "mbar", "float", "GAS:P", "Gas pressure", 0),
+        (2, "Torr", "float", "GAS:NEW", "Gas pressure", 0),
+        (3, "Torr", "integer", "GAS:P", "Gas pressure", 0),
+        (4, "Torr", "float", "GAS:P", "Gas pressure", 1),
+    ]
+
+
+async def test_samples_that_were_queued_belong_to_the_observable_before(store: SqliteRunStore, database: Path) -> None:
+    """When an observable becomes another one, what had come before is not taken for that one's."""
+    await store.define_observables("e1", [PRESSURE])
+    store.add_samples("e1", None, [reading(760.0)])
+    await store.define_observables("e1", [PRESSURE.model_copy(update={"units": "mbar"})])
+    store.add_samples("e1", None, [reading(1013.0)])
+    await store.flush()
+    sql = "SELECT units, value FROM samples JOIN observables ON observables.id = observable_id ORDER BY value"
+    assert rows(database, sql) == [("Torr", 760.0), ("mbar", 1013.0)]
+
+
+async def test_what_was_edited_while_the_ioc_waited_stays(store: SqliteRunStore, database: Path) -> None:
+    """A run that is looked up again is not taken for what the IOC has stored: only what it changes is written."""
+    record = await store.reserve_run("e1", "typo", RunClass.Beam, "")
+    execute(database, "UPDATE runs SET title = 'right'")
+    await store.last_run("e1")
+    await store.save_run(replace(record, state=DocumentState.Running))
+    assert rows(database, "SELECT title, state FROM runs") == [("right", "running")]
 
 
 async def test_two_stores_never_share_a_file(store: SqliteRunStore, database: Path) -> None:
