@@ -154,3 +154,33 @@ async def test_the_examples_of_the_documentation_work(store: SqliteRunStore, dat
     assert len(statements) == 4
     for statement in statements:
         rows(database, statement)
+
+
+_DATA_1 = """
+    INSERT INTO experiments VALUES (1, 'e1', '2026-11-22T12:00:00.000000Z');
+    INSERT INTO runs (id, experiment_id, run_number, run_class, title, state, reserved_at)
+        VALUES (1, 1, 0, 'Beam', 'first', 'complete', '2026-11-22T12:00:00.000000Z');
+    INSERT INTO observables (id, experiment_id, name, units, value_type, display_order, source_pv)
+        VALUES (7, 1, 'pressure', 'Torr', 'float', 0, 'GAS:P');
+    INSERT INTO measurements (run_id, observable_id, begin_value, end_value, mean, samples)
+        VALUES (1, 7, 5.0, 6.0, 5.5, 2);
+    INSERT INTO sample_series VALUES (3, 7, 1);
+    INSERT INTO sample_rows VALUES (3, 1795350000000000, 0, 5.0, 0);
+"""
+
+
+async def test_data_of_version_1_stay_as_they_are(database: Path) -> None:
+    """Runs, observables, figures and samples of the first version are there with their ids, and go on to be used."""
+    with closing(open_for_writing(database, create=True, busy_seconds=1).conn) as connection:
+        migrate(Database(connection), str(database), target=1)
+        connection.executescript(_DATA_1)
+    store = await SqliteRunStore.open(database)
+    ids = await store.define_observables("e1", [PRESSURE])
+    changed = await store.define_observables("e1", [PRESSURE.model_copy(update={"units": "mbar"})])
+    await store.close()
+    assert (ids, changed) == ({"pressure": 7}, {"pressure": 8})
+    found = "SELECT observable_id, begin_value, mean, samples, measured_us FROM measurements"
+    assert rows(database, found) == [(7, 5.0, 5.5, 2, None)]
+    assert rows(database, "SELECT observable_id, run_id, value FROM samples") == [(7, 1, 5.0)]
+    assert rows(database, "SELECT run_number, title, pressure FROM run_sheet") == [(0, "first", 5.0)]
+    assert rows(database, "PRAGMA foreign_key_check") == []
