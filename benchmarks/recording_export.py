@@ -15,7 +15,7 @@ from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
 
 OBSERVABLES = [Observable(name=f"v{number}", pv=f"B:v{number}") for number in range(100)]
-_BEGAN_US = 1_800_000_000_000_000
+BEGAN_US = 1_800_000_000_000_000
 
 
 def time_export(samples: int) -> dict[str, float]:
@@ -32,7 +32,7 @@ async def make_run(path: Path) -> RunId:
     store = await SqliteRunStore.open(path)
     await store.define_observables("e1", OBSERVABLES)
     run = (await store.reserve_run("e1", "", RunClass.Testing, "")).run
-    began = _BEGAN_US / 1e6
+    began = BEGAN_US / 1e6
     store.add_samples(
         "e1", run, [Reading(each.name, 0.0, Severity.NO_ALARM, "NO_ALARM", began) for each in OBSERVABLES]
     )
@@ -49,7 +49,7 @@ def fill(path: Path, samples: int) -> None:
         for one in series:
             db.executemany(
                 "INSERT INTO sample_rows (series_id, sampled_us, seq, value, alarm_id) VALUES (?, ?, 0, ?, 0)",
-                ((one, _BEGAN_US + 100_000 * n, n * 0.1) for n in range(1, samples // len(OBSERVABLES))),
+                ((one, BEGAN_US + 100_000 * n, n * 0.1) for n in range(1, samples // len(OBSERVABLES))),
             )
         db.execute("COMMIT")
 
