@@ -13,8 +13,12 @@ _log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.02
 """Updates are left to gather for this long: together they cost a fraction of what they cost one by one."""
-_TURN_SECONDS = 0.001
+_TURN_SECONDS = 0.0005
 """How long updates are handled before the loop's other work goes on."""
+_REST_SECONDS = 0.002
+"""Between two turns: a command takes several turns of the loop, which should not have one of these each."""
+_MANY = 2000
+"""When more wait, they are handled without a rest."""
 _LIMIT = 200_000
 
 
@@ -32,7 +36,7 @@ class Receiver(Protocol):
 
 
 class Inbox:
-    """Hands updates to their receivers in the order they came, for a few milliseconds before the loop goes on.
+    """Hands updates to their receivers in the order they came, for a moment at a time before the loop goes on.
 
     When `limit` updates wait, a receiver's newer ones replace one another, so that its last value is always kept.
     """
@@ -115,10 +119,12 @@ class Inbox:
             while self._batch and time.monotonic() < until:
                 self._hand_over(*self._batch.popleft())
         finally:
-            if self._batch and self._loop is not None:
+            if not self._batch or self._loop is None:
+                self._pause()
+            elif len(self._batch) > _MANY:
                 self._loop.call_soon(self._hand_out)
             else:
-                self._pause()
+                self._loop.call_later(_REST_SECONDS, self._hand_out)
 
     def _hand_over(self, receiver: Receiver, update: bytes | None) -> None:
         if receiver.closed:

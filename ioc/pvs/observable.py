@@ -42,8 +42,8 @@ class ObservablePvs:
         for pv in self._statistics:
             pv.post(math.nan, severity=Severity.INVALID, status="UDF")
         self._samples = IntPv(f"{base}Samples", "Recorded in the run")
-        self._about: tuple[str, int | None, tuple[str, ...]] | None = None
-        """Units, digits and states as they are shown; None before the first."""
+        self._about: tuple[str, int | None, tuple[str, ...], bool] | None = None
+        """Units, digits, states and connection as they are shown; None before the first."""
         self.pvs: tuple[Pv[Any], ...] = (self._value, source, self._connected, *self._statistics, self._samples)
 
     def _value_pv(self, name: str) -> Pv[Any]:
@@ -66,7 +66,7 @@ class ObservablePvs:
 
     def update(self, view: ObservableView) -> None:
         """Show what the recorder knows."""
-        about = (view.units, view.precision, view.labels)
+        about = (view.units, view.precision, view.labels, view.connected)
         if about != self._about:
             self._about = about
             self._describe(view)
@@ -74,11 +74,11 @@ class ObservablePvs:
             self._show_nothing()
         else:
             self._show(view.reading)
-        self._connected.post(int(view.connected))
         if view.statistics is not None:
             self._show_statistics(view.statistics)
 
     def _describe(self, view: ObservableView) -> None:
+        self._connected.post(int(view.connected))
         for pv in (self._value, *self._statistics):
             if isinstance(pv, FloatPv | IntPv):
                 pv.set_units(view.units, view.precision)

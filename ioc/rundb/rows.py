@@ -191,6 +191,8 @@ class RowWriter:
         )
 
     def _alarm_id(self, db: Database, reading: Reading) -> int:
+        if reading.severity == 0 and reading.status == "NO_ALARM":
+            return 0
         key = (reading.severity, reading.status)
         if key not in self._alarms:
             columns = (int(reading.severity), reading.status)

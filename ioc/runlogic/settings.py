@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ioc.errors import Refused
-from ioc.model import EccState, Severity, check_experiment
+from ioc.model import EccState, RunClass, Severity, check_experiment
 from ioc.runlogic import permits
 from ioc.runlogic.effects import Answer, Log, OpenExperiment, ProbeRouters, SaveSetting
 from ioc.runlogic.events import CopyPrevious, ExperimentOpened, SetClass, SetExperiment, SetTitle
@@ -80,11 +80,15 @@ def copy_previous(turn: Turn, event: CopyPrevious) -> None:
     turn.done(event)
 
 
-def _describe_run(turn: Turn, **changes: object) -> None:
-    turn.set_run(**changes)
+def _describe_run(turn: Turn, *, title: str | None = None, run_class: RunClass | None = None) -> None:
+    """Take what is not None for the open run, or the next one."""
     run = turn.state.run
+    if title is not None:
+        turn.set_run(title=title)
+        if not run.open:
+            turn.emit(SaveSetting("title", title))
+    if run_class is not None:
+        turn.set_run(run_class=run_class)
+        turn.emit(SaveSetting("class", run_class.name))
     if run.open:
-        turn.save_run(title=run.title, run_class=run.run_class)
-    else:
-        turn.emit(SaveSetting("title", run.title))
-    turn.emit(SaveSetting("class", run.run_class.name))
+        turn.save_run(title=turn.state.run.title, run_class=turn.state.run.run_class)
