@@ -7,9 +7,10 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from ioc.errors import PeerError, PeerTimeout, Refused
+from ioc.errors import PeerError, Refused
 from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
 from ioc.observables import Properties
+from ioc.recorder.bookkeeper import Bookkeeper
 from ioc.recorder.clock import Clock
 from ioc.recorder.manual import parse_manual
 from ioc.recorder.needs import Feed, RecorderStore
@@ -21,16 +22,11 @@ from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
 
-_SAVE_SECONDS = 10.0
-_PATIENCE_SECONDS = 10.0
-"""How long the end of a run waits for the samples that another process has left to be read."""
-
 
 class ObservableRecorder:
     """`ioc.ports.RunRecorder`, and the observables as the PVs show them.
 
-    Owns the feed and one task, which stores the statistics of the open run every ten seconds. Statistics that the
-    database did not take at the end of a run are kept and stored by that task when it works again.
+    Owns the feed and the bookkeeper.
     """
 
     def __init__(
@@ -52,12 +48,8 @@ class ObservableRecorder:
         self._tracks: dict[str, Track] = {}
         self._changing = asyncio.Lock()
         """Held by who changes experiment, observables or manual values."""
-        self._open: RunFigures | None = None
-        self._ended: list[RunFigures] = []
-        """Runs whose figures are still to be stored."""
-        self._storing = asyncio.Lock()
+        self._books = Bookkeeper(store, self._now, self._show_ended)
         self._teller: Teller | None = None
-        self._saver: asyncio.Task[None] | None = None
 
     async def start(self, listener: ChangeListener, experiment: str | None = None) -> None:
         """Define the observables in the database, load manual values and the last run's statistics, and follow.
@@ -71,20 +63,18 @@ class ObservableRecorder:
         async with self._changing:
             await self._enter_experiment(experiment or self._experiment)
         await self._feed.start(self._observables, self._take, self._take_properties)
-        self._saver = asyncio.create_task(self._save_now_and_then(), name="recorder")
+        self._books.start()
 
     async def close(self) -> None:
         """Stop following; each observable that was connected gets a gap from now on."""
         await self._feed.close()
-        if self._saver is not None:
-            self._saver.cancel()
-            await asyncio.gather(self._saver, return_exceptions=True)
+        await self._books.close()
         if self._teller is not None:
             self._teller.close()
         now = self._now()
         self._record_samples([gap for track in self._tracks.values() for gap in track.leave(now)])
         try:
-            await self._save_in_time()
+            await self._books.save_in_time()
         except PeerError as error:
             _log.error("%s: the statistics of the last run are those of a few seconds ago", error)
 
@@ -173,31 +163,30 @@ class ObservableRecorder:
 
     async def begin_run(self, run: RunId) -> None:
         await self.change_experiment(run.experiment)
-        self._open = RunFigures(run)
+        self._books.open = figures = RunFigures(run)
         self._join(self._tracks.values())
         self._tell(self._tracks)
-        await self._save()
+        await self._books.begin(figures)
 
     async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
-        figures = self._open
+        figures = self._books.open
         if figures is None or figures.run != run:
             # Nobody went on with it: it ended when the process that recorded it did.
             figures = RunFigures.left_behind(run, self._now() if ended_at is None else ended_at)
         else:
             figures.ended_at = self._now()
-            self._open = None
             for track in self._tracks.values():
                 track.finish(figures.statistics(track.observable_id))
-        self._ended.append(figures)
+        self._books.end(figures)
         self._tell(self._tracks)
-        await self._save_in_time()
+        await self._books.save_in_time()
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
         await self.change_experiment(run.experiment)
-        self._open = RunFigures.resumed(run, last_alive, self._now())
+        self._books.open = RunFigures.resumed(run, last_alive, self._now())
         self._join(self._tracks.values())
         self._tell(self._tracks)
-        await self._save()
+        await self._books.save()
 
     def _goes_on(self, observable: Observable) -> bool:
         """Whether there is this observable already: what may have changed are words, order, dead band and rate."""
@@ -209,8 +198,8 @@ class ObservableRecorder:
 
     def _join(self, tracks: Iterable[Track]) -> None:
         """Let these take part in the open run, if there is one."""
-        if self._open is not None:
-            figures, now = self._open, self._now()
+        if self._books.open is not None:
+            figures, now = self._books.open, self._now()
             self._record_samples([sample for track in tracks for sample in track.join(figures, now)])
 
     async def _enter_experiment(self, experiment: str) -> None:
@@ -266,8 +255,8 @@ class ObservableRecorder:
         now, step = self._clock.now()
         if step:
             _log.warning("the clock of this machine was set by %+.1f s: statistics go by the time that passed", step)
-            if self._open is not None:
-                self._open.shift(step)
+            if self._books.open is not None:
+                self._books.open.shift(step)
         return now
 
     def _take(self, readings: Sequence[Reading]) -> None:
@@ -293,63 +282,17 @@ class ObservableRecorder:
             self._tell((name,))
 
     def _record_samples(self, samples: Iterable[Reading]) -> None:
-        if self._open is not None or self._record == "always":
-            self._store.add_samples(self._experiment, self._open.run if self._open else None, samples)
+        run = None if self._books.open is None else self._books.open.run
+        if run is not None or self._record == "always":
+            self._store.add_samples(self._experiment, run, samples)
 
     def _tell(self, names: Iterable[str]) -> None:
         if self._teller is not None:
             self._teller.tell(names)
 
-    async def _save_now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(_SAVE_SECONDS)
-            try:
-                await self._save()
-            except PeerError as error:
-                _log.debug("statistics are stored later: %s", error)
-            except Exception:
-                _log.exception("storing statistics")
-
-    async def _save_in_time(self) -> None:
-        """As `_save`, but do not wait for a long past of a run that another process began: that follows by itself."""
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._save()
-        except TimeoutError:
-            raise PeerTimeout("statistics follow when the samples of an earlier process have been read") from None
-
-    async def _save(self) -> None:
-        """Store the figures of runs that have ended and were not stored, and of the open one.
-
-        Raises:
-            PeerError: the database does not work; what is not stored is kept.
-        """
-        failure: PeerError | None = None
-        async with self._storing:
-            for figures in (*self._ended, *([self._open] if self._open else ())):
-                try:
-                    await self._store_figures(figures)
-                except PeerError as error:
-                    failure = error
-                    continue
-                except Exception:
-                    _log.exception("the statistics of run %d cannot be stored", figures.run.number)
-                if figures in self._ended:
-                    self._ended.remove(figures)
-        if failure is not None:
-            raise failure
-
-    async def _store_figures(self, figures: RunFigures) -> None:
-        if not figures.whole:
-            await figures.complete(
-                self._store, lambda gaps: self._store.add_samples(figures.run.experiment, figures.run, gaps)
-            )
-            self._show_ended(figures)
-        await self._store.save_measurements(figures.run, figures.measurements(self._now()))
-
     def _show_ended(self, figures: RunFigures) -> None:
         """Show what is now known of a run that has ended, if none has begun since."""
-        if figures.ended_at is not None and self._open is None and figures.run.experiment == self._experiment:
+        if figures.ended_at is not None and self._books.open is None and figures.run.experiment == self._experiment:
             for track in self._tracks.values():
                 track.finish(figures.statistics(track.observable_id))
             self._tell(self._tracks)

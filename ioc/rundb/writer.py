@@ -43,6 +43,7 @@ _BAD_ROW = (
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
     ArithmeticError,
+    LookupError,
     AttributeError,
     TypeError,
     ValueError,

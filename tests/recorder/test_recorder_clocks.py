@@ -154,7 +154,7 @@ async def test_statistics_go_on_after_a_restart_whatever_the_clocks_say(
         await it.recorder.begin_run(run)
         it.feed.send(1.0, at=began + source)
         await it.store.flush()
-        it.recorder._open = None  # it dies: nothing of its end is recorded
+        it.recorder._books.open = None  # it dies: nothing of its end is recorded
     async with rig(database) as it:
         it.recorder._clock = clock  # type: ignore[assignment]
         clock.time = began + 10 + machine

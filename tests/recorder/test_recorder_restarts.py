@@ -118,7 +118,7 @@ async def test_a_run_is_recorded_from_the_restart_on_if_the_database_is_locked_t
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Locked when the run is gone on with, the database gets all samples later, and the figures are whole."""
-    monkeypatch.setattr("ioc.recorder.recorder._SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("ioc.recorder.bookkeeper._SAVE_SECONDS", 0.05)
     run = await interrupted_run(database, 5.0, 9.0)
     async with rig(database, "runs") as it:
         with locked(database):
@@ -167,11 +167,11 @@ async def test_only_what_came_after_the_stored_figures_is_read(database: Path) -
         await it.recorder.begin_run(run)
         for number in range(500):
             it.feed.send(float(number))
-        await it.recorder._save()
+        await it.recorder._books.save()
         it.feed.send(1000.0)
         it.feed.send(2000.0)
         await it.store.flush()
-        it.recorder._open = None  # it dies
+        it.recorder._books.open = None  # it dies
     async with rig(database) as it:
         load, read = it.store.load_samples, []
 
@@ -229,8 +229,8 @@ async def test_the_end_of_a_run_waits_only_so_long_for_its_past(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run ends in time although the samples of its past are still read; its figures follow by themselves."""
-    monkeypatch.setattr("ioc.recorder.recorder._PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("ioc.recorder.recorder._SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("ioc.recorder.bookkeeper._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("ioc.recorder.bookkeeper._SAVE_SECONDS", 0.05)
     run = await interrupted_run(database, 5.0)
     async with rig(database) as it:
         load, reading = it.store.load_samples, asyncio.Event()
@@ -242,13 +242,13 @@ async def test_the_end_of_a_run_waits_only_so_long_for_its_past(
         it.store.load_samples = wait  # type: ignore[method-assign]
         resuming = asyncio.create_task(it.recorder.resume_run(run, 0.0))
         await asyncio.sleep(0)
-        await eventually(lambda: it.recorder._open is not None)
+        await eventually(lambda: it.recorder._books.open is not None)
         it.feed.send(7.0)
         with pytest.raises(PeerError, match="statistics follow when the samples of an earlier process have been read"):
             await it.recorder.end_run(run)
         reading.set()
         await resuming
-        await eventually(lambda: not it.recorder._ended)
+        await eventually(lambda: not it.recorder._books._ended)
         figures = await measured(it, run)
     assert (figures.begin_value, figures.end_value, figures.statistics.samples) == (5.0, 7.0, 2)
 

@@ -226,7 +226,7 @@ async def test_manual_values_belong_to_an_experiment(database: Path) -> None:
 
 async def test_statistics_wait_for_a_database_that_is_locked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the end of a run cannot be stored it is an error, and stored by itself when the database works again."""
-    monkeypatch.setattr("ioc.recorder.recorder._SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("ioc.recorder.bookkeeper._SAVE_SECONDS", 0.05)
     async with rig(database) as it:
         it.feed.send(5.0)
         run = await it.run()
