@@ -14,5 +14,7 @@ topology_that_names_it = click.option(
     help="Topology that names the database.",
 )
 database_itself = click.option(
-    "--database", type=click.Path(path_type=Path, dir_okay=False), help="Database, instead of the topology's."
+    "--database",
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
+    help="Database, instead of the topology's.",
 )

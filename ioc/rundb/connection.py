@@ -42,7 +42,7 @@ def open_for_editing(path: Path, *, busy_seconds: float = 3.0) -> Database:
     Raises:
         PeerError: there is no such file, it is no run database, or its version is not the program's.
     """
-    return _checked(path, lambda: open_for_writing(path, create=False, busy_seconds=busy_seconds))
+    return _checked(path, os.W_OK, lambda: open_for_writing(path, create=False, busy_seconds=busy_seconds))
 
 
 def open_for_reading(path: Path) -> Database:
@@ -51,22 +51,49 @@ def open_for_reading(path: Path) -> Database:
     Raises:
         PeerError: as `open_for_editing`.
     """
-    return _checked(path, lambda: Database(_connect_for_reading(path)))
+    return _checked(path, os.R_OK, lambda: Database(connect_for_reading(path)))
 
 
-def _connect_for_reading(path: Path) -> sqlite3.Connection:
-    mode = "ro"
-    # A reader makes the -shm file; where it may not, and no writer left one, nothing can change under it.
-    if not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
-        mode = "ro&immutable=1"
-    connection = sqlite3.connect(_uri(path, mode), uri=True, isolation_level=None)
-    connection.execute("PRAGMA busy_timeout = 5000")
+def connect_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a connection that cannot write, and that leaves no files beside the database when it is closed.
+
+    Raises:
+        sqlite3.Error: the file cannot be opened, or is no database.
+    """
+    connection = sqlite3.connect(_uri(path, _reading_mode(path)), uri=True, isolation_level=None)
+    try:
+        connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-def _checked(path: Path, connect: Callable[[], Database]) -> Database:
-    if not path.is_file():
+def _reading_mode(path: Path) -> str:
+    """How to open the file so that nothing is left which the IOC, as another user, could not write.
+
+    The first to open a database in WAL mode makes -wal and -shm, also to read; the last to close it removes them, but
+    only if he may write. Where there is no -wal and we may not write, nobody is writing, and we read the file alone.
+    """
+    file = path.resolve()  # the others are beside it, not beside a link to it
+    log, shared = Path(f"{file}-wal"), Path(f"{file}-shm")
+    if all(os.access(each, os.W_OK) for each in (file.parent, file, log, shared) if each.exists()):
+        return "rw"
+    return "ro" if log.exists() else "ro&immutable=1"
+
+
+def _checked(path: Path, access: int, connect: Callable[[], Database]) -> Database:
+    try:
+        present = path.is_file()
+    except OSError:  # its directory cannot be looked into
+        present = True
+    if not present:
         raise PeerError(f"there is no run database {path}: the IOC makes it when it first starts")
+    if not os.access(path, os.R_OK):
+        raise PeerError(f"the run database {path} cannot be read: give the user of this program permission to read it")
+    if not os.access(path, access):  # SQLite would open it all the same, and leave files behind
+        raise PeerError(f"the run database {path} {_REASONS['SQLITE_READONLY']}")
     try:
         db = connect()
     except sqlite3.Error as error:
@@ -83,7 +110,7 @@ def _checked(path: Path, connect: Callable[[], Database]) -> Database:
 
 
 def _uri(path: Path, mode: str) -> str:
-    return f"file:{quote(str(path.absolute()))}?mode={mode}"
+    return f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
 
 
 _REASONS = {
