@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -11,13 +12,10 @@ from pathlib import Path
 
 import click
 
-from ioc.cli.browse_queries import metadata
 from ioc.cli.place import database_itself, topology_that_names_it
 from ioc.errors import AttpcError, ConfigurationError, Refused
 from ioc.rundb.connection import open_for_reading
 from ioc.topology.load import load
-
-_QUERY_MILLISECONDS = 5000
 
 
 @click.command()
@@ -45,16 +43,15 @@ def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
 def _serve(path: Path, host: str, port: int) -> None:
     try:
         import uvicorn  # noqa: PLC0415 - an optional extra
-        from datasette.app import Datasette  # noqa: PLC0415 - as above
+
+        from ioc.cli.browse_pages import pages_of  # noqa: PLC0415 - as above
     except ImportError as error:
         raise Refused("browsing needs Datasette: install it with  pip install 'attpc-ioc[browse]'") from error
     open_for_reading(path).close()  # says what is wrong with it
     with contextlib.closing(_listen(host, port)) as listener:
-        pages = Datasette(
-            [str(path)], metadata=metadata(path.stem), settings={"sql_time_limit_ms": _QUERY_MILLISECONDS}
-        )
-        server = uvicorn.Server(uvicorn.Config(pages.app(), log_level="warning", lifespan="on"))
-        click.echo(f"{path} is at http://{host}:{listener.getsockname()[1]}/ until Ctrl-C")
+        server = uvicorn.Server(uvicorn.Config(pages_of(path).app(), log_level="warning", lifespan="on"))
+        shown = f"[{host}]" if ":" in host else host
+        click.echo(f"{path} is at http://{shown}:{listener.getsockname()[1]}/ until Ctrl-C")
         # Where the package rich is installed, Datasette prints a traceback there for each query that is wrong.
         with (
             Path(os.devnull).open("w") as nowhere,
@@ -65,9 +62,20 @@ def _serve(path: Path, host: str, port: int) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        socket.getaddrinfo(host, port, family)  # says more than the server, which takes an empty name for all addresses
+        return socket.create_server((host, port), family=family)
+    except UnicodeError as error:
+        raise _no_address(host, "it is no name of a host") from error
+    except socket.gaierror as error:
+        raise _no_address(host, error.strerror or str(error)) from error
     except OSError as error:
-        raise Refused(
-            f"{host}:{port} cannot be served: {os.strerror(error.errno or 0)}; --port takes another one"
-        ) from error
+        reason = os.strerror(error.errno or 0)
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise _no_address(host, reason) from error
+        raise Refused(f"{host}:{port} cannot be served: {reason}; --port takes another one") from error
+
+
+def _no_address(host: str, reason: str) -> Refused:
+    return Refused(f"--host {host!r} must be an address of this machine: {reason}")

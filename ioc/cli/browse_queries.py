@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+MOST_ROWS = 1000
+"""On a page."""
 _RUNS = "runs JOIN experiments ON experiments.id = runs.experiment_id"
 _EXPERIMENT = """experiments.name = CASE WHEN :experiment <> '' THEN :experiment
   ELSE (SELECT name FROM runs JOIN experiments ON experiments.id = experiment_id ORDER BY runs.id DESC LIMIT 1) END"""
@@ -36,12 +38,15 @@ ORDER BY display_order""",
     ),
     "trend_of_observable": (
         "Trend of an observable over the runs",
-        f"{_EMPTY} The observable by its name, such as pressure.",
-        f"""SELECT run_number, run_class, started_at, begin_value, end_value, minimum, mean, maximum, units
-FROM {_RUNS}
-JOIN measurements ON measurements.run_id = runs.id JOIN observables ON observables.id = observable_id
-WHERE {_EXPERIMENT}
-  AND observables.name = :observable
+        f"{_EMPTY} The observable by its name, such as pressure. The newest {MOST_ROWS} runs.",
+        f"""SELECT * FROM (
+  SELECT run_number, run_class, started_at, begin_value, end_value, minimum, mean, maximum, units
+  FROM {_RUNS}
+  JOIN measurements ON measurements.run_id = runs.id JOIN observables ON observables.id = observable_id
+  WHERE {_EXPERIMENT}
+    AND observables.name = :observable
+  ORDER BY run_number DESC
+  LIMIT {MOST_ROWS})
 ORDER BY run_number""",
     ),
     "files_of_run": (
@@ -55,12 +60,15 @@ ORDER BY length(router), router, path""",
     ),
     "log_of_run": (
         "Log of a run",
-        _EMPTY,
-        f"""SELECT occurred_at, events.severity, source, events.message, user, host
-FROM {_RUNS}
-JOIN events ON events.run_id = runs.id
-WHERE {_RUN}
-ORDER BY occurred_at, events.id""",
+        f"{_EMPTY} The newest {MOST_ROWS} events.",
+        f"""SELECT occurred_at, severity, source, message, user, host FROM (
+  SELECT occurred_at, events.severity, source, events.message, user, host, events.id
+  FROM {_RUNS}
+  JOIN events ON events.run_id = runs.id
+  WHERE {_RUN}
+  ORDER BY occurred_at DESC, events.id DESC
+  LIMIT {MOST_ROWS})
+ORDER BY occurred_at, id""",
     ),
 }
 

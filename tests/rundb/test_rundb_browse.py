@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,11 +42,14 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
 
 
 @contextmanager
-def browsing(database: Path) -> Iterator[str]:
-    """A running ``attpc-ioc browse``; yields its address and ends it with Ctrl-C, after which nothing is left."""
-    command = [sys.executable, "-c", "from ioc.cli.main import main; main()", "browse", "--port", "0"]
+def browsing(database: Path, *arguments: str, before: Sequence[str] = ()) -> Iterator[str]:
+    """A running ``attpc-ioc browse``; yields its address and ends it with Ctrl-C, after which nothing is left.
+
+    `before` is a command that starts it.
+    """
+    command = [*before, sys.executable, "-c", "from ioc.cli.main import main; main()", "browse", "--port", "0"]
     process = subprocess.Popen(
-        [*command, "--database", str(database)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--database", str(database), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
@@ -57,6 +62,19 @@ def browsing(database: Path) -> Iterator[str]:
     finally:
         process.kill()
         process.communicate()
+
+
+def unprivileged() -> list[str]:
+    """What starts a command as somebody who may do only what permissions say, which root is not."""
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def get(address: str, page: str, **query: str) -> str:
@@ -123,3 +141,86 @@ async def test_what_is_missing_is_said_in_a_line(filled: SqliteRunStore, databas
         port = other.getsockname()[1]
         used = refusal("pass", "--database", str(database), "--port", str(port))
         assert used == f"error: 127.0.0.1:{port} cannot be served: Address already in use; --port takes another one\n"
+
+
+async def closed(database: Path, title: str) -> None:
+    """A run with this title in a database that nobody has open."""
+    store = await SqliteRunStore.open(database)
+    await store.reserve_run("e1", title, RunClass.Beam, "")
+    await store.close()
+
+
+async def test_who_may_not_write_browses_before_and_while_an_ioc_runs(database: Path) -> None:
+    """Pages are shown without making a file, and show what an IOC writes that starts later."""
+    place = database.parent
+    await closed(database, "before")
+    place.chmod(0o555)
+    try:
+        with browsing(database, before=unprivileged()) as address:
+            assert [row["title"] for row in table(address, "runs_of_experiment")] == ["before"]
+            assert sorted(each.name for each in place.iterdir()) == ["runs.db", "runs.db.lock"]
+            place.chmod(0o755)
+            store = await SqliteRunStore.open(database)
+            place.chmod(0o555)
+            await store.reserve_run("e1", "meanwhile", RunClass.Beam, "")
+            assert [row["title"] for row in table(address, "runs_of_experiment")] == ["meanwhile", "before"]
+            assert "run_sheet" in get(address, "runs")
+            place.chmod(0o755)
+            await store.close()
+    finally:
+        place.chmod(0o755)
+
+
+async def test_who_may_write_leaves_nothing_behind(database: Path) -> None:
+    """When the browser has shown its pages there are no files that another user's IOC could not write."""
+    await closed(database, "one")
+    with browsing(database) as address:
+        assert "run_sheet" in get(address, "runs")
+    assert sorted(each.name for each in database.parent.iterdir()) == ["runs.db", "runs.db.lock"]
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "50% b"])
+async def test_any_name_of_the_file_can_be_browsed(database: Path, name: str) -> None:
+    """Characters that mean something in an address are served, and no other file is made."""
+    await closed(database, "odd name")
+    renamed = database.rename(database.with_name(f"{name}.db"))
+    with browsing(renamed) as address:
+        start = get(address, "")
+        (path,) = set(re.findall(r'<h2[^>]*><a href="/([^"/]+)"', start))
+        rows: list[dict[str, Any]] = json.loads(get(address, f"{path}/runs.json", _shape="array"))
+    assert [row["title"] for row in rows] == ["odd name"]
+    assert sorted(each.name for each in renamed.parent.iterdir()) == sorted([renamed.name, "runs.db.lock"])
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+async def test_an_ipv6_address_stands_in_brackets(filled: SqliteRunStore, database: Path) -> None:
+    """The address that is said can be opened."""
+    with browsing(database, "--host", "::1") as address:
+        assert address.startswith("http://[::1]:")
+        assert len(table(address, "runs_of_experiment")) == 2
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "a..b", "", "192.0.2.1"])
+async def test_a_host_that_cannot_be_served(filled: SqliteRunStore, database: Path, host: str) -> None:
+    """The line says what --host must be, and why this is not; nothing is served."""
+    said, _, reason = refusal("pass", "--database", str(database), "--host", host).partition(": ")[2].partition(": ")
+    assert said == f"--host {host!r} must be an address of this machine"
+    assert reason.strip()
+    assert "Unknown error" not in reason
+
+
+async def test_the_newest_runs_and_events_are_always_there(store: SqliteRunStore, database: Path) -> None:
+    """Of more than a thousand runs the trend has the newest, in order; so has the log of a run with its events."""
+    await store.define_observables("e1", [PRESSURE])
+    last = None
+    for number in range(1100):
+        last = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+        statistics = Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0)
+        await store.save_measurements(last, [Measurement("pressure", float(number), None, statistics)])
+        store.add_event(event(f"event {number}", RunId("e1", 0)))
+    await store.flush()
+    with browsing(database) as address:
+        trend = table(address, "trend_of_observable", observable="pressure")
+        log = table(address, "log_of_run", run_number="0")
+    assert [row["run_number"] for row in trend] == list(range(100, 1100))
+    assert [row["message"] for row in log] == [f"event {number}" for number in range(100, 1100)]
