@@ -23,7 +23,12 @@ _WITHOUT_FILES = "_memory"
 
 def pages_of(path: Path) -> Datasette:
     """The pages of a run database, under the name of its file without the ending."""
-    settings = {"sql_time_limit_ms": _QUERY_MILLISECONDS, "max_returned_rows": MOST_ROWS}
+    settings = {
+        "sql_time_limit_ms": _QUERY_MILLISECONDS,
+        "max_returned_rows": MOST_ROWS,
+        # To look for columns to be counted it computes the whole run sheet once for each of its columns.
+        "suggest_facets": False,
+    }
     pages = Datasette(metadata=metadata(path.stem), settings=settings)
     pages.remove_database(_WITHOUT_FILES)
     pages.add_database(_RunDatabase(pages, path), name=path.stem)
