@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ioc.cli.run_text import duration, table, value_text
 from ioc.rundb.queries import RunPage
+
+_DIGITS = 12
+"""Of a digest: enough to tell two texts apart."""
+_FILE = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
+"""A file, whose name may have spaces, with its digest."""
 
 
 def run_diff(first: RunPage, second: RunPage) -> str:
@@ -30,12 +36,13 @@ def _facts(page: RunPage) -> Iterator[tuple[str, str]]:
     for row in page.configs:
         server = row["ecc_server"]
         yield server, f"{row['describe']}/{row['prepare']}/{row['configure']}"
-        for digest in row["config_digest"].split():
-            file, _, text = digest.partition("=")
-            yield f"{server} {file}", text[:12]
+        yield f"{server} configuration text", row["config_digest"][:_DIGITS]
+        for file, digest in _FILE.findall(row["file_digests"]):
+            yield f"{server} {file}", digest[:_DIGITS]
     for row in page.measurements:
         name = f"{row['name']} [{row['units']}]" if row["units"] else row["name"]
         yield f"{name} begin", value_text(row["begin_value"])
+        yield f"{name} end", value_text(row["end_value"])
         yield f"{name} mean", value_text(row["mean"])
     yield "files", str(len(page.files))
     yield "GB", f"{sum(row['bytes'] for row in page.files) / 1e9:.3f}"

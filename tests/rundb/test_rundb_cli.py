@@ -249,6 +249,62 @@ async def test_diff_shows_what_differs(filled: SqliteRunStore, database: Path) -
     assert invoke(database, "diff", "0", "0").stdout == "run 0 and run 0 differ in nothing that is recorded\n"
 
 
+A, B, C = (letter * 64 for letter in "abc")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        (("", ""), ("", ""), []),
+        ((A, f"describe-d.xcfg={A} prepare-p.xcfg={B}"), (A, f"describe-d.xcfg={A} prepare-p.xcfg={B}"), []),
+        ((A, ""), (B, ""), ["CoBo0 configuration text  aaaaaaaaaaaa  bbbbbbbbbbbb"]),
+        (("", ""), (A, ""), ["CoBo0 configuration text         aaaaaaaaaaaa"]),
+        (
+            (A, f"describe-d.xcfg={A} prepare-p q.xcfg={B} configure-c.xcfg={C}"),
+            (B, f"describe-d.xcfg={A} prepare-p q.xcfg={C} configure-c.xcfg={A}"),
+            [
+                "CoBo0 configuration text  aaaaaaaaaaaa  bbbbbbbbbbbb",
+                "CoBo0 prepare-p q.xcfg    bbbbbbbbbbbb  cccccccccccc",
+                "CoBo0 configure-c.xcfg    cccccccccccc  aaaaaaaaaaaa",
+            ],
+        ),
+    ],
+)
+async def test_diff_shows_what_configurations_had_inside(
+    store: SqliteRunStore, database: Path, first: tuple[str, str], second: tuple[str, str], shown: list[str]
+) -> None:
+    """Configurations of one name with other contents differ: what the electronics were given, and each file."""
+    for digest, files in (first, second):
+        run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+        await store.save_run_configs(run, [RunConfig("CoBo0", ConfigChoice("d", "p q", "c"), digest, files)])
+    lines = invoke(database, "diff", "0", "1").stdout.splitlines()[1:]
+    assert lines == shown
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        (("P10", "P10"), ("P10", "He"), ["target_gas end  P10    He"]),
+        (("P10", "He"), ("P10", "He"), []),
+        ((None, "He"), ("He", "He"), ["target_gas begin         He"]),
+    ],
+)
+async def test_diff_shows_a_text_that_changed_in_a_run(
+    store: SqliteRunStore,
+    database: Path,
+    first: tuple[str | None, str],
+    second: tuple[str | None, str],
+    shown: list[str],
+) -> None:
+    """Values are compared at the begin and at the end of both runs."""
+    await store.define_observables("e1", [GAS])
+    for begin, end in (first, second):
+        run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+        row = Measurement("target_gas", begin, end, Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0))
+        await store.save_measurements(run, [row])
+    assert invoke(database, "diff", "0", "1").stdout.splitlines()[1:] == shown
+
+
 async def test_the_installed_command_works_without_an_ioc(database: Path) -> None:
     """The real process lists the runs of a database that nobody has open."""
     store = await SqliteRunStore.open(database)
