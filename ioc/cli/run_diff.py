@@ -14,7 +14,7 @@ _FILE = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
 """A file, whose name may have spaces, with its digest."""
 
 
-def run_diff(first: RunPage, second: RunPage) -> str:
+def run_diff(experiment: str, first: RunPage, second: RunPage) -> str:
     """A line for each setting, configuration and observable that differs; numbers are compared as they are shown."""
     numbers = (f"run {first.run['run_number']}", f"run {second.run['run_number']}")
     left, right = dict(_facts(first)), dict(_facts(second))
@@ -23,7 +23,9 @@ def run_diff(first: RunPage, second: RunPage) -> str:
         for name in (left | right)
         if left.get(name, "") != right.get(name, "")
     ]
-    return table(("", *numbers), rows) if rows else f"{numbers[0]} and {numbers[1]} differ in nothing that is recorded"
+    if not rows:
+        return f"{numbers[0]} and {numbers[1]} of {experiment} differ in nothing that is recorded"
+    return table((experiment, *numbers), rows)
 
 
 def _facts(page: RunPage) -> Iterator[tuple[str, str]]:

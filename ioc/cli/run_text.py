@@ -9,9 +9,9 @@ from ioc.model import Severity
 from ioc.rundb.queries import Row, RunPage
 
 
-def run_list(runs: Sequence[Row]) -> str:
+def run_list(experiment: str, runs: Sequence[Row]) -> str:
     """One line a run."""
-    return table(
+    lines = table(
         ("run", "class", "title", "state", "started", "duration", "configuration"),
         [
             (
@@ -26,6 +26,7 @@ def run_list(runs: Sequence[Row]) -> str:
             for run in runs
         ],
     )
+    return f"Experiment {experiment}\n{lines}"
 
 
 def run_page(experiment: str, page: RunPage) -> str:

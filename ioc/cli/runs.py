@@ -46,13 +46,13 @@ class _Place:
     database: Path
     experiment: str | None
     """As asked for."""
-    default: str | None
-    """The topology's."""
+    topology: str | None
+    """The topology's experiment, if one was read."""
     thinned: frozenset[str] = frozenset()
     """Observables with a dead band or a rate limit, if a topology was read."""
 
     def open(self) -> closing[RunBook]:
-        return closing(RunBook(self.database, self.experiment, self.default))
+        return closing(RunBook(self.database, self.experiment, self.topology))
 
 
 def _with_place(command: Callable[..., None]) -> Callable[..., None]:
@@ -60,7 +60,7 @@ def _with_place(command: Callable[..., None]) -> Callable[..., None]:
 
     @topology_that_names_it
     @database_itself
-    @click.option("--experiment", help="Experiment; default: the topology's, else the one of the newest run.")
+    @click.option("--experiment", help="Experiment; default: the one that the IOC is in.")
     @functools.wraps(command)
     def wrapped(*, topology: Path, database: Path | None, experiment: str | None, **arguments: Any) -> None:
         try:
@@ -92,7 +92,7 @@ def runs() -> None:
 def list_command(place: _Place) -> None:
     """List the runs of an experiment."""
     with place.open() as book:
-        click.echo(run_list(book.runs()))
+        click.echo(run_list(book.experiment, book.runs()))
 
 
 @runs.command()
@@ -128,7 +128,7 @@ def edit(place: _Place, number: int, title: str | None, class_name: str | None, 
         values=values,
         client=Client(getpass.getuser(), "localhost"),
     )
-    for change in changes or [f"run {number}: nothing has changed"]:
+    for change in changes or [f"run {number} of {experiment}: nothing has changed"]:
         click.echo(change)
 
 
@@ -139,7 +139,7 @@ def edit(place: _Place, number: int, title: str | None, class_name: str | None, 
 def diff(place: _Place, first: int, second: int) -> None:
     """Show what is different between two runs: configurations, observables, files."""
     with place.open() as book:
-        click.echo(run_diff(book.page(first), book.page(second)))
+        click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
 
 
 @runs.command()

@@ -42,7 +42,13 @@ def edit_run(
         db.execute("BEGIN IMMEDIATE")
         experiment_id = find_experiment(db, path, experiment, None)[0]
         run = find_run(db, experiment_id, experiment, number)
-        changes = _edit_columns(db, run, title, run_class) + _edit_values(db, run, experiment_id, values)
+        changes = [
+            f"run {number} of {experiment}: {change}"
+            for change in (
+                *_edit_columns(db, run, title, run_class),
+                *_edit_values(db, run, experiment_id, values),
+            )
+        ]
         for change in changes:
             db.execute(
                 "INSERT INTO events (occurred_at, severity, source, message, run_id, user, host) "
@@ -62,7 +68,7 @@ def _edit_columns(db: Database, run: Row, title: str | None, run_class: RunClass
     for column, value in (("title", title), ("run_class", run_class.name if run_class is not None else None)):
         if value is not None and value != run[column]:
             db.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (value, run["id"]))  # noqa: S608
-            changes.append(f"run {run['run_number']}: {column} changed from {run[column]!r} to {value!r}")
+            changes.append(f"{column} changed from {run[column]!r} to {value!r}")
     return changes
 
 
@@ -86,5 +92,5 @@ def _edit_values(db: Database, run: Row, experiment_id: int, values: Mapping[str
             (run["id"], row[0], value, value),
         )
         old = before[0] if before is not None else None
-        changes.append(f"run {run['run_number']}: {name} changed from {old!r} to {value!r}")
+        changes.append(f"{name} changed from {old!r} to {value!r}")
     return changes

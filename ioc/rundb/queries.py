@@ -54,8 +54,8 @@ class SheetObservable:
 class RunBook:
     """The runs of one experiment, read-only."""
 
-    def __init__(self, path: Path, experiment: str | None, default: str | None = None) -> None:
-        """Open the database; `experiment` None: `default` if it has runs, else that of the newest run.
+    def __init__(self, path: Path, experiment: str | None, topology: str | None = None) -> None:
+        """Open the database; `experiment` None: the one that the IOC is in, with `topology` in its topology.
 
         Raises:
             PeerError: the database cannot be read.
@@ -64,7 +64,7 @@ class RunBook:
         self._path = path
         self._db = open_for_reading(path)
         try:
-            self._experiment_id, self.experiment = find_experiment(self._db, path, experiment, default)
+            self._experiment_id, self.experiment = find_experiment(self._db, path, experiment, topology)
         except BaseException:
             self._db.close()
             raise
@@ -210,7 +210,11 @@ class RunBook:
             raise peer_error(self._path, error) from error
 
 
-def find_experiment(db: Database, path: Path, name: str | None, default: str | None) -> tuple[int, str]:
+def find_experiment(db: Database, path: Path, name: str | None, topology: str | None) -> tuple[int, str]:
+    """Id and name of experiment `name`; None: of the one that the IOC is in, else of the newest run's.
+
+    `topology` is the experiment in the IOC's topology, None if it is not known.
+    """
     ids: dict[str, int] = dict(
         db.execute(
             "SELECT name, experiments.id FROM experiments LEFT JOIN runs ON runs.experiment_id = experiments.id "
@@ -220,10 +224,28 @@ def find_experiment(db: Database, path: Path, name: str | None, default: str | N
     if not ids:
         raise Refused(f"the run database {path} has no experiment yet: the IOC makes the first one")
     if name is None:
-        name = default if default in ids else list(ids)[-1]
+        name = next((each for each in (_set_by_pv(db, topology), topology) if each in ids), list(ids)[-1])
     if name not in ids:
         raise Refused(f"experiment {name} is not in the run database {path}: it has {', '.join(ids)}")
     return ids[name], name
+
+
+def _set_by_pv(db: Database, topology: str | None) -> str | None:
+    """What the PV `Experiment` was set to, None if never, or if that is over.
+
+    The IOC forgets it when its topology gets another experiment; without a topology a newer run of another one tells.
+    """
+    kept = {
+        name: (value, saved_at)
+        for name, value, saved_at in db.execute(
+            "SELECT name, value, saved_at FROM settings WHERE name IN ('experiment', 'experiment_default')"
+        ).fetchall()
+    }
+    name, saved_at = kept.get("experiment", (None, ""))
+    if topology is not None:
+        return name if kept.get("experiment_default", ("", ""))[0] == topology else None
+    newest = db.execute("SELECT max(reserved_at) FROM runs").fetchone()[0]
+    return name if newest is None or newest < saved_at else None
 
 
 def find_run(db: Database, experiment_id: int, experiment: str, number: int) -> Row:

@@ -65,12 +65,63 @@ def invoke(database: Path, *arguments: str) -> Result:
 
 async def test_list_shows_aligned_columns_and_local_times(filled: SqliteRunStore, database: Path) -> None:
     """The list has a line per run of the newest experiment, with columns that begin at one place."""
-    lines = invoke(database, "list").stdout.splitlines()
-    assert len(lines) == 3
+    heading, *lines = invoke(database, "list").stdout.splitlines()
+    assert (heading, len(lines)) == ("Experiment e18008", 3)
     assert lines[1].index("Production") == lines[0].index("class")
     assert lines[1].index("25:01:01") == lines[0].index("duration")
     assert re.search(r"2026-11-2\d \d\d:\d\d:\d\d[+-]\d\d:\d\d", lines[1])
-    assert len(invoke(database, "list", "--experiment", "older").stdout.splitlines()) == 2
+    older = invoke(database, "list", "--experiment", "older").stdout.splitlines()
+    assert (older[0], len(older)) == ("Experiment older", 3)
+
+
+TOPOLOGY = Path(__file__).parents[2] / "topology.yaml"
+
+
+@pytest.mark.parametrize(
+    ("kept", "topology", "runs", "shown"),
+    [
+        pytest.param(None, "e1", ["e1", "e2"], "e1", id="never changed: the topology's"),
+        pytest.param(("e2", "e1"), "e1", ["e2", "e1"], "e2", id="changed by PV"),
+        pytest.param(("e3", "e1"), "e1", ["e1"], "e3", id="changed by PV, without a run yet"),
+        pytest.param(("e2", "e1"), "e3", ["e2", "e3", "e1"], "e3", id="the topology has changed since"),
+        pytest.param(("e2", "e1"), "e4", ["e1", "e2"], "e2", id="a topology that no IOC has run"),
+        pytest.param(None, None, ["e1", "e2", "e1"], "e1", id="no topology: where the newest run is"),
+        pytest.param(("e2", "e1"), None, ["e1"], "e2", id="no topology: changed by PV since the newest run"),
+    ],
+)
+async def test_commands_are_about_the_experiment_that_the_ioc_is_in(
+    store: SqliteRunStore,
+    database: Path,
+    *,
+    kept: tuple[str, str] | None,
+    topology: str | None,
+    runs: list[str],
+    shown: str,
+) -> None:
+    """Without --experiment it is that of the PV, unless the topology has another one since, else the newest run's."""
+    for name in ("e1", "e2", "e3"):
+        await store.last_run(name)
+    for name in runs:
+        await store.reserve_run(name, "", RunClass.Beam, "")
+    if kept is not None:
+        await store.save_setting("experiment", kept[0])
+        await store.save_setting("experiment_default", kept[1])
+    place = ["--database", str(database)]
+    if topology is not None:
+        described = TOPOLOGY.read_text().replace("experiment: e18008", f"experiment: {topology}")
+        path = database.with_name("topology.yaml")
+        path.write_text(described.replace("database: ", f"database: {database} # "))
+        place = ["--topology", str(path)]
+    result = CliRunner().invoke(main, ["runs", "list", *place])
+    assert result.stdout.splitlines()[0] == f"Experiment {shown}", result.output
+
+
+async def test_a_run_made_after_the_change_by_pv_counts(store: SqliteRunStore, database: Path) -> None:
+    """Without a topology a run of another experiment is newer than what the IOC kept before it."""
+    await store.last_run("e2")
+    await store.save_setting("experiment", "e2")
+    await store.reserve_run("e1", "", RunClass.Beam, "")
+    assert invoke(database, "list").stdout.startswith("Experiment e1\n")
 
 
 async def test_show_tells_everything_about_a_run(filled: SqliteRunStore, database: Path) -> None:
@@ -130,9 +181,9 @@ async def test_edit_changes_a_run_while_a_store_is_open(filled: SqliteRunStore, 
     result = invoke(database, "edit", "0", "--title", "better", "--class", "junk", "--set", "target_gas=He")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == [
-        "run 0: title changed from 'say \"0\", twice' to 'better'",
-        "run 0: run_class changed from 'Production' to 'Junk'",
-        "run 0: target_gas changed from '=P10' to 'He'",
+        "run 0 of e18008: title changed from 'say \"0\", twice' to 'better'",
+        "run 0 of e18008: run_class changed from 'Production' to 'Junk'",
+        "run 0 of e18008: target_gas changed from '=P10' to 'He'",
     ]
     last = await filled.get_run(RunId("e18008", 0))
     assert last is not None
@@ -140,7 +191,7 @@ async def test_edit_changes_a_run_while_a_store_is_open(filled: SqliteRunStore, 
     stored = rows(database, "SELECT message, run_id, user <> '' FROM events WHERE source = 'runs edit' ORDER BY id")
     assert stored == [(line, 2, 1) for line in result.stdout.splitlines()]
     again = invoke(database, "edit", "0", "--title", "better")
-    assert again.stdout == "run 0: nothing has changed\n"
+    assert again.stdout == "run 0 of e18008: nothing has changed\n"
 
 
 async def test_edit_of_an_open_run_survives_its_end(filled: SqliteRunStore, database: Path) -> None:
@@ -241,12 +292,12 @@ async def test_diff_shows_what_differs(filled: SqliteRunStore, database: Path) -
     """Only what differs is shown, a line each."""
     lines = [line.split() for line in invoke(database, "diff", "0", "1").stdout.splitlines()]
     assert lines == [
-        ["run", "0", "run", "1"],
+        ["e18008", "run", "0", "run", "1"],
         ["title", "say", '"0",', "twice", "say", '"1",', "twice"],
         ["state", "complete", "running"],
         ["duration", "25:01:01"],
     ]
-    assert invoke(database, "diff", "0", "0").stdout == "run 0 and run 0 differ in nothing that is recorded\n"
+    assert invoke(database, "diff", "0", "0").stdout == "run 0 and run 0 of e18008 differ in nothing that is recorded\n"
 
 
 A, B, C = (letter * 64 for letter in "abc")
