@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlite_utils import Database
 
@@ -30,8 +31,8 @@ def edit_run(
 ) -> list[str]:
     """Change a run in one transaction, also while an IOC runs; every change becomes an event.
 
-    `values` are those of manual observables, checked by the caller; they are set at begin and end. None changes
-    nothing. Returns a sentence for each change.
+    `values` are those of manual observables, checked by the caller; each becomes that of the whole run: at begin and
+    end, and minimum, maximum and mean of a number. None changes nothing. Returns a sentence for each change.
 
     Raises:
         PeerError: the database cannot be changed.
@@ -79,18 +80,43 @@ def _edit_values(db: Database, run: Row, experiment_id: int, values: Mapping[str
         )
     changes: list[str] = []
     for name, value in values.items():
-        row = db.execute(
+        (observable_id,) = db.execute(
             "SELECT id FROM observables WHERE experiment_id = ? AND name = ?", (experiment_id, name)
         ).fetchone()
-        before = db.execute(
-            "SELECT begin_value FROM measurements WHERE run_id = ? AND observable_id = ?", (run["id"], row[0])
+        row = db.execute(
+            "SELECT begin_value, end_value, minimum, maximum, mean FROM measurements "
+            "WHERE run_id = ? AND observable_id = ?",
+            (run["id"], observable_id),
         ).fetchone()
+        before = _Values(*row) if row is not None else _Values()
+        number = None if isinstance(value, str) else value
+        after = _Values(value, value, number, number, number)
+        if before == after:
+            continue
         db.execute(
-            "INSERT INTO measurements (run_id, observable_id, begin_value, end_value) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (run_id, observable_id) DO UPDATE SET begin_value = excluded.begin_value, "
-            "end_value = excluded.end_value",
-            (run["id"], row[0], value, value),
+            "INSERT INTO measurements (run_id, observable_id, begin_value, end_value, minimum, maximum, mean) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, observable_id) DO UPDATE SET "
+            "begin_value = excluded.begin_value, end_value = excluded.end_value, minimum = excluded.minimum, "
+            "maximum = excluded.maximum, mean = excluded.mean",
+            (run["id"], observable_id, *after),
         )
-        old = before[0] if before is not None else None
-        changes.append(f"{name} changed from {old!r} to {value!r}")
+        changes.append(f"{name} changed from {before} to {value!r}")
     return changes
+
+
+class _Values(NamedTuple):
+    """What an observable was in a run."""
+
+    begin: Scalar | None = None
+    end: Scalar | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+
+    def __str__(self) -> str:
+        begin, end = ("none" if value is None else repr(value) for value in (self.begin, self.end))
+        if self.begin != self.end:
+            return f"{begin} at the begin and {end} at the end"
+        if self.minimum != self.maximum:
+            return f"{begin} ({self.minimum} to {self.maximum} in the run)"
+        return begin

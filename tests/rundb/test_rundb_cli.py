@@ -203,17 +203,6 @@ async def test_edit_of_an_open_run_survives_its_end(filled: SqliteRunStore, data
     assert rows(database, "SELECT title, state FROM runs WHERE id = 3") == [("edited", "complete")]
 
 
-@pytest.mark.parametrize("value", ["ten", "nan", "1e999"])
-async def test_edit_refuses_a_value_of_the_wrong_type(store: SqliteRunStore, database: Path, value: str) -> None:
-    """A manual number must be a finite number."""
-    await store.define_observables("e1", [Observable(name="energy")])
-    await store.reserve_run("e1", "", RunClass.Beam, "")
-    result = invoke(database, "edit", "0", "--set", f"energy={value}")
-    assert result.exit_code == 1
-    assert "must be a finite number" in result.stderr
-    assert rows(database, "SELECT * FROM measurements") == []
-
-
 async def test_edit_says_that_the_file_is_locked(
     filled: SqliteRunStore, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

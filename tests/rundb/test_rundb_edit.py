@@ -1,0 +1,134 @@
+"""``attpc-ioc runs edit --set``: manual observables of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ioc.cli.main import main
+from ioc.model import DocumentState, RunClass, Severity, Statistics
+from ioc.rundb import Measurement, SqliteRunStore
+from ioc.topology.schema import Observable
+from tests.rundb.rows import GAS, rows
+
+ENERGY = Observable(name="energy", units="MeV/u")
+SHIFT = Observable.model_validate({"name": "shift", "type": "integer"})
+Values = tuple[Any, Any, Any, Any, Any]
+"""Begin, end, minimum, maximum, mean."""
+
+
+async def complete(store: SqliteRunStore, observable: Observable, before: Values | None) -> None:
+    """Run 0 of e1, which is over, with what an observable did."""
+    await store.define_observables("e1", [observable])
+    record = await store.reserve_run("e1", "", RunClass.Beam, "")
+    if before is not None:
+        begin, end, *numbers = before
+        statistics = Statistics(*numbers, 3, Severity.NO_ALARM, 0.0)
+        await store.save_measurements(record.run, [Measurement(observable.name, begin, end, statistics)])
+    await store.save_run(replace(record, state=DocumentState.Complete))
+
+
+def edit(database: Path, setting: str) -> Result:
+    return CliRunner().invoke(main, ["runs", "edit", "0", "--database", str(database), "--set", setting])
+
+
+def stored(database: Path) -> list[Values]:
+    return rows(database, "SELECT begin_value, end_value, minimum, maximum, mean FROM measurements")
+
+
+@pytest.mark.parametrize(
+    ("observable", "before", "setting", "after", "change"),
+    [
+        (ENERGY, (5.0, 5.0, 5.0, 5.0, 5.0), "energy=6", (6.0, 6.0, 6.0, 6.0, 6.0), "from 5.0 to 6.0"),
+        (SHIFT, (5, 5, 5.0, 5.0, 5.0), "shift=6", (6, 6, 6.0, 6.0, 6.0), "from 5 to 6"),
+        (ENERGY, (5.0, 7.0, 4.0, 7.0, 5.5), "energy=5", (5.0,) * 5, "from 5.0 at the begin and 7.0 at the end to 5.0"),
+        (ENERGY, (5.0, 5.0, 4.0, 7.0, 5.5), "energy=5", (5.0,) * 5, "from 5.0 (4.0 to 7.0 in the run) to 5.0"),
+        (
+            ENERGY,
+            (None, 7.0, 7.0, 7.0, 7.0),
+            "energy=7",
+            (7.0,) * 5,
+            "from none at the begin and 7.0 at the end to 7.0",
+        ),
+        (ENERGY, None, "energy=7", (7.0,) * 5, "from none to 7.0"),
+        (GAS, ("P10", "P10", None, None, None), "target_gas=He", ("He", "He", None, None, None), "from 'P10' to 'He'"),
+        (
+            GAS,
+            ("P10", "He", None, None, None),
+            "target_gas=P10",
+            ("P10", "P10", None, None, None),
+            "from 'P10' at the begin and 'He' at the end to 'P10'",
+        ),
+        (GAS, (5.0, 5.0, 5.0, 5.0, 5.0), "target_gas=5.0", ("5.0", "5.0", None, None, None), "from 5.0 to '5.0'"),
+    ],
+)
+async def test_a_run_agrees_with_itself_afterwards(
+    store: SqliteRunStore,
+    database: Path,
+    *,
+    observable: Observable,
+    before: Values | None,
+    setting: str,
+    after: Values,
+    change: str,
+) -> None:
+    """The value is that of the whole run: also minimum, maximum and mean of a number. The event says what it was."""
+    await complete(store, observable, before)
+    result = edit(database, setting)
+    assert (result.exit_code, result.output) == (0, f"run 0 of e1: {observable.name} changed {change}\n")
+    assert stored(database) == [after]
+    assert rows(database, "SELECT message FROM events") == [(result.output.strip(),)]
+
+
+@pytest.mark.parametrize(
+    ("observable", "before", "setting"),
+    [
+        (ENERGY, (5.0, 5.0, 5.0, 5.0, 5.0), "energy=5"),
+        (SHIFT, (5, 5, 5.0, 5.0, 5.0), "shift=5"),
+        (GAS, ("P10", "P10", None, None, None), "target_gas=P10"),
+    ],
+)
+async def test_the_value_that_is_there_changes_nothing(
+    store: SqliteRunStore, database: Path, observable: Observable, before: Values, setting: str
+) -> None:
+    """Setting what it was in the whole run is no change, and no event."""
+    await complete(store, observable, before)
+    result = edit(database, setting)
+    assert (result.exit_code, result.output) == (0, "run 0 of e1: nothing has changed\n")
+    assert stored(database) == [before]
+    assert rows(database, "SELECT * FROM events") == []
+
+
+@pytest.mark.parametrize(
+    ("observable", "setting", "refusal"),
+    [
+        (ENERGY, "energy=ten", "must be a finite number"),
+        (ENERGY, "energy=nan", "must be a finite number"),
+        (ENERGY, "energy=1e999", "must be a finite number"),
+        (SHIFT, "shift=2.5", "must be a whole number"),
+        (SHIFT, "shift=3000000000", "must be a whole number"),
+        (GAS, "target_gas=" + "x" * 201, "target_gas"),
+        (GAS, "target_gas=a\nb", "must be one line"),
+    ],
+)
+async def test_what_a_put_refuses_edit_refuses(
+    store: SqliteRunStore, database: Path, observable: Observable, setting: str, refusal: str
+) -> None:
+    """A value must fit the type of the observable as that of a put must; nothing changes."""
+    await complete(store, observable, None)
+    result = edit(database, setting)
+    assert result.exit_code == 1
+    assert refusal in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert stored(database) == []
+
+
+async def test_the_samples_stay_what_was_recorded(store: SqliteRunStore, database: Path) -> None:
+    """How many samples there were, their severity and gaps are those of the record, which an edit does not change."""
+    await complete(store, ENERGY, (5.0, 7.0, 4.0, 7.0, 5.5))
+    assert edit(database, "energy=6").exit_code == 0
+    assert rows(database, "SELECT samples, worst_severity, disconnected_seconds FROM measurements") == [(3, 0, 0.0)]
