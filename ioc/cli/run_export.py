@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from ioc.rundb.queries import Row, RunBook
+from ioc.rundb.run_sheet import observable_column
 
 RUN_COLUMNS = ("run_number", "run_class", "title", "started_at", "stopped_at", "config_name")
 
 
 def write_sheet_csv(book: RunBook, output: TextIO) -> None:
-    """One line a run; an observable's heading has its units in brackets."""
+    """One line a run; an observable's heading is its column of the view `run_sheet`, with its units in brackets."""
     observables = book.observables()
-    headings = [f"{each.name} [{each.units}]" if each.units else each.name for each in observables]
+    headings = [f"{observable_column(each.name)} [{each.units}]".removesuffix(" []") for each in observables]
     writer = csv.writer(output, lineterminator="\n")
     writer.writerow([*RUN_COLUMNS, *headings])
     for run, values in book.sheet():

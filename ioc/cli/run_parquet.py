@@ -11,19 +11,25 @@ from typing import Any
 
 from ioc.cli.run_export import RUN_COLUMNS
 from ioc.errors import Refused
-from ioc.rundb.queries import Row, RunBook
+from ioc.model import Scalar
+from ioc.rundb.queries import Row, RunBook, SheetObservable
+from ioc.rundb.run_sheet import observable_column
 
 _ROWS_AT_ONCE = 100_000
 
 
 def write_sheet_parquet(book: RunBook, output: Path) -> None:
-    """One row a run, times as timestamps, units in the metadata of each column.
+    """One row a run, columns as in the view `run_sheet`, times as timestamps, units in the metadata of each column.
 
     Raises:
         Refused: pyarrow is not installed.
     """
     arrow = _arrow()
-    types = {"float": arrow.float64(), "integer": arrow.int64()}
+    columns = {observable_column(each.name): each for each in book.observables()}
+    rows = [
+        {**{name: run[name] for name in RUN_COLUMNS}, **{name: values[each.name] for name, each in columns.items()}}
+        for run, values in book.sheet()
+    ]
     fields = [
         arrow.field(
             name,
@@ -31,13 +37,18 @@ def write_sheet_parquet(book: RunBook, output: Path) -> None:
         )
         for name in RUN_COLUMNS
     ]
-    observables = book.observables()
     fields += [
-        arrow.field(each.name, types.get(each.value_type, arrow.string()), metadata={"units": each.units})
-        for each in observables
+        arrow.field(name, _type(arrow, each, [row[name] for row in rows]), metadata={"units": each.units})
+        for name, each in columns.items()
     ]
-    rows = ({**{name: run[name] for name in RUN_COLUMNS}, **values} for run, values in book.sheet())
     _write(arrow, arrow.schema(fields), rows, output)
+
+
+def _type(arrow: Any, observable: SheetObservable, values: Iterable[Scalar | None]) -> Any:
+    if observable.value_type == "integer":
+        # A source may give an infinity also where whole numbers are expected.
+        return arrow.float64() if any(isinstance(value, float) for value in values) else arrow.int64()
+    return arrow.float64() if observable.value_type == "float" else arrow.string()
 
 
 def write_samples_parquet(samples: Iterable[Row], output: Path) -> None:

@@ -16,14 +16,21 @@ _FIXED = (
     ("duration", "runs.duration"),
     ("config_name", "runs.config_name"),
 )
+_OF_THE_RUN = {column for column, _ in _FIXED}
+_SUFFIX = "_observable"
 _MOST_OBSERVABLES = 1900
 """SQLite allows 2000 columns in a result."""
 
 
 def observable_column(name: str) -> str:
-    """Name of an observable's column; one that is called like a column of the run itself gets a suffix."""
-    taken = {column for column, _ in _FIXED}
-    return f"{name}_observable" if name.lower() in taken else name
+    """Name of an observable's column; one that is called like a column of the run itself gets a suffix.
+
+    So does one that is called like another one with the suffix: two names never get one column.
+    """
+    base = name.lower()
+    while base.endswith(_SUFFIX):
+        base = base.removesuffix(_SUFFIX)
+    return f"{name}{_SUFFIX}" if base in _OF_THE_RUN else name
 
 
 def rebuild_run_sheet(db: Database) -> None:

@@ -229,6 +229,15 @@ async def test_export_csv_is_the_run_sheet(filled: SqliteRunStore, database: Pat
     assert second[4] == ""
 
 
+async def test_headings_are_those_of_the_run_sheet(store: SqliteRunStore, database: Path) -> None:
+    """An observable that is called like a column of the run has the heading that it has in the view."""
+    names = ("title", "state", "pressure")
+    await store.define_observables("e1", [Observable(name=name, units="Torr") for name in names])
+    header = invoke(database, "export").stdout.splitlines()[0].split(",")
+    assert header[6:] == ["title_observable [Torr]", "state_observable [Torr]", "pressure [Torr]"]
+    assert len(set(header)) == len(header)
+
+
 async def test_export_json_can_be_read_by_anything(filled: SqliteRunStore, database: Path) -> None:
     """The JSON is strict (no Infinity), with units beside the values."""
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from click.testing import CliRunner
 
 from ioc.cli.main import main
@@ -18,6 +19,7 @@ from ioc.topology.schema import Observable
 from tests.rundb.rows import GAS, PRESSURE, reading
 
 BEGAN = 1795350000.25
+NONE = Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0)
 COUNT = Observable.model_validate({"name": "count", "type": "integer"})
 
 
@@ -35,8 +37,7 @@ async def test_the_run_sheet_keeps_types_and_units(store: SqliteRunStore, databa
     first = await store.reserve_run("e1", "a, b", RunClass.Beam, "x/y/z")
     await store.reserve_run("e1", "", RunClass.Junk, "")
     measured = (("pressure", 1.5), ("target_gas", "P10"), ("count", 7))
-    none = Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0)
-    await store.save_measurements(first.run, [Measurement(name, value, None, none) for name, value in measured])
+    await store.save_measurements(first.run, [Measurement(name, value, None, NONE) for name, value in measured])
     await store.save_run(replace(first, state=DocumentState.Complete, started_at=BEGAN, stopped_at=BEGAN + 1))
     table = pq.read_table(written(database, "export"))
     assert table.to_pylist() == [
@@ -64,6 +65,38 @@ async def test_the_run_sheet_keeps_types_and_units(store: SqliteRunStore, databa
         },
     ]
     assert table.schema.field("pressure").metadata == {b"units": b"Torr"}
+
+
+async def test_an_observable_called_like_a_column_of_the_run(store: SqliteRunStore, database: Path) -> None:
+    """Both are there, under the names that they have in the view `run_sheet`."""
+    await store.define_observables("e1", [Observable.model_validate({"name": "title", "type": "string"})])
+    run = (await store.reserve_run("e1", "the run's", RunClass.Beam, "")).run
+    await store.save_measurements(run, [Measurement("title", "the observable's", None, NONE)])
+    (row,) = pq.read_table(written(database, "export")).to_pylist()
+    assert (row["title"], row["title_observable"]) == ("the run's", "the observable's")
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        ([7, None, 2**62], [7, None, 2**62]),
+        ([7, math.inf, None], [7.0, math.inf, None]),
+        ([7, 1.5], [7.0, 1.5]),
+        ([7, "seven", 1e300], [7.0, None, 1e300]),
+        ([7, "seven"], [7, None]),
+    ],
+)
+async def test_what_is_no_whole_number_among_integers(
+    store: SqliteRunStore, database: Path, values: list[float | str | None], read: list[float | None]
+) -> None:
+    """A column of integers becomes one of floats if a run has another number; a text, of another type once, is null."""
+    await store.define_observables("e1", [COUNT])
+    for value in values:
+        run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+        await store.save_measurements(run, [Measurement("count", value, None, NONE)])
+    assert [repr(each) for each in pq.read_table(written(database, "export"))["count"].to_pylist()] == [
+        repr(each) for each in read
+    ]
 
 
 async def test_samples_keep_numbers_texts_and_gaps(store: SqliteRunStore, database: Path) -> None:

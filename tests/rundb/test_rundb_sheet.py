@@ -67,6 +67,23 @@ async def test_names_that_collide_get_columns_of_their_own(store: SqliteRunStore
     assert rows(database, 'SELECT experiment, "V-MM" FROM run_sheet') == [("e1", 1.0), ("e2", 2.0)]
 
 
+async def test_a_name_that_looks_like_a_way_out_gets_one_too(store: SqliteRunStore, database: Path) -> None:
+    """Observables `title`, `title_observable` and so on have each a column of its own, with its own values."""
+    names = ["title", "title_observable", "Title_Observable_observable", "titles", "observable"]
+    await store.define_observables("e1", [Observable(name=name) for name in names])
+    run = (await store.reserve_run("e1", "the run's", RunClass.Beam, "")).run
+    await store.save_measurements(run, [_measured(name, float(n), None) for n, name in enumerate(names)])
+    columns = [
+        "title_observable",
+        "title_observable_observable",
+        "Title_Observable_observable_observable",
+        "titles",
+        "observable",
+    ]
+    assert _columns(database)[len(NAMES) :] == columns
+    assert rows(database, f"SELECT title, {', '.join(columns)} FROM run_sheet") == [("the run's", 0, 1, 2, 3, 4)]
+
+
 async def test_a_thousand_observables_fit_on_the_sheet(store: SqliteRunStore, database: Path) -> None:
     """The sheet works with a thousand columns."""
     await store.define_observables("e1", [Observable(name=f"v{number}") for number in range(1000)])
