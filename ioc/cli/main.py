@@ -22,6 +22,7 @@ from ioc import __version__
 from ioc.cli.archiver import archiver
 from ioc.cli.browse import browse
 from ioc.cli.init import init
+from ioc.cli.output import give_up_stdout, lenient_stdout, reason
 from ioc.cli.runs import runs
 from ioc.cli.screens import screens
 from ioc.errors import AttpcError, ConfigurationError
@@ -51,14 +52,30 @@ log_level_option = click.option(
 
 
 class _OneLineErrors(click.Group):
-    """Says wrong usage in one line."""
+    """Says wrong usage, and that standard output takes no more, in one line."""
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        lenient_stdout()
         try:
-            result = super().main(*args, standalone_mode=False, **extra)
+            try:
+                result = self._main(*args, **extra)
+            finally:
+                if sys.stdout is not None:  # where it was closed by whoever started us
+                    sys.stdout.flush()
+        except OSError as error:
+            give_up_stdout()
+            if not isinstance(error, BrokenPipeError):  # then who reads has enough
+                what = error.filename or "standard output cannot be written"
+                click.echo(f"error: {what}: {reason(error)}", err=True)
+            result = FAILED
+        sys.exit(result if isinstance(result, int) else 0)
+
+    def _main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, standalone_mode=False, **extra)
         except click.ClickException as error:
-            if not standalone_mode:
-                raise
             message = error.format_message()
             context = error.ctx if isinstance(error, click.UsageError) else None
             if "\n" in message:  # the help, which whoever gives no command gets
@@ -66,15 +83,10 @@ class _OneLineErrors(click.Group):
             else:
                 see = f" (see {context.command_path} --help)" if context else ""
                 click.echo(f"error: {message.rstrip('.')}{see}", err=True)
-            sys.exit(error.exit_code)
+            return error.exit_code
         except click.Abort:
-            if not standalone_mode:
-                raise
             click.echo("error: aborted", err=True)
-            sys.exit(FAILED)
-        if not standalone_mode:
-            return result
-        sys.exit(result if isinstance(result, int) else 0)
+            return FAILED
 
 
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

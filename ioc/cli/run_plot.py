@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +40,11 @@ _GAP_COLOUR = "0.85"
 
 def plot_run(book: RunBook, number: int, observables: Sequence[str], output: Path) -> None:
     """Write what `draw_run` draws as a PNG."""
-    draw_run(book, number, observables).savefig(output, format="png")
+    figure = draw_run(book, number, observables)
+    with warnings.catch_warnings():
+        # A title may be in a script that the font does not have.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(output, format="png")
 
 
 def draw_run(book: RunBook, number: int, observables: Sequence[str]) -> Figure:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import getpass
+import os
 import sys
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
+from ioc.cli.output import text_output, whole_file
 from ioc.cli.place import database_itself, topology_that_names_it
 from ioc.cli.progress import progress
 from ioc.cli.run_archiver import compare_with_archiver
@@ -126,7 +128,7 @@ def edit(place: _Place, number: int, title: str | None, class_name: str | None, 
         title=title,
         run_class=None if class_name is None else RunClass[class_name],
         values=values,
-        client=Client(getpass.getuser(), "localhost"),
+        client=Client(_user(), "localhost"),
     )
     for change in changes or [f"run {number} of {experiment}: nothing has changed"]:
         click.echo(change)
@@ -150,10 +152,10 @@ def export(place: _Place, form: str, output: Path | None) -> None:
     """Write the run sheet: number, class, title, start, stop, configuration, then the observables."""
     with place.open() as book:
         if form == "parquet":
-            with _writing(_required(output)) as path:
+            with whole_file(_required(output), place.database) as path:
                 write_sheet_parquet(book, path)
         else:
-            with _text_output(output, form) as stream:
+            with text_output(output, place.database, form) as stream:
                 (write_sheet_csv if form == "csv" else write_sheet_json)(book, stream)
 
 
@@ -176,18 +178,16 @@ def samples(
     with place.open() as book:
         chosen = book.sampled(number, observables)
         rows = book.samples(number, chosen)
-        if output is None and form == "csv":  # no bar among the lines of the terminal
-            write_samples_csv(rows, sys.stdout)
-            return
-        with (
-            _writing(_required(output)) as path,
-            progress(rows, book.count_samples(number, chosen), "writing") as shown,
-        ):
-            if form == "parquet":
+        count = book.count_samples(number, chosen)
+        if form == "parquet":
+            with whole_file(_required(output), place.database) as path, progress(rows, count, "writing") as shown:
                 write_samples_parquet(shown, path)
-            else:
-                with _text_output(path, form) as stream:
-                    write_samples_csv(shown, stream)
+        elif output is not None:
+            with text_output(output, place.database, form) as stream, progress(rows, count, "writing") as shown:
+                write_samples_csv(shown, stream)
+        else:  # no bar among the lines of the terminal
+            with text_output(None, place.database, form) as stream:
+                write_samples_csv(rows, stream)
 
 
 @runs.command()
@@ -198,8 +198,8 @@ def samples(
 def plot(place: _Place, number: int, observables: tuple[str, ...], output: Path | None) -> None:
     """Plot the observables over run NUMBER into a PNG, with gaps and changes of state (needs matplotlib)."""
     target = output or Path(f"run_{number:04d}.png")
-    with place.open() as book, _writing(target):
-        plot_run(book, number, observables, target)
+    with place.open() as book, whole_file(target, place.database) as path:
+        plot_run(book, number, observables, path)
     click.echo(target)
 
 
@@ -221,20 +221,8 @@ def _required(output: Path | None) -> Path:
     return output
 
 
-@contextmanager
-def _writing(path: Path) -> Generator[Path]:
+def _user() -> str:
     try:
-        yield path
-    except OSError as error:
-        raise Refused(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def _text_output(path: Path | None, form: str) -> Generator[TextIO]:
-    if path is None:
-        yield sys.stdout
-        return
-    # Spreadsheets take a CSV file for UTF-8 only if it begins with a byte order mark.
-    encoding = "utf-8-sig" if form == "csv" else "utf-8"
-    with _writing(path), path.open("w", encoding=encoding, newline="") as stream:
-        yield stream
+        return getpass.getuser()
+    except (KeyError, OSError):  # before Python 3.13 the first: the account has no name
+        return f"uid {os.getuid()}"

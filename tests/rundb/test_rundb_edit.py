@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,19 @@ async def test_the_samples_stay_what_was_recorded(store: SqliteRunStore, databas
     await complete(store, ENERGY, (5.0, 7.0, 4.0, 7.0, 5.5))
     assert edit(database, "energy=6").exit_code == 0
     assert rows(database, "SELECT samples, worst_severity, disconnected_seconds FROM measurements") == [(3, 0, 0.0)]
+
+
+async def test_an_account_without_a_name(
+    store: SqliteRunStore, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has no entry among the users of the machine edits by the number of the account."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    await complete(store, ENERGY, None)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert edit(database, "energy=6").exit_code == 0
+    assert rows(database, "SELECT user FROM events") == [(f"uid {os.getuid()}",)]

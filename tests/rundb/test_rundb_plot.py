@@ -160,6 +160,16 @@ async def test_odd_values_are_drawn(
     assert figure.get_suptitle() == "e1, run 0: $\\foo$ x_^"
 
 
+async def test_characters_without_a_picture_are_not_warned_of(
+    store: SqliteRunStore, database: Path, tmp_path: Path
+) -> None:
+    """A title in characters that the font does not have makes a picture, and nothing on standard error."""
+    await run_of(store, database, [reading(1.0, BEGAN)], PRESSURE, title="日本 \N{FLAG IN HOLE}")
+    asked = ["runs", "plot", "0", "--database", str(database), "--output", str(tmp_path / "picture.png")]
+    result = CliRunner().invoke(main, asked)
+    assert (result.exit_code, result.stderr, result.exception) == (0, "", None)
+
+
 async def test_a_source_with_a_wrong_clock_does_not_stretch_the_axis(store: SqliteRunStore, database: Path) -> None:
     """Samples with times outside the run are left out, and counted beside the panel."""
     moments = (631_152_000.0, BEGAN + 86_400, BEGAN + 5)
