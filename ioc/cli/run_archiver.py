@@ -2,70 +2,64 @@
 
 from __future__ import annotations
 
-import json
 import math
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlencode
 
+from ioc.cli.appliance import Archived, check_address, retrieve
 from ioc.cli.progress import progress
 from ioc.cli.run_text import table
-from ioc.errors import PeerError, Refused
+from ioc.errors import Refused
 from ioc.rundb.queries import Row, RunBook, SheetObservable
-from ioc.rundb.times import to_microseconds, to_text
+from ioc.rundb.times import to_microseconds
 
-_SECONDS = 30.0
 _RELATIVE = 1e-6
 """The appliance keeps FLOAT as such; what comes back differs from our double by so much."""
 
 
-@dataclass(frozen=True)
-class _Archived:
-    """One event of ``getData.json``."""
+def compare_with_archiver(
+    book: RunBook, number: int, observables: Sequence[str], url: str, thinned: Collection[str]
+) -> tuple[str, bool]:
+    """A table, one line for each observable that followed a PV in the run, and whether all of it agrees.
 
-    sampled_us: int
-    value: Any
-    severity: int
-
-
-def compare_with_archiver(book: RunBook, number: int, url: str, thinned: Collection[str]) -> tuple[str, bool]:
-    """A table, one line for each observable that follows a PV, and whether all of it agrees.
-
-    `thinned` are the observables of which we keep fewer samples than come: what is missing here is expected then.
+    `observables` are the names of those that are wanted, empty for all. `thinned` are those of which we keep fewer
+    samples than come: what is missing here is expected then.
 
     Raises:
         PeerError: the appliance does not answer, or not in the format of its retrieval.
-        Refused: there is no such run, it has no samples, or `url` is no address of an appliance.
+        Refused: there is no such run or observable, it has no samples, or `url` is no address of an appliance.
     """
-    if not url.startswith(("http://", "https://")):
-        raise Refused(f"--from-archiver {url} must be the address of an appliance, such as http://archiver:17668")
-    followed = [each for each in book.observables() if each.pv is not None]
-    if not book.sampled(number):
-        raise Refused(f"run {number} has no samples to compare")
+    check_address(url)
+    followed = _followed(book, number, observables)
     began, ended = book.span(number)
     window = to_microseconds(began), to_microseconds(ended)
     lines: list[tuple[str, ...]] = []
     agree = True
-    with progress(followed, len(followed), "comparing") as observables:
-        for each in observables:
-            theirs = _read(url, str(each.pv), window)
-            counts = _compare(each, book.samples(number, [each]), theirs, window)
+    with progress(followed, len(followed), "comparing") as compared:
+        for each in compared:
+            theirs = retrieve(url, str(each.pv), window)
+            counts = _compare(book.samples(number, [each]), theirs, window)
             lines.append((each.name, str(each.pv), *(str(counts[column]) for column in _COLUMNS)))
             expected = {"missing here"} if each.name in thinned else set[str]()
             agree = agree and not any(counts[column] for column in _COLUMNS[2:] if column not in expected)
     return table(("observable", "PV", *_COLUMNS), lines), agree
 
 
+def _followed(book: RunBook, number: int, observables: Sequence[str]) -> list[SheetObservable]:
+    sampled = book.sampled(number, observables)
+    if observables and (manual := [each.name for each in sampled if each.manual]):
+        raise Refused(f"observable {manual[0]} follows no PV: an archiver has nothing of it")
+    followed = [each for each in sampled if not each.manual]
+    if not followed:
+        raise Refused(f"run {number} has no samples to compare")
+    return followed
+
+
 _COLUMNS = ("here", "there", "missing here", "missing there", "different")
 
 
-def _compare(
-    observable: SheetObservable, rows: Iterable[Row], archived: Sequence[_Archived], window: tuple[int, int]
-) -> Counter[str]:
+def _compare(rows: Iterable[Row], archived: Sequence[Archived], window: tuple[int, int]) -> Counter[str]:
     there = {each.sampled_us: each for each in archived if window[0] < each.sampled_us <= window[1]}
     counts = Counter({"there": len(there)})
     known = True  # whether the source's value is one that came earlier: at the begin of the run and after a gap
@@ -79,7 +73,7 @@ def _compare(
         match = next((us for us in (row["sampled_us"] + off for off in (0, -1, 1)) if us in there), None)
         if match is not None:
             found.add(match)
-            counts["different"] += not _same(observable, row, there[match])
+            counts["different"] += not _same(row, there[match])
         elif not known:
             counts["missing there"] += 1
         counts["here"] += match is not None or not known
@@ -88,44 +82,47 @@ def _compare(
     return counts
 
 
-def _same(observable: SheetObservable, row: Row, archived: _Archived) -> bool:
+def _same(row: Row, archived: Archived) -> bool:
     if row["severity"] != archived.severity:
         return False
     ours, theirs = row["value"], archived.value
-    if observable.value_type == "enum":
-        return True  # the appliance has the number, we have the text
-    if isinstance(theirs, list):
-        theirs = next(iter(cast("list[Any]", theirs)), "")
-    if observable.value_type == "string":
-        return str(ours) == str(theirs)
+    if isinstance(ours, str):
+        return _same_text(ours, theirs)
     try:
-        number = float(theirs)
+        number = float(_first(theirs))
     except (TypeError, ValueError):
         return False
     if ours is None or not math.isfinite(number):
         return math.isnan(number) if ours is None else ours == number
-    if observable.value_type == "integer":
+    if isinstance(ours, int):
         number = round(number)
     return math.isclose(float(ours), number, rel_tol=_RELATIVE)
 
 
-def _read(url: str, pv: str, window: tuple[int, int]) -> list[_Archived]:
-    """The events of a PV; the appliance adds the last one before the window."""
-    query = urlencode({"pv": pv, "from": to_text(window[0] / 1e6), "to": to_text((window[1] + 1) / 1e6)})
-    address = f"{url.rstrip('/')}/retrieval/data/getData.json?{query}"
+def _same_text(ours: str, theirs: Any) -> bool:
+    first = _first(theirs)
+    if isinstance(first, str):
+        return ours == first
+    if isinstance(theirs, list):
+        return ours == _characters(cast("list[Any]", theirs)) or _is_number(ours, first)
+    return isinstance(theirs, int | float)  # of an enum: the appliance has the number, we have the text
+
+
+def _is_number(text: str, number: Any) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=_SECONDS) as answer:  # noqa: S310 - http or https, see above
-            series = json.load(answer)
-        return [
-            _Archived(each["secs"] * 1_000_000 + round(each["nanos"] / 1000), each["val"], int(each["severity"]))
-            for one in series
-            for each in one["data"]
-        ]
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise PeerError(f"the archiver appliance {url} answered {error.code} {error.reason} for {pv}") from error
-    except OSError as error:
-        reason = getattr(error, "reason", None) or error
-        raise PeerError(f"the archiver appliance {url} does not answer: {reason}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise PeerError(f"{url} did not answer like the retrieval of an archiver appliance for {pv}") from error
+        return math.isclose(float(text), float(number), rel_tol=_RELATIVE)
+    except (TypeError, ValueError):
+        return False
+
+
+def _first(value: Any) -> Any:
+    """Of an array only the first element is recorded."""
+    return next(iter(cast("list[Any]", value)), "") if isinstance(value, list) else value
+
+
+def _characters(array: Sequence[Any]) -> str | None:
+    """The text in a waveform of CHAR, which the appliance has as signed numbers."""
+    try:
+        return bytes(each & 0xFF for each in array).split(b"\0")[0].decode(errors="replace")
+    except TypeError:
+        return None

@@ -162,17 +162,26 @@ def export(place: _Place, form: str, output: Path | None) -> None:
 @runs.command()
 @click.argument("number", type=_NUMBER)
 @click.option("--observable", "observables", multiple=True, help="Only this one; may be repeated. Default: all.")
-@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), help="Default: csv.")
 @click.option("--from-archiver", "archiver", metavar="URL", help="Check them against an EPICS Archiver Appliance.")
 @_output_option
 @_with_place
 def samples(
-    place: _Place, *, number: int, observables: tuple[str, ...], form: str, archiver: str | None, output: Path | None
+    place: _Place,
+    *,
+    number: int,
+    observables: tuple[str, ...],
+    form: str | None,
+    archiver: str | None,
+    output: Path | None,
 ) -> None:
     """Write the samples of run NUMBER, or compare them with an archiver (exit code 1 if they differ)."""
     if archiver is not None:
+        for option, value in (("--output", output), ("--format", form)):
+            if value is not None:
+                raise click.UsageError(f"--from-archiver writes no samples: leave out {option}")
         with place.open() as book:
-            text, agree = compare_with_archiver(book, number, archiver, place.thinned)
+            text, agree = compare_with_archiver(book, number, observables, archiver, place.thinned)
         click.echo(text)
         sys.exit(0 if agree else 1)
     with place.open() as book:
@@ -183,10 +192,10 @@ def samples(
             with whole_file(_required(output), place.database) as path, progress(rows, count, "writing") as shown:
                 write_samples_parquet(shown, path)
         elif output is not None:
-            with text_output(output, place.database, form) as stream, progress(rows, count, "writing") as shown:
+            with text_output(output, place.database, "csv") as stream, progress(rows, count, "writing") as shown:
                 write_samples_csv(shown, stream)
         else:  # no bar among the lines of the terminal
-            with text_output(None, place.database, form) as stream:
+            with text_output(None, place.database, "csv") as stream:
                 write_samples_csv(rows, stream)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ioc.cli.main import main
-from ioc.model import Reading, RunClass, Severity
+from ioc.model import Reading, RunClass, RunId, Severity
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
 from tests.rundb.rows import PRESSURE, complete_run, reading
@@ -24,6 +25,9 @@ ROOT = Path(__file__).parents[2]
 BEGAN = 1_795_350_000
 VALVE = Observable.model_validate({"name": "valve", "pv": "GAS:V", "type": "enum"})
 COUNT = Observable.model_validate({"name": "count", "pv": "GAS:N", "type": "integer"})
+MODE = Observable.model_validate({"name": "mode", "pv": "GAS:MODE", "type": "string"})
+STEPS = Observable.model_validate({"name": "steps", "pv": "GAS:STEPS", "type": "string"})
+LONG = Observable.model_validate({"name": "long", "pv": "GAS:LONG", "type": "string"})
 NOTE = Observable.model_validate({"name": "note", "type": "string"})
 Event = dict[str, Any]
 
@@ -99,6 +103,23 @@ async def database_with_run(store: SqliteRunStore, database: Path) -> Path:
     return database
 
 
+@pytest.fixture
+async def database_with_texts(store: SqliteRunStore, database: Path) -> Path:
+    """Run 0 of e18008: text observables that follow an enum, a list of numbers and a waveform of characters."""
+    await store.define_observables("e18008", [MODE, STEPS, LONG])
+    record = await store.reserve_run("e18008", "", RunClass.Testing, "")
+    texts = {"mode": ("Off", "On"), "steps": ("4", "5"), "long": ("", "Größe 1")}
+    for name, values in texts.items():
+        store.add_samples("e18008", record.run, [reading(each, BEGAN + n, name) for n, each in enumerate(values)])
+    await complete_run(store, database, record, BEGAN, 10)
+    return database
+
+
+def characters(text: str, length: int = 40) -> list[int]:
+    """A waveform of CHAR, signed as Java has it."""
+    return [byte - 256 if byte > 127 else byte for byte in text.encode().ljust(length, b"\0")]
+
+
 def compare(database: Path, url: str, *more: str) -> Result:
     return CliRunner().invoke(
         main, ["runs", "samples", "0", "--database", str(database), "--from-archiver", url, *more]
@@ -140,6 +161,87 @@ async def test_what_differs_is_counted(database_with_run: Path, series: list[Eve
     assert result.exit_code == (0 if counts[2:] == ["0", "0", "0"] else 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "different"),
+    [
+        ("mode", 1, "0"),
+        ("mode", "On", "0"),
+        ("mode", "Off", "1"),
+        ("steps", [5, 6, 7], "0"),
+        ("steps", [6, 6, 7], "1"),
+        ("steps", [5.0, 6.5], "0"),
+        ("long", characters("Größe 1"), "0"),
+        ("long", characters("Größe 2"), "1"),
+        ("long", ["Größe 1"], "0"),
+        ("long", [], "1"),
+        ("long", [{}], "1"),
+        ("long", None, "1"),
+    ],
+)
+async def test_texts_of_sources_that_are_no_texts(
+    database_with_texts: Path, name: str, value: Any, different: str
+) -> None:
+    """Of an enum the appliance has the number, of a long text its characters: that is no difference."""
+    pv = {"mode": "GAS:MODE", "steps": "GAS:STEPS", "long": "GAS:LONG"}[name]
+    with appliance({pv: [archived(1.0, value)]}) as url:
+        result = compare(database_with_texts, url, "--observable", name)
+    assert line(result, name) == ["1", "1", "0", "0", different]
+    assert result.exit_code == int(different)
+
+
+async def test_only_what_was_asked_for_is_compared(database_with_run: Path) -> None:
+    """Observables can be chosen; of others the appliance is not asked."""
+    with appliance({"GAS:P": COMPLETE["GAS:P"]}) as url:
+        result = compare(database_with_run, url, "--observable", "pressure")
+    assert (result.exit_code, len(result.output.splitlines())) == (0, 2)
+    assert line(result, "pressure") == ["3", "3", "0", "0", "0"]
+
+
+async def test_what_was_not_sampled_in_the_run_is_not_compared(database_with_run: Path, store: SqliteRunStore) -> None:
+    """An observable that came after the run, of which the appliance has much, does not count."""
+    later = Observable(name="later", pv="GAS:LATER")
+    await store.define_observables("e18008", [PRESSURE, VALVE, COUNT, NOTE, later])
+    with appliance({**COMPLETE, "GAS:LATER": [archived(3.0, 1.0)]}) as url:
+        result = compare(database_with_run, url)
+        asked = compare(database_with_run, url, "--observable", "later")
+    assert (result.exit_code, "later" in result.output) == (0, False)
+    assert (asked.exit_code, asked.output) == (1, "error: run 0 has no samples to compare\n")
+
+
+async def test_a_type_that_has_changed_since(database_with_run: Path, store: SqliteRunStore) -> None:
+    """Texts of a run whose observable is a number by now are compared as the texts that they are."""
+    number = Observable.model_validate({"name": "note", "pv": "GAS:NOTE"})
+    await store.define_observables("e18008", [PRESSURE, VALVE, COUNT, number])
+    run = RunId("e18008", 0)
+    store.add_samples("e18008", run, [reading("P10", BEGAN + 1, "note"), reading("He", BEGAN + 2, "note")])
+    await store.flush()
+    with appliance({**COMPLETE, "GAS:NOTE": [archived(1.0, "P10"), archived(2.0, "Ar")]}) as url:
+        result = compare(database_with_run, url)
+    assert line(result, "note") == ["2", "2", "0", "0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--output", "file.csv"), 2, "--from-archiver writes no samples: leave out --output"),
+        (("--format", "csv"), 2, "--from-archiver writes no samples: leave out --format"),
+        (("--format", "parquet"), 2, "--from-archiver writes no samples: leave out --format"),
+        (("--observable", "nope"), 1, "experiment e18008 has no observable nope"),
+        (("--observable", "note"), 1, "observable note follows no PV: an archiver has nothing of it"),
+    ],
+)
+async def test_what_cannot_be_compared_is_refused(
+    database_with_run: Path, arguments: tuple[str, str], code: int, said: str
+) -> None:
+    """Options that have no meaning for a comparison, and observables without a PV, are refused in one line."""
+    with appliance(COMPLETE) as url:
+        result = compare(database_with_run, url, *arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert said in result.stderr
+    assert not Path("file.csv").exists()
+
+
 async def test_a_dead_band_explains_what_is_missing_here(database_with_run: Path, tmp_path: Path) -> None:
     """Of an observable that the topology thins the archive may have more."""
     topology = tmp_path / "topology.yaml"
@@ -174,12 +276,78 @@ async def test_a_wrong_answer_is_said_in_a_line(
     assert len(result.output.splitlines()) == 1
 
 
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that answers each connection with these bytes and closes it."""
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while b"\r\n\r\n" not in self.request.recv(65536):
+                pass
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+OK = b"HTTP/1.0 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        OK + b"Content-Length: 100\r\n\r\n[]",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        OK + b"X: " + b"x" * 70000 + b"\r\n\r\n[]",
+        OK + b"\r\n\xff\xfe",
+        OK + b"\r\n" + b"[" * 100_000,
+        OK + b'\r\n[{"data": [{"secs": 1, "nanos": 1e999, "val": 1, "severity": 0}]}]',
+    ],
+)
+async def test_what_is_no_answer_is_said_in_a_line(database_with_run: Path, answer: bytes) -> None:
+    """Nothing, another protocol, an answer that breaks off or that no appliance gives: one line with the server."""
+    with answering(answer) as url:
+        result = compare(database_with_run, url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    [said] = result.stderr.splitlines()
+    assert said.startswith("error: ")
+    assert url in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "archiver:17668",
+        "http://",
+        "http://[::1",
+        "http://archiver:port",
+        "http://archiver:99999",
+        "http://a b/",
+        "http://ä..b",
+    ],
+)
+async def test_what_is_no_address(database_with_run: Path, url: str) -> None:
+    """What cannot be the address of a server is said to be none."""
+    result = compare(database_with_run, url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"error: --from-archiver {url} must be the address of an appliance, such as http://archiver:17668\n"
+    )
+
+
 async def test_an_appliance_that_is_not_there(database_with_run: Path) -> None:
-    """No server, no address, and a run without samples are said in one line."""
+    """Where nobody listens, that is said in one line."""
     with appliance(COMPLETE) as url:
         pass
-    assert "does not answer: " in compare(database_with_run, url).output
-    assert "must be the address of an appliance" in compare(database_with_run, "archiver:17668").output
+    assert "does not answer: Connection refused" in compare(database_with_run, url).output.replace("[Errno 111] ", "")
 
 
 def test_the_list_for_the_appliance(tmp_path: Path) -> None:
