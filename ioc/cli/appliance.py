@@ -61,7 +61,7 @@ def retrieve(url: str, pv: str, window: tuple[int, int]) -> list[Archived]:
 
 def _get(url: str, address: str, pv: str) -> bytes:
     try:
-        with urllib.request.urlopen(address, timeout=_SECONDS) as answer:  # noqa: S310 - http or https, see above
+        with urllib.request.urlopen(address, timeout=_SECONDS) as answer:  # noqa: S310 - see `check_address`
             content: bytes = answer.read()
             return content
     except urllib.error.HTTPError as error:

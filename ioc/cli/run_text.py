@@ -8,6 +8,9 @@ from datetime import datetime
 from ioc.model import Severity
 from ioc.rundb.queries import Row, RunPage
 
+_LARGEST_WHOLE = 1e15
+"""Above it the last digits of a float mean nothing."""
+
 
 def run_list(experiment: str, runs: Sequence[Row]) -> str:
     """One line a run."""
@@ -88,10 +91,12 @@ def duration(seconds: float | None) -> str:
 
 
 def value_text(value: object) -> str:
-    """A stored value; empty for none."""
+    """A stored value; empty for none. Whole numbers have all their digits, others six."""
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if value.is_integer() and abs(value) < _LARGEST_WHOLE else f"{value:.6g}"
 
 
 def _measurements(rows: Sequence[Row]) -> str:

@@ -133,6 +133,34 @@ async def test_show_tells_everything_about_a_run(filled: SqliteRunStore, databas
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1234567, "1234567"),
+        (1234567.0, "1234567"),
+        (-2147483648.0, "-2147483648"),
+        (1000000.0, "1000000"),
+        (0.0, "0"),
+        (1234567.25, "1.23457e+06"),
+        (0.1, "0.1"),
+        (1e300, "1e+300"),
+        (math.inf, "inf"),
+        ("1234567.0", "1234567.0"),
+    ],
+)
+async def test_whole_numbers_are_shown_whole(
+    store: SqliteRunStore, database: Path, value: float | str, shown: str
+) -> None:
+    """Counts are shown to their last digit also as minimum and maximum; other numbers with six digits."""
+    await store.define_observables("e1", [PRESSURE])
+    run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+    number = None if isinstance(value, str) else float(value)
+    statistics = Statistics(number, number, number, 1, Severity.NO_ALARM, 0.0)
+    await store.save_measurements(run, [Measurement("pressure", value, value, statistics)])
+    (line,) = (each for each in invoke(database, "show", "0").stdout.splitlines() if each.startswith("pressure"))
+    assert line.split()[2:] == [*[shown] * (2 if number is None else 5), "1", "NO_ALARM"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (("show", "7"), 1, "error: run 7 is not in experiment e18008: its last one is run 1\n"),
