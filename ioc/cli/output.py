@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
@@ -27,12 +27,12 @@ def whole_file(target: Path, database: Path) -> Generator[Path]:
         UsageError: `target` is a file of the database.
         Refused: it cannot be written.
     """
-    _refuse_database(target, database)
     try:
+        _refuse_database(target, database)
         if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
             yield target
             return
-        final = target.resolve()  # a link stays one
+        final = _real(target)  # a link stays one
         partial = final.with_name(f".attpc-ioc-{os.getpid()}.partial")
         try:
             yield partial
@@ -70,10 +70,9 @@ def lenient_stdout() -> None:
 def give_up_stdout() -> None:
     """Throw away what is left for standard output, which would fail once more when the program ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
+    with suppress(OSError):  # a stream that is no file
         os.dup2(nowhere, sys.stdout.fileno())
-    finally:
-        os.close(nowhere)
+    os.close(nowhere)
 
 
 def reason(error: OSError) -> str:
@@ -84,9 +83,12 @@ def reason(error: OSError) -> str:
 @contextmanager
 def _exact_stdout() -> Generator[TextIO]:
     """Standard output for data, of which no character may become another."""
+    stdout: TextIO | None = sys.stdout
+    if stdout is None:
+        raise Refused("standard output is closed, but must be open: --output FILE writes to a file")
     _reconfigure("strict")
     try:
-        yield sys.stdout
+        yield stdout
     except UnicodeEncodeError as error:
         missing = error.object[error.start]
         raise Refused(
@@ -103,7 +105,10 @@ def _reconfigure(errors: str) -> None:
 
 
 def _refuse_database(target: Path, database: Path) -> None:
-    file = database.resolve()
-    for each in (Path(f"{file}{suffix}") for suffix in _BESIDE):
-        if target.resolve() == each or (target.exists() and each.exists() and target.samefile(each)):
+    for each in (Path(f"{_real(database)}{suffix}") for suffix in _BESIDE):
+        if _real(target) == each or (target.exists() and each.exists() and target.samefile(each)):
             raise click.UsageError(f"--output {target} is a file of the run database, but must be another one")
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # a link to itself is an error for `Path.resolve`

@@ -123,6 +123,24 @@ def test_a_file_is_replaced_as_it_is(database: Path, tmp_path: Path) -> None:
     assert [stat.S_IMODE(each.stat().st_mode) for each in (older, new)] == [0o660, 0o666 & ~umask]
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "nowhere/x", "runs.txt/x"])
+def test_where_no_file_can_be(database: Path, name: str) -> None:
+    """A name that no file can have, or a directory that is none, is said in one line."""
+    (database.parent / "runs.txt").touch()
+    result = call(database, "export", "--output", database.parent / name)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {database.parent / name} cannot be written: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_link_to_itself_is_replaced(database: Path) -> None:
+    """A link that leads nowhere, not even out of itself, is no reason for more than a file in its place."""
+    link = database.parent / "loop"
+    link.symlink_to(link)
+    assert call(database, "export", "--output", link).exit_code == 0
+    assert link.read_text(encoding="utf-8-sig").startswith("run_number,")
+
+
 def test_what_is_no_file_is_written_to(database: Path, tmp_path: Path) -> None:
     """A pipe, as a device, gets the data and stays what it is."""
     pipe, copy = tmp_path / "pipe", tmp_path / "copy"
@@ -166,6 +184,18 @@ def test_standard_output_that_is_full(database: Path, command: Sequence[str]) ->
         1,
         "error: standard output cannot be written: No space left on device\n",
     )
+
+
+@pytest.mark.parametrize("command", ON_STANDARD_OUTPUT, ids=" ".join)
+def test_standard_output_that_is_closed(database: Path, command: Sequence[str]) -> None:
+    """Data that go nowhere are an error in one line; text that nobody reads is none."""
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", COMMAND, *command, "--database", database]
+    done = subprocess.run(closed, capture_output=True, text=True, timeout=30, check=False)
+    if command[1] in {"list", "show"}:
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        said = "error: standard output is closed, but must be open: --output FILE writes to a file\n"
+        assert (done.returncode, done.stderr) == (1, said)
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -22,6 +21,7 @@ import pytest
 from ioc.model import FiledFile, RunClass, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from tests.rundb.rows import PRESSURE, event, reading
+from tests.rundb.somebody import unprivileged
 
 STARTED = 1795350000.0
 
@@ -62,11 +62,6 @@ def browsing(database: Path, *arguments: str, before: Sequence[str] = ()) -> Ite
     finally:
         process.kill()
         process.communicate()
-
-
-def unprivileged() -> list[str]:
-    """What starts a command as somebody who may do only what permissions say, which root is not."""
-    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
 
 def has_ipv6() -> bool:

@@ -18,15 +18,16 @@ from ioc.model import RunClass
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.connection import open_for_reading
 from tests.rundb.rows import execute
+from tests.rundb.somebody import unprivileged
 
 COMMAND = Path(sys.executable).with_name("attpc-ioc")
 MAY, MAY_NOT = "may", "may not"
 
 
 def as_somebody(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user who may do only what the permissions of the files say, which root is not."""
-    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-    return subprocess.run([*bound, COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        [*unprivileged(), COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 @pytest.fixture
