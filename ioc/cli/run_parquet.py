@@ -12,8 +12,7 @@ from typing import Any
 from ioc.cli.run_export import RUN_COLUMNS
 from ioc.errors import Refused
 from ioc.model import Scalar
-from ioc.rundb.queries import Row, RunBook, SheetObservable
-from ioc.rundb.run_sheet import observable_column
+from ioc.rundb.queries import Row, RunBook, SheetColumn
 
 _ROWS_AT_ONCE = 100_000
 
@@ -25,9 +24,9 @@ def write_sheet_parquet(book: RunBook, output: Path) -> None:
         Refused: pyarrow is not installed.
     """
     arrow = _arrow()
-    columns = {observable_column(each.name): each for each in book.observables()}
+    columns = book.columns()
     rows = [
-        {**{name: run[name] for name in RUN_COLUMNS}, **{name: values[each.name] for name, each in columns.items()}}
+        {**{name: run[name] for name in RUN_COLUMNS}, **{each.heading: values[each] for each in columns}}
         for run, values in book.sheet()
     ]
     fields = [
@@ -38,13 +37,15 @@ def write_sheet_parquet(book: RunBook, output: Path) -> None:
         for name in RUN_COLUMNS
     ]
     fields += [
-        arrow.field(name, _type(arrow, each, [row[name] for row in rows]), metadata={"units": each.units})
-        for name, each in columns.items()
+        arrow.field(
+            each.heading, _type(arrow, each, [row[each.heading] for row in rows]), metadata={"units": each.units}
+        )
+        for each in columns
     ]
     _write(arrow, arrow.schema(fields), rows, output)
 
 
-def _type(arrow: Any, observable: SheetObservable, values: Iterable[Scalar | None]) -> Any:
+def _type(arrow: Any, observable: SheetColumn, values: Iterable[Scalar | None]) -> Any:
     if observable.value_type == "integer":
         # A source may give an infinity also where whole numbers are expected.
         return arrow.float64() if any(isinstance(value, float) for value in values) else arrow.int64()

@@ -6,7 +6,7 @@ import functools
 import getpass
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from ioc.errors import AttpcError, ConfigurationError, Refused
 from ioc.model import Client, RunClass, Scalar
 from ioc.recorder import parse_manual
 from ioc.rundb.edit import edit_run
-from ioc.rundb.queries import RunBook
+from ioc.rundb.queries import RunBook, SheetObservable
 from ioc.topology.load import load
 from ioc.topology.schema import Observable
 
@@ -120,7 +120,8 @@ def edit(place: _Place, number: int, title: str | None, class_name: str | None, 
         raise Refused(f"the title must be one line of at most {_TITLE_LENGTH} printable characters")
     with place.open() as book:
         experiment = book.experiment
-        values = dict(_manual_value(book, setting) for setting in settings)
+        known = book.definitions(number)
+        values = dict(_manual_value(experiment, known, setting) for setting in settings)
     changes = edit_run(
         place.database,
         experiment,
@@ -212,16 +213,17 @@ def plot(place: _Place, number: int, observables: tuple[str, ...], output: Path 
     click.echo(target)
 
 
-def _manual_value(book: RunBook, setting: str) -> tuple[str, Scalar]:
+def _manual_value(
+    experiment: str, known: Mapping[str, SheetObservable], setting: str
+) -> tuple[SheetObservable, Scalar]:
     name, separator, text = setting.partition("=")
     if not separator:
         raise click.UsageError(f"--set {setting} must be NAME=VALUE")
-    known = {each.name: each for each in book.observables()}
     if name not in known:
-        raise Refused(f"experiment {book.experiment} has no observable {name}: it has {', '.join(known) or 'none'}")
+        raise Refused(f"experiment {experiment} has no observable {name}: it has {', '.join(known) or 'none'}")
     if not known[name].manual:
         raise Refused(f"observable {name} follows a PV: only a manual observable can be edited")
-    return name, parse_manual(Observable.model_validate({"name": name, "type": known[name].value_type}), text)
+    return known[name], parse_manual(Observable.model_validate({"name": name, "type": known[name].value_type}), text)
 
 
 def _required(output: Path | None) -> Path:

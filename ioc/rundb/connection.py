@@ -12,25 +12,28 @@ from urllib.parse import quote
 from sqlite_utils import Database
 
 from ioc.errors import PeerError
-from ioc.rundb.migrations import check_present_version
+from ioc.rundb.migrations import check_present_version, check_version
 
 
 def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Database:
     """Open a connection in WAL mode with foreign keys on, for the thread that calls.
 
     Raises:
+        PeerError: it is the database of another program, or of a newer one of ours.
         sqlite3.Error: the file cannot be opened, or is no database.
     """
     connection = sqlite3.connect(_uri(path, "rwc" if create else "rw"), uri=True, isolation_level=None)
     try:
+        db = Database(connection)
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
+        check_version(db, str(path))  # before anything is changed
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         # A batch touches a page of each observable: all of them fit, and are not written to the file each time.
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute("PRAGMA foreign_keys = ON")
-        return Database(connection)
+        return db
     except BaseException:
         connection.close()
         raise

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -130,29 +130,29 @@ def reserve_run(db: Database, experiment: str, title: str, run_class: RunClass, 
     return record
 
 
-def save_run(db: Database, record: RunRecord, changed: Collection[str]) -> None:
-    """Store the fields of a run that are named in `changed`."""
-    columns = {
-        "state": record.state.value,
-        "run_class": record.run_class.name,
-        "title": storable(record.title),
-        "reserved_at": to_text(record.reserved_at),
-        "started_at": optional_text(record.started_at),
-        "stopped_at": optional_text(record.stopped_at),
-        "config_name": storable(record.config_name),
-        "message": storable(record.message),
-    }
-    values = {name: value for name, value in columns.items() if name in changed}
+def save_run(db: Database, record: RunRecord) -> None:
+    """Store every field of a run."""
+    duration = None
     if record.started_at is not None and record.stopped_at is not None:
         # The wall clock may have been set back meanwhile.
-        values["duration"] = max(0.0, record.stopped_at - record.started_at)
-    if not values:
-        return
-    assignments = ", ".join(f"{name} = ?" for name in values)
+        duration = max(0.0, record.stopped_at - record.started_at)
     cursor = db.execute(
-        f"UPDATE runs SET {assignments} WHERE run_number = ? "  # noqa: S608 - the names are those above
-        "AND experiment_id = (SELECT id FROM experiments WHERE name = ?)",
-        (*values.values(), record.run.number, record.run.experiment),
+        "UPDATE runs SET state = ?, run_class = ?, title = ?, reserved_at = ?, started_at = ?, stopped_at = ?, "
+        "duration = ?, config_name = ?, message = ? "
+        "WHERE run_number = ? AND experiment_id = (SELECT id FROM experiments WHERE name = ?)",
+        (
+            record.state.value,
+            record.run_class.name,
+            storable(record.title),
+            to_text(record.reserved_at),
+            optional_text(record.started_at),
+            optional_text(record.stopped_at),
+            duration,
+            storable(record.config_name),
+            storable(record.message),
+            record.run.number,
+            record.run.experiment,
+        ),
     )
     if cursor.rowcount != 1:
         raise UnknownRowError(f"{record.run} of experiment {record.run.experiment} is not in the run database")

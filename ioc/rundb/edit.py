@@ -15,7 +15,7 @@ from ioc.errors import Refused
 from ioc.model import Client, DocumentState, RunClass, Scalar, Severity
 from ioc.ports import FINISHED
 from ioc.rundb.connection import open_for_editing, peer_error
-from ioc.rundb.queries import Row, find_experiment, find_run
+from ioc.rundb.queries import Row, SheetObservable, find_experiment, find_run
 from ioc.rundb.times import to_text
 
 
@@ -26,28 +26,32 @@ def edit_run(
     *,
     title: str | None,
     run_class: RunClass | None,
-    values: Mapping[str, Scalar],
+    values: Mapping[SheetObservable, Scalar],
     client: Client,
 ) -> list[str]:
-    """Change a run in one transaction, also while an IOC runs; every change becomes an event.
+    """Change a run that has ended in one transaction, also while an IOC runs; every change becomes an event.
 
     `values` are those of manual observables, checked by the caller; each becomes that of the whole run: at begin and
     end, and minimum, maximum and mean of a number. None changes nothing. Returns a sentence for each change.
 
     Raises:
         PeerError: the database cannot be changed.
-        Refused: there is no such run, or it is still open and its observables are the IOC's.
+        Refused: there is no such run, or it is still open, and what is known of it the IOC's.
     """
     db = open_for_editing(path)
     try:
         db.execute("BEGIN IMMEDIATE")
         experiment_id = find_experiment(db, path, experiment, None)[0]
         run = find_run(db, experiment_id, experiment, number)
+        if DocumentState(run["state"]) not in FINISHED:
+            raise Refused(
+                f"run {number} is {run['state']}: title, class and observables are set by their PVs until it has ended"
+            )
         changes = [
             f"run {number} of {experiment}: {change}"
             for change in (
                 *_edit_columns(db, run, title, run_class),
-                *_edit_values(db, run, experiment_id, values),
+                *_edit_values(db, run, values),
             )
         ]
         for change in changes:
@@ -73,20 +77,13 @@ def _edit_columns(db: Database, run: Row, title: str | None, run_class: RunClass
     return changes
 
 
-def _edit_values(db: Database, run: Row, experiment_id: int, values: Mapping[str, Scalar]) -> list[str]:
-    if values and DocumentState(run["state"]) not in FINISHED:
-        raise Refused(
-            f"run {run['run_number']} is {run['state']}: its observables are set by their PVs until it is complete"
-        )
+def _edit_values(db: Database, run: Row, values: Mapping[SheetObservable, Scalar]) -> list[str]:
     changes: list[str] = []
-    for name, value in values.items():
-        (observable_id,) = db.execute(
-            "SELECT id FROM observables WHERE experiment_id = ? AND name = ?", (experiment_id, name)
-        ).fetchone()
+    for observable, value in values.items():
         row = db.execute(
             "SELECT begin_value, end_value, minimum, maximum, mean FROM measurements "
             "WHERE run_id = ? AND observable_id = ?",
-            (run["id"], observable_id),
+            (run["id"], observable.id),
         ).fetchone()
         before = _Values(*row) if row is not None else _Values()
         number = None if isinstance(value, str) else value
@@ -98,9 +95,9 @@ def _edit_values(db: Database, run: Row, experiment_id: int, values: Mapping[str
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, observable_id) DO UPDATE SET "
             "begin_value = excluded.begin_value, end_value = excluded.end_value, minimum = excluded.minimum, "
             "maximum = excluded.maximum, mean = excluded.mean",
-            (run["id"], observable_id, *after),
+            (run["id"], observable.id, *after),
         )
-        changes.append(f"{name} changed from {before} to {value!r}")
+        changes.append(f"{observable.name} changed from {before} to {value!r}")
     return changes
 
 

@@ -18,6 +18,7 @@ from ioc.errors import Refused
 from ioc.model import DocumentState, Scalar
 from ioc.ports import FINISHED
 from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.run_sheet import observable_column
 from ioc.rundb.times import from_text, to_microseconds
 
 Row = Mapping[str, Any]
@@ -35,8 +36,20 @@ class RunPage:
 
 
 @dataclass(frozen=True)
+class SheetColumn:
+    """A column of the run sheet: an observable of one name and unit, whatever its type and source were meanwhile."""
+
+    heading: str
+    """Its name in the view `run_sheet`; where another unit has that already, with the units."""
+    name: str
+    units: str
+    value_type: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class SheetObservable:
-    """A column of the run sheet."""
+    """An observable as it was at some time."""
 
     id: int
     name: str
@@ -106,27 +119,45 @@ class RunBook:
             events=self._rows("SELECT * FROM events WHERE run_id = ? ORDER BY occurred_at, id", run_id),
         )
 
-    def observables(self) -> tuple[SheetObservable, ...]:
-        """In display order; retired ones last, and only if they were ever measured."""
-        rows = self._rows(
-            "SELECT * FROM observables WHERE experiment_id = ? AND "
-            "(retired_at IS NULL OR EXISTS (SELECT 1 FROM measurements WHERE observable_id = observables.id)) "
-            "ORDER BY retired_at IS NOT NULL, display_order, name",
-            self._experiment_id,
-        )
-        return tuple(_observable(row) for row in rows)
+    def columns(self) -> tuple[SheetColumn, ...]:
+        """Those of the run sheet, in display order; retired ones last, and only if they were ever measured."""
+        found: dict[tuple[str, str], list[SheetObservable]] = {}
+        for each in self._observables("retired_at IS NULL OR id IN (SELECT observable_id FROM measurements)"):
+            found.setdefault((each.name, each.units), []).append(each)
+        columns: list[SheetColumn] = []
+        taken: set[str] = set()
+        for (name, units), its in found.items():
+            heading = observable_column(name)
+            heading = heading if heading not in taken else f"{heading} [{units}]"
+            taken.add(heading)
+            columns.append(SheetColumn(heading, name, units, its[0].value_type, tuple(each.id for each in its)))
+        return tuple(columns)
 
-    def sheet(self) -> Iterator[tuple[Row, dict[str, Scalar | None]]]:
+    def definitions(self, number: int) -> dict[str, SheetObservable]:
+        """The observables by name as they are now, those that were measured in a run as they were then.
+
+        Raises:
+            Refused: there is no such run.
+        """
+        then = self._observables(
+            "id IN (SELECT observable_id FROM measurements WHERE run_id = ?)", self.run(number)["id"]
+        )
+        now = self._observables("retired_at IS NULL")
+        return {each.name: each for each in (*now, *reversed(then))}
+
+    def sheet(self) -> Iterator[tuple[Row, dict[SheetColumn, Scalar | None]]]:
         """Each run with the value of each of its observables: at the begin, else at the end."""
-        names = {each.id: each.name for each in self.observables()}
+        columns = self.columns()
+        column_of = {observable_id: column for column in columns for observable_id in column.ids}
         for run in self.runs():
-            values: dict[str, Scalar | None] = dict.fromkeys(names.values())
+            values: dict[SheetColumn, Scalar | None] = dict.fromkeys(columns)
             for row in self._rows(
                 "SELECT observable_id, coalesce(begin_value, end_value) AS value FROM measurements WHERE run_id = ?",
                 run["id"],
             ):
-                if row["observable_id"] in names:
-                    values[names[row["observable_id"]]] = row["value"]
+                column = column_of.get(row["observable_id"])
+                if column is not None and values[column] is None:
+                    values[column] = row["value"]
             yield run, values
 
     def samples(self, number: int, observables: Iterable[SheetObservable]) -> Iterator[Row]:
@@ -151,15 +182,15 @@ class RunBook:
         Raises:
             Refused: there is no such run or observable.
         """
-        rows = self._rows(
-            "SELECT * FROM observables WHERE id IN (SELECT observable_id FROM sample_series WHERE run_id = ?) "
-            "ORDER BY display_order, name",
-            self.run(number)["id"],
+        found = self._observables(
+            "id IN (SELECT observable_id FROM sample_series WHERE run_id = ?)", self.run(number)["id"]
         )
-        found = {row["name"]: _observable(row) for row in rows}
-        for name in set(observables) - found.keys() - {each.name for each in self.observables()}:
+        for name in set(observables) - {each.name for each in (*found, *self._observables("TRUE"))}:
             raise Refused(f"experiment {self.experiment} has no observable {name}")
-        return [found[name] for name in dict.fromkeys(observables or found) if name in found]
+        wanted = {name: order for order, name in reversed(list(enumerate(observables)))}
+        if not observables:
+            return found
+        return sorted((each for each in found if each.name in wanted), key=lambda each: wanted[each.name])
 
     def count_samples(self, number: int, observables: Iterable[SheetObservable]) -> int:
         """About how many samples a run has of these observables: gaps are left out, and what is newest.
@@ -199,6 +230,16 @@ class RunBook:
             (row,) = self._rows("SELECT max(occurred_at) AS last FROM events WHERE run_id = ?", run["id"])
             ended = began if row["last"] is None else from_text(row["last"])
         return began, max(began, ended)
+
+    def _observables(self, condition: str, *parameters: Any) -> list[SheetObservable]:
+        """Those of the experiment for which a condition holds, in display order, retired ones last."""
+        rows = self._rows(
+            f"SELECT * FROM observables WHERE experiment_id = ? AND ({condition}) "  # noqa: S608 - a constant
+            "ORDER BY retired_at IS NOT NULL, display_order, name, id",
+            self._experiment_id,
+            *parameters,
+        )
+        return [_observable(row) for row in rows]
 
     def _rows(self, sql: str, *parameters: Any) -> Sequence[Row]:
         return list(self._stream(sql, *parameters))

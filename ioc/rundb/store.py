@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import fields
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -54,7 +53,6 @@ class SqliteRunStore:
         self._writer = Writer(
             path, busy_seconds=_LOCK_SHARE * call_seconds, sample_limit=sample_limit, log_limit=log_limit
         )
-        self._saved: dict[RunId, RunRecord] = {}
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -83,35 +81,19 @@ class SqliteRunStore:
         return self._writer.health()
 
     async def last_run(self, experiment: str) -> RunRecord | None:
-        record = await self._call(lambda db: documents.last_run(db, experiment))
-        if record is not None:
-            self._saved.setdefault(record.run, record)
-        return record
+        return await self._call(lambda db: documents.last_run(db, experiment))
 
     async def get_run(self, run: RunId) -> RunRecord | None:
         return await self._call(lambda db: documents.get_run(db, run))
 
     async def unfinished_runs(self) -> tuple[RunRecord, ...]:
-        records = await self._call(documents.unfinished_runs)
-        for record in records:
-            self._saved.setdefault(record.run, record)
-        return records
+        return await self._call(documents.unfinished_runs)
 
     async def reserve_run(self, experiment: str, title: str, run_class: RunClass, config_name: str) -> RunRecord:
-        record = await self._call(lambda db: documents.reserve_run(db, experiment, title, run_class, config_name))
-        self._saved[record.run] = record
-        return record
+        return await self._call(lambda db: documents.reserve_run(db, experiment, title, run_class, config_name))
 
     async def save_run(self, record: RunRecord) -> None:
-        """Store what differs from the last time: what `runs edit` has changed meanwhile stays."""
-        before = self._saved.get(record.run)
-        changed = {
-            field.name
-            for field in fields(record)
-            if before is None or getattr(before, field.name) != getattr(record, field.name)
-        }
-        await self._call(lambda db: documents.save_run(db, record, changed))
-        self._saved[record.run] = record
+        await self._call(lambda db: documents.save_run(db, record))
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         rows = self._writer.rows

@@ -15,12 +15,13 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from ioc.cli.main import main
 from ioc.model import ConfigChoice, DocumentState, FiledFile, RunClass, RunConfig, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
+from tests.rundb.invoking import invoke
 from tests.rundb.rows import GAS, PRESSURE, event, locked, reading, rows
 
 STARTED = 1795350000.0
@@ -53,14 +54,6 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
         await store.save_run(replace(record, state=state, started_at=STARTED, stopped_at=stopped))
     await store.flush()
     return store
-
-
-def invoke(database: Path, *arguments: str) -> Result:
-    """Run a command on the database; it must end as a command, not with an exception."""
-    command, *rest = arguments
-    result = CliRunner().invoke(main, ["runs", command, "--database", str(database), *rest])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 async def test_list_shows_aligned_columns_and_local_times(filled: SqliteRunStore, database: Path) -> None:
@@ -168,7 +161,11 @@ async def test_whole_numbers_are_shown_whole(
         (("samples", "0", "--observable", "nope"), 1, "error: experiment e18008 has no observable nope\n"),
         (("edit", "0", "--set", "pressure=3"), 1, "observable pressure follows a PV: only a manual"),
         (("edit", "0", "--set", "nope=3"), 1, "has no observable nope: it has pressure, target_gas, field\n"),
-        (("edit", "1", "--set", "target_gas=Ar"), 1, "run 1 is running: its observables are set by their PVs"),
+        (
+            ("edit", "1", "--set", "target_gas=Ar"),
+            1,
+            "run 1 is running: title, class and observables are set by their PVs",
+        ),
         (("edit", "0", "--title", "two\nlines"), 1, "the title must be one line"),
         (("edit", "0", "--class", "Great"), 2, "'Great' is not one of"),
         (("edit", "0"), 2, "nothing to change"),
@@ -222,13 +219,17 @@ async def test_edit_changes_a_run_while_a_store_is_open(filled: SqliteRunStore, 
     assert again.stdout == "run 0 of e18008: nothing has changed\n"
 
 
-async def test_edit_of_an_open_run_survives_its_end(filled: SqliteRunStore, database: Path) -> None:
-    """A title edited while the run is open is still there after the IOC has closed the run."""
+@pytest.mark.parametrize("option", [("--title", "edited"), ("--class", "Junk"), ("--set", "target_gas=He")])
+async def test_what_is_known_of_an_open_run_is_the_iocs(
+    filled: SqliteRunStore, database: Path, option: tuple[str, str]
+) -> None:
+    """A run that is open is not edited: its PVs set what the IOC will store. When it has ended it can be."""
     record = await filled.last_run("e18008")
     assert record is not None
-    assert invoke(database, "edit", "1", "--title", "edited").exit_code == 0
+    refused = invoke(database, "edit", "1", *option)
+    assert (refused.exit_code, "are set by their PVs until it has ended" in refused.stderr) == (1, True)
     await filled.save_run(replace(record, state=DocumentState.Complete, stopped_at=STARTED + 5))
-    assert rows(database, "SELECT title, state FROM runs WHERE id = 3") == [("edited", "complete")]
+    assert invoke(database, "edit", "1", *option).exit_code == 0
 
 
 async def test_edit_says_that_the_file_is_locked(

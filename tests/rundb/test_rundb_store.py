@@ -32,7 +32,7 @@ from ioc.model import (
 from ioc.rundb import BEGINNING, Measurement, SqliteRunStore
 from ioc.rundb.times import from_text, to_text
 from tests.epics import eventually
-from tests.rundb.rows import GAS, PRESSURE, event, execute, locked, reading, rows
+from tests.rundb.rows import GAS, PRESSURE, event, locked, reading, rows
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -74,15 +74,6 @@ async def test_a_clock_set_back_gives_no_negative_duration(store: SqliteRunStore
     record = await store.reserve_run("e1", "", RunClass.Beam, "")
     await store.save_run(replace(record, started_at=1000.0, stopped_at=900.0))
     assert rows(database, "SELECT duration FROM runs") == [(0.0,)]
-
-
-async def test_what_another_program_edits_is_not_overwritten(store: SqliteRunStore, database: Path) -> None:
-    """Saving a run changes only what changed in the IOC, so a title edited by `runs edit` stays."""
-    record = await store.reserve_run("e1", "typo", RunClass.Beam, "")
-    with_edit = "UPDATE runs SET title = 'right'"
-    await asyncio.to_thread(execute, database, with_edit)
-    await store.save_run(replace(record, state=DocumentState.Running))
-    assert rows(database, "SELECT title, state FROM runs") == [("right", "running")]
 
 
 async def test_saving_an_unknown_run_is_an_error(store: SqliteRunStore) -> None:
@@ -280,15 +271,6 @@ async def test_samples_that_were_queued_belong_to_the_observable_before(store: S
     await store.flush()
     sql = "SELECT units, value FROM samples JOIN observables ON observables.id = observable_id ORDER BY value"
     assert rows(database, sql) == [("Torr", 760.0), ("mbar", 1013.0)]
-
-
-async def test_what_was_edited_while_the_ioc_waited_stays(store: SqliteRunStore, database: Path) -> None:
-    """A run that is looked up again is not taken for what the IOC has stored: only what it changes is written."""
-    record = await store.reserve_run("e1", "typo", RunClass.Beam, "")
-    execute(database, "UPDATE runs SET title = 'right'")
-    await store.last_run("e1")
-    await store.save_run(replace(record, state=DocumentState.Running))
-    assert rows(database, "SELECT title, state FROM runs") == [("right", "running")]
 
 
 async def test_two_stores_never_share_a_file(store: SqliteRunStore, database: Path) -> None:
