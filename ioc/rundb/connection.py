@@ -33,10 +33,10 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute("PRAGMA foreign_keys = ON")
-        return db
     except BaseException:
         connection.close()
         raise
+    return db
 
 
 def open_for_editing(path: Path, *, busy_seconds: float = 3.0) -> Database:
