@@ -79,25 +79,28 @@ class Bookkeeper:
         failure: PeerError | None = None
         async with self._storing:
             for figures in (*self._ended, *([self.open] if self.open else ())):
+                final = True
                 try:
-                    await self._save(figures)
+                    final = await self._save(figures)
                 except PeerError as error:
-                    failure = error
-                    continue
+                    failure, final = error, False
                 except Exception:
                     _log.exception("the statistics of run %d cannot be stored", figures.run.number)
-                if figures in self._ended:
+                if final and figures in self._ended:
                     self._ended.remove(figures)
         if failure is not None:
             raise failure
 
-    async def _save(self, figures: RunFigures) -> None:
+    async def _save(self, figures: RunFigures) -> bool:
+        """Store them; whether these were the last: the run may end while the database works."""
         if not figures.whole:
             await figures.complete(
                 self._store, lambda gaps: self._store.add_samples(figures.run.experiment, figures.run, gaps)
             )
             self._completed(figures)
+        ended = figures.ended_at is not None
         await self._store.save_measurements(figures.run, figures.measurements(self._now()))
+        return ended
 
     async def _save_now_and_then(self) -> None:
         while True:

@@ -64,8 +64,14 @@ async def past_figure(store: RecorderStore, past: Past, observable: SurveyedObse
             counted = await store.load_samples(past.run, observable_id, measured.last_sample, sampled_us)
             last = counted.samples[0] if counted.samples else None
         figure.go_on_with(measured, measured.measured_at, last)
+    first = measured is None
     while last_us is not None and page is not None and page[0] <= last_us:
         samples, page = await store.load_samples(past.run, observable_id, page, last_us)
+        if first and samples:
+            # Nothing was stored of it yet: it began with its first sample, which may be later than the run.
+            first = False
+            figure = Figure(observable_id, name, min(samples[0].sampled_at, past.last_at), manual=manual)
+            figure.begin(samples[0])
         for sample in samples:
             # One that is later than the last is of a source whose clock is ahead.
             figure.add(sample, min(sample.sampled_at, past.last_at))

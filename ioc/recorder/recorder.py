@@ -117,7 +117,7 @@ class ObservableRecorder:
     async def copy_manual_from(self, run: RunId) -> None:
         """Set the manual observables as they were at the end of a run (at its begin if it has no end).
 
-        A value that its observable, which may have changed since, does not take is left out.
+        That of an observable that has another type or unit since is left out.
         """
         async with self._changing:
             values: dict[str, Scalar] = {}
@@ -126,10 +126,14 @@ class ObservableRecorder:
                 value = each.begin_value if each.end_value is None else each.end_value
                 if track is None or not track.manual or value is None:
                     continue
-                try:
+                if each.observable_id == track.observable_id:
                     values[each.observable] = parse_manual(track.observable, value)
-                except Refused as refusal:
-                    _log.warning("not copied from run %d: %s", run.number, refusal)
+                else:
+                    _log.warning(
+                        "observable %s is not copied from run %d: its type or units have changed since",
+                        each.observable,
+                        run.number,
+                    )
             await self._set(values)
 
     async def change_experiment(self, experiment: str) -> None:
@@ -162,31 +166,38 @@ class ObservableRecorder:
         self._tell(self._tracks)
 
     async def begin_run(self, run: RunId) -> None:
-        await self.change_experiment(run.experiment)
-        self._books.open = figures = RunFigures(run)
-        self._join(self._tracks.values())
-        self._tell(self._tracks)
+        figures = RunFigures(run)
+        await self._open(figures)
         await self._books.begin(figures)
 
     async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
-        figures = self._books.open
+        async with self._changing:  # so that it never overtakes the begin
+            self._end(run, ended_at)
+        await self._books.save_in_time()
+
+    async def resume_run(self, run: RunId, last_alive: float) -> None:
+        await self._open(RunFigures.resumed(run, last_alive, self._now()))
+        await self._books.save()
+
+    async def _open(self, figures: RunFigures) -> None:
+        async with self._changing:
+            if figures.run.experiment != self._experiment:
+                await self._enter_experiment(figures.run.experiment)
+            self._books.open = figures
+            self._join(self._tracks.values())
+        self._tell(self._tracks)
+
+    def _end(self, run: RunId, ended_at: float | None) -> None:
+        figures, now = self._books.open, self._now()
         if figures is None or figures.run != run:
             # Nobody went on with it: it ended when the process that recorded it did.
-            figures = RunFigures.left_behind(run, self._now() if ended_at is None else ended_at)
+            figures = RunFigures.left_behind(run, now if ended_at is None else ended_at, now)
         else:
-            figures.ended_at = self._now()
+            figures.ended_at = now
             for track in self._tracks.values():
                 track.finish(figures.statistics(track.observable_id))
         self._books.end(figures)
         self._tell(self._tracks)
-        await self._books.save_in_time()
-
-    async def resume_run(self, run: RunId, last_alive: float) -> None:
-        await self.change_experiment(run.experiment)
-        self._books.open = RunFigures.resumed(run, last_alive, self._now())
-        self._join(self._tracks.values())
-        self._tell(self._tracks)
-        await self._books.save()
 
     def _goes_on(self, observable: Observable) -> bool:
         """Whether there is this observable already: what may have changed are words, order, dead band and rate."""

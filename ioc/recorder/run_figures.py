@@ -26,6 +26,8 @@ class RunFigures:
         self._whole = True
         self._resumed_at: float | None = None
         self._last_alive = 0.0
+        self._until = 0.0
+        """When it was asked for: samples of later are of a source whose clock is ahead."""
         self._asked = False
         self._past: Past | None = None
         self._lacking: dict[int, SurveyedObservable] = {}
@@ -34,14 +36,14 @@ class RunFigures:
     def resumed(cls, run: RunId, last_alive: float, now: float) -> RunFigures:
         """Those from `now` on of a run that another process recorded until `last_alive`; `complete` adds its part."""
         figures = cls(run)
-        figures._whole, figures._resumed_at, figures._last_alive = False, now, last_alive
+        figures._whole, figures._resumed_at, figures._last_alive, figures._until = False, now, last_alive, now
         return figures
 
     @classmethod
-    def left_behind(cls, run: RunId, ended_at: float) -> RunFigures:
-        """Those of a run that ended when another process did, or a little later; `complete` gets them all."""
+    def left_behind(cls, run: RunId, ended_at: float, now: float) -> RunFigures:
+        """Those of a run that ended when another process did, or with its last sample; `complete` gets them all."""
         figures = cls(run)
-        figures._whole, figures._last_alive, figures.ended_at = False, ended_at, ended_at
+        figures._whole, figures._last_alive, figures.ended_at, figures._until = False, ended_at, ended_at, now
         return figures
 
     @property
@@ -85,7 +87,7 @@ class RunFigures:
             # Asked at once, the database has nothing of this process yet; later only what is older is surely not ours.
             before = self._resumed_at if self._asked else None
             self._asked = True
-            past = await look_back(store, self.run, max(self._last_alive, self._resumed_at or 0.0), before)
+            past = await look_back(store, self.run, max(self._last_alive, self._until), before)
             self._lacking = {each.observable_id: each for each in past.observables}
             self._past = past
             if self._resumed_at is None:

@@ -7,6 +7,7 @@ migration that was released is never changed: a new one follows it.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 
 from sqlite_utils import Database
@@ -79,22 +80,23 @@ def migrate(db: Database, path: str, target: int | None = None) -> None:
     check_version(db, path)
     last = newest_version() if target is None else target
     while version_of(db) < last:
-        # A table that others refer to can be made anew only so; the step checks them at its end.
+        # A table that others, and views of other people, refer to can be made anew only so; a step checks its keys.
         db.execute("PRAGMA foreign_keys = OFF")
+        db.execute("PRAGMA legacy_alter_table = ON")
         try:
-            _step(db, path)
+            _step(db)
         finally:
+            db.execute("PRAGMA legacy_alter_table = OFF")
             db.execute("PRAGMA foreign_keys = ON")
 
 
-def _step(db: Database, path: str) -> None:
+def _step(db: Database) -> None:
     """Bring the database to the next version in one transaction."""
     version = version_of(db)
     db.execute("BEGIN IMMEDIATE")
     try:
         if version_of(db) == version:  # nobody else was faster
             _migrations[version](db)
-            _check_keys(db, path)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {version + 1}")
         db.execute("COMMIT")
@@ -102,14 +104,6 @@ def _step(db: Database, path: str) -> None:
         if db.conn.in_transaction:
             db.execute("ROLLBACK")
         raise
-
-
-def _check_keys(db: Database, path: str) -> None:
-    if broken := db.execute("PRAGMA foreign_key_check").fetchone():
-        raise PeerError(
-            f"the run database {path} cannot be brought up to date: row {broken[1]} of {broken[0]} belongs to no row "
-            f"of {broken[2]}: restore it from a backup, or name another file as `database` in the topology"
-        )
 
 
 _VERSION_1 = (
@@ -294,4 +288,7 @@ def observables_keep_what_they_were(db: Database) -> None:
     """Version 2: another type, unit or source is another observable; figures can be gone on with."""
     for statement in _VERSION_2:
         db.execute(statement)
+    for table in ("measurements", "sample_series"):
+        if broken := db.execute(f"PRAGMA foreign_key_check ({table})").fetchone():
+            raise sqlite3.IntegrityError(f"row {broken[1]} of {table} belongs to no row of {broken[2]}")
     rebuild_run_sheet(db)

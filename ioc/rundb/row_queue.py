@@ -24,6 +24,10 @@ class RowQueue(Generic[Row]):
         self._rows: deque[Row] = deque()
         self._taken = 0
         self._dropping = 0
+        self.accepted = 0
+        """Rows that were ever put, without those that were dropped."""
+        self.given = 0
+        """Rows that were ever taken."""
         self.dropped = 0
         """Rows that were lost since the start of the program."""
 
@@ -38,6 +42,7 @@ class RowQueue(Generic[Row]):
             room = max(0, self._limit - len(self))
             lost = len(rows) - room
             self._rows.extend(rows if lost <= 0 else rows[:room])
+            self.accepted += min(len(rows), room)
             if lost > 0:
                 begins = not self._dropping
                 self._dropping += lost
@@ -50,12 +55,17 @@ class RowQueue(Generic[Row]):
         with self._lock:
             rows = [self._rows.popleft() for _ in range(min(count, len(self._rows)))]
             self._taken += len(rows)
+            self.given += len(rows)
         return rows
 
-    def settle(self, count: int) -> int:
-        """So many of those that were taken are on disk. Returns how many new ones were dropped meanwhile, once."""
+    def settle(self, count: int) -> None:
+        """So many of those that were taken are on disk."""
         with self._lock:
             self._taken -= count
+
+    def lost(self) -> int:
+        """How many new rows were dropped since the last call; said in the log."""
+        with self._lock:
             dropped, self._dropping = self._dropping, 0
         if dropped:
             _log.warning("run database: writing goes on; %d %s were dropped", dropped, self._kind)

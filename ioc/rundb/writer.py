@@ -36,7 +36,8 @@ FLUSH_SECONDS = 0.4
 """Queued rows are committed this often; with the time of the commit no row is older than a second."""
 _BATCH = 20_000
 _PIECE = 200
-"""Rows of one transaction: so many are written before a job has its turn."""
+"""Rows of one transaction: so many are written before a job has its turn. Of a large batch it is a twentieth, for each
+transaction has to get the interpreter's lock some times, which takes long while much comes."""
 _BAD_ROW = (
     UnknownRowError,
     sqlite3.IntegrityError,
@@ -84,7 +85,8 @@ class _Job:
 
     function: Callable[[Database], Any]
     future: Future[Any]
-    after_rows: bool
+    after: tuple[int, int] | None = None
+    """How many samples and other rows had been queued, if it is to follow them."""
 
 
 class Writer:
@@ -105,6 +107,8 @@ class Writer:
         self.log: RowQueue[LogRow] = RowQueue("events and puts", log_limit)
         self._wake = threading.Condition()
         self._jobs: deque[_Job] = deque()
+        self._held: deque[_Job] = deque()
+        """Those that follow rows which are still to be written."""
         self._pieces: deque[_Piece] = deque()
         """What is left of the present batch."""
         self._closing = False
@@ -122,13 +126,17 @@ class Writer:
         self._thread.start()
 
     def submit(self, function: Callable[[Database], Result], *, after_rows: bool = False) -> Future[Result]:
-        """Queue a transaction; `after_rows`: what was queued before is written first."""
+        """Queue a transaction; `after_rows`: after what was queued before, and before what is queued later.
+
+        It fails with `PeerError` if those rows cannot be written.
+        """
         future: Future[Result] = Future()
         with self._wake:
             if self._closing:
                 future.set_exception(PeerError(f"the run database {self._path} is closed"))
             else:
-                self._jobs.append(_Job(function, future, after_rows))
+                queued = (self.samples.accepted, self.log.accepted) if after_rows else None
+                self._jobs.append(_Job(function, future, queued))
                 self._wake.notify()
         return future
 
@@ -181,27 +189,44 @@ class Writer:
         due = time.monotonic() + FLUSH_SECONDS
         while True:
             with self._wake:
-                if not self._jobs and not self._closing:
+                if not self._jobs and not self._held and not self._closing:
                     self._wake.wait(max(0.0, due - time.monotonic()))
                 jobs = list(self._jobs)
                 self._jobs.clear()
                 closing = self._closing
             for job in jobs:
-                if job.after_rows:
-                    self._write_rows()
-                self._perform(job)
-            if time.monotonic() >= due:
-                more = self._write_piece() and (self._pieces or len(self.samples) + len(self.log) >= _BATCH)
+                if job.after is None:
+                    self._perform(job)
+                else:
+                    self._held.append(job)
+            while self._held and self._may_follow(self._held[0]):
+                self._perform(self._held.popleft())
+            if self._held or time.monotonic() >= due:
+                written = self._write_piece()
+                if not written:
+                    self._give_up_held()
+                more = written and (self._pieces or len(self.samples) + len(self.log) >= _BATCH)
                 due = time.monotonic() + (0.0 if more else FLUSH_SECONDS)
-            if closing and not self._jobs:
+            if closing and not self._jobs and not self._held:
                 break
         deadline = time.monotonic() + _DRAIN_SECONDS
         while (self.samples or self.log) and time.monotonic() < deadline:
-            if not self._write_rows():
+            if not self._write_piece():
                 time.sleep(0.1)
         if lost := len(self.samples) + len(self.log):
             self._rejected += lost
             _log.error("%s: %d rows are lost, the program ends before they could be written", self._error, lost)
+
+    def _may_follow(self, job: _Job) -> bool:
+        """Whether all rows that it follows are written."""
+        assert job.after is not None
+        return not self._pieces and self.samples.given >= job.after[0] and self.log.given >= job.after[1]
+
+    def _give_up_held(self) -> None:
+        while self._held:
+            job = self._held.popleft()
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(PeerError(self._error))
 
     def _perform(self, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
@@ -224,18 +249,10 @@ class Writer:
             self._succeeded()
             job.future.set_result(result)
 
-    def _write_rows(self) -> bool:
-        """Write everything that is queued now; False if it has to be tried again."""
-        while self.samples or self.log:
-            if not self._write_piece():
-                return False
-        return True
-
     def _write_piece(self) -> bool:
         """Write some of the oldest rows; False if they have to be tried again."""
         if not self._pieces:
-            self._pieces.extend(_Piece(log=rows) for rows in _cut(self.log.take(_BATCH)))
-            self._pieces.extend(_Piece(samples=rows) for rows in _cut(by_series(self.samples.take(_BATCH))))
+            self._begin_batch()
         if not self._pieces:
             return True
         piece = self._pieces[0]
@@ -248,16 +265,27 @@ class Writer:
             self._failed(error)
             return False
         self._pieces.popleft()
+        self.samples.settle(len(piece.samples))
+        self.log.settle(len(piece.log))
         self._written.append((time.monotonic(), len(piece)))
         self._succeeded()
-        dropped = self.samples.settle(len(piece.samples)) + self.log.settle(len(piece.log))
-        if dropped:
+        if not self._pieces and (dropped := self.samples.lost() + self.log.lost()):
             self._report(f"{dropped} rows were dropped while the run database could not be written")
         return True
 
+    def _begin_batch(self) -> None:
+        """Take the oldest rows, but none that were queued after a job that is held."""
+        samples, log = _BATCH, _BATCH
+        if self._held and (after := self._held[0].after) is not None:
+            samples, log = min(samples, after[0] - self.samples.given), min(log, after[1] - self.log.given)
+        self._pieces.extend(_Piece(log=rows) for rows in _cut(self.log.take(log)))
+        self._pieces.extend(_Piece(samples=rows) for rows in _cut(by_series(self.samples.take(samples))))
+
     def _insert(self, piece: _Piece) -> None:
         try:
-            with self._transaction(Durability.PROCESS, _ROWS_BUSY_SECONDS) as db:
+            # Somebody may wait for these rows.
+            busy_seconds = self._busy_seconds if self._held else _ROWS_BUSY_SECONDS
+            with self._transaction(Durability.PROCESS, busy_seconds) as db:
                 self._insert_into(db, piece)
         except _BAD_ROW:
             self._insert_each(piece)
@@ -318,5 +346,6 @@ class Writer:
 
 
 def _cut(rows: list[Row]) -> Iterator[list[Row]]:
-    for start in range(0, len(rows), _PIECE):
-        yield rows[start : start + _PIECE]
+    size = max(_PIECE, len(rows) // 20)
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

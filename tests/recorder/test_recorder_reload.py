@@ -116,7 +116,7 @@ async def test_a_reload_and_another_experiment_at_once(database: Path) -> None:
 async def test_what_is_copied_from_a_run_fits_the_observables_of_today(
     database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A value that its observable no longer takes is left out and said; the others are copied."""
+    """The value of an observable that has another type since is left out and said; the others are copied."""
     async with rig(database) as it:
         await it.recorder.set_manual("energy", 1.5)
         await it.recorder.set_manual("target_gas", "P10")
@@ -131,7 +131,7 @@ async def test_what_is_copied_from_a_run_fits_the_observables_of_today(
         await it.recorder.copy_manual_from(run)
         values = {view.name: view.reading.value for view in it.recorder.values(it.recorder.names) if view.reading}
     assert values == {"target_gas": "P10", "count": 3}
-    assert "not copied from run 0: observable energy got '1.5', but must be a whole number" in caplog.text
+    assert "observable energy is not copied from run 0: its type or units have changed since" in caplog.text
 
 
 async def test_a_value_that_was_held_back_counts_from_its_own_time(database: Path) -> None:

@@ -278,3 +278,32 @@ async def test_a_number_beyond_all_integers_does_not_stop_the_statistics(databas
             figures = await measured(it, run)
             assert (figures.begin_value, figures.end_value) == (float(value), float(value))
             assert figures.statistics.worst_severity is Severity.NO_ALARM
+
+
+async def test_samples_after_the_last_sign_of_life_count(database: Path) -> None:
+    """The IOC tells every few seconds that it lives: a run that it left behind ends with the last sample, if later."""
+    async with rig(database) as it:
+        began = time.time() - 100
+        run = await it.run()
+        execute(database, f"UPDATE runs SET reserved_at = '{to_text(began)}'")
+        it.store.add_samples("e1", run, [reading(10.0, began), reading(20.0, began + 54), reading(None, began + 58)])
+    async with rig(database) as it:
+        await it.recorder.end_run(run, began + 50)
+        figures = await measured(it, run)
+    assert figures.statistics.mean == pytest.approx((54 * 10 + 4 * 20) / 58)
+
+
+async def test_a_begin_that_was_not_stored_is_that_of_the_first_sample(database: Path) -> None:
+    """Killed before its figures were stored, an observable that was added in the run goes on from its first sample."""
+    async with rig(database) as it:
+        began = time.time() - 100
+        run = await it.run()
+        execute(database, f"UPDATE runs SET reserved_at = '{to_text(began)}'")
+        it.store.add_samples("e1", run, [reading(10.0, began + 40), reading(20.0, began + 50)])
+    async with rig(database) as it:
+        await it.recorder.resume_run(run, began + 60)
+        it.feed.send(5.0)
+        await it.recorder.end_run(run)
+        figures = await measured(it, run)
+    assert (figures.begin_value, figures.end_value, figures.statistics.samples) == (10.0, 5.0, 3)
+    assert figures.statistics.disconnected_seconds == pytest.approx(40, abs=1)

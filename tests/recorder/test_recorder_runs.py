@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from ioc.errors import PeerError, Refused
-from ioc.model import Scalar, Severity, Statistics
+from ioc.model import RunClass, RunId, Scalar, Severity, Statistics
 from ioc.observables import Properties
+from ioc.rundb import Measurement
 from tests.epics import eventually
 from tests.recorder.rig import ALL, rig
 from tests.rundb.rows import locked, rows
@@ -237,6 +239,40 @@ async def test_statistics_wait_for_a_database_that_is_locked(database: Path, mon
             assert it.statistics("pressure").samples == 1
         end = "SELECT end_value FROM measurements JOIN observables o ON o.id = observable_id WHERE name = 'pressure'"
         await eventually(lambda: rows(database, end) == [(5.0,)])
+
+
+async def test_a_run_that_ends_while_its_figures_are_stored_is_stored_again(database: Path) -> None:
+    """What is stored at last are the figures of the end, also if those of a moment before were on their way then."""
+    async with rig(database) as it:
+        it.feed.send(1.0)
+        run = await it.run()
+        await it.recorder.begin_run(run)
+        save, ends = it.store.save_measurements, [True]
+
+        async def save_slowly(which: RunId, measurements: Sequence[Measurement]) -> None:
+            if ends:
+                ends.clear()
+                it.feed.send(2.0)
+                ending.append(asyncio.create_task(it.recorder.end_run(run)))
+                await asyncio.sleep(0)
+            await save(which, measurements)
+
+        ending: list[asyncio.Task[None]] = []
+        it.store.save_measurements = save_slowly  # type: ignore[method-assign]
+        await it.recorder._books.save()
+        await asyncio.gather(*ending)
+        (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
+    assert (measured.end_value, measured.statistics.samples) == (2.0, 2)
+
+
+async def test_an_end_never_overtakes_its_begin(database: Path) -> None:
+    """A run that ends before its begin was recorded is over, and what comes after it is not in it."""
+    async with rig(database) as it:
+        run = (await it.store.reserve_run("e2", "", RunClass.Beam, "")).run
+        await asyncio.gather(it.recorder.begin_run(run), it.recorder.end_run(run))
+        it.feed.send(5.0)
+        await it.store.flush()
+        assert rows(database, f"{SAMPLES} AND value NOT NULL", "pressure") == [(5.0, "NO_ALARM", None)]
 
 
 async def test_closing_ends_what_was_connected_with_a_gap(database: Path) -> None:

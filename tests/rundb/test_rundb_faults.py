@@ -53,6 +53,28 @@ async def test_a_locked_file_fails_within_a_bound_and_recovers(impatient: Sqlite
     assert "works again" in messages[1]
 
 
+async def test_a_job_that_follows_rows_waits_for_them_or_fails(database: Path) -> None:
+    """What was queued for an observable is never filed under the one that takes its place, whatever the file does."""
+    store = SqliteRunStore(database, call_seconds=2.0)
+    await store.start()
+    await store.define_observables("e1", [PRESSURE])
+    changed = PRESSURE.model_copy(update={"units": "mbar"})
+    store.add_samples("e1", None, [reading(760.0)])
+    with locked(database), pytest.raises(PeerError, match="locked"):
+        await store.define_observables("e1", [changed])
+    with locked(database):
+        defining = asyncio.create_task(store.define_observables("e1", [changed]))
+        await asyncio.sleep(0)
+        store.add_samples("e1", None, [reading(1013.0)])
+        await asyncio.sleep(0.1)
+    await defining
+    await store.flush()
+    sql = "SELECT units, value FROM samples JOIN observables ON observables.id = observable_id ORDER BY value"
+    assert rows(database, sql) == [("Torr", 760.0), ("mbar", 1013.0)]
+    assert store.health().dropped == 0
+    await store.close()
+
+
 async def test_rows_that_are_lost_at_the_end_are_said(
     database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -165,13 +165,17 @@ _DATA_1 = """
         VALUES (7, 1, 'pressure', 'Torr', 'float', 0, 'GAS:P');
     INSERT INTO measurements (run_id, observable_id, begin_value, end_value, mean, samples)
         VALUES (1, 7, 5.0, 6.0, 5.5, 2);
+    CREATE VIEW mine AS SELECT name, mean FROM observables JOIN measurements ON id = observable_id;
     INSERT INTO sample_series VALUES (3, 7, 1);
     INSERT INTO sample_rows VALUES (3, 1795350000000000, 0, 5.0, 0);
 """
 
 
 async def test_data_of_version_1_stay_as_they_are(database: Path) -> None:
-    """Runs, observables, figures and samples of the first version are there with their ids, and go on to be used."""
+    """Runs, observables, figures and samples of the first version are there with their ids, and go on to be used.
+
+    So do views that somebody has made.
+    """
     with closing(open_for_writing(database, create=True, busy_seconds=1).conn) as connection:
         migrate(Database(connection), str(database), target=1)
         connection.executescript(_DATA_1)
@@ -184,4 +188,5 @@ async def test_data_of_version_1_stay_as_they_are(database: Path) -> None:
     assert rows(database, found) == [(7, 5.0, 5.5, 2, None)]
     assert rows(database, "SELECT observable_id, run_id, value FROM samples") == [(7, 1, 5.0)]
     assert rows(database, "SELECT run_number, title, pressure FROM run_sheet") == [(0, "first", 5.0)]
+    assert rows(database, "SELECT name, mean FROM mine") == [("pressure", 5.5)]
     assert rows(database, "PRAGMA foreign_key_check") == []
