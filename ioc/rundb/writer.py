@@ -274,12 +274,15 @@ class Writer:
         return True
 
     def _begin_batch(self) -> None:
-        """Take the oldest rows, but none that were queued after a job that is held."""
+        """Take the oldest rows, but none that were queued after a job that follows rows."""
         samples, log = _BATCH, _BATCH
-        if self._held and (after := self._held[0].after) is not None:
-            samples, log = min(samples, after[0] - self.samples.given), min(log, after[1] - self.log.given)
-        self._pieces.extend(_Piece(log=rows) for rows in _cut(self.log.take(log)))
-        self._pieces.extend(_Piece(samples=rows) for rows in _cut(by_series(self.samples.take(samples))))
+        with self._wake:
+            first = next((job.after for job in (*self._held, *self._jobs) if job.after is not None), None)
+            if first is not None:
+                samples, log = min(samples, first[0] - self.samples.given), min(log, first[1] - self.log.given)
+            taken, entries = self.samples.take(samples), self.log.take(log)
+        self._pieces.extend(_Piece(log=rows) for rows in _cut(entries))
+        self._pieces.extend(_Piece(samples=rows) for rows in _cut(by_series(taken)))
 
     def _insert(self, piece: _Piece) -> None:
         try:
