@@ -8,8 +8,8 @@ from ioc.errors import Refused
 from ioc.model import Scalar, ValueType
 from ioc.topology.schema import Observable
 
-TEXT_LENGTH = 200
-"""Most characters of a manual text."""
+_TEXT_BYTES = 39
+"""A PV of type STRING has no more, in UTF-8."""
 _GREATEST_INTEGER = 2**31 - 1
 """A PV of type LONG has 32 bits."""
 
@@ -29,10 +29,9 @@ def parse_manual(observable: Observable, value: Scalar) -> Scalar:
     if observable.type is ValueType.Integer:
         return _integer(observable.name, value)
     text = str(value)
-    if len(text) > TEXT_LENGTH:
-        raise Refused(
-            f"observable {observable.name} got a text of {len(text)} characters, but at most {TEXT_LENGTH} are allowed"
-        )
+    size = len(text.encode(errors="replace"))
+    if size > _TEXT_BYTES:
+        raise Refused(f"observable {observable.name} got a text of {size} bytes, but at most {_TEXT_BYTES} are allowed")
     if not text.isprintable():
         raise Refused(f"observable {observable.name} got the text {text!r}, but it must be one line of printable text")
     return text

@@ -186,7 +186,8 @@ async def test_manual_values_are_typed_and_outlive_the_process(
         ("energy", 10**400, "must be a finite number"),
         ("count", 2.5, "observable count got '2.5', but must be a whole number"),
         ("count", 2**31, "must be a whole number of at most 2147483647"),
-        ("target_gas", "x" * 201, "got a text of 201 characters, but at most 200"),
+        ("target_gas", "x" * 40, "got a text of 40 bytes, but at most 39 are allowed"),
+        ("target_gas", "ü" * 20, "got a text of 40 bytes, but at most 39 are allowed"),
         ("target_gas", "two\nlines", "must be one line of printable text"),
     ],
 )
