@@ -18,11 +18,6 @@ MEASURED = """SELECT units, source_pv, begin_value, end_value, minimum, maximum,
     JOIN observables ON observables.id = observable_id WHERE name = 'pressure' ORDER BY observable_id"""
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "runs.db"
-
-
 async def test_observables_change_in_an_open_run(database: Path) -> None:
     """A new one begins to be recorded, one that is gone ends, the others go on."""
     async with rig(database) as it:

@@ -22,11 +22,6 @@ SAMPLES = """SELECT value, status, run_id FROM samples
     JOIN observables o ON o.id = observable_id WHERE name = 'pressure' AND run_id = 1 ORDER BY sampled_us"""
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "runs.db"
-
-
 async def measured(it: Rig, run: RunId, name: str = "pressure") -> Measurement:
     """What is stored of an observable in a run."""
     (found,) = [each for each in await it.store.load_measurements(run) if each.observable == name]

@@ -22,11 +22,6 @@ from tests.rundb.rows import locked, rows
 SAMPLES = "SELECT value, status, run_id FROM samples JOIN observables o ON o.id = observable_id WHERE name = ?"
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "runs.db"
-
-
 async def test_a_run_has_begin_end_and_statistics(database: Path) -> None:
     """Values at begin and end, the statistics between, and all samples of the run are stored."""
     async with rig(database) as it:

@@ -101,11 +101,7 @@ def test_statistics_of_two_parts_are_those_of_the_whole(
     drawn: list[tuple[Scalar | None, float, Severity]], at: int
 ) -> None:
     """Collected in two parts, of which the first is added later, the figures are those of one collection."""
-    samples: list[Reading] = []
-    moment = BEGAN
-    for value, pause, severity in drawn:
-        moment += pause
-        samples.append(sample(value, moment, severity))
+    samples, moment = _in_sequence(drawn)
     at = min(at, len(samples))
     split = samples[at].sampled_at if at < len(samples) else moment
     first, second = RunStatistics(BEGAN), RunStatistics(split)
@@ -127,11 +123,7 @@ def test_statistics_that_were_stored_are_gone_on_with(
     drawn: list[tuple[Scalar | None, float, Severity]], at: int, part: float
 ) -> None:
     """Stored at any moment between two samples and gone on with, the figures are those of one collection."""
-    samples: list[Reading] = []
-    moment = BEGAN
-    for value, pause, severity in drawn:
-        moment += pause
-        samples.append(sample(value, moment, severity))
+    samples, moment = _in_sequence(drawn)
     at = min(at, len(samples))
     before = samples[at - 1].sampled_at if at else BEGAN
     stored_at = before + part * ((samples[at].sampled_at if at < len(samples) else moment) - before)
@@ -144,6 +136,16 @@ def test_statistics_that_were_stored_are_gone_on_with(
     for each in samples[at:]:
         second.add(each, each.sampled_at)
     _alike(second.until(moment), over(samples, moment), moment)
+
+
+def _in_sequence(drawn: list[tuple[Scalar | None, float, Severity]]) -> tuple[list[Reading], float]:
+    """Samples with these pauses between them, and when the last was taken."""
+    samples: list[Reading] = []
+    moment = BEGAN
+    for value, pause, severity in drawn:
+        moment += pause
+        samples.append(sample(value, moment, severity))
+    return samples, moment
 
 
 def _alike(merged: Statistics, whole: Statistics, moment: float) -> None:
