@@ -47,6 +47,7 @@ def experiment_opened(turn: Turn, event: ExperimentOpened) -> None:
             SaveSetting("experiment", event.name),
             SaveSetting("experiment_default", turn.plan.experiment),
             SaveSetting("title", ""),
+            SaveSetting("class", run_class.name),
             ProbeRouters(job=0),
         )
     if token is not None:

@@ -30,6 +30,24 @@ def test_an_experiment_has_numbers_and_titles_of_its_own() -> None:
     assert world.state.experiment == "e20"
 
 
+def test_the_class_of_another_experiment_outlives_a_restart() -> None:
+    """An experiment that is entered again has the class of its last run, after a restart too."""
+    world = World()
+    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Beam))
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    world.put_servers(EccState.Idle)
+    world.experiment("e21")
+    world.settle()
+    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Pulser))
+    world.experiment("e20")
+    world.settle()
+    assert world.state.run.run_class is RunClass.Beam
+    world.restart()
+    assert world.state.run.run_class is RunClass.Beam
+
+
 def test_an_experiment_that_cannot_be_opened_changes_nothing() -> None:
     """The database's trouble is the answer."""
     world = World()
