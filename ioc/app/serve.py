@@ -13,9 +13,8 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from ioc import __version__
 from ioc.app.compose import Parts, build
 from ioc.app.reload import Reloader
-from ioc.engine import chosen_experiment
 from ioc.errors import PeerError
-from ioc.model import Event, Severity
+from ioc.model import Event, Severity, chosen_experiment
 from ioc.runlogic.events import ObservablesMissing
 from ioc.topology.schema import Topology
 

@@ -1,7 +1,6 @@
 """Performs what the core decides, and tells it what came of it."""
 
 from ioc.engine.engine import Engine
-from ioc.engine.restore import chosen_experiment
 from ioc.engine.timing import Timing
 
-__all__ = ["Engine", "Timing", "chosen_experiment"]
+__all__ = ["Engine", "Timing"]

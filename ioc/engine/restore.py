@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from ioc.errors import PeerError, Refused
-from ioc.model import ConfigChoice, RunClass
+from ioc.model import ConfigChoice, RunClass, chosen_experiment
 from ioc.ports import RunRecorder, RunStore
 from ioc.runlogic.events import Restored
 from ioc.runlogic.plan import Plan
@@ -46,11 +46,6 @@ async def _read(store: RunStore, plan: Plan) -> Restored:
         run_class=_run_class(settings.get("class", "")),
         last_alive=_number(settings.get(LAST_ALIVE, "")),
     )
-
-
-def chosen_experiment(settings: Mapping[str, str], default: str) -> str:
-    """The experiment that the operator has chosen, unless the topology has another `default` since."""
-    return settings.get("experiment", default) if settings.get("experiment_default") == default else default
 
 
 async def enter_experiment(recorder: RunRecorder, experiment: str) -> None:

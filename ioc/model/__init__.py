@@ -20,7 +20,13 @@ from ioc.model.enums import (
 )
 from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
 from ioc.model.log import Client, Event, PutRecord
-from ioc.model.names import CONFIG_NAME_LENGTH, EXPERIMENT_LENGTH, check_config_name, check_experiment
+from ioc.model.names import (
+    CONFIG_NAME_LENGTH,
+    EXPERIMENT_LENGTH,
+    check_config_name,
+    check_experiment,
+    chosen_experiment,
+)
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
 from ioc.model.run import RunConfig, RunId, RunRecord
 
@@ -40,6 +46,7 @@ __all__ = [
     "EXPERIMENT_LENGTH",
     "check_config_name",
     "check_experiment",
+    "chosen_experiment",
     "ConfigChoice",
     "DataLink",
     "EccReading",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from ioc.errors import Refused
 
@@ -48,3 +49,11 @@ def check_experiment(name: str) -> str:
             "not start with '.' or '-', and have no space at either end"
         )
     return name
+
+
+def chosen_experiment(settings: Mapping[str, str], default: str) -> str:
+    """The experiment that the operator has chosen, unless the topology has another `default` since.
+
+    `settings` are those of the run database, by name.
+    """
+    return settings.get("experiment", default) if settings.get("experiment_default") == default else default

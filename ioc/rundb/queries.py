@@ -15,7 +15,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from ioc.errors import Refused
-from ioc.model import DocumentState, Scalar
+from ioc.model import DocumentState, Scalar, chosen_experiment
 from ioc.ports import FINISHED
 from ioc.rundb.connection import open_for_reading, peer_error
 from ioc.rundb.run_sheet import observable_column
@@ -282,9 +282,9 @@ def _set_by_pv(db: Database, topology: str | None) -> str | None:
             "SELECT name, value, saved_at FROM settings WHERE name IN ('experiment', 'experiment_default')"
         ).fetchall()
     }
-    name, saved_at = kept.get("experiment", (None, ""))
     if topology is not None:
-        return name if kept.get("experiment_default", ("", ""))[0] == topology else None
+        return chosen_experiment({name: value for name, (value, _) in kept.items()}, topology)
+    name, saved_at = kept.get("experiment", (None, ""))
     newest = db.execute("SELECT max(reserved_at) FROM runs").fetchone()[0]
     return name if newest is None or newest < saved_at else None
 
