@@ -11,6 +11,7 @@ from ioc.observables.inbox import Inbox
 from ioc.observables.libca import log_exceptions
 from ioc.observables.source import PropertiesListener, Source
 from ioc.ports import ReadingsListener
+from ioc.right_of_way import RightOfWay
 from ioc.topology.schema import Observable
 
 _CHECK_SECONDS = 2.0
@@ -23,8 +24,9 @@ class ObservableFeed:
     Observables without a PV are ignored.
     """
 
-    def __init__(self) -> None:
-        self._inbox = Inbox()
+    def __init__(self, commands: RightOfWay) -> None:
+        """`commands` go before readings."""
+        self._inbox = Inbox(commands)
         self._sources: dict[str, Source] = {}
         self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
         self._ready: list[Reading] = []

@@ -9,13 +9,15 @@ import time
 from collections import deque
 from typing import Protocol
 
+from ioc.right_of_way import RightOfWay
+
 _log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.02
 """Updates are left to gather for this long: together they cost a fraction of what they cost one by one."""
-_TURN_SECONDS = 0.0005
+_TURN_SECONDS = 0.00025
 """How long updates are handled before the loop's other work goes on."""
-_REST_SECONDS = 0.002
+_REST_SECONDS = 0.001
 """Between two turns: a command takes several turns of the loop, which should not have one of these each."""
 _MANY = 2000
 """When more wait, they are handled without a rest."""
@@ -41,7 +43,9 @@ class Inbox:
     When `limit` updates wait, a receiver's newer ones replace one another, so that its last value is always kept.
     """
 
-    def __init__(self, limit: int = _LIMIT) -> None:
+    def __init__(self, commands: RightOfWay, limit: int = _LIMIT) -> None:
+        """`commands` go before updates."""
+        self._commands = commands
         self._limit = limit
         self._loop: asyncio.AbstractEventLoop | None = None
         """None while nothing is taken."""
@@ -114,12 +118,17 @@ class Inbox:
             self._hand_out()
 
     def _hand_out(self) -> None:
+        if self._loop is None:
+            return
+        if wait := self._commands.seconds():
+            self._loop.call_later(wait, self._hand_out)
+            return
         try:
             until = time.monotonic() + _TURN_SECONDS
             while self._batch and time.monotonic() < until:
                 self._hand_over(*self._batch.popleft())
         finally:
-            if not self._batch or self._loop is None:
+            if not self._batch:
                 self._pause()
             elif len(self._batch) > _MANY:
                 self._loop.call_soon(self._hand_out)

@@ -17,14 +17,15 @@ from ioc.pvs.observable import ObservablePvs, SetManual
 from ioc.pvs.router import RouterPvs
 from ioc.pvs.run import RunPvs
 from ioc.pvs.system import SystemPvs
+from ioc.right_of_way import RightOfWay
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
 from ioc.topology.schema import Observable, Topology
 
-_SLICE = 50
+_SLICE = 15
 """Observables whose statistics are shown before the loop's other work goes on."""
-_REST_SECONDS = 0.005
+_REST_SECONDS = 0.003
 """Between two slices: a command takes several turns of the loop, which should not have one of these each."""
 
 
@@ -40,6 +41,8 @@ class Services:
     """Those of the named observables that exist, as they are now, with statistics."""
     database_health: Callable[[], StoreHealth]
     reload: Callable[[Client], Awaitable[None]]
+    commands: RightOfWay
+    """They go before statistics."""
 
 
 class PvTree:
@@ -146,7 +149,7 @@ class PvTree:
         names = list(self._observables)
         for start in range(0, len(names), _SLICE):
             self.show_observables(self._services.views(names[start : start + _SLICE]))
-            await asyncio.sleep(_REST_SECONDS)
+            await asyncio.sleep(max(_REST_SECONDS, self._services.commands.seconds()))
 
 
 def _log_reader(read: Callable[[str], Awaitable[str]], name: str) -> Callable[[], Awaitable[str]]:

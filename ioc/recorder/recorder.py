@@ -17,6 +17,7 @@ from ioc.recorder.needs import Feed, RecorderStore
 from ioc.recorder.run_figures import RunFigures
 from ioc.recorder.teller import ChangeListener, Teller
 from ioc.recorder.track import Track
+from ioc.right_of_way import RightOfWay
 from ioc.rundb import SavedSetting
 from ioc.topology.schema import Observable
 
@@ -33,12 +34,14 @@ class ObservableRecorder:
         self,
         store: RecorderStore,
         feed: Feed,
+        commands: RightOfWay,
         *,
         experiment: str,
         observables: Sequence[Observable],
         record: Literal["always", "runs"],
     ) -> None:
-        """`record`: whether samples between runs are kept too."""
+        """`commands` go before news of observables; `record`: whether samples between runs are kept too."""
+        self._commands = commands
         self._clock = Clock()
         self._store = store
         self._feed = feed
@@ -59,7 +62,7 @@ class ObservableRecorder:
         Raises:
             PeerError: the database does not work.
         """
-        self._teller = Teller(listener)
+        self._teller = Teller(listener, self._commands)
         async with self._changing:
             await self._enter_experiment(experiment or self._experiment)
         await self._feed.start(self._observables, self._take, self._take_properties)

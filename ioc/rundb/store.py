@@ -13,6 +13,7 @@ from sqlite_utils import Database
 
 from ioc.errors import PeerTimeout
 from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunRecord
+from ioc.right_of_way import RightOfWay
 from ioc.rundb import documents, samples
 from ioc.rundb.documents import Measurement
 from ioc.rundb.rows import Sample
@@ -42,16 +43,21 @@ class SqliteRunStore:
     def __init__(
         self,
         path: Path,
+        commands: RightOfWay,
         *,
         call_seconds: float = _CALL_SECONDS,
         sample_limit: int = _SAMPLE_LIMIT,
         log_limit: int = _LOG_LIMIT,
     ) -> None:
-        """`sample_limit` and `log_limit` are the rows kept while the file cannot be written."""
+        """`commands` go before rows, of which `sample_limit` and `log_limit` are kept while none can be written."""
         self._path = path
         self._call_seconds = call_seconds
         self._writer = Writer(
-            path, busy_seconds=_LOCK_SHARE * call_seconds, sample_limit=sample_limit, log_limit=log_limit
+            path,
+            busy_seconds=_LOCK_SHARE * call_seconds,
+            sample_limit=sample_limit,
+            log_limit=log_limit,
+            commands=commands,
         )
 
     @classmethod
@@ -61,7 +67,7 @@ class SqliteRunStore:
         Raises:
             PeerError: it cannot be opened, is no run database, is too new, or another IOC has it.
         """
-        store = cls(path)
+        store = cls(path, RightOfWay())
         await store.start()
         return store
 

@@ -19,6 +19,7 @@ from sqlite_utils import Database
 
 from ioc.errors import PeerError
 from ioc.model import Event, PutRecord, Severity
+from ioc.right_of_way import RightOfWay
 from ioc.rundb.connection import peer_error
 from ioc.rundb.lock import FileLock
 from ioc.rundb.row_queue import RowQueue
@@ -97,9 +98,15 @@ class Writer:
     behind it waits.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float, sample_limit: int, log_limit: int) -> None:
-        """`busy_seconds` is how long a job waits for another program that has the file locked."""
+    def __init__(
+        self, path: Path, *, busy_seconds: float, sample_limit: int, log_limit: int, commands: RightOfWay
+    ) -> None:
+        """`busy_seconds` is how long a job waits for another program that has the file locked.
+
+        Queued rows are not written while `commands` have the right of way.
+        """
         self._path = path
+        self._commands = commands
         self._busy_seconds = busy_seconds
         self._session = Session(path)
         self.rows = RowWriter()
@@ -201,7 +208,9 @@ class Writer:
                     self._held.append(job)
             while self._held and self._may_follow(self._held[0]):
                 self._perform(self._held.popleft())
-            if self._held or time.monotonic() >= due:
+            now = time.monotonic()
+            due = max(due, now + self._commands.seconds())
+            if self._held or now >= due:
                 written = self._write_piece()
                 if not written:
                     self._give_up_held()

@@ -23,6 +23,7 @@ from ioc.ca.puts import Puts
 from ioc.ca.search import Search
 from ioc.ca.site import Site
 from ioc.model import Client
+from ioc.right_of_way import RightOfWay
 from tests.ca.serving import Serve
 
 _TCP_INPUTS = 80_000
@@ -46,7 +47,12 @@ def some_pvs() -> list[Any]:
 
 def a_site() -> Site:
     return Site(
-        Namespace(some_pvs()), Puts(Journal(lambda _: None)), lambda *_: True, Limits(), Complaints(), port=5064
+        Namespace(some_pvs()),
+        Puts(Journal(lambda _: None), RightOfWay()),
+        lambda *_: True,
+        Limits(),
+        Complaints(),
+        port=5064,
     )
 
 

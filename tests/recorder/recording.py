@@ -12,6 +12,7 @@ from pathlib import Path
 from ioc.model import RunClass
 from ioc.observables import ObservableFeed
 from ioc.recorder import ObservableRecorder
+from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
 
@@ -20,7 +21,10 @@ async def main() -> None:
     path, counters, *rest = sys.argv[1:]
     store = await SqliteRunStore.open(Path(path))
     observables = [Observable(name=f"v{number}", pv=f"B:{number}") for number in range(int(counters))]
-    recorder = ObservableRecorder(store, ObservableFeed(), experiment="e1", observables=observables, record="always")
+    commands = RightOfWay()
+    recorder = ObservableRecorder(
+        store, ObservableFeed(commands), commands, experiment="e1", observables=observables, record="always"
+    )
     await recorder.start(lambda _: None)
     run = (await store.reserve_run("e1", "", RunClass.Testing, "")).run if rest == ["run"] else None
     if run is not None:

@@ -15,6 +15,7 @@ import pytest
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.model import RunClass
+from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.lock import FileLock
 from tests.epics import eventually
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 async def impatient(database: Path) -> AsyncIterator[SqliteRunStore]:
     """A store whose calls end within two seconds."""
-    opened = SqliteRunStore(database, call_seconds=2.0)
+    opened = SqliteRunStore(database, RightOfWay(), call_seconds=2.0)
     await opened.start()
     yield opened
     await opened.close()
@@ -55,7 +56,7 @@ async def test_a_locked_file_fails_within_a_bound_and_recovers(impatient: Sqlite
 
 async def test_a_job_that_follows_rows_waits_for_them_or_fails(database: Path) -> None:
     """What was queued for an observable is never filed under the one that takes its place, whatever the file does."""
-    store = SqliteRunStore(database, call_seconds=2.0)
+    store = SqliteRunStore(database, RightOfWay(), call_seconds=2.0)
     await store.start()
     await store.define_observables("e1", [PRESSURE])
     changed = PRESSURE.model_copy(update={"units": "mbar"})
@@ -184,7 +185,7 @@ async def test_a_connection_that_breaks_is_replaced(store: SqliteRunStore, datab
 
 async def test_a_disk_that_hangs_delays_nobody(database: Path) -> None:
     """While the disk takes nothing, calls end in time, rows wait and the loop is free; then everything goes on."""
-    store = SqliteRunStore(database, call_seconds=0.3)
+    store = SqliteRunStore(database, RightOfWay(), call_seconds=0.3)
     await store.start()
     await store.define_observables("e1", [PRESSURE])
     disk = threading.Event()
@@ -254,6 +255,8 @@ CHILD = """
 import asyncio, sys, time
 from pathlib import Path
 from ioc.model import Reading, RunClass, Severity
+from ioc.right_of_way import RightOfWay
+from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
 
