@@ -297,15 +297,19 @@ class Writer:
         try:
             # Somebody may wait for these rows.
             busy_seconds = self._busy_seconds if self._held else _ROWS_BUSY_SECONDS
-            with self._transaction(Durability.PROCESS, busy_seconds) as db:
+            with self._transaction(self._durability(), busy_seconds) as db:
                 self._insert_into(db, piece)
         except _BAD_ROW:
             self._insert_each(piece)
 
+    def _durability(self) -> Durability:
+        """A batch ends on disk (fsync), or the next job would have to bring all of it there."""
+        return Durability.POWER_CUT if len(self._pieces) == 1 else Durability.PROCESS
+
     def _insert_each(self, piece: _Piece) -> None:
         """Store what can be stored of a piece and give up the rest, which would block the queue for ever."""
         rows = [_Piece(samples=[sample]) for sample in piece.samples] + [_Piece(log=[row]) for row in piece.log]
-        with self._transaction(Durability.PROCESS, _ROWS_BUSY_SECONDS) as db:
+        with self._transaction(self._durability(), _ROWS_BUSY_SECONDS) as db:
             reasons = [self._insert_one(db, row) for row in rows]
         rejected = [reason for reason in reasons if reason]
         self._rejected += len(rejected)
