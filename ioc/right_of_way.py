@@ -7,12 +7,17 @@ import time
 from collections.abc import Callable, Generator
 
 _LONGEST_SECONDS = 0.02
+_ASK_SECONDS = 0.002
+"""Who waits asks again after this at the latest: most commands end soon."""
+_SHARE_SECONDS = 2 * _ASK_SECONDS
+"""So long samples go between two commands at least, or they might ask in vain each time."""
 
 
 class RightOfWay:
-    """Held while commands are under way, but at most 20 ms; then samples have as long before it is given again.
+    """Given to a command that begins when samples have had their share, until none is under way, but at most for 20 ms.
 
-    Commands are of the event loop's thread; any thread may ask how long to wait.
+    The share of the samples is as long as they have waited, and 4 ms at least. Commands are of the event loop's thread;
+    any thread may ask whether to wait.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,8 +41,8 @@ class RightOfWay:
             self._commands -= 1
             now = self._clock()
             if not self._commands and now < self._until:
-                self._until, self._not_before = now, now + (now - self._since)
+                self._until, self._not_before = now, now + max(_SHARE_SECONDS, now - self._since)
 
     def seconds(self) -> float:
-        """How long samples have to wait, at most; 0 if they may go on."""
-        return max(0.0, self._until - self._clock())
+        """0 if samples may go on, else after how long to ask again."""
+        return max(0.0, min(_ASK_SECONDS, self._until - self._clock()))

@@ -148,8 +148,10 @@ class PvTree:
         """Show all observables, a few at a time: a thousand at once would keep commands waiting."""
         names = list(self._observables)
         for start in range(0, len(names), _SLICE):
+            while wait := self._services.commands.seconds():  # noqa: ASYNC110 - only the clock knows
+                await asyncio.sleep(wait)
             self.show_observables(self._services.views(names[start : start + _SLICE]))
-            await asyncio.sleep(max(_REST_SECONDS, self._services.commands.seconds()))
+            await asyncio.sleep(_REST_SECONDS)
 
 
 def _log_reader(read: Callable[[str], Awaitable[str]], name: str) -> Callable[[], Awaitable[str]]:

@@ -62,7 +62,9 @@ class SqliteRunStore:
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """Open the file, making or migrating it as needed; no other IOC can have it until `close`.
+        """Open the file, making or migrating it as needed, where no commands go before rows.
+
+        No other IOC can have it until `close`.
 
         Raises:
             PeerError: it cannot be opened, is no run database, is too new, or another IOC has it.

@@ -255,8 +255,6 @@ CHILD = """
 import asyncio, sys, time
 from pathlib import Path
 from ioc.model import Reading, RunClass, Severity
-from ioc.right_of_way import RightOfWay
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
 
