@@ -28,9 +28,6 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
         check_version(db, str(path))  # before anything is changed
         connection.execute("PRAGMA journal_mode = WAL")
-        # Samples are no less than other rows: what they left in the page cache the next command would have to bring to
-        # the disk, some MB of it.
-        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         # A batch touches a page of each observable: all of them fit, and are not written to the file each time.
         connection.execute("PRAGMA cache_size = -65536")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Generator
+from enum import StrEnum
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -16,6 +17,15 @@ from ioc.rundb.migrations import migrate
 
 _PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_CONSTRAINT"}
 """Errors after which the connection is as good as before."""
+
+
+class Durability(StrEnum):
+    """What a committed transaction survives, as SQLite calls it in WAL mode (``PRAGMA synchronous``)."""
+
+    PROCESS = "NORMAL"
+    """The death of this process."""
+    POWER_CUT = "FULL"
+    """The death of the machine too."""
 
 
 class Session:
@@ -41,8 +51,8 @@ class Session:
         self._file = self._identity()
 
     @contextlib.contextmanager
-    def transaction(self, busy_seconds: float) -> Generator[Database]:
-        """One transaction, on disk (fsync) at its end, undone on any error; waits for a lock at most `busy_seconds`.
+    def transaction(self, durability: Durability, busy_seconds: float) -> Generator[Database]:
+        """One transaction, undone on any error; waits for a lock at most `busy_seconds`.
 
         Raises:
             PeerError: the file is not the one that was opened.
@@ -50,6 +60,7 @@ class Session:
         """
         db = self._connected(busy_seconds)
         db.conn.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
+        db.conn.execute(f"PRAGMA synchronous = {durability}")
         try:
             db.conn.execute("BEGIN IMMEDIATE")
             yield db

@@ -24,7 +24,7 @@ from ioc.rundb.connection import peer_error
 from ioc.rundb.lock import FileLock
 from ioc.rundb.row_queue import RowQueue
 from ioc.rundb.rows import RowWriter, Sample, UnknownRowError, by_series
-from ioc.rundb.session import Session
+from ioc.rundb.session import Durability, Session
 from ioc.rundb.times import to_text
 
 _log = logging.getLogger(__name__)
@@ -93,9 +93,9 @@ class _Job:
 class Writer:
     """Owns the thread, its connection and the lock of the file.
 
-    Each job is one transaction. Rows are gathered for a moment and committed piece by piece, with the jobs between:
-    nobody waits for a whole batch. Both are on disk (fsync) when they are done. A piece that fails is tried again; what
-    comes behind it waits.
+    Each job is one transaction, on disk (fsync) before its future is done. Rows are gathered for a moment and committed
+    piece by piece, with the jobs between: nobody waits for a whole batch. A piece that fails is tried again; what comes
+    behind it waits.
     """
 
     def __init__(
@@ -239,7 +239,7 @@ class Writer:
         if not job.future.set_running_or_notify_cancel():
             return
         try:
-            with self._transaction(self._busy_seconds) as db:
+            with self._transaction(Durability.POWER_CUT, self._busy_seconds) as db:
                 result = job.function(db)
         except UnknownRowError as error:
             job.future.set_exception(error)
@@ -295,15 +295,19 @@ class Writer:
         try:
             # Somebody may wait for these rows.
             busy_seconds = self._busy_seconds if self._held else _ROWS_BUSY_SECONDS
-            with self._transaction(busy_seconds) as db:
+            with self._transaction(self._durability(), busy_seconds) as db:
                 self._insert_into(db, piece)
         except _BAD_ROW:
             self._insert_each(piece)
 
+    def _durability(self) -> Durability:
+        """A batch ends on disk (fsync), or the next job would have to bring all of it there."""
+        return Durability.POWER_CUT if len(self._pieces) == 1 else Durability.PROCESS
+
     def _insert_each(self, piece: _Piece) -> None:
         """Store what can be stored of a piece and give up the rest, which would block the queue for ever."""
         rows = [_Piece(samples=[sample]) for sample in piece.samples] + [_Piece(log=[row]) for row in piece.log]
-        with self._transaction(_ROWS_BUSY_SECONDS) as db:
+        with self._transaction(self._durability(), _ROWS_BUSY_SECONDS) as db:
             reasons = [self._insert_one(db, row) for row in rows]
         rejected = [reason for reason in reasons if reason]
         self._rejected += len(rejected)
@@ -327,9 +331,9 @@ class Writer:
         self.rows.insert_puts(db, [row for row in piece.log if isinstance(row, PutRecord)])
 
     @contextlib.contextmanager
-    def _transaction(self, busy_seconds: float) -> Generator[Database]:
+    def _transaction(self, durability: Durability, busy_seconds: float) -> Generator[Database]:
         try:
-            with self._session.transaction(busy_seconds) as db:
+            with self._session.transaction(durability, busy_seconds) as db:
                 yield db
         except BaseException:
             self.rows.forget()
