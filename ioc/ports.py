@@ -83,9 +83,17 @@ class Host(Protocol):
         """
         ...
 
-    async def file_run(self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]]) -> FilingReport:
+    async def file_run(
+        self,
+        router: str,
+        run: RunId,
+        record: Callable[[FiledFile], Awaitable[None]],
+        directories: Sequence[str] = (),
+    ) -> FilingReport:
         """Wait until the router's staged files have stopped growing, then move them to the run's directory.
 
+        `directories` are those where the router worked during this run, as `RouterFacts.work_dir` has them: each is
+        filed, beside the one where it works now. The run's directory is made in each even if there is no file.
         `record` is awaited after each file that reached its place, and again for files of an earlier, interrupted
         attempt that are found there: recording must be idempotent. Never overwrites. Safe to repeat after a crash at
         any point.
@@ -122,8 +130,10 @@ class RunStore(Protocol):
         """Runs of any experiment whose state is starting, running, stopping or filing, oldest first."""
         ...
 
-    async def reserve_run(self, experiment: str, title: str, run_class: RunClass, config_name: str) -> RunRecord:
-        """Take the next number (latest + 1, the first is 0) in one transaction; state is `starting`."""
+    async def reserve_run(
+        self, experiment: str, title: str, run_class: RunClass, config_name: str, at_least: int = 0
+    ) -> RunRecord:
+        """Take the next number (latest + 1, the first is 0, or `at_least`) in one transaction; state is `starting`."""
         ...
 
     async def save_run(self, record: RunRecord) -> None:
@@ -135,7 +145,11 @@ class RunStore(Protocol):
         ...
 
     async def add_file(self, run: RunId, file: FiledFile) -> None:
-        """Record one filed file; the same host and path again changes nothing but its size."""
+        """Record one filed file; the same host and path again changes nothing but its size. `runs.bytes` follows."""
+        ...
+
+    def problem(self) -> str:
+        """Say in a sentence why the database cannot be written now; empty if it can. Known within 2 s of the cause."""
         ...
 
     async def load_settings(self) -> Mapping[str, str]:

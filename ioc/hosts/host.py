@@ -83,7 +83,13 @@ class MachineHost:
         now = time.time()
         return {name: finding.facts(now) for name, finding in findings.items()}
 
-    async def file_run(self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]]) -> FilingReport:
+    async def file_run(
+        self,
+        router: str,
+        run: RunId,
+        record: Callable[[FiledFile], Awaitable[None]],
+        directories: Sequence[str] = (),
+    ) -> FilingReport:
         """See `ioc.ports.Host`. A connection that is lost may be away for the SSH time-out before this gives up."""
         async with self._filing[router]:
             deadline = time.monotonic() + self._filing_timeout

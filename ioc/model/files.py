@@ -24,6 +24,12 @@ class RouterFacts:
     read_at: float
     problem: str = ""
     """Why a part of the facts is not known, in a sentence; empty if all are."""
+    asked_at: float = 0.0
+    """When the look began: what happened before that is in the facts."""
+    process: str = ""
+    """Tells the process from any other on its host, the next of the same router too; empty if not known."""
+    connected: bool | None = None
+    """A data source is connected to it; None if this cannot be determined."""
 
     @property
     def clean(self) -> bool:
@@ -43,6 +49,8 @@ class FiledFile:
     moved_at: float
     renamed_from: str = ""
     """Its name in the staging directory if that was taken already at the destination; else empty."""
+    source: str = ""
+    """Id of the data source that sent it, ``CoBo[0]``; empty if not known."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +71,5 @@ class ConfigBackup:
     directory: str
     digests: tuple[tuple[str, str], ...]
     """(file name, SHA-256 in hex) of each file copied."""
+    missing: tuple[str, ...] = ()
+    """Names of files that one release or another of the ECC server may read, but that do not exist."""

@@ -103,11 +103,13 @@ def unfinished_runs(db: Database) -> tuple[RunRecord, ...]:
     return tuple(map(run_record, db.query(f"{_RUN_COLUMNS} WHERE state IN ({marks}) ORDER BY runs.id", open_states)))
 
 
-def reserve_run(db: Database, experiment: str, title: str, run_class: RunClass, config_name: str) -> RunRecord:
+def reserve_run(
+    db: Database, experiment: str, title: str, run_class: RunClass, config_name: str, at_least: int = 0
+) -> RunRecord:
     owner = experiment_id(db, experiment)
     number = db.execute("SELECT coalesce(max(run_number) + 1, 0) FROM runs WHERE experiment_id = ?", (owner,))
     record = RunRecord(
-        run=RunId(experiment, int(number.fetchone()[0])),
+        run=RunId(experiment, max(at_least, int(number.fetchone()[0]))),
         state=DocumentState.Starting,
         run_class=run_class,
         title=title,

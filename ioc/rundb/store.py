@@ -97,8 +97,15 @@ class SqliteRunStore:
     async def unfinished_runs(self) -> tuple[RunRecord, ...]:
         return await self._call(documents.unfinished_runs)
 
-    async def reserve_run(self, experiment: str, title: str, run_class: RunClass, config_name: str) -> RunRecord:
-        return await self._call(lambda db: documents.reserve_run(db, experiment, title, run_class, config_name))
+    async def reserve_run(
+        self, experiment: str, title: str, run_class: RunClass, config_name: str, at_least: int = 0
+    ) -> RunRecord:
+        return await self._call(
+            lambda db: documents.reserve_run(db, experiment, title, run_class, config_name, at_least)
+        )
+
+    def problem(self) -> str:
+        return self._writer.health().error
 
     async def save_run(self, record: RunRecord) -> None:
         await self._call(lambda db: documents.save_run(db, record))

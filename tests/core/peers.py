@@ -117,9 +117,11 @@ class Database:
         numbers = [run.number for run in self.runs if run.experiment == experiment]
         return self.runs[RunId(experiment, max(numbers))] if numbers else None
 
-    def reserve(self, experiment: str, title: str, run_class: RunClass, config_name: str, now: float) -> RunRecord:
+    def reserve(
+        self, experiment: str, title: str, run_class: RunClass, config_name: str, now: float, at_least: int = 0
+    ) -> RunRecord:
         last = self.last_run(experiment)
-        run = RunId(experiment, last.run.number + 1 if last else 0)
+        run = RunId(experiment, max(at_least, last.run.number + 1 if last else 0))
         assert run not in self.runs, "a run number is never used twice"
         self.runs[run] = RunRecord(run, DocumentState.Starting, run_class, title, now, config_name=config_name)
         return self.runs[run]

@@ -109,7 +109,13 @@ class FakeHost:
         await self._do("router_facts")
         return {name: replace(facts, read_at=time.time()) for name, facts in self.facts.items()}
 
-    async def file_run(self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]]) -> FilingReport:
+    async def file_run(
+        self,
+        router: str,
+        run: RunId,
+        record: Callable[[FiledFile], Awaitable[None]],
+        directories: Sequence[str] = (),
+    ) -> FilingReport:
         await self._do("file_run")
         for file in self.files:
             await record(file)
@@ -169,9 +175,11 @@ class FakeStore:
         await self._call("unfinished_runs")
         return self.database.unfinished()
 
-    async def reserve_run(self, experiment: str, title: str, run_class: RunClass, config_name: str) -> RunRecord:
+    async def reserve_run(
+        self, experiment: str, title: str, run_class: RunClass, config_name: str, at_least: int = 0
+    ) -> RunRecord:
         await self._call("reserve_run")
-        return self.database.reserve(experiment, title, run_class, config_name, time.time())
+        return self.database.reserve(experiment, title, run_class, config_name, time.time(), at_least)
 
     async def save_run(self, record: RunRecord) -> None:
         await self._call("save_run")
@@ -186,6 +194,9 @@ class FakeStore:
     async def add_file(self, run: RunId, file: FiledFile) -> None:
         await self._call("add_file")
         self.files.append(file.path)
+
+    def problem(self) -> str:
+        return str(self.fault or "")
 
     async def load_settings(self) -> Mapping[str, str]:
         await self._call("load_settings")
