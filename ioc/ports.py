@@ -131,7 +131,7 @@ class RunStore(Protocol):
         ...
 
     async def reserve_run(
-        self, experiment: str, title: str, run_class: RunClass, config_name: str, at_least: int = 0
+        self, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
     ) -> RunRecord:
         """Take the next number (latest + 1, the first is 0, or `at_least`) in one transaction; state is `starting`."""
         ...

@@ -104,7 +104,7 @@ def unfinished_runs(db: Database) -> tuple[RunRecord, ...]:
 
 
 def reserve_run(
-    db: Database, experiment: str, title: str, run_class: RunClass, config_name: str, at_least: int = 0
+    db: Database, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
 ) -> RunRecord:
     owner = experiment_id(db, experiment)
     number = db.execute("SELECT coalesce(max(run_number) + 1, 0) FROM runs WHERE experiment_id = ?", (owner,))

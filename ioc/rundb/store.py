@@ -98,10 +98,10 @@ class SqliteRunStore:
         return await self._call(documents.unfinished_runs)
 
     async def reserve_run(
-        self, experiment: str, title: str, run_class: RunClass, config_name: str, at_least: int = 0
+        self, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
     ) -> RunRecord:
         return await self._call(
-            lambda db: documents.reserve_run(db, experiment, title, run_class, config_name, at_least)
+            lambda db: documents.reserve_run(db, experiment, title, run_class, config_name, at_least=at_least)
         )
 
     def problem(self) -> str:

@@ -118,7 +118,7 @@ class Database:
         return self.runs[RunId(experiment, max(numbers))] if numbers else None
 
     def reserve(
-        self, experiment: str, title: str, run_class: RunClass, config_name: str, now: float, at_least: int = 0
+        self, experiment: str, title: str, run_class: RunClass, config_name: str, now: float, *, at_least: int = 0
     ) -> RunRecord:
         last = self.last_run(experiment)
         run = RunId(experiment, max(at_least, last.run.number + 1 if last else 0))

@@ -176,10 +176,10 @@ class FakeStore:
         return self.database.unfinished()
 
     async def reserve_run(
-        self, experiment: str, title: str, run_class: RunClass, config_name: str, at_least: int = 0
+        self, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
     ) -> RunRecord:
         await self._call("reserve_run")
-        return self.database.reserve(experiment, title, run_class, config_name, time.time(), at_least)
+        return self.database.reserve(experiment, title, run_class, config_name, time.time(), at_least=at_least)
 
     async def save_run(self, record: RunRecord) -> None:
         await self._call("save_run")
