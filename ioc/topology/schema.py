@@ -259,6 +259,7 @@ class Runs(Section):
     reset_mutant_before_start: Flag = False
     settle_seconds: Annotated[float, Field(strict=True), AfterValidator(_settle_seconds)] = 2.0
     min_disk_free_gb: Amount = 5.0
+    silent_seconds: Seconds = 10.0
     require: tuple[str, ...] = ()
 
 

@@ -73,6 +73,7 @@ def test_good_file_becomes_the_model() -> None:
     assert topology.polling.ecc == 1.0
     assert topology.observables[1].type is ValueType.String
     assert topology.timeouts.transition == 180
+    assert topology.runs.silent_seconds == 10
 
 
 def test_example_is_a_full_attpc() -> None:
@@ -123,6 +124,7 @@ BROKEN = [
     ("polling: {ecc: 1}", "polling: 1", 20, "polling is 1, but must be a mapping (key: value)"),
     ("settle_seconds: 0", "settle_seconds: -1", 21, "runs.settle_seconds is -1, but must be 0 to 3600 seconds"),
     ("settle_seconds: 0", "min_disk_free_gb: .inf", 21, "runs.min_disk_free_gb is inf, but must be a finite number"),
+    ("settle_seconds: 0", "silent_seconds: 0", 21, "runs.silent_seconds is 0, but must be more than 0"),
     ("settle_seconds: 0", "reset_mutant_before_start: 1", 21, "start is 1, but must be true or false"),
     ('pv: "GAS:P"', 'pv: "GAS P"', 23, "observables[0].pv is 'GAS P', but must be a PV name"),
     ('pv: "GAS:P"', f"label: {'x' * 41}", 23, "but must have at most 40 characters (has 41)"),
