@@ -32,6 +32,10 @@ StateListener = Callable[[State], None]
 
 _ALIVE_PERIOD = 5.0
 """How exactly, in seconds, the end of a run is known that ended while the IOC was away."""
+_LIST_PERIOD = 5.0
+"""Seconds from one attempt to read a list of configurations to the next, if it failed."""
+_DATABASE_PERIOD = 0.5
+"""Seconds between two questions whether the run database can be written."""
 
 
 class Engine:
@@ -62,6 +66,7 @@ class Engine:
         self._hurry = {name: asyncio.Event() for name in ecc}
         self._ledger = Ledger(store, self._answer)
         self._performer = Performer(
+            plan,
             ecc=ecc,
             hosts=hosts,
             store=store,
@@ -83,6 +88,7 @@ class Engine:
                 self._tasks = tasks
                 try:
                     tasks.create_task(self._ledger.run(), name="ledger")
+                    tasks.create_task(self._watch_database(), name="watch database")
                     for name, client in self._ecc.items():
                         tasks.create_task(self._watch_server(name, client), name=f"watch ECC:{name}")
                     for host in self._hosts:
@@ -100,7 +106,7 @@ class Engine:
         """Let one event happen: the state changes at once, effects begin, listeners are told."""
         before = self.state
         try:
-            self.state, effects = step(self.plan, self.state, event, time.time())
+            self.state, effects = step(self.plan, self.state, event, time.time(), time.monotonic())
         except Exception:
             log.exception("the core failed on %s: nothing was done", type(event).__name__)
             effects = (ef.Answer(event.token, INTERNAL),) if isinstance(event, ev.Command) else ()
@@ -148,7 +154,12 @@ class Engine:
         Raises:
             PeerError: if it cannot be had.
         """
-        self.post(ev.ConfigsRead(server, await self._ecc[server].get_configs()))
+        try:
+            offers = await self._ecc[server].get_configs()
+        except PeerError as error:
+            self.post(ev.ConfigsLost(server, str(error)))
+            raise
+        self.post(ev.ConfigsRead(server, offers))
 
     def _answer(self, answer: ef.Answer) -> None:
         future = self._answers.pop(answer.token, None)
@@ -201,11 +212,14 @@ class Engine:
     async def _watch_server(self, name: str, client: EccClient) -> None:
         """Poll one server, more often while it is busy; fetch what it offers whenever it comes online."""
         loop = asyncio.get_running_loop()
+        ask_again_at = 0.0
         while True:
             began = loop.time()
             was_online = self.state.servers[name].online
             self.post(await observe.read_server(name, client))
-            if self.state.servers[name].online and not was_online:
+            server = self.state.servers[name]
+            if server.online and not server.list_read and (not was_online or began >= ask_again_at):
+                ask_again_at = began + _LIST_PERIOD
                 self._spawn(self._offers(name))
             busy = self.state.servers[name].busy
             period = self._timing.poll_ecc_busy if busy else self._timing.poll_ecc
@@ -214,8 +228,8 @@ class Engine:
     async def _offers(self, name: str) -> None:
         try:
             await self.refresh_configs(name)
-        except PeerError as error:
-            log.warning("%s", error)
+        except PeerError:
+            pass  # said by the core
         except Exception:
             log.exception("reading the configurations of ECC server %s", name)
 
@@ -232,9 +246,18 @@ class Engine:
     async def _stay_alive(self) -> None:
         """Leave a sign of life for the process that comes after this one."""
         while True:
-            if self.state.run.open:
-                self._ledger.put(ef.SaveSetting(restore.LAST_ALIVE, repr(time.time())))
+            if (run := self.state.run).open:
+                alive = f"{time.time()!r} {run.duration(time.monotonic())!r} {run.number}"
+                self._ledger.put(ef.SaveSetting(restore.LAST_ALIVE, alive))
             await asyncio.sleep(_ALIVE_PERIOD)
+
+    async def _watch_database(self) -> None:
+        """Tell the core whether the run database can be written, when that changes."""
+        while True:
+            problem = self._store.problem()
+            if problem != self.state.database_problem:
+                self.post(ev.DatabaseProblem(problem))
+            await asyncio.sleep(_DATABASE_PERIOD)
 
 
 async def _pause(seconds: float, hurry: asyncio.Event) -> None:

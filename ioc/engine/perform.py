@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from ioc.engine import observe
@@ -14,6 +15,7 @@ from ioc.model import EccReading, FiledFile, Operation, RunId, Transition, Trans
 from ioc.ports import EccClient, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ class Performer:
 
     def __init__(
         self,
+        plan: Plan,
         *,
         ecc: Mapping[str, EccClient],
         hosts: Sequence[Host],
@@ -35,6 +38,7 @@ class Performer:
         post: Callable[[ev.Event], None],
         next_directory: Callable[[], str],
     ) -> None:
+        self._plan = plan
         self._ecc = ecc
         self._hosts = hosts
         self._host_of_router = {name: host for host in hosts for name in host.routers}
@@ -132,7 +136,11 @@ class Performer:
         record, error = None, ""
         try:
             record = await self._store.reserve_run(
-                effect.experiment, effect.title, effect.run_class, effect.config_name
+                effect.experiment,
+                effect.title,
+                effect.run_class,
+                effect.config_name,
+                at_least=effect.at_least,
             )
         except PeerError as failure:
             error = str(failure)
@@ -165,10 +173,11 @@ class Performer:
         host = self._host_of_router[effect.router]
 
         async def record(file: FiledFile) -> None:
-            await self._record(effect.run, file)
+            source = self._plan.source_of_file(effect.router, file.path)
+            await self._record(effect.run, replace(file, source=source))
 
         try:
-            report = await host.file_run(effect.router, effect.run, record)
+            report = await host.file_run(effect.router, effect.run, record, effect.directories)
         except PeerError as failure:
             error = str(failure)
         except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping
 
@@ -15,6 +16,7 @@ from ioc.runlogic.plan import Plan
 log = logging.getLogger(__name__)
 
 LAST_ALIVE = "last_alive"
+"""Setting: when the IOC was last known to live (POSIX seconds), how long which run (number) had lasted then."""
 _RETRY_PERIOD = 2.0
 
 
@@ -37,14 +39,20 @@ async def restore(store: RunStore, plan: Plan) -> Restored:
 async def _read(store: RunStore, plan: Plan) -> Restored:
     settings = await store.load_settings()
     experiment = chosen_experiment(settings, plan.experiment)
+    unfinished = await store.unfinished_runs()
+    alive = _numbers(settings.get(LAST_ALIVE, ""))
     return Restored(
         experiment=experiment,
         last_run=await store.last_run(experiment),
-        unfinished=await store.unfinished_runs(),
+        unfinished=unfinished,
         configs=_configs(settings, plan),
         title=settings.get("title", ""),
         run_class=_run_class(settings.get("class", "")),
-        last_alive=_number(settings.get(LAST_ALIVE, "")),
+        last_alive=alive[0] if alive else 0.0,
+        last_duration=alive[1] if len(alive) == 3 and unfinished and alive[2] == unfinished[-1].run.number else None,
+        least_number=int(settings.get("next_number", "0")),
+        links={name: settings.get(f"link:{name}", "") for name in plan.routers},
+        directories={name: tuple(json.loads(settings.get(f"directories:{name}", "[]"))) for name in plan.routers},
     )
 
 
@@ -73,8 +81,8 @@ def _run_class(name: str) -> RunClass:
     return RunClass[name] if name in RunClass.__members__ else RunClass.Testing
 
 
-def _number(text: str) -> float:
+def _numbers(text: str) -> tuple[float, ...]:
     try:
-        return float(text)
+        return tuple(map(float, text.split()))
     except ValueError:
-        return 0.0
+        return ()

@@ -18,7 +18,12 @@ class ConfigChoice:
     configure: str
 
     def __str__(self) -> str:
-        return f"{self.describe}/{self.prepare}/{self.configure}"
+        return "/".join(self.parts)
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """The three names, in the order of the steps that read them."""
+        return self.describe, self.prepare, self.configure
 
     @classmethod
     def parse(cls, text: str) -> ConfigChoice:

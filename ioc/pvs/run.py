@@ -11,10 +11,12 @@ from ioc.engine import Engine
 from ioc.errors import Refused
 from ioc.model import Client, EccState, RunClass, RunState, Severity
 from ioc.pvs.naming import MESSAGE_LENGTH, clock, local_time
-from ioc.runlogic.events import RunAction, RunCommand, SetClass, SetTitle
-from ioc.runlogic.permits import blocked_by
+from ioc.runlogic.events import RunAction, RunCommand, SetClass, SetNextNumber, SetTitle
+from ioc.runlogic.permits import NOT_READ, blocked_by
 from ioc.runlogic.runs import config_name
 from ioc.runlogic.state import State
+from ioc.runlogic.turn import listing
+from ioc.runlogic.watch import DISK_SECONDS, seconds_to_full, total_bytes
 
 _DESCRIPTIONS = {
     RunAction.Start: "Start a run of the whole system",
@@ -22,6 +24,11 @@ _DESCRIPTIONS = {
     RunAction.Pause: "Pause the run",
     RunAction.Resume: "Resume the run",
 }
+
+
+_MEGABYTE = 1_000_000
+MINUTES_WITHOUT_END = 999_999.0
+"""What MinutesToFull shows at most: no disk is getting full."""
 
 
 class RunPvs:
@@ -32,7 +39,7 @@ class RunPvs:
         self._shown: State | None = None
         base = f"{prefix}Run:"
         self._number = IntPv(f"{base}Number", "The open run, else the last one", value=-1)
-        self._next = IntPv(f"{base}NextNumber", "What Start will use")
+        self._next = IntPv(f"{base}NextNumber", "What Start will use", on_put=self._put_next_number)
         self._state = EnumPv(f"{base}State", "Life cycle of the run", [state.name for state in RunState])
         for pv in (self._number, self._next, self._state):
             pv.post(pv.value, severity=Severity.INVALID, status="UDF")
@@ -46,6 +53,9 @@ class RunPvs:
         self._stop_time = StringPv(f"{base}StopTime", "End of the run, ISO 8601")
         self._duration = FloatPv(f"{base}Duration", "Duration of the run", units="s", precision=0)
         self._duration_text = StringPv(f"{base}DurationText", "Duration of the run, HH:MM:SS")
+        self._total = FloatPv(f"{base}TotalMB", "Data of the run", units="MB", precision=1)
+        self._rate = FloatPv(f"{base}RateMBps", "Growth of the data of the run", units="MB/s", precision=2)
+        self._to_full = FloatPv(f"{base}MinutesToFull", "Until the first disk is full", units="min", precision=0)
         self._configs = TextPv(f"{base}Configs", "Configurations in use", 400)
         self._message = TextPv(f"{base}Message", "How the run is", MESSAGE_LENGTH)
         self.pvs: tuple[Pv[Any], ...] = (
@@ -62,6 +72,9 @@ class RunPvs:
             self._stop_time,
             self._duration,
             self._duration_text,
+            self._total,
+            self._rate,
+            self._to_full,
             self._configs,
             self._message,
         )
@@ -84,15 +97,27 @@ class RunPvs:
         self._start_time.post(local_time(record.started_at) if record else "")
         self._stop_time.post(local_time(record.stopped_at) if record else "")
         self._configs.post(record.config_name if record and run.open else config_name(state))
+        self._total.post(total_bytes(state) / _MEGABYTE)
+        self._rate.post(sum(router.rate for router in state.routers.values()) / _MEGABYTE)
+        seconds = seconds_to_full(state)
+        low = seconds < DISK_SECONDS and run.open
+        self._to_full.post(
+            min(seconds / 60, MINUTES_WITHOUT_END), severity=Severity.MAJOR if low else Severity.NO_ALARM
+        )
         self._show_message(state)
         self.tick()
 
     def _show_message(self, state: State) -> None:
         running = [name for name, server in state.servers.items() if server.state is EccState.Running]
         if running and not state.run.open:
-            names = ", ".join(running)
+            names = listing(running)
             are = "is" if len(running) == 1 else "are"
-            text = f"{names} {are} Running although no run is open: to be stopped one by one or by Reset"
+            if not state.restored:
+                text = f"{names} {are} Running; {NOT_READ}, so it is not known whether a run is open"
+            elif len(running) == len(state.servers):
+                text = f"{names} {are} Running although no run is open: press Reset, or Stop of each ECC server"
+            else:
+                text = f"{names} {are} Running although no run is open: press Stop of each of these ECC servers"
             self._message.post(text, severity=Severity.MAJOR)
             return
         note = state.run.message
@@ -100,11 +125,7 @@ class RunPvs:
 
     def tick(self) -> None:
         """Show how long the run has lasted; called once a second."""
-        record = self._shown.run.record if self._shown else None
-        if record is None or record.started_at is None:
-            seconds = 0.0
-        else:
-            seconds = max(0.0, (record.stopped_at or time.time()) - record.started_at)
+        seconds = self._shown.run.duration(time.monotonic()) if self._shown else 0.0
         self._duration.post(float(int(seconds)))
         self._duration_text.post(clock(seconds))
 
@@ -118,6 +139,9 @@ class RunPvs:
         if not title.isprintable():
             raise Refused("title of a run must be one line of printable text")
         await self._engine.command(lambda token: SetTitle(token, client, title))
+
+    async def _put_next_number(self, number: int, client: Client) -> None:
+        await self._engine.command(lambda token: SetNextNumber(token, client, number))
 
     async def _put_class(self, value: int, client: Client) -> None:
         await self._engine.command(lambda token: SetClass(token, client, RunClass(value)))

@@ -87,7 +87,7 @@ class PvTree:
         for name, server in state.servers.items():
             self._servers[name].update(server)
         for name, router in state.routers.items():
-            self._routers[name].update(router, run_open=state.run.open)
+            self._routers[name].update(router, state.run)
         self._run.update(state)
 
     def show_observables(self, views: Iterable[ObservableView]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ioc.model import ConfigChoice, RunId, Severity
 from ioc.runlogic import jobs
-from ioc.runlogic.effects import BackUp
+from ioc.runlogic.effects import BackUp, Log
 from ioc.runlogic.events import BackupEnded
-from ioc.runlogic.state import Job, Phase
-from ioc.runlogic.turn import Turn
+from ioc.runlogic.state import About, Job, Phase
+from ioc.runlogic.troubles import mend, trouble
+from ioc.runlogic.turn import Turn, listing
 
 AT_START = 0
 AT_CONFIGURE = -1
@@ -51,9 +52,15 @@ def backup_ended(turn: Turn, event: BackupEnded) -> None:
     failure = f"configuration of ECC server {name} is not backed up: {event.error}" if event.error else ""
     if failure:
         turn.say_server(name, failure, Severity.MINOR)
+        trouble(turn, About.Backup, name, failure, Severity.MINOR)
+    else:
+        mend(turn, About.Backup, name, f"configuration of ECC server {name} is backed up")
     digests = event.backup.digests if event.backup is not None else ()
     if event.job == AT_CONFIGURE:
         turn.set_server(name, files=digests)
+        if event.backup is not None and event.backup.missing:
+            text = f"configuration files that do not exist: {listing(event.backup.missing)}"
+            turn.emit(Log(Severity.NO_ALARM, f"ECC:{name}", text))
         return
     if digests:
         _compare(turn, name, {digest for _, digest in digests})
@@ -68,4 +75,4 @@ def _compare(turn: Turn, name: str, now: set[str]) -> None:
         text = f"ECC server {name}: {', '.join(changed)} changed after Configure: the electronics have the old one"
         turn.set_server(name, files=())
         turn.say_server(name, text, Severity.MAJOR)
-        turn.say_run(f"run {turn.state.run.number}: {text}", Severity.MAJOR)
+        trouble(turn, About.Configuration, name, text)

@@ -39,6 +39,8 @@ class ReserveRun:
     title: str
     run_class: RunClass
     config_name: str
+    at_least: int
+    """The number is this, or more."""
 
 
 class Snapshot(Enum):
@@ -64,6 +66,8 @@ class FileRouter:
 
     router: str
     run: RunId
+    directories: tuple[str, ...]
+    """Where it worked in this run, as far as known."""
 
 
 @dataclass(frozen=True)

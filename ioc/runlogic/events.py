@@ -6,7 +6,7 @@ A command carries a `token`; exactly one `effects.Answer` with the same token fo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ioc.model import (
@@ -100,6 +100,11 @@ class SetClass(Command):
 
 
 @dataclass(frozen=True)
+class SetNextNumber(Command):
+    number: int
+
+
+@dataclass(frozen=True)
 class CopyPrevious(Command):
     """Title and class of the run before; the manual observables are copied by whoever sends this."""
 
@@ -134,6 +139,14 @@ class ConfigsRead:
 
     server: str
     offers: tuple[ConfigChoice, ...]
+
+
+@dataclass(frozen=True)
+class ConfigsLost:
+    """GetConfigIDs could not be had, or its answer not be read."""
+
+    server: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -172,6 +185,13 @@ class ObservablesMissing:
     """Which required observables are not connected."""
 
     names: frozenset[str]
+
+
+@dataclass(frozen=True)
+class DatabaseProblem:
+    """Why the run database cannot be written now; empty if it can."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -231,6 +251,14 @@ class Restored:
     run_class: RunClass
     last_alive: float
     """When the process before this one was last known to live; 0 if there was none."""
+    last_duration: float | None = None
+    """How many seconds the open run had lasted then, if that is known."""
+    least_number: int = 0
+    """What the operator has put as the number of the next run of this experiment."""
+    links: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The process of each router that a source was connected to."""
+    directories: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Where each router worked in the open run, or the last one."""
 
 
 @dataclass(frozen=True)
@@ -252,15 +280,18 @@ Event = (
     | SetExperiment
     | SetTitle
     | SetClass
+    | SetNextNumber
     | CopyPrevious
     | SelectConfig
     | ServerRead
     | ServerLost
     | ConfigsRead
+    | ConfigsLost
     | TransitionEnded
     | RoutersRead
     | RoutersLost
     | ObservablesMissing
+    | DatabaseProblem
     | Probed
     | Reserved
     | SnapshotTaken

@@ -1,56 +1,75 @@
-"""Filing what the routers wrote after a run, and filing it again when that failed."""
+"""Filing what the routers wrote after a run, and filing it again until all of it is at its place.
+
+Nothing is filed from a router whose source still takes data: its files would go on growing in another place. What
+could not be filed is tried again with each look at its host, by itself, until it can.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ioc.errors import Refused
-from ioc.model import RunState, Severity
+from ioc.model import EccState, FiledFile, FilingReport, RunState, Severity
 from ioc.runlogic import closing, jobs
 from ioc.runlogic.effects import Answer, FileRouter, Log, ProbeRouters
 from ioc.runlogic.events import FilingEnded, Organize
-from ioc.runlogic.state import TAKING_DATA, Job, JobKind, Phase, Stage
-from ioc.runlogic.turn import Turn
+from ioc.runlogic.state import TAKING_DATA, About, Job, Phase, Stage
+from ioc.runlogic.troubles import mend, trouble
+from ioc.runlogic.turn import Turn, listing
 
 STAGES: tuple[Stage, ...] = (Phase.File, Phase.Probe, Phase.Backup, Phase.Close)
 """What is left of a run when nothing runs any more and its observables are recorded."""
 
-
-def cleaned_by_hand(turn: Turn, name: str) -> None:
-    """Whoever moves the last staged files away by hand need not Organize as well."""
-    run, router = turn.state.run, turn.router(name)
-    if run.state is not RunState.Filing or turn.state.job is not None or name not in run.unfiled:
-        return
-    if router.online and router.clean and not router.filing:
-        turn.say_router(name, f"found Clean: the files of run {run.number} were moved by somebody else", Severity.MINOR)
-        _filed(turn, name)
-
-
-def _filed(turn: Turn, name: str) -> None:
-    run = turn.state.run
-    turn.set_run(unfiled=run.unfiled - {name})
-    if run.state is RunState.Filing and not run.unfiled - {name} and turn.state.job is None:
-        turn.set_run(message=turn.note(""))
-        closing.close_document(turn)
+RETRY_SECONDS = 3.0
+"""From the end of a failed attempt to the next, at least. A look begins it: within 5 s of the end of the cause."""
 
 
 def begin_file(turn: Turn, job: Job) -> None:
     """File away what every router wrote, all at once."""
-    record, run = turn.record, turn.state.run
+    record = turn.record
     turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
-    if job.failures and job.kind is not JobKind.RollBack:
-        turn.say_run(f"{record.run} is being filed, but {'; '.join(job.failures)}", Severity.MAJOR)
-    elif run.message.severity is Severity.NO_ALARM:
-        turn.say_run(f"{record.run} is being filed")
+    turn.say_run(f"{record.run} is being filed")
     turn.set_job(job, waiting=frozenset(turn.plan.routers))
     for name in turn.plan.routers:
-        turn.set_router(name, filing=True)
-        turn.emit(FileRouter(name, record.run))
+        if reason := _still_written(turn, name):
+            _not_filed(turn, name, reason)
+            jobs.arrived(turn, name, f"router {name} is not filed: {reason}")
+        else:
+            _file(turn, name)
+
+
+def _file(turn: Turn, name: str, token: int | None = None) -> None:
+    turn.set_router(name, filing=True, token=token)
+    turn.emit(FileRouter(name, turn.record.run, turn.router(name).directories))
+
+
+def _still_written(turn: Turn, name: str) -> str:
+    """Return why the files of a router cannot be complete yet; empty if they can."""
+    running = [
+        server
+        for server in turn.plan.servers_of(name)
+        if turn.server(server).state in {EccState.Running, EccState.Paused}
+    ]
+    if not running:
+        return ""
+    press = "press Stop of the run again" if turn.state.run.open else "stop it first"
+    return f"ECC server {listing(running)} still takes data: {press}"
+
+
+def resume(turn: Turn, name: str) -> None:
+    """File what is left of a router when its host answers again."""
+    run, router = turn.state.run, turn.router(name)
+    if run.state is not RunState.Filing or turn.state.job is not None or name not in run.unfiled or router.filing:
+        return
+    if turn.steady - router.tried_at >= RETRY_SECONDS and not _still_written(turn, name):
+        _file(turn, name)
 
 
 def organize(turn: Turn, event: Organize) -> None:
     """File away what one router has staged, under the last finished run.
 
     Raises:
-        Refused: while a run takes data, while the router is being filed already, or before the first run.
+        Refused: while a run or its sources take data, while the router is being filed already, or before the first run.
     """
     name = event.router
     run, job = turn.state.run, turn.state.job
@@ -65,11 +84,10 @@ def organize(turn: Turn, event: Organize) -> None:
             f"router {name} cannot be organized: experiment {turn.state.experiment} has no run yet that the files "
             "could belong to: move them by hand"
         )
-    turn.set_router(name, filing=True, token=event.token)
-    turn.emit(
-        Log(Severity.NO_ALARM, f"Router:{name}", f"Organize under run {run.number}", event.client),
-        FileRouter(name, run.record.run),
-    )
+    if reason := _still_written(turn, name):
+        raise Refused(f"router {name} cannot be organized: {reason}")
+    turn.emit(Log(Severity.NO_ALARM, f"Router:{name}", f"Organize under run {run.number}", event.client))
+    _file(turn, name, event.token)
 
 
 def filing_ended(turn: Turn, event: FilingEnded) -> None:
@@ -77,18 +95,17 @@ def filing_ended(turn: Turn, event: FilingEnded) -> None:
     name = event.router
     if name not in turn.state.routers:
         return
-    run, token = turn.state.run, turn.router(name).token
-    turn.set_router(name, filing=False, token=None)
+    token = turn.router(name).token
+    turn.set_router(name, filing=False, token=None, tried_at=turn.steady)
     report = event.report
     complete = report is not None and report.complete
     problem = report.problem if report is not None else event.error
-    count = len(report.files) if report is not None else 0
-    if complete:
-        files = f"{count} file{' is' if count == 1 else 's are'}" if count else "no file is"
-        text = f"run {run.number}: {files} filed here" + (f", but {problem}" if problem else "")
-        turn.say_router(name, text, Severity.MINOR if problem else Severity.NO_ALARM)
+    if report is not None:
+        _remember_files(turn, name, report)
+    if report is not None and complete:
+        _say_filed(turn, name, report)
     else:
-        turn.say_router(name, f"filing failed: {problem}", Severity.MAJOR)
+        _not_filed(turn, name, problem)
     failure = "" if complete else f"router {name} is not filed: {problem}"
     job = turn.state.job
     if job is not None and job.stage is Phase.File and name in job.waiting:
@@ -101,3 +118,35 @@ def filing_ended(turn: Turn, event: FilingEnded) -> None:
         _filed(turn, name)
     if token is not None:
         turn.emit(Answer(token, failure))
+
+
+def _say_filed(turn: Turn, name: str, report: FilingReport) -> None:
+    run, count = turn.state.run, len(report.files)
+    files = f"{count} file{' is' if count == 1 else 's are'}" if count else "no file is"
+    text = f"run {run.number}: {files} filed here" + (f", but {report.problem}" if report.problem else "")
+    turn.say_router(name, text, Severity.MINOR if report.problem else Severity.NO_ALARM)
+    mend(turn, About.Filing, name, f"router {name} is filed")
+    if report.problem:
+        trouble(turn, About.Filing, name, f"router {name}: {report.problem}", Severity.MINOR)
+
+
+def _not_filed(turn: Turn, name: str, problem: str) -> None:
+    """Say it once, however often it is tried again."""
+    text = f"filing failed: {problem}"
+    if turn.router(name).message.text != text:
+        turn.say_router(name, text, Severity.MAJOR)
+    trouble(turn, About.Filing, name, f"router {name} is not filed: {problem}")
+
+
+def _remember_files(turn: Turn, name: str, report: FilingReport) -> None:
+    known: dict[tuple[str, str], FiledFile] = {(file.host, file.path): file for file in turn.state.run.files}
+    for file in report.files:
+        known[file.host, file.path] = replace(file, source=turn.plan.source_of_file(name, file.path))
+    turn.set_run(files=tuple(known.values()))
+
+
+def _filed(turn: Turn, name: str) -> None:
+    run = turn.state.run
+    turn.set_run(unfiled=run.unfiled - {name})
+    if run.state is RunState.Filing and not run.unfiled - {name} and turn.state.job is None:
+        closing.close_document(turn)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from ioc.model import Client, ConfigChoice, EccState, Operation
 from ioc.runlogic.effects import SendTransition
 from ioc.runlogic.events import TransitionEnded
-from ioc.runlogic.state import Job, JobKind, Move, Phase, Server, Stage
+from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Server, Stage
+from ioc.runlogic.troubles import trouble
 from ioc.runlogic.turn import Turn
 from ioc.states import sources, step_back, target
 
@@ -39,8 +40,10 @@ def begin_stage(turn: Turn, job: Job, phases: Mapping[Phase, Begin]) -> None:
 
 
 def arrived(turn: Turn, member: str, failure: str = "") -> None:
-    """A member of the present stage is through, or failed."""
+    """A member of the present stage is through, or failed. What does not follow the end of a run is said at once."""
     job = turn.job
+    if failure and isinstance(job.stage, Move) and job.goes_on_after_failure:
+        trouble(turn, About.Server, member, failure)
     turn.set_job(
         job,
         waiting=job.waiting - {member},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ioc.model import EccState, RunState
+from ioc.runlogic import datalinks
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import Router, Server, State
 from ioc.runlogic.turn import listing
@@ -14,7 +15,7 @@ def blocked_by(plan: Plan, state: State) -> tuple[str, ...]:
     """Return every reason why a run cannot start now; empty if it can."""
     under_way = state.run.open and not _waits_for_organize(state)
     return (
-        *filter(None, (system_reason(state),)),
+        *filter(None, (system_reason(state), _database_reason(state))),
         *(
             reason
             for name, server in state.servers.items()
@@ -31,6 +32,11 @@ def blocked_by(plan: Plan, state: State) -> tuple[str, ...]:
             if name in state.missing
         ),
     )
+
+
+def _database_reason(state: State) -> str:
+    problem = state.database_problem
+    return f"the run database cannot be written: {problem}" if problem and state.restored else ""
 
 
 def system_reason(state: State) -> str:
@@ -50,7 +56,7 @@ def _open_run(state: State) -> str:
         silent = [name for name, server in state.servers.items() if server.busy or server.state is EccState.Unknown]
         return f"run {run.number} was open before the restart: {listing(silent)} must say whether it still runs"
     if _waits_for_organize(state):
-        return f"run {run.number} is not filed: {listing(sorted(run.unfiled))} must be organized first"
+        return f"run {run.number} is not filed: {listing(sorted(run.unfiled))} must be filed first"
     if filing := [name for name, router in state.routers.items() if router.filing]:
         return f"run {run.number} is {run.state.name}: {listing(filing)} must be filed first"
     if run.state in {RunState.Stopping, RunState.Filing}:
@@ -67,7 +73,7 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
         return (f"ECC server {name} is Offline, but must be Online and Ready",)
     if under_way:
         return ()  # whatever it does, it does for the open run
-    if server.state is EccState.Running and not state.run.open:
+    if server.state is EccState.Running and state.restored and not state.run.open:
         return (f"ECC server {name} is Running although no run is open: stop it, or Reset the system",)
     if server.busy:
         return (f"ECC server {name} is {server.doing.name}, but must be Ready and at rest",)
@@ -77,7 +83,7 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
 
 
 def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> tuple[str, ...]:
-    facts = router.facts
+    facts, servers = router.facts, plan.servers_of(name)
     if facts is None or not facts.online:
         why = f" ({router.message.text})" if facts is None and router.message.text else ""
         return (f"router {name} is Offline, but must be Online{why}",)
@@ -87,15 +93,19 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
     elif router.filing:
         reasons.append(f"router {name} is being organized")
     elif not facts.work_dir:
-        reasons.append(f"router {name}: its working directory cannot be told: {facts.problem or 'no reason given'}")
+        reasons.append(
+            f"router {name}: its working directory cannot be determined: {facts.problem or 'no reason given'}"
+        )
     elif facts.file_count:
         files = "1 .graw file" if facts.file_count == 1 else f"{facts.file_count} .graw files"
         reasons.append(f"router {name} is Dirty with {files}, but must be Clean: Organize it")
     if facts.run_dir_exists:
         reasons.append(
             f"router {name} already has a directory for run {state.run.next_number} of {state.experiment}, "
-            "but it must not exist"
+            f"but it must not exist: move it away, or put a number that is free to Run:NextNumber"
         )
+    if router.restarted and not under_way and any(state.servers[name].state is EccState.Ready for name in servers):
+        reasons.append(datalinks.lost(plan, name))
     if facts.work_dir and facts.disk_free < plan.min_disk_free:
         reasons.append(
             f"router {name} has {facts.disk_free / GIGABYTE:.1f} GB of free disk, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -34,12 +35,16 @@ class Plan:
     """Of the topology; what the operator typed later goes before it."""
     servers: Mapping[str, ServerPlan]
     routers: tuple[str, ...]
-    peers: Mapping[str, frozenset[str]]
-    """For each router those of its link type, which should write when it writes."""
+    sources: Mapping[str, tuple[str, ...]]
+    """For each data source the routers that get its data."""
+    server_of: Mapping[str, str]
+    """For each data source the ECC server that drives it."""
     order: Mapping[Operation, tuple[Role, ...]]
     reset_mutant_before_start: bool
     min_disk_free: int
     """Bytes that each router's disk must have before a run may start."""
+    silent_seconds: float
+    """A router that has written nothing for so long in a run is silent."""
     require: tuple[str, ...]
     """Observables that must be connected before a run may start."""
 
@@ -62,10 +67,8 @@ class Plan:
                 for server in topology.ecc_servers
             },
             routers=tuple(router.name for router in topology.data_routers),
-            peers={
-                router.name: frozenset(other.name for other in topology.data_routers if other.type is router.type)
-                for router in topology.data_routers
-            },
+            sources={source.id: source.data_routers for source in topology.data_sources},
+            server_of={source.id: source.ecc_server for source in topology.data_sources},
             order={
                 Operation.Describe: order.describe,
                 Operation.Prepare: order.prepare,
@@ -79,8 +82,28 @@ class Plan:
             },
             reset_mutant_before_start=topology.runs.reset_mutant_before_start,
             min_disk_free=int(topology.runs.min_disk_free_gb * GIGABYTE),
+            silent_seconds=topology.runs.silent_seconds,
             require=topology.runs.require,
         )
+
+    def sources_of(self, router: str) -> tuple[str, ...]:
+        """Return the ids of the data sources that send to a router."""
+        return tuple(source for source, routers in self.sources.items() if router in routers)
+
+    def servers_of(self, router: str) -> tuple[str, ...]:
+        """Return the names of the ECC servers whose sources send to a router."""
+        return tuple(dict.fromkeys(self.server_of[source] for source in self.sources_of(router)))
+
+    def source_of_file(self, router: str, path: str) -> str:
+        """Return the id of the source whose data a router wrote into a file; empty if that cannot be determined.
+
+        A file of CoBo k is called ``CoBo<k>_AsAd<a>_…graw`` (dataRouter of GET release 20210208).
+        """
+        senders = self.sources_of(router)
+        board = re.match(r"CoBo(\d+)_", path.rpartition("/")[2])
+        if board and (source := f"CoBo[{int(board[1])}]") in senders:
+            return source
+        return senders[0] if len(senders) == 1 else ""
 
     def of_role(self, role: Role) -> tuple[str, ...]:
         """Return the names of the servers with `role`, in the topology's order."""

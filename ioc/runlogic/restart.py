@@ -8,8 +8,9 @@ from ioc.model import Client, DocumentState, EccState, RunRecord, RunState, Seve
 from ioc.runlogic import filing, jobs, permits, runs
 from ioc.runlogic.effects import SaveRun
 from ioc.runlogic.events import Restored
-from ioc.runlogic.state import JobKind, Phase
-from ioc.runlogic.turn import Turn, listing
+from ioc.runlogic.state import About, JobKind, Phase
+from ioc.runlogic.troubles import trouble
+from ioc.runlogic.turn import Turn, listing, local
 
 _RUN_STATE = {
     DocumentState.Starting: RunState.Starting,
@@ -26,24 +27,36 @@ def restored(turn: Turn, event: Restored) -> None:
     for record in event.unfinished:
         if record is newest:
             continue
-        turn.emit(SaveRun(replace(record, state=DocumentState.Orphaned, message="found open after a later run")))
+        text = f"{local(turn.now)} found open after a later run"
+        message = "\n".join(filter(None, (record.message, text)))
+        turn.emit(SaveRun(replace(record, state=DocumentState.Orphaned, message=message)))
     record = newest or event.last_run
     turn.set(
         restored=True,
         experiment=record.run.experiment if newest and record else event.experiment,
         last_alive=event.last_alive,
+        last_duration=event.last_duration,
     )
     for name, config in event.configs.items():
         if name in turn.state.servers:
             turn.set_server(name, config=config)
-    turn.set_run(record=record, title=event.title, run_class=event.run_class)
+    for name in turn.state.routers:
+        process = event.links.get(name, "")
+        turn.set_router(
+            name,
+            linked=process,
+            linked_at=turn.now if process else None,
+            directories=event.directories.get(name, ()),
+        )
+    turn.set_run(record=record, title=event.title, run_class=event.run_class, least_number=event.least_number)
     if record is not None and record.state is DocumentState.Failed:
-        turn.set_run(state=RunState.Failed, message=turn.note(record.message, Severity.MAJOR))
+        text = f"{record.run} failed to start: {record.message}"
+        turn.set_run(state=RunState.Failed, message=turn.note(text, Severity.MAJOR))
     if newest is None:
         return
-    turn.set_run(state=_RUN_STATE[newest.state], title=newest.title, run_class=newest.run_class)
+    turn.set_run(state=_RUN_STATE[newest.state], title=newest.title, run_class=newest.run_class, earlier=newest.message)
     if newest.state is DocumentState.Filing:
-        turn.say_run(f"{newest.run} was being filed before the restart: filing goes on", Severity.MINOR)
+        turn.say_run(f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
         _recover(turn)
     else:
         turn.set(undecided=True)
@@ -77,7 +90,7 @@ def decide(turn: Turn) -> None:
     turn.set(undecided=False)
     others = [name for name in servers if name not in running]
     if record.state is DocumentState.Stopping:
-        _stop_on(turn, "was being stopped before the restart: stopping goes on")
+        _stop_on(turn, "was being stopped before the restart: stopping continues")
     elif not running:
         _close_orphan(turn)
     elif record.state is DocumentState.Starting and others:
@@ -92,37 +105,51 @@ def _go_on(turn: Turn, others: list[str]) -> None:
     started_at = record.started_at if record.started_at is not None else record.reserved_at
     record = turn.save_run(state=DocumentState.Running, started_at=started_at)
     paused = all(server.state is EccState.Paused for server in turn.state.servers.values())
-    turn.set_run(state=RunState.Paused if paused else RunState.Running)
-    text = f"{record.run} goes on after a restart of the IOC"
-    if others:
-        differ = [f"{name} is {turn.server(name).state.name}" for name in others]
-        turn.say_run(f"{text}, but {listing(differ)}", Severity.MAJOR)
-    else:
-        turn.say_run(text)
+    turn.set_run(
+        state=RunState.Paused if paused else RunState.Running,
+        running_since=turn.steady - _lasted(turn),
+        taking_since=turn.steady,
+    )
+    for name in others:
+        text = f"ECC server {name} is {turn.server(name).state.name} since the IOC was away"
+        trouble(turn, About.Server, name, text)
+    turn.say_run(f"{record.run} continues after a restart of the IOC")
     runs.go_on_recording(turn)
+
+
+def _lasted(turn: Turn) -> float:
+    """Return for how many seconds the run has lasted: what an earlier process counted, and the time since then."""
+    started_at, state = turn.record.started_at, turn.state
+    if started_at is None:
+        return 0.0
+    if state.last_duration is not None:
+        return state.last_duration + max(0.0, turn.now - state.last_alive)
+    return max(0.0, turn.now - started_at)
 
 
 def _stop_on(turn: Turn, why: str) -> None:
     record = turn.record
-    turn.save_run(state=DocumentState.Stopping, message=record.message or f"{record.run} {why}")
+    turn.save_run(state=DocumentState.Stopping)
     if record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
-    turn.set_run(state=RunState.Stopping)
-    turn.say_run(f"{record.run} {why}", Severity.MINOR)
+    turn.set_run(state=RunState.Stopping, running_since=turn.steady - _lasted(turn))
+    trouble(turn, About.Restart, "", f"it {why}", Severity.MINOR)
     runs.go_on_recording(turn)
     jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", runs.stop_stages(turn), token=None, client=Client())
 
 
 def _close_orphan(turn: Turn) -> None:
     record = turn.record
-    stopped_at = max(turn.state.last_alive, record.started_at or record.reserved_at)
-    text = f"{record.run} ended while the IOC was away: closed with the last time known"
+    began_at, duration = record.started_at, turn.state.last_duration
+    stopped_at = max(turn.state.last_alive, began_at or record.reserved_at)
+    if began_at is not None and duration is not None:
+        stopped_at = began_at + duration
     turn.set_run(
-        ending=DocumentState.Orphaned if record.started_at is not None else DocumentState.Failed,
+        ending=DocumentState.Orphaned if began_at is not None else DocumentState.Failed,
         state=RunState.Filing,
     )
-    turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at, message=text)
-    turn.say_run(text, Severity.MAJOR)
+    turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at)
+    trouble(turn, About.Restart, "", "it ended while the IOC was away: closed with the last time known")
     _recover(turn)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,11 +15,13 @@ from ioc.runlogic.effects import (
     ProbeRouters,
     ReserveRun,
     SaveRunConfigs,
+    SaveSetting,
     Snapshot,
     TakeSnapshot,
 )
 from ioc.runlogic.events import Reserved, RunAction, RunCommand
-from ioc.runlogic.state import Job, JobKind, Move, Phase, Stage, State
+from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Stage, State
+from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 
 DATABASE = "database"
@@ -29,8 +32,8 @@ def command(turn: Turn, event: RunCommand) -> None:
     """Begin what was asked of the run.
 
     Raises:
-        Refused: if the run is not in the state for it. A start that is not permitted is refused later, after every
-            router was looked at, with every reason at once.
+        Refused: if the run is not in the state for it, or a start is not permitted, with every reason that is known.
+            What is known of the routers may be old: if nothing else forbids a start, they are looked at once more.
     """
     {
         RunAction.Start: _start,
@@ -45,8 +48,7 @@ def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
 
 
 def _start(turn: Turn, event: RunCommand) -> None:
-    if permits.system_reason(turn.state):
-        reasons = permits.blocked_by(turn.plan, turn.state)
+    if reasons := permits.blocked_by(turn.plan, turn.state):
         raise Refused(f"run {turn.state.run.next_number} cannot start: {'; '.join(reasons)}")
     reset: tuple[Stage, ...] = ()
     if turn.plan.reset_mutant_before_start:
@@ -91,7 +93,9 @@ def begin_reserve(turn: Turn, job: Job) -> None:
     """Take a run number: from here on a run is open."""
     run = turn.state.run
     turn.set_job(job, waiting=frozenset({DATABASE}))
-    turn.emit(ReserveRun(job.id, turn.state.experiment, run.title, run.run_class, config_name(turn.state)))
+    turn.emit(
+        ReserveRun(job.id, turn.state.experiment, run.title, run.run_class, config_name(turn.state), run.least_number)
+    )
 
 
 def config_name(state: State) -> str:
@@ -106,7 +110,16 @@ def reserved(turn: Turn, event: Reserved) -> None:
         _refuse_start(turn, job, f"run {turn.state.run.next_number} cannot start: no number reserved: {event.error}")
         return
     run = turn.state.run
-    turn.set_run(state=RunState.Starting, record=event.record, unfiled=frozenset())
+    turn.set_run(
+        state=RunState.Starting,
+        record=event.record,
+        unfiled=frozenset(),
+        running_since=0.0,
+        troubles=(),
+        earlier="",
+        files=(),
+    )
+    _begin_of_routers(turn)
     if (run.title, run.run_class) != (event.record.title, event.record.run_class):
         turn.save_run(title=run.title, run_class=run.run_class)  # typed while the number was being reserved
     turn.say_run(f"{event.record.run} is starting", client=job.client)
@@ -128,6 +141,15 @@ def reserved(turn: Turn, event: Reserved) -> None:
     jobs.arrived(turn, DATABASE)
 
 
+def _begin_of_routers(turn: Turn) -> None:
+    """Nothing is written yet, and each router's files of the run are where it works now."""
+    for name, router in turn.state.routers.items():
+        directories = (router.facts.work_dir,) if router.facts is not None and router.facts.work_dir else ()
+        if directories != router.directories:
+            turn.emit(SaveSetting(f"directories:{name}", json.dumps(directories)))
+        turn.set_router(name, written=0, directories=directories)
+
+
 def begin_snapshot(turn: Turn, job: Job) -> None:
     """Take the begin-of-run snapshot."""
     record = turn.record
@@ -143,18 +165,17 @@ def opened(turn: Turn, job: Job) -> None:
     if turn.job.failures:
         return
     record = turn.save_run(state=DocumentState.Running, started_at=turn.now)
-    turn.set_run(state=RunState.Running)
+    turn.set_run(state=RunState.Running, running_since=turn.steady, taking_since=turn.steady)
     turn.say_run(f"{record.run} is Running", client=job.client)
     backup.at_start(turn)
 
 
 def roll_back(turn: Turn, job: Job) -> None:
     """A start failed: stop those that had started, file what they wrote, keep the number."""
-    reason = "; ".join(job.failures)
-    text = f"{turn.record.run} failed to start: {reason}"
-    record = turn.save_run(state=DocumentState.Stopping, message=text)
+    record = turn.save_run(state=DocumentState.Stopping)
     turn.set_run(state=RunState.Stopping, ending=DocumentState.Failed)
-    turn.say_run(text, Severity.MAJOR, client=job.client)
+    trouble(turn, About.Start, "", "; ".join(job.failures), client=job.client)
+    turn.show_run(f"{record.run} failed to start", Severity.MAJOR)
     jobs.launch(
         turn,
         JobKind.RollBack,
@@ -168,8 +189,6 @@ def roll_back(turn: Turn, job: Job) -> None:
 
 def _stop(turn: Turn, event: RunCommand) -> None:
     run, job = turn.state.run, turn.state.job
-    if run.state is RunState.Filing and job is None:
-        raise Refused(f"run {run.number} is stopped already: {listing(sorted(run.unfiled))} must be organized")
     if not run.open:
         running = [name for name, server in turn.state.servers.items() if server.state is EccState.Running]
         aside = f"; {listing(running)} can be stopped one by one or by Reset" if running else ""
@@ -177,18 +196,39 @@ def _stop(turn: Turn, event: RunCommand) -> None:
     if job is not None and job.goes_on_after_failure:
         raise Refused(f"run {run.number} is being stopped already")
     if job is not None and job.token is not None:
-        turn.emit(Answer(job.token, f"run {run.number}: {job.name} was given up: Stop was asked for"))
+        turn.emit(Answer(job.token, f"run {run.number}: {job.name} aborted: Stop requested"))
+    if run.state is RunState.Filing:
+        _stop_again(turn, event)
+        return
     turn.save_run(state=DocumentState.Stopping)
     if turn.state.undecided:
         go_on_recording(turn)
     turn.set(undecided=False)
     turn.set_run(state=RunState.Stopping, ending=DocumentState.Complete)
+    mend(turn, About.Pause, "", "the run is stopped")
     if turn.record.started_at is None:
-        turn.save_run(message=turn.record.message or f"run {run.number} was stopped before it was Running")
         turn.set_run(ending=DocumentState.Failed)
+        if not turn.record.message:
+            trouble(turn, About.Start, "", "it was stopped before it was Running", client=event.client)
     turn.say_run(f"run {run.number} is stopping", client=event.client)
     jobs.launch(
         turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), token=event.token, client=event.client
+    )
+
+
+def _stop_again(turn: Turn, event: RunCommand) -> None:
+    """The run is stopped, but not filed: stop what runs all the same, and file again."""
+    run = turn.state.run
+    if filing_now := [name for name, router in turn.state.routers.items() if router.filing]:
+        raise Refused(f"run {run.number} is stopped already: {listing(filing_now)} must be filed first")
+    turn.say_run(f"run {run.number} is stopped and filed again", client=event.client)
+    jobs.launch(
+        turn,
+        JobKind.Stop,
+        f"Stop of run {run.number}",
+        (*_moves(turn, Operation.Stop), *filing.STAGES),
+        token=event.token,
+        client=event.client,
     )
 
 
@@ -200,7 +240,12 @@ def stop_stages(turn: Turn) -> tuple[Stage, ...]:
 def begin_end(turn: Turn, job: Job) -> None:
     """Nothing runs any more: end-of-run snapshot, stop time (unless it ended while the IOC was away)."""
     known = turn.record.stopped_at
-    record = turn.save_run(state=DocumentState.Filing, stopped_at=turn.now if known is None else known)
+    duration = turn.state.run.duration(turn.steady)
+    began_at = turn.record.started_at
+    stopped_at = known if known is not None else turn.now if began_at is None else began_at + duration
+    record = turn.save_run(
+        state=DocumentState.Filing, stopped_at=stopped_at, duration=None if began_at is None else duration
+    )
     turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
     turn.set_job(job, waiting=frozenset({DATABASE}))
     turn.emit(TakeSnapshot(job.id, record.run, Snapshot.End, known))
@@ -214,7 +259,7 @@ def go_on_recording(turn: Turn) -> None:
 def snapshot_taken(turn: Turn, error: str) -> None:
     """The observables are recorded; if they could not be, the run goes on and says so."""
     if error:
-        turn.say_run(f"run {turn.state.run.number}: observables not recorded: {error}", Severity.MAJOR)
+        trouble(turn, About.Recording, "", f"observables not recorded: {error}")
     jobs.arrived(turn, DATABASE)
 
 
@@ -262,12 +307,13 @@ def finish(turn: Turn, job: Job) -> None:
     text = "; ".join(job.failures)
     if job.kind in _REACHED:
         if not text:
-            turn.set_run(state=_REACHED[job.kind])
+            turn.set_run(state=_REACHED[job.kind], taking_since=turn.steady)
+            mend(turn, About.Pause, "", f"{job.name} done")
             turn.say_run(f"run {run.number} is {turn.state.run.state.name}", client=job.client)
         else:
-            text = f"run {run.number}: {job.name} failed: {text}"
-            turn.say_run(text, Severity.MAJOR, client=job.client)
+            text = f"{job.name} failed: {text}"
+            trouble(turn, About.Pause, "", text, client=job.client)
     elif text:
-        text = turn.record.message
+        text = turn.state.run.message.text
     if job.token is not None:
         turn.emit(Answer(job.token, text))

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from ioc.errors import Refused
 from ioc.model import EccReading, EccState, Operation, RunState, Severity, Transition
-from ioc.runlogic import backup, jobs
+from ioc.runlogic import backup, datalinks, jobs
 from ioc.runlogic.effects import Answer, Log, SaveSetting
 from ioc.runlogic.events import (
+    ConfigsLost,
     ConfigsRead,
     SelectConfig,
     ServerAction,
@@ -17,11 +18,14 @@ from ioc.runlogic.events import (
     ServerRead,
     TransitionEnded,
 )
-from ioc.runlogic.state import Move
+from ioc.runlogic.state import About, Job, Move, Server
+from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 from ioc.states import step_back
 
 _TAKING_DATA = frozenset({RunState.Running, RunState.Paused})
+_WRITES = frozenset({EccState.Running, EccState.Paused})
+_ENDING = frozenset({RunState.Stopping, RunState.Filing})
 
 _OUTSIDE_A_RUN = {
     ServerAction.Start: "it writes data that belong to no run",
@@ -39,19 +43,61 @@ def read(turn: Turn, event: ServerRead) -> None:
             _back_again(turn, name, state)
     elif before.pending is None and before.state not in {state, EccState.Unknown}:
         _somebody_else(turn, name, before.state, state)
+    _stop_what_runs_on(turn, name, before)
 
 
 def _back_again(turn: Turn, name: str, state: EccState) -> None:
     run = turn.state.run
     text = f"ECC server {name} is Online again"
-    if run.state in _TAKING_DATA and not turn.state.undecided and state not in {EccState.Running, EccState.Paused}:
-        text += f", but it is {state.name} and takes no data"
+    if run.state in _TAKING_DATA and not turn.state.undecided and state not in _WRITES:
+        text = f"ECC server {name} came back {_with_remedy(state)} and takes no data"
         turn.say_server(name, text, Severity.MAJOR)
-        turn.say_run(f"run {run.number}: {text}", Severity.MAJOR)
+        trouble(turn, About.Server, name, text)
+        return
+    if state not in _WRITES or run.state not in _ENDING:
+        mend(turn, About.Server, name, f"{text}, {state.name}")
+    if state in _WRITES and turn.state.restored and not run.open:
+        turn.say_server(name, f"{text} and {state.name} although no run is open: press its Stop", Severity.MAJOR)
         return
     turn.emit(Log(Severity.NO_ALARM, f"ECC:{name}", text))
     if turn.server(name).pending is None:
         turn.set_server(name, message=turn.note("Online again"))
+
+
+def _with_remedy(state: EccState) -> str:
+    return "Off (a fault that needs the ECC server restarted)" if state is EccState.Off else state.name
+
+
+def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
+    """A server that runs although its run is being stopped is stopped again, or the operator is told to.
+
+    It was cut off when all others were stopped, or somebody started it since.
+    """
+    server, run, job = turn.server(name), turn.state.run, turn.state.job
+    if run.state not in _ENDING or turn.state.undecided or server.pending is not None:
+        return
+    if server.state not in _WRITES:
+        mend(turn, About.Server, name, f"ECC server {name} is {server.state.name}")
+        return
+    if before.online and before.state in _WRITES:
+        return  # known already
+    if job is None:
+        text = f"ECC server {name} is {server.state.name} although run {run.number} was stopped: press Stop of the run"
+    elif not _will_be_stopped(job, name):
+        text = f"ECC server {name} was {server.state.name} although run {run.number} was stopped: it is stopped again"
+        jobs.send(turn, name, Operation.Stop, token=None)
+    else:
+        return
+    turn.say_server(name, text, Severity.MAJOR)
+    trouble(turn, About.Server, name, text)
+
+
+def _will_be_stopped(job: Job, name: str) -> bool:
+    """Whether the job has yet to come to a server."""
+    present = job.stage
+    if isinstance(present, Move) and name in (job.waiting if job.begun else present.servers):
+        return True
+    return any(isinstance(stage, Move) and name in stage.servers for stage in job.stages[1:])
 
 
 def _store(turn: Turn, name: str, reading: EccReading) -> None:
@@ -66,18 +112,22 @@ def _store(turn: Turn, name: str, reading: EccReading) -> None:
         seen=True,
         changed_at=reading.read_at if reading.state is not before.state else before.changed_at,
     )
+    datalinks.state_changed(turn, name, before.state, reading.state)
 
 
 def _somebody_else(turn: Turn, name: str, was: EccState, now: EccState) -> None:
     text = f"ECC server {name} went from {was.name} to {now.name} by itself or by another client"
+    if now is EccState.Off:
+        text += ": a fault that needs the ECC server restarted"
     run = turn.state.run
-    if run.state in _TAKING_DATA and was in {EccState.Running, EccState.Paused}:
-        turn.say_server(name, text, Severity.MAJOR)
-        turn.say_run(f"run {run.number}: {text}", Severity.MAJOR)
-    elif now is EccState.Off:
-        turn.say_server(name, f"{text}: a fault that needs the ECC server restarted", Severity.MAJOR)
-    else:
+    if run.state is RunState.Running and now is EccState.Running:
         turn.say_server(name, text)
+        mend(turn, About.Server, name, f"ECC server {name} is {now.name} again")
+    elif run.state in _TAKING_DATA and (was in _WRITES or now is EccState.Off):
+        turn.say_server(name, text, Severity.MAJOR)
+        trouble(turn, About.Server, name, text)
+    else:
+        turn.say_server(name, text, Severity.MAJOR if now is EccState.Off else Severity.NO_ALARM)
 
 
 def lost(turn: Turn, event: ServerLost) -> None:
@@ -89,18 +139,28 @@ def lost(turn: Turn, event: ServerLost) -> None:
         transition=Transition.NoTransition,
         online=False,
         seen=True,
+        list_read=False,
         changed_at=turn.now if before.state is not EccState.Unknown else before.changed_at or turn.now,
     )
     if before.online or not before.seen:
         turn.say_server(event.server, event.reason, Severity.MAJOR)
-        run = turn.state.run
-        if run.state in _TAKING_DATA and not turn.state.undecided:
-            turn.say_run(f"run {run.number}: {event.reason}", Severity.MAJOR)
+        if turn.state.run.state in _TAKING_DATA and not turn.state.undecided:
+            trouble(turn, About.Server, event.server, event.reason)
 
 
 def configs_read(turn: Turn, event: ConfigsRead) -> None:
     """Take the list of configurations that a server offers."""
-    turn.set_server(event.server, offers=event.offers)
+    if turn.server(event.server).list_failed:
+        turn.say_server(event.server, "list of configurations read again")
+    turn.set_server(event.server, offers=event.offers, list_read=True, list_failed=False)
+
+
+def configs_lost(turn: Turn, event: ConfigsLost) -> None:
+    """The list cannot be had: the one before stays."""
+    server = turn.server(event.server)
+    if not server.list_failed or server.message.text != event.reason:
+        turn.say_server(event.server, event.reason, max(Severity.MINOR, server.message.severity))
+    turn.set_server(event.server, list_read=False, list_failed=True)
 
 
 def command(turn: Turn, event: ServerCommand) -> None:
@@ -111,9 +171,14 @@ def command(turn: Turn, event: ServerCommand) -> None:
     """
     name, action = event.server, event.action
     server = turn.server(name)
-    job = turn.state.job
+    run, job = turn.state.run, turn.state.job
     if job is not None and any(isinstance(stage, Move) for stage in job.stages):
         raise Refused(f"ECC server {name} cannot {action}: {job.name} of the system is under way")
+    if action in {ServerAction.Start, ServerAction.Resume} and run.state in _ENDING:
+        raise Refused(
+            f"ECC server {name} cannot {action}: run {run.number} is {run.state.name}, but must be closed first, "
+            "or new data would be filed with it"
+        )
     if reason := jobs.cannot(name, server, action.value):
         raise Refused(reason)
     if action is ServerAction.Resume and not turn.plan.servers[name].supports_resume:
@@ -140,7 +205,10 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
         turn.say_server(name, failure, Severity.MAJOR)
     else:
         _succeeded(turn, event, alone=before.token is not None)
+        if turn.state.run.state in _ENDING and turn.server(name).state not in _WRITES:
+            mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name}")
     if before.token is not None:
+        datalinks.look(turn)
         turn.emit(Answer(before.token, failure))
     return failure
 
@@ -203,9 +271,18 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
     if event.config not in server.offers:
         text += ", which the server does not list"
     if server.state not in {EccState.Idle, EccState.Unknown}:
-        text += f"; the server is {server.state.name}: Reset and Describe again for it to take effect"
-    turn.set_server(name, message=turn.note(text, server.message.severity))
-    turn.emit(
-        Log(Severity.NO_ALARM, f"ECC:{name}", text, event.client), SaveSetting(f"config:{name}", str(event.config))
-    )
+        text += f"; the server is {server.state.name}: it acts from the next step on"
+    dotted = list(dict.fromkeys(part for part in event.config.parts if "." in part))
+    if dotted:
+        text += (
+            f"; the server cuts a name at its first dot: it will look for {listing([_cut(part) for part in dotted])} "
+            f"instead of {listing(dotted)}"
+        )
+    severity = Severity.MINOR if dotted else Severity.NO_ALARM
+    turn.say_server(name, text, max(severity, server.message.severity), client=event.client)
+    turn.emit(SaveSetting(f"config:{name}", str(event.config)))
     turn.done(event)
+
+
+def _cut(name: str) -> str:
+    return name.partition(".")[0] or "nothing"

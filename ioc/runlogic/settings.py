@@ -6,7 +6,7 @@ from ioc.errors import Refused
 from ioc.model import EccState, RunClass, Severity, check_experiment
 from ioc.runlogic import permits
 from ioc.runlogic.effects import Answer, Log, OpenExperiment, ProbeRouters, SaveSetting
-from ioc.runlogic.events import CopyPrevious, ExperimentOpened, SetClass, SetExperiment, SetTitle
+from ioc.runlogic.events import CopyPrevious, ExperimentOpened, SetClass, SetExperiment, SetNextNumber, SetTitle
 from ioc.runlogic.state import Run
 from ioc.runlogic.turn import Turn, listing
 
@@ -48,6 +48,7 @@ def experiment_opened(turn: Turn, event: ExperimentOpened) -> None:
             SaveSetting("experiment_default", turn.plan.experiment),
             SaveSetting("title", ""),
             SaveSetting("class", run_class.name),
+            SaveSetting("next_number", "0"),
             ProbeRouters(job=0),
         )
     if token is not None:
@@ -57,6 +58,31 @@ def experiment_opened(turn: Turn, event: ExperimentOpened) -> None:
 def set_title(turn: Turn, event: SetTitle) -> None:
     """Name the open run, or the next one."""
     _describe_run(turn, title=event.title)
+    turn.done(event)
+
+
+def set_next_number(turn: Turn, event: SetNextNumber) -> None:
+    """Let the next run have a higher number, where directories of earlier runs exist that the database knows not.
+
+    Raises:
+        Refused: while a run is open or the system is busy, or if the number is below the next one.
+    """
+    state = turn.state
+    if reason := permits.system_reason(state):
+        raise Refused(f"the number of the next run cannot be changed: {reason}")
+    lowest = state.run.next_number
+    if event.number < lowest:
+        raise Refused(
+            f"the number of the next run cannot be {event.number}: it must be {lowest} or higher, "
+            "lest a number be used twice"
+        )
+    turn.set_run(least_number=event.number)
+    turn.show_run(f"the next run of {state.experiment} has number {event.number}")
+    turn.emit(
+        Log(Severity.NO_ALARM, "Run", f"the next run has number {event.number} instead of {lowest}", event.client),
+        SaveSetting("next_number", str(event.number)),
+        ProbeRouters(job=0),
+    )
     turn.done(event)
 
 

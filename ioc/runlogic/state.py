@@ -11,6 +11,7 @@ from ioc.model import (
     ConfigChoice,
     DocumentState,
     EccState,
+    FiledFile,
     Operation,
     RouterFacts,
     RunClass,
@@ -29,6 +30,48 @@ class Note:
     text: str = ""
     severity: Severity = Severity.NO_ALARM
     at: float = 0.0
+    past: bool = False
+    """It begins with its time, because what it is about has moved on since."""
+
+
+class About(Enum):
+    """What kind of thing went wrong in a run."""
+
+    Start = auto()
+    Pause = auto()
+    Server = auto()
+    Router = auto()
+    Directory = auto()
+    """A router works where nobody can see it."""
+    Link = auto()
+    """A router was restarted, so that no source is connected to it."""
+    Data = auto()
+    """A source sends nothing."""
+    Disk = auto()
+    Filing = auto()
+    Configuration = auto()
+    """A file that changed after Configure."""
+    Backup = auto()
+    Observable = auto()
+    Recording = auto()
+    Restart = auto()
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that went wrong in a run, kept with the run for good."""
+
+    about: About
+    name: str
+    """Of the server, router, source or observable; empty for the run as a whole."""
+    at: float
+    text: str
+    severity: Severity
+    standing: bool = True
+    """It is still so, as far as we know."""
+    mended: str = ""
+    """How it ended; empty while it stands, and if another trouble of the same kind took its place."""
+    mended_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +97,10 @@ class Server:
     """What the transitions that succeeded since Idle have carried, as far as we saw them."""
     offers: tuple[ConfigChoice, ...] = ()
     """The configurations that the server lists."""
+    list_read: bool = False
+    """That list was read since the server came Online."""
+    list_failed: bool = False
+    """The last attempt to read that list failed, and `message` says so."""
     config_digest: str = ""
     """Of what the last Configure gave the electronics."""
     files: tuple[tuple[str, str], ...] = ()
@@ -81,17 +128,31 @@ class Router:
 
     facts: RouterFacts | None = None
     """None until its host answered, and while the host cannot be asked."""
+    last: RouterFacts | None = None
+    """The same, but kept while the host cannot be asked."""
+    lost: bool = False
+    """Its host cannot be asked, and `message` says so."""
     rate: float = 0.0
     """Growth of the staged files in bytes per second."""
     mean_rate: float = 0.0
     """The same, averaged over a minute."""
     grew_at: float = 0.0
-    """When they last grew."""
+    """When they last grew, by the clock that nobody sets."""
     silent: bool = False
-    """It writes nothing while its peers do."""
+    """It writes nothing although a run takes data."""
+    written: int = 0
+    """Bytes by which its files have grown in the open run, or grew in the last one."""
+    directories: tuple[str, ...] = ()
+    """Where it has worked during the open run, or did during the last one, in order."""
+    linked_at: float | None = None
+    """When a source was connected to it by Configure; None while none is, or if that was not seen."""
+    linked: str = ""
+    """The process that the source was connected to then; empty if not known."""
     disk_filling: bool = False
     """Its disk will be full within the hour."""
     filing: bool = False
+    tried_at: float = 0.0
+    """When filing last ended, by the clock that nobody sets."""
     token: int | None = None
     """The Organize command that waits for `filing`."""
     message: Note = Note()
@@ -103,6 +164,11 @@ class Router:
     @property
     def clean(self) -> bool:
         return self.facts is not None and self.facts.clean
+
+    @property
+    def restarted(self) -> bool:
+        """Another process runs than the one that a source was connected to: that connection is lost."""
+        return bool(self.facts and self.facts.process and self.linked and self.facts.process != self.linked)
 
 
 @dataclass(frozen=True)
@@ -118,6 +184,18 @@ class Run:
     """Routers whose files of this run are not all at their place."""
     ending: DocumentState = DocumentState.Complete
     """What the run becomes in the database once it is filed."""
+    running_since: float = 0.0
+    """When it started, by the clock that nobody sets; 0 if it did not."""
+    taking_since: float = 0.0
+    """When it was last started or resumed, by that clock: from then on data are expected."""
+    troubles: tuple[Trouble, ...] = ()
+    """What went wrong in it, in order."""
+    earlier: str = ""
+    """What an earlier process wrote into its message."""
+    files: tuple[FiledFile, ...] = ()
+    """Those that were filed, as far as this process knows."""
+    least_number: int = 0
+    """The next run has at least this number: the operator has put it."""
     message: Note = Note()
 
     @property
@@ -131,7 +209,22 @@ class Run:
 
     @property
     def next_number(self) -> int:
-        return self.number + 1
+        return max(self.number + 1, self.least_number)
+
+    @property
+    def standing(self) -> tuple[Trouble, ...]:
+        """What went wrong and still is."""
+        return tuple(trouble for trouble in self.troubles if trouble.standing)
+
+    def duration(self, steady: float) -> float:
+        """Seconds that the run lasts, or has lasted; `steady` is now, by the clock that nobody sets."""
+        if self.record is None or self.record.started_at is None:
+            return 0.0
+        if self.record.duration is not None:
+            return self.record.duration
+        if self.record.stopped_at is not None:
+            return max(0.0, self.record.stopped_at - self.record.started_at)
+        return max(0.0, steady - self.running_since) if self.open else 0.0
 
 
 TAKING_DATA = frozenset({RunState.Starting, RunState.Running, RunState.Paused, RunState.Stopping})
@@ -231,6 +324,10 @@ class State:
     """An open run was found at start-up, and the servers have not yet said whether it still runs."""
     last_alive: float = 0.0
     """When an earlier process was last known to live; closes a run that ended without us."""
+    last_duration: float | None = None
+    """How long the open run had lasted then, if that is known."""
+    database_problem: str = ""
+    """Why the run database cannot be written now; empty if it can."""
     experiment_token: int | None = None
     """The put to Experiment that waits for the database."""
     next_job: int = 1

@@ -8,11 +8,25 @@ from typing import Any
 
 from ioc.errors import Refused
 from ioc.model import Severity
-from ioc.runlogic import backup, closing, filing, jobs, permits, restart, runs, servers, settings, system, watch
+from ioc.runlogic import (
+    backup,
+    closing,
+    filing,
+    jobs,
+    messages,
+    permits,
+    restart,
+    runs,
+    servers,
+    settings,
+    system,
+    watch,
+)
 from ioc.runlogic import events as ev
 from ioc.runlogic.effects import Answer, Effect, Log
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import Job, JobKind, Move, Phase, Router, Run, Server, State
+from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Router, Run, Server, State
+from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn
 
 _PHASES: Mapping[Phase, jobs.Begin] = {
@@ -38,20 +52,22 @@ def initial(plan: Plan) -> State:
     )
 
 
-def step(plan: Plan, state: State, event: ev.Event, now: float) -> tuple[State, tuple[Effect, ...]]:
+def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -> tuple[State, tuple[Effect, ...]]:
     """Compute what follows from one event at the time `now` (POSIX seconds).
 
+    `steady` is the same moment by a clock that nobody sets (seconds, any origin): what lasts is measured by it.
     Never raises: a command that cannot be done is answered with the reason and changes nothing but a message.
     """
-    turn = Turn(plan, state, now)
+    turn = Turn(plan, state, now, steady)
     try:
         _refuse_before_restored(state, event)
         _HANDLERS[type(event)](turn, event)
     except Refused as refusal:
-        turn = Turn(plan, state, now)
+        turn = Turn(plan, state, now, steady)
         assert isinstance(event, ev.Command)
         _refused(turn, event, str(refusal))
     _advance(turn)
+    messages.mark_past(turn, state)
     return turn.state, tuple(turn.effects)
 
 
@@ -70,7 +86,7 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
         case ev.Organize(router=name):
             turn.set_router(name, message=turn.note(reason, turn.router(name).message.severity))
             source = f"Router:{name}"
-        case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass():
+        case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass() | ev.SetNextNumber():
             turn.set_run(message=turn.note(reason, turn.state.run.message.severity))
             source = "Run"
         case _:
@@ -157,11 +173,15 @@ def _is_present(turn: Turn, job_id: int) -> bool:
 
 
 def _observables_missing(turn: Turn, event: ev.ObservablesMissing) -> None:
-    run = turn.state.run
     for name in sorted(event.names - turn.state.missing):
-        if run.open:
-            turn.say_run(f"run {run.number}: required observable {name} is not connected", Severity.MAJOR)
+        trouble(turn, About.Observable, name, f"required observable {name} is not connected")
+    for name in sorted(turn.state.missing - event.names):
+        mend(turn, About.Observable, name, f"observable {name} is connected again")
     turn.set(missing=event.names)
+
+
+def _database_problem(turn: Turn, event: ev.DatabaseProblem) -> None:
+    turn.set(database_problem=event.text)
 
 
 _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
@@ -172,15 +192,18 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SetExperiment: settings.set_experiment,
     ev.SetTitle: settings.set_title,
     ev.SetClass: settings.set_class,
+    ev.SetNextNumber: settings.set_next_number,
     ev.CopyPrevious: settings.copy_previous,
     ev.SelectConfig: servers.select_config,
     ev.ServerRead: servers.read,
     ev.ServerLost: servers.lost,
     ev.ConfigsRead: servers.configs_read,
+    ev.ConfigsLost: servers.configs_lost,
     ev.TransitionEnded: _transition_ended,
     ev.RoutersRead: watch.routers_read,
     ev.RoutersLost: watch.routers_lost,
     ev.ObservablesMissing: _observables_missing,
+    ev.DatabaseProblem: _database_problem,
     ev.Probed: _probed,
     ev.Reserved: _reserved,
     ev.SnapshotTaken: _snapshot_taken,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ioc.errors import Refused
 from ioc.model import EccState, Operation, RunState, Severity, SystemState
-from ioc.runlogic import jobs, permits
+from ioc.runlogic import datalinks, jobs, permits
 from ioc.runlogic.effects import Answer
 from ioc.runlogic.events import SystemCommand, SystemStep
 from ioc.runlogic.state import Job, JobKind, Move
@@ -82,6 +82,7 @@ def _who_differs(turn: Turn, wanted: EccState | None) -> str:
 def finish(turn: Turn, job: Job) -> None:
     """Answer the step's command, naming what failed and who was left where."""
     turn.set(job=None)
+    datalinks.look(turn)
     if not job.failures:
         text = f"{job.name} done: every ECC server is {_name_of_state(turn)}"
         turn.say(text, client=job.client)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from ioc.model import Client, RunRecord, Severity
+from ioc.model import Client, DocumentState, RunRecord, Severity
 from ioc.runlogic.effects import Answer, Effect, Log, SaveRun
 from ioc.runlogic.events import Command
 from ioc.runlogic.plan import Plan
@@ -20,6 +21,7 @@ class Turn:
     plan: Plan
     state: State
     now: float
+    steady: float
     effects: list[Effect] = field(default_factory=list[Effect])
 
     def emit(self, *effects: Effect) -> None:
@@ -76,9 +78,18 @@ class Turn:
         self.emit(Log(severity, "System", text, client or Client()))
 
     def say_run(self, text: str, severity: Severity = Severity.NO_ALARM, *, client: Client | None = None) -> None:
-        """Put a sentence into the run's message and the log."""
-        self.set_run(message=self.note(text, severity))
+        """Put a sentence into the run's message, with what is wrong at present, and into the log."""
+        self.show_run(text, severity)
         self.emit(Log(severity, "Run", text, client or Client()))
+
+    def show_run(self, text: str, severity: Severity = Severity.NO_ALARM) -> None:
+        """Put a sentence into the run's message, with what is wrong at present."""
+        run = self.state.run
+        wrong = run.standing
+        if wrong:
+            but = ", but" if run.ending is DocumentState.Complete else ":"
+            text = f"{text}{but} {few([trouble.text for trouble in wrong])}"
+        self.set_run(message=self.note(text, max((severity, *(trouble.severity for trouble in wrong)))))
 
     def say_server(
         self, name: str, text: str, severity: Severity = Severity.NO_ALARM, *, client: Client | None = None
@@ -101,3 +112,14 @@ class Turn:
 def listing(names: Sequence[str]) -> str:
     """Join names as a sentence does: ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def few(texts: Sequence[str], most: int = 3) -> str:
+    """Join sentences, and count those that are too many to be read at once."""
+    rest = len(texts) - most
+    return "; ".join((*texts[:most], f"and {rest} more") if rest > 0 else texts)
+
+
+def local(posix: float) -> str:
+    """Return a time as people read it: ISO 8601 local time with offset, to the second."""
+    return datetime.fromtimestamp(posix).astimezone().isoformat(timespec="seconds")

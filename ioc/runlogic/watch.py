@@ -2,72 +2,122 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 from ioc.model import RouterFacts, RunState, Severity
-from ioc.runlogic import filing
+from ioc.runlogic import datalinks, filing
+from ioc.runlogic.effects import SaveSetting
 from ioc.runlogic.events import RoutersLost, RoutersRead
 from ioc.runlogic.plan import GIGABYTE
-from ioc.runlogic.state import TAKING_DATA, Router
-from ioc.runlogic.turn import Turn
+from ioc.runlogic.state import TAKING_DATA, About, Router, State
+from ioc.runlogic.troubles import mend, trouble
+from ioc.runlogic.turn import Turn, listing
 
-SILENCE_SECONDS = 10.0
-"""A router that has not written for so long while another of its type has, is silent."""
 DISK_SECONDS = 3600.0
 """A disk that will be full within this time is said to be so."""
 _SMOOTHING_SECONDS = 60.0
 """Over which the growth is averaged that fills a disk: a burst is no trend."""
+_LEAST_RATE = 1.0
+"""Bytes per second: less is what is left of an average after the end of a run."""
 
 
 def routers_read(turn: Turn, event: RoutersRead) -> None:
     """A host answered: take its facts, notice what changed."""
     for name, facts in event.facts.items():
-        if name not in turn.state.routers:
-            continue
-        before = turn.router(name)
-        turn.set_router(name, facts=facts, **_growth(before, facts))
-        if facts.online and not before.online:
-            turn.say_router(name, "Online" if not facts.problem else facts.problem)
-        elif not facts.online and (before.online or before.facts is None):
-            _offline(turn, name, facts.problem or "no dataRouter process of this router runs on its host")
-        elif facts.problem and facts.problem != before.message.text:
-            turn.say_router(name, facts.problem, Severity.MINOR)
-        filing.cleaned_by_hand(turn, name)
-        _watch_silence(turn, name)
-        _watch_disk(turn, name)
+        if name in turn.state.routers:
+            _router_read(turn, name, facts)
+    for name in event.facts:
+        if name in turn.state.routers:
+            _watch_silence(turn, name)
+            filing.resume(turn, name)
 
 
-def _growth(before: Router, facts: RouterFacts) -> dict[str, float]:
-    """Return how fast the staged files grow, now and on average, and when they last grew."""
-    if before.facts is None or facts.read_at <= before.facts.read_at:
-        return {"rate": 0.0}
-    seconds = facts.read_at - before.facts.read_at
-    rate = max(0.0, (facts.staged_bytes - before.facts.staged_bytes) / seconds)
+def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
+    before = turn.router(name)
+    turn.set_router(name, facts=facts, last=facts, lost=False, **_growth(turn, before, facts))
+    was = before.facts.problem if before.facts is not None else ""
+    if facts.online and not before.online:
+        turn.say_router(name, "Online" if not facts.problem else facts.problem)
+        mend(turn, About.Router, name, f"router {name} is Online again")
+    elif not facts.online and (before.online or before.facts is None):
+        _offline(turn, name, facts.problem or f"no dataRouter process of router {name} runs on its host")
+    elif facts.problem and facts.problem != was:
+        turn.say_router(name, facts.problem, Severity.MINOR if facts.online else Severity.MAJOR)
+    elif was and not facts.problem:
+        turn.say_router(name, "in order again")
+    if turn.state.run.state in TAKING_DATA:
+        _follow_directory(turn, name, facts)
+    datalinks.router_read(turn, name, facts)
+    _watch_disk(turn, name)
+
+
+def _growth(turn: Turn, before: Router, facts: RouterFacts) -> dict[str, float | int]:
+    """Return how fast the staged files grow, now and on average, when they last grew, and by how much in the run."""
+    last = before.last
+    here_before = last is not None and last.work_dir == facts.work_dir
+    grown = facts.staged_bytes - (last.staged_bytes if last is not None and here_before else 0)
+    changes: dict[str, float | int] = {"rate": 0.0}
+    if turn.state.run.state in TAKING_DATA and grown > 0:
+        changes |= {"written": before.written + grown, "grew_at": turn.steady}
+    if last is None or before.facts is None or not here_before or facts.read_at <= last.read_at:
+        return changes
+    seconds = facts.read_at - last.read_at
+    rate = max(0.0, grown / seconds)
     weight = 1 - math.exp(-seconds / _SMOOTHING_SECONDS)
-    return {
-        "rate": rate,
-        "mean_rate": before.mean_rate + weight * (rate - before.mean_rate),
-        "grew_at": facts.read_at if rate else before.grew_at,
-    }
+    return {**changes, "rate": rate, "mean_rate": before.mean_rate + weight * (rate - before.mean_rate)}
+
+
+def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
+    """Remember every directory that a router works in during a run: its files are in all of them."""
+    known = turn.router(name).directories
+    if facts.online and not facts.work_dir:
+        text = facts.problem or f"the working directory of router {name} cannot be determined"
+        if turn.router(name).message.severity is not Severity.MAJOR:
+            turn.say_router(name, text, Severity.MAJOR)
+        trouble(turn, About.Directory, name, text)
+        return
+    if facts.work_dir:
+        mend(turn, About.Directory, name, f"router {name} works in {facts.work_dir}")
+    if facts.work_dir and facts.work_dir not in known:
+        turn.set_router(name, directories=(*known, facts.work_dir))
+        turn.emit(SaveSetting(f"directories:{name}", json.dumps(turn.router(name).directories)))
 
 
 def _watch_silence(turn: Turn, name: str) -> None:
     """A source whose data get lost looks like any other, but for the file that does not grow."""
     run, router = turn.state.run, turn.router(name)
-    began_at = run.record.started_at if run.state is RunState.Running and run.record is not None else None
-    silent = False
-    if began_at is not None and router.online:
-        since = max(began_at, router.grew_at)
-        silent = any(
-            turn.router(peer).grew_at > since + SILENCE_SECONDS for peer in turn.plan.peers[name] if peer != name
-        )
+    silent = (
+        run.state is RunState.Running
+        and not turn.state.undecided
+        and router.online
+        and turn.steady - max(run.taking_since, router.grew_at) >= turn.plan.silent_seconds
+        and not _leaves_writing_to_others(turn, name)
+    )
+    if silent != router.silent:
+        turn.set_router(name, silent=silent)
     if silent and not router.silent:
-        text = f"router {name} has written nothing for {SILENCE_SECONDS:.0f} s while its peers write"
-        turn.say_router(name, text, Severity.MAJOR)
-        turn.say_run(f"run {run.number}: {text}", Severity.MAJOR)
+        turn.say_router(name, f"router {name} has written nothing for {turn.plan.silent_seconds:g} s", Severity.MAJOR)
     elif router.silent and not silent and run.state is RunState.Running:
         turn.say_router(name, f"router {name} writes again")
-    turn.set_router(name, silent=silent)
+    if run.state is RunState.Running:
+        _watch_sources(turn, name)
+
+
+def _leaves_writing_to_others(turn: Turn, name: str) -> bool:
+    """Whether it has written nothing in this run while another router of its sources has: it is a data exporter."""
+    others = {other for source in turn.plan.sources_of(name) for other in turn.plan.sources[source]} - {name}
+    return not turn.router(name).written and any(turn.router(other).written for other in others)
+
+
+def _watch_sources(turn: Turn, name: str) -> None:
+    for source in turn.plan.sources_of(name):
+        routers = [router for router in turn.plan.sources[source] if turn.router(router).online]
+        if routers and all(turn.router(router).silent or _leaves_writing_to_others(turn, router) for router in routers):
+            text = f"no data from {source} for {turn.plan.silent_seconds:g} s (router {listing(routers)})"
+            trouble(turn, About.Data, source, text)
+        elif any(turn.router(router).rate for router in routers):
+            mend(turn, About.Data, source, f"{source} sends data again")
 
 
 def _watch_disk(turn: Turn, name: str) -> None:
@@ -85,22 +135,43 @@ def _watch_disk(turn: Turn, name: str) -> None:
             f"are free, and {router.mean_rate / 1e6:.1f} MB/s are written",
             Severity.MAJOR,
         )
-    turn.set_router(name, disk_filling=filling)
+    if filling != router.disk_filling:
+        turn.set_router(name, disk_filling=filling)
+
+
+def seconds_to_full(state: State) -> float:
+    """Return after how many seconds the first of all disks is full, if the data go on growing as they do."""
+    return min(
+        (
+            router.facts.disk_free / router.mean_rate
+            for router in state.routers.values()
+            if router.facts is not None and router.facts.disk_total and router.mean_rate >= _LEAST_RATE
+        ),
+        default=math.inf,
+    )
+
+
+def total_bytes(state: State) -> int:
+    """Return the size of the data of the open run, or of the last one."""
+    written = sum(router.written for router in state.routers.values())
+    size = state.run.record.size if state.run.record is not None else 0
+    return written if state.run.open else size
 
 
 def routers_lost(turn: Turn, event: RoutersLost) -> None:
-    """A host cannot be asked: nothing is known of its routers."""
+    """A host cannot be asked: nothing is known of its routers. Said once, whatever the later reasons are."""
     for name in event.routers:
         if name not in turn.state.routers:
             continue
         before = turn.router(name)
-        if before.facts is not None or before.message.text != event.reason:
-            turn.set_router(name, facts=None, rate=0.0)
+        turn.set_router(name, facts=None, rate=0.0, lost=True)
+        if before.facts is not None or not before.lost:
             _offline(turn, name, event.reason)
+        elif before.message.text != event.reason:
+            turn.set_router(name, message=turn.note(event.reason, Severity.MAJOR))
 
 
 def _offline(turn: Turn, name: str, reason: str) -> None:
     turn.say_router(name, reason, Severity.MAJOR)
-    run = turn.state.run
-    if run.state in TAKING_DATA:
-        turn.say_run(f"run {run.number}: router {name} is Offline: {reason}", Severity.MAJOR)
+    if turn.state.run.state in TAKING_DATA:
+        trouble(turn, About.Router, name, f"router {name} is Offline: {reason}")

@@ -76,6 +76,9 @@ class DataRouter:
     reachable: bool = True
     online: bool = True
     disk_free: int = 500_000_000_000
+    work_dir: str = "/data"
+    process: str = ""
+    """Tells this process from the one before it."""
     written: int = 0
     """Bytes of the staged files, if they matter."""
     staged: list[tuple[str, RunId | None]] = field(default_factory=list)
@@ -86,13 +89,15 @@ class DataRouter:
     def facts(self, run_directory: str, now: float) -> RouterFacts:
         return RouterFacts(
             online=self.online,
-            work_dir="/data",
+            work_dir=self.work_dir,
             file_count=len(self.staged),
             staged_bytes=1000 * len(self.staged) + self.written,
             disk_free=self.disk_free,
             disk_total=1_000_000_000_000,
             run_dir_exists=run_directory in self.directories,
             read_at=now,
+            asked_at=now,
+            process=self.process,
         )
 
     def file(self, name: str, run: RunId, now: float, *, leave: int = 0) -> tuple[FiledFile, ...]:

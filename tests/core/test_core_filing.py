@@ -31,17 +31,17 @@ def test_a_router_that_is_not_filed_blocks_the_next_start(fault: str, why: str) 
     sentence = f"run 0 is stopped, but router data1 is not filed: {why}"
     assert _stopped_with(world, fault) == sentence
     assert world.record.state is DocumentState.Filing
-    assert world.record.message == sentence
+    assert world.record.message.endswith(f" router data1 is not filed: {why}")
     assert world.state.run.state is RunState.Filing
     assert world.state.run.message.severity is Severity.MAJOR
     assert world.state.routers["data1"].message.severity is Severity.MAJOR
     assert world.blocked_by() == (
-        "run 0 is not filed: data1 must be organized first",
+        "run 0 is not filed: data1 must be filed first",
         "router data1 is Dirty with 1 .graw file, but must be Clean: Organize it",
     )
-    for token in (world.run("Start"), world.run("Stop"), world.system("Describe")):
+    for token in (world.run("Start"), world.system("Describe")):
         assert world.answers[token].refused
-        assert "data1 must be organized" in world.answers[token].error
+        assert "data1 must be filed" in world.answers[token].error
     token = world.organize("data1")
     world.settle()
     assert world.answers[token] == ef.Answer(token)
@@ -61,15 +61,83 @@ def test_organize_that_fails_again_leaves_the_run_filing() -> None:
     assert world.record.state is DocumentState.Filing
 
 
-def test_files_moved_by_hand_end_the_filing() -> None:
-    """A router that is found Clean needs no Organize."""
+def test_filing_continues_by_itself_when_the_cause_is_gone() -> None:
+    """It is tried again with the looks at the host, said once while it fails, and the run is complete at the end."""
     world = World()
     _stopped_with(world, "error")
-    world.routers["data1"].staged.clear()
-    world.poll()
+    world.log.clear()
+    for _ in range(5):
+        world.steady += 4.0
+        world.faults["data1", "file"] = "error"
+        world.poll_router("data1")
+        world.settle()
+    assert world.record.state is DocumentState.Filing
+    assert [line.text for line in world.log if "filing failed" in line.text] == []
+    assert not [line for line in world.log if line.source == "Run"]
+    world.faults.clear()
+    world.steady += 4.0
+    world.poll_router("data1")
+    world.settle()
     assert world.record.state is DocumentState.Complete
-    assert "moved by somebody else" in world.state.routers["data1"].message.text
-    assert world.state.run.state is RunState.Stopped
+    assert world.state.run.message.text == "run 0 is complete"
+    assert world.state.run.message.severity is Severity.NO_ALARM
+    assert "router data1 is not filed: host of data1 does not answer (" in world.record.message
+    assert world.record.message.endswith(": router data1 is filed)")
+
+
+def test_filing_is_not_tried_without_a_pause_nor_while_the_host_is_away() -> None:
+    """A look that follows at once begins nothing, nor does one that fails."""
+    world = World()
+    _stopped_with(world, "error")
+    world.steady += 1.0
+    world.poll_router("data1")
+    assert not world.pending
+    world.steady += 100.0
+    world.routers["data1"].reachable = False
+    world.poll_router("data1")
+    assert not world.pending
+
+
+def test_every_directory_that_a_router_had_in_a_run_is_filed() -> None:
+    """It died and was started elsewhere: the first directory is known also to the IOC that comes after this one."""
+    world = World()
+    world.start_run()
+    world.routers["data0"].work_dir = "/elsewhere"
+    world.poll()
+    world.restart()
+    world.settle()
+    world.run("Stop")
+    while not any(isinstance(effect, ef.FileRouter) for effect in world.pending):
+        world.perform()
+    filing = {effect.router: effect.directories for effect in world.pending if isinstance(effect, ef.FileRouter)}
+    assert filing["data0"] == ("/data", "/elsewhere")
+    assert filing["data1"] == ("/data",)
+    world.settle()
+    world.start_run()
+    world.run("Stop")
+    while not any(isinstance(effect, ef.FileRouter) for effect in world.pending):
+        world.perform()
+    filing = {effect.router: effect.directories for effect in world.pending if isinstance(effect, ef.FileRouter)}
+    assert filing["data0"] == ("/elsewhere",), "directories belong to one run"
+
+
+def test_a_run_is_complete_with_its_bytes_and_names_each_source_without_data() -> None:
+    """Sizes are added up; a source whose router has no file makes the end of the run an alarm."""
+    world = World()
+    world.start_run()
+    world.routers["data1"].staged.clear()
+    world.run("Stop")
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+    assert world.record.size == 2000
+    assert world.state.run.message.text == "run 0 is complete, but no data from CoBo[1]"
+    assert world.state.run.message.severity is Severity.MAJOR
+    assert world.record.message.endswith(" no data from CoBo[1]")
+    world.start_run()
+    assert world.state.run.message.severity is Severity.NO_ALARM
+    world.run("Stop")
+    world.settle()
+    assert world.record.message == ""
 
 
 def test_organize_between_runs() -> None:
@@ -81,7 +149,7 @@ def test_organize_between_runs() -> None:
     world.routers["data0"].staged.append(("late.graw", None))
     world.poll()
     token = world.organize("data0")
-    assert ef.FileRouter("data0", RunId("e20", 0)) in world.pending
+    assert ef.FileRouter("data0", RunId("e20", 0), ("/data",)) in world.pending
     world.settle()
     assert world.answers[token] == ef.Answer(token)
     assert "late.graw" in world.routers["data0"].directories["e20/run_0000"]
@@ -118,7 +186,6 @@ def test_a_start_is_refused_while_a_router_is_organized() -> None:
     world.organize("data0")
     assert world.blocked_by() == ("router data0 is being organized",)
     token = world.run("Start")
-    world.perform(1)
     assert world.answers[token].error == "run 1 cannot start: router data0 is being organized"
     world.settle()
 
@@ -131,7 +198,7 @@ def test_a_backup_that_fails_is_said_and_holds_nothing() -> None:
     token = world.run("Stop")
     world.settle()
     sentence = "configuration of ECC server CoBo1 is not backed up: no space left on device"
-    assert world.answers[token].error == f"run 0 is stopped, but {sentence}"
+    assert world.answers[token].error == f"run 0 is complete, but {sentence}"
     assert world.record.state is DocumentState.Complete
     assert world.state.servers["CoBo1"].message.text == sentence
     assert world.state.run.message.severity is Severity.MINOR
@@ -144,20 +211,34 @@ def test_a_router_that_goes_offline_alarms_the_run() -> None:
     world.routers["data0"].online = False
     world.poll()
     world.poll()
-    text = "run 0: router data0 is Offline: no dataRouter process of this router runs on its host"
-    assert world.state.run.message.text == text
+    text = "router data0 is Offline: no dataRouter process of router data0 runs on its host"
+    assert world.state.run.message.text == f"run 0 is Running, but {text}"
     assert world.state.run.message.severity is Severity.MAJOR
-    assert [line.text for line in world.log].count(text) == 1
+    assert [line.text for line in world.log].count(f"run 0: {text}") == 1
 
 
 def test_a_host_that_goes_away_alarms_the_run() -> None:
-    """What cannot be asked is Offline."""
+    """What cannot be asked is Offline: one entry when it goes, one when it returns, whatever is said in between."""
     world = World()
     world.start_run()
-    world.routers["data0"].reachable = False
-    world.poll()
-    assert world.state.run.message.text == "run 0: router data0 is Offline: host of data0 does not answer"
+    world.log.clear()
+    for reason in ("host of data0 does not answer", "connection refused", "host of data0 does not answer"):
+        world.feed(ev.RoutersLost(("data0",), reason))
+    assert world.state.run.message.text == (
+        "run 0 is Running, but router data0 is Offline: host of data0 does not answer"
+    )
     assert not world.state.routers["data0"].online
+    world.poll()
+    assert [line.text for line in world.log if line.source == "Router:data0"] == [
+        "host of data0 does not answer",
+        "Online",
+    ]
+    assert [line.text for line in world.log if line.source == "Run"] == [
+        "run 0: router data0 is Offline: host of data0 does not answer",
+        "run 0: router data0 is Online again",
+    ]
+    assert world.state.run.message.text == "run 0 is Running"
+    assert world.state.run.message.severity is Severity.NO_ALARM
 
 
 def test_the_rate_is_the_growth_of_what_is_staged() -> None:
@@ -183,11 +264,11 @@ def test_a_router_of_another_installation_is_ignored() -> None:
     assert world.state == state
 
 
-def test_a_working_directory_that_cannot_be_told_blocks_the_start() -> None:
+def test_a_working_directory_that_cannot_be_determined_blocks_the_start() -> None:
     """Where the files are is part of knowing that there are none."""
     world = World()
     world.ready()
     facts = RouterFacts(True, "", 0, 0, 0, 0, False, 1.0, "lsof is not installed")
     world.feed(ev.RoutersRead({"data0": facts}))
-    assert world.blocked_by() == ("router data0: its working directory cannot be told: lsof is not installed",)
+    assert world.blocked_by() == ("router data0: its working directory cannot be determined: lsof is not installed",)
     assert world.state.routers["data0"].message.severity is Severity.MINOR

@@ -21,7 +21,7 @@ def test_an_open_run_goes_on() -> None:
     world.settle()
     assert world.state.run.state is RunState.Running
     assert world.record.started_at == started_at
-    assert world.state.run.message.text == "run 0 goes on after a restart of the IOC"
+    assert world.state.run.message.text == "run 0 continues after a restart of the IOC"
     world.run("Stop")
     world.settle()
     assert world.record.state is DocumentState.Complete
@@ -48,7 +48,8 @@ def test_a_run_of_which_a_part_runs_goes_on_in_alarm() -> None:
     world.settle()
     assert world.state.run.state is RunState.Running
     assert world.state.run.message.text == (
-        "run 0 goes on after a restart of the IOC, but CoBo0 is Idle and CoBo1 is Unknown"
+        "run 0 continues after a restart of the IOC, but ECC server CoBo0 is Idle since the IOC was away; "
+        "ECC server CoBo1 is Unknown since the IOC was away"
     )
     assert world.state.run.message.severity is Severity.MAJOR
 
@@ -66,7 +67,8 @@ def test_a_run_that_ended_meanwhile_is_closed() -> None:
     world.settle()
     assert world.record.state is DocumentState.Orphaned
     assert world.record.stopped_at == alive
-    assert world.record.message == "run 0 ended while the IOC was away: closed with the last time known"
+    assert world.record.message.endswith(" it ended while the IOC was away: closed with the last time known")
+    assert world.state.run.message.text.startswith("run 0 is orphaned: it ended while the IOC was away")
     assert world.state.run.state is RunState.Stopped
     assert world.state.run.message.severity is Severity.MAJOR
     assert all("e20/run_0000" in router.directories for router in world.routers.values())
@@ -153,7 +155,8 @@ def test_a_start_that_was_interrupted(steps: int) -> None:
         assert world.state.run.state is RunState.Failed
         assert all(server.state is EccState.Ready for server in world.servers.values())
         assert world.state.run.message.severity is Severity.MAJOR
-        assert world.state.run.message.text == world.record.message != ""
+        assert world.state.run.message.text.startswith("run 0 failed to start: it ")
+        assert world.record.message
         assert world.state.run.next_number == 1
 
 
@@ -191,7 +194,7 @@ def test_filing_goes_on_and_its_failure_still_blocks() -> None:
     world.restart()
     world.settle()
     assert world.record.state is DocumentState.Filing
-    assert "run 0 is not filed: data1 must be organized first" in world.blocked_by()
+    assert "run 0 is not filed: data1 must be filed first" in world.blocked_by()
     world.restart()
     world.settle()
     assert world.record.state is DocumentState.Complete
@@ -204,10 +207,11 @@ def test_a_failed_start_keeps_its_reason_through_a_restart() -> None:
     world.faults["MuTAnT", "Start"] = "error"
     world.run("Start")
     world.settle()
-    text = world.state.run.message.text
+    assert world.state.run.message.text.startswith("run 0 failed to start: ECC server MuTAnT: Start failed")
     world.restart()
     assert world.state.run.state is RunState.Failed
-    assert world.state.run.message.text == text
+    assert world.state.run.message.text == f"run 0 failed to start: {world.record.message}"
+    assert "ECC server MuTAnT: Start failed" in world.record.message
 
 
 def test_a_failed_start_keeps_its_reason_if_its_filing_fails_after_a_restart() -> None:
@@ -227,7 +231,8 @@ def test_a_failed_start_keeps_its_reason_if_its_filing_fails_after_a_restart() -
     world.settle()
     assert world.answers[token].error == ""
     assert world.state.run.state is RunState.Failed
-    assert "MuTAnT: Start failed" in world.state.run.message.text
+    assert "MuTAnT: Start failed" in world.record.message
+    assert "router data0 is filed" in world.record.message
 
 
 def test_older_open_runs_are_orphaned() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ioc.model import ConfigChoice, EccState, Operation, RunState, Severity
@@ -121,9 +123,12 @@ def test_a_server_that_leaves_running_raises_an_alarm(state: EccState) -> None:
     world.start_run()
     world.put_servers(state, "CoBo1")
     text = f"ECC server CoBo1 went from Running to {state.name} by itself or by another client"
+    if state is EccState.Off:
+        text += ": a fault that needs the ECC server restarted"
     assert world.state.servers["CoBo1"].message.text == text
     assert world.state.servers["CoBo1"].message.severity is Severity.MAJOR
-    assert world.state.run.message.text == f"run 0: {text}"
+    assert world.state.run.message.text == f"run 0 is Running, but {text}"
+    assert world.record.message.endswith(text)
     assert world.state.run.message.severity is Severity.MAJOR
     assert ef.Log(Severity.MAJOR, "Run", f"run 0: {text}") in world.log
 
@@ -137,10 +142,44 @@ def test_a_server_that_comes_back_without_running_raises_an_alarm() -> None:
     assert world.state.run.message.severity is Severity.MAJOR
     world.servers["CoBo1"].reachable = True
     world.put_servers(EccState.Idle, "CoBo1")
-    text = "ECC server CoBo1 is Online again, but it is Idle and takes no data"
+    text = "ECC server CoBo1 came back Idle and takes no data"
     assert world.state.servers["CoBo1"].message.text == text
     assert world.state.servers["CoBo1"].message.severity is Severity.MAJOR
-    assert world.state.run.message.text == f"run 0: {text}"
+    assert world.state.run.message.text == f"run 0 is Running, but {text}"
+
+
+def test_what_happened_to_a_server_in_a_run_stays_with_the_run() -> None:
+    """It was killed in a pause and came back Running: no alarm is left, and the row tells both, with times."""
+    world = World()
+    world.start_run()
+    world.run("Pause")
+    world.settle()
+    world.servers["CoBo1"].reachable = False
+    world.poll()
+    assert world.state.run.message.severity is Severity.MAJOR
+    world.servers["CoBo1"].reachable = True
+    world.poll()
+    assert world.state.run.message.text == "run 0 is Paused"
+    world.run("Stop")
+    world.settle()
+    assert world.state.run.message.severity is Severity.NO_ALARM
+    assert re.fullmatch(
+        r"\S+ ECC server CoBo1 at 127.0.0.1:8083 does not answer \(\S+: ECC server CoBo1 is Online again, Paused\)",
+        world.record.message,
+    )
+
+
+def test_a_run_keeps_a_hundred_lines_of_what_went_wrong() -> None:
+    """A server that comes and goes all night does not fill the row; how many more there are is said."""
+    world = World()
+    world.start_run()
+    for _ in range(150):
+        for reachable in (False, True):
+            world.servers["CoBo1"].reachable = reachable
+            world.poll_server("CoBo1")
+    lines = world.record.message.splitlines()
+    assert len(lines) == 100
+    assert lines[-1] == "51 more: see the events of this run"
 
 
 def test_a_server_that_comes_back_running_is_no_alarm() -> None:
@@ -211,6 +250,83 @@ def test_a_listed_configuration_is_selected_without_a_warning() -> None:
     world.feed(ev.ConfigsRead("CoBo0", (ConfigChoice("back", "e21", "e21"),)))
     world.select("CoBo0", "back/e21/e21")
     assert world.state.servers["CoBo0"].message.text == "configuration back/e21/e21 selected"
+
+
+@pytest.mark.parametrize(
+    ("config", "warning"),
+    [
+        ("2.5_bar/e20/e20", "look for 2 instead of 2.5_bar"),
+        ("front/e20.xcfg/e20.xcfg", "look for e20 instead of e20.xcfg"),
+        ("front/a.b/c.d.e", "look for a and c instead of a.b and c.d.e"),
+    ],
+)
+def test_a_name_that_the_server_cannot_load_is_a_warning_when_it_is_selected(config: str, warning: str) -> None:
+    """The server lists a name with a dot, but cuts it there when it looks for the file."""
+    world = World()
+    world.feed(ev.ConfigsRead("CoBo0", (ConfigChoice.parse(config),)))
+    token = world.select("CoBo0", config)
+    assert world.answers[token] == ef.Answer(token)
+    assert world.state.servers["CoBo0"].message.text.endswith(
+        f"the server cuts a name at its first dot: it will {warning}"
+    )
+    assert world.state.servers["CoBo0"].message.severity is Severity.MINOR
+
+
+@pytest.mark.parametrize("state", [EccState.Described, EccState.Prepared, EccState.Ready])
+def test_a_configuration_acts_from_the_next_step_on(state: EccState) -> None:
+    """The selection goes with every operation, so it needs no Reset, and the message says so."""
+    world = World()
+    world.put_servers(state)
+    world.select("CoBo0", "back/e21/e21")
+    assert world.state.servers["CoBo0"].message.text == (
+        "configuration back/e21/e21 selected, which the server does not list; "
+        f"the server is {state.name}: it acts from the next step on"
+    )
+
+
+def test_a_list_of_configurations_that_could_not_be_read_is_no_complaint_when_it_can() -> None:
+    """The error is said once, and replaced when the list is read."""
+    world = World()
+    world.log.clear()
+    for _ in range(3):
+        world.feed(ev.ConfigsLost("CoBo0", "ECC server CoBo0: its list of configurations is no XML"))
+    assert world.state.servers["CoBo0"].message.text == "ECC server CoBo0: its list of configurations is no XML"
+    assert world.state.servers["CoBo0"].message.severity is Severity.MINOR
+    assert len(world.log) == 1
+    world.feed(ev.ConfigsRead("CoBo0", ()))
+    assert world.state.servers["CoBo0"].message.text == "list of configurations read again"
+    assert world.state.servers["CoBo0"].message.severity is Severity.NO_ALARM
+
+
+def test_a_message_about_a_state_of_the_past_begins_with_its_time() -> None:
+    """After the system has moved on, nothing says any more that every server is Ready."""
+    world = World()
+    for step in ("Describe", "Prepare", "Configure"):
+        world.system(step)
+        world.settle()
+    assert world.state.message.text == "Configure done: every ECC server is Ready"
+    world.run("Start")
+    world.settle()
+    assert re.fullmatch(r"at \d\d:\d\d:\d\d: Configure done: every ECC server is Ready", world.state.message.text)
+    world.run("Stop")
+    world.settle()
+    world.put_servers(EccState.Idle)
+    assert world.state.message.text.count("at ") == 1
+    assert world.state.servers["CoBo0"].message.text.endswith("by itself or by another client")
+
+
+def test_a_failed_step_that_was_mended_is_no_alarm_any_more() -> None:
+    """The operator took the server there alone: what failed is told as past."""
+    world = World()
+    world.faults["CoBo1", "Describe"] = "error"
+    world.system("Describe")
+    world.settle()
+    assert world.state.message.severity is Severity.MAJOR
+    for name in ("CoBo1", "MuTAnT"):
+        world.server(name, "Describe")
+        world.settle()
+    assert world.state.message.text.startswith("at ")
+    assert world.state.message.severity is Severity.NO_ALARM
 
 
 def test_a_configuration_cannot_change_under_a_transition_or_a_run() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import EccState, Operation, RunClass, RunState, Severity
+from ioc.model import EccState, Operation, RunClass, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from tests.core.world import World
@@ -155,3 +155,47 @@ def test_copying_does_not_hide_an_alarm_of_the_run() -> None:
     world.copy_previous(world.record)
     assert world.state.run.message.severity is Severity.MAJOR
     assert world.state.run.state is RunState.Running
+
+
+def test_the_next_number_can_be_put_upward() -> None:
+    """It survives a restart, is what Start uses, belongs to the experiment, and never goes down."""
+    world = World()
+    token = _number(world, 12)
+    assert world.answers[token] == ef.Answer(token)
+    assert world.state.run.next_number == 12
+    below = _number(world, 11)
+    assert world.answers[below] == ef.Answer(
+        below,
+        "the number of the next run cannot be 11: it must be 12 or higher, lest a number be used twice",
+        refused=True,
+    )
+    world.restart()
+    assert world.state.run.next_number == 12
+    world.start_run()
+    assert world.record.run == RunId("e20", 12)
+    refused = _number(world, 20)
+    assert world.answers[refused].refused
+    world.run("Stop")
+    world.settle()
+    assert world.state.run.next_number == 13
+    world.put_servers(EccState.Idle)
+    world.experiment("e99")
+    world.settle()
+    assert world.state.run.next_number == 0
+
+
+def _number(world: World, number: int) -> int:
+    return world.ask(lambda token, client: ev.SetNextNumber(token, client, number))
+
+
+def test_a_start_is_blocked_while_the_database_cannot_be_written() -> None:
+    """CanStart says so before a number is asked for, and no longer when it can."""
+    world = World()
+    world.ready()
+    world.feed(ev.DatabaseProblem("it is locked by another program"))
+    sentence = "the run database cannot be written: it is locked by another program"
+    assert world.blocked_by() == (sentence,)
+    token = world.run("Start")
+    assert world.answers[token] == ef.Answer(token, f"run 0 cannot start: {sentence}", refused=True)
+    world.feed(ev.DatabaseProblem(""))
+    assert world.blocked_by() == ()

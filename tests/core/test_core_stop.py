@@ -93,10 +93,31 @@ def test_stop_in_every_mixture(states: tuple[EccState, ...]) -> None:
     for name in world.servers:
         assert (f"ECC server {name} cannot Stop: it is Offline" in answer.error) is (name in away)
     assert bool(answer.error) is bool(away)
-    assert not answer.error or answer.error.startswith("run 0 is stopped, but ")
+    assert not answer.error or answer.error.startswith("run 0 is complete, but ")
+    severity = Severity.MAJOR if set(states) & {EccState.Ready, EccState.Idle, EccState.Off} or away else 0
+    assert world.state.run.message.severity == severity
+    for name, state in zip(world.servers, states, strict=True):
+        assert (name in world.record.message) is (state is not EccState.Running)
 
 
-@pytest.mark.parametrize("fault", ["error", "ignored", "unread undone", "slow"])
+def test_a_server_that_is_off_in_a_run_is_named_with_its_remedy_at_the_end() -> None:
+    """Its electronics died: the row and the message of the run say who, and that the ECC server must be restarted."""
+    world = World()
+    world.start_run()
+    world.put_servers(EccState.Off, "CoBo1")
+    world.run("Stop")
+    world.settle()
+    sentence = (
+        "ECC server CoBo1 went from Running to Off by itself or by another client: "
+        "a fault that needs the ECC server restarted"
+    )
+    assert world.state.run.message.text == f"run 0 is complete, but {sentence}"
+    assert world.state.run.message.severity is Severity.MAJOR
+    assert world.record.message.endswith(sentence)
+    assert world.record.state is DocumentState.Complete
+
+
+@pytest.mark.parametrize("fault", ["error", "ignored", "slow"])
 def test_a_server_that_does_not_stop_is_named_and_the_others_are_stopped(fault: str) -> None:
     """Stop does all that can be done, also in the group after the one that failed."""
     world = World()
@@ -106,9 +127,111 @@ def test_a_server_that_does_not_stop_is_named_and_the_others_are_stopped(fault: 
     world.settle()
     assert [name for operation, name in world.operations() if operation == "Stop"] == ["MuTAnT", "CoBo0", "CoBo1"]
     assert world.answers[token].error.startswith("run 0 is stopped, but ECC server MuTAnT: Stop ")
+    assert world.record.state is DocumentState.Filing
+    assert "ECC server MuTAnT: Stop " in world.record.message
+    assert world.state.run.message.severity is Severity.MAJOR
+    assert world.state.run.unfiled <= {"mutant"}
+    world.finish_under_way("MuTAnT")
+    world.poll()
+    if world.servers["MuTAnT"].state is EccState.Running:
+        world.run("Stop")
+    world.settle()
+    world.steady += 5.0
+    world.poll()
+    world.settle()
     assert world.record.state is DocumentState.Complete
-    assert world.record.message == world.answers[token].error
-    assert world.state.run.message.severity is Severity.MINOR
+    assert world.state.run.message.text == "run 0 is complete"
+    assert "ECC server MuTAnT: Stop " in world.record.message, "what happened stays with the run"
+
+
+@pytest.mark.parametrize("performed", range(8))
+def test_a_server_that_comes_back_running_while_the_run_is_stopped_is_stopped_again(performed: int) -> None:
+    """It was frozen when all were stopped: said at once, stopped as part of the same Stop, and the run is filed."""
+    world = World()
+    world.start_run()
+    world.servers["CoBo1"].reachable = False
+    world.poll_server("CoBo1")
+    token = world.run("Stop")
+    for _ in range(performed):
+        if world.pending:
+            world.perform()
+    world.servers["CoBo1"].reachable = True
+    before = len(world.log)
+    world.poll_server("CoBo1")
+    if world.state.job is not None and performed >= 3:
+        text = "ECC server CoBo1 was Running although run 0 was stopped: it is stopped again"
+        assert text in world.state.run.message.text
+        assert world.state.run.message.severity is Severity.MAJOR
+        assert any(text in entry.text for entry in world.log[before:])
+    world.settle()
+    world.steady += 5.0
+    world.poll()
+    world.settle()
+    assert world.servers["CoBo1"].state is EccState.Ready
+    assert world.record.state is DocumentState.Complete
+    assert token in world.answers
+
+
+def test_stop_while_filing_stops_what_still_runs() -> None:
+    """A server was cut off at Stop and comes back Running: an alarm says what to press, and nothing of it is filed."""
+    world = World()
+    world.start_run()
+    world.servers["CoBo1"].reachable = False
+    world.poll()
+    world.faults["data1", "file"] = "error"
+    world.run("Stop")
+    world.settle()
+    assert world.state.run.state is RunState.Filing
+    world.steady += 100.0
+    world.servers["CoBo1"].reachable = True
+    world.poll()
+    press = "ECC server CoBo1 is Running although run 0 was stopped: press Stop of the run"
+    assert press in world.state.run.message.text
+    assert world.state.servers["CoBo1"].message.severity is Severity.MAJOR
+    world.settle()
+    assert world.state.run.state is RunState.Filing, "nothing is filed from a router whose source runs"
+    organize = world.organize("data1")
+    assert world.answers[organize].refused
+    assert "CoBo1 still takes data" in world.answers[organize].error
+    start = world.server("CoBo0", "Start")
+    assert world.answers[start].refused
+    stop = world.run("Stop")
+    world.settle()
+    assert world.answers[stop] == ef.Answer(stop)
+    assert world.servers["CoBo1"].state is EccState.Ready
+    assert world.record.state is DocumentState.Complete
+    assert press in world.record.message
+
+
+def test_a_server_that_comes_back_running_after_its_run_was_closed_is_an_alarm() -> None:
+    """No run is open any more: the server says what to press."""
+    world = World()
+    world.start_run()
+    world.servers["CoBo1"].reachable = False
+    world.poll()
+    world.run("Stop")
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+    world.servers["CoBo1"].reachable = True
+    world.poll()
+    message = world.state.servers["CoBo1"].message
+    assert message.text == "ECC server CoBo1 is Online again and Running although no run is open: press its Stop"
+    assert message.severity is Severity.MAJOR
+
+
+@pytest.mark.parametrize("action", ["Start", "Resume"])
+@pytest.mark.parametrize("state", [EccState.Ready, EccState.Paused])
+def test_no_server_takes_data_while_a_run_is_filed(action: str, state: EccState) -> None:
+    """What it wrote would be filed with a run that it does not belong to."""
+    world = World()
+    world.start_run()
+    world.faults["data1", "file"] = "error"
+    world.run("Stop")
+    world.settle()
+    world.put_servers(state, "CoBo0")
+    token = world.server("CoBo0", action)
+    assert world.answers[token].refused
+    assert not world.pending
 
 
 @pytest.mark.parametrize("steps", range(1, 5))
@@ -121,14 +244,14 @@ def test_stop_during_a_start(steps: int) -> None:
         world.perform()
     assert world.state.run.state is RunState.Starting
     stop = world.run("Stop")
-    assert world.answers[start].error == "run 0: Start of a run was given up: Stop was asked for"
+    assert world.answers[start].error == "run 0: Start of a run aborted: Stop requested"
     world.settle()
     assert all(server.state is EccState.Ready for server in world.servers.values())
     assert world.answers[stop] == ef.Answer(stop)
     assert world.record.state is DocumentState.Failed
     assert world.state.run.state is RunState.Failed
     assert world.state.run.message.severity is Severity.MAJOR
-    assert world.state.run.message.text == "run 0 was stopped before it was Running"
+    assert world.state.run.message.text == "run 0 failed to start: it was stopped before it was Running"
 
 
 def test_a_result_for_a_start_that_was_given_up_is_not_taken_for_one_of_the_stop() -> None:
@@ -154,7 +277,7 @@ def test_stop_during_a_pause() -> None:
     world.start_run()
     pause = world.run("Pause")
     stop = world.run("Stop")
-    assert world.answers[pause].error == "run 0: Pause was given up: Stop was asked for"
+    assert world.answers[pause].error == "run 0: Pause aborted: Stop requested"
     world.settle()
     assert world.answers[stop] == ef.Answer(stop)
     assert all(server.state is EccState.Ready for server in world.servers.values())
@@ -208,7 +331,7 @@ def test_a_pause_that_fails_leaves_the_later_group_running() -> None:
     world.faults["MuTAnT", "Pause"] = "error"
     token = world.run("Pause")
     world.settle()
-    assert world.answers[token].error == "run 0: Pause failed: ECC server MuTAnT: Pause failed: no CoBo answers"
+    assert world.answers[token].error == "Pause failed: ECC server MuTAnT: Pause failed: no CoBo answers"
     assert world.state.run.state is RunState.Running
     assert ("Pause", "CoBo0") not in world.operations()
     stop = world.run("Stop")
@@ -262,5 +385,55 @@ def test_a_required_observable_that_goes_away_alarms_the_run() -> None:
     world.start_run()
     world.feed(ev.ObservablesMissing(frozenset({"pressure"})))
     assert world.state.run.state is RunState.Running
-    assert world.state.run.message.text == "run 0: required observable pressure is not connected"
+    assert world.state.run.message.text == "run 0 is Running, but required observable pressure is not connected"
     assert world.state.run.message.severity is Severity.MAJOR
+    world.feed(ev.ObservablesMissing(frozenset()))
+    assert world.state.run.message.text == "run 0 is Running"
+    assert world.state.run.message.severity is Severity.NO_ALARM
+    assert "pressure is not connected" in world.record.message, "what happened stays with the run"
+
+
+@pytest.mark.parametrize("jumps", [(3600.0, -5400.0), (-86400.0,), (0.0,)])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_run_lasts_as_long_as_it_lasts(jumps: tuple[float, ...], *, restarted: bool) -> None:
+    """Its duration is the time that passed, whatever is done to the clock, and its end never lies before its start."""
+    world = World()
+    world.start_run()
+    began_at = world.record.started_at
+    assert began_at is not None
+    for jump in jumps:
+        world.now += jump
+        world.steady += 100.0
+        world.poll()
+    lasted = 100.0 * len(jumps)
+    assert world.state.run.duration(world.steady) == lasted
+    if restarted:
+        world.last_duration = lasted
+        world.steady = 7.0
+        world.restart()
+        world.settle()
+        assert world.state.run.duration(world.steady) == pytest.approx(lasted, abs=20.0)
+        world.steady += 50.0
+        lasted = world.state.run.duration(world.steady)
+    world.run("Stop")
+    world.settle()
+    assert world.record.duration == lasted
+    assert world.record.stopped_at == began_at + lasted
+    world.steady += 1000.0
+    assert world.state.run.duration(world.steady) == lasted
+
+
+def test_a_run_that_ended_while_the_ioc_was_away_lasted_as_long_as_was_known() -> None:
+    """The clock that was set meanwhile does not make it longer."""
+    world = World()
+    world.start_run()
+    began_at = world.record.started_at
+    assert began_at is not None
+    for server in world.servers.values():
+        server.state = EccState.Ready
+    world.last_duration = 321.0
+    world.now -= 3600.0
+    world.restart()
+    world.settle()
+    assert world.record.duration == 321.0
+    assert world.record.stopped_at == began_at + 321.0

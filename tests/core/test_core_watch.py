@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from ioc.model import RunState, Severity
+import math
+from dataclasses import replace
+
+import pytest
+
+from ioc.model import EccState, RunState, Severity
 from ioc.runlogic import effects as ef
+from ioc.runlogic import events as ev
+from ioc.runlogic.watch import seconds_to_full, total_bytes
+from tests.core.installation import topology
 from tests.core.world import FILES, World
 
 
 def _write(world: World, *names: str, megabytes: float = 1.0) -> None:
     """Let routers write, and look at all of them two seconds later."""
     world.now += 2.0
+    world.steady += 2.0
     for name in names:
         world.routers[name].written += int(megabytes * 1e6)
     for name in world.routers:
@@ -24,32 +33,199 @@ def _configured(world: World) -> World:
     return world
 
 
-def test_a_router_that_is_silent_while_its_peers_write_is_named() -> None:
-    """Ten seconds without a byte beside writing peers are an alarm on router and run; writing again ends it."""
+@pytest.mark.parametrize("writing", [("data0", "data1"), ("data0",), ()])
+def test_a_router_that_is_silent_in_a_run_is_named(writing: tuple[str, ...]) -> None:
+    """Ten seconds without a byte are an alarm on router and run, also if nobody writes; writing again ends it."""
     world = World()
     world.start_run()
     _write(world, *world.routers)
     world.log.clear()
     for _ in range(8):
-        _write(world, "data0")
-    text = "router data1 has written nothing for 10 s while its peers write"
-    assert world.state.routers["data1"].message.text == text
-    assert world.state.routers["data1"].message.severity is Severity.MAJOR
-    assert world.state.run.message.text == f"run 0: {text}"
+        _write(world, *writing)
+    text = "router mutant has written nothing for 10 s"
+    assert world.state.routers["mutant"].silent
+    assert world.state.routers["mutant"].message.text == text
+    assert world.state.routers["mutant"].message.severity is Severity.MAJOR
+    assert "no data from Mutant[master] for 10 s (router mutant)" in world.state.run.message.text
+    assert world.state.run.message.severity is Severity.MAJOR
     assert [entry.text for entry in world.log].count(text) == 1
-    assert world.state.routers["data0"].message.severity is Severity.NO_ALARM
-    _write(world, "data0", "data1")
-    assert world.state.routers["data1"].message.text == "router data1 writes again"
+    assert [name for name, router in world.state.routers.items() if not router.silent] == list(writing)
+    _write(world, *world.routers)
+    assert world.state.routers["mutant"].message.text == "router mutant writes again"
+    assert not any(router.silent for router in world.state.routers.values())
+    assert world.state.run.message.text == "run 0 is Running"
+    assert world.state.run.message.severity is Severity.NO_ALARM
+    assert "no data from Mutant[master] for 10 s" in world.record.message
+    assert "Mutant[master] sends data again)" in world.record.message
 
 
-def test_routers_that_are_all_silent_are_no_alarm() -> None:
-    """Without a trigger nobody writes, and that is no fault of a router."""
+def test_silence_is_counted_from_the_start_and_not_in_a_pause() -> None:
+    """Nothing is expected of a router before its run, nor while the run is Paused."""
     world = World()
-    world.start_run()
     for _ in range(10):
         _write(world)
-    assert all(router.message.severity is Severity.NO_ALARM for router in world.state.routers.values())
+    world.start_run()
+    for _ in range(4):
+        _write(world)
+    assert not any(router.silent for router in world.state.routers.values())
+    world.run("Pause")
+    world.settle()
+    for _ in range(10):
+        _write(world)
+    assert not any(router.silent for router in world.state.routers.values())
+    world.run("Resume")
+    world.settle()
+    _write(world)
+    assert not any(router.silent for router in world.state.routers.values())
+    for _ in range(5):
+        _write(world)
+    assert all(router.silent for router in world.state.routers.values())
+    world.run("Stop")
+    world.settle()
+    _write(world)
+    assert not any(router.silent for router in world.state.routers.values())
+
+
+def test_an_exporter_that_writes_no_file_is_not_silent() -> None:
+    """Of two routers of one source one may pass its data on; only if both write nothing is there no data."""
+    installation = topology()
+    first = installation.data_sources[0].model_copy(update={"data_routers": ("data0", "data1")})
+    second = installation.data_sources[1].model_copy(update={"data_routers": ("mutant",)})
+    sources = (first, second, installation.data_sources[2])
+    world = World(installation.model_copy(update={"data_sources": sources}))
+    world.start_run()
+    world.routers["data1"].staged.clear()
+    for _ in range(8):
+        _write(world, "data0", "mutant")
+    assert not any(router.silent for router in world.state.routers.values())
+    for _ in range(8):
+        _write(world, "mutant")
+    assert "no data from CoBo[0] for 10 s (router data0 and data1)" in world.state.run.message.text
+
+
+def test_the_growth_of_all_routers_is_the_size_of_the_run() -> None:
+    """Also over another working directory and a host that was away; and it says when the first disk is full."""
+    world = World()
+    world.start_run()
+    assert total_bytes(world.state) == 0
+    world.poll()
+    assert total_bytes(world.state) == 3000
+    _write(world, *world.routers)
+    assert total_bytes(world.state) == 3_003_000
+    world.routers["data0"].reachable = False
+    _write(world, "data1")
+    world.routers["data0"].reachable = True
+    _write(world)
+    assert total_bytes(world.state) == 4_003_000
+    world.routers["data0"].work_dir, world.routers["data0"].written = "/elsewhere", 500_000
+    _write(world)
+    assert total_bytes(world.state) == 4_503_000 + 1000
+    router = world.state.routers["data1"]
+    assert router.facts is not None
+    assert seconds_to_full(world.state) == router.facts.disk_free / router.mean_rate
+
+
+def test_the_first_disk_to_be_full_is_told() -> None:
+    """It is that of the least time, not of the least space."""
+    world = World()
+    assert seconds_to_full(world.state) == math.inf
+    world.start_run()
+    world.routers["data1"].disk_free = 10**9
+    for _ in range(100):
+        _write(world, "data0", megabytes=1000)
+        _write(world, "data1", megabytes=0.001)
+    facts = world.state.routers["data0"].facts
+    assert facts is not None
+    assert seconds_to_full(world.state) == facts.disk_free / world.state.routers["data0"].mean_rate
+
+
+def _process(world: World, router: str, process: str) -> None:
+    world.routers[router].process = process
+    world.poll_router(router)
+
+
+def _linked(world: World | None = None) -> World:
+    """All servers Ready, with the routers as they are connected."""
+    world = world or World()
+    for name in world.routers:
+        _process(world, name, "1 at 100")
+    return _configured(world)
+
+
+def test_a_router_that_was_restarted_after_configure_blocks_the_start() -> None:
+    """Its source is not connected to the new process; Breakup and Configure connect it, and nothing else."""
+    world = _linked()
+    assert world.blocked_by() == ()
+    _process(world, "data0", "2 at 200")
+    sentence = "router data0 was restarted after Configure: Breakup and Configure ECC server CoBo0"
+    assert world.blocked_by() == (sentence,)
+    world.restart()
+    assert world.blocked_by() == (sentence,), "the IOC that comes after this one knows it too"
+    token = world.run("Start")
+    assert world.answers[token] == ef.Answer(token, f"run 0 cannot start: {sentence}", refused=True)
+    for action in ("Breakup", "Configure"):
+        world.server("CoBo0", action)
+        world.settle()
+    assert world.blocked_by() == ()
+    world.restart()
+    assert world.blocked_by() == ()
+
+
+@pytest.mark.parametrize("state", [EccState.Idle, EccState.Described, EccState.Prepared])
+def test_a_router_may_be_restarted_before_configure(state: EccState) -> None:
+    """Nothing is connected then."""
+    world = _linked()
+    world.put_servers(state)
+    _process(world, "data0", "2 at 200")
+    world.put_servers(EccState.Ready)
+    world.poll()
+    assert world.blocked_by() == ()
+
+
+def test_a_look_that_began_before_configure_says_nothing_about_the_connection() -> None:
+    """It may have seen the process of before."""
+    world = _linked()
+    asked_at = world.now
+    world.server("CoBo0", "Breakup")
+    world.settle()
+    world.server("CoBo0", "Configure")
+    world.perform()
+    facts = world.routers["data0"].facts("", world.now)
+    world.feed(ev.RoutersRead({"data0": replace(facts, process="old", asked_at=asked_at)}))
+    world.routers["data0"].process = "new"
+    world.settle()
+    assert world.blocked_by() == ()
+
+
+def test_a_router_that_is_restarted_in_a_run_is_an_alarm_that_stays() -> None:
+    """The run gets no data from it any more: said at once, and kept with the run."""
+    world = _linked()
+    world.run("Start")
+    world.settle()
+    _process(world, "data0", "2 at 200")
+    sentence = "router data0 was restarted after Configure: Breakup and Configure ECC server CoBo0"
+    assert world.state.run.message.text == f"run 0 is Running, but {sentence}"
+    assert world.state.run.message.severity is Severity.MAJOR
+    world.run("Stop")
+    world.settle()
+    assert sentence in world.record.message
+    assert world.state.run.message.severity is Severity.MAJOR
+
+
+def test_a_working_directory_that_is_lost_in_a_run_is_an_alarm() -> None:
+    """Nobody can see any more where the data go: MAJOR, with the cause, until it is known again."""
+    world = World()
+    world.start_run()
+    facts = replace(world.routers["data0"].facts("", world.now), work_dir="", file_count=0, problem="it was deleted")
+    for _ in range(2):
+        world.feed(ev.RoutersRead({"data0": facts}))
+    assert world.state.routers["data0"].message.text == "it was deleted"
+    assert world.state.routers["data0"].message.severity is Severity.MAJOR
+    assert world.state.run.message.text == "run 0 is Running, but it was deleted"
+    assert world.state.run.message.severity is Severity.MAJOR
+    world.poll()
     assert world.state.run.message.severity is Severity.NO_ALARM
+    assert "it was deleted" in world.record.message
 
 
 def test_a_disk_that_will_be_full_within_the_hour_is_named_once() -> None:
@@ -78,7 +254,7 @@ def test_a_configuration_file_that_changed_after_configure_is_named() -> None:
     text = f"ECC server {name}: prepare-e20.xcfg changed after Configure: the electronics have the old one"
     assert world.state.servers[name].message.text == text
     assert world.state.servers[name].message.severity is Severity.MAJOR
-    assert world.state.run.message.text == f"run 0: {text}"
+    assert world.state.run.message.text == f"run 0 is Running, but {text}"
     assert world.state.run.state is RunState.Running
 
 

@@ -7,6 +7,7 @@ every test of the core checks them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from ioc.model import (
@@ -46,6 +47,10 @@ class World:
         self.database = Database()
         self.files: dict[str, tuple[tuple[str, str], ...]] = {}
         self.now = 1000.0
+        self.steady = 50.0
+        """A clock that nobody sets. It stands still but for what a test lets pass."""
+        self.last_duration: float | None = None
+        """How long the open run had lasted, as an earlier process left it."""
         self.state: State = initial(self.plan)
         self.pending: list[ef.Effect] = []
         self.sent: list[ef.SendTransition] = []
@@ -68,7 +73,7 @@ class World:
         if isinstance(event, ev.Command):
             self.asked.add(event.token)
         before = self.state
-        self.state, effects = step(self.plan, before, event, self.now)
+        self.state, effects = step(self.plan, before, event, self.now, self.steady)
         check(self, effects)
         self.effects += effects
         for effect in effects:
@@ -223,6 +228,12 @@ class World:
                 title=settings.get("title", ""),
                 run_class=RunClass[settings.get("class", "Testing")],
                 last_alive=self.now - 5.0,
+                last_duration=self.last_duration,
+                least_number=int(settings.get("next_number", "0")),
+                links={name: settings.get(f"link:{name}", "") for name in self.routers},
+                directories={
+                    name: tuple(json.loads(settings.get(f"directories:{name}", "[]"))) for name in self.routers
+                },
             )
         )
 
@@ -317,7 +328,9 @@ class World:
         assert fault == "lost" or not [record for record in self.database.unfinished() if record.started_at], (
             "a run is reserved while another is open"
         )
-        record = self.database.reserve(effect.experiment, effect.title, effect.run_class, effect.config_name, self.now)
+        record = self.database.reserve(
+            effect.experiment, effect.title, effect.run_class, effect.config_name, self.now, at_least=effect.at_least
+        )
         self.feed(ev.Reserved(effect.job, None, "no answer") if fault else ev.Reserved(effect.job, record))
 
     def _file(self, name: str, run: RunId, fault: str) -> None:

@@ -159,6 +159,8 @@ class FakeStore:
         """What was written, in order."""
         self.configs: dict[RunId, tuple[RunConfig, ...]] = {}
         self.files: list[str] = []
+        self.sources: set[str] = set()
+        """Ids of the data sources that the files are of."""
         self.events: list[Event] = []
         self.puts: list[PutRecord] = []
         self.closed = 0
@@ -194,6 +196,7 @@ class FakeStore:
     async def add_file(self, run: RunId, file: FiledFile) -> None:
         await self._call("add_file")
         self.files.append(file.path)
+        self.sources.add(file.source)
 
     def problem(self) -> str:
         return str(self.fault or "")

@@ -20,7 +20,9 @@ RUN_0 = RunId("e20", 0)
 async def test_a_run_from_idle_to_complete() -> None:
     """A run goes through its states in the database, with snapshots, files and backups of every part."""
     async with Bench() as bench:
-        bench.hosts[0].files = (FiledFile("data0", "host0", "/data/e20/run_0000/a.graw", 10, 0.0),)
+        for host in bench.hosts:
+            [router] = host.routers
+            host.files = (FiledFile(router, host.name, f"/data/e20/run_0000/{router}.graw", 10, 0.0),)
         await bench.to_running()
         await bench.run(ev.RunAction.Stop)
         assert bench.state.run.state is RunState.Stopped
@@ -29,7 +31,11 @@ async def test_a_run_from_idle_to_complete() -> None:
         assert bench.recorder.calls["begin_run"] == bench.recorder.calls["end_run"] == [RUN_0]
         assert [host.filed for host in bench.hosts] == [[(name, RUN_0)] for name in ("data0", "data1", "mutant")]
         assert [set(host.backed_up) for host in bench.hosts] == [{"CoBo0"}, {"CoBo1"}, set()]
-        assert bench.store.files == ["/data/e20/run_0000/a.graw"]
+        assert sorted(bench.store.files) == [
+            f"/data/e20/run_0000/{router}.graw" for router in ("data0", "data1", "mutant")
+        ]
+        assert bench.store.sources == {"CoBo[0]", "CoBo[1]", "Mutant[master]"}
+        assert bench.store.database.runs[RUN_0].message == ""
         for said in ("run 0 is starting", "run 0 is Running", "run 0 is complete"):
             assert {event.run for event in bench.journal if event.message == said} == {RUN_0}
         assert next(event for event in bench.journal if event.message == "run 0 is Running").client == ANA

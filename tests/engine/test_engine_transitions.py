@@ -12,6 +12,8 @@ from ioc.errors import PeerError, PeerRejected, PeerTimeout
 from ioc.model import ConfigChoice, EccReading, EccState, Operation, Transition, TransitionReply
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.plan import Plan
+from tests.core.installation import topology
 from tests.engine.fakes import FakeEcc, FakeRecorder, FakeStore
 
 CONFIGURE = ef.SendTransition("CoBo0", Operation.Configure, ConfigChoice("a", "b", "c"), ())
@@ -27,6 +29,7 @@ async def perform(ecc: FakeEcc, effect: ef.SendTransition = CONFIGURE) -> tuple[
     """The event that a transition ends with, and how long it took."""
     events: list[ev.Event] = []
     performer = Performer(
+        Plan.of(topology()),
         ecc={"CoBo0": ecc},
         hosts=(),
         store=FakeStore(),

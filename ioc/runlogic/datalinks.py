@@ -1,0 +1,59 @@
+"""The connections between data sources and data routers, as far as they can be told from outside.
+
+The ECC server connects its sources to their routers at Configure and keeps the connections over many runs, until
+Breakup. A router that is restarted in between gets no data, and nothing else shows it: Start succeeds all the same
+(GET release 20210208). So we remember which process each router was when its source was connected.
+"""
+
+from __future__ import annotations
+
+from ioc.model import EccState, RouterFacts
+from ioc.runlogic import troubles
+from ioc.runlogic.effects import ProbeRouters, SaveSetting
+from ioc.runlogic.plan import Plan
+from ioc.runlogic.state import TAKING_DATA, About
+from ioc.runlogic.turn import Turn, listing
+
+LINKED = frozenset({EccState.Ready, EccState.Running, EccState.Paused})
+"""States in which the sources of an ECC server are connected."""
+
+
+def state_changed(turn: Turn, server: str, was: EccState, now: EccState) -> None:
+    """An ECC server was configured, or its configuration was broken up, by whomever. Unknown says nothing."""
+    if now is EccState.Unknown:
+        return
+    if now not in LINKED:
+        _set(turn, server, None)
+    elif was not in LINKED and was is not EccState.Unknown:
+        _set(turn, server, turn.now)
+
+
+def look(turn: Turn) -> None:
+    """Look at the routers at once after Configure: the sooner, the less a restart in between goes unnoticed."""
+    if any(router.linked_at is not None and not router.linked for router in turn.state.routers.values()):
+        turn.emit(ProbeRouters(job=0))
+
+
+def _set(turn: Turn, server: str, linked_at: float | None) -> None:
+    for name in dict.fromkeys(link.router for link in turn.plan.servers[server].links):
+        router = turn.router(name)
+        if (router.linked_at, router.linked) != (linked_at, ""):
+            turn.set_router(name, linked_at=linked_at, linked="")
+            turn.emit(SaveSetting(f"link:{name}", ""))
+            troubles.mend(turn, About.Link, name, f"router {name} was connected anew")
+
+
+def router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
+    """Remember the process that a source was just connected to; say it if another one runs in a run."""
+    router = turn.router(name)
+    if router.linked_at is not None and not router.linked and facts.process and facts.asked_at >= router.linked_at:
+        turn.set_router(name, linked=facts.process)
+        turn.emit(SaveSetting(f"link:{name}", facts.process))
+    if turn.router(name).restarted and turn.state.run.state in TAKING_DATA:
+        troubles.trouble(turn, About.Link, name, lost(turn.plan, name))
+
+
+def lost(plan: Plan, name: str) -> str:
+    """Return what an operator must do about a router that was restarted after Configure."""
+    servers = plan.servers_of(name)
+    return f"router {name} was restarted after Configure: Breakup and Configure ECC server {listing(servers)}"

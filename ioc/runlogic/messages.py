@@ -1,0 +1,35 @@
+"""A message of the past is marked as such: what was true of a state is not shown beside another as if it still were."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ioc.model import Severity
+from ioc.runlogic.state import Note, State
+from ioc.runlogic.turn import Turn, local
+from ioc.states import aggregate
+
+
+def mark_past(turn: Turn, before: State) -> None:
+    """Mark each message that was not renewed although its object has moved on since."""
+    state = turn.state
+    moved_on = state.job is None and _whole(state) is not _whole(before)
+    if moved_on and state.message is before.message:
+        turn.set(message=_past(state.message, Severity.NO_ALARM))
+    run = state.run
+    if (run.state, run.number) != (before.run.state, before.run.number) and run.message is before.run.message:
+        turn.set_run(message=_past(run.message, run.message.severity))
+    for name, server in state.servers.items():
+        was = before.servers[name]
+        if server.state is not was.state and server.message is was.message:
+            turn.set_server(name, message=_past(server.message, server.message.severity))
+
+
+def _whole(state: State) -> object:
+    return aggregate(server.state for server in state.servers.values())
+
+
+def _past(note: Note, severity: Severity) -> Note:
+    if not note.text or note.past:
+        return replace(note, severity=severity)
+    return replace(note, text=f"at {local(note.at)[11:19]}: {note.text}", severity=severity, past=True)

@@ -1,0 +1,80 @@
+"""What goes wrong in a run, kept with it for good in ``runs.message``: when, what, and how it ended.
+
+A trouble stands until it is mended. The run's message names what stands, and nothing that is mended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ioc.model import Client, Severity
+from ioc.runlogic.effects import Log
+from ioc.runlogic.state import About, Run, Trouble
+from ioc.runlogic.turn import Turn, local
+
+MOST = 100
+"""Lines in the message of a run; a peer that comes and goes all night would fill it. The log has them all."""
+
+
+def trouble(
+    turn: Turn,
+    about: About,
+    name: str,
+    text: str,
+    severity: Severity = Severity.MAJOR,
+    *,
+    client: Client | None = None,
+) -> None:
+    """Something went wrong in the open run; nothing if none is open, or if it is known already.
+
+    Another trouble about the same thing takes the place of the one before.
+    """
+    run = turn.state.run
+    if not run.open or _find(run, about, name, text):
+        return
+    before = tuple(replace(each, standing=False) if _is(each, about, name) else each for each in run.troubles)
+    _keep(turn, (*before, Trouble(about, name, turn.now, text, severity)))
+    turn.emit(Log(severity, "Run", f"run {run.number}: {text}", client or Client()))
+
+
+def mend(turn: Turn, about: About, name: str, how: str) -> None:
+    """What went wrong with something is over; nothing if nothing is wrong with it."""
+    run = turn.state.run
+    if not run.open or not _find(run, about, name):
+        return
+    _keep(
+        turn,
+        tuple(
+            replace(each, standing=False, mended=how, mended_at=turn.now) if _is(each, about, name) else each
+            for each in run.troubles
+        ),
+    )
+    turn.emit(Log(Severity.NO_ALARM, "Run", f"run {run.number}: {how}"))
+
+
+def _keep(turn: Turn, troubles: tuple[Trouble, ...]) -> None:
+    turn.set_run(troubles=troubles)
+    turn.save_run(message=document(turn.state.run))
+    turn.show_run(f"run {turn.state.run.number} is {turn.state.run.state.name}")
+
+
+def _is(trouble: Trouble, about: About, name: str) -> bool:
+    return trouble.standing and trouble.about is about and trouble.name == name
+
+
+def _find(run: Run, about: About, name: str, text: str | None = None) -> bool:
+    return any(_is(each, about, name) and text in {None, each.text} for each in run.troubles)
+
+
+def document(run: Run) -> str:
+    """Return what is kept with the run: a line for each trouble, in order, with its time and its end."""
+    lines = [*run.earlier.splitlines(), *map(_line, run.troubles)]
+    more = len(lines) - MOST
+    if more > 0:
+        lines[MOST - 1 :] = [f"{more + 1} more: see the events of this run"]
+    return "\n".join(lines)
+
+
+def _line(trouble: Trouble) -> str:
+    mended = f" ({local(trouble.mended_at)}: {trouble.mended})" if trouble.mended else ""
+    return f"{local(trouble.at)} {trouble.text}{mended}"
