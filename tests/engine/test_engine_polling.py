@@ -10,6 +10,7 @@ import pytest
 from ioc.errors import PeerError
 from ioc.model import ConfigChoice, EccState
 from ioc.runlogic import events as ev
+from ioc.runlogic.permits import blocked_by
 from tests.engine.bench import Bench
 
 
@@ -110,3 +111,27 @@ async def test_an_hour_offline_is_one_line() -> None:
         bench.hosts[0].faults.clear()
         await asyncio.sleep(10)
         assert len(bench.journal) - before == 4, bench.log[before:]
+
+
+async def test_a_list_of_configurations_that_failed_is_read_again() -> None:
+    """It fails once when the server comes Online: a few seconds later it is there, and nothing complains any more."""
+    async with Bench() as bench:
+        bench.ecc["CoBo0"].configs = PeerError("ECC server CoBo0: its list of configurations is no XML")
+        await bench.until(lambda: bench.state.servers["CoBo0"].list_failed)
+        bench.ecc["CoBo0"].configs = (ConfigChoice("a", "b", "c"),)
+        await bench.until(lambda: bench.state.servers["CoBo0"].offers, seconds=10.0)
+        assert bench.state.servers["CoBo0"].message.text == "list of configurations read again"
+        assert len([text for text in bench.log if "no XML" in text]) == 1
+
+
+async def test_the_core_hears_within_a_second_whether_the_database_can_be_written() -> None:
+    """A start is blocked with the reason, and permitted again."""
+    async with Bench() as bench:
+        await bench.to_ready()
+        bench.store.fault = PeerError("it is locked by another program")
+        await bench.until(lambda: blocked_by(bench.engine.plan, bench.state), seconds=1.0)
+        assert blocked_by(bench.engine.plan, bench.state) == (
+            "the run database cannot be written: it is locked by another program",
+        )
+        bench.store.fault = None
+        await bench.until(lambda: not blocked_by(bench.engine.plan, bench.state), seconds=1.0)

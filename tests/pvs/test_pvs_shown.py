@@ -13,12 +13,16 @@ from ioc.errors import PeerError, Refused
 from ioc.model import (
     Client,
     ConfigChoice,
+    DocumentState,
     EccReading,
     EccState,
     Event,
     Operation,
     PutRecord,
     RouterFacts,
+    RunClass,
+    RunId,
+    RunRecord,
     RunState,
     Severity,
     Transition,
@@ -345,3 +349,75 @@ async def test_a_command_is_busy_while_it_works(panel: Panel) -> None:
         assert panel.text("Describe") == panel.text("Busy") == "Done"
         assert panel.text("Message").startswith("Describe failed")
         assert panel["Message"].severity is Severity.MAJOR
+
+
+STAGING = [
+    (RunState.Stopped, 0, False, "Empty", Severity.NO_ALARM),
+    (RunState.Running, 0, False, "Empty", Severity.NO_ALARM),
+    (RunState.Running, 2, False, "Writing", Severity.NO_ALARM),
+    (RunState.Paused, 2, False, "Writing", Severity.NO_ALARM),
+    (RunState.Stopping, 2, False, "Writing", Severity.NO_ALARM),
+    (RunState.Filing, 2, True, "Writing", Severity.NO_ALARM),
+    (RunState.Filing, 2, False, "Left behind", Severity.MINOR),
+    (RunState.Stopped, 2, False, "Left behind", Severity.MINOR),
+]
+
+
+@pytest.mark.parametrize(("state", "files", "filing", "word", "severity"), STAGING)
+def test_what_lies_in_the_directory_of_a_router_has_a_normal_word(
+    panel: Panel, state: RunState, files: int, *, filing: bool, word: str, severity: Severity
+) -> None:
+    """In a run its files are being written; only what is filed nowhere is left behind, and an alarm."""
+    run = replace(state_of(panel).run, state=state)
+    router = Router(facts=replace(FACTS, file_count=files), filing=filing)
+    show(panel, run=run, routers={**state_of(panel).routers, "data0": router})
+    assert panel.text("Router:data0:Staging") == word
+    assert panel["Router:data0:Staging"].severity is severity
+
+
+def test_a_silent_router_is_an_alarm(panel: Panel) -> None:
+    """Yes is MAJOR, No is none."""
+    for silent, word, severity in ((True, "Yes", Severity.MAJOR), (False, "No", Severity.NO_ALARM)):
+        show(panel, routers={**state_of(panel).routers, "data0": Router(facts=FACTS, silent=silent)})
+        assert panel.text("Router:data0:Silent") == word
+        assert panel["Router:data0:Silent"].severity is severity
+
+
+def test_how_much_data_a_run_has_and_how_long_it_can_go_on(panel: Panel) -> None:
+    """Sum and rate over all routers, and the minutes until the first disk is full; an alarm under an hour in a run."""
+    router = Router(facts=FACTS, written=5_000_000, rate=2_000_000.0, mean_rate=2_000_000.0)
+    run = replace(state_of(panel).run, state=RunState.Running)
+    show(panel, run=run, routers={"data0": router, "data1": router, "mutant": Router()})
+    assert (panel["Run:TotalMB"].value, panel["Run:RateMBps"].value) == (10.0, 4.0)
+    assert panel["Run:MinutesToFull"].value == pytest.approx(100e9 / 2e6 / 60)
+    assert panel["Run:MinutesToFull"].severity is Severity.NO_ALARM
+    show(panel, routers={**state_of(panel).routers, "data1": replace(router, mean_rate=100e6)})
+    assert panel["Run:MinutesToFull"].value == pytest.approx(100e9 / 100e6 / 60)
+    assert panel["Run:MinutesToFull"].severity is Severity.MAJOR
+    show(panel, routers={"data0": Router(), "data1": Router(), "mutant": Router()})
+    assert panel["Run:MinutesToFull"].value == 999_999
+
+
+def test_servers_that_run_before_the_database_was_read_are_not_said_to_run_without_a_run(panel: Panel) -> None:
+    """It is not known yet whether a run is open: nobody is told to stop them."""
+    read(panel, "CoBo0", EccState.Running, 500.0)
+    text = panel.text("Run:Message")
+    assert text.startswith("CoBo0 is Running; the run database has not been read yet")
+    assert "Stop" not in text
+    assert not [reason for reason in panel.text("Run:BlockedBy").splitlines() if "no run is open" in reason]
+    show(panel, restored=True)
+    assert panel.text("Run:Message") == (
+        "CoBo0 is Running although no run is open: press Stop of each of these ECC servers"
+    )
+    for name in ("CoBo1", "MuTAnT"):
+        read(panel, name, EccState.Running, 500.0)
+    assert panel.text("Run:Message").endswith("press Reset, or Stop of each ECC server")
+
+
+def test_the_duration_of_a_run_does_not_follow_the_clock_of_the_day(panel: Panel) -> None:
+    """It is the time that passed on a clock that nobody sets."""
+    record = RunRecord(RunId("e20", 3), DocumentState.Running, RunClass.Beam, "", 0.0, started_at=time.time() + 7200.0)
+    since = time.monotonic() - 100.0
+    show(panel, run=replace(state_of(panel).run, state=RunState.Running, record=record, running_since=since))
+    assert 100 <= panel["Run:Duration"].value <= 110
+    assert panel.text("Run:DurationText").startswith("00:01:4")
