@@ -1,13 +1,14 @@
 """The connections between data sources and data routers, as far as they can be told from outside.
 
-The ECC server connects its sources to their routers at Configure and keeps the connections over many runs, until
-Breakup. A router that is restarted in between gets no data, and nothing else shows it: Start succeeds all the same
-(GET release 20210208). So we remember which process each router was when its source was connected.
+A source with a link of type TCP or ZBUF is connected to its router at Configure, over many runs, until Breakup. A router
+that is restarted in between gets no data, and nothing else shows it: Start succeeds all the same. FDT links are made at each
+Start, and ICE links find the new process by themselves (GET release 20210208). So we remember which process a router was
+when its source was connected to it.
 """
 
 from __future__ import annotations
 
-from ioc.model import EccState, RouterFacts
+from ioc.model import EccState, LinkType, RouterFacts
 from ioc.runlogic import troubles
 from ioc.runlogic.effects import ProbeRouters, SaveSetting
 from ioc.runlogic.plan import Plan
@@ -16,6 +17,8 @@ from ioc.runlogic.turn import Turn, listing
 
 LINKED = frozenset({EccState.Ready, EccState.Running, EccState.Paused})
 """States in which the sources of an ECC server are connected."""
+LASTING = frozenset({LinkType.TCP, LinkType.ZBUF})
+"""Links that are made once, at Configure."""
 
 
 def state_changed(turn: Turn, server: str, was: EccState, now: EccState) -> None:
@@ -35,7 +38,8 @@ def look(turn: Turn) -> None:
 
 
 def _set(turn: Turn, server: str, linked_at: float | None) -> None:
-    for name in dict.fromkeys(link.router for link in turn.plan.servers[server].links):
+    links = turn.plan.servers[server].links
+    for name in dict.fromkeys(link.router for link in links if link.link_type in LASTING):
         router = turn.router(name)
         if (router.linked_at, router.linked) != (linked_at, ""):
             turn.set_router(name, linked_at=linked_at, linked="")

@@ -67,6 +67,8 @@ def send_or_skip(turn: Turn, name: str, move: Move) -> None:
         send(turn, name, move.operation, token=None)
     elif job.goes_on_after_failure and not server.busy and _cannot_run_on(server, move.operation):
         arrived(turn, name)  # it does not run: there is nothing to stop
+    elif job.goes_on_after_failure and server.state is EccState.Unknown:
+        arrived(turn, name, f"{reason}; its electronics may still send data")
     else:
         arrived(turn, name, reason)
 

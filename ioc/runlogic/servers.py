@@ -220,7 +220,7 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
     _remember_given(turn, name, operation)
     if operation is Operation.Configure:
         backup.at_configure(turn, name)
-    text = f"{operation} done"
+    text = f"{operation} done" + (f", with the error: {event.error}" if event.error else "")
     aside = _OUTSIDE_A_RUN.get(ServerAction(operation.value)) if alone else None
     if aside and not turn.state.run.open:
         text += f": no run is open, {aside}"
@@ -233,6 +233,8 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
             f", but the hardware description has {listing(sorted(described))} "
             f"where the topology has {listing(sorted(expected))}"
         )
+        turn.say_server(name, text, Severity.MINOR)
+    elif event.error:
         turn.say_server(name, text, Severity.MINOR)
     elif alone:
         turn.say_server(name, text)

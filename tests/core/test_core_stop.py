@@ -51,7 +51,8 @@ def test_filing_says_what_it_waits_for_and_who_still_runs() -> None:
         world.perform()
     assert world.state.run.message.severity is Severity.MAJOR
     assert world.state.run.message.text == (
-        "run 0 is being filed, but ECC server CoBo1 cannot Stop: it is Offline, but must be Online"
+        "run 0 is being filed, but ECC server CoBo1 cannot Stop: it is Offline, but must be Online; "
+        "its electronics may still send data"
     )
     world.perform()
     assert world.blocked_by()[0] == "run 0 is Filing: data1 and mutant must be filed first"

@@ -171,6 +171,17 @@ def test_a_router_that_was_restarted_after_configure_blocks_the_start() -> None:
     assert world.blocked_by() == ()
 
 
+def test_a_router_whose_link_is_made_at_each_start_may_be_restarted() -> None:
+    """An FDT link does not last from Configure on: the new process gets its data."""
+    world = _linked()
+    _process(world, "mutant", "2 at 200")
+    assert world.blocked_by() == ()
+    world.run("Start")
+    world.settle()
+    _process(world, "mutant", "3 at 300")
+    assert world.state.run.message.text == "run 0 is Running"
+
+
 @pytest.mark.parametrize("state", [EccState.Idle, EccState.Described, EccState.Prepared])
 def test_a_router_may_be_restarted_before_configure(state: EccState) -> None:
     """Nothing is connected then."""
