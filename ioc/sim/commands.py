@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from ioc.errors import Refused
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.ecc_state import State
+from ioc.sim.electronics import Source
 from ioc.sim.misbehaviour import Behaviour
 from ioc.sim.router_process import RouterProcess
 from ioc.sim.simulation import Simulation
@@ -34,12 +35,16 @@ class Commands:
                     return await _command_server(_named(self._simulation.servers, name, "ECC server"), command)
                 case {"router": name}:
                     return await _command_router(_named(self._simulation.routers, name, "router"), command)
+                case {"source": name}:
+                    return _command_source(_named(self._simulation.sources, name, "data source"), command)
                 case {"slow_controls": pv}:
                     return await self._command_slow_controls(pv, command)
                 case {"do": "status"}:
                     return self._status()
                 case _:
-                    raise Refused(f"a command names an ecc, a router or slow_controls, or is do: status, not {command}")
+                    raise Refused(
+                        f"a command names an ecc, router, source or slow_controls, or is do: status, not {command}"
+                    )
         except KeyError as error:
             raise Refused(f"command {command.get('do')!r} needs {error}") from None
 
@@ -51,10 +56,15 @@ class Commands:
             "ecc": {
                 name: {
                     "listening": server.listening,
+                    "frozen": server.frozen,
                     "state": server.machine.state,
                     "transition": server.machine.transition,
                 }
                 for name, server in simulation.servers.items()
+            },
+            "sources": {
+                name: {"links": source.link_count, "next_event": source.event, "silent": source.silent}
+                for name, source in simulation.sources.items()
             },
             "routers": {name: {"pid": router.pid} for name, router in simulation.routers.items()},
             "slow_controls": {"pid": simulation.slow_controls.pid},
@@ -79,6 +89,10 @@ async def _command_server(server: EccServer, command: Command) -> Command:
             server.delay(command["operation"], float(command["seconds"]))
         case "behave":
             server.behave(_member(Behaviour, command["as"]))
+        case "freeze":
+            server.freeze()
+        case "thaw":
+            server.thaw()
         case "kill":
             await server.kill()
         case "restart":
@@ -90,8 +104,8 @@ async def _command_server(server: EccServer, command: Command) -> Command:
             server.break_electronics()
         case other:
             raise Refused(
-                f"a simulated ECC server cannot {other!r}, but fail, delay, behave, kill, restart, state and "
-                "break-electronics"
+                f"a simulated ECC server cannot {other!r}, but fail, delay, behave, freeze, thaw, kill, restart, "
+                "state and break-electronics"
             )
     return {"ok": True}
 
@@ -102,15 +116,26 @@ async def _command_router(router: RouterProcess, command: Command) -> Command:
             await router.kill()
         case "restart":
             await router.kill()
-            await router.start()
-        case "silence":
-            await router.silence(silent=True)
-        case "speak":
-            await router.silence(silent=False)
+            await router.start(command.get("directory", "data"))
+        case "silence" | "speak" | "refuse" | "accept" as verb:
+            await router.command(verb)
         case "stray":
             router.write_stray_file(command["file"], int(command.get("size", 1000)))
         case other:
-            raise Refused(f"a simulated router cannot {other!r}, but kill, restart, silence, speak and stray")
+            raise Refused(
+                f"a simulated router cannot {other!r}, but kill, restart, silence, speak, refuse, accept and stray"
+            )
+    return {"ok": True}
+
+
+def _command_source(source: Source, command: Command) -> Command:
+    match command["do"]:
+        case "silence":
+            source.silent = True
+        case "speak":
+            source.silent = False
+        case other:
+            raise Refused(f"a simulated data source cannot {other!r}, but silence and speak")
     return {"ok": True}
 
 

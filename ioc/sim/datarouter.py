@@ -1,9 +1,13 @@
-"""A simulated ``dataRouter``, run as a process of that name: takes data streams and writes .graw files where it stands.
+"""A simulated ``dataRouter``, run as a process of that name: takes frames and writes .graw files where it stands.
 
-Standard library only, run by path as a script with ``-I -S``, so that twelve of them start at once. Arguments: TCP port
-(0: any), log file, bytes at which a .graw file is full, bytes it may write in all. It prints its port when it listens.
-A stream is the id of the source, a line feed, and data until the end; each stream is a new file. On stdin it takes the
-lines ``silence`` and ``speak``; when stdin ends, so does the process, since whoever started it is gone.
+Standard library only, run by path as a script with ``-I -S``, so that twelve of them start at once. The first four
+arguments are the real one's: control address and port, data address and port, flow type, ``FrameStorage``. Then come
+the log file, the bytes beyond which a .graw file is full, and the bytes it may write in all. A port of 0 is any; it
+prints both when it listens.
+
+As the real one it takes one source at a time: while that is connected it does not listen for data, only on its control
+port. On stdin it takes commands (``silence``, ``speak``, ``refuse``, ``accept``), each answered with a line; when stdin
+ends, so does the process, since whoever started it is gone.
 """
 
 from __future__ import annotations
@@ -13,9 +17,13 @@ import selectors
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _CHUNK = 1 << 16
+_PRIMARY_HEADER = 8
+_COBO_TYPES = frozenset({1, 2})
+_MUTANT_TYPE = 8
 
 
 def _time_stamp() -> str:
@@ -23,139 +31,193 @@ def _time_stamp() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"
 
 
-class GrawFiles:
-    """The files of one stream: ``CoBo0_TIME_0000.graw``, ``…_0001.graw`` and so on, each up to `file_size` bytes."""
+class FrameBuilder:
+    """Puts a stream of bytes together to MFM frames."""
 
-    def __init__(self, source: str, file_size: int) -> None:
-        name = "".join(character for character in source if character.isalnum() or character in "_-.") or "source"
-        self._stem = f"{name}_{_time_stamp()}"
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def frames(self, data: bytes) -> Iterator[bytes]:
+        """The frames that are complete with `data`; what has no size begins anew."""
+        self._pending += data
+        while len(self._pending) >= _PRIMARY_HEADER:
+            size = int.from_bytes(self._pending[1:4], "big") << (self._pending[0] & 0x0F)
+            if size < _PRIMARY_HEADER:
+                self._pending.clear()
+            if not size or len(self._pending) < size:
+                return
+            frame = bytes(self._pending[:size])
+            del self._pending[:size]
+            yield frame
+
+
+def _origin(frame: bytes) -> tuple[str, int]:
+    """Who made a frame, as its file is named, and its event number; nobody for a type that is not stored."""
+    frame_type = int.from_bytes(frame[5:7], "big")
+    if frame_type in _COBO_TYPES and len(frame) > 27:
+        return f"CoBo{frame[26]}_AsAd{frame[27]}", int.from_bytes(frame[22:26], "big")
+    if frame_type == _MUTANT_TYPE and len(frame) >= 18:
+        return "MuTanT", int.from_bytes(frame[14:18], "big")
+    return "", 0
+
+
+class FrameStorage:
+    """A file per AsAd, opened, appended to and closed for each frame."""
+
+    def __init__(self, file_size: int) -> None:
         self._file_size = file_size
-        self._index = 0
-        self._room = 0
-        self._file = -1
+        self._stamp = ""
+        self._path: dict[str, Path] = {}
+        self._index: dict[str, int] = {}
+        self._event: dict[str, int] = {}
 
-    def write(self, data: bytes) -> None:
-        """Append, unbuffered, so that the size on disk is what was written."""
-        while data:
-            if self._room == 0:
-                self._next_file()
-            part, data = data[: self._room], data[self._room :]
-            os.write(self._file, part)
-            self._room -= len(part)
+    def store(self, frame: bytes) -> None:
+        """Append a frame to the file of its AsAd; to a new one if the event number did not rise."""
+        origin, event = _origin(frame)
+        if not origin:
+            return
+        if origin not in self._path or event <= self._event[origin]:
+            self._new_file(origin, anew=True)
+        self._event[origin] = event
+        with self._path[origin].open("ab") as file:  # made again where it was moved away
+            file.write(frame)
+            size = file.tell()
+        if size > self._file_size:
+            self._new_file(origin, anew=False)
 
-    def _next_file(self) -> None:
-        self.close()
-        path = Path(f"{self._stem}_{self._index:04d}.graw")
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        self._index += 1
-        self._room = self._file_size
+    def _new_file(self, origin: str, *, anew: bool) -> None:
+        """Make an empty file.
 
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-            self._room = 0
+        All AsAds share one time stamp, the newest, as in the real one: the next file may have another than the first.
+        """
+        if anew:
+            self._stamp = _time_stamp()
+        self._index[origin] = 0 if anew else self._index[origin] + 1
+        self._path[origin] = Path(f"{origin}_{self._stamp}_{self._index[origin]:04d}.graw")
+        self._path[origin].write_bytes(b"")
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    listener.listen(0)
+    return listener
 
 
 class Router:
-    """Accepts streams and writes each to its files until stdin ends."""
+    """Takes one source after the other until stdin ends."""
 
-    def __init__(self, port: int, log_path: Path, file_size: int, budget: int) -> None:
+    def __init__(self, control: str, data: str, log_path: Path, file_size: int, budget: int) -> None:
         self._log_path = log_path
-        self._file_size = file_size
         self._budget = budget
         self._silent = False
+        self._refusing = False
         self._running = True
         self._selector = selectors.DefaultSelector()
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("127.0.0.1", port))
-        self._listener.listen(32)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(0, selectors.EVENT_READ, self._take_command)
-        self.port: int = self._listener.getsockname()[1]
+        self._storage = FrameStorage(file_size)
+        self._builder = FrameBuilder()
+        self._control = _listen(_address(control))
+        self._selector.register(self._control, selectors.EVENT_READ, self._accept_control)
+        self._selector.register(0, selectors.EVENT_READ, self._take_commands)
+        self._data = _address(data)
+        self._listener: socket.socket | None = None
+        self._source: socket.socket | None = None
+        self._listen_or_not()
+
+    @property
+    def ports(self) -> str:
+        """Control and data port."""
+        return f"{self._control.getsockname()[1]} {self._data[1]}"
 
     def run(self) -> None:
         """Serve until stdin ends."""
-        self._log(f"listening on port {self.port}, writing to {Path.cwd()}")
+        self._log(f"listening for data on port {self._data[1]}, writing to {Path.cwd()}")
         while self._running:
             for key, _ in self._selector.select():
                 key.data()
         self._log("ended")
 
-    def _accept(self) -> None:
-        connection, _ = self._listener.accept()
-        stream = Stream(connection)
-        self._selector.register(connection, selectors.EVENT_READ, lambda: self._receive(stream))
+    def _listen_or_not(self) -> None:
+        """Listen for data, unless a source is connected or none is wanted."""
+        wanted = self._source is None and not self._refusing
+        if wanted and self._listener is None:
+            self._listener = _listen(self._data)
+            self._data = self._listener.getsockname()
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        elif not wanted and self._listener is not None:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = None
 
-    def _receive(self, stream: Stream) -> None:
+    def _accept_control(self) -> None:
+        self._control.accept()[0].close()  # the real one speaks Ice here; nobody asks this one anything
+
+    def _accept(self) -> None:
+        if self._listener is None:  # refused within the same turn
+            return
+        self._source, peer = self._listener.accept()
+        self._builder = FrameBuilder()
+        self._listen_or_not()
+        self._selector.register(self._source, selectors.EVENT_READ, self._receive)
+        self._log(f"data sender connected from {peer[0]}:{peer[1]}")
+
+    def _receive(self) -> None:
+        source = self._source
+        if source is None:
+            return
         try:
-            data = stream.connection.recv(_CHUNK)
+            data = source.recv(_CHUNK)
         except OSError:
             data = b""
-        if not data:
-            self._selector.unregister(stream.connection)
-            stream.close()
-            self._log(f"data sender {stream.source or 'unknown'} disconnected")
+        if data:
+            for frame in self._builder.frames(data):
+                self._store(frame)
             return
-        payload = stream.payload(data)
-        if stream.files is None and stream.source:
-            stream.files = GrawFiles(stream.source, self._file_size)
-            self._log(f"data sender {stream.source} connected")
-        if stream.files is not None and payload and not self._silent and self._budget > 0:
-            self._write(stream.files, payload[: self._budget])
+        self._selector.unregister(source)
+        self._source = None
+        self._listen_or_not()  # before the good-bye, so that whoever waits for that can connect
+        source.close()
+        self._log("data sender disconnected")
 
-    def _write(self, files: GrawFiles, payload: bytes) -> None:
+    def _store(self, frame: bytes) -> None:
+        if self._silent or self._budget < 0:
+            return
+        self._budget -= len(frame)
+        if self._budget < 0:
+            self._log("the disk budget of the simulation is used up: data are dropped from now on")
+            return
         try:
-            files.write(payload)
+            self._storage.store(frame)
         except OSError as error:
             self._log(f"data lost: {error}")
-            return
-        self._budget -= len(payload)
-        if self._budget <= 0:
-            self._log("the disk budget of the simulation is used up: data are dropped from now on")
 
-    def _take_command(self) -> None:
-        command = os.read(0, _CHUNK)
-        if not command:
+    def _take_commands(self) -> None:
+        commands = os.read(0, _CHUNK)
+        if not commands:
             self._running = False
-        for line in command.split():
-            self._silent = line == b"silence"
+        for command in commands.split():
+            if command in {b"silence", b"speak"}:
+                self._silent = command == b"silence"
+            else:
+                self._refusing = command == b"refuse"
+                self._listen_or_not()
+            os.write(1, b"ok\n")
 
     def _log(self, text: str) -> None:
         with self._log_path.open("a", encoding="utf-8") as log:
             log.write(f"{_time_stamp()} dataRouter: {text}\n")
 
 
-class Stream:
-    """One connection from a data source."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.source = ""
-        self.files: GrawFiles | None = None
-        self._head = b""
-
-    def payload(self, data: bytes) -> bytes:
-        """What of `data` belongs into the file; the first line is the source's id."""
-        if self.source:
-            return data
-        line, end, rest = (self._head + data).partition(b"\n")
-        self._head = line
-        if end:
-            self.source = line.decode(errors="replace") or "unnamed"
-        return rest
-
-    def close(self) -> None:
-        self.connection.close()
-        if self.files is not None:
-            self.files.close()
-
-
-def main(port: str, log_path: str, file_size: str, budget: str) -> None:
+def main(control: str, data: str, _flow: str, _processor: str, log_path: str, file_size: str, budget: str) -> None:
     """Run one router; see the module's docstring."""
-    router = Router(int(port), Path(log_path), int(file_size), int(budget))
-    os.write(1, b"%d\n" % router.port)
+    router = Router(control, data, Path(log_path), int(file_size), int(budget))
+    os.write(1, f"{router.ports}\n".encode())
     router.run()
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 KINDS = ("describe", "prepare", "configure")
+_EXTENSIONS = (".xcfg", ".xml")
+"""The second is read where there is no first."""
+_ONE_KIND_SINCE = 2021
+"""Release from which on prepare and configure are files of one kind."""
+_HARDWARE = re.compile(r"<HardwareConfigId>\s*([^<]*?)\s*</HardwareConfigId>")
 _LINK_TYPES = frozenset({"TCP", "FDT", "ICE", "ZBUF"})
 
 
@@ -110,18 +117,43 @@ def _set_of(name: str, items: list[str]) -> str:
     return "\n".join([f"<{name}>", *(f"\t{item}" for item in items), f"</{name}>"])
 
 
+class MissingConfigError(Exception):
+    """A file that a step reads is not there; the text is the name as the server knows it."""
+
+
 class ConfigDirectory:
     """A folder of ``KIND-NAME.xcfg`` files, looked at anew at each question. Names are not escaped anywhere."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, release: int = 2021) -> None:
         self._path = path
+        self._prefix: dict[str, str] = dict(zip(KINDS, KINDS, strict=True))
+        if release >= _ONE_KIND_SINCE:
+            self._prefix["prepare"] = "configure"
 
     def names(self, kind: str) -> list[str]:
+        """What the list has of one kind, whatever the extension."""
         prefix = f"{kind}-"
-        return sorted(file.name[len(prefix) : -len(".xcfg")] for file in self._path.glob(f"{prefix}?*.xcfg"))
+        return sorted({file.stem[len(prefix) :] for end in _EXTENSIONS for file in self._path.glob(f"{prefix}?*{end}")})
 
-    def has(self, kind: str, name: str) -> bool:
-        return name in self.names(kind)
+    def files(self, kind: str, name: str) -> list[Path]:
+        """The files that a step reads: one, and with describe the hardware descriptions that it names.
+
+        Raises:
+            MissingConfigError: naming what is not there.
+        """
+        file = self._file(f"{self._prefix[kind]}-", name)
+        if kind != "describe":
+            return [file]
+        text = file.read_text(encoding="utf-8", errors="replace")
+        return [file, *(self._file("hardwareDescription_", name) for name in _HARDWARE.findall(text))]
+
+    def _file(self, prefix: str, name: str) -> Path:
+        stem = name.rpartition(".")[0] or name  # the server takes what follows a dot for the extension
+        for extension in _EXTENSIONS:
+            path = self._path / f"{prefix}{stem}{extension}"
+            if path.is_file():
+                return path
+        raise MissingConfigError(name)
 
     def list_text(self) -> str:
         """The answer to GetConfigIDs: describe x configure, with prepare always equal to configure."""
@@ -136,6 +168,9 @@ class ConfigDirectory:
 
     def contents_text(self, config: ConfigId) -> str:
         """The second part of the answer to Configure: every configuration file in full."""
-        files = [self._path / f"{kind}-{name}.xcfg" for kind, name in config.names.items()]
-        texts = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
+        files: dict[Path, None] = {}
+        for kind, name in config.names.items():
+            with contextlib.suppress(MissingConfigError):  # taken away since
+                files |= dict.fromkeys(self.files(kind, name))
+        texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
         return f"<ConfigSet>{''.join(texts)}</ConfigSet>"

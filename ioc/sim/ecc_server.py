@@ -13,6 +13,7 @@ from ioc.sim.ecc_arguments import (
     ConfigDirectory,
     ConfigId,
     Link,
+    MissingConfigError,
     ServerCrashError,
     links_text,
     parse_config_id,
@@ -20,7 +21,7 @@ from ioc.sim.ecc_arguments import (
     sources_text,
 )
 from ioc.sim.ecc_state import DURATION, TRANSITION, Machine, State, Verdict
-from ioc.sim.electronics import Electronics
+from ioc.sim.electronics import Electronics, LinkError
 from ioc.sim.misbehaviour import Behaviour, misbehave
 from ioc.sim.plan import HOST, EccAddress, ServerPlan
 
@@ -41,10 +42,10 @@ class EccServer:
         self, plan: ServerPlan, configs: ConfigDirectory, electronics: Electronics, log_path: Path, speed: float
     ) -> None:
         self.machine = Machine()
+        self.electronics = electronics
         self._plan = plan
         self._dialect = ecc_wire.DIALECTS[plan.dialect]
         self._configs = configs
-        self._electronics = electronics
         self._log_path = log_path
         self._speed = speed
         self._port = 0
@@ -52,6 +53,7 @@ class EccServer:
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._behaviour = Behaviour.NORMAL
         self._released = asyncio.Event()
+        self._thawed = asyncio.Event()
         self._failures: dict[str, str] = {}
         self._delays: dict[str, float] = {}
 
@@ -63,6 +65,10 @@ class EccServer:
     def listening(self) -> bool:
         return self._listener is not None
 
+    @property
+    def frozen(self) -> bool:
+        return not self._thawed.is_set()
+
     async def start(self) -> None:
         """Listen: on a free port at first, on the same one after that; the state is Idle."""
         if self._listener:
@@ -71,23 +77,25 @@ class EccServer:
         self._failures.clear()
         self._delays.clear()
         self.behave(Behaviour.NORMAL)
-        self._electronics.dead = False
-        self._electronics.links = ()
-        self._electronics.follow(self.machine.state)
+        self.thaw()
+        self.electronics.dead = False
+        self.electronics.follow(self.machine.state)
+        await self.electronics.parted()
         self._listener = await asyncio.start_server(self._accept, HOST, self._port, limit=_MAX_REQUEST)
         self._port = self._listener.sockets[0].getsockname()[1]
         self._log(f"listening on port {self._port}")
 
     async def kill(self) -> None:
-        """Die as the process would: connections end without a byte, new ones are refused; the electronics go on."""
+        """Die as the process would: connections end without a byte, new ones are refused, its links are dropped."""
         connections = list(self._connections)
         self._die()
         await asyncio.gather(*connections, return_exceptions=True)
+        await self.electronics.parted()
 
     async def close(self) -> None:
         """Kill it, and its electronics too."""
         await self.kill()
-        await self._electronics.close()
+        await self.electronics.close()
 
     def behave(self, behaviour: Behaviour) -> None:
         """Treat every connection like this from now on."""
@@ -95,9 +103,17 @@ class EccServer:
         self._released.set()
         self._released = asyncio.Event()
 
+    def freeze(self) -> None:
+        """Do nothing any more, as after SIGSTOP: the system takes connections, nobody answers; the sources go on."""
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        """Go on as after SIGCONT: with what was under way, and with all that was asked meanwhile."""
+        self._thawed.set()
+
     def fail_next(self, operation: str, message: str) -> None:
-        """Let the next transition of this kind fail with this message."""
-        self._failures[_known(operation, TRANSITION)] = message
+        """Let the next operation of this kind fail with this message."""
+        self._failures[_known(operation, [*TRANSITION, "GetConfigIDs"])] = message
 
     def delay(self, operation: str, seconds: float) -> None:
         """Let every operation of this kind take longer by real seconds; 0 ends it."""
@@ -106,18 +122,19 @@ class EccServer:
     def force_state(self, state: State) -> None:
         """Change the state as another client, or a fault of the electronics, would."""
         self.machine.force(state)
-        self._electronics.follow(state)
+        self.electronics.follow(state)
 
     def break_electronics(self) -> None:
         """No data any more; the state stays until Breakup finds out and leaves it Off."""
-        self._electronics.dead = True
-        self._electronics.follow(self.machine.state)
+        self.electronics.dead = True
+        self.electronics.follow(self.machine.state)
 
     def _die(self) -> None:
         if self._listener:
             self._listener.close()
             self._listener = None
             self._log("ended")
+        self.electronics.drop()
         current = asyncio.current_task()
         for task, writer in self._connections.items():
             writer.transport.abort()  # what was not sent yet is lost with the process
@@ -132,6 +149,7 @@ class EccServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             body = await _read_request(reader)
+            await self._thawed.wait()
             while self._behaviour is Behaviour.HANG:
                 await self._released.wait()
             behaviour = self._behaviour
@@ -139,6 +157,7 @@ class EccServer:
                 await misbehave(behaviour, self._dialect, b"", writer)
                 return
             reply = await self._answer(body)
+            await self._thawed.wait()
             if behaviour is Behaviour.NORMAL:
                 writer.write(reply)
             else:
@@ -163,7 +182,9 @@ class EccServer:
                     message = BUSY if self.machine.transition else ""
                     return ecc_wire.state_reply(self._dialect, message, self.machine.state, self.machine.transition)
                 case "GetConfigIDs":
-                    return ecc_wire.text_reply(self._dialect, 0, "", self._configs.list_text())
+                    failure = self._failures.pop(request.operation, "")
+                    text = "" if failure else self._configs.list_text()
+                    return ecc_wire.text_reply(self._dialect, 1 if failure else 0, failure, text)
                 case "Special":
                     return ecc_wire.text_reply(self._dialect, 0, "", "")
                 case "ServerExit":
@@ -189,12 +210,12 @@ class EccServer:
             text = await self._perform(operation, config, parse_links(arguments.get("table", "")))
         except _TransitionError as failure:
             self.machine.finish(succeeded=False)
-            if self._electronics.dead:
+            if self.electronics.dead:
                 self.force_state(State.OFF)
             self._log(f"{operation} failed: {failure}")
             return ecc_wire.text_reply(self._dialect, number, str(failure), "")
         self.machine.finish(succeeded=True)
-        self._electronics.follow(self.machine.state)
+        self.electronics.follow(self.machine.state)
         return ecc_wire.text_reply(self._dialect, 0, "", text)
 
     async def _perform(self, operation: str, config: ConfigId, links: tuple[Link, ...]) -> str:
@@ -202,32 +223,40 @@ class EccServer:
             raise ServerCrashError("this release crashes on Resume")
         if operation in _CONFIG_KIND:
             self._check_config(_CONFIG_KIND[operation], config)
-        if operation == "Configure":
-            self._check_links(links)
         await asyncio.sleep(DURATION[operation] / self._speed + self._delays.get(operation, 0.0))
+        await self._thawed.wait()
         if operation in self._failures:
             raise _TransitionError(self._failures.pop(operation))
-        if operation == "Breakup" and self._electronics.dead:
+        if operation == "Breakup" and self.electronics.dead:
             raise _TransitionError("Connection to HW node lost:\nthe node does not answer")
+        if operation == "Breakup":
+            self.electronics.drop()
+            await self.electronics.parted()
         if operation == "Describe":
             return sources_text(self._plan.sources)
         if operation == "Configure":
             used = tuple(link for link in links if link.source in self._plan.sources)
-            self._electronics.links = used
+            await self._connect(used)
             return f"{links_text(used)}\n{self._configs.contents_text(config)}"
         return ""
 
     def _check_config(self, kind: str, config: ConfigId) -> None:
         if not config.complete:
             raise _TransitionError(f"Configuration identifier '{config}' is not valid.")
-        if not self._configs.has(kind, config.names[kind]):
-            raise _TransitionError(f"Exception: Configuration '{config.names[kind]}' does not exist.")
+        try:
+            self._configs.files(kind, config.names[kind])
+        except MissingConfigError as missing:
+            raise _TransitionError(f"Exception: Configuration '{missing}' does not exist.") from None
 
-    def _check_links(self, links: tuple[Link, ...]) -> None:
+    async def _connect(self, links: tuple[Link, ...]) -> None:
         linked = {link.source for link in links}
         for source in self._plan.sources:
             if source not in linked:
                 raise _TransitionError(f"Could not find a valid data router for data sender '{source}'")
+        try:
+            await self.electronics.connect(links)
+        except LinkError as error:
+            raise _TransitionError(str(error)) from None
 
     def _exit(self) -> None:
         if self._listener:

@@ -1,99 +1,194 @@
-"""The data sources behind one ECC server: CoBos or a MuTAnT that send to their routers while the server is Running."""
+"""The data sources behind one ECC server: CoBos or a MuTAnT, with the links to their routers and the data they send."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import time
 
 from ioc.sim.ecc_arguments import Link
 from ioc.sim.ecc_state import State
+from ioc.sim.frames import Board
 from ioc.sim.plan import HOST
 
 IN_FLIGHT = 0.3
 """Seconds for which data still arrive at the routers after the sources were stopped."""
 _PERIOD = 0.1
-_RECONNECT = 0.5
-_FRAME = b"\x08" + bytes(range(255))
+_PART_WITHIN = 1.0
+_LINKED = frozenset({State.READY, State.RUNNING, State.PAUSED})
 
 
-class DataStream:
-    """One source's connection to one router: the id of the source in a line, then frames until the run ends."""
+class LinkError(Exception):
+    """A source could not connect to its router; the text is what the server says then."""
 
-    def __init__(self, link: Link, rate: float) -> None:
-        self.flowing = True
-        self._link = link
+
+class Source:
+    """One board: connected to its routers from Configure to Breakup, whole frames to each of them while it runs."""
+
+    def __init__(self, name: str, asads: int, rate: float) -> None:
+        self.name = name
+        self.silent = False
+        """Nothing comes, whatever the server says, as from a board whose trigger is dead."""
+        self.event = 0
+        """Number of the next event; begins at 0 in each run."""
+        self._board = Board(name, asads)
         self._rate = rate
-        self._periods_left = float("inf")
+        self._writers: list[asyncio.StreamWriter] = []
+        self._watches: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._flow: asyncio.Task[None] | None = None
+        self._periods_left = 0.0
+        self._began = 0.0
 
-    def end(self, in_flight: float) -> None:
-        """Close the connection when `in_flight` more seconds of data are sent."""
-        self._periods_left = round(in_flight / _PERIOD)
+    @property
+    def link_count(self) -> int:
+        """Links that stand."""
+        return len(self._writers)
 
-    async def run(self) -> None:
-        """Connect, again if the router dies, and send."""
-        while self._periods_left > 0:
-            try:
-                _, writer = await asyncio.open_connection(self._link.address, self._link.port)
-            except OSError:
-                await asyncio.sleep(_RECONNECT)
+    async def connect(self, links: tuple[Link, ...]) -> None:
+        """Make the link to each router of this machine, with one attempt, as the real boards do.
+
+        Raises:
+            LinkError: one of them does not listen; the links already made are dropped.
+        """
+        for link in links:
+            if link.source != self.name or link.address not in {HOST, "localhost"}:
                 continue
             try:
-                await self._send(writer)
-            except OSError:
-                await asyncio.sleep(_RECONNECT)
-            finally:
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
+                reader, writer = await asyncio.open_connection(link.address, link.port)
+            except OSError as error:
+                self.drop()
+                raise LinkError(
+                    f"Could not connect data sender '{self.name}' to its data router: "
+                    f"{link.address}:{link.port}: {os.strerror(error.errno or 0)}"
+                ) from None
+            self._writers.append(writer)
+            watch = asyncio.get_running_loop().create_task(self._watch(reader, writer))
+            self._watches[watch] = writer
+            watch.add_done_callback(self._watches.pop)
 
-    async def _send(self, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"{self._link.source}\n".encode())
-        owed = 0.0
+    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Wait for the router's end of the link. Nothing but Configure makes it anew."""
+        with contextlib.suppress(OSError):
+            while await reader.read(4096):
+                pass
+        if writer in self._writers:
+            self._writers.remove(writer)
+        writer.close()
+
+    def drop(self) -> None:
+        """End every link; what the routers have not said good-bye to is waited for by `parted`."""
+        self.halt()
+        for writer in self._writers:
+            writer.write_eof()
+        self._writers.clear()
+
+    async def parted(self) -> None:
+        """Wait until the routers have closed the dropped links: they listen again then."""
+        if self._watches:
+            await asyncio.wait(list(self._watches), timeout=_PART_WITHIN)
+        for writer in self._watches.values():
+            writer.transport.abort()
+
+    def run(self, *, anew: bool) -> None:
+        """Send; `anew` begins with event 0."""
+        self.halt()
+        if anew:
+            self.event, self._began = 0, time.monotonic()
+        self._periods_left = float("inf")
+        self._flow = asyncio.get_running_loop().create_task(self._send())
+
+    def stop(self) -> None:
+        """Send what is in flight, and no more."""
+        self._periods_left = min(self._periods_left, round(IN_FLIGHT / _PERIOD))
+
+    def halt(self) -> None:
+        """Send nothing more."""
+        if self._flow:
+            self._flow.cancel()
+            self._flow = None
+
+    async def _send(self) -> None:
+        size = self._board.event_size * max(1, len(self._writers))
+        owed = size if self.event == 0 else 0.0
         while self._periods_left > 0:
-            self._periods_left -= 1
-            if self.flowing:
-                owed += self._rate * _PERIOD
-                size = int(owed)
+            owed += self._rate * _PERIOD
+            while owed >= size:
                 owed -= size
-                writer.write((_FRAME * (size // len(_FRAME) + 1))[:size])
-            await writer.drain()
+                await self._send_event()
             await asyncio.sleep(_PERIOD)
+            self._periods_left -= 1
+        await self._send_event()  # what was in the board's memory
+
+    async def _send_event(self) -> None:
+        ticks = int((time.monotonic() - self._began) * 1e8)
+        frames = b"".join(self._board.event(self.event, ticks))
+        self.event += 1
+        if self.silent:
+            return
+        for writer in list(self._writers):
+            with contextlib.suppress(OSError):  # its watch takes the link away
+                writer.write(frames)
+                await writer.drain()
+
+    async def close(self) -> None:
+        """End every connection at once."""
+        self.halt()
+        self._writers.clear()
+        watches = list(self._watches)
+        for watch in watches:
+            self._watches[watch].transport.abort()
+        await asyncio.gather(*watches, return_exceptions=True)
 
 
 class Electronics:
     """All sources of one ECC server; `follow` makes them do what the server's state says."""
 
-    def __init__(self, rate_per_source: float) -> None:
-        self.links: tuple[Link, ...] = ()
+    def __init__(self, sources: tuple[str, ...], rate_per_source: float, asads: int = 4) -> None:
+        self.sources = tuple(Source(name, asads, rate_per_source) for name in sources)
         self.dead = False
         """They have lost power: nothing is sent, and Breakup will find out."""
-        self._rate = rate_per_source
-        self._active: list[DataStream] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._state = State.IDLE
+
+    async def connect(self, links: tuple[Link, ...]) -> None:
+        """Link every source to its routers; all or none.
+
+        Raises:
+            LinkError: for the first that could not.
+        """
+        try:
+            for source in self.sources:
+                await source.connect(links)
+        except LinkError:
+            self.drop()
+            raise
 
     def follow(self, state: State) -> None:
-        """Send in Running, wait in Paused, end in any other state."""
-        if state not in {State.RUNNING, State.PAUSED} or self.dead:
-            for stream in self._active:
-                stream.end(0.0 if self.dead else IN_FLIGHT)
-            self._active.clear()
+        """Send in Running, keep the links in Ready and Paused, drop them in any other state."""
+        before, self._state = self._state, state
+        if self.dead or state not in _LINKED:
+            self.drop()
             return
-        if state is State.RUNNING and not self._active:
-            self._active = [self._connect(link) for link in self.links if link.address in {HOST, "localhost"}]
-        for stream in self._active:
-            stream.flowing = state is State.RUNNING
+        for source in self.sources:
+            match state:
+                case State.RUNNING if before is not State.RUNNING:
+                    source.run(anew=before is not State.PAUSED)
+                case State.PAUSED:
+                    source.halt()
+                case State.READY:
+                    source.stop()
+                case _:
+                    pass
 
-    def _connect(self, link: Link) -> DataStream:
-        siblings = sum(other.source == link.source for other in self.links)
-        stream = DataStream(link, self._rate / siblings)
-        task = asyncio.get_running_loop().create_task(stream.run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return stream
+    def drop(self) -> None:
+        """End every link."""
+        for source in self.sources:
+            source.drop()
+
+    async def parted(self) -> None:
+        """Wait until the routers of the dropped links listen again."""
+        await asyncio.gather(*(source.parted() for source in self.sources))
 
     async def close(self) -> None:
-        """End every connection at once."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """End everything at once."""
+        await asyncio.gather(*(source.close() for source in self.sources))

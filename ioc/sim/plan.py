@@ -25,6 +25,10 @@ class ServerPlan:
     """Whether it survives Resume; the release of 2021 does not."""
     dialect: str = "2.8"
     """gSOAP build of the recordings whose bytes it speaks: ``2.7`` or ``2.8``."""
+    asads: int = 4
+    """AsAd boards of each of its CoBos, 1 to 4: so many files a CoBo."""
+    release: int = 2021
+    """Of the GET software: 2017 reads ``prepare-P``, 2021 ``configure-P`` when it prepares."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class RouterPlan:
 
     name: str
     type: str = "TCP"
-    """Link type, kept for its log; every simulated link is a TCP stream."""
+    """Flow type, an argument of its process; every simulated link is a TCP stream."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ class SitePlan:
     """Transitions take their real time divided by this."""
     data_rate: float = 200_000.0
     """Bytes per second that all sources together send while Running."""
-    file_size: int = 256 * 1024
-    """Bytes at which a router begins the next .graw file of a run."""
+    file_size: int = 1024 * 1024 * 1024
+    """Bytes beyond which a router begins the next .graw file of a run."""
     disk_budget: int = 2_000_000_000
     """Bytes that all routers together write at most; data beyond it are dropped."""
 
@@ -117,6 +121,11 @@ class SitePlan:
         for server in self.servers:
             if server.dialect not in {"2.7", "2.8"}:
                 raise Refused(f"dialect {server.dialect!r} of simulated ECC server {server.name} must be 2.7 or 2.8")
+            if server.release not in {2017, 2021} or not 1 <= server.asads <= 4:
+                raise Refused(
+                    f"release {server.release} of simulated ECC server {server.name} must be 2017 or 2021, and "
+                    f"asads {server.asads} 1 to 4"
+                )
         for observable in self.observables:
             if observable.type not in {"float", "integer", "string", "enum"}:
                 raise Refused(
@@ -144,8 +153,10 @@ class RouterAddress:
     """Where a simulated data router is."""
 
     port: int
+    """Where it takes data; while a source is connected nobody listens there."""
     work_dir: str
     log_path: str
+    control_port: int
 
 
 @dataclass(frozen=True)

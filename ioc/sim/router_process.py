@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ioc.errors import Refused
 from ioc.sim.child import Child
-from ioc.sim.plan import RouterAddress, RouterPlan
+from ioc.sim.plan import HOST, RouterAddress, RouterPlan
 
 _SCRIPT = Path(__file__).with_name("datarouter.py")
 
@@ -25,52 +25,60 @@ def link_interpreter(directory: Path) -> Path:
 
 
 class RouterProcess:
-    """Starts, kills and restarts one router on the same port."""
+    """Starts, kills and restarts one router on the same ports."""
 
     def __init__(self, plan: RouterPlan, directory: Path, interpreter: Path, file_size: int, disk_budget: int) -> None:
         self._plan = plan
         self._interpreter = interpreter
         self._file_size = file_size
         self._disk_budget = disk_budget
+        self._directory = directory
         self._work_dir = directory / "data"
         self._log_path = directory / "dataRouter.log"
+        self._control_port = 0
         self._port = 0
         self._child: Child | None = None
 
     @property
     def address(self) -> RouterAddress:
-        return RouterAddress(self._port, os.fspath(self._work_dir), os.fspath(self._log_path))
+        return RouterAddress(self._port, os.fspath(self._work_dir), os.fspath(self._log_path), self._control_port)
 
     @property
     def pid(self) -> int:
         """Process id, 0 if it does not run."""
         return self._child.pid if self._child and self._child.running else 0
 
-    async def start(self) -> None:
-        """Run the process and wait until it listens."""
+    async def start(self, directory: str = "data") -> None:
+        """Run the process in this directory below its own and wait until it listens."""
         if self.pid:
             raise Refused(f"simulated router {self._plan.name} runs already; kill it first")
+        if "/" in directory or directory in {"", ".", ".."}:
+            raise Refused(f"directory of simulated router {self._plan.name} is {directory!r}, but must be one name")
+        self._work_dir = self._directory / directory
         self._work_dir.mkdir(parents=True, exist_ok=True)
         self._child = await Child.start(
             f"simulated router {self._plan.name}",
             [
                 os.fspath(self._interpreter),
                 *("-I", "-S", os.fspath(_SCRIPT)),
-                *(str(self._port), os.fspath(self._log_path), str(self._file_size), str(self._disk_budget)),
+                *(f"{HOST}:{self._control_port}", f"{HOST}:{self._port}", self._plan.type, "FrameStorage"),
+                *(os.fspath(self._log_path), str(self._file_size), str(self._disk_budget)),
             ],
             directory=self._work_dir,
         )
-        self._port = int(await self._child.answer())
+        self._control_port, self._port = map(int, (await self._child.answer()).split())
 
     async def kill(self) -> None:
         """End it as kill -9 does."""
         if self._child:
             await self._child.kill()
 
-    async def silence(self, *, silent: bool) -> None:
-        """Take data and write none, or write again."""
-        if self._child:
-            await self._child.send("silence" if silent else "speak")
+    async def command(self, command: str) -> None:
+        """Let it obey one of the script's commands; returns when it has."""
+        if not self._child or not self.pid:
+            raise Refused(f"simulated router {self._plan.name} does not run; restart it first")
+        await self._child.send(command)
+        await self._child.answer()
 
     def write_stray_file(self, name: str, size: int) -> None:
         """Put a .graw file into the working directory that belongs to no run."""

@@ -31,11 +31,14 @@ class Simulation:
             folder.mkdir(parents=True, exist_ok=True)
             self.servers[server.name] = EccServer(
                 server,
-                ConfigDirectory(self._config_root),
-                Electronics(rate * _WEIGHT.get(server.role, 1.0)),
+                ConfigDirectory(self._config_root, server.release),
+                Electronics(server.sources, rate * _WEIGHT.get(server.role, 1.0), server.asads),
                 folder / "getEccSoapServer.log",
                 plan.speed,
             )
+        self.sources = {
+            source.name: source for server in self.servers.values() for source in server.electronics.sources
+        }
         self.routers = {
             router.name: RouterProcess(
                 router,

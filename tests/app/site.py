@@ -42,7 +42,7 @@ class RunningIoc:
             server = EccServer(
                 ServerPlan(name, (f"CoBo[{n}]",)),
                 ConfigDirectory(configs),
-                Electronics(1000),
+                Electronics((f"CoBo[{n}]",), 1000),
                 self.directory / f"{name}.log",
                 20.0,
             )

@@ -39,7 +39,7 @@ def site_plan(directory: Path, *, speed: float = 20.0) -> SitePlan:
             ObservablePlan("SIM:gas:pressure", "float", "Torr", 100, 900),
             ObservablePlan("SIM:hv:cathode", "float", "kV", 0, 100),
         ),
-        configs=ConfigNames(describe=("plain",), prepare=("p1",), configure=("c1", "c2")),
+        configs=ConfigNames(describe=("plain",), prepare=("p1",), configure=("p1", "c1", "c2")),
         speed=speed,
     )
 

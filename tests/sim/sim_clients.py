@@ -75,6 +75,54 @@ async def ask(port: int, operation: str, config_id: str = CONFIG_ID, table: str 
     return Reply(await exchange(port, soap(operation, config_id, table)))
 
 
+class Sink:
+    """A router that only remembers what it got: one entry per stream."""
+
+    def __init__(self) -> None:
+        self.streams: list[bytearray] = []
+        self.open = 0
+
+    async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        stream = bytearray()
+        self.streams.append(stream)
+        self.open += 1
+        while data := await reader.read(65536):
+            stream += data
+        self.open -= 1
+        writer.close()
+
+    @property
+    def total(self) -> int:
+        return sum(len(stream) for stream in self.streams)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the header of an MFM frame says; a CoBo's."""
+
+    size: int
+    type: int
+    event: int
+    cobo: int
+    asad: int
+
+
+def frames(data: bytes | bytearray) -> list[Frame]:
+    """Take a stream, or a .graw file, apart; nothing may be left over."""
+    result: list[Frame] = []
+    while data:
+        assert data[0] == 8
+        size = int.from_bytes(data[1:4], "big") * 256
+        assert 0 < size <= len(data)
+        result.append(
+            Frame(
+                size, int.from_bytes(data[5:7], "big"), int.from_bytes(data[22:26], "big"), cobo=data[26], asad=data[27]
+            )
+        )
+        data = data[size:]
+    return result
+
+
 async def until(condition: Callable[[], object], within: float = 10.0) -> None:
     """Poll until `condition` holds, or fail."""
     deadline = time.monotonic() + within

@@ -34,9 +34,19 @@ async def make_ready(site: Site, server: str = "CoBo0", source: str = "CoBo[0]",
     table = link_table(source, site.addresses.routers[router].port)
     for operation in ("Describe", "Prepare", "Configure"):
         reply = await ask(port, operation, table=table)
-        assert reply.code == 0, reply
+        assert reply.code == 0, reply.field("ErrorMessage")
     assert (await ask(port, "GetState")).state == 4
     return port
+
+
+async def sent(site: Site, events: int, source: str = "CoBo[0]") -> None:
+    """Wait until a source has had so many events since its Start, whether anybody got them or not."""
+    async with asyncio.timeout(10):
+        while True:
+            status = await site.control({"do": "status"})
+            if status["sources"][source]["next_event"] >= events:
+                return
+            await asyncio.sleep(0.01)
 
 
 def files(site: Site, router: str = "data0") -> dict[str, int]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from sim_clients import ask, exchange, link_table, until
-from sim_site import files, make_ready, output_of, plan_for, settled
+from sim_clients import ask, exchange, frames, link_table, until
+from sim_site import files, make_ready, output_of, plan_for, sent, settled
 
-from ioc.sim import Site
+from ioc.sim import ServerPlan, Site
+
+NAME = r"CoBo0_AsAd([0-3])_(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})_(\d{4})\.graw"
+
+
+def contents(site: Site, name: str, router: str = "data0") -> bytes:
+    """What is in a .graw file."""
+    return (Path(site.addresses.routers[router].work_dir) / name).read_bytes()
+
+
+async def links(site: Site, source: str = "CoBo[0]") -> int:
+    """How many links of a source stand."""
+    return (await site.control({"do": "status"}))["sources"][source]["links"]
 
 
 async def test_files_grow_only_while_running(site: Site) -> None:
@@ -17,66 +30,125 @@ async def test_files_grow_only_while_running(site: Site) -> None:
     assert files(site) == {}
     await ask(port, "Start")
     await until(lambda: sum(files(site).values()) > 20_000)
-    (name,) = files(site)
-    assert name.startswith("CoBo0_20")
-    assert name.endswith("_0000.graw")
     await ask(port, "Pause")
     paused = await settled(site)
     await site.control({"ecc": "CoBo0", "do": "state", "state": "Running"})
-    await until(lambda: sum(files(site).values()) > paused[name])
+    await until(lambda: sum(files(site).values()) > sum(paused.values()))
     await ask(port, "Stop")
     at_rest = await settled(site)
-    assert list(at_rest) == [name]
-    assert at_rest[name] > paused[name]
+    assert list(at_rest) == list(paused)
+    assert all(at_rest[name] > paused[name] for name in paused)
     assert (await ask(port, "GetState")).state == 4
 
 
-async def test_every_run_has_new_files(site: Site) -> None:
-    """A second run writes new files and leaves those of the first as they are."""
+async def test_a_file_per_asad(site: Site) -> None:
+    """Each AsAd has a file of its own, named as the real router names it, with its frames and no others."""
     port = await make_ready(site)
-    for run in (1, 2):
+    await ask(port, "Start")
+    await until(lambda: len(files(site)) == 4)
+    await ask(port, "Stop")
+    for name in await settled(site):
+        match = re.fullmatch(NAME, name)
+        assert match, name
+        assert match[3] == "0000"
+        found = frames(contents(site, name))
+        assert {(frame.cobo, frame.asad) for frame in found} == {(0, int(match[1]))}
+        assert [frame.event for frame in found] == list(range(len(found)))
+
+
+async def test_number_of_asads(tmp_path: Path) -> None:
+    """The plan says how many AsAds a CoBo has."""
+    async with Site(plan_for(tmp_path, servers=(ServerPlan("CoBo0", ("CoBo[5]",), asads=2),))) as site:
+        port = await make_ready(site, source="CoBo[5]")
         await ask(port, "Start")
-        await until(lambda: len(files(site)) == run)  # noqa: B023
-        await ask(port, "Stop")
-    first, second = sorted((await settled(site)).items())
-    assert first[0] < second[0]
-    assert min(first[1], second[1]) > 0
+        await until(lambda: sum(files(site).values()) > 5_000)
+        assert sorted(name[:11] for name in files(site)) == ["CoBo5_AsAd0", "CoBo5_AsAd1"]
+
+
+async def test_every_run_has_new_files(site: Site) -> None:
+    """A second run, over the same link, writes new files and leaves those of the first as they are."""
+    port = await make_ready(site)
+    await ask(port, "Start")
+    await until(lambda: len(files(site)) == 4)
+    await ask(port, "Stop")
+    first = await settled(site)
+    await ask(port, "Start")
+    await until(lambda: len(files(site)) == 8)
+    await ask(port, "Stop")
+    second = await settled(site)
+    assert first == {name: second[name] for name in first}
+    assert min(second.values()) > 0
+
+
+async def test_a_file_that_is_moved_away_comes_back(site: Site) -> None:
+    """A router whose file is moved away in a run makes one of the same name again; no frame is lost or doubled."""
+    port = await make_ready(site)
+    await ask(port, "Start")
+    await until(lambda: sum(files(site).values()) > 5_000)
+    work_dir = Path(site.addresses.routers["data0"].work_dir)
+    name = min(files(site))
+    (work_dir / name).rename(work_dir / "moved")
+    await until(lambda: files(site).get(name))
+    await ask(port, "Stop")
+    await settled(site)
+    events = [frame.event for part in ("moved", name) for frame in frames(contents(site, part))]
+    assert events == list(range(len(events)))
+
+
+async def test_files_are_open_only_while_written(site: Site) -> None:
+    """Between frames the router has no .graw file open: descriptors do not tell whether it is done."""
+    port = await make_ready(site)
+    pid = str((await site.control({"do": "status"}))["routers"]["data0"]["pid"])
+    await ask(port, "Start")
+    await until(lambda: files(site))
+    looks = [output_of("lsof", "-a", "-p", pid, "-Fn").count(".graw") for _ in range(5)]
+    assert min(looks) == 0
 
 
 async def test_files_rotate(tmp_path: Path) -> None:
-    """A file that is full is followed by the next number; all but the last have exactly the size asked for."""
+    """A file that is full is followed by the next number, made empty at once; frames are never cut."""
     async with Site(plan_for(tmp_path, file_size=10_000)) as site:
         port = await make_ready(site)
         await ask(port, "Start")
-        await until(lambda: len(files(site)) >= 4)
+        await until(lambda: len(files(site)) >= 12)
         await ask(port, "Stop")
-        sizes = [size for _, size in sorted((await settled(site)).items())]
-        assert [name[-10:] for name in sorted(files(site))] == [f"_{index:04d}.graw" for index in range(len(sizes))]
-        assert set(sizes[:-1]) == {10_000}
-        assert 0 < sizes[-1] <= 10_000
+        sizes = await settled(site)
+        for asad in range(4):
+            mine = {name[-9:-5]: name for name in sizes if f"_AsAd{asad}_" in name}
+            assert sorted(mine) == [f"{index:04d}" for index in range(len(mine))]
+            full = [sizes[mine[index]] for index in sorted(mine)[:-1]]
+            assert set(full) == {10_240}  # the first whole number of frames beyond the limit
+            events = [frame.event for index in sorted(mine) for frame in frames(contents(site, mine[index]))]
+            assert events == list(range(len(events)))
 
 
 async def test_disk_budget(tmp_path: Path) -> None:
     """A router never writes more than its share of the disk budget, and says so in its log."""
-    async with Site(plan_for(tmp_path, disk_budget=20_000)) as site:
+    async with Site(plan_for(tmp_path, disk_budget=20_480)) as site:
         port = await make_ready(site)
         await ask(port, "Start")
         log = Path(site.addresses.routers["data0"].log_path)
         await until(lambda: "disk budget" in log.read_text())
         await ask(port, "Stop")
-        assert sum((await settled(site)).values()) == 10_000
+        assert sum((await settled(site)).values()) == 10_240
 
 
 async def test_source_sends_to_each_of_its_routers(site: Site) -> None:
-    """A source with two links sends to both routers; brackets do not appear in file names."""
+    """A source with two links sends the same to both routers; a MuTAnT's file is named after it."""
     port = site.addresses.servers["Mutant"].port
-    links = [link_table("Mutant[master]", router.port) for router in site.addresses.routers.values()]
-    table = "".join(links).replace("</DataLinkSet><DataLinkSet>", "")
+    tables = [link_table("Mutant[master]", router.port) for router in site.addresses.routers.values()]
+    table = "".join(tables).replace("</DataLinkSet><DataLinkSet>", "")
     for operation in ("Describe", "Prepare", "Configure", "Start"):
         assert (await ask(port, operation, table=table)).code == 0
     await until(lambda: files(site, "data0") and files(site, "mutant"))
+    await ask(port, "Stop")
+    written: list[bytes] = []
     for router in site.addresses.routers:
-        assert all(name.startswith("Mutantmaster_") for name in files(site, router))
+        (name,) = await settled(site, router)
+        assert re.fullmatch(NAME.replace("CoBo0_AsAd([0-3])", "MuTanT"), name)
+        written.append(contents(site, name, router))
+    assert written[0] == written[1]
+    assert len(written[0]) > 256
 
 
 async def test_router_is_a_process_named_datarouter(site: Site) -> None:
@@ -92,13 +164,50 @@ async def test_router_is_a_process_named_datarouter(site: Site) -> None:
     assert f"127.0.0.1:{address.port} (LISTEN)" in network
 
 
+async def test_connected_router_listens_for_control_only(site: Site) -> None:
+    """While a source is connected the router has only its control port is open; later it listens again."""
+    address = site.addresses.routers["data0"]
+    pid = str((await site.control({"do": "status"}))["routers"]["data0"]["pid"])
+
+    def sockets(kind: str) -> set[int]:
+        lines = output_of("lsof", "-a", "-p", pid, "-i", "-n", "-P").splitlines()
+        return {int(match[1]) for line in lines if (match := re.search(rf"127\.0\.0\.1:(\d+)\S* \({kind}\)", line))}
+
+    assert sockets("LISTEN") == {address.port, address.control_port}
+    port = await make_ready(site)
+    await until(lambda: sockets("LISTEN") == {address.control_port})
+    assert sockets("ESTABLISHED") == {address.port}
+    with pytest.raises(AssertionError, match="Connection refused"):
+        await make_ready(site, "Mutant", "Mutant[master]", "data0")
+    await ask(port, "Breakup")
+    assert sockets("LISTEN") == {address.port, address.control_port}
+
+
+async def test_restarted_router_gets_no_data(site: Site) -> None:
+    """A router restarted after Configure has lost its source: Start succeeds, but the run is empty until Configure."""
+    port = await make_ready(site)
+    before = (await site.control({"do": "status"}))["routers"]["data0"]["pid"]
+    await site.control({"router": "data0", "do": "restart"})
+    assert (await site.control({"do": "status"}))["routers"]["data0"]["pid"] != before
+    assert await links(site) == 0
+    assert (await ask(port, "Start")).code == 0
+    await sent(site, 3)
+    assert ((await ask(port, "GetState")).state, files(site)) == (5, {})
+    table = link_table("CoBo[0]", site.addresses.routers["data0"].port)
+    for operation in ("Stop", "Breakup", "Configure", "Start"):
+        assert (await ask(port, operation, table=table)).code == 0
+    await until(lambda: len(files(site)) == 4)
+
+
 async def test_router_faults(site: Site) -> None:
-    """A router can be silenced, given a stray file, killed and restarted on its port; its source comes back to it."""
+    """A router can be silenced, given a stray file, killed in a run, and restarted elsewhere and back."""
     port = await make_ready(site)
     await ask(port, "Start")
     await until(lambda: files(site))
     await site.control({"router": "data0", "do": "silence"})
-    silent = await settled(site)
+    silent = files(site)
+    await sent(site, 5)
+    assert await settled(site) == silent
     await site.control({"router": "data0", "do": "speak"})
     await until(lambda: sum(files(site).values()) > sum(silent.values()))
     await site.control({"router": "data0", "do": "stray", "file": "left over.graw", "size": 77})
@@ -108,6 +217,28 @@ async def test_router_faults(site: Site) -> None:
         await exchange(site.addresses.routers["data0"].port, b"")
     assert (await site.control({"do": "status"}))["routers"]["data0"]["pid"] == 0
     assert (await ask(port, "GetState")).state == 5
-    before = len(files(site))
-    await site.control({"router": "data0", "do": "restart"})
-    await until(lambda: len(files(site)) > before)
+    for directory in ("elsewhere", "data"):
+        await site.control({"router": "data0", "do": "restart", "directory": directory})
+        pid = str((await site.control({"do": "status"}))["routers"]["data0"]["pid"])
+        cwd = output_of("lsof", "-a", "-p", pid, "-d", "cwd", "-Fn").splitlines()[-1]
+        assert cwd == f"n{Path(site.addresses.routers['data0'].work_dir).with_name(directory)}"
+
+
+async def test_router_refuses(site: Site) -> None:
+    """A router that refuses connections fails Configure; one that accepts again does not."""
+    await site.control({"router": "data0", "do": "refuse"})
+    with pytest.raises(AssertionError, match="Connection refused"):
+        await make_ready(site)
+    await site.control({"router": "data0", "do": "accept"})
+    await make_ready(site)
+
+
+async def test_silent_source(site: Site) -> None:
+    """A source that is silent leaves its router's directory empty although its server is Running."""
+    port = await make_ready(site)
+    await site.control({"source": "CoBo[0]", "do": "silence"})
+    await ask(port, "Start")
+    await sent(site, 3)
+    assert ((await ask(port, "GetState")).state, files(site), await links(site)) == (5, {}, 1)
+    await site.control({"source": "CoBo[0]", "do": "speak"})
+    await until(lambda: files(site))

@@ -10,11 +10,21 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sim_clients import CONFIG_ID, ask, link_table
+from sim_clients import CONFIG_ID, Sink, ask, link_table
 
-from ioc.sim.ecc_arguments import Link, ServerCrashError, links_text, parse_config_id, parse_links
+from ioc.sim import ServerPlan
+from ioc.sim.ecc_arguments import (
+    ConfigDirectory,
+    ConfigId,
+    Link,
+    ServerCrashError,
+    links_text,
+    parse_config_id,
+    parse_links,
+)
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.ecc_state import State
+from ioc.sim.electronics import Electronics
 
 MakeServer = Callable[..., Awaitable[EccServer]]
 
@@ -59,18 +69,22 @@ async def test_config_must_exist(operation: str, state: State, kind: str, code: 
     assert server.machine.state == state
 
 
-async def test_configure_answers_links_and_files(make_server: MakeServer, configs: Path) -> None:
-    """Configure answers the links in use, a newline, and the full text of the three configuration files."""
+async def test_configure_answers_links_and_files(
+    make_server: MakeServer, configs: Path, sink: tuple[Sink, int]
+) -> None:
+    """Configure answers the links in use, a newline, and the full text of every configuration file that was read."""
     server = await make_server("2.7")
-    for kind, name in (("describe", "loop"), ("prepare", "noasad"), ("configure", "noasad")):
-        (configs / f"{kind}-{name}.xcfg").write_text(f"<{kind}>ä & more</{kind}>\n")
+    for stem in ("prepare-noasad", "configure-noasad", "hardwareDescription_board"):
+        (configs / f"{stem}.xcfg").write_text(f"<{stem}>ä & more</{stem}>\n")
+    (configs / "describe-loop.xcfg").write_text("<HardwareConfigId>board</HardwareConfigId>\n")
     server.force_state(State.PREPARED)
-    reply = await ask(server.address.port, "Configure", table=link_table("CoBo[0]", 46005))
+    reply = await ask(server.address.port, "Configure", table=link_table("CoBo[0]", sink[1]))
     links, config_set = reply.field("Text").split("</DataLinkSet>\n")
-    assert 'port="46005"' in links
+    assert f'port="{sink[1]}"' in links
     assert config_set == (
-        "<ConfigSet><describe>ä & more</describe>\n<prepare>ä & more</prepare>\n"
-        "<configure>ä & more</configure>\n</ConfigSet>"
+        "<ConfigSet><HardwareConfigId>board</HardwareConfigId>\n"
+        "<hardwareDescription_board>ä & more</hardwareDescription_board>\n"
+        "<configure-noasad>ä & more</configure-noasad>\n</ConfigSet>"
     )
 
 
@@ -82,6 +96,61 @@ async def test_wrong_link_is_no_link(change: tuple[str, str], make_server: MakeS
     reply = await ask(server.address.port, "Configure", table=link_table("CoBo[0]", 46005).replace(*change))
     assert reply.code == 3
     assert reply.field("ErrorMessage") == "Could not find a valid data router for data sender 'CoBo[0]'"
+
+
+@pytest.mark.parametrize(
+    ("present", "release", "operation", "missing"),
+    [
+        ("describe-D.xcfg", 2021, "Describe", ""),
+        ("describe-D.xml", 2021, "Describe", ""),
+        ("describe-D.txt", 2021, "Describe", "D"),
+        ("describe-named.xcfg", 2021, "Describe", "board"),
+        ("describe-named.xcfg hardwareDescription_board.xcfg", 2021, "Describe", ""),
+        ("describe-named.xcfg hardwareDescription_board.xml", 2021, "Describe", ""),
+        ("prepare-P.xcfg", 2021, "Prepare", "P"),
+        ("configure-P.xcfg", 2021, "Prepare", ""),
+        ("configure-P.xml", 2021, "Prepare", ""),
+        ("prepare-P.xcfg", 2017, "Prepare", ""),
+        ("configure-P.xcfg", 2017, "Prepare", "P"),
+        ("configure-P.xcfg", 2021, "Configure", "C"),
+        ("configure-C.xcfg", 2017, "Configure", ""),
+        ("configure-2.5_bar.xcfg", 2021, "Configure", "2.5_bar"),
+        ("configure-2.xcfg", 2021, "Configure 2.5_bar", ""),
+    ],
+)
+async def test_files_that_a_step_reads(
+    present: str, release: int, operation: str, missing: str, *, tmp_path: Path, sink: tuple[Sink, int]
+) -> None:
+    """Which file each step needs, by release; a name is cut at its dot."""
+    directory = tmp_path / "files"
+    directory.mkdir()
+    for file in present.split():
+        text = "<Setup><HardwareConfigId>board</HardwareConfigId></Setup>" if "named" in file else "<Setup/>"
+        (directory / file).write_text(text)
+    operation, _, other = operation.partition(" ")
+    names = {"describe": "named" if "named" in present else "D", "prepare": "P"}
+    names["configure"] = other or missing or "C"
+    plan = ServerPlan("CoBo0", ("CoBo[0]",), release=release)
+    configs, electronics = ConfigDirectory(directory, release), Electronics(plan.sources, 1000)
+    server = EccServer(plan, configs, electronics, tmp_path / "log", 1000.0)
+    await server.start()
+    try:
+        server.force_state({"Describe": State.IDLE, "Prepare": State.DESCRIBED, "Configure": State.PREPARED}[operation])
+        reply = await ask(server.address.port, operation, str(ConfigId(names)), link_table("CoBo[0]", sink[1]))
+    finally:
+        await server.close()
+    expected = f"Exception: Configuration '{missing}' does not exist." if missing else ""
+    assert reply.field("ErrorMessage") == expected
+
+
+def test_list_has_what_may_not_load(tmp_path: Path) -> None:
+    """Both extensions and names with a dot are listed, once; prepare equals configure whatever files there are."""
+    for name in ("describe-a.xcfg", "describe-a.xml", "configure-2.5_bar.xcfg", "configure-b.xml", "prepare-c.xcfg"):
+        (tmp_path / name).touch()
+    listed = [
+        [part.text for part in config] for config in ElementTree.fromstring(ConfigDirectory(tmp_path).list_text())
+    ]
+    assert listed == [["a", "2.5_bar", "2.5_bar"], ["a", "b", "b"]]
 
 
 async def test_config_directory_is_read_anew(make_server: MakeServer, configs: Path) -> None:

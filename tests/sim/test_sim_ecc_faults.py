@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from sim_clients import CONFIG_ID, Reply, ask, exchange, link_table, soap, until
+from sim_clients import CONFIG_ID, Reply, Sink, ask, exchange, link_table, soap, until
 
 from ioc.errors import Refused
 from ioc.sim.ecc_server import EccServer
@@ -37,6 +37,52 @@ async def test_hang_until_released(make_server: MakeServer) -> None:
     assert not done
     server.behave(Behaviour.NORMAL)
     assert [(await reply).state for reply in waiting] == [1, 1, 1]
+
+
+async def test_list_fails_once(make_server: MakeServer) -> None:
+    """GetConfigIDs fails once with a message and an empty text, and works then."""
+    server = await make_server()
+    server.fail_next("GetConfigIDs", "disk away")
+    failed, right = [await ask(server.address.port, "GetConfigIDs") for _ in range(2)]
+    assert (failed.code, failed.field("ErrorMessage"), failed.field("Text")) == (1, "disk away", "")
+    assert (right.code, right.field("Text")[:13]) == (0, "<ConfigIdSet>")
+
+
+async def test_freeze_and_thaw(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
+    """A frozen server takes connections and says nothing, its source goes on; thawed it does all that was asked."""
+    server, (router, router_port) = await make_server(speed=10_000), sink
+    port = server.address.port
+    for operation in ("Describe", "Prepare", "Configure", "Start"):
+        assert (await ask(port, operation, table=link_table("CoBo[0]", router_port))).code == 0
+    await until(lambda: router.total)
+    server.freeze()
+    reading, stopping = asyncio.create_task(ask(port, "GetState")), asyncio.create_task(ask(port, "Stop"))
+    before = router.total
+    await until(lambda: router.total > before)
+    assert not reading.done()
+    assert not stopping.done()
+    assert server.machine.state is State.RUNNING
+    server.thaw()
+    assert (await reading).state in {State.RUNNING, State.READY}
+    assert (await stopping).code == 0
+    assert server.machine.state is State.READY
+
+
+async def test_freeze_in_a_transition(make_server: MakeServer) -> None:
+    """A transition that is under way ends only after the thaw; a restart ends the freeze."""
+    server = await make_server(speed=10.0)
+    describing = asyncio.create_task(ask(server.address.port, "Describe"))
+    await until(lambda: server.machine.transition)
+    server.freeze()
+    done, _ = await asyncio.wait([describing], timeout=0.3)
+    assert not done
+    assert server.machine.transition == 1
+    server.thaw()
+    assert (await describing).code == 0
+    server.freeze()
+    await server.kill()
+    await server.start()
+    assert (await ask(server.address.port, "GetState")).state == State.IDLE
 
 
 async def test_kill_and_restart(make_server: MakeServer) -> None:
@@ -177,12 +223,12 @@ async def test_doctype_is_refused(make_server: MakeServer) -> None:
     assert b"DTD not supported" in reply
 
 
-async def test_prefixed_arguments_by_dialect(make_server: MakeServer) -> None:
+async def test_prefixed_arguments_by_dialect(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
     """Only the 2.7 build understands prefixed arguments; 2.8 also loses the table, without a word."""
     for dialect, code in (("2.7", 0), ("2.8", 3)):
         server = await make_server(dialect)
         server.force_state(State.PREPARED)
-        request = soap("Configure", CONFIG_ID, link_table("CoBo[0]", 1)).partition(b"\r\n\r\n")[2]
+        request = soap("Configure", CONFIG_ID, link_table("CoBo[0]", sink[1])).partition(b"\r\n\r\n")[2]
         request = request.replace(b'<Configure xmlns="urn:ecc">', b'<n:Configure xmlns:n="urn:ecc">')
         request = request.replace(b"</Configure>", b"</n:Configure>").replace(b"table>", b"n:table>")
         reply = Reply(

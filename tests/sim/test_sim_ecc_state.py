@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from sim_clients import ask, link_table, until
+from sim_clients import Sink, ask, link_table, until
 
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.ecc_state import Machine, State, Verdict
@@ -58,13 +58,13 @@ def test_machine_follows_the_table(operation: str, state: int) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["2.7", "2.8"])
-async def test_server_follows_the_table(dialect: str, make_server: MakeServer) -> None:
+async def test_server_follows_the_table(dialect: str, make_server: MakeServer, sink: tuple[Sink, int]) -> None:
     """Over the wire every operation in every state answers code 0, and GetState says where it led."""
     server = await make_server(dialect, 10_000, supports_resume=True)
     port = server.address.port
     for operation, state in EVERY_CASE:
         server.force_state(State(state))
-        reply = await ask(port, operation, table=link_table("CoBo[0]", 1))
+        reply = await ask(port, operation, table=link_table("CoBo[0]", sink[1]))
         assert reply.code == 0, (operation, state, reply)
         after = await ask(port, "GetState")
         assert (after.state, after.transition) == (DOCUMENTED[operation].get(state, state), 0), (operation, state)
@@ -83,14 +83,14 @@ async def test_server_follows_the_table(dialect: str, make_server: MakeServer) -
     ],
 )
 async def test_reply_comes_when_the_transition_is_over(
-    operation: str, state: int, seconds: float, make_server: MakeServer
+    operation: str, state: int, seconds: float, make_server: MakeServer, sink: tuple[Sink, int]
 ) -> None:
     """A transition takes its real time divided by the speed factor, and its reply comes after that."""
     speed = 10.0
     server = await make_server(speed=speed)
     server.force_state(State(state))
     began = time.monotonic()
-    reply = await ask(server.address.port, operation, table=link_table("CoBo[0]", 1))
+    reply = await ask(server.address.port, operation, table=link_table("CoBo[0]", sink[1]))
     took = time.monotonic() - began
     assert reply.code == 0
     assert seconds / speed <= took < seconds / speed + 2.0

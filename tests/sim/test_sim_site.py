@@ -101,10 +101,12 @@ async def test_wrong_plan(plan: str, reason: str) -> None:
         {"servers": (ServerPlan("A", ()), ServerPlan("A", ()))},
         {"routers": (RouterPlan("a/b"),)},
         {"servers": (ServerPlan("A", (), dialect="3"),)},
+        {"servers": (ServerPlan("A", (), release=2019),)},
+        {"servers": (ServerPlan("A", (), asads=5),)},
         {"observables": (ObservablePlan("X", "complex"),)},
         {"file_size": 0},
     ],
-    ids=["same-name", "slash", "dialect", "type", "size"],
+    ids=["same-name", "slash", "dialect", "release", "asads", "type", "size"],
 )
 def test_plan_is_checked(changes: dict[str, Any], tmp_path: Path) -> None:
     """A plan that cannot be simulated is refused before anything is started."""
