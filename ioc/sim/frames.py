@@ -54,13 +54,16 @@ def _cobo_frame(cobo: int, asad: int, number: int, stamp: bytes) -> bytes:
         + number.to_bytes(4, "big")
         + bytes([cobo, asad])
     )
-    return head.ljust(_BLOCK, b"\0") + b"".join(_item(item, number) for item in range(_ITEMS))
+    return head.ljust(_BLOCK, b"\0") + _SAMPLES
 
 
-def _item(item: int, number: int) -> bytes:
+def _item(item: int) -> bytes:
     """Chip in 2 bits, channel in 7, time bucket in 9, two bits nothing, sample in 12."""
-    chip, channel, bucket = item % _AGETS, item % _CHANNELS, (number + item) % 512
+    chip, channel, bucket = item % _AGETS, item % _CHANNELS, 8 * item
     return (chip << 30 | channel << 23 | bucket << 14 | (200 + item)).to_bytes(_ITEM_SIZE, "big")
+
+
+_SAMPLES = b"".join(_item(item) for item in range(_ITEMS))
 
 
 def _mutant_frame(number: int, stamp: bytes) -> bytes:

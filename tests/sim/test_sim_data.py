@@ -177,6 +177,7 @@ async def test_connected_router_listens_for_control_only(site: Site) -> None:
     port = await make_ready(site)
     await until(lambda: sockets("LISTEN") == {address.control_port})
     assert sockets("ESTABLISHED") == {address.port}
+    assert await exchange(address.control_port, b"") == b""
     with pytest.raises(AssertionError, match="Connection refused"):
         await make_ready(site, "Mutant", "Mutant[master]", "data0")
     await ask(port, "Breakup")
