@@ -100,8 +100,10 @@ async def _command_server(server: EccServer, command: Command) -> Command:
             await server.start()
         case "state":
             server.force_state(_state(command["state"]))
+            await server.electronics.parted()
         case "break-electronics":
             server.break_electronics()
+            await server.electronics.parted()
         case other:
             raise Refused(
                 f"a simulated ECC server cannot {other!r}, but fail, delay, behave, freeze, thaw, kill, restart, "

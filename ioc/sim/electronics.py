@@ -85,10 +85,11 @@ class Source:
 
     async def parted(self) -> None:
         """Wait until the routers have closed the dropped links: they listen again then."""
-        if self._watches:
-            await asyncio.wait(list(self._watches), timeout=_PART_WITHIN)
-        for writer in self._watches.values():
-            writer.transport.abort()
+        leaving = {watch: writer for watch, writer in self._watches.items() if writer not in self._writers}
+        if leaving:
+            _, late = await asyncio.wait(leaving, timeout=_PART_WITHIN)
+            for watch in late:
+                leaving[watch].transport.abort()
 
     def run(self, *, anew: bool) -> None:
         """Send; `anew` begins with event 0."""

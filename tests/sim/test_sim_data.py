@@ -225,6 +225,19 @@ async def test_router_faults(site: Site) -> None:
         assert cwd == f"n{Path(site.addresses.routers['data0'].work_dir).with_name(directory)}"
 
 
+async def test_router_is_free_when_a_command_is_done(site: Site) -> None:
+    """A command that ends a link answers when the router listens again; one that does not leaves the link alone."""
+    port = await make_ready(site)
+    await site.control({"ecc": "CoBo0", "do": "state", "state": "Running"})
+    assert await links(site) == 1
+    for command in ({"do": "state", "state": "Idle"}, {"do": "kill"}, {"do": "break-electronics"}):
+        await site.control({"ecc": "CoBo0", **command})
+        assert await links(site) == 0
+        if command["do"] != "state":
+            await site.control({"ecc": "CoBo0", "do": "restart"})
+        assert await make_ready(site) == port
+
+
 async def test_router_refuses(site: Site) -> None:
     """A router that refuses connections fails Configure; one that accepts again does not."""
     await site.control({"router": "data0", "do": "refuse"})
