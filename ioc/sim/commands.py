@@ -94,9 +94,9 @@ async def _command_server(server: EccServer, command: Command) -> Command:
         case "thaw":
             server.thaw()
         case "kill":
-            await server.kill()
+            await server.kill(links_stay=command.get("links") == "stay")
         case "restart":
-            await server.kill()
+            await server.kill(links_stay=command.get("links") == "stay")
             await server.start()
         case "state":
             server.force_state(_state(command["state"]))

@@ -85,9 +85,13 @@ class EccServer:
         self._port = self._listener.sockets[0].getsockname()[1]
         self._log(f"listening on port {self._port}")
 
-    async def kill(self) -> None:
-        """Die as the process would: connections end without a byte, new ones are refused, its links are dropped."""
+    async def kill(self, *, links_stay: bool = False) -> None:
+        """Die as the process would: connections end without a byte, new ones are refused.
+
+        Its links are dropped, or stay with all that flows over them until another Configure.
+        """
         connections = list(self._connections)
+        self.electronics.abandoned |= links_stay
         self._die()
         await asyncio.gather(*connections, return_exceptions=True)
         await self.electronics.parted()
@@ -126,7 +130,7 @@ class EccServer:
 
     def break_electronics(self) -> None:
         """No data any more; the state stays until Breakup finds out and leaves it Off."""
-        self.electronics.dead = True
+        self.electronics.dead, self.electronics.abandoned = True, False
         self.electronics.follow(self.machine.state)
 
     def _die(self) -> None:
@@ -134,7 +138,8 @@ class EccServer:
             self._listener.close()
             self._listener = None
             self._log("ended")
-        self.electronics.drop()
+        if not self.electronics.abandoned:
+            self.electronics.drop()
         current = asyncio.current_task()
         for task, writer in self._connections.items():
             writer.transport.abort()  # what was not sent yet is lost with the process

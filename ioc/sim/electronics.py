@@ -149,6 +149,8 @@ class Electronics:
         self.sources = tuple(Source(name, asads, rate_per_source) for name in sources)
         self.dead = False
         """They have lost power: nothing is sent, and Breakup will find out."""
+        self.abandoned = False
+        """Their server died and they go on as they were, until a Configure takes them over."""
         self._state = State.IDLE
 
     async def connect(self, links: tuple[Link, ...]) -> None:
@@ -157,6 +159,10 @@ class Electronics:
         Raises:
             LinkError: for the first that could not.
         """
+        if self.abandoned:
+            self.abandoned, self._state = False, State.PREPARED
+            self.drop()
+            await self.parted()
         try:
             for source in self.sources:
                 await source.connect(links)
@@ -166,6 +172,8 @@ class Electronics:
 
     def follow(self, state: State) -> None:
         """Send in Running, keep the links in Ready and Paused, drop them in any other state."""
+        if self.abandoned and not self.dead:
+            return
         before, self._state = self._state, state
         if self.dead or state not in _LINKED:
             self.drop()

@@ -68,6 +68,28 @@ async def test_what_ends_a_link(end: str, make_server: MakeServer, sink: tuple[S
     await until(lambda: router.open == 0)
 
 
+async def test_links_can_outlive_their_server(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
+    """Boards whose server was killed and restarted go on sending while it is Idle; Configure takes them over."""
+    router, router_port = sink
+    server, table = await make_server(), link_table("CoBo[0]", router_port)
+    await steps(server, table, *TO_RUNNING)
+    await server.kill(links_stay=True)
+    await server.start()
+    port = await steps(server, table, "Describe", "Prepare")
+    before = router.total
+    await until(lambda: router.total > before)
+    assert ((await ask(port, "GetState")).state, router.open) == (State.PREPARED, 1)
+    await steps(server, table, "Configure")
+    await until(lambda: len(router.streams) == 2)
+    assert router.open == 1
+    assert not router.streams[1]
+    await steps(server, table, "Start")
+    await until(lambda: router.streams[1])
+    assert frames(router.streams[1])[0].event == 0
+    await server.kill()
+    await until(lambda: router.open == 0)
+
+
 async def test_pause_and_resume_keep_link_and_numbers(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
     """A run that is paused and resumed is one stream with rising numbers; while it is paused nothing comes."""
     router, router_port = sink
