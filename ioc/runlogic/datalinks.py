@@ -1,9 +1,9 @@
 """The connections between data sources and data routers, as far as they can be told from outside.
 
-A source with a link of type TCP or ZBUF is connected to its router at Configure, over many runs, until Breakup. A router
-that is restarted in between gets no data, and nothing else shows it: Start succeeds all the same. FDT links are made at each
-Start, and ICE links find the new process by themselves (GET release 20210208). So we remember which process a router was
-when its source was connected to it.
+A source with a link of type TCP or ZBUF is connected to its router at Configure, over many runs, until Breakup. A
+router that is restarted in between gets no data, and nothing else shows it: Start succeeds all the same. FDT links are
+made at each Start, and ICE links find the new process by themselves (GET release 20210208). So we remember which
+process a router was when its source was connected to it.
 """
 
 from __future__ import annotations
