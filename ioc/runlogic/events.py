@@ -18,6 +18,7 @@ from ioc.model import (
     Operation,
     RouterFacts,
     RunClass,
+    RunId,
     RunRecord,
 )
 
@@ -217,6 +218,13 @@ class SnapshotTaken:
 
 
 @dataclass(frozen=True)
+class RunRecorded:
+    """The observables of a run are in the database after all, after it was said that they are not."""
+
+    run: RunId
+
+
+@dataclass(frozen=True)
 class FilingEnded:
     router: str
     report: FilingReport | None
@@ -295,6 +303,7 @@ Event = (
     | Probed
     | Reserved
     | SnapshotTaken
+    | RunRecorded
     | FilingEnded
     | BackupEnded
     | ExperimentOpened

@@ -20,6 +20,7 @@ from ioc.runlogic import (
     servers,
     settings,
     system,
+    troubles,
     watch,
 )
 from ioc.runlogic import events as ev
@@ -207,6 +208,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.Probed: _probed,
     ev.Reserved: _reserved,
     ev.SnapshotTaken: _snapshot_taken,
+    ev.RunRecorded: troubles.recorded,
     ev.FilingEnded: filing.filing_ended,
     ev.BackupEnded: backup.backup_ended,
     ev.ExperimentOpened: settings.experiment_opened,

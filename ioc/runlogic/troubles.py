@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ioc.model import Client, Severity
 from ioc.runlogic.effects import Log
+from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.state import About, Run, Trouble
 from ioc.runlogic.turn import Turn, local
 
@@ -38,9 +39,21 @@ def trouble(
 
 
 def mend(turn: Turn, about: About, name: str, how: str) -> None:
-    """What went wrong with something is over; nothing if nothing is wrong with it."""
+    """What went wrong with something in the open run is over; nothing if nothing is wrong with it."""
+    if turn.state.run.open:
+        _mend(turn, about, name, how)
+
+
+def recorded(turn: Turn, event: RunRecorded) -> None:
+    """The observables of the open run, or of the last one, are recorded after all."""
+    record = turn.state.run.record
+    if record is not None and record.run == event.run:
+        _mend(turn, About.Recording, "", f"the observables of {event.run} are recorded")
+
+
+def _mend(turn: Turn, about: About, name: str, how: str) -> None:
     run = turn.state.run
-    if not run.open or not _find(run, about, name):
+    if not _find(run, about, name):
         return
     _keep(
         turn,
@@ -54,8 +67,9 @@ def mend(turn: Turn, about: About, name: str, how: str) -> None:
 
 def _keep(turn: Turn, troubles: tuple[Trouble, ...]) -> None:
     turn.set_run(troubles=troubles)
-    turn.save_run(message=document(turn.state.run))
-    turn.show_run(f"run {turn.state.run.number} is {turn.state.run.state.name}")
+    record = turn.save_run(message=document(turn.state.run))
+    run = turn.state.run
+    turn.show_run(f"{record.run} is {run.state.name if run.open else record.state.value}")
 
 
 def _is(trouble: Trouble, about: About, name: str) -> bool:

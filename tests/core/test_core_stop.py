@@ -438,3 +438,25 @@ def test_a_run_that_ended_while_the_ioc_was_away_lasted_as_long_as_was_known() -
     world.settle()
     assert world.record.duration == 321.0
     assert world.record.stopped_at == began_at + 321.0
+
+
+@pytest.mark.parametrize("when", ["Filing", "complete"])
+def test_observables_that_are_recorded_later_are_no_complaint_any_more(when: str) -> None:
+    """The database was locked at the end of the run: said so, and mended when they are stored, on a closed run too."""
+    world = World()
+    world.start_run()
+    world.faults["database", "End"] = "error"
+    if when == "Filing":
+        world.faults["data0", "file"] = "error"
+    world.run("Stop")
+    world.settle()
+    assert "observables not recorded: the database is locked" in world.state.run.message.text
+    assert world.state.run.message.severity is Severity.MAJOR
+    world.feed(ev.RunRecorded(RunId("e20", 7)))
+    assert "observables not recorded" in world.state.run.message.text
+    world.feed(ev.RunRecorded(RunId("e20", 0)))
+    assert "observables" not in world.state.run.message.text
+    if when == "complete":
+        assert world.state.run.message.text == "run 0 is complete"
+        assert world.state.run.message.severity is Severity.NO_ALARM
+    assert world.record.message.splitlines()[0].endswith(": the observables of run 0 are recorded)")
