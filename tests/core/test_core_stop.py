@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from ioc.model import DocumentState, EccState, RunClass, RunState, Severity
+from ioc.model import DocumentState, EccState, RunClass, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from tests.core.installation import topology
