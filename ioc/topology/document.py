@@ -1,7 +1,7 @@
 """YAML text as plain data that remembers its lines, strict where YAML is lenient.
 
 Refused: keys given twice, keys that are no text, tags (``!!int``), and aliases (``*name``): one value is written in
-one place. A date is text here, as no key of ours takes a date.
+one place. Scalars are read by YAML 1.2.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import yaml
 
+from ioc.topology.yaml12 import TEXT, Yaml12Loader, value_of
+
 Loc = tuple[str | int, ...]
 """Where a value is: keys and indices from the top."""
-
-_TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
-_MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Document:
     data: object
     """Mappings, lists, str, int, float, bool and None. What could not be read is left out."""
     lines: Mapping[Loc, int]
+    plain: Mapping[Loc, str]
+    """What stands there, of each scalar that is not in quotes."""
     problems: tuple[tuple[int, str], ...]
     """(line, text) of each thing that is wrong with the YAML itself."""
 
@@ -44,12 +46,14 @@ def read_document(text: str) -> Document:
         data = None if root is None else reader.value(root, ())
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        return Document(None, {}, ((line, f"has the character {chr(error.character)!r}, which YAML does not allow"),))
+        return Document(
+            None, {}, {}, ((line, f"has the character {chr(error.character)!r}, which YAML does not allow"),)
+        )
     except yaml.MarkedYAMLError as error:
-        return Document(None, {}, (_syntax_problem(error),))
+        return Document(None, {}, {}, (_syntax_problem(error),))
     except RecursionError:
-        return Document(None, {}, ((1, "is nested too deeply to be read"),))
-    return Document(data, reader.lines, tuple(reader.problems))
+        return Document(None, {}, {}, ((1, "is nested too deeply to be read"),))
+    return Document(data, reader.lines, reader.plain, tuple(reader.problems))
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError) -> tuple[int, str]:
@@ -64,12 +68,13 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> tuple[int, str]:
 class _Reader:
     def __init__(self) -> None:
         self.lines: dict[Loc, int] = {}
+        self.plain: dict[Loc, str] = {}
         self.problems: list[tuple[int, str]] = []
         self._seen: set[int] = set()
-        self._loader = yaml.SafeLoader("")
+        self._loader = Yaml12Loader("")
 
     def compose(self, text: str) -> yaml.Node | None:
-        loader = yaml.SafeLoader(text)
+        loader = Yaml12Loader(text)
         try:
             return loader.get_single_node()
         finally:
@@ -91,7 +96,7 @@ class _Reader:
             return self._mapping(node, loc)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*loc, index)) for index, child in enumerate(node.value)]
-        return self._scalar(node, loc)
+        return self._scalar(cast("yaml.ScalarNode", node), loc)
 
     def _mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str, object]:
         result: dict[str, object] = {}
@@ -111,25 +116,20 @@ class _Reader:
 
     def _pairs(self, node: yaml.MappingNode, loc: Loc) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag in (*_TEXT_TAGS, _MERGE_TAG):
+            if isinstance(key, yaml.ScalarNode) and key.tag == TEXT:
                 yield key, value
             else:
                 where = show(loc) or "the file"
                 shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "that is a list or a mapping"
                 self.problems.append((key.start_mark.line + 1, f"{where} has a key {shown}, but keys must be text"))
 
-    def _scalar(self, node: yaml.Node, loc: Loc) -> object:
-        if node.tag in (*_TEXT_TAGS, _MERGE_TAG):
-            return node.value
+    def _scalar(self, node: yaml.ScalarNode, loc: Loc) -> object:
+        if node.style is None:
+            self.plain[loc] = node.value
         try:
-            return self._loader.construct_object(node)
-        except (ValueError, yaml.YAMLError):
-            self.problems.append(
-                (
-                    node.start_mark.line + 1,
-                    f"{show(loc)} is {node.value[:40]!r}, which is no number; quote it if it is text",
-                )
-            )
+            return value_of(node)
+        except ValueError:
+            self.problems.append((node.start_mark.line + 1, f"{show(loc)} has more digits than a number may have"))
             return None
 
     def _has_plain_tag(self, node: yaml.Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -9,13 +10,16 @@ from pydantic import ValidationError
 
 from ioc.errors import ConfigurationError, Problem
 from ioc.topology.checks import check_consistency
-from ioc.topology.document import read_document
+from ioc.topology.document import Document, Loc, read_document, show
 from ioc.topology.messages import describe, rephrase
 from ioc.topology.paths import resolve_paths
 from ioc.topology.schema import Topology
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+_PATHS = {"config_root", "config_backup_root", "log_path", "work_dir", "key", "config"}
+"""Keys that take a path or nothing."""
 
 
 def load(path: Path) -> Topology:
@@ -50,14 +54,27 @@ def parse(text: str, file_name: str) -> Topology:
         try:
             topology = Topology.model_validate(data)
         except ValidationError as error:
-            found = [rephrase(details) for details in error.errors(include_url=False) if not _only_invalid(details)]
+            found = [
+                rephrase(details, document.plain)
+                for details in error.errors(include_url=False)
+                if not _only_invalid(details)
+            ]
             faults += [(document.line(loc), message) for loc, message in found]
-        faults += [(document.line(loc), message) for loc, message in check_consistency(data)]
+        faults += [
+            (document.line(loc), message) for loc, message in (*check_consistency(data), *_lone_tildes(document))
+        ]
     elif not faults:
         faults.append((1, f"is {describe(content)}, but must be a mapping with the keys of a topology"))
     if faults or topology is None:
         raise ConfigurationError(tuple(Problem(file_name, line, message) for line, message in sorted(set(faults))))
     return topology
+
+
+def _lone_tildes(document: Document) -> Iterator[tuple[Loc, str]]:
+    """A path ``~`` without quotes is nothing in YAML, although the home was meant."""
+    for loc, text in document.plain.items():
+        if text == "~" and loc[-1] in _PATHS:
+            yield loc, f"{show(loc)} is ~, which is nothing in YAML, but must be a path: the home is '~' in quotes"
 
 
 def _refusal(path: Path, line: int, text: str) -> ConfigurationError:

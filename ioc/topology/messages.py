@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ioc.topology.document import Loc, show
@@ -44,17 +44,22 @@ SECTIONS: dict[str, type[Section]] = {
 
 _KINDS = {
     "string_type": "text (put it in quotes)",
-    "int_type": "a whole number without quotes",
-    "float_type": "a number without quotes",
-    "bool_type": "true or false",
     "tuple_type": "a list",
     "model_type": "a mapping (key: value)",
     "model_attributes_type": "a mapping (key: value)",
 }
+_SCALARS = {
+    "int_type": ("a whole number in decimal digits", "a whole number without quotes"),
+    "float_type": ("a number such as 10, 0.5 or 1e-3", "a number without quotes"),
+    "bool_type": ("true or false", "true or false without quotes"),
+}
+"""What must stand there, said of what has no quotes and of what has."""
+_OLD_SWITCHES = {"yes", "no", "on", "off", "y", "n"}
+"""True and false in YAML 1.1, text in 1.2."""
 
 
-def rephrase(error: ErrorDetails) -> tuple[Loc, str]:
-    """Where the error is in the file, and what it is and should be."""
+def rephrase(error: ErrorDetails, plain: Mapping[Loc, str]) -> tuple[Loc, str]:
+    """Where the error is in the file, and what it is and should be; `plain` is as in a `Document`."""
     # The names of the two forms of `ssh` are pydantic's, not the file's.
     loc: Loc = tuple(part for part in error["loc"] if part not in ("(mapping)", "(word)"))
     if error["type"] == "missing":
@@ -62,14 +67,26 @@ def rephrase(error: ErrorDetails) -> tuple[Loc, str]:
     elif error["type"] == "extra_forbidden":
         text = f"{show(loc)} is no known key{_suggest_key(loc)}"
     else:
-        text = f"{show(loc)} is {describe(error['input'])}, but {_requirement(error)}"
+        text = (
+            f"{show(loc)} is {_as_written(error['input'], plain.get(loc))}, but {_requirement(error, plain.get(loc))}"
+        )
     return loc, text
 
 
-def _requirement(error: ErrorDetails) -> str:
+def _as_written(value: object, plain: str | None) -> str:
+    """The value; a number with the zeros and the base that stand in the file."""
+    return plain if plain and not isinstance(value, str) else describe(value)
+
+
+def _requirement(error: ErrorDetails, plain: str | None) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}"
+    if kind in _SCALARS:
+        without, quoted = _SCALARS[kind]
+        in_quotes = plain is None and isinstance(error["input"], str)
+        old = " (yes, no, on and off are text)" if (plain or "").lower() in _OLD_SWITCHES else ""
+        return f"must be {quoted if in_quotes else without}{old}"
     match kind:
         case "value_error":
             text = str(context["error"])
