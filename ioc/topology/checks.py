@@ -15,6 +15,7 @@ from ioc.model import Role, ValueType
 from ioc.topology.document import Loc, show
 from ioc.topology.messages import suggest
 from ioc.topology.schema import DataRouter, EccServer, Order, Topology
+from ioc.topology.source_pv import channel_of, is_own
 
 Fault = tuple[Loc, str]
 
@@ -112,8 +113,8 @@ def _same_address(entries: list[Entry], default_port: object) -> Iterator[Fault]
 
 
 def _pv_lengths(data: dict[str, object]) -> Iterator[Fault]:
-    prefix = data.get("prefix", Topology.model_fields["prefix"].default)
-    if not isinstance(prefix, str):
+    prefix = _prefix(data)
+    if prefix is None:
         return
     for section, pattern in LONGEST_PV.items():
         for entry in _entries(data, section):
@@ -128,6 +129,11 @@ def _pv_lengths(data: dict[str, object]) -> Iterator[Fault]:
                         f"but it must have at most {PV_NAME_LENGTH}: shorten the name or the prefix"
                     ),
                 )
+
+
+def _prefix(data: dict[str, object]) -> str | None:
+    prefix = data.get("prefix", Topology.model_fields["prefix"].default)
+    return prefix if isinstance(prefix, str) else None
 
 
 def _source_references(sources: list[Entry], servers: list[Entry], routers: list[Entry]) -> Iterator[Fault]:
@@ -190,6 +196,13 @@ def _each_once(loc: Loc, given: list[str], present: Iterable[str]) -> Iterator[F
         yield loc, f"{show(loc)} is [{', '.join(given)}], but must have {', '.join(twice)} only once"
 
 
+def _follows_us(pv: str, prefix: str) -> bool:
+    try:
+        return is_own(channel_of(pv), prefix)
+    except ValueError:  # the schema says what is wrong with it
+        return False
+
+
 def _observables(data: dict[str, object], observables: list[Entry]) -> Iterator[Fault]:
     names = {name for entry in observables if (name := entry.text("name")) is not None}
     runs = data.get("runs")
@@ -197,7 +210,12 @@ def _observables(data: dict[str, object], observables: list[Entry]) -> Iterator[
         for loc, name in Entry(("runs",), cast("dict[str, object]", runs)).texts("require"):
             if name not in names:
                 yield loc, f"{show(loc)} is {name!r}, but must be one of observables{suggest(name, names)}"
+    prefix = _prefix(data)
     for entry in observables:
+        pv = entry.text("pv")
+        if pv is not None and prefix is not None and _follows_us(pv, prefix):
+            loc = (*entry.loc, "pv")
+            yield loc, f"{show(loc)} is {pv!r}, which this IOC serves itself, but must be a PV of another one"
         if entry.text("type") == ValueType.Enum and entry.fields.get("pv") is None:
             loc = (*entry.loc, "type")
             yield loc, f"{show(loc)} is 'enum', but must be float, integer or string as long as it has no pv (manual)"

@@ -18,11 +18,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from ioc.errors import Refused
 from ioc.model import CONFIG_NAME_LENGTH, ConfigChoice, LinkType, Role, ValueType, check_config_name, check_experiment
+from ioc.topology.source_pv import channel_of
 
 _PV_PREFIX = re.compile(r"[A-Za-z0-9_:\-]{1,20}")
 _COMPONENT = re.compile(r"[A-Za-z0-9_\-]{1,30}")
 _SOURCE_ID = re.compile(r"[A-Za-z0-9_\-.\[\]]{1,60}")
-_SOURCE_PV = re.compile(r"[\x21-\x7e]{1,60}")
 _HOST_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_\-]*[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_HOST_LABEL}(\.{_HOST_LABEL})*")
 _ALL_NUMERIC = re.compile(r"[0-9.]+")
@@ -73,12 +73,6 @@ def _source_id(source: str) -> str:
     if not _SOURCE_ID.fullmatch(source):
         raise ValueError("must be the id in the .xcfg file, such as CoBo[0] or Mutant[master]")
     return source
-
-
-def _source_pv(name: str) -> str:
-    if not _SOURCE_PV.fullmatch(name):
-        raise ValueError("must be a PV name of 1 to 60 characters without spaces")
-    return name
 
 
 def _network(host: str) -> str:
@@ -268,7 +262,7 @@ class Observable(Section):
 
     name: Component
     label: Annotated[str, Field(max_length=40)] = ""
-    pv: Annotated[str, AfterValidator(_source_pv)] | None = None
+    pv: Annotated[str, AfterValidator(channel_of)] | None = None
     units: Annotated[str, Field(max_length=8)] = ""
     type: ValueType = ValueType.Float
     deadband: Amount = 0.0
