@@ -40,12 +40,13 @@ class Problem:
 
     file: str
     line: int
-    """Counted from 1."""
+    """Counted from 1; 0 if it is the file as a whole."""
     text: str
     """What it is and what it should be."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.text}"
 
 
 class ConfigurationError(AttpcError):

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, cast
 
 import click
+from click.core import ParameterSource
 
 from ioc import __version__
 from ioc.cli.archiver import archiver
@@ -26,7 +28,7 @@ from ioc.cli.output import give_up_stdout, lenient_stdout, reason
 from ioc.cli.runs import runs
 from ioc.cli.screens import screens
 from ioc.errors import AttpcError, ConfigurationError
-from ioc.topology.load import load
+from ioc.topology.load import EXAMPLE, load
 from ioc.topology.schema import Topology
 
 log = logging.getLogger(__name__)
@@ -154,8 +156,15 @@ def run(path: Path, log_level: str) -> None:
 )
 @click.option("--speed", type=click.FloatRange(0.1, 100), default=1.0, show_default=True, help="1 is real timing.")
 @log_level_option
-def demo(path: Path, directory: Path, speed: float, log_level: str) -> None:
-    """Simulate a whole detector on this machine, with the real IOC in front of it."""
+@click.pass_context
+def demo(context: click.Context, path: Path, directory: Path, speed: float, log_level: str) -> None:
+    """Simulate a whole detector on this machine, with the real IOC in front of it.
+
+    Without a topology in this directory it is the example of a full AT-TPC.
+    """
+    if context.get_parameter_source("path") is ParameterSource.DEFAULT and not os.path.lexists(path):
+        click.echo(f"There is no {path} here: this is the example of a full AT-TPC", err=True)
+        path = EXAMPLE
     topology = _load(path)
     from ioc.app.demo import demo as run_demo
     from ioc.app.journal import set_up_stderr

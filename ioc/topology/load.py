@@ -18,6 +18,9 @@ from ioc.topology.schema import Topology
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+EXAMPLE = Path(__file__).with_name("example.yaml")
+"""The example of a full AT-TPC: in a checkout a link to the one at the root."""
+_WHAT_TO_DO = "`attpc-ioc init` writes one from a few answers, `--topology FILE` takes another"
 _PATHS = {"config_root", "config_backup_root", "log_path", "work_dir", "key", "config"}
 """Keys that take a path or nothing."""
 
@@ -30,12 +33,14 @@ def load(path: Path) -> Topology:
     """
     try:
         text = path.read_bytes().decode()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise _refusal(path, 1, f"cannot be read ({reason}), but must be a topology file") from None
+    except FileNotFoundError:
+        raise _refusal(path, 0, f"there is no such file, but must be: {_WHAT_TO_DO}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise _refusal(path, line, "has a byte that is not UTF-8, but must be UTF-8 text") from None
+    except (OSError, ValueError) as error:  # the latter: a name that no file can have
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise _refusal(path, 0, f"cannot be read ({reason}), but must be a topology file") from None
     return resolve_paths(parse(text, str(path)), path.resolve().parent)
 
 

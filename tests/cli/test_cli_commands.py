@@ -68,14 +68,34 @@ def test_check_a_good_topology() -> None:
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["check", "pvs", "run", "demo"])
+TOPOLOGY_COMMANDS = [
+    *("check", "pvs", "run", "screens", "archiver", "browse"),
+    *("runs list", "runs show 0", "runs export", "runs samples 0", "runs plot 0", "runs diff 0 1"),
+    "runs edit 0 --title x",
+]
+
+
+@pytest.mark.parametrize("command", [*TOPOLOGY_COMMANDS, "demo"])
 def test_a_missing_topology(command: str, tmp_path: Path) -> None:
-    """A file that is not there ends with 2 and one line."""
-    result = call(command, "--topology", tmp_path / "nowhere.yaml")
+    """A file that is not there ends with 2 and one line, which says how to get one."""
+    result = call(*command.split(), "--topology", tmp_path / "nowhere.yaml")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.splitlines() == [
-        f"error: {tmp_path}/nowhere.yaml:1: cannot be read (No such file or directory), but must be a topology file"
-    ]
+    assert result.stderr == (
+        f"error: {tmp_path}/nowhere.yaml: there is no such file, but must be: "
+        "`attpc-ioc init` writes one from a few answers, `--topology FILE` takes another\n"
+    )
+
+
+@pytest.mark.parametrize("command", TOPOLOGY_COMMANDS)
+def test_an_empty_directory(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is, every command that needs a topology says what to do, and leaves nothing behind."""
+    monkeypatch.chdir(tmp_path)
+    result = call(*command.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: topology.yaml: there is no such file")
+    assert "attpc-ioc init" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["check", "pvs", "run", "demo"])

@@ -238,8 +238,9 @@ def test_unreadable_files_are_configuration_errors(tmp_path: Path) -> None:
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"prefix: x\nexperiment: \xff\n")
     for path, line, message in [
-        (tmp_path / "none.yaml", 1, "cannot be read (No such file or directory)"),
-        (tmp_path, 1, "cannot be read (Is a directory)"),
+        (tmp_path / "none.yaml", 0, "there is no such file, but must be: `attpc-ioc init` writes one"),
+        (tmp_path, 0, "cannot be read (Is a directory)"),
+        (Path("a\0b"), 0, "cannot be read (embedded null byte)"),
         (binary, 2, "not UTF-8"),
     ]:
         with pytest.raises(ConfigurationError) as caught:
