@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from ioc.cli.extras import how_to_install
 from ioc.cli.place import database_itself, topology_that_names_it
 from ioc.errors import AttpcError, ConfigurationError, Refused
 from ioc.rundb.connection import open_for_reading
@@ -46,7 +47,7 @@ def _serve(path: Path, host: str, port: int) -> None:
 
         from ioc.cli.browse_pages import pages_of  # noqa: PLC0415 - as above
     except ImportError as error:
-        raise Refused("browsing needs Datasette: install it with  pip install 'attpc-ioc[browse]'") from error
+        raise Refused(f"browsing needs Datasette: install it with  {how_to_install('browse')}") from error
     open_for_reading(path).close()  # says what is wrong with it
     with contextlib.closing(_listen(host, port)) as listener:
         server = uvicorn.Server(uvicorn.Config(pages_of(path).app(), log_level="warning", lifespan="on"))

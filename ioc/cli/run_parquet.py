@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ioc.cli.extras import how_to_install
 from ioc.cli.run_export import RUN_COLUMNS
 from ioc.errors import Refused
 from ioc.model import Scalar
@@ -88,7 +89,7 @@ def _arrow() -> Any:
         import_module("pyarrow.parquet")  # an optional extra
         return import_module("pyarrow")
     except ImportError:
-        raise Refused("Parquet needs pyarrow: install it with  pip install 'attpc-ioc[parquet]'") from None
+        raise Refused(f"Parquet needs pyarrow: install it with  {how_to_install('parquet')}") from None
 
 
 def _timestamp(arrow: Any) -> Any:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ioc.cli.extras import how_to_install
 from ioc.cli.progress import progress
 from ioc.cli.run_curves import Curve, curve
 from ioc.errors import Refused
@@ -60,7 +61,7 @@ def draw_run(book: RunBook, number: int, observables: Sequence[str]) -> Figure:
         from matplotlib import rc_context  # noqa: PLC0415 - an optional extra
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
-        raise Refused("runs plot needs matplotlib: install it with  pip install 'attpc-ioc[plot]'") from None
+        raise Refused(f"runs plot needs matplotlib: install it with  {how_to_install('plot')}") from None
     page = book.page(number)
     began, ended = book.span(number)
     margin = _MARGIN * max(ended - began, 1.0)

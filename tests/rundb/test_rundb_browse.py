@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from ioc.cli.extras import how_to_install
 from ioc.model import FiledFile, RunClass, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from tests.rundb.rows import PRESSURE, event, reading
@@ -130,7 +131,7 @@ def refusal(before: str, *arguments: str) -> str:
 async def test_what_is_missing_is_said_in_a_line(filled: SqliteRunStore, database: Path, tmp_path: Path) -> None:
     """Without Datasette, without a database or with a port in use there is one line that says what to do."""
     no_datasette = refusal("import sys; sys.modules['datasette'] = None", "--database", str(database))
-    assert no_datasette == "error: browsing needs Datasette: install it with  pip install 'attpc-ioc[browse]'\n"
+    assert no_datasette == f"error: browsing needs Datasette: install it with  {how_to_install('browse')}\n"
     assert refusal("pass", "--database", str(tmp_path / "no.db")).startswith("error: there is no run database")
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

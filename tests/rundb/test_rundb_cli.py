@@ -17,6 +17,7 @@ from unittest.mock import patch
 import pytest
 from click.testing import CliRunner
 
+from ioc.cli.extras import how_to_install
 from ioc.cli.main import main
 from ioc.model import ConfigChoice, DocumentState, FiledFile, RunClass, RunConfig, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
@@ -295,12 +296,8 @@ async def test_samples_are_written_as_csv(filled: SqliteRunStore, database: Path
 @pytest.mark.parametrize(
     ("command", "module", "hint"),
     [
-        ("plot 0", "matplotlib.figure", "runs plot needs matplotlib: install it with  pip install 'attpc-ioc[plot]'"),
-        (
-            "export --format parquet",
-            "pyarrow",
-            "Parquet needs pyarrow: install it with  pip install 'attpc-ioc[parquet]'",
-        ),
+        ("plot 0", "matplotlib.figure", f"runs plot needs matplotlib: install it with  {how_to_install('plot')}"),
+        ("export --format parquet", "pyarrow", f"Parquet needs pyarrow: install it with  {how_to_install('parquet')}"),
         ("samples 0 --format parquet", "pyarrow", "Parquet needs pyarrow: install it with"),
     ],
 )
