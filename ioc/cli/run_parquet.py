@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ioc.cli.extras import how_to_install
-from ioc.cli.run_export import RUN_COLUMNS
+from ioc.cli.run_export import FIGURES, RUN_COLUMNS, figures_of, numbers
 from ioc.errors import Refused
 from ioc.model import Scalar
 from ioc.rundb.queries import Row, RunBook, SheetColumn
@@ -26,22 +26,29 @@ def write_sheet_parquet(book: RunBook, output: Path) -> None:
     """
     arrow = _arrow()
     columns = book.columns()
-    rows = [
-        {**{name: run[name] for name in RUN_COLUMNS}, **{each.heading: values[each] for each in columns}}
-        for run, values in book.sheet()
-    ]
-    fields = [
-        arrow.field(
-            name,
-            arrow.int64() if name == "run_number" else _timestamp(arrow) if name.endswith("_at") else arrow.string(),
-        )
-        for name in RUN_COLUMNS
-    ]
+    rows: list[dict[str, Any]] = []
+    for run, values in book.sheet():
+        found = book.figures(run["id"])
+        figures = {
+            f"{each.heading}.{name}": value
+            for each in numbers(columns)
+            for name, value in zip(FIGURES, figures_of(found, each), strict=True)
+        }
+        of_run = {name: run[name] for name in RUN_COLUMNS}
+        rows.append({**of_run, **{each.heading: values[each] for each in columns}, **figures})
+    kinds = {"run_number": arrow.int64(), "duration": arrow.float64()}
+    kinds |= {name: _timestamp(arrow) for name in RUN_COLUMNS if name.endswith("_at")}
+    fields = [arrow.field(name, kinds.get(name, arrow.string())) for name in RUN_COLUMNS]
     fields += [
         arrow.field(
             each.heading, _type(arrow, each, [row[each.heading] for row in rows]), metadata={"units": each.units}
         )
         for each in columns
+    ]
+    fields += [
+        arrow.field(f"{each.heading}.{name}", arrow.float64(), metadata={"units": each.units})
+        for each in numbers(columns)
+        for name in FIGURES
     ]
     _write(arrow, arrow.schema(fields), rows, output)
 

@@ -150,7 +150,10 @@ def diff(place: _Place, first: int, second: int) -> None:
 @_output_option
 @_with_place
 def export(place: _Place, form: str, output: Path | None) -> None:
-    """Write the run sheet: number, class, title, start, stop, configuration, then the observables."""
+    """Write the run sheet: number, class, title, state, times, configuration, then the observables.
+
+    In CSV a text that a spreadsheet would take for a formula has an apostrophe in front.
+    """
     with place.open() as book:
         if form == "parquet":
             with whole_file(_required(output), place.database) as path:

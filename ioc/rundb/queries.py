@@ -22,6 +22,8 @@ from ioc.rundb.run_sheet import observable_column
 from ioc.rundb.times import from_text, to_microseconds
 
 Row = Mapping[str, Any]
+Figures = tuple[float | None, float | None, float | None]
+"""Minimum, mean and maximum."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,15 @@ class RunBook:
                 if column is not None and values[column] is None:
                     values[column] = row["value"]
             yield run, values
+
+    def figures(self, run_id: int) -> dict[int, Figures]:
+        """Of a run, by observable; of those that had numbers in it."""
+        rows = self._rows("SELECT observable_id, minimum, mean, maximum FROM measurements WHERE run_id = ?", run_id)
+        return {
+            row["observable_id"]: (row["minimum"], row["mean"], row["maximum"])
+            for row in rows
+            if row["minimum"] is not None
+        }
 
     def samples(self, number: int, observables: Iterable[SheetObservable]) -> Iterator[Row]:
         """Samples of these observables in a run one by one, by observable and time.

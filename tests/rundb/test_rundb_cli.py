@@ -251,12 +251,61 @@ async def test_export_csv_is_the_run_sheet(filled: SqliteRunStore, database: Pat
     assert text.startswith("\ufeff")
     header, first, second = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert header == [
-        *("run_number", "run_class", "title", "started_at", "stopped_at", "config_name"),
-        *("pressure [Torr]", "target_gas", "field [µT]"),
+        *("run_number", "run_class", "title", "state", "started_at", "stopped_at", "duration", "config_name"),
+        *("pressure", "target_gas", "field"),
+        *("pressure.minimum", "pressure.mean", "pressure.maximum", "field.minimum", "field.mean", "field.maximum"),
     ]
-    assert first[:3] == ["0", "Production", 'say "0", twice']
-    assert first[5:] == ["a/b/c", "1.5", "=P10", "inf"]
-    assert second[4] == ""
+    assert first[:4] == ["0", "Production", 'say "0", twice', "complete"]
+    assert first[6:11] == ["90061.0", "a/b/c", "1.5", "'=P10", "inf"]
+    assert first[11:] == ["1.0", "1.75", "3.0", "", "", ""]
+    assert second[3:7] == ["running", first[4], "", ""]
+    view = [row[1] for row in rows(database, "PRAGMA table_info(run_sheet)")]
+    assert header[:11] == view[1:], "the columns of the view, without the experiment"
+
+
+async def test_a_failed_run_is_seen_as_failed(store: SqliteRunStore, database: Path) -> None:
+    """A run that never ran stands on the sheet with its state, and without a duration."""
+    record = await store.reserve_run("e1", "", RunClass.Beam, "")
+    await store.save_run(replace(record, state=DocumentState.Failed, message="CoBo0 did not start"))
+    (line,) = csv.DictReader(io.StringIO(invoke(database, "export").stdout))
+    assert (line["state"], line["started_at"], line["duration"]) == ("failed", "", "")
+    (run,) = json.loads(invoke(database, "export", "--format", "json").stdout)
+    assert (run["state"], run["started_at"], run["duration"]) == ("failed", None, None)
+
+
+FORMULAS = [
+    *("=1+1", "=cmd|' /C calc'!A0", "+1+1", "-1+1", "-5", "+5", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1+1", "-"),
+    *("\uff1d1+1", "\uff0b1", "\uff0d1", "\uff201"),
+]
+HARMLESS = ["", "P10", "a=b", "1+1", "5", "'=1", "e-", " a", "#1", "50 % He, 50 % CO2"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, *HARMLESS])
+async def test_no_text_is_a_formula_in_a_spreadsheet(store: SqliteRunStore, database: Path, text: str) -> None:
+    """In every CSV a text that would be computed has an apostrophe in front; numbers and JSON are as they are."""
+    await store.define_observables("e1", [PRESSURE.model_copy(update={"units": text[:8]}), GAS])
+    run = (await store.reserve_run("e1", text, RunClass.Beam, text)).run
+    figures = Statistics(-5.0, -1.5, -2.5, 2, Severity.NO_ALARM, 0.0)
+    none = Statistics(None, None, None, 1, Severity.NO_ALARM, 0.0)
+    await store.save_measurements(
+        run, [Measurement("pressure", -5.0, -1.5, figures), Measurement("target_gas", text, text, none)]
+    )
+    store.add_samples("e1", run, [reading(-5.0, STARTED), reading(text, STARTED, "target_gas")])
+    await store.flush()
+    shown = f"'{text}" if text in FORMULAS else text
+    (line,) = csv.DictReader(io.StringIO(invoke(database, "export").stdout, newline=""))
+    assert (line["title"], line["config_name"], line["target_gas"]) == (shown, shown, shown)
+    assert [line[f"pressure{each}"] for each in ("", ".minimum", ".mean", ".maximum")] == [
+        "-5.0",
+        "-5.0",
+        "-2.5",
+        "-1.5",
+    ]
+    samples = list(csv.DictReader(io.StringIO(invoke(database, "samples", "0").stdout, newline="")))
+    assert [each["value"] for each in samples] == ["-5.0", shown]
+    (sheet,) = json.loads(invoke(database, "export", "--format", "json").stdout)
+    assert (sheet["title"], sheet["observables"]["target_gas"]["value"]) == (text, text)
+    assert sheet["observables"]["pressure"]["value"] == -5.0
 
 
 async def test_headings_are_those_of_the_run_sheet(store: SqliteRunStore, database: Path) -> None:
@@ -264,7 +313,7 @@ async def test_headings_are_those_of_the_run_sheet(store: SqliteRunStore, databa
     names = ("title", "state", "pressure")
     await store.define_observables("e1", [Observable(name=name, units="Torr") for name in names])
     header = invoke(database, "export").stdout.splitlines()[0].split(",")
-    assert header[6:] == ["title_observable [Torr]", "state_observable [Torr]", "pressure [Torr]"]
+    assert header[8:11] == ["title_observable", "state_observable", "pressure"]
     assert len(set(header)) == len(header)
 
 
@@ -276,7 +325,9 @@ async def test_export_json_can_be_read_by_anything(filled: SqliteRunStore, datab
 
     sheet = json.loads(invoke(database, "export", "--format", "json").stdout, parse_constant=refuse)
     assert [run["run_number"] for run in sheet] == [0, 1]
-    assert sheet[0]["observables"]["pressure"] == {"value": 1.5, "units": "Torr"}
+    pressure = {"value": 1.5, "units": "Torr", "minimum": 1.0, "mean": 1.75, "maximum": 3.0}
+    assert sheet[0]["observables"]["pressure"] == pressure
+    assert sheet[0]["observables"]["target_gas"] == {"value": "=P10", "units": ""}
     assert sheet[0]["observables"]["field"]["value"] == "inf"
 
 

@@ -31,6 +31,9 @@ def written(database: Path, *command: str) -> Path:
     return output
 
 
+FIGURES = [f"{name}.{figure}" for name in ("pressure", "count") for figure in ("minimum", "mean", "maximum")]
+
+
 async def test_the_run_sheet_keeps_types_and_units(store: SqliteRunStore, database: Path) -> None:
     """Numbers are numbers, times are times in UTC, units are in the column's metadata, what is not known is null."""
     await store.define_observables("e1", [PRESSURE, GAS, COUNT])
@@ -45,23 +48,29 @@ async def test_the_run_sheet_keeps_types_and_units(store: SqliteRunStore, databa
             "run_number": 0,
             "run_class": "Beam",
             "title": "a, b",
+            "state": "complete",
             "started_at": datetime.fromtimestamp(BEGAN, UTC),
             "stopped_at": datetime.fromtimestamp(BEGAN + 1, UTC),
+            "duration": 1.0,
             "config_name": "x/y/z",
             "pressure": 1.5,
             "target_gas": "P10",
             "count": 7,
+            **dict.fromkeys(FIGURES),
         },
         {
             "run_number": 1,
             "run_class": "Junk",
             "title": "",
+            "state": "starting",
             "started_at": None,
             "stopped_at": None,
+            "duration": None,
             "config_name": "",
             "pressure": None,
             "target_gas": None,
             "count": None,
+            **dict.fromkeys(FIGURES),
         },
     ]
     assert table.schema.field("pressure").metadata == {b"units": b"Torr"}
