@@ -13,9 +13,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -28,11 +28,12 @@ from ioc.cli.output import give_up_stdout, lenient_stdout, reason
 from ioc.cli.runs import runs
 from ioc.cli.screens import screens
 from ioc.errors import AttpcError, ConfigurationError
-from ioc.topology.load import EXAMPLE, load
+from ioc.topology.load import EXAMPLE, Examined, examine, load
 from ioc.topology.schema import Topology
 
 log = logging.getLogger(__name__)
 
+Found = TypeVar("Found")
 FAILED = 1
 WRONG = 2
 
@@ -97,10 +98,10 @@ def main() -> None:
     """Run the data acquisition of the AT-TPC from EPICS."""
 
 
-def _load(path: Path) -> Topology:
-    """Read the topology, or say everything that is wrong with it and end."""
+def _read(path: Path, read: Callable[[Path], Found]) -> Found:
+    """Read the topology in one way or another, or say everything that is wrong with it and end."""
     try:
-        return load(path)
+        return read(path)
     except ConfigurationError as error:
         for problem in error.problems:
             click.echo(f"error: {problem}", err=True)
@@ -137,12 +138,19 @@ def _report(error: Exception) -> None:
 @log_level_option
 def run(path: Path, log_level: str) -> None:
     """Run the IOC until SIGINT or SIGTERM."""
-    topology = _load(path)
+    examined = _read(path, examine)
     from ioc.app.journal import set_up_stderr
     from ioc.app.serve import serve
 
     set_up_stderr(log_level)
-    _run(serve(topology, lambda: load(path)))
+    _run(serve(_warned(examined), lambda: _warned(examine(path))))
+
+
+def _warned(examined: Examined) -> Topology:
+    """The topology, after what is strange in it has been logged."""
+    for warning in examined.warnings:
+        log.warning("%s", warning)
+    return examined.topology
 
 
 @main.command()
@@ -165,7 +173,7 @@ def demo(context: click.Context, path: Path, directory: Path, speed: float, log_
     if context.get_parameter_source("path") is ParameterSource.DEFAULT and not os.path.lexists(path):
         click.echo(f"There is no {path} here: this is the example of a full AT-TPC", err=True)
         path = EXAMPLE
-    topology = _load(path)
+    topology = _read(path, load)
     from ioc.app.demo import demo as run_demo
     from ioc.app.journal import set_up_stderr
 
@@ -198,10 +206,18 @@ Ctrl-C ends everything.
 @main.command()
 @topology_option
 def check(path: Path) -> None:
-    """Check a topology and say everything that is wrong with it."""
-    topology = _load(path)
+    """Check a topology and say everything that is wrong with it.
+
+    Best done on the machine and as the user of the IOC: files that are named must be there. Warnings are of what can be
+    used, but is hardly meant.
+    """
+    examined = _read(path, examine)
+    for warning in examined.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    topology, count = examined.topology, len(examined.warnings)
+    verdict = f"can be used, with {count} warning{'s' * (count > 1)}" if count else "is fine"
     click.echo(
-        f"{path} is fine: {len(topology.ecc_servers)} ECC servers, {len(topology.data_routers)} data routers, "
+        f"{path} {verdict}: {len(topology.ecc_servers)} ECC servers, {len(topology.data_routers)} data routers, "
         f"{len(topology.data_sources)} data sources, {len(topology.observables)} observables"
     )
 
@@ -213,7 +229,7 @@ def pvs(path: Path, as_json: bool) -> None:
     """List all PVs that the IOC of a topology serves."""
     from ioc.app.listing import describe_pvs
 
-    described = describe_pvs(_load(path))
+    described = describe_pvs(_read(path, load))
     if as_json:
         click.echo(json.dumps([pv.as_dict() for pv in described], indent=1))
         return

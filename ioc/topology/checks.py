@@ -12,12 +12,10 @@ from itertools import chain
 from typing import cast
 
 from ioc.model import Role, ValueType
-from ioc.topology.document import Loc, show
-from ioc.topology.messages import suggest
-from ioc.topology.schema import DataRouter, EccServer, Order, Topology
+from ioc.topology.document import Fault, Loc, show
+from ioc.topology.messages import said, suggest
+from ioc.topology.schema import DataRouter, EccServer, Order, Runs, Timeouts, Topology
 from ioc.topology.source_pv import channel_of, is_own
-
-Fault = tuple[Loc, str]
 
 PV_NAME_LENGTH = 59
 """PV names stay under 60 characters."""
@@ -55,11 +53,11 @@ def check_consistency(data: dict[str, object]) -> Iterator[Fault]:
         _same_names(routers, "name"),
         _same_names(sources, "id"),
         _same_names(observables, "name"),
-        _same_address(servers, EccServer.model_fields["port"].default),
-        _same_address(routers, DataRouter.model_fields["port"].default),
+        _same_address((servers, EccServer), (routers, DataRouter)),
         _pv_lengths(data),
         _source_references(sources, servers, routers),
         _order(data, servers),
+        _filing(data),
         _observables(data, observables),
     )
 
@@ -97,19 +95,20 @@ def _same_names(entries: list[Entry], key: str) -> Iterator[Fault]:
         yield (*entry.loc, key), f"{show((*entry.loc, key))} is {name!r}, but {reason}"
 
 
-def _same_address(entries: list[Entry], default_port: object) -> Iterator[Fault]:
+def _same_address(*kinds: tuple[list[Entry], type[EccServer | DataRouter]]) -> Iterator[Fault]:
     first: dict[tuple[str, object], Entry] = {}
-    for entry in entries:
-        host, port = entry.text("host"), entry.fields.get("port", default_port)
-        if host is None or not isinstance(port, int):
-            continue
-        other = first.setdefault((host.lower(), port), entry)
-        if other is not entry:
-            loc = (*entry.loc, "port" if "port" in entry.fields else "host")
-            yield (
-                loc,
-                f"{show(entry.loc)} is at {host}:{port}, but must have its own address: {show(other.loc)} is there",
-            )
+    for entries, kind in kinds:
+        for entry in entries:
+            host, port = entry.text("host"), entry.fields.get("port", kind.model_fields["port"].default)
+            if host is None or not isinstance(port, int):
+                continue
+            other = first.setdefault((host.lower(), port), entry)
+            if other is not entry:
+                loc = (*entry.loc, "port" if "port" in entry.fields else "host")
+                yield (
+                    loc,
+                    f"{show(entry.loc)} is at {host}:{port}, but must have its own address: {show(other.loc)} is there",
+                )
 
 
 def _pv_lengths(data: dict[str, object]) -> Iterator[Fault]:
@@ -182,6 +181,23 @@ def _order(data: dict[str, object], servers: list[Entry]) -> Iterator[Fault]:
         given = [role for _, role in _texts(cast("object", roles))]
         loc = ("order", step)
         yield from _each_once(loc, given, present)
+
+
+def _filing(data: dict[str, object]) -> Iterator[Fault]:
+    settle = _number(data, "runs", "settle_seconds", Runs.model_fields["settle_seconds"].default)
+    timeout = _number(data, "timeouts", "filing", Timeouts.model_fields["filing"].default)
+    if settle is not None and timeout is not None and settle >= timeout:
+        yield said(
+            ("runs", "settle_seconds"),
+            settle,
+            f"must be less than timeouts.filing ({timeout:g}): no run would ever be filed",
+        )
+
+
+def _number(data: dict[str, object], section: str, key: str, default: float) -> float | None:
+    values = data.get(section, {})
+    value = cast("dict[str, object]", values).get(key, default) if isinstance(values, dict) else default
+    return value if isinstance(value, int | float) else None
 
 
 def _each_once(loc: Loc, given: list[str], present: Iterable[str]) -> Iterator[Fault]:

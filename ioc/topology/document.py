@@ -17,6 +17,8 @@ from ioc.topology.yaml12 import TEXT, Yaml12Loader, value_of
 
 Loc = tuple[str | int, ...]
 """Where a value is: keys and indices from the top."""
+Fault = tuple[Loc, str]
+"""What is wrong there."""
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pydantic import ValidationError
 
 from ioc.errors import ConfigurationError, Problem
+from ioc.topology.advice import advise
 from ioc.topology.checks import check_consistency
-from ioc.topology.document import Document, Loc, read_document, show
+from ioc.topology.document import Document, Fault, read_document, show
+from ioc.topology.machine import advise_machine, check_database
 from ioc.topology.messages import describe, rephrase
-from ioc.topology.paths import resolve_paths
-from ioc.topology.schema import Topology
+from ioc.topology.paths import absolute, resolve_paths
+from ioc.topology.schema import Topology, check_local_path
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -25,23 +28,35 @@ _PATHS = {"config_root", "config_backup_root", "log_path", "work_dir", "key", "c
 """Keys that take a path or nothing."""
 
 
+@dataclass(frozen=True)
+class Examined:
+    """A topology without faults, and what is strange in it."""
+
+    topology: Topology
+    warnings: tuple[Problem, ...]
+
+
 def load(path: Path) -> Topology:
     """Read a topology file; its paths on this machine become absolute, relative to the folder of the file.
 
     Raises:
         ConfigurationError: with every problem of the file.
     """
-    try:
-        text = path.read_bytes().decode()
-    except FileNotFoundError:
-        raise _refusal(path, 0, f"there is no such file, but must be: {_WHAT_TO_DO}") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise _refusal(path, line, "has a byte that is not UTF-8, but must be UTF-8 text") from None
-    except (OSError, ValueError) as error:  # the latter: a name that no file can have
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise _refusal(path, 0, f"cannot be read ({reason}), but must be a topology file") from None
-    return resolve_paths(parse(text, str(path)), path.resolve().parent)
+    topology, _ = _parse(_text(path), str(path), None)
+    return resolve_paths(topology, path.resolve().parent)
+
+
+def examine(path: Path) -> Examined:
+    """As `load`, for an IOC that is to run on this machine: the database must be possible, and there are warnings.
+
+    Raises:
+        ConfigurationError: with every problem of the file.
+    """
+    folder = path.resolve().parent
+    topology, document = _parse(_text(path), str(path), folder)
+    resolved = resolve_paths(topology, folder)
+    found = {(document.line(loc), message) for loc, message in (*advise(resolved), *advise_machine(resolved))}
+    return Examined(resolved, tuple(Problem(str(path), line, message) for line, message in sorted(found)))
 
 
 def parse(text: str, file_name: str) -> Topology:
@@ -50,32 +65,61 @@ def parse(text: str, file_name: str) -> Topology:
     Raises:
         ConfigurationError: with every problem of the text, in the order of its lines.
     """
+    return _parse(text, file_name, None)[0]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        raise _refusal(path, 0, f"there is no such file, but must be: {_WHAT_TO_DO}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _refusal(path, line, "has a byte that is not UTF-8, but must be UTF-8 text") from None
+    except (OSError, ValueError) as error:  # the latter: a name that no file can have
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise _refusal(path, 0, f"cannot be read ({reason}), but must be a topology file") from None
+
+
+def _parse(text: str, file_name: str, folder: Path | None) -> tuple[Topology, Document]:
+    """With a `folder`, from which its path is taken, the database must be possible there."""
     document = read_document(text)
     faults = list(document.problems)
     topology = None
     content = document.data
     if isinstance(content, dict):
         data = cast("dict[str, object]", content)
+        found = [*check_consistency(data), *_lone_tildes(document)]
+        if folder is not None:
+            found += _database(data, folder)
         try:
             topology = Topology.model_validate(data)
         except ValidationError as error:
-            found = [
+            found += [
                 rephrase(details, document.plain)
                 for details in error.errors(include_url=False)
                 if not _only_invalid(details)
             ]
-            faults += [(document.line(loc), message) for loc, message in found]
-        faults += [
-            (document.line(loc), message) for loc, message in (*check_consistency(data), *_lone_tildes(document))
-        ]
+        faults += [(document.line(loc), message) for loc, message in found]
     elif not faults:
         faults.append((1, f"is {describe(content)}, but must be a mapping with the keys of a topology"))
     if faults or topology is None:
         raise ConfigurationError(tuple(Problem(file_name, line, message) for line, message in sorted(set(faults))))
-    return topology
+    return topology, document
 
 
-def _lone_tildes(document: Document) -> Iterator[tuple[Loc, str]]:
+def _database(data: dict[str, object], folder: Path) -> list[Fault]:
+    path = data.get("database", Topology.model_fields["database"].default)
+    if not isinstance(path, str):
+        return []
+    try:
+        fault = check_database(absolute(check_local_path(path), folder))
+    except ValueError:  # the schema says what is wrong with it
+        return []
+    return [] if fault is None else [(("database",), f"database is {path!r}, but {fault}")]
+
+
+def _lone_tildes(document: Document) -> Iterator[Fault]:
     """A path ``~`` without quotes is nothing in YAML, although the home was meant."""
     for loc, text in document.plain.items():
         if text == "~" and loc[-1] in _PATHS:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ioc.topology.document import Loc, show
+from ioc.topology.document import Fault, Loc, show
 from ioc.topology.schema import (
     AccessRule,
     Config,
@@ -118,6 +118,12 @@ def describe(value: object) -> str:
         case _:
             text = str(value)
     return text
+
+
+def said(loc: Loc, value: object, requirement: str) -> Fault:
+    """What a value that has passed the schema is, and what it must or should be."""
+    shown = repr(str(value)) if isinstance(value, str) else describe(value)
+    return loc, f"{show(loc)} is {shown}, but {requirement}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

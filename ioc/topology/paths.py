@@ -22,7 +22,7 @@ def resolve_paths(topology: Topology, folder: Path) -> Topology:
     general = topology.ssh
     return topology.model_copy(
         update={
-            "database": _absolute(topology.database, folder),
+            "database": str(absolute(topology.database, folder)),
             "ssh": general if general == "local" else _resolve(general, folder, with_defaults=True),
             "ecc_servers": tuple(servers),
             "data_routers": tuple(routers),
@@ -32,8 +32,9 @@ def resolve_paths(topology: Topology, folder: Path) -> Topology:
 
 def _resolve(ssh: Ssh, folder: Path, *, with_defaults: bool) -> Ssh:
     paths = {key: getattr(ssh, key) for key in _SSH_PATHS if with_defaults or key in ssh.model_fields_set}
-    return ssh.model_copy(update={key: _absolute(path, folder) for key, path in paths.items() if path is not None})
+    return ssh.model_copy(update={key: str(absolute(path, folder)) for key, path in paths.items() if path is not None})
 
 
-def _absolute(path: str, folder: Path) -> str:
-    return str(folder / Path(path).expanduser())
+def absolute(path: str, folder: Path) -> Path:
+    """A path as it is written in a topology, taken from `folder` if it is relative."""
+    return folder / Path(path).expanduser()

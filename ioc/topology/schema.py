@@ -9,7 +9,6 @@ A validator's message begins with "must": the loader puts the key and its value 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,14 +17,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from ioc.errors import Refused
 from ioc.model import CONFIG_NAME_LENGTH, ConfigChoice, LinkType, Role, ValueType, check_config_name, check_experiment
+from ioc.topology.addresses import check_address, check_network
 from ioc.topology.source_pv import channel_of
 
 _PV_PREFIX = re.compile(r"[A-Za-z0-9_:\-]{1,20}")
 _COMPONENT = re.compile(r"[A-Za-z0-9_\-]{1,30}")
 _SOURCE_ID = re.compile(r"[A-Za-z0-9_\-.\[\]]{1,60}")
-_HOST_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_\-]*[A-Za-z0-9_])?"
-_HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_HOST_LABEL}(\.{_HOST_LABEL})*")
-_ALL_NUMERIC = re.compile(r"[0-9.]+")
+_CONFIG_FILE = re.compile(r"(describe-|prepare-|configure-|hardwareDescription_)?(.*)\.(xcfg|xml)", re.IGNORECASE)
 
 
 def _component(name: str) -> str:
@@ -40,16 +38,9 @@ def _prefix(prefix: str) -> str:
     return prefix
 
 
-def _address(host: str) -> str:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        if _ALL_NUMERIC.fullmatch(host) or not _HOST_NAME.fullmatch(host):
-            raise ValueError("must be an IP address or a host name") from None
-    return host
-
-
 def _config_name(name: str) -> str:
+    if file := _CONFIG_FILE.fullmatch(name):
+        raise ValueError(f"must be {file[2]!r}, the name without what is the same in all names of files")
     try:
         return check_config_name(name)
     except Refused:
@@ -73,14 +64,6 @@ def _source_id(source: str) -> str:
     if not _SOURCE_ID.fullmatch(source):
         raise ValueError("must be the id in the .xcfg file, such as CoBo[0] or Mutant[master]")
     return source
-
-
-def _network(host: str) -> str:
-    try:
-        ipaddress.ip_network(host, strict=False)
-    except ValueError:
-        raise ValueError("must be an IP address or a network such as 192.168.41.0/24") from None
-    return host
 
 
 def _port(port: int) -> int:
@@ -113,13 +96,20 @@ def _rate(rate: float) -> float:
     return rate
 
 
-def _local_path(path: str) -> str:
+def check_local_path(path: str) -> str:
+    """Return `path` if it can be a file on this machine.
+
+    Raises:
+        ValueError: saying what it must be.
+    """
     try:
         Path(path).expanduser()
     except RuntimeError:
         raise ValueError("must be a path whose ~ can be told") from None
     if not path or not path.isprintable():
         raise ValueError("must be a path on this machine")
+    if path.endswith("/"):
+        raise ValueError("must be a file, not a directory (without '/' at its end)")
     return path
 
 
@@ -129,17 +119,30 @@ def _remote_path(path: str) -> str:
     return path
 
 
+def _remote_file(path: str) -> str:
+    if _remote_path(path).endswith("/"):
+        raise ValueError("must be a file, not a directory (without '/' at its end)")
+    return path
+
+
+def _username(name: str) -> str:
+    if not name or "@" in name or any(map(str.isspace, name)) or not name.isprintable():
+        raise ValueError("must be the name of an account, without host and spaces")
+    return name
+
+
 Component = Annotated[str, AfterValidator(_component)]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(check_address)]
 ConfigName = Annotated[str, AfterValidator(_config_name)]
 Port = Annotated[int, Field(strict=True), AfterValidator(_port)]
 Seconds = Annotated[float, Field(strict=True), AfterValidator(_seconds)]
 Amount = Annotated[float, Field(strict=True), AfterValidator(_amount)]
 Flag = Annotated[bool, Field(strict=True)]
-LocalPath = Annotated[str, AfterValidator(_local_path)]
+LocalPath = Annotated[str, AfterValidator(check_local_path)]
 """On the machine this program runs on; relative to the topology's folder."""
 RemotePath = Annotated[str, AfterValidator(_remote_path)]
 """On the host of the server or router; ``~`` is the home of the user who logs in there."""
+RemoteFile = Annotated[str, AfterValidator(_remote_file)]
 
 
 class Section(BaseModel):
@@ -151,7 +154,7 @@ class Section(BaseModel):
 class Ssh(Section):
     """How a host is reached; a server's or router's own section overrides the general one key by key."""
 
-    username: str | None = None
+    username: Annotated[str, AfterValidator(_username)] | None = None
     port: Port | None = None
     key: LocalPath | None = None
     known_hosts: LocalPath = "~/.ssh/known_hosts"
@@ -192,7 +195,7 @@ class EccServer(Section):
     config: Config | None = None
     config_root: RemotePath | None = None
     config_backup_root: RemotePath | None = None
-    log_path: RemotePath | None = None
+    log_path: RemoteFile | None = None
     ssh: SshChoice | None = None
 
 
@@ -203,7 +206,7 @@ class DataRouter(Section):
     host: Address
     port: Port = 46005
     type: LinkType = LinkType.TCP
-    log_path: RemotePath | None = None
+    log_path: RemoteFile | None = None
     work_dir: RemotePath | None = None
     ssh: SshChoice | None = None
 
@@ -274,7 +277,7 @@ class AccessRule(Section):
     """Who may write: the first rule that matches PV, host and user decides."""
 
     pvs: str = "*"
-    hosts: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(min_length=1)] = ()
+    hosts: Annotated[tuple[Annotated[str, AfterValidator(check_network)], ...], Field(min_length=1)] = ()
     """Absent: any host; an empty list, which could be read both ways, is refused."""
     users: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     write: Flag

@@ -60,12 +60,52 @@ def test_wrong_usage(arguments: tuple[str, ...]) -> None:
     assert line.endswith("--help)")
 
 
-def test_check_a_good_topology() -> None:
+def home(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    """A home with all the SSH files that the example names."""
+    ssh = folder / "home" / ".ssh"
+    ssh.mkdir(parents=True)
+    for name in ("id_ed25519", "known_hosts", "config"):
+        (ssh / name).touch()
+    monkeypatch.setenv("HOME", str(ssh.parent))
+    return ssh
+
+
+def test_check_a_good_topology(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """check of a file without fault says how much there is and ends with 0."""
+    home(monkeypatch, tmp_path)
     result = call("check", "--topology", EXAMPLE)
     assert result.exit_code == 0
-    assert "12 ECC servers, 12 data routers, 12 data sources" in result.stdout
+    assert "is fine: 12 ECC servers, 12 data routers, 12 data sources" in result.stdout
     assert result.stderr == ""
+
+
+def test_check_says_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is strange is a line each on stderr, with file and line; the end is 0 all the same."""
+    (home(monkeypatch, tmp_path) / "id_ed25519").unlink()
+    path = tmp_path / "topology.yaml"
+    path.write_text(EXAMPLE.read_text().replace("transition: 180", "transition: 5"))
+    result = call("check", "--topology", path)
+    assert result.exit_code == 0
+    assert f"{path} can be used, with 2 warnings: 12 ECC servers" in result.stdout
+    numbers = {line.split(":")[0]: n for n, line in enumerate(path.read_text().splitlines(), 1)}
+    key, transition = result.stderr.splitlines()
+    assert key.startswith(
+        f"warning: {path}:{numbers['  key']}: ssh.key is '{tmp_path}/home/.ssh/id_ed25519', but should"
+    )
+    assert transition.startswith(f"warning: {path}:{numbers['timeouts']}: timeouts.transition is 5")
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_database_that_cannot_be(command: str, tmp_path: Path) -> None:
+    """A directory as the database is a fault of the topology, named with its line beside the others."""
+    path = tmp_path / "topology.yaml"
+    path.write_text(EXAMPLE.read_text().replace("database: runs.db", "database: nowhere/runs.db\nnope: 1"))
+    result = call(command, "--topology", path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    database, unknown = result.stderr.splitlines()
+    assert "database is 'nowhere/runs.db', but must be in a directory that exists" in database
+    assert "nope is no known key" in unknown
+    assert call("pvs", "--topology", EXAMPLE).exit_code == 0, "what only reads needs no database"
 
 
 TOPOLOGY_COMMANDS = [

@@ -192,14 +192,32 @@ def test_a_locked_database(ioc: Ioc, tmp_path: Path) -> None:
     assert "locked by another program" in line
 
 
-@pytest.mark.parametrize("database", ["nowhere/runs.db", "topology.yaml"])
+@pytest.mark.parametrize("database", ["nowhere/runs.db", "topology.yaml", "."])
 def test_a_database_that_cannot_be(ioc: Ioc, tmp_path: Path, database: str) -> None:
-    """A database in a directory that is not there, or that is another file, ends the IOC with 1 and one line."""
-    ioc.start("run", "--topology", topology(tmp_path, database=database))
-    assert ioc.ends() == 1
+    """A database in a directory that is not there, or that is another file, ends the IOC with 2 and one line."""
+    path = topology(tmp_path, database=database)
+    ioc.start("run", "--topology", path)
+    assert ioc.ends() == 2
     [line] = ioc.lines()
-    assert line.startswith("error: ")
-    assert str(tmp_path / database) in line
+    assert line.startswith(f"error: {path}:4: database is '{database}', but must be")
+
+
+def test_what_is_strange_is_logged(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
+    """run logs the warnings of check, at the start and at a reload, and goes on."""
+    path = topology(tmp_path)
+    strange = f"{path.read_text()}timeouts: {{transition: 5}}\n"
+    path.write_text(strange)
+    ioc.start("run", "--topology", path)
+    ioc.until_it_serves()
+    warning = f"WARNING ioc.cli.main: {path}:11: timeouts.transition is 5.0, but should be at least 121 seconds"
+    assert [line for line in ioc.lines() if warning in line]
+    path.write_text(strange.replace("database: runs.db", "database: /"))
+    assert epics.caput("-c", "T:IOC:Reload", "1").returncode != 0
+    ioc.until(lambda: any("topology not reloaded" in line and "must be a file" in line for line in ioc.lines()))
+    path.write_text(f"# moved down\n{strange}")
+    epics.caput("-c", "T:IOC:Reload", "1")
+    ioc.until(lambda: any(":12: timeouts.transition" in line for line in ioc.lines()))
+    assert "timeouts.transition" in epics.caget("-t", "-S", "T:Log:Lines").stdout
 
 
 def test_a_second_ioc_on_the_same_database(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_number_is_what_a_reader_takes_it_for(text: str) -> None:
     ("old", "new", "at", "value"),
     [
         ("port: 46007", "port: 046005", "data_routers.1.port", 46005),
-        ("settle_seconds: 0", "settle_seconds: 0300", "runs.settle_seconds", 300),
+        ("settle_seconds: 0", "settle_seconds: 030", "runs.settle_seconds", 30),
         ("polling: {ecc: 1}", "polling: {ecc: .5}", "polling.ecc", 0.5),
         ("polling: {ecc: 1}", "timeouts: {transition: 2e2}", "timeouts.transition", 200),
         ('pv: "GAS:P"', 'pv: "GAS:P", deadband: 1e-3', "observables.0.deadband", 0.001),
