@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ioc.app.serve import serve
-from ioc.errors import PeerError
+from ioc.errors import PeerError, Refused
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, SiteAddresses, SitePlan
 from ioc.sim.plan import HOST
 from ioc.topology.links import sources_of
@@ -21,25 +21,61 @@ _SETTLE_SECONDS = 1.0
 _MIN_DISK_FREE_GB = 0.2
 
 
-async def demo(topology: Topology, directory: Path, *, speed: float, announce: Callable[[Topology], None]) -> None:
+async def demo(
+    topology: Topology,
+    load: Callable[[], Topology],
+    directory: Path,
+    *,
+    speed: float,
+    announce: Callable[[Topology], None],
+) -> None:
     """Run simulators for everything that `topology` names, and the real IOC in front of them.
 
-    All that they write goes below `directory`. `speed` divides the real duration of the transitions. `announce` is
-    called when the PVs can be read.
+    All that they write goes below `directory`. `speed` divides the real duration of the transitions. `load` reads the
+    topology again when that is asked for. `announce` is called when the PVs can be read.
 
     Raises:
         PeerError: a simulator cannot start, or the IOC cannot.
     """
     _make(directory)
-    async with Site(site_plan(topology, directory, speed=speed)) as site:
+    plan = site_plan(topology, directory, speed=speed)
+    async with Site(plan) as site:
         simulated = on_this_machine(topology, site.addresses, directory)
         os.environ.update(_slow_control_environment(site.addresses))
+        announced = False
 
         def ready() -> None:
-            announce(simulated)
+            nonlocal announced
+            if not announced:  # it is ready again when it was built anew
+                announce(simulated)
+            announced = True
             log.info("faults on demand (docs/simulator.md): python -m ioc.sim.control %d", site.addresses.control_port)
 
-        await serve(simulated, lambda: simulated, simulated=True, when_ready=ready)
+        def load_again() -> Topology:
+            new = load()
+            _check_simulated(plan, site_plan(new, directory, speed=speed))
+            return on_this_machine(new, site.addresses, directory)
+
+        await serve(simulated, load_again, simulated=True, when_ready=ready)
+
+
+def _check_simulated(present: SitePlan, wanted: SitePlan) -> None:
+    """Refuse a topology of other parts than those that are simulated; say which PVs nobody has.
+
+    Raises:
+        Refused: naming the section that has changed.
+    """
+    for section, before, after in (
+        ("ecc_servers or data_sources", present.servers, wanted.servers),
+        ("data_routers", present.routers, wanted.routers),
+    ):
+        if before != after:
+            raise Refused(
+                f"topology not reloaded, nothing changed: {section} must be those with which the demonstration began, "
+                "for these are simulated: end it and start it again"
+            )
+    for each in set(wanted.observables) - set(present.observables):
+        log.warning("%s (%s) is not simulated until the demonstration is started again", each.pv, each.type)
 
 
 def _make(directory: Path) -> None:

@@ -179,7 +179,15 @@ def demo(context: click.Context, path: Path, directory: Path, speed: float, log_
 
     set_up_stderr(log_level)
     click.echo("Starting the simulated detector…", err=True)
-    _run(run_demo(topology, directory.resolve(), speed=speed, announce=lambda it: click.echo(_try_next(it, directory))))
+    _run(
+        run_demo(
+            topology,
+            lambda: load(path),
+            directory.resolve(),
+            speed=speed,
+            announce=lambda it: click.echo(_try_next(it, directory)),
+        )
+    )
 
 
 def _try_next(topology: Topology, directory: Path) -> str:
