@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,10 @@ def _make(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PeerError(f"the directory {directory} of the demonstration cannot be made: {error.strerror}") from None
+    try:
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise PeerError(f"the directory {directory} of the demonstration cannot be used: {error.strerror}") from None
 
 
 def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:

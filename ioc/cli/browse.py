@@ -7,14 +7,14 @@ import contextlib
 import errno
 import os
 import socket
-import sys
 from pathlib import Path
 
 import click
 
+from ioc.cli.arguments import WholeNumber
 from ioc.cli.extras import how_to_install
 from ioc.cli.place import database_itself, topology_that_names_it
-from ioc.errors import AttpcError, ConfigurationError, Refused
+from ioc.errors import Refused
 from ioc.rundb.connection import open_for_reading
 from ioc.topology.load import load
 
@@ -26,19 +26,11 @@ from ioc.topology.load import load
     "--host", default="127.0.0.1", show_default=True, help="Address to serve; 0.0.0.0 lets everybody on the network in."
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="TCP port; 0 takes a free one."
+    "--port", type=WholeNumber(0, 65535), default=8001, show_default=True, help="TCP port; 0 takes a free one."
 )
 def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
     """Show the run database in the browser, read-only, until Ctrl-C (needs Datasette)."""
-    try:
-        _serve(database or Path(load(topology).database), host, port)
-    except ConfigurationError as error:
-        for problem in error.problems:
-            click.echo(f"error: {problem}", err=True)
-        sys.exit(2)
-    except AttpcError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    _serve(database or Path(load(topology).database), host, port)
 
 
 def _serve(path: Path, host: str, port: int) -> None:

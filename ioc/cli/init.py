@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
+from ioc.cli.arguments import PathName, WholeNumber
 from ioc.errors import Refused
 from ioc.topology.create import MAX_COBOS, Answers, create, write_new
 
 
 @click.command()
 @click.option("--experiment", prompt="Name of the experiment", help="Runs are filed under it.")
-@click.option("--cobos", type=click.IntRange(1, MAX_COBOS), default=11, show_default=True, prompt="Number of CoBos")
+@click.option("--cobos", type=WholeNumber(1, MAX_COBOS), default=11, show_default=True, prompt="Number of CoBos")
 @click.option("--mutant/--no-mutant", default=True, show_default=True, prompt="Is there a MuTAnT")
 @click.option(
     "--single-ecc-server/--one-ecc-server-each",
@@ -38,7 +38,7 @@ from ioc.topology.create import MAX_COBOS, Answers, create, write_new
 @click.option("--prefix", default="ATTPC:", show_default=True, help="Of all PV names.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     default=Path("topology.yaml"),
     show_default=True,
     help="A new file; one that exists is never overwritten.",
@@ -49,9 +49,5 @@ def init(output: Path, **answers: str | int | bool) -> None:
         text = create(Answers(**answers))  # pyright: ignore[reportArgumentType] - checked by click
     except Refused as error:
         raise click.UsageError(str(error)) from None
-    try:
-        write_new(output, text)
-    except Refused as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    write_new(output, text)
     click.echo(f"{output} is written; look at it, then: attpc-ioc check --topology {output}")

@@ -13,18 +13,19 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import click
 from click.core import ParameterSource
 
 from ioc import __version__
 from ioc.cli.archiver import archiver
+from ioc.cli.arguments import Factor, PathName
 from ioc.cli.browse import browse
 from ioc.cli.init import init
-from ioc.cli.output import give_up_stdout, lenient_stdout, reason
+from ioc.cli.output import give_up_stdout, lenient_stdout, reason, say_error
 from ioc.cli.runs import runs
 from ioc.cli.screens import screens
 from ioc.errors import AttpcError, ConfigurationError
@@ -33,14 +34,13 @@ from ioc.topology.schema import Topology
 
 log = logging.getLogger(__name__)
 
-Found = TypeVar("Found")
 FAILED = 1
 WRONG = 2
 
 topology_option = click.option(
     "--topology",
     "path",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     default=Path("topology.yaml"),
     show_default=True,
     help="The description of the installation.",
@@ -54,8 +54,12 @@ log_level_option = click.option(
 )
 
 
+_NO_COMMAND: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
+"""What click raises for a group without a command; before 8.2 it shows the help itself."""
+
+
 class _OneLineErrors(click.Group):
-    """Says wrong usage, and that standard output takes no more, in one line."""
+    """Says whatever is wrong in one line: wrong usage, our own errors, standard output that takes no more."""
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         if not standalone_mode:
@@ -71,7 +75,7 @@ class _OneLineErrors(click.Group):
             give_up_stdout()
             if not isinstance(error, BrokenPipeError):  # then who reads has enough
                 what = error.filename or "standard output cannot be written"
-                click.echo(f"error: {what}: {reason(error)}", err=True)
+                say_error(f"{what}: {reason(error)}")
             result = FAILED
         sys.exit(result if isinstance(result, int) else 0)
 
@@ -81,12 +85,19 @@ class _OneLineErrors(click.Group):
         except click.ClickException as error:
             message = error.format_message()
             context = error.ctx if isinstance(error, click.UsageError) else None
-            if "\n" in message:  # the help, which whoever gives no command gets
-                error.show()
+            if isinstance(error, _NO_COMMAND):
+                error.show()  # the help
             else:
                 see = f" (see {context.command_path} --help)" if context else ""
-                click.echo(f"error: {message.rstrip('.')}{see}", err=True)
+                say_error(f"{message.rstrip('.')}{see}")
             return error.exit_code
+        except ConfigurationError as error:
+            for problem in error.problems:
+                say_error(str(problem))
+            return WRONG
+        except AttpcError as error:
+            say_error(str(error))
+            return FAILED
         except click.Abort:
             click.echo("error: aborted", err=True)
             return FAILED
@@ -96,16 +107,6 @@ class _OneLineErrors(click.Group):
 @click.version_option(__version__, prog_name="attpc-ioc")
 def main() -> None:
     """Run the data acquisition of the AT-TPC from EPICS."""
-
-
-def _read(path: Path, read: Callable[[Path], Found]) -> Found:
-    """Read the topology in one way or another, or say everything that is wrong with it and end."""
-    try:
-        return read(path)
-    except ConfigurationError as error:
-        for problem in error.problems:
-            click.echo(f"error: {problem}", err=True)
-        sys.exit(WRONG)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -128,7 +129,7 @@ def _report(error: Exception) -> None:
         for each in cast("ExceptionGroup[Exception]", error).exceptions:
             _report(each)
     elif isinstance(error, AttpcError):
-        click.echo(f"error: {' | '.join(str(error).splitlines())}", err=True)
+        say_error(str(error))
     else:
         log.critical("internal error, the IOC ends", exc_info=error)
 
@@ -138,7 +139,7 @@ def _report(error: Exception) -> None:
 @log_level_option
 def run(path: Path, log_level: str) -> None:
     """Run the IOC until SIGINT or SIGTERM."""
-    examined = _read(path, examine)
+    examined = examine(path)
     from ioc.app.journal import set_up_stderr
     from ioc.app.serve import serve
 
@@ -157,12 +158,12 @@ def _warned(examined: Examined) -> Topology:
 @topology_option
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathName(file_okay=False),
     default=Path("demo-data"),
     show_default=True,
     help="Where the simulated detector writes.",
 )
-@click.option("--speed", type=click.FloatRange(0.1, 100), default=1.0, show_default=True, help="1 is real timing.")
+@click.option("--speed", type=Factor(0.1, 100), default=1.0, show_default=True, help="1 is real timing.")
 @log_level_option
 @click.pass_context
 def demo(context: click.Context, path: Path, directory: Path, speed: float, log_level: str) -> None:
@@ -173,7 +174,7 @@ def demo(context: click.Context, path: Path, directory: Path, speed: float, log_
     if context.get_parameter_source("path") is ParameterSource.DEFAULT and not os.path.lexists(path):
         click.echo(f"There is no {path} here: this is the example of a full AT-TPC", err=True)
         path = EXAMPLE
-    topology = _read(path, load)
+    topology = load(path)
     from ioc.app.demo import demo as run_demo
     from ioc.app.journal import set_up_stderr
 
@@ -219,7 +220,7 @@ def check(path: Path) -> None:
     Best done on the machine and as the user of the IOC: files that are named must be there. Warnings are of what can be
     used, but is hardly meant.
     """
-    examined = _read(path, examine)
+    examined = examine(path)
     for warning in examined.warnings:
         click.echo(f"warning: {warning}", err=True)
     topology, count = examined.topology, len(examined.warnings)
@@ -237,7 +238,7 @@ def pvs(path: Path, as_json: bool) -> None:
     """List all PVs that the IOC of a topology serves."""
     from ioc.app.listing import describe_pvs
 
-    described = describe_pvs(_read(path, load))
+    described = describe_pvs(load(path))
     if as_json:
         click.echo(json.dumps([pv.as_dict() for pv in described], indent=1))
         return

@@ -67,6 +67,11 @@ def lenient_stdout() -> None:
     _reconfigure("backslashreplace")
 
 
+def say_error(text: str) -> None:
+    """Say what is wrong on standard error, in one line whatever a name that was given has in it."""
+    click.echo(f"error: {' | '.join(text.splitlines())}", err=True)
+
+
 def give_up_stdout() -> None:
     """Throw away what is left for standard output, which would fail once more when the program ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

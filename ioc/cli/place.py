@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
+from ioc.cli.arguments import PathName
+
 topology_that_names_it = click.option(
     "--topology",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     default=Path("topology.yaml"),
     show_default=True,
     help="Topology that names the database.",
 )
 database_itself = click.option(
     "--database",
-    type=click.Path(path_type=Path, dir_okay=False, readable=False),
+    type=PathName(dir_okay=False, readable=False),
     help="Database, instead of the topology's.",
 )

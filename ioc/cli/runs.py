@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from ioc.cli.arguments import PathName, WholeNumber
 from ioc.cli.output import text_output, whole_file
 from ioc.cli.place import database_itself, topology_that_names_it
 from ioc.cli.progress import progress
@@ -23,7 +24,7 @@ from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_j
 from ioc.cli.run_parquet import write_samples_parquet, write_sheet_parquet
 from ioc.cli.run_plot import plot_run
 from ioc.cli.run_text import run_list, run_page
-from ioc.errors import AttpcError, ConfigurationError, Refused
+from ioc.errors import Refused
 from ioc.model import Client, RunClass, Scalar
 from ioc.recorder import parse_manual
 from ioc.rundb.edit import edit_run
@@ -32,13 +33,11 @@ from ioc.topology.load import load
 from ioc.topology.schema import Observable
 
 _TITLE_LENGTH = 200
-_NUMBER = click.IntRange(0, 2**31 - 1)
+_NUMBER = WholeNumber(0, 2**31 - 1)
 _CLASSES = [each.name for each in RunClass]
 
 
-_output_option = click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: stdout."
-)
+_output_option = click.option("--output", type=PathName(dir_okay=False), help="File to write; default: stdout.")
 
 
 @dataclass(frozen=True)
@@ -58,28 +57,20 @@ class _Place:
 
 
 def _with_place(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where the runs are, and turn our errors into one line."""
+    """Give a command the options that say where the runs are."""
 
     @topology_that_names_it
     @database_itself
     @click.option("--experiment", help="Experiment; default: the one that the IOC is in.")
     @functools.wraps(command)
     def wrapped(*, topology: Path, database: Path | None, experiment: str | None, **arguments: Any) -> None:
-        try:
-            if database is not None:
-                place = _Place(database, experiment, None)
-            else:
-                described = load(topology)
-                thinned = frozenset(each.name for each in described.observables if each.deadband or each.max_rate)
-                place = _Place(Path(described.database), experiment, described.experiment, thinned)
-            command(place=place, **arguments)
-        except ConfigurationError as error:
-            for problem in error.problems:
-                click.echo(f"error: {problem}", err=True)
-            sys.exit(2)
-        except AttpcError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(1)
+        if database is not None:
+            place = _Place(database, experiment, None)
+        else:
+            described = load(topology)
+            thinned = frozenset(each.name for each in described.observables if each.deadband or each.max_rate)
+            place = _Place(Path(described.database), experiment, described.experiment, thinned)
+        command(place=place, **arguments)
 
     return wrapped
 
@@ -206,7 +197,7 @@ def samples(
 @runs.command()
 @click.argument("number", type=_NUMBER)
 @click.option("--observable", "observables", multiple=True, help="Only this one; may be repeated. Default: all.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="PNG file; default: run_NNNN.png.")
+@click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
 @_with_place
 def plot(place: _Place, number: int, observables: tuple[str, ...], output: Path | None) -> None:
     """Plot the observables over run NUMBER into a PNG, with gaps and changes of state (needs matplotlib)."""

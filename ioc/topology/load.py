@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EXAMPLE = Path(__file__).with_name("example.yaml")
 """The example of a full AT-TPC: in a checkout a link to the one at the root."""
 _WHAT_TO_DO = "`attpc-ioc init` writes one from a few answers, `--topology FILE` takes another"
+_MOST_BYTES = 4_000_000
 _PATHS = {"config_root", "config_backup_root", "log_path", "work_dir", "key", "config"}
 """Keys that take a path or nothing."""
 
@@ -70,7 +71,11 @@ def parse(text: str, file_name: str) -> Topology:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode()
+        with path.open("rb") as file:  # which may be a device without an end
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise _refusal(path, 0, f"has more than {_MOST_BYTES} bytes, but must be a topology file")
+        return content.decode()
     except FileNotFoundError:
         raise _refusal(path, 0, f"there is no such file, but must be: {_WHAT_TO_DO}") from None
     except UnicodeDecodeError as error:

@@ -46,6 +46,19 @@ WRONG_USAGE = [
     ("init", "--cobos", "0"),
     ("init", "--cobos", "200", "--experiment", "e"),
     ("runs", "nope"),
+    ("demo", "--speed", "nan"),
+    ("demo", "--directory", ""),
+    ("check", "--topology", ""),
+    ("screens", "--output", ""),
+    ("archiver", "--output", ""),
+    ("runs", "list", "--database", ""),
+    ("runs", "export", "--output", ""),
+    ("runs", "show", "1_0"),
+    ("runs", "show", "\u0663"),
+    ("runs", "show", "1e3"),
+    ("runs", "plot", "9" * 30),
+    ("browse", "--port", "80_01"),
+    ("runs", "edit", "0", "--database", "x", "--class", "two\nlines"),
 ]
 
 
@@ -58,6 +71,52 @@ def test_wrong_usage(arguments: tuple[str, ...]) -> None:
     [line] = result.stderr.splitlines()
     assert line.startswith("error: ")
     assert line.endswith("--help)")
+
+
+NASTY = [
+    "",
+    "-",
+    "--",
+    ".",
+    "/proc",
+    "/dev/null",
+    "/dev/full",
+    "nowhere/x",
+    "two\nlines",
+    "\udcff",
+    "x" * 5000,
+    "a\0b",
+    "nan",
+]
+COMMANDS = [
+    *(("check", "--topology"), ("pvs", "--topology"), ("screens", "--topology"), ("archiver", "--topology")),
+    *(("screens", "--output"), ("archiver", "--output"), ("demo", "--speed"), ("run", "--log-level")),
+    *(
+        ("runs", "list", "--database"),
+        ("runs", "list", "--experiment"),
+        ("runs", "show"),
+        ("runs", "edit", "0", "--set"),
+    ),
+    *(("runs", "export", "--format"), ("runs", "samples", "0", "--observable"), ("browse", "--database")),
+    *(("init", "--output"), ("init", "--cobos"), (), ("runs",)),
+]
+
+
+@pytest.mark.parametrize("value", NASTY, ids=lambda value: ascii(value[:8]))
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_whatever_is_typed_is_answered_in_one_line(
+    command: tuple[str, ...], value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that can stand on the command line gives a traceback: it works, or there is one line and 1 or 2."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "topology.yaml").write_bytes(EXAMPLE.read_bytes())
+    result = call(*command, value)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code in {0, 1, 2}
+    if result.exit_code and "Usage: " not in result.stderr:  # the help, where there is no command
+        lines = [line for line in result.stderr.splitlines() if not line.startswith("Name of the experiment")]
+        assert len(lines) == 1, result.stderr
+        assert lines[0].startswith("error: ")
 
 
 def home(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:

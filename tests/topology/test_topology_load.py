@@ -239,6 +239,7 @@ def test_unreadable_files_are_configuration_errors(tmp_path: Path) -> None:
     binary.write_bytes(b"prefix: x\nexperiment: \xff\n")
     for path, line, message in [
         (tmp_path / "none.yaml", 0, "there is no such file, but must be: `attpc-ioc init` writes one"),
+        (Path("/dev/zero"), 0, "has more than 4000000 bytes, but must be a topology file"),
         (tmp_path, 0, "cannot be read (Is a directory)"),
         (Path("a\0b"), 0, "cannot be read (embedded null byte)"),
         (binary, 2, "not UTF-8"),

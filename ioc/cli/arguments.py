@@ -1,0 +1,43 @@
+"""Kinds of arguments, stricter than click's own: what a person would not call a path or a number is none."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+_WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+
+class PathName(click.Path):
+    """A path; an empty text would be this directory."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value) == "" or "\0" in str(value):
+            self.fail(f"it is {str(value)!r}, but must be a path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class WholeNumber(click.IntRange):
+    """Decimal digits; Python's own 1_0 and digits of other scripts are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not _WHOLE.fullmatch(str(value)):
+            self.fail(f"{value!r} is not a valid integer, but must be decimal digits", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Factor(click.FloatRange):
+    """A number in a range, which nan is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not in the range {self._describe_range()}", param, ctx)
+        return number
