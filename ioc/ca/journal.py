@@ -15,9 +15,10 @@ _WINDOW = 0.2
 
 
 class Journal:
-    """Passes on the first put at once and merges what follows within 0.2 s of the same PV, client and result.
+    """Passes on the first put at once and merges what follows within 0.2 s of the same PV, client, result and message.
 
-    A merged record has the first old value and the newest new one. Puts not granted are logged, one line each.
+    A merged record has the first old value and the newest new one. Puts that were not granted are logged, one line
+    each, and so are those of which something is to be said.
     """
 
     def __init__(self, write: Callable[[PutRecord], None]) -> None:
@@ -26,7 +27,7 @@ class Journal:
         self._timers: dict[tuple[object, ...], asyncio.TimerHandle] = {}
 
     def record(self, put: PutRecord) -> None:
-        key = put.pv, put.client, put.result
+        key = put.pv, put.client, put.result, put.message
         if key not in self._held:
             self._pass_on(put)
             self._open(key)
@@ -56,6 +57,6 @@ class Journal:
             self._open(key)
 
     def _pass_on(self, put: PutRecord) -> None:
-        if put.result != "ok":
+        if put.message:
             logger.warning("put by %s@%s %s: %s", put.client.user or "?", put.client.host, put.result, put.message)
         self._write(put)

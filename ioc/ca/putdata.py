@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from caproto import ChannelType
 
+from ioc.ca.characters import characters
 from ioc.errors import Refused
 
 _FORMATS = {
@@ -46,24 +47,39 @@ class PutData:
             return cls(native, tuple(payload[i * size : (i + 1) * size].split(b"\0", 1)[0] for i in range(count)))
         return cls(native, struct.unpack_from(f">{count}{_FORMATS[native]}", payload))
 
-    def text(self) -> str:
-        """The put as one text; a number becomes its digits.
+    @property
+    def is_cut(self) -> bool:
+        """Whether a text came with the bytes of its last character missing.
+
+        CAJ, the library of Phoebus, sends as many bytes of a DBR_STRING as it has characters; caput sends 39 at most.
+        """
+        if self.native is not ChannelType.STRING or len(self.items) != 1:
+            return False
+        raw = self.items[0]
+        return isinstance(raw, bytes) and len(_whole(raw)) < len(raw)
+
+    def text(self, *, of_characters: bool = True) -> str:
+        """The put as one text.
+
+        CHAR is UTF-8. Several elements of another type are characters, as Phoebus sends them: the number of a UTF-16
+        code unit each, up to the first 0. A single number is a character too if `of_characters`, else its digits.
 
         Raises:
-            Refused: it is not UTF-8 or has more than one element.
+            Refused: it is not UTF-8, or an element is not a whole character.
         """
         if self.native is ChannelType.CHAR:
-            raw = bytes(int(item) for item in self.items).split(b"\0", 1)[0]
-        elif not self.items:
-            raw = b""
-        elif isinstance(item := self._only(), bytes):
-            raw = item
-        else:
+            return _decoded(bytes(int(item) for item in self.items).split(b"\0", 1)[0])
+        if not self.items:
+            return ""
+        item = self.items[0]
+        if len(self.items) == 1 and isinstance(item, bytes):
+            whole = _whole(item)
+            if item and not whole:
+                raise Refused("the text was cut before the end of its first character: send it as an array of CHAR")
+            return _decoded(whole)
+        if len(self.items) == 1 and not isinstance(item, bytes) and not of_characters:
             return _digits(item)
-        try:
-            return raw.decode()
-        except UnicodeDecodeError as error:
-            raise Refused(f"a text must be UTF-8, but byte {error.start + 1} of {raw[:40]!r} is not") from None
+        return characters(self.items)
 
     def number(self) -> float:
         """The put as one number, an int if it was written as one; a text must read as a number.
@@ -101,3 +117,20 @@ class PutData:
 def _digits(number: float) -> str:
     """``1`` for 1.0 too: clients send the number of a state as DOUBLE."""
     return str(int(number)) if number == number // 1 and abs(number) < 2**53 else str(number)
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(f"a text must be UTF-8, but byte {error.start + 1} of {raw[:40]!r} is not") from None
+
+
+def _whole(raw: bytes) -> bytes:
+    """`raw` without the beginning of a character at its end."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":
+            return raw[: error.start]
+    return raw

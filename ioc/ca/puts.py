@@ -30,6 +30,8 @@ class Put:
     client: Client
     answer: Callable[[str], None]
     """Told how it ended: the empty text = done, else the reason why not."""
+    text: str | None = None
+    """What was to be set, if that is a text."""
     came_at: float = field(default_factory=time.time)
 
 
@@ -50,6 +52,7 @@ class Puts:
         """Begin a put to a writable PV; it is answered when it has ended, at once if it is refused."""
         try:
             value = put.pv.accept(put.data)
+            put.text = value if isinstance(value, str) else None
         except Refused as error:
             self._end(put, put.pv.value, "refused", str(error))
             return
@@ -105,7 +108,7 @@ class Puts:
         self._end(put, old, result, message)
 
     def _end(self, put: Put, old: Any, result: str, message: str) -> None:
-        self._journal.record(
-            PutRecord(put.came_at, put.pv.name, put.pv.label(old), str(put.data), put.client, result, message)
-        )
+        remark = message or put.pv.remark(put.data)
+        new = str(put.data) if put.text is None else put.text
+        self._journal.record(PutRecord(put.came_at, put.pv.name, put.pv.label(old), new, put.client, result, remark))
         put.answer(message)

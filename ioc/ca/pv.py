@@ -189,6 +189,10 @@ class Pv(ABC, Generic[T]):
     def accept(self, data: PutData) -> T:
         """The value that a client put, or `Refused` saying what it must be."""
 
+    def remark(self, data: PutData) -> str:
+        """What is to be said of a put that was accepted; empty if nothing is."""
+        return ""
+
     @abstractmethod
     def texts(self, value: T) -> Sequence[str]:
         """The value's elements as text."""

@@ -8,6 +8,7 @@ from caproto import ChannelType
 
 from ioc.ca.putdata import STRING_SIZE, PutData
 from ioc.ca.pv import PutHandler, Pv
+from ioc.errors import Refused
 
 
 def cut(text: str, size: int) -> str:
@@ -15,10 +16,23 @@ def cut(text: str, size: int) -> str:
     return text.replace("\0", "").encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
 
 
-def _fitting(pv: Pv[str], text: str, size: int) -> str:
+def _fitting(pv: Pv[str], data: PutData, size: int) -> str:
+    try:
+        text = data.text(of_characters=pv.native is ChannelType.CHAR)
+    except Refused as error:
+        raise Refused(f"{pv.name} cannot be set: {error}") from None
     if (length := len(text.encode())) > size:
         raise pv.cannot_be(f"a text of {length} bytes", f"at most {size} bytes of UTF-8")
     return text
+
+
+def _remark(pv: Pv[str], data: PutData) -> str:
+    if not data.is_cut:
+        return ""
+    return (
+        f"{pv.name} was cut to {data.text()!r}: the client sent fewer bytes than the text has in UTF-8, "
+        "which an array of CHAR avoids"
+    )
 
 
 class StringPv(Pv[str]):
@@ -37,7 +51,10 @@ class StringPv(Pv[str]):
         return cut(value, STRING_SIZE - 1)
 
     def accept(self, data: PutData) -> str:
-        return _fitting(self, data.text(), STRING_SIZE - 1)
+        return _fitting(self, data, STRING_SIZE - 1)
+
+    def remark(self, data: PutData) -> str:
+        return _remark(self, data)
 
     def texts(self, value: str) -> Sequence[str]:
         return (value,)
@@ -66,7 +83,10 @@ class TextPv(Pv[str]):
         return cut(value, self._max_length)
 
     def accept(self, data: PutData) -> str:
-        return _fitting(self, data.text(), self._max_length)
+        return _fitting(self, data, self._max_length)
+
+    def remark(self, data: PutData) -> str:
+        return _remark(self, data)
 
     def texts(self, value: str) -> Sequence[str]:
         return (value,)

@@ -97,8 +97,8 @@ class PvTree:
                 self._observables[view.name].update(view)
 
     def show_put(self, put: PutRecord) -> None:
-        """Say in the nearest message why a put was refused or failed."""
-        if put.result in {"refused", "failed"}:
+        """Say in the nearest message why a put was refused or failed, and what there is to say of one that was not."""
+        if put.message and put.result != "denied":
             self._engine.post(PutRefused(self._nearest(put.pv), put.message, put.occurred_at))
 
     def _nearest(self, pv: str) -> str:
