@@ -1,5 +1,8 @@
 """Record fields of a PV (``.DESC``, ``.EGU``, ``.SEVR``, ``.ZRST`` …), each a read-only PV made when first asked for.
 
+A field looks at its PV when it is read, and listens to it only while somebody monitors the field: archivers read a
+dozen fields of every PV once, which must not slow down its updates for ever.
+
 Only fields that can be answered truthfully exist; a channel to any other is not found, as with a record that has no
 such field. ``NAME$`` and ``NAME.FIELD$`` read a string of any length as CHAR, as EPICS does.
 """
@@ -15,7 +18,7 @@ from caproto import AlarmStatus
 
 from ioc.ca.enumerated import EnumPv
 from ioc.ca.numeric import FloatPv, IntPv
-from ioc.ca.pv import Pv
+from ioc.ca.pv import EVENTS, Event, Listener, Pv, Snapshot
 from ioc.ca.text import StringArrayPv, StringPv, TextPv
 from ioc.model import Severity
 
@@ -26,17 +29,65 @@ Getter = Callable[[Pv[Any]], Any]
 """Reads the field's value from its PV; None = PVs of this kind have no such field."""
 
 
-class _Menu(EnumPv):
-    """A field with one of EPICS' menus, which may be longer than 16 choices."""
+class _Field(Pv[Any]):
+    """Shows what `get` tells of the PV `of`."""
 
-    max_states = 64
+    _of: Pv[Any]
+    _get: Getter
+    _seen: Snapshot[Any] | None = None
+    mask = EVENTS
+    """Changes of the PV after which the field may be another."""
+
+    def follow(self, of: Pv[Any], get: Getter, mask: int) -> None:
+        self._of, self._get, self.mask = of, get, mask
+
+    @property
+    def snapshot(self) -> Snapshot[Any]:
+        self.offer(self._of.snapshot)
+        return super().snapshot
+
+    def offer(self, snapshot: Snapshot[Any]) -> None:
+        """Hear of a change of the PV."""
+        if snapshot is self._seen:
+            return
+        self._seen = snapshot
+        if (value := self._get(self._of)) is not None:
+            self.post(value, severity=snapshot.severity, status=snapshot.status, timestamp=snapshot.timestamp)
+
+    def subscribe(self, listener: Listener) -> None:
+        self.offer(self._of.snapshot)
+        self._of.subscribe(self)
+        super().subscribe(listener)
+
+    def unsubscribe(self, listener: Listener) -> None:
+        super().unsubscribe(listener)
+        if not self._listeners:
+            self._of.unsubscribe(self)
 
 
-class _Limit(FloatPv):
-    """A field with a number that is NaN where there is no limit, which is no alarm."""
+class _String(_Field, StringPv):
+    pass
+
+
+class _Text(_Field, TextPv):
+    pass
+
+
+class _Integer(_Field, IntPv):
+    pass
+
+
+class _Float(_Field, FloatPv):
+    """A number that is NaN where there is no limit, which is no alarm."""
 
     def alarm_of(self, value: float, severity: Severity, status: str) -> tuple[Severity, str]:
         return severity, status
+
+
+class _Menu(_Field, EnumPv):
+    """One of EPICS' menus, which may be longer than 16 choices."""
+
+    max_states = 64
 
 
 _SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
@@ -153,6 +204,11 @@ _MENUS: dict[str, tuple[tuple[str, ...], Getter]] = {
 }
 
 
+_OF_THE_VALUE = frozenset({"TIME", "NORD"})
+"""Fields that another value may change; all others change with the alarm or with properties only."""
+_RARE = int(Event.ALARM | Event.PROPERTY)
+
+
 def field_of(pv: Pv[Any], name: str) -> Pv[Any] | None:
     """Make the PV that shows field `name` of `pv` and follows its changes; None if there is no such field.
 
@@ -162,17 +218,20 @@ def field_of(pv: Pv[Any], name: str) -> Pv[Any] | None:
         return _value_as_long_string(pv) if name.endswith("$") else pv
     title = f"{pv.name}.{name}"
     if (get := _TEXTS.get(name.removesuffix("$"))) is not None:
-        made: Pv[Any] = TextPv(title, "", LONG_STRING) if name.endswith("$") else StringPv(title, "")
+        made: _Field = _Text(title, "", LONG_STRING) if name.endswith("$") else _String(title, "")
     elif (get := _INTEGERS.get(name)) is not None:
-        made = IntPv(title, "")
+        made = _Integer(title, "")
     elif (get := _FLOATS.get(name)) is not None:
-        made = _Limit(title, "", precision=pv.properties.precision)
+        made = _Float(title, "", precision=pv.properties.precision)
     elif name in _MENUS:
         strings, get = _MENUS[name]
         made = _Menu(title, "", strings)
     else:
         return None
-    return _following(pv, made, get)
+    if get(pv) is None:
+        return None
+    made.follow(pv, get, EVENTS if name.removesuffix("$") in _OF_THE_VALUE else _RARE)
+    return made
 
 
 def _value_as_long_string(pv: Pv[Any]) -> Pv[Any] | None:
@@ -180,17 +239,6 @@ def _value_as_long_string(pv: Pv[Any]) -> Pv[Any] | None:
         return pv
     if not isinstance(pv, StringPv):
         return None
-    return _following(pv, TextPv(f"{pv.name}.VAL$", "", _LONG_TEXT, on_put=pv.on_put), lambda of: of.value)
-
-
-def _following(pv: Pv[Any], made: Pv[Any], get: Getter) -> Pv[Any] | None:
-    if get(pv) is None:
-        return None
-
-    def refresh() -> None:
-        if (value := get(pv)) is not None:
-            made.post(value, severity=pv.severity, status=pv.status, timestamp=pv.timestamp)
-
-    refresh()
-    pv.dependents.append(refresh)
+    made = _Text(f"{pv.name}.VAL$", "", _LONG_TEXT, on_put=pv.on_put)
+    made.follow(pv, lambda of: of.value, EVENTS)
     return made

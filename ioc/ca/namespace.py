@@ -40,7 +40,6 @@ class Namespace:
         if name not in self._pvs:
             raise ValueError(f"there is no PV {name}")
         pv = self._pvs.pop(name)
-        pv.dependents.clear()
         return pv, *(field for field in self._fields.pop(name).values() if field is not pv)
 
     def find(self, channel: str) -> Pv[Any] | None:

@@ -101,8 +101,6 @@ class Pv(ABC, Generic[T]):
         self.description = description
         self.on_put = on_put
         self.properties = Properties()
-        self.dependents: list[Callable[[], None]] = []
-        """Called after every change: the record fields that show something of this PV."""
         self._listeners: set[Listener] = set()
         self._snapshot = Snapshot(value, Severity.NO_ALARM, "NO_ALARM", time.time())
 
@@ -113,21 +111,21 @@ class Pv(ABC, Generic[T]):
 
     @property
     def value(self) -> T:
-        return self._snapshot.value
+        return self.snapshot.value
 
     @property
     def severity(self) -> Severity:
-        return self._snapshot.severity
+        return self.snapshot.severity
 
     @property
     def status(self) -> str:
         """Alarm status by its EPICS name, ``NO_ALARM``, ``HIHI``, ``STATE``…"""
-        return self._snapshot.status
+        return self.snapshot.status
 
     @property
     def timestamp(self) -> float:
         """When the value became true; POSIX seconds."""
-        return self._snapshot.timestamp
+        return self.snapshot.timestamp
 
     @property
     def snapshot(self) -> Snapshot[T]:
@@ -162,8 +160,6 @@ class Pv(ABC, Generic[T]):
         for listener in self._listeners:
             if listener.mask & events:
                 listener.offer(snapshot)
-        for refresh in self.dependents:
-            refresh()
 
     def subscribe(self, listener: Listener) -> None:
         self._listeners.add(listener)
