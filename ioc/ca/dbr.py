@@ -37,6 +37,7 @@ _TIME = 2
 _EPICS_EPOCH = 631152000
 _STATUSES = {name: int(status) for name, status in AlarmStatus.__members__.items()}
 _DOUBLE = struct.Struct(">d")
+_ALARM = struct.Struct(">HH")
 _STAMP = struct.Struct(">HHII")
 _TIME_PADDING: dict[int, bytes] = {
     ChannelType.STRING: b"",
@@ -125,6 +126,8 @@ def _metadata(properties: Properties, snapshot: Snapshot[Any], kind: int, native
         nanoseconds = int((timestamp - seconds) * 1e9)
         stamp = _STAMP.pack(status, snapshot.severity, seconds - _EPICS_EPOCH, nanoseconds)
         return stamp + _TIME_PADDING[native]
+    if native == ChannelType.STRING:  # in EPICS base there is nothing more to tell of it than its alarm
+        return _ALARM.pack(status, snapshot.severity)
     dbr: Any = _STRUCTURES[ChannelType(7 * kind + native)]()
     dbr.status = status
     dbr.severity = snapshot.severity
@@ -136,7 +139,7 @@ def _metadata(properties: Properties, snapshot: Snapshot[Any], kind: int, native
         dbr.units = cut(properties.units, _UNITS_SIZE - 1).encode()
     if native == ChannelType.ENUM:
         dbr.enum_strings = [text.encode() for text in properties.strings[:_STATES]]
-    elif native != ChannelType.STRING:
+    else:
         for name, limit in _LIMITS.items():
             if hasattr(dbr, name):
                 setattr(dbr, name, _number(limit(properties), native))

@@ -128,6 +128,13 @@ class Session:
         return handle
 
     def _version(self, request: ca.VersionRequest) -> None:
+        """The first introduces the client; libca sends more with its searches (EPICS_CA_NAME_SERVERS), as on UDP.
+
+        These have a sequence number that is valid if the lowest bit of what is the priority elsewhere is set, and want
+        no answer of their own.
+        """
+        if self.spoken:
+            return
         self._protocol.process_command(request)
         self._send(ca.VersionResponse(VERSION))
         self.spoken = True

@@ -24,11 +24,24 @@ _HOLD_SECONDS = 0.1
 """So long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
 _HELD_READS = 10
 _TEXT_LENGTH = 1000
+_NOTHING = bytes(432)
+"""The payload of a failed read: caproto's client looks for the metadata of the type, of which no more has any."""
 
 
 def error(request: Any, cid: int, status: CAStatus, text: str) -> bytes:
     """The answer to a request that cannot be met; `cid` is the client's number of its channel."""
-    return bytes(ca.ErrorResponse(request, cid, status=status, error_message=text[:_TEXT_LENGTH]))
+    reason = text.encode("utf-8", "replace")[:_TEXT_LENGTH].decode("utf-8", "ignore") + "\0"
+    return bytes(ca.ErrorResponse(request, cid, status=status, error_message=reason))
+
+
+def failure(request: Any, status: CAStatus) -> bytes:
+    """What goes before the error if the request has a callback: CAJ, Phoebus' library, tells it of nothing else."""
+    of, code = request.header, status.value.code_with_severity
+    if isinstance(request, ca.WriteNotifyRequest):
+        return header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, code, request.ioid)
+    if isinstance(request, ca.ReadNotifyRequest):
+        return header(_READ_NOTIFY, len(_NOTHING), of.data_type, 0, code, request.ioid) + _NOTHING
+    return b""
 
 
 class Transfer:
@@ -115,4 +128,4 @@ class Transfer:
             self._release_reads(channel)
 
     def _error(self, request: Any, channel: Channel, status: CAStatus, text: str) -> None:
-        self._outbox.put(error(request, channel.cid, status, text))
+        self._outbox.put(failure(request, status) + error(request, channel.cid, status, text))

@@ -30,7 +30,6 @@ HEADER = struct.Struct(">HHHHII")
         (VERSION + struct.pack(">HHHHIIII", 4, 0xFFFF, 6, 0, 1, 1, 0x7FFFFFF0, 1), "more than 65536 bytes"),
         (bytes(ca.EchoRequest()), "began with EchoRequest"),
         (VERSION + bytes(ca.RepeaterRegisterRequest("0.0.0.0")), "no request to a server"),
-        (VERSION + bytes(ca.VersionRequest(5, 13)), "priority"),
         (VERSION + HEADER.pack(1, 8, 6, 1, 1, 1) + bytes(8), "not Channel Access"),
         (VERSION + HEADER.pack(19, 8, 999, 1, 1, 1) + bytes(8), "not Channel Access"),
     ],

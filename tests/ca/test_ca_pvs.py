@@ -87,7 +87,7 @@ def test_good_puts(pv: Pv[Any], data: PutData, value: object) -> None:
         (FloatPv("F", "", minimum=0), numbers(-0.1), "at least 0"),
         (StringPv("S", ""), text("ä" * 20), "at most 39 bytes"),
         (StringPv("S", ""), PutData(ChannelType.STRING, (b"\xff",)), "UTF-8"),
-        (StringPv("S", ""), numbers(1, 2), "one element"),
+        (StringPv("S", ""), numbers(83, 2.5), "element 2, 2.5, is not the number of a whole character"),
         (TextPv("T", "", 8), PutData(ChannelType.CHAR, tuple(b"123456789")), "at most 8 bytes"),
         (TextPv("T", "", 8), PutData(ChannelType.CHAR, (195,)), "UTF-8"),
         (StringArrayPv("A", "", 3), text("x"), "read only"),

@@ -221,7 +221,8 @@ async def test_reads_that_cannot_be_answered(
     server = await serve(*some_pvs())
     async with RawClient(server.port) as client:
         channel = await client.channel(name)
-        await client.send_bytes(bytes(ca.ReadNotifyRequest(data_type, count, channel.sid, 1)))
-        answer = await client.next(ca.ErrorResponse)
-        assert answer.status.name == status
+        await client.send(ca.ReadNotifyRequest(data_type, count, channel.sid, 1))
+        answer = await client.next(ca.ReadNotifyResponse)
+        assert (answer.status.name, answer.ioid) == (status, 1)
+        assert (await client.next(ca.ErrorResponse)).status.name == status
         await client.echo()

@@ -64,6 +64,22 @@ async def test_search_by_tcp(serve: Serve) -> None:
         assert (await client.next(ca.NotFoundResponse)).cid == 6
 
 
+async def test_caget_by_a_name_server(epics: Epics, serve: Serve) -> None:
+    """EPICS_CA_NAME_SERVERS: libca searches over TCP, for many names and for those that come later."""
+    server = await serve(*(IntPv(f"T:{number}", "", value=number) for number in range(200)))
+    epics.env["EPICS_CA_ADDR_LIST"] = ""
+    assert (await epics.acaget("-w", "0.3", "T:1")).returncode != 0, "not found by UDP"
+    epics.env["EPICS_CA_NAME_SERVERS"] = f"127.0.0.1:{server.port}"
+    assert await epics.value("T:7") == "7"
+    result = await epics.acaget("-t", "-w", "5", *(f"T:{number}" for number in range(200)))
+    assert result.stdout.split() == [str(number) for number in range(200)]
+    assert (await epics.acaget("-w", "0.3", "T:None")).returncode != 0
+    async with epics.camonitor("T:5", "T:Late") as monitor:
+        await monitor.until(lambda lines: any("T:5" in line for line in lines))
+        server.add(IntPv("T:Late", "", value=9))
+        await monitor.until(lambda lines: lines[-1].startswith("T:Late") and lines[-1].split()[-1] == "9", 30)
+
+
 async def test_another_tcp_port_if_the_usual_is_taken(epics: Epics, serve: Serve) -> None:
     """With its TCP port in use the server takes another one, and clients find it through the search."""
     with socket.create_server(("127.0.0.1", epics.server_port)):
