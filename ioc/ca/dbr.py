@@ -27,7 +27,7 @@ _STATES = 16
 _INTEGERS: dict[int, tuple[str, int, int]] = {
     ChannelType.INT: ("h", -(2**15), 2**15 - 1),
     ChannelType.ENUM: ("H", 0, 2**16 - 1),
-    ChannelType.CHAR: ("B", 0, 2**8 - 1),
+    ChannelType.CHAR: ("B", -(2**7), 2**8 - 1),
     ChannelType.LONG: ("i", -(2**31), 2**31 - 1),
 }
 _FLOAT_MAX = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
@@ -38,6 +38,7 @@ _EPICS_EPOCH = 631152000
 _STATUSES = {name: int(status) for name, status in AlarmStatus.__members__.items()}
 _DOUBLE = struct.Struct(">d")
 _ALARM = struct.Struct(">HH")
+_ACKNOWLEDGEMENT = struct.Struct(">HHHH")
 _STAMP = struct.Struct(">HHII")
 _TIME_PADDING: dict[int, bytes] = {
     ChannelType.STRING: b"",
@@ -76,8 +77,10 @@ def _encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) ->
     if data_type == ChannelType.CLASS_NAME:
         return pv.record_type.encode().ljust(STRING_SIZE, b"\0"), 1
     if data_type == ChannelType.STSACK_STRING:
-        acknowledgement = struct.pack(">HHHH", AlarmStatus[snapshot.status], snapshot.severity, 1, snapshot.severity)
-        return acknowledgement + _strings(pv.texts(snapshot.value)[:1], 1), 1
+        of, texts = pv.record, pv.texts(snapshot.value)
+        alarm = (_STATUSES[snapshot.status], snapshot.severity, of.keeps_transient_alarms, of.unacknowledged)
+        elements = count or max(1, len(texts))
+        return _ACKNOWLEDGEMENT.pack(*alarm) + _strings(texts, elements), elements
     if not 0 <= data_type <= ChannelType.CTRL_DOUBLE:
         raise NoConversion(f"data type {data_type} cannot be read")
     kind, native = divmod(data_type, 7)
@@ -88,9 +91,19 @@ def _encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) ->
         return metadata + _strings(texts, elements), elements
     numbers = pv.numbers(snapshot.value)
     if numbers is None:
+        numbers = _read_as_numbers(pv.texts(snapshot.value))
+    if numbers is None:
         raise NoConversion(f"{pv.name} is text and cannot be read as a number")
     elements = count or len(numbers)
     return metadata + _numbers(numbers, elements, native), elements
+
+
+def _read_as_numbers(texts: Sequence[str]) -> Sequence[float] | None:
+    """What the texts say if all are numbers, as EPICS base reads them; an empty one is 0."""
+    try:
+        return [float(text or 0) for text in texts]
+    except ValueError:
+        return None
 
 
 def _strings(texts: Sequence[str], count: int) -> bytes:
@@ -115,7 +128,10 @@ def _number(number: float, native: int) -> float:
     if native == ChannelType.FLOAT:
         return math.copysign(math.inf, number) if abs(number) > _FLOAT_MAX else float(number)
     _, low, high = _INTEGERS[native]
-    return 0 if math.isnan(number) else int(min(max(number, low), high))
+    if math.isnan(number):
+        return 0
+    nearest = int(min(max(number, low), high))
+    return nearest & 0xFF if native == ChannelType.CHAR else nearest  # -1 and 255 are the same byte
 
 
 def _metadata(properties: Properties, snapshot: Snapshot[Any], kind: int, native: int) -> bytes:

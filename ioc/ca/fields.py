@@ -42,6 +42,10 @@ class _Field(Pv[Any]):
         self._of, self._get, self.mask = of, get, mask
 
     @property
+    def record(self) -> Pv[Any]:
+        return self._of
+
+    @property
     def snapshot(self) -> Snapshot[Any]:
         self.offer(self._of.snapshot)
         return super().snapshot
@@ -195,6 +199,8 @@ _FLOATS: dict[str, Getter] = {
 _MENUS: dict[str, tuple[tuple[str, ...], Getter]] = {
     "SEVR": (_SEVERITIES, lambda pv: pv.severity),
     "STAT": (_STATUSES, lambda pv: _STATUSES.index(pv.status)),
+    "ACKS": (_SEVERITIES, lambda pv: pv.unacknowledged),
+    "ACKT": (("NO", "YES"), lambda pv: int(pv.keeps_transient_alarms)),
     "SCAN": (_SCANS, lambda pv: _SCANS.index("Passive" if pv.on_put else "I/O Intr")),
     "FTVL": (_TYPES, lambda pv: _TYPES.index(pv.native.name) if _elements(pv) is not None else None),
     "HHSV": (_SEVERITIES, _limit_severity("hihi", Severity.MAJOR)),

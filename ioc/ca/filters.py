@@ -142,6 +142,10 @@ class _FilteredPv(Pv[Any]):
         return self._source
 
     @property
+    def record(self) -> Pv[Any]:
+        return self._source.record
+
+    @property
     def snapshot(self) -> Snapshot[Any]:
         return self.view(self._source.snapshot)
 

@@ -26,13 +26,16 @@ class NumericPv(Pv[N]):
     outside of `minimum` … `maximum` is refused.
     """
 
+    digits: int
+    """After the point, unless said otherwise."""
+
     def __init__(
         self,
         name: str,
         description: str,
         *,
         units: str = "",
-        precision: int = 3,
+        precision: int | None = None,
         low: float | None = None,
         high: float | None = None,
         lolo: float | None = None,
@@ -43,7 +46,8 @@ class NumericPv(Pv[N]):
         on_put: PutHandler[N] | None = None,
     ) -> None:
         super().__init__(name, description, value, on_put)
-        self.properties = Properties(units, precision, low, high, lolo, hihi, minimum, maximum)
+        digits = self.digits if precision is None else precision
+        self.properties = Properties(units, digits, low, high, lolo, hihi, minimum, maximum)
         self.check(value)
 
     def set_units(self, units: str, precision: int | None = None) -> None:
@@ -94,6 +98,7 @@ class IntPv(NumericPv[int]):
     """A LONG: a whole number of 32 bits."""
 
     native = ChannelType.LONG
+    digits = 0
 
     @property
     def record_type(self) -> str:
@@ -124,6 +129,7 @@ class FloatPv(NumericPv[float]):
     """A DOUBLE. It may be posted as NaN (then INVALID), but never put as anything that is not finite."""
 
     native = ChannelType.DOUBLE
+    digits = 3
 
     @property
     def record_type(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -101,12 +101,21 @@ class Pv(ABC, Generic[T]):
         self.description = description
         self.on_put = on_put
         self.properties = Properties()
+        self.unacknowledged = Severity.NO_ALARM
+        """Worst severity since somebody acknowledged it (field ACKS)."""
+        self.keeps_transient_alarms = True
+        """Whether an alarm that has gone must still be acknowledged (field ACKT)."""
         self._listeners: set[Listener] = set()
         self._snapshot = Snapshot(value, Severity.NO_ALARM, "NO_ALARM", time.time())
 
     @property
     def source(self) -> Pv[T]:
         """The PV that has the value: another only for a channel with filters (`ioc.ca.filters`)."""
+        return self
+
+    @property
+    def record(self) -> Pv[Any]:
+        """The PV that has the alarm: another only for a field or for a channel with filters."""
         return self
 
     @property
@@ -152,8 +161,23 @@ class Pv(ABC, Generic[T]):
             events |= _NEW_VALUE
         if severity != old.severity or status != old.status:
             events |= _NEW_ALARM
+            if severity >= self.unacknowledged or not self.keeps_transient_alarms:
+                self.unacknowledged = severity
         if events:
             self._publish(Snapshot(value, severity, status, time.time() if timestamp is None else timestamp), events)
+
+    def acknowledge(self, severity: int) -> None:
+        """Somebody has seen the alarm, if it was no worse than `severity`; monitors of alarms are told."""
+        if severity >= self.unacknowledged:
+            self.unacknowledged = Severity.NO_ALARM
+        self._publish(replace(self._snapshot, encoded={}), _NEW_ALARM)
+
+    def keep_transient_alarms(self, keep: bool) -> None:
+        """Whether alarms that have gone must be acknowledged."""
+        self.keeps_transient_alarms = keep
+        if not keep:
+            self.unacknowledged = min(self.unacknowledged, self.severity)
+        self._publish(replace(self._snapshot, encoded={}), _NEW_ALARM)
 
     def _publish(self, snapshot: Snapshot[T], events: int) -> None:
         self._snapshot = snapshot

@@ -20,6 +20,7 @@ from ioc.errors import Refused
 from ioc.model import Client
 
 _READ, _READ_NOTIFY, _WRITE_NOTIFY = 3, 15, 19
+_ACKNOWLEDGEMENTS = (ca.ChannelType.PUT_ACKT, ca.ChannelType.PUT_ACKS)
 _HOLD_SECONDS = 0.1
 """So long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
 _HELD_READS = 10
@@ -63,6 +64,9 @@ class Transfer:
 
     def write(self, channel: Channel, request: Any) -> None:
         pv, of = channel.pv.source, request.header
+        if of.data_type in _ACKNOWLEDGEMENTS:
+            self._acknowledge(channel, request)
+            return
         if channel.pv.on_put is None or pv.on_put is None:
             self._error(request, channel, CAStatus.ECA_NOWTACCESS, f"{pv.name} is read only")
             return
@@ -83,6 +87,19 @@ class Transfer:
             self._unfinished += 1
             channel.unfinished_puts += 1
             self._site.puts.start(put)
+
+    def _acknowledge(self, channel: Channel, request: Any) -> None:
+        """A put of DBR_PUT_ACKS or DBR_PUT_ACKT, which changes no value: read-only PVs take it too."""
+        pv, client, of = channel.pv.record, self._client(), request.header
+        if not self._site.may_write(pv.name, client.host, client.user):
+            reason = f"{client.user or '?'}@{client.host} may not acknowledge alarms of {pv.name}"
+            self._error(request, channel, CAStatus.ECA_NOWTACCESS, reason)
+            return
+        if of.data_type == ca.ChannelType.PUT_ACKS:
+            pv.acknowledge(request.buffers[0].value)
+        else:
+            pv.keep_transient_alarms(bool(request.buffers[0].value))
+        self._done(request)
 
     def encoded(self, channel: Channel, request: Any) -> tuple[bytes, int] | None:
         """Payload and count that `request` asks for; None if it cannot be had, which is answered."""
@@ -121,11 +138,15 @@ class Transfer:
             return
         if reason:
             self._error(request, channel, CAStatus.ECA_PUTFAIL, reason)
-        elif isinstance(request, ca.WriteNotifyRequest):
-            of = request.header
-            self._outbox.put(header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, ECA_NORMAL, request.ioid))
+        else:
+            self._done(request)
         if not channel.unfinished_puts:
             self._release_reads(channel)
+
+    def _done(self, request: Any) -> None:
+        if isinstance(request, ca.WriteNotifyRequest):
+            of = request.header
+            self._outbox.put(header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, ECA_NORMAL, request.ioid))
 
     def _error(self, request: Any, channel: Channel, status: CAStatus, text: str) -> None:
         self._outbox.put(failure(request, status) + error(request, channel.cid, status, text))
