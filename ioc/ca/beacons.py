@@ -11,7 +11,7 @@ from itertools import count
 
 import caproto as ca
 
-from ioc.ca.environment import Address
+from ioc.ca.environment import Beacon
 from ioc.ca.limits import Complaints
 from ioc.ca.session import VERSION
 from ioc.ca.sockets import beacon_socket
@@ -22,9 +22,9 @@ _FIRST_PERIOD = 0.02
 class Beacons:
     """Sends beacons to `addresses`; the period doubles from 20 ms to `longest` seconds."""
 
-    def __init__(self, port: int, addresses: Sequence[Address], longest: float, complaints: Complaints) -> None:
+    def __init__(self, port: int, addresses: Sequence[Beacon], longest: float, complaints: Complaints) -> None:
         self._port = port
-        self._addresses = addresses
+        self.addresses = addresses
         self._longest = longest
         self._complaints = complaints
         self._again = asyncio.Event()
@@ -37,19 +37,17 @@ class Beacons:
         with beacon_socket() as sock:
             period = _FIRST_PERIOD
             for number in count():
-                for address in self._addresses:
-                    self._send(sock, number, address)
+                for beacon in self.addresses:
+                    self._send(sock, number, beacon)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(period):
                         await self._again.wait()
                 period = _FIRST_PERIOD if self._again.is_set() else min(2 * period, self._longest)
                 self._again.clear()
 
-    def _send(self, sock: socket.socket, number: int, address: Address) -> None:
-        beacon = ca.Beacon(VERSION, self._port, number % 2**32, "0.0.0.0")  # noqa: S104 - the receiver fills it in
+    def _send(self, sock: socket.socket, number: int, to: Beacon) -> None:
+        beacon = ca.Beacon(VERSION, self._port, number % 2**32, to.server)
         try:
-            sock.sendto(bytes(beacon), address)
+            sock.sendto(bytes(beacon), (to.host, to.port))
         except OSError as error:
-            self._complaints.log(
-                f"beacon {address}", f"a beacon to {address[0]}:{address[1]} could not be sent: {error}"
-            )
+            self._complaints.log(f"beacon {to.host}", f"a beacon to {to.host}:{to.port} could not be sent: {error}")

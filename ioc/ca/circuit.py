@@ -17,6 +17,7 @@ from ioc.ca.outbox import BATCH_BYTES, Outbox
 from ioc.ca.pv import Pv
 from ioc.ca.session import ProtocolViolation, Session
 from ioc.ca.site import Site
+from ioc.ca.sockets import give_up_after
 
 logger = logging.getLogger("ioc.ca")
 
@@ -69,6 +70,8 @@ class Circuit(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._peer: tuple[str, int] = (transport.get_extra_info("peername") or ("?", 0))[:2]
+        if (sock := transport.get_extra_info("socket")) is not None:
+            give_up_after(sock, self._site.limits.vanish_seconds)
         self._protocol = ca.VirtualCircuit(ca.SERVER, self._peer, None)
         self._outbox = Outbox(self._site.turns, self._write)
         self._session = Session(self._site, self._protocol, self._outbox, self._peer[0])

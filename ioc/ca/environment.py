@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from ioc.ca.interfaces import broadcast_addresses
 from ioc.errors import PeerError
 
 Address = tuple[str, int]
 ANY = "0.0.0.0"  # noqa: S104 - an IOC serves all interfaces unless told otherwise
+_LOOPBACK = "127.0.0.1"
 _BROADCAST = "255.255.255.255"
+
+
+class Beacon(NamedTuple):
+    """Where a beacon goes, and what it says: the address of the server, ANY = the one that it comes from."""
+
+    host: str
+    port: int
+    server: str
 
 
 @dataclass(frozen=True)
@@ -21,47 +33,90 @@ class Environment:
 
     port: int
     interfaces: tuple[str, ...]
-    search_addresses: tuple[str, ...]
-    """What to listen on for searches: the interfaces and, where one is not ANY, its broadcast address."""
-    beacons: tuple[Address, ...]
+    groups: tuple[str, ...]
+    """Multicast groups in which clients search."""
+    named_beacons: tuple[Address, ...]
+    automatic_beacons: int | None
+    """Port of the beacons to every interface's broadcast address; None = there are none."""
     beacon_period: float
     ignored: frozenset[str]
+    client_addresses: tuple[Address, ...] = ()
+    """Where clients on this machine search, beside broadcasts."""
+    client_broadcasts: int | None = None
+    """Port of their broadcasts; None = they do not."""
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Environment:
         """Raises PeerError naming the variable that makes no sense."""
         port = _port(variables, ("EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"), 5064)
         beacon_port = _port(variables, ("EPICS_CAS_BEACON_PORT", "EPICS_CA_REPEATER_PORT"), 5065)
-        interfaces = [
-            _address(variables, "EPICS_CAS_INTF_ADDR_LIST", word, port)[0]
-            for word in variables.get("EPICS_CAS_INTF_ADDR_LIST", "").split()
-        ] or [ANY]
-        beacons = [
-            _address(variables, "EPICS_CAS_BEACON_ADDR_LIST", word, beacon_port)
-            for word in variables.get("EPICS_CAS_BEACON_ADDR_LIST", "").split()
-        ]
-        if variables.get("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "YES").strip().upper() != "NO":
-            beacons += [(address, beacon_port) for address in _broadcasts(interfaces) or [_BROADCAST]]
+        listed = [address for address, _ in _addresses(variables, "EPICS_CAS_INTF_ADDR_LIST", port)]
+        groups = [address for address in listed if IPv4Address(address).is_multicast]
+        automatic = variables.get("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "YES").strip().upper() != "NO"
         period = variables.get("EPICS_CAS_BEACON_PERIOD") or variables.get("EPICS_CA_BEACON_PERIOD") or "15"
         try:
             beacon_period = max(0.1, float(period))
         except ValueError:
             raise PeerError(f"EPICS_CAS_BEACON_PERIOD is {period!r}, but must be a number of seconds") from None
-        ignored = frozenset(variables.get("EPICS_CAS_IGNORE_ADDR_LIST", "").split())
-        searched = interfaces + ([] if ANY in interfaces else _broadcasts(interfaces))
         return cls(
             port,
-            tuple(dict.fromkeys(interfaces)),
-            tuple(dict.fromkeys(searched)),
-            tuple(dict.fromkeys(beacons)),
+            tuple(dict.fromkeys(address for address in listed if address not in groups)) or (ANY,),
+            tuple(dict.fromkeys(groups)),
+            tuple(_addresses(variables, "EPICS_CAS_BEACON_ADDR_LIST", beacon_port)),
+            beacon_port if automatic else None,
             beacon_period,
-            ignored,
+            # As in EPICS base it is the host that is ignored: the port, if any, says nothing.
+            frozenset(address for address, _ in _addresses(variables, "EPICS_CAS_IGNORE_ADDR_LIST", port)),
+            *_clients(variables),
         )
 
+    @property
+    def beacons(self) -> tuple[Beacon, ...]:
+        """Where beacons go, with the interfaces as they are now."""
+        only = self.interfaces[0] if len(self.interfaces) == 1 else ANY
+        found = [Beacon(host, port, only) for host, port in self.named_beacons]
+        if (port := self.automatic_beacons) is not None:
+            nets = {net: ANY if ANY in self.interfaces else address for address, net in self.broadcasts().items()}
+            if not nets and ANY in self.interfaces:
+                nets = {_BROADCAST: ANY}
+            found += [Beacon(net, port, address) for net, address in nets.items()]
+        return tuple(dict.fromkeys(found))
 
-def _broadcasts(interfaces: list[str]) -> list[str]:
-    known = broadcast_addresses()
-    return [known[one] for one in known if one in interfaces or ANY in interfaces]
+    @property
+    def search_addresses(self) -> tuple[str, ...]:
+        """What to listen on for searches: the interfaces and, where one is not ANY, its broadcast address now."""
+        return tuple(dict.fromkeys((*self.interfaces, *(() if ANY in self.interfaces else self.broadcasts().values()))))
+
+    @property
+    def search_targets(self) -> tuple[Address, ...]:
+        """Where a server with PVs of the same names would hear of a search, with the interfaces as they are now."""
+        served = (_LOOPBACK, *broadcast_addresses()) if ANY in self.interfaces else self.interfaces
+        targets = [(address, self.port) for address in (*served, *self.groups, *self.broadcasts().values())]
+        if self.client_broadcasts is not None:
+            targets += [(address, self.client_broadcasts) for address in broadcast_addresses().values()]
+        return tuple(dict.fromkeys((*targets, *self.client_addresses)))
+
+    def broadcasts(self) -> dict[str, str]:
+        """The served addresses that an interface has now, each with its broadcast address."""
+        known = broadcast_addresses()
+        return {one: known[one] for one in known if one in self.interfaces or ANY in self.interfaces}
+
+
+def _addresses(variables: Mapping[str, str], name: str, port: int) -> list[Address]:
+    return [_address(variables, name, word, port) for word in variables.get(name, "").split()]
+
+
+def _clients(variables: Mapping[str, str]) -> tuple[tuple[Address, ...], int | None]:
+    """What is wrong with the variables of clients is for the clients to say."""
+    found: list[Address] = []
+    with contextlib.suppress(PeerError):
+        port = _port(variables, ("EPICS_CA_SERVER_PORT",), 5064)
+        for word in variables.get("EPICS_CA_ADDR_LIST", "").split():
+            with contextlib.suppress(PeerError):
+                found.append(_address(variables, "EPICS_CA_ADDR_LIST", word, port))
+        automatic = variables.get("EPICS_CA_AUTO_ADDR_LIST", "YES").strip().upper() != "NO"
+        return tuple(found), port if automatic else None
+    return (), None
 
 
 def _port(variables: Mapping[str, str], names: tuple[str, ...], default: int) -> int:
@@ -74,8 +129,8 @@ def _port(variables: Mapping[str, str], names: tuple[str, ...], default: int) ->
 
 
 def _address(variables: Mapping[str, str], name: str, word: str, port: int) -> Address:
-    host, _, own_port = word.partition(":")
-    try:
-        return socket.gethostbyname(host), int(own_port or port)
-    except (OSError, ValueError):
-        raise PeerError(f"{name} is {variables[name]!r}, but {word!r} is no address or host name") from None
+    host, colon, own_port = word.partition(":")
+    if host and (not colon or (own_port.isdecimal() and 0 < int(own_port) < 65536)):
+        with contextlib.suppress(OSError, UnicodeError):
+            return socket.gethostbyname(host), int(own_port or port)
+    raise PeerError(f"{name} is {variables[name]!r}, but {word!r} is no address or host name")

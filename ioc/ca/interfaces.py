@@ -1,35 +1,43 @@
-"""Broadcast addresses of this machine's network interfaces.
+"""Addresses of this machine's network interfaces, as they are at the moment.
 
 An IOC that serves one interface only must listen on that interface's broadcast address too, or it never hears the
-searches that clients broadcast; and beacons go to every broadcast address.
+searches that clients broadcast; and beacons go to every broadcast address. An interface may have several addresses,
+and may get them long after the IOC was started.
 """
 
 from __future__ import annotations
 
-import contextlib
+import ipaddress
 import socket
-import struct
-import sys
 
-_SIOCGIFADDR, _SIOCGIFBRDADDR = 0x8915, 0x8919
+import psutil
 
 
 def broadcast_addresses() -> dict[str, str]:
-    """Address of each IPv4 interface that can broadcast and its broadcast address; empty where that cannot be told."""
-    if sys.platform != "linux":
-        return {}
+    """Each IPv4 address of an interface that is up, loopback apart, and where to send what all of its net shall hear.
+
+    That is the other end of a point-to-point connection.
+    """
     found: dict[str, str] = {}
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        for _, name in socket.if_nameindex():
-            with contextlib.suppress(OSError):  # an interface without IPv4
-                broadcast = _ask(sock, name, _SIOCGIFBRDADDR)
-                if broadcast != "0.0.0.0":  # noqa: S104 - the answer of one that cannot broadcast
-                    found[_ask(sock, name, _SIOCGIFADDR)] = broadcast
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    for name, addresses in psutil.net_if_addrs().items():
+        for one in addresses:
+            if name in up and one.family == socket.AF_INET and not ipaddress.IPv4Address(one.address).is_loopback:
+                broadcast = one.broadcast or one.ptp or _of_net(one.address, one.netmask)
+                if broadcast is not None:
+                    found[one.address] = broadcast
     return found
 
 
-def _ask(sock: socket.socket, interface: str, request: int) -> str:
-    import fcntl  # noqa: PLC0415 - not on every platform
+def own_addresses() -> frozenset[str]:
+    """All IPv4 addresses of this machine."""
+    interfaces = psutil.net_if_addrs().values()
+    return frozenset(one.address for addresses in interfaces for one in addresses if one.family == socket.AF_INET)
 
-    answer = fcntl.ioctl(sock.fileno(), request, struct.pack("256s", interface.encode()[:15]))
-    return socket.inet_ntoa(answer[20:24])
+
+def _of_net(address: str, netmask: str | None) -> str | None:
+    """The broadcast address where the interface does not say it: it was configured without."""
+    if netmask is None:
+        return None
+    net = ipaddress.IPv4Network(f"{address}/{netmask}", strict=False)
+    return str(net.broadcast_address) if net.prefixlen < 31 else None

@@ -27,6 +27,12 @@ class Limits:
     """A connection must speak Channel Access within this time."""
     stall_seconds: float = 10.0
     """A client that takes nothing of what waits for it for this time is dropped."""
+    interfaces_seconds: float = 5.0
+    """Period of a look at the machine's network interfaces."""
+    rivals_seconds: float = 30.0
+    """Period of a search for other servers that have our PVs."""
+    vanish_seconds: float = 60.0
+    """A client that cannot be reached any more is dropped after this time, though it never said good-bye."""
 
 
 class Complaints:

@@ -26,6 +26,11 @@ class Namespace:
     def __len__(self) -> int:
         return len(self._pvs)
 
+    @property
+    def names(self) -> Iterable[str]:
+        """Of all PVs, in the order in which they were added."""
+        return self._pvs.keys()
+
     def add(self, pv: Pv[Any]) -> None:
         """Raises ValueError if the name is taken or cannot be a PV's."""
         if not _NAME.fullmatch(pv.name):

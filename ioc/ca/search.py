@@ -18,20 +18,28 @@ _ANSWERS_PER_DATAGRAM = 58
 
 
 class Search(asyncio.DatagramProtocol):
-    """Answers from the socket that was asked, one datagram per request datagram as far as it fits.
+    """Answers from the socket that was asked, or from `answer_from`: one datagram to each, as far as it fits.
 
     The answer repeats the sequence number of the request, without which libca holds its searches for lost and sends the
     next ones very slowly.
     """
 
-    def __init__(self, site: Site, ignored: Collection[str], lost: Callable[[Exception | None], None]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        ignored: Collection[str],
+        lost: Callable[[Exception | None], None],
+        *,
+        answer_from: asyncio.DatagramTransport | None = None,
+    ) -> None:
         self._site = site
         self._ignored = ignored
         self._lost = lost
+        self._answer_from = answer_from
         self._broadcaster = ca.Broadcaster(ca.SERVER)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
+        self._transport = self._answer_from or cast(asyncio.DatagramTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost(exc)

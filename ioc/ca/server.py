@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from typing import Any
 from ioc.ca.beacons import Beacons
 from ioc.ca.circuit import Circuit
 from ioc.ca.clients import Clients
-from ioc.ca.environment import Environment
+from ioc.ca.ears import Ears
+from ioc.ca.environment import ANY, Environment
+from ioc.ca.interfaces import own_addresses
 from ioc.ca.journal import Journal
 from ioc.ca.limits import Complaints, Limits
 from ioc.ca.namespace import Namespace
 from ioc.ca.puts import Puts
 from ioc.ca.pv import Pv
-from ioc.ca.search import Search
+from ioc.ca.rivals import Rivals
 from ioc.ca.site import MayWrite, Site
-from ioc.ca.sockets import listening_sockets, search_socket
+from ioc.ca.sockets import listening_sockets
+from ioc.errors import PeerError
 from ioc.model import PutRecord
 from ioc.right_of_way import RightOfWay
 
@@ -37,6 +41,8 @@ class ServerStats:
     queue_high_water: int
     """The most answers and updates that ever waited for one client."""
     pvs: int
+    rivals: tuple[str, ...] = ()
+    """Addresses of other servers that have PVs of the same names."""
 
 
 class CaServer:
@@ -61,7 +67,8 @@ class CaServer:
         self._site = Site(Namespace(pvs), Puts(self._journal, commands), may_write, limits, complaints)
         self._clients = Clients(limits, complaints)
         self._servers: list[asyncio.Server] = []
-        self._datagrams: list[asyncio.DatagramTransport] = []
+        self._ears: Ears | None = None
+        self._rivals: Rivals | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._beacons: Beacons | None = None
         self._died: asyncio.Future[str] | None = None
@@ -104,15 +111,17 @@ class CaServer:
         for sock in sockets:
             server = await loop.create_server(self._circuit, sock=sock, backlog=512)
             self._servers.append(server)
-        for interface in environment.search_addresses:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: Search(self._site, environment.ignored, self._lost),
-                sock=search_socket(interface, environment.port),
-            )
-            self._datagrams.append(transport)
-        self._beacons = Beacons(self._site.port, environment.beacons, environment.beacon_period, self._site.complaints)
-        self._own(self._beacons.run())
+        self._ears = ears = Ears(self._site, environment, self._lost)
+        await ears.refresh()
+        self._beacons = beacons = Beacons(
+            self._site.port, environment.beacons, environment.beacon_period, self._site.complaints
+        )
+        self._own(beacons.run())
         self._own(self._clients.watch())
+        self._own(self._watch_interfaces(environment, ears, beacons))
+        self._rivals = rivals = Rivals(self._site, environment)
+        self._own(rivals.run())
+        _warn_of_absent(environment)
         logger.info(
             "serving %d PVs on %s, TCP port %d, UDP port %d",
             len(self._site.namespace),
@@ -120,6 +129,17 @@ class CaServer:
             self._site.port,
             environment.port,
         )
+
+    async def _watch_interfaces(self, environment: Environment, ears: Ears, beacons: Beacons) -> None:
+        """Look at the interfaces again now and then: one may get its address, or another, after the start."""
+        while True:
+            await asyncio.sleep(self._site.limits.interfaces_seconds)
+            with contextlib.suppress(PeerError):  # another program has the port of the new address: try again
+                await ears.refresh()
+            if (addresses := environment.beacons) != beacons.addresses:
+                logger.info("beacons go to %s now", ", ".join(beacon.host for beacon in addresses) or "nobody")
+                beacons.addresses = addresses
+                beacons.restart()
 
     def _circuit(self) -> Circuit:
         return Circuit(self._site, self._clients.admit, self._clients.leave)
@@ -146,8 +166,8 @@ class CaServer:
         self._closing = True
         for server in self._servers:
             server.close()
-        for transport in self._datagrams:
-            transport.close()
+        if self._ears is not None:
+            self._ears.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -174,5 +194,16 @@ class CaServer:
 
     def stats(self) -> ServerStats:
         return ServerStats(
-            len(self._clients), self._clients.dropped, self._clients.high_water, len(self._site.namespace)
+            len(self._clients),
+            self._clients.dropped,
+            self._clients.high_water,
+            len(self._site.namespace),
+            self._rivals.addresses if self._rivals is not None else (),
         )
+
+
+def _warn_of_absent(environment: Environment) -> None:
+    mine = own_addresses()
+    for address in environment.interfaces:
+        if address != ANY and not address.startswith("127.") and address not in mine:
+            logger.warning("no interface has the address %s yet: clients reach the server when one has", address)

@@ -147,7 +147,9 @@ def test_beacon_addresses() -> None:
         "EPICS_CAS_BEACON_ADDR_LIST": "10.0.0.255 10.1.0.255:77",
         "EPICS_CA_REPEATER_PORT": "6065",
     }
-    assert Environment.read(variables).beacons == (("10.0.0.255", 6065), ("10.1.0.255", 77))
+    assert Environment.read(variables).beacons == (("10.0.0.255", 6065, "0.0.0.0"), ("10.1.0.255", 77, "0.0.0.0"))
+    variables["EPICS_CAS_INTF_ADDR_LIST"] = "127.0.0.3"
+    assert {beacon.server for beacon in Environment.read(variables).beacons} == {"127.0.0.3"}
     assert Environment.read({"EPICS_CAS_BEACON_ADDR_LIST": "10.0.0.255"}).beacons[1:], "and the automatic ones"
 
 
@@ -158,6 +160,12 @@ def test_beacon_addresses() -> None:
         ("EPICS_CAS_SERVER_PORT", "70000"),
         ("EPICS_CAS_BEACON_PERIOD", "often"),
         ("EPICS_CAS_BEACON_ADDR_LIST", "10.0.0.1:x"),
+        ("EPICS_CAS_BEACON_ADDR_LIST", "10.0.0.1:70000"),
+        ("EPICS_CAS_IGNORE_ADDR_LIST", "no.such.host.invalid"),
+        ("EPICS_CAS_IGNORE_ADDR_LIST", "127.0.0.1:"),
+        ("EPICS_CAS_IGNORE_ADDR_LIST", ":5064"),
+        ("EPICS_CAS_IGNORE_ADDR_LIST", "127.0.0.1 10.0.0.300"),
+        ("EPICS_CAS_INTF_ADDR_LIST", "239.255.0.1:port"),
     ],
 )
 def test_environment_that_makes_no_sense(variable: str, value: str) -> None:
@@ -174,9 +182,18 @@ def test_broadcast_addresses_of_an_interface() -> None:
     assert Environment.read({"EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1"}).search_addresses == ("127.0.0.1",)
 
 
-async def test_ignored_clients(epics: Epics, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches from an address in EPICS_CAS_IGNORE_ADDR_LIST are not answered."""
-    monkeypatch.setenv("EPICS_CAS_IGNORE_ADDR_LIST", "127.0.0.1")
+@pytest.mark.parametrize("ignored", ["127.0.0.1", "localhost", "10.9.8.7 127.0.0.1:4711"])
+async def test_ignored_clients(epics: Epics, serve: Serve, monkeypatch: pytest.MonkeyPatch, ignored: str) -> None:
+    """Searches from a host in EPICS_CAS_IGNORE_ADDR_LIST are not answered, however it is named, as by softIoc."""
+    monkeypatch.setenv("EPICS_CAS_IGNORE_ADDR_LIST", ignored)
     await serve(IntPv("T:X", ""))
     with pytest.raises(TimeoutError):
         await asyncio.to_thread(datagram_exchange, epics.server_port, search("T:X", sequence=1), timeout=0.2)
+
+
+def test_multicast_groups_alone() -> None:
+    """Groups are no interfaces: with nothing else in the list all interfaces are served."""
+    environment = Environment.read({"EPICS_CAS_INTF_ADDR_LIST": "239.255.0.1 239.255.0.2:99"})
+    assert (environment.interfaces, environment.groups) == (("0.0.0.0",), ("239.255.0.1", "239.255.0.2"))
+    environment = Environment.read({"EPICS_CAS_INTF_ADDR_LIST": "239.255.0.1 127.0.0.1"})
+    assert (environment.interfaces, environment.groups) == (("127.0.0.1",), ("239.255.0.1",))

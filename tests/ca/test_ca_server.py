@@ -91,5 +91,6 @@ async def test_a_server_that_dies_says_so(epics: Epics, serve: Serve) -> None:
     """If the server loses a socket without being asked to end, `died` tells why."""
     server = await serve(IntPv("T:X", ""))
     assert not server.died.done()
-    server._datagrams[0].abort()
+    assert server._ears is not None
+    server._ears.transports[0].abort()
     assert "lost its search socket" in await asyncio.wait_for(server.died, 2)
