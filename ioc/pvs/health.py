@@ -39,6 +39,7 @@ class HealthPvs:
         self._clients = IntPv(f"{base}Clients", "Channel Access clients connected")
         self._dropped = IntPv(f"{base}DroppedClients", "Clients dropped for taking nothing")
         self._client_queue = IntPv(f"{base}ClientQueueMax", "Longest queue of updates to a client")
+        self._others = TextPv(f"{base}OtherServers", "Other servers with PVs of the same names", 128)
         self._pvs = IntPv(f"{base}PVs", "PVs served")
         self._simulated = EnumPv(f"{base}Simulated", "Whether the detector is simulated", ["Real", "Simulated"])
         self._simulated.post(int(simulated), severity=Severity.MINOR if simulated else Severity.NO_ALARM)
@@ -56,6 +57,7 @@ class HealthPvs:
             self._clients,
             self._dropped,
             self._client_queue,
+            self._others,
             self._pvs,
             self._simulated,
             self._db_queue,
@@ -74,6 +76,7 @@ class HealthPvs:
         self._clients.post(stats.clients)
         self._dropped.post(stats.dropped_clients)
         self._client_queue.post(stats.queue_high_water)
+        self._others.post(", ".join(stats.rivals), severity=Severity.MAJOR if stats.rivals else Severity.NO_ALARM)
         self._pvs.post(stats.pvs)
         database = self._database()
         self._db_queue.post(database.queued)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 MESSAGE_LENGTH = 1024
-LOG_LENGTH = 16384
+LOG_LENGTH = 16_000
+"""A client that takes 16384 bytes, which is the default of many, needs some of them for header and time stamp."""
 
 
 def local_time(posix: float | None) -> str:
