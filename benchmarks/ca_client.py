@@ -84,6 +84,14 @@ class Circuit:
         mask = bytes(12) + b"\0\1\0\0"
         self.sock.sendall(b"".join(message(1, _TIME_DOUBLE, 1, sid, i, mask) for i, sid in enumerate(sids)))
 
+    def read(self, sids: list[int]) -> None:
+        """Read each once, as text."""
+        for first in range(0, len(sids), 100):
+            some = sids[first : first + 100]
+            self.sock.sendall(b"".join(message(15, 0, 1, sid, 1) for sid in some))
+            for _ in some:
+                self.answer(15)
+
     def put(self, sid: int, value: float) -> None:
         """Put with callback and wait for the answer."""
         self.sock.sendall(message(19, 6, 1, sid, 1, struct.pack(">d", value)))
