@@ -3,7 +3,8 @@
 caproto's protocol layer (its commands, `VirtualCircuit`, `Broadcaster`, DBR structures) under a server of our own:
 
 - PVs, without any socket: `pv`, and by type `numeric`, `enumerated`, `text`; `fields` are their record fields;
-  `putdata` is what a client wants to set; `filters` are what it may append to a name.
+  `putdata` is what a client wants to set, `characters` texts that come as arrays; `filters` are what it may append to a
+  name.
 - One client: `circuit` (connection, turns), `session` (channels, subscriptions), `transfer` (reads, puts), `outbox`
   (what it is still to be sent), `dbr` (values as bytes).
 - The server: `server`, with `clients` (who is let in), `namespace` (which PVs there are), `puts` and `journal` (work
