@@ -1,82 +1,169 @@
-"""Checking the keys of SSH servers against a known_hosts file."""
+"""Checking the keys of SSH servers against files of known hosts, which are read as OpenSSH reads them (man sshd)."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import hmac
 import os
+import re
 import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
-from paramiko.hostkeys import HostKeyEntry
 
 from ioc.errors import PeerError
+from ioc.hosts.ssh_config import Endpoint
 
 
-def load(client: paramiko.SSHClient, file: str) -> None:
-    """Give `client` the keys of a known_hosts file; one that does not exist holds no keys.
+@dataclass(frozen=True)
+class KnownKey:
+    """One line that is about a host."""
+
+    file: str
+    line: int
+    marker: str
+    """``@revoked``, ``@cert-authority`` or empty."""
+    type: str
+    key: bytes
+
+    def __str__(self) -> str:
+        return f"{self.type} {_fingerprint(self.key)} in line {self.line} of {self.file}"
+
+
+def known_keys(files: Sequence[str], name: str) -> tuple[KnownKey, ...]:
+    """Return what is known of the host `name` (``[host]:port`` if the port is not 22).
 
     Raises:
-        PeerError: it cannot be read.
+        PeerError: a file cannot be read.
     """
+    return tuple(key for file in files for key in _of_file(file, name.lower()))
+
+
+def _of_file(file: str, name: str) -> Iterator[KnownKey]:
     try:
-        lines = Path(file).expanduser().read_text(errors="replace").splitlines()
+        lines = Path(file).expanduser().read_bytes().split(b"\n")
     except FileNotFoundError:
-        return
+        return  # holds no keys
     except OSError as error:
         raise PeerError(f"the file of known hosts {file} cannot be read: {error.strerror}") from None
-    known = client.get_host_keys()
-    for line in lines:
-        entry = _entry(line.strip())
-        if entry is not None:
-            for name in entry.hostnames or ():
-                known.add(name, entry.key.get_name(), entry.key)
+    for number, line in enumerate(lines, 1):
+        words = line.decode(errors="replace").split()
+        marker = words.pop(0) if words and words[0].startswith("@") else ""
+        if len(words) < 3 or words[0].startswith("#") or marker not in ("", "@revoked", "@cert-authority"):
+            continue
+        if not _matches(words[0], name):
+            continue
+        try:
+            key = base64.b64decode(words[2], validate=True)
+        except binascii.Error:
+            continue
+        yield KnownKey(file, number, marker, words[1], key)
 
 
-def _entry(line: str) -> HostKeyEntry | None:
-    try:
-        return HostKeyEntry.from_line(line)
-    except Exception:
-        return None
+def _matches(patterns: str, name: str) -> bool:
+    """Whether the first word of a line means this host: a hashed name, or patterns with ``*``, ``?`` and ``!``."""
+    if patterns.startswith("|"):
+        try:
+            _, kind, salt, digest = patterns.split("|")
+            expected = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
+            return kind == "1" and hmac.compare_digest(expected, base64.b64decode(digest))
+        except ValueError:
+            return False
+    found = False
+    for pattern in patterns.lower().split(","):
+        if _match(pattern.removeprefix("!"), name):
+            if pattern.startswith("!"):
+                return False
+            found = True
+    return found
 
 
-class UnknownKeyPolicy(paramiko.MissingHostKeyPolicy):
-    """Refuses a host whose key is not known, or adds the key to the file."""
+def _match(pattern: str, name: str) -> bool:
+    wild = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+    return re.fullmatch(wild, name, re.DOTALL) is not None
 
-    def __init__(self, file: str, *, add: bool) -> None:
-        self._file = file
+
+class HostKeys(paramiko.MissingHostKeyPolicy):
+    """Decides about the key that a server shows."""
+
+    def __init__(self, endpoint: Endpoint, *, add: bool) -> None:
+        self._name = endpoint.known_as
+        self._files = endpoint.known_hosts
         self._add = add
+        self._known = known_keys(self._files, self._name)
+        self._bare: tuple[KnownKey, ...] = ()
+        if self._name.startswith("["):
+            # As ssh: a key that is known for the host on port 22 will do for another port, too.
+            self._bare = known_keys(self._files, self._name[1:].partition("]")[0])
+
+    def in_order(self, types: Sequence[str]) -> tuple[str, ...]:
+        """Return types of keys with those first that we can compare."""
+        known = {key.type for key in (*self._known, *self._bare) if not key.marker}
+        return tuple(sorted(types, key=lambda kind: _family(kind) not in known))
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        """Decide about the key of `hostname`, which is spelt as in the file (``[host]:port`` if the port is not 22).
+        """Decide about `key`.
 
         Raises:
-            PeerError: the key is refused, or cannot be added.
+            PeerError: it is refused, or cannot be added.
         """
-        del client
-        if not self._add:
+        del client, hostname
+        shown = key.asbytes()
+        same = [known for known in (*self._known, *self._bare) if known.key == shown]
+        if revoked := [known for known in same if known.marker == "@revoked"]:
             raise PeerError(
-                f"the SSH host key of {hostname} ({described(key)}) is not in {self._file}: "
-                "compare it with the host's own, then add it (ssh-keyscan), or log in once by hand"
+                f"the SSH host key of {self._name} is revoked ({revoked[0]}): the machine must get a new one"
             )
+        if any(not known.marker for known in same):
+            return
+        others = [known for known in self._known if not known.marker]
+        if others:
+            raise _changed(self._name, key, others)
+        if not self._add:
+            raise PeerError(self._unknown(key))
+        file = self._files[0] if self._files else ""
         try:
-            _append(Path(self._file).expanduser(), f"{hostname} {key.get_name()} {key.get_base64()}\n")
+            _append(Path(file).expanduser(), f"{self._name} {key.get_name()} {key.get_base64()}\n")
         except OSError as error:
-            raise PeerError(f"the SSH host key of {hostname} cannot be added to {self._file}: {error}") from None
+            raise PeerError(f"the SSH host key of {self._name} cannot be added to {file}: {error}") from None
+
+    def _unknown(self, key: paramiko.PKey) -> str:
+        files = " or ".join(self._files) or "any file (UserKnownHostsFile none)"
+        text = (
+            f"the SSH host key of {self._name} ({described(key)}) is not in {files}: "
+            "compare it with the host's own, then add it (ssh-keyscan), or log in once by hand"
+        )
+        if any(known.marker == "@cert-authority" for known in self._known):
+            text += "; a certificate authority (@cert-authority) is known, but certificates cannot be used here"
+        return text
 
 
-def changed(error: paramiko.BadHostKeyException, file: str, port: int) -> PeerError:
-    """Return the error for a host that shows another key than the one known."""
-    name = error.hostname if port == 22 else f"[{error.hostname}]:{port}"
+def _changed(name: str, key: paramiko.PKey, known: Sequence[KnownKey]) -> PeerError:
+    """Return the error for a host that shows another key than those known."""
+    alike = [each for each in known if each.type == key.get_name()] or known
     return PeerError(
-        f"the SSH host key of {name} has changed to {described(error.key)}, but {file} has "
-        f"{described(error.expected_key)}: if the machine was set up anew, remove the old key with "
-        f"ssh-keygen -R {shlex.quote(name)} -f {shlex.quote(file)}; if not, somebody may be in between"
+        f"the SSH host key of {name} has changed to {described(key)}, but known is "
+        f"{', '.join(map(str, alike))}: if the machine was set up anew, remove the old key with "
+        f"ssh-keygen -R {shlex.quote(name)} -f {shlex.quote(alike[0].file)}; if not, somebody may be in between"
     )
 
 
 def described(key: paramiko.PKey) -> str:
     """Return type and fingerprint of a key, as ``ssh-keygen -l`` shows them."""
-    return f"{key.get_name()} {key.fingerprint}"
+    return f"{key.get_name()} {_fingerprint(key.asbytes())}"
+
+
+def _fingerprint(key: bytes) -> str:
+    return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
+
+
+def _family(kind: str) -> str:
+    """Return the type of key that a signature algorithm is for."""
+    return "ssh-rsa" if kind.startswith("rsa-sha2-") else kind
 
 
 def _append(file: Path, line: str) -> None:

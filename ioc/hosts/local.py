@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from ioc.errors import PeerError, PeerTimeout
-from ioc.hosts.transport import OUTPUT_LIMIT, CannotRenameError, Entry, entry_of, fed_to_sh
+from ioc.hosts.transport import ENVIRONMENT, OUTPUT_LIMIT, CannotRenameError, Entry, entry_of, fed_to_sh
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -46,6 +46,7 @@ class LocalTransport:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
+                    env={**ENVIRONMENT, "HOME": str(Path.home())},
                     start_new_session=True,
                 )
             except OSError as error:
@@ -59,6 +60,9 @@ class LocalTransport:
             with self._lock:
                 self._running.discard(shell)
 
+    def check_files(self) -> None:
+        """They can be handled."""
+
     def home(self) -> bytes:
         return os.fsencode(Path.home())
 
@@ -70,6 +74,9 @@ class LocalTransport:
                     status = item.stat(follow_symlinks=False)
                     entries.append(entry_of(item.name, status.st_mode, status.st_size))
         return entries
+
+    def real_path(self, path: bytes) -> bytes:
+        return os.path.realpath(path, strict=True)
 
     def look(self, path: bytes) -> Entry:
         status = os.stat(path)  # noqa: PTH116 - paths are bytes here

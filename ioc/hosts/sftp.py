@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import paramiko
 from paramiko.message import Message
-from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR
+from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR, CMD_REALPATH
 
 from ioc.hosts.transport import Entry, entry_of
 
@@ -24,6 +24,12 @@ class SftpSession(paramiko.SFTPClient):
     def closed(self) -> bool:
         """Nothing can be asked any more."""
         return bool(self._channel.closed)
+
+    def real_path(self, path: bytes) -> bytes:
+        """Return a path without links."""
+        _, answer = self._request(CMD_REALPATH, path)
+        answer.get_int()  # how many names follow: one
+        return answer.get_binary()
 
     def entries(self, directory: bytes) -> list[Entry]:
         """List a directory."""

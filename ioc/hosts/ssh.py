@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Generator
+from typing import Any
 
 import paramiko
 
 from ioc.errors import PeerError, PeerTimeout
-from ioc.hosts import known_hosts
+from ioc.hosts.known_hosts import HostKeys
 from ioc.hosts.ssh_config import Endpoint, jump_settings, resolve
+from ioc.hosts.transport import reason
 from ioc.topology.schema import Ssh
 
 KEEPALIVE_SECONDS = 15
-LONGEST_BACKOFF = 30.0
+CONNECT_SECONDS = 3.0
+"""For one attempt to reach a host at all: one that returns must not wait for an attempt that began long before."""
+AWAY_PAUSE = 1.0
 """Seconds between attempts to reach a host that is away."""
+LONGEST_PAUSE = 30.0
+"""Seconds between attempts where somebody must do something first: a host that counts failed logins may lock us out."""
+SILENT_SECONDS = 10.0
+"""After this time without an answer to what was sent, the system gives a connection up."""
 
+_AWAY = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT}
+_TCP_RXT_CONNDROPTIME = 0x80
 _LOG_CHANNEL = "ioc.hosts.paramiko"
 # paramiko logs a traceback for each connection that is lost; what happened is in the errors raised here.
 logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL + 1)
 
 
+class RefusedSessionError(PeerError):
+    """The server allows no further session on this connection."""
+
+
+class AwayError(PeerError):
+    """The host cannot be reached, so that it may well be there again in a moment."""
+
+
 class SshConnection:
-    """Connects when needed, keeps the connection, waits longer and longer before it tries again in vain.
+    """Connects when needed, keeps the connection, and tries again soon if the host is away.
 
     May be used from any thread. Opening a channel tells whether the connection still lives: an SSH server answers
     that at once, however busy the commands on the other channels are.
@@ -44,6 +64,12 @@ class SshConnection:
         self._retry_at = 0.0
         self._closed = False
 
+    @property
+    def transport(self) -> paramiko.Transport | None:
+        """The present connection, if there is one."""
+        clients = self._clients[-1:]
+        return clients[0].get_transport() if clients else None
+
     def open_channel(self) -> paramiko.Channel:
         """Open a session on the connection, connecting first if there is none.
 
@@ -54,7 +80,9 @@ class SshConnection:
         try:
             return transport.open_session(timeout=self._timeout)
         except paramiko.ChannelException as error:
-            raise PeerError(f"{self._address} refuses another SSH session: {error.text}") from None
+            raise RefusedSessionError(
+                f"{self._address} refuses another SSH session (MaxSessions in its sshd_config): {error.text}"
+            ) from None
         except (paramiko.SSHException, EOFError, OSError) as error:
             timed_out = transport.is_active()
             transport.close()
@@ -88,17 +116,18 @@ class SshConnection:
             self._connecting.release()
 
     def _reconnect(self) -> paramiko.Transport:
-        wait = self._retry_at - time.monotonic()
-        if wait > 0:
-            raise PeerError(f"{self._failure} (next attempt in {wait:.0f} s)")
+        if time.monotonic() < self._retry_at:
+            # Without a countdown: the text is compared with that of the attempt before.
+            raise PeerError(self._failure)
         try:
             transport = self._connect()
         except PeerError as error:
             self._end_clients()
-            backoff = min(LONGEST_BACKOFF, 2.0**self._failures)
+            away = isinstance(error, AwayError | PeerTimeout)
+            pause = AWAY_PAUSE if away else min(LONGEST_PAUSE, 2.0**self._failures)
             self._failure = str(error)
-            self._failures += 1
-            self._retry_at = time.monotonic() + backoff * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts
+            self._failures = 0 if away else self._failures + 1
+            self._retry_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts
             raise
         self._failures = 0
         return transport
@@ -118,15 +147,18 @@ class SshConnection:
 
         client = paramiko.SSHClient()
         client.set_log_channel(_LOG_CHANNEL)
-        known_hosts.load(client, self._settings.known_hosts)
-        client.set_missing_host_key_policy(
-            known_hosts.UnknownKeyPolicy(self._settings.known_hosts, add=self._settings.unknown_hosts == "add")
-        )
+        keys = HostKeys(endpoint, add=self._settings.unknown_hosts == "add")
+        client.set_missing_host_key_policy(keys)
+
+        def transport_of(*arguments: Any, **options: Any) -> paramiko.Transport:
+            made = paramiko.Transport(*arguments, **options)
+            made.get_security_options().key_types = keys.in_order(made.get_security_options().key_types)
+            return made
+
         with self._told(endpoint, deadline):
             place = (endpoint.host, endpoint.port)
             if through is None:
-                stream = socket.create_connection(place, timeout=left())
-                stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                stream = _connected(place, min(left(), CONNECT_SECONDS), self._timeout)
             else:
                 stream = through.open_channel("direct-tcpip", place, ("127.0.0.1", 0), timeout=left())
             self._clients.append(client)
@@ -137,11 +169,13 @@ class SshConnection:
                     endpoint.user,
                     sock=stream,
                     key_filename=list(endpoint.keys),  # pyright: ignore[reportArgumentType] - the stub forgets lists
-                    look_for_keys=not endpoint.keys,
+                    look_for_keys=not endpoint.keys and not endpoint.only_these_keys,
+                    allow_agent=not endpoint.only_these_keys,
                     timeout=left(),
                     banner_timeout=left(),
                     auth_timeout=left(),
                     channel_timeout=self._timeout,
+                    transport_factory=transport_of,
                 )
             except BaseException:
                 stream.close()
@@ -158,8 +192,8 @@ class SshConnection:
         where = f"{endpoint.host} port {endpoint.port}"
         try:
             yield
-        except paramiko.BadHostKeyException as error:
-            raise known_hosts.changed(error, self._settings.known_hosts, endpoint.port) from None
+        except AwayError:
+            raise
         except paramiko.AuthenticationException as error:
             if "timeout" in str(error).lower():
                 raise PeerTimeout(f"{where} did not finish the SSH login within {self._timeout:g} s") from None
@@ -176,7 +210,8 @@ class SshConnection:
                 raise PeerTimeout(
                     f"{where} accepts connections but does not speak SSH within {self._timeout:g} s"
                 ) from None
-            raise PeerError(f"{where} cannot be reached by SSH: {reason(error)}") from None
+            kind = AwayError if isinstance(error, OSError | EOFError) else PeerError
+            raise kind(f"{where} cannot be reached by SSH: {reason(error)}") from None
 
     def _end_clients(self) -> None:
         self._end(self._clients)
@@ -192,8 +227,21 @@ class SshConnection:
                 transport.join(1.0)
 
 
-def reason(error: Exception) -> str:
-    """Return why something failed, without Python's ``[Errno 111]``."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+def _connected(place: tuple[str, int], seconds: float, silent: float) -> socket.socket:
+    """Connect to an address, so that the system gives the connection up if its other end falls silent."""
+    try:
+        stream = socket.create_connection(place, timeout=seconds)
+    except OSError as error:
+        if isinstance(error, TimeoutError) or error.errno in _AWAY:
+            # Which of these it is changes from one attempt to the next, and it is one thing to do about it.
+            raise AwayError(
+                f"{place[0]} port {place[1]} cannot be reached by SSH: no answer; is it on, and on the network?"
+            ) from None
+        raise
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    silent = min(silent, SILENT_SECONDS)
+    if sys.platform == "linux":
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(silent * 1000))
+    elif sys.platform == "darwin":
+        stream.setsockopt(socket.IPPROTO_TCP, _TCP_RXT_CONNDROPTIME, max(1, round(silent)))
+    return stream

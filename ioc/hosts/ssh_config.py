@@ -1,15 +1,30 @@
-"""Where an address leads to: the topology's SSH settings over those of ``~/.ssh/config``."""
+"""Where an address leads to: the topology's SSH settings over those of ``~/.ssh/config``.
+
+OpenSSH's own client reads its configuration (``ssh -G``): includes, matches, tokens and all mean here what they mean on
+the command line. Without that program, or a configuration, the settings of the topology are all there is.
+"""
 
 from __future__ import annotations
 
 import getpass
+import re
+import shutil
+import socket
+import subprocess
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import paramiko
-
 from ioc.errors import PeerError
 from ioc.topology.schema import Ssh
+
+DEFAULT_KNOWN_HOSTS = "~/.ssh/known_hosts"
+SECONDS = 10.0
+"""A configuration may run programs (Match exec)."""
+
+Options = Mapping[str, Sequence[str]]
+"""What ``ssh -G`` says: the values of each keyword, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -23,36 +38,45 @@ class Endpoint:
     """Private key files to try, besides those of the agent; none: the usual ones in ``~/.ssh``."""
     jumps: tuple[str, ...]
     """Hosts to go through, ``[user@]host[:port]``, the nearest first."""
+    known_as: str = ""
+    """Its name in known_hosts (``[host]:port`` if the port is not 22)."""
+    known_hosts: tuple[str, ...] = ()
+    """Files of host keys; a key is added to the first."""
+    only_these_keys: bool = False
+    """The agent's keys are not tried."""
 
 
 def resolve(address: str, settings: Ssh) -> Endpoint:
     """Return where `address` leads to.
 
     Raises:
-        PeerError: the SSH configuration file cannot be used.
+        PeerError: the SSH configuration file cannot be used; it names the file, and the line where there is one.
     """
-    options = _options(address, settings.config)
-    if (options.get("proxycommand") or "none").lower() != "none":
+    options = _options(address, settings)
+    one = {keyword: values[0] for keyword, values in options.items()}
+    if one.get("proxycommand", "none").lower() != "none":
         raise PeerError(f"{settings.config} gives a ProxyCommand for {address}, but only ProxyJump can be used")
-    jumps = options.get("proxyjump") or "none"
-    try:
-        port = settings.port or int(options.get("port") or 22)
-    except ValueError:
-        raise PeerError(
-            f"{settings.config} gives port {options['port']!r} for {address}: it must be a number"
-        ) from None
+    host = one.get("hostname", address)
+    port = settings.port or int(one.get("port", 22))
+    user = settings.username or one.get("user") or getpass.getuser()
+    alias = one.get("hostkeyalias", "none")
+    tokens = _tokens(address, host, port, user, "" if alias == "none" else alias)
+    jumps = one.get("proxyjump", "none")
     return Endpoint(
-        host=options.get("hostname") or address,
+        host=host,
         port=port,
-        user=settings.username or options.get("user") or getpass.getuser(),
-        keys=_keys(settings, list(options.get("identityfile") or ()), address),
+        user=user,
+        keys=_keys(settings, options.get("identityfile", ()), address, tokens),
         jumps=() if jumps.lower() == "none" else tuple(jump.strip() for jump in jumps.split(",")),
+        known_as=_known_as(host, port, alias).lower(),
+        known_hosts=_known_hosts(settings, one, tokens),
+        only_these_keys=settings.key is None and one.get("identitiesonly") == "yes",
     )
 
 
 def jump_settings(jump: str, settings: Ssh) -> tuple[str, Ssh]:
     """Return address and settings of a host to go through: its own of the configuration file, and our keys."""
-    user, _, place = jump.rpartition("@")
+    user, _, place = jump.removeprefix("ssh://").rpartition("@")
     address, colon, port = place.rpartition(":")
     if not colon or not port.isdecimal():
         address, port = place, ""
@@ -60,21 +84,91 @@ def jump_settings(jump: str, settings: Ssh) -> tuple[str, Ssh]:
     return address.strip("[]"), settings.model_copy(update=own)
 
 
-def _options(address: str, file: str | None) -> paramiko.SSHConfigDict:
-    path = Path(file).expanduser() if file else None
-    if path is None or not path.exists():
-        return paramiko.SSHConfig().lookup(address)
+def _options(address: str, settings: Ssh) -> Options:
+    if settings.config is None or not Path(settings.config).expanduser().exists():
+        return {}
+    program = shutil.which("ssh")
+    if program is None:
+        raise PeerError(
+            f"the SSH configuration {settings.config} is read with OpenSSH's client, which is not installed here: "
+            "install it (openssh-client), or say 'config: null' under 'ssh' in the topology"
+        )
+    command = [program, "-G", "-F", str(Path(settings.config).expanduser())]
+    command += ["-p", str(settings.port)] if settings.port else []
+    command += ["-l", settings.username] if settings.username else []
     try:
-        return paramiko.SSHConfig.from_path(str(path)).lookup(address)
-    except (OSError, UnicodeDecodeError, paramiko.SSHException, paramiko.ConfigParseError) as error:
-        raise PeerError(f"the SSH configuration {file} cannot be used for {address}: {error}") from None
+        answer = subprocess.run(  # noqa: S603 - no shell, and the address cannot be an option
+            [*command, "--", address], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PeerError(f"the SSH configuration {settings.config} cannot be used for {address}: {error}") from None
+    if answer.returncode != 0:
+        said = "; ".join(answer.stderr.decode(errors="replace").split("\r\n")).replace("\n", "; ").strip("; ")
+        raise PeerError(f"the SSH configuration {settings.config} cannot be used for {address}: {said}")
+    options: defaultdict[str, list[str]] = defaultdict(list)
+    for line in answer.stdout.decode(errors="surrogateescape").splitlines():
+        keyword, _, value = line.partition(" ")
+        options[keyword].append(value)
+    return options
 
 
-def _keys(settings: Ssh, of_config: list[str], address: str) -> tuple[str, ...]:
+def _known_as(host: str, port: int, alias: str) -> str:
+    """Return the name in known_hosts; an alias stands for host and port."""
+    if alias != "none":
+        return alias
+    return host if port == 22 else f"[{host}]:{port}"
+
+
+def _known_hosts(settings: Ssh, options: Mapping[str, str], tokens: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the file that the topology names; if it names none, those of the configuration, which may be several."""
+    if settings.known_hosts != DEFAULT_KNOWN_HOSTS:
+        return (settings.known_hosts,)
+    files = [DEFAULT_KNOWN_HOSTS]
+    if "userknownhostsfile" in options:
+        files = _existing(options["userknownhostsfile"]) + _existing(options.get("globalknownhostsfile", ""))
+    return tuple(_expanded(file, tokens) for file in files if file.lower() != "none")
+
+
+def _existing(names: str) -> list[str]:
+    """Split names at blanks, but leave a name with blanks in one piece if there is such a file."""
+    words, found = names.split(" "), list[str]()
+    while words:
+        length = next(
+            (n for n in range(len(words), 1, -1) if Path(" ".join(words[:n])).expanduser().is_file()),
+            1,
+        )
+        found.append(" ".join(words[:length]))
+        del words[:length]
+    return [name for name in found if name]
+
+
+def _keys(settings: Ssh, of_config: Sequence[str], address: str, tokens: Mapping[str, str]) -> tuple[str, ...]:
     if settings.key is None:
         # As ssh does: files that the configuration names need not exist.
-        return tuple(key for key in (str(Path(key).expanduser()) for key in of_config) if Path(key).is_file())
+        keys = [_expanded(key, tokens) for key in of_config if key.lower() != "none"]
+        return tuple(dict.fromkeys(key for key in keys if Path(key).is_file()))
     key = Path(settings.key).expanduser()
     if not key.is_file():
         raise PeerError(f"the SSH key {settings.key} for {address} must be a file that exists")
     return (str(key),)
+
+
+def _tokens(address: str, host: str, port: int, user: str, alias: str) -> dict[str, str]:
+    """Return what stands for ``%h`` and the like in the names of files (TOKENS in ``man ssh_config``)."""
+    here = socket.gethostname()
+    return {
+        "%": "%",
+        "d": str(Path.home()),
+        "h": host,
+        "k": alias or address,
+        "L": here.partition(".")[0],
+        "l": here,
+        "n": address,
+        "p": str(port),
+        "r": user,
+        "u": getpass.getuser(),
+    }
+
+
+def _expanded(file: str, tokens: Mapping[str, str]) -> str:
+    return str(Path(re.sub("%(.)", lambda match: tokens.get(match[1], match[0]), file)).expanduser())

@@ -10,10 +10,14 @@ from collections.abc import Generator, Sequence
 import paramiko
 
 from ioc.errors import PeerError, PeerTimeout
+from ioc.hosts.sessions import Sessions, pause
 from ioc.hosts.sftp import SftpSession
-from ioc.hosts.ssh import SshConnection, reason
-from ioc.hosts.transport import OUTPUT_LIMIT, CannotRenameError, Entry, entry_of, fed_to_sh
+from ioc.hosts.ssh import RefusedSessionError, SshConnection
+from ioc.hosts.transport import ENVIRONMENT, OUTPUT_LIMIT, CannotRenameError, Entry, entry_of, fed_to_sh, reason
 from ioc.topology.schema import Ssh
+
+IDLE_SECONDS = 10.0
+"""How long an SFTP session that nobody uses is kept; each is a process on the host."""
 
 
 class SshTransport:
@@ -23,16 +27,22 @@ class SshTransport:
         self._address = address
         self._timeout = timeout
         self._connection = SshConnection(address, settings, timeout)
-        self._idle: list[SftpSession] = []
+        self._sessions = Sessions()
+        self._idle: list[tuple[SftpSession, float]] = []
+        """Sessions that nobody uses, and since when."""
         self._lock = threading.Lock()
         self._home: bytes | None = None
+        self._checked: paramiko.Transport | None = None
 
     def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
+        self._end_idle(time.monotonic() - IDLE_SECONDS)
         deadline = time.monotonic() + timeout
-        channel = self._connection.open_channel()
+        channel = self._open_channel()
         try:
             channel.settimeout(timeout)
-            channel.exec_command("exec /bin/sh -s")
+            # The words must mean the same in every login shell, csh and fish too.
+            environment = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+            channel.exec_command(f'exec /usr/bin/env -i HOME="$HOME" {environment} /bin/sh -s')
             channel.sendall(fed_to_sh(script, arguments))
             channel.shutdown_write()
             output = bytearray()
@@ -52,12 +62,22 @@ class SshTransport:
             ) from None
         finally:
             channel.close()
+            self._sessions.leave()
+
+    def check_files(self) -> None:
+        # Without SFTP nothing can be filed: that must be known before a run is taken, not at its end.
+        if self._checked is not self._connection.transport:
+            with self._session(b"."):
+                self._checked = self._connection.transport
 
     def home(self) -> bytes:
         if self._home is None:
-            with self._session(b".") as sftp:
-                self._home = sftp.normalize(".").encode()
+            self._home = self.real_path(b".")
         return self._home
+
+    def real_path(self, path: bytes) -> bytes:
+        with self._session(path) as sftp:
+            return sftp.real_path(path)
 
     def list_directory(self, directory: bytes) -> list[Entry]:
         with self._session(directory) as sftp:
@@ -93,8 +113,8 @@ class SshTransport:
                     raise
                 with contextlib.suppress(FileNotFoundError):
                     sftp.lstat(target)
-                    raise FileExistsError(str(error)) from None
-                raise CannotRenameError(str(error)) from None
+                    raise FileExistsError(reason(error)) from None
+                raise CannotRenameError(reason(error)) from None
 
     def remove(self, path: bytes) -> None:
         with self._session(path) as sftp:
@@ -124,30 +144,72 @@ class SshTransport:
             error.filename = path
             raise
         finally:
-            if not sftp.closed:
-                with self._lock:
-                    self._idle.append(sftp)
+            self._give_back(sftp)
 
     def _take(self) -> SftpSession:
         while True:
             with self._lock:
-                sftp = self._idle.pop() if self._idle else None
+                sftp = self._idle.pop()[0] if self._idle else None
             if sftp is None:
                 return self._open_session()
             if not sftp.closed:
                 return sftp
+            self._sessions.leave()
+
+    def _give_back(self, sftp: SftpSession) -> None:
+        if sftp.closed or self._sessions.scarce:
+            sftp.close()
+            self._sessions.leave()
+            return
+        with self._lock:
+            self._idle.append((sftp, time.monotonic()))
+
+    def _end_idle(self, since: float) -> None:
+        """End the sessions that nobody has used since then."""
+        with self._lock:
+            old = [sftp for sftp, at in self._idle if at <= since or sftp.closed]
+            self._idle = [(sftp, at) for sftp, at in self._idle if sftp not in old]
+        for sftp in old:
+            sftp.close()
+            self._sessions.leave()
 
     def _open_session(self) -> SftpSession:
-        channel = self._connection.open_channel()
+        channel = self._open_channel()
         try:
             channel.settimeout(self._timeout)
             channel.invoke_subsystem("sftp")
             return SftpSession(channel)
         except TimeoutError:
-            channel.close()
-            raise PeerTimeout(f"{self._address} did not begin SFTP within {self._timeout:g} s") from None
-        except (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError) as error:
-            channel.close()
-            raise PeerError(
-                f"{self._address} must offer SFTP (Subsystem sftp in sshd_config): {reason(error)}"
-            ) from None
+            error: PeerError = PeerTimeout(f"{self._address} did not begin SFTP within {self._timeout:g} s")
+        except paramiko.SFTPError as problem:
+            error = PeerError(
+                f"files on {self._address} cannot be handled, for SFTP does not begin as it must ({reason(problem)}): "
+                "most likely a login script of the user prints text (.bashrc, .cshrc, .zshenv); it must be silent "
+                "where nobody types, so that 'ssh HOST true' prints nothing"
+            )
+        except (paramiko.SSHException, EOFError, OSError) as problem:
+            error = PeerError(
+                f"files on {self._address} cannot be handled: its sshd must offer SFTP (Subsystem sftp in sshd_config) "
+                f"and no login script may end the shell ({reason(problem)})"
+            )
+        channel.close()
+        self._sessions.leave()
+        raise error
+
+    def _open_channel(self) -> paramiko.Channel:
+        """Open a session, which the caller must `leave`; waits for its turn where the server allows few."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            if self._sessions.scarce:
+                self._end_idle(time.monotonic())
+            if not self._sessions.enter(max(0.0, deadline - time.monotonic())):
+                raise PeerTimeout(f"{self._address} had no SSH session free within {self._timeout:g} s")
+            try:
+                return self._connection.open_channel()
+            except RefusedSessionError:
+                self._sessions.refused()
+                if not pause(deadline):
+                    raise
+            except BaseException:
+                self._sessions.leave()
+                raise

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+# What login scripts export (PATH, QUOTING_STYLE, functions that shadow programs) must not change what a script answers.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin", "LC_ALL": "C", "TZ": "UTC0"}
+"""All that a script has of it, besides HOME."""
 OUTPUT_LIMIT = 4 * 1024 * 1024
 """Bytes of output that a script may have."""
 
@@ -45,12 +49,24 @@ class Transport(Protocol):
         """
         ...
 
+    def check_files(self) -> None:
+        """Find out whether files can be handled at all, once on each connection.
+
+        Raises:
+            PeerError: they cannot; what is to be done about it.
+        """
+        ...
+
     def home(self) -> bytes:
         """Return the user's home directory there."""
         ...
 
     def list_directory(self, directory: bytes) -> list[Entry]:
         """List a directory without following links."""
+        ...
+
+    def real_path(self, path: bytes) -> bytes:
+        """Return `path`, which must exist, without links."""
         ...
 
     def look(self, path: bytes) -> Entry:
@@ -114,17 +130,35 @@ def expand(transport: Transport, path: str) -> bytes:
 
 
 def shown(path: bytes) -> str:
-    """Return a path as text; bytes that are not UTF-8 become ``\\xNN``."""
-    return path.decode(errors="backslashreplace")
+    """Return a path as text; bytes that are not UTF-8 become ``\\xNN``, as does a backslash that looks like that."""
+    return _LOOKS_ESCAPED.sub(rb"\\x5c", path).decode(errors="backslashreplace")
+
+
+def from_shown(text: str) -> bytes:
+    """Return the path that `shown` showed."""
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), text.encode(errors="surrogateescape"))
+
+
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+_LOOKS_ESCAPED = re.compile(rb"\\(?=x[0-9a-f]{2})")
+
+
+def reason(error: Exception) -> str:
+    """Return why something failed in the words of whoever refused it, without Python's ``[Errno 13]``."""
+    if isinstance(error, OSError):
+        # An answer over SFTP may have words but no number; str() of such an error begins "[Errno None] None".
+        words = error.strerror or " ".join(str(argument) for argument in error.args if argument is not None)
+        return words or "it was refused without a reason"
+    return str(error) or type(error).__name__
 
 
 def told(error: OSError) -> str:
-    """Return what was refused, and for which file if that is known, without Python's ``[Errno 13]``."""
-    reason = error.strerror or str(error)
+    """Return what was refused, and for which file if that is known."""
+    why = reason(error)
     if not error.filename:
-        return reason
+        return why
     name = error.filename if isinstance(error.filename, bytes) else os.fsencode(str(error.filename))
-    return f"{shown(name)}: {reason}"
+    return f"{shown(name)}: {why}"
 
 
 def exists(transport: Transport, path: bytes) -> bool:
