@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Self
 
 import asyncssh
@@ -42,8 +43,14 @@ def make_key(file: pathlib.Path) -> asyncssh.SSHKey:
 class SshServer:
     """Owns one server; its files lie in `directory`. Where OpenSSH is missing, asyncssh stands in."""
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(
+        self, directory: pathlib.Path, environment: Mapping[str, str] | None = None, **options: object
+    ) -> None:
         self.directory = directory
+        self.environment = {} if environment is None else dict(environment)
+        """What a login there exports."""
+        self.options = {key: str(value) for key, value in options.items()}
+        """Put before the others into sshd_config: ``MaxSessions=1``."""
         self.port = free_port()
         self.host_key = directory / "host_key"
         self.client_key = directory / "client_key"
@@ -124,14 +131,21 @@ def _openssh(server: SshServer, sshd: str) -> list[str]:
         pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # OpenSSH wants it when it runs as root
     sftp = next((path for path in SFTP_SERVERS if pathlib.Path(path).exists()), "internal-sftp")
     configuration = server.directory / "sshd_config"
+    # bash reads ~/.bashrc for a command over SSH unless it is a shell below another one.
+    variables = {"SHLVL": "2", **server.environment}
     configuration.write_text(
+        "".join(f"{key} {value}\n" for key, value in server.options.items())
+        + f"SetEnv {' '.join(_quoted(f'{name}={value}') for name, value in variables.items())}\n"
         f"ListenAddress 127.0.0.1\nPort {server.port}\nHostKey {server.host_key}\nPidFile none\n"
         f"AuthorizedKeysFile {server.client_key}.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
         f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\nPrintMotd no\n"
-        # bash reads ~/.bashrc for a command over SSH unless it is a shell below another one.
-        f"Subsystem sftp {sftp}\nSetEnv SHLVL=2\n"
+        f"{'' if 'Subsystem' in server.options else f'Subsystem sftp {sftp}'}\n"
     )
     return [sshd, "-D", "-e", "-f", str(configuration)]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _stand_in(server: SshServer) -> list[str]:

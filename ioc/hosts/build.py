@@ -26,7 +26,7 @@ def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
 
 
 def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccServer | DataRouter]) -> MachineHost:
-    routers = [RouterSite(c.name, c.port, c.work_dir, c.type) for c in components if isinstance(c, DataRouter)]
+    routers = [RouterSite(c.name, c.port, c.work_dir, c.type, c.host) for c in components if isinstance(c, DataRouter)]
     servers = [ServerSite(c.name, c.config_root, c.config_backup_root) for c in components if isinstance(c, EccServer)]
     times = {
         "ssh_timeout": topology.timeouts.ssh,

@@ -2,11 +2,11 @@
 
 The protocol, which may be cut off after any step and then begun again:
 
-1. record what an earlier, interrupted attempt left in the run's directory;
-2. wait until nothing in the staging directory has grown for `settle_seconds`;
-3. make the run's directory;
+1. make the run's directory: the program that merges the files of a run wants it of every router;
+2. record what an earlier, interrupted attempt left there;
+3. wait until nothing in the staging directory has grown for `settle_seconds`;
 4. place each file (`ioc.hosts.placing`), then record it;
-5. while there are new files, go back to 2;
+5. while there are new files, go back to 3;
 6. look at the run's directory once more, and record anew the files that still grew.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -68,6 +68,8 @@ class Filing:
     filing_timeout: float
     deadline: float
     """`filing_timeout` after the begin, on the monotonic clock."""
+    needed: bool = True
+    """The run's directory must be there even if nothing is filed."""
     filed: dict[bytes, FiledFile] = field(default_factory=dict[bytes, FiledFile])
     """By path at the final place."""
     problems: list[str] = field(default_factory=list[str])
@@ -91,9 +93,13 @@ class Filing:
 
     async def _file_until_empty(self) -> None:
         directory = self.staging + b"/" + os.fsencode(self.run.directory)
+        try:
+            await self.call(make_directories, self.transport, self.staging, self.run.directory)
+        except OSError:
+            if self.needed or await self._sizes(self.staging):
+                raise
         await self._record_found(directory)
         while sizes := await self._settled():
-            await self.call(make_directories, self.transport, self.staging, self.run.directory)
             for name, size in sizes.items():
                 self._check_time(len(sizes))
                 await self._file(name, size, directory)
@@ -158,6 +164,15 @@ class Filing:
     def _check_time(self, files: int, reason: str = "the time is over") -> None:
         if time.monotonic() >= self.deadline:
             raise OutOfTimeError(f"{reason} after {self.filing_timeout:g} s, up to {files} files are left")
+
+
+def joined(reports: Sequence[FilingReport]) -> FilingReport:
+    """Make one report of those about each directory."""
+    return FilingReport(
+        tuple(file for report in reports for file in report.files),
+        _limited([report.problem for report in reports if report.problem]),
+        all(report.complete for report in reports),
+    )
 
 
 def _limited(problems: list[str]) -> str:

@@ -12,10 +12,12 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from ioc.errors import PeerError, PeerTimeout
-from ioc.hosts import backup, look
+from ioc.hosts import backup, look_script
 from ioc.hosts.facts import Finding, find_routers
-from ioc.hosts.filing import Filing
+from ioc.hosts.filing import Filing, joined
 from ioc.hosts.local import LocalTransport
+from ioc.hosts.look import parse
+from ioc.hosts.places import find_places
 from ioc.hosts.sites import RouterSite, ServerSite
 from ioc.hosts.ssh_transport import SshTransport
 from ioc.hosts.tail import read_tail
@@ -29,6 +31,8 @@ T = TypeVar("T")
 WORKERS = 4
 """Threads per host for everything but the regular look; OpenSSH allows ten sessions on a connection."""
 RETRY_SECONDS = 0.5
+LSOF_SHARE = 4
+"""A look asks lsof twice, and each time it may take this part of the SSH time-out."""
 
 
 class MachineHost:
@@ -56,7 +60,8 @@ class MachineHost:
         self._filing_timeout = filing_timeout
         self._settle_seconds = settle_seconds
         self._last_directories: dict[str, bytes] = {}
-        self._filing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._filing: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By name of the router, and by directory."""
         self._shared: asyncio.Future[dict[str, Finding]] | None = None
         """The look that filings which begin at the same moment wait for."""
         self._looker = ThreadPoolExecutor(1, thread_name_prefix=f"look-{name}")
@@ -79,9 +84,10 @@ class MachineHost:
 
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
         """See `ioc.ports.Host`."""
+        asked_at = time.time()
         findings = await self._find_routers(run_directory)
         now = time.time()
-        return {name: finding.facts(now) for name, finding in findings.items()}
+        return {name: finding.facts(asked_at, now) for name, finding in findings.items()}
 
     async def file_run(
         self,
@@ -91,7 +97,7 @@ class MachineHost:
         directories: Sequence[str] = (),
     ) -> FilingReport:
         """See `ioc.ports.Host`. A connection that is lost may be away for the SSH time-out before this gives up."""
-        async with self._filing[router]:
+        async with self._filing[router.encode()]:
             deadline = time.monotonic() + self._filing_timeout
             give_up_at = None
             refused: list[PeerError] = []
@@ -105,7 +111,7 @@ class MachineHost:
 
             while True:
                 try:
-                    return await self._file_once(router, run, recorded, deadline)
+                    return await self._file_once(router, run, recorded, directories, deadline)
                 except PeerError:
                     now = time.monotonic()
                     give_up_at = give_up_at or min(deadline, now + self._timeout)
@@ -142,28 +148,42 @@ class MachineHost:
             threads.shutdown(wait=True)
 
     async def _file_once(
-        self, router: str, run: RunId, record: Callable[[FiledFile], Awaitable[None]], deadline: float
+        self,
+        router: str,
+        run: RunId,
+        record: Callable[[FiledFile], Awaitable[None]],
+        directories: Sequence[str],
+        deadline: float,
     ) -> FilingReport:
         finding = (await self._shared_look(run.directory))[router]
-        if finding.directory is None:
+        present = finding.directory.path if finding.directory else None
+        reports: list[FilingReport] = []
+        if present is None and (finding.process is not None or not directories):
             reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"
-            return FilingReport(
-                (), f"{run} of router {router} cannot be filed on {self._name}: {reason}", complete=False
+            reports.append(
+                FilingReport((), f"{run} of router {router} cannot be filed on {self._name}: {reason}", complete=False)
             )
-        filing = Filing(
-            # A copy onto another file system may take as long as the whole filing.
-            partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
-            self._transport,
-            router,
-            self._name,
-            finding.directory.path,
-            run,
-            record,
-            self._settle_seconds,
-            self._filing_timeout,
-            deadline,
-        )
-        return await filing.go()
+        places, problems = await self._call(find_places, self._transport, present, directories, router, self._name)
+        reports += [FilingReport((), problem, complete=False) for problem in problems]
+        for place in places:
+            filing = Filing(
+                # A copy onto another file system may take as long as the whole filing.
+                partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
+                self._transport,
+                router,
+                self._name,
+                place,
+                run,
+                record,
+                self._settle_seconds,
+                self._filing_timeout,
+                deadline,
+                needed=place == places[0],
+            )
+            # Two routers may work in one directory: each file is moved by one of them.
+            async with self._filing[place]:
+                reports.append(await filing.go())
+        return joined(reports)
 
     async def _shared_look(self, run_directory: str) -> dict[str, Finding]:
         """Look once for all routers that are filed at the same moment, however many live here."""
@@ -187,11 +207,13 @@ class MachineHost:
             expand(self._transport, site.work_dir) if site.work_dir else self._last_directories.get(site.name, b"")
             for site in self._routers
         )
-        output = self._transport.run(look.SCRIPT, (run_directory.encode(), *directories), self._timeout)
+        arguments = (run_directory.encode(), b"%d" % max(1, round(self._timeout / LSOF_SHARE)), *directories)
+        output = self._transport.run(look_script.SCRIPT, arguments, self._timeout)
         try:
-            found = look.parse(output)
+            found = parse(output)
         except PeerError as error:
             raise PeerError(f"{self._name}: {error}") from None
+        self._transport.check_files()
         return find_routers(found, self._routers, self._name)
 
     def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:

@@ -1,77 +1,15 @@
-"""The script that looks at the data routers of a host, and the reading of its answer (Linux and macOS)."""
+"""The reading of what `ioc.hosts.look_script` answers."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ioc.errors import PeerError
+from ioc.hosts.sockets import Socket, of_lsof, of_proc_net
 
 PROCESS_NAME = "dataRouter"
-
-# $1 is the run directory asked about, $2… are directories to look at besides those of the processes.
-# A section begins with a line "@…". Paths come in hexadecimal: they may hold any byte.
-SCRIPT = r"""
-look() {
-  printf '@directory %s\n' "$1"
-  (
-    cd "$2" || exit
-    printf 'path '; pwd -P | od -An -v -tx1 | tr -d ' \n'; echo
-    files=$(ls -lnq) && printf '%s\n' "$files" |
-      awk '/^-/ && /\.graw$/ { n++; s += $5 } END { printf "graw %.0f %.0f\n", n, s }'
-    printf 'disk '; df -Pk . | tail -n 1
-    if [ -e "$run" ] || [ -L "$run" ]; then echo 'run yes'; else echo 'run no'; fi
-  )
-}
-main() {
-  PATH=$PATH:/usr/sbin:/sbin; export PATH
-  run=$1; shift
-  if command -v ps >/dev/null; then
-    processes=$(ps -A -ww -o pid= -o stat= -o comm= | grep dataRouter)
-  else
-    processes=$(for process in /proc/[0-9]*; do
-      read -r pid name state rest <"$process/stat" || continue
-      [ "$name" = '(dataRouter)' ] && echo "$pid $state dataRouter"
-    done)
-  fi
-  printf '@processes\n%s\n' "$processes"
-  pids=$(printf '%s\n' "$processes" | awk '$2 !~ /^Z/ && /[ \/]dataRouter$/ { print $1 }')
-  [ -n "$pids" ] && if command -v lsof >/dev/null; then
-    echo @ports
-    LC_ALL=C lsof -nP -a -c dataRouter -i -Fpcn
-  else
-    echo @sockets
-    for pid in $pids; do
-      echo "p$pid"
-      ls -l "/proc/$pid/fd" | sed -n 's/.*socket:\[\([0-9]*\)\]$/s\1/p'
-    done
-    echo @listening
-    for table in tcp tcp6 udp udp6; do
-      awk '$4 == "0A" || $4 == "07" { print $2, $10 }' "/proc/net/$table"
-    done
-  fi
-  ask_lsof=
-  for pid in $pids; do
-    if [ -d "/proc/$pid/cwd/." ]; then look "process $pid" "/proc/$pid/cwd"; else ask_lsof=yes; fi
-  done
-  # In a UTF-8 locale lsof escapes no letters. What it does escape (control characters) cannot be found then.
-  [ -n "$ask_lsof" ] && LC_ALL=en_US.UTF-8 lsof -a -d cwd -c dataRouter -Fpcn | while IFS= read -r line; do
-    case $line in
-      p*) pid=${line#p} ;;
-      n*) [ -d "/proc/$pid/cwd/." ] || look "process $pid" "${line#n}" ;;
-    esac
-  done
-  number=0
-  for directory; do
-    case $directory in "~" | "~/"*) directory=$HOME${directory#"~"} ;; esac
-    [ -n "$directory" ] && look "given $number" "$directory"
-    number=$((number + 1))
-  done
-  echo @end
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +22,8 @@ class Directory:
     disk_free: int
     disk_total: int
     run_dir_exists: bool
+    unwritable: str = ""
+    """Why the user cannot write there; empty if he can."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +31,17 @@ class Process:
     """A dataRouter process that runs."""
 
     pid: int
-    ports: frozenset[int]
-    """Ports it listens on, of any protocol."""
-    directory: Directory | None
-    """Where it works; None if that cannot be told."""
+    sockets: tuple[Socket, ...] = ()
+    directory: Directory | None = None
+    """Where it works; None if that cannot be told, or is no place that files can be taken from."""
+    lost: str = ""
+    """What became of the place where it works (``was deleted``); empty if nothing did, or that cannot be seen."""
+    place: bytes = b""
+    """The path of that place, as far as it is known."""
+    parent: int = 0
+    arguments: tuple[str, ...] = ()
+    started: str = ""
+    """When, in a form that no clock step changes."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +57,19 @@ def parse(output: bytes) -> Look:
     """Read the answer of `SCRIPT`.
 
     Raises:
-        PeerError: it is not complete.
+        PeerError: it is not complete, or a tool that it needs failed.
     """
     text = output.decode(errors="surrogateescape")
-    _, begin, text = ("\n" + text).partition("\n@processes\n")
-    text, end, _ = (begin + text).partition("\n@end\n")
-    if not begin or not end:
-        raise PeerError(f"its answer to a look at the data routers is not complete: {output[-80:]!r}")
+    _, begin, text = ("\n" + text).partition("\n@begin\n")
+    if not begin:
+        said = output[-80:].decode(errors="replace").strip()
+        raise PeerError(
+            "a login over SSH must run commands, but this one ran none: look at the user's shell, his login scripts, "
+            f"ForceCommand in sshd_config and command= in authorized_keys (the answer was {said!r})"
+        )
+    text, end, _ = ("\n" + text).partition("\n@end\n")
+    if not end:
+        raise PeerError(f"the answer to a look at the data routers is not complete: {output[-80:]!r}")
     sections: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in text.split("\n"):
@@ -124,76 +77,124 @@ def parse(output: bytes) -> Look:
             lines = sections[line] = []
         else:
             lines.append(line)
-    ports = _ports(sections)
-    directories = {
-        title.removeprefix("@directory "): directory
+    for tool in ("ps", "lsof"):
+        if f"@missing {tool}" in sections:
+            raise PeerError(f"the program {tool} must be installed there: without it no router can be found")
+    if "@hung" in sections:
+        raise PeerError(
+            "lsof hangs there, so that its routers cannot be told: most often a file server that was mounted is away"
+        )
+    given = {
+        int(title.removeprefix("@directory given ")): directory
         for title, body in sections.items()
-        if title.startswith("@directory ") and (directory := _directory(body))
+        if title.startswith("@directory given ") and (directory := _directory(_values(body)))
     }
-    return Look(
-        tuple(
-            Process(pid, frozenset(ports[pid]), directories.get(f"process {pid}"))
-            for pid in _pids(sections["@processes"])
-        ),
-        {
-            int(title.removeprefix("given ")): directory
-            for title, directory in directories.items()
-            if title.startswith("given ")
-        },
-    )
+    return Look(tuple(_linux(sections) if "@boot" in sections else _others(sections)), given)
 
 
-def _pids(lines: list[str]) -> Iterator[int]:
-    """Read ``PID STATE COMMAND``: macOS has the whole path of the command; zombies run no more."""
-    for line in lines:
-        fields = line.split(None, 2)
-        if len(fields) < 3 or fields[1].startswith("Z"):
+def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
+    boot = sections["@boot"][0][:8]
+    sockets = list(of_proc_net(sections.get("@sockets", [])))
+    for title, lines in sections.items():
+        if not title.startswith("@process "):
             continue
-        if fields[2].rstrip().rpartition("/")[2] == PROCESS_NAME:
-            yield int(fields[0])
+        pid, values = int(title.removeprefix("@process ")), _values(lines)
+        after = values.get("stat", "").split()
+        own = {line.removeprefix("socket ") for line in lines if line.startswith("socket ")}
+        arguments = _hex(values.get("arguments", "")).decode(errors="replace").split("\0")
+        mine = [socket for socket, inode, _ in sockets if inode in own]
+        if "user" in values:
+            # Another user's descriptors are closed to us: what remains are the ports that the process was told.
+            told = {port for argument in arguments for port in _port(argument)}
+            mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in told]
+        place = _hex(values.get("link", ""))
+        of_directory = _values(sections.get(f"@directory process {pid}", []))
+        directory, lost = _directory(of_directory), ""
+        if place and ("here" not in values or directory is None):
+            directory, place, lost = None, *_what_became(place, _reason(of_directory))
+            if "apart" in values and "deleted" not in lost:
+                lost = ""  # in a container a path means something else
+        # The 22nd field of stat is the start in ticks since boot; the first four are not in `after`.
+        started = f"{boot}:{after[17]}" if len(after) > 17 else ""
+        yield Process(
+            pid, tuple(mine), directory, lost, place, int(values.get("parent") or 0), tuple(arguments[:-1]), started
+        )
 
 
-def _ports(sections: dict[str, list[str]]) -> defaultdict[int, set[int]]:
-    ports: defaultdict[int, set[int]] = defaultdict(set)
-    for pid, port in _ports_of_lsof(sections.get("@ports", [])):
-        ports[pid].add(port)
-    port_of_inode = dict(_ports_of_proc_net(sections.get("@listening", [])))
-    pid = 0
-    for line in sections.get("@sockets", []):
-        if line.startswith("p"):
-            pid = int(line[1:])
-        elif line.startswith("s") and line[1:] in port_of_inode:
-            ports[pid].add(port_of_inode[line[1:]])
-    return ports
+def _what_became(link: bytes, reason: str) -> tuple[bytes, str]:
+    if link.endswith(b" (deleted)"):
+        return link.removesuffix(b" (deleted)"), "was deleted"
+    return link, reason or "is not there any more: its file system was unmounted, or another one was mounted over it"
 
 
-def _ports_of_lsof(lines: list[str]) -> Iterator[tuple[int, int]]:
-    """Read ``lsof -Fpcn``: p = process, c = command, n = address; one with ``->`` is connected, not listening."""
-    pid, mine = 0, False
+def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
+    sockets = of_lsof(sections.get("@lsof", []), PROCESS_NAME)
+    for line in sections["@processes"]:
+        # PID PARENT STATE, five words of the start, and the command: macOS has its whole path; zombies run no more.
+        fields = line.split(None, 8)
+        if len(fields) < 9 or fields[2].startswith("Z") or fields[8].rstrip().rpartition("/")[2] != PROCESS_NAME:
+            continue
+        pid = int(fields[0])
+        said = sections.get(f"@arguments {pid}", [""])[0]
+        values = _values(sections.get(f"@directory process {pid}", []))
+        directory, lost = _directory(values), ""
+        if "link" in values and (directory is None or values.get("inode") != values.get("node", values.get("inode"))):
+            gone = directory is not None or "No such file" in values.get("reason", "")
+            directory, lost = None, "was deleted or moved away" if gone else _reason(values)
+        yield Process(
+            pid,
+            tuple(sockets[pid]),
+            directory,
+            lost,
+            _hex(values.get("link", "")),
+            int(fields[1]),
+            tuple(_hex(said).decode(errors="replace").split()),
+            " ".join(fields[3:8]),
+        )
+
+
+def _values(lines: list[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
     for line in lines:
-        if line.startswith("p"):
-            pid, mine = int(line[1:]), False
-        elif line.startswith("c"):
-            mine = line[1:] == PROCESS_NAME
-        elif mine and (match := re.fullmatch(r"n[^>]*:(\d+)", line)):
-            yield pid, int(match[1])
+        key, blank, value = line.partition(" ")
+        if blank:
+            values.setdefault(key, value)
+    return values
 
 
-def _ports_of_proc_net(lines: list[str]) -> Iterator[tuple[str, int]]:
-    """Read ``ADDRESS:PORT INODE`` of ``/proc/net/tcp`` and its like; address and port are hexadecimal."""
-    for line in lines:
-        if match := re.fullmatch(r"[0-9A-F]+:([0-9A-F]{4}) (\d+)", line):
-            yield match[2], int(match[1], 16)
+def _hex(text: str) -> bytes:
+    return bytes.fromhex(text)
 
 
-def _directory(lines: list[str]) -> Directory | None:
-    values = dict(line.split(" ", 1) for line in lines if " " in line)
-    path = bytes.fromhex(values.get("path", ""))[:-1]  # pwd ends it with a newline
+def _port(argument: str) -> Iterator[int]:
+    """``ADDRESS:PORT``, either of which may be empty."""
+    if match := re.fullmatch(r"[\w.\-\[\]]*:(\d{1,5})", argument):
+        yield int(match[1])
+
+
+def data_port(arguments: tuple[str, ...]) -> int | None:
+    """Return the port that a router was told to take data on (``dataRouter CONTROL DATA TYPE``), if it can be seen."""
+    for i, argument in enumerate(arguments[:-1]):
+        ports = [*_port(argument), *_port(arguments[i + 1])]
+        if len(ports) == 2:
+            return ports[1] or None  # 0: any
+    return None
+
+
+def _reason(values: dict[str, str]) -> str:
+    """Return what ``ls`` said, without its name and that of the file."""
+    said = values.get("reason", "").rpartition(": ")[2]
+    return f"cannot be read by the SSH user: {said}" if said else ""
+
+
+def _directory(values: dict[str, str]) -> Directory | None:
+    path = _hex(values.get("path", ""))[:-1]  # pwd ends it with a newline
     graw = re.fullmatch(r"(\d+) (\d+)", values.get("graw", ""))
     if not path or not graw or "run" not in values:
         return None
     # Size, used, available, capacity; names before and after may have spaces.
     disk = re.search(r"\s(\d+)\s+\d+\s+(-?\d+)\s+\d+%\s", values.get("disk", ""))
+    unwritable = values.get("unwritable")
     return Directory(
         path=path,
         file_count=int(graw[1]),
@@ -201,4 +202,9 @@ def _directory(lines: list[str]) -> Directory | None:
         disk_free=max(0, int(disk[2])) * 1024 if disk else 0,
         disk_total=int(disk[1]) * 1024 if disk else 0,
         run_dir_exists=values["run"] == "yes",
+        unwritable=""
+        if unwritable is None
+        else "its file system is read-only"
+        if "ead-only" in unwritable
+        else "its permissions forbid it",
     )

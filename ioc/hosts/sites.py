@@ -17,6 +17,8 @@ class RouterSite:
     work_dir: str | None
     """Where it writes, if the process cannot tell; ``~`` is the home directory on the host."""
     link_type: LinkType
+    address: str = ""
+    """Address of the host as the topology has it; tells two routers apart that share a port number."""
 
 
 @dataclass(frozen=True)

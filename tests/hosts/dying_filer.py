@@ -70,7 +70,7 @@ async def file(job: dict[str, Any], step: Callable[[], None]) -> None:
     transport: Any = LocalTransport()
     if job["ssh"]:
         transport = Dying(SshTransport("127.0.0.1", Ssh(**job["ssh"]), 10.0), step)
-    site = RouterSite("data0", 46005, job["staging"], LinkType.TCP)
+    site = RouterSite("data0", 9, job["staging"], LinkType.TCP)
     host = MachineHost("here", transport, [site], [], ssh_timeout=10.0, filing_timeout=20.0, settle_seconds=0.0)
     report = await host.file_run("data0", RunId("e18008", 12), record)
     await host.close()

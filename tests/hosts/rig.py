@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 from ioc.hosts import LocalHost, MachineHost, RouterSite, ServerSite, SshHost
@@ -13,6 +17,8 @@ from ioc.model import FiledFile, LinkType
 from ioc.topology.schema import Ssh
 from tests.sshd import SshServer, free_port
 
+UNUSED_PORT = 9
+"""Nobody's: a router that really runs on this machine must not be taken for one of a test, whose files are moved."""
 TIMES = {"ssh_timeout": 10.0, "filing_timeout": 20.0, "settle_seconds": 0.1}
 
 
@@ -46,22 +52,79 @@ class Hosts:
             await host.close()
 
 
-def site(name: str = "data0", port: int = 46005, work_dir: pathlib.Path | str | None = None) -> RouterSite:
+def site(name: str = "data0", port: int = UNUSED_PORT, work_dir: pathlib.Path | str | None = None) -> RouterSite:
     """Return a router."""
     return RouterSite(name, port, str(work_dir) if work_dir else None, LinkType.TCP)
 
 
 ROUTER_PROGRAM = """
-import signal, socket, sys
-kind, port = sys.argv[1], int(sys.argv[2])
-if kind != "none":
-    listener = socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-    listener.bind(("127.0.0.1", port))
-    if kind == "tcp":
-        listener.listen()
+import ctypes, os, socket, sys, time
+if "USER_ID" in os.environ:
+    os.setuid(int(os.environ["USER_ID"]))
+    ctypes.CDLL(None).prctl(4, 1)  # as one that was started by this user: its /proc is his
+kind, host, port = os.environ["KIND"], os.environ["ADDRESS"], int(os.environ["PORT"])
+control = socket.socket(); control.bind((host, 0)); control.listen()
+def now(): return time.strftime("%Y-%m-%dT%H:%M:%S") + ".%03d" % (time.time() % 1 * 1000)
+def listen():
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port)); listener.listen()
+    return listener
+if kind == "udp":
+    datagrams = socket.socket(type=socket.SOCK_DGRAM); datagrams.bind((host, port))
+elif kind == "outgoing":
+    out = socket.socket(); out.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    out.bind((host, port)); out.connect((host, int(os.environ["PEER"])))
+elif kind == "none":
+    control.close()
+else:
+    listener = listen()
+    if kind == "forking" and os.fork() == 0: time.sleep(3600)
 print("ready", flush=True)
-signal.pause()
+while kind in ("udp", "outgoing", "none"): time.sleep(3600)
+while True:
+    source, _ = listener.accept()
+    listener.close()
+    source.sendall(b"connected" + bytes([10]))
+    names, lines = {}, source.makefile("rb")
+    for line in lines:
+        board, _, frame = line.rstrip().decode().partition(" ")
+        name = names.setdefault(board, board + "_" + now() + "_0000.graw")
+        with open(name, "ab") as file: file.write(frame.encode())
+        source.sendall(b"stored " + name.encode() + bytes([10]))
+    lines.close(); source.close()
+    listener = listen()
 """
+"""As strict as the real one: a control port beside the data port; one source at a time, during which it does not listen
+for data; a new file for each AsAd of each source, opened and closed again for each frame. Its source sends lines,
+``CoBo0_AsAd0 FRAME``, and is told where each was stored.
+"""
+
+
+class Source:
+    """A data source that is connected to a router."""
+
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
+        deadline = time.monotonic() + 10
+        while True:  # a router whose source has just gone does not listen yet
+            try:
+                self._socket = socket.create_connection((address, port), timeout=10)
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        self._answers = self._socket.makefile("r")
+        self._answers.readline()
+
+    def send(self, board: str, frame: str) -> str:
+        """Send one frame, ``MuTanT`` or ``CoBo0_AsAd0``; returns the name of the file it is in."""
+        self._socket.sendall(f"{board} {frame}\n".encode())
+        return self._answers.readline().strip().removeprefix("stored ")
+
+    def close(self) -> None:
+        """Go."""
+        self._answers.close()
+        self._socket.close()
 
 
 class DataRouters:
@@ -71,27 +134,58 @@ class DataRouters:
         self.program = directory / "dataRouter"
         self.program.symlink_to(pathlib.Path(sys.executable).resolve())
         self.running: list[subprocess.Popen[str]] = []
+        self.sources: list[Source] = []
 
-    def start(self, work_dir: pathlib.Path, port: int | None = None, kind: str = "tcp") -> int:
-        """Start one in `work_dir`; returns its port."""
+    def start(
+        self,
+        work_dir: pathlib.Path,
+        port: int | None = None,
+        kind: str = "tcp",
+        *,
+        address: str = "127.0.0.1",
+        peer: int = 0,
+        told: bool = False,
+        user: int | None = None,
+    ) -> int:
+        """Start one in `work_dir`; returns its data port. With `told` its arguments are those of the real program."""
         port = port or free_port()
         process = subprocess.Popen(
-            [str(self.program), "-I", "-S", "-c", ROUTER_PROGRAM, kind, str(port)],
+            [
+                *(str(self.program), "-I", "-S", "-c", ROUTER_PROGRAM),
+                *(("127.0.0.1:0", f"{address}:{port}", "TCP", "FrameStorage") if told else ()),
+            ],
+            env={
+                "KIND": kind,
+                "ADDRESS": address,
+                "PORT": str(port),
+                "PEER": str(peer),
+                **({} if user is None else {"USER_ID": str(user)}),
+            },
             cwd=work_dir,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self.running.append(process)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         return port
 
+    def connect(self, port: int, address: str = "127.0.0.1") -> Source:
+        """Connect a source to a router, and wait until it has begun to serve it."""
+        self.sources.append(Source(port, address))
+        return self.sources[-1]
+
     def stop(self) -> None:
         """End all."""
+        for source in self.sources:
+            source.close()
         for process in self.running:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
         self.running.clear()
+        self.sources.clear()
 
 
 class Records:

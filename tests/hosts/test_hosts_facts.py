@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import pathlib
 import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from ioc.errors import PeerError
+from ioc.hosts import RouterSite
+from ioc.hosts.look_script import SCRIPT
+from ioc.hosts.transport import ENVIRONMENT
+from ioc.model import RouterFacts
 from tests.hosts.rig import DataRouters, Hosts, site
-from tests.sshd import free_port
+from tests.sshd import SshServer, free_port
 
-TOOLS = ("sh", "awk", "sed", "grep", "ls", "od", "tr", "df", "tail", "cat", "sleep")
+TOOLS = ("sh", "awk", "sed", "grep", "ls", "od", "tr", "df", "tail", "cat", "sleep", "readlink", "rmdir")
+
+
+RUN = "e18008/run_0012"
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
@@ -59,55 +76,386 @@ async def test_work_dir_below_home(hosts: Hosts, tmp_path_factory: pytest.TempPa
     assert facts.work_dir == str(home.resolve())
 
 
-async def test_a_directory_that_was_removed_is_not_clean(
-    hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path
+async def facts_of(hosts: Hosts, *sites: RouterSite) -> dict[str, RouterFacts]:
+    """Look with a host that has never looked before, as after a restart."""
+    return dict(await hosts(*sites).router_facts(RUN))
+
+
+@pytest.mark.parametrize("told", [False, True])
+async def test_a_router_with_a_source(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path, told: bool):
+    """A router that listens no more, because a source is connected, is online; the facts say which of the two it is."""
+    port = data_routers.start(tmp_path, told=told)
+    before = (await facts_of(hosts, site(port=port)))["data0"]
+    source = data_routers.connect(port)
+    during = (await facts_of(hosts, site(port=port)))["data0"]
+    assert (before.online, before.connected) == (True, False)
+    assert (during.online, during.connected, during.work_dir) == (True, True, str(tmp_path))
+    assert source.send("CoBo0_AsAd0", "data").startswith("CoBo0_AsAd0_")
+    source.close()
+    data_routers.connect(port).close()  # it listens again, and serves the next
+    assert before.process == during.process != ""
+    assert before.asked_at <= before.read_at <= during.asked_at <= time.time()
+
+
+async def test_twelve_routers_with_sources(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):
+    """Many routers on one host, half of them with a source, are told apart after a restart."""
+    places = [tmp_path / str(number) for number in range(12)]
+    for place in places:
+        place.mkdir()
+    ports = [data_routers.start(place) for place in places]
+    for port in ports[::2]:
+        data_routers.connect(port)
+    facts = await facts_of(hosts, *(site(f"data{i}", port) for i, port in enumerate(ports)))
+    assert [facts[f"data{i}"].work_dir for i in range(12)] == list(map(str, places))
+    assert [facts[f"data{i}"].connected for i in range(12)] == [True, False] * 6
+
+
+async def test_a_restart_is_another_process(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):
+    """A router that was started again has another identity; one that runs on keeps it."""
+    port = data_routers.start(tmp_path)
+    host = hosts(site(port=port))
+    first, same = [(await host.router_facts(RUN))["data0"].process for _ in range(2)]
+    data_routers.stop()
+    assert (await host.router_facts(RUN))["data0"].process == ""
+    data_routers.start(tmp_path, port)
+    assert first == same != (await host.router_facts(RUN))["data0"].process
+
+
+@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize("told", [False, True])
+async def test_a_chance_port(
+    hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path, told: bool, connected: bool
 ):
-    """A router whose working directory was deleted runs, but nothing is known of its files, and that is said."""
-    place = tmp_path / "gone"
+    """A dataRouter whose connection to somebody begins at the port of a dead router is not taken for that."""
+    dead = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        data_routers.start(tmp_path, dead, "outgoing", peer=service.getsockname()[1], told=told)
+        port = data_routers.start(tmp_path, told=told)
+        if connected:
+            data_routers.connect(port)
+        facts = await facts_of(hosts, site("dead", dead), site("alive", port))
+    assert (facts["dead"].online, facts["alive"].online) == (False, True)
+
+
+async def test_a_child_that_inherits_the_sockets(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):
+    """What a router forked holds its sockets too, but is not the router."""
+    port = data_routers.start(tmp_path, kind="forking")
+    facts = (await facts_of(hosts, site(port=port)))["data0"]
+    assert (facts.online, facts.process.partition("@")[0]) == (True, str(data_routers.running[0].pid))
+
+
+async def test_one_port_on_two_addresses(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):
+    """Routers with the same port on different addresses are told apart, with and without a source."""
+    port = free_port()
+    addresses = ("127.0.0.1", "127.0.0.2")
+    for address in addresses:
+        (tmp_path / address).mkdir()
+        data_routers.start(tmp_path / address, port, address=address)
+    sites = [replace(site(f"at {address}", port), address=address) for address in addresses]
+    for connected in (False, True):
+        if connected:
+            data_routers.connect(port, addresses[1])
+        facts = await facts_of(hosts, *sites)
+        for address in addresses:
+            assert facts[f"at {address}"].work_dir == str(tmp_path / address)
+
+
+async def test_two_processes_on_one_port(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):
+    """If two processes may be the router, it is said which, and neither is taken for it."""
+    port = free_port()
+    for address in ("127.0.0.1", "127.0.0.2"):
+        data_routers.start(tmp_path, port, address=address)
+    facts = (await facts_of(hosts, site(port=port)))["data0"]
+    first, second = (process.pid for process in data_routers.running)
+    assert not facts.online
+    assert f"use port {port}" in facts.problem
+    assert str(first) in facts.problem
+    assert str(second) in facts.problem
+
+
+async def test_a_dead_router_among_many(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):
+    """The sentence about a dead router has what an operator needs, and no word of its neighbours."""
+    dead = free_port()
+    ports = [data_routers.start(tmp_path) for _ in range(3)]
+    facts = await facts_of(hosts, site("data7", dead), *(site(f"data{i}", port) for i, port in enumerate(ports)))
+    host = hosts.made[0].name
+    assert facts["data7"].problem == f"no dataRouter of router data7 runs on {host} (port {dead}): start it"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+async def test_a_router_of_another_user(local_hosts: Hosts, data_routers: DataRouters, monkeypatch: pytest.MonkeyPatch):
+    """A router whose descriptors are closed to us is found by the port it was told; its directory must be given."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        place = pathlib.Path(directory)
+        place.chmod(0o755)
+        port = data_routers.start(place, told=True, user=65533)
+        monkeypatch.setattr("subprocess.Popen", partial(subprocess.Popen, user=65534))
+        unknown = (await facts_of(local_hosts, site(port=port), site("other", free_port())))["data0"]
+        known = (await facts_of(local_hosts, site(port=port, work_dir=place)))["data0"]
+    assert (unknown.online, unknown.connected, unknown.work_dir) == (True, False, "")
+    assert "must belong to the SSH user, or the topology must give work_dir" in unknown.problem
+    assert (known.online, known.work_dir) == (True, directory)
+    assert "cannot write" in known.problem
+
+
+def delete(place: pathlib.Path) -> None:
+    shutil.rmtree(place)
+
+
+def replace_by_another(place: pathlib.Path) -> None:
+    shutil.rmtree(place)
+    place.mkdir()
+
+
+@pytest.mark.parametrize("work_dir", [False, True])
+@pytest.mark.parametrize("harm", [delete, replace_by_another])
+async def test_a_directory_that_was_deleted(
+    hosts: Hosts,
+    data_routers: DataRouters,
+    tmp_path: pathlib.Path,
+    harm: Callable[[pathlib.Path], None],
+    work_dir: bool,
+):
+    """The true cause is told, and nothing is clean, even if there is another directory of that name by now."""
+    place = tmp_path / "data"
     place.mkdir()
     port = data_routers.start(place)
-    place.rmdir()
-    facts = (await hosts(site(port=port)).router_facts("e/run_0000"))["data0"]
+    host = hosts(site(port=port, work_dir=place if work_dir else None))
+    assert (await host.router_facts(RUN))["data0"].clean
+    harm(place)
+    facts = (await host.router_facts(RUN))["data0"]
     assert (facts.online, facts.work_dir, facts.clean) == (True, "", False)
-    assert "cannot be told" in facts.problem
+    assert f"the working directory of router data0 ({place}) on {host.name} was deleted" in facts.problem
+
+
+async def test_a_directory_that_was_renamed(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):
+    """A router goes on in a directory that was moved, and is found there."""
+    place = tmp_path / "data (deleted)"
+    place.mkdir()
+    port = data_routers.start(place)
+    host = hosts(site(port=port))
+    assert (await host.router_facts(RUN))["data0"].work_dir == str(place)
+    place.rename(tmp_path / "moved")
+    place.mkdir()
+    facts = (await host.router_facts(RUN))["data0"]
+    assert (facts.work_dir, facts.problem) == (str(tmp_path / "moved"), "")
 
 
 @pytest.fixture
-def own_path(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """A PATH with the usual tools, but without ps and lsof."""
-    programs = tmp_path / "programs"
+def mounted(tmp_path: pathlib.Path) -> Iterator[Callable[..., None]]:
+    """Runs mount and umount in this test, where they are permitted."""
+    trial = tmp_path / "trial"
+    trial.mkdir()
+
+    def command(*words: str | pathlib.Path) -> None:
+        subprocess.run(words, check=True, capture_output=True)
+
+    try:
+        command("mount", "-t", "tmpfs", "none", trial)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nothing can be mounted here")
+    command("umount", trial)
+    yield command
+    while subprocess.run(["umount", "-l", tmp_path / "data"], capture_output=True, check=False).returncode == 0:
+        pass
+
+
+async def test_file_systems_that_come_and_go(
+    hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path, mounted: Callable[..., None]
+):
+    """A directory that cannot be written, is unmounted, or hidden by a mount: each is told for what it is."""
+    place = tmp_path / "data"
+    place.mkdir()
+    mounted("mount", "-t", "tmpfs", "none", place)
+    port = data_routers.start(place)
+    host = hosts(site(port=port))
+    assert (await host.router_facts(RUN))["data0"].problem == ""
+    mounted("mount", "-o", "remount,ro", place)
+    facts = (await host.router_facts(RUN))["data0"]
+    assert (facts.online, facts.work_dir) == (True, str(place))
+    assert f"cannot write into the working directory of router data0 ({place})" in facts.problem
+    assert "its file system is read-only" in facts.problem
+    mounted("umount", "-l", place)
+    facts = (await host.router_facts(RUN))["data0"]
+    assert (facts.online, facts.work_dir) == (True, "")
+    assert "its file system was unmounted" in facts.problem
+    data_routers.stop()
+    data_routers.start(place, port)
+    mounted("mount", "-t", "tmpfs", "none", place)
+    facts = (await hosts(site(port=port)).router_facts(RUN))["data0"]
+    assert (facts.online, facts.work_dir) == (True, "")
+    assert f"({place})" in facts.problem
+    assert "another one was mounted over it" in facts.problem
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize(
+    ("mode", "problem"),
+    [(0o000, "cannot be read by the SSH user: Permission denied"), (0o555, "its permissions forbid it")],
+)
+async def test_permissions_that_were_removed(
+    local_hosts: Hosts,
+    data_routers: DataRouters,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int,
+    problem: str,
+):
+    """A directory that the user may not read, or not write, is told for what it is."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        place = pathlib.Path(directory)
+        shutil.chown(place, 65534)
+        port = data_routers.start(place, user=65534)
+        place.chmod(mode)
+        with monkeypatch.context() as patch:
+            patch.setattr("subprocess.Popen", partial(subprocess.Popen, user=65534))
+            facts = (await facts_of(local_hosts, site(port=port)))["data0"]
+        place.chmod(0o700)
+    assert (facts.online, facts.work_dir) == (True, directory if mode else "")
+    assert problem in facts.problem
+
+
+EXPORTED = {
+    "QUOTING_STYLE": "shell-escape-always",
+    "TIME_STYLE": "+%s %s %s",
+    "BLOCK_SIZE": "human-readable",
+    "BLOCKSIZE": "1M",
+    "POSIXLY_CORRECT": "1",
+    "LS_COLORS": "*.graw=01",
+    "LC_ALL": "de_DE.UTF-8",
+    "LC_NUMERIC": "de_DE.UTF-8",
+    "GREP_OPTIONS": "-v",
+    "GREP_COLOR": "31",
+    "CDPATH": "/:/tmp",
+    "ENV": "/nonexistent/x",
+    "IFS": "a/:1",
+    "PS_FORMAT": "cmd",
+    "TZ": "Asia/Kathmandu",
+    "BASH_FUNC_awk%%": "() { echo nonsense; }",
+    "BASH_FUNC_ls%%": "() { echo nonsense; }",
+    "BASH_FUNC_cd%%": "() { :; }",
+    "run": "/etc",
+    "number": "7",
+}
+
+
+async def test_what_is_exported_changes_nothing(
+    data_routers: DataRouters, tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    """No variable that tools look at, no PATH with tools of its own and no exported function has any effect."""
+    place = tmp_path / "it's data"
+    place.mkdir()
+    (place / "a b.graw").write_bytes(b"12345")
+    port = data_routers.start(place)
+    data_routers.connect(port)
+    own = tmp_path / "own tools"
+    own.mkdir()
+    for tool in ("ls", "awk", "sed", "df", "od", "cat", "tail", "ps", "grep", "sh", "readlink"):
+        (own / tool).write_text("#!/bin/sh\necho nonsense\n")
+        (own / tool).chmod(0o755)
+    variables = {**EXPORTED, "PATH": f"{own}:."}
+    with SshServer(tmp_path_factory.mktemp("sshd"), environment=variables) as server:
+        for sshd in (server, None):
+            hosts = Hosts(sshd)
+            with monkeypatch.context() as patch:
+                for name, value in variables.items():
+                    patch.setenv(name, value)
+                facts = (await hosts(site(port=port)).router_facts(RUN))["data0"]
+            await hosts.close()
+            assert (facts.problem, facts.online, facts.work_dir) == ("", True, str(place))
+            assert (facts.file_count, facts.staged_bytes, facts.connected) == (1, 5, True)
+            assert facts.disk_total == pytest.approx(shutil.disk_usage(place).total, rel=0.01)
+
+
+def tools_of_macos(programs: pathlib.Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
+    """Make the look work without /proc, with `scripts` for ps and lsof."""
     programs.mkdir()
     for tool in TOOLS:
         (programs / tool).symlink_to(shutil.which(tool) or "missing")
-    monkeypatch.setenv("PATH", str(programs))
-    return programs
+    for name, script in scripts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}")
+        (programs / name).chmod(0o755)
+    monkeypatch.setitem(ENVIRONMENT, "PATH", str(programs))
+    monkeypatch.setattr("ioc.hosts.look_script.SCRIPT", SCRIPT.replace("proc=/proc", "proc=/none"))
 
 
-async def test_without_lsof_and_ps(
-    own_path: pathlib.Path, local_hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path
-):
-    """Linux's /proc tells the same where lsof and ps are not installed."""
-    place = tmp_path / "data"
-    place.mkdir()
-    (place / "a.graw").write_bytes(b"12345")
-    port, udp = data_routers.start(place), data_routers.start(tmp_path, kind="udp")
-    facts = await local_hosts(site("one", port), site("two", udp)).router_facts("e/run_0000")
-    assert (facts["one"].online, facts["one"].work_dir, facts["one"].staged_bytes) == (True, str(place), 5)
-    assert (facts["two"].online, facts["two"].work_dir) == (True, str(tmp_path))
+PS_OF_MACOS = """case "$*" in
+  *etime*) : ;;
+  *args*) echo '/Users/at tpc/bin/dataRouter 127.0.0.1:46003 127.0.0.1:46005 TCP FrameStorage' ;;
+  *) echo '  501     1 S    Fri Nov 27 09:09:09 2026     /Users/at tpc/bin/dataRouter' ;;
+esac
+"""
 
 
-async def test_with_the_tools_of_macos(own_path: pathlib.Path, local_hosts: Hosts, tmp_path: pathlib.Path):
-    """Without /proc the working directory comes from lsof."""
+def lsof_of_macos(place: pathlib.Path, inode: int) -> str:
+    return f"""echo p501; echo cdataRouter
+case "$*" in
+  *cwd*) echo fcwd; echo i{inode}; echo "n{place}" ;;
+  *) printf 'f5\\nPTCP\\nn127.0.0.1:46003\\nTST=LISTEN\\nTQR=0\\nTQS=0\\n'
+     printf 'f7\\nPTCP\\nn127.0.0.1:46005->127.0.0.1:51022\\nTST=ESTABLISHED\\nTQR=0\\nTQS=0\\n' ;;
+esac
+"""
+
+
+async def test_with_the_tools_of_macos(local_hosts: Hosts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """Without /proc the working directory, the sockets and the start of the process come from lsof and ps."""
     place = tmp_path / "my data"
     place.mkdir()
     (place / "a.graw").write_bytes(b"12345")
-    nobody = 4_194_305  # above the largest process id of Linux
-    (own_path / "ps").write_text(f"#!/bin/sh\necho '{nobody} S    /Users/at tpc/bin/dataRouter'\n")
-    (own_path / "lsof").write_text(
-        f"#!/bin/sh\necho p{nobody}\necho cdataRouter\n"
-        f'case "$*" in *cwd*) echo fcwd; echo "n{place}" ;; *) echo "n*:46005" ;; esac\n'
-    )
-    for tool in ("ps", "lsof"):
-        (own_path / tool).chmod(0o755)
-    facts = (await local_hosts(site()).router_facts("e/run_0000"))["data0"]
+    lsof = lsof_of_macos(place, place.stat().st_ino)
+    tools_of_macos(tmp_path / "tools", monkeypatch, ps=PS_OF_MACOS, lsof=lsof)
+    facts = (await local_hosts(site(port=46005)).router_facts("e/run_0000"))["data0"]
     assert (facts.online, facts.work_dir, facts.file_count, facts.staged_bytes) == (True, str(place), 1, 5)
+    assert (facts.connected, facts.process) == (True, "501@Fri Nov 27 09:09:09 2026")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_directory_deleted_on_macos(
+    local_hosts: Hosts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+):
+    """lsof shows the old name of a directory that was deleted; another one of that name is not taken for it."""
+    place = tmp_path / "data"
+    if not gone:
+        place.mkdir()
+    tools_of_macos(tmp_path / "tools", monkeypatch, ps=PS_OF_MACOS, lsof=lsof_of_macos(place, 1))
+    facts = (await local_hosts(site(port=46005)).router_facts("e/run_0000"))["data0"]
+    assert (facts.online, facts.work_dir) == (True, "")
+    assert f"({place}) on localhost was deleted or moved away" in facts.problem
+
+
+@pytest.mark.parametrize("timeout", [10.0, 0.5])
+async def test_lsof_that_hangs(hosts: Hosts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, timeout: float):
+    """lsof is ended after its time and said to hang; nothing of it stays, even where we do not wait that long."""
+    mark = tmp_path / "lsof.pid"
+    lsof = f"echo $$ >>{mark}; exec sleep 1000\n"
+    tools_of_macos(tmp_path / "tools", monkeypatch, ps=PS_OF_MACOS, lsof=lsof)
+    monkeypatch.setattr("ioc.hosts.host.LSOF_SHARE", 10)
+    host = hosts(site(port=46005), ssh_timeout=timeout)
+    for _ in range(2):
+        with pytest.raises(PeerError, match="lsof hangs there" if timeout > 1 else "did not end a command"):
+            await host.router_facts(RUN)
+    deadline = time.monotonic() + 10
+    while any(pathlib.Path(f"/proc/{pid}").exists() for pid in mark.read_text().split()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def test_linux_needs_no_lsof(local_hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path,
+                                   monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+    """Where there is /proc, neither lsof nor ps is asked."""
+    (tmp_path / "data").mkdir()
+    port = data_routers.start(tmp_path / "data")
+    tools_of_macos(tmp_path / "tools", monkeypatch, ps="sleep 1000", lsof="sleep 1000")
+    monkeypatch.setattr("ioc.hosts.look_script.SCRIPT", SCRIPT)
+    assert (await local_hosts(site(port=port)).router_facts(RUN))["data0"].work_dir == str(tmp_path / "data")
+
+
+@pytest.mark.parametrize("tool", ["ps", "lsof"])
+async def test_a_tool_that_is_missing(
+    local_hosts: Hosts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, tool: str
+):
+    """Without /proc, ps and lsof are needed; that one is missing is said instead of that no router runs."""
+    scripts = {name: script for name, script in (("ps", PS_OF_MACOS), ("lsof", "true")) if name != tool}
+    tools_of_macos(tmp_path / "tools", monkeypatch, **scripts)
+    with pytest.raises(PeerError, match=f"the program {tool} must be installed"):
+        await local_hosts(site(port=46005)).router_facts(RUN)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ioc.hosts.transport import from_shown, shown
 from ioc.model import RunId
 from tests.hosts.rig import Hosts, Records, contents, put, site
 
@@ -52,7 +57,16 @@ async def test_odd_names_survive(hosts: Hosts, tmp_path: pathlib.Path):
     assert contents(tmp_path / RUN.directory) == files
     assert report.complete
     place = f"{tmp_path}/e18008/run_0012"
-    assert set(records.sizes) == {f"{place}/{name.decode(errors='backslashreplace')}" for name in ODD_NAMES}
+    assert set(records.sizes) == {f"{place}/{shown(name)}" for name in ODD_NAMES}
+
+
+@given(st.binary(max_size=30) | st.text(alphabet="\\x4a1é\udcff").map(os.fsencode))
+def test_a_path_that_was_shown_can_be_found_again(path: bytes):
+    """The text of any path leads back to it, and differs from its own only where bytes are not UTF-8."""
+    assert from_shown(shown(path)) == path
+    with contextlib.suppress(UnicodeDecodeError):
+        if b"\\x" not in path:
+            assert shown(path) == path.decode()
 
 
 async def test_a_name_that_is_taken_keeps_both(hosts: Hosts, tmp_path: pathlib.Path):

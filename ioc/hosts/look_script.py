@@ -1,0 +1,105 @@
+"""The shell script that looks at the data routers of a host (Linux and macOS)."""
+
+# $1 is the run directory asked about, $2 the seconds that lsof may take, $3… are directories to look at besides those
+# of the processes. A section begins with a line "@…". Paths come in hexadecimal: they may hold any byte.
+#
+# Linux tells everything in /proc. lsof is asked only where there is no /proc, and never while one that was asked
+# earlier still hangs: what waits for a dead file server in the kernel cannot be killed.
+#
+# The tables of sockets are read before and after the descriptors: a router that takes a connection changes its listener
+# for a connection at that moment, and must be found by one of them.
+SCRIPT = r"""
+hex() { od -An -v -tx1 | tr -d ' \n'; }
+look() {
+  printf '@directory %s\n' "$1"
+  why=$(ls -ld "$2/." 2>&1 >/dev/null) || { printf 'reason %s\n' "$why"; return; }
+  (
+    cd "$2" || { echo 'reason cannot be entered: Permission denied'; exit; }
+    printf 'path '; pwd -P | hex; echo
+    printf 'inode '; ls -di . | awk '{ print $1 }'
+    if files=$(ls -lnq 2>&1); then
+      printf '%s\n' "$files" | awk '/^-/ && /\.graw$/ { n++; s += $5 } END { printf "graw %.0f %.0f\n", n, s }'
+    else
+      printf 'reason %s\n' "$files"
+    fi
+    printf 'disk '; df -Pk . | tail -n 1
+    if [ -e "$run" ] || [ -L "$run" ]; then echo 'run yes'; else echo 'run no'; fi
+    # Of a name that does not exist rmdir says first that the file system is read-only.
+    [ -w . ] || { printf 'unwritable '; rmdir './.no such directory' 2>&1 | tail -n 1; }
+  )
+}
+tables() {
+  for table in tcp tcp6 udp udp6; do
+    awk -v table="$table" 'NR > 1 { print table, $2, $3, $4, $8, $10 }' "$proc/net/$table"
+  done
+}
+linux() {
+  printf '@boot\n'; cat "$proc/sys/kernel/random/boot_id"
+  before=$(tables); inodes=' '; users=' '
+  for entry in "$proc"/[0-9]*; do
+    read -r pid name state parent rest <"$entry/stat" || continue
+    [ "$name" = '(dataRouter)' ] && [ "$state" != Z ] && [ "$state" != X ] || continue
+    printf '@process %s\nstat %s\n' "$pid" "$rest"
+    echo "parent $parent"
+    printf 'arguments '; hex <"$entry/cmdline"; echo
+    if sockets=$(ls -l "$entry/fd"); then
+      sockets=$(printf '%s\n' "$sockets" | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p')
+      for socket in $sockets; do echo "socket $socket"; inodes="$inodes$socket "; done
+    else
+      user=$(awk '/^Uid:/ { print $3 }' "$entry/status"); echo "user $user"; users="$users$user "
+    fi
+    link=$(readlink "$entry/cwd" && echo .) && link=${link%??} && {
+      printf 'link '; printf '%s' "$link" | hex; echo
+      [ "$entry/cwd/." -ef "$link" ] && echo 'here yes'
+      [ "$entry/ns/mnt" -ef "$proc/self/ns/mnt" ] || echo 'apart yes'
+    }
+    look "process $pid" "$entry/cwd"
+  done
+  echo @sockets
+  { printf '%s\n' "$before"; tables; } | awk -v inodes="$inodes" -v users="$users" '
+    $4 == "0A" || index(inodes, " " $6 " ") || index(users, " " $5 " ")'
+}
+lsof_of_routers() {
+  locale=$1; shift
+  LC_ALL=$locale lsof -w -nP -a -c dataRouter "$@" & job=$!
+  tenths=0
+  while kill -0 "$job" && [ "$tenths" -lt "${limit}0" ]; do sleep 0.1; tenths=$((tenths + 1)); done
+  kill -9 "$job" && echo @hung
+}
+others() {
+  for tool in ps lsof; do command -v "$tool" >/dev/null || printf '@missing %s\n' "$tool"; done
+  processes=$(ps -A -ww -o pid= -o ppid= -o stat= -o lstart= -o comm= | grep dataRouter)
+  printf '@processes\n%s\n' "$processes"
+  pids=$(printf '%s\n' "$processes" | awk '$3 !~ /^Z/ && /[ \/]dataRouter$/ { print $1 }')
+  [ -n "$pids" ] || return
+  for pid in $pids; do printf '@arguments %s\n' "$pid"; ps -ww -o args= -p "$pid" | hex; echo; done
+  old=$(ps -A -o pid= -o etime= -o args= | awk '/[l]sof .*-c dataRouter/ && $2 !~ /^0?0:[01]/ { print $1 }')
+  for pid in $old; do kill -9 "$pid"; kill -0 "$pid" && { echo @hung; return; }; done
+  echo @lsof
+  lsof_of_routers C -i -FpcPnT && return
+  echo @directories
+  # In a UTF-8 locale lsof escapes no letters. What it does escape (control characters) cannot be found then.
+  found=$(lsof_of_routers en_US.UTF-8 -d cwd -Fpcin)
+  case $found in *@hung) echo @hung; return ;; esac
+  printf '%s\n' "$found" | while IFS= read -r line; do
+    case $line in
+      p*) pid=${line#p} ;;
+      i*) inode=${line#i} ;;
+      n*) look "process $pid" "${line#n}"; printf 'link '; printf '%s' "${line#n}" | hex
+          printf '\nnode %s\n' "$inode" ;;
+    esac
+  done
+}
+main() {
+  proc=/proc; run=$1; limit=$2; shift 2
+  echo @begin
+  if [ -r "$proc/self/stat" ]; then linux; else others; fi
+  number=0
+  for directory; do
+    case $directory in "~" | "~/"*) directory=$HOME${directory#"~"} ;; esac
+    [ -n "$directory" ] && look "given $number" "$directory"
+    number=$((number + 1))
+  done
+  echo @end
+}
+"""

@@ -1,0 +1,92 @@
+"""The network sockets of processes, as lsof and Linux's tables show them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class SocketState(Enum):
+    """What a socket is for."""
+
+    LISTENING = "takes connections, or datagrams of anybody"
+    CONNECTED = "has a peer"
+    ENDING = "had a peer"
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A local end."""
+
+    protocol: str
+    """``tcp`` or ``udp``."""
+    address: str
+    """Empty if it is any of the host's own."""
+    port: int
+    state: SocketState
+    outgoing: bool = False
+    """It was certainly opened by this side: its port is a chance one."""
+
+
+_STATES = {"0A": SocketState.LISTENING, "07": SocketState.LISTENING, "01": SocketState.CONNECTED}
+_NAMES = {"LISTEN": SocketState.LISTENING, "ESTABLISHED": SocketState.CONNECTED}
+
+
+def of_proc_net(lines: list[str]) -> Iterator[tuple[Socket, str, str]]:
+    """Read ``TABLE LOCAL REMOTE STATE USER INODE`` of ``/proc/net/tcp`` and its like; yields socket, inode and user.
+
+    A connection whose other end is a listener of this host was opened by this side.
+    """
+    rows = [fields for line in dict.fromkeys(lines) if len(fields := line.split()) == 6 and ":" in fields[1]]
+    served = {_end(row[1])[1] for row in rows if row[3] == "0A"}
+    for table, local, remote, state, user, inode in rows:
+        address, port = _end(local)
+        peer, peer_port = _end(remote)
+        socket = Socket(
+            table.rstrip("6"),
+            address,
+            port,
+            # 07 is CLOSE for TCP: a socket that is not bound to anything yet.
+            SocketState.ENDING if state == "07" and table.startswith("tcp") else _STATES.get(state, SocketState.ENDING),
+        )
+        at_home = peer == address or peer.startswith("127.")
+        if socket.state is not SocketState.LISTENING and at_home and peer_port in served and port not in served:
+            socket = replace(socket, outgoing=True)
+        yield socket, inode, user
+
+
+def _end(text: str) -> tuple[str, int]:
+    """Read ``ADDRESS:PORT`` in hexadecimal, the address in 32-bit words of the host's byte order (little-endian)."""
+    words, _, port = text.partition(":")
+    raw = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
+    return _plain(ipaddress.ip_address(raw)), int(port, 16)
+
+
+def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return "" if address.is_unspecified else str(address)
+
+
+def of_lsof(lines: list[str], command: str) -> defaultdict[int, list[Socket]]:
+    """Read ``lsof -FpcPnT``: p = process, c = command, P = protocol, n = address, TST = state; sockets by process."""
+    sockets: defaultdict[int, list[Socket]] = defaultdict(list)
+    pid, mine, protocol = 0, False, "tcp"
+    for line in lines:
+        if line.startswith("p"):
+            pid, mine = int(line[1:]), False
+        elif line.startswith("c"):
+            mine = line[1:] == command
+        elif line.startswith("P"):
+            protocol = line[1:].lower()
+        elif line.startswith("TST=") and mine and sockets[pid]:
+            sockets[pid][-1] = replace(sockets[pid][-1], state=_NAMES.get(line[4:], SocketState.ENDING))
+        elif mine and (match := re.fullmatch(r"n(.*?):(\d+)(->.*)?", line)):
+            address = "" if match[1] == "*" else match[1].strip("[]")
+            state = SocketState.CONNECTED if match[3] else SocketState.LISTENING
+            sockets[pid].append(Socket(protocol, address, int(match[2]), state))
+    return sockets
