@@ -4,52 +4,109 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass, field
 
 from ioc.errors import PeerError
+from ioc.hosts.config_files import Wanted, hardware_descriptions, of_choice
 from ioc.hosts.placing import names
 from ioc.hosts.sites import ServerSite
-from ioc.hosts.transport import Transport, expand, make_directories, shown, told
+from ioc.hosts.transport import Transport, exists, expand, make_directories, reason, shown, told
 from ioc.model import ConfigBackup, ConfigChoice, RunId
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of a configuration file; a real one has some hundred thousand."""
 
 
-def file_names(config: ConfigChoice) -> tuple[str, ...]:
-    """Return the names of the three files behind a choice."""
-    return (f"describe-{config.describe}.xcfg", f"prepare-{config.prepare}.xcfg", f"configure-{config.configure}.xcfg")
-
-
 def digest(transport: Transport, server: ServerSite, config: ConfigChoice, host: str) -> ConfigBackup:
     """Digest the files where they lie.
 
     Raises:
-        PeerError: naming the file that cannot be read.
+        PeerError: naming a file that cannot be read, or that no release can do without.
     """
     root = _expanded(transport, server.config_root, "config_root", server)
-    contents = {name: _read(transport, root, name, server, host) for name in file_names(config)}
-    return ConfigBackup(shown(root), _digests(contents))
+    found = _find(transport, root, config, server, host)
+    found.check(shown(root), server, host)
+    return ConfigBackup(shown(root), _digests(found.contents), tuple(found.missing))
 
 
 def back_up(transport: Transport, server: ServerSite, run: RunId, config: ConfigChoice, host: str) -> ConfigBackup:
     """Copy the files to ``config_backup_root/EXPERIMENT/run_NNNN``; one that differs from what is there is kept beside.
 
     Raises:
-        PeerError: naming the file that cannot be read or written.
+        PeerError: naming a file that cannot be read or written, or that no release can do without; what exists is
+            copied all the same.
     """
     root = _expanded(transport, server.config_root, "config_root", server)
     backup_root = _expanded(transport, server.config_backup_root, "config_backup_root", server)
-    contents = {name: _read(transport, root, name, server, host) for name in file_names(config)}
+    found = _find(transport, root, config, server, host)
     relative = f"{os.fsdecode(backup_root).strip('/')}/{run.directory}"
     try:
-        directory = make_directories(transport, b"", relative)
-        kept = {_keep(transport, directory, name, content, server): content for name, content in contents.items()}
+        directory = make_directories(transport, b"", relative) if found.contents else b""
+        kept = {_keep(transport, directory, name, content, server): content for name, content in found.contents.items()}
     except OSError as error:
         raise PeerError(
             f"the configuration of ECC server {server.name} cannot be copied to {shown(backup_root)} on {host}: "
             f"{told(error)}"
         ) from None
-    return ConfigBackup(shown(directory), _digests(kept))
+    found.check(shown(root), server, host)
+    return ConfigBackup(shown(directory), _digests(kept), tuple(found.missing))
+
+
+@dataclass
+class _Found:
+    """What there is of the files that a server may read."""
+
+    contents: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    missing: list[str] = field(default_factory=list[str])
+    required: list[str] = field(default_factory=list[str])
+    """Those of `missing` that no release can do without."""
+    problems: list[str] = field(default_factory=list[str])
+
+    def check(self, root: str, server: ServerSite, host: str) -> None:
+        of = f"of ECC server {server.name} on {host}"
+        problems = [f"configuration file {root}/{name} {of} does not exist" for name in self.required]
+        problems += self.problems
+        if problems:
+            raise PeerError("; ".join(problems))
+
+
+def _find(transport: Transport, root: bytes, config: ConfigChoice, server: ServerSite, host: str) -> _Found:
+    found = _Found()
+
+    def take(file: Wanted) -> list[bytes]:
+        names = [
+            name
+            for reading in file.readings
+            if (name := next((each for each in reading if _exists(transport, root, each)), None))
+        ]
+        if not names and file.missed:
+            found.missing.append(file.name)
+            if file.required:
+                found.required.append(file.name)
+        taken: list[bytes] = []
+        for name in names:
+            try:
+                found.contents[name] = _read(transport, root, name, server, host)
+                taken.append(found.contents[name])
+            except _UnreadableError as error:
+                found.problems.append(str(error))
+        return taken
+
+    describe, *others = of_choice(config)
+    for file in (*hardware_descriptions(take(describe)), *others):
+        take(file)
+    return found
+
+
+def _exists(transport: Transport, root: bytes, name: str) -> bool:
+    try:
+        return exists(transport, root + b"/" + os.fsencode(name))
+    except OSError:
+        return True  # it cannot be told, and reading it will say why
+
+
+class _UnreadableError(Exception):
+    """A file is there but cannot be read; the text names it."""
 
 
 def _expanded(transport: Transport, path: str | None, key: str, server: ServerSite) -> bytes:
@@ -63,12 +120,12 @@ def _read(transport: Transport, root: bytes, name: str, server: ServerSite, host
     where = f"configuration file {shown(path)} of ECC server {server.name} on {host}"
     try:
         if not transport.look(path).is_file:
-            raise PeerError(f"{where} must be a regular file")
+            raise _UnreadableError(f"{where} must be a regular file")
         content, whole = transport.read_end(path, LARGEST)
     except OSError as error:
-        raise PeerError(f"{where} cannot be read: {error.strerror or error}") from None
+        raise _UnreadableError(f"{where} cannot be read: {reason(error)}") from None
     if not whole:
-        raise PeerError(f"{where} must not have more than {LARGEST} bytes")
+        raise _UnreadableError(f"{where} must not have more than {LARGEST} bytes")
     return content
 
 

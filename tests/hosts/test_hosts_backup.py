@@ -20,10 +20,11 @@ RUN = RunId("e18008", 12)
 CHOICE = ConfigChoice("cobo0", "e18008", "e18008 v2")
 FILES = {
     b"describe-cobo0.xcfg": b"<describe/>",
+    b"configure-e18008.xcfg": b"<prepare/>",
     b"prepare-e18008.xcfg": b"<prepare/>" * 50_000,
     b"configure-e18008 v2.xcfg": b"\xff\x00",
 }
-DIGESTS = tuple((name.decode(), hashlib.sha256(content).hexdigest()) for name, content in FILES.items())
+DIGESTS = sorted((name.decode(), hashlib.sha256(content).hexdigest()) for name, content in FILES.items())
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ async def test_files_are_copied_beside_the_run(hosts: Hosts, server: ServerSite,
     place = tmp_path / "backups/e18008/run_0012"
     for _ in range(2):
         backup = await host.backup_configs("CoBo0", RUN, CHOICE)
-        assert (backup.directory, backup.digests) == (str(place), DIGESTS)
+        assert (backup.directory, sorted(backup.digests)) == (str(place), DIGESTS)
         assert contents(place) == FILES
 
 
@@ -59,19 +60,110 @@ async def test_a_copy_that_differs_is_never_overwritten(hosts: Hosts, server: Se
 async def test_digests_without_a_copy(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
     """The digests of the files where they lie are the same, and nothing is written."""
     digests = await hosts(servers=(server,)).config_digests("CoBo0", CHOICE)
-    assert (digests.directory, digests.digests) == (str(tmp_path / "configs"), DIGESTS)
+    assert (digests.directory, sorted(digests.digests)) == (str(tmp_path / "configs"), DIGESTS)
     assert not (tmp_path / "backups").exists()
 
 
-@pytest.mark.parametrize("name", [each.decode() for each in FILES])
+@pytest.mark.parametrize("name", ["describe-cobo0.xcfg", "configure-e18008 v2.xcfg"])
 async def test_a_missing_file_is_named(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path, name: str):
-    """A configuration file that does not exist is named with its server and host, and nothing is copied."""
+    """A file that no release can do without is named with its server and host; the others are copied all the same."""
     (tmp_path / "configs" / name).unlink()
     host = hosts(servers=(server,))
+    sentence = f"configuration file {tmp_path}/configs/{name} of ECC server CoBo0 on {host.name} does not exist"
+    with pytest.raises(PeerError) as refused:
+        await host.config_digests("CoBo0", CHOICE)
+    assert str(refused.value) == sentence
+    assert not (tmp_path / "backups").exists()
+    with pytest.raises(PeerError) as refused:
+        await host.backup_configs("CoBo0", RUN, CHOICE)
+    assert str(refused.value) == sentence
+    assert set(contents(tmp_path / "backups/e18008/run_0012")) == set(FILES) - {name.encode()}
+
+
+async def test_nothing_exists(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+    """Without any file, both that are needed are named, and no directory is made."""
+    shutil.rmtree(tmp_path / "configs")
+    host = hosts(servers=(server,))
     for attempt in (host.backup_configs("CoBo0", RUN, CHOICE), host.config_digests("CoBo0", CHOICE)):
-        with pytest.raises(PeerError, match=f"{tmp_path}/configs/{name} of ECC server CoBo0 on {host.name}.*No such"):
+        with pytest.raises(PeerError, match=r"describe-cobo0\.xcfg .* does not exist; .*configure-e18008 v2\.xcfg"):
             await attempt
     assert not (tmp_path / "backups").exists()
+
+
+def described(*names: str, template: str = "") -> bytes:
+    """Return a describe file as the GET software has it: nodes inherit from templates (``*``)."""
+    nodes = "".join(
+        f'<Node id="CoBo{i}"><Instance id="Slot0{i}"><HardwareConfigId>{name}</HardwareConfigId></Instance></Node>'
+        for i, name in enumerate(names)
+    )
+    general = f"<HardwareConfigId> {template} </HardwareConfigId>" if template else ""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<Setup id="Hardware">'
+        f'<Node id="*"><Instance id="*"><isActive>true</isActive>{general}</Instance></Node>{nodes}'
+        '<Node id="Mutant"><Instance id="master"/></Node>'
+        '<Node id="BEAST"><Instance id="*"><HardwareConfigId>BEAST</HardwareConfigId></Instance></Node>'
+        "<!-- <HardwareConfigId>old</HardwareConfigId> --></Setup>"
+    ).encode()
+
+
+DESCRIBE, CONFIGURE = b"describe-D.xcfg", b"configure-C.xcfg"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # a real installation of 2021: the list has prepare equal to configure
+        ("D C C", {DESCRIBE: b"", CONFIGURE: b""}, {"prepare-C.xcfg"}, {}),
+        # one of 2017, and one of each
+        ("D P C", {DESCRIBE: b"", b"prepare-P.xcfg": b"", CONFIGURE: b""}, {"configure-P.xcfg"}, {}),
+        ("D P C", {DESCRIBE: b"", b"configure-P.xcfg": b"", CONFIGURE: b""}, {"prepare-P.xcfg"}, {}),
+        ("D P C", {DESCRIBE: b"", CONFIGURE: b""}, {"prepare-P.xcfg", "configure-P.xcfg"}, {b"configure-D.xcfg": b""}),
+        # hardware descriptions: named by a node, by what it inherits from, only by a template, by nothing
+        (
+            "D C C",
+            {DESCRIBE: described("Zed", "Zed", "two.1"), CONFIGURE: b"", b"prepare-C.xcfg": b"",
+             b"hardwareDescription_Zed.xcfg": b"z", b"hardwareDescription_two.xcfg": b"2"},
+            set(),
+            {b"hardwareDescription_old.xcfg": b"", b"hardwareDescription_.xcfg": b""},
+        ),
+        (
+            "D C C",
+            {DESCRIBE: described("Zed", template="Full"), CONFIGURE: b"", b"prepare-C.xcfg": b"",
+             b"hardwareDescription_BEAST.xml": b"b"},
+            {"hardwareDescription_Zed.xcfg", "hardwareDescription_Full.xcfg"},
+            {},
+        ),
+        ("D C C", {DESCRIBE: described("../up"), CONFIGURE: b"", b"prepare-C.xcfg": b""}, set(), {}),
+        # the other extension only where the first is missing
+        (
+            "D C C",
+            {b"describe-D.xml": described("Zed"), CONFIGURE: b"", b"prepare-C.xml": b"",
+             b"hardwareDescription_Zed.xml": b""},
+            set(),
+            {b"configure-C.xml": b"old"},
+        ),
+        # a name with a dot: as it is listed, and as it is read
+        (
+            "2.5_bar 1.5 1.5",
+            {b"describe-2.5_bar.xcfg": b"", b"describe-2.xcfg": b"", b"configure-1.xcfg": b"", b"prepare-1.5.xml": b""},
+            set(),
+            {},
+        ),
+    ],
+)  # fmt: skip
+async def test_what_any_release_may_read(hosts: Hosts, tmp_path: pathlib.Path, case: tuple[str, dict, set, dict]):
+    """Every file that one release or another may read is copied and digested; what is absent is named."""
+    choice, files, missing, unread = case
+    root = tmp_path / "configs"
+    root.mkdir()
+    put(root, {**files, **unread})
+    host = hosts(servers=(ServerSite("CoBo0", str(root), str(tmp_path / "backups")),))
+    config = ConfigChoice(*choice.split())
+    backup, digests = await host.backup_configs("CoBo0", RUN, config), await host.config_digests("CoBo0", config)
+    assert contents(tmp_path / "backups/e18008/run_0012") == files
+    assert dict(backup.digests) == {name.decode(): hashlib.sha256(text).hexdigest() for name, text in files.items()}
+    assert (backup.digests, backup.missing) == (digests.digests, digests.missing)
+    assert set(backup.missing) == missing
 
 
 @pytest.mark.parametrize(
@@ -100,7 +192,7 @@ async def test_servers_that_share_a_backup_directory(hosts: Hosts, server: Serve
     servers = tuple(ServerSite(f"CoBo{i}", server.config_root, server.config_backup_root) for i in range(12))
     host = hosts(servers=servers)
     backups = await asyncio.gather(*(host.backup_configs(each.name, RUN, CHOICE) for each in servers))
-    assert {backup.digests for backup in backups} == {DIGESTS}
+    assert all(sorted(backup.digests) == DIGESTS for backup in backups)
     assert contents(tmp_path / "backups/e18008/run_0012") == FILES
 
 

@@ -1,0 +1,101 @@
+"""Which configuration files a choice stands for.
+
+Releases of the ECC server differ: of 2021 it reads ``configure-P`` at Prepare, around 2017 ``prepare-P``. A name
+is cut at its last dot to put the extension there: of ``2.5_bar`` ``describe-2.xcfg`` is read, but
+``describe-2.5_bar.xcfg`` listed. What any of them may read counts.
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportAttributeAccessIssue=false
+# lxml has no types.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lxml import etree
+
+from ioc.model import ConfigChoice
+
+EXTENSIONS = (".xcfg", ".xml")
+"""The second is read where the first does not exist."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One file that a server may read."""
+
+    readings: tuple[tuple[str, ...], ...]
+    """For each reading of its name the names it may have; the first of them that exists is the file."""
+    required: bool = False
+    """No release can do without it."""
+    missed: bool = True
+    """Somebody should know if it does not exist."""
+
+    @property
+    def name(self) -> str:
+        """What to call it if it is missing."""
+        return self.readings[0][0]
+
+
+def wanted(prefix: str, name: str, *, required: bool = False) -> Wanted:
+    """Return the file behind one name of a choice."""
+    stems = [prefix + name]
+    if "." in name:
+        stems.append((prefix + name).rpartition(".")[0])
+    return Wanted(tuple(tuple(stem + extension for extension in EXTENSIONS) for stem in stems), required)
+
+
+def of_choice(config: ConfigChoice) -> tuple[Wanted, ...]:
+    """Return the files of a choice but for the hardware descriptions, which the first one names."""
+    files = (
+        wanted("describe-", config.describe, required=True),
+        wanted("prepare-", config.prepare),
+        wanted("configure-", config.prepare),
+        wanted("configure-", config.configure, required=True),
+    )
+    # Where prepare and configure have one name, they have one file, which is required.
+    return tuple({file.name: file for file in files}.values())
+
+
+def hardware_descriptions(contents: Iterable[bytes]) -> tuple[Wanted, ...]:
+    """Return the hardware descriptions that describe files name.
+
+    One that only a template names, of which there is no node, is read by nobody: it is not missed.
+    """
+    roots = [root for content in contents if (root := _parsed(content)) is not None]
+    read = {name for root in roots for name in _of_nodes(root)}
+    named = dict.fromkeys(name for root in roots for name in _names(root))
+    return tuple(replace(wanted("hardwareDescription_", name), missed=name in read) for name in named)
+
+
+def _of_nodes(root: Any) -> Iterator[str]:
+    """Return what each node that is not a template names, or else inherits from one (``*``)."""
+    nodes = {node.get("id", ""): node for node in root.iter("Node")}
+    for kind, node in nodes.items():
+        templates = [each for each in node.iter("Instance") if each.get("id") == "*"]
+        general = [nodes["*"]] if "*" in nodes else []
+        for instance in node.iter("Instance"):
+            if kind != "*" and instance.get("id") != "*":
+                yield from [name for each in (instance, *templates, *general) for name in _names(each)][:1]
+
+
+def _names(element: Any) -> Iterator[str]:
+    """Return the names of hardware descriptions within, as far as they can be part of a file name."""
+    for each in element.iter("HardwareConfigId"):
+        name = (each.text or "").strip()
+        if re.fullmatch(r"[^/\x00]{1,200}", name):
+            yield name
+
+
+def _parsed(content: bytes) -> Any:
+    """Read what can be read: the server is more lenient than XML is."""
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, recover=True, remove_comments=True
+    )
+    try:
+        return etree.fromstring(content, parser)
+    except etree.XMLSyntaxError:
+        return None
