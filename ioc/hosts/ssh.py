@@ -58,6 +58,7 @@ class SshConnection:
         self._settings = settings
         self._timeout = timeout
         self._connecting = threading.Lock()
+        self._opening = threading.Lock()
         self._clients: list[paramiko.SSHClient] = []
         self._failure = ""
         self._failures = 0
@@ -77,6 +78,10 @@ class SshConnection:
             PeerError: it cannot be had; at once if the last attempt failed a short time ago.
         """
         transport = self._transport()
+        # paramiko keeps one reason of failure for all threads: a refusal of two at once would look like a broken
+        # connection to one of them.
+        if not self._opening.acquire(timeout=self._timeout):
+            raise PeerTimeout(f"{self._address} did not open an SSH session within {self._timeout:g} s")
         try:
             return transport.open_session(timeout=self._timeout)
         except paramiko.ChannelException as error:
@@ -89,6 +94,8 @@ class SshConnection:
             if timed_out:
                 raise PeerTimeout(f"{self._address} did not open an SSH session within {self._timeout:g} s") from None
             raise PeerError(f"the SSH connection to {self._address} was lost: {reason(error)}") from None
+        finally:
+            self._opening.release()
 
     def drop(self) -> None:
         """Give the connection up, so that calls which hang in it fail; the next one connects anew."""

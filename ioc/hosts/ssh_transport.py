@@ -27,7 +27,7 @@ class SshTransport:
         self._address = address
         self._timeout = timeout
         self._connection = SshConnection(address, settings, timeout)
-        self._sessions = Sessions()
+        self._sessions = Sessions[SftpSession]()
         self._idle: list[tuple[SftpSession, float]] = []
         """Sessions that nobody uses, and since when."""
         self._lock = threading.Lock()
@@ -35,9 +35,10 @@ class SshTransport:
         self._checked: paramiko.Transport | None = None
 
     def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
-        self._end_idle(time.monotonic() - IDLE_SECONDS)
+        self._end_idle(IDLE_SECONDS)
         deadline = time.monotonic() + timeout
-        channel = self._open_channel()
+        channel = self._open_channel(any_session=False)
+        assert isinstance(channel, paramiko.Channel)
         try:
             channel.settimeout(timeout)
             # The words must mean the same in every login shell, csh and fish too.
@@ -50,6 +51,7 @@ class SshTransport:
                 channel.settimeout(max(0.01, deadline - time.monotonic()))
                 piece = channel.recv(65536)
                 if not piece:
+                    self._check_alive(channel)
                     return bytes(output)
                 output += piece
                 if len(output) > OUTPUT_LIMIT:
@@ -63,6 +65,12 @@ class SshTransport:
         finally:
             channel.close()
             self._sessions.leave()
+
+    def _check_alive(self, channel: paramiko.Channel) -> None:
+        """Tell the end of an output from that of the connection, which look the same."""
+        transport = channel.get_transport()
+        if not transport.is_active():
+            raise transport.get_exception() or EOFError("it was closed")
 
     def check_files(self) -> None:
         # Without SFTP nothing can be filed: that must be known before a run is taken, not at its end.
@@ -157,15 +165,17 @@ class SshTransport:
             self._sessions.leave()
 
     def _give_back(self, sftp: SftpSession) -> None:
-        if sftp.closed or self._sessions.scarce:
-            sftp.close()
+        if sftp.closed:
             self._sessions.leave()
-            return
-        with self._lock:
-            self._idle.append((sftp, time.monotonic()))
+        elif not self._sessions.pass_on(sftp):
+            with self._lock:
+                self._idle.append((sftp, time.monotonic()))
+            if self._sessions.waited_for:
+                self._end_idle()
 
-    def _end_idle(self, since: float) -> None:
-        """End the sessions that nobody has used since then."""
+    def _end_idle(self, seconds: float = 0.0) -> None:
+        """End the sessions that nobody has used for so long."""
+        since = time.monotonic() - seconds
         with self._lock:
             old = [sftp for sftp, at in self._idle if at <= since or sftp.closed]
             self._idle = [(sftp, at) for sftp, at in self._idle if sftp not in old]
@@ -174,7 +184,9 @@ class SshTransport:
             self._sessions.leave()
 
     def _open_session(self) -> SftpSession:
-        channel = self._open_channel()
+        channel = self._open_channel(any_session=True)
+        if isinstance(channel, SftpSession):
+            return channel
         try:
             channel.settimeout(self._timeout)
             channel.invoke_subsystem("sftp")
@@ -196,18 +208,25 @@ class SshTransport:
         self._sessions.leave()
         raise error
 
-    def _open_channel(self) -> paramiko.Channel:
-        """Open a session, which the caller must `leave`; waits for its turn where the server allows few."""
+    def _open_channel(self, *, any_session: bool) -> paramiko.Channel | SftpSession:
+        """Open a session, which the caller must `leave`, or get one of SFTP that another thread has done with.
+
+        Waits for its turn where the server allows few.
+        """
         deadline = time.monotonic() + self._timeout
         while True:
-            if self._sessions.scarce:
-                self._end_idle(time.monotonic())
-            if not self._sessions.enter(max(0.0, deadline - time.monotonic())):
+            permitted, sftp = self._sessions.enter(
+                max(0.0, deadline - time.monotonic()), self._end_idle, any_session=any_session
+            )
+            if not permitted:
                 raise PeerTimeout(f"{self._address} had no SSH session free within {self._timeout:g} s")
+            if sftp is not None:
+                return sftp
             try:
                 return self._connection.open_channel()
             except RefusedSessionError:
                 self._sessions.refused()
+                self._end_idle()
                 if not pause(deadline):
                     raise
             except BaseException:

@@ -94,7 +94,7 @@ async def test_few_sessions(sshd_directory: pathlib.Path, tmp_path: pathlib.Path
         (tmp_path / name).mkdir()
         put(tmp_path / name, {b"%d.graw" % i: b"1" for i in range(10)})
     with hosts_of(sshd_directory, MaxSessions=sessions) as (hosts, _):
-        host = hosts(*(site(name, i + 1, tmp_path / name) for i, name in enumerate(names)))
+        host = hosts(*(site(name, i + 1, tmp_path / name) for i, name in enumerate(names)), filing_timeout=60.0)
         transport = host._transport
         assert isinstance(transport, SshTransport)
         assert not (await host.router_facts(RUN.directory))["data0"].clean
@@ -147,7 +147,7 @@ async def test_sessions_that_nobody_uses_are_closed(
         await host.file_run("data0", RUN, Records())
         await host.router_facts(RUN.directory)
         assert transport._idle == []
-        assert transport._sessions._open == 0
+        assert transport._sessions.open == 0
 
 
 async def test_the_words_of_the_server(shared_sshd: SshServer, tmp_path: pathlib.Path):
