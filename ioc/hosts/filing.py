@@ -2,17 +2,18 @@
 
 The protocol, which may be cut off after any step and then begun again:
 
-1. make the run's directory: the program that merges the files of a run wants it of every router;
-2. record what an earlier, interrupted attempt left there;
-3. wait until nothing in the staging directory has grown for `settle_seconds`;
+1. record what an earlier, interrupted attempt left in the run's directory;
+2. wait until nothing in the staging directory has grown for `settle_seconds`;
+3. make the run's directory, even if there is no file: the program that merges the files wants it of every router;
 4. place each file (`ioc.hosts.placing`), then record it;
-5. while there are new files, go back to 3;
+5. while there are new files, go back to 2;
 6. look at the run's directory once more, and record anew the files that still grew.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -93,16 +94,14 @@ class Filing:
 
     async def _file_until_empty(self) -> None:
         directory = self.staging + b"/" + os.fsencode(self.run.directory)
-        try:
-            await self.call(make_directories, self.transport, self.staging, self.run.directory)
-        except OSError:
-            if self.needed or await self._sizes(self.staging):
-                raise
         await self._record_found(directory)
         while sizes := await self._settled():
+            await self.call(make_directories, self.transport, self.staging, self.run.directory)
             for name, size in sizes.items():
                 self._check_time(len(sizes))
                 await self._file(name, size, directory)
+        with contextlib.nullcontext() if self.needed else contextlib.suppress(OSError):
+            await self.call(make_directories, self.transport, self.staging, self.run.directory)
         if self.filed:
             await self._record_found(directory)
 

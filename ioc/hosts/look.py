@@ -87,7 +87,7 @@ def parse(output: bytes) -> Look:
     given = {
         int(title.removeprefix("@directory given ")): directory
         for title, body in sections.items()
-        if title.startswith("@directory given ") and (directory := _directory(_values(body)))
+        if title.startswith("@directory given ") and (directory := _directory(body))
     }
     return Look(tuple(_linux(sections) if "@boot" in sections else _others(sections)), given)
 
@@ -108,10 +108,10 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
             told = {port for argument in arguments for port in _port(argument)}
             mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in told]
         place = _hex(values.get("link", ""))
-        of_directory = _values(sections.get(f"@directory process {pid}", []))
+        of_directory = sections.get(f"@directory process {pid}", [])
         directory, lost = _directory(of_directory), ""
         if place and ("here" not in values or directory is None):
-            directory, place, lost = None, *_what_became(place, _reason(of_directory))
+            directory, place, lost = None, *_what_became(place, _reason(_values(of_directory)))
             if "apart" in values and "deleted" not in lost:
                 lost = ""  # in a container a path means something else
         # The 22nd field of stat is the start in ticks since boot; the first four are not in `after`.
@@ -135,10 +135,13 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
         if len(fields) < 9 or fields[2].startswith("Z") or fields[8].rstrip().rpartition("/")[2] != PROCESS_NAME:
             continue
         pid = int(fields[0])
-        said = sections.get(f"@arguments {pid}", [""])[0]
-        values = _values(sections.get(f"@directory process {pid}", []))
-        directory, lost = _directory(values), ""
-        if "link" in values and (directory is None or values.get("inode") != values.get("node", values.get("inode"))):
+        said = _values(sections.get(f"@arguments {pid}", [])).get("arguments", "")
+        of_directory = sections.get(f"@directory process {pid}", [])
+        values = _values(of_directory)
+        directory, lost = _directory(of_directory), ""
+        # lsof's number of the directory and that of what has its name now, and then the name.
+        inodes = values.get("inode", "").split()[:2]
+        if "link" in values and (directory is None or inodes[:1] != inodes[1:]):
             gone = directory is not None or "No such file" in values.get("reason", "")
             directory, lost = None, "was deleted or moved away" if gone else _reason(values)
         yield Process(
@@ -154,11 +157,15 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
 
 
 def _values(lines: list[str]) -> dict[str, str]:
+    """Read lines ``KEY VALUE``; what begins with a blank goes on with the value before. The first of a key counts."""
     values: dict[str, str] = {}
+    key = ""
     for line in lines:
-        key, blank, value = line.partition(" ")
-        if blank:
-            values.setdefault(key, value)
+        if line.startswith(" "):
+            values[key] = values.get(key, "") + line
+            continue
+        key, _, value = line.partition(" ")
+        values.setdefault(key, value)
     return values
 
 
@@ -187,13 +194,17 @@ def _reason(values: dict[str, str]) -> str:
     return f"cannot be read by the SSH user: {said}" if said else ""
 
 
-def _directory(values: dict[str, str]) -> Directory | None:
+_DISK = re.compile(r"\s(\d+)\s+\d+\s+(-?\d+)\s+\d+%\s")
+
+
+def _directory(lines: list[str]) -> Directory | None:
+    values = _values(lines)
     path = _hex(values.get("path", ""))[:-1]  # pwd ends it with a newline
     graw = re.fullmatch(r"(\d+) (\d+)", values.get("graw", ""))
     if not path or not graw or "run" not in values:
         return None
     # Size, used, available, capacity; names before and after may have spaces.
-    disk = re.search(r"\s(\d+)\s+\d+\s+(-?\d+)\s+\d+%\s", values.get("disk", ""))
+    disk = next((found for line in lines if (found := _DISK.search(line))), None)
     unwritable = values.get("unwritable")
     return Directory(
         path=path,

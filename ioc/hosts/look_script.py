@@ -1,7 +1,8 @@
 """The shell script that looks at the data routers of a host (Linux and macOS)."""
 
 # $1 is the run directory asked about, $2 the seconds that lsof may take, $3… are directories to look at besides those
-# of the processes. A section begins with a line "@…". Paths come in hexadecimal: they may hold any byte.
+# of the processes. A section begins with a line "@…". Paths come in hexadecimal, for they may hold any byte: a line
+# with their key, and lines that begin with a blank. Programs are what a look costs: as few as can be are started.
 #
 # Linux tells everything in /proc. lsof is asked only where there is no /proc, and never while one that was asked
 # earlier still hangs: what waits for a dead file server in the kernel cannot be killed.
@@ -9,20 +10,18 @@
 # The tables of sockets are read before and after the descriptors: a router that takes a connection changes its listener
 # for a connection at that moment, and must be found by one of them.
 SCRIPT = r"""
-hex() { od -An -v -tx1 | tr -d ' \n'; }
+hex() { printf '%s\n' "$1"; od -An -v -tx1; }
 look() {
   printf '@directory %s\n' "$1"
-  why=$(ls -ld "$2/." 2>&1 >/dev/null) || { printf 'reason %s\n' "$why"; return; }
   (
-    cd "$2" || { echo 'reason cannot be entered: Permission denied'; exit; }
-    printf 'path '; pwd -P | hex; echo
-    printf 'inode '; ls -di . | awk '{ print $1 }'
+    cd "$2" || { printf 'reason %s\n' "$(ls -ld "$2/." 2>&1 >/dev/null)"; exit; }
+    pwd -P | hex path
     if files=$(ls -lnq 2>&1); then
       printf '%s\n' "$files" | awk '/^-/ && /\.graw$/ { n++; s += $5 } END { printf "graw %.0f %.0f\n", n, s }'
     else
       printf 'reason %s\n' "$files"
     fi
-    printf 'disk '; df -Pk . | tail -n 1
+    df -Pk .
     if [ -e "$run" ] || [ -L "$run" ]; then echo 'run yes'; else echo 'run no'; fi
     # Of a name that does not exist rmdir says first that the file system is read-only.
     [ -w . ] || { printf 'unwritable '; rmdir './.no such directory' 2>&1 | tail -n 1; }
@@ -41,7 +40,7 @@ linux() {
     [ "$name" = '(dataRouter)' ] && [ "$state" != Z ] && [ "$state" != X ] || continue
     printf '@process %s\nstat %s\n' "$pid" "$rest"
     echo "parent $parent"
-    printf 'arguments '; hex <"$entry/cmdline"; echo
+    hex arguments <"$entry/cmdline"
     if sockets=$(ls -l "$entry/fd"); then
       sockets=$(printf '%s\n' "$sockets" | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p')
       for socket in $sockets; do echo "socket $socket"; inodes="$inodes$socket "; done
@@ -49,7 +48,7 @@ linux() {
       user=$(awk '/^Uid:/ { print $3 }' "$entry/status"); echo "user $user"; users="$users$user "
     fi
     link=$(readlink "$entry/cwd" && echo .) && link=${link%??} && {
-      printf 'link '; printf '%s' "$link" | hex; echo
+      printf '%s' "$link" | hex link
       [ "$entry/cwd/." -ef "$link" ] && echo 'here yes'
       [ "$entry/ns/mnt" -ef "$proc/self/ns/mnt" ] || echo 'apart yes'
     }
@@ -72,7 +71,7 @@ others() {
   printf '@processes\n%s\n' "$processes"
   pids=$(printf '%s\n' "$processes" | awk '$3 !~ /^Z/ && /[ \/]dataRouter$/ { print $1 }')
   [ -n "$pids" ] || return
-  for pid in $pids; do printf '@arguments %s\n' "$pid"; ps -ww -o args= -p "$pid" | hex; echo; done
+  for pid in $pids; do printf '@arguments %s\n' "$pid"; ps -ww -o args= -p "$pid" | hex arguments; done
   old=$(ps -A -o pid= -o etime= -o args= | awk '/[l]sof .*-c dataRouter/ && $2 !~ /^0?0:[01]/ { print $1 }')
   for pid in $old; do kill -9 "$pid"; kill -0 "$pid" && { echo @hung; return; }; done
   echo @lsof
@@ -85,8 +84,8 @@ others() {
     case $line in
       p*) pid=${line#p} ;;
       i*) inode=${line#i} ;;
-      n*) look "process $pid" "${line#n}"; printf 'link '; printf '%s' "${line#n}" | hex
-          printf '\nnode %s\n' "$inode" ;;
+      n*) look "process $pid" "${line#n}"; printf '%s' "${line#n}" | hex link
+          printf 'inode %s %s\n' "$inode" "$(ls -di "${line#n}/.")" ;;
     esac
   done
 }

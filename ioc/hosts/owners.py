@@ -56,7 +56,8 @@ def find_owners(look: Look, sites: Sequence[RouterSite]) -> dict[str, Process]:
             if site.name not in owners and len(mine) == 1 and shared == [site.name] and mine[0] in free:
                 owners[site.name] = mine[0]
                 free.remove(mine[0])
-    if len(sites) == len(free) == 1 and not owners and not free[0].sockets:
+    alone = len(sites) == len(free) == 1 and not owners
+    if alone and not free[0].sockets and data_port(free[0].arguments) in (None, sites[0].port):
         owners[sites[0].name] = free[0]
     return owners
 

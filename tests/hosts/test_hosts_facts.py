@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -407,6 +408,28 @@ async def test_with_the_tools_of_macos(local_hosts: Hosts, tmp_path: pathlib.Pat
     facts = (await local_hosts(site(port=46005)).router_facts("e/run_0000"))["data0"]
     assert (facts.online, facts.work_dir, facts.file_count, facts.staged_bytes) == (True, str(place), 1, 5)
     assert (facts.connected, facts.process) == (True, "501@Fri Nov 27 09:09:09 2026")
+
+
+@pytest.mark.skipif(not (shutil.which("lsof") and shutil.which("ps")), reason="lsof or ps is not installed")
+async def test_with_real_lsof_and_ps(
+    hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What the real tools say, asked as on macOS, is read like what /proc says."""
+    monkeypatch.setattr("ioc.hosts.look_script.SCRIPT", SCRIPT.replace("proc=/proc", "proc=/none"))
+    places = [tmp_path / name for name in ("one", "tw'o", "udp", "deleted")]
+    for place in places:
+        place.mkdir()
+    ports = [
+        data_routers.start(place, kind=kind) for place, kind in zip(places, ("tcp", "tcp", "udp", "tcp"), strict=True)
+    ]
+    data_routers.connect(ports[1])
+    places[3].rmdir()
+    host = hosts(*(site(f"data{i}", port) for i, port in enumerate(ports)))
+    facts = [(await host.router_facts(RUN))[f"data{i}"] for i in range(4)]
+    assert [fact.online for fact in facts] == [True] * 4
+    assert [fact.work_dir for fact in facts] == [*map(str, places[:3]), ""]
+    assert [fact.connected for fact in facts] == [False, True, None, False]
+    assert re.fullmatch(r"\d+@\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4}", facts[0].process)
 
 
 @pytest.mark.parametrize("gone", [False, True])

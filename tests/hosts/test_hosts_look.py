@@ -22,35 +22,41 @@ LINUX = b"""Last login: Sun Nov 22 on console
 @process 911
 stat 1 1 0 -1 4194304 1535 0 0 0 2 0 0 0 30 10 1 0 169797 15384576 2981 18446744073709551615 9
 parent 1
-arguments 646174615f726f7574657200
+arguments
+ 64 61 74 61 5f 72 6f
+ 75 74 65 72 00
 socket 1001
 socket 1002
-link 2f646174612f30
+link
+ 2f 64 61 74 61 2f 30
 here yes
 @directory process 911
-path 2f646174612f3020610a
-inode 12
+path
+ 2f 64 61 74 61 2f 30 20 61 0a
 graw 3 2147483650
-disk /dev/sda1         264212084 12378632  83122632      13% /mnt/my 50% disk
+/dev/sda1         264212084 12378632  83122632      13% /mnt/my 50% disk
 run no
 @process 912
 stat 1 1 0 -1 4194304 1535 0 0 0 2 0 0 0 30 10 1 0 169799 15384576 2981
 parent 1
-arguments 6400
+arguments
+ 64 00
 socket 1003
-link 2f78
+link
+ 2f 78
 here yes
 @directory process 912
-path 2f646174612fff0a0a
-inode 13
+path
+ 2f 64 61 74 61 2f ff 0a 0a
 graw 0 0
-disk map auto_home 100 200 -3      101% /System/Volumes/Data/home
+map auto_home 100 200 -3      101% /System/Volumes/Data/home
 run yes
 unwritable rmdir: failed to remove './.no such directory': Read-only file system
 @process 913
 stat 1 1 1
 parent 1
-arguments 00
+arguments
+ 00
 user 501
 @sockets
 tcp 00000000:B3B3 00000000:0000 0A 0 1001
@@ -68,7 +74,8 @@ MACOS = b"""@begin
   777     1 S    Fri Nov 27 09:09:10 2026     /usr/sbin/dataRouterHelper
   778     1 Z    Fri Nov 27 09:09:10 2026     dataRouter
 @arguments 501
-2f782f64617461526f75746572203132372e302e302e313a34363030332031302e302e302e313a3436303035205443500a
+arguments
+ 2f782f64617461526f75746572203132372e302e302e313a34363030332031302e302e302e313a3436303035205443500a
 @lsof
 p501
 cdataRouter
@@ -102,13 +109,14 @@ n*:9999
 TST=LISTEN
 @directories
 @directory process 501
-path 2f566f6c756d65732f64617461300a
-inode 7
+path
+ 2f 56 6f 6c 75 6d 65 73 2f 64 61 74 61 30 0a
 graw 0 0
-disk /dev/disk1s1   488245288  10485760 203423744     5%    /Volumes/data 0
+/dev/disk1s1   488245288  10485760 203423744     5%    /Volumes/data 0
 run no
-link 2f566f6c756d65732f6461746130
-node 7
+link
+ 2f 56 6f 6c 75 6d 65 73 2f 64 61 74 61 30
+inode 7  7 /Volumes/data0
 @end
 """
 
@@ -118,7 +126,7 @@ LISTENING, CONNECTED, ENDING = SocketState.LISTENING, SocketState.CONNECTED, Soc
 
 
 def test_answer_of_linux():
-    """Sockets by their inode, directories with odd names and disk figures are read; so is the start of the process."""
+    """Sockets by their inode, directories with odd names and figures are read; so is the start of the process."""
     look = parse(LINUX)
     first, second, third = look.processes
     assert (first.pid, first.started, first.lost) == (911, "1a2b3c4d:169797", "")
@@ -166,7 +174,7 @@ def test_answer_of_macos():
 )
 def test_what_became_of_a_directory(link: bytes, more: str, place: bytes, lost: str):
     """A directory that cannot be used is told for what it is."""
-    answer = f"@begin\n@boot\nx\n@process 5\nlink {link.hex()}\n@directory process 5\n{more}\n@end\n"
+    answer = f"@begin\n@boot\nx\n@process 5\nlink\n {link.hex()}\n@directory process 5\n{more}\n@end\n"
     (process,) = parse(answer.encode()).processes
     assert (process.place, process.directory) == (place, None)
     assert process.lost.startswith(lost)
@@ -224,6 +232,8 @@ TWO = [site("a", 5), site("b", 6)]
         ([AT_A, AT_B], {0: B, 1: A}, [site("a", 1, "/b"), site("b", 2, "/a")], {"a": 2, "b": 1}),
         ([AT_A_5, AT_B_5], {0: B, 1: A}, [site("a", 5, "/b"), site("b", 5, "/a")], {"a": 2, "b": 1}),
         ([process(1)], {}, [site("a", 5)], {"a": 1}),
+        ([process(1, told=5)], {}, [site("a", 5)], {"a": 1}),
+        ([process(1, told=6)], {}, [site("a", 5)], {"a": None}),
         ([process(1, 9)], {}, [site("a", 5)], {"a": None}),
         ([process(1)], {}, TWO, {"a": None, "b": None}),
         ([process(1), process(2)], {}, [site("a", 5)], {"a": None}),
