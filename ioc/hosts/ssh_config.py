@@ -121,7 +121,7 @@ def _known_as(host: str, port: int, alias: str) -> str:
 
 def _known_hosts(settings: Ssh, options: Mapping[str, str], tokens: Mapping[str, str]) -> tuple[str, ...]:
     """Return the file that the topology names; if it names none, those of the configuration, which may be several."""
-    if settings.known_hosts != DEFAULT_KNOWN_HOSTS:
+    if Path(settings.known_hosts).expanduser() != Path(DEFAULT_KNOWN_HOSTS).expanduser():
         return (settings.known_hosts,)
     files = [DEFAULT_KNOWN_HOSTS]
     if "userknownhostsfile" in options:

@@ -71,7 +71,7 @@ def test_generated_configurations(text: str, more: str, address: str, user: str 
         command = [str(SSH), "-F", str(config), *(["-p", str(port)] if port else []), *(["-l", user] if user else [])]
         told = subprocess.run([*command, "-G", address], capture_output=True, text=True, check=False)
         if told.returncode:
-            with pytest.raises(PeerError, match=rf"{re.escape(name)}/(config|more) line \d+"):
+            with pytest.raises(PeerError, match=rf"{re.escape(name)}/(config|more):? line \d+"):
                 resolve(address, chosen)
             return
         one = dict(reversed([line.split(" ", 1) for line in told.stdout.splitlines() if " " in line]))
@@ -111,6 +111,8 @@ def test_files_of_known_hosts(tmp_path: pathlib.Path, text: str, files: list[str
     expected = [str(pathlib.Path(file.replace("DIR", str(tmp_path))).expanduser()) for file in files]
     settings = Ssh(config=str(tmp_path / "config"))
     assert list(resolve("mini3", settings).known_hosts) == [*expected, f"{tmp_path}/global"]
+    default = settings.model_copy(update={"known_hosts": str(pathlib.Path("~/.ssh/known_hosts").expanduser())})
+    assert resolve("mini3", default) == resolve("mini3", settings)
     own = settings.model_copy(update={"known_hosts": "/own"})
     assert resolve("mini3", own).known_hosts == ("/own",)
 
