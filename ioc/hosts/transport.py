@@ -149,6 +149,8 @@ def reason(error: Exception) -> str:
         # An answer over SFTP may have words but no number; str() of such an error begins "[Errno None] None".
         words = error.strerror or " ".join(str(argument) for argument in error.args if argument is not None)
         return words or "it was refused without a reason"
+    if isinstance(error, EOFError) and not str(error):
+        return "the other end closed it"
     return str(error) or type(error).__name__
 
 
