@@ -88,6 +88,8 @@ async def _command_server(server: EccServer, command: Command) -> Command:
     match command["do"]:
         case "fail":
             server.fail_next(command["operation"], command["message"])
+        case "complain":
+            server.complain(command["message"])
         case "delay":
             server.delay(command["operation"], float(command["seconds"]))
         case "behave":
@@ -109,7 +111,7 @@ async def _command_server(server: EccServer, command: Command) -> Command:
             await server.electronics.parted()
         case other:
             raise Refused(
-                f"a simulated ECC server cannot {other!r}, but fail, delay, behave, freeze, thaw, kill, "
+                f"a simulated ECC server cannot {other!r}, but fail, complain, delay, behave, freeze, thaw, kill, "
                 "restart, state and break-electronics"
             )
     return {"ok": True}
@@ -139,10 +141,16 @@ async def _command_source(source: Source, command: Command) -> Command:
             source.silent = True
         case "speak":
             source.silent = False
+        case "count-on":
+            source.counts_on = True
+        case "count-anew":
+            source.counts_on = False
         case "reset":
             await source.reset()
         case other:
-            raise Refused(f"a simulated data source cannot {other!r}, but silence, speak and reset")
+            raise Refused(
+                f"a simulated data source cannot {other!r}, but silence, speak, count-on, count-anew and reset"
+            )
     return {"ok": True}
 
 

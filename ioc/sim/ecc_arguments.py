@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -166,10 +165,15 @@ class ConfigDirectory:
         )
 
     def contents_text(self, names: Mapping[str, str]) -> str:
-        """The second part of the answer to Configure: every configuration file that the steps read, in full."""
+        """The second part of the answer to Configure: every configuration file that the steps read, in full.
+
+        Raises:
+            MissingConfigError: a file was taken away since, or no step has read any.
+        """
+        if not names:
+            raise MissingConfigError("")
         files: dict[Path, None] = {}
         for kind, name in names.items():
-            with contextlib.suppress(MissingConfigError):  # taken away since
-                files |= dict.fromkeys(self.files(kind, name))
+            files |= dict.fromkeys(self.files(kind, name))
         texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
         return f"<ConfigSet>{''.join(texts)}</ConfigSet>"

@@ -102,6 +102,10 @@ class EccServer:
         """Let the next operation of this kind fail with this message."""
         self._failures[_known(operation, [*TRANSITION, "GetConfigIDs"])] = message
 
+    def complain(self, message: str) -> None:
+        """Let the next Configure answer its error code and this message although it is done."""
+        self._steps.complaint = message
+
     def delay(self, operation: str, seconds: float) -> None:
         """Let every operation of this kind take longer by real seconds; 0 ends it."""
         self._delays[_known(operation, [*TRANSITION, *_READ_ONLY])] = seconds
@@ -188,7 +192,7 @@ class EccServer:
             case Verdict.BUSY:
                 return ecc_wire.text_reply(self._dialect, number, BUSY, "")
             case Verdict.IGNORED:
-                return ecc_wire.text_reply(self._dialect, 0, "", "")
+                return self._done(operation)
             case Verdict.BEGUN:
                 pass
         self._log(f"{operation} {config}")
@@ -196,7 +200,7 @@ class EccServer:
             await self._perform(operation, config, arguments.get("table", ""))
         except StepError as failure:
             self.machine.finish(succeeded=False)
-            if self.electronics.dead:
+            if operation == "Breakup":
                 self.force_state(State.OFF)
                 await self.electronics.parted()
             self._log(f"{operation} failed: {failure}")
@@ -214,10 +218,11 @@ class EccServer:
         await self._thawed.wait()
         if operation in self._failures:
             raise StepError(self._failures.pop(operation))
-        await self._steps.perform(operation, table)
+        await self._steps.perform(operation, self.machine.state, table)
 
     def _done(self, operation: str) -> bytes:
-        return ecc_wire.text_reply(self._dialect, 0, "", self._steps.answer(operation))
+        message, text = self._steps.answer(operation)
+        return ecc_wire.text_reply(self._dialect, TRANSITION[operation] if message else 0, message, text)
 
     def _exit(self) -> None:
         if self._listener:

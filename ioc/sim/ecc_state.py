@@ -42,6 +42,7 @@ TARGET = {
     ("Breakup", State.READY): State.PREPARED,
     ("Breakup", State.RUNNING): State.PREPARED,
     ("Breakup", State.PAUSED): State.PREPARED,
+    ("Breakup", State.OFF): State.OFF,
     ("Undo", State.DESCRIBED): State.IDLE,
     ("Undo", State.PREPARED): State.DESCRIBED,
 }

@@ -11,11 +11,12 @@ from ioc.sim.ecc_arguments import (
     parse_links,
     sources_text,
 )
+from ioc.sim.ecc_state import State
 from ioc.sim.electronics import Electronics
 from ioc.sim.source import LinkError
 
 _CONFIG_KIND = {"Describe": "describe", "Prepare": "prepare", "Configure": "configure"}
-_NO_HARDWARE = "Connection to HW node lost:\nthe node does not answer"
+_NO_HARDWARE = "Ice exception: ::Ice::ConnectionRefusedException:\nconnection refused: Connection refused"
 
 
 class StepError(Exception):
@@ -23,10 +24,12 @@ class StepError(Exception):
 
 
 class Steps:
-    """Remembers what was configured, since the answers tell it."""
+    """Remembers what was configured, since the answers tell it even when an operation was ignored."""
 
     def __init__(self, sources: tuple[str, ...], configs: ConfigDirectory, electronics: Electronics) -> None:
         self.configs = configs
+        self.complaint = ""
+        """Error message of the next answer to Configure, although that is done."""
         self._sources = sources
         self._electronics = electronics
         self._links: tuple[Link, ...] = ()
@@ -34,6 +37,7 @@ class Steps:
 
     def forget(self) -> None:
         """Begin anew, as a process that was started again."""
+        self.complaint = ""
         self._links = ()
         self._loaded.clear()
 
@@ -54,13 +58,13 @@ class Steps:
             raise StepError(f"Exception: Configuration '{missing}' does not exist.") from None
         self._loaded[kind] = config.names[kind]
 
-    async def perform(self, operation: str, table: str) -> None:
+    async def perform(self, operation: str, state: State, table: str) -> None:
         """Do to the electronics what the change of state does not do by itself.
 
         Raises:
             StepError: they refused.
         """
-        if operation == "Breakup" and self._electronics.dead:
+        if operation == "Breakup" and (self._electronics.dead or state is State.OFF):
             raise StepError(_NO_HARDWARE)
         try:
             if operation in {"Start", "Resume"}:
@@ -71,13 +75,20 @@ class Steps:
         except LinkError as error:
             raise StepError(str(error)) from None
 
-    def answer(self, operation: str) -> str:
-        """Text of the reply to what was done."""
+    def answer(self, operation: str) -> tuple[str, str]:
+        """Error message and text of the reply to what was done, and also to what was ignored."""
         if operation == "Describe":
-            return sources_text(self._sources)
-        if operation == "Configure":
-            return f"{links_text(self._links)}\n{self.configs.contents_text(self._loaded)}"
-        return ""
+            return "", sources_text(self._sources)
+        if operation != "Configure":
+            return "", ""
+        links = f"{links_text(self._links)}\n"
+        complaint, self.complaint = self.complaint, ""
+        if complaint:
+            return complaint, links
+        try:
+            return "", links + self.configs.contents_text(self._loaded)
+        except MissingConfigError as missing:
+            return f"Configuration '{missing}' does not exist.", links
 
     def _used(self, table: str) -> tuple[Link, ...]:
         """The first link of each source in the document; the others vanish without a word."""

@@ -42,6 +42,8 @@ class Source:
         self.name = name
         self.silent = False
         """Nothing comes, whatever the server says, as from a board whose trigger is dead."""
+        self.counts_on = False
+        """Event numbers go on at the next Start, as if the counter were not reset."""
         self.event = 0
         """Number of the next event."""
         self._board = Board(name, asads)
@@ -153,7 +155,7 @@ class Source:
     def run(self, *, anew: bool) -> None:
         """Send; `anew` begins with event 0."""
         self.halt()
-        if anew:
+        if anew and not self.counts_on:
             self.event, self._began = 0, time.monotonic()
         self._periods_left = float("inf")
         self._flow = asyncio.get_running_loop().create_task(self._send())

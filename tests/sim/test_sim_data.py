@@ -76,6 +76,26 @@ async def test_every_run_has_new_files(site: Site) -> None:
     assert min(second.values()) > 0
 
 
+async def test_a_run_that_counts_on_has_no_new_files(site: Site) -> None:
+    """Where the next run's first event number is higher, the router goes on with its files, moved away or not."""
+    port = await make_ready(site)
+    await site.control({"source": "CoBo[0]", "do": "count-on"})
+    await ask(port, "Start")
+    await until(lambda: len(files(site)) == 4)
+    await ask(port, "Stop")
+    first = await settled(site)
+    work_dir = Path(site.addresses.routers["data0"].work_dir)
+    for name in first:
+        (work_dir / name).rename(work_dir / f"{name}.filed")
+    await ask(port, "Start")
+    await until(lambda: files(site).keys() == first.keys())
+    await site.control({"source": "CoBo[0]", "do": "count-anew"})
+    await ask(port, "Stop")
+    await settled(site)
+    await ask(port, "Start")
+    await until(lambda: len(files(site)) == 8)
+
+
 async def test_a_file_begins_at_the_first_frame(site: Site) -> None:
     """Not Start makes a file, but the first frame, however late."""
     port = await make_ready(site)

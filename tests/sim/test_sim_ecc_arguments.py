@@ -80,6 +80,8 @@ async def test_configure_answers_links_and_files(
     table = link_table("CoBo[0]", sink[1])
     await steps(server, table, "Describe", "Prepare")
     reply = await ask(server.address.port, "Configure", table=table)
+    ignored = await ask(server.address.port, "Configure", CONFIG_ID.replace("noasad", "other"))
+    assert ignored.raw == reply.raw
     links, config_set = reply.field("Text").split("</DataLinkSet>\n")
     assert f'port="{sink[1]}"' in links
     assert config_set == (
@@ -120,6 +122,18 @@ async def test_first_valid_link_of_a_source_counts(make_server: MakeServer, sink
     reply = await ask(server.address.port, "Configure", table=table)
     links, _, _ = reply.field("Text").partition("<ConfigSet>")
     assert (reply.code, links.count("<DataLink>"), links.count(f'port="{sink[1]}"')) == (0, 1, 1)
+
+
+async def test_file_that_vanished_is_told_though_ready(
+    make_server: MakeServer, configs: Path, sink: tuple[Sink, int]
+) -> None:
+    """A file that an earlier step has read is missed in the answer to Configure: code 3, and Ready all the same."""
+    server, table = await make_server(), link_table("CoBo[0]", sink[1])
+    port = await steps(server, table, "Describe", "Prepare")
+    (configs / "describe-loop.xcfg").unlink()
+    reply = await ask(port, "Configure", table=table)
+    assert (reply.code, reply.field("ErrorMessage")) == (3, "Configuration 'loop' does not exist.")
+    assert (await ask(port, "GetState")).state == State.READY
 
 
 @pytest.mark.parametrize(
