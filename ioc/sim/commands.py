@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from ioc.errors import Refused
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.ecc_state import State
-from ioc.sim.electronics import Source
+from ioc.sim.electronics import Links
 from ioc.sim.misbehaviour import Behaviour
 from ioc.sim.router_process import RouterProcess
 from ioc.sim.simulation import Simulation
+from ioc.sim.source import Source
 
 Command = dict[str, Any]
 Part = TypeVar("Part")
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Commands:
@@ -36,7 +39,7 @@ class Commands:
                 case {"router": name}:
                     return await _command_router(_named(self._simulation.routers, name, "router"), command)
                 case {"source": name}:
-                    return _command_source(_named(self._simulation.sources, name, "data source"), command)
+                    return await _command_source(_named(self._simulation.sources, name, "data source"), command)
                 case {"slow_controls": pv}:
                     return await self._command_slow_controls(pv, command)
                 case {"do": "status"}:
@@ -63,7 +66,7 @@ class Commands:
                 for name, server in simulation.servers.items()
             },
             "sources": {
-                name: {"links": source.link_count, "next_event": source.event, "silent": source.silent}
+                name: {"links": int(source.linked), "next_event": source.event, "silent": source.silent}
                 for name, source in simulation.sources.items()
             },
             "routers": {name: {"pid": router.pid} for name, router in simulation.routers.items()},
@@ -85,18 +88,20 @@ async def _command_server(server: EccServer, command: Command) -> Command:
     match command["do"]:
         case "fail":
             server.fail_next(command["operation"], command["message"])
+        case "complain":
+            server.complain(command["message"])
         case "delay":
             server.delay(command["operation"], float(command["seconds"]))
         case "behave":
-            server.behave(_member(Behaviour, command["as"]))
+            server.behave(_member(Behaviour, command["as"], "behaviour"))
         case "freeze":
             server.freeze()
         case "thaw":
             server.thaw()
         case "kill":
-            await server.kill(links_stay=command.get("links") == "stay")
+            await server.kill(_links(command))
         case "restart":
-            await server.kill(links_stay=command.get("links") == "stay")
+            await server.kill(_links(command))
             await server.start()
         case "state":
             server.force_state(_state(command["state"]))
@@ -106,8 +111,8 @@ async def _command_server(server: EccServer, command: Command) -> Command:
             await server.electronics.parted()
         case other:
             raise Refused(
-                f"a simulated ECC server cannot {other!r}, but fail, delay, behave, freeze, thaw, kill, restart, "
-                "state and break-electronics"
+                f"a simulated ECC server cannot {other!r}, but fail, complain, delay, behave, freeze, thaw, kill, "
+                "restart, state and break-electronics"
             )
     return {"ok": True}
 
@@ -130,14 +135,22 @@ async def _command_router(router: RouterProcess, command: Command) -> Command:
     return {"ok": True}
 
 
-def _command_source(source: Source, command: Command) -> Command:
+async def _command_source(source: Source, command: Command) -> Command:
     match command["do"]:
         case "silence":
             source.silent = True
         case "speak":
             source.silent = False
+        case "count-on":
+            source.counts_on = True
+        case "count-anew":
+            source.counts_on = False
+        case "reset":
+            await source.reset()
         case other:
-            raise Refused(f"a simulated data source cannot {other!r}, but silence and speak")
+            raise Refused(
+                f"a simulated data source cannot {other!r}, but silence, speak, count-on, count-anew and reset"
+            )
     return {"ok": True}
 
 
@@ -154,8 +167,12 @@ def _state(name: str) -> State:
         raise Refused(f"state is {name!r}, but must be one of {', '.join(State.__members__)}") from None
 
 
-def _member(kind: type[Behaviour], name: str) -> Behaviour:
+def _links(command: Command) -> Links:
+    return _member(Links, command.get("links", "stay"), "links")
+
+
+def _member(kind: type[Choice], name: str, key: str) -> Choice:
     try:
         return kind(name)
     except ValueError:
-        raise Refused(f"behaviour is {name!r}, but must be one of {', '.join(kind)}") from None
+        raise Refused(f"{key} is {name!r}, but must be one of {', '.join(kind)}") from None

@@ -6,8 +6,11 @@ the log file, the bytes beyond which a .graw file is full, and the bytes it may 
 prints both when it listens.
 
 As the real one it takes one source at a time: while that is connected it does not listen for data, only on its control
-port. On stdin it takes commands (``silence``, ``speak``, ``refuse``, ``accept``), each answered with a line; when stdin
-ends, so does the process, since whoever started it is gone.
+port; and when the source resets the connection (TCP RST) it never listens for data again. One of flow type ICE
+takes any number of sources and listens always.
+
+On stdin it takes commands (``silence``, ``speak``, ``refuse``, ``accept``), each answered with a line; when stdin ends,
+so does the process, since whoever started it is gone.
 """
 
 from __future__ import annotations
@@ -113,21 +116,23 @@ def _listen(address: tuple[str, int]) -> socket.socket:
 class Router:
     """Takes one source after the other until stdin ends."""
 
-    def __init__(self, control: str, data: str, log_path: Path, file_size: int, budget: int) -> None:
-        self._log_path = log_path
-        self._budget = budget
+    def __init__(self, arguments: list[str]) -> None:
+        control, data, flow, _, log_path, file_size, budget = arguments
+        self._many = flow == "ICE"
+        self._log_path = Path(log_path)
+        self._budget = int(budget)
         self._silent = False
         self._refusing = False
+        self._deaf = False
         self._running = True
         self._selector = selectors.DefaultSelector()
-        self._storage = FrameStorage(file_size)
-        self._builder = FrameBuilder()
+        self._storage = FrameStorage(int(file_size))
         self._control = _listen(_address(control))
         self._selector.register(self._control, selectors.EVENT_READ, self._accept_control)
         self._selector.register(0, selectors.EVENT_READ, self._take_commands)
         self._data = _address(data)
         self._listener: socket.socket | None = None
-        self._source: socket.socket | None = None
+        self._sources: dict[socket.socket, FrameBuilder] = {}
         self._listen_or_not()
 
     @property
@@ -145,7 +150,7 @@ class Router:
 
     def _listen_or_not(self) -> None:
         """Listen for data, unless a source is connected or none is wanted."""
-        wanted = self._source is None and not self._refusing
+        wanted = (self._many or not self._sources) and not self._refusing and not self._deaf
         if wanted and self._listener is None:
             self._listener = _listen(self._data)
             self._data = self._listener.getsockname()
@@ -161,26 +166,25 @@ class Router:
     def _accept(self) -> None:
         if self._listener is None:  # refused within the same turn
             return
-        self._source, peer = self._listener.accept()
-        self._builder = FrameBuilder()
+        source, peer = self._listener.accept()
+        self._sources[source] = FrameBuilder()
         self._listen_or_not()
-        self._selector.register(self._source, selectors.EVENT_READ, self._receive)
+        self._selector.register(source, selectors.EVENT_READ, lambda: self._receive(source))
         self._log(f"data sender connected from {peer[0]}:{peer[1]}")
 
-    def _receive(self) -> None:
-        source = self._source
-        if source is None:
-            return
+    def _receive(self, source: socket.socket) -> None:
         try:
             data = source.recv(_CHUNK)
-        except OSError:
+        except OSError as error:
             data = b""
+            self._deaf = not self._many
+            self._log(f"failed to receive data: {error.strerror}")
         if data:
-            for frame in self._builder.frames(data):
+            for frame in self._sources[source].frames(data):
                 self._store(frame)
             return
         self._selector.unregister(source)
-        self._source = None
+        del self._sources[source]
         self._listen_or_not()  # before the good-bye, so that whoever waits for that can connect
         source.close()
         self._log("data sender disconnected")
@@ -214,12 +218,12 @@ class Router:
             log.write(f"{_time_stamp()} dataRouter: {text}\n")
 
 
-def main(control: str, data: str, _flow: str, _processor: str, log_path: str, file_size: str, budget: str) -> None:
+def main(arguments: list[str]) -> None:
     """Run one router; see the module's docstring."""
-    router = Router(control, data, Path(log_path), int(file_size), int(budget))
+    router = Router(arguments)
     os.write(1, f"{router.ports}\n".encode())
     router.run()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +14,6 @@ _EXTENSIONS = (".xcfg", ".xml")
 _ONE_KIND_SINCE = 2021
 """Release from which on prepare and configure are files of one kind."""
 _HARDWARE = re.compile(r"<HardwareConfigId>\s*([^<]*?)\s*</HardwareConfigId>")
-_LINK_TYPES = frozenset({"TCP", "FDT", "ICE", "ZBUF"})
 
 
 class ServerCrashError(Exception):
@@ -87,11 +86,10 @@ def parse_links(text: str) -> tuple[Link, ...]:
         sender, router = element.find("DataSender"), element.find("DataRouter")
         if sender is None or router is None:
             continue
-        port, link_type = router.get("port", ""), router.get("type", "")
-        if port.isdecimal() and link_type in _LINK_TYPES:
-            links.append(
-                Link(sender.get("id", ""), router.get("name", ""), router.get("ipAddress", ""), int(port), link_type)
-            )
+        port = router.get("port", "")
+        if port.isdecimal():
+            address = router.get("ipAddress", "")
+            links.append(Link(sender.get("id", ""), router.get("name", ""), address, int(port), router.get("type", "")))
     return tuple(links)
 
 
@@ -166,11 +164,16 @@ class ConfigDirectory:
             ],
         )
 
-    def contents_text(self, config: ConfigId) -> str:
-        """The second part of the answer to Configure: every configuration file in full."""
+    def contents_text(self, names: Mapping[str, str]) -> str:
+        """The second part of the answer to Configure: every configuration file that the steps read, in full.
+
+        Raises:
+            MissingConfigError: a file was taken away since, or no step has read any.
+        """
+        if not names:
+            raise MissingConfigError("")
         files: dict[Path, None] = {}
-        for kind, name in config.names.items():
-            with contextlib.suppress(MissingConfigError):  # taken away since
-                files |= dict.fromkeys(self.files(kind, name))
+        for kind, name in names.items():
+            files |= dict.fromkeys(self.files(kind, name))
         texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
         return f"<ConfigSet>{''.join(texts)}</ConfigSet>"

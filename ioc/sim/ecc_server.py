@@ -9,30 +9,16 @@ from time import strftime
 
 from ioc.errors import Refused
 from ioc.sim import ecc_wire
-from ioc.sim.ecc_arguments import (
-    ConfigDirectory,
-    ConfigId,
-    Link,
-    MissingConfigError,
-    ServerCrashError,
-    links_text,
-    parse_config_id,
-    parse_links,
-    sources_text,
-)
+from ioc.sim.ecc_arguments import ConfigDirectory, ConfigId, ServerCrashError, parse_config_id
 from ioc.sim.ecc_state import DURATION, TRANSITION, Machine, State, Verdict
-from ioc.sim.electronics import Electronics, LinkError
+from ioc.sim.ecc_steps import StepError, Steps
+from ioc.sim.electronics import Electronics, Links
 from ioc.sim.misbehaviour import Behaviour, misbehave
 from ioc.sim.plan import HOST, EccAddress, ServerPlan
 
 BUSY = "The ECC state machine is busy!"
-_CONFIG_KIND = {"Describe": "describe", "Prepare": "prepare", "Configure": "configure"}
 _READ_ONLY = frozenset({"GetState", "GetConfigIDs", "Special", "ServerExit"})
 _MAX_REQUEST = 1 << 20
-
-
-class _TransitionError(Exception):
-    """The electronics refused; the text becomes the ErrorMessage."""
 
 
 class EccServer:
@@ -45,7 +31,6 @@ class EccServer:
         self.electronics = electronics
         self._plan = plan
         self._dialect = ecc_wire.DIALECTS[plan.dialect]
-        self._configs = configs
         self._log_path = log_path
         self._speed = speed
         self._port = 0
@@ -56,6 +41,7 @@ class EccServer:
         self._thawed = asyncio.Event()
         self._failures: dict[str, str] = {}
         self._delays: dict[str, float] = {}
+        self._steps = Steps(plan.sources, configs, electronics)
 
     @property
     def address(self) -> EccAddress:
@@ -76,6 +62,7 @@ class EccServer:
         self.machine = Machine()
         self._failures.clear()
         self._delays.clear()
+        self._steps.forget()
         self.behave(Behaviour.NORMAL)
         self.thaw()
         self.electronics.dead = False
@@ -85,20 +72,16 @@ class EccServer:
         self._port = self._listener.sockets[0].getsockname()[1]
         self._log(f"listening on port {self._port}")
 
-    async def kill(self, *, links_stay: bool = False) -> None:
-        """Die as the process would: connections end without a byte, new ones are refused.
-
-        Its links are dropped, or stay with all that flows over them until another Configure.
-        """
+    async def kill(self, links: Links = Links.STAY) -> None:
+        """Die as the process would: connections end without a byte, new ones are refused, the boards go on."""
         connections = list(self._connections)
-        self.electronics.abandoned |= links_stay
-        self._die()
+        self._die(links)
         await asyncio.gather(*connections, return_exceptions=True)
         await self.electronics.parted()
 
     async def close(self) -> None:
         """Kill it, and its electronics too."""
-        await self.kill()
+        await self.kill(Links.END)
         await self.electronics.close()
 
     def behave(self, behaviour: Behaviour) -> None:
@@ -119,6 +102,10 @@ class EccServer:
         """Let the next operation of this kind fail with this message."""
         self._failures[_known(operation, [*TRANSITION, "GetConfigIDs"])] = message
 
+    def complain(self, message: str) -> None:
+        """Let the next Configure answer its error code and this message although it is done."""
+        self._steps.complaint = message
+
     def delay(self, operation: str, seconds: float) -> None:
         """Let every operation of this kind take longer by real seconds; 0 ends it."""
         self._delays[_known(operation, [*TRANSITION, *_READ_ONLY])] = seconds
@@ -130,16 +117,14 @@ class EccServer:
 
     def break_electronics(self) -> None:
         """No data any more; the state stays until Breakup finds out and leaves it Off."""
-        self.electronics.dead, self.electronics.abandoned = True, False
-        self.electronics.follow(self.machine.state)
+        self.electronics.break_down()
 
-    def _die(self) -> None:
+    def _die(self, links: Links = Links.STAY) -> None:
         if self._listener:
             self._listener.close()
             self._listener = None
             self._log("ended")
-        if not self.electronics.abandoned:
-            self.electronics.drop()
+        self.electronics.leave(links)
         current = asyncio.current_task()
         for task, writer in self._connections.items():
             writer.transport.abort()  # what was not sent yet is lost with the process
@@ -188,7 +173,7 @@ class EccServer:
                     return ecc_wire.state_reply(self._dialect, message, self.machine.state, self.machine.transition)
                 case "GetConfigIDs":
                     failure = self._failures.pop(request.operation, "")
-                    text = "" if failure else self._configs.list_text()
+                    text = "" if failure else self._steps.configs.list_text()
                     return ecc_wire.text_reply(self._dialect, 1 if failure else 0, failure, text)
                 case "Special":
                     return ecc_wire.text_reply(self._dialect, 0, "", "")
@@ -207,61 +192,37 @@ class EccServer:
             case Verdict.BUSY:
                 return ecc_wire.text_reply(self._dialect, number, BUSY, "")
             case Verdict.IGNORED:
-                return ecc_wire.text_reply(self._dialect, 0, "", "")
+                return self._done(operation)
             case Verdict.BEGUN:
                 pass
         self._log(f"{operation} {config}")
         try:
-            text = await self._perform(operation, config, parse_links(arguments.get("table", "")))
-        except _TransitionError as failure:
+            await self._perform(operation, config, arguments.get("table", ""))
+        except StepError as failure:
             self.machine.finish(succeeded=False)
-            if self.electronics.dead:
+            if operation == "Breakup":
                 self.force_state(State.OFF)
+                await self.electronics.parted()
             self._log(f"{operation} failed: {failure}")
             return ecc_wire.text_reply(self._dialect, number, str(failure), "")
+        self.electronics.follow(self.machine.target)
+        await self.electronics.parted()
         self.machine.finish(succeeded=True)
-        self.electronics.follow(self.machine.state)
-        return ecc_wire.text_reply(self._dialect, 0, "", text)
+        return self._done(operation)
 
-    async def _perform(self, operation: str, config: ConfigId, links: tuple[Link, ...]) -> str:
+    async def _perform(self, operation: str, config: ConfigId, table: str) -> None:
         if operation == "Resume" and not self._plan.supports_resume:
             raise ServerCrashError("this release crashes on Resume")
-        if operation in _CONFIG_KIND:
-            self._check_config(_CONFIG_KIND[operation], config)
+        self._steps.load(operation, config)
         await asyncio.sleep(DURATION[operation] / self._speed + self._delays.get(operation, 0.0))
         await self._thawed.wait()
         if operation in self._failures:
-            raise _TransitionError(self._failures.pop(operation))
-        if operation == "Breakup" and self.electronics.dead:
-            raise _TransitionError("Connection to HW node lost:\nthe node does not answer")
-        if operation == "Breakup":
-            self.electronics.drop()
-            await self.electronics.parted()
-        if operation == "Describe":
-            return sources_text(self._plan.sources)
-        if operation == "Configure":
-            used = tuple(link for link in links if link.source in self._plan.sources)
-            await self._connect(used)
-            return f"{links_text(used)}\n{self._configs.contents_text(config)}"
-        return ""
+            raise StepError(self._failures.pop(operation))
+        await self._steps.perform(operation, self.machine.state, table)
 
-    def _check_config(self, kind: str, config: ConfigId) -> None:
-        if not config.complete:
-            raise _TransitionError(f"Configuration identifier '{config}' is not valid.")
-        try:
-            self._configs.files(kind, config.names[kind])
-        except MissingConfigError as missing:
-            raise _TransitionError(f"Exception: Configuration '{missing}' does not exist.") from None
-
-    async def _connect(self, links: tuple[Link, ...]) -> None:
-        linked = {link.source for link in links}
-        for source in self._plan.sources:
-            if source not in linked:
-                raise _TransitionError(f"Could not find a valid data router for data sender '{source}'")
-        try:
-            await self.electronics.connect(links)
-        except LinkError as error:
-            raise _TransitionError(str(error)) from None
+    def _done(self, operation: str) -> bytes:
+        message, text = self._steps.answer(operation)
+        return ecc_wire.text_reply(self._dialect, TRANSITION[operation] if message else 0, message, text)
 
     def _exit(self) -> None:
         if self._listener:

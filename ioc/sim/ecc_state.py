@@ -42,6 +42,7 @@ TARGET = {
     ("Breakup", State.READY): State.PREPARED,
     ("Breakup", State.RUNNING): State.PREPARED,
     ("Breakup", State.PAUSED): State.PREPARED,
+    ("Breakup", State.OFF): State.OFF,
     ("Undo", State.DESCRIBED): State.IDLE,
     ("Undo", State.PREPARED): State.DESCRIBED,
 }
@@ -76,7 +77,8 @@ class Machine:
         self.state = State.IDLE
         self.transition = 0
         """Number of the transition that runs, 0 if none does."""
-        self._target = State.IDLE
+        self.target = State.IDLE
+        """Where the transition that runs leads."""
 
     def begin(self, operation: str) -> Verdict:
         """Ask for an operation; if it has BEGUN, `finish` must follow."""
@@ -85,7 +87,7 @@ class Machine:
         target = TARGET.get((operation, self.state))
         if target is None:
             return Verdict.IGNORED
-        self._target = target
+        self.target = target
         self.transition = TRANSITION[operation]
         return Verdict.BEGUN
 
@@ -93,9 +95,9 @@ class Machine:
         """End the transition that runs; a failed one leaves the state as it was."""
         self.transition = 0
         if succeeded:
-            self.state = self._target
+            self.state = self.target
 
     def force(self, state: State) -> None:
         """Be in `state`, whatever led there; a transition that runs ends there too if it succeeds."""
         self.state = state
-        self._target = state
+        self.target = state

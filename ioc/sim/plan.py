@@ -37,7 +37,7 @@ class RouterPlan:
 
     name: str
     type: str = "TCP"
-    """Flow type, an argument of its process; every simulated link is a TCP stream."""
+    """Flow type, an argument of its process: TCP, ZBUF and FDT take one source at a time, ICE any number."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ioc.sim.ecc_server import EccServer
+
 CONFIG_ID = (
     '<ConfigId><SubConfigId type="describe">loop</SubConfigId><SubConfigId type="prepare">noasad</SubConfigId>'
     '<SubConfigId type="configure">noasad</SubConfigId></ConfigId>'
@@ -62,17 +64,29 @@ def soap(operation: str, config_id: str = CONFIG_ID, table: str = "") -> bytes:
     return b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
-def link_table(source: str, port: int) -> str:
+def link_table(source: str, port: int, link_type: str = "TCP") -> str:
     """The argument `table` with one link."""
     return (
         f'<DataLinkSet><DataLink><DataSender id="{source}"/><DataRouter name="r0" ipAddress="127.0.0.1" '
-        f'port="{port}" type="TCP"/></DataLink></DataLinkSet>'
+        f'port="{port}" type="{link_type}"/></DataLink></DataLinkSet>'
     )
 
 
 async def ask(port: int, operation: str, config_id: str = CONFIG_ID, table: str = "") -> Reply:
     """One operation."""
     return Reply(await exchange(port, soap(operation, config_id, table)))
+
+
+TO_READY = ("Describe", "Prepare", "Configure")
+TO_RUNNING = (*TO_READY, "Start")
+
+
+async def steps(server: EccServer, table: str, *operations: str) -> int:
+    """Carry out operations; returns the server's port."""
+    for operation in operations:
+        reply = await ask(server.address.port, operation, CONFIG_ID, table)
+        assert reply.code == 0, (operation, reply)
+    return server.address.port
 
 
 class Sink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ def plan_for(directory: Path, **changes: Any) -> SitePlan:
     return SitePlan(**values)
 
 
-async def make_ready(site: Site, server: str = "CoBo0", source: str = "CoBo[0]", router: str = "data0") -> int:
+async def make_ready(
+    site: Site, server: str = "CoBo0", source: str = "CoBo[0]", router: str = "data0", link_type: str = "TCP"
+) -> int:
     """Bring one server to Ready, linked to a router; returns its port."""
     port = site.addresses.servers[server].port
-    table = link_table(source, site.addresses.routers[router].port)
+    table = link_table(source, site.addresses.routers[router].port, link_type)
     for operation in ("Describe", "Prepare", "Configure"):
         reply = await ask(port, operation, table=table)
         assert reply.code == 0, reply.field("ErrorMessage")
@@ -62,6 +65,20 @@ async def settled(site: Site, router: str = "data0") -> dict[str, int]:
             previous = present
             await asyncio.sleep(SETTLE)
     return present
+
+
+async def links(site: Site, source: str = "CoBo[0]") -> int:
+    """How many links of a source stand: one or none."""
+    return (await site.control({"do": "status"}))["sources"][source]["links"]
+
+
+async def sockets(site: Site, kind: str, router: str = "data0") -> set[str]:
+    """Which of a router's ports, control and data, are LISTEN or ESTABLISHED."""
+    address = site.addresses.routers[router]
+    pid = str((await site.control({"do": "status"}))["routers"][router]["pid"])
+    lines = output_of("lsof", "-a", "-p", pid, "-i", "-n", "-P").splitlines()
+    ports = {match[1] for line in lines if (match := re.search(rf"127\.0\.0\.1:(\d+)\S* \({kind}\)", line))}
+    return {name for name, port in (("control", address.control_port), ("data", address.port)) if str(port) in ports}
 
 
 def output_of(*command: str) -> str:

@@ -16,11 +16,11 @@ from ioc.sim import Site
 
 
 async def test_killed_server_comes_back_idle(site: Site) -> None:
-    """Over the control port: a killed server refuses connections, a restarted one is Idle and its source silent."""
+    """Over the control port: a killed server refuses connections, a restarted one is Idle."""
     port = await make_ready(site)
     await ask(port, "Start")
     await until(lambda: files(site))
-    await site.control({"ecc": "CoBo0", "do": "kill"})
+    await site.control({"ecc": "CoBo0", "do": "kill", "links": "end"})
     with pytest.raises(ConnectionRefusedError):
         await ask(port, "GetState")
     await site.control({"ecc": "CoBo0", "do": "restart"})
@@ -35,6 +35,7 @@ REFUSED_COMMANDS: list[tuple[dict[str, Any], str]] = [
     ({"ecc": "CoBo0", "do": "fail", "operation": "Levitate", "message": ""}, "must be one of Describe"),
     ({"ecc": "CoBo0", "do": "state", "state": "Lost"}, "must be one of OFF, IDLE"),
     ({"ecc": "CoBo0", "do": "behave", "as": "well"}, "must be one of normal"),
+    ({"ecc": "CoBo0", "do": "kill", "links": "burn"}, "links is 'burn', but must be one of stay, yield, end"),
     ({"router": "data0", "do": "dance"}, "cannot 'dance'"),
     ({"router": "data0", "do": "restart", "directory": "../up"}, "must be one name"),
     ({"source": "CoBo[9]", "do": "silence"}, "'CoBo[9]' is not among CoBo[0], Mutant[master]"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sim_clients import ask, exchange, frames, link_table, until
-from sim_site import files, make_ready, output_of, plan_for, sent, settled
+from sim_clients import ask, exchange, frames, until
+from sim_site import files, links, make_ready, output_of, plan_for, sent, settled
 
 from ioc.sim import ServerPlan, Site
 
@@ -17,11 +18,6 @@ NAME = r"CoBo0_AsAd([0-3])_(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})_(\d{4})\.graw
 def contents(site: Site, name: str, router: str = "data0") -> bytes:
     """What is in a .graw file."""
     return (Path(site.addresses.routers[router].work_dir) / name).read_bytes()
-
-
-async def links(site: Site, source: str = "CoBo[0]") -> int:
-    """How many links of a source stand."""
-    return (await site.control({"do": "status"}))["sources"][source]["links"]
 
 
 async def test_files_grow_only_while_running(site: Site) -> None:
@@ -80,6 +76,49 @@ async def test_every_run_has_new_files(site: Site) -> None:
     assert min(second.values()) > 0
 
 
+async def test_a_run_that_counts_on_has_no_new_files(site: Site) -> None:
+    """Where the next run's first event number is higher, the router goes on with its files, moved away or not."""
+    port = await make_ready(site)
+    await site.control({"source": "CoBo[0]", "do": "count-on"})
+    await ask(port, "Start")
+    await until(lambda: len(files(site)) == 4)
+    await ask(port, "Stop")
+    first = await settled(site)
+    work_dir = Path(site.addresses.routers["data0"].work_dir)
+    for name in first:
+        (work_dir / name).rename(work_dir / f"{name}.filed")
+    await ask(port, "Start")
+    await until(lambda: files(site).keys() == first.keys())
+    await site.control({"source": "CoBo[0]", "do": "count-anew"})
+    await ask(port, "Stop")
+    await settled(site)
+    await ask(port, "Start")
+    await until(lambda: len(files(site)) == 8)
+
+
+async def test_a_file_begins_at_the_first_frame(site: Site) -> None:
+    """Not Start makes a file, but the first frame, however late."""
+    port = await make_ready(site)
+    await site.control({"source": "CoBo[0]", "do": "silence"})
+    await ask(port, "Start")
+    await sent(site, 3)
+    assert ((await ask(port, "GetState")).state, files(site), await links(site)) == (5, {}, 1)
+    before = datetime.now().astimezone()
+    await site.control({"source": "CoBo[0]", "do": "speak"})
+    await until(lambda: len(files(site)) == 4)
+    stamps = [match[2] for name in files(site) if (match := re.fullmatch(NAME, name))]
+    assert datetime.fromisoformat(min(stamps)).astimezone() >= before - timedelta(milliseconds=1)
+
+
+async def test_file_of_a_mutant(site: Site) -> None:
+    """A MuTAnT's file is named after it."""
+    port = await make_ready(site, "Mutant", "Mutant[master]", "mutant", "FDT")
+    await ask(port, "Start")
+    await until(lambda: files(site, "mutant"))
+    (name,) = files(site, "mutant")
+    assert re.fullmatch(NAME.replace("CoBo0_AsAd([0-3])", "MuTanT"), name)
+
+
 async def test_a_file_that_is_moved_away_comes_back(site: Site) -> None:
     """A router whose file is moved away in a run makes one of the same name again; no frame is lost or doubled."""
     port = await make_ready(site)
@@ -133,24 +172,6 @@ async def test_disk_budget(tmp_path: Path) -> None:
         assert sum((await settled(site)).values()) == 10_240
 
 
-async def test_source_sends_to_each_of_its_routers(site: Site) -> None:
-    """A source with two links sends the same to both routers; a MuTAnT's file is named after it."""
-    port = site.addresses.servers["Mutant"].port
-    tables = [link_table("Mutant[master]", router.port) for router in site.addresses.routers.values()]
-    table = "".join(tables).replace("</DataLinkSet><DataLinkSet>", "")
-    for operation in ("Describe", "Prepare", "Configure", "Start"):
-        assert (await ask(port, operation, table=table)).code == 0
-    await until(lambda: files(site, "data0") and files(site, "mutant"))
-    await ask(port, "Stop")
-    written: list[bytes] = []
-    for router in site.addresses.routers:
-        (name,) = await settled(site, router)
-        assert re.fullmatch(NAME.replace("CoBo0_AsAd([0-3])", "MuTanT"), name)
-        written.append(contents(site, name, router))
-    assert written[0] == written[1]
-    assert len(written[0]) > 256
-
-
 async def test_router_is_a_process_named_datarouter(site: Site) -> None:
     """ps shows dataRouter, lsof its working directory and its listening port: how the hosts are looked at."""
     pid = str((await site.control({"do": "status"}))["routers"]["data0"]["pid"])
@@ -162,42 +183,6 @@ async def test_router_is_a_process_named_datarouter(site: Site) -> None:
     assert directory.splitlines()[-1] == f"n{address.work_dir}"
     network = output_of(*lsof, "-i", "-n", "-P")
     assert f"127.0.0.1:{address.port} (LISTEN)" in network
-
-
-async def test_connected_router_listens_for_control_only(site: Site) -> None:
-    """While a source is connected the router has only its control port is open; later it listens again."""
-    address = site.addresses.routers["data0"]
-    pid = str((await site.control({"do": "status"}))["routers"]["data0"]["pid"])
-
-    def sockets(kind: str) -> set[int]:
-        lines = output_of("lsof", "-a", "-p", pid, "-i", "-n", "-P").splitlines()
-        return {int(match[1]) for line in lines if (match := re.search(rf"127\.0\.0\.1:(\d+)\S* \({kind}\)", line))}
-
-    assert sockets("LISTEN") == {address.port, address.control_port}
-    port = await make_ready(site)
-    await until(lambda: sockets("LISTEN") == {address.control_port})
-    assert sockets("ESTABLISHED") == {address.port}
-    assert await exchange(address.control_port, b"") == b""
-    with pytest.raises(AssertionError, match="Connection refused"):
-        await make_ready(site, "Mutant", "Mutant[master]", "data0")
-    await ask(port, "Breakup")
-    assert sockets("LISTEN") == {address.port, address.control_port}
-
-
-async def test_restarted_router_gets_no_data(site: Site) -> None:
-    """A router restarted after Configure has lost its source: Start succeeds, but the run is empty until Configure."""
-    port = await make_ready(site)
-    before = (await site.control({"do": "status"}))["routers"]["data0"]["pid"]
-    await site.control({"router": "data0", "do": "restart"})
-    assert (await site.control({"do": "status"}))["routers"]["data0"]["pid"] != before
-    assert await links(site) == 0
-    assert (await ask(port, "Start")).code == 0
-    await sent(site, 3)
-    assert ((await ask(port, "GetState")).state, files(site)) == (5, {})
-    table = link_table("CoBo[0]", site.addresses.routers["data0"].port)
-    for operation in ("Stop", "Breakup", "Configure", "Start"):
-        assert (await ask(port, operation, table=table)).code == 0
-    await until(lambda: len(files(site)) == 4)
 
 
 async def test_router_faults(site: Site) -> None:
@@ -225,19 +210,6 @@ async def test_router_faults(site: Site) -> None:
         assert cwd == f"n{Path(site.addresses.routers['data0'].work_dir).with_name(directory)}"
 
 
-async def test_router_is_free_when_a_command_is_done(site: Site) -> None:
-    """A command that ends a link answers when the router listens again; one that does not leaves the link alone."""
-    port = await make_ready(site)
-    await site.control({"ecc": "CoBo0", "do": "state", "state": "Running"})
-    assert await links(site) == 1
-    for command in ({"do": "state", "state": "Idle"}, {"do": "kill"}, {"do": "break-electronics"}):
-        await site.control({"ecc": "CoBo0", **command})
-        assert await links(site) == 0
-        if command["do"] != "state":
-            await site.control({"ecc": "CoBo0", "do": "restart"})
-        assert await make_ready(site) == port
-
-
 async def test_router_refuses(site: Site) -> None:
     """A router that refuses connections fails Configure; one that accepts again does not."""
     await site.control({"router": "data0", "do": "refuse"})
@@ -245,14 +217,3 @@ async def test_router_refuses(site: Site) -> None:
         await make_ready(site)
     await site.control({"router": "data0", "do": "accept"})
     await make_ready(site)
-
-
-async def test_silent_source(site: Site) -> None:
-    """A source that is silent leaves its router's directory empty although its server is Running."""
-    port = await make_ready(site)
-    await site.control({"source": "CoBo[0]", "do": "silence"})
-    await ask(port, "Start")
-    await sent(site, 3)
-    assert ((await ask(port, "GetState")).state, files(site), await links(site)) == (5, {}, 1)
-    await site.control({"source": "CoBo[0]", "do": "speak"})
-    await until(lambda: files(site))

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sim_clients import CONFIG_ID, Sink, ask, link_table
+from sim_clients import CONFIG_ID, Sink, ask, link_table, steps
 
 from ioc.sim import ServerPlan
 from ioc.sim.ecc_arguments import (
@@ -77,8 +77,11 @@ async def test_configure_answers_links_and_files(
     for stem in ("prepare-noasad", "configure-noasad", "hardwareDescription_board"):
         (configs / f"{stem}.xcfg").write_text(f"<{stem}>ä & more</{stem}>\n")
     (configs / "describe-loop.xcfg").write_text("<HardwareConfigId>board</HardwareConfigId>\n")
-    server.force_state(State.PREPARED)
-    reply = await ask(server.address.port, "Configure", table=link_table("CoBo[0]", sink[1]))
+    table = link_table("CoBo[0]", sink[1])
+    await steps(server, table, "Describe", "Prepare")
+    reply = await ask(server.address.port, "Configure", table=table)
+    ignored = await ask(server.address.port, "Configure", CONFIG_ID.replace("noasad", "other"))
+    assert ignored.raw == reply.raw
     links, config_set = reply.field("Text").split("</DataLinkSet>\n")
     assert f'port="{sink[1]}"' in links
     assert config_set == (
@@ -88,14 +91,49 @@ async def test_configure_answers_links_and_files(
     )
 
 
-@pytest.mark.parametrize("change", [('type="TCP"', 'type="tcp"'), ('port="46005"', 'port="x"'), ("CoBo[0]", "CoBo[1]")])
+@pytest.mark.parametrize("change", [('port="46005"', 'port="x"'), ("CoBo[0]", "CoBo[1]")])
 async def test_wrong_link_is_no_link(change: tuple[str, str], make_server: MakeServer) -> None:
-    """A link of unknown type, without a port or of another source leaves the source without a router."""
+    """A link without a port or of another source leaves the source without a router."""
     server = await make_server()
     server.force_state(State.PREPARED)
     reply = await ask(server.address.port, "Configure", table=link_table("CoBo[0]", 46005).replace(*change))
     assert reply.code == 3
     assert reply.field("ErrorMessage") == "Could not find a valid data router for data sender 'CoBo[0]'"
+
+
+async def test_link_of_unknown_type(make_server: MakeServer) -> None:
+    """A type that is none, lower case too, fails Configure."""
+    server = await make_server()
+    await steps(server, "", "Describe", "Prepare")
+    reply = await ask(server.address.port, "Configure", table=link_table("CoBo[0]", 46005, "tcp"))
+    assert reply.code == 3
+    assert reply.field("ErrorMessage").endswith(
+        "Failed to connect to data router of type 'tcp': Unknown data sender type 'tcp'"
+    )
+
+
+async def test_first_valid_link_of_a_source_counts(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
+    """Of several links of a source all but the first vanish without a word; one without a port is none."""
+    good, other = link_table("CoBo[0]", sink[1]), link_table("CoBo[0]", 1)
+    nameless = good.replace(str(sink[1]), "x")
+    server = await make_server()
+    await steps(server, "", "Describe", "Prepare")
+    table = (nameless + good + other).replace("</DataLinkSet><DataLinkSet>", "")
+    reply = await ask(server.address.port, "Configure", table=table)
+    links, _, _ = reply.field("Text").partition("<ConfigSet>")
+    assert (reply.code, links.count("<DataLink>"), links.count(f'port="{sink[1]}"')) == (0, 1, 1)
+
+
+async def test_file_that_vanished_is_told_though_ready(
+    make_server: MakeServer, configs: Path, sink: tuple[Sink, int]
+) -> None:
+    """A file that an earlier step has read is missed in the answer to Configure: code 3, and Ready all the same."""
+    server, table = await make_server(), link_table("CoBo[0]", sink[1])
+    port = await steps(server, table, "Describe", "Prepare")
+    (configs / "describe-loop.xcfg").unlink()
+    reply = await ask(port, "Configure", table=table)
+    assert (reply.code, reply.field("ErrorMessage")) == (3, "Configuration 'loop' does not exist.")
+    assert (await ask(port, "GetState")).state == State.READY
 
 
 @pytest.mark.parametrize(

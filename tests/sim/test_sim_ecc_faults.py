@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from sim_clients import CONFIG_ID, Reply, Sink, ask, exchange, link_table, soap, until
+from sim_clients import CONFIG_ID, TO_RUNNING, Reply, Sink, ask, exchange, link_table, soap, steps, until
 
 from ioc.errors import Refused
 from ioc.sim.ecc_server import EccServer
@@ -83,6 +83,20 @@ async def test_freeze_in_a_transition(make_server: MakeServer) -> None:
     await server.kill()
     await server.start()
     assert (await ask(server.address.port, "GetState")).state == State.IDLE
+
+
+async def test_who_gave_up_on_a_frozen_server_is_obeyed(make_server: MakeServer) -> None:
+    """A transition that was asked of a frozen server, by a client that has gone since, is done after the thaw."""
+    server = await make_server(speed=10_000)
+    server.freeze()
+    _, writer = await asyncio.open_connection("127.0.0.1", server.address.port)
+    writer.write(soap("Describe"))
+    await until(lambda: server._connections)
+    writer.close()
+    await writer.wait_closed()
+    assert server.machine.state is State.IDLE
+    server.thaw()
+    await until(lambda: server.machine.state is State.DESCRIBED)
 
 
 async def test_kill_and_restart(make_server: MakeServer) -> None:
@@ -172,12 +186,42 @@ async def test_dead_electronics(make_server: MakeServer) -> None:
     server.break_electronics()
     assert (await ask(port, "GetState")).state == State.RUNNING
     assert (await ask(port, "Stop")).code == 0
-    failed = await ask(port, "Breakup")
-    assert failed.code == 8
-    assert "\n" in failed.field("ErrorMessage")
-    for operation in ("Describe", "Prepare", "Configure", "Start", "Undo"):
-        assert (await ask(port, operation)).code == 0
+    for _ in range(2):
+        failed = await ask(port, "Breakup")
+        assert failed.code == 8
+        assert "\n" in failed.field("ErrorMessage")
         assert (await ask(port, "GetState")).state == State.OFF
+    await steps(server, "", "Describe", "Prepare", "Start", "Stop", "Pause", "Undo")
+    assert (await ask(port, "GetState")).state == State.OFF
+
+
+async def test_breakup_that_fails_leaves_off(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
+    """A server whose Breakup failed is Off and ignores all else, but answers as if it had not: until a restart."""
+    server, table = await make_server(), link_table("CoBo[0]", sink[1])
+    port = await steps(server, table, *TO_RUNNING)
+    server.fail_next("Breakup", "no hardware")
+    assert (await ask(port, "Breakup")).code == 8
+    described, configured = await ask(port, "Describe"), await ask(port, "Configure")
+    assert (described.code, described.field("Text").count("<DataSender ")) == (0, 1)
+    assert (configured.code, configured.field("Text").count("<DataLink>")) == (0, 1)
+    assert (await ask(port, "GetState")).state == State.OFF
+    await server.kill()
+    await server.start()
+    await steps(server, table, *TO_RUNNING)
+
+
+async def test_complaint_although_done(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
+    """One Configure answers code 3 and a message, and the server is Ready all the same; the run works."""
+    server, table = await make_server(), link_table("CoBo[0]", sink[1])
+    port = await steps(server, table, "Describe", "Prepare")
+    server.complain("an alarm\nof crate 3")
+    reply = await ask(port, "Configure", table=table)
+    assert (reply.code, reply.field("ErrorMessage")) == (3, "an alarm\nof crate 3")
+    assert reply.field("Text").count("<DataLink>") == 1
+    assert (await ask(port, "GetState")).state == State.READY
+    await steps(server, table, "Start")
+    await until(lambda: sink[0].total)
+    await steps(server, table, "Stop", "Breakup", "Configure")
 
 
 async def test_server_exit(make_server: MakeServer) -> None:
