@@ -15,6 +15,7 @@ _FIXED = (
     ("stopped_at", "runs.stopped_at"),
     ("duration", "runs.duration"),
     ("config_name", "runs.config_name"),
+    ("bytes", "runs.bytes"),
 )
 _OF_THE_RUN = {column for column, _ in _FIXED}
 _SUFFIX = "_observable"
@@ -45,19 +46,16 @@ def rebuild_run_sheet(db: Database) -> None:
         by_column.setdefault(name.lower(), name)
     names = list(by_column.values())[:_MOST_OBSERVABLES]
     columns = [f"{expression} AS {column}" for column, expression in _FIXED]
+    # Looked up one by one, so that nothing is read but the runs and columns that are asked for. The names are literals
+    # quoted below.
     columns += [
-        f"max(CASE WHEN observables.name = {_literal(name)} COLLATE NOCASE "
-        f"THEN coalesce(measurements.begin_value, measurements.end_value) END) AS {_quoted(observable_column(name))}"
+        "(SELECT max(coalesce(begin_value, end_value)) FROM observables "  # noqa: S608
+        "JOIN measurements ON observable_id = observables.id AND run_id = runs.id "
+        "WHERE observables.experiment_id = runs.experiment_id "
+        f"AND name = {_literal(name)} COLLATE NOCASE) AS {_quoted(observable_column(name))}"
         for name in names
     ]
-    # The columns are literals quoted below.
-    select = (
-        f"SELECT {', '.join(columns)} FROM runs "  # noqa: S608
-        "JOIN experiments ON experiments.id = runs.experiment_id "
-        "LEFT JOIN measurements ON measurements.run_id = runs.id "
-        "LEFT JOIN observables ON observables.id = measurements.observable_id "
-        "GROUP BY runs.id"
-    )
+    select = f"SELECT {', '.join(columns)} FROM runs JOIN experiments ON experiments.id = runs.experiment_id"  # noqa: S608
     statement = f"CREATE VIEW run_sheet AS {select}"
     present = db.execute("SELECT sql FROM sqlite_master WHERE type = 'view' AND name = 'run_sheet'").fetchone()
     if present is None or present[0] != statement:
