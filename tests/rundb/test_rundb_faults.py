@@ -63,6 +63,7 @@ async def test_a_job_that_follows_rows_waits_for_them_or_fails(database: Path) -
     store.add_samples("e1", None, [reading(760.0)])
     with locked(database), pytest.raises(PeerError, match="locked"):
         await store.define_observables("e1", [changed])
+    await eventually(lambda: not store.problem())
     with locked(database):
         defining = asyncio.create_task(store.define_observables("e1", [changed]))
         await asyncio.sleep(0)
