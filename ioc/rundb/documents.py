@@ -136,10 +136,10 @@ def reserve_run(
 
 def save_run(db: Database, record: RunRecord) -> None:
     """Store every field of a run but its size, which `add_file` adds up."""
-    duration = record.duration
-    if duration is None and record.started_at is not None and record.stopped_at is not None:
-        # The wall clock may have been set back meanwhile.
-        duration = max(0.0, record.stopped_at - record.started_at)
+    duration, stopped_at = record.duration, record.stopped_at
+    if record.started_at is not None and stopped_at is not None:
+        stopped_at = max(record.started_at, stopped_at)  # the clock may have been set back meanwhile
+        duration = stopped_at - record.started_at if duration is None else duration
     cursor = db.execute(
         "UPDATE runs SET state = ?, run_class = ?, title = ?, reserved_at = ?, started_at = ?, stopped_at = ?, "
         "duration = ?, config_name = ?, message = ? "
@@ -150,7 +150,7 @@ def save_run(db: Database, record: RunRecord) -> None:
             storable(record.title),
             to_text(record.reserved_at),
             optional_text(record.started_at),
-            optional_text(record.stopped_at),
+            optional_text(stopped_at),
             duration,
             storable(record.config_name),
             storable(record.message),
