@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 _CALL_SECONDS = 10.0
 """Longest wait for one transaction: a locked file or a full disk gives up at once, a slow disk does not."""
-_CLOSE_SECONDS = 2.5
+_CLOSE_SECONDS = 2.0
 _PAGE = 10_000
 """Samples that are read back in one transaction; it takes 50 ms, in which nothing else is written."""
 _SAMPLE_LIMIT = 200_000

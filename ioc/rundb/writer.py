@@ -61,7 +61,7 @@ _BEAT_SECONDS = 1.0
 _LOG_BYTES = 64 * 1024 * 1024
 """The file -wal is larger than this only if it could not be moved into the database for a while."""
 _LARGE_LOG_BYTES = 100_000_000
-_DRAIN_SECONDS = 2.0
+_DRAIN_SECONDS = 1.5
 
 
 @dataclass
