@@ -84,6 +84,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         ),
         journal=journal.add,
     )
+    recorder.when_made_up(lambda run: journal.add(_made_up(run)))
     tree = PvTree(
         topology,
         engine,
@@ -114,6 +115,11 @@ def _run_of(engine: Engine, since: float) -> RunId | None:
     if run.record is None or not (run.open or (run.record.stopped_at or 0.0) >= since):
         return None
     return run.record.run
+
+
+def _made_up(run: RunId) -> Event:
+    text = f"the observables of {run} are in the run database now"
+    return Event(time.time(), Severity.NO_ALARM, "Run", text, run)
 
 
 def _health(store: SqliteRunStore, feed: ObservableFeed) -> StoreHealth:
