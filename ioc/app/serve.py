@@ -146,13 +146,16 @@ async def _begin_recording(parts: Parts) -> None:
     """
     await parts.store.start()
     listener = _observable_listener(parts)
+    said = ""
     while True:
         try:
             experiment = chosen_experiment(await parts.store.load_settings(), parts.topology.experiment)
             await parts.recorder.start(listener, experiment)
             break
         except PeerError as error:  # it was locked again, say
-            log.warning("observables are not recorded yet: %s", error)
+            if str(error) != said:
+                log.warning("observables are not recorded yet: %s", error)
+            said = str(error)
             await asyncio.sleep(_RETRY_SECONDS)
     parts.tree.show_observables(parts.recorder.views(parts.recorder.names))
 

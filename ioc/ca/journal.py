@@ -27,8 +27,8 @@ class _Burst:
 class Journal:
     """Passes on each put; of a burst, more than 50 within 0.2 s that are alike but for the value, merges what follows.
 
-    A merged record has the first old value and the newest new one, and says of how many puts it is. Puts not granted are
-    logged, one line a record.
+    A merged record has the first old value and the newest new one, and says of how many puts it is. Puts not granted
+    are logged, one line a record.
     """
 
     def __init__(self, write: Callable[[PutRecord], None]) -> None:

@@ -299,8 +299,6 @@ _VERSION_3 = (
     "UPDATE runs SET bytes = ifnull((SELECT sum(files.bytes) FROM files WHERE files.run_id = runs.id), 0)",
     "ALTER TABLE files ADD COLUMN source TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE puts ADD COLUMN count INTEGER NOT NULL DEFAULT 1",
-    # The run sheet looks for observables by name, whatever its letters are.
-    "CREATE INDEX observables_of_sheet ON observables (experiment_id, name COLLATE NOCASE)",
 )
 
 

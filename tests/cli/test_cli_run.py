@@ -185,7 +185,7 @@ def test_a_udp_port_in_use(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
 
 
 def test_a_reload_that_hangs_does_not_hold_up_the_end(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
-    """With a topology file that hangs when it is opened, as on a dead file system, SIGTERM ends the IOC in time with 0."""
+    """A topology file that hangs when it is opened, as on a dead file system: SIGTERM ends the IOC in time with 0."""
     path = topology(tmp_path)
     ioc.start("run", "--topology", path)
     ioc.until_it_serves()
