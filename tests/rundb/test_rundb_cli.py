@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from ioc.cli.extras import how_to_install
 from ioc.cli.main import main
+from ioc.cli.run_text import size
 from ioc.model import ConfigChoice, DocumentState, FiledFile, RunClass, RunConfig, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
@@ -55,6 +56,21 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
         await store.save_run(replace(record, state=state, started_at=STARTED, stopped_at=stopped))
     await store.flush()
     return store
+
+
+SIZES = [(0, ""), (999, "999 B"), (1000, "1.0 kB"), (5_000_000, "5.0 MB"), (999_960, "1.0 MB"), (7.2e12, "7.2 TB")]
+
+
+@pytest.mark.parametrize(("count", "text"), SIZES)
+def test_sizes_have_the_unit_that_fits(count: float, text: str) -> None:
+    """Bytes are shown with one digit after the point, none are not shown."""
+    assert size(int(count)) == text
+
+
+async def test_list_and_show_have_the_size_of_a_run(filled: SqliteRunStore, database: Path) -> None:
+    """What is filed of a run is on its line of the list and on its page."""
+    assert re.search(r"25:01:01  5\.0 MB  a/b/c", invoke(database, "list").output)
+    assert re.search(r"Size +5\.0 MB\n", invoke(database, "show", "0").output)
 
 
 async def test_list_shows_aligned_columns_and_local_times(filled: SqliteRunStore, database: Path) -> None:
