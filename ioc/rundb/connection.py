@@ -28,7 +28,7 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
         check_version(db, str(path))  # before anything is changed
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA journal_size_limit = 48000000")
         # A batch touches a page of each observable: all of them fit, and are not written to the file each time.
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA wal_autocheckpoint = 8000")

@@ -58,8 +58,8 @@ _ASK_SECONDS = 0.5
 """While the file cannot be opened, it is tried again so often."""
 _BEAT_SECONDS = 1.0
 """Where nothing was written for so long, something is, to know whether it can be."""
-_LOG_BYTES = 64 * 1024 * 1024
-"""The file -wal is larger than this only if it could not be moved into the database for a while."""
+_LOG_BYTES = 48_000_000
+"""So large -wal is only if it could not be moved into the database for a while, which is done from 33 MB on."""
 _LARGE_LOG_BYTES = 100_000_000
 _DRAIN_SECONDS = 1.5
 
@@ -250,7 +250,7 @@ class Writer:
 
     def _look_at_log(self) -> None:
         size = self._session.log_bytes()
-        if size > _LOG_BYTES:
+        if size >= _LOG_BYTES:
             with contextlib.suppress(sqlite3.Error), self.condition.at_work():
                 self._session.empty_log()
             size = self._session.log_bytes()
