@@ -155,7 +155,7 @@ class Writer:
     def _run(self) -> None:
         try:
             lock = open_session(self._session, self._path, self.condition, _PATIENCE_SECONDS, self._wait_for_file)
-        except PeerError as error:
+        except Exception as error:
             self._end_jobs(str(error))
             self.opened.set_exception(error)
             self.closed.set_result(None)
@@ -168,10 +168,14 @@ class Writer:
                 self._report(self.condition.works())
                 self.opened.set_result(None)
                 self._serve()
+        except Exception:
+            _log.exception("the writer of the run database ends")
+            self.condition.failed(f"the run database {self._path} is written no more, see the log: restart the IOC")
         finally:
             self._session.close()
             if lock is not None:
                 lock.release()
+            self.stop()
             self._end_jobs(f"the run database {self._path} is closed")
             self.closed.set_result(None)
 

@@ -199,6 +199,26 @@ async def test_a_file_system_that_turns_read_only_is_named(tmp_path: Path) -> No
             await SqliteRunStore.open(tmp_path / "disk" / "runs.db")
 
 
+async def test_a_bug_in_the_writer_is_told(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the thread that writes ends by a bug of ours, that is a problem like others, and no call waits for it."""
+    store = await SqliteRunStore.open(database)
+
+    def bug(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(store._writer.rows, "insert_events", bug)
+    monkeypatch.setattr("ioc.rundb.writer._BAD_ROW", ())
+    store.add_event(event("lost"))
+    await eventually(lambda: "is written no more, see the log: restart the IOC" in store.problem())
+    with pytest.raises(PeerError, match="is closed"):
+        await store.load_settings()
+    await store.close()
+    assert "ZeroDivisionError" in caplog.text
+    FileLock(database).release()
+
+
 async def test_a_reader_that_holds_a_transaction_is_told(
     store: SqliteRunStore, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

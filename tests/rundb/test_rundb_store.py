@@ -141,13 +141,13 @@ async def test_events_and_puts_reach_the_disk_within_a_second(store: SqliteRunSt
     run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
     begun = time.monotonic()
     store.add_event(event("began", run))
-    store.add_put(PutRecord(5.0, "P:Run:Title", "a", "b", Client("ann", "10.0.0.1"), "refused", "because", run))
+    store.add_put(PutRecord(5.0, "P:Run:Title", "a", "b", Client("ann", "10.0.0.1"), "refused", "because", run, 7))
     await eventually(lambda: rows(database, "SELECT 1 FROM puts"), timeout=3)
     assert time.monotonic() - begun < 1.0
     assert rows(database, "SELECT source, message, run_id FROM events") == [("Test", "began", 1)]
     assert rows(
-        database, "SELECT occurred_at, pv, old_value, new_value, user, host, result, message, run_id FROM puts"
-    ) == [("1970-01-01T00:00:05.000000Z", "P:Run:Title", "a", "b", "ann", "10.0.0.1", "refused", "because", 1)]
+        database, "SELECT occurred_at, pv, old_value, new_value, user, host, result, message, run_id, count FROM puts"
+    ) == [("1970-01-01T00:00:05.000000Z", "P:Run:Title", "a", "b", "ann", "10.0.0.1", "refused", "because", 1, 7)]
 
 
 async def test_samples_keep_type_time_alarm_and_gaps(store: SqliteRunStore, database: Path) -> None:
