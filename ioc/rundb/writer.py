@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,40 +18,24 @@ from typing import Any, TypeVar
 from sqlite_utils import Database
 
 from ioc.errors import PeerError
-from ioc.model import Event, PutRecord, Severity
+from ioc.model import Event, Severity
 from ioc.right_of_way import RightOfWay
 from ioc.rundb import documents
 from ioc.rundb.condition import Condition, StoreHealth
 from ioc.rundb.connection import peer_error
 from ioc.rundb.opening import open_session
+from ioc.rundb.pieces import BAD_ROW, LogRow, Piece, insert, insert_what_can_be, pieces_of
 from ioc.rundb.row_queue import RowQueue
-from ioc.rundb.rows import RowWriter, Sample, UnknownRowError, by_series
+from ioc.rundb.rows import RowWriter, Sample, UnknownRowError
 from ioc.rundb.session import Durability, Session
 
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-Row = TypeVar("Row")
-LogRow = Event | PutRecord
 
 FLUSH_SECONDS = 0.4
 """Queued rows are committed this often; with the time of the commit no row is older than a second."""
 _BATCH = 20_000
-_PIECE = 200
-"""Rows of one transaction: so many are written before a job has its turn. Of a large batch it is a twentieth, for each
-transaction has to get the interpreter's lock some times, which takes long while much comes."""
-_BAD_ROW = (
-    UnknownRowError,
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    ArithmeticError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    ValueError,
-)
-"""Errors that are about a row, not about the file: trying again cannot help."""
 _PATIENCE_SECONDS = 0.25
 """How long a lock of another program is waited for, but once: while nothing can be written, nobody waits again."""
 _ASK_SECONDS = 0.5
@@ -62,17 +46,6 @@ _LOG_BYTES = 48_000_000
 """So large -wal is only if it could not be moved into the database for a while, which is done from 33 MB on."""
 _LARGE_LOG_BYTES = 100_000_000
 _DRAIN_SECONDS = 1.5
-
-
-@dataclass
-class _Piece:
-    """Rows that are written in one transaction."""
-
-    samples: Sequence[Sample] = ()
-    log: Sequence[LogRow] = ()
-
-    def __len__(self) -> int:
-        return len(self.samples) + len(self.log)
 
 
 @dataclass
@@ -105,7 +78,7 @@ class Writer:
         self._jobs: deque[_Job] = deque()
         self._held: deque[_Job] = deque()
         """Those that follow rows which are still to be written."""
-        self._pieces: deque[_Piece] = deque()
+        self._pieces: deque[Piece] = deque()
         """What is left of the present batch."""
         self._closing = False
         self._rejected = 0
@@ -333,45 +306,21 @@ class Writer:
             if first is not None:
                 samples, log = min(samples, first[0] - self.samples.given), min(log, first[1] - self.log.given)
             taken, entries = self.samples.take(samples), self.log.take(log)
-        self._pieces.extend(_Piece(log=rows) for rows in _cut(entries))
-        self._pieces.extend(_Piece(samples=rows) for rows in _cut(by_series(taken)))
+        self._pieces.extend(pieces_of(taken, entries))
 
-    def _insert(self, piece: _Piece) -> None:
+    def _insert(self, piece: Piece) -> None:
         try:
             with self._transaction(self._durability()) as db:
-                self._insert_into(db, piece)
-        except _BAD_ROW:
-            self._insert_each(piece)
+                insert(self.rows, db, piece)
+        except BAD_ROW:
+            with self._transaction(self._durability()) as db:
+                rejected = insert_what_can_be(self.rows, db, piece)
+            self._rejected += len(rejected)
+            _log.error("run database: %d rows cannot be stored and were dropped: %s", len(rejected), rejected[-1:])
 
     def _durability(self) -> Durability:
         """A batch ends on disk (fsync), or the next job would have to bring all of it there."""
         return Durability.POWER_CUT if len(self._pieces) == 1 else Durability.PROCESS
-
-    def _insert_each(self, piece: _Piece) -> None:
-        """Store what can be stored of a piece and give up the rest, which would block the queue for ever."""
-        rows = [_Piece(samples=[sample]) for sample in piece.samples] + [_Piece(log=[row]) for row in piece.log]
-        with self._transaction(self._durability()) as db:
-            reasons = [self._insert_one(db, row) for row in rows]
-        rejected = [reason for reason in reasons if reason]
-        self._rejected += len(rejected)
-        _log.error("run database: %d rows cannot be stored and were dropped: %s", len(rejected), rejected[-1:])
-
-    def _insert_one(self, db: Database, row: _Piece) -> str:
-        db.conn.execute("SAVEPOINT one_row")
-        try:
-            self._insert_into(db, row)
-        except _BAD_ROW as error:
-            self.rows.forget()
-            db.conn.execute("ROLLBACK TO one_row")
-            return str(error) or type(error).__name__
-        finally:
-            db.conn.execute("RELEASE one_row")
-        return ""
-
-    def _insert_into(self, db: Database, piece: _Piece) -> None:
-        self.rows.insert_samples(db, piece.samples)
-        self.rows.insert_events(db, [row for row in piece.log if isinstance(row, Event)])
-        self.rows.insert_puts(db, [row for row in piece.log if isinstance(row, PutRecord)])
 
     @contextlib.contextmanager
     def _transaction(self, durability: Durability) -> Generator[Database]:
@@ -390,9 +339,3 @@ class Writer:
     def _report(self, message: str) -> None:
         if message:
             self.log.put([Event(time.time(), Severity.MAJOR, "Database", message)])
-
-
-def _cut(rows: list[Row]) -> Iterator[list[Row]]:
-    size = max(_PIECE, len(rows) // 20)
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]

@@ -209,7 +209,7 @@ async def test_a_bug_in_the_writer_is_told(
         raise ZeroDivisionError
 
     monkeypatch.setattr(store._writer.rows, "insert_events", bug)
-    monkeypatch.setattr("ioc.rundb.writer._BAD_ROW", ())
+    monkeypatch.setattr("ioc.rundb.writer.BAD_ROW", ())
     store.add_event(event("lost"))
     await eventually(lambda: "is written no more, see the log: restart the IOC" in store.problem())
     with pytest.raises(PeerError, match="is closed"):
