@@ -267,16 +267,16 @@ async def test_export_csv_is_the_run_sheet(filled: SqliteRunStore, database: Pat
     assert text.startswith("\ufeff")
     header, first, second = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert header == [
-        *("run_number", "run_class", "title", "state", "started_at", "stopped_at", "duration", "config_name"),
-        *("pressure", "target_gas", "field"),
+        *("run_number", "run_class", "title", "state", "started_at", "stopped_at", "duration"),
+        *("config_name", "bytes", "pressure", "target_gas", "field"),
         *("pressure.minimum", "pressure.mean", "pressure.maximum", "field.minimum", "field.mean", "field.maximum"),
     ]
     assert first[:4] == ["0", "Production", 'say "0", twice', "complete"]
-    assert first[6:11] == ["90061.0", "a/b/c", "1.5", "'=P10", "inf"]
-    assert first[11:] == ["1.0", "1.75", "3.0", "", "", ""]
+    assert first[6:12] == ["90061.0", "a/b/c", "5000000", "1.5", "'=P10", "inf"]
+    assert first[12:] == ["1.0", "1.75", "3.0", "", "", ""]
     assert second[3:7] == ["running", first[4], "", ""]
     view = [row[1] for row in rows(database, "PRAGMA table_info(run_sheet)")]
-    assert header[:11] == view[1:], "the columns of the view, without the experiment"
+    assert header[:12] == view[1:], "the columns of the view, without the experiment"
 
 
 async def test_a_failed_run_is_seen_as_failed(store: SqliteRunStore, database: Path) -> None:
@@ -329,7 +329,7 @@ async def test_headings_are_those_of_the_run_sheet(store: SqliteRunStore, databa
     names = ("title", "state", "pressure")
     await store.define_observables("e1", [Observable(name=name, units="Torr") for name in names])
     header = invoke(database, "export").stdout.splitlines()[0].split(",")
-    assert header[8:11] == ["title_observable", "state_observable", "pressure"]
+    assert header[9:12] == ["title_observable", "state_observable", "pressure"]
     assert len(set(header)) == len(header)
 
 
