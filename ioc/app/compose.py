@@ -19,6 +19,7 @@ from ioc.pvs import Access, PvTree, Services
 from ioc.recorder import ObservableRecorder
 from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore, StoreHealth
+from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.plan import Plan
 from ioc.topology.schema import DataRouter, EccServer, Topology
 
@@ -84,6 +85,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         ),
         journal=journal.add,
     )
+    recorder.when_made_up(lambda run: engine.post(RunRecorded(run)))
     tree = PvTree(
         topology,
         engine,

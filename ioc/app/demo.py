@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ioc.app.ending import Ending
 from ioc.app.serve import serve
 from ioc.errors import PeerError, Refused
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, SiteAddresses, SitePlan
@@ -17,7 +18,7 @@ from ioc.topology.schema import Config, Topology
 
 log = logging.getLogger(__name__)
 
-_CONFIG_NAMES = ConfigNames(describe=("sim",), prepare=("sim", "pulser"), configure=("sim", "pulser"))
+_CONFIG_NAMES = ConfigNames(describe=("sim",), prepare=(), configure=("sim", "pulser"))
 _SETTLE_SECONDS = 1.0
 _MIN_DISK_FREE_GB = 0.2
 
@@ -29,11 +30,13 @@ async def demo(
     *,
     speed: float,
     announce: Callable[[Topology], None],
+    ending: Ending | None = None,
 ) -> None:
     """Run simulators for everything that `topology` names, and the real IOC in front of them.
 
     All that they write goes below `directory`. `speed` divides the real duration of the transitions. `load` reads the
-    topology again when that is asked for. `announce` is called when the PVs can be read.
+    topology again when that is asked for. `announce` is called when the PVs can be read. `ending` is given where the
+    process ends with this.
 
     Raises:
         PeerError: a simulator cannot start, or the IOC cannot.
@@ -57,7 +60,7 @@ async def demo(
             _check_simulated(plan, site_plan(new, directory, speed=speed))
             return on_this_machine(new, site.addresses, directory)
 
-        await serve(simulated, load_again, simulated=True, when_ready=ready)
+        await serve(simulated, load_again, simulated=True, when_ready=ready, ending=ending)
 
 
 def _check_simulated(present: SitePlan, wanted: SitePlan) -> None:

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import gc
 import logging
-import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 
 from ioc import __version__
 from ioc.app.compose import Parts, build
+from ioc.app.ending import Ending, signals
 from ioc.app.reload import Reloader
 from ioc.errors import PeerError
 from ioc.model import Event, Severity, chosen_experiment
@@ -20,6 +20,10 @@ from ioc.topology.schema import Topology
 
 log = logging.getLogger(__name__)
 
+_DATABASE_SECONDS = 2.0
+"""How long the PVs wait for the run database, so that normally they show at once what it remembers."""
+_RETRY_SECONDS = 0.5
+_PEERS_SECONDS = 1.5
 _GARBAGE_OBJECTS = 50_000
 """Objects made and not dropped again before new ones are looked through: more than there are samples under way."""
 
@@ -30,9 +34,11 @@ async def serve(
     *,
     simulated: bool = False,
     when_ready: Callable[[], None] | None = None,
+    ending: Ending | None = None,
 ) -> None:
-    """Run the IOC until SIGINT or SIGTERM. `load` reads the topology again when that is asked for.
+    """Run the IOC until SIGINT, SIGTERM or SIGHUP. `load` reads the topology again when that is asked for.
 
+    `ending` is given where the process ends with this; without it the signals are only this function's while it runs.
     A reloaded topology that cannot be served (its database cannot be opened, say) makes room for the one before.
 
     Raises:
@@ -40,34 +46,56 @@ async def serve(
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    present, before, complaint = topology, None, ""
+    with _listening(ending, loop, stop.set):
+        await _serve_until(stop, topology, load, simulated=simulated, when_ready=when_ready)
+
+
+@contextlib.contextmanager
+def _listening(ending: Ending | None, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Generator[None]:
+    if ending is not None:
+        ending.listen(loop, stop)
+        yield
+        return
+    listened = signals()
+    for number in listened:
+        loop.add_signal_handler(number, stop)
     try:
-        while not stop.is_set():
-            reloader = Reloader(present, load)
-            parts = build(present, simulated=simulated, reload=reloader.reload)
-            reloader.parts = parts
-            async with contextlib.AsyncExitStack() as stack:
-                try:
-                    await stack.enter_async_context(_started(parts))
-                except PeerError as error:
-                    if before is None:
-                        raise
-                    complaint = f"the reloaded topology cannot be served, the one before stays in use: {error}"
-                    present, before = before, None
-                    continue
-                log.info("attpc-ioc %s serves %s with prefix %s", __version__, present.experiment, present.prefix)
-                if complaint:
-                    parts.journal.add(Event(time.time(), Severity.MAJOR, "IOC", complaint))
-                    complaint = ""
-                if when_ready is not None:
-                    when_ready()
-                await _until_asked(parts, stop, reloader.rebuild)
-            before, present = present, reloader.following or present
+        yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in listened:
             loop.remove_signal_handler(number)
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    topology: Topology,
+    load: Callable[[], Topology],
+    *,
+    simulated: bool,
+    when_ready: Callable[[], None] | None,
+) -> None:
+    present, before, complaint = topology, None, ""
+    while not stop.is_set():
+        reloader = Reloader(present, load)
+        parts = build(present, simulated=simulated, reload=reloader.reload)
+        reloader.parts = parts
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(_started(parts, stop))
+            except PeerError as error:
+                if before is None:
+                    raise
+                complaint = f"the reloaded topology cannot be served, the one before stays in use: {error}"
+                present, before = before, None
+                continue
+            log.info("attpc-ioc %s serves %s with prefix %s", __version__, present.experiment, present.prefix)
+            if complaint:
+                parts.journal.add(Event(time.time(), Severity.MAJOR, "IOC", complaint))
+                complaint = ""
+            if when_ready is not None:
+                when_ready()
+            await _until_asked(parts, stop, reloader.rebuild)
+        before, present = present, reloader.following or present
 
 
 async def _until_asked(parts: Parts, stop: asyncio.Event, rebuild: asyncio.Event) -> None:
@@ -88,22 +116,53 @@ async def _until_asked(parts: Parts, stop: asyncio.Event, rebuild: asyncio.Event
 
 
 @contextlib.asynccontextmanager
-async def _started(parts: Parts) -> AsyncGenerator[None]:
-    """Start the parts in the order of what they need, end them in the opposite order, whatever happens."""
+async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
+    """Start the parts in the order of what they need, end them in the opposite order, whatever happens.
+
+    A run database that is locked, or whose disk is full or slow, is not waited for: the PVs are served all the same.
+    """
     async with contextlib.AsyncExitStack() as stack:
-        await parts.store.start()
         stack.push_async_callback(parts.store.close)
         stack.enter_context(parts.journal.attached(asyncio.get_running_loop()))
-        stack.push_async_callback(_close_peers, parts)
-        experiment = chosen_experiment(await parts.store.load_settings(), parts.topology.experiment)
-        await parts.recorder.start(_observable_listener(parts), experiment)
+        stack.push_async_callback(_close_peers, parts, stop)
+        recording = asyncio.create_task(_begin_recording(parts), name="begin recording")
         stack.push_async_callback(parts.recorder.close)
-        parts.tree.show_observables(parts.recorder.views(parts.recorder.names))
+        stack.push_async_callback(_cancelled, recording)
+        await asyncio.wait([recording], timeout=_DATABASE_SECONDS)
+        if recording.done():
+            await recording
         await parts.server.start()
         stack.push_async_callback(parts.server.close)
-        await stack.enter_async_context(_running(parts))
+        await stack.enter_async_context(_running(parts, recording))
         stack.enter_context(_garbage_collected_seldom())
         yield
+
+
+async def _begin_recording(parts: Parts) -> None:
+    """Open the run database, however long that takes, and begin to record the observables.
+
+    Raises:
+        PeerError: the file can never be opened.
+    """
+    await parts.store.start()
+    listener = _observable_listener(parts)
+    said = ""
+    while True:
+        try:
+            experiment = chosen_experiment(await parts.store.load_settings(), parts.topology.experiment)
+            await parts.recorder.start(listener, experiment)
+            break
+        except PeerError as error:  # it was locked again, say
+            if str(error) != said:
+                log.warning("observables are not recorded yet: %s", error)
+            said = str(error)
+            await asyncio.sleep(_RETRY_SECONDS)
+    parts.tree.show_observables(parts.recorder.views(parts.recorder.names))
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @contextlib.contextmanager
@@ -124,21 +183,28 @@ def _garbage_collected_seldom() -> Generator[None]:
         gc.unfreeze()
 
 
-async def _close_peers(parts: Parts) -> None:
-    """Close all connections at once: each may take its time-out."""
+async def _close_peers(parts: Parts, stop: asyncio.Event) -> None:
+    """Close all connections at once. Each may take its time-out; that is too long when the process is to end."""
     peers = (*parts.ecc.values(), *parts.hosts)
-    for outcome in await asyncio.gather(*(peer.close() for peer in peers), return_exceptions=True):
-        if isinstance(outcome, Exception):
-            log.warning("%s", outcome)
+    closing = [asyncio.create_task(peer.close()) for peer in peers]
+    if not closing:
+        return
+    done, left = await asyncio.wait(closing, timeout=_PEERS_SECONDS if stop.is_set() else None)
+    for task in left:
+        task.cancel()
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("%s", error)
 
 
 @contextlib.asynccontextmanager
-async def _running(parts: Parts) -> AsyncGenerator[None]:
+async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerator[None]:
     """Run the engine and the clock of the PVs in one task group, which ends with the context."""
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(parts.engine.run(), name="engine"),
             tasks.create_task(parts.tree.tick(parts.server), name="clock"),
+            tasks.create_task(_outcome(recording), name="recording"),
         ]
         await asyncio.sleep(0)  # the engine takes events as soon as its task has begun
         try:
@@ -146,6 +212,10 @@ async def _running(parts: Parts) -> AsyncGenerator[None]:
         finally:
             for task in running:
                 task.cancel()
+
+
+async def _outcome(task: asyncio.Task[None]) -> None:
+    await asyncio.shield(task)
 
 
 def _observable_listener(parts: Parts) -> Callable[[frozenset[str]], None]:

@@ -12,49 +12,61 @@ from ioc.model import PutRecord
 logger = logging.getLogger("ioc.ca")
 
 _WINDOW = 0.2
+_SINGLE = 50
+"""So many puts of a window have a record each; a client that sends thousands shall not fill the disk."""
+
+
+class _Burst:
+    """Puts of one client to one PV, with one result and message, in one window."""
+
+    def __init__(self) -> None:
+        self.passed_on = 0
+        self.held: PutRecord | None = None
 
 
 class Journal:
-    """Passes on the first put at once and merges what follows within 0.2 s of the same PV, client, result and message.
+    """Passes on each put; of a burst, more than 50 within 0.2 s that are alike but for the value, merges what follows.
 
-    A merged record has the first old value and the newest new one. Puts that were not granted are logged, one line
-    each, and so are those of which something is to be said.
+    A merged record has the first old value and the newest new one, and says of how many puts it is. Puts not granted
+    are logged, one line a record.
     """
 
     def __init__(self, write: Callable[[PutRecord], None]) -> None:
         self._write = write
-        self._held: dict[tuple[object, ...], PutRecord | None] = {}
+        self._bursts: dict[tuple[object, ...], _Burst] = {}
         self._timers: dict[tuple[object, ...], asyncio.TimerHandle] = {}
 
     def record(self, put: PutRecord) -> None:
         key = put.pv, put.client, put.result, put.message
-        if key not in self._held:
+        burst = self._bursts.get(key) or self._open(key)
+        if burst.passed_on < _SINGLE:
+            burst.passed_on += 1
             self._pass_on(put)
-            self._open(key)
+        elif burst.held is None:
+            burst.held = put
         else:
-            first = self._held[key] or put
-            self._held[key] = replace(put, old_value=first.old_value)
+            burst.held = replace(put, old_value=burst.held.old_value, count=burst.held.count + put.count)
 
     def close(self) -> None:
         """Pass on what is held back."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for put in self._held.values():
-            if put is not None:
-                self._pass_on(put)
-        self._held.clear()
+        for burst in self._bursts.values():
+            if burst.held is not None:
+                self._pass_on(burst.held)
+        self._bursts.clear()
 
-    def _open(self, key: tuple[object, ...]) -> None:
-        self._held[key] = None
+    def _open(self, key: tuple[object, ...]) -> _Burst:
         self._timers[key] = asyncio.get_running_loop().call_later(_WINDOW, self._expire, key)
+        return self._bursts.setdefault(key, _Burst())
 
     def _expire(self, key: tuple[object, ...]) -> None:
         del self._timers[key]
-        put = self._held.pop(key)
-        if put is not None:
-            self._pass_on(put)
-            self._open(key)
+        burst = self._bursts.pop(key)
+        if burst.held is not None:
+            self._pass_on(burst.held)
+            self._open(key).passed_on = _SINGLE  # it goes on
 
     def _pass_on(self, put: PutRecord) -> None:
         if put.message:

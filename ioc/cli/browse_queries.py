@@ -52,7 +52,7 @@ ORDER BY run_number""",
     "files_of_run": (
         "Files of a run",
         _EMPTY,
-        f"""SELECT router, host, path, bytes, moved_at
+        f"""SELECT router, host, path, files.bytes, moved_at, source
 FROM {_RUNS}
 JOIN files ON files.run_id = runs.id
 WHERE {_RUN}

@@ -13,9 +13,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from click.core import ParameterSource
@@ -31,6 +31,9 @@ from ioc.cli.screens import screens
 from ioc.errors import AttpcError, ConfigurationError
 from ioc.topology.load import EXAMPLE, Examined, examine, load
 from ioc.topology.schema import Topology
+
+if TYPE_CHECKING:
+    from ioc.app.ending import Ending
 
 log = logging.getLogger(__name__)
 
@@ -109,18 +112,22 @@ def main() -> None:
     """Run the data acquisition of the AT-TPC from EPICS."""
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run the program's one event loop; uvloop where it is installed."""
+def _run(work: Callable[[Ending], Coroutine[Any, Any, None]]) -> None:
+    """Run the program's one event loop, and end the process with it; uvloop where it is installed."""
+    from ioc.app.ending import Ending
+
     try:
         from uvloop import new_event_loop
     except ImportError:
         from asyncio import new_event_loop
-    try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(work)
-    except Exception as error:
-        _report(error)
-        sys.exit(FAILED)
+    ending = Ending()
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        try:
+            runner.run(work(ending))
+        except Exception as error:
+            _report(error)
+            ending.leave(FAILED)
+        ending.leave(0)
 
 
 def _report(error: Exception) -> None:
@@ -138,13 +145,13 @@ def _report(error: Exception) -> None:
 @topology_option
 @log_level_option
 def run(path: Path, log_level: str) -> None:
-    """Run the IOC until SIGINT or SIGTERM."""
+    """Run the IOC until SIGINT, SIGTERM or SIGHUP."""
     examined = examine(path)
     from ioc.app.journal import set_up_stderr
     from ioc.app.serve import serve
 
     set_up_stderr(log_level)
-    _run(serve(_warned(examined), lambda: _warned(examine(path))))
+    _run(lambda ending: serve(_warned(examined), lambda: _warned(examine(path)), ending=ending))
 
 
 def _warned(examined: Examined) -> Topology:
@@ -180,13 +187,13 @@ def demo(context: click.Context, path: Path, directory: Path, speed: float, log_
 
     set_up_stderr(log_level)
     click.echo("Starting the simulated detector…", err=True)
+
+    def announce(simulated: Topology) -> None:
+        click.echo(_try_next(simulated, directory))
+
     _run(
-        run_demo(
-            topology,
-            lambda: load(path),
-            directory.resolve(),
-            speed=speed,
-            announce=lambda it: click.echo(_try_next(it, directory)),
+        lambda ending: run_demo(
+            topology, lambda: load(path), directory.resolve(), speed=speed, announce=announce, ending=ending
         )
     )
 

@@ -13,7 +13,7 @@ from ioc.rundb.queries import Figures, Row, RunBook, SheetColumn
 
 RUN_COLUMNS = (
     *("run_number", "run_class", "title", "state"),
-    *("started_at", "stopped_at", "duration", "config_name"),
+    *("started_at", "stopped_at", "duration", "config_name", "bytes"),
 )
 """Those of the view `run_sheet`, without the experiment, which is one."""
 FIGURES = ("minimum", "mean", "maximum")

@@ -36,7 +36,7 @@ def write_sheet_parquet(book: RunBook, output: Path) -> None:
         }
         of_run = {name: run[name] for name in RUN_COLUMNS}
         rows.append({**of_run, **{each.heading: values[each] for each in columns}, **figures})
-    kinds = {"run_number": arrow.int64(), "duration": arrow.float64()}
+    kinds = {"run_number": arrow.int64(), "duration": arrow.float64(), "bytes": arrow.int64()}
     kinds |= {name: _timestamp(arrow) for name in RUN_COLUMNS if name.endswith("_at")}
     fields = [arrow.field(name, kinds.get(name, arrow.string())) for name in RUN_COLUMNS]
     fields += [

@@ -15,7 +15,7 @@ _LARGEST_WHOLE = 1e15
 def run_list(experiment: str, runs: Sequence[Row]) -> str:
     """One line a run."""
     lines = table(
-        ("run", "class", "title", "state", "started", "duration", "configuration"),
+        ("run", "class", "title", "state", "started", "duration", "size", "configuration"),
         [
             (
                 str(run["run_number"]),
@@ -24,6 +24,7 @@ def run_list(experiment: str, runs: Sequence[Row]) -> str:
                 run["state"],
                 local_time(run["started_at"]),
                 duration(run["duration"]),
+                size(run["bytes"]),
                 run["config_name"],
             )
             for run in runs
@@ -44,6 +45,7 @@ def run_page(experiment: str, page: RunPage) -> str:
         ("Started", local_time(run["started_at"])),
         ("Stopped", local_time(run["stopped_at"])),
         ("Duration", duration(run["duration"])),
+        ("Size", size(run["bytes"])),
         ("Configuration", run["config_name"]),
         ("Message", run["message"]),
     ]
@@ -54,8 +56,8 @@ def run_page(experiment: str, page: RunPage) -> str:
         configs = [(row["ecc_server"], row["describe"], row["prepare"], row["configure"]) for row in page.configs]
         parts.append(table(("server", "describe", "prepare", "configure"), configs))
     if page.files:
-        files = [(row["router"], row["host"], f"{row['bytes'] / 1e6:.1f}", row["path"]) for row in page.files]
-        parts.append(table(("router", "host", "MB", "file"), files))
+        files = [(row["router"], row["source"], row["host"], size(row["bytes"]), row["path"]) for row in page.files]
+        parts.append(table(("router", "source", "host", "size", "file"), files))
     if page.events:
         events = [
             (local_time(row["occurred_at"]), Severity(row["severity"]).name, row["source"], row["user"], row["message"])
@@ -88,6 +90,18 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{rest:02}"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that fits, of a thousand each; empty for none."""
+    if count < 1000:
+        return f"{count} B" if count else ""
+    number, units = float(count), iter("kMGTPE")
+    unit = next(units)
+    number /= 1000
+    while number >= 999.95:
+        number, unit = number / 1000, next(units)
+    return f"{number:.1f} {unit}B"
 
 
 def value_text(value: object) -> str:

@@ -74,6 +74,7 @@ class Engine:
             timing=timing,
             post=self.post,
             next_directory=self._next_directory,
+            record=self._ledger.record,
         )
         self._tasks: asyncio.TaskGroup | None = None
 

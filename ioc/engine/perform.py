@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +20,6 @@ from ioc.runlogic.plan import Plan
 log = logging.getLogger(__name__)
 
 INTERNAL = "internal error, see the log of the IOC"
-_RECORD_RETRY_PERIOD = 1.0
 
 
 class Performer:
@@ -37,6 +36,7 @@ class Performer:
         timing: Timing,
         post: Callable[[ev.Event], None],
         next_directory: Callable[[], str],
+        record: Callable[[RunId, FiledFile], Awaitable[None]],
     ) -> None:
         self._plan = plan
         self._ecc = ecc
@@ -48,6 +48,7 @@ class Performer:
         self._timing = timing
         self._post = post
         self._next_directory = next_directory
+        self._record = record
 
     async def perform(self, effect: ef.Effect, settled: asyncio.Event) -> None:
         """Do it, whatever happens, and post what came of it. Waits for `settled` where the database is read."""
@@ -184,15 +185,6 @@ class Performer:
             log.exception("filing %s of router %s", effect.run, effect.router)
             error = INTERNAL
         self._post(ev.FilingEnded(effect.router, report, error))
-
-    async def _record(self, run: RunId, file: FiledFile) -> None:
-        """Record one file; a database that fails for a moment must not stop the filing."""
-        try:
-            await self._store.add_file(run, file)
-        except PeerError as error:
-            log.warning("file %s of %s not recorded yet: %s", file.path, run, error)
-            await asyncio.sleep(_RECORD_RETRY_PERIOD)
-            await self._store.add_file(run, file)
 
     async def _back_up(self, effect: ef.BackUp) -> None:
         backup, error = None, ""

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 LAST_ALIVE = "last_alive"
 """Setting: when the IOC was last known to live (POSIX seconds), how long which run (number) had lasted then."""
-_RETRY_PERIOD = 2.0
+_RETRY_PERIOD = 0.5
 
 
 async def restore(store: RunStore, plan: Plan) -> Restored:

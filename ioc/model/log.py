@@ -45,3 +45,5 @@ class PutRecord:
     """The reason, if it was not granted; else what is to be said of it, if anything."""
     run: RunId | None = None
     """The run that was open when it came or when it was done, if any."""
+    count: int = 1
+    """How many puts of one client to the PV it stands for: of a burst only so many are kept one by one."""

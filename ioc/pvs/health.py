@@ -46,6 +46,7 @@ class HealthPvs:
         self._db_queue = IntPv(f"{base}DatabaseQueue", "Rows waiting to be written")
         self._db_rate = FloatPv(f"{base}DatabaseRate", "Rows written per second", units="1/s", precision=1)
         self._db_dropped = IntPv(f"{base}DatabaseDropped", "Rows given up since the start")
+        self._db_log = FloatPv(f"{base}DatabaseWalMB", "What the database's log file takes", units="MB", precision=1)
         self._db_message = TextPv(f"{base}DatabaseMessage", "Why the database cannot be written", 512)
         self.pvs: tuple[Pv[Any], ...] = (
             self._heartbeat,
@@ -63,6 +64,7 @@ class HealthPvs:
             self._db_queue,
             self._db_rate,
             self._db_dropped,
+            self._db_log,
             self._db_message,
             CommandPv(f"{base}Reload", "Read the topology again", reload),
         )
@@ -82,7 +84,9 @@ class HealthPvs:
         self._db_queue.post(database.queued)
         self._db_rate.post(database.written_per_second)
         self._db_dropped.post(database.dropped, severity=Severity.MAJOR if database.dropped else Severity.NO_ALARM)
-        self._db_message.post(database.error, severity=Severity.MAJOR if database.error else Severity.NO_ALARM)
+        self._db_log.post(database.log_bytes / 1e6, severity=Severity.MINOR if database.warning else Severity.NO_ALARM)
+        severity = Severity.MAJOR if database.error else Severity.MINOR if database.warning else Severity.NO_ALARM
+        self._db_message.post(database.error or database.warning, severity=severity)
 
     def _measure_process(self) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from ioc.errors import PeerError, Refused
@@ -22,6 +22,8 @@ from ioc.rundb import SavedSetting
 from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
+
+_CLOSE_SECONDS = 1.0
 
 
 class ObservableRecorder:
@@ -53,6 +55,12 @@ class ObservableRecorder:
         """Held by who changes experiment, observables or manual values."""
         self._books = Bookkeeper(store, self._now, self._show_ended)
         self._teller: Teller | None = None
+        self._started = asyncio.Event()
+        """What belongs to a run waits for it: the experiment and its observables are known then."""
+
+    def when_made_up(self, listener: Callable[[RunId], None]) -> None:
+        """Tell `listener` when the figures of a run are stored, after `begin_run` or `end_run` had failed to."""
+        self._books.made_up = listener
 
     async def start(self, listener: ChangeListener, experiment: str | None = None) -> None:
         """Define the observables in the database, load manual values and the last run's statistics, and follow.
@@ -60,13 +68,14 @@ class ObservableRecorder:
         `experiment` is another one than the topology's, if the operator has chosen it.
 
         Raises:
-            PeerError: the database does not work.
+            PeerError: the database does not work; this can be called again.
         """
         self._teller = Teller(listener, self._commands)
         async with self._changing:
             await self._enter_experiment(experiment or self._experiment)
         await self._feed.start(self._observables, self._take, self._take_properties)
         self._books.start()
+        self._started.set()
 
     async def close(self) -> None:
         """Stop following; each observable that was connected gets a gap from now on."""
@@ -77,7 +86,10 @@ class ObservableRecorder:
         now = self._now()
         self._record_samples([gap for track in self._tracks.values() for gap in track.leave(now)])
         try:
-            await self._books.save_in_time()
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._books.save_in_time()
+        except TimeoutError:
+            _log.error("the run database is slow: the statistics of the last run are those of a few seconds ago")
         except PeerError as error:
             _log.error("%s: the statistics of the last run are those of a few seconds ago", error)
 
@@ -101,12 +113,14 @@ class ObservableRecorder:
         return tuple(name for name in names if name not in self._tracks or not self._tracks[name].connected)
 
     async def set_manual(self, name: str, value: Scalar) -> Scalar | None:
-        """Set a manual observable; on disk when it returns. Returns the value before, None if there was none.
+        """Set a manual observable. Returns the value before, None if there was none.
+
+        It is on disk when this returns, unless the database cannot be written: then it is stored as soon as it can.
 
         Raises:
             Refused: there is no such manual observable, or the value does not fit its type.
-            PeerError: the database did not take it; nothing has changed.
         """
+        self._check_started()
         async with self._changing:
             track = self._tracks.get(name)
             if track is None:
@@ -122,6 +136,7 @@ class ObservableRecorder:
 
         That of an observable that has another type or unit since is left out.
         """
+        self._check_started()
         async with self._changing:
             values: dict[str, Scalar] = {}
             for each in await self._store.load_measurements(run):
@@ -141,6 +156,7 @@ class ObservableRecorder:
 
     async def change_experiment(self, experiment: str) -> None:
         """File what follows under another experiment, which gets the same observables with its own manual values."""
+        await self._started.wait()
         async with self._changing:
             if experiment != self._experiment:
                 await self._enter_experiment(experiment)
@@ -150,7 +166,9 @@ class ObservableRecorder:
 
         Raises:
             PeerError: the database did not take them; those before are followed again.
+            Refused: the database has not been read yet.
         """
+        self._check_started()
         async with self._changing:
             same = {each.name for each in observables if self._goes_on(each)}
             await self._feed.update([each for each in self._observables if each.name in same])
@@ -158,7 +176,7 @@ class ObservableRecorder:
             left = [track for name, track in self._tracks.items() if name not in same]
             self._record_samples([gap for track in left for gap in track.leave(now)])
             try:
-                settings = await self._store.load_saved_settings()
+                settings = await self._saved_settings()
                 ids = await self._store.define_observables(self._experiment, observables)
             except PeerError:
                 await self._feed.update(self._observables)
@@ -174,6 +192,7 @@ class ObservableRecorder:
         await self._books.begin(figures)
 
     async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
+        await self._started.wait()
         async with self._changing:  # so that it never overtakes the begin
             self._end(run, ended_at)
         await self._books.save_in_time()
@@ -183,6 +202,7 @@ class ObservableRecorder:
         await self._books.save()
 
     async def _open(self, figures: RunFigures) -> None:
+        await self._started.wait()
         async with self._changing:
             if figures.run.experiment != self._experiment:
                 await self._enter_experiment(figures.run.experiment)
@@ -218,7 +238,7 @@ class ObservableRecorder:
 
     async def _enter_experiment(self, experiment: str) -> None:
         ids = await self._store.define_observables(experiment, self._observables)
-        settings = await self._store.load_saved_settings()
+        settings = await self._saved_settings()
         last = await self._store.last_run(experiment)
         measurements = () if last is None else await self._store.load_measurements(last.run)
         self._experiment = experiment
@@ -246,6 +266,13 @@ class ObservableRecorder:
                 track.reading = self._saved_reading(track, settings.get(_setting(self._experiment, each.name)))
         self._join([track for name, track in self._tracks.items() if name not in going_on])
 
+    async def _saved_settings(self) -> Mapping[str, SavedSetting]:
+        return {**await self._store.load_saved_settings(), **self._books.unsaved}
+
+    def _check_started(self) -> None:
+        if not self._started.is_set():
+            raise Refused("observables cannot be set: the run database has not been read yet")
+
     def _saved_reading(self, track: Track, saved: SavedSetting | None) -> Reading | None:
         if saved is None:
             return None
@@ -258,7 +285,7 @@ class ObservableRecorder:
         return Reading(name, value, Severity.NO_ALARM, "NO_ALARM", saved.saved_at)
 
     async def _set(self, values: Mapping[str, Scalar]) -> None:
-        await self._store.save_settings(
+        await self._books.save_settings(
             {_setting(self._experiment, name): str(value) for name, value in values.items()}
         )
         now = self._now()

@@ -1,9 +1,9 @@
 """The run database: one SQLite file, written by one thread, read by anybody."""
 
+from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement, SavedSetting
 from ioc.rundb.samples import BEGINNING, SamplePage, SampleSurvey, SurveyedObservable
 from ioc.rundb.store import SqliteRunStore
-from ioc.rundb.writer import StoreHealth
 
 __all__ = [
     "BEGINNING",

@@ -28,7 +28,7 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
         check_version(db, str(path))  # before anything is changed
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA journal_size_limit = 48000000")
         # A batch touches a page of each observable: all of them fit, and are not written to the file each time.
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
@@ -116,16 +116,28 @@ def _uri(path: Path, mode: str) -> str:
     return f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
 
 
+_LOCKED = "is locked by another program: close the one that writes to it"
+_FULL = "cannot grow because its disk is full: free space on that disk"
+_READ_ONLY_DISK = "cannot be written because its file system is mounted read-only: mount it for writing"
 _REASONS = {
-    "SQLITE_BUSY": "is locked by another program: close the one that writes to it",
-    "SQLITE_LOCKED": "is locked by another program: close the one that writes to it",
-    "SQLITE_FULL": "cannot grow because its disk is full: free space on that disk",
+    "SQLITE_BUSY": _LOCKED,
+    "SQLITE_LOCKED": _LOCKED,
+    "SQLITE_PROTOCOL": _LOCKED,
+    "SQLITE_FULL": _FULL,
     "SQLITE_READONLY": "cannot be written: give the user of this program write permission on it and its directory",
     "SQLITE_CANTOPEN": "cannot be opened: its directory must exist and be writable for the user of this program",
     "SQLITE_NOTADB": "is no SQLite database: name another file as `database` in the topology",
     "SQLITE_CORRUPT": "is damaged: restore it from a backup, or name another file as `database` in the topology",
     "SQLITE_IOERR": "cannot be read or written (input/output error): check its disk",
 }
+_OF_THE_DISK = {"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR"}
+"""Errors of which the disk may be the cause, as when the files beside the database cannot grow."""
+_PASSES = {_LOCKED, _FULL}
+_PAGE_BYTES = 4096
+
+
+class PassingError(PeerError):
+    """What keeps us from the database may go away by itself: it is worth waiting for."""
 
 
 def error_kind(error: sqlite3.Error) -> str:
@@ -135,6 +147,17 @@ def error_kind(error: sqlite3.Error) -> str:
 
 
 def peer_error(path: Path, error: sqlite3.Error) -> PeerError:
-    """What an SQLite error means, for an operator."""
-    reason = _REASONS.get(error_kind(error), f"failed: {error}")
-    return PeerError(f"the run database {path} {reason}")
+    """What an SQLite error means, for an operator; a `PassingError` for a lock and a full disk."""
+    kind = error_kind(error)
+    reason = (kind in _OF_THE_DISK and _disk_reason(path)) or _REASONS.get(kind, f"failed: {error}")
+    return (PassingError if reason in _PASSES else PeerError)(f"the run database {path} {reason}")
+
+
+def _disk_reason(path: Path) -> str:
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return ""
+    if disk.f_flag & os.ST_RDONLY:
+        return _READ_ONLY_DISK
+    return _FULL if disk.f_bavail * disk.f_frsize < _PAGE_BYTES else ""

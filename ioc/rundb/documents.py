@@ -57,7 +57,7 @@ class Measurement:
 
 _RUN_COLUMNS = (
     "SELECT experiments.name AS experiment, run_number, run_class, title, state, reserved_at, started_at, stopped_at, "
-    "config_name, message FROM runs JOIN experiments ON experiments.id = runs.experiment_id "
+    "config_name, message, duration, bytes FROM runs JOIN experiments ON experiments.id = runs.experiment_id "
 )
 
 
@@ -73,6 +73,8 @@ def run_record(row: Mapping[str, Any]) -> RunRecord:
         stopped_at=optional_seconds(row["stopped_at"]),
         config_name=row["config_name"],
         message=row["message"],
+        duration=row["duration"],
+        size=row["bytes"],
     )
 
 
@@ -133,11 +135,11 @@ def reserve_run(
 
 
 def save_run(db: Database, record: RunRecord) -> None:
-    """Store every field of a run."""
-    duration = None
-    if record.started_at is not None and record.stopped_at is not None:
-        # The wall clock may have been set back meanwhile.
-        duration = max(0.0, record.stopped_at - record.started_at)
+    """Store every field of a run but its size, which `add_file` adds up."""
+    duration, stopped_at = record.duration, record.stopped_at
+    if record.started_at is not None and stopped_at is not None:
+        stopped_at = max(record.started_at, stopped_at)  # the clock may have been set back meanwhile
+        duration = stopped_at - record.started_at if duration is None else duration
     cursor = db.execute(
         "UPDATE runs SET state = ?, run_class = ?, title = ?, reserved_at = ?, started_at = ?, stopped_at = ?, "
         "duration = ?, config_name = ?, message = ? "
@@ -148,7 +150,7 @@ def save_run(db: Database, record: RunRecord) -> None:
             storable(record.title),
             to_text(record.reserved_at),
             optional_text(record.started_at),
-            optional_text(record.stopped_at),
+            optional_text(stopped_at),
             duration,
             storable(record.config_name),
             storable(record.message),
@@ -180,10 +182,27 @@ def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConf
 
 def add_file(db: Database, run_id: int | None, file: FiledFile) -> None:
     db.execute(
-        "INSERT INTO files (run_id, router, host, path, bytes, moved_at) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (run_id, host, path) DO UPDATE SET bytes = excluded.bytes",
-        (run_id, file.router, file.host, storable(file.path), file.size, to_text(file.moved_at)),
+        "INSERT INTO files (run_id, router, host, path, bytes, moved_at, source) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (run_id, host, path) DO UPDATE SET bytes = excluded.bytes, "
+        "source = CASE WHEN excluded.source <> '' THEN excluded.source ELSE source END",
+        (
+            run_id,
+            file.router,
+            file.host,
+            storable(file.path),
+            file.size,
+            to_text(file.moved_at),
+            storable(file.source),
+        ),
     )
+    db.execute(
+        "UPDATE runs SET bytes = (SELECT sum(files.bytes) FROM files WHERE files.run_id = runs.id) WHERE id = ?",
+        (run_id,),
+    )
+
+
+HEARTBEAT = "heartbeat"
+"""The setting that is written where nothing else is; it is nobody's, and only its time says something."""
 
 
 class SavedSetting(NamedTuple):
@@ -194,7 +213,7 @@ class SavedSetting(NamedTuple):
 
 
 def load_saved_settings(db: Database) -> dict[str, SavedSetting]:
-    rows = db.execute("SELECT name, value, saved_at FROM settings")
+    rows = db.execute("SELECT name, value, saved_at FROM settings WHERE name <> ?", (HEARTBEAT,))
     return {name: SavedSetting(value, from_text(saved_at)) for name, value, saved_at in rows}
 
 

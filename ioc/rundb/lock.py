@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
 
 from ioc.errors import PeerError
+from ioc.rundb.connection import PassingError
 
 
 class FileLock:
@@ -17,11 +19,14 @@ class FileLock:
 
         Raises:
             PeerError: another process has it (named by its id), or the file cannot be made.
+            PassingError: the disk is full.
         """
         path = Path(f"{database.resolve()}.lock")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise PassingError(f"the run database {database} cannot be opened because its disk is full") from error
             raise PeerError(f"the lock file {path} of the run database must be writable: {error.strerror}") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

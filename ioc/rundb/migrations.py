@@ -292,3 +292,19 @@ def observables_keep_what_they_were(db: Database) -> None:
         if broken := db.execute(f"PRAGMA foreign_key_check ({table})").fetchone():
             raise sqlite3.IntegrityError(f"row {broken[1]} of {table} belongs to no row of {broken[2]}")
     rebuild_run_sheet(db)
+
+
+_VERSION_3 = (
+    "ALTER TABLE runs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
+    "UPDATE runs SET bytes = ifnull((SELECT sum(files.bytes) FROM files WHERE files.run_id = runs.id), 0)",
+    "ALTER TABLE files ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE puts ADD COLUMN count INTEGER NOT NULL DEFAULT 1",
+)
+
+
+@migration
+def runs_have_a_size(db: Database) -> None:
+    """Version 3: the bytes of a run, the source of a file, how many puts a row stands for; a faster run sheet."""
+    for statement in _VERSION_3:
+        db.execute(statement)
+    rebuild_run_sheet(db)

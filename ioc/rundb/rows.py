@@ -172,8 +172,8 @@ class RowWriter:
 
     def insert_puts(self, db: Database, puts: Sequence[PutRecord]) -> None:
         db.conn.executemany(
-            "INSERT INTO puts (occurred_at, pv, old_value, new_value, user, host, result, message, run_id) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO puts (occurred_at, pv, old_value, new_value, user, host, result, message, run_id, count) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     to_text(put.occurred_at),
@@ -185,6 +185,7 @@ class RowWriter:
                     put.result,
                     storable(put.message),
                     self.run_id(db, put.run),
+                    put.count,
                 )
                 for put in puts
             ],

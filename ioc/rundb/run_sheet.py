@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
+
 from sqlite_utils import Database
 
 _FIXED = (
@@ -15,6 +18,7 @@ _FIXED = (
     ("stopped_at", "runs.stopped_at"),
     ("duration", "runs.duration"),
     ("config_name", "runs.config_name"),
+    ("bytes", "runs.bytes"),
 )
 _OF_THE_RUN = {column for column, _ in _FIXED}
 _SUFFIX = "_observable"
@@ -39,25 +43,23 @@ def rebuild_run_sheet(db: Database) -> None:
     An observable's column has the value at the begin of the run, or at its end if there was none at the begin.
     Observables of several experiments that have one name share a column.
     """
-    rows = db.execute("SELECT name FROM observables ORDER BY experiment_id DESC, retired_at IS NOT NULL, display_order")
-    by_column: dict[str, str] = {}
-    for (name,) in rows.fetchall():
-        by_column.setdefault(name.lower(), name)
-    names = list(by_column.values())[:_MOST_OBSERVABLES]
+    rows = db.execute(
+        "SELECT name, experiment_id, id FROM observables "
+        "ORDER BY experiment_id DESC, retired_at IS NOT NULL, display_order, id"
+    )
+    names: dict[str, str] = {}
+    ids: dict[str, dict[int, list[int]]] = {}
+    """By column and experiment: those that were of this name one after the other."""
+    for name, experiment_id, observable_id in rows.fetchall():
+        names.setdefault(name.lower(), name)
+        ids.setdefault(name.lower(), {}).setdefault(experiment_id, []).append(observable_id)
     columns = [f"{expression} AS {column}" for column, expression in _FIXED]
     columns += [
-        f"max(CASE WHEN observables.name = {_literal(name)} COLLATE NOCASE "
-        f"THEN coalesce(measurements.begin_value, measurements.end_value) END) AS {_quoted(observable_column(name))}"
-        for name in names
+        f"{_value(ids[column])} AS {_quoted(observable_column(name))}"
+        for column, name in itertools.islice(names.items(), _MOST_OBSERVABLES)
     ]
-    # The columns are literals quoted below.
-    select = (
-        f"SELECT {', '.join(columns)} FROM runs "  # noqa: S608
-        "JOIN experiments ON experiments.id = runs.experiment_id "
-        "LEFT JOIN measurements ON measurements.run_id = runs.id "
-        "LEFT JOIN observables ON observables.id = measurements.observable_id "
-        "GROUP BY runs.id"
-    )
+    # All that comes from outside is quoted above.
+    select = f"SELECT {', '.join(columns)} FROM runs JOIN experiments ON experiments.id = runs.experiment_id"  # noqa: S608
     statement = f"CREATE VIEW run_sheet AS {select}"
     present = db.execute("SELECT sql FROM sqlite_master WHERE type = 'view' AND name = 'run_sheet'").fetchone()
     if present is None or present[0] != statement:
@@ -65,8 +67,21 @@ def rebuild_run_sheet(db: Database) -> None:
         db.execute(statement)
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _value(ids: Mapping[int, Sequence[int]]) -> str:
+    """The value of a column in a run, looked up by the numbers of its observables in each experiment.
+
+    So nothing is read but the runs and columns that are asked for, and names need not be compared.
+    """
+    turns = itertools.zip_longest(*([(owner, each) for each in of_one] for owner, of_one in ids.items()))
+    wanted = [
+        f"CASE runs.experiment_id {' '.join(f'WHEN {owner} THEN {each}' for owner, each in filter(None, turn))} END"
+        for turn in turns
+    ]
+    which = f"= {wanted[0]}" if len(wanted) == 1 else f"IN ({', '.join(wanted)})"
+    return (
+        "(SELECT max(coalesce(begin_value, end_value)) FROM measurements "  # noqa: S608 - numbers
+        f"WHERE run_id = runs.id AND observable_id {which})"
+    )
 
 
 def _quoted(name: str) -> str:

@@ -38,6 +38,7 @@ class Session:
         self._path = path
         self._db: Database | None = None
         self._file: tuple[int, int] | None = None
+        self._log = path
 
     def open(self, busy_seconds: float) -> None:
         """Open the file, making or migrating it.
@@ -46,9 +47,11 @@ class Session:
             PeerError: it is not ours, or too new.
             sqlite3.Error: it cannot be opened.
         """
+        self.close()
         self._db = open_for_writing(self._path, create=True, busy_seconds=busy_seconds)
         migrate(self._db, str(self._path))
         self._file = self._identity()
+        self._log = Path(f"{self._path.resolve()}-wal")  # beside the file, not beside a link to it
 
     @contextlib.contextmanager
     def transaction(self, durability: Durability, busy_seconds: float) -> Generator[Database]:
@@ -70,6 +73,24 @@ class Session:
                 with contextlib.suppress(sqlite3.Error):
                     db.conn.execute("ROLLBACK")
             raise
+
+    @property
+    def changes(self) -> int:
+        """Counts the rows that were written; another connection begins anew."""
+        return 0 if self._db is None else self._db.conn.total_changes
+
+    def log_bytes(self) -> int:
+        """Size of the file ``-wal``."""
+        try:
+            return self._log.stat().st_size
+        except OSError:
+            return 0
+
+    def empty_log(self) -> None:
+        """Move the file ``-wal`` into the database and cut it off, unless somebody reads an old state."""
+        if self._db is not None:
+            self._db.conn.execute("PRAGMA busy_timeout = 0")
+            self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def recover_from(self, error: sqlite3.Error) -> None:
         """Drop the connection if the error may be its own: the next transaction makes a new one."""

@@ -15,18 +15,17 @@ from ioc.errors import PeerTimeout
 from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunRecord
 from ioc.right_of_way import RightOfWay
 from ioc.rundb import documents, samples
+from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
 from ioc.rundb.rows import Sample
-from ioc.rundb.writer import StoreHealth, Writer
+from ioc.rundb.writer import Writer
 from ioc.topology.schema import Observable
 
 Result = TypeVar("Result")
 
 _CALL_SECONDS = 10.0
-"""Longest wait for one transaction: a locked file gives up earlier, a disk that hangs does not."""
-_LOCK_SHARE = 0.3
-"""Part of that which a transaction may wait for a lock; others may have to wait before it."""
-_CLOSE_SECONDS = 15.0
+"""Longest wait for one transaction: a locked file or a full disk gives up at once, a slow disk does not."""
+_CLOSE_SECONDS = 2.0
 _PAGE = 10_000
 """Samples that are read back in one transaction; it takes 50 ms, in which nothing else is written."""
 _SAMPLE_LIMIT = 200_000
@@ -52,9 +51,9 @@ class SqliteRunStore:
         """`commands` go before rows, of which `sample_limit` and `log_limit` are kept while none can be written."""
         self._path = path
         self._call_seconds = call_seconds
+        self._started = False
         self._writer = Writer(
             path,
-            busy_seconds=_LOCK_SHARE * call_seconds,
             sample_limit=sample_limit,
             log_limit=log_limit,
             commands=commands,
@@ -74,15 +73,11 @@ class SqliteRunStore:
         return store
 
     async def start(self) -> None:
-        """As `open`."""
-        self._writer.start()
-        try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await asyncio.shield(asyncio.wrap_future(self._writer.opened))
-        except TimeoutError:
-            raise PeerTimeout(
-                f"the run database {self._path} did not open within {_CLOSE_SECONDS:g} s: check its disk"
-            ) from None
+        """As `open`, but wait as long as another program has the file locked or its disk is full; `problem` says so."""
+        if not self._started:
+            self._started = True
+            self._writer.start()
+        await asyncio.shield(asyncio.wrap_future(self._writer.opened))
 
     def health(self) -> StoreHealth:
         """How the writing goes; thread-safe."""
@@ -105,7 +100,8 @@ class SqliteRunStore:
         )
 
     def problem(self) -> str:
-        return self._writer.health().error
+        """As in `RunStore`; thread-safe."""
+        return self._writer.condition.problem()
 
     async def save_run(self, record: RunRecord) -> None:
         await self._call(lambda db: documents.save_run(db, record))
@@ -197,6 +193,8 @@ class SqliteRunStore:
         Raises:
             PeerTimeout: the disk hangs; the process can end all the same.
         """
+        if not self._started:
+            return
         self._writer.stop()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -208,6 +206,8 @@ class SqliteRunStore:
         self._writer.join()
 
     async def _call(self, function: Callable[[Database], Result], *, after_rows: bool = False) -> Result:
+        if self._writer.condition.hangs:
+            raise PeerTimeout(self.problem() or f"the run database {self._path} does not answer")
         future: Future[Result] = self._writer.submit(function, after_rows=after_rows)
         try:
             async with asyncio.timeout(self._call_seconds):

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,66 +18,34 @@ from typing import Any, TypeVar
 from sqlite_utils import Database
 
 from ioc.errors import PeerError
-from ioc.model import Event, PutRecord, Severity
+from ioc.model import Event, Severity
 from ioc.right_of_way import RightOfWay
+from ioc.rundb import documents
+from ioc.rundb.condition import Condition, StoreHealth
 from ioc.rundb.connection import peer_error
-from ioc.rundb.lock import FileLock
+from ioc.rundb.opening import open_session
+from ioc.rundb.pieces import BAD_ROW, LogRow, Piece, insert, insert_what_can_be, pieces_of
 from ioc.rundb.row_queue import RowQueue
-from ioc.rundb.rows import RowWriter, Sample, UnknownRowError, by_series
+from ioc.rundb.rows import RowWriter, Sample, UnknownRowError
 from ioc.rundb.session import Durability, Session
-from ioc.rundb.times import to_text
 
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-Row = TypeVar("Row")
-LogRow = Event | PutRecord
 
 FLUSH_SECONDS = 0.4
 """Queued rows are committed this often; with the time of the commit no row is older than a second."""
 _BATCH = 20_000
-_PIECE = 200
-"""Rows of one transaction: so many are written before a job has its turn. Of a large batch it is a twentieth, for each
-transaction has to get the interpreter's lock some times, which takes long while much comes."""
-_BAD_ROW = (
-    UnknownRowError,
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    ArithmeticError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    ValueError,
-)
-"""Errors that are about a row, not about the file: trying again cannot help."""
-_ROWS_BUSY_SECONDS = 0.25
-_DRAIN_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class StoreHealth:
-    """How the writing of the run database goes."""
-
-    queued: int
-    """Rows that are not on disk yet."""
-    written_per_second: float
-    """Queued rows that reached the disk, over the last seconds."""
-    dropped: int
-    """Rows lost since the start because the queue was full, or because they could not be stored."""
-    error: str
-    """Why the last write failed, in a sentence; empty since a write succeeded."""
-
-
-@dataclass
-class _Piece:
-    """Rows that are written in one transaction."""
-
-    samples: Sequence[Sample] = ()
-    log: Sequence[LogRow] = ()
-
-    def __len__(self) -> int:
-        return len(self.samples) + len(self.log)
+_PATIENCE_SECONDS = 0.25
+"""How long a lock of another program is waited for, but once: while nothing can be written, nobody waits again."""
+_ASK_SECONDS = 0.5
+"""While the file cannot be opened, it is tried again so often."""
+_BEAT_SECONDS = 1.0
+"""Where nothing was written for so long, something is, to know whether it can be."""
+_LOG_BYTES = 48_000_000
+"""So large -wal is only if it could not be moved into the database for a while, which is done from 33 MB on."""
+_LARGE_LOG_BYTES = 100_000_000
+_DRAIN_SECONDS = 1.5
 
 
 @dataclass
@@ -98,16 +66,10 @@ class Writer:
     behind it waits.
     """
 
-    def __init__(
-        self, path: Path, *, busy_seconds: float, sample_limit: int, log_limit: int, commands: RightOfWay
-    ) -> None:
-        """`busy_seconds` is how long a job waits for another program that has the file locked.
-
-        Queued rows are not written while `commands` have the right of way.
-        """
+    def __init__(self, path: Path, *, sample_limit: int, log_limit: int, commands: RightOfWay) -> None:
+        """Queued rows are not written while `commands` have the right of way."""
         self._path = path
         self._commands = commands
-        self._busy_seconds = busy_seconds
         self._session = Session(path)
         self.rows = RowWriter()
         self.samples: RowQueue[Sample] = RowQueue("samples", sample_limit)
@@ -116,13 +78,12 @@ class Writer:
         self._jobs: deque[_Job] = deque()
         self._held: deque[_Job] = deque()
         """Those that follow rows which are still to be written."""
-        self._pieces: deque[_Piece] = deque()
+        self._pieces: deque[Piece] = deque()
         """What is left of the present batch."""
         self._closing = False
         self._rejected = 0
-        self._error = ""
-        self._failing_since = 0.0
-        self._written: deque[tuple[float, int]] = deque(maxlen=2048)
+        self.condition = Condition(path)
+        self._looked_at = 0.0
         self.opened: Future[None] = Future()
         """Done when the database is open and up to date, or with the reason why it cannot be."""
         self.closed: Future[None] = Future()
@@ -159,38 +120,55 @@ class Writer:
 
     def health(self) -> StoreHealth:
         """Thread-safe."""
-        written = list(self._written)
-        now = time.monotonic()
-        recent = sum(count for moment, count in written if now - moment < 5.0)
-        return StoreHealth(
+        return self.condition.health(
             queued=len(self.samples) + len(self.log),
-            written_per_second=recent / 5.0,
             dropped=self.samples.dropped + self.log.dropped + self._rejected,
-            error=self._error,
         )
 
     def _run(self) -> None:
         try:
-            lock = FileLock(self._path)
-        except PeerError as error:
+            lock = open_session(self._session, self._path, self.condition, _PATIENCE_SECONDS, self._wait_for_file)
+        except Exception as error:
+            self._end_jobs(str(error))
             self.opened.set_exception(error)
             self.closed.set_result(None)
             return
         try:
-            self._session.open(self._busy_seconds)
-        except (PeerError, sqlite3.Error) as error:
-            self._session.close()
-            lock.release()
-            self.opened.set_exception(peer_error(self._path, error) if isinstance(error, sqlite3.Error) else error)
-            self.closed.set_result(None)
-            return
-        self.opened.set_result(None)
-        try:
-            self._serve()
+            if lock is None:
+                self._say_lost()
+                self.opened.set_exception(PeerError(self.condition.problem()))
+            else:
+                self._report(self.condition.works())
+                self.opened.set_result(None)
+                self._serve()
+        except Exception:
+            _log.exception("the writer of the run database ends")
+            self.condition.failed(f"the run database {self._path} is written no more, see the log: restart the IOC")
         finally:
             self._session.close()
-            lock.release()
+            if lock is not None:
+                lock.release()
+            self.stop()
+            self._end_jobs(f"the run database {self._path} is closed")
             self.closed.set_result(None)
+
+    def _wait_for_file(self, reason: str) -> bool:
+        """Wait until the file is to be tried again; False if this is to end."""
+        with self._wake:
+            if not self._closing:
+                self._wake.wait(_ASK_SECONDS)
+            closing = self._closing
+        self._end_jobs(reason)
+        return not closing
+
+    def _end_jobs(self, reason: str) -> None:
+        with self._wake:
+            jobs = [*self._held, *self._jobs]
+            self._jobs.clear()
+        self._held.clear()
+        for job in jobs:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(PeerError(reason))
 
     def _serve(self) -> None:
         due = time.monotonic() + FLUSH_SECONDS
@@ -212,6 +190,8 @@ class Writer:
                 written = self._write_piece()
                 if not written:
                     self._give_up_held()
+                elif not self._pieces:
+                    self._beat()
                 more = written and (self._pieces or len(self.samples) + len(self.log) >= _BATCH)
                 due = time.monotonic() + (0.0 if more else FLUSH_SECONDS)
             if closing and not self._jobs and not self._held:
@@ -220,9 +200,44 @@ class Writer:
         while (self.samples or self.log) and time.monotonic() < deadline:
             if not self._write_piece():
                 time.sleep(0.1)
+        self._say_lost()
+
+    def _say_lost(self) -> None:
         if lost := len(self.samples) + len(self.log):
             self._rejected += lost
-            _log.error("%s: %d rows are lost, the program ends before they could be written", self._error, lost)
+            reason = self.condition.problem()
+            _log.error("%s: %d rows are lost, the program ends before they could be written", reason, lost)
+
+    def _beat(self) -> None:
+        """Write something now and then, to know whether it can be; see whether the log of the file grows."""
+        now = time.monotonic()
+        if now >= self._looked_at + _BEAT_SECONDS:
+            self._looked_at = now
+            self._look_at_log()
+        if now >= self.condition.wrote_at + _BEAT_SECONDS or self.condition.failing:
+            try:
+                with self._transaction(Durability.PROCESS) as db:
+                    documents.save_settings(db, {documents.HEARTBEAT: ""})
+            except PeerError as error:
+                self.condition.failed(str(error))
+            except sqlite3.Error as error:
+                self._failed(error)
+            else:
+                self._report(self.condition.works())
+
+    def _look_at_log(self) -> None:
+        size = self._session.log_bytes()
+        if size >= _LOG_BYTES:
+            with contextlib.suppress(sqlite3.Error), self.condition.at_work():
+                self._session.empty_log()
+            size = self._session.log_bytes()
+        self.condition.log_bytes = size
+        self.condition.warning = (
+            f"the log of the run database {self._path} (-wal) grows: a program that reads it does not end its "
+            "transaction: end that one"
+            if size > _LARGE_LOG_BYTES
+            else ""
+        )
 
     def _may_follow(self, job: _Job) -> bool:
         """Whether all rows that it follows are written."""
@@ -233,18 +248,19 @@ class Writer:
         while self._held:
             job = self._held.popleft()
             if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(PeerError(self._error))
+                job.future.set_exception(PeerError(self.condition.problem()))
 
     def _perform(self, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
             return
+        before = self._session.changes
         try:
-            with self._transaction(Durability.POWER_CUT, self._busy_seconds) as db:
+            with self._transaction(Durability.POWER_CUT) as db:
                 result = job.function(db)
         except UnknownRowError as error:
             job.future.set_exception(error)
         except PeerError as error:
-            self._note_failure(str(error))
+            self.condition.failed(str(error))
             job.future.set_exception(error)
         except sqlite3.Error as error:
             if not isinstance(error, sqlite3.IntegrityError):  # that one is about the data, not about the file
@@ -253,7 +269,9 @@ class Writer:
         except BaseException as error:
             job.future.set_exception(error)
         else:
-            self._succeeded()
+            # Where rows could not be written, those say when they can be: what is small fits on a disk that is full.
+            if self._session.changes != before and not self._pieces:
+                self._report(self.condition.works())
             job.future.set_result(result)
 
     def _write_piece(self) -> bool:
@@ -266,7 +284,7 @@ class Writer:
         try:
             self._insert(piece)
         except PeerError as error:
-            self._note_failure(str(error))
+            self.condition.failed(str(error))
             return False
         except sqlite3.Error as error:
             self._failed(error)
@@ -274,8 +292,8 @@ class Writer:
         self._pieces.popleft()
         self.samples.settle(len(piece.samples))
         self.log.settle(len(piece.log))
-        self._written.append((time.monotonic(), len(piece)))
-        self._succeeded()
+        self.condition.wrote_rows(len(piece))
+        self._report(self.condition.works())
         if not self._pieces and (dropped := self.samples.lost() + self.log.lost()):
             self._report(f"{dropped} rows were dropped while the run database could not be written")
         return True
@@ -288,78 +306,36 @@ class Writer:
             if first is not None:
                 samples, log = min(samples, first[0] - self.samples.given), min(log, first[1] - self.log.given)
             taken, entries = self.samples.take(samples), self.log.take(log)
-        self._pieces.extend(_Piece(log=rows) for rows in _cut(entries))
-        self._pieces.extend(_Piece(samples=rows) for rows in _cut(by_series(taken)))
+        self._pieces.extend(pieces_of(taken, entries))
 
-    def _insert(self, piece: _Piece) -> None:
+    def _insert(self, piece: Piece) -> None:
         try:
-            # Somebody may wait for these rows.
-            busy_seconds = self._busy_seconds if self._held else _ROWS_BUSY_SECONDS
-            with self._transaction(self._durability(), busy_seconds) as db:
-                self._insert_into(db, piece)
-        except _BAD_ROW:
-            self._insert_each(piece)
+            with self._transaction(self._durability()) as db:
+                insert(self.rows, db, piece)
+        except BAD_ROW:
+            with self._transaction(self._durability()) as db:
+                rejected = insert_what_can_be(self.rows, db, piece)
+            self._rejected += len(rejected)
+            _log.error("run database: %d rows cannot be stored and were dropped: %s", len(rejected), rejected[-1:])
 
     def _durability(self) -> Durability:
         """A batch ends on disk (fsync), or the next job would have to bring all of it there."""
         return Durability.POWER_CUT if len(self._pieces) == 1 else Durability.PROCESS
 
-    def _insert_each(self, piece: _Piece) -> None:
-        """Store what can be stored of a piece and give up the rest, which would block the queue for ever."""
-        rows = [_Piece(samples=[sample]) for sample in piece.samples] + [_Piece(log=[row]) for row in piece.log]
-        with self._transaction(self._durability(), _ROWS_BUSY_SECONDS) as db:
-            reasons = [self._insert_one(db, row) for row in rows]
-        rejected = [reason for reason in reasons if reason]
-        self._rejected += len(rejected)
-        _log.error("run database: %d rows cannot be stored and were dropped: %s", len(rejected), rejected[-1:])
-
-    def _insert_one(self, db: Database, row: _Piece) -> str:
-        db.conn.execute("SAVEPOINT one_row")
-        try:
-            self._insert_into(db, row)
-        except _BAD_ROW as error:
-            self.rows.forget()
-            db.conn.execute("ROLLBACK TO one_row")
-            return str(error) or type(error).__name__
-        finally:
-            db.conn.execute("RELEASE one_row")
-        return ""
-
-    def _insert_into(self, db: Database, piece: _Piece) -> None:
-        self.rows.insert_samples(db, piece.samples)
-        self.rows.insert_events(db, [row for row in piece.log if isinstance(row, Event)])
-        self.rows.insert_puts(db, [row for row in piece.log if isinstance(row, PutRecord)])
-
     @contextlib.contextmanager
-    def _transaction(self, durability: Durability, busy_seconds: float) -> Generator[Database]:
+    def _transaction(self, durability: Durability) -> Generator[Database]:
+        patience = 0.0 if self.condition.failing else _PATIENCE_SECONDS
         try:
-            with self._session.transaction(durability, busy_seconds) as db:
+            with self.condition.at_work(), self._session.transaction(durability, patience) as db:
                 yield db
         except BaseException:
             self.rows.forget()
             raise
 
     def _failed(self, error: sqlite3.Error) -> None:
-        self._note_failure(str(peer_error(self._path, error)))
+        self.condition.failed(str(peer_error(self._path, error)))
         self._session.recover_from(error)
 
-    def _note_failure(self, text: str) -> None:
-        if not self._error:
-            self._failing_since = time.time()
-            _log.error("%s (rows are kept until it works again)", text)
-        self._error = text
-
-    def _succeeded(self) -> None:
-        if self._error:
-            _log.warning("the run database %s works again", self._path)
-            self._report(f"the run database could not be written since {to_text(self._failing_since)}; it works again")
-        self._error = ""
-
     def _report(self, message: str) -> None:
-        self.log.put([Event(time.time(), Severity.MAJOR, "Database", message)])
-
-
-def _cut(rows: list[Row]) -> Iterator[list[Row]]:
-    size = max(_PIECE, len(rows) // 20)
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+        if message:
+            self.log.put([Event(time.time(), Severity.MAJOR, "Database", message)])

@@ -222,18 +222,19 @@ async def test_puts_to_one_pv_follow_each_other(serve: Serve) -> None:
     assert order == ["begin 1", "end 1", "begin 2", "end 2"]
 
 
-async def test_bursts_are_merged_in_the_journal(serve: Serve) -> None:
-    """Thousands of puts in a burst are all carried out and give a few records that join without a gap."""
+@pytest.mark.parametrize("puts", [5, 50, 5000])
+async def test_every_put_is_in_the_journal(serve: Serve, puts: int) -> None:
+    """Each put has a record; thousands in a burst are all carried out and give few, which say how many they are."""
     pv = number()
     server = await serve(pv)
     async with RawClient(server.port) as client:
         channel = await client.channel("T:X")
-        await client.send(*(channel.write((value,), notify=False) for value in range(1, 5001)))
-        await eventually(lambda: pv.value == 5000)
-        await eventually(lambda: serve.puts and serve.puts[-1].new_value == "5000")
+        await client.send(*(channel.write((value,), notify=False) for value in range(1, puts + 1)))
+        await eventually(lambda: pv.value == puts)
+        await eventually(lambda: sum(put.count for put in serve.puts) == puts)
     assert {put.result for put in serve.puts} == {"ok"}
-    assert 2 <= len(serve.puts) <= 10
-    assert (serve.puts[0].old_value, serve.puts[0].new_value) == ("0", "1")
+    assert len(serve.puts) == puts if puts <= 50 else 51 <= len(serve.puts) <= 60
+    assert (serve.puts[0].old_value, serve.puts[-1].new_value) == ("0", str(puts))
     assert [put.old_value for put in serve.puts[1:]] == [put.new_value for put in serve.puts[:-1]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -14,7 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
+from ioc.rundb.connection import open_for_writing
+from ioc.rundb.migrations import migrate
 from tests.epics import LOOPBACK, Epics, free_port
 
 COMMAND = Path(sys.executable).parent / "attpc-ioc"
@@ -94,9 +98,9 @@ def ioc(epics: Epics, tmp_path: Path) -> Iterator[Ioc]:
     running.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly(ioc: Ioc, tmp_path: Path, number: int) -> None:
-    """SIGINT and SIGTERM end the IOC with 0 within seconds; every event is one line that journald can take."""
+    """SIGINT, SIGTERM and SIGHUP end the IOC with 0 within seconds; every event is one line that journald can take."""
     ioc.start("run", "--topology", topology(tmp_path))
     ioc.until_it_serves()
     ioc.until(lambda: any("CoBo0" in line for line in ioc.lines()))
@@ -180,16 +184,70 @@ def test_a_udp_port_in_use(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
     assert str(epics.server_port) in line
 
 
-def test_a_locked_database(ioc: Ioc, tmp_path: Path) -> None:
-    """If another program holds the database for good the IOC ends with 1 and one line that says so."""
-    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as db:
-        db.execute("CREATE TABLE t (x)")
+def test_a_reload_that_hangs_does_not_hold_up_the_end(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
+    """A topology file that hangs when it is opened, as on a dead file system: SIGTERM ends the IOC in time with 0."""
+    path = topology(tmp_path)
+    ioc.start("run", "--topology", path)
+    ioc.until_it_serves()
+    path.unlink()
+    os.mkfifo(path)
+    epics.caput("T:IOC:Reload", "1")
+    ioc.until(lambda: epics.caget("-t", "T:IOC:Reload").stdout.strip() == "Busy")
+    asked = time.monotonic()
+    ioc.signal(signal.SIGTERM)
+    ioc.signal(signal.SIGINT)
+    assert ioc.ends() == 0
+    assert time.monotonic() - asked < 5
+    assert [line for line in ioc.lines() if not EVENT.fullmatch(line)] == []
+
+
+@contextlib.contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Another program has the file locked."""
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as db:
         db.execute("BEGIN EXCLUSIVE")
+        yield
+        db.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("version", [None, 2])
+def test_a_database_that_is_locked_at_the_start(ioc: Ioc, epics: Epics, tmp_path: Path, version: int | None) -> None:
+    """The PVs are served and say so; when the lock is gone the IOC goes on, also with a file of an older version.
+
+    It ends in time with 0 while it still waits.
+    """
+    path, database = topology(tmp_path), tmp_path / "runs.db"
+    with contextlib.closing(open_for_writing(database, create=True, busy_seconds=1).conn) as connection:
+        migrate(Database(connection), str(database), target=version)
+    with locked(database):
+        ioc.start("run", "--topology", path)
+        ioc.until_it_serves()
+        assert "is locked by another program" in epics.caget("-S", "-t", "T:IOC:DatabaseMessage").stdout
+        assert "has not been read yet" in epics.caget("-S", "-t", "T:Run:BlockedBy").stdout
+        assert epics.caput("-c", "T:Run:Start", "1").stdout
+        assert epics.caput("-c", "T:Obs:gas:Value", "P10").stdout
+        asked = time.monotonic()
+        ioc.signal(signal.SIGTERM)
+        assert ioc.ends() == 0
+        assert time.monotonic() - asked < 5
+        ioc.start("run", "--topology", path)
+        ioc.until_it_serves()
+    ioc.until(lambda: "has not been read yet" not in epics.caget("-S", "-t", "T:Run:BlockedBy").stdout, timeout=5)
+    ioc.until(lambda: epics.caget("-S", "-t", "T:IOC:DatabaseMessage").stdout.strip() == "")
+    epics.caput("-c", "T:Obs:gas:Value", "P10")
+    ioc.until(lambda: epics.caget("-t", "T:Obs:gas:Value").stdout.strip() == "P10")
+
+
+def test_a_file_that_turns_out_to_be_another_programs(ioc: Ioc, tmp_path: Path) -> None:
+    """A file that could not be looked into when the IOC started ends it with 1 and one line when it can."""
+    database = tmp_path / "runs.db"
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as db:
+        db.execute("CREATE TABLE t (x)")
+    with locked(database):
         ioc.start("run", "--topology", topology(tmp_path))
-        assert ioc.ends() == 1
-    [line] = ioc.lines()
-    assert line.startswith("error: ")
-    assert "locked by another program" in line
+        ioc.until_it_serves()
+    assert ioc.ends() == 1
+    assert [line for line in ioc.lines() if "is the database of another program" in line and line.startswith("error: ")]
 
 
 @pytest.mark.parametrize("database", ["nowhere/runs.db", "topology.yaml", "."])

@@ -103,7 +103,9 @@ def _check_database(plant: Plant, puts: dict[str, tuple[object, ...]]) -> None:
 
 
 def _check_files(plant: Plant) -> None:
-    recorded = plant.query("SELECT router, path, bytes FROM files JOIN runs ON runs.id = run_id WHERE run_number = 0")
+    recorded = plant.query(
+        "SELECT router, path, files.bytes FROM files JOIN runs ON runs.id = run_id WHERE run_number = 0"
+    )
     assert {router for router, _, _ in recorded} == set(ROUTERS)
     for router, path, size in recorded:
         assert Path(path).stat().st_size == size

@@ -197,6 +197,7 @@ class FakeStore:
         await self._call("add_file")
         self.files.append(file.path)
         self.sources.add(file.source)
+        self.stored.append(f"file {file.path}")
 
     def problem(self) -> str:
         return str(self.fault or "")

@@ -54,7 +54,7 @@ def desk() -> Desk:
 
 async def test_an_answer_follows_its_record(desk: Desk) -> None:
     """No answer overtakes what it acknowledges, however slow the database is."""
-    desk.store.takes = 2.0
+    desk.store.takes = 0.4
     async with desk.at_work():
         for entry in (record(1), SaveSetting("title", "x"), Answer(7), record(2), Answer(8)):
             desk.ledger.put(entry)
@@ -83,7 +83,7 @@ async def test_one_record_that_can_never_be_stored_holds_up_no_other(desk: Desk)
         await desk.until(lambda: "answer 7" in desk.store.stored)
         assert desk.store.stored == ["title=x", "answer 7"]
         await asyncio.sleep(60)
-        assert 10 <= desk.store.calls.count("save_run") <= 14
+        assert 50 <= desk.store.calls.count("save_run") <= 62
 
 
 async def test_the_newest_of_a_kind_wins(desk: Desk) -> None:
@@ -104,7 +104,7 @@ async def test_the_newest_of_a_kind_wins(desk: Desk) -> None:
 
 
 async def test_commands_do_not_wait_for_every_record_of_a_hung_database(desk: Desk) -> None:
-    """A database that takes 10 s to fail delays a command with many records by one such time, not by one for each."""
+    """A disk that hangs delays a command with many records by half a second in all, and the next command not at all."""
     desk.store.takes, desk.store.fault = 10.0, LOCKED
     loop = asyncio.get_running_loop()
     async with desk.at_work():
@@ -112,14 +112,18 @@ async def test_commands_do_not_wait_for_every_record_of_a_hung_database(desk: De
         for entry in (*(SaveSetting(f"s{n}", "") for n in range(20)), Answer(7)):
             desk.ledger.put(entry)
         await desk.until(lambda: "answer 7" in desk.store.stored)
-        assert loop.time() - began < 15
+        assert loop.time() - began < 0.6
+        desk.ledger.put(SaveSetting("title", ""))
+        desk.ledger.put(Answer(8))
+        await desk.until(lambda: "answer 8" in desk.store.stored)
+        assert loop.time() - began < 0.7
         desk.store.takes, desk.store.fault = 0.0, None
-        await desk.until(lambda: len(desk.store.database.settings) == 20)
+        await desk.until(lambda: len(desk.store.database.settings) == 21)
 
 
 async def test_settled_waits_for_the_record_being_written(desk: Desk) -> None:
     """Nothing that reads the database begins before the record that was put last is in it."""
-    desk.store.takes = 2.0
+    desk.store.takes = 0.4
     async with desk.at_work():
         assert desk.ledger.settled().is_set()
         desk.ledger.put(record(1))
@@ -136,8 +140,8 @@ async def test_what_waits_is_stored_when_the_ledger_ends() -> None:
         desk.ledger.put(record(1))
         desk.ledger.put(Answer(7))
         await desk.until(lambda: "answer 7" in desk.store.stored)
-        desk.store.fault, desk.store.takes = None, 1.0
-        await asyncio.sleep(5.5)  # run 1 is being written
+        desk.store.fault, desk.store.takes = None, 0.2
+        await desk.until(lambda: desk.store.calls.count("save_run") == 2)  # run 1 is being written
         desk.ledger.put(SaveSetting("title", "x"))
     assert set(desk.store.stored) == {"answer 7", "run 1 running", "title=x"}
 
@@ -151,7 +155,7 @@ async def test_the_end_does_not_wait_for_ever(desk: Desk, caplog: pytest.LogCapt
             desk.ledger.put(record(n))
         await desk.until(lambda: len(desk.store.calls) >= 2)
         ends_at = loop.time()
-    assert loop.time() - ends_at < 15
+    assert loop.time() - ends_at < 1.5
     assert "5 records" in caplog.text
     assert "locked" in caplog.text
 
@@ -165,6 +169,24 @@ async def test_an_unexpected_error_of_the_store_ends_nothing(desk: Desk) -> None
         await desk.until(lambda: "answer 7" in desk.store.stored)
         desk.store.fault = None
         await desk.until(lambda: "run 1 running" in desk.store.stored)
+
+
+async def test_what_is_kept_is_stored_soon_after_the_database_works_again(desk: Desk) -> None:
+    """However long it failed, and however many commands come, what is kept is stored 1.5 s after the cause is gone."""
+    desk.store.fault = LOCKED
+    loop = asyncio.get_running_loop()
+    async with desk.at_work():
+        for n in range(20):
+            desk.ledger.put(record(n))
+        for n in range(100):
+            desk.ledger.put(SaveSetting("title", str(n)))
+            await asyncio.sleep(0.3)
+        desk.store.fault = None
+        works_at = loop.time()
+        while len(desk.store.database.runs) < 20:
+            desk.ledger.put(SaveSetting("title", "more"))
+            await asyncio.sleep(0.3)
+        assert loop.time() - works_at < 1.5
 
 
 async def test_a_long_failure_is_logged_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

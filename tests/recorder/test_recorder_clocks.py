@@ -168,7 +168,13 @@ async def test_statistics_go_on_after_a_restart_whatever_the_clocks_say(
     assert figures.mean == pytest.approx((5 * 1.0 + 10 * 5.0) / 15, abs=0.2)
 
 
-async def test_a_clock_that_is_set_in_a_run_changes_no_statistics(tmp_path: Path) -> None:
+STEPS = [((7200.0, -9000.0, 0.0), 500.0), ((3600.0, -1800.0, 0.0), 0.0), ((3600.0, -1800.0, -7200.0), 0.0)]
+
+
+@pytest.mark.parametrize(("steps", "at_the_end"), STEPS)
+async def test_a_clock_that_is_set_in_a_run_changes_no_statistics(
+    tmp_path: Path, steps: tuple[float, ...], at_the_end: float
+) -> None:
     """Set forward and back between begin and end of a run, the clock gives the statistics of the time that passed."""
     database = tmp_path / "runs.db"
     clock = HandClock()
@@ -177,12 +183,12 @@ async def test_a_clock_that_is_set_in_a_run_changes_no_statistics(tmp_path: Path
         run = await it.run()
         it.feed.send(1.0, at=clock.time)
         await it.recorder.begin_run(run)
-        for value, step in ((2.0, 7200.0), (3.0, -9000.0), (4.0, 0.0)):
+        for value, step in zip((2.0, 3.0, 4.0), steps, strict=True):
             clock.time += 10
             clock.set(step)
             it.feed.send(value, at=clock.time)
         clock.time += 10
-        clock.set(500.0)
+        clock.set(at_the_end)
         await it.recorder.end_run(run)
         (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
     assert measured.statistics.mean == pytest.approx(2.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -237,19 +237,60 @@ async def test_manual_values_belong_to_an_experiment(database: Path) -> None:
         assert it.recorder.disconnected(["target_gas"]) == ()
 
 
-async def test_statistics_wait_for_a_database_that_is_locked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the end of a run cannot be stored it is an error, and stored by itself when the database works again."""
-    monkeypatch.setattr("ioc.recorder.bookkeeper._SAVE_SECONDS", 0.05)
+async def test_statistics_wait_for_a_database_that_is_locked(database: Path) -> None:
+    """If the end of a run cannot be stored it is an error at once; it is stored soon after, and that is told."""
+    told: list[RunId] = []
     async with rig(database) as it:
+        it.recorder.when_made_up(told.append)
         it.feed.send(5.0)
         run = await it.run()
         await it.recorder.begin_run(run)
         with locked(database):
-            with pytest.raises(PeerError, match=r"runs\.db (is locked|did not answer)"):
+            begun = time.monotonic()
+            with pytest.raises(PeerError, match=r"runs\.db is locked"):
                 await it.recorder.end_run(run)
+            assert time.monotonic() - begun < 0.5
             assert it.statistics("pressure").samples == 1
+            assert told == []
         end = "SELECT end_value FROM measurements JOIN observables o ON o.id = observable_id WHERE name = 'pressure'"
-        await eventually(lambda: rows(database, end) == [(5.0,)])
+        await eventually(lambda: told == [run], timeout=3)
+        assert rows(database, end) == [(5.0,)]
+
+
+async def test_manual_values_wait_for_a_database_that_is_locked(database: Path) -> None:
+    """A manual value is taken at once, is used, and is on disk soon after the lock is gone; the newest one wins."""
+    async with rig(database) as it:
+        with locked(database):
+            begun = time.monotonic()
+            assert await it.recorder.set_manual("target_gas", "P10") is None
+            assert await it.recorder.set_manual("energy", 1.5) is None
+            assert await it.recorder.set_manual("target_gas", "He") == "P10"
+            assert time.monotonic() - begun < 0.5
+            assert it.recorder.disconnected(["target_gas", "energy"]) == ()
+        kept = "SELECT name, value FROM settings WHERE name LIKE 'observable/%' ORDER BY name"
+        expected = [("observable/e1/energy", "1.5"), ("observable/e1/target_gas", "He")]
+        await eventually(lambda: rows(database, kept) == expected, timeout=3)
+    async with rig(database) as it:
+        assert it.recorder.disconnected(["target_gas", "energy"]) == ()
+
+
+async def test_manual_values_that_are_not_stored_yet_are_not_forgotten(database: Path) -> None:
+    """Who reads the settings again before a value is stored, as another experiment does, has it all the same."""
+    async with rig(database) as it:
+        save, broken = it.store.save_settings, [True]
+
+        async def fail(settings: Mapping[str, str]) -> None:
+            if broken:
+                raise PeerError("the run database is locked")
+            await save(settings)
+
+        it.store.save_settings = fail  # type: ignore[method-assign]
+        await it.recorder.set_manual("target_gas", "P10")
+        await it.recorder.change_experiment("e2")
+        await it.recorder.change_experiment("e1")
+        assert it.recorder.disconnected(["target_gas"]) == ()
+        broken.clear()
+        await eventually(lambda: rows(database, "SELECT value FROM settings WHERE name = 'observable/e1/target_gas'"))
 
 
 async def test_a_run_that_ends_while_its_figures_are_stored_is_stored_again(database: Path) -> None:

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from ioc.cli.extras import how_to_install
 from ioc.cli.main import main
+from ioc.cli.run_text import size
 from ioc.model import ConfigChoice, DocumentState, FiledFile, RunClass, RunConfig, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
@@ -55,6 +56,21 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
         await store.save_run(replace(record, state=state, started_at=STARTED, stopped_at=stopped))
     await store.flush()
     return store
+
+
+SIZES = [(0, ""), (999, "999 B"), (1000, "1.0 kB"), (5_000_000, "5.0 MB"), (999_960, "1.0 MB"), (7.2e12, "7.2 TB")]
+
+
+@pytest.mark.parametrize(("count", "text"), SIZES)
+def test_sizes_have_the_unit_that_fits(count: float, text: str) -> None:
+    """Bytes are shown with one digit after the point, none are not shown."""
+    assert size(int(count)) == text
+
+
+async def test_list_and_show_have_the_size_of_a_run(filled: SqliteRunStore, database: Path) -> None:
+    """What is filed of a run is on its line of the list and on its page."""
+    assert re.search(r"25:01:01  5\.0 MB  a/b/c", invoke(database, "list").output)
+    assert re.search(r"Size +5\.0 MB\n", invoke(database, "show", "0").output)
 
 
 async def test_list_shows_aligned_columns_and_local_times(filled: SqliteRunStore, database: Path) -> None:
@@ -251,16 +267,16 @@ async def test_export_csv_is_the_run_sheet(filled: SqliteRunStore, database: Pat
     assert text.startswith("\ufeff")
     header, first, second = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert header == [
-        *("run_number", "run_class", "title", "state", "started_at", "stopped_at", "duration", "config_name"),
-        *("pressure", "target_gas", "field"),
+        *("run_number", "run_class", "title", "state", "started_at", "stopped_at", "duration"),
+        *("config_name", "bytes", "pressure", "target_gas", "field"),
         *("pressure.minimum", "pressure.mean", "pressure.maximum", "field.minimum", "field.mean", "field.maximum"),
     ]
     assert first[:4] == ["0", "Production", 'say "0", twice', "complete"]
-    assert first[6:11] == ["90061.0", "a/b/c", "1.5", "'=P10", "inf"]
-    assert first[11:] == ["1.0", "1.75", "3.0", "", "", ""]
+    assert first[6:12] == ["90061.0", "a/b/c", "5000000", "1.5", "'=P10", "inf"]
+    assert first[12:] == ["1.0", "1.75", "3.0", "", "", ""]
     assert second[3:7] == ["running", first[4], "", ""]
     view = [row[1] for row in rows(database, "PRAGMA table_info(run_sheet)")]
-    assert header[:11] == view[1:], "the columns of the view, without the experiment"
+    assert header[:12] == view[1:], "the columns of the view, without the experiment"
 
 
 async def test_a_failed_run_is_seen_as_failed(store: SqliteRunStore, database: Path) -> None:
@@ -313,7 +329,7 @@ async def test_headings_are_those_of_the_run_sheet(store: SqliteRunStore, databa
     names = ("title", "state", "pressure")
     await store.define_observables("e1", [Observable(name=name, units="Torr") for name in names])
     header = invoke(database, "export").stdout.splitlines()[0].split(",")
-    assert header[8:11] == ["title_observable", "state_observable", "pressure"]
+    assert header[9:12] == ["title_observable", "state_observable", "pressure"]
     assert len(set(header)) == len(header)
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.model import RunClass
 from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore
+from ioc.rundb.connection import open_for_writing
 from ioc.rundb.lock import FileLock
+from ioc.rundb.migrations import migrate, newest_version
 from tests.epics import eventually
 from tests.rundb.rows import PRESSURE, event, locked, reading, rows
 
@@ -54,6 +58,187 @@ async def test_a_locked_file_fails_within_a_bound_and_recovers(impatient: Sqlite
     assert "works again" in messages[1]
 
 
+Call = Callable[[SqliteRunStore], Awaitable[object]]
+CALLS: dict[str, Call] = {
+    "a setting": lambda store: store.save_setting("title", "x" * 5000),
+    "a run number": lambda store: store.reserve_run("e1", "", RunClass.Beam, ""),
+    "the last run": lambda store: store.last_run("e3"),
+    "observables": lambda store: store.define_observables("e1", [PRESSURE]),
+    "all rows": lambda store: store.flush(),
+}
+
+
+@pytest.mark.parametrize("what", CALLS)
+async def test_no_call_waits_for_a_locked_file(store: SqliteRunStore, database: Path, what: str) -> None:
+    """Whatever is asked for while another program has the file locked is refused within half a second, with the reason.
+
+    It is so whether others ask too, and rows wait; together with them it takes no longer.
+    """
+    await store.define_observables("e1", [PRESSURE])
+    with locked(database):
+        store.add_samples("e1", None, [reading(1.0)])
+        begun = time.monotonic()
+        asked = [CALLS[what](store), *(call(store) for call in CALLS.values())]
+        for outcome in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(outcome, PeerError)
+            assert "is locked by another program" in str(outcome)
+        assert time.monotonic() - begun < 0.5
+        begun = time.monotonic()
+        for _ in range(20):
+            with pytest.raises(PeerError, match="is locked by another program"):
+                await CALLS[what](store)
+        assert time.monotonic() - begun < 0.5
+    await eventually(lambda: not store.problem(), timeout=2)
+    await CALLS[what](store)
+
+
+async def test_a_problem_is_known_and_over_within_two_seconds(store: SqliteRunStore, database: Path) -> None:
+    """Though nobody writes, a lock, a file that is gone and one that is back are told within two seconds."""
+    await eventually(lambda: not store.problem())
+    elsewhere = database.with_name("elsewhere.db")
+    with locked(database):
+        await eventually(lambda: "is locked by another program" in store.problem(), timeout=2)
+    await eventually(lambda: not store.problem(), timeout=2)
+    _move(database, elsewhere)
+    await eventually(lambda: "was removed or replaced while in use" in store.problem(), timeout=2)
+    _move(elsewhere, database)
+    await eventually(lambda: not store.problem(), timeout=2)
+
+
+async def test_a_full_disk_is_known_though_nobody_writes(tmp_path: Path) -> None:
+    """A disk that others fill is told within two seconds; no call waits; it is over within two more."""
+    if not _may_mount(tmp_path):
+        pytest.skip("a full disk needs permission to mount one")
+    with _small_disk(tmp_path / "disk"):
+        store = await SqliteRunStore.open(tmp_path / "disk" / "runs.db")
+        await asyncio.to_thread(_fill_up, tmp_path / "disk")
+        await eventually(lambda: "its disk is full" in store.problem(), timeout=2)
+        begun = time.monotonic()
+        for call in CALLS.values():
+            with contextlib.suppress(PeerError):  # what is small may fit into what was left
+                await call(store)
+        with pytest.raises(PeerError, match="its disk is full"):
+            await store.save_setting("large", "x" * 1_000_000)
+        assert time.monotonic() - begun < 0.5
+        await asyncio.to_thread((tmp_path / "disk" / "others").unlink)
+        await eventually(lambda: not store.problem(), timeout=2)
+        await store.save_setting("title", "x" * 5000)
+        await store.close()
+
+
+def _fill_up(disk: Path) -> None:
+    with contextlib.suppress(OSError), (disk / "others").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
+def _make_older(database: Path) -> None:
+    """Make a file that cannot be opened without being written."""
+    with contextlib.closing(open_for_writing(database, create=True, busy_seconds=1).conn) as connection:
+        migrate(Database(connection), str(database), target=newest_version() - 1)
+
+
+async def test_a_file_that_is_locked_at_the_start_is_waited_for(database: Path) -> None:
+    """The store says why it is not open, refuses in time what is asked for, keeps rows, and opens by itself."""
+    _make_older(database)
+    store = SqliteRunStore(database, RightOfWay())
+    with locked(database):
+        starting = asyncio.create_task(store.start())
+        await eventually(lambda: "is locked by another program" in store.problem())
+        begun = time.monotonic()
+        with pytest.raises(PeerError, match="is locked by another program"):
+            await store.load_settings()
+        assert time.monotonic() - begun < 1.0
+        store.add_event(event("kept"))
+        assert not starting.done()
+    await asyncio.wait_for(starting, 2)
+    await store.close()
+    assert [message for (message,) in rows(database, "SELECT message FROM events ORDER BY id LIMIT 1")] == ["kept"]
+
+
+async def test_a_store_that_waits_at_the_start_can_be_closed(database: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Who ends the program while the file was never opened is told what is lost, and nobody else keeps the file."""
+    _make_older(database)
+    store = SqliteRunStore(database, RightOfWay())
+    with locked(database):
+        starting = asyncio.create_task(store.start())
+        await eventually(store.problem)
+        store.add_event(event("lost"))
+        begun = time.monotonic()
+        await store.close()
+        assert time.monotonic() - begun < 2
+        with pytest.raises(PeerError, match="is locked by another program"):
+            await starting
+    assert "1 rows are lost" in caplog.text
+    FileLock(database).release()
+
+
+async def test_a_disk_that_is_full_at_the_start_is_waited_for(tmp_path: Path) -> None:
+    """A database that cannot be made because its disk is full is made when there is space."""
+    if not _may_mount(tmp_path):
+        pytest.skip("a full disk needs permission to mount one")
+    with _small_disk(tmp_path / "disk"):
+        await asyncio.to_thread(_fill_up, tmp_path / "disk")
+        store = SqliteRunStore(tmp_path / "disk" / "runs.db", RightOfWay())
+        starting = asyncio.create_task(store.start())
+        await eventually(lambda: "its disk is full" in store.problem(), timeout=2)
+        await asyncio.to_thread((tmp_path / "disk" / "others").unlink)
+        await asyncio.wait_for(starting, 2)
+        assert (await store.reserve_run("e1", "", RunClass.Beam, "")).run.number == 0
+        await store.close()
+
+
+async def test_a_file_system_that_turns_read_only_is_named(tmp_path: Path) -> None:
+    """A file system that is mounted read-only is told as that, and what is to be done."""
+    if not _may_mount(tmp_path):
+        pytest.skip("a file system needs permission to mount one")
+    with _small_disk(tmp_path / "disk"):
+        await (await SqliteRunStore.open(tmp_path / "disk" / "runs.db")).close()
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path / "disk"], check=True)
+        with pytest.raises(PeerError, match=r"file system|must be writable: Read-only"):
+            await SqliteRunStore.open(tmp_path / "disk" / "runs.db")
+
+
+async def test_a_bug_in_the_writer_is_told(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the thread that writes ends by a bug of ours, that is a problem like others, and no call waits for it."""
+    store = await SqliteRunStore.open(database)
+
+    def bug(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(store._writer.rows, "insert_events", bug)
+    monkeypatch.setattr("ioc.rundb.writer.BAD_ROW", ())
+    store.add_event(event("lost"))
+    await eventually(lambda: "is written no more, see the log: restart the IOC" in store.problem())
+    with pytest.raises(PeerError, match="is closed"):
+        await store.load_settings()
+    await store.close()
+    assert "ZeroDivisionError" in caplog.text
+    FileLock(database).release()
+
+
+async def test_a_reader_that_holds_a_transaction_is_told(
+    store: SqliteRunStore, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While an old state is read the log of the file grows, and the store says why; afterwards it is cut off."""
+    monkeypatch.setattr("ioc.rundb.writer._LOG_BYTES", 300_000)
+    monkeypatch.setattr("ioc.rundb.writer._LARGE_LOG_BYTES", 1_000_000)
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM runs").fetchall()
+        for number in range(20):
+            await store.save_setting(f"s{number}", "x" * 100_000)
+        await eventually(lambda: "does not end its transaction" in store.health().warning)
+        assert store.health().log_bytes > 1_000_000
+        assert store.problem() == ""
+        reader.execute("COMMIT")
+        await eventually(lambda: not store.health().warning, timeout=3)
+        assert store.health().log_bytes < 300_000
+    assert len(await store.load_settings()) == 20
+
+
 async def test_a_job_that_follows_rows_waits_for_them_or_fails(database: Path) -> None:
     """What was queued for an observable is never filed under the one that takes its place, whatever the file does."""
     store = SqliteRunStore(database, RightOfWay(), call_seconds=2.0)
@@ -63,6 +248,7 @@ async def test_a_job_that_follows_rows_waits_for_them_or_fails(database: Path) -
     store.add_samples("e1", None, [reading(760.0)])
     with locked(database), pytest.raises(PeerError, match="locked"):
         await store.define_observables("e1", [changed])
+    await eventually(lambda: not store.problem())
     with locked(database):
         defining = asyncio.create_task(store.define_observables("e1", [changed]))
         await asyncio.sleep(0)

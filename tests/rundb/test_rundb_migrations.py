@@ -166,19 +166,26 @@ _DATA_1 = """
     INSERT INTO measurements (run_id, observable_id, begin_value, end_value, mean, samples)
         VALUES (1, 7, 5.0, 6.0, 5.5, 2);
     CREATE VIEW mine AS SELECT name, mean FROM observables JOIN measurements ON id = observable_id;
+    INSERT INTO files (run_id, router, host, path, bytes, moved_at)
+        VALUES (1, 'r', 'h', '/a', 10, '2026-11-22T12:00:00.000000Z'),
+               (1, 'r', 'h', '/b', 20, '2026-11-22T12:00:00.000000Z');
+    INSERT INTO puts (occurred_at, pv, old_value, new_value, user, host, result, message)
+        VALUES ('2026-11-22T12:00:00.000000Z', 'T:X', '', '1', 'ann', 'h', 'ok', '');
     INSERT INTO sample_series VALUES (3, 7, 1);
     INSERT INTO sample_rows VALUES (3, 1795350000000000, 0, 5.0, 0);
 """
 
 
-async def test_data_of_version_1_stay_as_they_are(database: Path) -> None:
-    """Runs, observables, figures and samples of the first version are there with their ids, and go on to be used.
+@pytest.mark.parametrize("version", range(1, newest_version()))
+async def test_data_of_older_versions_stay_as_they_are(database: Path, version: int) -> None:
+    """Runs, observables, figures and samples of each version are there with their ids, and go on to be used.
 
     So do views that somebody has made.
     """
     with closing(open_for_writing(database, create=True, busy_seconds=1).conn) as connection:
         migrate(Database(connection), str(database), target=1)
         connection.executescript(_DATA_1)
+        migrate(Database(connection), str(database), target=version)
     store = await SqliteRunStore.open(database)
     ids = await store.define_observables("e1", [PRESSURE])
     changed = await store.define_observables("e1", [PRESSURE.model_copy(update={"units": "mbar"})])
@@ -189,4 +196,7 @@ async def test_data_of_version_1_stay_as_they_are(database: Path) -> None:
     assert rows(database, "SELECT observable_id, run_id, value FROM samples") == [(7, 1, 5.0)]
     assert rows(database, "SELECT run_number, title, pressure FROM run_sheet") == [(0, "first", 5.0)]
     assert rows(database, "SELECT name, mean FROM mine") == [("pressure", 5.5)]
+    assert rows(database, "SELECT bytes FROM run_sheet") == [(30,)]
+    assert rows(database, "SELECT path, source FROM files") == [("/a", ""), ("/b", "")]
+    assert rows(database, "SELECT count FROM puts") == [(1,)]
     assert rows(database, "PRAGMA foreign_key_check") == []

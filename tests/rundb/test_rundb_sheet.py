@@ -19,6 +19,7 @@ NAMES = [
     "stopped_at",
     "duration",
     "config_name",
+    "bytes",
 ]
 
 

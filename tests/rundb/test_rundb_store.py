@@ -62,7 +62,7 @@ async def test_a_run_comes_back_as_it_was_saved(database: Path) -> None:
     store = await SqliteRunStore.open(database)
     last = await store.last_run("e18008")
     assert last is not None
-    assert replace(last, reserved_at=0) == replace(saved, reserved_at=0)
+    assert replace(last, reserved_at=0) == replace(saved, reserved_at=0, duration=10.25)
     assert last.reserved_at == pytest.approx(saved.reserved_at, abs=1e-6)
     assert await store.unfinished_runs() == (last,)
     await store.save_run(replace(last, state=DocumentState.Complete))
@@ -72,10 +72,29 @@ async def test_a_run_comes_back_as_it_was_saved(database: Path) -> None:
 
 
 async def test_a_clock_set_back_gives_no_negative_duration(store: SqliteRunStore, database: Path) -> None:
-    """A run that stopped before it started has duration 0."""
+    """A run that stopped before it started has duration 0, or the one that is known, and its stop is not stored so."""
     record = await store.reserve_run("e1", "", RunClass.Beam, "")
-    await store.save_run(replace(record, started_at=1000.0, stopped_at=900.0))
-    assert rows(database, "SELECT duration FROM runs") == [(0.0,)]
+    for known, stored in ((None, 0.0), (60.0, 60.0)):
+        await store.save_run(replace(record, started_at=1000.0, stopped_at=900.0, duration=known))
+        assert rows(database, "SELECT duration, stopped_at >= started_at FROM runs") == [(stored, 1)]
+
+
+async def test_the_bytes_of_a_run_are_added_up(store: SqliteRunStore, database: Path) -> None:
+    """The size of a run follows its files, whatever is recorded again; saving the run does not change it."""
+    first, second = [await store.reserve_run("e1", "", RunClass.Beam, "") for _ in range(2)]
+    for record, path, size, source in (
+        (first, "/a", 10, "CoBo[0]"),
+        (first, "/b", 20, ""),
+        (second, "/a", 5, ""),
+        (first, "/a", 12, ""),
+    ):
+        await store.add_file(record.run, FiledFile("data0", "h", path, size, 5.0, source=source))
+    await store.save_run(replace(first, state=DocumentState.Complete, size=7))
+    assert rows(database, "SELECT bytes FROM runs ORDER BY id") == [(32,), (5,)]
+    found = await store.get_run(first.run)
+    assert found is not None
+    assert found.size == 32
+    assert rows(database, "SELECT path, source FROM files WHERE run_id = 1") == [("/a", "CoBo[0]"), ("/b", "")]
 
 
 async def test_saving_an_unknown_run_is_an_error(store: SqliteRunStore) -> None:
@@ -122,13 +141,13 @@ async def test_events_and_puts_reach_the_disk_within_a_second(store: SqliteRunSt
     run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
     begun = time.monotonic()
     store.add_event(event("began", run))
-    store.add_put(PutRecord(5.0, "P:Run:Title", "a", "b", Client("ann", "10.0.0.1"), "refused", "because", run))
+    store.add_put(PutRecord(5.0, "P:Run:Title", "a", "b", Client("ann", "10.0.0.1"), "refused", "because", run, 7))
     await eventually(lambda: rows(database, "SELECT 1 FROM puts"), timeout=3)
     assert time.monotonic() - begun < 1.0
     assert rows(database, "SELECT source, message, run_id FROM events") == [("Test", "began", 1)]
     assert rows(
-        database, "SELECT occurred_at, pv, old_value, new_value, user, host, result, message, run_id FROM puts"
-    ) == [("1970-01-01T00:00:05.000000Z", "P:Run:Title", "a", "b", "ann", "10.0.0.1", "refused", "because", 1)]
+        database, "SELECT occurred_at, pv, old_value, new_value, user, host, result, message, run_id, count FROM puts"
+    ) == [("1970-01-01T00:00:05.000000Z", "P:Run:Title", "a", "b", "ann", "10.0.0.1", "refused", "because", 1, 7)]
 
 
 async def test_samples_keep_type_time_alarm_and_gaps(store: SqliteRunStore, database: Path) -> None:

@@ -1,0 +1,113 @@
+"""Whether the run database can be written now, as any thread may ask."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ioc.rundb.times import to_text
+
+_log = logging.getLogger(__name__)
+
+_HANGS_SECONDS = 1.5
+_RATE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class StoreHealth:
+    """How the writing of the run database goes."""
+
+    queued: int
+    """Rows that are not on disk yet."""
+    written_per_second: float
+    """Queued rows that reached the disk, over the last seconds."""
+    dropped: int
+    """Rows lost since the start because the queue was full, or because they could not be stored."""
+    error: str
+    """Why it cannot be written now, in a sentence; empty if it can."""
+    warning: str = ""
+    """What is to be done before it can be written no more, in a sentence; empty if nothing."""
+    log_bytes: int = 0
+    """Size of the file ``-wal`` beside it."""
+
+
+class Condition:
+    """What the writer's thread has seen last. It sets this, others read it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._error = ""
+        self._failing_since = 0.0
+        self._opened = False
+        self._busy_since: float | None = time.monotonic()
+        self._written: deque[tuple[float, int]] = deque(maxlen=2048)
+        self.wrote_at = time.monotonic()
+        """When something was written last; by the clock that nobody sets."""
+        self.warning = ""
+        self.log_bytes = 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to write failed."""
+        return bool(self._error)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a transaction takes so long that who waits for another one waits in vain."""
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > _HANGS_SECONDS
+
+    def problem(self) -> str:
+        """Why nothing can be written now, in a sentence; empty if it can."""
+        if self._error:
+            return self._error
+        if self.hangs:
+            what = "does not answer" if self._opened else "is not open yet"
+            return f"the run database {self._path} {what}: check its disk"
+        return ""
+
+    @contextlib.contextmanager
+    def at_work(self) -> Generator[None]:
+        """While the disk is waited for."""
+        self._busy_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since = None
+
+    def opened(self) -> None:
+        """The file is open."""
+        self._opened = True
+
+    def failed(self, text: str) -> None:
+        """Nothing can be written, for this reason."""
+        if not self._error:
+            self._failing_since = time.time()
+            _log.error("%s (what is to be written is kept until it works again)", text)
+        elif text != self._error:
+            _log.error("%s", text)
+        self._error = text
+
+    def works(self) -> str:
+        """Something was written. Returns since when nothing could be, in a sentence; empty if it could."""
+        self.wrote_at = time.monotonic()
+        if not self._error:
+            return ""
+        self._error = ""
+        _log.warning("the run database %s works again", self._path)
+        return f"the run database could not be written since {to_text(self._failing_since)}; it works again"
+
+    def wrote_rows(self, count: int) -> None:
+        """So many queued rows are on disk."""
+        self._written.append((time.monotonic(), count))
+
+    def health(self, queued: int, dropped: int) -> StoreHealth:
+        """All of it, with what the queues say."""
+        now = time.monotonic()
+        recent = sum(count for moment, count in list(self._written) if now - moment < _RATE_SECONDS)
+        return StoreHealth(queued, recent / _RATE_SECONDS, dropped, self.problem(), self.warning, self.log_bytes)
