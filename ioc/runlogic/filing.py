@@ -14,7 +14,7 @@ from ioc.runlogic import closing, jobs
 from ioc.runlogic.effects import Answer, FileRouter, Log, ProbeRouters
 from ioc.runlogic.events import FilingEnded, Organize
 from ioc.runlogic.state import TAKING_DATA, About, Job, Phase, Stage
-from ioc.runlogic.troubles import mend, trouble
+from ioc.runlogic.troubles import forget, mend, trouble
 from ioc.runlogic.turn import Turn, listing
 
 STAGES: tuple[Stage, ...] = (Phase.File, Phase.Probe, Phase.Backup, Phase.Close)
@@ -135,6 +135,7 @@ def _not_filed(turn: Turn, name: str, problem: str) -> None:
     text = f"filing failed: {problem}"
     if turn.router(name).message.text != text:
         turn.say_router(name, text, Severity.MAJOR)
+    forget(turn, About.Router, name)
     trouble(turn, About.Filing, name, f"router {name} is not filed: {problem}")
 
 

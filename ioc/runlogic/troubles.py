@@ -38,6 +38,15 @@ def trouble(
     turn.emit(Log(severity, "Run", f"run {run.number}: {text}", client or Client()))
 
 
+def forget(turn: Turn, about: About, name: str) -> None:
+    """Something else has become the trouble with it: the line stays with the run, but stands no more."""
+    run = turn.state.run
+    if run.open and _find(run, about, name):
+        turn.set_run(
+            troubles=tuple(replace(each, standing=False) if _is(each, about, name) else each for each in run.troubles)
+        )
+
+
 def mend(turn: Turn, about: About, name: str, how: str) -> None:
     """What went wrong with something in the open run is over; nothing if nothing is wrong with it."""
     if turn.state.run.open:

@@ -114,7 +114,7 @@ def listing(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def few(texts: Sequence[str], most: int = 3) -> str:
+def few(texts: Sequence[str], most: int = 4) -> str:
     """Join sentences, and count those that are too many to be read at once."""
     rest = len(texts) - most
     return "; ".join((*texts[:most], f"and {rest} more") if rest > 0 else texts)

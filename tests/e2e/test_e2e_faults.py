@@ -18,7 +18,7 @@ async def test_a_run_survives_kill_9_of_the_ioc(ready: Plant) -> None:
     await ready.until("Run:State", "Running")
     assert await ready.get("Run:Number") == "0"
     assert await ready.text("Run:Title") == "keep me"
-    assert "goes on after a restart" in await ready.text("Run:Message")
+    assert "continues after a restart" in await ready.text("Run:Message")
     assert await ready.put("Run:Stop"), await ready.text("Run:Message")
     assert ready.query("SELECT run_number, state, title FROM runs") == [(0, "complete", "keep me")]
     _every_file_is_filed_once(ready)

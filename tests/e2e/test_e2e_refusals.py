@@ -8,6 +8,8 @@ from tests.e2e.plant import COBOS, MUTANT, PREFIX, ROUTERS, SERVERS, Plant, even
 async def test_start_names_every_reason_at_once(plant: Plant) -> None:
     """A start from Idle beside a stray file is refused with a sentence for each obstacle, before and after."""
     await plant.control(router="rs", do="stray", file="old.graw", size=1000)
+    for name in ROUTERS:
+        await plant.until(f"Router:{name}:Online", "Online")
     await plant.until("Router:rs:Clean", "Dirty")
     assert not await plant.put("Run:Start")
     message = await plant.text("Run:Message")

@@ -72,9 +72,14 @@ def _check_database(plant: Plant, puts: dict[str, tuple[object, ...]]) -> None:
     assert {name for name, _, _ in configs} == set(SERVERS)
     for _, given, files in configs:
         assert len(given) == 64
-        assert [file.partition("=")[0] for file in files.split()] == [
+        names = [file.partition("=")[0] for file in files.split()]
+        hardware = [name for name in names if name.startswith("hardwareDescription_")]
+        assert hardware
+        assert names == [
             "describe-plain.xcfg",
+            *hardware,
             "prepare-p1.xcfg",
+            "configure-p1.xcfg",
             "configure-c1.xcfg",
         ]
     rows = plant.query(
