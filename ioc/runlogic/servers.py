@@ -74,12 +74,12 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
     It was cut off when all others were stopped, or somebody started it since.
     """
     server, run, job = turn.server(name), turn.state.run, turn.state.job
-    if run.state not in _ENDING or turn.state.undecided or server.pending is not None:
+    if run.state not in _ENDING or turn.state.undecided or server.busy:
         return
     if server.state not in _WRITES:
         mend(turn, About.Server, name, f"ECC server {name} is {server.state.name}")
         return
-    if before.online and before.state in _WRITES:
+    if before.online and before.state in _WRITES and not before.busy:
         return  # known already
     if job is None:
         text = f"ECC server {name} is {server.state.name} although run {run.number} was stopped: press Stop of the run"

@@ -240,18 +240,22 @@ class Operating(RuleBasedStateMachine):
             router.reachable = router.online = True
             router.directories.clear()
         world.feed(ev.ObservablesMissing(frozenset()))
+        world.steady += 10.0
         world.poll()
         world.settle()
-        if world.state.run.open and world.state.run.state is not RunState.Filing:
+        if world.state.run.open:
             stop = world.run("Stop")
             world.settle()
             assert not world.answers[stop].refused
-        assert not world.state.run.open or world.state.run.state is RunState.Filing
+        assert not world.state.run.open
+        for name, server in world.servers.items():
+            server.state = EccState.Ready
+            world.poll_server(name)
         world.poll()
         for name, router in world.routers.items():
             if router.staged and world.state.run.record is None:
                 router.staged.clear()
-            elif router.staged or name in world.state.run.unfiled:
+            elif router.staged:
                 organize = world.organize(name)
                 world.settle()
                 assert world.answers[organize] == ef.Answer(organize)
