@@ -135,8 +135,8 @@ async def test_put_by_a_client(serve: Serve, caplog: pytest.LogCaptureFixture) -
             )
             assert (await raw.next(ca.WriteNotifyResponse)).status.name == "ECA_NORMAL"
     assert string.value == "Gr"
-    await eventually(lambda: [put.new_value for put in serve.puts] == ["test", "Gr", "Kühlung 😀"])
-    put = serve.puts[1]
+    await eventually(lambda: [put.new_value for put in serve.puts] == ["test", "", "Kühlung 😀", "Gr"])
+    put = serve.puts[3]
     assert (put.result, put.new_value) == ("ok", "Gr")
     assert "T:String was cut to 'Gr'" in put.message
     assert "T:String was cut to 'Gr'" in caplog.text

@@ -119,8 +119,11 @@ def _check_files(plant: Plant) -> None:
     assert len(on_disk) == len(recorded)
     for name in SERVERS:
         backup = plant.directory / "backups" / name / "e99" / "run_0000"
-        assert sorted(path.name for path in backup.iterdir()) == [
+        names = sorted(path.name for path in backup.iterdir())
+        assert any(name.startswith("hardwareDescription_") for name in names)
+        assert [name for name in names if not name.startswith("hardwareDescription_")] == [
             "configure-c1.xcfg",
+            "configure-p1.xcfg",
             "describe-plain.xcfg",
             "prepare-p1.xcfg",
         ]

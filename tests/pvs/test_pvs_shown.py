@@ -207,7 +207,7 @@ def test_a_run_that_failed_is_major(panel: Panel) -> None:
 
 def test_reasons_that_do_not_fit_are_counted(panel: Panel) -> None:
     """BlockedBy has whole sentences, and says how many more there are."""
-    routers = {name: Router(message=Note("é" * 400)) for name in state_of(panel).routers}
+    routers = {name: Router(lost=True, message=Note("é" * 400)) for name in state_of(panel).routers}
     show(panel, restored=True, routers=routers)
     lines = panel.text("Run:BlockedBy").splitlines()
     reasons = blocked_by(panel.bench.engine.plan, replace(state_of(panel), restored=True, routers=routers))
