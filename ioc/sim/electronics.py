@@ -26,7 +26,7 @@ class LinkError(Exception):
 class Source:
     """One board: connected to its routers from Configure to Breakup, whole frames to each of them while it runs."""
 
-    def __init__(self, name: str, asads: int, rate: float) -> None:
+    def __init__(self, name: str, asads: int, rate: float, host: str = HOST) -> None:
         self.name = name
         self.silent = False
         """Nothing comes, whatever the server says, as from a board whose trigger is dead."""
@@ -34,6 +34,7 @@ class Source:
         """Number of the next event; begins at 0 in each run."""
         self._board = Board(name, asads)
         self._rate = rate
+        self._host = host
         self._writers: list[asyncio.StreamWriter] = []
         self._watches: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._flow: asyncio.Task[None] | None = None
@@ -52,7 +53,7 @@ class Source:
             LinkError: one of them does not listen; the links already made are dropped.
         """
         for link in links:
-            if link.source != self.name or link.address not in {HOST, "localhost"}:
+            if link.source != self.name or link.address not in {self._host, "localhost"}:
                 continue
             try:
                 reader, writer = await asyncio.open_connection(link.address, link.port)
@@ -145,8 +146,8 @@ class Source:
 class Electronics:
     """All sources of one ECC server; `follow` makes them do what the server's state says."""
 
-    def __init__(self, sources: tuple[str, ...], rate_per_source: float, asads: int = 4) -> None:
-        self.sources = tuple(Source(name, asads, rate_per_source) for name in sources)
+    def __init__(self, sources: tuple[str, ...], rate_per_source: float, asads: int = 4, host: str = HOST) -> None:
+        self.sources = tuple(Source(name, asads, rate_per_source, host) for name in sources)
         self.dead = False
         """They have lost power: nothing is sent, and Breakup will find out."""
         self.abandoned = False
