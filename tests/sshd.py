@@ -43,6 +43,8 @@ def make_key(file: pathlib.Path) -> asyncssh.SSHKey:
 class SshServer:
     """Owns one server; its files lie in `directory`. Where OpenSSH is missing, asyncssh stands in."""
 
+    address = "127.0.0.1"
+
     def __init__(
         self, directory: pathlib.Path, environment: Mapping[str, str] | None = None, **options: object
     ) -> None:
@@ -63,7 +65,8 @@ class SshServer:
     def trust(self) -> None:
         """Write the known_hosts file for the present host key."""
         key = pathlib.Path(f"{self.host_key}.pub").read_text().strip()
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key}\n")
+        where = self.address if self.port == 22 else f"[{self.address}]:{self.port}"
+        self.known_hosts.write_text(f"{where} {key}\n")
 
     def let_in(self, other: SshServer) -> None:
         """Accept the client key of another server too, instead of our own."""
@@ -85,11 +88,11 @@ class SshServer:
 
     def start(self) -> None:
         """Begin to listen; returns when it does."""
-        self._server = _Process(_openssh(self, SSHD) if SSHD else _stand_in(self), self.directory / "sshd.log")
+        self._server = _Process(openssh(self, SSHD) if SSHD else _stand_in(self), self.directory / "sshd.log")
         deadline = time.monotonic() + 10
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection((self.address, self.port), 1).close()
             except OSError:
                 if time.monotonic() > deadline:
                     raise
@@ -126,7 +129,8 @@ class _Process:
         self._process.wait()
 
 
-def _openssh(server: SshServer, sshd: str) -> list[str]:
+def openssh(server: SshServer, sshd: str) -> list[str]:
+    """Write the configuration of a server; returns the command that runs it."""
     if os.getuid() == 0:
         pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # OpenSSH wants it when it runs as root
     sftp = next((path for path in SFTP_SERVERS if pathlib.Path(path).exists()), "internal-sftp")
@@ -136,7 +140,7 @@ def _openssh(server: SshServer, sshd: str) -> list[str]:
     configuration.write_text(
         "".join(f"{key} {value}\n" for key, value in server.options.items())
         + f"SetEnv {' '.join(_quoted(f'{name}={value}') for name, value in variables.items())}\n"
-        f"ListenAddress 127.0.0.1\nPort {server.port}\nHostKey {server.host_key}\nPidFile none\n"
+        f"ListenAddress {server.address}\nPort {server.port}\nHostKey {server.host_key}\nPidFile none\n"
         f"AuthorizedKeysFile {server.client_key}.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
         f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\nPrintMotd no\n"
         f"{'' if 'Subsystem' in server.options else f'Subsystem sftp {sftp}'}\n"

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from ioc.model import Reading
 from ioc.observables.inbox import Inbox
-from ioc.observables.libca import log_exceptions
+from ioc.observables.libca import forget_context, log_exceptions, searched_from
 from ioc.observables.source import PropertiesListener, Source
 from ioc.ports import ReadingsListener
 from ioc.right_of_way import RightOfWay
 from ioc.topology.schema import Observable
+
+_log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 2.0
 
@@ -31,6 +34,8 @@ class ObservableFeed:
         self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
         self._ready: list[Reading] = []
         self._checker: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+        self._searched_from = frozenset[str]()
 
     @property
     def received(self) -> int:
@@ -50,6 +55,7 @@ class ObservableFeed:
         The EPICS_CA_* variables are read by libca when aioca is first imported, which is here.
         """
         self._listeners = (deliver, tell_properties)
+        self._searched_from = searched_from()
         log_exceptions()
         self._inbox.open()
         self._checker = asyncio.create_task(self._check(), name="observables check")
@@ -59,15 +65,35 @@ class ObservableFeed:
         """Follow these from now on; one whose PV and type have not changed is not interrupted."""
         if self._listeners is None:
             raise RuntimeError("the feed must be started before it is updated")
-        tell_properties = self._listeners[1]
-        wanted = {each.name: each for each in observables if each.pv is not None}
-        gone = [name for name, source in self._sources.items() if not source.is_of(wanted.get(name))]
-        await asyncio.gather(*(self._sources.pop(name).close() for name in gone))
-        for name, observable in wanted.items():
-            if name in self._sources:
-                self._sources[name].change(observable)
-            elif observable.pv is not None:
-                self._sources[name] = Source(observable, observable.pv, self._inbox, self._pass_on, tell_properties)
+        async with self._changing:
+            wanted = {each.name: each for each in observables if each.pv is not None}
+            gone = [name for name, source in self._sources.items() if not source.is_of(wanted.get(name))]
+            await asyncio.gather(*(self._sources.pop(name).close() for name in gone))
+            for name, observable in wanted.items():
+                if name in self._sources:
+                    self._sources[name].change(observable)
+                else:
+                    self._follow(observable)
+
+    def _follow(self, observable: Observable) -> None:
+        assert self._listeners is not None
+        assert observable.pv is not None
+        source = Source(observable, observable.pv, self._inbox, self._pass_on, self._listeners[1])
+        self._sources[observable.name] = source
+
+    async def _follow_anew(self) -> None:
+        """Search again from the addresses that this machine has now."""
+        async with self._changing:
+            self._searched_from = searched_from()
+            _log.info("observables are searched from %s now", ", ".join(sorted(self._searched_from)) or "nowhere")
+            sources, self._sources = list(self._sources.values()), {}
+            for source in sources:
+                source.went_away()
+            await asyncio.gather(*(source.close() for source in sources))
+            forget_context()
+            log_exceptions()
+            for source in sources:
+                self._follow(source.observable)
 
     async def close(self) -> None:
         """End all subscriptions, tasks and channels."""
@@ -102,3 +128,6 @@ class ObservableFeed:
             for source in self._sources.values():
                 source.check()
             self._inbox.report()
+            # those that are connected are disturbed only for one that may be found now
+            if not all(source.connected for source in self._sources.values()) and searched_from() - self._searched_from:
+                await self._follow_anew()

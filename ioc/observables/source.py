@@ -71,6 +71,11 @@ class Source:
         self._timer: asyncio.TimerHandle | None = None
         self._task = self._new_task()
 
+    @property
+    def connected(self) -> bool:
+        """Whether readings come, or would if the PV changed."""
+        return self._connected
+
     def is_of(self, observable: Observable | None) -> bool:
         """Whether this is what `observable` follows, in the same way but for dead band and rate."""
         return observable is not None and (observable.pv, observable.type) == (self._pv, self.observable.type)
@@ -87,7 +92,7 @@ class Source:
         """Notice a subscription that ended although the channel is connected (read access lost, a broken update)."""
         if self._task.done():
             _log.error("observable %s: following %s failed: %s", self.observable.name, self._pv, self._task.exception())
-            self._went_away()
+            self.went_away()
             self._task = self._new_task()
         if self._channel_events is not None and self._channel_events.state == self._channel_events.CLOSED:
             self._lost.set()
@@ -124,7 +129,7 @@ class Source:
                 broken = True
             finally:
                 self._unsubscribe()
-            self._went_away()
+            self.went_away()
             if broken:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -162,7 +167,7 @@ class Source:
     def _take(self, update: bytes | None) -> None:
         if update is None:
             self._lost.set()
-            self._went_away()
+            self.went_away()
             return
         observable = self.observable
         labels = self._properties.labels if self._properties else ()
@@ -187,7 +192,7 @@ class Source:
         if reading is not None:
             self._deliver(reading)
 
-    def _went_away(self) -> None:
+    def went_away(self) -> None:
         """Say once that the source is gone; a value that was still held is older and goes first."""
         if not self._connected:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -11,6 +12,9 @@ import psutil
 from ioc.topology.schema import AccessRule
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_SECONDS = 2.0
+"""The age at which what is known of this machine's addresses is old: a network may come after the IOC, or change."""
 
 
 class Access:
@@ -24,7 +28,8 @@ class Access:
         """Without rules only clients on this machine may write."""
         self._rules = rules
         self._networks = [[ipaddress.ip_network(host, strict=False) for host in rule.hosts] for rule in rules or ()]
-        self._own = _own_addresses() if rules is None else frozenset[Address]()
+        self._own = frozenset[Address]()
+        self._read_at = -_SECONDS
 
     def may_write(self, pv: str, peer_address: str, user: str) -> bool:
         """Return whether a put to `pv` is granted; an address that is none is refused."""
@@ -33,7 +38,7 @@ class Access:
         except ValueError:
             return False
         if self._rules is None:
-            return address.is_loopback or address in self._own
+            return address.is_loopback or address in self._own_addresses()
         for rule, networks in zip(self._rules, self._networks, strict=True):
             if (
                 fnmatchcase(pv, rule.pvs)
@@ -42,6 +47,12 @@ class Access:
             ):
                 return rule.write
         return False
+
+    def _own_addresses(self) -> frozenset[Address]:
+        now = time.monotonic()
+        if now - self._read_at >= _SECONDS:
+            self._own, self._read_at = _own_addresses(), now
+        return self._own
 
 
 def _own_addresses() -> frozenset[Address]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ioc.errors import Refused
-from ioc.model import EccState, FiledFile, FilingReport, RunState, Severity
+from ioc.model import Client, EccState, FiledFile, FilingReport, RunState, Severity
 from ioc.runlogic import closing, jobs
 from ioc.runlogic.effects import Answer, FileRouter, Log, ProbeRouters
 from ioc.runlogic.events import FilingEnded, Organize
-from ioc.runlogic.state import TAKING_DATA, About, Job, Phase, Stage
+from ioc.runlogic.state import TAKING_DATA, About, Job, JobKind, Phase, Stage
 from ioc.runlogic.troubles import forget, mend, trouble
 from ioc.runlogic.turn import Turn, listing
 
@@ -149,5 +149,11 @@ def _remember_files(turn: Turn, name: str, report: FilingReport) -> None:
 def _filed(turn: Turn, name: str) -> None:
     run = turn.state.run
     turn.set_run(unfiled=run.unfiled - {name})
-    if run.state is RunState.Filing and not run.unfiled - {name} and turn.state.job is None:
+    if run.state is not RunState.Filing or run.unfiled - {name} or turn.state.job is not None:
+        return
+    if any(each.standing and each.about is About.Backup for each in run.troubles):
+        # what kept the files from being filed kept the configuration from being backed up, and is over
+        stages = (Phase.Backup, Phase.Close)
+        jobs.launch(turn, JobKind.Recover, f"backup of run {run.number}", stages, token=None, client=Client())
+    else:
         closing.close_document(turn)

@@ -14,7 +14,7 @@ from ioc.sim.ecc_state import DURATION, TRANSITION, Machine, State, Verdict
 from ioc.sim.ecc_steps import StepError, Steps
 from ioc.sim.electronics import Electronics, Links
 from ioc.sim.misbehaviour import Behaviour, misbehave
-from ioc.sim.plan import HOST, EccAddress, ServerPlan
+from ioc.sim.plan import EccAddress, ServerPlan
 
 BUSY = "The ECC state machine is busy!"
 _READ_ONLY = frozenset({"GetState", "GetConfigIDs", "Special", "ServerExit"})
@@ -68,7 +68,7 @@ class EccServer:
         self.electronics.dead = False
         self.electronics.follow(self.machine.state)
         await self.electronics.parted()
-        self._listener = await asyncio.start_server(self._accept, HOST, self._port, limit=_MAX_REQUEST)
+        self._listener = await asyncio.start_server(self._accept, self._plan.host, self._port, limit=_MAX_REQUEST)
         self._port = self._listener.sockets[0].getsockname()[1]
         self._log(f"listening on port {self._port}")
 

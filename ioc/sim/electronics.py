@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from ioc.sim.ecc_arguments import Link
 from ioc.sim.ecc_state import State
+from ioc.sim.plan import HOST
 from ioc.sim.source import LinkError, Source
 
 _LINKED = frozenset({State.READY, State.RUNNING, State.PAUSED})
@@ -28,8 +29,8 @@ class Links(StrEnum):
 class Electronics:
     """The sources of one ECC server; `follow` makes them do what the server's state says."""
 
-    def __init__(self, sources: tuple[str, ...], rate_per_source: float, asads: int = 4) -> None:
-        self.sources = tuple(Source(name, asads, rate_per_source) for name in sources)
+    def __init__(self, sources: tuple[str, ...], rate_per_source: float, asads: int = 4, host: str = HOST) -> None:
+        self.sources = tuple(Source(name, asads, rate_per_source, host) for name in sources)
         self.dead = False
         """They have lost power: nothing is sent, and Breakup will find out."""
         self._left = Links.END

@@ -9,7 +9,7 @@ from typing import Any
 from ioc.errors import Refused
 
 HOST = "127.0.0.1"
-"""All simulated parts listen on this address and on no other."""
+"""All simulated parts listen on this address, and on no other unless their plan says so."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class ServerPlan:
     """AsAd boards of each of its CoBos, 1 to 4: so many files a CoBo."""
     release: int = 2021
     """Of the GET software: 2017 reads ``prepare-P``, 2021 ``configure-P`` when it prepares."""
+    host: str = HOST
+    """Address on which it listens, and of the routers that its sources connect to: an own one of this machine."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class RouterPlan:
     name: str
     type: str = "TCP"
     """Flow type, an argument of its process: TCP, ZBUF and FDT take one source at a time, ICE any number."""
+    host: str = HOST
+    """Address on which it listens."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ class RouterAddress:
 
 @dataclass(frozen=True)
 class SiteAddresses:
-    """Where everything is, on `HOST`; keyed by the names of the plan."""
+    """Where everything is; keyed by the names of the plan."""
 
     servers: dict[str, EccAddress]
     routers: dict[str, RouterAddress]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ioc.errors import Refused
 from ioc.sim.child import Child
-from ioc.sim.plan import HOST, RouterAddress, RouterPlan
+from ioc.sim.plan import RouterAddress, RouterPlan
 
 _SCRIPT = Path(__file__).with_name("datarouter.py")
 
@@ -56,12 +56,13 @@ class RouterProcess:
             raise Refused(f"directory of simulated router {self._plan.name} is {directory!r}, but must be one name")
         self._work_dir = self._directory / directory
         self._work_dir.mkdir(parents=True, exist_ok=True)
+        host = self._plan.host
         self._child = await Child.start(
             f"simulated router {self._plan.name}",
             [
                 os.fspath(self._interpreter),
                 *("-I", "-S", os.fspath(_SCRIPT)),
-                *(f"{HOST}:{self._control_port}", f"{HOST}:{self._port}", self._plan.type, "FrameStorage"),
+                *(f"{host}:{self._control_port}", f"{host}:{self._port}", self._plan.type, "FrameStorage"),
                 *(os.fspath(self._log_path), str(self._file_size), str(self._disk_budget)),
             ],
             directory=self._work_dir,

@@ -32,7 +32,7 @@ class Simulation:
             self.servers[server.name] = EccServer(
                 server,
                 ConfigDirectory(self._config_root, server.release),
-                Electronics(server.sources, rate * _WEIGHT.get(server.role, 1.0), server.asads),
+                Electronics(server.sources, rate * _WEIGHT.get(server.role, 1.0), server.asads, server.host),
                 folder / "getEccSoapServer.log",
                 plan.speed,
             )

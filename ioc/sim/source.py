@@ -38,7 +38,7 @@ class Source:
     but is tried again for each event.
     """
 
-    def __init__(self, name: str, asads: int, rate: float) -> None:
+    def __init__(self, name: str, asads: int, rate: float, host: str = HOST) -> None:
         self.name = name
         self.silent = False
         """Nothing comes, whatever the server says, as from a board whose trigger is dead."""
@@ -48,6 +48,7 @@ class Source:
         """Number of the next event."""
         self._board = Board(name, asads)
         self._rate = rate
+        self._host = host
         self._link: Link | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._watches: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -71,7 +72,7 @@ class Source:
         """
         if link.type not in _LINK_TYPES:
             raise _not_connected(link, f"Unknown data sender type '{link.type}'")
-        self._link = link if link.address in {HOST, "localhost"} else None
+        self._link = link if link.address in {self._host, "localhost"} else None
         if link.type not in _ONLY_WHILE_RUNNING:
             try:
                 await self._connect()

@@ -204,6 +204,32 @@ def test_a_backup_that_fails_is_said_and_holds_nothing() -> None:
     assert world.state.run.message.severity is Severity.MINOR
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+@pytest.mark.parametrize("still", [True, False])
+def test_a_backup_is_made_again_with_the_filing(*, by_hand: bool, still: bool) -> None:
+    """What kept the files from being filed kept the configuration from being backed up, too; it is tried once more."""
+    world = World()
+    world.start_run()
+    world.faults |= {("data1", "file"): "error", ("CoBo1", "backup"): "error"}
+    world.run("Stop")
+    world.settle()
+    sentence = "configuration of ECC server CoBo1 is not backed up: no space left on device"
+    assert sentence in world.state.run.message.text
+    world.faults.clear()
+    if still:
+        world.faults["CoBo1", "backup"] = "error"
+    world.steady += 4.0
+    if by_hand:
+        world.organize("data1")
+    else:
+        world.poll_router("data1")
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+    assert world.state.run.message.text == (f"run 0 is complete, but {sentence}" if still else "run 0 is complete")
+    assert ("configuration of ECC server CoBo1 is backed up)" in world.record.message) is not still
+    assert world.blocked_by() == ()
+
+
 def test_a_router_that_goes_offline_alarms_the_run() -> None:
     """Data may be lost: the run says which router, once."""
     world = World()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from types import SimpleNamespace
+
 import psutil
 import pytest
 
@@ -57,3 +60,23 @@ def test_without_rules_this_machine_may_write(address: str) -> None:
 def test_without_rules_others_may_not(address: str) -> None:
     """Any other address, and what is no address, may not."""
     assert not Access(None).may_write("T:Run:Start", address, "root")
+
+
+def test_this_machine_gets_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that comes after the start may write soon, one that is gone may not any more."""
+    addresses: list[str] = []
+    family = socket.AddressFamily.AF_INET
+    monkeypatch.setattr(
+        psutil, "net_if_addrs", lambda: {"eth0": [SimpleNamespace(family=family, address=each) for each in addresses]}
+    )
+    seconds = 0.0
+    monkeypatch.setattr("ioc.pvs.access.time", SimpleNamespace(monotonic=lambda: seconds))
+    access = Access(None)
+    assert not access.may_write("T:Run:Start", "192.0.2.1", "ana")
+    addresses.append("192.0.2.1")
+    seconds += 5
+    assert access.may_write("T:Run:Start", "192.0.2.1", "ana")
+    addresses.clear()
+    seconds += 5
+    assert not access.may_write("T:Run:Start", "192.0.2.1", "ana")
+    assert access.may_write("T:Run:Start", "127.0.0.1", "ana")
