@@ -18,9 +18,9 @@ test: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-# Every screen in real Phoebus, from Maven Central; needs a JDK, Maven and Xvfb (tests/phoebus/README.md).
+# Every screen in real Phoebus; skipped without Phoebus, a JDK, Maven and Xvfb (tests/phoebus/README.md).
 phoebus: $(VENV)/installed-dev
-	tests/phoebus/run.sh
+	$(BIN)/pytest tests/phoebus
 
 lint: $(VENV)/installed-dev
 	$(BIN)/pre-commit run --all-files

@@ -84,11 +84,12 @@ def list_files(topology: Topology, p: str) -> dict[str, str]:
             STATISTICS_WIDTH,
             [(_statistic_file(each), _macros(each)) for each in observables],
         ),
-        "manual_row.bob": _manual_row(p),
+        "manual_row.bob": _manual_row(p, as_text=False),
+        "manual_text_row.bob": _manual_row(p, as_text=True),
         "manual_list.bob": _list(
             "Manual observables",
             MANUAL_WIDTH,
-            [("manual_row.bob", _macros(each)) for each in observables if each.pv is None],
+            [(_manual_file(each), _macros(each)) for each in observables if each.pv is None],
         ),
     }
 
@@ -108,6 +109,10 @@ def _macros(observable: Observable) -> dict[str, str]:
 
 def _statistic_file(observable: Observable) -> str:
     return "statistic_row.bob" if is_numeric(observable) else "statistic_text_row.bob"
+
+
+def _manual_file(observable: Observable) -> str:
+    return "manual_text_row.bob" if observable.type is ValueType.String else "manual_row.bob"
 
 
 def _list(title: str, width: int, rows: Sequence[tuple[str, Mapping[str, str]]]) -> str:
@@ -185,11 +190,13 @@ def _statistic_row(p: str, *, numeric: bool) -> str:
     )
 
 
-def _manual_row(p: str) -> str:
+def _manual_row(p: str, *, as_text: bool) -> str:
+    """Return the row of what is typed.
+
+    Phoebus sends as many bytes of a DBR_STRING as it has characters, which cuts what is not ASCII; so a string is
+    written as the array of characters that a record's ``.VAL$`` is. A bare $ would be taken for a macro.
+    """
     name, value = _cells(MANUAL_COLUMNS)
-    return display(
-        "Manual observable",
-        MANUAL_WIDTH,
-        ROW,
-        [label("$(LABEL)", name), entry(f"{p}Obs:$(NAME):Value", value, as_text=False)],
-    )
+    pv = f"{p}Obs:$(NAME):Value"
+    typed = entry(pv + r".VAL\$", value, as_text=True, tooltip="") if as_text else entry(pv, value, as_text=False)
+    return display("Manual observable", MANUAL_WIDTH, ROW, [label("$(LABEL)", name), typed])

@@ -14,6 +14,11 @@ _TEXT = """\
 # Texts come as arrays of characters, which are not all of one length
 org.phoebus.pv.ca/variable_length_array=true
 
+# No archive: otherwise Phoebus asks one on this machine for the past of every curve, and logs that there is none.
+# With the EPICS Archiver Appliance, twice: pbraw\\://HOST:17668/retrieval|Archive
+org.csstudio.trends.databrowser3/urls=
+org.csstudio.trends.databrowser3/archives=
+
 # Named colours, fonts and widget classes
 org.csstudio.display.builder.model/color_files=attpc-colors.def
 org.csstudio.display.builder.model/font_files=attpc-fonts.def

@@ -132,8 +132,8 @@ def log(pv: str, box: Box) -> ET.Element:
     return text(pv, box, font=FIXED, lines=True)
 
 
-def entry(pv: str, box: Box, *, as_text: bool, font: Font = BODY) -> ET.Element:
-    """Return a field to type in; `as_text`: the PV is a text (CHAR)."""
+def entry(pv: str, box: Box, *, as_text: bool, font: Font = BODY, tooltip: str | None = None) -> ET.Element:
+    """Return a field to type in; `as_text`: the PV is a text (CHAR). Without `tooltip`, it says PV and value."""
     properties: dict[str, Value] = {
         "pv_name": pv,
         "font": font,
@@ -143,7 +143,9 @@ def entry(pv: str, box: Box, *, as_text: bool, font: Font = BODY) -> ET.Element:
     }
     if as_text:
         properties["format"] = _AS_STRING
-    return widget("textentry", _short(pv), box, properties, "ATTPC_ENTRY")
+    if tooltip is not None:
+        properties["tooltip"] = tooltip
+    return widget("textentry", _short(pv.partition(".")[0]), box, properties, "ATTPC_ENTRY")
 
 
 def choice(pv: str, box: Box) -> ET.Element:

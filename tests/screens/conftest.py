@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,5 +65,7 @@ def screens(files: dict[str, str]) -> Screens:
 
 @pytest.fixture(scope="session")
 def served(topology: Topology) -> dict[str, PvDescription]:
-    """Return every PV of the IOC of the same topology, by name."""
-    return {pv.name: pv for pv in describe_pvs(topology)}
+    """Return every PV of the IOC of the same topology, by name; a string is a text, too, as the field ``.VAL$``."""
+    pvs = {pv.name: pv for pv in describe_pvs(topology)}
+    texts = {f"{pv.name}.VAL$": replace(pv, type="text") for pv in pvs.values() if pv.type == "string"}
+    return pvs | texts

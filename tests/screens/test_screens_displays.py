@@ -121,6 +121,14 @@ def test_texts_are_shown_as_texts_and_numbers_as_numbers(screens: Screens, serve
             assert (widget.text("format") == "6") == (served[pv].type == "text"), f"{widget}: {pv}"
 
 
+def test_strings_are_typed_as_arrays_of_characters(screens: Screens, served: dict[str, PvDescription]) -> None:
+    """Phoebus cuts a DBR_STRING that is not ASCII: it sends as many bytes as there are characters."""
+    for widget in screens.widgets():
+        if widget.kind == "textentry":
+            pv = widget.text("pv_name") or ""
+            assert served[pv].type != "string", f"{widget}: {pv}"
+
+
 def test_states_with_colours_are_states_of_the_pv(screens: Screens, served: dict[str, PvDescription]) -> None:
     """A coloured lamp has an entry for each state of its PV and no other."""
     for widget in screens.widgets():

@@ -10,6 +10,14 @@ import java.util.logging.SimpleFormatter;
 
 /** Keeps everything that Phoebus logs as a warning or worse: on a good screen there is nothing. */
 final class Faults extends Handler {
+    private static final List<String> HARMLESS = List.of(
+            // JavaFX is on the class path, as in Phoebus' own distribution.
+            "Unsupported JavaFX configuration",
+            // A chart was not drawn within half a second, on a busy machine; the next time it is.
+            "Skipping image update",
+            // A PV connected before Phoebus had noted its channel; it subscribes all the same.
+            "Subscription uses ");
+
     private final List<String> lines = new ArrayList<>();
     private final SimpleFormatter formatter = new SimpleFormatter();
 
@@ -18,6 +26,7 @@ final class Faults extends Handler {
         final Faults faults = new Faults();
         faults.setLevel(Level.WARNING);
         Logger.getLogger("").addHandler(faults);
+        Thread.setDefaultUncaughtExceptionHandler((thread, problem) -> faults.add(thread.getName() + ": " + problem));
         return faults;
     }
 
@@ -35,11 +44,15 @@ final class Faults extends Handler {
 
     @Override
     public synchronized void publish(final LogRecord record) {
-        if (isLoggable(record)) {
+        if (isLoggable(record) && !isHarmless(record)) {
             final Throwable cause = record.getThrown();
             lines.add(record.getLevel() + " " + record.getLoggerName() + ": " + formatter.formatMessage(record)
                     + (cause == null ? "" : " (" + cause + ")"));
         }
+    }
+
+    private static boolean isHarmless(final LogRecord record) {
+        return HARMLESS.stream().anyMatch(String.valueOf(record.getMessage())::startsWith);
     }
 
     @Override

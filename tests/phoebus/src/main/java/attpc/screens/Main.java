@@ -2,7 +2,10 @@ package attpc.screens;
 
 import java.io.BufferedReader;
 import java.io.File;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.List;
@@ -16,12 +19,15 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * a tab, and at last by "ok" or "error" and a reason:
  *
  * <pre>
- * check FOLDER                   model check of all displays
+ * check FILE [NAME=VALUE…]       compare what Phoebus reads of a display to what the file says
  * open FILE [NAME=VALUE…]        show a display with these macros
- * disconnected                   list the widgets that are not connected
- * shot FILE                      write a PNG
+ * connected                      list the PVs that are connected
+ * disconnected                   list the widgets whose PVs are not all connected
+ * enabled NAME                   tell whether a button is enabled: true or false
  * press NAME                     press a button, answer Yes
- * type NAME TEXT                 type into a field, press Enter
+ * type PV TEXT                   type into the text entry of a PV in place of what it shows, press Enter
+ * shown PV                       tell what the text entry of a PV shows
+ * shot FILE                      write a PNG
  * faults                         list what was logged as a warning or worse since the last time
  * </pre>
  *
@@ -37,6 +43,7 @@ public final class Main {
 
     /** Loads the settings files that are named, then runs until stdin ends. */
     public static void main(final String[] arguments) throws Exception {
+        System.setOut(new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8));
         final Main main = new Main();
         for (final String settings : arguments) {
             PropertyPreferenceLoader.load(settings);
@@ -45,7 +52,7 @@ public final class Main {
         Platform.startup(() -> Platform.setImplicitExit(false));
         final BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            main.answer(line.split("\t"));
+            main.answer(line.split("\t", -1));
         }
         main.screen.close();
         Platform.exit();
@@ -66,14 +73,23 @@ public final class Main {
 
     private List<String> carryOut(final String[] words) throws Exception {
         switch (words[0]) {
-            case "check" -> new ModelCheck(faults).check(new File(words[1]));
+            case "check" -> new ModelCheck(faults).check(new File(words[1]), macros(words));
             case "open" -> screen.open(new File(words[1]), macros(words));
+            case "connected" -> {
+                return Screen.connected();
+            }
             case "disconnected" -> {
                 return screen.disconnected();
             }
-            case "shot" -> screen.photograph(new File(words[1]));
+            case "enabled" -> {
+                return List.of(String.valueOf(screen.isEnabled(words[1])));
+            }
             case "press" -> screen.press(words[1]);
             case "type" -> screen.type(words[1], words[2]);
+            case "shown" -> {
+                return List.of(screen.shown(words[1]));
+            }
+            case "shot" -> screen.photograph(new File(words[1]));
             case "faults" -> {
                 return faults.take();
             }

@@ -2,19 +2,18 @@ package attpc.screens;
 
 import java.io.File;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.csstudio.display.builder.model.ChildrenProperty;
 import org.csstudio.display.builder.model.DisplayModel;
 import org.csstudio.display.builder.model.Widget;
 import org.csstudio.display.builder.model.WidgetProperty;
-import org.csstudio.display.builder.model.persist.ModelLoader;
 import org.w3c.dom.Element;
 import org.w3c.dom.Node;
 
 /**
- * Reads every display of a folder as Phoebus does and compares what it understood to what the file says: its reader
+ * Reads a display as Phoebus does and compares what it understood to what the file says: its reader
  * skips unknown properties without a word, and a bad number is noticed only when the value is read.
  */
 final class ModelCheck {
@@ -24,18 +23,14 @@ final class ModelCheck {
         this.faults = faults;
     }
 
-    /** Checks all displays and class files of a folder; what is wrong goes to the faults. */
-    void check(final File folder) throws Exception {
-        final File[] files = folder.listFiles((where, name) -> name.endsWith(".bob") || name.endsWith(".bcf"));
-        if (files == null || files.length == 0) {
-            throw new IllegalArgumentException(folder + " has no displays");
-        }
-        Arrays.sort(files);
-        for (final File file : files) {
-            final DisplayModel model = ModelLoader.loadModel(file.getPath());
-            final Element root =
-                    DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(file).getDocumentElement();
-            compare(file.getName(), root, model);
+    /** Checks a display, shown with these macros, or a class file; what is wrong goes to the faults. */
+    void check(final File file, final Map<String, String> given) throws Exception {
+        final DisplayModel model = Screen.load(file, given);
+        final Element root =
+                DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(file).getDocumentElement();
+        compare(file.getName(), root, model);
+        if (!model.isClean()) {
+            faults.add(file.getName() + ": Phoebus found errors in it");
         }
     }
 

@@ -7,7 +7,6 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Consumer;
 import javafx.application.Platform;
 import javafx.event.Event;
 import javafx.scene.Node;
@@ -24,51 +23,83 @@ import org.csstudio.display.builder.model.ChildrenProperty;
 import org.csstudio.display.builder.model.DisplayModel;
 import org.csstudio.display.builder.model.Widget;
 import org.csstudio.display.builder.model.persist.ModelLoader;
+import org.csstudio.display.builder.model.widgets.ActionButtonWidget;
 import org.csstudio.display.builder.model.widgets.EmbeddedDisplayWidget;
+import org.csstudio.display.builder.model.widgets.TextEntryWidget;
 import org.csstudio.display.builder.model.widgets.VisibleWidget;
 import org.csstudio.display.builder.representation.javafx.JFXStageRepresentation;
 import org.csstudio.display.builder.representation.javafx.widgets.JFXBaseRepresentation;
 import org.csstudio.display.builder.runtime.RuntimeUtil;
 import org.phoebus.framework.macros.Macros;
+import org.phoebus.pv.PV;
+import org.phoebus.pv.PVPool;
+import org.phoebus.pv.RefCountMap;
 import org.phoebus.ui.javafx.Screenshot;
+import org.phoebus.ui.javafx.Styles;
 
 /** One window of the display runtime, and what a person does in it. Not to be used on JavaFX's thread. */
 final class Screen {
     private static final int PATIENCE_SECONDS = 30;
 
     private Stage stage;
+    private JFXStageRepresentation toolkit;
     private DisplayModel model;
+
+    /** @return the display with macros as Phoebus gives them to it and all that it embeds */
+    static DisplayModel load(final File file, final Map<String, String> given) throws Exception {
+        final DisplayModel loaded = ModelLoader.loadModel(file.getPath());
+        final Macros macros = new Macros();
+        given.forEach(macros::add);
+        loaded.expandMacros(macros);
+        return loaded;
+    }
 
     /** Shows a display in place of the one before. */
     void open(final File file, final Map<String, String> given) throws Exception {
         close();
-        final DisplayModel loaded = ModelLoader.loadModel(file.getPath());
-        final Macros macros = new Macros();
-        given.forEach(macros::add);
-        loaded.propMacros().setValue(macros);
+        final DisplayModel loaded = load(file, given);
         onScreen(() -> {
             stage = new Stage();
-            final JFXStageRepresentation toolkit = new JFXStageRepresentation(stage);
+            toolkit = new JFXStageRepresentation(stage);
             RuntimeUtil.hookRepresentationListener(toolkit);
-            final Consumer<DisplayModel> closed = RuntimeUtil::stopRuntime;
-            final Parent parent = toolkit.configureStage(loaded, closed);
+            final Parent parent = toolkit.configureStage(loaded, RuntimeUtil::stopRuntime);
+            Styles.setSceneStyle(stage.getScene());
             toolkit.representModel(parent, loaded);
             return null;
         });
-        RuntimeUtil.startRuntime(loaded);
         model = loaded;
+        RuntimeUtil.startRuntime(loaded);
+        toolkit.awaitRepresentation(PATIENCE_SECONDS, TimeUnit.SECONDS);
+        if (!loaded.isClean()) {
+            throw new IllegalStateException("Phoebus found errors in " + file.getName());
+        }
     }
 
     /** Ends the display and its window. */
     void close() throws Exception {
         if (model != null) {
-            RuntimeUtil.stopRuntime(model);
+            final DisplayModel shown = model;
             model = null;
+            RuntimeUtil.stopRuntime(shown);
             onScreen(() -> {
+                toolkit.disposeRepresentation(shown);
                 stage.close();
                 return null;
             });
+            shown.dispose();
         }
+    }
+
+    /** @return the PVs, of widgets and of rules, that are connected */
+    static List<String> connected() {
+        final List<String> found = new ArrayList<>();
+        for (final RefCountMap.ReferencedEntry<PV> reference : PVPool.getPVReferences()) {
+            final PV pv = reference.getEntry();
+            if (!PV.isDisconnected(pv.read())) {
+                found.add(pv.getName());
+            }
+        }
+        return found;
     }
 
     /** @return the widgets, those in embedded displays too, whose PVs are not all connected */
@@ -88,9 +119,18 @@ final class Screen {
         picture.writeToFile(target);
     }
 
+    /** @return whether the button of this name is enabled, by itself and by its rules */
+    boolean isEnabled(final String name) {
+        return button(name).propEnabled().getValue();
+    }
+
     /** Presses the button of this name and says Yes to the question that follows. */
     void press(final String name) throws Exception {
-        final ButtonBase button = (ButtonBase) onScreen(() -> node(name).lookup(".action_button"));
+        if (!isEnabled(name)) {
+            throw new IllegalStateException(name + " is not enabled");
+        }
+        final Node node = JFXBaseRepresentation.getJFXNode(button(name));
+        final ButtonBase button = (ButtonBase) onScreen(() -> node.lookup(".action_button"));
         Platform.runLater(button::fire);
         final DialogPane question = waitFor(() -> onScreen(Screen::dialog));
         onScreen(() -> {
@@ -100,25 +140,56 @@ final class Screen {
         });
     }
 
-    /** Types a text into the field of this name and presses Enter. */
-    void type(final String name, final String text) throws Exception {
+    /**
+     * Types a text into the entry of this PV in place of what is there, and presses Enter. Every key goes through the
+     * field, since the first one makes Phoebus select the old text, which the next one then replaces.
+     */
+    void type(final String pv, final String text) throws Exception {
+        final TextInputControl field = entry(pv);
         onScreen(() -> {
-            final TextInputControl field = (TextInputControl) node(name);
+            if (!field.isEditable()) {
+                throw new IllegalStateException("nothing can be typed into the entry of " + pv);
+            }
             field.requestFocus();
-            field.setText(text);
-            Event.fireEvent(field, new KeyEvent(
-                    KeyEvent.KEY_PRESSED, "", "", KeyCode.ENTER, false, false, false, false));
+            press(field, KeyCode.HOME);
+            press(field, KeyCode.BACK_SPACE);
+            text.codePoints().mapToObj(Character::toString).forEach(character -> Event.fireEvent(
+                    field,
+                    new KeyEvent(KeyEvent.KEY_TYPED, character, "", KeyCode.UNDEFINED, false, false, false, false)));
+            if (!field.getText().equals(text)) {
+                throw new IllegalStateException("typing left " + field.getText() + " in the entry of " + pv);
+            }
+            press(field, KeyCode.ENTER);
             return null;
         });
     }
 
-    private Node node(final String name) {
+    private static void press(final Node node, final KeyCode key) {
+        Event.fireEvent(node, new KeyEvent(KeyEvent.KEY_PRESSED, "", "", key, false, false, false, false));
+    }
+
+    /** @return what the text entry of this PV shows */
+    String shown(final String pv) throws Exception {
+        final TextInputControl field = entry(pv);
+        return onScreen(field::getText);
+    }
+
+    private TextInputControl entry(final String pv) {
         for (final Widget widget : widgets(model)) {
-            if (widget.getName().equals(name)) {
-                return JFXBaseRepresentation.getJFXNode(widget);
+            if (widget instanceof TextEntryWidget entry && entry.propPVName().getValue().equals(pv)) {
+                return (TextInputControl) JFXBaseRepresentation.getJFXNode(widget);
             }
         }
-        throw new IllegalArgumentException("no widget is named " + name);
+        throw new IllegalArgumentException("there is no text entry of " + pv);
+    }
+
+    private ActionButtonWidget button(final String name) {
+        for (final Widget widget : widgets(model)) {
+            if (widget instanceof ActionButtonWidget button && button.getName().equals(name)) {
+                return button;
+            }
+        }
+        throw new IllegalArgumentException("no button is named " + name);
     }
 
     private static DialogPane dialog() {

@@ -1,0 +1,221 @@
+"""The display runtime of Phoebus in a process of its own, on a virtual screen of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+from tests.screens.screens_reader import Page, Screens, pvs_of
+
+ROOT = Path(__file__).resolve().parents[2]
+OPI = ROOT / "opi"
+TARGET = ROOT / "tests/phoebus/target"
+SCREENS = Screens({file.name: file.read_text(encoding="utf-8") for file in sorted(OPI.iterdir())})
+TOOLS = ("javac", "mvn", "Xvfb")
+_ANSWER_SECONDS = 120.0
+_CONNECT_SECONDS = 60.0
+
+
+class MissingError(Exception):
+    """Something that is not of this project is not at hand: the screens cannot be tried here."""
+
+
+class AmissError(AssertionError):
+    """Phoebus did not do what it must."""
+
+
+def build() -> None:
+    """Compile the driver of the display runtime, and put Phoebus beside it.
+
+    Raises:
+        MissingError: this machine lacks a tool, or no Maven repository that it reaches has Phoebus.
+    """
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        raise MissingError(f"{', '.join(missing)} not found (tests/phoebus/README.md)")
+    command = ["mvn", "-B", "-q", "-f", "tests/phoebus/pom.xml", "compile", "dependency:copy-dependencies"]
+    try:
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    except subprocess.TimeoutExpired:
+        raise MissingError("Maven did not get Phoebus within ten minutes") from None
+    if result.returncode != 0:
+        if re.search("could not be resolved|Could not (resolve|transfer|find)", result.stdout):
+            lacking = "Phoebus 5.0.5" if "org.phoebus" in result.stdout else "the plugins that Maven needs"
+            raise MissingError(f"no Maven repository at hand has {lacking} (tests/phoebus/README.md)")
+        raise AmissError(result.stdout)
+
+
+def until(holds: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until `holds()` is true."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AmissError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.1)
+
+
+def pvs_on(page: Page) -> set[str]:
+    """Return every PV that Phoebus connects to on a page and all that it embeds."""
+    found: set[str] = set()
+    for widget in SCREENS.widgets_of(page):
+        found.update(pvs_of(widget))
+        for file, macros, clicks in Screens._leads_to(widget):
+            if clicks == 0:
+                inner = tuple(sorted({**widget.macros, **macros}.items()))
+                found |= pvs_on(Page(file, inner, page.clicks, embedded=True))
+    return found
+
+
+def pages() -> list[Page]:
+    """Return the pages that an operator can open, each once: some are reached with macros that they do not use."""
+    found: dict[tuple[str, frozenset[str]], Page] = {}
+    for page in sorted(SCREENS.pages, key=lambda page: len(page.macros)):
+        if not page.embedded:
+            found.setdefault((page.file, frozenset(pvs_on(page))), page)
+    return list(found.values())
+
+
+class DisplayRuntime:
+    """Does one command of `Main.java` at a time."""
+
+    def __init__(self, commands: IO[bytes], answers: IO[bytes]) -> None:
+        self._commands = commands
+        self._answers = answers.fileno()
+        self._unread = b""
+
+    def do(self, *words: str) -> list[str]:
+        """Carry out a command and return the lines of its answer."""
+        self._commands.write(("\t".join(words) + "\n").encode())
+        self._commands.flush()
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        lines: list[str] = []
+        while True:
+            line = self._line(deadline, words)
+            if line.startswith("\t"):
+                lines.append(line[1:])
+            elif line == "ok":
+                return lines
+            elif line.startswith("error "):
+                raise AmissError(f"{' '.join(words)}: {line}")
+
+    def _line(self, deadline: float, words: Collection[str]) -> str:
+        while b"\n" not in self._unread:
+            if not select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise AmissError(f"{' '.join(words)}: no answer within {_ANSWER_SECONDS:g} s")
+            if not (part := os.read(self._answers, 65536)):
+                raise AmissError(f"{' '.join(words)}: the display runtime ended")
+            self._unread += part
+        line, self._unread = self._unread.split(b"\n", 1)
+        return line.decode()
+
+    def show(self, page: Page) -> None:
+        """Open a page, and wait until each of its PVs is connected and no widget says otherwise."""
+        self.open(page)
+        wanted = pvs_on(page)
+        missing: set[str] = set()
+
+        def all_connected() -> bool:
+            nonlocal missing
+            missing = wanted - set(self.do("connected"))
+            return not missing and not self.do("disconnected")
+
+        with contextlib.suppress(AmissError):
+            until(all_connected, _CONNECT_SECONDS, "")
+        if missing or (widgets := self.do("disconnected")):
+            raise AmissError(f"{page.file}: not connected: {sorted(missing) or widgets}")
+
+    def open(self, page: Page) -> None:
+        """Open a page in place of the one before."""
+        self.do("open", str(OPI / page.file), *(f"{name}={value}" for name, value in page.macros))
+
+    def type(self, pv: str, text: str) -> None:
+        """Type into the text entry of a PV, as soon as Phoebus knows that the PV can be written."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self.do("type", pv, text)
+            except AmissError as amiss:
+                if "nothing can be typed" not in str(amiss) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
+    def shown(self, pv: str) -> str:
+        """Return what the text entry of a PV shows."""
+        return self.do("shown", pv)[0]
+
+    def enabled(self, button: str) -> bool:
+        """Return whether a button can be pressed."""
+        return self.do("enabled", button) == ["true"]
+
+    def faults(self) -> list[str]:
+        """Return what was logged as a warning or worse since the last time."""
+        return self.do("faults")
+
+
+@contextlib.contextmanager
+def virtual_screen() -> Iterator[str]:
+    """Run Xvfb; yields the name of its display."""
+    reader, writer = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1920x1200x24", "-nolisten", "tcp"]
+    process = subprocess.Popen(command, pass_fds=[writer], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(writer)
+    try:
+        with os.fdopen(reader) as number:
+            display = number.readline().strip()
+        if not display:
+            raise AmissError("Xvfb did not start")
+        yield f":{display}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextlib.contextmanager
+def display_runtime(user: Path, settings: Mapping[str, str]) -> Iterator[DisplayRuntime]:
+    """Run the display runtime with the settings of opi/ and these; its preferences go to `user`."""
+    own = user / "own.ini"
+    own.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    command = [
+        "java",
+        "-Dprism.order=sw",
+        "-Dfile.encoding=UTF-8",
+        f"-Djava.util.prefs.userRoot={user}",
+        f"-Duser.home={user}",
+        "--add-opens=javafx.controls/javafx.scene.control.skin=ALL-UNNAMED",
+        "-cp",
+        f"{TARGET}/classes:{TARGET}/dependency/*",
+        "attpc.screens.Main",
+        "settings.ini",
+        str(own),
+    ]
+    with virtual_screen() as display, (TARGET / "phoebus.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=OPI,
+            env={**os.environ, "DISPLAY": display},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield DisplayRuntime(process.stdin, process.stdout)
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
