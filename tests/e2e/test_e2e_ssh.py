@@ -29,7 +29,7 @@ async def remote(tmp_path: Path, epics: Epics, sshd: SshServer) -> AsyncIterator
 
 
 async def test_a_run_over_ssh_survives_the_death_of_sshd(remote: Plant, sshd: SshServer) -> None:
-    """Files of a run whose SSH server died before Stop stay where they are, and are filed by themselves when it is back."""
+    """Files of a run whose SSH server died before Stop stay where they are, and are filed when it is back, unasked."""
     assert await remote.put("Run:Start"), await remote.text("Run:Message")
     await remote.until("Router:rn:FileCount", lambda count: int(count) >= 1)
     sshd.stop()

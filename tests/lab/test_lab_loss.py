@@ -24,7 +24,7 @@ def test_a_run_with_five_percent_of_the_packets_lost(tmp_path: Path) -> None:
         for machine in lab.machines:
             lab.until(f"Router:{machine.router}:FileCount", lambda count: int(count or 0) >= 1, 20)
         assert lab.put("Run:Stop", host=lab.desk), lab.text("Run:Message")
-        assert lab.get_from_desk("Run:State") == "Stopped"
+        assert lab.get_from_desk("Run:State", "-w", "10") == "Stopped"
         assert lab.filed() == lab.files()
         assert lab.severity("Run:Message") == "NO_ALARM"
         assert all(host.lost() for host in hosts)
