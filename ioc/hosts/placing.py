@@ -37,7 +37,7 @@ main() {
 }
 """
 
-_DUPLICATE = re.compile(rb"(?P<stem>.*)\.duplicate-\d+(?P<suffix>\.[^.]*)?", re.DOTALL)
+_DUPLICATE = re.compile(rb"(?P<stem>.*)_duplicate-\d+(?P<suffix>\.[^.]*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,16 @@ class Placer:
 
 
 def names(name: bytes) -> Iterator[bytes]:
-    """Count the names that a file may be placed under: its own, then ``STEM.duplicate-N.SUFFIX``."""
+    """Count the names that a file may be placed under: its own, then ``STEM_duplicate-N.SUFFIX``.
+
+    Sorted by name, a second file follows the first, as the program that merges files wants it.
+    """
     yield name
     stem, dot, suffix = name.rpartition(b".")
     if not stem:
         stem, dot, suffix = name, b"", b""
     for number in itertools.count(1):
-        yield stem + b".duplicate-%d" % number + dot + suffix
+        yield stem + b"_duplicate-%d" % number + dot + suffix
 
 
 def original_name(name: bytes) -> bytes:

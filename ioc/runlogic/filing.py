@@ -24,6 +24,10 @@ RETRY_SECONDS = 3.0
 """From the end of a failed attempt to the next, at least. A look begins it: within 5 s of the end of the cause."""
 
 
+FLOW_SECONDS = 5.0
+"""Data that still come so long after the end of a run are not those that were under way."""
+
+
 def begin_file(turn: Turn, job: Job) -> None:
     """File away what every router wrote, all at once."""
     record = turn.record
@@ -39,7 +43,7 @@ def begin_file(turn: Turn, job: Job) -> None:
 
 
 def _file(turn: Turn, name: str, token: int | None = None) -> None:
-    turn.set_router(name, filing=True, token=token)
+    turn.set_router(name, filing=True, token=token, asked_at=turn.steady)
     turn.emit(FileRouter(name, turn.record.run, turn.router(name).directories))
 
 
@@ -63,6 +67,22 @@ def resume(turn: Turn, name: str) -> None:
         return
     if turn.steady - router.tried_at >= RETRY_SECONDS and not _still_written(turn, name):
         _file(turn, name)
+
+
+def watch_growth(turn: Turn, name: str, *, grown: bool) -> None:
+    """Say why filing does not end: data still come although the run is stopped and no ECC server runs."""
+    run, router = turn.state.run, turn.router(name)
+    if run.state is not RunState.Filing or not router.filing or not grown:
+        return
+    if turn.steady - router.asked_at >= FLOW_SECONDS and not _still_written(turn, name):
+        servers = listing(turn.plan.servers_of(name))
+        trouble(
+            turn,
+            About.Filing,
+            name,
+            f"router {name} still gets data and cannot be filed before they end: the electronics of ECC server "
+            f"{servers} go on sending; Describe, Prepare and Configure {servers} alone, twice if the first fails",
+        )
 
 
 def organize(turn: Turn, event: Organize) -> None:

@@ -151,6 +151,8 @@ class Router:
     disk_filling: bool = False
     """Its disk will be full within the hour."""
     filing: bool = False
+    asked_at: float = 0.0
+    """When filing last began, by the clock that nobody sets."""
     tried_at: float = 0.0
     """When filing last ended, by the clock that nobody sets."""
     token: int | None = None

@@ -48,6 +48,7 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         turn.say_router(name, "in order again")
     if turn.state.run.state in TAKING_DATA:
         _follow_directory(turn, name, facts)
+    filing.watch_growth(turn, name, grown=turn.router(name).rate > 0)
     datalinks.router_read(turn, name, facts)
     _watch_disk(turn, name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import DocumentState, RouterFacts, RunId, RunState, Severity
+from ioc.model import DocumentState, EccState, RouterFacts, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from tests.core.world import World
@@ -298,3 +298,27 @@ def test_a_working_directory_that_cannot_be_determined_blocks_the_start() -> Non
     world.feed(ev.RoutersRead({"data0": facts}))
     assert world.blocked_by() == ("router data0: its working directory cannot be determined: lsof is not installed",)
     assert world.state.routers["data0"].message.severity is Severity.MINOR
+
+
+def test_data_that_go_on_after_a_run_are_said_with_their_remedy() -> None:
+    """An ECC server was restarted in the run, its board goes on sending: filing waits, and the run says for what."""
+    world = World()
+    world.start_run()
+    world.put_servers(EccState.Idle, "CoBo1")
+    world.run("Stop")
+    while not any(isinstance(effect, ef.FileRouter) for effect in world.pending):
+        world.perform()
+    for seconds in (2.0, 4.0):
+        world.steady += seconds
+        world.routers["data1"].written += 1000
+        world.poll_router("data1")
+    text = (
+        "router data1 still gets data and cannot be filed before they end: the electronics of ECC server CoBo1 go on "
+        "sending; Describe, Prepare and Configure CoBo1 alone, twice if the first fails"
+    )
+    assert text in world.state.run.message.text
+    assert world.state.run.message.severity is Severity.MAJOR
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+    assert text not in world.state.run.message.text
+    assert text in world.record.message

@@ -53,8 +53,8 @@ async def test_a_copy_that_differs_is_never_overwritten(hosts: Hosts, server: Se
     put(tmp_path / "configs", {b"describe-cobo0.xcfg": b"edited"})
     backup = await host.backup_configs("CoBo0", RUN, CHOICE)
     kept = contents(tmp_path / "backups/e18008/run_0012")
-    assert kept == {**FILES, b"describe-cobo0.duplicate-1.xcfg": b"edited"}
-    assert backup.digests[0] == ("describe-cobo0.duplicate-1.xcfg", hashlib.sha256(b"edited").hexdigest())
+    assert kept == {**FILES, b"describe-cobo0_duplicate-1.xcfg": b"edited"}
+    assert backup.digests[0] == ("describe-cobo0_duplicate-1.xcfg", hashlib.sha256(b"edited").hexdigest())
 
 
 async def test_digests_without_a_copy(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):

@@ -83,11 +83,11 @@ async def test_a_name_that_is_taken_keeps_both(hosts: Hosts, tmp_path: pathlib.P
         assert "x.graw" in report.problem
     assert contents(place) == {
         b"x.graw": b"first",
-        b"x.duplicate-1.graw": b"second",
-        b"x.duplicate-2.graw": b"first",
+        b"x_duplicate-1.graw": b"second",
+        b"x_duplicate-2.graw": b"first",
     }
     assert {f.path.rpartition("/")[2]: f.renamed_from for f in records.files.values()} == {
         "x.graw": "",
-        "x.duplicate-1.graw": "x.graw",
-        "x.duplicate-2.graw": "x.graw",
+        "x_duplicate-1.graw": "x.graw",
+        "x_duplicate-2.graw": "x.graw",
     }

@@ -163,10 +163,10 @@ async def test_a_router_that_filed_before_the_record_is_recorded_again(hosts: Ho
     """Files that an interrupted attempt moved but did not record are recorded by the next, even with nothing staged."""
     place = tmp_path / RUN.directory
     place.mkdir(parents=True)
-    put(place, {b"a.graw": b"123", b"b.duplicate-1.graw": b"1", b".c.graw.partial": b"half"})
+    put(place, {b"a.graw": b"123", b"b_duplicate-1.graw": b"1", b".c.graw.partial": b"half"})
     records = Records()
     report = await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, records)
-    assert records.sizes == {f"{place}/a.graw": 3, f"{place}/b.duplicate-1.graw": 1}
+    assert records.sizes == {f"{place}/a.graw": 3, f"{place}/b_duplicate-1.graw": 1}
     assert {file.renamed_from for file in report.files} == {"", "b.graw"}
 
 
@@ -281,7 +281,7 @@ async def test_another_file_system(hosts: Hosts, tmp_path: pathlib.Path, other_d
     assert contents(place) == {
         **files,
         b"same.graw": b"was there",
-        b"same.duplicate-1.graw": b"staged",
+        b"same_duplicate-1.graw": b"staged",
     }
     assert len(records.files) == 4
 
@@ -324,7 +324,7 @@ async def test_links_at_the_destination_are_not_followed(hosts: Hosts, tmp_path:
     put(tmp_path, {b"x.graw": b"data"})
     (place / "x.graw").symlink_to(tmp_path / "x.graw")
     assert (await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())).complete
-    assert (place / "x.duplicate-1.graw").read_bytes() == b"data"
+    assert (place / "x_duplicate-1.graw").read_bytes() == b"data"
 
 
 async def test_a_run_directory_that_is_the_staging_directory(local_hosts: Hosts, tmp_path: pathlib.Path):
