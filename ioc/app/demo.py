@@ -50,7 +50,7 @@ async def demo(
 
         def ready() -> None:
             nonlocal announced
-            if not announced:  # it is ready again when it was built anew
+            if not announced:  # it is ready again after an internal restart
                 announce(simulated)
             announced = True
             log.info("faults on demand (docs/simulator.md): python -m ioc.sim.control %d", site.addresses.control_port)

@@ -49,7 +49,7 @@ class Reloader:
             self._say("topology reloaded: observables have changed", client)
         else:
             self._check_at_rest(old, new)
-            self._say("topology reloaded: the IOC is built anew", client)
+            self._say("topology reloaded: the IOC restarts internally", client)
             asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._rebuild, old, new)
 
     def _rebuild(self, old: Topology, new: Topology) -> None:

@@ -99,7 +99,7 @@ async def _serve_until(
 
 
 async def _until_asked(parts: Parts, stop: asyncio.Event, rebuild: asyncio.Event) -> None:
-    """Wait until the IOC is to end or to be built anew.
+    """Wait until the IOC is to end or to restart internally.
 
     Raises:
         PeerError: the Channel Access server ended by itself.

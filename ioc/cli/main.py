@@ -222,7 +222,7 @@ Ctrl-C ends everything.
 @main.command()
 @topology_option
 def check(path: Path) -> None:
-    """Check a topology and say everything that is wrong with it.
+    """Report every error in a topology.
 
     Best done on the machine and as the user of the IOC: files that are named must be there. Warnings are of what can be
     used, but is hardly meant.

@@ -49,7 +49,7 @@ class Measurement:
     mean_seconds: float | None = None
     """How long the values lasted of which the mean is."""
     measured_at: float | None = None
-    """Until when this counts, POSIX seconds. None: it cannot be gone on with, as a row of an older program."""
+    """Until when this counts, POSIX seconds. None: it cannot be continued, as a row of an older program."""
     last_sample: tuple[int, int] | None = None
     """The latest sample that is counted, gaps included: microseconds since 1970, and its number among those with that
     time stamp. None without any."""

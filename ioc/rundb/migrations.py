@@ -285,7 +285,7 @@ _VERSION_2 = (
 
 @migration
 def observables_keep_what_they_were(db: Database) -> None:
-    """Version 2: another type, unit or source is another observable; figures can be gone on with."""
+    """Version 2: another type, unit or source is another observable; statistics can be continued."""
     for statement in _VERSION_2:
         db.execute(statement)
     for table in ("measurements", "sample_series"):

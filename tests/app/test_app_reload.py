@@ -30,7 +30,7 @@ async def test_observables_change_at_run_time(ioc: RunningIoc) -> None:
     assert await ioc.put("T:IOC:Reload")
     assert await ioc.get("T:Obs:energy:Value") == ""
     assert await ioc.put("T:Obs:gas:Value", "2.5")
-    assert ioc.ready == 1, "nothing was built anew"
+    assert ioc.ready == 1, "nothing restarted"
 
 
 async def test_a_file_with_errors_changes_nothing(ioc: RunningIoc) -> None:
@@ -73,7 +73,7 @@ class Meddler(logging.Handler):
         self._ioc = ioc
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "built anew" in record.getMessage():
+        if "restarts internally" in record.getMessage():
             self._ioc.servers["CoBo0"].machine.force(State.DESCRIBED)
 
 
