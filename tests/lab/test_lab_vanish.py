@@ -1,4 +1,4 @@
-"""Clients that lose their network without a word."""
+"""A client that loses its network without a word."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from pathlib import Path
 from tests.lab.lab import Lab, wait_for
 
 
-def test_clients_that_vanish(tmp_path: Path) -> None:
-    """One with updates under way and one that waits for some are no clients any more after about a minute."""
+def test_a_client_that_vanishes(tmp_path: Path) -> None:
+    """With updates under way to it, it is no client any more after about a minute, not after 16."""
     with Lab(tmp_path, "North") as lab:
         heartbeat = lab.monitor("IOC:Heartbeat", host=lab.desk)
-        title = lab.monitor("Run:Title", host=lab.desk)
-        wait_for(lambda: heartbeat.read_text() and title.read_text(), 10, "the desk sees nothing")
+        wait_for(heartbeat.read_text, 10, "the desk sees nothing")
         clients = lab.monitor("IOC:Clients")
-        wait_for(lambda: last(clients) == "3", 10, "there are not three clients")
+        wait_for(lambda: last(clients) == "2", 10, "there are not two clients")
         pulled = time.monotonic()
         lab.network.pull(lab.desk)
-        wait_for(lambda: last(clients) == "1", 90, "the clients did not go")
-        assert 30 < time.monotonic() - pulled < 75
+        wait_for(lambda: last(clients) == "1", 80, "the client did not go")
+        assert time.monotonic() - pulled > 30
 
 
 def last(printed: Path) -> str:
