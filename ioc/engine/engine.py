@@ -247,7 +247,7 @@ class Engine:
     async def _stay_alive(self) -> None:
         """Leave a sign of life for the process that comes after this one."""
         while True:
-            if (run := self.state.run).open:
+            if (run := self.state.run).open and not self.state.undecided:
                 alive = f"{time.time()!r} {run.duration(time.monotonic())!r} {run.number}"
                 self._ledger.put(ef.SaveSetting(restore.LAST_ALIVE, alive))
             await asyncio.sleep(_ALIVE_PERIOD)

@@ -51,6 +51,7 @@ async def _read(store: RunStore, plan: Plan) -> Restored:
         last_alive=alive[0] if alive else 0.0,
         last_duration=alive[1] if len(alive) == 3 and unfinished and alive[2] == unfinished[-1].run.number else None,
         least_number=int(settings.get("next_number", "0")),
+        orphaned=int(settings.get("orphaned", "-1")),
         links={name: settings.get(f"link:{name}", "") for name in plan.routers},
         directories={name: tuple(json.loads(settings.get(f"directories:{name}", "[]"))) for name in plan.routers},
     )

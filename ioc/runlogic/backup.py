@@ -53,7 +53,7 @@ def backup_ended(turn: Turn, event: BackupEnded) -> None:
     if failure:
         turn.say_server(name, failure, Severity.MINOR)
         trouble(turn, About.Backup, name, failure, Severity.MINOR)
-    else:
+    elif event.job != AT_CONFIGURE:
         mend(turn, About.Backup, name, f"configuration of ECC server {name} is backed up")
     digests = event.backup.digests if event.backup is not None else ()
     if event.job == AT_CONFIGURE:
@@ -73,6 +73,6 @@ def _compare(turn: Turn, name: str, now: set[str]) -> None:
     changed = [file for file, digest in turn.server(name).files if digest not in now]
     if changed:
         text = f"ECC server {name}: {', '.join(changed)} changed after Configure: the electronics have the old one"
-        turn.set_server(name, files=())
-        turn.say_server(name, text, Severity.MAJOR)
+        if turn.server(name).message.text != text:
+            turn.say_server(name, text, Severity.MAJOR)
         trouble(turn, About.Configuration, name, text)

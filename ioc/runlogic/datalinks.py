@@ -44,7 +44,7 @@ def _set(turn: Turn, server: str, linked_at: float | None) -> None:
         if (router.linked_at, router.linked) != (linked_at, ""):
             turn.set_router(name, linked_at=linked_at, linked="")
             turn.emit(SaveSetting(f"link:{name}", ""))
-            troubles.mend(turn, About.Link, name, f"router {name} was connected anew")
+            troubles.mend(turn, About.Link, name, f"router {name} was connected again by Configure")
 
 
 def router_read(turn: Turn, name: str, facts: RouterFacts) -> None:

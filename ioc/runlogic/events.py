@@ -263,6 +263,8 @@ class Restored:
     """How many seconds the open run had lasted then, if that is known."""
     least_number: int = 0
     """What the operator has put as the number of the next run of this experiment."""
+    orphaned: int = -1
+    """Number of the run that was last found to have ended while the IOC was away; it may still be filed."""
     links: Mapping[str, str] = field(default_factory=dict[str, str])
     """The process of each router that a source was connected to."""
     directories: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])

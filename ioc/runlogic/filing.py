@@ -31,10 +31,12 @@ FLOW_SECONDS = 5.0
 def begin_file(turn: Turn, job: Job) -> None:
     """File away what every router wrote, all at once."""
     record = turn.record
-    turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
+    turn.set_run(state=RunState.Filing)
     turn.say_run(f"{record.run} is being filed")
-    turn.set_job(job, waiting=frozenset(turn.plan.routers))
-    for name in turn.plan.routers:
+    turn.set_job(job, waiting=turn.state.run.unfiled)
+    for name in sorted(turn.state.run.unfiled):
+        if turn.router(name).filing:
+            continue  # tried again by itself just now: its end is that of this attempt
         if reason := _still_written(turn, name):
             _not_filed(turn, name, reason)
             jobs.arrived(turn, name, f"router {name} is not filed: {reason}")
@@ -94,7 +96,7 @@ def organize(turn: Turn, event: Organize) -> None:
     name = event.router
     run, job = turn.state.run, turn.state.job
     if turn.router(name).filing:
-        raise Refused(f"router {name} cannot be organized: it is being organized already")
+        raise Refused(f"router {name} cannot be organized: its files are being filed already")
     if job is not None:
         raise Refused(f"router {name} cannot be organized: {job.name} is under way")
     if run.state in TAKING_DATA:
@@ -132,6 +134,8 @@ def filing_ended(turn: Turn, event: FilingEnded) -> None:
         if complete:
             turn.set_run(unfiled=turn.state.run.unfiled - {name})
         jobs.arrived(turn, name, failure)
+        if token is not None:
+            turn.emit(Answer(token, failure))
         return
     turn.emit(ProbeRouters(job=0))
     if complete and name in turn.state.run.unfiled:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ioc.model import Client, DocumentState, EccState, RunRecord, RunState, Severity
 from ioc.runlogic import filing, jobs, permits, runs
-from ioc.runlogic.effects import SaveRun
+from ioc.runlogic.effects import SaveRun, SaveSetting
 from ioc.runlogic.events import Restored
 from ioc.runlogic.state import About, JobKind, Phase
 from ioc.runlogic.troubles import trouble
@@ -55,8 +55,11 @@ def restored(turn: Turn, event: Restored) -> None:
     if newest is None:
         return
     turn.set_run(state=_RUN_STATE[newest.state], title=newest.title, run_class=newest.run_class, earlier=newest.message)
+    turn.set_run(running_since=turn.steady - _lasted(turn))
     if newest.state is DocumentState.Filing:
         turn.say_run(f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
+        if event.orphaned == newest.run.number:
+            turn.set_run(ending=DocumentState.Orphaned)
         _recover(turn)
     else:
         turn.set(undecided=True)
@@ -90,7 +93,7 @@ def decide(turn: Turn) -> None:
     turn.set(undecided=False)
     others = [name for name in servers if name not in running]
     if record.state is DocumentState.Stopping:
-        _stop_on(turn, "was being stopped before the restart: stopping continues")
+        _stop_on(turn, "was being stopped before the restart, and stopping continues")
     elif not running:
         _close_orphan(turn)
     elif record.state is DocumentState.Starting and others:
@@ -113,6 +116,9 @@ def _go_on(turn: Turn, others: list[str]) -> None:
     for name in others:
         text = f"ECC server {name} is {turn.server(name).state.name} since the IOC was away"
         trouble(turn, About.Server, name, text)
+    for name, router in turn.state.routers.items():
+        if (router.facts is not None or router.lost) and not router.online:
+            trouble(turn, About.Router, name, f"router {name} is Offline: {router.message.text}")
     turn.say_run(f"{record.run} continues after a restart of the IOC")
     runs.go_on_recording(turn)
 
@@ -149,6 +155,7 @@ def _close_orphan(turn: Turn) -> None:
         state=RunState.Filing,
     )
     turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at)
+    turn.emit(SaveSetting("orphaned", str(record.run.number)))
     trouble(turn, About.Restart, "", "it ended while the IOC was away: closed with the last time known")
     _recover(turn)
 

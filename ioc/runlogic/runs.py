@@ -219,9 +219,14 @@ def _stop(turn: Turn, event: RunCommand) -> None:
 def _stop_again(turn: Turn, event: RunCommand) -> None:
     """The run is stopped, but not filed: stop what runs all the same, and file again."""
     run = turn.state.run
-    if filing_now := [name for name, router in turn.state.routers.items() if router.filing]:
-        raise Refused(f"run {run.number} is stopped already: {listing(filing_now)} must be filed first")
-    turn.say_run(f"run {run.number} is stopped and filed again", client=event.client)
+    left = {
+        name
+        for name, router in turn.state.routers.items()
+        if (router.facts is not None and router.facts.file_count)
+        or any(turn.server(each).state in {EccState.Running, EccState.Paused} for each in turn.plan.servers_of(name))
+    }
+    turn.set_run(unfiled=run.unfiled | left)
+    turn.say_run(f"run {run.number}: stopping what still runs, then filing again", client=event.client)
     jobs.launch(
         turn,
         JobKind.Stop,
@@ -291,10 +296,15 @@ def _refuse_unless(turn: Turn, state: RunState, action: RunAction) -> None:
 
 
 def _all_together(turn: Turn, event: RunCommand, kind: JobKind, operation: Operation) -> None:
-    reasons = [jobs.cannot(name, server, operation) for name, server in turn.state.servers.items()]
+    there = EccState.Paused if operation is Operation.Pause else EccState.Running
+    rest = {name for name, server in turn.state.servers.items() if server.busy or server.state is not there}
+    reasons = [jobs.cannot(name, server, operation) for name, server in turn.state.servers.items() if name in rest]
     if reasons := [reason for reason in reasons if reason]:
         raise Refused(f"run {turn.state.run.number} cannot {operation}: {'; '.join(reasons)}")
-    jobs.launch(turn, kind, operation.value, _moves(turn, operation), token=event.token, client=event.client)
+    moves = tuple(
+        Move(operation, tuple(name for name in move.servers if name in rest)) for move in _moves(turn, operation)
+    )
+    jobs.launch(turn, kind, operation.value, moves, token=event.token, client=event.client)
 
 
 _REACHED: Mapping[JobKind, RunState] = {JobKind.Pause: RunState.Paused, JobKind.Resume: RunState.Running}

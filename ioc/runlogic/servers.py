@@ -207,6 +207,8 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
         _succeeded(turn, event, alone=before.token is not None)
         if turn.state.run.state in _ENDING and turn.server(name).state not in _WRITES:
             mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name}")
+        elif turn.state.run.state.name == turn.server(name).state.name:
+            mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name} again")
     if before.token is not None:
         datalinks.look(turn)
         turn.emit(Answer(before.token, failure))

@@ -27,6 +27,13 @@ def set_experiment(turn: Turn, event: SetExperiment) -> None:
         if server.busy or server.state is not EccState.Idle
     ]:
         raise Refused(f"experiment cannot be changed: {listing(others)}, but every ECC server must be Idle and at rest")
+    if busy := [router for router, each in state.routers.items() if each.filing]:
+        raise Refused(f"experiment cannot be changed: {listing(busy)} must be filed first")
+    dirty = [router for router, each in state.routers.items() if each.facts is not None and each.facts.file_count]
+    if dirty and state.run.record is not None:  # without a run there is nothing that they could be organized under
+        raise Refused(
+            f"experiment cannot be changed: {listing(dirty)} still has files of {state.experiment}: Organize first"
+        )
     turn.set(experiment_token=event.token)
     turn.say(f"experiment {name} is being opened", client=event.client)
     turn.emit(OpenExperiment(name))
@@ -74,7 +81,7 @@ def set_next_number(turn: Turn, event: SetNextNumber) -> None:
     if event.number < lowest:
         raise Refused(
             f"the number of the next run cannot be {event.number}: it must be {lowest} or higher, "
-            "lest a number be used twice"
+            "so that no number is used twice"
         )
     turn.set_run(least_number=event.number)
     turn.show_run(f"the next run of {state.experiment} has number {event.number}")

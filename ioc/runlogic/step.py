@@ -28,7 +28,7 @@ from ioc.runlogic.effects import Answer, Effect, Log
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Router, Run, Server, State
 from ioc.runlogic.troubles import mend, trouble
-from ioc.runlogic.turn import Turn
+from ioc.runlogic.turn import Turn, few
 
 _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.Probe: runs.begin_probe,
@@ -88,7 +88,9 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
             turn.set_router(name, message=turn.note(reason, turn.router(name).message.severity))
             source = f"Router:{name}"
         case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass() | ev.SetNextNumber():
-            turn.set_run(message=turn.note(reason, turn.state.run.message.severity))
+            run = turn.state.run
+            still = f" (run {run.number}: {few([each.text for each in run.standing])})" if run.standing else ""
+            turn.set_run(message=turn.note(reason + still, run.message.severity))
             source = "Run"
         case _:
             turn.set(message=turn.note(reason, turn.state.message.severity))

@@ -48,19 +48,21 @@ def forget(turn: Turn, about: About, name: str) -> None:
 
 
 def mend(turn: Turn, about: About, name: str, how: str) -> None:
-    """What went wrong with something in the open run is over; nothing if nothing is wrong with it."""
-    if turn.state.run.open:
-        _mend(turn, about, name, how)
+    """What went wrong with something in the open or the last run is over; nothing if nothing is wrong with it.
+
+    The row of a run that was closed stays as it is: what went wrong lasted until its end.
+    """
+    _mend(turn, about, name, how, save=turn.state.run.open)
 
 
 def recorded(turn: Turn, event: RunRecorded) -> None:
     """The observables of the open run, or of the last one, are recorded after all."""
     record = turn.state.run.record
     if record is not None and record.run == event.run:
-        _mend(turn, About.Recording, "", f"the observables of {event.run} are recorded")
+        _mend(turn, About.Recording, "", f"the observables of {event.run} are recorded", save=True)
 
 
-def _mend(turn: Turn, about: About, name: str, how: str) -> None:
+def _mend(turn: Turn, about: About, name: str, how: str, *, save: bool) -> None:
     run = turn.state.run
     if not _find(run, about, name):
         return
@@ -70,13 +72,14 @@ def _mend(turn: Turn, about: About, name: str, how: str) -> None:
             replace(each, standing=False, mended=how, mended_at=turn.now) if _is(each, about, name) else each
             for each in run.troubles
         ),
+        save=save,
     )
     turn.emit(Log(Severity.NO_ALARM, "Run", f"run {run.number}: {how}"))
 
 
-def _keep(turn: Turn, troubles: tuple[Trouble, ...]) -> None:
+def _keep(turn: Turn, troubles: tuple[Trouble, ...], *, save: bool = True) -> None:
     turn.set_run(troubles=troubles)
-    record = turn.save_run(message=document(turn.state.run))
+    record = turn.save_run(message=document(turn.state.run)) if save else turn.record
     run = turn.state.run
     turn.show_run(f"{record.run} is {run.state.name if run.open else record.state.value}")
 

@@ -27,10 +27,20 @@ def routers_read(turn: Turn, event: RoutersRead) -> None:
     for name, facts in event.facts.items():
         if name in turn.state.routers:
             _router_read(turn, name, facts)
+    _watch_observables(turn)
     for name in event.facts:
         if name in turn.state.routers:
             _watch_silence(turn, name)
             filing.resume(turn, name)
+
+
+def _watch_observables(turn: Turn) -> None:
+    """One that never connected since a restart of the IOC is missed too, once it had the time to."""
+    run = turn.state.run
+    since = turn.steady - run.taking_since
+    if run.state is RunState.Running and not turn.state.undecided and since >= turn.plan.silent_seconds:
+        for name in sorted(turn.state.missing):
+            trouble(turn, About.Observable, name, f"required observable {name} is not connected")
 
 
 def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
@@ -99,7 +109,7 @@ def _watch_silence(turn: Turn, name: str) -> None:
         turn.set_router(name, silent=silent)
     if silent and not router.silent:
         turn.say_router(name, f"router {name} has written nothing for {turn.plan.silent_seconds:g} s", Severity.MAJOR)
-    elif router.silent and not silent and run.state is RunState.Running:
+    elif router.silent and not silent and run.state is RunState.Running and router.rate:
         turn.say_router(name, f"router {name} writes again")
     if run.state is RunState.Running:
         _watch_sources(turn, name)

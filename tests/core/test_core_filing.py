@@ -173,7 +173,7 @@ def test_refusals_of_organize() -> None:
     world.settle()
     world.organize("data0")
     again = world.organize("data0")
-    assert world.answers[again].error == "router data0 cannot be organized: it is being organized already"
+    assert world.answers[again].error == "router data0 cannot be organized: its files are being filed already"
     world.settle()
 
 

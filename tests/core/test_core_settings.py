@@ -166,7 +166,7 @@ def test_the_next_number_can_be_put_upward() -> None:
     below = _number(world, 11)
     assert world.answers[below] == ef.Answer(
         below,
-        "the number of the next run cannot be 11: it must be 12 or higher, lest a number be used twice",
+        "the number of the next run cannot be 11: it must be 12 or higher, so that no number is used twice",
         refused=True,
     )
     world.restart()

@@ -230,6 +230,7 @@ class World:
                 last_alive=self.now - 5.0,
                 last_duration=self.last_duration,
                 least_number=int(settings.get("next_number", "0")),
+                orphaned=int(settings.get("orphaned", "-1")),
                 links={name: settings.get(f"link:{name}", "") for name in self.routers},
                 directories={
                     name: tuple(json.loads(settings.get(f"directories:{name}", "[]"))) for name in self.routers
