@@ -64,9 +64,14 @@ class Puts:
             self._waiting[put.pv] = deque([(put, value)])
             self._own(self._carry_out_all(put.pv))
 
-    def deny(self, put: Put, reason: str) -> None:
-        """Answer a put by somebody who may not."""
-        self._end(put, put.pv.value, "denied", reason)
+    def turn_away(self, pv: Pv[Any], new: str, client: Client, result: str, reason: str) -> None:
+        """Write down a put that is answered at once, for it does not get as far as to be judged by the PV."""
+        self._journal.record(PutRecord(time.time(), pv.name, pv.label(pv.value), new, client, result, reason))
+
+    def acknowledged(self, field_name: str, old: int, new: int, client: Client, denied: str) -> None:
+        """Write down that an alarm was acknowledged; `denied` = why the client may not, empty if it may."""
+        result = "denied" if denied else "ok"
+        self._journal.record(PutRecord(time.time(), field_name, str(old), str(new), client, result, denied))
 
     async def close(self) -> None:
         """End the work that is under way."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import caproto as ca
@@ -63,42 +64,51 @@ class Transfer:
             self._answer_read(channel, request)
 
     def write(self, channel: Channel, request: Any) -> None:
-        pv, of = channel.pv.source, request.header
-        if of.data_type in _ACKNOWLEDGEMENTS:
+        if request.header.data_type in _ACKNOWLEDGEMENTS:
             self._acknowledge(channel, request)
             return
-        if channel.pv.on_put is None or pv.on_put is None:
-            self._error(request, channel, CAStatus.ECA_NOWTACCESS, f"{pv.name} is read only")
-            return
+        pv, of, client = channel.pv.source, request.header, self._client()
+        data, fault = None, ""
         try:
             data = PutData.decode(of.data_type, of.data_count, bytes(request.buffers[1]))
         except Refused as refusal:
-            self._error(request, channel, CAStatus.ECA_PUTFAIL, f"{pv.name}: {refusal}")
-            return
-        client = self._client()
-        put = Put(pv, pv.on_put, data, client, lambda reason: self._put_ended(request, channel, reason))
-        if not self._site.writable(pv, client):
-            put.answer = lambda reason: self._error(request, channel, CAStatus.ECA_NOWTACCESS, reason)
-            self._site.puts.deny(put, f"{client.user or '?'}@{client.host} may not write {pv.name}")
+            fault = f"{pv.name}: {refusal}"
+        if channel.pv.on_put is None or pv.on_put is None:
+            status, result, reason = CAStatus.ECA_NOWTACCESS, "denied", f"{pv.name} is read only"
+        elif not self._site.writable(pv, client):
+            reason = f"{client.user or '?'}@{client.host} may not write {pv.name}"
+            status, result = CAStatus.ECA_NOWTACCESS, "denied"
+        elif data is None:
+            status, result, reason = CAStatus.ECA_PUTFAIL, "refused", fault
         elif self._unfinished >= self._site.limits.unfinished_puts:
-            message = f"{self._unfinished} earlier puts of this client are not finished: it must wait for them"
-            self._error(request, channel, CAStatus.ECA_PUTFAIL, message)
+            reason = f"{self._unfinished} earlier puts of this client are not finished: it must wait for them"
+            status, result = CAStatus.ECA_PUTFAIL, "refused"
         else:
             self._unfinished += 1
             channel.unfinished_puts += 1
-            self._site.puts.start(put)
+            ended = partial(self._put_ended, request, channel)
+            self._site.puts.start(Put(pv, pv.on_put, data, client, ended))
+            return
+        self._site.puts.turn_away(pv, "" if data is None else str(data), client, result, reason)
+        self._error(request, channel, status, reason)
 
     def _acknowledge(self, channel: Channel, request: Any) -> None:
         """A put of DBR_PUT_ACKS or DBR_PUT_ACKT, which changes no value: read-only PVs take it too."""
-        pv, client, of = channel.pv.record, self._client(), request.header
+        pv, client, number = channel.pv.record, self._client(), int(request.buffers[0].value)
+        severity = request.header.data_type == ca.ChannelType.PUT_ACKS
+        name = f"{pv.name}.{'ACKS' if severity else 'ACKT'}"
+        old = int(pv.unacknowledged) if severity else int(pv.keeps_transient_alarms)
+        denied = ""
         if not self._site.may_write(pv.name, client.host, client.user):
-            reason = f"{client.user or '?'}@{client.host} may not acknowledge alarms of {pv.name}"
-            self._error(request, channel, CAStatus.ECA_NOWTACCESS, reason)
+            denied = f"{client.user or '?'}@{client.host} may not acknowledge alarms of {pv.name}"
+        self._site.puts.acknowledged(name, old, number, client, denied)
+        if denied:
+            self._error(request, channel, CAStatus.ECA_NOWTACCESS, denied)
             return
-        if of.data_type == ca.ChannelType.PUT_ACKS:
-            pv.acknowledge(request.buffers[0].value)
+        if severity:
+            pv.acknowledge(number)
         else:
-            pv.keep_transient_alarms(bool(request.buffers[0].value))
+            pv.keep_transient_alarms(bool(number))
         self._done(request)
 
     def encoded(self, channel: Channel, request: Any) -> tuple[bytes, int] | None:

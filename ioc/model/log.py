@@ -31,7 +31,7 @@ class Event:
 
 @dataclass(frozen=True)
 class PutRecord:
-    """One put to a writable PV, granted or refused (table ``puts``)."""
+    """One put, granted or refused (table ``puts``)."""
 
     occurred_at: float
     """When it came."""

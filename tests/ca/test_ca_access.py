@@ -51,13 +51,15 @@ async def test_a_denied_put(serve: Serve) -> None:
 
 
 async def test_a_put_to_a_read_only_pv(serve: Serve) -> None:
-    """A put to a PV that nobody can write is answered so; it is not a matter for the journal."""
+    """A put to a PV that nobody can write is answered so, and the journal says denied."""
     server = await serve(IntPv("T:Read", ""))
     async with RawClient(server.port) as client:
         channel = await client.channel("T:Read")
         await client.send(channel.write((5,), notify=True))
         assert (await client.next(ca.ErrorResponse)).status.name == "ECA_NOWTACCESS"
-    assert serve.puts == []
+    assert [(put.pv, put.old_value, put.new_value, put.result, put.message) for put in serve.puts] == [
+        ("T:Read", "0", "5", "denied", "T:Read is read only")
+    ]
 
 
 async def test_access_follows_the_name(serve: Serve) -> None:

@@ -85,6 +85,8 @@ async def test_who_may_acknowledge(serve: Serve) -> None:
     serve.denied_users.add("tester")
     assert await told(server.port, "T:X", 36, 2) == ca.CAStatus.ECA_NOWTACCESS.value.code_with_severity
     assert pv.unacknowledged == 2
+    journal = [(put.pv, put.old_value, put.new_value, put.result) for put in serve.puts]
+    assert journal == [("T:X.ACKS", "2", "2", "ok")] * 3 + [("T:X.ACKS", "2", "2", "denied")]
 
 
 @pytest.mark.parametrize("field", ["T:X.ACKS", "T:X.ACKT"])

@@ -251,8 +251,25 @@ async def test_unfinished_puts_are_bounded(serve: Serve) -> None:
         await client.send(*(channel.write((value,), notify=True) for value in range(4)))
         answer = await client.next(ca.ErrorResponse)
         assert b"3 earlier puts" in bytes(answer.error_message)
+        assert [(put.new_value, put.result) for put in serve.puts] == [("3", "refused")]
+        assert "3 earlier puts" in serve.puts[0].message
         finish.set()
         await client.next(ca.WriteNotifyResponse)
+
+
+async def test_a_put_that_cannot_be_decoded(serve: Serve) -> None:
+    """One with fewer bytes than elements is refused, and in the journal like any other."""
+    server = await serve(number())
+    async with RawClient(server.port, "shifter") as client:
+        channel = await client.channel("T:X")
+        request = bytearray(bytes(channel.write((5.0,), data_type=ca.ChannelType.DOUBLE, notify=False)))
+        request[6:8] = (2).to_bytes(2, "big")
+        await client.send_bytes(bytes(request))
+        assert (await client.next(ca.ErrorResponse)).status.name == "ECA_PUTFAIL"
+    assert [(put.pv, put.old_value, put.new_value, put.client, put.result) for put in serve.puts] == [
+        ("T:X", "0", "", Client("shifter", "127.0.0.1"), "refused")
+    ]
+    assert serve.puts[0].message.startswith("T:X: a put ")
 
 
 async def test_closing_the_server_ends_the_work(serve: Serve) -> None:
