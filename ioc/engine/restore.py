@@ -12,6 +12,7 @@ from ioc.model import ConfigChoice, RunClass, chosen_experiment
 from ioc.ports import RunRecorder, RunStore
 from ioc.runlogic.events import Restored
 from ioc.runlogic.plan import Plan
+from ioc.runlogic.state import Configured
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ async def _read(store: RunStore, plan: Plan) -> Restored:
         last_duration=alive[1] if len(alive) == 3 and unfinished and alive[2] == unfinished[-1].run.number else None,
         least_number=int(settings.get("next_number", "0")),
         orphaned=int(settings.get("orphaned", "-1")),
+        configured={name: had for name in plan.servers if (had := _configured(settings.get(f"configured:{name}", "")))},
         links={name: settings.get(f"link:{name}", "") for name in plan.routers},
         directories={name: tuple(json.loads(settings.get(f"directories:{name}", "[]"))) for name in plan.routers},
     )
@@ -76,6 +78,15 @@ def _configs(settings: Mapping[str, str], plan: Plan) -> dict[str, ConfigChoice]
             except Refused as error:
                 log.warning("the stored configuration of ECC server %s is ignored: %s", name, error)
     return configs
+
+
+def _configured(text: str) -> Configured | None:
+    try:
+        had = json.loads(text)
+        given = ConfigChoice.parse(had["given"]) if had["given"] else None
+        return Configured(given, had["digest"], tuple((name, digest) for name, digest in had["files"]))
+    except (ValueError, LookupError, TypeError, Refused):
+        return None
 
 
 def _run_class(name: str) -> RunClass:

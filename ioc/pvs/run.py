@@ -99,7 +99,7 @@ class RunPvs:
         self._configs.post(record.config_name if record and run.open else config_name(state))
         self._total.post(total_bytes(state) / _MEGABYTE)
         self._rate.post(sum(router.rate for router in state.routers.values()) / _MEGABYTE)
-        seconds = seconds_to_full(state)
+        seconds = seconds_to_full(self._engine.plan, state)
         low = seconds < DISK_SECONDS and run.open
         self._to_full.post(
             min(seconds / 60, MINUTES_WITHOUT_END), severity=Severity.MAJOR if low else Severity.NO_ALARM

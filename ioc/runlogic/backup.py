@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from ioc.model import ConfigChoice, RunId, Severity
 from ioc.runlogic import jobs
-from ioc.runlogic.effects import BackUp, Log
+from ioc.runlogic.effects import BackUp, Log, SaveSetting
 from ioc.runlogic.events import BackupEnded
 from ioc.runlogic.state import About, Job, Phase
 from ioc.runlogic.troubles import mend, trouble
@@ -22,6 +24,14 @@ def at_configure(turn: Turn, name: str) -> None:
     if turn.plan.servers[name].backs_up and config is not None:
         run = turn.record.run if state.run.open else RunId(state.experiment, state.run.next_number)
         turn.emit(BackUp(AT_CONFIGURE, name, run, config))
+
+
+def remember(turn: Turn, name: str) -> None:
+    """Keep what a server had when it was configured for the IOC that comes after this one."""
+    server = turn.server(name)
+    given = str(server.given) if server.given else ""
+    text = json.dumps({"given": given, "digest": server.config_digest, "files": server.files})
+    turn.emit(SaveSetting(f"configured:{name}", text))
 
 
 def at_start(turn: Turn) -> None:
@@ -58,6 +68,7 @@ def backup_ended(turn: Turn, event: BackupEnded) -> None:
     digests = event.backup.digests if event.backup is not None else ()
     if event.job == AT_CONFIGURE:
         turn.set_server(name, files=digests)
+        remember(turn, name)
         if event.backup is not None and event.backup.missing:
             text = f"configuration files that do not exist: {listing(event.backup.missing)}"
             turn.emit(Log(Severity.NO_ALARM, f"ECC:{name}", text))

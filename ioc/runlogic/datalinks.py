@@ -8,7 +8,7 @@ process a router was when its source was connected to it.
 
 from __future__ import annotations
 
-from ioc.model import EccState, LinkType, RouterFacts
+from ioc.model import EccState, LinkType, RouterFacts, Severity
 from ioc.runlogic import troubles
 from ioc.runlogic.effects import ProbeRouters, SaveSetting
 from ioc.runlogic.plan import Plan
@@ -54,7 +54,10 @@ def router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         turn.set_router(name, linked=facts.process)
         turn.emit(SaveSetting(f"link:{name}", facts.process))
     if turn.router(name).restarted and turn.state.run.state in TAKING_DATA:
-        troubles.trouble(turn, About.Link, name, lost(turn.plan, name))
+        text = lost(turn.plan, name)
+        if not troubles.stands(turn.state.run, About.Link, name):
+            turn.say_router(name, text, Severity.MAJOR)
+        troubles.trouble(turn, About.Link, name, text)
 
 
 def lost(plan: Plan, name: str) -> str:

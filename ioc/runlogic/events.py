@@ -21,6 +21,7 @@ from ioc.model import (
     RunId,
     RunRecord,
 )
+from ioc.runlogic.state import Configured
 
 
 class SystemStep(StrEnum):
@@ -265,6 +266,8 @@ class Restored:
     """What the operator has put as the number of the next run of this experiment."""
     orphaned: int = -1
     """Number of the run that was last found to have ended while the IOC was away; it may still be filed."""
+    configured: Mapping[str, Configured] = field(default_factory=dict[str, "Configured"])
+    """What each ECC server had when it was configured."""
     links: Mapping[str, str] = field(default_factory=dict[str, str])
     """The process of each router that a source was connected to."""
     directories: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])

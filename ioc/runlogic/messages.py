@@ -19,6 +19,9 @@ def mark_past(turn: Turn, before: State) -> None:
     run = state.run
     if (run.state, run.number) != (before.run.state, before.run.number) and run.message is before.run.message:
         turn.set_run(message=_past(run.message, run.message.severity))
+    for name, router in state.routers.items():
+        if run.number != before.run.number and router.message is before.routers[name].message:
+            turn.set_router(name, message=_past(router.message, router.message.severity))
     for name, server in state.servers.items():
         was = before.servers[name]
         if server.state is not was.state and server.message is was.message:

@@ -93,7 +93,7 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
     if under_way:
         pass  # its files are those of the open run
     elif router.filing:
-        reasons.append(f"router {name} is being organized")
+        reasons.append(f"router {name}: its files are being filed")
     elif not facts.work_dir:
         reasons.append(
             f"router {name}: its working directory cannot be determined: {facts.problem or 'no reason given'}"

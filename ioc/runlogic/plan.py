@@ -37,6 +37,8 @@ class Plan:
     routers: tuple[str, ...]
     sources: Mapping[str, tuple[str, ...]]
     """For each data source the routers that get its data."""
+    host_of: Mapping[str, str]
+    """For each data router the address of its host."""
     server_of: Mapping[str, str]
     """For each data source the ECC server that drives it."""
     order: Mapping[Operation, tuple[Role, ...]]
@@ -68,6 +70,7 @@ class Plan:
             },
             routers=tuple(router.name for router in topology.data_routers),
             sources={source.id: source.data_routers for source in topology.data_sources},
+            host_of={router.name: router.host for router in topology.data_routers},
             server_of={source.id: source.ecc_server for source in topology.data_sources},
             order={
                 Operation.Describe: order.describe,

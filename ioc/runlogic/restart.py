@@ -40,6 +40,9 @@ def restored(turn: Turn, event: Restored) -> None:
     for name, config in event.configs.items():
         if name in turn.state.servers:
             turn.set_server(name, config=config)
+    for name, had in event.configured.items():
+        if name in turn.state.servers:
+            turn.set_server(name, given=had.given, config_digest=had.digest, files=had.files)
     for name in turn.state.routers:
         process = event.links.get(name, "")
         turn.set_router(

@@ -18,7 +18,7 @@ from ioc.runlogic.events import (
     ServerRead,
     TransitionEnded,
 )
-from ioc.runlogic.state import About, Job, Move, Server
+from ioc.runlogic.state import TAKING_DATA, About, Job, Move, Server
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 from ioc.states import step_back
@@ -54,7 +54,7 @@ def _back_again(turn: Turn, name: str, state: EccState) -> None:
         turn.say_server(name, text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
         return
-    if state not in _WRITES or run.state not in _ENDING:
+    if run.state not in _ENDING or state is EccState.Ready:
         mend(turn, About.Server, name, f"{text}, {state.name}")
     if state in _WRITES and turn.state.restored and not run.open:
         turn.say_server(name, f"{text} and {state.name} although no run is open: press its Stop", Severity.MAJOR)
@@ -77,7 +77,8 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
     if run.state not in _ENDING or turn.state.undecided or server.busy:
         return
     if server.state not in _WRITES:
-        mend(turn, About.Server, name, f"ECC server {name} is {server.state.name}")
+        if server.state is EccState.Ready:  # in any other state its electronics may go on sending
+            mend(turn, About.Server, name, f"ECC server {name} is {server.state.name}")
         return
     if before.online and before.state in _WRITES and not before.busy:
         return  # known already
@@ -144,7 +145,7 @@ def lost(turn: Turn, event: ServerLost) -> None:
     )
     if before.online or not before.seen:
         turn.say_server(event.server, event.reason, Severity.MAJOR)
-        if turn.state.run.state in _TAKING_DATA and not turn.state.undecided:
+        if turn.state.run.state in TAKING_DATA and not turn.state.undecided:
             trouble(turn, About.Server, event.server, event.reason)
 
 
@@ -205,14 +206,27 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
         turn.say_server(name, failure, Severity.MAJOR)
     else:
         _succeeded(turn, event, alone=before.token is not None)
-        if turn.state.run.state in _ENDING and turn.server(name).state not in _WRITES:
+        if turn.state.run.state in _ENDING and turn.server(name).state is EccState.Ready:
             mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name}")
         elif turn.state.run.state.name == turn.server(name).state.name:
             mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name} again")
+    _say_lost_in_run(turn, name, before, event.operation)
     if before.token is not None:
         datalinks.look(turn)
         turn.emit(Answer(before.token, failure))
     return failure
+
+
+def _say_lost_in_run(turn: Turn, name: str, before: Server, operation: Operation) -> None:
+    """What one server was told alone, or what became of it, may be a gap in the data of the open run."""
+    now, taking = turn.server(name).state, turn.state.run.state in _TAKING_DATA
+    if now is EccState.Off and before.state is not EccState.Off:
+        text = f"ECC server {name} is Off after {operation}: a fault that needs the ECC server restarted"
+        turn.say_server(name, text, Severity.MAJOR)
+        trouble(turn, About.Server, name, text)
+    elif before.token is not None and taking and before.state is EccState.Running and now is not EccState.Running:
+        text = f"ECC server {name} is {now.name} after {operation} of it alone, and takes no data"
+        trouble(turn, About.Server, name, text)
 
 
 def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
@@ -221,6 +235,7 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
         turn.set_server(name, config_digest=event.config_digest)
     _remember_given(turn, name, operation)
     if operation is Operation.Configure:
+        backup.remember(turn, name)
         backup.at_configure(turn, name)
     text = f"{operation} done" + (f", with the error: {event.error}" if event.error else "")
     aside = _OUTSIDE_A_RUN.get(ServerAction(operation.value)) if alone else None

@@ -75,6 +75,15 @@ class Trouble:
 
 
 @dataclass(frozen=True)
+class Configured:
+    """What an ECC server had when it was configured."""
+
+    given: ConfigChoice | None
+    digest: str
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Server:
     """What is known of one ECC server."""
 
@@ -135,7 +144,9 @@ class Router:
     rate: float = 0.0
     """Growth of the staged files in bytes per second."""
     mean_rate: float = 0.0
-    """The same, averaged over a minute."""
+    """The same, averaged over a minute, or over the run if that is younger."""
+    rate_age: float = 0.0
+    """Seconds over which it is averaged."""
     grew_at: float = 0.0
     """When they last grew, by the clock that nobody sets."""
     silent: bool = False

@@ -31,7 +31,7 @@ def trouble(
     Another trouble about the same thing takes the place of the one before.
     """
     run = turn.state.run
-    if not run.open or _find(run, about, name, text):
+    if not run.open or stands(run, about, name, text):
         return
     before = tuple(replace(each, standing=False) if _is(each, about, name) else each for each in run.troubles)
     _keep(turn, (*before, Trouble(about, name, turn.now, text, severity)))
@@ -41,7 +41,7 @@ def trouble(
 def forget(turn: Turn, about: About, name: str) -> None:
     """Something else has become the trouble with it: the line stays with the run, but stands no more."""
     run = turn.state.run
-    if run.open and _find(run, about, name):
+    if run.open and stands(run, about, name):
         turn.set_run(
             troubles=tuple(replace(each, standing=False) if _is(each, about, name) else each for each in run.troubles)
         )
@@ -64,7 +64,7 @@ def recorded(turn: Turn, event: RunRecorded) -> None:
 
 def _mend(turn: Turn, about: About, name: str, how: str, *, save: bool) -> None:
     run = turn.state.run
-    if not _find(run, about, name):
+    if not stands(run, about, name):
         return
     _keep(
         turn,
@@ -88,7 +88,8 @@ def _is(trouble: Trouble, about: About, name: str) -> bool:
     return trouble.standing and trouble.about is about and trouble.name == name
 
 
-def _find(run: Run, about: About, name: str, text: str | None = None) -> bool:
+def stands(run: Run, about: About, name: str, text: str | None = None) -> bool:
+    """Whether something is wrong with it now; with `text`, whether it is this."""
     return any(_is(each, about, name) and text in {None, each.text} for each in run.troubles)
 
 

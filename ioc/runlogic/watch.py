@@ -9,7 +9,7 @@ from ioc.model import RouterFacts, RunState, Severity
 from ioc.runlogic import datalinks, filing
 from ioc.runlogic.effects import SaveSetting
 from ioc.runlogic.events import RoutersLost, RoutersRead
-from ioc.runlogic.plan import GIGABYTE
+from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import TAKING_DATA, About, Router, State
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -18,8 +18,6 @@ DISK_SECONDS = 3600.0
 """A disk that will be full within this time is said to be so."""
 _SMOOTHING_SECONDS = 60.0
 """Over which the growth is averaged that fills a disk: a burst is no trend."""
-_LEAST_RATE = 1.0
-"""Bytes per second: less is what is left of an average after the end of a run."""
 
 
 def routers_read(turn: Turn, event: RoutersRead) -> None:
@@ -75,8 +73,10 @@ def _growth(turn: Turn, before: Router, facts: RouterFacts) -> dict[str, float |
         return changes
     seconds = facts.read_at - last.read_at
     rate = max(0.0, grown / seconds)
-    weight = 1 - math.exp(-seconds / _SMOOTHING_SECONDS)
-    return {**changes, "rate": rate, "mean_rate": before.mean_rate + weight * (rate - before.mean_rate)}
+    age = min(before.rate_age + seconds, _SMOOTHING_SECONDS)
+    weight = max(1 - math.exp(-seconds / _SMOOTHING_SECONDS), seconds / age)  # at first it is the plain mean
+    mean_rate = before.mean_rate + weight * (rate - before.mean_rate)
+    return {**changes, "rate": rate, "mean_rate": mean_rate, "rate_age": age}
 
 
 def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
@@ -137,26 +137,41 @@ def _watch_disk(turn: Turn, name: str) -> None:
     facts = router.facts
     if facts is None or not facts.disk_total:
         return
-    seconds_left = facts.disk_free / router.mean_rate if router.mean_rate else math.inf
+    rate = _disk_rate(turn.plan, turn.state, name)
+    seconds_left = facts.disk_free / rate if rate else math.inf
     filling = seconds_left < DISK_SECONDS * (1.2 if router.disk_filling else 1.0)
     if filling and not router.disk_filling:
         turn.say_router(
             name,
             f"disk of router {name} will be full in {seconds_left / 60:.0f} min: {facts.disk_free / GIGABYTE:.1f} GB "
-            f"are free, and {router.mean_rate / 1e6:.1f} MB/s are written",
+            f"are free, and {rate / 1e6:.1f} MB/s are written",
             Severity.MAJOR,
         )
     if filling != router.disk_filling:
         turn.set_router(name, disk_filling=filling)
 
 
-def seconds_to_full(state: State) -> float:
-    """Return after how many seconds the first of all disks is full, if the data go on growing as they do."""
+def _disk_rate(plan: Plan, state: State, name: str) -> float:
+    """Return how fast the disk of a router fills: routers of a host whose disks have one size share a disk."""
+    facts = state.routers[name].facts
+    return sum(
+        other.mean_rate
+        for other_name, other in state.routers.items()
+        if other.facts is not None
+        and facts is not None
+        and (plan.host_of[other_name], other.facts.disk_total) == (plan.host_of[name], facts.disk_total)
+    )
+
+
+def seconds_to_full(plan: Plan, state: State) -> float:
+    """Return after how many seconds the first of all disks is full, if the data of the open run go on as they do."""
+    if state.run.state not in TAKING_DATA:
+        return math.inf
     return min(
         (
-            router.facts.disk_free / router.mean_rate
-            for router in state.routers.values()
-            if router.facts is not None and router.facts.disk_total and router.mean_rate >= _LEAST_RATE
+            router.facts.disk_free / rate
+            for name, router in state.routers.items()
+            if router.facts is not None and router.facts.disk_total and (rate := _disk_rate(plan, state, name))
         ),
         default=math.inf,
     )

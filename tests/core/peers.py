@@ -76,6 +76,7 @@ class DataRouter:
     reachable: bool = True
     online: bool = True
     disk_free: int = 500_000_000_000
+    disk_total: int = 1_000_000_000_000
     work_dir: str = "/data"
     process: str = ""
     """Tells this process from the one before it."""
@@ -93,7 +94,7 @@ class DataRouter:
             file_count=len(self.staged),
             staged_bytes=1000 * len(self.staged) + self.written,
             disk_free=self.disk_free,
-            disk_total=1_000_000_000_000,
+            disk_total=self.disk_total,
             run_dir_exists=run_directory in self.directories,
             read_at=now,
             asked_at=now,

@@ -184,9 +184,9 @@ def test_a_start_is_refused_while_a_router_is_organized() -> None:
     world.run("Stop")
     world.settle()
     world.organize("data0")
-    assert world.blocked_by() == ("router data0 is being organized",)
+    assert world.blocked_by() == ("router data0: its files are being filed",)
     token = world.run("Start")
-    assert world.answers[token].error == "run 1 cannot start: router data0 is being organized"
+    assert world.answers[token].error == "run 1 cannot start: router data0: its files are being filed"
     world.settle()
 
 

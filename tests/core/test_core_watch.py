@@ -120,23 +120,35 @@ def test_the_growth_of_all_routers_is_the_size_of_the_run() -> None:
     world.routers["data0"].work_dir, world.routers["data0"].written = "/elsewhere", 500_000
     _write(world)
     assert total_bytes(world.state) == 4_503_000 + 1000
-    router = world.state.routers["data1"]
-    assert router.facts is not None
-    assert seconds_to_full(world.state) == router.facts.disk_free / router.mean_rate
+    together = sum(router.mean_rate for router in world.state.routers.values())
+    assert seconds_to_full(world.plan, world.state) == pytest.approx(500e9 / together), "they share a disk"
 
 
 def test_the_first_disk_to_be_full_is_told() -> None:
     """It is that of the least time, not of the least space."""
     world = World()
-    assert seconds_to_full(world.state) == math.inf
+    assert seconds_to_full(world.plan, world.state) == math.inf
     world.start_run()
-    world.routers["data1"].disk_free = 10**9
+    world.routers["data1"].disk_free, world.routers["data1"].disk_total = 10**9, 10**10
     for _ in range(100):
         _write(world, "data0", megabytes=1000)
         _write(world, "data1", megabytes=0.001)
-    facts = world.state.routers["data0"].facts
-    assert facts is not None
-    assert seconds_to_full(world.state) == facts.disk_free / world.state.routers["data0"].mean_rate
+    mean = world.state.routers["data0"].mean_rate
+    assert seconds_to_full(world.plan, world.state) == pytest.approx(500e9 / mean, rel=0.05)
+    world.run("Stop")
+    world.settle()
+    assert seconds_to_full(world.plan, world.state) == math.inf
+
+
+def test_the_rate_is_right_soon_after_the_start() -> None:
+    """The mean over a minute is that of the run while the run is younger."""
+    world = World()
+    world.start_run()
+    world.poll()
+    for _ in range(3):
+        _write(world, *world.routers, megabytes=2.0)
+    mean = world.state.routers["data0"].mean_rate
+    assert mean == pytest.approx(2e6 / 4.0, rel=0.6), "2 MB in each look; a look takes 2 to 5 s of the clock here"
 
 
 def _process(world: World, router: str, process: str) -> None:
@@ -293,3 +305,19 @@ def test_files_are_copied_at_configure_start_and_stop() -> None:
     name = next(iter(world.servers))
     copies = [effect for effect in world.effects if isinstance(effect, ef.BackUp) and effect.server == name]
     assert [copy.run.number for copy in copies] == [0, 0, 0]
+
+
+def test_what_was_configured_is_known_after_a_restart() -> None:
+    """Digests, the configuration given and a file that changed since: the IOC that comes after this one knows them."""
+    world = _configured(World())
+    name = next(iter(world.servers))
+    before = world.state.servers[name]
+    world.select(name, "other/other/other")
+    world.restart()
+    after = world.state.servers[name]
+    assert (after.given, after.config_digest, after.files) == (before.given, before.config_digest, before.files)
+    assert after.files
+    world.files[name] = (FILES[0], ("prepare-e20.xcfg", "changed"))
+    world.run("Start")
+    world.settle()
+    assert f"ECC server {name}: prepare-e20.xcfg changed after Configure" in world.state.run.message.text

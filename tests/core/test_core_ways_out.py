@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import DocumentState, EccState, RunState, Severity
+from ioc.model import DocumentState, EccState, Operation, RunState, Severity
+from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from tests.core.world import World
 
@@ -237,3 +238,68 @@ def test_what_is_mended_after_the_run_is_no_alarm() -> None:
     assert world.state.run.message.severity is Severity.MAJOR
     world.feed(ev.ObservablesMissing(frozenset()))
     assert world.state.run.message.severity is Severity.NO_ALARM
+
+
+def test_a_server_that_is_off_after_our_own_breakup_alarms_the_run() -> None:
+    """Its electronics are dead: the run and the server name it and what it needs."""
+    world = World()
+    world.start_run()
+    world.server("CoBo0", "Breakup")
+    world.pending.clear()
+    world.servers["CoBo0"].state = EccState.Off
+    reading = world.servers["CoBo0"].reading(world.now)
+    world.feed(ev.TransitionEnded("CoBo0", Operation.Breakup, "code 8", reading))
+    text = "ECC server CoBo0 is Off after Breakup: a fault that needs the ECC server restarted"
+    assert world.state.servers["CoBo0"].message.text == text
+    assert text in world.state.run.message.text
+    world.run("Stop")
+    world.settle()
+    assert text in world.record.message
+    assert world.state.run.message.severity is Severity.MAJOR
+
+
+@pytest.mark.parametrize("action", ["Stop", "Pause", "Breakup"])
+def test_what_one_server_was_told_alone_in_a_run_is_kept_with_the_run(action: str) -> None:
+    """It is a gap in the data, whoever asked for it."""
+    world = World()
+    world.start_run()
+    world.server("CoBo0", action)
+    world.settle()
+    assert f"after {action} of it alone, and takes no data" in world.record.message
+    assert world.state.run.message.severity is Severity.MAJOR
+
+
+def test_a_server_that_was_restarted_in_the_run_is_not_mended_by_being_idle() -> None:
+    """Its electronics may go on sending: the alarm stays over the end of the run."""
+    world = World()
+    world.start_run()
+    world.put_servers(EccState.Idle, "CoBo0")
+    world.run("Stop")
+    while not any(isinstance(effect, ef.FileRouter) for effect in world.pending):
+        world.perform()
+        world.poll_server("CoBo0")
+    assert "CoBo0 went from Running to Idle" in world.state.run.message.text
+    assert world.state.run.message.severity is Severity.MAJOR
+    world.settle()
+
+
+def test_a_server_that_does_not_answer_while_the_run_is_stopped_is_named_at_once() -> None:
+    """It is frozen: the run says so while it waits for it."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    world.feed(ev.ServerLost("MuTAnT", "ECC server MuTAnT did not answer GetState within 5 s"))
+    assert "MuTAnT did not answer GetState" in world.state.run.message.text
+    assert world.state.run.message.severity is Severity.MAJOR
+    world.settle()
+
+
+def test_what_a_router_said_of_the_run_before_is_marked_as_past() -> None:
+    """A new run begins: its files are not those that were filed."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    assert world.state.routers["data0"].message.text == "run 0: 1 file is filed here"
+    world.start_run()
+    assert world.state.routers["data0"].message.text.startswith("at ")

@@ -25,7 +25,7 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import State
+from ioc.runlogic.state import Configured, State
 from ioc.runlogic.step import initial, step
 from ioc.topology.schema import Topology
 from tests.core.installation import topology
@@ -231,12 +231,23 @@ class World:
                 last_duration=self.last_duration,
                 least_number=int(settings.get("next_number", "0")),
                 orphaned=int(settings.get("orphaned", "-1")),
+                configured=self.configured(),
                 links={name: settings.get(f"link:{name}", "") for name in self.routers},
                 directories={
                     name: tuple(json.loads(settings.get(f"directories:{name}", "[]"))) for name in self.routers
                 },
             )
         )
+
+    def configured(self) -> dict[str, Configured]:
+        """What the settings say of each server that was configured."""
+        found: dict[str, Configured] = {}
+        for name in self.servers:
+            if text := self.database.settings.get(f"configured:{name}"):
+                had = json.loads(text)
+                given = ConfigChoice.parse(had["given"]) if had["given"] else None
+                found[name] = Configured(given, had["digest"], tuple((file, digest) for file, digest in had["files"]))
+        return found
 
     def put_servers(self, state: EccState, *names: str) -> None:
         """Let somebody else bring servers (all, if none is named) into a state."""

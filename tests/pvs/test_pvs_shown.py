@@ -398,10 +398,10 @@ def test_how_much_data_a_run_has_and_how_long_it_can_go_on(panel: Panel) -> None
     run = replace(state_of(panel).run, state=RunState.Running)
     show(panel, run=run, routers={"data0": router, "data1": router, "mutant": Router()})
     assert (panel["Run:TotalMB"].value, panel["Run:RateMBps"].value) == (10.0, 4.0)
-    assert panel["Run:MinutesToFull"].value == pytest.approx(100e9 / 2e6 / 60)
+    assert panel["Run:MinutesToFull"].value == pytest.approx(100e9 / 4e6 / 60)
     assert panel["Run:MinutesToFull"].severity is Severity.NO_ALARM
     show(panel, routers={**state_of(panel).routers, "data1": replace(router, mean_rate=100e6)})
-    assert panel["Run:MinutesToFull"].value == pytest.approx(100e9 / 100e6 / 60)
+    assert panel["Run:MinutesToFull"].value == pytest.approx(100e9 / 102e6 / 60)
     assert panel["Run:MinutesToFull"].severity is Severity.MAJOR
     show(panel, routers={"data0": Router(), "data1": Router(), "mutant": Router()})
     assert panel["Run:MinutesToFull"].value == 999_999
