@@ -1,19 +1,19 @@
 """``attpc-ioc`` and its commands that run or describe an IOC.
 
-The composition root is imported by the commands that need it: to load caproto, zeep and paramiko takes longer than to
-list the runs.
+Each command imports what it needs, other modules with commands are loaded when theirs is called: to load pydantic,
+caproto, zeep and paramiko takes longer than to list the runs.
 """
 
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,19 +21,14 @@ import click
 from click.core import ParameterSource
 
 from ioc import __version__
-from ioc.cli.archiver import archiver
 from ioc.cli.arguments import Factor, PathName
-from ioc.cli.browse import browse
-from ioc.cli.init import init
 from ioc.cli.output import give_up_stdout, lenient_stdout, reason, say_error
-from ioc.cli.runs import runs
-from ioc.cli.screens import screens
 from ioc.errors import AttpcError, ConfigurationError
-from ioc.topology.load import EXAMPLE, Examined, examine, load
-from ioc.topology.schema import Topology
 
 if TYPE_CHECKING:
     from ioc.app.ending import Ending
+    from ioc.topology.load import Examined
+    from ioc.topology.schema import Topology
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +56,20 @@ _NO_COMMAND: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exc
 """What click raises for a group without a command; before 8.2 it shows the help itself."""
 
 
-class _OneLineErrors(click.Group):
+_MODULES = ("archiver", "browse", "init", "runs", "screens")
+"""Of `ioc.cli`; each has the command of its name."""
+
+
+class _Program(click.Group):
     """Says whatever is wrong in one line: wrong usage, our own errors, standard output that takes no more."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_MODULES])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _MODULES:
+            return getattr(import_module(f"ioc.cli.{cmd_name}"), cmd_name)
+        return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         if not standalone_mode:
@@ -106,7 +113,7 @@ class _OneLineErrors(click.Group):
             return FAILED
 
 
-@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="attpc-ioc")
 def main() -> None:
     """Run the data acquisition of the AT-TPC from EPICS."""
@@ -114,6 +121,8 @@ def main() -> None:
 
 def _run(work: Callable[[Ending], Coroutine[Any, Any, None]]) -> None:
     """Run the program's one event loop, and end the process with it; uvloop where it is installed."""
+    import asyncio
+
     from ioc.app.ending import Ending
 
     try:
@@ -146,6 +155,8 @@ def _report(error: Exception) -> None:
 @log_level_option
 def run(path: Path, log_level: str) -> None:
     """Run the IOC until SIGINT, SIGTERM or SIGHUP."""
+    from ioc.topology.load import examine
+
     examined = examine(path)
     from ioc.app.journal import set_up_stderr
     from ioc.app.serve import serve
@@ -178,6 +189,8 @@ def demo(context: click.Context, path: Path, directory: Path, speed: float, log_
 
     Without a topology in this directory it is the example of a full AT-TPC.
     """
+    from ioc.topology.load import EXAMPLE, load
+
     if context.get_parameter_source("path") is ParameterSource.DEFAULT and not os.path.lexists(path):
         click.echo(f"There is no {path} here: this is the example of a full AT-TPC", err=True)
         path = EXAMPLE
@@ -227,6 +240,8 @@ def check(path: Path) -> None:
     Best done on the machine and as the user of the IOC: files that are named must be there. Warnings are of what can be
     used, but is hardly meant.
     """
+    from ioc.topology.load import examine
+
     examined = examine(path)
     for warning in examined.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -244,6 +259,7 @@ def check(path: Path) -> None:
 def pvs(path: Path, as_json: bool) -> None:
     """List all PVs that the IOC of a topology serves."""
     from ioc.app.listing import describe_pvs
+    from ioc.topology.load import load
 
     described = describe_pvs(load(path))
     if as_json:
@@ -252,10 +268,3 @@ def pvs(path: Path, as_json: bool) -> None:
     width = max(len(pv.name) for pv in described)
     for pv in described:
         click.echo(f"{pv.name:{width}}  {pv.type:12} {'W' if pv.writable else 'R'}  {pv.description}")
-
-
-main.add_command(archiver)
-main.add_command(browse)
-main.add_command(init)
-main.add_command(runs)
-main.add_command(screens)

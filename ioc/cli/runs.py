@@ -1,4 +1,10 @@
-"""``attpc-ioc runs``: the run database from the command line, with or without a running IOC."""
+"""``attpc-ioc runs``: the run database from the command line, with or without a running IOC.
+
+What only some commands need, the schema of the topology above all, they import themselves: it takes longer to load than
+a list of runs to print.
+"""
+
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -18,7 +24,6 @@ from ioc.cli.arguments import PathName, WholeNumber
 from ioc.cli.output import text_output, whole_file
 from ioc.cli.place import database_itself, topology_that_names_it
 from ioc.cli.progress import progress
-from ioc.cli.run_archiver import compare_with_archiver
 from ioc.cli.run_diff import run_diff
 from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_json
 from ioc.cli.run_parquet import write_samples_parquet, write_sheet_parquet
@@ -26,11 +31,7 @@ from ioc.cli.run_plot import plot_run
 from ioc.cli.run_text import run_list, run_page
 from ioc.errors import Refused
 from ioc.model import Client, RunClass, Scalar
-from ioc.recorder import parse_manual
-from ioc.rundb.edit import edit_run
 from ioc.rundb.queries import RunBook, SheetObservable
-from ioc.topology.load import load
-from ioc.topology.schema import Observable
 
 _TITLE_LENGTH = 200
 _NUMBER = WholeNumber(0, 2**31 - 1)
@@ -67,6 +68,8 @@ def _with_place(command: Callable[..., None]) -> Callable[..., None]:
         if database is not None:
             place = _Place(database, experiment, None)
         else:
+            from ioc.topology.load import load
+
             described = load(topology)
             thinned = frozenset(each.name for each in described.observables if each.deadband or each.max_rate)
             place = _Place(Path(described.database), experiment, described.experiment, thinned)
@@ -105,6 +108,8 @@ def show(place: _Place, number: int) -> None:
 @_with_place
 def edit(place: _Place, number: int, title: str | None, class_name: str | None, settings: tuple[str, ...]) -> None:
     """Change title, class or manual observables of run NUMBER; each change is an event in the database."""
+    from ioc.rundb.edit import edit_run
+
     if title is None and class_name is None and not settings:
         raise click.UsageError("nothing to change: give --title, --class or --set")
     if title is not None and (len(title) > _TITLE_LENGTH or not title.isprintable()):
@@ -175,6 +180,8 @@ def samples(
         for option, value in (("--output", output), ("--format", form)):
             if value is not None:
                 raise click.UsageError(f"--from-archiver writes no samples: leave out {option}")
+        from ioc.cli.run_archiver import compare_with_archiver
+
         with place.open() as book:
             text, agree = compare_with_archiver(book, number, observables, archiver, place.thinned)
         click.echo(text)
@@ -210,6 +217,9 @@ def plot(place: _Place, number: int, observables: tuple[str, ...], output: Path 
 def _manual_value(
     experiment: str, known: Mapping[str, SheetObservable], setting: str
 ) -> tuple[SheetObservable, Scalar]:
+    from ioc.recorder import parse_manual
+    from ioc.topology.schema import Observable
+
     name, separator, text = setting.partition("=")
     if not separator:
         raise click.UsageError(f"--set {setting} must be NAME=VALUE")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlite_utils import Database
 
@@ -33,7 +33,9 @@ from ioc.rundb.times import (
     optional_time,
     to_text,
 )
-from ioc.topology.schema import Observable
+
+if TYPE_CHECKING:
+    from ioc.topology.schema import Observable
 
 
 @dataclass(frozen=True)

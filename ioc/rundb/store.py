@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from sqlite_utils import Database
 
@@ -19,7 +19,9 @@ from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
 from ioc.rundb.rows import Sample
 from ioc.rundb.writer import Writer
-from ioc.topology.schema import Observable
+
+if TYPE_CHECKING:
+    from ioc.topology.schema import Observable
 
 Result = TypeVar("Result")
 
