@@ -12,7 +12,7 @@ class AttpcError(Exception):
 
 
 class Refused(AttpcError):
-    """We refuse what was asked for: nothing was done and nothing changed."""
+    """A request is refused: nothing was done and nothing changed."""
 
 
 class PeerError(AttpcError):

@@ -53,14 +53,14 @@ _TIME_PADDING: dict[int, bytes] = {
 
 
 class NoConversion(Exception):
-    """This PV cannot be read as the type that was asked for."""
+    """This PV cannot be read as the requested type."""
 
 
 def encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> tuple[bytes, int]:
     """The payload, padded to 8 bytes, and its number of elements; `count` 0 asks for as many as there are.
 
     Raises:
-        NoConversion: there is no such type, or a text was asked for as numbers.
+        NoConversion: there is no such type, or a text was requested as numbers.
     """
     key = data_type, count
     known = snapshot.encoded.get(key)

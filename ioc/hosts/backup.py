@@ -102,7 +102,7 @@ def _exists(transport: Transport, root: bytes, name: str) -> bool:
     try:
         return exists(transport, root + b"/" + os.fsencode(name))
     except OSError:
-        return True  # it cannot be told, and reading it will say why
+        return True  # unknown here; reading it will say why
 
 
 class _UnreadableError(Exception):

@@ -70,7 +70,7 @@ def _finding(site: RouterSite, process: Process, given: Directory | None, host: 
         place = given
     else:
         problem = (
-            f"the working directory of router {site.name} (process {process.pid} on {host}) cannot be told: "
+            f"the working directory of router {site.name} (process {process.pid} on {host}) cannot be determined: "
             "the process must belong to the SSH user, or the topology must give work_dir"
         )
     if place is not None and place.unwritable and not problem:
@@ -94,7 +94,7 @@ def _why_offline(site: RouterSite, look: Look, sites: Sequence[RouterSite], give
     if len(claimants) > 1:
         pids = " and ".join(str(process.pid) for process in claimants)
         reason = f"several dataRouters on {host} use port {site.port} (processes {pids}), so that router {site.name} "
-        reason += "cannot be told: end all but one"
+        reason += "cannot be told apart: end all but one"
     else:
         reason = f"no dataRouter of router {site.name} runs on {host} (port {site.port}): start it"
     if site.work_dir and given is None:

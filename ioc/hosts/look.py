@@ -33,7 +33,7 @@ class Process:
     pid: int
     sockets: tuple[Socket, ...] = ()
     directory: Directory | None = None
-    """Where it works; None if that cannot be told, or is no place that files can be taken from."""
+    """Where it works; None if that cannot be determined, or is no place that files can be taken from."""
     lost: str = ""
     """What became of the place where it works (``was deleted``); empty if nothing did, or that cannot be seen."""
     place: bytes = b""
@@ -82,7 +82,7 @@ def parse(output: bytes) -> Look:
             raise PeerError(f"the program {tool} must be installed there: without it no router can be found")
     if "@hung" in sections:
         raise PeerError(
-            "lsof hangs there, so that its routers cannot be told: most often a file server that was mounted is away"
+            "lsof hangs there, so its routers cannot be told apart: most often a file server that was mounted is away"
         )
     given = {
         int(title.removeprefix("@directory given ")): directory

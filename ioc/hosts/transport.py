@@ -180,7 +180,7 @@ def make_directories(transport: Transport, base: bytes, relative: str) -> bytes:
         try:
             transport.make_directory(path)
         except OSError:
-            # Over SFTP "it exists already" cannot be told from other failures, so what counts is what is there.
+            # Over SFTP "it exists already" looks like other failures, so what counts is what is there.
             if not exists(transport, path):
                 raise
             if not transport.look(path).is_directory:

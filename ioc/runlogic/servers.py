@@ -165,7 +165,7 @@ def configs_lost(turn: Turn, event: ConfigsLost) -> None:
 
 
 def command(turn: Turn, event: ServerCommand) -> None:
-    """Send one server what was asked for.
+    """Send one server the requested operation.
 
     Raises:
         Refused: if its state does not allow it, or the system is busy with it.

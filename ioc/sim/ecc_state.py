@@ -63,7 +63,7 @@ DURATION = {
 
 
 class Verdict(Enum):
-    """What becomes of an operation that was asked for."""
+    """What becomes of a requested operation."""
 
     BEGUN = "begun"
     IGNORED = "undefined in this state: nothing happens, and the server answers as if it had"
