@@ -83,7 +83,7 @@ def watch_growth(turn: Turn, name: str, *, grown: bool) -> None:
             About.Filing,
             name,
             f"router {name} still gets data and cannot be filed before they end: the electronics of ECC server "
-            f"{servers} go on sending; Describe, Prepare and Configure {servers} alone, twice if the first fails",
+            f"{servers} go on sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone",
         )
 
 

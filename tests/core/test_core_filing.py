@@ -314,7 +314,7 @@ def test_data_that_go_on_after_a_run_are_said_with_their_remedy() -> None:
         world.poll_router("data1")
     text = (
         "router data1 still gets data and cannot be filed before they end: the electronics of ECC server CoBo1 go on "
-        "sending; Describe, Prepare and Configure CoBo1 alone, twice if the first fails"
+        "sending; Describe, Prepare, Configure (twice if it fails) and Breakup CoBo1 alone"
     )
     assert text in world.state.run.message.text
     assert world.state.run.message.severity is Severity.MAJOR
