@@ -9,7 +9,10 @@ from tests.lab.lab import Lab, wait_for
 
 
 def test_a_client_that_vanishes(tmp_path: Path) -> None:
-    """With updates under way to it, it is no client any more after about a minute, not after 16."""
+    """With updates under way to it, it leaves the count of clients after one to two minutes, not after 16.
+
+    Linux checks its limit of 60 s only when it sends again, and the pauses between two tries double.
+    """
     with Lab(tmp_path, "North") as lab:
         heartbeat = lab.monitor("IOC:Heartbeat", host=lab.desk)
         wait_for(heartbeat.read_text, 10, "the desk sees nothing")
@@ -17,7 +20,7 @@ def test_a_client_that_vanishes(tmp_path: Path) -> None:
         wait_for(lambda: last(clients) == "2", 10, "there are not two clients")
         pulled = time.monotonic()
         lab.network.pull(lab.desk)
-        wait_for(lambda: last(clients) == "1", 80, "the client did not go")
+        wait_for(lambda: last(clients) == "1", 180, "the client did not go")
         assert time.monotonic() - pulled > 30
 
 
