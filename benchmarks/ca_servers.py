@@ -39,14 +39,13 @@ async def until_stdin_ends(work: Coroutine[Any, Any, None]) -> None:
 
 async def ours(count: int, rate: float) -> None:
     from ioc.ca import CaServer, FloatPv  # noqa: PLC0415 - each process loads the server it is
-    from ioc.right_of_way import RightOfWay  # noqa: PLC0415
 
     async def put(value: float, _: object) -> None:
         writable.post(value)
 
     writable = FloatPv("B:Put", "", on_put=put)
     pvs = [FloatPv(f"B:{number}", "") for number in range(count)]
-    server = CaServer([writable, *pvs], RightOfWay(), may_write=lambda *_: True, journal=lambda _: None)
+    server = CaServer([writable, *pvs], may_write=lambda *_: True, journal=lambda _: None)
     await server.start()
 
     async def tick(number: float) -> None:

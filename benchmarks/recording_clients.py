@@ -62,16 +62,14 @@ async def record(counters: int, path: Path) -> None:
     from ioc.model import RunClass  # noqa: PLC0415 - each kind imports what it measures
     from ioc.observables import ObservableFeed  # noqa: PLC0415
     from ioc.recorder import ObservableRecorder  # noqa: PLC0415
-    from ioc.right_of_way import RightOfWay  # noqa: PLC0415
     from ioc.rundb import SqliteRunStore  # noqa: PLC0415
     from ioc.topology.schema import Observable  # noqa: PLC0415
 
     store = await SqliteRunStore.open(path)
-    commands = RightOfWay()
-    feed = ObservableFeed(commands)
+    feed = ObservableFeed()
     observables = [Observable(name=f"v{number}", pv=f"B:{number}") for number in range(counters)]
     names = [each.name for each in observables]
-    recorder = ObservableRecorder(store, feed, commands, experiment="e1", observables=observables, record="always")
+    recorder = ObservableRecorder(store, feed, experiment="e1", observables=observables, record="always")
     await recorder.start(lambda _: None)
     await eventually(lambda: not recorder.disconnected(names), timeout=60)
 

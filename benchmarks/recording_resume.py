@@ -20,7 +20,6 @@ from benchmarks.recording_export import BEGAN_US, OBSERVABLES, fill, make_run
 from ioc.model import RunId, Severity, Statistics
 from ioc.observables import ObservableFeed
 from ioc.recorder import ObservableRecorder
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import Measurement, SqliteRunStore
 
 STORED_SECONDS = 10
@@ -56,9 +55,8 @@ async def resume(path: Path, samples: int, *, stored: bool) -> None:
     store = await SqliteRunStore.open(path)
     if stored:
         await store_figures(store, run, samples)
-    commands = RightOfWay()
-    feed = ObservableFeed(commands)
-    recorder = ObservableRecorder(store, feed, commands, experiment="e1", observables=OBSERVABLES, record="runs")
+    feed = ObservableFeed()
+    recorder = ObservableRecorder(store, feed, experiment="e1", observables=OBSERVABLES, record="runs")
     await recorder.start(lambda _: None)
     done = asyncio.Event()
     watching = asyncio.create_task(longest_pause(done))

@@ -17,7 +17,6 @@ from ioc.model import Client, Event, PutRecord, RunId, Scalar, Severity
 from ioc.observables import ObservableFeed
 from ioc.pvs import Access, PvTree, Services
 from ioc.recorder import ObservableRecorder
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore, StoreHealth
 from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.plan import Plan
@@ -41,13 +40,11 @@ class Parts:
 
 def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awaitable[None]]) -> Parts:
     """Build the IOC of a topology. Nothing is connected, opened or listened to before `app.serve` starts it."""
-    commands = RightOfWay()
-    store = SqliteRunStore(Path(topology.database), commands)
-    feed = ObservableFeed(commands)
+    store = SqliteRunStore(Path(topology.database))
+    feed = ObservableFeed()
     recorder = ObservableRecorder(
         store,
         feed,
-        commands,
         experiment=topology.experiment,
         observables=topology.observables,
         record=topology.record,
@@ -96,7 +93,6 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
             views=recorder.views,
             database_health=lambda: _health(store, feed),
             reload=reload,
-            commands=commands,
         ),
         simulated=simulated,
     )
@@ -106,7 +102,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         store.add_put(replace(put, run=_run_of(engine, put.occurred_at)))
         tree.show_put(put)
 
-    server = CaServer(tree.pvs, commands, may_write=Access(topology.access).may_write, journal=record_put)
+    server = CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, journal)
 
 

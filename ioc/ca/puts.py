@@ -15,7 +15,6 @@ from ioc.ca.putdata import PutData
 from ioc.ca.pv import PutHandler, Pv
 from ioc.errors import AttpcError, Refused
 from ioc.model import Client, PutRecord
-from ioc.right_of_way import RightOfWay
 
 logger = logging.getLogger("ioc.ca")
 
@@ -41,9 +40,8 @@ class Puts:
     Puts to one PV are carried out in the order in which they came, except that a command is refused while it is Busy.
     """
 
-    def __init__(self, journal: Journal, commands: RightOfWay) -> None:
+    def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._commands = commands
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[Pv[Any], deque[tuple[Put, Any]]] = {}
         """Puts to a PV that has another one under way."""
@@ -98,8 +96,7 @@ class Puts:
         pv, old = put.pv, put.pv.value
         result, message = "ok", ""
         try:
-            with self._commands.command():
-                await put.handler(value, put.client)
+            await put.handler(value, put.client)
         except Refused as error:
             result, message = "refused", str(error)
         except AttpcError as error:

@@ -25,7 +25,6 @@ from ioc.ca.site import MayWrite, Site
 from ioc.ca.sockets import listening_sockets
 from ioc.errors import PeerError
 from ioc.model import PutRecord
-from ioc.right_of_way import RightOfWay
 
 logger = logging.getLogger("ioc.ca")
 
@@ -49,14 +48,12 @@ class CaServer:
     """Serves PVs by Channel Access until it is closed; ports and interfaces come from the EPICS environment.
 
     `may_write` is asked with PV name, address of the client's connection and the user name the client says. `journal`
-    gets every put to a writable PV, bursts merged; both are called on the event loop and must not block or raise. While
-    a put is carried out, `commands` know of it.
+    gets every put to a writable PV, bursts merged; both are called on the event loop and must not block or raise.
     """
 
     def __init__(
         self,
         pvs: Iterable[Pv[Any]],
-        commands: RightOfWay,
         *,
         may_write: MayWrite,
         journal: Callable[[PutRecord], None],
@@ -64,7 +61,7 @@ class CaServer:
     ) -> None:
         complaints = Complaints()
         self._journal = Journal(journal)
-        self._site = Site(Namespace(pvs), Puts(self._journal, commands), may_write, limits, complaints)
+        self._site = Site(Namespace(pvs), Puts(self._journal), may_write, limits, complaints)
         self._clients = Clients(limits, complaints)
         self._servers: list[asyncio.Server] = []
         self._ears: Ears | None = None

@@ -12,7 +12,6 @@ from ioc.observables.inbox import Inbox
 from ioc.observables.libca import forget_context, log_exceptions, searched_from
 from ioc.observables.source import PropertiesListener, Source
 from ioc.ports import ReadingsListener
-from ioc.right_of_way import RightOfWay
 from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
@@ -27,9 +26,9 @@ class ObservableFeed:
     Observables without a PV are ignored.
     """
 
-    def __init__(self, commands: RightOfWay) -> None:
+    def __init__(self) -> None:
         """`commands` go before readings."""
-        self._inbox = Inbox(commands)
+        self._inbox = Inbox()
         self._sources: dict[str, Source] = {}
         self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
         self._ready: list[Reading] = []

@@ -9,8 +9,6 @@ import time
 from collections import deque
 from typing import Protocol
 
-from ioc.right_of_way import RightOfWay
-
 _log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.02
@@ -43,9 +41,8 @@ class Inbox:
     When `limit` updates wait, a receiver's newer ones replace one another, so that its last value is always kept.
     """
 
-    def __init__(self, commands: RightOfWay, limit: int = _LIMIT) -> None:
+    def __init__(self, limit: int = _LIMIT) -> None:
         """`commands` go before updates."""
-        self._commands = commands
         self._limit = limit
         self._loop: asyncio.AbstractEventLoop | None = None
         """None while nothing is taken."""
@@ -119,9 +116,6 @@ class Inbox:
 
     def _hand_out(self) -> None:
         if self._loop is None:
-            return
-        if wait := self._commands.seconds():
-            self._loop.call_later(wait, self._hand_out)
             return
         try:
             until = time.monotonic() + _TURN_SECONDS

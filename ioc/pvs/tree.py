@@ -17,7 +17,6 @@ from ioc.pvs.observable import ObservablePvs, SetManual
 from ioc.pvs.router import RouterPvs
 from ioc.pvs.run import RunPvs
 from ioc.pvs.system import SystemPvs
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
@@ -41,8 +40,6 @@ class Services:
     """Those of the named observables that exist, as they are now, with statistics."""
     database_health: Callable[[], StoreHealth]
     reload: Callable[[Client], Awaitable[None]]
-    commands: RightOfWay
-    """They go before statistics."""
 
 
 class PvTree:
@@ -148,8 +145,6 @@ class PvTree:
         """Show all observables, a few at a time: a thousand at once would keep commands waiting."""
         names = list(self._observables)
         for start in range(0, len(names), _SLICE):
-            while wait := self._services.commands.seconds():  # noqa: ASYNC110 - only the clock knows
-                await asyncio.sleep(wait)
             self.show_observables(self._services.views(names[start : start + _SLICE]))
             await asyncio.sleep(_REST_SECONDS)
 

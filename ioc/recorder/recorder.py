@@ -17,7 +17,6 @@ from ioc.recorder.needs import Feed, RecorderStore
 from ioc.recorder.run_figures import RunFigures
 from ioc.recorder.teller import ChangeListener, Teller
 from ioc.recorder.track import Track
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import SavedSetting
 from ioc.topology.schema import Observable
 
@@ -36,14 +35,12 @@ class ObservableRecorder:
         self,
         store: RecorderStore,
         feed: Feed,
-        commands: RightOfWay,
         *,
         experiment: str,
         observables: Sequence[Observable],
         record: Literal["always", "runs"],
     ) -> None:
         """`commands` go before news of observables; `record`: whether samples between runs are kept too."""
-        self._commands = commands
         self._clock = Clock()
         self._store = store
         self._feed = feed
@@ -70,7 +67,7 @@ class ObservableRecorder:
         Raises:
             PeerError: the database does not work; this can be called again.
         """
-        self._teller = Teller(listener, self._commands)
+        self._teller = Teller(listener)
         async with self._changing:
             await self._enter_experiment(experiment or self._experiment)
         await self._feed.start(self._observables, self._take, self._take_properties)

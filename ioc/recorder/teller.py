@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from ioc.right_of_way import RightOfWay
-
 _SECONDS = 0.1
 _SLICE = 25
 """Observables that the listener gets at a time, so that commands need not wait for a thousand."""
@@ -19,9 +17,8 @@ ChangeListener = Callable[[frozenset[str]], None]
 class Teller:
     """Gathers names for a moment, then tells the listener of them, some at a time."""
 
-    def __init__(self, listener: ChangeListener, commands: RightOfWay) -> None:
+    def __init__(self, listener: ChangeListener) -> None:
         self._listener = listener
-        self._commands = commands
         self._changed: set[str] = set()
         self._telling: list[str] = []
         """Of those that had changed, who is still to be told of."""
@@ -41,9 +38,6 @@ class Teller:
             self._timer.cancel()
 
     def _tell_some(self) -> None:
-        if wait := self._commands.seconds():
-            self._timer = asyncio.get_running_loop().call_later(wait, self._tell_some)
-            return
         if not self._telling:
             self._telling, self._changed = list(self._changed), set()
         names, self._telling = frozenset(self._telling[:_SLICE]), self._telling[_SLICE:]

@@ -13,7 +13,6 @@ from sqlite_utils import Database
 
 from ioc.errors import PeerTimeout
 from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunRecord
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import documents, samples
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
@@ -44,7 +43,6 @@ class SqliteRunStore:
     def __init__(
         self,
         path: Path,
-        commands: RightOfWay,
         *,
         call_seconds: float = _CALL_SECONDS,
         sample_limit: int = _SAMPLE_LIMIT,
@@ -58,7 +56,6 @@ class SqliteRunStore:
             path,
             sample_limit=sample_limit,
             log_limit=log_limit,
-            commands=commands,
         )
 
     @classmethod
@@ -70,7 +67,7 @@ class SqliteRunStore:
         Raises:
             PeerError: it cannot be opened, is no run database, is too new, or another IOC has it.
         """
-        store = cls(path, RightOfWay())
+        store = cls(path)
         await store.start()
         return store
 

@@ -19,7 +19,6 @@ from sqlite_utils import Database
 
 from ioc.errors import PeerError
 from ioc.model import Event, Severity
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import documents
 from ioc.rundb.condition import Condition, StoreHealth
 from ioc.rundb.connection import peer_error
@@ -66,10 +65,9 @@ class Writer:
     behind it waits.
     """
 
-    def __init__(self, path: Path, *, sample_limit: int, log_limit: int, commands: RightOfWay) -> None:
+    def __init__(self, path: Path, *, sample_limit: int, log_limit: int) -> None:
         """Queued rows are not written while `commands` have the right of way."""
         self._path = path
-        self._commands = commands
         self._session = Session(path)
         self.rows = RowWriter()
         self.samples: RowQueue[Sample] = RowQueue("samples", sample_limit)
@@ -175,7 +173,7 @@ class Writer:
         while True:
             with self._wake:
                 if not self._jobs and not self._held and not self._closing:
-                    self._wake.wait(max(due - time.monotonic(), self._commands.seconds(), 0.0))
+                    self._wake.wait(max(due - time.monotonic(), 0.0))
                 jobs = list(self._jobs)
                 self._jobs.clear()
                 closing = self._closing
@@ -186,7 +184,7 @@ class Writer:
                     self._held.append(job)
             while self._held and self._may_follow(self._held[0]):
                 self._perform(self._held.popleft())
-            if self._held or (time.monotonic() >= due and not self._commands.seconds()):
+            if self._held or time.monotonic() >= due:
                 written = self._write_piece()
                 if not written:
                     self._give_up_held()

@@ -14,13 +14,12 @@ import sys
 import uvloop
 
 from ioc.ca import CaServer, IntPv, Limits
-from ioc.right_of_way import RightOfWay
 
 
 async def main() -> None:
     pvs = [IntPv(name, "") for name in sys.argv[2:]]
     limits = Limits(**json.loads(sys.argv[1]))
-    server = CaServer(pvs, RightOfWay(), may_write=lambda *_: True, journal=lambda _: None, limits=limits)
+    server = CaServer(pvs, may_write=lambda *_: True, journal=lambda _: None, limits=limits)
     await server.start()
     print("port is", server.port, flush=True)
     ended = asyncio.create_task(asyncio.to_thread(sys.stdin.read))

@@ -6,7 +6,6 @@ from typing import Any
 
 from ioc.ca import CaServer, Limits, Pv
 from ioc.model import PutRecord
-from ioc.right_of_way import RightOfWay
 
 
 class Serve:
@@ -14,12 +13,11 @@ class Serve:
 
     def __init__(self) -> None:
         self.puts: list[PutRecord] = []
-        self.commands = RightOfWay()
         self.denied_users: set[str] = set()
         self._servers: list[CaServer] = []
 
     async def __call__(self, *pvs: Pv[Any], limits: Limits = Limits()) -> CaServer:  # noqa: B008 - frozen
-        server = CaServer(pvs, self.commands, may_write=self._may_write, journal=self.puts.append, limits=limits)
+        server = CaServer(pvs, may_write=self._may_write, journal=self.puts.append, limits=limits)
         self._servers.append(server)
         await server.start()
         return server

@@ -23,7 +23,6 @@ from ioc.ca.puts import Puts
 from ioc.ca.search import Search
 from ioc.ca.site import Site
 from ioc.model import Client
-from ioc.right_of_way import RightOfWay
 from tests.ca.serving import Serve
 
 _TCP_INPUTS = 80_000
@@ -48,7 +47,7 @@ def some_pvs() -> list[Any]:
 def a_site() -> Site:
     return Site(
         Namespace(some_pvs()),
-        Puts(Journal(lambda _: None), RightOfWay()),
+        Puts(Journal(lambda _: None)),
         lambda *_: True,
         Limits(),
         Complaints(),

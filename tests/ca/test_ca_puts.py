@@ -13,10 +13,8 @@ from raw_client import RawClient
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Limits, StringPv, TextPv
 from ioc.errors import PeerError, Refused
 from ioc.model import Client
-from ioc.right_of_way import RightOfWay
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
-from tests.stopped_clock import StoppedClock
 
 
 def number(name: str = "T:X") -> IntPv:
@@ -116,20 +114,6 @@ async def test_a_put_with_callback_answers_when_the_work_is_done(epics: Epics, s
         assert (await client.next(ca.WriteNotifyResponse)).status.name == "ECA_NORMAL"
         assert pv.value == 0
     assert clients == [Client("shifter", "127.0.0.1")]
-
-
-async def test_samples_wait_while_a_put_is_carried_out(epics: Epics, serve: Serve) -> None:
-    """A put has the right of way from its begin to its end, also if it fails."""
-    serve.commands = RightOfWay(StoppedClock())
-    waits: list[float] = []
-
-    async def refuse(client: Client) -> None:
-        waits.append(serve.commands.seconds())
-        raise Refused("not now")
-
-    await serve(CommandPv("T:Go", "", refuse))
-    await epics.acaput("-c", "T:Go", "1")
-    assert (len(waits), waits[0] > 0, serve.commands.seconds()) == (1, True, 0)
 
 
 async def test_a_command_starts_by_number_and_name(epics: Epics, serve: Serve) -> None:

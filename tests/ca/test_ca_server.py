@@ -11,7 +11,6 @@ import pytest
 from raw_client import RawClient
 
 from ioc.ca import CaServer, IntPv, StringPv
-from ioc.right_of_way import RightOfWay
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
@@ -74,7 +73,7 @@ async def test_close_leaves_nothing(epics: Epics) -> None:
     tasks, threads, files = asyncio.all_tasks(), threading.active_count(), open_files()
     pv = IntPv("T:X", "")
     for _ in range(3):
-        server = CaServer([pv], RightOfWay(), may_write=lambda *_: True, journal=print)
+        server = CaServer([pv], may_write=lambda *_: True, journal=print)
         await server.start()
         async with RawClient(server.port) as client:
             await client.send((await client.channel("T:X")).subscribe(subscriptionid=1))

@@ -13,8 +13,8 @@ from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 from ioc.topology.schema import Topology
-from tests.core.installation import topology as small_topology
 from tests.engine.fakes import FakeEcc, FakeHost, FakeRecorder, FakeStore
+from tests.runlogic.installation import topology as small_topology
 
 ANA = Client("ana", "192.168.41.2")
 

@@ -29,7 +29,7 @@ from ioc.model import (
     Transition,
     TransitionReply,
 )
-from tests.core.peers import TABLE, Database
+from tests.runlogic.peers import TABLE, Database
 
 
 class FakeEcc:

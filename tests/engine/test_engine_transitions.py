@@ -13,8 +13,8 @@ from ioc.model import ConfigChoice, EccReading, EccState, Operation, Transition,
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
-from tests.core.installation import topology
 from tests.engine.fakes import FakeEcc, FakeRecorder, FakeStore
+from tests.runlogic.installation import topology
 
 CONFIGURE = ef.SendTransition("CoBo0", Operation.Configure, ConfigChoice("a", "b", "c"), ())
 LOST = PeerError("ECC server CoBo0 closed the connection without an answer")

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from ioc.model import Reading
 from ioc.observables import ObservableFeed, Properties
-from ioc.right_of_way import RightOfWay
 from ioc.topology.schema import Observable
 
 
@@ -68,7 +67,7 @@ async def main(quiet: bool) -> None:
     def count(readings: Sequence[Reading]) -> None:
         counts["readings"] += len(readings)
 
-    feed = ObservableFeed(RightOfWay())
+    feed = ObservableFeed()
     await feed.start(observables(await lines.get()), count if quiet else deliver, properties)
     lagging = asyncio.create_task(lag(counts)) if quiet else None
     while line := await lines.get():

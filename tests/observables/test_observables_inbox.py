@@ -13,9 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ioc.observables.inbox import Inbox
-from ioc.right_of_way import RightOfWay
 from tests.epics import eventually
-from tests.stopped_clock import StoppedClock
 
 
 class Taker:
@@ -44,7 +42,7 @@ class Hearer:
 
 
 def opened(**limit: int) -> Inbox:
-    inbox = Inbox(RightOfWay(), **limit)
+    inbox = Inbox(**limit)
     inbox.open()
     return inbox
 
@@ -202,7 +200,7 @@ async def test_a_receiver_may_call_the_inbox(call: str, expected: list[int]) -> 
 
 async def test_a_closed_inbox_takes_nothing() -> None:
     """Before opening and after closing nothing is handled or scheduled, even if an update comes."""
-    inbox = Inbox(RightOfWay())
+    inbox = Inbox()
     taker = Taker()
     put(inbox, taker, 0)
     inbox.open()
@@ -240,17 +238,3 @@ def test_every_update_is_handled_or_counted(limit: int, puts: list[tuple[str, in
         inbox.close()
 
     asyncio.run(run())
-
-
-async def test_updates_wait_for_commands() -> None:
-    """While a command has the right of way no update is handled; then all are."""
-    clock = StoppedClock()
-    commands = RightOfWay(clock)
-    inbox, taker = Inbox(commands), Taker()
-    inbox.open()
-    with commands.command():
-        put(inbox, taker, 1, 2, 3)
-        await eventually(lambda: clock.asked > 5)
-        assert taker.taken == []
-    await eventually(lambda: taker.taken == [1, 2, 3])
-    inbox.close()

@@ -7,11 +7,10 @@ from typing import Any
 from ioc.ca import CaServer, Pv
 from ioc.model import Client, ObservableView, Scalar
 from ioc.pvs import PvTree, Services
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import StoreHealth
 from ioc.topology.schema import Observable, Topology
-from tests.core.installation import topology as small_topology
 from tests.engine.bench import Bench
+from tests.runlogic.installation import topology as small_topology
 
 OBSERVABLES = (
     Observable.model_validate({"name": "pressure", "pv": "GAS:P", "units": "Torr", "label": "Gas pressure"}),
@@ -45,11 +44,10 @@ class Panel:
                 views=lambda names: [view for view in self.views if view.name in set(names)],
                 database_health=lambda: self.health,
                 reload=self._reload,
-                commands=RightOfWay(),
             ),
             simulated=simulated,
         )
-        self.server = CaServer(self.tree.pvs, RightOfWay(), may_write=lambda *_: True, journal=lambda _: None)
+        self.server = CaServer(self.tree.pvs, may_write=lambda *_: True, journal=lambda _: None)
 
     def __getitem__(self, name: str) -> Pv[Any]:
         return next(pv for pv in self.tree.pvs if pv.name == f"T:{name}")

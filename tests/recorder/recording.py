@@ -12,7 +12,6 @@ from pathlib import Path
 from ioc.model import RunClass
 from ioc.observables import ObservableFeed
 from ioc.recorder import ObservableRecorder
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
 
@@ -21,10 +20,7 @@ async def main() -> None:
     path, counters, *rest = sys.argv[1:]
     store = await SqliteRunStore.open(Path(path))
     observables = [Observable(name=f"v{number}", pv=f"B:{number}") for number in range(int(counters))]
-    commands = RightOfWay()
-    recorder = ObservableRecorder(
-        store, ObservableFeed(commands), commands, experiment="e1", observables=observables, record="always"
-    )
+    recorder = ObservableRecorder(store, ObservableFeed(), experiment="e1", observables=observables, record="always")
     await recorder.start(lambda _: None)
     run = (await store.reserve_run("e1", "", RunClass.Testing, "")).run if rest == ["run"] else None
     if run is not None:

@@ -12,7 +12,6 @@ from ioc.model import ObservableView, Reading, RunClass, RunId, Scalar, Severity
 from ioc.observables import Properties
 from ioc.ports import ReadingsListener
 from ioc.recorder import ObservableRecorder
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
 from tests.rundb.rows import GAS, PRESSURE
@@ -87,10 +86,7 @@ class Rig:
         self.feed = HandFeed()
         self.changes: list[frozenset[str]] = []
         self.clock = StoppedClock()
-        self.commands = RightOfWay(self.clock)
-        self.recorder = ObservableRecorder(
-            store, self.feed, self.commands, experiment="e1", observables=ALL, record=record
-        )
+        self.recorder = ObservableRecorder(store, self.feed, experiment="e1", observables=ALL, record=record)
 
     async def run(self) -> RunId:
         return (await self.store.reserve_run("e1", "", RunClass.Beam, "")).run
@@ -108,7 +104,7 @@ class Rig:
 @asynccontextmanager
 async def rig(database: Path, record: Literal["always", "runs"] = "always") -> AsyncIterator[Rig]:
     """One life of the IOC: store and recorder started, and closed at the end."""
-    store = SqliteRunStore(database, RightOfWay(), call_seconds=3.0)
+    store = SqliteRunStore(database, call_seconds=3.0)
     await store.start()
     try:
         made = Rig(store, record)

@@ -135,21 +135,6 @@ async def test_changes_are_told_together_and_not_per_sample(database: Path) -> N
         assert it.changes == [frozenset({"pressure", "valve"})]
 
 
-async def test_changes_are_told_after_commands(database: Path) -> None:
-    """While a command has the right of way no change is told; then all are."""
-    async with rig(database) as it:
-        await eventually(lambda: it.changes)
-        it.changes.clear()
-        with it.commands.command():
-            it.feed.send(5.0)
-            it.feed.send(1, name="valve")
-            asked = it.clock.asked
-            await eventually(lambda: it.clock.asked > asked + 5)
-            assert it.changes == []
-        await eventually(lambda: it.changes)
-        assert it.changes == [frozenset({"pressure", "valve"})]
-
-
 async def test_required_observables_without_value_are_named(database: Path) -> None:
     """A source that is gone, a manual value never set and an unknown name are all missing."""
     async with rig(database) as it:

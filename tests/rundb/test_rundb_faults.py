@@ -17,7 +17,6 @@ from sqlite_utils import Database
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.model import RunClass
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.connection import open_for_writing
 from ioc.rundb.lock import FileLock
@@ -31,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 async def impatient(database: Path) -> AsyncIterator[SqliteRunStore]:
     """A store whose calls end within two seconds."""
-    opened = SqliteRunStore(database, RightOfWay(), call_seconds=2.0)
+    opened = SqliteRunStore(database, call_seconds=2.0)
     await opened.start()
     yield opened
     await opened.close()
@@ -141,7 +140,7 @@ def _make_older(database: Path) -> None:
 async def test_a_file_that_is_locked_at_the_start_is_waited_for(database: Path) -> None:
     """The store says why it is not open, refuses in time what is asked for, keeps rows, and opens by itself."""
     _make_older(database)
-    store = SqliteRunStore(database, RightOfWay())
+    store = SqliteRunStore(database)
     with locked(database):
         starting = asyncio.create_task(store.start())
         await eventually(lambda: "is locked by another program" in store.problem())
@@ -159,7 +158,7 @@ async def test_a_file_that_is_locked_at_the_start_is_waited_for(database: Path) 
 async def test_a_store_that_waits_at_the_start_can_be_closed(database: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Who ends the program while the file was never opened is told what is lost, and nobody else keeps the file."""
     _make_older(database)
-    store = SqliteRunStore(database, RightOfWay())
+    store = SqliteRunStore(database)
     with locked(database):
         starting = asyncio.create_task(store.start())
         await eventually(store.problem)
@@ -179,7 +178,7 @@ async def test_a_disk_that_is_full_at_the_start_is_waited_for(tmp_path: Path) ->
         pytest.skip("a full disk needs permission to mount one")
     with _small_disk(tmp_path / "disk"):
         await asyncio.to_thread(_fill_up, tmp_path / "disk")
-        store = SqliteRunStore(tmp_path / "disk" / "runs.db", RightOfWay())
+        store = SqliteRunStore(tmp_path / "disk" / "runs.db")
         starting = asyncio.create_task(store.start())
         await eventually(lambda: "its disk is full" in store.problem(), timeout=2)
         await asyncio.to_thread((tmp_path / "disk" / "others").unlink)
@@ -241,7 +240,7 @@ async def test_a_reader_that_holds_a_transaction_is_told(
 
 async def test_a_job_that_follows_rows_waits_for_them_or_fails(database: Path) -> None:
     """What was queued for an observable is never filed under the one that takes its place, whatever the file does."""
-    store = SqliteRunStore(database, RightOfWay(), call_seconds=2.0)
+    store = SqliteRunStore(database, call_seconds=2.0)
     await store.start()
     await store.define_observables("e1", [PRESSURE])
     changed = PRESSURE.model_copy(update={"units": "mbar"})
@@ -371,7 +370,7 @@ async def test_a_connection_that_breaks_is_replaced(store: SqliteRunStore, datab
 
 async def test_a_disk_that_hangs_delays_nobody(database: Path) -> None:
     """While the disk takes nothing, calls end in time, rows wait and the loop is free; then everything goes on."""
-    store = SqliteRunStore(database, RightOfWay(), call_seconds=0.3)
+    store = SqliteRunStore(database, call_seconds=0.3)
     await store.start()
     await store.define_observables("e1", [PRESSURE])
     disk = threading.Event()

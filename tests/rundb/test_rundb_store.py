@@ -29,12 +29,10 @@ from ioc.model import (
     Statistics,
     ValueType,
 )
-from ioc.right_of_way import RightOfWay
 from ioc.rundb import BEGINNING, Measurement, SqliteRunStore
 from ioc.rundb.times import from_text, to_text
 from tests.epics import eventually
 from tests.rundb.rows import GAS, PRESSURE, event, locked, reading, rows
-from tests.stopped_clock import StoppedClock
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -218,7 +216,7 @@ async def test_a_row_that_cannot_be_stored_does_not_stop_the_others(store: Sqlit
 
 async def test_the_queue_is_bounded_and_says_what_it_dropped(database: Path, caplog: pytest.LogCaptureFixture) -> None:
     """While the file is locked rows are kept up to the limit; the log says when dropping begins and how it ended."""
-    store = SqliteRunStore(database, RightOfWay(), sample_limit=100)
+    store = SqliteRunStore(database, sample_limit=100)
     await store.start()
     await store.define_observables("e1", [PRESSURE])
     with locked(database):
@@ -346,41 +344,6 @@ async def test_a_command_never_waits_for_a_whole_batch(store: SqliteRunStore) ->
     assert await asyncio.to_thread(done.wait, 30)
     written = [before - after for before, after in itertools.pairwise(waiting)]
     assert (waiting[0], sum(written), max(written)) == (3000, 3000, 200)
-
-
-async def test_samples_wait_for_commands(database: Path) -> None:
-    """While a command has the right of way its own transactions are carried out, but queued rows stay in the queue."""
-    clock = StoppedClock()
-    commands = RightOfWay(clock)
-    store = SqliteRunStore(database, commands)
-    await store.start()
-    await store.define_observables("e1", [PRESSURE])
-    with commands.command():
-        store.add_samples("e1", None, [reading(1.0)])
-        asked = clock.asked
-        await eventually(lambda: clock.asked > asked + 40)  # twice as long as rows are gathered
-        assert (await store.reserve_run("e1", "", RunClass.Beam, "")).run == RunId("e1", 0)
-        assert store.health().queued == 1
-    await eventually(lambda: store.health().queued == 0)
-    await store.close()
-    assert rows(database, "SELECT value FROM samples") == [(1.0,)]
-
-
-async def test_commands_without_end_do_not_hold_samples_back(database: Path) -> None:
-    """Samples reach the disk although one command follows the other without a pause."""
-    commands = RightOfWay()
-    store = SqliteRunStore(database, commands)
-    await store.start()
-    await store.define_observables("e1", [PRESSURE])
-    store.add_samples("e1", None, [reading(float(n), 1e9 + n) for n in range(5000)])
-    try:
-        async with asyncio.timeout(5):
-            while store.health().queued:
-                with commands.command():
-                    await store.save_setting("title", "t")
-        assert rows(database, "SELECT count(*) FROM samples") == [(5000,)]
-    finally:
-        await store.close()
 
 
 async def test_a_batch_ends_on_disk(store: SqliteRunStore) -> None:

@@ -9,8 +9,8 @@ import pytest
 from ioc.model import DocumentState, EccState, RunClass, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from tests.core.installation import topology
-from tests.core.world import World
+from tests.runlogic.installation import topology
+from tests.runlogic.world import World
 
 
 def test_the_end_of_a_run() -> None:

@@ -10,8 +10,8 @@ from ioc.model import DocumentState, EccState, Operation, RunClass, RunState, Se
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import GIGABYTE
-from tests.core.installation import topology
-from tests.core.world import World
+from tests.runlogic.installation import topology
+from tests.runlogic.world import World
 
 
 def _offline(world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from ioc.model import EccState, Operation, RunClass, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from tests.core.world import World
+from tests.runlogic.world import World
 
 
 def test_an_experiment_has_numbers_and_titles_of_its_own() -> None:

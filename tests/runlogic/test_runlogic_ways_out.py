@@ -7,7 +7,7 @@ import pytest
 from ioc.model import DocumentState, EccState, Operation, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from tests.core.world import World
+from tests.runlogic.world import World
 
 
 def test_a_run_that_is_stopped_before_it_was_decided_lasted_as_long_as_it_did() -> None:

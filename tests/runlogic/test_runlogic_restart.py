@@ -8,7 +8,7 @@ import pytest
 
 from ioc.model import DocumentState, EccState, Operation, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
-from tests.core.world import World
+from tests.runlogic.world import World
 
 
 def test_an_open_run_goes_on() -> None:

@@ -7,7 +7,7 @@ import pytest
 from ioc.model import DocumentState, EccState, RouterFacts, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from tests.core.world import World
+from tests.runlogic.world import World
 
 
 def _stopped_with(world: World, fault: str) -> str:

@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ioc.model import DocumentState, EccState, Operation, RunState, Transition
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from tests.core.installation import topology
-from tests.core.peers import TABLE, UNFINISHED
-from tests.core.world import World
+from tests.runlogic.installation import topology
+from tests.runlogic.peers import TABLE, UNFINISHED
+from tests.runlogic.world import World
 
 SERVERS = st.sampled_from(["CoBo0", "CoBo1", "MuTAnT"])
 ROUTERS = st.sampled_from(["data0", "data1", "mutant"])

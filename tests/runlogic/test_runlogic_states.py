@@ -9,7 +9,7 @@ import pytest
 
 from ioc import states
 from ioc.model import EccState, Operation, Severity, SystemState, Transition
-from tests.core.peers import TABLE
+from tests.runlogic.peers import TABLE
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,10 +11,10 @@ from ioc.runlogic.runs import config_name
 from ioc.runlogic.state import JobKind
 from ioc.runlogic.turn import listing
 from ioc.states import aggregate
-from tests.core.peers import TABLE
+from tests.runlogic.peers import TABLE
 
 if TYPE_CHECKING:
-    from tests.core.world import World
+    from tests.runlogic.world import World
 
 HALTING = {JobKind.Step, JobKind.Start, JobKind.Pause, JobKind.Resume}
 

@@ -28,9 +28,9 @@ from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import Configured, State
 from ioc.runlogic.step import initial, step
 from ioc.topology.schema import Topology
-from tests.core.installation import topology
-from tests.core.peers import TABLE, UNFINISHED, Database, DataRouter, EccServer
-from tests.core.rules import check
+from tests.runlogic.installation import topology
+from tests.runlogic.peers import TABLE, UNFINISHED, Database, DataRouter, EccServer
+from tests.runlogic.rules import check
 
 OPERATOR = Client("ana", "192.168.41.2")
 FILES = (("describe-front.xcfg", "ab"), ("prepare-e20.xcfg", "cd"))

@@ -9,9 +9,9 @@ import pytest
 from ioc.model import ConfigChoice, EccState, Operation, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from tests.core.installation import topology
-from tests.core.peers import TABLE
-from tests.core.world import World
+from tests.runlogic.installation import topology
+from tests.runlogic.peers import TABLE
+from tests.runlogic.world import World
 
 
 @pytest.mark.parametrize("action", list(ev.ServerAction))

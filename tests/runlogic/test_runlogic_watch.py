@@ -11,8 +11,8 @@ from ioc.model import EccState, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.watch import seconds_to_full, total_bytes
-from tests.core.installation import topology
-from tests.core.world import FILES, World
+from tests.runlogic.installation import topology
+from tests.runlogic.world import FILES, World
 
 
 def _write(world: World, *names: str, megabytes: float = 1.0) -> None:

@@ -9,9 +9,9 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.jobs import outcome
 from ioc.runlogic.state import Server
-from tests.core.installation import topology
-from tests.core.peers import TABLE
-from tests.core.world import World
+from tests.runlogic.installation import topology
+from tests.runlogic.peers import TABLE
+from tests.runlogic.world import World
 
 COBOS_FIRST = [["CoBo0", "CoBo1"], ["MuTAnT"]]
 MUTANT_FIRST = [["MuTAnT"], ["CoBo0", "CoBo1"]]
