@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 from ioc.errors import Refused
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.ecc_state import State
-from ioc.sim.electronics import Links
+from ioc.sim.electronics import Links, Source
 from ioc.sim.misbehaviour import Behaviour
 from ioc.sim.router_process import RouterProcess
 from ioc.sim.simulation import Simulation
-from ioc.sim.source import Source
 
 Command = dict[str, Any]
 Part = TypeVar("Part")

@@ -12,8 +12,7 @@ from ioc.sim.ecc_arguments import (
     sources_text,
 )
 from ioc.sim.ecc_state import State
-from ioc.sim.electronics import Electronics
-from ioc.sim.source import LinkError
+from ioc.sim.electronics import Electronics, LinkError
 
 _CONFIG_KIND = {"Describe": "describe", "Prepare": "prepare", "Configure": "configure"}
 _NO_HARDWARE = "Ice exception: ::Ice::ConnectionRefusedException:\nconnection refused: Connection refused"

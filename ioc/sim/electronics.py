@@ -1,29 +1,275 @@
-"""All data sources behind one ECC server."""
+"""The boards behind one ECC server: their links to the data routers, and the data that they send.
+
+The server tells its boards what to do (`Electronics.connect`, `begin`, `follow`), but they run on their own: when the
+server dies, they keep their links and go on sending. A new server starts in Idle and knows nothing of that. Its
+Configure takes the boards over and makes their links anew, but a board that was sending keeps sending until Breakup,
+or until a run is started and stopped.
+
+How long a link stands depends on its type:
+
+=========  =================  ===========  ==============================================
+type       made at            ended by     a lost link
+=========  =================  ===========  ==============================================
+TCP, ZBUF  Configure          Breakup      stays lost
+ICE        Configure          Breakup      is made again for the next event
+FDT        Start, Resume      Stop, Pause  is tried once more, at the next heartbeat
+=========  =================  ===========  ==============================================
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import os
+import socket
+import struct
+import time
 from collections.abc import Mapping
 from enum import StrEnum
 
 from ioc.sim.ecc_arguments import Link
 from ioc.sim.ecc_state import State
+from ioc.sim.frames import Board
 from ioc.sim.plan import HOST
-from ioc.sim.source import LinkError, Source
 
-_LINKED = frozenset({State.READY, State.RUNNING, State.PAUSED})
+HEARTBEAT = 3.0
+"""Seconds between two checks of the FDT link of a running source."""
+_IN_FLIGHT_PERIODS = 3
+"""For so long data still arrive at the routers after Stop."""
+_PERIOD = 0.1
+_PART_WITHIN = 1.0
+_LASTING = frozenset({"TCP", "ZBUF"})
+_COMES_BACK = "ICE"
+_ONLY_IN_A_RUN = "FDT"
+_IN_A_RUN = frozenset({State.RUNNING, State.PAUSED})
+_LINKED = _IN_A_RUN | {State.READY}
+
+
+class LinkError(Exception):
+    """A source could not connect to its router; the text is what the ECC server answers."""
 
 
 class Links(StrEnum):
-    """What becomes of the links of an ECC server that dies."""
+    """What happens to the links of an ECC server that dies."""
 
     STAY = "stay"
-    """The boards go on as they were. At the next Configure they close a TCP or ZBUF link and make it anew before the
-    router listens again: it fails, and the one after it does not. With the real ones that happens only sometimes."""
+    """The boards go on. The next Configure closes a TCP or ZBUF link and makes it anew before the router listens again,
+    so it fails, and the one after it works. With the real ones it fails only sometimes."""
     YIELD = "yield"
-    """The boards go on as they were, and the router is quick enough at the next Configure."""
+    """The boards go on, and at the next Configure the router listens again in time."""
     END = "end"
     """The boards are restarted too."""
+
+
+def reset_connection(writer: asyncio.StreamWriter) -> None:
+    """End a connection with a TCP RST."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+class Source:
+    """One board, which sends whole frames to one router while it runs."""
+
+    def __init__(self, name: str, asads: int, rate: float, host: str = HOST) -> None:
+        self.name = name
+        self.silent = False
+        """It sends nothing, whatever the server says, as a board whose trigger is dead."""
+        self.counts_on = False
+        """Event numbers continue at the next Start, as if the counter were not reset."""
+        self.event = 0
+        """Number of the next event."""
+        self._board = Board(name, asads)
+        self._rate = rate
+        self._host = host
+        self._link: Link | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._watches: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._flow: asyncio.Task[None] | None = None
+        self._periods_left = 0.0
+        self._began = 0.0
+        self._retry = False
+        """Connect at the next heartbeat."""
+
+    @property
+    def linked(self) -> bool:
+        """Whether it is connected to its router."""
+        return self._writer is not None
+
+    @property
+    def sending(self) -> bool:
+        """Whether it takes data, connected or not."""
+        return self._flow is not None and not self._flow.done()
+
+    async def configure(self, link: Link) -> None:
+        """Be given the router, and connect to it with one attempt unless the link stands only in a run.
+
+        A router on another machine is accepted and never connected.
+
+        Raises:
+            LinkError: the router does not listen, or the link has no known type.
+        """
+        if link.type not in {*_LASTING, _COMES_BACK, _ONLY_IN_A_RUN}:
+            raise _not_connected(link, f"Unknown data sender type '{link.type}'")
+        self._link = link if link.address in {self._host, "localhost"} else None
+        if link.type == _ONLY_IN_A_RUN:
+            self._retry = self.sending
+            return
+        try:
+            await self._connect()
+        except LinkError as error:
+            raise _not_connected(link, str(error)) from None
+
+    def check_free(self, link: Link) -> None:
+        """Fail as a new link does while the old one keeps the router from listening.
+
+        Raises:
+            LinkError: the present link is to the same router.
+        """
+        if self.linked and self._link and self._link.port == link.port and link.type in _LASTING:
+            raise _not_connected(link, _refusal(link, errno.ECONNREFUSED))
+
+    async def begin(self) -> None:
+        """Make a link that stands only in a run.
+
+        Raises:
+            LinkError: the router does not listen.
+        """
+        if self._is(_ONLY_IN_A_RUN):
+            try:
+                await self._connect()
+            except LinkError as error:
+                raise LinkError(f"{self.name}: Could not establish data link. {error} | ") from None
+
+    def run(self, *, anew: bool) -> None:
+        """Send; `anew` begins with event 0."""
+        self.halt()
+        if anew and not self.counts_on:
+            self.event, self._began = 0, time.monotonic()
+        self._periods_left = float("inf")
+        self._flow = asyncio.get_running_loop().create_task(self._send())
+
+    def pause(self) -> None:
+        """Send nothing more, but continue with the event numbers later."""
+        self.halt()
+        self.end_run_link()
+
+    def stop(self) -> None:
+        """Send what is in flight and no more; a link that stands only in a run ends at once."""
+        if self._is(_ONLY_IN_A_RUN):
+            if self._flow:
+                self._emit()
+            self.pause()
+        else:
+            self._periods_left = min(self._periods_left, _IN_FLIGHT_PERIODS)
+
+    def halt(self) -> None:
+        """Send nothing more."""
+        if self._flow:
+            self._flow.cancel()
+            self._flow = None
+
+    def end_run_link(self) -> None:
+        """End a link that stands only in a run."""
+        if self._is(_ONLY_IN_A_RUN):
+            self._disconnect()
+
+    def drop_link(self) -> None:
+        """End the link and forget the router; `parted` waits for its good-bye."""
+        self._disconnect()
+        self._link = None
+
+    async def reset(self) -> None:
+        """Lose the link with a TCP RST, as a board that is switched off and on."""
+        if self._writer:
+            reset_connection(self._writer)
+            self._writer, self._retry = None, True
+            await self.parted()
+
+    async def parted(self) -> None:
+        """Wait until the router has closed a dropped link: it listens again then."""
+        leaving = {watch: writer for watch, writer in self._watches.items() if writer is not self._writer}
+        if leaving:
+            _, late = await asyncio.wait(leaving, timeout=_PART_WITHIN)
+            for watch in late:
+                leaving[watch].transport.abort()
+
+    async def close(self) -> None:
+        """End every connection at once."""
+        self.halt()
+        self._writer = self._link = None
+        watches = list(self._watches)
+        for watch in watches:
+            self._watches[watch].transport.abort()
+        await asyncio.gather(*watches, return_exceptions=True)
+
+    def _is(self, link_type: str) -> bool:
+        return self._link is not None and self._link.type == link_type
+
+    async def _connect(self) -> None:
+        if self._link is None or self._writer is not None:
+            return
+        try:
+            reader, writer = await asyncio.open_connection(self._link.address, self._link.port)
+        except OSError as error:
+            raise LinkError(_refusal(self._link, error.errno or 0)) from None
+        self._writer, self._retry = writer, False
+        watch = asyncio.get_running_loop().create_task(self._watch(reader, writer))
+        self._watches[watch] = writer
+        watch.add_done_callback(self._watches.pop)
+
+    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Wait for the router's end of the link."""
+        with contextlib.suppress(OSError):
+            while await reader.read(4096):
+                pass
+        if writer is self._writer:
+            self._writer, self._retry = None, True
+        writer.close()
+
+    def _disconnect(self) -> None:
+        self._retry = False
+        if self._writer:
+            self._writer.write_eof()
+            self._writer = None
+
+    async def _send(self) -> None:
+        with contextlib.suppress(LinkError):
+            await self.begin()  # if the state was forced
+        size = self._board.event_size
+        owed = size if self.event == 0 else 0.0
+        beat = time.monotonic() + HEARTBEAT
+        while self._periods_left > 0:
+            owed += self._rate * _PERIOD
+            while owed >= size:
+                owed -= size
+                await self._send_event()
+            await asyncio.sleep(_PERIOD)
+            self._periods_left -= 1
+            if time.monotonic() >= beat:
+                beat += HEARTBEAT
+                if self._retry and self._is(_ONLY_IN_A_RUN):
+                    self._retry = False  # a router that is not there now gets nothing until the next Start
+                    with contextlib.suppress(LinkError):
+                        await self._connect()
+        await self._send_event()  # what was in the board's memory
+
+    async def _send_event(self) -> None:
+        if self._is(_COMES_BACK):
+            with contextlib.suppress(LinkError):
+                await self._connect()
+        self._emit()
+        if self._writer:
+            with contextlib.suppress(OSError):  # its watch notices that the link is lost
+                await self._writer.drain()
+
+    def _emit(self) -> None:
+        ticks = int((time.monotonic() - self._began) * 1e8)
+        frames = b"".join(self._board.event(self.event, ticks))
+        self.event += 1
+        if self._writer and not self.silent:
+            self._writer.write(frames)
 
 
 class Electronics:
@@ -32,9 +278,9 @@ class Electronics:
     def __init__(self, sources: tuple[str, ...], rate_per_source: float, asads: int = 4, host: str = HOST) -> None:
         self.sources = tuple(Source(name, asads, rate_per_source, host) for name in sources)
         self.dead = False
-        """They have lost power: nothing is sent, and Breakup will find out."""
+        """They have lost power: they send nothing, and Breakup will notice."""
         self._left = Links.END
-        """Their server died and they go on as they were, until a Configure takes them over; unless END."""
+        """Unless END, their server died and they go on until a Configure takes them over."""
         self._state = State.IDLE
 
     async def connect(self, links: Mapping[str, Link]) -> None:
@@ -43,26 +289,24 @@ class Electronics:
         Raises:
             LinkError: for the first that could not.
         """
-        if self._left is not Links.END:
-            await self._take_over(links)
+        try:
+            if self._left is Links.STAY:
+                for source in self.sources:
+                    source.check_free(links[source.name])
+        finally:
+            self._drop_links()
+            await self.parted()
         try:
             for source in self.sources:
                 await source.configure(links[source.name])
         except LinkError:
-            self.drop()
+            self._drop_links()
             raise
-
-    async def _take_over(self, links: Mapping[str, Link]) -> None:
-        early = [source.too_early(links[source.name]) for source in self.sources]
-        left = self._left
-        self.power_cycle()
-        await self.parted()
-        for error in early:
-            if error and left is Links.STAY:
-                raise error
+        if self._left is not Links.END:
+            self._left, self._state = Links.END, State.PREPARED
 
     async def begin(self) -> None:
-        """Make the links that stand only while the sources run.
+        """Make the links that stand only in a run.
 
         Raises:
             LinkError: for the first that could not; those that could end again.
@@ -72,16 +316,16 @@ class Electronics:
                 await source.begin()
         except LinkError:
             for source in self.sources:
-                source.stop()
+                source.end_run_link()
             raise
 
     def follow(self, state: State) -> None:
-        """Send in Running, keep the links in Ready and Paused, drop them in any other state."""
+        """Send in Running, keep the links in Ready and Paused, end data and links in any other state."""
         if self._left is not Links.END and not self.dead:
             return
         before, self._state = self._state, state
         if self.dead or state not in _LINKED:
-            self.drop()
+            self._end()
             return
         for source in self.sources:
             match state:
@@ -89,7 +333,7 @@ class Electronics:
                     source.run(anew=before is not State.PAUSED)
                 case State.PAUSED:
                     source.pause()
-                case State.READY:
+                case State.READY if before in _IN_A_RUN:  # not after Configure: boards that went on still do
                     source.stop()
                 case _:
                     pass
@@ -97,24 +341,14 @@ class Electronics:
     def leave(self, links: Links) -> None:
         """Be without a server: it died."""
         if links is Links.END or self.dead:
-            self.power_cycle()
+            self._restart()
         elif self._state in _LINKED:
             self._left = links
 
     def break_down(self) -> None:
-        """Have no power any more."""
-        self.power_cycle()
+        """Lose power."""
+        self._restart()
         self.dead = True
-
-    def power_cycle(self) -> None:
-        """Be as nobody had configured them."""
-        self._left, self._state = Links.END, State.IDLE
-        self.drop()
-
-    def drop(self) -> None:
-        """End every link."""
-        for source in self.sources:
-            source.drop()
 
     async def parted(self) -> None:
         """Wait until the routers of the dropped links listen again."""
@@ -123,3 +357,30 @@ class Electronics:
     async def close(self) -> None:
         """End everything at once."""
         await asyncio.gather(*(source.close() for source in self.sources))
+
+    def _restart(self) -> None:
+        self._left, self._state = Links.END, State.IDLE
+        self._end()
+
+    def _end(self) -> None:
+        for source in self.sources:
+            source.halt()
+        self._drop_links()
+
+    def _drop_links(self) -> None:
+        for source in self.sources:
+            source.drop_link()
+
+
+def _not_connected(link: Link, reason: str) -> LinkError:
+    return LinkError(
+        f"Could not connect data sender '{link.source}' to its data router: "
+        f"Failed to connect to data router of type '{link.type}': {reason}"
+    )
+
+
+def _refusal(link: Link, number: int) -> str:
+    reason = os.strerror(number)
+    if link.type == _COMES_BACK:
+        return f"src/Ice/Network.cpp: ::Ice::ConnectionRefusedException:\nconnection refused: {reason}"
+    return f"TCP connection to {link.address}:{link.port} failed: {reason} (errno={number})."

@@ -62,13 +62,14 @@ async def test_what_ends_a_link(end: str, make_server: MakeServer, sink: tuple[S
 @pytest.mark.parametrize("link_type", ["TCP", "ZBUF", "ICE", "FDT"])
 @pytest.mark.parametrize("left", list(Links))
 async def test_what_is_left_of_a_dead_server(
-    left: Links, link_type: str, make_server: MakeServer, sink: tuple[Sink, int]
+    left: Links, link_type: str, make_server: MakeServer, sink: tuple[Sink, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Boards whose server was killed in a run go on while the new one is Idle, unless they were restarted too.
+    """Boards whose server was killed in a run go on sending while the new one is Idle, unless they were restarted too.
 
-    The next Configure takes them over. It fails once where the link must be made before the router listens again, and
-    that was not quick enough.
+    The next Configure takes them over and makes their links anew, but only Breakup ends their data. It fails once where
+    the link must be made before the router listens again.
     """
+    monkeypatch.setattr("ioc.sim.electronics.HEARTBEAT", 0.3)
     router, router_port = sink
     server, table = await make_server(), link_table("CoBo[0]", router_port, link_type)
     (source,) = server.electronics.sources
@@ -77,22 +78,67 @@ async def test_what_is_left_of_a_dead_server(
     await server.kill(left)
     await server.start()
     port = await steps(server, table, "Describe", "Prepare")
-    assert source.linked == (left is not Links.END)
-    if source.linked:
+    goes_on = left is not Links.END
+    assert source.linked == goes_on
+    if goes_on:
         before = router.total
         await until(lambda: router.total > before)
-    fails = left is Links.STAY and link_type in {"TCP", "ZBUF"}
-    if fails:
+    if left is Links.STAY and link_type in {"TCP", "ZBUF"}:
         failed = await ask(port, "Configure", table=table)
         assert failed.code == 3
         assert failed.field("ErrorMessage").endswith(f"Connection refused (errno={errno.ECONNREFUSED}).")
         assert not source.linked
     await steps(server, table, "Configure")
+    if goes_on:
+        await until(lambda: len(router.streams) == 2 and router.streams[1])
+        assert frames(router.streams[1])[0].event > 0
+        await steps(server, table, "Stop")  # ignored in Ready
+        before = router.total
+        await until(lambda: router.total > before)
+        await steps(server, table, "Breakup")
+        assert not source.linked
+        await until(lambda: router.open == 0)
+        await steps(server, table, "Configure")
     assert source.linked == (link_type != "FDT")
     await steps(server, table, "Start")
-    await until(lambda: len(router.streams) == 2 and router.streams[1])
+    count = 3 if goes_on and link_type != "FDT" else len(router.streams)
+    await until(lambda: len(router.streams) >= count and router.streams[-1])
     assert router.open == 1
-    assert frames(router.streams[1])[0].event == 0
+    assert frames(router.streams[-1])[0].event == 0
+
+
+async def test_a_run_of_boards_that_went_on_ends_as_any_other(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
+    """Start after such a Configure begins with event 0, and Stop ends the data."""
+    router, router_port = sink
+    server, table = await make_server(), link_table("CoBo[0]", router_port)
+    await steps(server, table, *TO_RUNNING)
+    await until(lambda: router.total)
+    await server.kill(Links.YIELD)
+    await server.start()
+    await steps(server, table, *TO_RUNNING)
+    await until(lambda: any(frame.event == 0 for frame in frames(router.streams[1])))
+    await steps(server, table, "Stop")
+    (source,) = server.electronics.sources
+    await until(lambda: not source.sending)
+
+
+async def test_boards_go_on_without_a_link(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
+    """A Configure that fails takes the link away, not the data: another death of the server does not end them."""
+    server, table = await make_server(), link_table("CoBo[0]", sink[1])
+    (source,) = server.electronics.sources
+    await steps(server, table, *TO_RUNNING)
+    await until(lambda: sink[0].total)
+    await server.kill()
+    await server.start()
+    port = await steps(server, table, "Describe", "Prepare")
+    assert (await ask(port, "Configure", table=table)).code == 3
+    await server.kill()
+    await server.start()
+    assert (source.linked, source.sending) == (False, True)
+    await steps(server, table, *TO_READY)
+    assert (source.linked, source.sending) == (True, True)
+    await steps(server, table, "Breakup")
+    assert (source.linked, source.sending) == (False, False)
 
 
 async def test_a_dead_server_of_idle_boards_leaves_nothing(make_server: MakeServer, sink: tuple[Sink, int]) -> None:

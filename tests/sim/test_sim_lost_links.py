@@ -75,7 +75,7 @@ async def test_lost_link_comes_back_in_a_run(
     link_type: str, make_server: MakeServer, restarting: Restarting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A restarted router gets its data again by itself: FDT at the next heart beat, ICE with the next event."""
-    monkeypatch.setattr("ioc.sim.source.HEARTBEAT", 0.3)
+    monkeypatch.setattr("ioc.sim.electronics.HEARTBEAT", 0.3)
     server, table = await make_server(), link_table("CoBo[0]", restarting.port, link_type)
     await steps(server, table, *TO_RUNNING)
     await until(lambda: restarting.total)
@@ -90,13 +90,14 @@ async def test_fdt_link_is_tried_once_more(
     make_server: MakeServer, restarting: Restarting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A router that is not back at the heart beat gets nothing until the next Start; ICE would go on trying."""
-    monkeypatch.setattr("ioc.sim.source.HEARTBEAT", 0.3)
+    monkeypatch.setattr("ioc.sim.electronics.HEARTBEAT", 0.3)
     server, table = await make_server(), link_table("CoBo[0]", restarting.port, "FDT")
     (source,) = server.electronics.sources
     await steps(server, table, *TO_RUNNING)
     await until(lambda: restarting.total)
     await restarting.die()
-    await until(lambda: not source.linked and not source._lost)
+    beaten = source.event + 4  # at 5 events a second, later than the next heartbeat
+    await until(lambda: source.event > beaten)
     await restarting.listen()
     later = source.event + 5
     await until(lambda: source.event > later)
