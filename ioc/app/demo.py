@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ioc.app.ending import Ending
 from ioc.app.serve import serve
 from ioc.errors import PeerError, Refused
-from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, SiteAddresses, SitePlan
+from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, SimulatorError, Site, SiteAddresses, SitePlan
 from ioc.sim.plan import HOST
 from ioc.topology.links import sources_of
 from ioc.topology.schema import Config, Topology
@@ -43,7 +44,7 @@ async def demo(
     """
     _make(directory)
     plan = site_plan(topology, directory, speed=speed)
-    async with Site(plan) as site:
+    async with _running(plan) as site:
         simulated = on_this_machine(topology, site.addresses, directory)
         os.environ.update(_slow_control_environment(site.addresses))
         announced = False
@@ -61,6 +62,15 @@ async def demo(
             return on_this_machine(new, site.addresses, directory)
 
         await serve(simulated, load_again, simulated=True, when_ready=ready, ending=ending)
+
+
+@asynccontextmanager
+async def _running(plan: SitePlan) -> AsyncGenerator[Site, None]:
+    try:
+        async with Site(plan) as site:
+            yield site
+    except SimulatorError as error:
+        raise PeerError(str(error)) from None
 
 
 def _check_simulated(present: SitePlan, wanted: SitePlan) -> None:

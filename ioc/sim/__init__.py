@@ -1,10 +1,24 @@
 """A whole AT-TPC simulated on this machine: ECC servers, data routers, slow controls.
 
-It shares no code with the client side: it is built from recordings of the real servers, so that one misunderstanding
-cannot satisfy both sides. See ``docs/simulator.md``.
+It shares no code with the rest of `ioc`: it is built from recordings of the real servers, so that one misunderstanding
+cannot satisfy both sides. ``docs/simulator.md`` says what is simulated, how strictly, and lists the commands.
+
+How it works. `Site`, in the process of the demo or of a test, starts ``python -m ioc.sim`` and writes a `SitePlan` to
+its stdin (`site`, `plan`, `__main__`). In that process a `Simulation` holds one object per part:
+
+- An ECC server is a listener on the event loop (`ecc_server`). It reads and writes bytes as the recordings have them
+  (`ecc_wire`, `ecc_arguments`), has the real state table (`ecc_state`) and reads configuration files (`configs`).
+- Behind it are its boards (`electronics`, `frames`). They follow the state of the server while it lives, and go on
+  without it when it dies. Each has a TCP link to its router.
+- A data router is a process of its own, really named ``dataRouter`` (`datarouter`), since the IOC finds it by ps and
+  lsof. So is the IOC of the slow controls (`slowcontrol`); `processes` starts both.
+
+Faults are commands as JSON on a control port (`control`), one table per kind of part (`faults`). They turn switches of
+the parts, never of their clients: what the IOC sees is what it would see of the real programs.
+
+Every process ends when its stdin does, so nothing is left behind however the one above it ended.
 """
 
-from ioc.sim.client import Site
 from ioc.sim.plan import (
     ConfigNames,
     EccAddress,
@@ -12,9 +26,11 @@ from ioc.sim.plan import (
     RouterAddress,
     RouterPlan,
     ServerPlan,
+    SimulatorError,
     SiteAddresses,
     SitePlan,
 )
+from ioc.sim.site import Site, send_command
 
 __all__ = [
     "ConfigNames",
@@ -23,7 +39,9 @@ __all__ = [
     "RouterAddress",
     "RouterPlan",
     "ServerPlan",
+    "SimulatorError",
     "Site",
     "SiteAddresses",
     "SitePlan",
+    "send_command",
 ]

@@ -1,26 +1,55 @@
-"""Commands to a running simulator from the shell: ``python -m ioc.sim.control PORT '{"ecc": "CoBo0", "do": "kill"}'``.
+"""The control port of a running simulator: one JSON object a line in, one a line out.
 
-The commands are listed in ``docs/simulator.md``.
+From the shell: ``python -m ioc.sim.control PORT '{"ecc": "CoBo0", "do": "kill"}'``; ``docs/simulator.md`` lists the
+commands.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
-from ioc.errors import AttpcError
-from ioc.sim.control_port import send_command
+from ioc.sim.plan import HOST, SimulatorError
+from ioc.sim.site import send_command
 
 
-def main(arguments: list[str]) -> int:
-    """Send the command given on the command line; exit code 0 if it was carried out."""
-    if len(arguments) != 2 or not arguments[0].isdecimal():
-        print('usage: python -m ioc.sim.control PORT \'{"ecc": "CoBo0", "do": "kill"}\'', file=sys.stderr)
-        return 2
+async def serve_control(run: Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]) -> asyncio.Server:
+    """Listen on a free port and hand one command after the other to `run`, whoever sent it."""
+    one_at_a_time = asyncio.Lock()
+
+    async def answer(line: bytes) -> dict[str, Any]:
+        try:
+            async with one_at_a_time:
+                return await run(json.loads(line))
+        except (SimulatorError, OSError, ValueError, TypeError, AttributeError) as error:
+            return {"ok": False, "error": str(error)}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ValueError):  # the client went away, or sent an endless line
+            while line := await reader.readline():
+                writer.write(json.dumps(await answer(line)).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(serve, HOST, 0)
+
+
+def main() -> int:
+    """Send the command on the command line; exit code 0 if it was carried out."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ioc.sim.control", description="Send a command to a running simulator and print its answer."
+    )
+    parser.add_argument("port", type=int, help="control port of the simulator, as the demo shows it")
+    parser.add_argument("command", type=json.loads, help='for example \'{"ecc": "CoBo0", "do": "kill"}\'')
+    arguments = parser.parse_args()
     try:
-        answer = asyncio.run(send_command(int(arguments[0]), json.loads(arguments[1])))
-    except (AttpcError, ValueError) as error:
+        answer = asyncio.run(send_command(arguments.port, arguments.command))
+    except (SimulatorError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     print(json.dumps(answer))
@@ -28,4 +57,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,16 +1,16 @@
-"""A simulated ``dataRouter``, run as a process of that name: takes frames and writes .graw files where it stands.
+"""A simulated ``dataRouter``, run as a process of that name: it writes what it receives to .graw files.
 
 Standard library only, run by path as a script with ``-I -S``, so that twelve of them start at once. The first four
-arguments are the real one's: control address and port, data address and port, flow type, ``FrameStorage``. Then come
-the log file, the bytes beyond which a .graw file is full, and the bytes it may write in all. A port of 0 is any; it
-prints both when it listens.
+arguments are the real one's: control address and port, data address and port, flow type, ``FrameStorage``. The others
+are the log file, the bytes beyond which a .graw file is full, and the bytes that it may write in all. A port of 0 is
+any; it prints both when it listens.
 
 As the real one it takes one source at a time: while that is connected it does not listen for data, only on its control
-port; and when the source resets the connection (TCP RST) it never listens for data again. One of flow type ICE
-takes any number of sources and listens always.
+port. When the source resets the connection (TCP RST), it never listens for data again: it is deaf. One of flow type ICE
+takes any number of sources and always listens.
 
-On stdin it takes commands (``silence``, ``speak``, ``refuse``, ``accept``), each answered with a line; when stdin ends,
-so does the process, since whoever started it is gone.
+It takes commands on stdin (``silence``, ``speak``, ``refuse``, ``accept``), each answered with a line, and ends when
+stdin does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import selectors
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _CHUNK = 1 << 16
@@ -29,19 +29,20 @@ _COBO_TYPES = frozenset({1, 2})
 _MUTANT_TYPE = 8
 
 
-def _time_stamp() -> str:
+def time_stamp() -> str:
+    """Local time with milliseconds, as it stands in the names of .graw files."""
     now = time.time()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"
 
 
 class FrameBuilder:
-    """Puts a stream of bytes together to MFM frames."""
+    """Splits a stream of bytes into MFM frames."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
 
     def frames(self, data: bytes) -> Iterator[bytes]:
-        """The frames that are complete with `data`; what has no size begins anew."""
+        """The frames that are complete with `data`; after an impossible size all that is pending is dropped."""
         self._pending += data
         while len(self._pending) >= _PRIMARY_HEADER:
             size = int.from_bytes(self._pending[1:4], "big") << (self._pending[0] & 0x0F)
@@ -67,8 +68,9 @@ def _origin(frame: bytes) -> tuple[str, int]:
 class FrameStorage:
     """A file per AsAd, opened, appended to and closed for each frame."""
 
-    def __init__(self, file_size: int) -> None:
+    def __init__(self, file_size: int, now: Callable[[], str] = time_stamp) -> None:
         self._file_size = file_size
+        self._now = now
         self._stamp = ""
         self._path: dict[str, Path] = {}
         self._index: dict[str, int] = {}
@@ -80,44 +82,31 @@ class FrameStorage:
         if not origin:
             return
         if origin not in self._path or event <= self._event[origin]:
-            self._new_file(origin, anew=True)
+            self._stamp = self._now()  # one for all AsAds: their next files may have another than the first ones
+            self._new_file(origin, 0)
         self._event[origin] = event
-        with self._path[origin].open("ab") as file:  # made again where it was moved away
+        with self._path[origin].open("ab") as file:  # created again where it was moved away
             file.write(frame)
             size = file.tell()
         if size > self._file_size:
-            self._new_file(origin, anew=False)
+            self._new_file(origin, self._index[origin] + 1)
 
-    def _new_file(self, origin: str, *, anew: bool) -> None:
-        """Make an empty file.
-
-        All AsAds share one time stamp, the newest, as in the real one: the next file may have another than the first.
-        """
-        if anew:
-            self._stamp = _time_stamp()
-        self._index[origin] = 0 if anew else self._index[origin] + 1
-        self._path[origin] = Path(f"{origin}_{self._stamp}_{self._index[origin]:04d}.graw")
+    def _new_file(self, origin: str, index: int) -> None:
+        self._index[origin] = index
+        self._path[origin] = Path(f"{origin}_{self._stamp}_{index:04d}.graw")
         self._path[origin].write_bytes(b"")
 
 
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return host, int(port)
-
-
-def _listen(address: tuple[str, int]) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    listener.listen(0)
-    return listener
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    return socket.create_server((host, int(port)), backlog=0)
 
 
 class Router:
     """Takes one source after the other until stdin ends."""
 
     def __init__(self, arguments: list[str]) -> None:
-        control, data, flow, _, log_path, file_size, budget = arguments
+        control, self._data, flow, _, log_path, file_size, budget = arguments
         self._many = flow == "ICE"
         self._log_path = Path(log_path)
         self._budget = int(budget)
@@ -127,22 +116,18 @@ class Router:
         self._running = True
         self._selector = selectors.DefaultSelector()
         self._storage = FrameStorage(int(file_size))
-        self._control = _listen(_address(control))
+        self._control = _listen(control)
         self._selector.register(self._control, selectors.EVENT_READ, self._accept_control)
         self._selector.register(0, selectors.EVENT_READ, self._take_commands)
-        self._data = _address(data)
         self._listener: socket.socket | None = None
         self._sources: dict[socket.socket, FrameBuilder] = {}
         self._listen_or_not()
 
-    @property
-    def ports(self) -> str:
-        """Control and data port."""
-        return f"{self._control.getsockname()[1]} {self._data[1]}"
-
     def run(self) -> None:
-        """Serve until stdin ends."""
-        self._log(f"listening for data on port {self._data[1]}, writing to {Path.cwd()}")
+        """Print the control and the data port, and serve until stdin ends."""
+        data_port = self._data.rpartition(":")[2]
+        os.write(1, f"{self._control.getsockname()[1]} {data_port}\n".encode())
+        self._log(f"listening for data on port {data_port}, writing to {Path.cwd()}")
         while self._running:
             for key, _ in self._selector.select():
                 key.data()
@@ -153,7 +138,7 @@ class Router:
         wanted = (self._many or not self._sources) and not self._refusing and not self._deaf
         if wanted and self._listener is None:
             self._listener = _listen(self._data)
-            self._data = self._listener.getsockname()
+            self._data = "{}:{}".format(*self._listener.getsockname())
             self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         elif not wanted and self._listener is not None:
             self._selector.unregister(self._listener)
@@ -203,8 +188,7 @@ class Router:
 
     def _take_commands(self) -> None:
         commands = os.read(0, _CHUNK)
-        if not commands:
-            self._running = False
+        self._running = bool(commands)
         for command in commands.split():
             if command in {b"silence", b"speak"}:
                 self._silent = command == b"silence"
@@ -215,15 +199,8 @@ class Router:
 
     def _log(self, text: str) -> None:
         with self._log_path.open("a", encoding="utf-8") as log:
-            log.write(f"{_time_stamp()} dataRouter: {text}\n")
-
-
-def main(arguments: list[str]) -> None:
-    """Run one router; see the module's docstring."""
-    router = Router(arguments)
-    os.write(1, f"{router.ports}\n".encode())
-    router.run()
+            log.write(f"{time_stamp()} dataRouter: {text}\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    Router(sys.argv[1:]).run()

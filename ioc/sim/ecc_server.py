@@ -1,4 +1,9 @@
-"""One simulated ECC server on a TCP port of this machine."""
+"""One simulated ECC server on a TCP port of this machine.
+
+A connection carries one request and one reply, as with the real one: `EccServer` parses it, asks the state `Machine`
+what becomes of it, does what the step does (read configuration files, make links), waits as long as the real step
+takes, lets the electronics follow, and replies. Faults are switches that are looked at on the way.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +12,32 @@ from collections.abc import Collection
 from pathlib import Path
 from time import strftime
 
-from ioc.errors import Refused
 from ioc.sim import ecc_wire
-from ioc.sim.ecc_arguments import ConfigDirectory, ConfigId, ServerCrashError, parse_config_id
-from ioc.sim.ecc_state import DURATION, TRANSITION, Machine, State, Verdict
-from ioc.sim.ecc_steps import StepError, Steps
-from ioc.sim.electronics import Electronics, Links
-from ioc.sim.misbehaviour import Behaviour, misbehave
-from ioc.sim.plan import EccAddress, ServerPlan
+from ioc.sim.configs import ConfigDirectory, MissingConfigError
+from ioc.sim.ecc_arguments import (
+    ConfigId,
+    Link,
+    ServerCrashError,
+    links_text,
+    parse_config_id,
+    parse_links,
+    sources_text,
+)
+from ioc.sim.ecc_state import OPERATIONS, Machine, State, Verdict
+from ioc.sim.ecc_wire import Behaviour
+from ioc.sim.electronics import Electronics, LinkError, Links, reset_connection
+from ioc.sim.plan import EccAddress, ServerPlan, SimulatorError
 
 BUSY = "The ECC state machine is busy!"
-_READ_ONLY = frozenset({"GetState", "GetConfigIDs", "Special", "ServerExit"})
+_READ_ONLY = ("GetState", "GetConfigIDs", "Special", "ServerExit")
+_CONFIG_KIND = {"Describe": "describe", "Prepare": "prepare", "Configure": "configure"}
+_NO_HARDWARE = "Ice exception: ::Ice::ConnectionRefusedException:\nconnection refused: Connection refused"
 _MAX_REQUEST = 1 << 20
+_SLOW_SECONDS = 0.05
+
+
+class StepError(Exception):
+    """An operation failed; the text becomes the ErrorMessage."""
 
 
 class EccServer:
@@ -27,9 +46,9 @@ class EccServer:
     def __init__(
         self, plan: ServerPlan, configs: ConfigDirectory, electronics: Electronics, log_path: Path, speed: float
     ) -> None:
-        self.machine = Machine()
         self.electronics = electronics
         self._plan = plan
+        self._configs = configs
         self._dialect = ecc_wire.DIALECTS[plan.dialect]
         self._log_path = log_path
         self._speed = speed
@@ -39,9 +58,19 @@ class EccServer:
         self._behaviour = Behaviour.NORMAL
         self._released = asyncio.Event()
         self._thawed = asyncio.Event()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Be as a process that was just started."""
+        self.machine = Machine()
         self._failures: dict[str, str] = {}
         self._delays: dict[str, float] = {}
-        self._steps = Steps(plan.sources, configs, electronics)
+        self._complaint = ""
+        self._links: tuple[Link, ...] = ()
+        self._loaded: dict[str, str] = {}
+        """Names of the configuration files that were read, by kind."""
+        self.behave(Behaviour.NORMAL)
+        self.thaw()
 
     @property
     def address(self) -> EccAddress:
@@ -55,16 +84,16 @@ class EccServer:
     def frozen(self) -> bool:
         return not self._thawed.is_set()
 
+    @property
+    def connections(self) -> int:
+        """How many requests are being answered."""
+        return len(self._connections)
+
     async def start(self) -> None:
         """Listen: on a free port at first, on the same one after that; the state is Idle."""
         if self._listener:
-            raise Refused(f"simulated ECC server {self._plan.name} runs already; kill it first")
-        self.machine = Machine()
-        self._failures.clear()
-        self._delays.clear()
-        self._steps.forget()
-        self.behave(Behaviour.NORMAL)
-        self.thaw()
+            raise SimulatorError(f"simulated ECC server {self._plan.name} runs already; kill it first")
+        self._forget()
         self.electronics.dead = False
         self.electronics.follow(self.machine.state)
         await self.electronics.parted()
@@ -91,7 +120,7 @@ class EccServer:
         self._released = asyncio.Event()
 
     def freeze(self) -> None:
-        """Do nothing any more, as after SIGSTOP: the system takes connections, nobody answers; the sources go on."""
+        """Do nothing any more, as after SIGSTOP: the system accepts connections, nobody answers; the sources go on."""
         self._thawed.clear()
 
     def thaw(self) -> None:
@@ -100,36 +129,35 @@ class EccServer:
 
     def fail_next(self, operation: str, message: str) -> None:
         """Let the next operation of this kind fail with this message."""
-        self._failures[_known(operation, [*TRANSITION, "GetConfigIDs"])] = message
+        self._failures[_known(operation, [*OPERATIONS, "GetConfigIDs"])] = message
 
     def complain(self, message: str) -> None:
         """Let the next Configure answer its error code and this message although it is done."""
-        self._steps.complaint = message
+        self._complaint = message
 
     def delay(self, operation: str, seconds: float) -> None:
         """Let every operation of this kind take longer by real seconds; 0 ends it."""
-        self._delays[_known(operation, [*TRANSITION, *_READ_ONLY])] = seconds
+        self._delays[_known(operation, [*OPERATIONS, *_READ_ONLY])] = seconds
 
     def force_state(self, state: State) -> None:
         """Change the state as another client, or a fault of the electronics, would."""
         self.machine.force(state)
         self.electronics.follow(state)
 
-    def break_electronics(self) -> None:
-        """No data any more; the state stays until Breakup finds out and leaves it Off."""
-        self.electronics.break_down()
-
     def _die(self, links: Links = Links.STAY) -> None:
-        if self._listener:
-            self._listener.close()
-            self._listener = None
-            self._log("ended")
+        self._stop_listening("ended")
         self.electronics.leave(links)
         current = asyncio.current_task()
         for task, writer in self._connections.items():
             writer.transport.abort()  # what was not sent yet is lost with the process
             if task is not current:
                 task.cancel()
+
+    def _stop_listening(self, why: str) -> None:
+        if self._listener:
+            self._listener.close()
+            self._listener = None
+            self._log(why)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
@@ -143,16 +171,12 @@ class EccServer:
             while self._behaviour is Behaviour.HANG:
                 await self._released.wait()
             behaviour = self._behaviour
-            if behaviour in {Behaviour.DROP, Behaviour.RESET}:
-                await misbehave(behaviour, self._dialect, b"", writer)
-                return
-            reply = await self._answer(body)
-            await self._thawed.wait()
-            if behaviour is Behaviour.NORMAL:
-                writer.write(reply)
-            else:
-                await misbehave(behaviour, self._dialect, reply, writer)
-            await writer.drain()
+            if behaviour is Behaviour.RESET:
+                reset_connection(writer)
+            elif behaviour is not Behaviour.DROP:
+                reply = await self._answer(body)
+                await self._thawed.wait()
+                await self._send(behaviour, reply, writer)
         except ServerCrashError as crash:
             self._log(f"killed: {crash}")
             self._die()
@@ -161,74 +185,122 @@ class EccServer:
         finally:
             writer.close()
 
+    async def _send(self, behaviour: Behaviour, reply: bytes, writer: asyncio.StreamWriter) -> None:
+        if behaviour is not Behaviour.SLOW:
+            writer.write(ecc_wire.wrong_reply(behaviour, self._dialect, reply))
+            await writer.drain()
+            return
+        for byte in reply:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(_SLOW_SECONDS)
+
     async def _answer(self, body: bytes) -> bytes:
+        dialect = self._dialect
         try:
-            request = ecc_wire.parse_request(body, self._dialect)
-            if request.operation in TRANSITION:
+            request = ecc_wire.parse_request(body, dialect)
+            if request.operation in OPERATIONS:
                 return await self._transition(request.operation, request.arguments)
             await asyncio.sleep(self._delays.get(request.operation, 0.0))
             match request.operation:
                 case "GetState":
                     message = BUSY if self.machine.transition else ""
-                    return ecc_wire.state_reply(self._dialect, message, self.machine.state, self.machine.transition)
+                    return ecc_wire.state_reply(dialect, message, self.machine.state, self.machine.transition)
                 case "GetConfigIDs":
                     failure = self._failures.pop(request.operation, "")
-                    text = "" if failure else self._steps.configs.list_text()
-                    return ecc_wire.text_reply(self._dialect, 1 if failure else 0, failure, text)
+                    text = "" if failure else self._configs.list_text()
+                    return ecc_wire.text_reply(dialect, 1 if failure else 0, failure, text)
                 case "Special":
-                    return ecc_wire.text_reply(self._dialect, 0, "", "")
+                    return ecc_wire.text_reply(dialect, 0, "", "")
                 case "ServerExit":
-                    self._exit()
-                    return ecc_wire.plain_reply(self._dialect)
+                    self._stop_listening("ended by ServerExit")
+                    return ecc_wire.plain_reply(dialect)
                 case _:
                     raise ecc_wire.not_implemented(request.operation)
         except ecc_wire.FaultError as fault:
-            return ecc_wire.fault_reply(self._dialect, str(fault))
+            return ecc_wire.fault_reply(dialect, str(fault))
 
-    async def _transition(self, operation: str, arguments: dict[str, str]) -> bytes:
+    async def _transition(self, name: str, arguments: dict[str, str]) -> bytes:
         config = parse_config_id(arguments.get("configID", ""))
-        number = TRANSITION[operation]
-        match self.machine.begin(operation):
-            case Verdict.BUSY:
-                return ecc_wire.text_reply(self._dialect, number, BUSY, "")
-            case Verdict.IGNORED:
-                return self._done(operation)
-            case Verdict.BEGUN:
-                pass
-        self._log(f"{operation} {config}")
-        try:
-            await self._perform(operation, config, arguments.get("table", ""))
-        except StepError as failure:
-            self.machine.finish(succeeded=False)
-            if operation == "Breakup":
-                self.force_state(State.OFF)
-                await self.electronics.parted()
-            self._log(f"{operation} failed: {failure}")
-            return ecc_wire.text_reply(self._dialect, number, str(failure), "")
-        self.electronics.follow(self.machine.target)
-        await self.electronics.parted()
-        self.machine.finish(succeeded=True)
-        return self._done(operation)
+        number = OPERATIONS[name].number
+        verdict = self.machine.begin(name)
+        if verdict is Verdict.BUSY:
+            return ecc_wire.text_reply(self._dialect, number, BUSY, "")
+        if verdict is Verdict.BEGUN:
+            self._log(f"{name} {config}")
+            try:
+                await self._perform(name, config, arguments.get("table", ""))
+            except (StepError, LinkError) as failure:
+                self.machine.finish(succeeded=False)
+                if name == "Breakup":
+                    self.force_state(State.OFF)
+                    await self.electronics.parted()
+                self._log(f"{name} failed: {failure}")
+                return ecc_wire.text_reply(self._dialect, number, str(failure), "")
+            self.electronics.follow(self.machine.target)
+            await self.electronics.parted()
+            self.machine.finish(succeeded=True)
+        message, text = self._result(name)
+        return ecc_wire.text_reply(self._dialect, number if message else 0, message, text)
 
-    async def _perform(self, operation: str, config: ConfigId, table: str) -> None:
-        if operation == "Resume" and not self._plan.supports_resume:
+    async def _perform(self, name: str, config: ConfigId, table: str) -> None:
+        """Do what the change of state does not do by itself, in the time that it takes.
+
+        Raises:
+            StepError, LinkError: a file is missing, or the electronics refused.
+        """
+        if name == "Resume" and not self._plan.supports_resume:
             raise ServerCrashError("this release crashes on Resume")
-        self._steps.load(operation, config)
-        await asyncio.sleep(DURATION[operation] / self._speed + self._delays.get(operation, 0.0))
+        if name in _CONFIG_KIND:
+            self._read_config(_CONFIG_KIND[name], config)
+        await asyncio.sleep(OPERATIONS[name].seconds / self._speed + self._delays.get(name, 0.0))
         await self._thawed.wait()
-        if operation in self._failures:
-            raise StepError(self._failures.pop(operation))
-        await self._steps.perform(operation, self.machine.state, table)
+        if name in self._failures:
+            raise StepError(self._failures.pop(name))
+        match name:
+            case "Configure":
+                await self._connect(table)
+            case "Start" | "Resume":
+                await self.electronics.begin()
+            case "Breakup" if self.electronics.dead or self.machine.state is State.OFF:
+                raise StepError(_NO_HARDWARE)
+            case _:
+                pass
 
-    def _done(self, operation: str) -> bytes:
-        message, text = self._steps.answer(operation)
-        return ecc_wire.text_reply(self._dialect, TRANSITION[operation] if message else 0, message, text)
+    def _read_config(self, kind: str, config: ConfigId) -> None:
+        if not config.complete:
+            raise StepError(f"Configuration identifier '{config}' is not valid.")
+        try:
+            self._configs.files(kind, config.names[kind])
+        except MissingConfigError as missing:
+            raise StepError(f"Exception: Configuration '{missing}' does not exist.") from None
+        self._loaded[kind] = config.names[kind]
 
-    def _exit(self) -> None:
-        if self._listener:
-            self._listener.close()
-            self._listener = None
-            self._log("ended by ServerExit")
+    async def _connect(self, table: str) -> None:
+        """Make the first link of each source in the document; the others are ignored without a word."""
+        first: dict[str, Link] = {}
+        for link in parse_links(table):
+            first.setdefault(link.source, link)
+        self._links = tuple(first[source] for source in self._plan.sources if source in first)
+        for source in self._plan.sources:
+            if source not in first:
+                raise StepError(f"Could not find a valid data router for data sender '{source}'")
+        await self.electronics.connect(first)
+
+    def _result(self, name: str) -> tuple[str, str]:
+        """Error message and text of the reply to what was done, and also to what was ignored."""
+        if name == "Describe":
+            return "", sources_text(self._plan.sources)
+        if name != "Configure":
+            return "", ""
+        links = f"{links_text(self._links)}\n"
+        complaint, self._complaint = self._complaint, ""
+        if complaint:
+            return complaint, links
+        try:
+            return "", links + self._configs.contents_text(self._loaded)
+        except MissingConfigError as missing:
+            return f"Configuration '{missing}' does not exist.", links
 
     def _log(self, text: str) -> None:
         with self._log_path.open("a", encoding="utf-8") as log:
@@ -237,7 +309,7 @@ class EccServer:
 
 def _known(operation: str, operations: Collection[str]) -> str:
     if operation not in operations:
-        raise Refused(f"operation is {operation!r}, but must be one of {', '.join(operations)}")
+        raise SimulatorError(f"operation is {operation!r}, but must be one of {', '.join(operations)}")
     return operation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 
@@ -17,49 +18,31 @@ class State(IntEnum):
     PAUSED = 6
 
 
-TRANSITION = {
-    "Describe": 1,
-    "Prepare": 2,
-    "Configure": 3,
-    "Start": 4,
-    "Stop": 5,
-    "Pause": 6,
-    "Resume": 7,
-    "Breakup": 8,
-    "Undo": 9,
-}
-"""Operations that change the state, with the number that GetState shows meanwhile and that a failure answers."""
+@dataclass(frozen=True)
+class Operation:
+    """One operation that changes the state."""
 
-TARGET = {
-    ("Describe", State.IDLE): State.DESCRIBED,
-    ("Prepare", State.DESCRIBED): State.PREPARED,
-    ("Configure", State.PREPARED): State.READY,
-    ("Start", State.READY): State.RUNNING,
-    ("Stop", State.RUNNING): State.READY,
-    ("Stop", State.PAUSED): State.READY,
-    ("Pause", State.RUNNING): State.PAUSED,
-    ("Resume", State.PAUSED): State.RUNNING,
-    ("Breakup", State.READY): State.PREPARED,
-    ("Breakup", State.RUNNING): State.PREPARED,
-    ("Breakup", State.PAUSED): State.PREPARED,
-    ("Breakup", State.OFF): State.OFF,
-    ("Undo", State.DESCRIBED): State.IDLE,
-    ("Undo", State.PREPARED): State.DESCRIBED,
-}
-"""Where each operation leads; what is not in this table is ignored."""
+    number: int
+    """What GetState shows as the transition meanwhile, and the error code of a failure."""
+    seconds: float
+    """How long it really takes."""
+    leads: dict[State, State]
+    """Where it leads from each state; in any other it is ignored."""
 
-DURATION = {
-    "Describe": 0.3,
-    "Prepare": 5.0,
-    "Configure": 1.0,
-    "Start": 0.1,
-    "Stop": 0.5,
-    "Pause": 0.5,
-    "Resume": 0.1,
-    "Breakup": 0.5,
-    "Undo": 0.1,
+
+OPERATIONS = {
+    "Describe": Operation(1, 0.3, {State.IDLE: State.DESCRIBED}),
+    "Prepare": Operation(2, 5.0, {State.DESCRIBED: State.PREPARED}),
+    "Configure": Operation(3, 1.0, {State.PREPARED: State.READY}),
+    "Start": Operation(4, 0.1, {State.READY: State.RUNNING}),
+    "Stop": Operation(5, 0.5, dict.fromkeys((State.RUNNING, State.PAUSED), State.READY)),
+    "Pause": Operation(6, 0.5, {State.RUNNING: State.PAUSED}),
+    "Resume": Operation(7, 0.1, {State.PAUSED: State.RUNNING}),
+    "Breakup": Operation(
+        8, 0.5, {State.OFF: State.OFF, **dict.fromkeys((State.READY, State.RUNNING, State.PAUSED), State.PREPARED)}
+    ),
+    "Undo": Operation(9, 0.1, {State.DESCRIBED: State.IDLE, State.PREPARED: State.DESCRIBED}),
 }
-"""How long each takes in reality, in seconds."""
 
 
 class Verdict(Enum):
@@ -80,15 +63,14 @@ class Machine:
         self.target = State.IDLE
         """Where the transition that runs leads."""
 
-    def begin(self, operation: str) -> Verdict:
+    def begin(self, name: str) -> Verdict:
         """Ask for an operation; if it has BEGUN, `finish` must follow."""
         if self.transition:
             return Verdict.BUSY
-        target = TARGET.get((operation, self.state))
-        if target is None:
+        operation = OPERATIONS[name]
+        if self.state not in operation.leads:
             return Verdict.IGNORED
-        self.target = target
-        self.transition = TRANSITION[operation]
+        self.target, self.transition = operation.leads[self.state], operation.number
         return Verdict.BEGUN
 
     def finish(self, *, succeeded: bool) -> None:
@@ -99,5 +81,4 @@ class Machine:
 
     def force(self, state: State) -> None:
         """Be in `state`, whatever led there; a transition that runs ends there too if it succeeds."""
-        self.state = state
-        self.target = state
+        self.state = self.target = state

@@ -1,17 +1,23 @@
-"""The bytes of an ECC server: requests taken apart, replies put together as two real builds were recorded to do."""
+"""The bytes of an ECC server: requests are parsed, replies composed as two real builds were recorded to do it.
+
+The builds differ in small things (`Dialect`); one of them, that 2.8 ignores prefixed arguments, is a trap for clients.
+On demand a reply is wrong in one of the ways of `Behaviour`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from xml.parsers import expat
+from enum import StrEnum
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
 
 NAMESPACE = "urn:ecc"
-_BODY_DEPTH = 2
+_HUGE = 64 << 20
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one build of the server speaks."""
+    """How one build of the server writes and reads."""
 
     headers: tuple[str, ...]
     """HTTP header lines before Content-Type."""
@@ -64,80 +70,35 @@ class FaultError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """One operation with its arguments, in the text that the server understood of it."""
+    """One operation with its arguments, as the server understood them."""
 
     operation: str
     arguments: dict[str, str]
 
 
-class _RequestReader:
-    """Collects the first element of the SOAP body and the text of its children, by their names as written."""
-
-    def __init__(self) -> None:
-        self._open: list[str] = []
-        self._namespaces: list[dict[str, str]] = [{}]
-        self.operation = ""
-        self.namespace = ""
-        self.arguments: dict[str, str] = {}
-
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        scope = self._namespaces[-1] | {
-            key.removeprefix("xmlns").removeprefix(":"): value
-            for key, value in attributes.items()
-            if key == "xmlns" or key.startswith("xmlns:")
-        }
-        self._namespaces.append(scope)
-        if len(self._open) == _BODY_DEPTH and _local(self._open[1]) == "Body" and not self.operation:
-            self.operation = name
-            self.namespace = scope.get(name.rpartition(":")[0], "")
-        self._open.append(name)
-        if self._is_argument():
-            self.arguments[name] = ""
-
-    def text(self, data: str) -> None:
-        if self._is_argument():
-            self.arguments[self._open[-1]] += data
-
-    def end(self, _name: str) -> None:
-        self._open.pop()
-        self._namespaces.pop()
-
-    def _is_argument(self) -> bool:
-        return len(self._open) == _BODY_DEPTH + 2 and self._open[_BODY_DEPTH] == self.operation
-
-    @staticmethod
-    def refuse_doctype(*_: object) -> None:
-        raise FaultError("DTD not supported by SOAP")
-
-
-def _local(name: str) -> str:
-    return name.rpartition(":")[2]
-
-
 def parse_request(body: bytes, dialect: Dialect) -> Request:
-    """Take a SOAP request apart.
+    """Read a SOAP request.
 
     Raises:
-        FaultError: it is no XML, or has no operation in this namespace.
+        FaultError: it is not XML, or has no operation in this namespace.
     """
-    reader = _RequestReader()
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    parser.StartDoctypeDeclHandler = reader.refuse_doctype
+    if b"<!DOCTYPE" in body:
+        raise FaultError("DTD not supported by SOAP")
     try:
-        parser.Parse(body, True)
-    except expat.ExpatError as error:
+        envelope = minidom.parseString(body).documentElement  # noqa: S318 - without entities, as checked above
+    except ExpatError as error:
         raise FaultError(f"XML parse error: {error}") from None
-    if reader.namespace != NAMESPACE:
-        raise not_implemented(reader.operation)
-    arguments = {
-        _local(name): text
-        for name, text in reader.arguments.items()
-        if ":" not in name or dialect.accepts_prefixed_arguments
-    }
-    return Request(_local(reader.operation), arguments)
+    for part in _elements(envelope) if envelope else ():
+        for operation in _elements(part) if part.localName == "Body" else ():
+            if operation.namespaceURI != NAMESPACE:
+                raise not_implemented(operation.tagName)
+            arguments = {
+                str(argument.localName): _text(argument)
+                for argument in _elements(operation)
+                if not argument.prefix or dialect.accepts_prefixed_arguments
+            }
+            return Request(str(operation.localName), arguments)
+    raise not_implemented("")
 
 
 def not_implemented(operation: str) -> FaultError:
@@ -164,39 +125,91 @@ def plain_reply(dialect: Dialect) -> bytes:
 
 def fault_reply(dialect: Dialect, fault: str) -> bytes:
     """SOAP fault, which comes as HTTP 500."""
-    return http_reply(
-        dialect,
-        "500 Internal Server Error",
-        f"<SOAP-ENV:Body{dialect.fault_attributes}><SOAP-ENV:Fault><faultcode>SOAP-ENV:Client</faultcode>"
-        f"<faultstring>{_escape(dialect, fault)}</faultstring></SOAP-ENV:Fault></SOAP-ENV:Body>",
+    content = (
+        f"<SOAP-ENV:Fault><faultcode>SOAP-ENV:Client</faultcode>"
+        f"<faultstring>{_escape(dialect, fault)}</faultstring></SOAP-ENV:Fault>"
     )
-
-
-def http_reply(dialect: Dialect, status: str, body: str) -> bytes:
-    """HTTP response with `body` in the envelope."""
-    xml = f'<?xml version="1.0" encoding="UTF-8"?>\n{_ENVELOPE}{body}</SOAP-ENV:Envelope>{dialect.end}'.encode()
-    head = [
-        f"HTTP/1.1 {status}",
-        *dialect.headers,
-        "Content-Type: text/xml; charset=utf-8",
-        f"Content-Length: {len(xml)}",
-        "Connection: close",
-    ]
-    return "\r\n".join([*head, "", ""]).encode() + xml
+    return _http(dialect.headers, _soap(dialect, content, dialect.fault_attributes), "500 Internal Server Error")
 
 
 def _response(dialect: Dialect, element: str, **children: str) -> bytes:
-    content = "".join(_child(dialect, name, value) for name, value in children.items())
-    return http_reply(dialect, "200 OK", f"<SOAP-ENV:Body><ecc:{element}>{content}</ecc:{element}></SOAP-ENV:Body>")
-
-
-def _child(dialect: Dialect, name: str, value: str) -> str:
-    tag = dialect.prefix + name
-    if not value and dialect.closes_empty_elements:
-        return f"<{tag}/>"
-    return f"<{tag}>{_escape(dialect, value)}</{tag}>"
+    content = ""
+    for name, value in children.items():
+        tag = dialect.prefix + name
+        empty = not value and dialect.closes_empty_elements
+        content += f"<{tag}/>" if empty else f"<{tag}>{_escape(dialect, value)}</{tag}>"
+    return _http(dialect.headers, _soap(dialect, f"<ecc:{element}>{content}</ecc:{element}>"))
 
 
 def _escape(dialect: Dialect, text: str) -> str:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#xD;")
     return escaped.replace("\n", dialect.newline)
+
+
+def _soap(dialect: Dialect, content: str, attributes: str = "", declarations: str = "") -> bytes:
+    xml = f'<?xml version="1.0" encoding="UTF-8"?>\n{declarations}{_ENVELOPE}<SOAP-ENV:Body{attributes}>{content}'
+    return f"{xml}</SOAP-ENV:Body></SOAP-ENV:Envelope>{dialect.end}".encode()
+
+
+def _http(
+    headers: tuple[str, ...], body: bytes, status: str = "200 OK", content_type: str = "text/xml; charset=utf-8"
+) -> bytes:
+    lines = (f"HTTP/1.1 {status}", *headers, f"Content-Type: {content_type}", f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
+
+
+def _elements(parent: minidom.Element) -> list[minidom.Element]:
+    return [node for node in parent.childNodes if isinstance(node, minidom.Element)]
+
+
+def _text(element: minidom.Element) -> str:
+    return "".join(node.data for node in element.childNodes if isinstance(node, minidom.Text))
+
+
+class Behaviour(StrEnum):
+    """How a server treats every connection until told otherwise."""
+
+    NORMAL = "normal"
+    HANG = "hang"
+    """Accept and never answer; what waits is answered when the behaviour changes."""
+    DROP = "drop"
+    """Close without a byte."""
+    RESET = "reset"
+    """Reset the connection."""
+    HTML = "html"
+    """A web page with status 200."""
+    HTTP500 = "http500"
+    """Status 500 without a fault."""
+    TRUNCATED = "truncated"
+    """The first half of the right reply."""
+    HUGE = "huge"
+    """A reply of 64 MiB."""
+    SLOW = "slow"
+    """The right reply, byte by byte, 20 a second."""
+    DTD = "dtd"
+    """A reply with an external entity."""
+    UNKNOWN_STATE = "unknown-state"
+    """GetState answers state 42 and transition 17, which no table has."""
+
+
+def wrong_reply(behaviour: Behaviour, dialect: Dialect, right: bytes) -> bytes:
+    """The bytes that answer a request as `behaviour` says; `right` is the reply that they should be."""
+    reply = right
+    match behaviour:
+        case Behaviour.HTML:
+            page = b"<html><head><title>It works!</title></head><body><p>It works!<br></body></html>"
+            reply = _http((), page, content_type="text/html")
+        case Behaviour.HTTP500:
+            reply = _http((), b"", "500 Internal Server Error", "text/plain")
+        case Behaviour.TRUNCATED:
+            reply = right[: len(right) // 2]
+        case Behaviour.HUGE:
+            reply = _http((), b" " * _HUGE)
+        case Behaviour.DTD:
+            entity = '<!DOCTYPE Envelope [<!ENTITY host SYSTEM "file:///etc/hostname">]>'
+            reply = _http((), _soap(dialect, "&host;", declarations=entity))
+        case Behaviour.UNKNOWN_STATE if b"ResponseState" in right:
+            reply = state_reply(dialect, "", 42, 17)
+        case _:
+            pass
+    return reply

@@ -1,17 +1,17 @@
-"""Everything of a simulated site, put together; lives in the process of ``python -m ioc.sim``."""
+"""Everything of a simulated site put together, in the process of ``python -m ioc.sim``."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
+from typing import Any
 
-from ioc.sim.configfiles import write_configs
-from ioc.sim.ecc_arguments import ConfigDirectory
+from ioc.sim.configs import ConfigDirectory, write_configs
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.electronics import Electronics
 from ioc.sim.plan import SiteAddresses, SitePlan
-from ioc.sim.router_process import RouterProcess, link_interpreter
-from ioc.sim.slowcontrol_process import SlowControls
+from ioc.sim.processes import RouterProcess, SlowControls, link_interpreter
 
 _WEIGHT = {"cobo": 1.0, "mutant": 0.1}
 
@@ -24,29 +24,26 @@ class Simulation:
         self._config_root = directory / "configs"
         write_configs(self._config_root, plan.configs)
         interpreter = link_interpreter(directory / "bin")
-        rate = _rate_of_a_cobo(plan)
+        weights = {server.name: _WEIGHT.get(server.role, 1.0) for server in plan.servers}
+        total = sum(len(server.sources) * weights[server.name] for server in plan.servers)
         self.servers: dict[str, EccServer] = {}
         for server in plan.servers:
             folder = directory / "ecc" / server.name
             folder.mkdir(parents=True, exist_ok=True)
+            rate = plan.data_rate * weights[server.name] / total if total else 0.0
             self.servers[server.name] = EccServer(
                 server,
                 ConfigDirectory(self._config_root, server.release),
-                Electronics(server.sources, rate * _WEIGHT.get(server.role, 1.0), server.asads, server.host),
+                Electronics(server.sources, rate, server.asads, server.host),
                 folder / "getEccSoapServer.log",
                 plan.speed,
             )
         self.sources = {
             source.name: source for server in self.servers.values() for source in server.electronics.sources
         }
+        budget = plan.disk_budget // max(1, len(plan.routers))
         self.routers = {
-            router.name: RouterProcess(
-                router,
-                directory / "routers" / router.name,
-                interpreter,
-                plan.file_size,
-                plan.disk_budget // len(plan.routers),
-            )
+            router.name: RouterProcess(router, directory / "routers" / router.name, interpreter, plan.file_size, budget)
             for router in plan.routers
         }
         self.slow_controls = SlowControls(plan.observables, plan.speed)
@@ -54,9 +51,13 @@ class Simulation:
     async def start(self) -> None:
         """Start everything at once; returns when all of it is ready."""
         async with asyncio.TaskGroup() as starting:
-            starting.create_task(self.slow_controls.start())
-            for part in (*self.routers.values(), *self.servers.values()):
+            for part in (self.slow_controls, *self.routers.values(), *self.servers.values()):
                 starting.create_task(part.start())
+
+    async def close(self) -> None:
+        """End everything, all at once."""
+        parts = (self.slow_controls, *self.routers.values(), *self.servers.values())
+        await asyncio.gather(*(part.close() for part in parts))
 
     def addresses(self, control_port: int) -> SiteAddresses:
         """Where everything is, once started."""
@@ -68,12 +69,23 @@ class Simulation:
             control_port=control_port,
         )
 
-    async def close(self) -> None:
-        """End everything, all at once."""
-        parts = (self.slow_controls, *self.routers.values(), *self.servers.values())
-        await asyncio.gather(*(part.close() for part in parts))
-
-
-def _rate_of_a_cobo(plan: SitePlan) -> float:
-    weight = sum(len(server.sources) * _WEIGHT.get(server.role, 1.0) for server in plan.servers)
-    return plan.data_rate / weight if weight else 0.0
+    def status(self) -> dict[str, Any]:
+        """The state of every part, as the command ``status`` answers it."""
+        return {
+            "pid": os.getpid(),
+            "ecc": {
+                name: {
+                    "listening": server.listening,
+                    "frozen": server.frozen,
+                    "state": server.machine.state,
+                    "transition": server.machine.transition,
+                }
+                for name, server in self.servers.items()
+            },
+            "sources": {
+                name: {"links": int(source.linked), "next_event": source.event, "silent": source.silent}
+                for name, source in self.sources.items()
+            },
+            "routers": {name: {"pid": router.pid} for name, router in self.routers.items()},
+            "slow_controls": {"pid": self.slow_controls.pid},
+        }

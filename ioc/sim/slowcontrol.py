@@ -36,7 +36,7 @@ USUAL_RANGE = {
     "degC": (5.0, 40.0),
     "%": (0.0, 100.0),
 }
-"""Alarm limits by units, for observables that the plan gives none."""
+"""Alarm limits by units, for observables whose plan has none."""
 ENUM_STRINGS = ("Off", "On", "Fault")
 _DRIFT_PERIOD = 600.0
 _DRIFT = 0.05
@@ -45,43 +45,37 @@ _MAX_UNITS = 8
 
 
 class Observable:
-    """One process variable: drifts slowly about the middle of its range, with noise, until it is held."""
+    """One process variable: drifts slowly around the middle of its range, with noise, until it is held."""
 
     def __init__(self, plan: ObservablePlan) -> None:
         low, high = USUAL_RANGE.get(plan.units, (0.0, 100.0))
-        self._low = low if plan.low is None else plan.low
-        self._high = high if plan.high is None else plan.high
+        low, high = low if plan.low is None else plan.low, high if plan.high is None else plan.high
+        self._middle, self._span = (low + high) / 2, high - low
         self._type = plan.type
         self._random = random.Random(plan.pv)  # noqa: S311 - the same PV behaves the same in every simulation
         self._phase = self._random.uniform(0, 2 * math.pi)
         self.held = False
         """It keeps its value and sends no updates."""
-        self.channel = self._channel(plan.units.encode()[:_MAX_UNITS].decode(errors="ignore"))
+        self.channel = self._channel(plan.units.encode()[:_MAX_UNITS].decode(errors="ignore"), low, high)
 
-    def _channel(self, units: str) -> ChannelData:
+    def _channel(self, units: str, low: float, high: float) -> ChannelData:
         if self._type == "string":
             return ChannelString(value="nominal", string_encoding="utf-8", reported_record_type="stringin")
         if self._type == "enum":
             return ChannelEnum(value=1, enum_strings=ENUM_STRINGS, reported_record_type="mbbi")
-        span = self._high - self._low
-        limits = {
-            "upper_alarm_limit": self._high,
-            "lower_alarm_limit": self._low,
-            "upper_warning_limit": self._high - 0.1 * span,
-            "lower_warning_limit": self._low + 0.1 * span,
-            "upper_disp_limit": self._high,
-            "lower_disp_limit": self._low,
-        }
-        display: dict[str, Any] = {"units": units, "string_encoding": "utf-8"}
+        warning = 0.1 * self._span
+        limits: dict[str, Any] = {f"upper_{kind}_limit": high for kind in ("alarm", "disp")}
+        limits |= {f"lower_{kind}_limit": low for kind in ("alarm", "disp")}
+        limits |= {"upper_warning_limit": high - warning, "lower_warning_limit": low + warning}
+        common: dict[str, Any] = {"value": self._drifted(), "units": units, "string_encoding": "utf-8"}
         if self._type == "integer":
-            whole: dict[str, Any] = {name: round(limit) for name, limit in limits.items()}
-            return ChannelInteger(value=self._drifted(), reported_record_type="longin", **whole, **display)
-        return ChannelDouble(value=self._drifted(), precision=3, reported_record_type="ai", **limits, **display)
+            limits = {name: round(limit) for name, limit in limits.items()}
+            return ChannelInteger(reported_record_type="longin", **limits, **common)
+        return ChannelDouble(precision=3, reported_record_type="ai", **limits, **common)
 
     def _drifted(self) -> float | int:
-        middle, span = (self._low + self._high) / 2, self._high - self._low
         drift = _DRIFT * math.sin(self._phase + 2 * math.pi * time.time() / _DRIFT_PERIOD)
-        value = middle + span * (drift + self._random.gauss(0, _NOISE))
+        value = self._middle + self._span * (drift + self._random.gauss(0, _NOISE))
         return round(value) if self._type == "integer" else value
 
     async def update(self) -> None:
@@ -102,16 +96,11 @@ class Observable:
 
     async def obey(self, command: dict[str, Any]) -> None:
         """``set`` a value and hold it, ``freeze`` the present one, or ``thaw``."""
-        match command["do"]:
-            case "set":
-                self.held = True
-                await self.channel.write(self._converted(command["value"]))
-            case "freeze":
-                self.held = True
-            case "thaw":
-                self.held = False
-            case other:
-                raise ValueError(f"an observable cannot {other!r}: set, freeze and thaw are possible")
+        if command["do"] not in {"set", "freeze", "thaw"}:
+            raise ValueError(f"unknown command {command['do']!r}; an observable knows set, freeze, thaw")
+        self.held = command["do"] != "thaw"
+        if command["do"] == "set":
+            await self.channel.write(self._converted(command["value"]))
 
 
 async def _update_all(observables: dict[str, Observable], period: float) -> None:
@@ -121,17 +110,19 @@ async def _update_all(observables: dict[str, Observable], period: float) -> None
         await asyncio.sleep(period)
 
 
-async def _obey(observables: dict[str, Observable], line: bytes) -> str:
+async def _obey(observables: dict[str, Observable], line: bytes) -> dict[str, Any]:
     command: dict[str, Any] = json.loads(line)
+    pv = command["pv"]
+    if pv != "*" and pv not in observables:
+        return {"ok": False, "error": f"the simulated slow controls have no {pv!r}"}
     try:
-        chosen = list(observables.values()) if command["pv"] == "*" else [observables[command["pv"]]]
-        for observable in chosen:
+        for observable in observables.values() if pv == "*" else [observables[pv]]:
             await observable.obey(command)
     except KeyError as error:
-        return json.dumps({"ok": False, "error": f"the simulated slow controls have no {error}"})
+        return {"ok": False, "error": f"{pv}: the command needs {error}"}
     except (ValueError, TypeError, CaprotoValueError) as error:
-        return json.dumps({"ok": False, "error": f"{command['pv']}: {error}"})
-    return json.dumps({"ok": True})
+        return {"ok": False, "error": f"{pv}: {error}"}
+    return {"ok": True}
 
 
 async def serve() -> None:
@@ -155,7 +146,7 @@ async def serve() -> None:
     updates = loop.create_task(_update_all(observables, plan["period"]))
     print("ready", flush=True)
     while line := await stdin.readline():
-        print(await _obey(observables, line), flush=True)
+        print(json.dumps(await _obey(observables, line)), flush=True)
     for task in (updates, server):
         task.cancel()
     await asyncio.gather(updates, server, return_exceptions=True)

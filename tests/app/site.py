@@ -12,7 +12,7 @@ import yaml
 
 from ioc.app.serve import serve
 from ioc.sim import ServerPlan
-from ioc.sim.ecc_arguments import ConfigDirectory
+from ioc.sim.configs import ConfigDirectory
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.electronics import Electronics
 from ioc.topology.load import load

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ioc.sim.control_port import send_command
+from ioc.sim import send_command
 from ioc.topology.load import load
 from tests.epics import LOOPBACK, Epics
 from tests.phoebus.display_runtime import ROOT, TARGET, DisplayRuntime, MissingError, build, display_runtime, until

@@ -11,7 +11,7 @@ from sim_clients import Sink, until
 from sim_site import plan_for
 
 from ioc.sim import ServerPlan, Site
-from ioc.sim.ecc_arguments import ConfigDirectory
+from ioc.sim.configs import ConfigDirectory
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.electronics import Electronics
 

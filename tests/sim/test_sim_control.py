@@ -11,8 +11,7 @@ import pytest
 from sim_clients import ask, until
 from sim_site import files, make_ready, settled
 
-from ioc.errors import PeerError
-from ioc.sim import Site
+from ioc.sim import SimulatorError, Site
 
 
 async def test_killed_server_comes_back_idle(site: Site) -> None:
@@ -29,27 +28,27 @@ async def test_killed_server_comes_back_idle(site: Site) -> None:
 
 
 REFUSED_COMMANDS: list[tuple[dict[str, Any], str]] = [
-    ({"ecc": "CoBo9", "do": "kill"}, "'CoBo9' is not among CoBo0, Mutant"),
-    ({"ecc": "CoBo0", "do": "sing"}, "cannot 'sing'"),
+    ({"ecc": "CoBo9", "do": "kill"}, "'CoBo9' is not simulated; there are CoBo0, Mutant"),
+    ({"ecc": "CoBo0", "do": "sing"}, "unknown command 'sing'"),
     ({"ecc": "CoBo0", "do": "fail"}, "needs 'operation'"),
     ({"ecc": "CoBo0", "do": "fail", "operation": "Levitate", "message": ""}, "must be one of Describe"),
-    ({"ecc": "CoBo0", "do": "state", "state": "Lost"}, "must be one of OFF, IDLE"),
+    ({"ecc": "CoBo0", "do": "state", "state": "Lost"}, "must be one of Off, Idle"),
     ({"ecc": "CoBo0", "do": "behave", "as": "well"}, "must be one of normal"),
     ({"ecc": "CoBo0", "do": "kill", "links": "burn"}, "links is 'burn', but must be one of stay, yield, end"),
-    ({"router": "data0", "do": "dance"}, "cannot 'dance'"),
+    ({"router": "data0", "do": "dance"}, "unknown command 'dance'"),
     ({"router": "data0", "do": "restart", "directory": "../up"}, "must be one name"),
-    ({"source": "CoBo[9]", "do": "silence"}, "'CoBo[9]' is not among CoBo[0], Mutant[master]"),
-    ({"source": "CoBo[0]", "do": "shout"}, "cannot 'shout'"),
+    ({"source": "CoBo[9]", "do": "silence"}, "'CoBo[9]' is not simulated; there are CoBo[0], Mutant[master]"),
+    ({"source": "CoBo[0]", "do": "shout"}, "unknown command 'shout'"),
     ({"router": "data0", "do": "stray", "file": "../x.graw"}, "no '/'"),
-    ({"slow_controls": "X", "do": "freeze"}, "do not run"),
-    ({"do": "something"}, "a command names"),
+    ({"slow_controls": "X", "do": "freeze"}, "is not running"),
+    ({"do": "something"}, "a command is do: status, or names"),
 ]
 
 
 async def test_control_names_what_is_wrong(site: Site) -> None:
     """A command that cannot be done says why, and the simulator goes on."""
     for command, reason in REFUSED_COMMANDS:
-        with pytest.raises(PeerError, match="did not do") as refused:
+        with pytest.raises(SimulatorError, match="did not do") as refused:
             await site.control(command)
         assert reason in str(refused.value)
     assert (await ask(site.addresses.servers["CoBo0"].port, "GetState")).state == 1
@@ -81,5 +80,6 @@ async def test_control_on_the_shell(site: Site) -> None:
     assert (await ask(site.addresses.servers["CoBo0"].port, "GetState")).state == 0
     assert (await run(port, '{"ecc": "CoBo0", "do": "sing"}'))[0] == 1
     assert (await run(port))[0] == 2
+    assert (await run(port, "no JSON"))[0] == 2
     code, output = await run("1", "{}")
     assert (code, output.count("\n")) == (1, 1)

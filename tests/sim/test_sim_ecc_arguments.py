@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sim_clients import CONFIG_ID, Sink, ask, link_table, steps
 
 from ioc.sim import ServerPlan
+from ioc.sim.configs import ConfigDirectory
 from ioc.sim.ecc_arguments import (
-    ConfigDirectory,
     ConfigId,
     Link,
     ServerCrashError,

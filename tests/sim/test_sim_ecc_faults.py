@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sim_clients import CONFIG_ID, TO_RUNNING, Reply, Sink, ask, exchange, link_table, soap, steps, until
 
-from ioc.errors import Refused
+from ioc.sim import SimulatorError
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.ecc_state import State
-from ioc.sim.misbehaviour import Behaviour
+from ioc.sim.ecc_wire import Behaviour
 
 MakeServer = Callable[..., Awaitable[EccServer]]
 
@@ -91,7 +91,7 @@ async def test_who_gave_up_on_a_frozen_server_is_obeyed(make_server: MakeServer)
     server.freeze()
     _, writer = await asyncio.open_connection("127.0.0.1", server.address.port)
     writer.write(soap("Describe"))
-    await until(lambda: server._connections)
+    await until(lambda: server.connections)
     writer.close()
     await writer.wait_closed()
     assert server.machine.state is State.IDLE
@@ -163,7 +163,7 @@ async def test_delay(make_server: MakeServer) -> None:
     began = time.monotonic()
     assert (await ask(server.address.port, "GetState")).state == State.IDLE
     assert time.monotonic() - began >= 0.2
-    with pytest.raises(Refused, match="'Levitate', but must be one of"):
+    with pytest.raises(SimulatorError, match="'Levitate', but must be one of"):
         server.delay("Levitate", 1.0)
 
 
@@ -183,7 +183,7 @@ async def test_dead_electronics(make_server: MakeServer) -> None:
     server = await make_server()
     port = server.address.port
     server.force_state(State.RUNNING)
-    server.break_electronics()
+    server.electronics.break_down()
     assert (await ask(port, "GetState")).state == State.RUNNING
     assert (await ask(port, "Stop")).code == 0
     for _ in range(2):

@@ -52,7 +52,7 @@ async def test_what_ends_a_link(end: str, make_server: MakeServer, sink: tuple[S
     if end == "restarted":
         await server.kill(Links.END)
     elif end == "no power":
-        server.break_electronics()
+        server.electronics.break_down()
         assert (await ask(port, "GetState")).state == State.RUNNING
     else:
         server.force_state(State[end])

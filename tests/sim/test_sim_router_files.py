@@ -27,32 +27,28 @@ def frame(event: int) -> bytes:
 def test_files_of_any_stream(events: list[int], moves: set[int]) -> None:
     """A new time when the number does not rise, the next file when one is full, the same name where one was moved."""
     with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
-        storage = datarouter.FrameStorage(FRAMES_A_FILE * 512 - 1)
         stamps = (f"T{number:03d}" for number in itertools.count())
+        storage = datarouter.FrameStorage(FRAMES_A_FILE * 512 - 1, lambda: next(stamps))
         kept: dict[str, bytes] = {}
         expected: dict[str, list[int]] = {}
         stamp = ""
         in_file = 0
-        original, datarouter._time_stamp = datarouter._time_stamp, lambda: next(stamps)
-        try:
-            for position, event in enumerate(events):
-                if position in moves:
-                    for path in Path().glob("*.graw"):
-                        kept[path.name] = kept.get(path.name, b"") + path.read_bytes()
-                        path.unlink()
-                    in_file = 0
-                storage.store(frame(event))
-                if position == 0 or event <= events[position - 1]:
-                    stamp = f"T{sum(1 for name in expected if name.endswith('_0000')):03d}_0000"
-                    in_file = 0
-                expected.setdefault(stamp, []).append(event)
-                in_file += 1
-                if in_file == FRAMES_A_FILE:
-                    stamp = f"{stamp[:-4]}{int(stamp[-4:]) + 1:04d}"
-                    expected[stamp] = []
-                    in_file = 0
-        finally:
-            datarouter._time_stamp = original
+        for position, event in enumerate(events):
+            if position in moves:
+                for path in Path().glob("*.graw"):
+                    kept[path.name] = kept.get(path.name, b"") + path.read_bytes()
+                    path.unlink()
+                in_file = 0
+            storage.store(frame(event))
+            if position == 0 or event <= events[position - 1]:
+                stamp = f"T{sum(1 for name in expected if name.endswith('_0000')):03d}_0000"
+                in_file = 0
+            expected.setdefault(stamp, []).append(event)
+            in_file += 1
+            if in_file == FRAMES_A_FILE:
+                stamp = f"{stamp[:-4]}{int(stamp[-4:]) + 1:04d}"
+                expected[stamp] = []
+                in_file = 0
         for path in Path().glob("*.graw"):
             kept[path.name] = kept.get(path.name, b"") + path.read_bytes()
     assert {name: [found.event for found in frames(data)] for name, data in kept.items()} == {

@@ -15,8 +15,7 @@ import pytest
 from sim_clients import ask, until
 from sim_site import alive, plan_for, processes
 
-from ioc.errors import PeerError, Refused
-from ioc.sim import ObservablePlan, RouterPlan, ServerPlan, Site, SitePlan
+from ioc.sim import ObservablePlan, RouterPlan, ServerPlan, SimulatorError, Site, SitePlan
 
 
 async def test_nothing_is_left_after_the_context(tmp_path: Path) -> None:
@@ -82,7 +81,12 @@ async def test_signal_ends_everything(number: signal.Signals, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("plan", "reason"),
-    [("nonsense", "must be a SitePlan"), ('{"directory": "x", "speed": 0}', "must be above 0"), ("[]", "SitePlan")],
+    [
+        ("nonsense", "wrong plan for the simulator: Invalid JSON"),
+        ('{"directory": "x", "speed": 0}', "speed: Input should be greater than 0"),
+        ('{"directory": "x", "sped": 1}', "sped: Unexpected"),
+        ("[]", "wrong plan"),
+    ],
 )
 async def test_wrong_plan(plan: str, reason: str) -> None:
     """A wrong plan ends the simulator with exit code 2 and one line that says why."""
@@ -98,20 +102,20 @@ async def test_wrong_plan(plan: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"servers": (ServerPlan("A", ()), ServerPlan("A", ()))},
-        {"routers": (RouterPlan("a/b"),)},
-        {"servers": (ServerPlan("A", (), dialect="3"),)},
-        {"servers": (ServerPlan("A", (), release=2019),)},
-        {"servers": (ServerPlan("A", (), asads=5),)},
-        {"observables": (ObservablePlan("X", "complex"),)},
+        {"servers": [{"name": "A", "sources": []}] * 2},
+        {"routers": [{"name": "a/b"}]},
+        {"servers": [{"name": "A", "sources": [], "dialect": "3"}]},
+        {"servers": [{"name": "A", "sources": [], "release": 2019}]},
+        {"servers": [{"name": "A", "sources": [], "asads": 5}]},
+        {"observables": [{"pv": "X", "type": "complex"}]},
         {"file_size": 0},
     ],
     ids=["same-name", "slash", "dialect", "release", "asads", "type", "size"],
 )
 def test_plan_is_checked(changes: dict[str, Any], tmp_path: Path) -> None:
-    """A plan that cannot be simulated is refused before anything is started."""
-    with pytest.raises(Refused):
-        Site(plan_for(tmp_path, **changes))
+    """A plan that cannot be simulated cannot be made."""
+    with pytest.raises(ValueError, match="validation error for SitePlan"):
+        plan_for(tmp_path, **changes)
 
 
 def test_plan_survives_json(tmp_path: Path) -> None:
@@ -123,7 +127,7 @@ def test_plan_survives_json(tmp_path: Path) -> None:
 async def test_start_that_fails_is_told(tmp_path: Path) -> None:
     """A simulator that cannot start raises an error that ends with its own last word."""
     (tmp_path / "bin").touch()
-    with pytest.raises(PeerError, match="File exists"):
+    with pytest.raises(SimulatorError, match="File exists"):
         async with Site(plan_for(tmp_path)):
             pass
 

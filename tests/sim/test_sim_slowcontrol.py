@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ioc.errors import PeerError
-from ioc.sim import ObservablePlan, Site, SitePlan
-from ioc.sim.control_port import send_command
+from ioc.sim import ObservablePlan, SimulatorError, Site, SitePlan, send_command
 from tests.epics import Epics
 
 PLAN = (
@@ -91,6 +89,6 @@ async def test_wrong_commands(site: Site) -> None:
         ("HV:Cathode", {"do": "boil"}, "'boil'"),
         ("HV:Cathode", {"do": "set"}, "'value'"),
     ):
-        with pytest.raises(PeerError) as refused:
+        with pytest.raises(SimulatorError) as refused:
             await site.control({"slow_controls": pv, **command})
         assert reason in str(refused.value)

@@ -1,0 +1,103 @@
+"""The configuration files: written like GET's in shape and size, with no meaning, and read by the steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ioc.sim.ecc_arguments import KINDS, ConfigId, set_of
+from ioc.sim.plan import ConfigNames
+
+_EXTENSIONS = (".xcfg", ".xml")
+"""The second is read where the first is missing."""
+_ONE_KIND_SINCE = 2021
+"""Release from which on prepare and configure are files of one kind."""
+_HARDWARE = re.compile(r"<HardwareConfigId>\s*([^<]*?)\s*</HardwareConfigId>")
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8" ?>\n'
+_HARDWARE_NAME = "fullCoBoStandAlone"
+"""The hardware description that every written describe file names."""
+_CHANNELS = 68
+
+
+class MissingConfigError(Exception):
+    """A file that a step reads is missing; the text is its name as the server knows it."""
+
+
+class ConfigDirectory:
+    """A directory of ``KIND-NAME.xcfg`` files, read anew at each request. Names are not escaped anywhere."""
+
+    def __init__(self, path: Path, release: int = 2021) -> None:
+        self._path = path
+        self._prefix = {kind: kind for kind in KINDS}
+        if release >= _ONE_KIND_SINCE:
+            self._prefix["prepare"] = "configure"
+
+    def names(self, kind: str) -> list[str]:
+        """The names of one kind, whatever the extension."""
+        prefix = f"{kind}-"
+        return sorted({file.stem[len(prefix) :] for end in _EXTENSIONS for file in self._path.glob(f"{prefix}?*{end}")})
+
+    def files(self, kind: str, name: str) -> list[Path]:
+        """The files that a step reads: one, and with describe the hardware descriptions that it names.
+
+        Raises:
+            MissingConfigError: for the first that is missing.
+        """
+        file = self._file(f"{self._prefix[kind]}-", name)
+        if kind != "describe":
+            return [file]
+        text = file.read_text(encoding="utf-8", errors="replace")
+        return [file, *(self._file("hardwareDescription_", name) for name in _HARDWARE.findall(text))]
+
+    def _file(self, prefix: str, name: str) -> Path:
+        stem = name.rpartition(".")[0] or name  # the server takes what follows a dot for the extension
+        for extension in _EXTENSIONS:
+            path = self._path / f"{prefix}{stem}{extension}"
+            if path.is_file():
+                return path
+        raise MissingConfigError(name)
+
+    def list_text(self) -> str:
+        """The answer to GetConfigIDs: describe x configure, with prepare always equal to configure."""
+        describe, configure = self.names("describe"), self.names("configure")
+        pairs = ((first, second) for first in describe for second in configure)
+        ids = (ConfigId({"describe": first, "prepare": second, "configure": second}) for first, second in pairs)
+        return set_of("ConfigIdSet", map(str, ids))
+
+    def contents_text(self, names: Mapping[str, str]) -> str:
+        """The second part of the answer to Configure: every configuration file that the steps read, in full.
+
+        Raises:
+            MissingConfigError: a file was removed since, or no step has read any.
+        """
+        if not names:
+            raise MissingConfigError("")
+        files = dict.fromkeys(file for kind, name in names.items() for file in self.files(kind, name))
+        return f"<ConfigSet>{''.join(file.read_text(encoding='utf-8', errors='replace') for file in files)}</ConfigSet>"
+
+
+def write_configs(directory: Path, names: ConfigNames) -> None:
+    """Write ``KIND-NAME.xcfg`` for every name whose file does not exist, and the hardware description they name."""
+    directory.mkdir(parents=True, exist_ok=True)
+    registers = "".join(f'  <Register id="reg{n}"><offset>{4 * n}</offset></Register>\n' for n in range(_CHANNELS))
+    texts = {
+        f"hardwareDescription_{_HARDWARE_NAME}": f'<Setup>\n <Device id="ctrl">\n{registers} </Device>\n</Setup>\n'
+    }
+    instance = f'<Instance id="0"><HardwareConfigId>{_HARDWARE_NAME}</HardwareConfigId></Instance>'
+    for name in names.describe:
+        texts[f"describe-{name}"] = f'<Setup name="{name}">\n <Node id="CoBo">\n  {instance}\n </Node>\n</Setup>\n'
+    for kind, chosen in (("prepare", names.prepare), ("configure", names.configure)):
+        for name in chosen:
+            texts[f"{kind}-{name}"] = _settings_text(kind, name)
+    for stem, text in texts.items():
+        path = directory / f"{stem}.xcfg"
+        if not path.exists():
+            path.write_text(_DECLARATION + text, encoding="utf-8")
+
+
+def _settings_text(kind: str, name: str) -> str:
+    channels = "\n".join(f'    <channel id="{channel}" threshold="6"/>' for channel in range(_CHANNELS))
+    agets = "\n".join(f'   <Aget id="{aget}">\n{channels}\n   </Aget>' for aget in range(4))
+    asads = "\n".join(f'  <AsAd id="{asad}">\n{agets}\n  </AsAd>' for asad in range(4))
+    return f'<Setup type="{kind}" name="{name}">\n <Node id="CoBo">\n{asads}\n </Node>\n</Setup>\n'

@@ -1,0 +1,124 @@
+"""Faults on demand: the commands of the control port, one table per kind of part.
+
+``docs/simulator.md`` explains each; a test compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from inspect import isawaitable
+from typing import Any, TypeVar
+
+from ioc.sim.ecc_server import EccServer
+from ioc.sim.ecc_state import State
+from ioc.sim.ecc_wire import Behaviour
+from ioc.sim.electronics import Links, Source
+from ioc.sim.plan import SimulatorError
+from ioc.sim.processes import RouterProcess
+from ioc.sim.simulation import Simulation
+
+Command = Mapping[str, Any]
+Part = TypeVar("Part")
+Choice = TypeVar("Choice", bound=Enum)
+Verbs = dict[str, Callable[[Part, Command], Awaitable[object] | None]]
+
+
+async def _restart(server: EccServer, command: Command) -> None:
+    await server.kill(_links(command))
+    await server.start()
+
+
+async def _restart_router(router: RouterProcess, command: Command) -> None:
+    await router.kill()
+    await router.start(command.get("directory", "data"))
+
+
+def _links(command: Command) -> Links:
+    return _member(Links, command.get("links", "stay"), "links")
+
+
+def _member(kind: type[Choice], name: str, key: str) -> Choice:
+    for member in kind:
+        if name.lower() in {str(member.value), member.name.lower()}:
+            return member
+    names = (member.value if isinstance(member.value, str) else member.name.capitalize() for member in kind)
+    raise SimulatorError(f"{key} is {name!r}, but must be one of {', '.join(names)}")
+
+
+ECC_VERBS: Verbs[EccServer] = {
+    "fail": lambda server, command: server.fail_next(command["operation"], command["message"]),
+    "complain": lambda server, command: server.complain(command["message"]),
+    "delay": lambda server, command: server.delay(command["operation"], float(command["seconds"])),
+    "behave": lambda server, command: server.behave(_member(Behaviour, command["as"], "behaviour")),
+    "freeze": lambda server, _: server.freeze(),
+    "thaw": lambda server, _: server.thaw(),
+    "kill": lambda server, command: server.kill(_links(command)),
+    "restart": _restart,
+    "state": lambda server, command: server.force_state(_member(State, command["state"], "state")),
+    "break-electronics": lambda server, _: server.electronics.break_down(),
+}
+ROUTER_VERBS: Verbs[RouterProcess] = {
+    "kill": lambda router, _: router.kill(),
+    "restart": _restart_router,
+    "silence": lambda router, _: router.ask("silence"),
+    "speak": lambda router, _: router.ask("speak"),
+    "refuse": lambda router, _: router.ask("refuse"),
+    "accept": lambda router, _: router.ask("accept"),
+    "stray": lambda router, command: router.write_stray_file(command["file"], int(command.get("size", 1000))),
+}
+SOURCE_VERBS: Verbs[Source] = {
+    "silence": lambda source, _: setattr(source, "silent", True),
+    "speak": lambda source, _: setattr(source, "silent", False),
+    "count-on": lambda source, _: setattr(source, "counts_on", True),
+    "count-anew": lambda source, _: setattr(source, "counts_on", False),
+    "reset": lambda source, _: source.reset(),
+}
+
+
+async def run_command(simulation: Simulation, command: Command) -> dict[str, Any]:
+    """Do what `command` says and return the answer.
+
+    Raises:
+        SimulatorError: it names no part of this simulation, or something that the part cannot do.
+    """
+    answer: dict[str, Any] = {"ok": True}
+    try:
+        match command:
+            case {"ecc": name}:
+                server = _named(simulation.servers, name, "ECC server")
+                await _run(ECC_VERBS, server, command)
+                await server.electronics.parted()  # a command that ends a link is done when the router listens again
+            case {"router": name}:
+                await _run(ROUTER_VERBS, _named(simulation.routers, name, "router"), command)
+            case {"source": name}:
+                await _run(SOURCE_VERBS, _named(simulation.sources, name, "data source"), command)
+            case {"slow_controls": _, "do": "stop"}:
+                await simulation.slow_controls.kill()
+            case {"slow_controls": _, "do": "start"}:
+                await simulation.slow_controls.start()
+            case {"slow_controls": pv, "do": _}:
+                answer = await simulation.slow_controls.command(pv, command)
+            case {"do": "status"}:
+                answer |= simulation.status()
+            case _:
+                raise SimulatorError(
+                    f"a command is do: status, or names an ecc, router, source or slow_controls, not {dict(command)}"
+                )
+    except KeyError as error:
+        raise SimulatorError(f"command {command.get('do')!r} needs {error}") from None
+    return answer
+
+
+async def _run(verbs: Verbs[Part], part: Part, command: Command) -> None:
+    if command["do"] not in verbs:
+        raise SimulatorError(f"unknown command {command['do']!r}; this part knows {', '.join(verbs)}")
+    done = verbs[command["do"]](part, command)
+    if isawaitable(done):
+        await done
+
+
+def _named(parts: dict[str, Part], name: str, kind: str) -> Part:
+    if name not in parts:
+        raise SimulatorError(f"{kind} {name!r} is not simulated; there are {', '.join(parts)}")
+    return parts[name]

@@ -1,0 +1,207 @@
+"""Child processes: the whole simulator (for `Site`), and in it the data routers and the IOC of the slow controls.
+
+A child talks in lines, a command on its stdin and an answer on its stdout, and must end when its stdin does: so none
+is left behind, however its parent ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ioc.sim.plan import HOST, ObservablePlan, RouterAddress, RouterPlan, SimulatorError
+
+_ANSWER_WITHIN = 15.0
+_ROUTER_SCRIPT = Path(__file__).with_name("datarouter.py")
+_MIN_PERIOD = 0.1
+
+
+class Child:
+    """A process that is started, killed and started again; whoever launched it must `close` or `kill` it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id, 0 if it does not run."""
+        return self._process.pid if self._process and self._process.returncode is None else 0
+
+    async def launch(
+        self,
+        arguments: Sequence[str],
+        *,
+        first_line: str = "",
+        directory: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        log_path: Path | None = None,
+    ) -> str:
+        """Start it with `first_line` on its stdin; return the first line on its stdout, which says that it is ready.
+
+        Its stderr is appended to `log_path`, or shared with us. It has a session of its own: Ctrl-C is left to us.
+
+        Raises:
+            SimulatorError: it runs already, ended, or said nothing in time; in the last case it is killed.
+        """
+        if self.pid:
+            raise SimulatorError(f"{self._name} runs already; stop it first")
+        with log_path.open("ab") if log_path else contextlib.nullcontext() as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                cwd=directory,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+        return await self.ask(first_line) if first_line else await self._answer()
+
+    async def ask(self, line: str) -> str:
+        """Write one line to its stdin and return its answer.
+
+        Raises:
+            SimulatorError: it does not run, ended, or did not answer in time; in the last case it is killed.
+        """
+        if not self._process or not self.pid:
+            raise SimulatorError(f"{self._name} is not running")
+        assert self._process.stdin
+        with contextlib.suppress(OSError):  # if it died there is no answer
+            self._process.stdin.write(line.encode() + b"\n")
+            await self._process.stdin.drain()
+        return await self._answer()
+
+    async def _answer(self) -> str:
+        assert self._process
+        assert self._process.stdout
+        line = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                line = await self._process.stdout.readline()
+        if not line:
+            await self.kill()
+            raise SimulatorError(f"{self._name} ended, or did not answer within {_ANSWER_WITHIN:g} s")
+        return line.decode().strip()
+
+    async def close(self, within: float = 2.0) -> None:
+        """Close its stdin and wait until it has ended; kill it if that takes longer than `within` seconds."""
+        if self._process:
+            try:
+                async with asyncio.timeout(within):
+                    await self._process.communicate(b"")
+            except TimeoutError:
+                await self.kill()
+
+    async def kill(self) -> None:
+        """End it as kill -9 does."""
+        if self._process:
+            if self.pid:
+                self._process.kill()
+            await self._process.communicate(b"")
+
+
+def link_interpreter(directory: Path) -> Path:
+    """Make ``dataRouter``, a link to this Python: ps and lsof show a process by the name that it was run by."""
+    target = Path(sys.executable).resolve()
+    link = directory / "dataRouter"
+    directory.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink() or link.readlink() != target:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+    return link
+
+
+class RouterProcess(Child):
+    """One simulated data router: a process really named ``dataRouter``, always on the same ports."""
+
+    def __init__(self, plan: RouterPlan, directory: Path, interpreter: Path, file_size: int, disk_budget: int) -> None:
+        super().__init__(f"simulated router {plan.name}")
+        self._plan = plan
+        self._interpreter = interpreter
+        self._limits = (str(file_size), str(disk_budget))
+        self._directory = directory
+        self._work_dir = directory / "data"
+        self._log_path = directory / "dataRouter.log"
+        self._ports = (0, 0)
+
+    @property
+    def address(self) -> RouterAddress:
+        control, data = self._ports
+        return RouterAddress(data, str(self._work_dir), str(self._log_path), control)
+
+    async def start(self, directory: str = "data") -> None:
+        """Run the process in this directory below its own and wait until it listens."""
+        if "/" in directory or directory in {"", ".", ".."}:
+            raise SimulatorError(f"directory of {self._name} is {directory!r}, but must be one name")
+        self._work_dir = self._directory / directory
+        self._work_dir.mkdir(parents=True, exist_ok=True)
+        control, data = (f"{self._plan.host}:{port}" for port in self._ports)
+        script = (str(self._interpreter), "-I", "-S", str(_ROUTER_SCRIPT))
+        ports = await self.launch(
+            [*script, control, data, self._plan.type, "FrameStorage", str(self._log_path), *self._limits],
+            directory=self._work_dir,
+        )
+        control, data = ports.split()
+        self._ports = int(control), int(data)
+
+    def write_stray_file(self, name: str, size: int) -> None:
+        """Put a .graw file that belongs to no run into the working directory."""
+        if "/" in name or not name.endswith(".graw"):
+            raise SimulatorError(f"name of a stray file is {name!r}, but must end with .graw and have no '/'")
+        (self._work_dir / name).write_bytes(bytes(size))
+
+
+def free_port() -> int:
+    """A port that is free for UDP and TCP: Channel Access wants both."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            udp.bind((HOST, 0))
+            port: int = udp.getsockname()[1]
+            with contextlib.suppress(OSError):
+                tcp.bind((HOST, port))
+                return port
+
+
+class SlowControls(Child):
+    """The IOC with one PV per observable, always on the same Channel Access port.
+
+    Values change once a second, with `speed` that much more often, but ten times a second at most.
+    """
+
+    def __init__(self, observables: tuple[ObservablePlan, ...], speed: float) -> None:
+        super().__init__("simulated slow-control IOC")
+        distinct = tuple({observable.pv: observable for observable in reversed(observables)}.values())
+        plans = TypeAdapter(tuple[ObservablePlan, ...]).dump_python(distinct)
+        self._first_line = json.dumps({"observables": plans, "period": max(_MIN_PERIOD, 1.0 / speed)})
+        self.port = free_port() if observables else 0
+
+    async def start(self) -> None:
+        """Run the IOC and wait until it serves; without observables there is none."""
+        if self.port:
+            await self.launch(
+                [sys.executable, "-m", "ioc.sim.slowcontrol"],
+                first_line=self._first_line,
+                environment={
+                    "EPICS_CA_SERVER_PORT": str(self.port),
+                    "EPICS_CAS_SERVER_PORT": str(self.port),
+                    "EPICS_CAS_INTF_ADDR_LIST": HOST,
+                    "EPICS_CAS_BEACON_ADDR_LIST": HOST,
+                    "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+                    "EPICS_CAS_BEACON_PORT": os.environ.get("EPICS_CA_REPEATER_PORT", "5065"),
+                    "EPICS_CAS_IGNORE_ADDR_LIST": "",
+                },
+            )
+
+    async def command(self, pv: str, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Hand a command for one PV (or ``*``) to the IOC and return its answer."""
+        return json.loads(await self.ask(json.dumps({**command, "pv": pv})))
