@@ -35,24 +35,16 @@ def time_stamp() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"
 
 
-class FrameBuilder:
-    """Splits a stream of bytes into MFM frames."""
-
-    def __init__(self) -> None:
-        self._pending = bytearray()
-
-    def frames(self, data: bytes) -> Iterator[bytes]:
-        """The frames that are complete with `data`; after an impossible size all that is pending is dropped."""
-        self._pending += data
-        while len(self._pending) >= _PRIMARY_HEADER:
-            size = int.from_bytes(self._pending[1:4], "big") << (self._pending[0] & 0x0F)
-            if size < _PRIMARY_HEADER:
-                self._pending.clear()
-            if not size or len(self._pending) < size:
-                return
-            frame = bytes(self._pending[:size])
-            del self._pending[:size]
-            yield frame
+def take_frames(pending: bytearray) -> Iterator[bytes]:
+    """Take the complete frames from the front of `pending`; after an impossible size, drop all of it."""
+    while len(pending) >= _PRIMARY_HEADER:
+        size = int.from_bytes(pending[1:4], "big") << (pending[0] & 0x0F)
+        if size < _PRIMARY_HEADER:
+            pending.clear()
+        if len(pending) < max(size, 1):
+            return
+        yield bytes(pending[:size])
+        del pending[:size]
 
 
 def _origin(frame: bytes) -> tuple[str, int]:
@@ -71,30 +63,30 @@ class FrameStorage:
     def __init__(self, file_size: int, now: Callable[[], str] = time_stamp) -> None:
         self._file_size = file_size
         self._now = now
-        self._stamp = ""
-        self._path: dict[str, Path] = {}
-        self._index: dict[str, int] = {}
-        self._event: dict[str, int] = {}
+        self._stamp = ""  # one for all AsAds: their next files may have another than their first
+        self._files: dict[str, tuple[Path, int, int]] = {}
+        """Of each AsAd: its file, the index in the name of that, and the last event number."""
 
     def store(self, frame: bytes) -> None:
         """Append a frame to the file of its AsAd; to a new one if the event number did not rise."""
         origin, event = _origin(frame)
         if not origin:
             return
-        if origin not in self._path or event <= self._event[origin]:
-            self._stamp = self._now()  # one for all AsAds: their next files may have another than the first ones
-            self._new_file(origin, 0)
-        self._event[origin] = event
-        with self._path[origin].open("ab") as file:  # created again where it was moved away
+        if origin not in self._files or event <= self._files[origin][2]:
+            self._stamp = self._now()
+            self._begin_file(origin, 0, event)
+        path, index, _ = self._files[origin]
+        self._files[origin] = path, index, event
+        with path.open("ab") as file:  # created again where it was moved away
             file.write(frame)
             size = file.tell()
         if size > self._file_size:
-            self._new_file(origin, self._index[origin] + 1)
+            self._begin_file(origin, index + 1, event)
 
-    def _new_file(self, origin: str, index: int) -> None:
-        self._index[origin] = index
-        self._path[origin] = Path(f"{origin}_{self._stamp}_{index:04d}.graw")
-        self._path[origin].write_bytes(b"")
+    def _begin_file(self, origin: str, index: int, event: int) -> None:
+        path = Path(f"{origin}_{self._stamp}_{index:04d}.graw")
+        path.write_bytes(b"")
+        self._files[origin] = path, index, event
 
 
 def _listen(address: str) -> socket.socket:
@@ -110,25 +102,23 @@ class Router:
         self._many = flow == "ICE"
         self._log_path = Path(log_path)
         self._budget = int(budget)
-        self._silent = False
-        self._refusing = False
-        self._deaf = False
-        self._running = True
-        self._selector = selectors.DefaultSelector()
+        self._silent = self._refusing = self._deaf = False
         self._storage = FrameStorage(int(file_size))
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(0, selectors.EVENT_READ, self._take_commands)
         self._control = _listen(control)
         self._selector.register(self._control, selectors.EVENT_READ, self._accept_control)
-        self._selector.register(0, selectors.EVENT_READ, self._take_commands)
         self._listener: socket.socket | None = None
-        self._sources: dict[socket.socket, FrameBuilder] = {}
+        self._sources: dict[socket.socket, bytearray] = {}
+        """What each has sent of a frame that is not complete."""
         self._listen_or_not()
 
     def run(self) -> None:
         """Print the control and the data port, and serve until stdin ends."""
-        data_port = self._data.rpartition(":")[2]
-        os.write(1, f"{self._control.getsockname()[1]} {data_port}\n".encode())
-        self._log(f"listening for data on port {data_port}, writing to {Path.cwd()}")
-        while self._running:
+        port = self._data.rpartition(":")[2]
+        os.write(1, f"{self._control.getsockname()[1]} {port}\n".encode())
+        self._log(f"listening for data on port {port}, writing to {Path.cwd()}")
+        while 0 in self._selector.get_map():
             for key, _ in self._selector.select():
                 key.data()
         self._log("ended")
@@ -149,13 +139,12 @@ class Router:
         self._control.accept()[0].close()  # the real one speaks Ice here; nobody asks this one anything
 
     def _accept(self) -> None:
-        if self._listener is None:  # refused within the same turn
-            return
-        source, peer = self._listener.accept()
-        self._sources[source] = FrameBuilder()
-        self._listen_or_not()
-        self._selector.register(source, selectors.EVENT_READ, lambda: self._receive(source))
-        self._log(f"data sender connected from {peer[0]}:{peer[1]}")
+        if self._listener is not None:  # or it was told to refuse within the same turn
+            source, peer = self._listener.accept()
+            self._sources[source] = bytearray()
+            self._selector.register(source, selectors.EVENT_READ, lambda: self._receive(source))
+            self._listen_or_not()
+            self._log(f"data sender connected from {peer[0]}:{peer[1]}")
 
     def _receive(self, source: socket.socket) -> None:
         try:
@@ -164,31 +153,33 @@ class Router:
             data = b""
             self._deaf = not self._many
             self._log(f"failed to receive data: {error.strerror}")
-        if data:
-            for frame in self._sources[source].frames(data):
-                self._store(frame)
-            return
-        self._selector.unregister(source)
-        del self._sources[source]
-        self._listen_or_not()  # before the good-bye, so that whoever waits for that can connect
-        source.close()
-        self._log("data sender disconnected")
+        pending = self._sources[source]
+        pending += data
+        for frame in take_frames(pending):
+            self._store(frame)
+        if not data:
+            self._selector.unregister(source)
+            del self._sources[source]
+            self._listen_or_not()  # before the good-bye, so that whoever waits for that can connect
+            source.close()
+            self._log("data sender disconnected")
 
     def _store(self, frame: bytes) -> None:
         if self._silent or self._budget < 0:
             return
         self._budget -= len(frame)
-        if self._budget < 0:
-            self._log("the disk budget of the simulation is used up: data are dropped from now on")
-            return
         try:
-            self._storage.store(frame)
+            if self._budget < 0:
+                self._log("the disk budget of the simulation is used up: data are dropped from now on")
+            else:
+                self._storage.store(frame)
         except OSError as error:
             self._log(f"data lost: {error}")
 
     def _take_commands(self) -> None:
         commands = os.read(0, _CHUNK)
-        self._running = bool(commands)
+        if not commands:
+            self._selector.unregister(0)
         for command in commands.split():
             if command in {b"silence", b"speak"}:
                 self._silent = command == b"silence"

@@ -12,7 +12,6 @@ from collections.abc import Collection
 from pathlib import Path
 from time import strftime
 
-from ioc.sim import ecc_wire
 from ioc.sim.configs import ConfigDirectory, MissingConfigError
 from ioc.sim.ecc_arguments import (
     ConfigId,
@@ -24,7 +23,7 @@ from ioc.sim.ecc_arguments import (
     sources_text,
 )
 from ioc.sim.ecc_state import OPERATIONS, Machine, State, Verdict
-from ioc.sim.ecc_wire import Behaviour
+from ioc.sim.ecc_wire import DIALECTS, Behaviour, FaultError, not_implemented
 from ioc.sim.electronics import Electronics, LinkError, Links, reset_connection
 from ioc.sim.plan import EccAddress, ServerPlan, SimulatorError
 
@@ -49,7 +48,7 @@ class EccServer:
         self.electronics = electronics
         self._plan = plan
         self._configs = configs
-        self._dialect = ecc_wire.DIALECTS[plan.dialect]
+        self._dialect = DIALECTS[plan.dialect]
         self._log_path = log_path
         self._speed = speed
         self._port = 0
@@ -76,18 +75,15 @@ class EccServer:
     def address(self) -> EccAddress:
         return EccAddress(self._port, str(self._log_path))
 
-    @property
-    def listening(self) -> bool:
-        return self._listener is not None
-
-    @property
-    def frozen(self) -> bool:
-        return not self._thawed.is_set()
-
-    @property
-    def connections(self) -> int:
-        """How many requests are being answered."""
-        return len(self._connections)
+    def status(self) -> dict[str, int]:
+        """What it does, as the command ``status`` answers it."""
+        return {
+            "listening": self._listener is not None,
+            "frozen": not self._thawed.is_set(),
+            "state": self.machine.state,
+            "transition": self.machine.transition,
+            "connections": len(self._connections),
+        }
 
     async def start(self) -> None:
         """Listen: on a free port at first, on the same one after that; the state is Idle."""
@@ -111,7 +107,6 @@ class EccServer:
     async def close(self) -> None:
         """Kill it, and its electronics too."""
         await self.kill(Links.END)
-        await self.electronics.close()
 
     def behave(self, behaviour: Behaviour) -> None:
         """Treat every connection like this from now on."""
@@ -187,7 +182,7 @@ class EccServer:
 
     async def _send(self, behaviour: Behaviour, reply: bytes, writer: asyncio.StreamWriter) -> None:
         if behaviour is not Behaviour.SLOW:
-            writer.write(ecc_wire.wrong_reply(behaviour, self._dialect, reply))
+            writer.write(self._dialect.wrong_reply(behaviour, reply))
             await writer.drain()
             return
         for byte in reply:
@@ -198,34 +193,34 @@ class EccServer:
     async def _answer(self, body: bytes) -> bytes:
         dialect = self._dialect
         try:
-            request = ecc_wire.parse_request(body, dialect)
-            if request.operation in OPERATIONS:
-                return await self._transition(request.operation, request.arguments)
-            await asyncio.sleep(self._delays.get(request.operation, 0.0))
-            match request.operation:
+            operation, arguments = dialect.parse_request(body)
+            if operation in OPERATIONS:
+                return await self._transition(operation, arguments)
+            await asyncio.sleep(self._delays.get(operation, 0.0))
+            match operation:
                 case "GetState":
                     message = BUSY if self.machine.transition else ""
-                    return ecc_wire.state_reply(dialect, message, self.machine.state, self.machine.transition)
+                    return dialect.state_reply(message, self.machine.state, self.machine.transition)
                 case "GetConfigIDs":
-                    failure = self._failures.pop(request.operation, "")
+                    failure = self._failures.pop(operation, "")
                     text = "" if failure else self._configs.list_text()
-                    return ecc_wire.text_reply(dialect, 1 if failure else 0, failure, text)
+                    return dialect.text_reply(1 if failure else 0, failure, text)
                 case "Special":
-                    return ecc_wire.text_reply(dialect, 0, "", "")
+                    return dialect.text_reply(0, "", "")
                 case "ServerExit":
                     self._stop_listening("ended by ServerExit")
-                    return ecc_wire.plain_reply(dialect)
+                    return dialect.plain_reply()
                 case _:
-                    raise ecc_wire.not_implemented(request.operation)
-        except ecc_wire.FaultError as fault:
-            return ecc_wire.fault_reply(dialect, str(fault))
+                    raise not_implemented(operation)
+        except FaultError as fault:
+            return dialect.fault_reply(str(fault))
 
     async def _transition(self, name: str, arguments: dict[str, str]) -> bytes:
         config = parse_config_id(arguments.get("configID", ""))
         number = OPERATIONS[name].number
         verdict = self.machine.begin(name)
         if verdict is Verdict.BUSY:
-            return ecc_wire.text_reply(self._dialect, number, BUSY, "")
+            return self._dialect.text_reply(number, BUSY, "")
         if verdict is Verdict.BEGUN:
             self._log(f"{name} {config}")
             try:
@@ -236,12 +231,12 @@ class EccServer:
                     self.force_state(State.OFF)
                     await self.electronics.parted()
                 self._log(f"{name} failed: {failure}")
-                return ecc_wire.text_reply(self._dialect, number, str(failure), "")
+                return self._dialect.text_reply(number, str(failure), "")
             self.electronics.follow(self.machine.target)
             await self.electronics.parted()
             self.machine.finish(succeeded=True)
         message, text = self._result(name)
-        return ecc_wire.text_reply(self._dialect, number if message else 0, message, text)
+        return self._dialect.text_reply(number if message else 0, message, text)
 
     async def _perform(self, name: str, config: ConfigId, table: str) -> None:
         """Do what the change of state does not do by itself, in the time that it takes.

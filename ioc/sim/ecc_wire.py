@@ -1,4 +1,4 @@
-"""The bytes of an ECC server: requests are parsed, replies composed as two real builds were recorded to do it.
+"""The bytes of an ECC server: requests are parsed, replies written as two real builds were recorded to do it.
 
 The builds differ in small things (`Dialect`); one of them, that 2.8 ignores prefixed arguments, is a trap for clients.
 On demand a reply is wrong in one of the ways of `Behaviour`.
@@ -13,49 +13,6 @@ from xml.parsers.expat import ExpatError
 
 NAMESPACE = "urn:ecc"
 _HUGE = 64 << 20
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How one build of the server writes and reads."""
-
-    headers: tuple[str, ...]
-    """HTTP header lines before Content-Type."""
-    prefix: str
-    """Of the children of a response element."""
-    accepts_prefixed_arguments: bool
-    """If not, ``<ns0:configID>`` is silently ignored."""
-    closes_empty_elements: bool
-    """``<x/>`` instead of ``<x></x>``."""
-    newline: str
-    """How a line feed in a text is written."""
-    fault_attributes: str
-    """Of the Body element around a fault."""
-    end: str
-    """What follows the Envelope."""
-
-
-DIALECTS = {
-    "2.7": Dialect(
-        headers=("Server: gSOAP/2.7",),
-        prefix="ecc:",
-        accepts_prefixed_arguments=True,
-        closes_empty_elements=False,
-        newline="&#xA;",
-        fault_attributes=' SOAP-ENV:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"',
-        end="",
-    ),
-    "2.8": Dialect(
-        headers=("Server: gSOAP/2.8", "X-Frame-Options: SAMEORIGIN"),
-        prefix="",
-        accepts_prefixed_arguments=False,
-        closes_empty_elements=True,
-        newline="\n",
-        fault_attributes="",
-        end="\r\n",
-    ),
-}
-
 _ENVELOPE = (
     '<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://schemas.xmlsoap.org/soap/envelope/"'
     ' xmlns:SOAP-ENC="http://schemas.xmlsoap.org/soap/encoding/"'
@@ -69,36 +26,123 @@ class FaultError(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
-    """One operation with its arguments, as the server understood them."""
+class Dialect:
+    """How one build of the server reads and writes."""
 
-    operation: str
-    arguments: dict[str, str]
+    headers: tuple[str, ...]
+    """HTTP header lines before Content-Type."""
+    prefix: str
+    """Of the children of a response element."""
+    accepts_prefixed_arguments: bool
+    """If not, ``<ns0:configID>`` is silently ignored."""
+    empty_element: str
+    """How an element without a text is written."""
+    newline: str
+    """How a line feed in a text is written."""
+    fault_attributes: str
+    """Of the Body element around a fault."""
+    end: str
+    """What follows the Envelope."""
+
+    def parse_request(self, body: bytes) -> tuple[str, dict[str, str]]:
+        """The operation of a SOAP request, and its arguments as far as this build understands them.
+
+        Raises:
+            FaultError: it is not XML, or has no operation in this namespace.
+        """
+        if b"<!DOCTYPE" in body:
+            raise FaultError("DTD not supported by SOAP")
+        try:
+            envelope = minidom.parseString(body).documentElement  # noqa: S318 - no entities, checked above
+        except ExpatError as error:
+            raise FaultError(f"XML parse error: {error}") from None
+        bodies = [part for part in _elements(envelope) if part.localName == "Body"]
+        operation = next((element for part in bodies for element in _elements(part)), None)
+        if operation is None or operation.namespaceURI != NAMESPACE:
+            raise not_implemented(operation.tagName if operation else "")
+        arguments = {
+            str(element.localName): "".join(node.data for node in element.childNodes if isinstance(node, minidom.Text))
+            for element in _elements(operation)
+            if not element.prefix or self.accepts_prefixed_arguments
+        }
+        return str(operation.localName), arguments
+
+    def state_reply(self, message: str, state: int, transition: int) -> bytes:
+        """Reply to GetState, whose ErrorCode is always 0."""
+        return self._response("ResponseState", ErrorCode=0, ErrorMessage=message, State=state, Transition=transition)
+
+    def text_reply(self, code: int, message: str, text: str) -> bytes:
+        """Reply to GetConfigIDs, to the transitions and to Special."""
+        return self._response("ResponseText", ErrorCode=code, ErrorMessage=message, Text=text)
+
+    def plain_reply(self) -> bytes:
+        """Reply to ServerExit."""
+        return self._response("Response", ErrorCode=0, ErrorMessage="")
+
+    def fault_reply(self, fault: str) -> bytes:
+        """SOAP fault, which comes as HTTP 500."""
+        parts = f"<faultcode>SOAP-ENV:Client</faultcode><faultstring>{self._escape(fault)}</faultstring>"
+        soap = self._soap(f"<SOAP-ENV:Fault>{parts}</SOAP-ENV:Fault>", self.fault_attributes)
+        return _http(soap, self.headers, "500 Internal Server Error")
+
+    def wrong_reply(self, behaviour: Behaviour, right: bytes) -> bytes:
+        """The bytes that answer a request as `behaviour` says; `right` is the reply that they should be."""
+        reply = right
+        match behaviour:
+            case Behaviour.HTML:
+                page = b"<html><head><title>It works!</title></head><body><p>It works!<br></body></html>"
+                reply = _http(page, content_type="text/html")
+            case Behaviour.HTTP500:
+                reply = _http(b"", status="500 Internal Server Error", content_type="text/plain")
+            case Behaviour.TRUNCATED:
+                reply = right[: len(right) // 2]
+            case Behaviour.HUGE:
+                reply = _http(b" " * _HUGE)
+            case Behaviour.DTD:
+                entity = '<!DOCTYPE Envelope [<!ENTITY host SYSTEM "file:///etc/hostname">]>'
+                reply = _http(self._soap("&host;", declarations=entity))
+            case Behaviour.UNKNOWN_STATE if b"ResponseState" in right:
+                reply = self.state_reply("", 42, 17)
+            case _:
+                pass
+        return reply
+
+    def _response(self, element: str, **children: str | int) -> bytes:
+        content = ""
+        for name, value in children.items():
+            template = "<{0}>{1}</{0}>" if value != "" else self.empty_element
+            content += template.format(self.prefix + name, self._escape(str(value)))
+        return _http(self._soap(f"<ecc:{element}>{content}</ecc:{element}>"), self.headers)
+
+    def _escape(self, text: str) -> str:
+        escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#xD;")
+        return escaped.replace("\n", self.newline)
+
+    def _soap(self, content: str, attributes: str = "", declarations: str = "") -> bytes:
+        xml = f'<?xml version="1.0" encoding="UTF-8"?>\n{declarations}{_ENVELOPE}<SOAP-ENV:Body{attributes}>{content}'
+        return f"{xml}</SOAP-ENV:Body></SOAP-ENV:Envelope>{self.end}".encode()
 
 
-def parse_request(body: bytes, dialect: Dialect) -> Request:
-    """Read a SOAP request.
-
-    Raises:
-        FaultError: it is not XML, or has no operation in this namespace.
-    """
-    if b"<!DOCTYPE" in body:
-        raise FaultError("DTD not supported by SOAP")
-    try:
-        envelope = minidom.parseString(body).documentElement  # noqa: S318 - without entities, as checked above
-    except ExpatError as error:
-        raise FaultError(f"XML parse error: {error}") from None
-    for part in _elements(envelope) if envelope else ():
-        for operation in _elements(part) if part.localName == "Body" else ():
-            if operation.namespaceURI != NAMESPACE:
-                raise not_implemented(operation.tagName)
-            arguments = {
-                str(argument.localName): _text(argument)
-                for argument in _elements(operation)
-                if not argument.prefix or dialect.accepts_prefixed_arguments
-            }
-            return Request(str(operation.localName), arguments)
-    raise not_implemented("")
+DIALECTS = {
+    "2.7": Dialect(
+        headers=("Server: gSOAP/2.7",),
+        prefix="ecc:",
+        accepts_prefixed_arguments=True,
+        empty_element="<{0}></{0}>",
+        newline="&#xA;",
+        fault_attributes=' SOAP-ENV:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"',
+        end="",
+    ),
+    "2.8": Dialect(
+        headers=("Server: gSOAP/2.8", "X-Frame-Options: SAMEORIGIN"),
+        prefix="",
+        accepts_prefixed_arguments=False,
+        empty_element="<{0}/>",
+        newline="\n",
+        fault_attributes="",
+        end="\r\n",
+    ),
+}
 
 
 def not_implemented(operation: str) -> FaultError:
@@ -106,64 +150,15 @@ def not_implemented(operation: str) -> FaultError:
     return FaultError(f"Method '{operation}' not implemented: method name or namespace not recognized")
 
 
-def state_reply(dialect: Dialect, message: str, state: int, transition: int) -> bytes:
-    """Reply to GetState, whose ErrorCode is always 0."""
-    return _response(
-        dialect, "ResponseState", ErrorCode="0", ErrorMessage=message, State=str(state), Transition=str(transition)
-    )
-
-
-def text_reply(dialect: Dialect, code: int, message: str, text: str) -> bytes:
-    """Reply to GetConfigIDs, to the transitions and to Special."""
-    return _response(dialect, "ResponseText", ErrorCode=str(code), ErrorMessage=message, Text=text)
-
-
-def plain_reply(dialect: Dialect) -> bytes:
-    """Reply to ServerExit."""
-    return _response(dialect, "Response", ErrorCode="0", ErrorMessage="")
-
-
-def fault_reply(dialect: Dialect, fault: str) -> bytes:
-    """SOAP fault, which comes as HTTP 500."""
-    content = (
-        f"<SOAP-ENV:Fault><faultcode>SOAP-ENV:Client</faultcode>"
-        f"<faultstring>{_escape(dialect, fault)}</faultstring></SOAP-ENV:Fault>"
-    )
-    return _http(dialect.headers, _soap(dialect, content, dialect.fault_attributes), "500 Internal Server Error")
-
-
-def _response(dialect: Dialect, element: str, **children: str) -> bytes:
-    content = ""
-    for name, value in children.items():
-        tag = dialect.prefix + name
-        empty = not value and dialect.closes_empty_elements
-        content += f"<{tag}/>" if empty else f"<{tag}>{_escape(dialect, value)}</{tag}>"
-    return _http(dialect.headers, _soap(dialect, f"<ecc:{element}>{content}</ecc:{element}>"))
-
-
-def _escape(dialect: Dialect, text: str) -> str:
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#xD;")
-    return escaped.replace("\n", dialect.newline)
-
-
-def _soap(dialect: Dialect, content: str, attributes: str = "", declarations: str = "") -> bytes:
-    xml = f'<?xml version="1.0" encoding="UTF-8"?>\n{declarations}{_ENVELOPE}<SOAP-ENV:Body{attributes}>{content}'
-    return f"{xml}</SOAP-ENV:Body></SOAP-ENV:Envelope>{dialect.end}".encode()
-
-
 def _http(
-    headers: tuple[str, ...], body: bytes, status: str = "200 OK", content_type: str = "text/xml; charset=utf-8"
+    body: bytes, headers: tuple[str, ...] = (), status: str = "200 OK", content_type: str = "text/xml; charset=utf-8"
 ) -> bytes:
     lines = (f"HTTP/1.1 {status}", *headers, f"Content-Type: {content_type}", f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
 
 
-def _elements(parent: minidom.Element) -> list[minidom.Element]:
-    return [node for node in parent.childNodes if isinstance(node, minidom.Element)]
-
-
-def _text(element: minidom.Element) -> str:
-    return "".join(node.data for node in element.childNodes if isinstance(node, minidom.Text))
+def _elements(parent: minidom.Element | None) -> list[minidom.Element]:
+    return [node for node in parent.childNodes if isinstance(node, minidom.Element)] if parent else []
 
 
 class Behaviour(StrEnum):
@@ -190,26 +185,3 @@ class Behaviour(StrEnum):
     """A reply with an external entity."""
     UNKNOWN_STATE = "unknown-state"
     """GetState answers state 42 and transition 17, which no table has."""
-
-
-def wrong_reply(behaviour: Behaviour, dialect: Dialect, right: bytes) -> bytes:
-    """The bytes that answer a request as `behaviour` says; `right` is the reply that they should be."""
-    reply = right
-    match behaviour:
-        case Behaviour.HTML:
-            page = b"<html><head><title>It works!</title></head><body><p>It works!<br></body></html>"
-            reply = _http((), page, content_type="text/html")
-        case Behaviour.HTTP500:
-            reply = _http((), b"", "500 Internal Server Error", "text/plain")
-        case Behaviour.TRUNCATED:
-            reply = right[: len(right) // 2]
-        case Behaviour.HUGE:
-            reply = _http((), b" " * _HUGE)
-        case Behaviour.DTD:
-            entity = '<!DOCTYPE Envelope [<!ENTITY host SYSTEM "file:///etc/hostname">]>'
-            reply = _http((), _soap(dialect, "&host;", declarations=entity))
-        case Behaviour.UNKNOWN_STATE if b"ResponseState" in right:
-            reply = state_reply(dialect, "", 42, 17)
-        case _:
-            pass
-    return reply

@@ -25,7 +25,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from ioc.sim.ecc_arguments import Link
@@ -93,42 +93,41 @@ class Source:
         """Connect at the next heartbeat."""
 
     @property
-    def linked(self) -> bool:
-        """Whether it is connected to its router."""
-        return self._writer is not None
+    def port(self) -> int:
+        """Of the router to which it is connected, 0 if it is not."""
+        return self._link.port if self._writer and self._link else 0
 
     @property
     def sending(self) -> bool:
         """Whether it takes data, connected or not."""
         return self._flow is not None and not self._flow.done()
 
-    async def configure(self, link: Link) -> None:
+    async def configure(self, link: Link, busy: Collection[int] = ()) -> None:
         """Be given the router, and connect to it with one attempt unless the link stands only in a run.
 
-        A router on another machine is accepted and never connected.
+        A router on another machine is accepted and never connected. On the ports `busy` the routers do not listen yet.
 
         Raises:
             LinkError: the router does not listen, or the link has no known type.
         """
-        if link.type not in {*_LASTING, _COMES_BACK, _ONLY_IN_A_RUN}:
-            raise _not_connected(link, f"Unknown data sender type '{link.type}'")
+        try:
+            await self._accept(link, busy)
+        except LinkError as error:
+            raise LinkError(
+                f"Could not connect data sender '{link.source}' to its data router: "
+                f"Failed to connect to data router of type '{link.type}': {error}"
+            ) from None
+
+    async def _accept(self, link: Link, busy: Collection[int]) -> None:
         self._link = link if link.address in {self._host, "localhost"} else None
+        if link.type not in {*_LASTING, _COMES_BACK, _ONLY_IN_A_RUN}:
+            raise LinkError(f"Unknown data sender type '{link.type}'")
+        if link.type in _LASTING and link.port in busy:
+            raise _refused(link, errno.ECONNREFUSED)
         if link.type == _ONLY_IN_A_RUN:
             self._retry = self.sending
-            return
-        try:
+        else:
             await self._connect()
-        except LinkError as error:
-            raise _not_connected(link, str(error)) from None
-
-    def check_free(self, link: Link) -> None:
-        """Fail as a new link does while the old one keeps the router from listening.
-
-        Raises:
-            LinkError: the present link is to the same router.
-        """
-        if self.linked and self._link and self._link.port == link.port and link.type in _LASTING:
-            raise _not_connected(link, _refusal(link, errno.ECONNREFUSED))
 
     async def begin(self) -> None:
         """Make a link that stands only in a run.
@@ -195,15 +194,6 @@ class Source:
             for watch in late:
                 leaving[watch].transport.abort()
 
-    async def close(self) -> None:
-        """End every connection at once."""
-        self.halt()
-        self._writer = self._link = None
-        watches = list(self._watches)
-        for watch in watches:
-            self._watches[watch].transport.abort()
-        await asyncio.gather(*watches, return_exceptions=True)
-
     def _is(self, link_type: str) -> bool:
         return self._link is not None and self._link.type == link_type
 
@@ -213,7 +203,7 @@ class Source:
         try:
             reader, writer = await asyncio.open_connection(self._link.address, self._link.port)
         except OSError as error:
-            raise LinkError(_refusal(self._link, error.errno or 0)) from None
+            raise _refused(self._link, error.errno or 0) from None
         self._writer, self._retry = writer, False
         watch = asyncio.get_running_loop().create_task(self._watch(reader, writer))
         self._watches[watch] = writer
@@ -237,7 +227,7 @@ class Source:
     async def _send(self) -> None:
         with contextlib.suppress(LinkError):
             await self.begin()  # if the state was forced
-        size = self._board.event_size
+        size = len(self._board.event(0))
         owed = size if self.event == 0 else 0.0
         beat = time.monotonic() + HEARTBEAT
         while self._periods_left > 0:
@@ -266,7 +256,7 @@ class Source:
 
     def _emit(self) -> None:
         ticks = int((time.monotonic() - self._began) * 1e8)
-        frames = b"".join(self._board.event(self.event, ticks))
+        frames = self._board.event(self.event, ticks)
         self.event += 1
         if self._writer and not self.silent:
             self._writer.write(frames)
@@ -289,16 +279,12 @@ class Electronics:
         Raises:
             LinkError: for the first that could not.
         """
-        try:
-            if self._left is Links.STAY:
-                for source in self.sources:
-                    source.check_free(links[source.name])
-        finally:
-            self._drop_links()
-            await self.parted()
+        busy = {source.port for source in self.sources} if self._left is Links.STAY else ()
+        self._drop_links()
+        await self.parted()
         try:
             for source in self.sources:
-                await source.configure(links[source.name])
+                await source.configure(links[source.name], busy)
         except LinkError:
             self._drop_links()
             raise
@@ -324,63 +310,45 @@ class Electronics:
         if self._left is not Links.END and not self.dead:
             return
         before, self._state = self._state, state
-        if self.dead or state not in _LINKED:
-            self._end()
-            return
         for source in self.sources:
-            match state:
-                case State.RUNNING if before is not State.RUNNING:
-                    source.run(anew=before is not State.PAUSED)
-                case State.PAUSED:
-                    source.pause()
-                case State.READY if before in _IN_A_RUN:  # not after Configure: boards that went on still do
-                    source.stop()
-                case _:
-                    pass
+            if self.dead or state not in _LINKED:
+                source.halt()
+                source.drop_link()
+            elif state is State.RUNNING and before is not State.RUNNING:
+                source.run(anew=before is not State.PAUSED)
+            elif state is State.PAUSED:
+                source.pause()
+            elif state is State.READY and before in _IN_A_RUN:  # not after Configure: boards that went on still do
+                source.stop()
 
     def leave(self, links: Links) -> None:
         """Be without a server: it died."""
         if links is Links.END or self.dead:
-            self._restart()
+            self.restart()
         elif self._state in _LINKED:
             self._left = links
 
+    def restart(self) -> None:
+        """Stop sending and forget the links."""
+        self._left = Links.END
+        self.follow(State.IDLE)
+
     def break_down(self) -> None:
         """Lose power."""
-        self._restart()
+        self.restart()
         self.dead = True
 
     async def parted(self) -> None:
         """Wait until the routers of the dropped links listen again."""
         await asyncio.gather(*(source.parted() for source in self.sources))
 
-    async def close(self) -> None:
-        """End everything at once."""
-        await asyncio.gather(*(source.close() for source in self.sources))
-
-    def _restart(self) -> None:
-        self._left, self._state = Links.END, State.IDLE
-        self._end()
-
-    def _end(self) -> None:
-        for source in self.sources:
-            source.halt()
-        self._drop_links()
-
     def _drop_links(self) -> None:
         for source in self.sources:
             source.drop_link()
 
 
-def _not_connected(link: Link, reason: str) -> LinkError:
-    return LinkError(
-        f"Could not connect data sender '{link.source}' to its data router: "
-        f"Failed to connect to data router of type '{link.type}': {reason}"
-    )
-
-
-def _refusal(link: Link, number: int) -> str:
+def _refused(link: Link, number: int) -> LinkError:
     reason = os.strerror(number)
     if link.type == _COMES_BACK:
-        return f"src/Ice/Network.cpp: ::Ice::ConnectionRefusedException:\nconnection refused: {reason}"
-    return f"TCP connection to {link.address}:{link.port} failed: {reason} (errno={number})."
+        return LinkError(f"src/Ice/Network.cpp: ::Ice::ConnectionRefusedException:\nconnection refused: {reason}")
+    return LinkError(f"TCP connection to {link.address}:{link.port} failed: {reason} (errno={number}).")

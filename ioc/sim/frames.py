@@ -1,71 +1,43 @@
-"""The frames that simulated boards send: MFM frames with GET's headers, around made-up samples."""
+"""The frames that simulated boards send: MFM frames with GET's headers, big-endian, around made-up samples."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import struct
 
-META_TYPE = 0x08
+_META_TYPE = 0x08
 """Big-endian, sizes in blocks of 2**8 bytes."""
-_BLOCK = 1 << META_TYPE
-_COBO_TYPE, _COBO_REVISION = 1, 5
-_MUTANT_TYPE, _MUTANT_REVISION = 8, 0
-_ITEM_SIZE = 4
-_ITEMS = _BLOCK // _ITEM_SIZE
-_CHANNELS = 68
-_AGETS = 4
+_BLOCK = 1 << _META_TYPE
+_COBO, _COBO_REVISION = 1, 5
+_MUTANT, _MUTANT_REVISION = 8, 0
+_ITEMS = _BLOCK // 4
+_SAMPLES = struct.pack(
+    f">{_ITEMS}I", *((n % 4) << 30 | (n % 68) << 23 | (8 * n) << 14 | (200 + n) for n in range(_ITEMS))
+)
+"""In each item: chip in 2 bits, channel in 7, time bucket in 9, nothing in 2, sample in 12."""
+
+
+def _start(blocks: int, frame_type: int, revision: int) -> bytes:
+    """What every MFM frame begins with: meta type, size, data source, frame type, revision."""
+    return struct.pack(">BxHBHB", _META_TYPE, blocks, 0, frame_type, revision)
 
 
 class Board:
-    """Makes the frames of one source: one a CoBo's AsAd and event, or one a MuTAnT's event."""
+    """Makes the frames of one source: one per AsAd and event of a CoBo, one per event of a MuTAnT."""
 
     def __init__(self, source: str, asads: int) -> None:
         number = re.search(r"\[(\d+)\]", source)
         self._cobo = int(number[1]) % 256 if number else 0
         self._asads = 0 if source.lower().startswith("mutant") else asads
 
-    @property
-    def event_size(self) -> int:
-        """Bytes of one event."""
-        return 2 * _BLOCK * self._asads if self._asads else _BLOCK
-
-    def event(self, number: int, ticks: int) -> Iterator[bytes]:
+    def event(self, number: int, ticks: int = 0) -> bytes:
         """The frames of one event; `ticks` is its time stamp, in 10 ns."""
         stamp = ticks.to_bytes(6, "big")
-        if not self._asads:
-            yield _mutant_frame(number, stamp)
-        for asad in range(self._asads):
-            yield _cobo_frame(self._cobo, asad, number, stamp)
-
-
-def _start(blocks: int, frame_type: int, revision: int) -> bytes:
-    """The 8 bytes that every MFM frame begins with: type of the header, size, data source, frame type, revision."""
-    return bytes([META_TYPE]) + blocks.to_bytes(3, "big") + b"\0" + frame_type.to_bytes(2, "big") + bytes([revision])
-
-
-def _cobo_frame(cobo: int, asad: int, number: int, stamp: bytes) -> bytes:
-    """A partial readout: one sample of each of some channels."""
-    head = (
-        _start(2, _COBO_TYPE, _COBO_REVISION)
-        + b"\0\1"  # blocks of the header
-        + _ITEM_SIZE.to_bytes(2, "big")
-        + _ITEMS.to_bytes(4, "big")
-        + stamp
-        + number.to_bytes(4, "big")
-        + bytes([cobo, asad])
-    )
-    return head.ljust(_BLOCK, b"\0") + _SAMPLES
-
-
-def _item(item: int) -> bytes:
-    """Chip in 2 bits, channel in 7, time bucket in 9, two bits nothing, sample in 12."""
-    chip, channel, bucket = item % _AGETS, item % _CHANNELS, 8 * item
-    return (chip << 30 | channel << 23 | bucket << 14 | (200 + item)).to_bytes(_ITEM_SIZE, "big")
-
-
-_SAMPLES = b"".join(_item(item) for item in range(_ITEMS))
-
-
-def _mutant_frame(number: int, stamp: bytes) -> bytes:
-    """Only what a data router reads of it is as the MuTAnT has it: the type and the event number; the rest is empty."""
-    return (_start(1, _MUTANT_TYPE, _MUTANT_REVISION) + stamp + number.to_bytes(4, "big")).ljust(_BLOCK, b"\0")
+        if not self._asads:  # only the type and the event number are where the MuTAnT has them
+            frame = _start(1, _MUTANT, _MUTANT_REVISION) + struct.pack(">6sI", stamp, number)
+            return frame.ljust(_BLOCK, b"\0")
+        frames = b""
+        for asad in range(self._asads):  # partial readout: header of one block, then items of 4 bytes
+            header = struct.pack(">HHI6sIBB", 1, 4, _ITEMS, stamp, number, self._cobo, asad)
+            frames += (_start(2, _COBO, _COBO_REVISION) + header).ljust(_BLOCK, b"\0") + _SAMPLES
+        return frames

@@ -73,17 +73,9 @@ class Simulation:
         """The state of every part, as the command ``status`` answers it."""
         return {
             "pid": os.getpid(),
-            "ecc": {
-                name: {
-                    "listening": server.listening,
-                    "frozen": server.frozen,
-                    "state": server.machine.state,
-                    "transition": server.machine.transition,
-                }
-                for name, server in self.servers.items()
-            },
+            "ecc": {name: server.status() for name, server in self.servers.items()},
             "sources": {
-                name: {"links": int(source.linked), "next_event": source.event, "silent": source.silent}
+                name: {"links": int(source.port > 0), "next_event": source.event, "silent": source.silent}
                 for name, source in self.sources.items()
             },
             "routers": {name: {"pid": router.pid} for name, router in self.routers.items()},

@@ -91,7 +91,7 @@ async def test_who_gave_up_on_a_frozen_server_is_obeyed(make_server: MakeServer)
     server.freeze()
     _, writer = await asyncio.open_connection("127.0.0.1", server.address.port)
     writer.write(soap("Describe"))
-    await until(lambda: server.connections)
+    await until(lambda: server.status()["connections"])
     writer.close()
     await writer.wait_closed()
     assert server.machine.state is State.IDLE
@@ -173,7 +173,7 @@ async def test_resume_crashes_unless_supported(make_server: MakeServer) -> None:
     for server in (usual, able):
         server.force_state(State.PAUSED)
     assert (await ask(usual.address.port, "Resume")).raw == b""
-    assert not usual.listening
+    assert not usual.status()["listening"]
     assert (await ask(able.address.port, "Resume")).code == 0
     assert able.machine.state is State.RUNNING
 

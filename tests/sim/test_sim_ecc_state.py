@@ -114,7 +114,7 @@ async def test_busy_server_answers_state_and_refuses(make_server: MakeServer) ->
         assert (refusal.code, refusal.field("ErrorMessage")) == (number, "The ECC state machine is busy!")
     assert (await preparing).code == 0
     assert (await ask(port, "GetState")).state == PREPARED
-    await until(lambda: not server.connections)
+    await until(lambda: not server.status()["connections"])
 
 
 async def test_client_that_gives_up_does_not_cancel(make_server: MakeServer) -> None:

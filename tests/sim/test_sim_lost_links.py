@@ -59,7 +59,7 @@ async def test_lost_link_stays_lost(link_type: str, make_server: MakeServer, res
     await until(lambda: restarting.open)
     await restarting.die()
     await restarting.listen()
-    await until(lambda: not source.linked)
+    await until(lambda: not source.port)
     port = await steps(server, table, "Start")
     await until(lambda: source.event > 1)
     assert (await ask(port, "GetState")).state == State.RUNNING

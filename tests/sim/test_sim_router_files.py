@@ -20,7 +20,7 @@ _EVENTS = st.lists(st.integers(0, 5), max_size=30)
 
 
 def frame(event: int) -> bytes:
-    return b"".join(ONE.event(event, 0))
+    return ONE.event(event)
 
 
 @given(_EVENTS, st.sets(st.integers(0, 30)))
@@ -60,11 +60,12 @@ def test_files_of_any_stream(events: list[int], moves: set[int]) -> None:
 def test_frames_of_any_chunks(events: list[int], sizes: list[int]) -> None:
     """However TCP cuts the stream, the same frames come out."""
     stream = b"".join(frame(event) for event in events)
-    builder = datarouter.FrameBuilder()
+    pending = bytearray()
     found: list[bytes] = []
     for size in itertools.cycle(sizes):
         chunk, stream = stream[:size], stream[size:]
-        found += builder.frames(chunk)
+        pending += chunk
+        found += datarouter.take_frames(pending)
         if not stream:
             break
     assert found == [frame(event) for event in events]
@@ -73,9 +74,10 @@ def test_frames_of_any_chunks(events: list[int], sizes: list[int]) -> None:
 @given(st.lists(st.binary(max_size=600)))
 def test_any_bytes_are_survived(chunks: list[bytes]) -> None:
     """Bytes that are no frames, or frames of no known type, are dropped."""
-    builder = datarouter.FrameBuilder()
+    pending = bytearray()
     with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
         storage = datarouter.FrameStorage(1000)
         for chunk in chunks:
-            for found in builder.frames(chunk):
+            pending += chunk
+            for found in datarouter.take_frames(pending):
                 storage.store(found)
