@@ -39,11 +39,10 @@ def _links(command: Command) -> Links:
 
 
 def _member(kind: type[Choice], name: str, key: str) -> Choice:
-    for member in kind:
-        if name.lower() in {str(member.value), member.name.lower()}:
-            return member
-    names = (member.value if isinstance(member.value, str) else member.name.capitalize() for member in kind)
-    raise SimulatorError(f"{key} is {name!r}, but must be one of {', '.join(names)}")
+    names = {member.name.lower().replace("_", "-"): member for member in kind}
+    if name.lower() not in names:
+        raise SimulatorError(f"{key} is {name!r}, but must be one of {', '.join(names)}")
+    return names[name.lower()]
 
 
 ECC_VERBS: Verbs[EccServer] = {

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,7 @@ class Child:
 
     async def launch(
         self,
-        arguments: Sequence[str],
-        *,
+        *arguments: str,
         first_line: str = "",
         directory: Path | None = None,
         environment: Mapping[str, str] | None = None,
@@ -51,7 +50,7 @@ class Child:
         Its stderr is appended to `log_path`, or shared with us. It has a session of its own: Ctrl-C is left to us.
 
         Raises:
-            SimulatorError: it runs already, ended, or said nothing in time; in the last case it is killed.
+            SimulatorError: it runs already, ended, or said nothing in time.
         """
         if self.pid:
             raise SimulatorError(f"{self._name} runs already; stop it first")
@@ -65,33 +64,26 @@ class Child:
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
-        return await self.ask(first_line) if first_line else await self._answer()
+        return await self.ask(first_line)
 
     async def ask(self, line: str) -> str:
-        """Write one line to its stdin and return its answer.
+        """Write one line to its stdin, unless empty, and return the next line on its stdout.
 
         Raises:
             SimulatorError: it does not run, ended, or did not answer in time; in the last case it is killed.
         """
-        if not self._process or not self.pid:
-            raise SimulatorError(f"{self._name} is not running")
-        assert self._process.stdin
-        with contextlib.suppress(OSError):  # if it died there is no answer
-            self._process.stdin.write(line.encode() + b"\n")
-            await self._process.stdin.drain()
-        return await self._answer()
-
-    async def _answer(self) -> str:
-        assert self._process
-        assert self._process.stdout
-        line = b""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ANSWER_WITHIN):
-                line = await self._process.stdout.readline()
-        if not line:
+        answer = b""
+        if self._process and self._process.stdin and self._process.stdout:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_ANSWER_WITHIN):
+                    if line:
+                        self._process.stdin.write(line.encode() + b"\n")
+                        await self._process.stdin.drain()
+                    answer = await self._process.stdout.readline()
+        if not answer:
             await self.kill()
-            raise SimulatorError(f"{self._name} ended, or did not answer within {_ANSWER_WITHIN:g} s")
-        return line.decode().strip()
+            raise SimulatorError(f"{self._name} is not running, or did not answer within {_ANSWER_WITHIN:g} s")
+        return answer.decode().strip()
 
     async def close(self, within: float = 2.0) -> None:
         """Close its stdin and wait until it has ended; kill it if that takes longer than `within` seconds."""
@@ -147,10 +139,8 @@ class RouterProcess(Child):
         self._work_dir.mkdir(parents=True, exist_ok=True)
         control, data = (f"{self._plan.host}:{port}" for port in self._ports)
         script = (str(self._interpreter), "-I", "-S", str(_ROUTER_SCRIPT))
-        ports = await self.launch(
-            [*script, control, data, self._plan.type, "FrameStorage", str(self._log_path), *self._limits],
-            directory=self._work_dir,
-        )
+        flow = (control, data, self._plan.type, "FrameStorage")
+        ports = await self.launch(*script, *flow, str(self._log_path), *self._limits, directory=self._work_dir)
         control, data = ports.split()
         self._ports = int(control), int(data)
 
@@ -189,7 +179,7 @@ class SlowControls(Child):
         """Run the IOC and wait until it serves; without observables there is none."""
         if self.port:
             await self.launch(
-                [sys.executable, "-m", "ioc.sim.slowcontrol"],
+                *(sys.executable, "-m", "ioc.sim.slowcontrol"),
                 first_line=self._first_line,
                 environment={
                     "EPICS_CA_SERVER_PORT": str(self.port),

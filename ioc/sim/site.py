@@ -39,7 +39,7 @@ class Site:
         """
         try:
             addresses = await self._child.launch(
-                [sys.executable, "-m", "ioc.sim"], first_line=self._plan.to_json(), log_path=self._log_path
+                *(sys.executable, "-m", "ioc.sim"), first_line=self._plan.to_json(), log_path=self._log_path
             )
         except SimulatorError as error:
             log = self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()

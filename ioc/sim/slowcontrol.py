@@ -63,15 +63,15 @@ class Observable:
             return ChannelString(value="nominal", string_encoding="utf-8", reported_record_type="stringin")
         if self._type == "enum":
             return ChannelEnum(value=1, enum_strings=ENUM_STRINGS, reported_record_type="mbbi")
-        warning = 0.1 * self._span
-        limits: dict[str, Any] = {f"upper_{kind}_limit": high for kind in ("alarm", "disp")}
-        limits |= {f"lower_{kind}_limit": low for kind in ("alarm", "disp")}
-        limits |= {"upper_warning_limit": high - warning, "lower_warning_limit": low + warning}
-        common: dict[str, Any] = {"value": self._drifted(), "units": units, "string_encoding": "utf-8"}
+        margin = 0.1 * self._span
+        limits = {"alarm": (low, high), "disp": (low, high), "warning": (low + margin, high - margin)}
+        number = round if self._type == "integer" else float
+        arguments: dict[str, Any] = {f"lower_{kind}_limit": number(pair[0]) for kind, pair in limits.items()}
+        arguments |= {f"upper_{kind}_limit": number(pair[1]) for kind, pair in limits.items()}
+        arguments |= {"value": self._drifted(), "units": units, "string_encoding": "utf-8"}
         if self._type == "integer":
-            limits = {name: round(limit) for name, limit in limits.items()}
-            return ChannelInteger(reported_record_type="longin", **limits, **common)
-        return ChannelDouble(precision=3, reported_record_type="ai", **limits, **common)
+            return ChannelInteger(reported_record_type="longin", **arguments)
+        return ChannelDouble(precision=3, reported_record_type="ai", **arguments)
 
     def _drifted(self) -> float | int:
         drift = _DRIFT * math.sin(self._phase + 2 * math.pi * time.time() / _DRIFT_PERIOD)
@@ -136,15 +136,12 @@ async def serve() -> None:
     plan = json.loads(first_line)
     observables = {item["pv"]: Observable(ObservablePlan(**item)) for item in plan["observables"]}
     context = Context({pv: observable.channel for pv, observable in observables.items()}, [HOST])
-    started = asyncio.Event()
 
     async def on_start(_async_library: object) -> None:
-        started.set()
+        print("ready", flush=True)
 
     server = loop.create_task(context.run(startup_hook=on_start))
-    await asyncio.wait([server, loop.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
     updates = loop.create_task(_update_all(observables, plan["period"]))
-    print("ready", flush=True)
     while line := await stdin.readline():
         print(json.dumps(await _obey(observables, line)), flush=True)
     for task in (updates, server):

@@ -15,7 +15,7 @@ async def test_child_that_ignores_the_end_is_killed() -> None:
     """A child that floods its stdout and ignores the end of stdin is killed after a while, and waited for."""
     child = Child("test child")
     flood = "while True: print('x' * 10000, flush=True)"
-    assert await child.launch([sys.executable, "-I", "-S", "-c", flood]) == "x" * 10000
+    assert await child.launch(sys.executable, "-I", "-S", "-c", flood) == "x" * 10000
     began = time.monotonic()
     await child.close(within=0.3)
     assert 0.3 <= time.monotonic() - began < 5
@@ -25,8 +25,8 @@ async def test_child_that_ignores_the_end_is_killed() -> None:
 async def test_child_that_dies_at_once() -> None:
     """A child that ends without a word raises an error that names it; so does asking it later."""
     child = Child("test child")
-    with pytest.raises(SimulatorError, match="test child ended"):
-        await child.launch([sys.executable, "-I", "-S", "-c", ""])
+    with pytest.raises(SimulatorError, match="test child is not running"):
+        await child.launch(sys.executable, "-I", "-S", "-c", "")
     with pytest.raises(SimulatorError, match="test child is not running"):
         await child.ask("hello")
     await child.close()
@@ -35,9 +35,9 @@ async def test_child_that_dies_at_once() -> None:
 async def test_child_that_runs_is_not_started_again() -> None:
     """A second launch is refused while the first process runs, and works after it was killed."""
     child, echo = Child("test child"), [sys.executable, "-I", "-S", "-c", "while True: print(input(), flush=True)"]
-    assert await child.launch(echo, first_line="one") == "one"
+    assert await child.launch(*echo, first_line="one") == "one"
     with pytest.raises(SimulatorError, match="runs already"):
-        await child.launch(echo)
+        await child.launch(*echo)
     await child.kill()
-    assert await child.launch(echo, first_line="two") == "two"
+    assert await child.launch(*echo, first_line="two") == "two"
     await child.close()

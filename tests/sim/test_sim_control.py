@@ -32,7 +32,7 @@ REFUSED_COMMANDS: list[tuple[dict[str, Any], str]] = [
     ({"ecc": "CoBo0", "do": "sing"}, "unknown command 'sing'"),
     ({"ecc": "CoBo0", "do": "fail"}, "needs 'operation'"),
     ({"ecc": "CoBo0", "do": "fail", "operation": "Levitate", "message": ""}, "must be one of Describe"),
-    ({"ecc": "CoBo0", "do": "state", "state": "Lost"}, "must be one of Off, Idle"),
+    ({"ecc": "CoBo0", "do": "state", "state": "Lost"}, "must be one of off, idle"),
     ({"ecc": "CoBo0", "do": "behave", "as": "well"}, "must be one of normal"),
     ({"ecc": "CoBo0", "do": "kill", "links": "burn"}, "links is 'burn', but must be one of stay, yield, end"),
     ({"router": "data0", "do": "dance"}, "unknown command 'dance'"),
