@@ -167,7 +167,7 @@ class EccServer:
                 await self._released.wait()
             behaviour = self._behaviour
             if behaviour is Behaviour.RESET:
-                reset_connection(writer)
+                reset_connection(writer.transport)
             elif behaviour is not Behaviour.DROP:
                 reply = await self._answer(body)
                 await self._thawed.wait()

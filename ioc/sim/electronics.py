@@ -27,6 +27,7 @@ import struct
 import time
 from collections.abc import Collection, Mapping
 from enum import StrEnum
+from typing import cast
 
 from ioc.sim.ecc_arguments import Link
 from ioc.sim.ecc_state import State
@@ -39,6 +40,7 @@ _IN_FLIGHT_PERIODS = 3
 """For so long data still arrive at the routers after Stop."""
 _PERIOD = 0.1
 _PART_WITHIN = 1.0
+_MEMORY = 1 << 16
 _LASTING = frozenset({"TCP", "ZBUF"})
 _COMES_BACK = "ICE"
 _ONLY_IN_A_RUN = "FDT"
@@ -62,11 +64,24 @@ class Links(StrEnum):
     """The boards are restarted too."""
 
 
-def reset_connection(writer: asyncio.StreamWriter) -> None:
+class _Wire(asyncio.Protocol):
+    """A TCP connection to a router, which sends nothing but its good-bye."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.gone.set_result(None)
+
+
+def reset_connection(transport: asyncio.Transport) -> None:
     """End a connection with a TCP RST."""
-    connection: socket.socket = writer.get_extra_info("socket")
+    connection: socket.socket = transport.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+    transport.abort()
 
 
 class Source:
@@ -84,18 +99,17 @@ class Source:
         self._rate = rate
         self._host = host
         self._link: Link | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._watches: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._wire: _Wire | None = None
+        self._leaving: list[_Wire] = []
+        """Connections whose router has not said good-bye."""
         self._flow: asyncio.Task[None] | None = None
         self._periods_left = 0.0
         self._began = 0.0
-        self._retry = False
-        """Connect at the next heartbeat."""
 
     @property
     def port(self) -> int:
         """Of the router to which it is connected, 0 if it is not."""
-        return self._link.port if self._writer and self._link else 0
+        return self._link.port if self._link and self._wire and not self._wire.gone.done() else 0
 
     @property
     def sending(self) -> bool:
@@ -119,14 +133,12 @@ class Source:
             ) from None
 
     async def _accept(self, link: Link, busy: Collection[int]) -> None:
-        self._link = link if link.address in {self._host, "localhost"} else None
         if link.type not in {*_LASTING, _COMES_BACK, _ONLY_IN_A_RUN}:
             raise LinkError(f"Unknown data sender type '{link.type}'")
         if link.type in _LASTING and link.port in busy:
             raise _refused(link, errno.ECONNREFUSED)
-        if link.type == _ONLY_IN_A_RUN:
-            self._retry = self.sending
-        else:
+        self._link = link if link.address in {self._host, "localhost"} else None
+        if link.type != _ONLY_IN_A_RUN or self.sending:
             await self._connect()
 
     async def begin(self) -> None:
@@ -181,48 +193,39 @@ class Source:
 
     async def reset(self) -> None:
         """Lose the link with a TCP RST, as a board that is switched off and on."""
-        if self._writer:
-            reset_connection(self._writer)
-            self._writer, self._retry = None, True
-            await self.parted()
+        if self._wire and self.port:
+            reset_connection(self._wire.transport)
+            await self._wire.gone
 
     async def parted(self) -> None:
         """Wait until the router has closed a dropped link: it listens again then."""
-        leaving = {watch: writer for watch, writer in self._watches.items() if writer is not self._writer}
+        leaving, self._leaving = self._leaving, []
         if leaving:
-            _, late = await asyncio.wait(leaving, timeout=_PART_WITHIN)
-            for watch in late:
-                leaving[watch].transport.abort()
+            await asyncio.wait([wire.gone for wire in leaving], timeout=_PART_WITHIN)
+            for wire in leaving:
+                wire.transport.abort()
+
+    @property
+    def _full(self) -> bool:
+        """Whether its memory is full: its router does not read, and it takes no events."""
+        return bool(self._wire and self.port and self._wire.transport.get_write_buffer_size() > _MEMORY)
 
     def _is(self, link_type: str) -> bool:
         return self._link is not None and self._link.type == link_type
 
     async def _connect(self) -> None:
-        if self._link is None or self._writer is not None:
-            return
-        try:
-            reader, writer = await asyncio.open_connection(self._link.address, self._link.port)
-        except OSError as error:
-            raise _refused(self._link, error.errno or 0) from None
-        self._writer, self._retry = writer, False
-        watch = asyncio.get_running_loop().create_task(self._watch(reader, writer))
-        self._watches[watch] = writer
-        watch.add_done_callback(self._watches.pop)
-
-    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Wait for the router's end of the link."""
-        with contextlib.suppress(OSError):
-            while await reader.read(4096):
-                pass
-        if writer is self._writer:
-            self._writer, self._retry = None, True
-        writer.close()
+        if self._link and not self.port:
+            loop = asyncio.get_running_loop()
+            try:
+                _, self._wire = await loop.create_connection(_Wire, self._link.address, self._link.port)
+            except OSError as error:
+                raise _refused(self._link, error.errno or 0) from None
 
     def _disconnect(self) -> None:
-        self._retry = False
-        if self._writer:
-            self._writer.write_eof()
-            self._writer = None
+        if self._wire and self.port:
+            self._wire.transport.write_eof()
+            self._leaving.append(self._wire)
+        self._wire = None
 
     async def _send(self) -> None:
         with contextlib.suppress(LinkError):
@@ -234,13 +237,14 @@ class Source:
             owed += self._rate * _PERIOD
             while owed >= size:
                 owed -= size
-                await self._send_event()
+                if not self._full:
+                    await self._send_event()
             await asyncio.sleep(_PERIOD)
             self._periods_left -= 1
             if time.monotonic() >= beat:
                 beat += HEARTBEAT
-                if self._retry and self._is(_ONLY_IN_A_RUN):
-                    self._retry = False  # a router that is not there now gets nothing until the next Start
+                if self._is(_ONLY_IN_A_RUN) and self._wire and not self.port:
+                    self._wire = None  # a router that is not there now gets nothing until the next Start
                     with contextlib.suppress(LinkError):
                         await self._connect()
         await self._send_event()  # what was in the board's memory
@@ -250,16 +254,13 @@ class Source:
             with contextlib.suppress(LinkError):
                 await self._connect()
         self._emit()
-        if self._writer:
-            with contextlib.suppress(OSError):  # its watch notices that the link is lost
-                await self._writer.drain()
 
     def _emit(self) -> None:
         ticks = int((time.monotonic() - self._began) * 1e8)
         frames = self._board.event(self.event, ticks)
         self.event += 1
-        if self._writer and not self.silent:
-            self._writer.write(frames)
+        if self._wire and self.port and not self.silent:
+            self._wire.transport.write(frames)
 
 
 class Electronics:

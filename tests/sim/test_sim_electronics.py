@@ -62,14 +62,13 @@ async def test_what_ends_a_link(end: str, make_server: MakeServer, sink: tuple[S
 @pytest.mark.parametrize("link_type", ["TCP", "ZBUF", "ICE", "FDT"])
 @pytest.mark.parametrize("left", list(Links))
 async def test_what_is_left_of_a_dead_server(
-    left: Links, link_type: str, make_server: MakeServer, sink: tuple[Sink, int], monkeypatch: pytest.MonkeyPatch
+    left: Links, link_type: str, make_server: MakeServer, sink: tuple[Sink, int]
 ) -> None:
     """Boards whose server was killed in a run go on sending while the new one is Idle, unless they were restarted too.
 
     The next Configure takes them over and makes their links anew, but only Breakup ends their data. It fails once where
     the link must be made before the router listens again.
     """
-    monkeypatch.setattr("ioc.sim.electronics.HEARTBEAT", 0.3)
     router, router_port = sink
     server, table = await make_server(), link_table("CoBo[0]", router_port, link_type)
     (source,) = server.electronics.sources
