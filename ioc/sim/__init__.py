@@ -7,7 +7,7 @@ How it works. `Site`, in the process of the demo or of a test, starts ``python -
 its stdin (`site`, `plan`, `__main__`). In that process a `Simulation` holds one object per part:
 
 - An ECC server is a listener on the event loop (`ecc_server`). It reads and writes bytes as the recordings have them
-  (`ecc_wire`, `ecc_arguments`), has the real state table (`ecc_state`) and reads configuration files (`configs`).
+  (`ecc_wire`), has the real state table (`ecc_state`) and reads configuration files (`configs`).
 - Behind it are its boards (`electronics`, `frames`). They follow the state of the server while it lives, and go on
   without it when it dies. Each has a TCP link to its router.
 - A data router is a process of its own, really named ``dataRouter`` (`datarouter`), since the IOC finds it by ps and

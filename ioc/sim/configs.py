@@ -1,14 +1,17 @@
-"""The configuration files: written like GET's in shape and size, with no meaning, and read by the steps."""
+"""Configurations: the identifiers in requests, and the files, written like GET's in shape and size, with no meaning."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
-from ioc.sim.ecc_arguments import KINDS, ConfigId, set_of
+from ioc.sim.ecc_wire import set_of
 from ioc.sim.plan import ConfigNames
 
+KINDS = ("describe", "prepare", "configure")
 _EXTENSIONS = (".xcfg", ".xml")
 """The second is read where the first is missing."""
 _ONE_KIND_SINCE = 2021
@@ -18,6 +21,48 @@ _DECLARATION = '<?xml version="1.0" encoding="UTF-8" ?>\n'
 _HARDWARE_NAME = "fullCoBoStandAlone"
 """The hardware description that every written describe file names."""
 _CHANNELS = 68
+
+
+class ServerCrashError(Exception):
+    """The real server's process would have died of this input."""
+
+
+@dataclass(frozen=True)
+class ConfigId:
+    """The configuration names of a request, by kind; a kind may be missing."""
+
+    names: dict[str, str]
+
+    @property
+    def complete(self) -> bool:
+        return all(kind in self.names for kind in KINDS)
+
+    def __str__(self) -> str:
+        parts = "".join(
+            f'<SubConfigId type="{kind}">{self.names[kind]}</SubConfigId>' for kind in KINDS if kind in self.names
+        )
+        return f"<ConfigId>{parts}</ConfigId>"
+
+
+def parse_config_id(text: str) -> ConfigId:
+    """Read the text of ``configID``; an empty one has no names, a malformed one is a ServerCrashError."""
+    if not text.strip():
+        return ConfigId({})
+    if "<!" in text:
+        raise ServerCrashError("comment or declaration in a configID")
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314 - no declarations, checked above
+    except ElementTree.ParseError as error:
+        raise ServerCrashError(f"configID is not XML: {error}") from None
+    if root.tag != "ConfigId":
+        raise ServerCrashError(f"configID begins with <{root.tag}>")
+    names: dict[str, str] = {}
+    for part in root:
+        kind, name = part.get("type"), part.text
+        if part.tag != "SubConfigId" or kind not in KINDS or len(part) or not name:
+            raise ServerCrashError(f"SubConfigId of type {kind!r} with name {name!r}")
+        names[kind] = name
+    return ConfigId(names)
 
 
 class MissingConfigError(Exception):
@@ -39,11 +84,7 @@ class ConfigDirectory:
         return sorted({file.stem[len(prefix) :] for end in _EXTENSIONS for file in self._path.glob(f"{prefix}?*{end}")})
 
     def files(self, kind: str, name: str) -> list[Path]:
-        """The files that a step reads: one, and with describe the hardware descriptions that it names.
-
-        Raises:
-            MissingConfigError: for the first that is missing.
-        """
+        """The files that a step reads, or MissingConfigError: one, and with describe the hardware that it names."""
         file = self._file(f"{self._prefix[kind]}-", name)
         if kind != "describe":
             return [file]
@@ -66,11 +107,7 @@ class ConfigDirectory:
         return set_of("ConfigIdSet", map(str, ids))
 
     def contents_text(self, names: Mapping[str, str]) -> str:
-        """The second part of the answer to Configure: every configuration file that the steps read, in full.
-
-        Raises:
-            MissingConfigError: a file was removed since, or no step has read any.
-        """
+        """The second part of the answer to Configure: every file that the steps read, in full, unless removed since."""
         if not names:
             raise MissingConfigError("")
         files = dict.fromkeys(file for kind, name in names.items() for file in self.files(kind, name))

@@ -12,18 +12,10 @@ from collections.abc import Collection
 from pathlib import Path
 from time import strftime
 
-from ioc.sim.configs import ConfigDirectory, MissingConfigError
-from ioc.sim.ecc_arguments import (
-    ConfigId,
-    Link,
-    ServerCrashError,
-    links_text,
-    parse_config_id,
-    parse_links,
-    sources_text,
-)
+from ioc.sim import ecc_wire
+from ioc.sim.configs import ConfigDirectory, ConfigId, MissingConfigError, ServerCrashError, parse_config_id
 from ioc.sim.ecc_state import OPERATIONS, Machine, State, Verdict
-from ioc.sim.ecc_wire import DIALECTS, Behaviour, FaultError, not_implemented
+from ioc.sim.ecc_wire import Behaviour, Link
 from ioc.sim.electronics import Electronics, LinkError, Links, reset_connection
 from ioc.sim.plan import EccAddress, ServerPlan, SimulatorError
 
@@ -48,7 +40,7 @@ class EccServer:
         self.electronics = electronics
         self._plan = plan
         self._configs = configs
-        self._dialect = DIALECTS[plan.dialect]
+        self._dialect = ecc_wire.DIALECTS[plan.dialect]
         self._log_path = log_path
         self._speed = speed
         self._port = 0
@@ -211,8 +203,8 @@ class EccServer:
                     self._stop_listening("ended by ServerExit")
                     return dialect.plain_reply()
                 case _:
-                    raise not_implemented(operation)
-        except FaultError as fault:
+                    raise ecc_wire.not_implemented(operation)
+        except ecc_wire.FaultError as fault:
             return dialect.fault_reply(str(fault))
 
     async def _transition(self, name: str, arguments: dict[str, str]) -> bytes:
@@ -239,11 +231,7 @@ class EccServer:
         return self._dialect.text_reply(number if message else 0, message, text)
 
     async def _perform(self, name: str, config: ConfigId, table: str) -> None:
-        """Do what the change of state does not do by itself, in the time that it takes.
-
-        Raises:
-            StepError, LinkError: a file is missing, or the electronics refused.
-        """
+        """Do what the change of state does not do by itself, in the time that it takes."""
         if name == "Resume" and not self._plan.supports_resume:
             raise ServerCrashError("this release crashes on Resume")
         if name in _CONFIG_KIND:
@@ -274,7 +262,7 @@ class EccServer:
     async def _connect(self, table: str) -> None:
         """Make the first link of each source in the document; the others are ignored without a word."""
         first: dict[str, Link] = {}
-        for link in parse_links(table):
+        for link in ecc_wire.parse_links(table):
             first.setdefault(link.source, link)
         self._links = tuple(first[source] for source in self._plan.sources if source in first)
         for source in self._plan.sources:
@@ -285,10 +273,10 @@ class EccServer:
     def _result(self, name: str) -> tuple[str, str]:
         """Error message and text of the reply to what was done, and also to what was ignored."""
         if name == "Describe":
-            return "", sources_text(self._plan.sources)
+            return "", ecc_wire.sources_text(self._plan.sources)
         if name != "Configure":
             return "", ""
-        links = f"{links_text(self._links)}\n"
+        links = f"{ecc_wire.links_text(self._links)}\n"
         complaint, self._complaint = self._complaint, ""
         if complaint:
             return complaint, links

@@ -6,9 +6,11 @@ On demand a reply is wrong in one of the ways of `Behaviour`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from xml.dom import minidom
+from xml.etree import ElementTree
 from xml.parsers.expat import ExpatError
 
 NAMESPACE = "urn:ecc"
@@ -185,3 +187,56 @@ class Behaviour(StrEnum):
     """A reply with an external entity."""
     UNKNOWN_STATE = "unknown-state"
     """GetState answers state 42 and transition 17, which no table has."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One data source sends to one data router."""
+
+    source: str
+    router: str
+    address: str
+    port: int
+    type: str
+
+
+def parse_links(text: str) -> tuple[Link, ...]:
+    """Read the text of ``table``; as the real server does, ignore what is not a valid link."""
+    if "<!" in text:
+        return ()
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314 - no declarations, checked above
+    except ElementTree.ParseError:
+        return ()
+    links: list[Link] = []
+    for element in root.iter("DataLink"):
+        sender, router = element.find("DataSender"), element.find("DataRouter")
+        if sender is None or router is None:
+            continue
+        name, address, port, kind = (router.get(key, "") for key in ("name", "ipAddress", "port", "type"))
+        if port.isdecimal():
+            links.append(Link(sender.get("id", ""), name, address, int(port), kind))
+    return tuple(links)
+
+
+def sources_text(sources: Iterable[str]) -> str:
+    """The answer to Describe."""
+    return set_of("DataSenderSet", (f'<DataSender id="{source}" />' for source in sources))
+
+
+def links_text(links: Iterable[Link]) -> str:
+    """The first part of the answer to Configure."""
+    return set_of(
+        "DataLinkSet",
+        (
+            f'<DataLink><DataSender id="{link.source}" />'
+            f'<DataRouter  name="{link.router}" ipAddress="{link.address}" port="{link.port}" type="{link.type}" />'
+            "</DataLink>"
+            for link in links
+        ),
+    )
+
+
+def set_of(name: str, items: Iterable[str]) -> str:
+    """An element with one item a line, as the real server writes its lists."""
+    return "\n".join([f"<{name}>", *(f"\t{item}" for item in items), f"</{name}>"])

@@ -29,8 +29,8 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import cast
 
-from ioc.sim.ecc_arguments import Link
 from ioc.sim.ecc_state import State
+from ioc.sim.ecc_wire import Link
 from ioc.sim.frames import Board
 from ioc.sim.plan import HOST
 
@@ -127,10 +127,8 @@ class Source:
         try:
             await self._accept(link, busy)
         except LinkError as error:
-            raise LinkError(
-                f"Could not connect data sender '{link.source}' to its data router: "
-                f"Failed to connect to data router of type '{link.type}': {error}"
-            ) from None
+            text = f"Could not connect data sender '{link.source}' to its data router"
+            raise LinkError(f"{text}: Failed to connect to data router of type '{link.type}': {error}") from None
 
     async def _accept(self, link: Link, busy: Collection[int]) -> None:
         if link.type not in {*_LASTING, _COMES_BACK, _ONLY_IN_A_RUN}:
@@ -142,11 +140,7 @@ class Source:
             await self._connect()
 
     async def begin(self) -> None:
-        """Make a link that stands only in a run.
-
-        Raises:
-            LinkError: the router does not listen.
-        """
+        """Make a link that stands only in a run; LinkError if the router does not listen."""
         if self._is(_ONLY_IN_A_RUN):
             try:
                 await self._connect()
@@ -275,11 +269,7 @@ class Electronics:
         self._state = State.IDLE
 
     async def connect(self, links: Mapping[str, Link]) -> None:
-        """Link every source to its router, as far as that is done at Configure; all or none.
-
-        Raises:
-            LinkError: for the first that could not.
-        """
+        """Link every source to its router, as far as that is done at Configure; all or none (LinkError)."""
         busy = {source.port for source in self.sources} if self._left is Links.STAY else ()
         self._drop_links()
         await self.parted()
@@ -293,11 +283,7 @@ class Electronics:
             self._left, self._state = Links.END, State.PREPARED
 
     async def begin(self) -> None:
-        """Make the links that stand only in a run.
-
-        Raises:
-            LinkError: for the first that could not; those that could end again.
-        """
+        """Make the links that stand only in a run; all or none (LinkError)."""
         try:
             for source in self.sources:
                 await source.begin()

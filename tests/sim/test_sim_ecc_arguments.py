@@ -13,17 +13,10 @@ from hypothesis import strategies as st
 from sim_clients import CONFIG_ID, Sink, ask, link_table, steps
 
 from ioc.sim import ServerPlan
-from ioc.sim.configs import ConfigDirectory
-from ioc.sim.ecc_arguments import (
-    ConfigId,
-    Link,
-    ServerCrashError,
-    links_text,
-    parse_config_id,
-    parse_links,
-)
+from ioc.sim.configs import ConfigDirectory, ConfigId, ServerCrashError, parse_config_id
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.ecc_state import State
+from ioc.sim.ecc_wire import Link, links_text, parse_links
 from ioc.sim.electronics import Electronics
 
 MakeServer = Callable[..., Awaitable[EccServer]]
