@@ -167,26 +167,16 @@ class Behaviour(StrEnum):
     """How a server treats every connection until told otherwise."""
 
     NORMAL = "normal"
-    HANG = "hang"
-    """Accept and never answer; what waits is answered when the behaviour changes."""
-    DROP = "drop"
-    """Close without a byte."""
-    RESET = "reset"
-    """Reset the connection."""
-    HTML = "html"
-    """A web page with status 200."""
-    HTTP500 = "http500"
-    """Status 500 without a fault."""
-    TRUNCATED = "truncated"
-    """The first half of the right reply."""
-    HUGE = "huge"
-    """A reply of 64 MiB."""
-    SLOW = "slow"
-    """The right reply, byte by byte, 20 a second."""
-    DTD = "dtd"
-    """A reply with an external entity."""
-    UNKNOWN_STATE = "unknown-state"
-    """GetState answers state 42 and transition 17, which no table has."""
+    HANG = "hang"  # accept and never answer; what waits is answered when the behaviour changes
+    DROP = "drop"  # close without a byte
+    RESET = "reset"  # reset the connection
+    HTML = "html"  # a web page with status 200
+    HTTP500 = "http500"  # status 500 without a fault
+    TRUNCATED = "truncated"  # the first half of the right reply
+    HUGE = "huge"  # a reply of 64 MiB
+    SLOW = "slow"  # the right reply byte by byte, 20 a second
+    DTD = "dtd"  # a reply with an external entity
+    UNKNOWN_STATE = "unknown-state"  # GetState answers state 42 and transition 17, which are in no table
 
 
 @dataclass(frozen=True)

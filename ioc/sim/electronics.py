@@ -73,11 +73,11 @@ class _Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
-    def connection_lost(self, _error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.gone.set_result(None)
 
 
-def reset_connection(transport: asyncio.Transport) -> None:
+def reset_connection(transport: asyncio.WriteTransport) -> None:
     """End a connection with a TCP RST."""
     connection: socket.socket = transport.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -14,6 +14,27 @@ _CONFIG = ConfigDict(extra="forbid")
 
 class SimulatorError(Exception):
     """The simulator cannot do what it was told, or does not answer; the text is one sentence that says why."""
+
+
+class _Json:
+    """One line of JSON, as ``python -m ioc.sim`` reads and prints it."""
+
+    def to_json(self) -> str:
+        """Write it."""
+        return TypeAdapter(type(self)).dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            SimulatorError: naming every error in it.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(text)
+        except ValidationError as errors:
+            reasons = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".strip(": ") for each in errors.errors()]
+            raise SimulatorError(f"wrong {cls.__name__}: {'; '.join(reasons)}") from None
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -82,7 +103,7 @@ _Positive = Field(gt=0)
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class SitePlan:
+class SitePlan(_Json):
     """A whole simulated AT-TPC. A plan that cannot be simulated raises ValueError when it is made."""
 
     directory: str
@@ -99,23 +120,6 @@ class SitePlan:
     """Bytes beyond which a router begins the next .graw file of a run."""
     disk_budget: int = 2_000_000_000
     """Bytes that all routers together write at most; data beyond it are dropped."""
-
-    def to_json(self) -> str:
-        """One line of JSON, as ``python -m ioc.sim`` reads it."""
-        return TypeAdapter(SitePlan).dump_json(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> SitePlan:
-        """Read what `to_json` wrote.
-
-        Raises:
-            SimulatorError: naming every error in the plan.
-        """
-        try:
-            return TypeAdapter(SitePlan).validate_json(text)
-        except ValidationError as errors:
-            reasons = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".strip(": ") for each in errors.errors()]
-            raise SimulatorError(f"wrong plan for the simulator: {'; '.join(reasons)}") from None
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ class RouterAddress:
 
 
 @dataclass(frozen=True)
-class SiteAddresses:
+class SiteAddresses(_Json):
     """Where everything is; keyed by the names of the plan."""
 
     servers: dict[str, EccAddress]
@@ -149,12 +153,3 @@ class SiteAddresses:
     """Channel Access port (UDP and TCP) of the slow controls; 0 if the plan has no observables."""
     control_port: int
     """Takes the commands of ``docs/simulator.md``."""
-
-    def to_json(self) -> str:
-        """One line of JSON, as ``python -m ioc.sim`` prints it."""
-        return TypeAdapter(SiteAddresses).dump_json(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> SiteAddresses:
-        """Read what `to_json` wrote."""
-        return TypeAdapter(SiteAddresses).validate_json(text)

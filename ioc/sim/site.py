@@ -15,7 +15,7 @@ _END_WITHIN = 6.0
 """Seconds; longer than the simulator gives its own children."""
 
 
-class Site:
+class Site(Child):
     """Async context manager: inside it the plan's site runs on loopback, at `addresses`.
 
     The simulator ends with the context, and also when this process dies. Its messages go to ``simulator.log`` in the
@@ -26,10 +26,9 @@ class Site:
     """Where everything is; set on entry."""
 
     def __init__(self, plan: SitePlan) -> None:
-        self._plan = plan
+        super().__init__("simulator")
+        self._plan = plan.to_json()
         self._log_path = Path(plan.directory) / "simulator.log"
-        self._log_path.parent.mkdir(parents=True, exist_ok=True)
-        self._child = Child("simulator")
 
     async def __aenter__(self) -> Self:
         """Start the simulator and wait until all of it is ready.
@@ -37,10 +36,10 @@ class Site:
         Raises:
             SimulatorError: it could not start; the message ends with the last line that it logged.
         """
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        command = (sys.executable, "-m", "ioc.sim")
         try:
-            addresses = await self._child.launch(
-                *(sys.executable, "-m", "ioc.sim"), first_line=self._plan.to_json(), log_path=self._log_path
-            )
+            addresses = await self.launch(*command, first_line=self._plan, log_path=self._log_path)
         except SimulatorError as error:
             log = self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()
             raise SimulatorError(f"{error}: {log[-1] if log else 'nothing logged'}") from None
@@ -48,7 +47,7 @@ class Site:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._child.close(_END_WITHIN)
+        await self.close(_END_WITHIN)
 
     async def control(self, command: dict[str, Any]) -> dict[str, Any]:
         """Send one command of ``docs/simulator.md`` to the simulator and return its answer.

@@ -82,10 +82,10 @@ async def test_signal_ends_everything(number: signal.Signals, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("plan", "reason"),
     [
-        ("nonsense", "wrong plan for the simulator: Invalid JSON"),
+        ("nonsense", "wrong SitePlan: Invalid JSON"),
         ('{"directory": "x", "speed": 0}', "speed: Input should be greater than 0"),
         ('{"directory": "x", "sped": 1}', "sped: Unexpected"),
-        ("[]", "wrong plan"),
+        ("[]", "wrong SitePlan"),
     ],
 )
 async def test_wrong_plan(plan: str, reason: str) -> None:
