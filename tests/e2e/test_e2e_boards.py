@@ -1,0 +1,47 @@
+"""Boards that go on sending after their ECC server was restarted in a run."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.e2e.plant import Plant
+from tests.epics import eventually
+
+
+def bytes_of(plant: Plant, router: str) -> int:
+    """Size of all .graw files of a router."""
+    return sum(size for path, size in plant.graw_files().items() if Path(path).parts[0] == router)
+
+
+async def said(plant: Plant, words: str) -> None:
+    """Wait until the run's message has these words."""
+    async with asyncio.timeout(30):
+        while True:
+            if words in await plant.text("Run:Message"):
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_a_board_that_goes_on_sending_ends_with_breakup(ready: Plant) -> None:
+    """The remedy that the run's message names works: Configure alone does not end the data, Breakup does."""
+    assert await ready.put("Run:Start"), await ready.text("Run:Message")
+    await ready.until("Router:rn:FileCount", lambda count: int(count) >= 1)
+    await ready.control(ecc="North", do="restart")
+    await ready.until("ECC:North:State", "Idle")
+    stopping = asyncio.create_task(ready.put("Run:Stop"))
+    await said(ready, "Breakup North alone")
+    for step in ("Describe", "Prepare"):
+        assert await ready.put(f"ECC:North:{step}"), await ready.text("ECC:North:Message")
+    assert not await ready.put("ECC:North:Configure"), "the router does not listen yet"
+    assert await ready.put("ECC:North:Configure"), await ready.text("ECC:North:Message")
+    await ready.until("ECC:North:State", "Ready")
+    before = bytes_of(ready, "rn")
+    await eventually(lambda: bytes_of(ready, "rn") > before)
+    assert await ready.get("Run:State") == "Filing"
+    assert await ready.put("ECC:North:Breakup"), await ready.text("ECC:North:Message")
+    await ready.until("Run:State", "Stopped", 20)
+    await stopping
+    recorded = ready.query("SELECT path, bytes FROM files")
+    assert len(recorded) == len(ready.graw_files())
+    assert {Path(path).stat().st_size - size for path, size in recorded} == {0}
