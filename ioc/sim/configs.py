@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,27 +26,16 @@ class ServerCrashError(Exception):
     """The real server's process would have died of this input."""
 
 
-@dataclass(frozen=True)
-class ConfigId:
-    """The configuration names of a request, by kind; a kind may be missing."""
-
-    names: dict[str, str]
-
-    @property
-    def complete(self) -> bool:
-        return all(kind in self.names for kind in KINDS)
-
-    def __str__(self) -> str:
-        parts = "".join(
-            f'<SubConfigId type="{kind}">{self.names[kind]}</SubConfigId>' for kind in KINDS if kind in self.names
-        )
-        return f"<ConfigId>{parts}</ConfigId>"
+def config_id_text(names: Mapping[str, str]) -> str:
+    """The text of ``configID`` for names by kind."""
+    parts = (f'<SubConfigId type="{kind}">{names[kind]}</SubConfigId>' for kind in KINDS if kind in names)
+    return f"<ConfigId>{''.join(parts)}</ConfigId>"
 
 
-def parse_config_id(text: str) -> ConfigId:
-    """Read the text of ``configID``; an empty one has no names, a malformed one is a ServerCrashError."""
+def parse_config_id(text: str) -> dict[str, str]:
+    """Read the names, by kind, from ``configID``; an empty text has none, a malformed one is a ServerCrashError."""
     if not text.strip():
-        return ConfigId({})
+        return {}
     if "<!" in text:
         raise ServerCrashError("comment or declaration in a configID")
     try:
@@ -62,7 +50,7 @@ def parse_config_id(text: str) -> ConfigId:
         if part.tag != "SubConfigId" or kind not in KINDS or len(part) or not name:
             raise ServerCrashError(f"SubConfigId of type {kind!r} with name {name!r}")
         names[kind] = name
-    return ConfigId(names)
+    return names
 
 
 class MissingConfigError(Exception):
@@ -103,8 +91,8 @@ class ConfigDirectory:
         """The answer to GetConfigIDs: describe x configure, with prepare always equal to configure."""
         describe, configure = self.names("describe"), self.names("configure")
         pairs = ((first, second) for first in describe for second in configure)
-        ids = (ConfigId({"describe": first, "prepare": second, "configure": second}) for first, second in pairs)
-        return set_of("ConfigIdSet", map(str, ids))
+        ids = ({"describe": first, "prepare": second, "configure": second} for first, second in pairs)
+        return set_of("ConfigIdSet", map(config_id_text, ids))
 
     def contents_text(self, names: Mapping[str, str]) -> str:
         """The second part of the answer to Configure: every file that the steps read, in full, unless removed since."""

@@ -13,8 +13,15 @@ from pathlib import Path
 from time import strftime
 
 from ioc.sim import ecc_wire
-from ioc.sim.configs import ConfigDirectory, ConfigId, MissingConfigError, ServerCrashError, parse_config_id
-from ioc.sim.ecc_state import OPERATIONS, Machine, State, Verdict
+from ioc.sim.configs import (
+    KINDS,
+    ConfigDirectory,
+    MissingConfigError,
+    ServerCrashError,
+    config_id_text,
+    parse_config_id,
+)
+from ioc.sim.ecc_state import OPERATIONS, Machine, State
 from ioc.sim.ecc_wire import Behaviour, Link
 from ioc.sim.electronics import Electronics, LinkError, Links, reset_connection
 from ioc.sim.plan import EccAddress, ServerPlan, SimulatorError
@@ -210,11 +217,10 @@ class EccServer:
     async def _transition(self, name: str, arguments: dict[str, str]) -> bytes:
         config = parse_config_id(arguments.get("configID", ""))
         number = OPERATIONS[name].number
-        verdict = self.machine.begin(name)
-        if verdict is Verdict.BUSY:
+        if self.machine.transition:
             return self._dialect.text_reply(number, BUSY, "")
-        if verdict is Verdict.BEGUN:
-            self._log(f"{name} {config}")
+        if self.machine.begin(name):
+            self._log(f"{name} {config_id_text(config)}")
             try:
                 await self._perform(name, config, arguments.get("table", ""))
             except (StepError, LinkError) as failure:
@@ -230,7 +236,7 @@ class EccServer:
         message, text = self._result(name)
         return self._dialect.text_reply(number if message else 0, message, text)
 
-    async def _perform(self, name: str, config: ConfigId, table: str) -> None:
+    async def _perform(self, name: str, config: dict[str, str], table: str) -> None:
         """Do what the change of state does not do by itself, in the time that it takes."""
         if name == "Resume" and not self._plan.supports_resume:
             raise ServerCrashError("this release crashes on Resume")
@@ -250,14 +256,14 @@ class EccServer:
             case _:
                 pass
 
-    def _read_config(self, kind: str, config: ConfigId) -> None:
-        if not config.complete:
-            raise StepError(f"Configuration identifier '{config}' is not valid.")
+    def _read_config(self, kind: str, config: dict[str, str]) -> None:
+        if not config.keys() >= set(KINDS):
+            raise StepError(f"Configuration identifier '{config_id_text(config)}' is not valid.")
         try:
-            self._configs.files(kind, config.names[kind])
+            self._configs.files(kind, config[kind])
         except MissingConfigError as missing:
             raise StepError(f"Exception: Configuration '{missing}' does not exist.") from None
-        self._loaded[kind] = config.names[kind]
+        self._loaded[kind] = config[kind]
 
     async def _connect(self, table: str) -> None:
         """Make the first link of each source in the document; the others are ignored without a word."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum
 
 
 class State(IntEnum):
@@ -45,33 +45,23 @@ OPERATIONS = {
 }
 
 
-class Verdict(Enum):
-    """What becomes of a requested operation."""
-
-    BEGUN = "begun"
-    IGNORED = "undefined in this state: nothing happens, and the server answers as if it had"
-    BUSY = "another transition runs: refused"
-
-
 class Machine:
     """State and transition of one server."""
 
     def __init__(self) -> None:
         self.state = State.IDLE
         self.transition = 0
-        """Number of the transition that runs, 0 if none does."""
+        """Number of the transition that runs, 0 if none does; meanwhile every other operation is refused."""
         self.target = State.IDLE
         """Where the transition that runs leads."""
 
-    def begin(self, name: str) -> Verdict:
-        """Ask for an operation; if it has BEGUN, `finish` must follow."""
-        if self.transition:
-            return Verdict.BUSY
+    def begin(self, name: str) -> bool:
+        """Begin an operation; False if it is ignored in this state, otherwise `finish` must follow."""
         operation = OPERATIONS[name]
         if self.state not in operation.leads:
-            return Verdict.IGNORED
+            return False
         self.target, self.transition = operation.leads[self.state], operation.number
-        return Verdict.BEGUN
+        return True
 
     def finish(self, *, succeeded: bool) -> None:
         """End the transition that runs; a failed one leaves the state as it was."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sim_clients import CONFIG_ID, Sink, ask, link_table, steps
 
 from ioc.sim import ServerPlan
-from ioc.sim.configs import ConfigDirectory, ConfigId, ServerCrashError, parse_config_id
+from ioc.sim.configs import ConfigDirectory, ServerCrashError, config_id_text, parse_config_id
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.ecc_state import State
 from ioc.sim.ecc_wire import Link, links_text, parse_links
@@ -167,7 +167,7 @@ async def test_files_that_a_step_reads(
     await server.start()
     try:
         server.force_state({"Describe": State.IDLE, "Prepare": State.DESCRIBED, "Configure": State.PREPARED}[operation])
-        reply = await ask(server.address.port, operation, str(ConfigId(names)), link_table("CoBo[0]", sink[1]))
+        reply = await ask(server.address.port, operation, config_id_text(names), link_table("CoBo[0]", sink[1]))
     finally:
         await server.close()
     expected = f"Exception: Configuration '{missing}' does not exist." if missing else ""
@@ -200,7 +200,7 @@ async def test_config_directory_is_read_anew(make_server: MakeServer, configs: P
 def test_any_text_is_config_id_or_death(text: str) -> None:
     """No text makes the parser fail in any other way than the documented one."""
     with contextlib.suppress(ServerCrashError):
-        assert all(parse_config_id(text).names.values())
+        assert all(parse_config_id(text).values())
 
 
 _WORDS = st.text(alphabet="abcXYZ019[]_-.", min_size=1, max_size=12)
