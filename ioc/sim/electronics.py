@@ -189,7 +189,7 @@ class Source:
         """Lose the link with a TCP RST, as a board that is switched off and on."""
         if self._wire and self.port:
             reset_connection(self._wire.transport)
-            await self._wire.gone
+            await asyncio.wait([self._wire.gone])
 
     async def parted(self) -> None:
         """Wait until the router has closed a dropped link: it listens again then."""

@@ -13,10 +13,9 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from ioc.sim.plan import HOST, ObservablePlan, RouterAddress, RouterPlan, SimulatorError
 
@@ -170,9 +169,8 @@ class SlowControls(Child):
 
     def __init__(self, observables: tuple[ObservablePlan, ...], speed: float) -> None:
         super().__init__("simulated slow-control IOC")
-        distinct = tuple({observable.pv: observable for observable in reversed(observables)}.values())
-        plans = TypeAdapter(tuple[ObservablePlan, ...]).dump_python(distinct)
-        self._first_line = json.dumps({"observables": plans, "period": max(_MIN_PERIOD, 1.0 / speed)})
+        by_pv = {observable.pv: asdict(observable) for observable in reversed(observables)}
+        self._first_line = json.dumps({"observables": list(by_pv.values()), "period": max(_MIN_PERIOD, 1.0 / speed)})
         self.port = free_port() if observables else 0
 
     async def start(self) -> None:
