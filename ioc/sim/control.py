@@ -22,17 +22,15 @@ async def serve_control(run: Callable[[Mapping[str, Any]], Awaitable[dict[str, A
     """Listen on a free port and hand one command after the other to `run`, whoever sent it."""
     one_at_a_time = asyncio.Lock()
 
-    async def answer(line: bytes) -> dict[str, Any]:
-        try:
-            async with one_at_a_time:
-                return await run(json.loads(line))
-        except (SimulatorError, OSError, ValueError, TypeError, AttributeError) as error:
-            return {"ok": False, "error": str(error)}
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ValueError):  # the client went away, or sent an endless line
             while line := await reader.readline():
-                writer.write(json.dumps(await answer(line)).encode() + b"\n")
+                try:
+                    async with one_at_a_time:
+                        answer = await run(json.loads(line))
+                except (SimulatorError, OSError, ValueError, TypeError, AttributeError) as error:
+                    answer = {"ok": False, "error": str(error)}
+                writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         writer.close()
 

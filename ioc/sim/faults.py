@@ -102,7 +102,7 @@ async def run_command(simulation: Simulation, command: Command) -> dict[str, Any
                 answer |= simulation.status()
             case _:
                 raise SimulatorError(
-                    f"a command is do: status, or names an ecc, router, source or slow_controls, not {dict(command)}"
+                    f"a command is do: status, or names an ecc, router, source or slow_controls, not {command}"
                 )
     except KeyError as error:
         raise SimulatorError(f"command {command.get('do')!r} needs {error}") from None
