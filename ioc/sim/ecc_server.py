@@ -28,7 +28,6 @@ from ioc.sim.plan import EccAddress, ServerPlan, SimulatorError
 
 BUSY = "The ECC state machine is busy!"
 _READ_ONLY = ("GetState", "GetConfigIDs", "Special", "ServerExit")
-_CONFIG_KIND = {"Describe": "describe", "Prepare": "prepare", "Configure": "configure"}
 _NO_HARDWARE = "Ice exception: ::Ice::ConnectionRefusedException:\nconnection refused: Connection refused"
 _MAX_REQUEST = 1 << 20
 _SLOW_SECONDS = 0.05
@@ -240,8 +239,8 @@ class EccServer:
         """Do what the change of state does not do by itself, in the time that it takes."""
         if name == "Resume" and not self._plan.supports_resume:
             raise ServerCrashError("this release crashes on Resume")
-        if name in _CONFIG_KIND:
-            self._read_config(_CONFIG_KIND[name], config)
+        if name.lower() in KINDS:
+            self._read_config(name.lower(), config)
         await asyncio.sleep(OPERATIONS[name].seconds / self._speed + self._delays.get(name, 0.0))
         await self._thawed.wait()
         if name in self._failures:
