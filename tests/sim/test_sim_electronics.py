@@ -12,7 +12,8 @@ from sim_clients import TO_READY, TO_RUNNING, Frame, Sink, ask, frames, link_tab
 
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.ecc_state import State
-from ioc.sim.electronics import Links
+from ioc.sim.ecc_wire import Link
+from ioc.sim.electronics import Electronics, Links
 from ioc.sim.frames import Board
 
 MakeServer = Callable[..., Awaitable[EccServer]]
@@ -167,6 +168,35 @@ async def test_pause_and_resume_keep_link_and_numbers(make_server: MakeServer, s
     await until(lambda: router.open == 0)
     events = [frame.event for frame in frames(router.streams[0]) if frame.asad == 3]
     assert events == list(range(len(events)))
+
+
+async def test_router_that_does_not_read() -> None:
+    """A board whose router stops reading takes no events once all memory between them is full, and goes on later."""
+    reading = asyncio.Event()
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reading.wait()
+        while await reader.read(65536):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(receive, "127.0.0.1", 0)
+    electronics = Electronics(("CoBo[0]",), 50_000_000)
+    (source,) = electronics.sources
+    port = server.sockets[0].getsockname()[1]
+    await electronics.connect({"CoBo[0]": Link("CoBo[0]", "r0", "127.0.0.1", port, "TCP")})
+    electronics.follow(State.RUNNING)
+    async with asyncio.timeout(20):
+        held = -1
+        while source.event != held:
+            held = source.event
+            await asyncio.sleep(0.5)
+    assert source.sending
+    reading.set()
+    await until(lambda: source.event > held)
+    electronics.leave(Links.END)
+    await electronics.parted()
+    server.close()
 
 
 async def test_silent_source(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
