@@ -8,15 +8,15 @@ its stdin (`site`, `plan`, `__main__`). In that process a `Simulation` holds one
 
 - An ECC server is a listener on the event loop (`ecc_server`). It reads and writes bytes as the recordings have them
   (`ecc_wire`), has the real state table (`ecc_state`) and reads configuration files (`configs`).
-- Behind it are its boards (`electronics`, `frames`). They follow the state of the server while it lives, and go on
-  without it when it dies. Each has a TCP link to its router.
+- Behind it are its boards (`electronics`, `frames`). They follow the state of the server while it lives, and
+  continue without it when it dies. Each has a TCP link to its router.
 - A data router is a process of its own, really named ``dataRouter`` (`datarouter`), since the IOC finds it by ps and
   lsof. So is the IOC of the slow controls (`slowcontrol`); `processes` starts both.
 
-Faults are commands as JSON on a control port (`control`), one table per kind of part (`faults`). They turn switches of
-the parts, never of their clients: what the IOC sees is what it would see of the real programs.
+Faults are JSON commands on a control port (`control`), one table per kind of part (`faults`). They change the parts,
+never their clients: the IOC sees what it would see of the real programs.
 
-Every process ends when its stdin does, so nothing is left behind however the one above it ended.
+Every process ends when its stdin does, so nothing is left behind however its parent ended.
 """
 
 from ioc.sim.plan import (

@@ -58,7 +58,7 @@ class MissingConfigError(Exception):
 
 
 class ConfigDirectory:
-    """A directory of ``KIND-NAME.xcfg`` files, read anew at each request. Names are not escaped anywhere."""
+    """A directory of ``KIND-NAME.xcfg`` files, read again at each request. Names are not escaped anywhere."""
 
     def __init__(self, path: Path, release: int = 2021) -> None:
         self._path = path

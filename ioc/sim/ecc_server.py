@@ -2,7 +2,7 @@
 
 A connection carries one request and one reply, as with the real one: `EccServer` parses it, asks the state `Machine`
 what becomes of it, does what the step does (read configuration files, make links), waits as long as the real step
-takes, lets the electronics follow, and replies. Faults are switches that are looked at on the way.
+takes, lets the electronics follow, and replies. Faults are switches that it checks on the way.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class EccServer:
         self._forget()
 
     def _forget(self) -> None:
-        """Be as a process that was just started."""
+        """Start as a new process does: without memory and without faults."""
         self.machine = Machine()
         self._failures: dict[str, str] = {}
         self._delays: dict[str, float] = {}
@@ -96,7 +96,7 @@ class EccServer:
         self._log(f"listening on port {self._port}")
 
     async def kill(self, links: Links = Links.STAY) -> None:
-        """Die as the process would: connections end without a byte, new ones are refused, the boards go on."""
+        """Die as the process would: connections end without a byte, new ones are refused, the boards continue."""
         connections = list(self._connections)
         self._die(links)
         await asyncio.gather(*connections, return_exceptions=True)
@@ -113,11 +113,11 @@ class EccServer:
         self._released = asyncio.Event()
 
     def freeze(self) -> None:
-        """Do nothing any more, as after SIGSTOP: the system accepts connections, nobody answers; the sources go on."""
+        """Stand still as after SIGSTOP: the system accepts connections, nobody answers; the sources continue."""
         self._thawed.clear()
 
     def thaw(self) -> None:
-        """Go on as after SIGCONT: with what was under way, and with all that was asked meanwhile."""
+        """Continue as after SIGCONT: with what was in progress, and with all requests that came meanwhile."""
         self._thawed.set()
 
     def fail_next(self, operation: str, message: str) -> None:

@@ -1,9 +1,9 @@
 """The boards behind one ECC server: their links to the data routers, and the data that they send.
 
 The server tells its boards what to do (`Electronics.connect`, `begin`, `follow`), but they run on their own: when the
-server dies, they keep their links and go on sending. A new server starts in Idle and knows nothing of that. Its
-Configure takes the boards over and makes their links anew, but a board that was sending keeps sending until Breakup,
-or until a run is started and stopped.
+server dies, they keep their links and continue to send. A new server starts in Idle and does not know that. Its
+Configure takes the boards over and reconnects them, but a board that was sending continues until Breakup, or until a
+run is started and stopped.
 
 How long a link stands depends on its type:
 
@@ -56,10 +56,10 @@ class Links(StrEnum):
     """What happens to the links of an ECC server that dies."""
 
     STAY = "stay"
-    """The boards go on. The next Configure closes a TCP or ZBUF link and makes it anew before the router listens again,
-    so it fails, and the one after it works. With the real ones it fails only sometimes."""
+    """The boards continue. The next Configure closes a TCP or ZBUF link and reconnects before the router listens again:
+    it fails, and the one after it works. With real servers it fails only sometimes."""
     YIELD = "yield"
-    """The boards go on, and at the next Configure the router listens again in time."""
+    """The boards continue, and at the next Configure the router listens again in time."""
     END = "end"
     """The boards are restarted too."""
 
@@ -117,7 +117,7 @@ class Source:
         return self._flow is not None and not self._flow.done()
 
     async def configure(self, link: Link, busy: Collection[int] = ()) -> None:
-        """Be given the router, and connect to it with one attempt unless the link stands only in a run.
+        """Set the router, and try once to connect to it, unless the link stands only in a run.
 
         A router on another machine is accepted and never connected. On the ports `busy` the routers do not listen yet.
 
@@ -147,10 +147,10 @@ class Source:
             except LinkError as error:
                 raise LinkError(f"{self.name}: Could not establish data link. {error} | ") from None
 
-    def run(self, *, anew: bool) -> None:
-        """Send; `anew` begins with event 0."""
+    def run(self, *, from_zero: bool) -> None:
+        """Send, from event 0 or from the next number."""
         self.halt()
-        if anew and not self.counts_on:
+        if from_zero and not self.counts_on:
             self.event, self._began = 0, time.monotonic()
         self._periods_left = float("inf")
         self._flow = asyncio.get_running_loop().create_task(self._send())
@@ -265,7 +265,7 @@ class Electronics:
         self.dead = False
         """They have lost power: they send nothing, and Breakup will notice."""
         self._left = Links.END
-        """Unless END, their server died and they go on until a Configure takes them over."""
+        """Unless END, their server died and they continue until a Configure takes them over."""
         self._state = State.IDLE
 
     async def connect(self, links: Mapping[str, Link]) -> None:
@@ -302,14 +302,14 @@ class Electronics:
                 source.halt()
                 source.drop_link()
             elif state is State.RUNNING and before is not State.RUNNING:
-                source.run(anew=before is not State.PAUSED)
+                source.run(from_zero=before is not State.PAUSED)
             elif state is State.PAUSED:
                 source.pause()
-            elif state is State.READY and before in _IN_A_RUN:  # not after Configure: boards that went on still do
+            elif state is State.READY and before in _IN_A_RUN:  # not after Configure: boards that were sending continue
                 source.stop()
 
     def leave(self, links: Links) -> None:
-        """Be without a server: it died."""
+        """Continue without the server, which died."""
         if links is Links.END or self.dead:
             self.restart()
         elif self._state in _LINKED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 from xml.etree import ElementTree
 
 import pytest
@@ -150,7 +151,7 @@ async def test_file_that_vanished_is_told_though_ready(
     ],
 )
 async def test_files_that_a_step_reads(
-    present: str, release: int, operation: str, missing: str, *, tmp_path: Path, sink: tuple[Sink, int]
+    present: str, release: Literal[2017, 2021], operation: str, missing: str, *, tmp_path: Path, sink: tuple[Sink, int]
 ) -> None:
     """Which file each step needs, by release; a name is cut at its dot."""
     directory = tmp_path / "files"

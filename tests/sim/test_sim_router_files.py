@@ -7,7 +7,7 @@ import itertools
 import tempfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sim_clients import frames
 
@@ -56,6 +56,7 @@ def test_files_of_any_stream(events: list[int], moves: set[int]) -> None:
     }
 
 
+@settings(deadline=None)  # many small chunks on a busy machine
 @given(_EVENTS, st.lists(st.integers(1, 700), min_size=1, max_size=20))
 def test_frames_of_any_chunks(events: list[int], sizes: list[int]) -> None:
     """However TCP cuts the stream, the same frames come out."""
