@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from typing import TypeVar
 
 from ioc.engine import observe
 from ioc.engine.timing import Timing
 from ioc.errors import PeerError, PeerRejected
-from ioc.model import EccReading, FiledFile, Operation, RunId, Transition, TransitionReply
+from ioc.model import EccReading, FiledFile, Operation, RunId, RunRecord, Transition, TransitionReply
 from ioc.ports import EccClient, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
 
 log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 INTERNAL = "internal error, see the log of the IOC"
 
@@ -88,10 +89,10 @@ class Performer:
             error, replied = str(failure), False
         except Exception:
             log.exception("%s of ECC server %s", operation, name)
-            error, replied = INTERNAL, False
+            error, replied = f"ECC server {name}: {operation} failed: {INTERNAL}", False
         reading = await (self._state_after(name) if replied else self._at_rest(name, until))
         if reading is not None and reading.transition is not Transition.NoTransition and not error:
-            error = f"it is {reading.transition.label} again"
+            error = f"ECC server {name} is {reading.transition.label} again after {operation}"
         self._post(
             ev.TransitionEnded(
                 name,
@@ -134,77 +135,62 @@ class Performer:
         self._post(await observe.read_routers(host, self._next_directory()))
 
     async def _reserve(self, effect: ef.ReserveRun) -> None:
-        record, error = None, ""
-        try:
-            record = await self._store.reserve_run(
-                effect.experiment,
-                effect.title,
-                effect.run_class,
-                effect.config_name,
-                at_least=effect.at_least,
-            )
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("reserving a run number")
-            error = INTERNAL
+        record, error = await self._attempt(
+            "reserving a run number",
+            self._store.reserve_run(
+                effect.experiment, effect.title, effect.run_class, effect.config_name, at_least=effect.at_least
+            ),
+        )
         self._post(ev.Reserved(effect.job, record, error))
 
     async def _snapshot(self, effect: ef.TakeSnapshot) -> None:
-        error = ""
-        take = {
-            ef.Snapshot.Begin: self._recorder.begin_run,
-            ef.Snapshot.End: partial(self._recorder.end_run, ended_at=effect.at),
-            ef.Snapshot.Resume: partial(self._recorder.resume_run, last_alive=effect.at or 0.0),
-        }[effect.which]
-        try:
-            await take(effect.run)
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("recording the observables of %s", effect.run)
-            error = INTERNAL
+        match effect.which:
+            case ef.Snapshot.Begin:
+                work = self._recorder.begin_run(effect.run)
+            case ef.Snapshot.End:
+                work = self._recorder.end_run(effect.run, ended_at=effect.at)
+            case ef.Snapshot.Resume:
+                work = self._recorder.resume_run(effect.run, last_alive=effect.at or 0.0)
+        _, error = await self._attempt(f"recording the observables of {effect.run}", work)
         if effect.which is not ef.Snapshot.Resume:
             self._post(ev.SnapshotTaken(effect.job, error))
         elif error:
             log.warning("observables of %s: %s", effect.run, error)
 
     async def _file(self, effect: ef.FileRouter) -> None:
-        report, error = None, ""
-        host = self._host_of_router[effect.router]
-
         async def record(file: FiledFile) -> None:
-            source = self._plan.source_of_file(effect.router, file.path)
-            await self._record(effect.run, replace(file, source=source))
+            await self._record(effect.run, self._plan.attributed(effect.router, file))
 
-        try:
-            report = await host.file_run(effect.router, effect.run, record, effect.directories)
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("filing %s of router %s", effect.run, effect.router)
-            error = INTERNAL
+        host = self._host_of_router[effect.router]
+        report, error = await self._attempt(
+            f"filing {effect.run} of router {effect.router}",
+            host.file_run(effect.router, effect.run, record, effect.directories),
+        )
         self._post(ev.FilingEnded(effect.router, report, error))
 
     async def _back_up(self, effect: ef.BackUp) -> None:
-        backup, error = None, ""
-        try:
-            backup = await self._host_of_server[effect.server].backup_configs(effect.server, effect.run, effect.config)
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("backing up the configuration of ECC server %s", effect.server)
-            error = INTERNAL
+        host = self._host_of_server[effect.server]
+        backup, error = await self._attempt(
+            f"backing up the configuration of ECC server {effect.server}",
+            host.backup_configs(effect.server, effect.run, effect.config),
+        )
         self._post(ev.BackupEnded(effect.job, effect.server, backup, error))
 
     async def _open_experiment(self, effect: ef.OpenExperiment) -> None:
-        last_run, error = None, ""
-        try:
-            last_run = await self._store.last_run(effect.name)
-            await self._recorder.change_experiment(effect.name)
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("opening experiment %s", effect.name)
-            error = INTERNAL
+        last_run, error = await self._attempt(f"opening experiment {effect.name}", self._enter(effect.name))
         self._post(ev.ExperimentOpened(effect.name, last_run, error))
+
+    async def _enter(self, experiment: str) -> RunRecord | None:
+        last_run = await self._store.last_run(experiment)
+        await self._recorder.change_experiment(experiment)
+        return last_run
+
+    async def _attempt(self, what: str, work: Awaitable[_Result]) -> tuple[_Result | None, str]:
+        """Return what `work` gave, and why it failed; the reason is empty if it did not."""
+        try:
+            return await work, ""
+        except PeerError as failure:
+            return None, str(failure)
+        except Exception:
+            log.exception("%s", what)
+            return None, INTERNAL

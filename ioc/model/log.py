@@ -47,3 +47,5 @@ class PutRecord:
     """The run that was open when it came or when it was done, if any."""
     count: int = 1
     """How many puts of one client to the PV it stands for: of a burst only so many are kept one by one."""
+    logged: bool = False
+    """The log has `message` already (not stored)."""

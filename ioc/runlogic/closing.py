@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ioc.model import DocumentState, RunState, Severity
-from ioc.runlogic.effects import SaveSetting
+from ioc.runlogic import memory
 from ioc.runlogic.state import About, Job
+from ioc.runlogic.subject import RUN
 from ioc.runlogic.troubles import trouble
 from ioc.runlogic.turn import Turn
 
@@ -13,7 +14,7 @@ def close(turn: Turn, job: Job) -> None:
     """The run is over, unless files of it are still in a staging directory."""
     del job
     if turn.state.run.unfiled:
-        turn.say_run(f"run {turn.state.run.number} is stopped", Severity.MAJOR)
+        turn.say(RUN, f"run {turn.state.run.number} is stopped", Severity.MAJOR)
     else:
         close_document(turn)
 
@@ -27,14 +28,14 @@ def close_document(turn: Turn) -> None:
     record = turn.save_run(state=run.ending, size=sum(file.size for file in run.files))
     title = run.title if failed else ""  # whoever tries again need not type it again
     text = f"{record.run} failed to start" if failed else f"{record.run} is {record.state.value}"
-    turn.say_run(text, Severity.MAJOR if failed else Severity.NO_ALARM)
+    turn.say(RUN, text, Severity.MAJOR if failed else Severity.NO_ALARM)
     turn.set_run(
         state=RunState.Failed if failed else RunState.Stopped,
         title=title,
         ending=DocumentState.Complete,
         unfiled=frozenset(),
     )
-    turn.emit(SaveSetting("title", title))
+    turn.emit(memory.save_title(title))
 
 
 def _name_silent_sources(turn: Turn) -> None:

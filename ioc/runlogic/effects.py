@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from ioc.model import Client, ConfigChoice, DataLink, Operation, RunClass, RunConfig, RunId, RunRecord, Severity
+from ioc.runlogic.events import Command
+from ioc.runlogic.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,9 @@ class SaveSetting:
 
 @dataclass(frozen=True)
 class Answer:
-    """The command with this token is over; `error` is empty if it succeeded."""
+    """A command is over; `error` is empty if it succeeded."""
 
-    token: int
+    command: Command
     error: str = ""
     refused: bool = False
     """Nothing was done."""
@@ -119,7 +121,7 @@ class Log:
     """One line for the log."""
 
     severity: Severity
-    source: str
+    subject: Subject
     text: str
     client: Client = Client()
 

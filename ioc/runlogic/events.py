@@ -1,13 +1,12 @@
 """What can happen to the core: news from the world, and what somebody asks for.
 
-A command carries a `token`; exactly one `effects.Answer` with the same token follows, at once or later.
+Exactly one `effects.Answer` to each command follows, at once or later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 
 from ioc.model import (
     Client,
@@ -19,101 +18,69 @@ from ioc.model import (
     RouterFacts,
     RunClass,
     RunId,
+    RunOperation,
     RunRecord,
+    SystemOperation,
 )
-from ioc.runlogic.state import Configured
+from ioc.runlogic.subject import Subject
 
 
-class SystemStep(StrEnum):
-    """Commands to all ECC servers together."""
-
-    Describe = "Describe"
-    Prepare = "Prepare"
-    Configure = "Configure"
-    Reset = "Reset"
-
-
-class ServerAction(StrEnum):
-    """Commands to one ECC server alone."""
-
-    Describe = "Describe"
-    Prepare = "Prepare"
-    Configure = "Configure"
-    Start = "Start"
-    Stop = "Stop"
-    Pause = "Pause"
-    Resume = "Resume"
-    Breakup = "Breakup"
-    Undo = "Undo"
-    Reset = "Reset"
-
-
-class RunAction(StrEnum):
-    """Commands to the run."""
-
-    Start = "Start"
-    Stop = "Stop"
-    Pause = "Pause"
-    Resume = "Resume"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Command:
-    """What all commands have in common."""
+    """What all commands have in common. Each is one of a kind: two puts of the same value are two commands."""
 
-    token: int
     client: Client
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SystemCommand(Command):
-    step: SystemStep
+    operation: SystemOperation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ServerCommand(Command):
     server: str
-    action: ServerAction
+    operation: Operation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunCommand(Command):
-    action: RunAction
+    operation: RunOperation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Organize(Command):
     router: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SetExperiment(Command):
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SetTitle(Command):
     title: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SetClass(Command):
     run_class: RunClass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SetNextNumber(Command):
     number: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CopyPrevious(Command):
     """Title and class of the run before; the manual observables are copied by whoever sends this."""
 
     previous: RunRecord | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SelectConfig(Command):
     server: str
     config: ConfigChoice
@@ -252,40 +219,26 @@ class ExperimentOpened:
 class Restored:
     """What the database remembers, once at start-up."""
 
-    experiment: str
+    settings: Mapping[str, str]
+    """As `memory` wrote them."""
     last_run: RunRecord | None
+    """Of the chosen experiment."""
     unfinished: tuple[RunRecord, ...]
-    configs: Mapping[str, ConfigChoice]
-    title: str
-    run_class: RunClass
-    last_alive: float
-    """When the process before this one was last known to live; 0 if there was none."""
-    last_duration: float | None = None
-    """How many seconds the open run had lasted then, if that is known."""
-    least_number: int = 0
-    """What the operator has put as the number of the next run of this experiment."""
-    orphaned: int = -1
-    """Number of the run that was last found to have ended while the IOC was away; it may still be filed."""
-    configured: Mapping[str, Configured] = field(default_factory=dict[str, "Configured"])
-    """What each ECC server had when it was configured."""
-    links: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The process of each router that a source was connected to."""
-    directories: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Where each router worked in the open run, or the last one."""
+    """Of any experiment, oldest first."""
 
 
 @dataclass(frozen=True)
 class PutRefused:
-    """A put was refused or failed; the core has said so itself, unless it did not even reach it."""
+    """A put was refused or failed before it reached the core, which says its own refusals itself."""
 
-    source: str
-    """Whose message is nearest: ``ECC:CoBo0``, ``Router:data3``, ``Run`` or ``System``."""
+    subject: Subject
+    """Whose message is nearest."""
     reason: str
     at: float
     """When, POSIX seconds."""
 
 
-Event = (
+AnyCommand = (
     SystemCommand
     | ServerCommand
     | RunCommand
@@ -296,6 +249,10 @@ Event = (
     | SetNextNumber
     | CopyPrevious
     | SelectConfig
+)
+
+Event = (
+    AnyCommand
     | ServerRead
     | ServerLost
     | ConfigsRead

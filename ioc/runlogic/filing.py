@@ -6,15 +6,14 @@ could not be filed is tried again with each look at its host, by itself, until i
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ioc.errors import Refused
-from ioc.model import Client, EccState, FiledFile, FilingReport, RunState, Severity
+from ioc.model import EccState, FilingReport, RunState, Severity
 from ioc.runlogic import closing, jobs
-from ioc.runlogic.effects import Answer, FileRouter, Log, ProbeRouters
+from ioc.runlogic.effects import FileRouter, ProbeRouters
 from ioc.runlogic.events import FilingEnded, Organize
-from ioc.runlogic.state import TAKING_DATA, About, Job, JobKind, Phase, Stage
-from ioc.runlogic.troubles import forget, mend, trouble
+from ioc.runlogic.state import TAKING_DATA, About, Job, JobKind, Phase, Stage, Unfiled
+from ioc.runlogic.subject import RUN, data_router
+from ioc.runlogic.troubles import forget, mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
 
 STAGES: tuple[Stage, ...] = (Phase.File, Phase.Probe, Phase.Backup, Phase.Close)
@@ -32,20 +31,20 @@ def begin_file(turn: Turn, job: Job) -> None:
     """File away what every router wrote, all at once."""
     record = turn.record
     turn.set_run(state=RunState.Filing)
-    turn.say_run(f"{record.run} is being filed")
-    turn.set_job(job, waiting=turn.state.run.unfiled)
+    turn.say(RUN, f"{record.run} is being filed")
+    turn.set_job(waiting=turn.state.run.unfiled)
     for name in sorted(turn.state.run.unfiled):
         if turn.router(name).filing:
             continue  # tried again by itself just now: its end is that of this attempt
         if reason := _still_written(turn, name):
-            _not_filed(turn, name, reason)
+            _not_filed(turn, name, reason, Unfiled.StillRunning)
             jobs.arrived(turn, name, f"router {name} is not filed: {reason}")
         else:
             _file(turn, name)
 
 
-def _file(turn: Turn, name: str, token: int | None = None) -> None:
-    turn.set_router(name, filing=True, token=token, asked_at=turn.steady)
+def _file(turn: Turn, name: str, command: Organize | None = None) -> None:
+    turn.set_router(name, filing=True, command=command, asked_at=turn.steady)
     turn.emit(FileRouter(name, turn.record.run, turn.router(name).directories))
 
 
@@ -78,13 +77,11 @@ def watch_growth(turn: Turn, name: str, *, grown: bool) -> None:
         return
     if turn.steady - router.asked_at >= FLOW_SECONDS and not _still_written(turn, name):
         servers = listing(turn.plan.servers_of(name))
-        trouble(
-            turn,
-            About.Filing,
-            name,
+        text = (
             f"router {name} still gets data and cannot be filed before they end: the electronics of ECC server "
-            f"{servers} go on sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone",
+            f"{servers} go on sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone"
         )
+        trouble(turn, About.Filing, name, text, why=Unfiled.StillSent)
 
 
 def organize(turn: Turn, event: Organize) -> None:
@@ -108,8 +105,8 @@ def organize(turn: Turn, event: Organize) -> None:
         )
     if reason := _still_written(turn, name):
         raise Refused(f"router {name} cannot be organized: {reason}")
-    turn.emit(Log(Severity.NO_ALARM, f"Router:{name}", f"Organize under run {run.number}", event.client))
-    _file(turn, name, event.token)
+    turn.log(data_router(name), f"Organize under run {run.number}", client=event.client)
+    _file(turn, name, event)
 
 
 def filing_ended(turn: Turn, event: FilingEnded) -> None:
@@ -117,8 +114,8 @@ def filing_ended(turn: Turn, event: FilingEnded) -> None:
     name = event.router
     if name not in turn.state.routers:
         return
-    token = turn.router(name).token
-    turn.set_router(name, filing=False, token=None, tried_at=turn.steady)
+    command = turn.router(name).command
+    turn.set_router(name, filing=False, command=None, tried_at=turn.steady)
     report = event.report
     complete = report is not None and report.complete
     problem = report.problem if report is not None else event.error
@@ -127,46 +124,47 @@ def filing_ended(turn: Turn, event: FilingEnded) -> None:
     if report is not None and complete:
         _say_filed(turn, name, report)
     else:
-        _not_filed(turn, name, problem)
+        why = Unfiled.Unreachable if report is None else Unfiled.Incomplete
+        _not_filed(turn, name, problem, why, asked=command is not None)
     failure = "" if complete else f"router {name} is not filed: {problem}"
     job = turn.state.job
     if job is not None and job.stage is Phase.File and name in job.waiting:
         if complete:
             turn.set_run(unfiled=turn.state.run.unfiled - {name})
         jobs.arrived(turn, name, failure)
-        if token is not None:
-            turn.emit(Answer(token, failure))
+        turn.answer(command, failure)
         return
     turn.emit(ProbeRouters(job=0))
     if complete and name in turn.state.run.unfiled:
         _filed(turn, name)
-    if token is not None:
-        turn.emit(Answer(token, failure))
+    turn.answer(command, failure)
 
 
 def _say_filed(turn: Turn, name: str, report: FilingReport) -> None:
     run, count = turn.state.run, len(report.files)
     files = f"{count} file{' is' if count == 1 else 's are'}" if count else "no file is"
     text = f"run {run.number}: {files} filed here" + (f", but {report.problem}" if report.problem else "")
-    turn.say_router(name, text, Severity.MINOR if report.problem else Severity.NO_ALARM)
+    turn.say(data_router(name), text, Severity.MINOR if report.problem else Severity.NO_ALARM)
     mend(turn, About.Filing, name, f"router {name} is filed")
     if report.problem:
         trouble(turn, About.Filing, name, f"router {name}: {report.problem}", Severity.MINOR)
 
 
-def _not_filed(turn: Turn, name: str, problem: str) -> None:
-    """Say it once, however often it is tried again."""
-    text = f"filing failed: {problem}"
-    if turn.router(name).message.text != text:
-        turn.say_router(name, text, Severity.MAJOR)
+def _not_filed(turn: Turn, name: str, problem: str, why: Unfiled, *, asked: bool = False) -> None:
+    """Show the newest reason, but log it once, however often it is tried again; and whenever somebody `asked`."""
+    known = standing(turn.state.run, About.Filing, name)
+    if known is not None and known.why is Unfiled.StillSent and turn.router(name).rate:
+        why = Unfiled.StillSent  # that is why it fails
+    turn.show(data_router(name), f"filing failed: {problem}", Severity.MAJOR)
+    if asked or known is None or known.why is not why:
+        turn.log(data_router(name), f"filing failed: {problem}", Severity.MAJOR)
     forget(turn, About.Router, name)
-    trouble(turn, About.Filing, name, f"router {name} is not filed: {problem}")
+    trouble(turn, About.Filing, name, f"router {name} is not filed: {problem}", why=why)
 
 
 def _remember_files(turn: Turn, name: str, report: FilingReport) -> None:
-    known: dict[tuple[str, str], FiledFile] = {(file.host, file.path): file for file in turn.state.run.files}
-    for file in report.files:
-        known[file.host, file.path] = replace(file, source=turn.plan.source_of_file(name, file.path))
+    known = {(file.host, file.path): file for file in turn.state.run.files}
+    known |= {(file.host, file.path): turn.plan.attributed(name, file) for file in report.files}
     turn.set_run(files=tuple(known.values()))
 
 
@@ -178,6 +176,6 @@ def _filed(turn: Turn, name: str) -> None:
     if any(each.standing and each.about is About.Backup for each in run.troubles):
         # what kept the files from being filed kept the configuration from being backed up, and is over
         stages = (Phase.Backup, Phase.Close)
-        jobs.launch(turn, JobKind.Recover, f"backup of run {run.number}", stages, token=None, client=Client())
+        jobs.launch(turn, JobKind.Recover, f"backup of run {run.number}", stages)
     else:
         closing.close_document(turn)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ioc.model import Severity
 from ioc.runlogic.state import Note, State
 from ioc.runlogic.turn import Turn, local
@@ -34,5 +32,5 @@ def _whole(state: State) -> object:
 
 def _past(note: Note, severity: Severity) -> Note:
     if not note.text or note.past:
-        return replace(note, severity=severity)
-    return replace(note, text=f"at {local(note.at)[11:19]}: {note.text}", severity=severity, past=True)
+        return Note(note.text, severity, note.at, note.past)
+    return Note(f"at {local(note.at)[11:19]}: {note.text}", severity, note.at, past=True)

@@ -45,7 +45,7 @@ def system_reason(state: State) -> str:
         return NOT_READ
     if state.run.open:
         return _open_run(state)
-    if state.experiment_token is not None:
+    if state.opening is not None:
         return "another experiment is being opened"
     return f"{state.job.name} is under way" if state.job is not None else ""
 

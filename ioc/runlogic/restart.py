@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from ioc.model import Client, DocumentState, EccState, RunRecord, RunState, Severity
-from ioc.runlogic import filing, jobs, permits, runs
-from ioc.runlogic.effects import SaveRun, SaveSetting
+from ioc.model import DocumentState, EccState, RunRecord, RunState, Severity, chosen_experiment
+from ioc.runlogic import filing, jobs, memory, permits, runs
+from ioc.runlogic.effects import SaveRun
 from ioc.runlogic.events import Restored
 from ioc.runlogic.state import About, JobKind, Phase
+from ioc.runlogic.subject import RUN
 from ioc.runlogic.troubles import trouble
 from ioc.runlogic.turn import Turn, listing, local
 
@@ -23,35 +22,26 @@ _RUN_STATE = {
 
 def restored(turn: Turn, event: Restored) -> None:
     """Take over what the database remembers. An open run waits for the servers to say whether it still runs."""
-    newest = _open_run(event)
+    settings, newest = event.settings, _open_run(event)
     for record in event.unfinished:
         if record is newest:
             continue
         text = f"{local(turn.now)} found open after a later run"
         message = "\n".join(filter(None, (record.message, text)))
-        turn.emit(SaveRun(replace(record, state=DocumentState.Orphaned, message=message)))
+        turn.emit(SaveRun(record.changed(state=DocumentState.Orphaned, message=message)))
     record = newest or event.last_run
-    turn.set(
-        restored=True,
-        experiment=record.run.experiment if newest and record else event.experiment,
-        last_alive=event.last_alive,
-        last_duration=event.last_duration,
+    experiment = record.run.experiment if newest and record else chosen_experiment(settings, turn.plan.experiment)
+    last_alive, last_duration = memory.alive(settings, newest)
+    turn.set(restored=True, experiment=experiment, last_alive=last_alive, last_duration=last_duration)
+    _take_over_peers(turn, settings)
+    same = memory.notes_belong_to(settings, experiment, turn.plan.experiment)
+    turn.set_run(
+        record=record,
+        title=settings.get("title", "") if same else "",
+        run_class=memory.run_class(settings),
+        least_number=memory.next_number(settings) if same else 0,
     )
-    for name, config in event.configs.items():
-        if name in turn.state.servers:
-            turn.set_server(name, config=config)
-    for name, had in event.configured.items():
-        if name in turn.state.servers:
-            turn.set_server(name, given=had.given, config_digest=had.digest, files=had.files)
-    for name in turn.state.routers:
-        process = event.links.get(name, "")
-        turn.set_router(
-            name,
-            linked=process,
-            linked_at=turn.now if process else None,
-            directories=event.directories.get(name, ()),
-        )
-    turn.set_run(record=record, title=event.title, run_class=event.run_class, least_number=event.least_number)
+    turn.emit(*memory.save_notes_of(experiment, same=same))
     if record is not None and record.state is DocumentState.Failed:
         text = f"{record.run} failed to start: {record.message}"
         turn.set_run(state=RunState.Failed, message=turn.note(text, Severity.MAJOR))
@@ -60,13 +50,26 @@ def restored(turn: Turn, event: Restored) -> None:
     turn.set_run(state=_RUN_STATE[newest.state], title=newest.title, run_class=newest.run_class, earlier=newest.message)
     turn.set_run(running_since=turn.steady - _lasted(turn))
     if newest.state is DocumentState.Filing:
-        turn.say_run(f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
-        if event.orphaned == newest.run.number:
+        turn.say(RUN, f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
+        if memory.orphaned(settings) == newest.run.number:
             turn.set_run(ending=DocumentState.Orphaned)
         _recover(turn)
     else:
         turn.set(undecided=True)
-        turn.say_run(f"{newest.run} was open before the restart: asking every ECC server whether it runs")
+        turn.say(RUN, f"{newest.run} was open before the restart: asking every ECC server whether it runs")
+
+
+def _take_over_peers(turn: Turn, settings: memory.Settings) -> None:
+    for name in turn.state.servers:
+        if config := memory.config(settings, name):
+            turn.set_server(name, config=config)
+        if had := memory.configured(settings, name):
+            turn.set_server(name, given=had.given, config_digest=had.digest, files=had.files)
+    for name in turn.state.routers:
+        process = memory.link(settings, name)
+        linked_at = turn.now if process else None
+        directories = memory.directories(settings, name)
+        turn.set_router(name, linked=process, linked_at=linked_at, directories=directories)
 
 
 def _open_run(event: Restored) -> RunRecord | None:
@@ -90,10 +93,11 @@ def decide(turn: Turn) -> None:
     running = [name for name, server in servers.items() if server.state in {EccState.Running, EccState.Paused}]
     unknown = [name for name, server in servers.items() if server.state is EccState.Unknown]
     if unknown and not running and record.state is not DocumentState.Stopping:
-        if turn.state.run.message.severity is not Severity.MAJOR:
-            turn.say_run(permits.system_reason(turn.state), Severity.MAJOR)
+        if turn.state.silent != frozenset(unknown):
+            turn.set(silent=frozenset(unknown))
+            turn.say(RUN, permits.system_reason(turn.state), Severity.MAJOR)
         return
-    turn.set(undecided=False)
+    turn.set(undecided=False, silent=frozenset())
     others = [name for name in servers if name not in running]
     if record.state is DocumentState.Stopping:
         _stop_on(turn, "was being stopped before the restart, and stopping continues")
@@ -122,7 +126,7 @@ def _go_on(turn: Turn, others: list[str]) -> None:
     for name, router in turn.state.routers.items():
         if (router.facts is not None or router.lost) and not router.online:
             trouble(turn, About.Router, name, f"router {name} is Offline: {router.message.text}")
-    turn.say_run(f"{record.run} continues after a restart of the IOC")
+    turn.say(RUN, f"{record.run} continues after a restart of the IOC")
     runs.go_on_recording(turn)
 
 
@@ -144,7 +148,7 @@ def _stop_on(turn: Turn, why: str) -> None:
     turn.set_run(state=RunState.Stopping, running_since=turn.steady - _lasted(turn))
     trouble(turn, About.Restart, "", f"it {why}", Severity.MINOR)
     runs.go_on_recording(turn)
-    jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", runs.stop_stages(turn), token=None, client=Client())
+    jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", runs.stop_stages(turn))
 
 
 def _close_orphan(turn: Turn) -> None:
@@ -158,7 +162,7 @@ def _close_orphan(turn: Turn) -> None:
         state=RunState.Filing,
     )
     turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at)
-    turn.emit(SaveSetting("orphaned", str(record.run.number)))
+    turn.emit(memory.save_orphaned(record.run.number))
     trouble(turn, About.Restart, "", "it ended while the IOC was away: closed with the last time known")
     _recover(turn)
 
@@ -169,5 +173,5 @@ def _recover(turn: Turn) -> None:
     if record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
     stages = (Phase.End, *filing.STAGES)
-    jobs.launch(turn, JobKind.Recover, f"filing of {record.run}", stages, token=None, client=Client())
+    jobs.launch(turn, JobKind.Recover, f"filing of {record.run}", stages)
     turn.set_run(unfiled=frozenset(turn.plan.routers))

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ioc.errors import Refused
-from ioc.model import EccReading, EccState, Operation, RunState, Severity, Transition
-from ioc.runlogic import backup, datalinks, jobs
-from ioc.runlogic.effects import Answer, Log, SaveSetting
+from ioc.model import ConfigChoice, EccReading, EccState, Operation, RunState, Severity, Transition
+from ioc.runlogic import backup, datalinks, jobs, memory
 from ioc.runlogic.events import (
     ConfigsLost,
     ConfigsRead,
     SelectConfig,
-    ServerAction,
     ServerCommand,
     ServerLost,
     ServerRead,
     TransitionEnded,
 )
 from ioc.runlogic.state import TAKING_DATA, About, Job, Move, Server
+from ioc.runlogic.subject import ecc
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
-from ioc.states import step_back
+from ioc.states import sent
 
 _TAKING_DATA = frozenset({RunState.Running, RunState.Paused})
 _WRITES = frozenset({EccState.Running, EccState.Paused})
 _ENDING = frozenset({RunState.Stopping, RunState.Filing})
 
 _OUTSIDE_A_RUN = {
-    ServerAction.Start: "it writes data that belong to no run",
-    ServerAction.Stop: "no run was closed by this",
+    Operation.Start: "it writes data that belong to no run",
+    Operation.Stop: "no run was closed by this",
 }
 
 
@@ -51,15 +48,15 @@ def _back_again(turn: Turn, name: str, state: EccState) -> None:
     text = f"ECC server {name} is Online again"
     if run.state in _TAKING_DATA and not turn.state.undecided and state not in _WRITES:
         text = f"ECC server {name} came back {_with_remedy(state)} and takes no data"
-        turn.say_server(name, text, Severity.MAJOR)
+        turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
         return
     if run.state not in _ENDING or state is EccState.Ready:
         mend(turn, About.Server, name, f"{text}, {state.name}")
     if state in _WRITES and turn.state.restored and not run.open:
-        turn.say_server(name, f"{text} and {state.name} although no run is open: press its Stop", Severity.MAJOR)
+        turn.say(ecc(name), f"{text} and {state.name} although no run is open: press its Stop", Severity.MAJOR)
         return
-    turn.emit(Log(Severity.NO_ALARM, f"ECC:{name}", text))
+    turn.log(ecc(name), text)
     if turn.server(name).pending is None:
         turn.set_server(name, message=turn.note("Online again"))
 
@@ -86,10 +83,10 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
         text = f"ECC server {name} is {server.state.name} although run {run.number} was stopped: press Stop of the run"
     elif not _will_be_stopped(job, name):
         text = f"ECC server {name} was {server.state.name} although run {run.number} was stopped: it is stopped again"
-        jobs.send(turn, name, Operation.Stop, token=None)
+        jobs.send(turn, name, Operation.Stop)
     else:
         return
-    turn.say_server(name, text, Severity.MAJOR)
+    turn.say(ecc(name), text, Severity.MAJOR)
     trouble(turn, About.Server, name, text)
 
 
@@ -122,13 +119,13 @@ def _somebody_else(turn: Turn, name: str, was: EccState, now: EccState) -> None:
         text += ": a fault that needs the ECC server restarted"
     run = turn.state.run
     if run.state is RunState.Running and now is EccState.Running:
-        turn.say_server(name, text)
+        turn.say(ecc(name), text)
         mend(turn, About.Server, name, f"ECC server {name} is {now.name} again")
     elif run.state in _TAKING_DATA and (was in _WRITES or now is EccState.Off):
-        turn.say_server(name, text, Severity.MAJOR)
+        turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
     else:
-        turn.say_server(name, text, Severity.MAJOR if now is EccState.Off else Severity.NO_ALARM)
+        turn.say(ecc(name), text, Severity.MAJOR if now is EccState.Off else Severity.NO_ALARM)
 
 
 def lost(turn: Turn, event: ServerLost) -> None:
@@ -144,7 +141,7 @@ def lost(turn: Turn, event: ServerLost) -> None:
         changed_at=turn.now if before.state is not EccState.Unknown else before.changed_at or turn.now,
     )
     if before.online or not before.seen:
-        turn.say_server(event.server, event.reason, Severity.MAJOR)
+        turn.say(ecc(event.server), event.reason, Severity.MAJOR)
         if turn.state.run.state in TAKING_DATA and not turn.state.undecided:
             trouble(turn, About.Server, event.server, event.reason)
 
@@ -152,15 +149,15 @@ def lost(turn: Turn, event: ServerLost) -> None:
 def configs_read(turn: Turn, event: ConfigsRead) -> None:
     """Take the list of configurations that a server offers."""
     if turn.server(event.server).list_failed:
-        turn.say_server(event.server, "list of configurations read again")
+        turn.say(ecc(event.server), "list of configurations read again")
     turn.set_server(event.server, offers=event.offers, list_read=True, list_failed=False)
 
 
 def configs_lost(turn: Turn, event: ConfigsLost) -> None:
     """The list cannot be had: the one before stays."""
     server = turn.server(event.server)
-    if not server.list_failed or server.message.text != event.reason:
-        turn.say_server(event.server, event.reason, max(Severity.MINOR, server.message.severity))
+    if not server.list_failed:
+        turn.say(ecc(event.server), event.reason, max(Severity.MINOR, server.message.severity))
     turn.set_server(event.server, list_read=False, list_failed=True)
 
 
@@ -170,26 +167,26 @@ def command(turn: Turn, event: ServerCommand) -> None:
     Raises:
         Refused: if its state does not allow it, or the system is busy with it.
     """
-    name, action = event.server, event.action
+    name, operation = event.server, event.operation
     server = turn.server(name)
     run, job = turn.state.run, turn.state.job
     if job is not None and any(isinstance(stage, Move) for stage in job.stages):
-        raise Refused(f"ECC server {name} cannot {action}: {job.name} of the system is under way")
-    if action in {ServerAction.Start, ServerAction.Resume} and run.state in _ENDING:
+        raise Refused(f"ECC server {name} cannot {operation}: {job.name} of the system is under way")
+    if operation in {Operation.Start, Operation.Resume} and run.state in _ENDING:
         raise Refused(
-            f"ECC server {name} cannot {action}: run {run.number} is {run.state.name}, but must be closed first, "
+            f"ECC server {name} cannot {operation}: run {run.number} is {run.state.name}, but must be closed first, "
             "or new data would be filed with it"
         )
-    if reason := jobs.cannot(name, server, action.value):
+    if reason := jobs.cannot(name, server, operation):
         raise Refused(reason)
-    if action is ServerAction.Resume and not turn.plan.servers[name].supports_resume:
+    if operation is Operation.Resume and not turn.plan.servers[name].supports_resume:
         raise Refused(
             f"ECC server {name} cannot Resume: the server crashes on it unless the topology says supports_resume: true"
         )
-    operation = step_back(server.state) if action is ServerAction.Reset else Operation(action.value)
-    assert operation is not None, "cannot() refuses states that have no step back"
-    jobs.send(turn, name, operation, token=event.token)
-    turn.emit(Log(Severity.NO_ALARM, f"ECC:{name}", f"{action} of ECC server {name} alone", event.client))
+    on_wire = sent(operation, server.state)
+    assert on_wire is not None, "cannot() refuses states that have no step back"
+    jobs.send(turn, name, on_wire, event)
+    turn.log(ecc(name), f"{operation} of ECC server {name} alone", client=event.client)
 
 
 def ended(turn: Turn, event: TransitionEnded) -> str:
@@ -201,19 +198,19 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
         _store(turn, name, event.reading)
     else:
         turn.set_server(name, state=EccState.Unknown, transition=Transition.NoTransition, changed_at=turn.now)
-    turn.set_server(name, pending=None, wanted=None, token=None)
+    turn.set_server(name, pending=None, wanted=None)
     if failure:
-        turn.say_server(name, failure, Severity.MAJOR)
+        turn.say(ecc(name), failure, Severity.MAJOR)
     else:
-        _succeeded(turn, event, alone=before.token is not None)
+        _succeeded(turn, event, alone=before.command is not None)
         if turn.state.run.state in _ENDING and turn.server(name).state is EccState.Ready:
             mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name}")
         elif turn.state.run.state.name == turn.server(name).state.name:
             mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name} again")
     _say_lost_in_run(turn, name, before, event.operation)
-    if before.token is not None:
+    if before.command is not None:
         datalinks.look(turn)
-        turn.emit(Answer(before.token, failure))
+        turn.answer(before.command, failure)
     return failure
 
 
@@ -222,9 +219,9 @@ def _say_lost_in_run(turn: Turn, name: str, before: Server, operation: Operation
     now, taking = turn.server(name).state, turn.state.run.state in _TAKING_DATA
     if now is EccState.Off and before.state is not EccState.Off:
         text = f"ECC server {name} is Off after {operation}: a fault that needs the ECC server restarted"
-        turn.say_server(name, text, Severity.MAJOR)
+        turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
-    elif before.token is not None and taking and before.state is EccState.Running and now is not EccState.Running:
+    elif before.command is not None and taking and before.state is EccState.Running and now is not EccState.Running:
         text = f"ECC server {name} is {now.name} after {operation} of it alone, and takes no data"
         trouble(turn, About.Server, name, text)
 
@@ -235,10 +232,10 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
         turn.set_server(name, config_digest=event.config_digest)
     _remember_given(turn, name, operation)
     if operation is Operation.Configure:
-        backup.remember(turn, name)
+        turn.emit(memory.save_configured(name, turn.server(name)))
         backup.at_configure(turn, name)
     text = f"{operation} done" + (f", with the error: {event.error}" if event.error else "")
-    aside = _OUTSIDE_A_RUN.get(ServerAction(operation.value)) if alone else None
+    aside = _OUTSIDE_A_RUN.get(operation) if alone else None
     if aside and not turn.state.run.open:
         text += f": no run is open, {aside}"
     elif aside:
@@ -250,11 +247,11 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
             f", but the hardware description has {listing(sorted(described))} "
             f"where the topology has {listing(sorted(expected))}"
         )
-        turn.say_server(name, text, Severity.MINOR)
+        turn.say(ecc(name), text, Severity.MINOR)
     elif event.error:
-        turn.say_server(name, text, Severity.MINOR)
+        turn.say(ecc(name), text, Severity.MINOR)
     elif alone:
-        turn.say_server(name, text)
+        turn.say(ecc(name), text)
     else:  # the job says it once for all, lest the log be nothing else
         turn.set_server(name, message=turn.note(text))
 
@@ -266,12 +263,12 @@ def _remember_given(turn: Turn, name: str, operation: Operation) -> None:
     if selected is None:
         return
     before = server.given or selected
-    given = {
-        Operation.Describe: selected,
-        Operation.Prepare: replace(before, prepare=selected.prepare),
-        Operation.Configure: replace(before, configure=selected.configure),
-    }.get(operation, server.given)
-    turn.set_server(name, given=given)
+    if operation is Operation.Describe:
+        turn.set_server(name, given=selected)
+    elif operation is Operation.Prepare:
+        turn.set_server(name, given=ConfigChoice(before.describe, selected.prepare, before.configure))
+    elif operation is Operation.Configure:
+        turn.set_server(name, given=ConfigChoice(before.describe, before.prepare, selected.configure))
 
 
 def select_config(turn: Turn, event: SelectConfig) -> None:
@@ -298,9 +295,9 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
             f"instead of {listing(dotted)}"
         )
     severity = Severity.MINOR if dotted else Severity.NO_ALARM
-    turn.say_server(name, text, max(severity, server.message.severity), client=event.client)
-    turn.emit(SaveSetting(f"config:{name}", str(event.config)))
-    turn.done(event)
+    turn.say(ecc(name), text, max(severity, server.message.severity), event.client)
+    turn.emit(memory.save_config(name, event.config))
+    turn.answer(event)
 
 
 def _cut(name: str) -> str:

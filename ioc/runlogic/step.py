@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from ioc.errors import Refused
@@ -24,9 +23,10 @@ from ioc.runlogic import (
     watch,
 )
 from ioc.runlogic import events as ev
-from ioc.runlogic.effects import Answer, Effect, Log
+from ioc.runlogic.effects import Effect
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Router, Run, Server, State
+from ioc.runlogic.subject import RUN, SYSTEM, data_router, ecc
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, few
 
@@ -82,35 +82,26 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
     """Say a refusal in the nearest message, without touching its alarm: a refusal is no fault."""
     match command:
         case ev.ServerCommand(server=name) | ev.SelectConfig(server=name):
-            turn.set_server(name, message=turn.note(reason, turn.server(name).message.severity))
-            source = f"ECC:{name}"
+            subject = ecc(name)
         case ev.Organize(router=name):
-            turn.set_router(name, message=turn.note(reason, turn.router(name).message.severity))
-            source = f"Router:{name}"
+            subject = data_router(name)
         case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass() | ev.SetNextNumber():
-            run = turn.state.run
-            still = f" (run {run.number}: {few([each.text for each in run.standing])})" if run.standing else ""
-            turn.set_run(message=turn.note(reason + still, run.message.severity))
-            source = "Run"
+            subject = RUN
         case _:
-            turn.set(message=turn.note(reason, turn.state.message.severity))
-            source = "System"
-    turn.emit(Log(Severity.MINOR, source, reason, command.client), Answer(command.token, reason, refused=True))
+            subject = SYSTEM
+    run = turn.state.run
+    still = f" (run {run.number}: {few([each.text for each in run.standing])})" if run.standing else ""
+    text = reason + still if subject == RUN else reason
+    turn.set_message(subject, turn.note(text, turn.message(subject).severity))
+    turn.log(subject, reason, Severity.MINOR, command.client)
+    turn.answer(command, reason, refused=True)
 
 
 def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
-    """Say it in the nearest message, unless that says it already, or something newer."""
-    kind, _, name = event.source.partition(":")
-    if kind == "ECC":
-        note, keep = turn.server(name).message, partial(turn.set_server, name)
-    elif kind == "Router":
-        note, keep = turn.router(name).message, partial(turn.set_router, name)
-    elif kind == "Run":
-        note, keep = turn.state.run.message, turn.set_run
-    else:
-        note, keep = turn.state.message, turn.set
-    if note.text != event.reason and note.at <= event.at:
-        keep(message=turn.note(event.reason, note.severity))
+    """Say it in the nearest message, unless that says something newer."""
+    note = turn.message(event.subject)
+    if note.at <= event.at:
+        turn.set_message(event.subject, turn.note(event.reason, note.severity))
 
 
 def _advance(turn: Turn) -> None:
@@ -118,13 +109,13 @@ def _advance(turn: Turn) -> None:
     restart.decide(turn)
     while (job := turn.state.job) is not None:
         if not job.begun:
-            jobs.begin_stage(turn, turn.set_job(job, begun=True), _PHASES)
+            jobs.begin_stage(turn, _PHASES)
         elif job.waiting:
             return
         elif job.failures and not job.goes_on_after_failure:
             _halt(turn, job)
         elif len(job.stages) > 1:
-            turn.set_job(job, stages=job.stages[1:], begun=False)
+            turn.set_job(stages=job.stages[1:], begun=False)
         else:
             _finish(turn, job)
 
@@ -144,7 +135,7 @@ def _finish(turn: Turn, job: Job) -> None:
 
 
 def _transition_ended(turn: Turn, event: ev.TransitionEnded) -> None:
-    alone = turn.server(event.server).token is not None
+    alone = turn.server(event.server).command is not None
     failure = servers.ended(turn, event)
     job = turn.state.job
     if job is None or event.server not in job.waiting or not isinstance(job.stage, Move):

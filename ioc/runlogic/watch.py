@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 from ioc.model import RouterFacts, RunState, Severity
-from ioc.runlogic import datalinks, filing
-from ioc.runlogic.effects import SaveSetting
+from ioc.runlogic import datalinks, filing, memory
 from ioc.runlogic.events import RoutersLost, RoutersRead
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import TAKING_DATA, About, Router, State
+from ioc.runlogic.subject import data_router
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 
@@ -43,17 +42,18 @@ def _watch_observables(turn: Turn) -> None:
 
 def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     before = turn.router(name)
-    turn.set_router(name, facts=facts, last=facts, lost=False, **_growth(turn, before, facts))
+    turn.set_router(name, facts=facts, last=facts, lost=False)
+    _measure_growth(turn, name, before, facts)
     was = before.facts.problem if before.facts is not None else ""
     if facts.online and not before.online:
-        turn.say_router(name, "Online" if not facts.problem else facts.problem)
+        turn.say(data_router(name), "Online" if not facts.problem else facts.problem)
         mend(turn, About.Router, name, f"router {name} is Online again")
     elif not facts.online and (before.online or before.facts is None):
         _offline(turn, name, facts.problem or f"no dataRouter process of router {name} runs on its host")
     elif facts.problem and facts.problem != was:
-        turn.say_router(name, facts.problem, Severity.MINOR if facts.online else Severity.MAJOR)
+        turn.say(data_router(name), facts.problem, Severity.MINOR if facts.online else Severity.MAJOR)
     elif was and not facts.problem:
-        turn.say_router(name, "in order again")
+        turn.say(data_router(name), "in order again")
     if turn.state.run.state in TAKING_DATA:
         _follow_directory(turn, name, facts)
     filing.watch_growth(turn, name, grown=turn.router(name).rate > 0)
@@ -61,22 +61,22 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     _watch_disk(turn, name)
 
 
-def _growth(turn: Turn, before: Router, facts: RouterFacts) -> dict[str, float | int]:
-    """Return how fast the staged files grow, now and on average, when they last grew, and by how much in the run."""
+def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
+    """Note how fast the staged files grow, now and on average, when they last grew, and by how much in the run."""
     last = before.last
     here_before = last is not None and last.work_dir == facts.work_dir
     grown = facts.staged_bytes - (last.staged_bytes if last is not None and here_before else 0)
-    changes: dict[str, float | int] = {"rate": 0.0}
     if turn.state.run.state in TAKING_DATA and grown > 0:
-        changes |= {"written": before.written + grown, "grew_at": turn.steady}
+        turn.set_router(name, written=before.written + grown, grew_at=turn.steady)
     if last is None or before.facts is None or not here_before or facts.read_at <= last.read_at:
-        return changes
+        turn.set_router(name, rate=0.0)
+        return
     seconds = facts.read_at - last.read_at
     rate = max(0.0, grown / seconds)
     age = min(before.rate_age + seconds, _SMOOTHING_SECONDS)
     weight = max(1 - math.exp(-seconds / _SMOOTHING_SECONDS), seconds / age)  # at first it is the plain mean
     mean_rate = before.mean_rate + weight * (rate - before.mean_rate)
-    return {**changes, "rate": rate, "mean_rate": mean_rate, "rate_age": age}
+    turn.set_router(name, rate=rate, mean_rate=mean_rate, rate_age=age)
 
 
 def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
@@ -85,14 +85,14 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
     if facts.online and not facts.work_dir:
         text = facts.problem or f"the working directory of router {name} cannot be determined"
         if turn.router(name).message.severity is not Severity.MAJOR:
-            turn.say_router(name, text, Severity.MAJOR)
+            turn.say(data_router(name), text, Severity.MAJOR)
         trouble(turn, About.Directory, name, text)
         return
     if facts.work_dir:
         mend(turn, About.Directory, name, f"router {name} works in {facts.work_dir}")
     if facts.work_dir and facts.work_dir not in known:
         turn.set_router(name, directories=(*known, facts.work_dir))
-        turn.emit(SaveSetting(f"directories:{name}", json.dumps(turn.router(name).directories)))
+        turn.emit(memory.save_directories(name, turn.router(name).directories))
 
 
 def _watch_silence(turn: Turn, name: str) -> None:
@@ -108,9 +108,11 @@ def _watch_silence(turn: Turn, name: str) -> None:
     if silent != router.silent:
         turn.set_router(name, silent=silent)
     if silent and not router.silent:
-        turn.say_router(name, f"router {name} has written nothing for {turn.plan.silent_seconds:g} s", Severity.MAJOR)
+        turn.say(
+            data_router(name), f"router {name} has written nothing for {turn.plan.silent_seconds:g} s", Severity.MAJOR
+        )
     elif router.silent and not silent and run.state is RunState.Running and router.rate:
-        turn.say_router(name, f"router {name} writes again")
+        turn.say(data_router(name), f"router {name} writes again")
     if run.state is RunState.Running:
         _watch_sources(turn, name)
 
@@ -141,8 +143,8 @@ def _watch_disk(turn: Turn, name: str) -> None:
     seconds_left = facts.disk_free / rate if rate else math.inf
     filling = seconds_left < DISK_SECONDS * (1.2 if router.disk_filling else 1.0)
     if filling and not router.disk_filling:
-        turn.say_router(
-            name,
+        turn.say(
+            data_router(name),
             f"disk of router {name} will be full in {seconds_left / 60:.0f} min: {facts.disk_free / GIGABYTE:.1f} GB "
             f"are free, and {rate / 1e6:.1f} MB/s are written",
             Severity.MAJOR,
@@ -198,6 +200,6 @@ def routers_lost(turn: Turn, event: RoutersLost) -> None:
 
 
 def _offline(turn: Turn, name: str, reason: str) -> None:
-    turn.say_router(name, reason, Severity.MAJOR)
+    turn.say(data_router(name), reason, Severity.MAJOR)
     if turn.state.run.state in TAKING_DATA:
         trouble(turn, About.Router, name, f"router {name} is Offline: {reason}")

@@ -334,7 +334,7 @@ async def test_the_state_follows_the_reply_within_20_ms(panel: Panel) -> None:
         ecc.takes = 0.05
         delays: list[float] = []
         for n in range(10):
-            await bench.server("CoBo0", ev.ServerAction.Undo if n % 2 else ev.ServerAction.Describe)
+            await bench.server("CoBo0", Operation.Undo if n % 2 else Operation.Describe)
             delays.append(posted[-1] - ecc.replied_at)
     assert ecc.sent[:2] == [Operation.Describe, Operation.Undo]
     assert min(delays) > 0
@@ -353,7 +353,7 @@ async def test_a_command_is_busy_while_it_works(panel: Panel) -> None:
         assert panel.text("ECC:CoBo0:Transition") == "Describing"
         with pytest.raises(Refused, match="is Busy"):
             await panel.put("Describe", 1)
-        with pytest.raises(PeerError, match="CoBo0: Describe failed: lost"):
+        with pytest.raises(PeerError, match="Describe failed: lost"):
             await work
         assert panel.text("Describe") == panel.text("Busy") == "Done"
         assert panel.text("Message").startswith("Describe failed")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import DocumentState, EccState, RouterFacts, RunId, RunState, Severity
+from ioc.model import DocumentState, EccState, FilingReport, RouterFacts, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.subject import RUN, data_router
 from tests.runlogic.world import World
 
 
@@ -73,7 +74,7 @@ def test_filing_continues_by_itself_when_the_cause_is_gone() -> None:
         world.settle()
     assert world.record.state is DocumentState.Filing
     assert [line.text for line in world.log if "filing failed" in line.text] == []
-    assert not [line for line in world.log if line.source == "Run"]
+    assert not [line for line in world.log if line.subject == RUN]
     world.faults.clear()
     world.steady += 4.0
     world.poll_router("data1")
@@ -255,11 +256,11 @@ def test_a_host_that_goes_away_alarms_the_run() -> None:
     )
     assert not world.state.routers["data0"].online
     world.poll()
-    assert [line.text for line in world.log if line.source == "Router:data0"] == [
+    assert [line.text for line in world.log if line.subject == data_router("data0")] == [
         "host of data0 does not answer",
         "Online",
     ]
-    assert [line.text for line in world.log if line.source == "Run"] == [
+    assert [line.text for line in world.log if line.subject == RUN] == [
         "run 0: router data0 is Offline: host of data0 does not answer",
         "run 0: router data0 is Online again",
     ]
@@ -322,3 +323,25 @@ def test_data_that_go_on_after_a_run_are_said_with_their_remedy() -> None:
     assert world.record.state is DocumentState.Complete
     assert text not in world.state.run.message.text
     assert text in world.record.message
+
+
+def test_a_reason_whose_numbers_change_is_logged_once() -> None:
+    """Filing is tried every few seconds, and its reason may have another number each time: the log has it once."""
+    world = World()
+    world.start_run()
+    world.faults["data0", "file"] = "error"
+    world.run("Stop")
+    world.settle()
+    world.log.clear()
+    for free in range(20):
+        problem = f"1 file cannot be moved: {free} MB are free, but it has 900 MB"
+        world.feed(ev.FilingEnded("data0", FilingReport((), problem, complete=False)))
+        assert world.state.routers["data0"].message.text == f"filing failed: {problem}"
+    first = "1 file cannot be moved: 0 MB are free, but it has 900 MB"
+    assert [line.text for line in world.log] == [
+        f"filing failed: {first}",
+        f"run 0: router data0 is not filed: {first}",
+    ]
+    world.feed(ev.FilingEnded("data0", None, "host of data0 does not answer"))
+    assert len(world.log) == 4, "another reason is news"
+    assert world.record.message.count("is not filed") == 3

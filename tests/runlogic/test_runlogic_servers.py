@@ -9,21 +9,22 @@ import pytest
 from ioc.model import ConfigChoice, EccState, Operation, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.subject import RUN
 from tests.runlogic.installation import topology
 from tests.runlogic.peers import TABLE
 from tests.runlogic.world import World
 
 
-@pytest.mark.parametrize("action", list(ev.ServerAction))
+@pytest.mark.parametrize("action", list(Operation))
 @pytest.mark.parametrize("state", [state for state in EccState if state is not EccState.Unknown])
-def test_every_command_in_every_state(action: ev.ServerAction, state: EccState) -> None:
+def test_every_command_in_every_state(action: Operation, state: EccState) -> None:
     """A command is sent exactly where the table has it; anywhere else it is refused, naming server and states."""
     world = World()
     world.put_servers(state, "CoBo0")
     token = world.server("CoBo0", action.value)
     world.settle()
     back = {"Described": "Undo", "Prepared": "Undo", "Ready": "Breakup", "Running": "Stop", "Paused": "Stop"}
-    name = back.get(state.name) if action is ev.ServerAction.Reset else action.value
+    name = back.get(state.name) if action is Operation.Reset else action.value
     after = TABLE.get((Operation(name), state)) if name else None
     if after is not None:
         assert world.operations() == [(name, "CoBo0")]
@@ -130,7 +131,7 @@ def test_a_server_that_leaves_running_raises_an_alarm(state: EccState) -> None:
     assert world.state.run.message.text == f"run 0 is Running, but {text}"
     assert world.record.message.endswith(text)
     assert world.state.run.message.severity is Severity.MAJOR
-    assert ef.Log(Severity.MAJOR, "Run", f"run 0: {text}") in world.log
+    assert ef.Log(Severity.MAJOR, RUN, f"run 0: {text}") in world.log
 
 
 def test_a_server_that_comes_back_without_running_raises_an_alarm() -> None:

@@ -10,14 +10,14 @@ from ioc.model import DocumentState, EccState, RunClass, RunId, RunState, Severi
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from tests.runlogic.installation import topology
-from tests.runlogic.world import World
+from tests.runlogic.world import OPERATOR, World
 
 
 def test_the_end_of_a_run() -> None:
     """MuTAnT, CoBos, snapshot, filing of all routers at once, a look at them, the configurations; then the answer."""
     world = World()
     world.title("alpha source")
-    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Production))
+    world.ask(ev.SetClass(OPERATOR, RunClass.Production))
     world.start_run()
     token = world.run("Stop")
     seen: dict[str, None] = {}
@@ -127,9 +127,9 @@ def test_a_server_that_does_not_stop_is_named_and_the_others_are_stopped(fault: 
     token = world.run("Stop")
     world.settle()
     assert [name for operation, name in world.operations() if operation == "Stop"] == ["MuTAnT", "CoBo0", "CoBo1"]
-    assert world.answers[token].error.startswith("run 0 is stopped, but ECC server MuTAnT: Stop ")
+    assert world.answers[token].error.startswith("run 0 is stopped, but ECC server MuTAnT")
     assert world.record.state is DocumentState.Filing
-    assert "ECC server MuTAnT: Stop " in world.record.message
+    assert "ECC server MuTAnT" in world.record.message
     assert world.state.run.message.severity is Severity.MAJOR
     assert world.state.run.unfiled <= {"mutant"}
     world.finish_under_way("MuTAnT")
@@ -142,7 +142,7 @@ def test_a_server_that_does_not_stop_is_named_and_the_others_are_stopped(fault: 
     world.settle()
     assert world.record.state is DocumentState.Complete
     assert world.state.run.message.text == "run 0 is complete"
-    assert "ECC server MuTAnT: Stop " in world.record.message, "what happened stays with the run"
+    assert "ECC server MuTAnT" in world.record.message, "what happened stays with the run"
 
 
 @pytest.mark.parametrize("performed", range(8))
@@ -332,7 +332,7 @@ def test_a_pause_that_fails_leaves_the_later_group_running() -> None:
     world.faults["MuTAnT", "Pause"] = "error"
     token = world.run("Pause")
     world.settle()
-    assert world.answers[token].error == "Pause failed: ECC server MuTAnT: Pause failed: no CoBo answers"
+    assert world.answers[token].error == "Pause failed: ECC server MuTAnT failed Pause: no CoBo answers"
     assert world.state.run.state is RunState.Running
     assert ("Pause", "CoBo0") not in world.operations()
     stop = world.run("Stop")
