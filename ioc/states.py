@@ -50,7 +50,7 @@ _STEP_BACK: Mapping[EccState, Operation] = {
 
 
 def sent(operation: Operation, state: EccState) -> Operation | None:
-    """Return what is sent for `operation` in `state`: for Reset what leads one step back; None from Idle, Off, Unknown."""
+    """Return what is sent for `operation`: for Reset what leads one step back, None from Idle, Off and Unknown."""
     return _STEP_BACK.get(state) if operation is Operation.Reset else operation
 
 

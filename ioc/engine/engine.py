@@ -116,7 +116,7 @@ class Engine:
             for listener in self._listeners:
                 self._tell(listener)
 
-    async def command(self, command: ev.AnyCommand) -> None:
+    async def command(self, command: ev.Command) -> None:
         """Ask the core for something. Returns when it is done.
 
         Raises:
@@ -248,7 +248,8 @@ class Engine:
         """Leave a sign of life for the process that comes after this one."""
         while True:
             if (run := self.state.run).open and not self.state.undecided:
-                self._ledger.put(memory.save_alive(time.time(), run.duration(time.monotonic()), run.number))
+                alive = memory.Alive(time.time(), run.duration(time.monotonic()), run.number)
+                self._ledger.put(memory.ALIVE.save(alive))
             await asyncio.sleep(_ALIVE_PERIOD)
 
     async def _watch_database(self) -> None:

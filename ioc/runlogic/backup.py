@@ -25,6 +25,13 @@ def at_configure(turn: Turn, name: str) -> None:
         turn.emit(BackUp(AT_CONFIGURE, name, run, config))
 
 
+def remember(turn: Turn, name: str) -> None:
+    """Keep what a server had when it was configured."""
+    server = turn.server(name)
+    had = memory.Configured(server.given, server.config_digest, server.files)
+    turn.emit(memory.CONFIGURED.save(had, name))
+
+
 def at_start(turn: Turn) -> None:
     """Copy the files when a run has started, so that what it began with is kept even if it never ends."""
     for name, config in _wanted(turn).items():
@@ -59,7 +66,7 @@ def backup_ended(turn: Turn, event: BackupEnded) -> None:
     digests = event.backup.digests if event.backup is not None else ()
     if event.job == AT_CONFIGURE:
         turn.set_server(name, files=digests)
-        turn.emit(memory.save_configured(name, turn.server(name)))
+        remember(turn, name)
         if event.backup is not None and event.backup.missing:
             text = f"configuration files that do not exist: {listing(event.backup.missing)}"
             turn.log(ecc(name), text)

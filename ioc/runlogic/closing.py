@@ -35,7 +35,7 @@ def close_document(turn: Turn) -> None:
         ending=DocumentState.Complete,
         unfiled=frozenset(),
     )
-    turn.emit(memory.save_title(title))
+    turn.emit(memory.TITLE.save(title))
 
 
 def _name_silent_sources(turn: Turn) -> None:

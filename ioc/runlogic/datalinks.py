@@ -44,7 +44,7 @@ def _set(turn: Turn, server: str, linked_at: float | None) -> None:
         router = turn.router(name)
         if (router.linked_at, router.linked) != (linked_at, ""):
             turn.set_router(name, linked_at=linked_at, linked="")
-            turn.emit(memory.save_link(name, ""))
+            turn.emit(memory.LINK.save("", name))
             troubles.mend(turn, About.Link, name, f"router {name} was connected again by Configure")
 
 
@@ -53,7 +53,7 @@ def router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     router = turn.router(name)
     if router.linked_at is not None and not router.linked and facts.process and facts.asked_at >= router.linked_at:
         turn.set_router(name, linked=facts.process)
-        turn.emit(memory.save_link(name, facts.process))
+        turn.emit(memory.LINK.save(facts.process, name))
     if turn.router(name).restarted and turn.state.run.state in TAKING_DATA:
         text = lost(turn.plan, name)
         if not troubles.standing(turn.state.run, About.Link, name):

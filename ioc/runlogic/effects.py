@@ -15,8 +15,12 @@ from ioc.runlogic.events import Command
 from ioc.runlogic.subject import Subject
 
 
+class Effect:
+    """Anything that the engine can be asked for."""
+
+
 @dataclass(frozen=True)
-class SendTransition:
+class SendTransition(Effect):
     """→ `events.TransitionEnded`"""
 
     server: str
@@ -26,14 +30,14 @@ class SendTransition:
 
 
 @dataclass(frozen=True)
-class ProbeRouters:
+class ProbeRouters(Effect):
     """Look at all routers now → `events.RoutersRead` or `RoutersLost` for each host, then `events.Probed`."""
 
     job: int
 
 
 @dataclass(frozen=True)
-class ReserveRun:
+class ReserveRun(Effect):
     """→ `events.Reserved`"""
 
     job: int
@@ -52,7 +56,7 @@ class Snapshot(Enum):
 
 
 @dataclass(frozen=True)
-class TakeSnapshot:
+class TakeSnapshot(Effect):
     """→ `events.SnapshotTaken` (not after Resume)"""
 
     job: int
@@ -63,7 +67,7 @@ class TakeSnapshot:
 
 
 @dataclass(frozen=True)
-class FileRouter:
+class FileRouter(Effect):
     """→ `events.FilingEnded`"""
 
     router: str
@@ -73,7 +77,7 @@ class FileRouter:
 
 
 @dataclass(frozen=True)
-class BackUp:
+class BackUp(Effect):
     """→ `events.BackupEnded`"""
 
     job: int
@@ -83,31 +87,31 @@ class BackUp:
 
 
 @dataclass(frozen=True)
-class OpenExperiment:
+class OpenExperiment(Effect):
     """→ `events.ExperimentOpened`"""
 
     name: str
 
 
 @dataclass(frozen=True)
-class SaveRun:
+class SaveRun(Effect):
     record: RunRecord
 
 
 @dataclass(frozen=True)
-class SaveRunConfigs:
+class SaveRunConfigs(Effect):
     run: RunId
     configs: Sequence[RunConfig]
 
 
 @dataclass(frozen=True)
-class SaveSetting:
+class SaveSetting(Effect):
     name: str
     value: str
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Effect):
     """A command is over; `error` is empty if it succeeded."""
 
     command: Command
@@ -117,26 +121,10 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Log:
+class Log(Effect):
     """One line for the log."""
 
     severity: Severity
     subject: Subject
     text: str
     client: Client = Client()
-
-
-Effect = (
-    SendTransition
-    | ProbeRouters
-    | ReserveRun
-    | TakeSnapshot
-    | FileRouter
-    | BackUp
-    | OpenExperiment
-    | SaveRun
-    | SaveRunConfigs
-    | SaveSetting
-    | Answer
-    | Log
-)

@@ -25,8 +25,12 @@ from ioc.model import (
 from ioc.runlogic.subject import Subject
 
 
+class Event:
+    """Anything that can happen."""
+
+
 @dataclass(frozen=True, eq=False)
-class Command:
+class Command(Event):
     """What all commands have in common. Each is one of a kind: two puts of the same value are two commands."""
 
     client: Client
@@ -87,7 +91,7 @@ class SelectConfig(Command):
 
 
 @dataclass(frozen=True)
-class ServerRead:
+class ServerRead(Event):
     """GetState answered."""
 
     server: str
@@ -95,7 +99,7 @@ class ServerRead:
 
 
 @dataclass(frozen=True)
-class ServerLost:
+class ServerLost(Event):
     """GetState could not be had."""
 
     server: str
@@ -103,7 +107,7 @@ class ServerLost:
 
 
 @dataclass(frozen=True)
-class ConfigsRead:
+class ConfigsRead(Event):
     """GetConfigIDs answered."""
 
     server: str
@@ -111,7 +115,7 @@ class ConfigsRead:
 
 
 @dataclass(frozen=True)
-class ConfigsLost:
+class ConfigsLost(Event):
     """GetConfigIDs could not be had, or its answer not be read."""
 
     server: str
@@ -119,7 +123,7 @@ class ConfigsLost:
 
 
 @dataclass(frozen=True)
-class TransitionEnded:
+class TransitionEnded(Event):
     """The outcome of a `effects.SendTransition`: the reply came or never will, and the state was read afterwards."""
 
     server: str
@@ -135,14 +139,14 @@ class TransitionEnded:
 
 
 @dataclass(frozen=True)
-class RoutersRead:
+class RoutersRead(Event):
     """A host answered for its routers."""
 
     facts: Mapping[str, RouterFacts]
 
 
 @dataclass(frozen=True)
-class RoutersLost:
+class RoutersLost(Event):
     """A host could not be asked."""
 
     routers: tuple[str, ...]
@@ -150,28 +154,28 @@ class RoutersLost:
 
 
 @dataclass(frozen=True)
-class ObservablesMissing:
+class ObservablesMissing(Event):
     """Which required observables are not connected."""
 
     names: frozenset[str]
 
 
 @dataclass(frozen=True)
-class DatabaseProblem:
+class DatabaseProblem(Event):
     """Why the run database cannot be written now; empty if it can."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Probed:
+class Probed(Event):
     """Every host was looked at (the facts came before, as `RoutersRead`)."""
 
     job: int
 
 
 @dataclass(frozen=True)
-class Reserved:
+class Reserved(Event):
     """A run number was taken, or could not be (`record` is None)."""
 
     job: int
@@ -180,20 +184,20 @@ class Reserved:
 
 
 @dataclass(frozen=True)
-class SnapshotTaken:
+class SnapshotTaken(Event):
     job: int
     error: str = ""
 
 
 @dataclass(frozen=True)
-class RunRecorded:
+class RunRecorded(Event):
     """The observables of a run are in the database after all, after it was said that they are not."""
 
     run: RunId
 
 
 @dataclass(frozen=True)
-class FilingEnded:
+class FilingEnded(Event):
     router: str
     report: FilingReport | None
     """None if the host could not be asked."""
@@ -201,7 +205,7 @@ class FilingEnded:
 
 
 @dataclass(frozen=True)
-class BackupEnded:
+class BackupEnded(Event):
     job: int
     server: str
     backup: ConfigBackup | None
@@ -209,14 +213,14 @@ class BackupEnded:
 
 
 @dataclass(frozen=True)
-class ExperimentOpened:
+class ExperimentOpened(Event):
     name: str
     last_run: RunRecord | None
     error: str = ""
 
 
 @dataclass(frozen=True)
-class Restored:
+class Restored(Event):
     """What the database remembers, once at start-up."""
 
     settings: Mapping[str, str]
@@ -228,7 +232,7 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class PutRefused:
+class PutRefused(Event):
     """A put was refused or failed before it reached the core, which says its own refusals itself."""
 
     subject: Subject
@@ -236,39 +240,3 @@ class PutRefused:
     reason: str
     at: float
     """When, POSIX seconds."""
-
-
-AnyCommand = (
-    SystemCommand
-    | ServerCommand
-    | RunCommand
-    | Organize
-    | SetExperiment
-    | SetTitle
-    | SetClass
-    | SetNextNumber
-    | CopyPrevious
-    | SelectConfig
-)
-
-Event = (
-    AnyCommand
-    | ServerRead
-    | ServerLost
-    | ConfigsRead
-    | ConfigsLost
-    | TransitionEnded
-    | RoutersRead
-    | RoutersLost
-    | ObservablesMissing
-    | DatabaseProblem
-    | Probed
-    | Reserved
-    | SnapshotTaken
-    | RunRecorded
-    | FilingEnded
-    | BackupEnded
-    | ExperimentOpened
-    | Restored
-    | PutRefused
-)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ioc.model import DocumentState, EccState, RunRecord, RunState, Severity, chosen_experiment
 from ioc.runlogic import filing, jobs, memory, permits, runs
 from ioc.runlogic.effects import SaveRun
@@ -31,17 +33,16 @@ def restored(turn: Turn, event: Restored) -> None:
         turn.emit(SaveRun(record.changed(state=DocumentState.Orphaned, message=message)))
     record = newest or event.last_run
     experiment = record.run.experiment if newest and record else chosen_experiment(settings, turn.plan.experiment)
-    last_alive, last_duration = memory.alive(settings, newest)
-    turn.set(restored=True, experiment=experiment, last_alive=last_alive, last_duration=last_duration)
-    _take_over_peers(turn, settings)
-    same = memory.notes_belong_to(settings, experiment, turn.plan.experiment)
-    turn.set_run(
-        record=record,
-        title=settings.get("title", "") if same else "",
-        run_class=memory.run_class(settings),
-        least_number=memory.next_number(settings) if same else 0,
+    alive = memory.ALIVE.read(settings)
+    turn.set(
+        restored=True,
+        experiment=experiment,
+        last_alive=alive.at,
+        last_duration=alive.duration if newest and newest.run.number == alive.number else None,
     )
-    turn.emit(*memory.save_notes_of(experiment, same=same))
+    _take_over_peers(turn, settings)
+    turn.set_run(record=record, run_class=memory.CLASS.read(settings))
+    _take_over_notes(turn, settings)
     if record is not None and record.state is DocumentState.Failed:
         text = f"{record.run} failed to start: {record.message}"
         turn.set_run(state=RunState.Failed, message=turn.note(text, Severity.MAJOR))
@@ -51,7 +52,7 @@ def restored(turn: Turn, event: Restored) -> None:
     turn.set_run(running_since=turn.steady - _lasted(turn))
     if newest.state is DocumentState.Filing:
         turn.say(RUN, f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
-        if memory.orphaned(settings) == newest.run.number:
+        if memory.ORPHANED.read(settings) == newest.run.number:
             turn.set_run(ending=DocumentState.Orphaned)
         _recover(turn)
     else:
@@ -59,17 +60,32 @@ def restored(turn: Turn, event: Restored) -> None:
         turn.say(RUN, f"{newest.run} was open before the restart: asking every ECC server whether it runs")
 
 
-def _take_over_peers(turn: Turn, settings: memory.Settings) -> None:
+def _take_over_notes(turn: Turn, settings: Mapping[str, str]) -> None:
+    """Title and number of the next run are taken over only for the experiment that they were put for.
+
+    A database of an earlier version says so only if the experiment was put, not taken from the topology.
+    """
+    default, experiment = turn.plan.experiment, turn.state.experiment
+    if memory.NOTES_OF.read(settings):
+        same = memory.NOTES_OF.read(settings) == experiment
+    else:
+        same = memory.EXPERIMENT_DEFAULT.read(settings) in {"", default}
+    if same:
+        turn.set_run(title=memory.TITLE.read(settings), least_number=memory.NEXT_NUMBER.read(settings))
+    else:
+        turn.emit(memory.TITLE.save(""), memory.NEXT_NUMBER.save(0))
+    turn.emit(memory.NOTES_OF.save(experiment))
+
+
+def _take_over_peers(turn: Turn, settings: Mapping[str, str]) -> None:
     for name in turn.state.servers:
-        if config := memory.config(settings, name):
+        if config := memory.CONFIG.read(settings, name):
             turn.set_server(name, config=config)
-        if had := memory.configured(settings, name):
-            turn.set_server(name, given=had.given, config_digest=had.digest, files=had.files)
+        had = memory.CONFIGURED.read(settings, name)
+        turn.set_server(name, given=had.given, config_digest=had.digest, files=had.files)
     for name in turn.state.routers:
-        process = memory.link(settings, name)
-        linked_at = turn.now if process else None
-        directories = memory.directories(settings, name)
-        turn.set_router(name, linked=process, linked_at=linked_at, directories=directories)
+        process, directories = memory.LINK.read(settings, name), memory.DIRECTORIES.read(settings, name)
+        turn.set_router(name, linked=process, linked_at=turn.now if process else None, directories=directories)
 
 
 def _open_run(event: Restored) -> RunRecord | None:
@@ -162,7 +178,7 @@ def _close_orphan(turn: Turn) -> None:
         state=RunState.Filing,
     )
     turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at)
-    turn.emit(memory.save_orphaned(record.run.number))
+    turn.emit(memory.ORPHANED.save(record.run.number))
     trouble(turn, About.Restart, "", "it ended while the IOC was away: closed with the last time known")
     _recover(turn)
 

@@ -141,7 +141,7 @@ def _begin_of_routers(turn: Turn) -> None:
     for name, router in turn.state.routers.items():
         directories = (router.facts.work_dir,) if router.facts is not None and router.facts.work_dir else ()
         if directories != router.directories:
-            turn.emit(memory.save_directories(name, directories))
+            turn.emit(memory.DIRECTORIES.save(directories, name))
         turn.set_router(name, written=0, directories=directories, mean_rate=0.0, rate_age=0.0)
 
 

@@ -198,7 +198,7 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
         _store(turn, name, event.reading)
     else:
         turn.set_server(name, state=EccState.Unknown, transition=Transition.NoTransition, changed_at=turn.now)
-    turn.set_server(name, pending=None, wanted=None)
+    turn.set_server(name, pending=None, wanted=None, command=None)
     if failure:
         turn.say(ecc(name), failure, Severity.MAJOR)
     else:
@@ -232,7 +232,7 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
         turn.set_server(name, config_digest=event.config_digest)
     _remember_given(turn, name, operation)
     if operation is Operation.Configure:
-        turn.emit(memory.save_configured(name, turn.server(name)))
+        backup.remember(turn, name)
         backup.at_configure(turn, name)
     text = f"{operation} done" + (f", with the error: {event.error}" if event.error else "")
     aside = _OUTSIDE_A_RUN.get(operation) if alone else None
@@ -296,7 +296,7 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
         )
     severity = Severity.MINOR if dotted else Severity.NO_ALARM
     turn.say(ecc(name), text, max(severity, server.message.severity), event.client)
-    turn.emit(memory.save_config(name, event.config))
+    turn.emit(memory.CONFIG.save(event.config, name))
     turn.answer(event)
 
 

@@ -52,9 +52,12 @@ def experiment_opened(turn: Turn, event: ExperimentOpened) -> None:
         turn.set(experiment=event.name, run=Run(record=event.last_run, run_class=run_class))
         turn.say(SYSTEM, f"experiment {event.name}: the next run is {turn.state.run.next_number}")
         turn.emit(
-            *memory.save_experiment(event.name, turn.plan.experiment),
-            *memory.save_notes_of(event.name, same=False),
-            memory.save_class(run_class),
+            memory.EXPERIMENT.save(event.name),
+            memory.EXPERIMENT_DEFAULT.save(turn.plan.experiment),
+            memory.NOTES_OF.save(event.name),
+            memory.TITLE.save(""),
+            memory.NEXT_NUMBER.save(0),
+            memory.CLASS.save(run_class),
             ProbeRouters(job=0),
         )
     turn.answer(command, failure)
@@ -84,7 +87,7 @@ def set_next_number(turn: Turn, event: SetNextNumber) -> None:
     turn.set_run(least_number=event.number)
     turn.show(RUN, f"the next run of {state.experiment} has number {event.number}")
     turn.log(RUN, f"the next run has number {event.number} instead of {lowest}", client=event.client)
-    turn.emit(memory.save_next_number(event.number), ProbeRouters(job=0))
+    turn.emit(memory.NEXT_NUMBER.save(event.number), ProbeRouters(job=0))
     turn.answer(event)
 
 
@@ -115,9 +118,9 @@ def _describe_run(turn: Turn, *, title: str | None = None, run_class: RunClass |
     if title is not None:
         turn.set_run(title=title)
         if not run.open:
-            turn.emit(memory.save_title(title))
+            turn.emit(memory.TITLE.save(title))
     if run_class is not None:
         turn.set_run(run_class=run_class)
-        turn.emit(memory.save_class(run_class))
+        turn.emit(memory.CLASS.save(run_class))
     if run.open:
         turn.save_run(title=turn.state.run.title, run_class=turn.state.run.run_class)

@@ -92,7 +92,7 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
         mend(turn, About.Directory, name, f"router {name} works in {facts.work_dir}")
     if facts.work_dir and facts.work_dir not in known:
         turn.set_router(name, directories=(*known, facts.work_dir))
-        turn.emit(memory.save_directories(name, turn.router(name).directories))
+        turn.emit(memory.DIRECTORIES.save(turn.router(name).directories, name))
 
 
 def _watch_silence(turn: Turn, name: str) -> None:

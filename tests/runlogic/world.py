@@ -94,7 +94,7 @@ class World:
                     self.pending.append(effect)
         return effects
 
-    def ask(self, command: ev.AnyCommand) -> ev.Command:
+    def ask(self, command: ev.Command) -> ev.Command:
         """Give a command; returns it, to look for its answer."""
         self.feed(command)
         return command
