@@ -1,4 +1,4 @@
-"""Filing what the routers wrote after a run, and filing it again until all of it is at its place.
+"""The end of a run: filing what the routers wrote, again until all of it is at its place, then closing the run.
 
 Nothing is filed from a router whose source still takes data: its files would go on growing in another place. What
 could not be filed is tried again with each look at its host, by itself, until it can.
@@ -7,8 +7,8 @@ could not be filed is tried again with each look at its host, by itself, until i
 from __future__ import annotations
 
 from ioc.errors import Refused
-from ioc.model import EccState, FilingReport, RunState, Severity
-from ioc.runlogic import closing, jobs
+from ioc.model import DocumentState, EccState, FilingReport, RunState, Severity
+from ioc.runlogic import jobs, memory
 from ioc.runlogic.effects import FileRouter, ProbeRouters
 from ioc.runlogic.events import FilingEnded, Organize
 from ioc.runlogic.state import TAKING_DATA, About, Job, JobKind, Phase, Stage, Unfiled
@@ -178,4 +178,40 @@ def _filed(turn: Turn, name: str) -> None:
         stages = (Phase.Backup, Phase.Close)
         jobs.launch(turn, JobKind.Recover, f"backup of run {run.number}", stages)
     else:
-        closing.close_document(turn)
+        close_document(turn)
+
+
+def close(turn: Turn, job: Job) -> None:
+    """The run is over, unless files of it are still in a staging directory."""
+    del job
+    if turn.state.run.unfiled:
+        turn.say(RUN, f"run {turn.state.run.number} is stopped", Severity.MAJOR)
+    else:
+        close_document(turn)
+
+
+def close_document(turn: Turn) -> None:
+    """All files are at their place: the run gets its final state. The title of one that took data is used up."""
+    run = turn.state.run
+    failed = run.ending is DocumentState.Failed
+    if not failed:
+        _name_silent_sources(turn)
+    record = turn.save_run(state=run.ending, size=sum(file.size for file in run.files))
+    title = run.title if failed else ""  # whoever tries again need not type it again
+    text = f"{record.run} failed to start" if failed else f"{record.run} is {record.state.value}"
+    turn.say(RUN, text, Severity.MAJOR if failed else Severity.NO_ALARM)
+    turn.set_run(
+        state=RunState.Failed if failed else RunState.Stopped,
+        title=title,
+        ending=DocumentState.Complete,
+        unfiled=frozenset(),
+    )
+    turn.emit(memory.TITLE.save(title))
+
+
+def _name_silent_sources(turn: Turn) -> None:
+    """A run has taken data of every source, or says of which not."""
+    heard = {file.source for file in turn.state.run.files if file.size}
+    for source in turn.plan.sources:
+        if source not in heard:
+            trouble(turn, About.Data, source, f"no data from {source}")

@@ -84,7 +84,7 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
 
 def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> tuple[str, ...]:
     facts, servers = router.facts, plan.servers_of(name)
-    if facts is None and not router.lost:
+    if router.last is None and not router.lost:
         return (f"router {name} has not been looked at yet",)
     if facts is None or not facts.online:
         why = f" ({router.message.text})" if facts is None and router.message.text else ""

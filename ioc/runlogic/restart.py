@@ -140,7 +140,7 @@ def _go_on(turn: Turn, others: list[str]) -> None:
         text = f"ECC server {name} is {turn.server(name).state.name} since the IOC was away"
         trouble(turn, About.Server, name, text)
     for name, router in turn.state.routers.items():
-        if (router.facts is not None or router.lost) and not router.online:
+        if (router.last is not None or router.lost) and not router.online:
             trouble(turn, About.Router, name, f"router {name} is Offline: {router.message.text}")
     turn.say(RUN, f"{record.run} continues after a restart of the IOC")
     runs.go_on_recording(turn)

@@ -143,10 +143,8 @@ class Server:
 class Router:
     """What is known of one data router."""
 
-    facts: RouterFacts | None = None
-    """None until its host answered, and while the host cannot be asked."""
     last: RouterFacts | None = None
-    """The same, but kept while the host cannot be asked."""
+    """What its host said last."""
     lost: bool = False
     """Its host cannot be asked, and `message` says so."""
     rate: float = 0.0
@@ -177,6 +175,11 @@ class Router:
     command: Command | None = None
     """The Organize that waits for `filing`."""
     message: Note = Note()
+
+    @property
+    def facts(self) -> RouterFacts | None:
+        """None until its host answered, and while the host cannot be asked."""
+        return None if self.lost else self.last
 
     @property
     def online(self) -> bool:

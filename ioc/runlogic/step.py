@@ -9,7 +9,6 @@ from ioc.errors import Refused
 from ioc.model import Severity
 from ioc.runlogic import (
     backup,
-    closing,
     filing,
     jobs,
     messages,
@@ -38,7 +37,7 @@ _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.End: runs.begin_end,
     Phase.File: filing.begin_file,
     Phase.Backup: backup.begin_backup,
-    Phase.Close: closing.close,
+    Phase.Close: filing.close,
 }
 
 

@@ -42,7 +42,7 @@ def _watch_observables(turn: Turn) -> None:
 
 def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     before = turn.router(name)
-    turn.set_router(name, facts=facts, last=facts, lost=False)
+    turn.set_router(name, last=facts, lost=False)
     _measure_growth(turn, name, before, facts)
     was = before.facts.problem if before.facts is not None else ""
     if facts.online and not before.online:
@@ -192,8 +192,8 @@ def routers_lost(turn: Turn, event: RoutersLost) -> None:
         if name not in turn.state.routers:
             continue
         before = turn.router(name)
-        turn.set_router(name, facts=None, rate=0.0, lost=True)
-        if before.facts is not None or not before.lost:
+        turn.set_router(name, rate=0.0, lost=True)
+        if not before.lost:
             _offline(turn, name, event.reason)
         elif before.message.text != event.reason:
             turn.set_router(name, message=turn.note(event.reason, Severity.MAJOR))

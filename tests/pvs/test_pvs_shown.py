@@ -378,7 +378,7 @@ def test_what_lies_in_the_directory_of_a_router_has_a_normal_word(
 ) -> None:
     """In a run its files are being written; only what is filed nowhere is left behind, and an alarm."""
     run = replace(state_of(panel).run, state=state)
-    router = Router(facts=replace(FACTS, file_count=files), filing=filing)
+    router = Router(last=replace(FACTS, file_count=files), filing=filing)
     show(panel, run=run, routers={**state_of(panel).routers, "data0": router})
     assert panel.text("Router:data0:Staging") == word
     assert panel["Router:data0:Staging"].severity is severity
@@ -387,14 +387,14 @@ def test_what_lies_in_the_directory_of_a_router_has_a_normal_word(
 def test_a_silent_router_is_an_alarm(panel: Panel) -> None:
     """Yes is MAJOR, No is none."""
     for silent, word, severity in ((True, "Yes", Severity.MAJOR), (False, "No", Severity.NO_ALARM)):
-        show(panel, routers={**state_of(panel).routers, "data0": Router(facts=FACTS, silent=silent)})
+        show(panel, routers={**state_of(panel).routers, "data0": Router(last=FACTS, silent=silent)})
         assert panel.text("Router:data0:Silent") == word
         assert panel["Router:data0:Silent"].severity is severity
 
 
 def test_how_much_data_a_run_has_and_how_long_it_can_go_on(panel: Panel) -> None:
     """Sum and rate over all routers, and the minutes until the first disk is full; an alarm under an hour in a run."""
-    router = Router(facts=FACTS, written=5_000_000, rate=2_000_000.0, mean_rate=2_000_000.0)
+    router = Router(last=FACTS, written=5_000_000, rate=2_000_000.0, mean_rate=2_000_000.0)
     run = replace(state_of(panel).run, state=RunState.Running)
     show(panel, run=run, routers={"data0": router, "data1": router, "mutant": Router()})
     assert (panel["Run:TotalMB"].value, panel["Run:RateMBps"].value) == (10.0, 4.0)
