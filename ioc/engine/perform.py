@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from functools import partial
 
 from ioc.engine import observe
 from ioc.engine.timing import Timing
@@ -17,8 +17,6 @@ from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
 
 log = logging.getLogger(__name__)
-
-_Result = TypeVar("_Result")
 
 INTERNAL = "internal error, see the log of the IOC"
 
@@ -53,27 +51,58 @@ class Performer:
 
     async def perform(self, effect: ef.Effect, settled: asyncio.Event) -> None:
         """Do it, whatever happens, and post what came of it. Waits for `settled` where the database is read."""
+        if isinstance(effect, ef.SendTransition):
+            await self._transition(effect)
+            return
+        if not isinstance(effect, ef.ProbeRouters | ef.BackUp):
+            await settled.wait()
+        result, error = None, ""
+        try:
+            result = await self._work(effect)
+        except PeerError as failure:
+            error = str(failure)
+        except Exception:
+            log.exception("performing %s", effect)
+            error = INTERNAL
+        self._post(ev.Ended(effect, result, error))
+
+    def _work(self, effect: ef.Effect) -> Awaitable[object]:  # noqa: PLR0911 - one for each kind of effect
         match effect:
-            case ef.SendTransition():
-                await self._transition(effect)
             case ef.ProbeRouters():
-                await self._probe(effect)
-            case ef.ReserveRun():
-                await settled.wait()
-                await self._reserve(effect)
-            case ef.TakeSnapshot():
-                await settled.wait()
-                await self._snapshot(effect)
-            case ef.FileRouter():
-                await settled.wait()
-                await self._file(effect)
-            case ef.BackUp():
-                await self._back_up(effect)
-            case ef.OpenExperiment():
-                await settled.wait()
-                await self._open_experiment(effect)
+                return self._probe()
+            case ef.BackUp(server=server, run=run, config=config):
+                return self._host_of_server[server].backup_configs(server, run, config)
+            case ef.ReserveRun(experiment=name, title=title, run_class=kind, config_name=configs, at_least=number):
+                return self._store.reserve_run(name, title, kind, configs, at_least=number)
+            case ef.TakeSnapshot(run=run, which=ef.Snapshot.Begin):
+                return self._recorder.begin_run(run)
+            case ef.TakeSnapshot(run=run, which=ef.Snapshot.End, at=at):
+                return self._recorder.end_run(run, ended_at=at)
+            case ef.TakeSnapshot(run=run, at=at):
+                return self._recorder.resume_run(run, last_alive=at or 0.0)
+            case ef.FileRouter(router=router, run=run, directories=directories):
+                record = partial(self._record_file, router, run)
+                return self._host_of_router[router].file_run(router, run, record, directories)
+            case ef.OpenExperiment(name=name):
+                return self._open_experiment(name)
             case _:
                 raise AssertionError(effect)
+
+    async def _record_file(self, router: str, run: RunId, file: FiledFile) -> None:
+        await self._record(run, self._plan.attributed(router, file))
+
+    async def _open_experiment(self, name: str) -> RunRecord | None:
+        last_run = await self._store.last_run(name)
+        await self._recorder.change_experiment(name)
+        return last_run
+
+    async def _probe(self) -> None:
+        async with asyncio.TaskGroup() as looks:
+            for host in self._hosts:
+                looks.create_task(self._look(host))
+
+    async def _look(self, host: Host) -> None:
+        self._post(await observe.read_routers(host, self._next_directory()))
 
     async def _transition(self, effect: ef.SendTransition) -> None:
         name, operation = effect.server, effect.operation
@@ -124,73 +153,3 @@ class Performer:
             if reading is None or reading.transition is Transition.NoTransition or loop.time() >= until:
                 return reading
             await asyncio.sleep(self._timing.poll_ecc_busy)
-
-    async def _probe(self, effect: ef.ProbeRouters) -> None:
-        async with asyncio.TaskGroup() as looks:
-            for host in self._hosts:
-                looks.create_task(self._look(host))
-        self._post(ev.Probed(effect.job))
-
-    async def _look(self, host: Host) -> None:
-        self._post(await observe.read_routers(host, self._next_directory()))
-
-    async def _reserve(self, effect: ef.ReserveRun) -> None:
-        record, error = await self._attempt(
-            "reserving a run number",
-            self._store.reserve_run(
-                effect.experiment, effect.title, effect.run_class, effect.config_name, at_least=effect.at_least
-            ),
-        )
-        self._post(ev.Reserved(effect.job, record, error))
-
-    async def _snapshot(self, effect: ef.TakeSnapshot) -> None:
-        match effect.which:
-            case ef.Snapshot.Begin:
-                work = self._recorder.begin_run(effect.run)
-            case ef.Snapshot.End:
-                work = self._recorder.end_run(effect.run, ended_at=effect.at)
-            case ef.Snapshot.Resume:
-                work = self._recorder.resume_run(effect.run, last_alive=effect.at or 0.0)
-        _, error = await self._attempt(f"recording the observables of {effect.run}", work)
-        if effect.which is not ef.Snapshot.Resume:
-            self._post(ev.SnapshotTaken(effect.job, error))
-        elif error:
-            log.warning("observables of %s: %s", effect.run, error)
-
-    async def _file(self, effect: ef.FileRouter) -> None:
-        async def record(file: FiledFile) -> None:
-            await self._record(effect.run, self._plan.attributed(effect.router, file))
-
-        host = self._host_of_router[effect.router]
-        report, error = await self._attempt(
-            f"filing {effect.run} of router {effect.router}",
-            host.file_run(effect.router, effect.run, record, effect.directories),
-        )
-        self._post(ev.FilingEnded(effect.router, report, error))
-
-    async def _back_up(self, effect: ef.BackUp) -> None:
-        host = self._host_of_server[effect.server]
-        backup, error = await self._attempt(
-            f"backing up the configuration of ECC server {effect.server}",
-            host.backup_configs(effect.server, effect.run, effect.config),
-        )
-        self._post(ev.BackupEnded(effect.job, effect.server, backup, error))
-
-    async def _open_experiment(self, effect: ef.OpenExperiment) -> None:
-        last_run, error = await self._attempt(f"opening experiment {effect.name}", self._enter(effect.name))
-        self._post(ev.ExperimentOpened(effect.name, last_run, error))
-
-    async def _enter(self, experiment: str) -> RunRecord | None:
-        last_run = await self._store.last_run(experiment)
-        await self._recorder.change_experiment(experiment)
-        return last_run
-
-    async def _attempt(self, what: str, work: Awaitable[_Result]) -> tuple[_Result | None, str]:
-        """Return what `work` gave, and why it failed; the reason is empty if it did not."""
-        try:
-            return await work, ""
-        except PeerError as failure:
-            return None, str(failure)
-        except Exception:
-            log.exception("%s", what)
-            return None, INTERNAL

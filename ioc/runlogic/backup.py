@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ioc.model import ConfigChoice, RunId, Severity
+from ioc.model import ConfigBackup, ConfigChoice, RunId, Severity
 from ioc.runlogic import jobs, memory
 from ioc.runlogic.effects import BackUp
-from ioc.runlogic.events import BackupEnded
+from ioc.runlogic.events import Ended
 from ioc.runlogic.state import About, Job, Phase
 from ioc.runlogic.subject import ecc
 from ioc.runlogic.troubles import mend, standing, trouble
@@ -54,27 +54,27 @@ def _wanted(turn: Turn) -> dict[str, ConfigChoice]:
     }
 
 
-def backup_ended(turn: Turn, event: BackupEnded) -> None:
+def backup_ended(turn: Turn, event: Ended[BackUp, ConfigBackup]) -> None:
     """The configuration files of one server are copied, or could not be; one that changed since Configure is named."""
-    name = event.server
+    name, job_id, backup = event.effect.server, event.effect.job, event.result
     failure = f"configuration of ECC server {name} is not backed up: {event.error}" if event.error else ""
     if failure:
         turn.say(ecc(name), failure, Severity.MINOR)
         trouble(turn, About.Backup, name, failure, Severity.MINOR)
-    elif event.job != AT_CONFIGURE:
+    elif job_id != AT_CONFIGURE:
         mend(turn, About.Backup, name, f"configuration of ECC server {name} is backed up")
-    digests = event.backup.digests if event.backup is not None else ()
-    if event.job == AT_CONFIGURE:
+    digests = backup.digests if backup is not None else ()
+    if job_id == AT_CONFIGURE:
         turn.set_server(name, files=digests)
         remember(turn, name)
-        if event.backup is not None and event.backup.missing:
-            text = f"configuration files that do not exist: {listing(event.backup.missing)}"
+        if backup is not None and backup.missing:
+            text = f"configuration files that do not exist: {listing(backup.missing)}"
             turn.log(ecc(name), text)
         return
     if digests:
         _compare(turn, name, {digest for _, digest in digests})
     job = turn.state.job
-    if job is not None and job.id == event.job and job.stage is Phase.Backup:
+    if job is not None and job.id == job_id and job.stage is Phase.Backup:
         jobs.arrived(turn, name, failure)
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from ioc.model import Client, ConfigChoice, DataLink, Operation, RunClass, RunConfig, RunId, RunRecord, Severity
-from ioc.runlogic.events import Command
 from ioc.runlogic.subject import Subject
+
+if TYPE_CHECKING:
+    from ioc.runlogic.events import Command
 
 
 class Effect:
@@ -31,14 +34,14 @@ class SendTransition(Effect):
 
 @dataclass(frozen=True)
 class ProbeRouters(Effect):
-    """Look at all routers now → `events.RoutersRead` or `RoutersLost` for each host, then `events.Probed`."""
+    """Look at all routers now → `RoutersRead` or `RoutersLost` for each host, then `Ended[ProbeRouters, None]`"""
 
     job: int
 
 
 @dataclass(frozen=True)
 class ReserveRun(Effect):
-    """→ `events.Reserved`"""
+    """Take a run number → `Ended[ReserveRun, RunRecord]`"""
 
     job: int
     experiment: str
@@ -57,7 +60,7 @@ class Snapshot(Enum):
 
 @dataclass(frozen=True)
 class TakeSnapshot(Effect):
-    """→ `events.SnapshotTaken` (not after Resume)"""
+    """Record the observables of a run → `Ended[TakeSnapshot, None]`"""
 
     job: int
     run: RunId
@@ -68,7 +71,7 @@ class TakeSnapshot(Effect):
 
 @dataclass(frozen=True)
 class FileRouter(Effect):
-    """→ `events.FilingEnded`"""
+    """→ `Ended[FileRouter, FilingReport]`"""
 
     router: str
     run: RunId
@@ -78,7 +81,7 @@ class FileRouter(Effect):
 
 @dataclass(frozen=True)
 class BackUp(Effect):
-    """→ `events.BackupEnded`"""
+    """→ `Ended[BackUp, ConfigBackup]`"""
 
     job: int
     server: str
@@ -88,7 +91,7 @@ class BackUp(Effect):
 
 @dataclass(frozen=True)
 class OpenExperiment(Effect):
-    """→ `events.ExperimentOpened`"""
+    """→ `Ended[OpenExperiment, RunRecord]`: its last run, if any"""
 
     name: str
 

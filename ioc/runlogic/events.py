@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from ioc.model import (
     Client,
-    ConfigBackup,
     ConfigChoice,
     EccReading,
-    FilingReport,
     Operation,
     RouterFacts,
     RunClass,
@@ -22,7 +21,11 @@ from ioc.model import (
     RunRecord,
     SystemOperation,
 )
+from ioc.runlogic.effects import Effect
 from ioc.runlogic.subject import Subject
+
+_Work = TypeVar("_Work", bound=Effect)
+_Result = TypeVar("_Result")
 
 
 class Event:
@@ -139,6 +142,16 @@ class TransitionEnded(Event):
 
 
 @dataclass(frozen=True)
+class Ended(Event, Generic[_Work, _Result]):
+    """Another effect that takes time has ended."""
+
+    effect: _Work
+    result: _Result | None = None
+    error: str = ""
+    """Why it failed, in a sentence; empty if it did not."""
+
+
+@dataclass(frozen=True)
 class RoutersRead(Event):
     """A host answered for its routers."""
 
@@ -168,55 +181,10 @@ class DatabaseProblem(Event):
 
 
 @dataclass(frozen=True)
-class Probed(Event):
-    """Every host was looked at (the facts came before, as `RoutersRead`)."""
-
-    job: int
-
-
-@dataclass(frozen=True)
-class Reserved(Event):
-    """A run number was taken, or could not be (`record` is None)."""
-
-    job: int
-    record: RunRecord | None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class SnapshotTaken(Event):
-    job: int
-    error: str = ""
-
-
-@dataclass(frozen=True)
 class RunRecorded(Event):
     """The observables of a run are in the database after all, after it was said that they are not."""
 
     run: RunId
-
-
-@dataclass(frozen=True)
-class FilingEnded(Event):
-    router: str
-    report: FilingReport | None
-    """None if the host could not be asked."""
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class BackupEnded(Event):
-    job: int
-    server: str
-    backup: ConfigBackup | None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class ExperimentOpened(Event):
-    name: str
-    last_run: RunRecord | None
-    error: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ioc.errors import Refused
 from ioc.model import DocumentState, EccState, FilingReport, RunState, Severity
 from ioc.runlogic import jobs, memory
 from ioc.runlogic.effects import FileRouter, ProbeRouters
-from ioc.runlogic.events import FilingEnded, Organize
+from ioc.runlogic.events import Ended, Organize
 from ioc.runlogic.state import TAKING_DATA, About, Job, JobKind, Phase, Stage, Unfiled
 from ioc.runlogic.subject import RUN, data_router
 from ioc.runlogic.troubles import forget, mend, standing, trouble
@@ -109,14 +109,13 @@ def organize(turn: Turn, event: Organize) -> None:
     _file(turn, name, event)
 
 
-def filing_ended(turn: Turn, event: FilingEnded) -> None:
+def filing_ended(turn: Turn, event: Ended[FileRouter, FilingReport]) -> None:
     """One router is filed, or could not be."""
-    name = event.router
+    name, report = event.effect.router, event.result
     if name not in turn.state.routers:
         return
     command = turn.router(name).command
     turn.set_router(name, filing=False, command=None, tried_at=turn.steady)
-    report = event.report
     complete = report is not None and report.complete
     problem = report.problem if report is not None else event.error
     if report is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ioc.errors import Refused
-from ioc.model import DocumentState, EccState, Operation, Role, RunConfig, RunState, Severity
+from ioc.model import DocumentState, EccState, Operation, Role, RunConfig, RunRecord, RunState, Severity
 from ioc.runlogic import backup, filing, jobs, memory, permits
 from ioc.runlogic.effects import (
     ProbeRouters,
@@ -14,7 +14,7 @@ from ioc.runlogic.effects import (
     Snapshot,
     TakeSnapshot,
 )
-from ioc.runlogic.events import Reserved, RunCommand
+from ioc.runlogic.events import Ended, RunCommand
 from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Stage, State
 from ioc.runlogic.subject import RUN
 from ioc.runlogic.troubles import mend, trouble
@@ -63,8 +63,15 @@ def begin_probe(turn: Turn, job: Job) -> None:
     turn.emit(ProbeRouters(job.id))
 
 
-def probed(turn: Turn) -> None:
+def _is_of_present_job(turn: Turn, effect: ProbeRouters | ReserveRun | TakeSnapshot) -> bool:
+    """Whether a result is of the present job, not of one that was abandoned."""
+    return turn.state.job is not None and turn.state.job.id == effect.job
+
+
+def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
     """All routers were looked at: before a start, this decides whether it is permitted."""
+    if not _is_of_present_job(turn, event.effect):
+        return
     jobs.arrived(turn, ROUTERS)
     job = turn.job
     if job.kind is not JobKind.Start:
@@ -98,16 +105,18 @@ def config_name(state: State) -> str:
     return ", ".join(sorted({str(server.in_use) for server in state.servers.values() if server.in_use}))
 
 
-def reserved(turn: Turn, event: Reserved) -> None:
+def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
     """The number is taken, or the database could not take it."""
-    job = turn.job
-    if event.record is None:
+    if not _is_of_present_job(turn, event.effect):
+        return
+    job, record = turn.job, event.result
+    if record is None:
         _refuse_start(turn, job, f"no number reserved: {event.error}")
         return
     run = turn.state.run
     turn.set_run(
         state=RunState.Starting,
-        record=event.record,
+        record=record,
         unfiled=frozenset(),
         running_since=0.0,
         troubles=(),
@@ -115,12 +124,12 @@ def reserved(turn: Turn, event: Reserved) -> None:
         files=(),
     )
     _begin_of_routers(turn)
-    if (run.title, run.run_class) != (event.record.title, event.record.run_class):
+    if (run.title, run.run_class) != (record.title, record.run_class):
         turn.save_run(title=run.title, run_class=run.run_class)  # typed while the number was being reserved
-    turn.say(RUN, f"{event.record.run} is starting", client=job.client)
+    turn.say(RUN, f"{record.run} is starting", client=job.client)
     turn.emit(
         SaveRunConfigs(
-            event.record.run,
+            record.run,
             tuple(
                 RunConfig(
                     name,
@@ -244,10 +253,15 @@ def go_on_recording(turn: Turn) -> None:
     turn.emit(TakeSnapshot(0, turn.record.run, Snapshot.Resume, turn.state.last_alive))
 
 
-def snapshot_taken(turn: Turn, error: str) -> None:
+def snapshot_taken(turn: Turn, event: Ended[TakeSnapshot, None]) -> None:
     """The observables are recorded; if they could not be, the run goes on and says so."""
-    if error:
-        trouble(turn, About.Recording, "", f"observables not recorded: {error}")
+    text = f"observables not recorded: {event.error}"
+    if event.effect.which is Snapshot.Resume and event.error:
+        turn.log(RUN, f"{event.effect.run}: {text}", Severity.MINOR)
+    if not _is_of_present_job(turn, event.effect):
+        return
+    if event.error:
+        trouble(turn, About.Recording, "", text)
     jobs.arrived(turn, DATABASE)
 
 

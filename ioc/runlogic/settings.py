@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ioc.errors import Refused
-from ioc.model import EccState, RunClass, Severity, check_experiment
+from ioc.model import EccState, RunClass, RunRecord, Severity, check_experiment
 from ioc.runlogic import memory, permits
 from ioc.runlogic.effects import OpenExperiment, ProbeRouters
-from ioc.runlogic.events import CopyPrevious, ExperimentOpened, SetClass, SetExperiment, SetNextNumber, SetTitle
+from ioc.runlogic.events import CopyPrevious, Ended, SetClass, SetExperiment, SetNextNumber, SetTitle
 from ioc.runlogic.state import Run
 from ioc.runlogic.subject import RUN, SYSTEM
 from ioc.runlogic.turn import Turn, listing
@@ -40,21 +40,21 @@ def set_experiment(turn: Turn, event: SetExperiment) -> None:
     turn.emit(OpenExperiment(name))
 
 
-def experiment_opened(turn: Turn, event: ExperimentOpened) -> None:
+def experiment_opened(turn: Turn, event: Ended[OpenExperiment, RunRecord]) -> None:
     """The database knows the experiment: numbers, title and class are its own."""
-    command = turn.state.opening
-    failure = f"experiment {event.name} cannot be opened: {event.error}" if event.error else ""
+    name, last_run, command = event.effect.name, event.result, turn.state.opening
+    failure = f"experiment {name} cannot be opened: {event.error}" if event.error else ""
     turn.set(opening=None)
     if failure:
         turn.say(SYSTEM, failure, Severity.MAJOR)
     else:
-        run_class = event.last_run.run_class if event.last_run else turn.state.run.run_class
-        turn.set(experiment=event.name, run=Run(record=event.last_run, run_class=run_class))
-        turn.say(SYSTEM, f"experiment {event.name}: the next run is {turn.state.run.next_number}")
+        run_class = last_run.run_class if last_run else turn.state.run.run_class
+        turn.set(experiment=name, run=Run(record=last_run, run_class=run_class))
+        turn.say(SYSTEM, f"experiment {name}: the next run is {turn.state.run.next_number}")
         turn.emit(
-            memory.EXPERIMENT.save(event.name),
+            memory.EXPERIMENT.save(name),
             memory.EXPERIMENT_DEFAULT.save(turn.plan.experiment),
-            memory.NOTES_OF.save(event.name),
+            memory.NOTES_OF.save(name),
             memory.TITLE.save(""),
             memory.NEXT_NUMBER.save(0),
             memory.CLASS.save(run_class),

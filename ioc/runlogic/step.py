@@ -21,6 +21,7 @@ from ioc.runlogic import (
     troubles,
     watch,
 )
+from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.effects import Effect
 from ioc.runlogic.plan import Plan
@@ -145,24 +146,8 @@ def _transition_ended(turn: Turn, event: ev.TransitionEnded) -> None:
         jobs.arrived(turn, event.server, failure)
 
 
-def _probed(turn: Turn, event: ev.Probed) -> None:
-    if _is_present(turn, event.job):
-        runs.probed(turn)
-
-
-def _reserved(turn: Turn, event: ev.Reserved) -> None:
-    if _is_present(turn, event.job):
-        runs.reserved(turn, event)
-
-
-def _snapshot_taken(turn: Turn, event: ev.SnapshotTaken) -> None:
-    if _is_present(turn, event.job):
-        runs.snapshot_taken(turn, event.error)
-
-
-def _is_present(turn: Turn, job_id: int) -> bool:
-    """Whether a result is of the present job, and not of one that was given up."""
-    return turn.state.job is not None and turn.state.job.id == job_id
+def _ended(turn: Turn, event: ev.Ended[Any, Any]) -> None:
+    _ENDS[type(event.effect)](turn, event)
 
 
 def _observables_missing(turn: Turn, event: ev.ObservablesMissing) -> None:
@@ -176,6 +161,15 @@ def _observables_missing(turn: Turn, event: ev.ObservablesMissing) -> None:
 def _database_problem(turn: Turn, event: ev.DatabaseProblem) -> None:
     turn.set(database_problem=event.text)
 
+
+_ENDS: Mapping[type[Effect], Callable[[Turn, Any], None]] = {
+    ef.ProbeRouters: runs.probed,
+    ef.ReserveRun: runs.reserved,
+    ef.TakeSnapshot: runs.snapshot_taken,
+    ef.FileRouter: filing.filing_ended,
+    ef.BackUp: backup.backup_ended,
+    ef.OpenExperiment: settings.experiment_opened,
+}
 
 _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SystemCommand: system.command,
@@ -197,13 +191,8 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.RoutersLost: watch.routers_lost,
     ev.ObservablesMissing: _observables_missing,
     ev.DatabaseProblem: _database_problem,
-    ev.Probed: _probed,
-    ev.Reserved: _reserved,
-    ev.SnapshotTaken: _snapshot_taken,
+    ev.Ended: _ended,
     ev.RunRecorded: troubles.recorded,
-    ev.FilingEnded: filing.filing_ended,
-    ev.BackupEnded: backup.backup_ended,
-    ev.ExperimentOpened: settings.experiment_opened,
     ev.Restored: restart.restored,
     ev.PutRefused: _put_refused,
 }

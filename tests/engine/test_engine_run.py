@@ -8,6 +8,7 @@ import pytest
 
 from ioc.errors import PeerError, Refused
 from ioc.model import DocumentState, EccState, FiledFile, Operation, RunClass, RunId, RunRecord, RunState, Severity
+from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.state import State
 from tests.engine.bench import ANA, Bench
@@ -182,7 +183,7 @@ async def test_commands_while_the_engine_ends_are_refused() -> None:
         assert not bench.task.done(), "it stores what is left"
         with pytest.raises(Refused, match="is not running"):
             await bench.server("CoBo0", Operation.Undo)
-        bench.engine.post(ev.Probed(0))
+        bench.engine.post(ev.Ended(ef.ProbeRouters(0)))
         await asyncio.wait([bench.task])
         assert bench.store.database.settings["title"] == "last words"
 

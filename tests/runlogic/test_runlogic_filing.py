@@ -333,15 +333,16 @@ def test_a_reason_whose_numbers_change_is_logged_once() -> None:
     world.run("Stop")
     world.settle()
     world.log.clear()
+    attempt = ef.FileRouter("data0", world.record.run, ())
     for free in range(20):
         problem = f"1 file cannot be moved: {free} MB are free, but it has 900 MB"
-        world.feed(ev.FilingEnded("data0", FilingReport((), problem, complete=False)))
+        world.feed(ev.Ended(attempt, FilingReport((), problem, complete=False)))
         assert world.state.routers["data0"].message.text == f"filing failed: {problem}"
     first = "1 file cannot be moved: 0 MB are free, but it has 900 MB"
     assert [line.text for line in world.log] == [
         f"filing failed: {first}",
         f"run 0: router data0 is not filed: {first}",
     ]
-    world.feed(ev.FilingEnded("data0", None, "host of data0 does not answer"))
+    world.feed(ev.Ended(attempt, error="host of data0 does not answer"))
     assert len(world.log) == 4, "another reason is news"
     assert world.record.message.count("is not filed") == 3

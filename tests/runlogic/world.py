@@ -166,34 +166,34 @@ class World:
         match effect:
             case ef.SendTransition(server=name, operation=operation):
                 self._transition(effect, fault or self.faults.pop((name, operation.value), ""))
-            case ef.ProbeRouters(job=job):
+            case ef.ProbeRouters():
                 for name in self.routers:
                     self.poll_router(name)
-                self._probed(job)
+                self._probed(effect)
             case ef.ReserveRun():
                 self._reserve(effect, fault or self.faults.pop(("database", "reserve"), ""))
-            case ef.FileRouter(router=name, run=run):
-                self._file(name, run, fault or self.faults.pop((name, "file"), ""))
+            case ef.FileRouter(router=name):
+                self._file(effect, fault or self.faults.pop((name, "file"), ""))
             case _:
                 self._perform_small(effect, fault)
 
     def _perform_small(self, effect: ef.Effect, fault: str) -> None:
         match effect:
-            case ef.TakeSnapshot(job=job, which=which):
+            case ef.TakeSnapshot(which=which):
                 fault = fault or self.faults.pop(("database", which.name), "")
                 if which is not ef.Snapshot.Resume:
-                    self.feed(ev.SnapshotTaken(job, "the database is locked" if fault else ""))
-            case ef.BackUp(job=job, server=name):
+                    self.feed(ev.Ended(effect, error="the database is locked" if fault else ""))
+            case ef.BackUp(server=name):
                 backup = ConfigBackup("/backup", self.files.get(name, FILES))
                 if fault or self.faults.pop((name, "backup"), ""):
-                    self.feed(ev.BackupEnded(job, name, None, "no space left on device"))
+                    self.feed(ev.Ended(effect, error="no space left on device"))
                 else:
-                    self.feed(ev.BackupEnded(job, name, backup))
+                    self.feed(ev.Ended(effect, backup))
             case ef.OpenExperiment(name=name):
                 if fault or self.faults.pop(("database", "experiment"), ""):
-                    self.feed(ev.ExperimentOpened(name, None, "the database is locked"))
+                    self.feed(ev.Ended(effect, error="the database is locked"))
                 else:
-                    self.feed(ev.ExperimentOpened(name, self.database.last_run(name)))
+                    self.feed(ev.Ended(effect, self.database.last_run(name)))
             case _:
                 raise AssertionError(effect)
 
@@ -291,8 +291,8 @@ class World:
             self.failed_jobs.add(job.id)
         self.feed(ev.TransitionEnded(name, operation, error, reading, config_digest="d1g35t"))
 
-    def _probed(self, job: int) -> None:
-        effects = self.feed(ev.Probed(job))
+    def _probed(self, effect: ef.ProbeRouters) -> None:
+        effects = self.feed(ev.Ended(effect))
         if any(isinstance(effect, ef.ReserveRun) for effect in effects):
             for name, router in self.routers.items():
                 assert router.reachable, f"a run starts although the host of {name} does not answer"
@@ -301,7 +301,7 @@ class World:
 
     def _reserve(self, effect: ef.ReserveRun, fault: str) -> None:
         if fault == "error":
-            self.feed(ev.Reserved(effect.job, None, "the database is locked"))
+            self.feed(ev.Ended(effect, error="the database is locked"))
             return
         assert fault == "lost" or not [record for record in self.database.unfinished() if record.started_at], (
             "a run is reserved while another is open"
@@ -309,21 +309,22 @@ class World:
         record = self.database.reserve(
             effect.experiment, effect.title, effect.run_class, effect.config_name, self.now, at_least=effect.at_least
         )
-        self.feed(ev.Reserved(effect.job, None, "no answer") if fault else ev.Reserved(effect.job, record))
+        self.feed(ev.Ended(effect, error="no answer") if fault else ev.Ended(effect, record))
 
-    def _file(self, name: str, run: RunId, fault: str) -> None:
+    def _file(self, effect: ef.FileRouter, fault: str) -> None:
+        name, run = effect.router, effect.run
         router = self.routers[name]
         if fault == "error" or not router.reachable:
-            self.feed(ev.FilingEnded(name, None, f"host of {name} does not answer"))
+            self.feed(ev.Ended(effect, error=f"host of {name} does not answer"))
             return
         leave = 1 if fault == "incomplete" and router.staged else 0
         files = router.file(name, run, self.now, leave=leave)
         if fault == "lost":
-            self.feed(ev.FilingEnded(name, None, "the connection was reset"))
+            self.feed(ev.Ended(effect, error="the connection was reset"))
         elif leave:
-            self.feed(ev.FilingEnded(name, FilingReport(files, "1 file cannot be moved: permission denied", False)))
+            self.feed(ev.Ended(effect, FilingReport(files, "1 file cannot be moved: permission denied", False)))
         else:
-            self.feed(ev.FilingEnded(name, FilingReport(files)))
+            self.feed(ev.Ended(effect, FilingReport(files)))
 
     def _save(self, record: RunRecord) -> None:
         runs = self.database.runs
