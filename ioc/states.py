@@ -76,7 +76,7 @@ def aggregate(states: Iterable[EccState]) -> SystemState:
 
 
 def server_severity(state: EccState) -> Severity:
-    """Return the alarm severity of one server's state. Off is a fault that needs the ECC server restarted."""
+    """Return the alarm severity of one server's state. Off is a fault: restart the ECC server."""
     return {EccState.Off: Severity.MAJOR, EccState.Unknown: Severity.INVALID}.get(state, Severity.NO_ALARM)
 
 

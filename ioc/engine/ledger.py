@@ -108,7 +108,7 @@ class Ledger:
             self._storing.cancel()
         if self._kept:
             problem = self._problem or self._store.problem()
-            log.error("%d records are lost, the IOC ends before they could be stored: %s", len(self._kept), problem)
+            log.error("%d records lost, the IOC ended before they could be stored: %s", len(self._kept), problem)
 
     def _keep(self, entry: Save) -> None:
         """Keep it behind all that are kept; it takes the place of an older one of its kind."""
@@ -159,11 +159,11 @@ class Ledger:
             if self._kept.get(_key(entry)) is entry:
                 del self._kept[_key(entry)]
             if self._failing and not self._kept:
-                log.info("all that could not be stored before is in the run database now")
+                log.info("everything that could not be stored earlier is now in the run database")
                 self._failing = False
             return True
         if not self._failing:
-            log.error("not stored, will be tried again: %s", self._problem)
+            log.error("not stored, will be retried: %s", self._problem)
         self._failing = True
         return False
 

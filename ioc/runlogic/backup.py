@@ -81,7 +81,9 @@ def backup_ended(turn: Turn, event: Ended[BackUp, ConfigBackup]) -> None:
 def _compare(turn: Turn, name: str, now: set[str]) -> None:
     changed = [file for file, digest in turn.server(name).files if digest not in now]
     if changed:
-        text = f"ECC server {name}: {', '.join(changed)} changed after Configure: the electronics have the old one"
+        text = (
+            f"ECC server {name}: {', '.join(changed)} changed after Configure: the electronics still have the old file"
+        )
         if standing(turn.state.run, About.Configuration, name) is None:
             turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Configuration, name, text)

@@ -78,8 +78,8 @@ def watch_growth(turn: Turn, name: str, *, grown: bool) -> None:
     if turn.steady - router.asked_at >= FLOW_SECONDS and not _still_written(turn, name):
         servers = listing(turn.plan.servers_of(name))
         text = (
-            f"router {name} still gets data and cannot be filed before they end: the electronics of ECC server "
-            f"{servers} go on sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone"
+            f"router {name} still receives data and cannot be filed until that ends: the electronics of ECC server "
+            f"{servers} keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone"
         )
         trouble(turn, About.Filing, name, text, why=Unfiled.StillSent)
 

@@ -88,14 +88,14 @@ def cannot(name: str, server: Server, operation: Operation) -> str:
     if not server.online or server.state is EccState.Unknown:
         return f"ECC server {name} cannot {operation}: it is Offline, but must be Online"
     if server.state is EccState.Off:
-        return f"ECC server {name} cannot {operation}: it is Off, a fault that needs the ECC server restarted"
+        return f"ECC server {name} cannot {operation}: it is Off, a fault: restart the ECC server"
     if target(operation, server.state) is None:
         must = " or ".join(state.name for state in sources(operation))
         return f"ECC server {name} cannot {operation}: it is {server.state.name}, but must be {must}"
     if operation in NEEDS_CONFIG and server.config is None:
         return (
             f"ECC server {name} cannot {operation}: no configuration is selected; "
-            "put describe/prepare/configure to Config"
+            "set Config to describe/prepare/configure"
         )
     return ""
 
@@ -121,6 +121,6 @@ def outcome(event: TransitionEnded, before: Server) -> str:
         return event.error
     must = wanted.name if wanted is not None else "another state"
     return (
-        f"ECC server {name}: {operation} was answered with success, "
+        f"ECC server {name}: {operation} was reported as done, "
         f"but the state is {event.reading.state.name} instead of {must}"
     )

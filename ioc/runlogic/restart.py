@@ -28,7 +28,7 @@ def restored(turn: Turn, event: Restored) -> None:
     for record in event.unfinished:
         if record is newest:
             continue
-        text = f"{local(turn.now)} found open after a later run"
+        text = f"{local(turn.now)} found still open after a later run"
         message = "\n".join(filter(None, (record.message, text)))
         turn.emit(SaveRun(record.changed(state=DocumentState.Orphaned, message=message)))
     record = newest or event.last_run
@@ -57,7 +57,7 @@ def restored(turn: Turn, event: Restored) -> None:
         _recover(turn)
     else:
         turn.set(undecided=True)
-        turn.say(RUN, f"{newest.run} was open before the restart: asking every ECC server whether it runs")
+        turn.say(RUN, f"{newest.run} was open before the restart: checking whether every ECC server still runs")
 
 
 def _take_over_notes(turn: Turn, settings: Mapping[str, str]) -> None:
@@ -116,12 +116,12 @@ def decide(turn: Turn) -> None:
     turn.set(undecided=False, silent=frozenset())
     others = [name for name in servers if name not in running]
     if record.state is DocumentState.Stopping:
-        _stop_on(turn, "was being stopped before the restart, and stopping continues")
+        _stop_on(turn, "was being stopped before the restart: stopping continues")
     elif not running:
         _close_orphan(turn)
     elif record.state is DocumentState.Starting and others:
         turn.set_run(ending=DocumentState.Failed)
-        _stop_on(turn, f"was starting when the IOC was restarted, and {listing(others)} did not start: it is stopped")
+        _stop_on(turn, f"was starting when the IOC restarted, and {listing(others)} did not start: stopping it")
     else:
         _go_on(turn, others)
 
@@ -137,7 +137,7 @@ def _go_on(turn: Turn, others: list[str]) -> None:
         taking_since=turn.steady,
     )
     for name in others:
-        text = f"ECC server {name} is {turn.server(name).state.name} since the IOC was away"
+        text = f"ECC server {name} is {turn.server(name).state.name} after the IOC was down"
         trouble(turn, About.Server, name, text)
     for name, router in turn.state.routers.items():
         if (router.last is not None or router.lost) and not router.online:
@@ -179,7 +179,7 @@ def _close_orphan(turn: Turn) -> None:
     )
     turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at)
     turn.emit(memory.ORPHANED.save(record.run.number))
-    trouble(turn, About.Restart, "", "it ended while the IOC was away: closed with the last time known")
+    trouble(turn, About.Restart, "", "it ended while the IOC was down: closed with the last known time")
     _recover(turn)
 
 

@@ -111,7 +111,7 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         return
     job, record = turn.job, event.result
     if record is None:
-        _refuse_start(turn, job, f"no number reserved: {event.error}")
+        _refuse_start(turn, job, f"no run number could be reserved: {event.error}")
         return
     run = turn.state.run
     turn.set_run(
@@ -189,7 +189,7 @@ def _stop(turn: Turn, event: RunCommand) -> None:
     run, job = turn.state.run, turn.state.job
     if not run.open:
         running = [name for name, server in turn.state.servers.items() if server.state is EccState.Running]
-        aside = f"; {listing(running)} can be stopped one by one or by Reset" if running else ""
+        aside = f"; {listing(running)} can be stopped one by one or with Reset" if running else ""
         raise Refused(f"no run is open: there is nothing to stop{aside}")
     if job is not None and job.goes_on_after_failure:
         raise Refused(f"run {run.number} is being stopped already")
@@ -235,7 +235,7 @@ def stop_stages(turn: Turn) -> tuple[Stage, ...]:
 
 
 def begin_end(turn: Turn, job: Job) -> None:
-    """Nothing runs any more: end-of-run snapshot, stop time (unless it ended while the IOC was away)."""
+    """Nothing runs any more: end-of-run snapshot, stop time (unless it ended while the IOC was down)."""
     known = turn.record.stopped_at
     duration = turn.state.run.duration(turn.steady)
     began_at = turn.record.started_at

@@ -26,7 +26,7 @@ _ENDING = frozenset({RunState.Stopping, RunState.Filing})
 
 _OUTSIDE_A_RUN = {
     Operation.Start: "it writes data that belong to no run",
-    Operation.Stop: "no run was closed by this",
+    Operation.Stop: "this closes no run",
 }
 
 
@@ -47,7 +47,7 @@ def _back_again(turn: Turn, name: str, state: EccState) -> None:
     run = turn.state.run
     text = f"ECC server {name} is Online again"
     if run.state in _TAKING_DATA and not turn.state.undecided and state not in _WRITES:
-        text = f"ECC server {name} came back {_with_remedy(state)} and takes no data"
+        text = f"ECC server {name} is Online again, but {_with_remedy(state)}: it takes no data"
         turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
         return
@@ -62,7 +62,7 @@ def _back_again(turn: Turn, name: str, state: EccState) -> None:
 
 
 def _with_remedy(state: EccState) -> str:
-    return "Off (a fault that needs the ECC server restarted)" if state is EccState.Off else state.name
+    return "Off (a fault: restart the ECC server)" if state is EccState.Off else state.name
 
 
 def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
@@ -82,7 +82,7 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
     if job is None:
         text = f"ECC server {name} is {server.state.name} although run {run.number} was stopped: press Stop of the run"
     elif not _will_be_stopped(job, name):
-        text = f"ECC server {name} was {server.state.name} although run {run.number} was stopped: it is stopped again"
+        text = f"ECC server {name} was {server.state.name} although run {run.number} was stopped: stopping it again"
         jobs.send(turn, name, Operation.Stop)
     else:
         return
@@ -114,9 +114,9 @@ def _store(turn: Turn, name: str, reading: EccReading) -> None:
 
 
 def _somebody_else(turn: Turn, name: str, was: EccState, now: EccState) -> None:
-    text = f"ECC server {name} went from {was.name} to {now.name} by itself or by another client"
+    text = f"ECC server {name} went from {was.name} to {now.name} by itself or through another client"
     if now is EccState.Off:
-        text += ": a fault that needs the ECC server restarted"
+        text += ", a fault: restart the ECC server"
     run = turn.state.run
     if run.state is RunState.Running and now is EccState.Running:
         turn.say(ecc(name), text)
@@ -218,11 +218,11 @@ def _say_lost_in_run(turn: Turn, name: str, before: Server, operation: Operation
     """What one server was told alone, or what became of it, may be a gap in the data of the open run."""
     now, taking = turn.server(name).state, turn.state.run.state in _TAKING_DATA
     if now is EccState.Off and before.state is not EccState.Off:
-        text = f"ECC server {name} is Off after {operation}: a fault that needs the ECC server restarted"
+        text = f"ECC server {name} is Off after {operation}, a fault: restart the ECC server"
         turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
     elif before.command is not None and taking and before.state is EccState.Running and now is not EccState.Running:
-        text = f"ECC server {name} is {now.name} after {operation} of it alone, and takes no data"
+        text = f"ECC server {name} is {now.name} after a {operation} of this server alone, and takes no data"
         trouble(turn, About.Server, name, text)
 
 
@@ -287,7 +287,7 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
     if event.config not in server.offers:
         text += ", which the server does not list"
     if server.state not in {EccState.Idle, EccState.Unknown}:
-        text += f"; the server is {server.state.name}: it acts from the next step on"
+        text += f"; the server is {server.state.name}: it takes effect with the next step"
     dotted = list(dict.fromkeys(part for part in event.config.parts if "." in part))
     if dotted:
         text += (

@@ -85,8 +85,8 @@ def set_next_number(turn: Turn, event: SetNextNumber) -> None:
             "so that no number is used twice"
         )
     turn.set_run(least_number=event.number)
-    turn.show(RUN, f"the next run of {state.experiment} has number {event.number}")
-    turn.log(RUN, f"the next run has number {event.number} instead of {lowest}", client=event.client)
+    turn.show(RUN, f"the next run of {state.experiment} gets number {event.number}")
+    turn.log(RUN, f"number of the next run set to {event.number} (was {lowest})", client=event.client)
     turn.emit(memory.NEXT_NUMBER.save(event.number), ProbeRouters(job=0))
     turn.answer(event)
 

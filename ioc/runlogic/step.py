@@ -75,7 +75,7 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
 def _refuse_before_restored(state: State, event: ev.Event) -> None:
     """Before the database was read nobody knows whether a run is open; trouble-shooting one server needs no run."""
     if isinstance(event, ev.Command) and not isinstance(event, ev.ServerCommand) and not state.restored:
-        raise Refused(f"{permits.NOT_READ}: until then only single ECC servers can be commanded")
+        raise Refused(f"{permits.NOT_READ}: until then only commands to single ECC servers are accepted")
 
 
 def _refused(turn: Turn, command: ev.Command, reason: str) -> None:

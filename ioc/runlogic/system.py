@@ -42,7 +42,7 @@ def command(turn: Turn, event: SystemCommand) -> None:
     assert on_wire is not None, "cannot() refuses states that have no step back"
     moves = tuple(Move(on_wire, group) for group in turn.plan.groups(on_wire))
     jobs.launch(turn, JobKind.Step, operation.value, moves, command=event)
-    turn.say(SYSTEM, f"{operation} begun", client=event.client)
+    turn.say(SYSTEM, f"{operation} started", client=event.client)
 
 
 def _refuse_if_servers_differ(turn: Turn, operation: Operation) -> None:

@@ -49,11 +49,11 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         turn.say(data_router(name), "Online" if not facts.problem else facts.problem)
         mend(turn, About.Router, name, f"router {name} is Online again")
     elif not facts.online and (before.online or before.facts is None):
-        _offline(turn, name, facts.problem or f"no dataRouter process of router {name} runs on its host")
+        _offline(turn, name, facts.problem or f"no dataRouter process for router {name} on its host")
     elif facts.problem and facts.problem != was:
         turn.say(data_router(name), facts.problem, Severity.MINOR if facts.online else Severity.MAJOR)
     elif was and not facts.problem:
-        turn.say(data_router(name), "in order again")
+        turn.say(data_router(name), "OK again")
     if turn.state.run.state in TAKING_DATA:
         _follow_directory(turn, name, facts)
     filing.watch_growth(turn, name, grown=turn.router(name).rate > 0)
@@ -89,7 +89,7 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
         trouble(turn, About.Directory, name, text)
         return
     if facts.work_dir:
-        mend(turn, About.Directory, name, f"router {name} works in {facts.work_dir}")
+        mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
     if facts.work_dir and facts.work_dir not in known:
         turn.set_router(name, directories=(*known, facts.work_dir))
         turn.emit(memory.DIRECTORIES.save(turn.router(name).directories, name))

@@ -81,7 +81,7 @@ def test_a_good_file_is_taken_over(demo: Demo) -> None:
     assert demo.reload(f"{TOPOLOGY}  - {{name: energy, units: MeV}}\n  - {{name: flow, pv: 'GAS:F'}}\n")
     assert demo.get("D:Obs:energy:Value.EGU") == "MeV"
     assert demo.get("D:Obs:flow:Connected") != ""
-    demo.said("GAS:F (float) is not simulated until the demonstration is started again")
+    demo.said("GAS:F (float) is not simulated until the demonstration is restarted")
     assert demo.reload(TOPOLOGY.replace("10.0.0.1", "10.0.0.9")), "addresses do not matter: they are simulated"
     assert demo.get("D:Obs:energy:Value") == ""
     assert demo.reload(TOPOLOGY.replace('"D:"', '"E:"').replace("e1", "e2"))

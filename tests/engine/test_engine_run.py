@@ -59,7 +59,7 @@ async def test_a_run_is_stopped_although_the_database_fails() -> None:
         await bench.run(Operation.Stop)
         assert bench.state.run.state is RunState.Stopped
         assert all(ecc.state is EccState.Ready for ecc in bench.ecc.values())
-        with pytest.raises(Refused, match=r"run 1 cannot start: no number reserved: .* is locked"):
+        with pytest.raises(Refused, match=r"run 1 cannot start: no run number could be reserved: .* is locked"):
             await bench.run(Operation.Start)
         bench.store.fault = None
         await bench.until(lambda: bench.store.database.runs[RUN_0].state is DocumentState.Complete)

@@ -238,7 +238,7 @@ def test_a_router_that_goes_offline_alarms_the_run() -> None:
     world.routers["data0"].online = False
     world.poll()
     world.poll()
-    text = "router data0 is Offline: no dataRouter process of router data0 runs on its host"
+    text = "router data0 is Offline: no dataRouter process for router data0 on its host"
     assert world.state.run.message.text == f"run 0 is Running, but {text}"
     assert world.state.run.message.severity is Severity.MAJOR
     assert [line.text for line in world.log].count(f"run 0: {text}") == 1
@@ -314,8 +314,8 @@ def test_data_that_go_on_after_a_run_are_said_with_their_remedy() -> None:
         world.routers["data1"].written += 1000
         world.poll_router("data1")
     text = (
-        "router data1 still gets data and cannot be filed before they end: the electronics of ECC server CoBo1 go on "
-        "sending; Describe, Prepare, Configure (twice if it fails) and Breakup CoBo1 alone"
+        "router data1 still receives data and cannot be filed until that ends: the electronics of ECC server CoBo1 "
+        "keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup CoBo1 alone"
     )
     assert text in world.state.run.message.text
     assert world.state.run.message.severity is Severity.MAJOR

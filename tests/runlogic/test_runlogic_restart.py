@@ -49,8 +49,8 @@ def test_a_run_of_which_a_part_runs_goes_on_in_alarm() -> None:
     world.settle()
     assert world.state.run.state is RunState.Running
     assert world.state.run.message.text == (
-        "run 0 continues after a restart of the IOC, but ECC server CoBo0 is Idle since the IOC was away; "
-        "ECC server CoBo1 is Unknown since the IOC was away"
+        "run 0 continues after a restart of the IOC, but ECC server CoBo0 is Idle after the IOC was down; "
+        "ECC server CoBo1 is Unknown after the IOC was down"
     )
     assert world.state.run.message.severity is Severity.MAJOR
 
@@ -68,8 +68,8 @@ def test_a_run_that_ended_meanwhile_is_closed() -> None:
     world.settle()
     assert world.record.state is DocumentState.Orphaned
     assert world.record.stopped_at == alive
-    assert world.record.message.endswith(" it ended while the IOC was away: closed with the last time known")
-    assert world.state.run.message.text.startswith("run 0 is orphaned: it ended while the IOC was away")
+    assert world.record.message.endswith(" it ended while the IOC was down: closed with the last known time")
+    assert world.state.run.message.text.startswith("run 0 is orphaned: it ended while the IOC was down")
     assert world.state.run.state is RunState.Stopped
     assert world.state.run.message.severity is Severity.MAJOR
     assert all("e20/run_0000" in router.directories for router in world.routers.values())

@@ -70,7 +70,7 @@ PERMITS = [
         _directory,
         (
             "router data1 already has a directory for run 0 of e20, but it must not exist: move it away, "
-            "or put a number that is free to Run:NextNumber"
+            "or set Run:NextNumber to a free number"
         ),
     ),
     (_disk, "router data1 has 1.0 GB of free disk, but must have 5 GB"),
@@ -214,7 +214,7 @@ def test_a_number_that_cannot_be_reserved_changes_nothing() -> None:
     world.faults["database", "reserve"] = "error"
     token = world.run("Start")
     world.settle()
-    assert world.answers[token].error == "run 0 cannot start: no number reserved: the database is locked"
+    assert world.answers[token].error == "run 0 cannot start: no run number could be reserved: the database is locked"
     assert world.sent == []
     assert world.blocked_by() == ()
 

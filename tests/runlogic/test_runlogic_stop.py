@@ -109,8 +109,7 @@ def test_a_server_that_is_off_in_a_run_is_named_with_its_remedy_at_the_end() -> 
     world.run("Stop")
     world.settle()
     sentence = (
-        "ECC server CoBo1 went from Running to Off by itself or by another client: "
-        "a fault that needs the ECC server restarted"
+        "ECC server CoBo1 went from Running to Off by itself or through another client, a fault: restart the ECC server"
     )
     assert world.state.run.message.text == f"run 0 is complete, but {sentence}"
     assert world.state.run.message.severity is Severity.MAJOR
@@ -160,7 +159,7 @@ def test_a_server_that_comes_back_running_while_the_run_is_stopped_is_stopped_ag
     before = len(world.log)
     world.poll_server("CoBo1")
     if world.state.job is not None and performed >= 3:
-        text = "ECC server CoBo1 was Running although run 0 was stopped: it is stopped again"
+        text = "ECC server CoBo1 was Running although run 0 was stopped: stopping it again"
         assert text in world.state.run.message.text
         assert world.state.run.message.severity is Severity.MAJOR
         assert any(text in entry.text for entry in world.log[before:])

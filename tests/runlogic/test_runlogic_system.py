@@ -66,7 +66,7 @@ def test_the_order_is_data_of_the_topology() -> None:
         ("error", "ECC server CoBo1 failed Describe: no CoBo answers"),
         (
             "ignored",
-            "ECC server CoBo1: Describe was answered with success, but the state is Idle instead of Described",
+            "ECC server CoBo1: Describe was reported as done, but the state is Idle instead of Described",
         ),
         ("unread", "ECC server CoBo1: Describe sent, but its state cannot be read: no answer"),
         ("slow", "ECC server CoBo1 did not answer Describe within 180 s"),
@@ -147,7 +147,7 @@ def test_a_state_that_could_not_be_read_after_a_transition_is_unknown() -> None:
             "Reset",
             ("Off", "Off", "Off"),
             "; ".join(
-                f"ECC server {name} cannot Reset: it is Off, a fault that needs the ECC server restarted"
+                f"ECC server {name} cannot Reset: it is Off, a fault: restart the ECC server"
                 for name in ("CoBo0", "CoBo1", "MuTAnT")
             ),
         ),
