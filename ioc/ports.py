@@ -149,14 +149,14 @@ class RunRecorder(Protocol):
     """Keeps the observables of a run; the engine tells it when a run begins and ends."""
 
     async def begin_run(self, run: RunId) -> None:
-        """Take the begin-of-run snapshot of every observable; statistics start anew."""
+        """Take the begin-of-run snapshot of every observable; statistics restart."""
         ...
 
     async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
         """Take the end-of-run snapshot and store the statistics.
 
-        Of a run that nobody went on with after a restart they are taken from the database; it ended at `ended_at`
-        (POSIX seconds), or with its last sample if that is later. Doing so again changes nothing.
+        For a run that ended while no IOC was running, they are computed from the database; it ended at `ended_at`
+        (POSIX seconds), or with its last sample if that is later. Safe to repeat.
         """
         ...
 
@@ -169,7 +169,7 @@ class RunRecorder(Protocol):
         ...
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
-        """Go on with a run that an earlier process began and was last known to serve at `last_alive` (POSIX seconds).
+        """Continue a run of an earlier process that was last known to run at `last_alive` (POSIX seconds).
 
         The time between is a gap; it begins with the last sample if that is later.
         """

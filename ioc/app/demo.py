@@ -94,7 +94,7 @@ def _make(directory: Path) -> None:
 
 
 def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:
-    """Return what is to be simulated: as many servers, routers and slow-control PVs as the topology has."""
+    """Return what to simulate: as many servers, routers and slow-control PVs as the topology has."""
     return SitePlan(
         directory=str(directory),
         servers=tuple(

@@ -1,6 +1,12 @@
 """The engine: one loop turns events into a new state and effects, and tasks turn effects into events.
 
-It owns every task it starts: they live in the task group of `Engine.run` and end with it.
+Theory of operation. `post` is the only place where the state changes: it calls the core, begins the effects and tells
+the listeners, all before it returns. Effects that touch the database in order, and answers, go through the `Ledger`;
+every other effect is performed in a task of its own (`Performer`) that ends in exactly one event. Peers are watched by
+one task each: a poll is an event like any other, and a server that was just sent something is asked at once.
+
+The engine owns every task it starts: they live in the task group of `Engine.run` and end with it. An effect that is
+begun while it ends is dropped: the next process finds what is undone in the database and in the peers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 """Everything that must be on disk before it is acknowledged, in order.
 
-The database never blocks a command: what it does not take is kept here and tried again until it does, and the command
-is answered all the same.
+Theory of operation. What to store and what to answer stand in one queue; an answer is given when its turn comes, so
+that all that was put before it has been stored. The database must not block a command, however: an entry is waited for
+half a second at most, then it stays in `_kept`, where a newer one with the same key replaces it, and the queue goes on.
+As long as the database takes nothing (`_down`), nobody waits at all. What is kept is retried every second, oldest
+first, until it is stored, or until the IOC ends.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ _LAST_PATIENCE = 1.0
 class Ledger:
     """Stores and answers, one after the other.
 
-    A task of its own stores: it goes on when an answer waits no longer, for what is abandoned may be stored or not.
+    A separate task stores, and continues when nobody waits for it any more: what is cancelled may be stored or not.
     """
 
     def __init__(self, store: RunStore, answer: Callable[[Answer], None]) -> None:

@@ -55,7 +55,7 @@ class RunRecord:
     """The configurations in use, as in the PV ``Run:Configs``."""
     message: str = ""
     duration: float | None = None
-    """Seconds from `started_at` to `stopped_at` by a clock that nobody sets; None until it is stopped."""
+    """Seconds from `started_at` to `stopped_at` on the monotonic clock; None until it is stopped."""
     size: int = 0
     """Bytes of its filed files, as the database adds them up (column ``runs.bytes``)."""
 

@@ -1,4 +1,4 @@
-"""The connections between data sources and data routers, as far as they can be told from outside.
+"""The connections between data sources and data routers, as far as they can be known from outside.
 
 A source with a link of type TCP or ZBUF is connected to its router at Configure, over many runs, until Breakup. A
 router that is restarted in between gets no data, and nothing else shows it: Start succeeds all the same. FDT links are

@@ -1,7 +1,12 @@
 """The end of a run: filing what the routers wrote, again until all of it is at its place, then closing the run.
 
-Nothing is filed from a router whose source still takes data: its files would go on growing in another place. What
-could not be filed is tried again with each look at its host, by itself, until it can.
+Theory of operation. `Run.unfiled` names the routers whose files are not all at their place; the run is closed when it
+is empty. The File stage of a job asks each router once. A router that fails stays in `unfiled`, the job ends, and the
+run stays Filing: from then on each look at its host tries again (`resume`), as do Stop and Organize. Nothing is filed
+from a router whose source still takes data, because its files would continue to grow in another place.
+
+The host side never overwrites and may be repeated after a crash at any point (`ioc/hosts/filing.py`), so this side need
+not know how far an attempt came.
 """
 
 from __future__ import annotations

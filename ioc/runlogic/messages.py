@@ -1,4 +1,4 @@
-"""A message of the past is marked as such: what was true of a state is not shown beside another as if it still were."""
+"""Messages about an earlier state are marked with their time, lest they be read as if they were about the present one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the way of a start, and of a step of the whole system: every reason, a sentence each."""
+"""What forbids a start, and a step of the whole system: every reason, a sentence each."""
 
 from __future__ import annotations
 

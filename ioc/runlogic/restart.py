@@ -1,4 +1,17 @@
-"""After a restart: what became of the run that was open when the IOC died."""
+"""After a restart: what became of the run that was open when the IOC died.
+
+The database says that a run was open; only the servers can say whether it still is. Until each was found at rest or
+unreadable the run is `undecided`: nothing is sent, and a start is refused. Then, by what the database had last written
+of the run:
+
+- it was being stopped: it is stopped, whatever the servers do;
+- no server runs, and all can be read: it ended meanwhile, and is closed as orphaned with the last known time. While one
+  cannot be read it may still run: the decision waits, and the operator is told for whom. Stop ends the waiting;
+- it was starting and some servers do not run: the start failed with the IOC, the others are stopped;
+- else it continues, and servers that do not run are its troubles.
+
+A run that was being filed is filed again from the beginning, which changes nothing that was done.
+"""
 
 from __future__ import annotations
 

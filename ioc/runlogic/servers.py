@@ -1,4 +1,4 @@
-"""One ECC server: what is read of it, what one is told alone, changes that somebody else made."""
+"""One ECC server: its readings, commands to it alone, and changes that somebody else made."""
 
 from __future__ import annotations
 

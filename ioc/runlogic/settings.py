@@ -70,7 +70,7 @@ def set_title(turn: Turn, event: SetTitle) -> None:
 
 
 def set_next_number(turn: Turn, event: SetNextNumber) -> None:
-    """Let the next run have a higher number, where directories of earlier runs exist that the database knows not.
+    """Raise the number of the next run, for example where directories of runs exist that the database does not know.
 
     Raises:
         Refused: while a run is open or the system is busy, or if the number is below the next one.

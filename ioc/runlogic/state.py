@@ -1,4 +1,4 @@
-"""The whole state of the core: frozen, replaced at each step, published as it is to the PVs."""
+"""The whole state of the core: frozen, replaced at each step, and published to the PVs without change."""
 
 from __future__ import annotations
 
@@ -43,12 +43,11 @@ class About(Enum):
     Server = auto()
     Router = auto()
     Directory = auto()
-    """A router works where nobody can see it."""
+    """The working directory of a router cannot be determined."""
     Link = auto()
     """A router was restarted, so that no source is connected to it."""
     Data = auto()
     """A source sends nothing."""
-    Disk = auto()
     Filing = auto()
     Configuration = auto()
     """A file that changed after Configure."""
@@ -154,7 +153,7 @@ class Router:
     rate_age: float = 0.0
     """Seconds over which it is averaged."""
     grew_at: float = 0.0
-    """When they last grew, by the clock that nobody sets."""
+    """When they last grew, on the monotonic clock."""
     silent: bool = False
     """It writes nothing although a run takes data."""
     written: int = 0
@@ -169,9 +168,9 @@ class Router:
     """Its disk will be full within the hour."""
     filing: bool = False
     asked_at: float = 0.0
-    """When filing last began, by the clock that nobody sets."""
+    """When filing last began, on the monotonic clock."""
     tried_at: float = 0.0
-    """When filing last ended, by the clock that nobody sets."""
+    """When filing last ended, on the monotonic clock."""
     command: Command | None = None
     """The Organize that waits for `filing`."""
     message: Note = Note()
@@ -197,7 +196,7 @@ class Router:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The open run, else the last one, and what the next one is to be called."""
+    """The open run, else the last one, and the name of the next one."""
 
     state: RunState = RunState.Stopped
     record: RunRecord | None = None
@@ -209,9 +208,9 @@ class Run:
     ending: DocumentState = DocumentState.Complete
     """What the run becomes in the database once it is filed."""
     running_since: float = 0.0
-    """When it started, by the clock that nobody sets; 0 if it did not."""
+    """When it started, on the monotonic clock; 0 if it did not."""
     taking_since: float = 0.0
-    """When it was last started or resumed, by that clock: from then on data are expected."""
+    """When it was last started or resumed, on that clock: from then on data are expected."""
     troubles: tuple[Trouble, ...] = ()
     """What went wrong in it, in order."""
     earlier: str = ""
@@ -241,7 +240,7 @@ class Run:
         return tuple(trouble for trouble in self.troubles if trouble.standing)
 
     def duration(self, steady: float) -> float:
-        """Seconds that the run lasts, or has lasted; `steady` is now, by the clock that nobody sets."""
+        """Seconds that the run lasts, or has lasted; `steady` is now, on the monotonic clock."""
         if self.record is None or self.record.started_at is None:
             return 0.0
         if self.record.duration is not None:

@@ -1,4 +1,19 @@
-"""The core itself: ``step(plan, state, event, now) -> (state, effects)``, a pure function."""
+"""The core itself: ``step(plan, state, event, now, steady) -> (state, effects)``, a pure function.
+
+Theory of operation. An event is a command, a reading of a server or a host, or the end of an effect. Its handler works
+on a `Turn`, the state and the effects so far, and may raise `Refused`: then the turn is thrown away, and the refusal
+becomes an answer, a message and a line of the log. After each event the job of the whole system goes on as far as it
+can (`jobs`): a stage is begun, and when nobody is waited for, the next. So a handler never calls another one; it
+changes the state, and what follows from that is found by looking at the state.
+
+Nothing is believed because it was sent: a transition succeeded when the server's state says so, a router is clean when
+a look at its host says so. Everything that a restart needs is saved as it changes (`memory`, `SaveRun`), so that the
+core can begin from the database and the readings of the peers at any time (`restart`).
+
+What is wrong lives in three places. The message of a server or router is its latest sentence, marked as past when its
+state moves on (`messages`). The troubles of a run stay with the run and say how they ended (`troubles`). What forbids
+a start is computed from the state whenever it is asked for (`permits`), and so is never out of date.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +71,7 @@ def initial(plan: Plan) -> State:
 def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -> tuple[State, tuple[Effect, ...]]:
     """Compute what follows from one event at the time `now` (POSIX seconds).
 
-    `steady` is the same moment by a clock that nobody sets (seconds, any origin): what lasts is measured by it.
+    `steady` is the same moment on the monotonic clock (seconds, any origin): durations are measured with it.
     Never raises: a command that cannot be done is answered with the reason and changes nothing but a message.
     """
     turn = Turn(plan, state, now, steady)

@@ -1,6 +1,8 @@
 """What goes wrong in a run, kept with it for good in ``runs.message``: when, what, and how it ended.
 
-A trouble stands until it is mended. The run's message names what stands, and nothing that is mended.
+A trouble is about one thing: a kind (`About`) and a name. It stands until it is mended; a newer one about the same
+thing takes its place. The run's message names what stands, the database has all. Whoever finds something wrong reports
+it each time it is seen: one that is known already changes nothing, so that nobody must remember what was reported.
 """
 
 from __future__ import annotations

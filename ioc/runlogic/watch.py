@@ -1,4 +1,4 @@
-"""Watching the routers: what is read of them, and what of it an operator must hear of in time."""
+"""Watching the routers: what is read of them, and what of it an operator must be told in time."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_other_parts_than_those_that_are_simulated_are_refused(demo: Demo) -> No
     more = TOPOLOGY.replace("data_routers: [{", "data_routers: [{name: data1, host: 10.0.0.2}, {")
     assert not demo.reload(more.replace("[data0]", "[data0, data1]"))
     demo.said(
-        "data_routers must be those with which the demonstration began, for these are simulated: end it and start"
+        "the demonstration simulates the data_routers that it started with: restart it"
     )
     assert demo.get("D:Router:data1:Online") == ""
     assert demo.get("D:State") == "Idle"
