@@ -1,4 +1,4 @@
-"""Messages about an earlier state are marked with their time, lest they be read as if they were about the present one."""
+"""A message about an earlier state is marked with its time, so that nobody takes it for one about the present state."""
 
 from __future__ import annotations
 

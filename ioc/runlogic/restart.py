@@ -26,14 +26,6 @@ from ioc.runlogic.subject import RUN
 from ioc.runlogic.troubles import trouble
 from ioc.runlogic.turn import Turn, listing, local
 
-_RUN_STATE = {
-    DocumentState.Starting: RunState.Starting,
-    DocumentState.Running: RunState.Running,
-    DocumentState.Stopping: RunState.Stopping,
-    DocumentState.Filing: RunState.Filing,
-    DocumentState.Failed: RunState.Failed,
-}
-
 
 def restored(turn: Turn, event: Restored) -> None:
     """Take over what the database remembers. An open run waits for the servers to say whether it still runs."""
@@ -61,8 +53,13 @@ def restored(turn: Turn, event: Restored) -> None:
         turn.set_run(state=RunState.Failed, message=turn.note(text, Severity.MAJOR))
     if newest is None:
         return
-    turn.set_run(state=_RUN_STATE[newest.state], title=newest.title, run_class=newest.run_class, earlier=newest.message)
-    turn.set_run(running_since=turn.steady - _lasted(turn))
+    turn.set_run(
+        state=RunState[newest.state.name],
+        title=newest.title,
+        run_class=newest.run_class,
+        earlier=newest.message,
+        running_since=turn.steady - _lasted(turn),
+    )
     if newest.state is DocumentState.Filing:
         turn.say(RUN, f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
         if memory.ORPHANED.read(settings) == newest.run.number:

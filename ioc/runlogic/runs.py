@@ -36,10 +36,8 @@ def command(turn: Turn, event: RunCommand) -> None:
             _start(turn, event)
         case Operation.Stop:
             _stop(turn, event)
-        case Operation.Pause:
-            _pause(turn, event)
-        case Operation.Resume:
-            _resume(turn, event)
+        case Operation.Pause | Operation.Resume:
+            _pause_or_resume(turn, event)
 
 
 def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
@@ -265,43 +263,31 @@ def snapshot_taken(turn: Turn, event: Ended[TakeSnapshot, None]) -> None:
     jobs.arrived(turn, DATABASE)
 
 
-def _pause(turn: Turn, event: RunCommand) -> None:
-    _refuse_unless(turn, RunState.Running, Operation.Pause)
-    _all_together(turn, event, JobKind.Pause, Operation.Pause)
-
-
-def _resume(turn: Turn, event: RunCommand) -> None:
-    _refuse_unless(turn, RunState.Paused, Operation.Resume)
-    if cannot := [name for name, server in turn.plan.servers.items() if not server.supports_resume]:
-        raise Refused(
-            f"run {turn.state.run.number} cannot Resume: {listing(cannot)} would crash on it, "
-            "unless the topology says supports_resume: true"
-        )
-    _all_together(turn, event, JobKind.Resume, Operation.Resume)
-
-
-def _refuse_unless(turn: Turn, state: RunState, operation: Operation) -> None:
-    run, job = turn.state.run, turn.state.job
+def _pause_or_resume(turn: Turn, event: RunCommand) -> None:
+    operation, run, job = event.operation, turn.state.run, turn.state.job
+    paused, running = EccState.Paused, EccState.Running
+    before, after = (running, paused) if operation is Operation.Pause else (paused, running)
     if not run.open:
         raise Refused(f"run cannot {operation}: no run is open")
     if turn.state.undecided:
         raise Refused(f"run {run.number} cannot {operation}: {permits.system_reason(turn.state)}")
     if job is not None:
         raise Refused(f"run {run.number} cannot {operation}: {job.name} is under way")
-    if run.state is not state:
-        raise Refused(f"run {run.number} cannot {operation}: it is {run.state.name}, but must be {state.name}")
-
-
-def _all_together(turn: Turn, event: RunCommand, kind: JobKind, operation: Operation) -> None:
-    there = EccState.Paused if operation is Operation.Pause else EccState.Running
-    rest = {name for name, server in turn.state.servers.items() if server.busy or server.state is not there}
-    reasons = [jobs.cannot(name, server, operation) for name, server in turn.state.servers.items() if name in rest]
-    if reasons := [reason for reason in reasons if reason]:
-        raise Refused(f"run {turn.state.run.number} cannot {operation}: {'; '.join(reasons)}")
-    moves = tuple(
-        Move(operation, tuple(name for name in move.servers if name in rest)) for move in _moves(turn, operation)
-    )
-    jobs.launch(turn, kind, operation.value, moves, command=event)
+    if run.state.name != before.name:
+        raise Refused(f"run {run.number} cannot {operation}: it is {run.state.name}, but must be {before.name}")
+    no_resume = [name for name, server in turn.plan.servers.items() if not server.supports_resume]
+    if operation is Operation.Resume and no_resume:
+        raise Refused(
+            f"run {run.number} cannot Resume: it would crash {listing(no_resume)}, "
+            "unless the topology says supports_resume: true"
+        )
+    rest = {name: each for name, each in turn.state.servers.items() if each.busy or each.state is not after}
+    if reasons := [reason for name, server in rest.items() if (reason := jobs.cannot(name, server, operation))]:
+        raise Refused(f"run {run.number} cannot {operation}: {'; '.join(reasons)}")
+    moves = (tuple(name for name in group if name in rest) for group in turn.plan.groups(operation))
+    stages = tuple(Move(operation, group) for group in moves)
+    kind = JobKind.Pause if operation is Operation.Pause else JobKind.Resume
+    jobs.launch(turn, kind, operation.value, stages, command=event)
 
 
 _REACHED: Mapping[JobKind, RunState] = {JobKind.Pause: RunState.Paused, JobKind.Resume: RunState.Running}
@@ -309,17 +295,16 @@ _REACHED: Mapping[JobKind, RunState] = {JobKind.Pause: RunState.Paused, JobKind.
 
 def finish(turn: Turn, job: Job) -> None:
     """Answer the run's command with how it ended."""
-    run = turn.state.run
+    run, failures = turn.state.run, "; ".join(job.failures)
     turn.set(job=None)
-    text = "; ".join(job.failures)
-    if job.kind in _REACHED:
-        if not text:
-            turn.set_run(state=_REACHED[job.kind], taking_since=turn.steady)
-            mend(turn, About.Pause, "", f"{job.name} done")
-            turn.say(RUN, f"run {run.number} is {turn.state.run.state.name}", client=job.client)
-        else:
-            text = f"{job.name} failed: {text}"
-            trouble(turn, About.Pause, "", text, client=job.client)
-    elif text:
-        text = turn.state.run.message.text
-    turn.answer(job.command, text)
+    if job.kind not in _REACHED:
+        turn.answer(job.command, run.message.text if failures else "")
+    elif failures:
+        text = f"{job.name} failed: {failures}"
+        trouble(turn, About.Pause, "", text, client=job.client)
+        turn.answer(job.command, text)
+    else:
+        turn.set_run(state=_REACHED[job.kind], taking_since=turn.steady)
+        mend(turn, About.Pause, "", f"{job.name} done")
+        turn.say(RUN, f"run {run.number} is {turn.state.run.state.name}", client=job.client)
+        turn.answer(job.command)

@@ -347,7 +347,7 @@ def test_resume_is_refused_where_a_server_would_crash() -> None:
     world.settle()
     token = world.run("Resume")
     assert world.answers[token].error == (
-        "run 0 cannot Resume: CoBo0, CoBo1 and MuTAnT would crash on it, unless the topology says supports_resume: true"
+        "run 0 cannot Resume: it would crash CoBo0, CoBo1 and MuTAnT, unless the topology says supports_resume: true"
     )
 
 
