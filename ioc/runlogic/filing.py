@@ -75,10 +75,10 @@ def resume(turn: Turn, name: str) -> None:
         _file(turn, name)
 
 
-def watch_growth(turn: Turn, name: str, *, grown: bool) -> None:
+def watch_growth(turn: Turn, name: str) -> None:
     """Say why filing does not end: data still come although the run is stopped and no ECC server runs."""
     run, router = turn.state.run, turn.router(name)
-    if run.state is not RunState.Filing or not router.filing or not grown:
+    if run.state is not RunState.Filing or not router.filing or not router.rate:
         return
     if turn.steady - router.asked_at >= FLOW_SECONDS and not _still_written(turn, name):
         servers = listing(turn.plan.servers_of(name))
@@ -146,8 +146,8 @@ def filing_ended(turn: Turn, event: Ended[FileRouter, FilingReport]) -> None:
 
 def _say_filed(turn: Turn, name: str, report: FilingReport) -> None:
     run, count = turn.state.run, len(report.files)
-    files = f"{count} file{' is' if count == 1 else 's are'}" if count else "no file is"
-    text = f"run {run.number}: {files} filed here" + (f", but {report.problem}" if report.problem else "")
+    files = f"{count} file{'' if count == 1 else 's'} filed" if count else "no files to file"
+    text = f"run {run.number}: {files}" + (f", but {report.problem}" if report.problem else "")
     turn.say(data_router(name), text, Severity.MINOR if report.problem else Severity.NO_ALARM)
     mend(turn, About.Filing, name, f"router {name} is filed")
     if report.problem:
@@ -195,7 +195,7 @@ def close(turn: Turn, job: Job) -> None:
 
 
 def close_document(turn: Turn) -> None:
-    """All files are at their place: the run gets its final state. The title of one that took data is used up."""
+    """All files are at their place: the run gets its final state. The title is cleared unless the start failed."""
     run = turn.state.run
     failed = run.ending is DocumentState.Failed
     if not failed:
@@ -214,7 +214,7 @@ def close_document(turn: Turn) -> None:
 
 
 def _name_silent_sources(turn: Turn) -> None:
-    """A run has taken data of every source, or says of which not."""
+    """Report each source that sent no data in this run."""
     heard = {file.source for file in turn.state.run.files if file.size}
     for source in turn.plan.sources:
         if source not in heard:

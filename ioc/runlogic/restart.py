@@ -67,7 +67,7 @@ def restored(turn: Turn, event: Restored) -> None:
         _recover(turn)
     else:
         turn.set(undecided=True)
-        turn.say(RUN, f"{newest.run} was open before the restart: checking whether every ECC server still runs")
+        turn.say(RUN, f"{newest.run} was open before the restart: reading the ECC servers to see whether it still runs")
 
 
 def _take_over_notes(turn: Turn, settings: Mapping[str, str]) -> None:
@@ -147,7 +147,7 @@ def _go_on(turn: Turn, others: list[str]) -> None:
         taking_since=turn.steady,
     )
     for name in others:
-        text = f"ECC server {name} is {turn.server(name).state.name} after the IOC was down"
+        text = f"ECC server {name} is {turn.server(name).state.name} after the restart of the IOC"
         trouble(turn, About.Server, name, text)
     for name, router in turn.state.routers.items():
         if (router.last is not None or router.lost) and not router.online:

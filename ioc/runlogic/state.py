@@ -86,6 +86,9 @@ class Trouble:
     """How it ended; empty while it stands, and if another trouble of the same kind took its place."""
     mended_at: float = 0.0
 
+    def renewed(self, text: str) -> Trouble:
+        return Trouble(self.about, self.name, self.at, text, self.severity, self.why)
+
     def ended(self, mended: str, at: float) -> Trouble:
         return Trouble(self.about, self.name, self.at, self.text, self.severity, self.why, False, mended, at)
 

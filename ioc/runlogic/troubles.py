@@ -29,11 +29,15 @@ def trouble(
 ) -> None:
     """Something went wrong in the open run; nothing if none is open, or if it is known already.
 
-    Another trouble about the same thing takes the place of the one before.
+    Another trouble about the same thing takes the place of the one before; with the same `why` only its text changes.
     """
     run = turn.state.run
     known = standing(run, about, name)
-    if not run.open or (known is not None and (known.why is why if why else known.text == text)):
+    if not run.open or (known is not None and known.text == text):
+        return
+    if known is not None and why is not None and known.why is why:
+        turn.set_run(troubles=tuple(each.renewed(text) if each is known else each for each in run.troubles))
+        _show(turn)
         return
     _keep(turn, (*_without(run, about, name), Trouble(about, name, turn.now, text, severity, why)))
     turn.log(RUN, f"run {run.number}: {text}", severity, client)
@@ -71,8 +75,13 @@ def _mend(turn: Turn, about: About, name: str, how: str, *, save: bool) -> None:
 
 def _keep(turn: Turn, troubles: tuple[Trouble, ...], *, save: bool = True) -> None:
     turn.set_run(troubles=troubles)
-    record = turn.save_run(message=document(turn.state.run)) if save else turn.record
-    run = turn.state.run
+    if save:
+        turn.save_run(message=document(turn.state.run))
+    _show(turn)
+
+
+def _show(turn: Turn) -> None:
+    run, record = turn.state.run, turn.record
     turn.show(RUN, f"{record.run} is {run.state.name if run.open else record.state.value}")
 
 

@@ -10,13 +10,13 @@ from ioc.runlogic.events import RoutersLost, RoutersRead
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import TAKING_DATA, About, Router, State
 from ioc.runlogic.subject import data_router
-from ioc.runlogic.troubles import mend, trouble
+from ioc.runlogic.troubles import mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
 
 DISK_SECONDS = 3600.0
-"""A disk that will be full within this time is said to be so."""
+"""An alarm is raised if a disk will be full within this time."""
 _SMOOTHING_SECONDS = 60.0
-"""Over which the growth is averaged that fills a disk: a burst is no trend."""
+"""The growth that fills a disk is averaged over this time, because a burst is no trend."""
 
 
 def routers_read(turn: Turn, event: RoutersRead) -> None:
@@ -32,7 +32,7 @@ def routers_read(turn: Turn, event: RoutersRead) -> None:
 
 
 def _watch_observables(turn: Turn) -> None:
-    """One that never connected since a restart of the IOC is missed too, once it had the time to."""
+    """Report also a required observable that has not connected since a restart of the IOC, once it had time to."""
     run = turn.state.run
     since = turn.steady - run.taking_since
     if run.state is RunState.Running and not turn.state.undecided and since >= turn.plan.silent_seconds:
@@ -56,7 +56,7 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         turn.say(data_router(name), "OK again")
     if turn.state.run.state in TAKING_DATA:
         _follow_directory(turn, name, facts)
-    filing.watch_growth(turn, name, grown=turn.router(name).rate > 0)
+    filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts)
     _watch_disk(turn, name)
 
@@ -84,7 +84,7 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
     known = turn.router(name).directories
     if facts.online and not facts.work_dir:
         text = facts.problem or f"the working directory of router {name} cannot be determined"
-        if turn.router(name).message.severity is not Severity.MAJOR:
+        if standing(turn.state.run, About.Directory, name) is None:
             turn.say(data_router(name), text, Severity.MAJOR)
         trouble(turn, About.Directory, name, text)
         return
@@ -96,7 +96,7 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
 
 
 def _watch_silence(turn: Turn, name: str) -> None:
-    """A source whose data get lost looks like any other, but for the file that does not grow."""
+    """A source whose data are lost looks normal, except that its file does not grow."""
     run, router = turn.state.run, turn.router(name)
     silent = (
         run.state is RunState.Running
@@ -134,7 +134,7 @@ def _watch_sources(turn: Turn, name: str) -> None:
 
 
 def _watch_disk(turn: Turn, name: str) -> None:
-    """Say once that the disk will be full within the hour; again only after it had more time than that."""
+    """Report once that the disk will be full within the hour; again only after the forecast was longer than that."""
     router = turn.router(name)
     facts = router.facts
     if facts is None or not facts.disk_total:
@@ -166,7 +166,7 @@ def _disk_rate(plan: Plan, state: State, name: str) -> float:
 
 
 def seconds_to_full(plan: Plan, state: State) -> float:
-    """Return after how many seconds the first of all disks is full, if the data of the open run go on as they do."""
+    """Return after how many seconds the first of all disks is full, if data come in as they do now."""
     if state.run.state not in TAKING_DATA:
         return math.inf
     return min(

@@ -59,8 +59,10 @@ async def test_a_run_is_stopped_although_the_database_fails() -> None:
         await bench.run(Operation.Stop)
         assert bench.state.run.state is RunState.Stopped
         assert all(ecc.state is EccState.Ready for ecc in bench.ecc.values())
-        with pytest.raises(Refused, match=r"run 1 cannot start: no run number could be reserved: .* is locked"):
+        with pytest.raises(Refused, match=r"run 1 cannot start: no run number could be reserved: .* is locked") as no:
             await bench.run(Operation.Start)
+        assert no.value.logged, "the journal need not log it again"
+        assert str(no.value) in bench.log
         bench.store.fault = None
         await bench.until(lambda: bench.store.database.runs[RUN_0].state is DocumentState.Complete)
         await bench.run(Operation.Start)

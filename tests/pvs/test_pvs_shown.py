@@ -293,6 +293,8 @@ def test_a_refusal_is_said_in_the_nearest_message(panel: Panel, pv: str, nearest
     assert panel.text(nearest) == f"{pv} cannot be x"
     panel.tree.show_put(replace(refused, occurred_at=time.time() + 2, result="ok", message="it was cut"))
     assert panel.text(nearest) == "it was cut"
+    panel.tree.show_put(replace(refused, occurred_at=time.time() + 3, message="said by the core", logged=True))
+    assert panel.text(nearest) == "it was cut"
 
 
 async def test_health_is_measured_once_a_second(panel: Panel) -> None:

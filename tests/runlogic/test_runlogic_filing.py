@@ -155,7 +155,7 @@ def test_organize_between_runs() -> None:
     assert world.answers[token] == ef.Answer(token)
     assert "late.graw" in world.routers["data0"].directories["e20/run_0000"]
     assert world.state.routers["data0"].clean, "the router was looked at again at once"
-    assert world.state.routers["data0"].message.text == "run 0: 1 file is filed here"
+    assert world.state.routers["data0"].message.text == "run 0: 1 file filed"
 
 
 def test_refusals_of_organize() -> None:
@@ -338,6 +338,7 @@ def test_a_reason_whose_numbers_change_is_logged_once() -> None:
         problem = f"1 file cannot be moved: {free} MB are free, but it has 900 MB"
         world.feed(ev.Ended(attempt, FilingReport((), problem, complete=False)))
         assert world.state.routers["data0"].message.text == f"filing failed: {problem}"
+        assert world.state.run.message.text.endswith(problem)
     first = "1 file cannot be moved: 0 MB are free, but it has 900 MB"
     assert [line.text for line in world.log] == [
         f"filing failed: {first}",

@@ -49,8 +49,8 @@ def test_a_run_of_which_a_part_runs_goes_on_in_alarm() -> None:
     world.settle()
     assert world.state.run.state is RunState.Running
     assert world.state.run.message.text == (
-        "run 0 continues after a restart of the IOC, but ECC server CoBo0 is Idle after the IOC was down; "
-        "ECC server CoBo1 is Unknown after the IOC was down"
+        "run 0 continues after a restart of the IOC, but ECC server CoBo0 is Idle after the restart of the IOC; "
+        "ECC server CoBo1 is Unknown after the restart of the IOC"
     )
     assert world.state.run.message.severity is Severity.MAJOR
 

@@ -300,6 +300,6 @@ def test_what_a_router_said_of_the_run_before_is_marked_as_past() -> None:
     world.start_run()
     world.run("Stop")
     world.settle()
-    assert world.state.routers["data0"].message.text == "run 0: 1 file is filed here"
+    assert world.state.routers["data0"].message.text == "run 0: 1 file filed"
     world.start_run()
     assert world.state.routers["data0"].message.text.startswith("at ")
