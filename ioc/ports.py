@@ -146,7 +146,7 @@ class RunStore(Protocol):
 
 
 class RunRecorder(Protocol):
-    """Keeps the observables of a run; the engine tells it when a run begins and ends."""
+    """Records the observables of a run; the engine tells it when a run begins and ends."""
 
     async def begin_run(self, run: RunId) -> None:
         """Take the begin-of-run snapshot of every observable; statistics restart."""
@@ -165,7 +165,7 @@ class RunRecorder(Protocol):
         ...
 
     async def change_experiment(self, experiment: str) -> None:
-        """File what follows under another experiment, which has its own manual values."""
+        """Record under another experiment from now on, which has its own manual values."""
         ...
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:

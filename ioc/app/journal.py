@@ -1,4 +1,4 @@
-"""One way for everything that is worth a line: stderr, the run database and the ``Log:`` PVs."""
+"""Where every line of the log goes: stderr, the run database and the ``Log:`` PVs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RUN_LOG = logging.getLogger("ioc.run")
 
 
 def set_up_stderr(level: str) -> None:
-    """Send one line an event to stderr, fit for journald. What the run database keeps does not depend on `level`."""
+    """Log to stderr, one line per event, fit for journald. What the run database keeps does not depend on `level`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.setLevel(level.upper())
@@ -39,7 +39,7 @@ class _OneLine(logging.Formatter):
 
 
 class Journal(logging.Handler):
-    """Keeps what the core says and what adapters log from warnings up.
+    """Keeps the lines of the core, and what adapters log as a warning or worse.
 
     It is a handler of the logger ``ioc``; what it writes itself, to ``ioc.run``, is not kept twice.
     """

@@ -37,11 +37,11 @@ StateListener = Callable[[State], None]
 """Takes every new state, on the event loop; must not block."""
 
 _ALIVE_PERIOD = 5.0
-"""How exactly, in seconds, the end of a run is known that ended while the IOC was away."""
+"""Seconds between signs of life: how exactly the end of a run is known that ended while the IOC was down."""
 _LIST_PERIOD = 5.0
-"""Seconds from one attempt to read a list of configurations to the next, if it failed."""
+"""Seconds between attempts to read a list of configurations."""
 _DATABASE_PERIOD = 0.5
-"""Seconds between two questions whether the run database can be written."""
+"""Seconds between checks whether the run database can be written."""
 
 
 class Engine:
@@ -88,7 +88,7 @@ class Engine:
         self._listeners.append(listener)
 
     async def run(self) -> None:
-        """Take over from the database, then run until cancelled. Open commands fail when it ends."""
+        """Restore from the database, then run until cancelled. Open commands fail when it ends."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -109,7 +109,7 @@ class Engine:
             await self._ledger.finish()
 
     def post(self, event: ev.Event) -> None:
-        """Let one event happen: the state changes at once, effects begin, listeners are told."""
+        """Handle one event: the state changes at once, effects begin, listeners are called."""
         before = self.state
         try:
             self.state, effects = step(self.plan, self.state, event, time.time(), time.monotonic())
@@ -180,7 +180,7 @@ class Engine:
     def _give_up_commands(self) -> None:
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(PeerError("the IOC is stopping: the outcome is not known"))
+                answer.set_exception(PeerError("the IOC is stopping: the outcome is unknown"))
         self._answers.clear()
 
     def _tell(self, listener: StateListener) -> None:
@@ -236,7 +236,7 @@ class Engine:
         try:
             await self.refresh_configs(name)
         except PeerError:
-            pass  # said by the core
+            pass  # the core has reported it
         except Exception:
             log.exception("reading the configurations of ECC server %s", name)
 
@@ -251,7 +251,7 @@ class Engine:
         return RunId(self.state.experiment, self.state.run.next_number).directory
 
     async def _stay_alive(self) -> None:
-        """Leave a sign of life for the process that comes after this one."""
+        """Save a sign of life for the next process."""
         while True:
             if (run := self.state.run).open and not self.state.undecided:
                 alive = memory.Alive(time.time(), run.duration(time.monotonic()), run.number)

@@ -22,7 +22,7 @@ INTERNAL = "internal error, see the log of the IOC"
 
 
 class Performer:
-    """Performs one effect at a time, as often as asked, at the same time."""
+    """Performs effects, any number of them at the same time."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Performer:
         self._record = record
 
     async def perform(self, effect: ef.Effect, settled: asyncio.Event) -> None:
-        """Do it, whatever happens, and post what came of it. Waits for `settled` where the database is read."""
+        """Perform it and post its end, whatever happens. Waits for `settled` where the database is involved."""
         if isinstance(effect, ef.SendTransition):
             await self._transition(effect)
             return
@@ -146,7 +146,7 @@ class Performer:
             await asyncio.sleep(self._timing.poll_ecc_busy)
 
     async def _at_rest(self, name: str, until: float) -> EccReading | None:
-        """The reply was lost: the transition may still run, so wait for its end as long as one may take."""
+        """The reply was lost: the transition may still run, so wait for its end as long as it may take."""
         loop = asyncio.get_running_loop()
         while True:
             reading = await self._state_after(name)

@@ -37,7 +37,7 @@ async def restore(store: RunStore, plan: Plan) -> Restored:
 
 
 async def enter_experiment(recorder: RunRecorder, experiment: str) -> None:
-    """Tell the recorder which experiment this is; what it cannot do now it does at the next run."""
+    """Tell the recorder which experiment this is; if it fails, the recorder catches up at the next run."""
     try:
         await recorder.change_experiment(experiment)
     except PeerError as error:

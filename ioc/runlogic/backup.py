@@ -33,7 +33,7 @@ def remember(turn: Turn, name: str) -> None:
 
 
 def at_start(turn: Turn) -> None:
-    """Copy the files when a run has started, so that what it began with is kept even if it never ends."""
+    """Copy the files when a run has started, so that they are kept even if the run never ends properly."""
     for name, config in _wanted(turn).items():
         turn.emit(BackUp(AT_START, name, turn.record.run, config))
 
@@ -55,7 +55,7 @@ def _wanted(turn: Turn) -> dict[str, ConfigChoice]:
 
 
 def backup_ended(turn: Turn, event: Ended[BackUp, ConfigBackup]) -> None:
-    """The configuration files of one server are copied, or could not be; one that changed since Configure is named."""
+    """The configuration files of one server were copied, or could not be; report those that changed since Configure."""
     name, job_id, backup = event.effect.server, event.effect.job, event.result
     failure = f"configuration of ECC server {name} is not backed up: {event.error}" if event.error else ""
     if failure:

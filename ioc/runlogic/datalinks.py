@@ -23,7 +23,7 @@ LASTING = frozenset({LinkType.TCP, LinkType.ZBUF})
 
 
 def state_changed(turn: Turn, server: str, was: EccState, now: EccState) -> None:
-    """An ECC server was configured, or its configuration was broken up, by whomever. Unknown says nothing."""
+    """An ECC server was configured or broken up, by us or somebody else. Unknown says nothing."""
     if now is EccState.Unknown:
         return
     if now not in LINKED:
@@ -33,7 +33,7 @@ def state_changed(turn: Turn, server: str, was: EccState, now: EccState) -> None
 
 
 def look(turn: Turn) -> None:
-    """Look at the routers at once after Configure: the sooner, the less a restart in between goes unnoticed."""
+    """Look at the routers right after Configure, so that few restarts in between go unnoticed."""
     if any(router.linked_at is not None and not router.linked for router in turn.state.routers.values()):
         turn.emit(ProbeRouters(job=0))
 
@@ -49,7 +49,7 @@ def _set(turn: Turn, server: str, linked_at: float | None) -> None:
 
 
 def router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
-    """Remember the process that a source was just connected to; say it if another one runs in a run."""
+    """Remember the process that a source was just connected to; report if another one runs during a run."""
     router = turn.router(name)
     if router.linked_at is not None and not router.linked and facts.process and facts.asked_at >= router.linked_at:
         turn.set_router(name, linked=facts.process)

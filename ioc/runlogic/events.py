@@ -82,7 +82,7 @@ class SetNextNumber(Command):
 
 @dataclass(frozen=True, eq=False)
 class CopyPrevious(Command):
-    """Title and class of the run before; the manual observables are copied by whoever sends this."""
+    """Copy title and class of the previous run; the sender copies the manual observables."""
 
     previous: RunRecord | None
 
@@ -103,7 +103,7 @@ class ServerRead(Event):
 
 @dataclass(frozen=True)
 class ServerLost(Event):
-    """GetState could not be had."""
+    """GetState failed."""
 
     server: str
     reason: str
@@ -119,7 +119,7 @@ class ConfigsRead(Event):
 
 @dataclass(frozen=True)
 class ConfigsLost(Event):
-    """GetConfigIDs could not be had, or its answer not be read."""
+    """GetConfigIDs failed, or its answer could not be read."""
 
     server: str
     reason: str
@@ -127,7 +127,7 @@ class ConfigsLost(Event):
 
 @dataclass(frozen=True)
 class TransitionEnded(Event):
-    """The outcome of a `effects.SendTransition`: the reply came or never will, and the state was read afterwards."""
+    """The outcome of `effects.SendTransition`: the reply came or never will, and the state was read afterwards."""
 
     server: str
     operation: Operation
@@ -182,7 +182,7 @@ class DatabaseProblem(Event):
 
 @dataclass(frozen=True)
 class RunRecorded(Event):
-    """The observables of a run are in the database after all, after it was said that they are not."""
+    """The observables of a run, reported as not recorded before, are in the database after all."""
 
     run: RunId
 

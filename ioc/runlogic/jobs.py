@@ -55,7 +55,7 @@ def begin_stage(turn: Turn, phases: Mapping[Phase, Begin]) -> None:
 
 
 def arrived(turn: Turn, member: str, failure: str = "") -> None:
-    """A member of the present stage is through, or failed. What does not follow the end of a run is said at once."""
+    """A member of the present stage is done or failed. A server that does not stop with the run is reported at once."""
     job = turn.job
     if failure and isinstance(job.stage, Move) and job.goes_on_after_failure:
         trouble(turn, About.Server, member, failure)

@@ -72,7 +72,7 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
     if server.state is EccState.Unknown or not server.online:
         return (f"ECC server {name} is Offline, but must be Online and Ready",)
     if under_way:
-        return ()  # whatever it does, it does for the open run
+        return ()  # its state belongs to the open run
     if server.state is EccState.Running and state.restored and not state.run.open:
         return (f"ECC server {name} is Running although no run is open: stop it, or Reset the system",)
     if server.busy:

@@ -144,7 +144,7 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
 
 
 def _begin_of_routers(turn: Turn) -> None:
-    """Nothing is written yet, and each router's files of the run are where it works now."""
+    """Nothing is written yet; each router writes the files of the run into its present working directory."""
     for name, router in turn.state.routers.items():
         directories = (router.facts.work_dir,) if router.facts is not None and router.facts.work_dir else ()
         if directories != router.directories:
@@ -160,7 +160,7 @@ def begin_snapshot(turn: Turn, job: Job) -> None:
 
 
 def opened(turn: Turn, job: Job) -> None:
-    """Every server is Running: so is the run. One that stopped again since its start fails the start."""
+    """Every server is Running, so the run is. One that has stopped again since makes the start fail."""
     for name, server in turn.state.servers.items():
         if server.state is not EccState.Running:
             jobs.arrived(turn, name, f"ECC server {name} is {server.state.name}, but must be Running")
@@ -252,7 +252,7 @@ def go_on_recording(turn: Turn) -> None:
 
 
 def snapshot_taken(turn: Turn, event: Ended[TakeSnapshot, None]) -> None:
-    """The observables are recorded; if they could not be, the run goes on and says so."""
+    """The observables are recorded; if not, the run continues with a trouble."""
     text = f"observables not recorded: {event.error}"
     if event.effect.which is Snapshot.Resume and event.error:
         turn.log(RUN, f"{event.effect.run}: {text}", Severity.MINOR)

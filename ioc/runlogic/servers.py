@@ -31,7 +31,7 @@ _OUTSIDE_A_RUN = {
 
 
 def read(turn: Turn, event: ServerRead) -> None:
-    """Take a new reading; a change that we did not ask for is said so."""
+    """Take a new reading and report a change that we did not ask for."""
     name, state = event.server, event.reading.state
     before = turn.server(name)
     _store(turn, name, event.reading)
@@ -129,7 +129,7 @@ def _somebody_else(turn: Turn, name: str, was: EccState, now: EccState) -> None:
 
 
 def lost(turn: Turn, event: ServerLost) -> None:
-    """The state cannot be read: it is Unknown from now on."""
+    """The state cannot be read: it becomes Unknown."""
     before = turn.server(event.server)
     turn.set_server(
         event.server,
@@ -154,7 +154,7 @@ def configs_read(turn: Turn, event: ConfigsRead) -> None:
 
 
 def configs_lost(turn: Turn, event: ConfigsLost) -> None:
-    """The list cannot be had: the one before stays."""
+    """The list cannot be read: keep the previous one."""
     server = turn.server(event.server)
     if not server.list_failed:
         turn.say(ecc(event.server), event.reason, max(Severity.MINOR, server.message.severity))
@@ -215,7 +215,7 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
 
 
 def _say_lost_in_run(turn: Turn, name: str, before: Server, operation: Operation) -> None:
-    """What one server was told alone, or what became of it, may be a gap in the data of the open run."""
+    """A command to one server alone, or its outcome, may mean a gap in the data of the open run."""
     now, taking = turn.server(name).state, turn.state.run.state in _TAKING_DATA
     if now is EccState.Off and before.state is not EccState.Off:
         text = f"ECC server {name} is Off after {operation}, a fault: restart the ECC server"
@@ -252,12 +252,12 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
         turn.say(ecc(name), text, Severity.MINOR)
     elif alone:
         turn.say(ecc(name), text)
-    else:  # the job says it once for all, lest the log be nothing else
+    else:  # the job logs it once for all servers
         turn.set_server(name, message=turn.note(text))
 
 
 def _remember_given(turn: Turn, name: str, operation: Operation) -> None:
-    """Each of the three files is that of the transition that reads it, whatever is selected afterwards."""
+    """Each of the three files is the one selected when the transition that reads it was sent."""
     server = turn.server(name)
     selected = server.config
     if selected is None:

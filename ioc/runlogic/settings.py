@@ -1,4 +1,4 @@
-"""What the operator writes down: experiment, title and class of the run."""
+"""What the operator sets: experiment, title, class and number of the run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def set_experiment(turn: Turn, event: SetExperiment) -> None:
 
 
 def experiment_opened(turn: Turn, event: Ended[OpenExperiment, RunRecord]) -> None:
-    """The database knows the experiment: numbers, title and class are its own."""
+    """The database has opened the experiment; number, title and class start with those of its last run."""
     name, last_run, command = event.effect.name, event.result, turn.state.opening
     failure = f"experiment {name} cannot be opened: {event.error}" if event.error else ""
     turn.set(opening=None)
@@ -113,7 +113,7 @@ def copy_previous(turn: Turn, event: CopyPrevious) -> None:
 
 
 def _describe_run(turn: Turn, *, title: str | None = None, run_class: RunClass | None = None) -> None:
-    """Take what is not None for the open run, or the next one."""
+    """Set what is not None in the open run, or the next one."""
     run = turn.state.run
     if title is not None:
         turn.set_run(title=title)

@@ -32,11 +32,11 @@ class Note:
     severity: Severity = Severity.NO_ALARM
     at: float = 0.0
     past: bool = False
-    """It begins with its time, because what it is about has moved on since."""
+    """`text` begins with its time, because its subject has moved on since."""
 
 
 class About(Enum):
-    """What kind of thing went wrong in a run."""
+    """The kind of a trouble in a run."""
 
     Start = auto()
     Pause = auto()
@@ -81,7 +81,7 @@ class Trouble:
     why: Unfiled | None = None
     """Tells it from another one about the same thing; if None, the text does."""
     standing: bool = True
-    """It is still so, as far as we know."""
+    """It has not ended, as far as we know."""
     mended: str = ""
     """How it ended; empty while it stands, and if another trouble of the same kind took its place."""
     mended_at: float = 0.0
@@ -105,7 +105,7 @@ class Server:
     changed_at: float = 0.0
     """When `state` became true."""
     pending: Operation | None = None
-    """Sent by us, its outcome not yet known."""
+    """The operation that we sent and whose outcome is not known yet."""
     wanted: EccState | None = None
     """The state that `pending` leads to."""
     command: Command | None = None
@@ -113,7 +113,7 @@ class Server:
     config: ConfigChoice | None = None
     """Selected by the operator: what the next transition carries."""
     given: ConfigChoice | None = None
-    """What the transitions that succeeded since Idle have carried, as far as we saw them."""
+    """The configurations sent with the transitions that succeeded since Idle, as far as we saw them."""
     offers: tuple[ConfigChoice, ...] = ()
     """The configurations that the server lists."""
     list_read: bool = False
@@ -199,7 +199,7 @@ class Router:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The open run, else the last one, and the name of the next one."""
+    """The open run, else the last one; title, class and number of the next one."""
 
     state: RunState = RunState.Stopped
     record: RunRecord | None = None
@@ -219,9 +219,9 @@ class Run:
     earlier: str = ""
     """What an earlier process wrote into its message."""
     files: tuple[FiledFile, ...] = ()
-    """Those that were filed, as far as this process knows."""
+    """Files that were filed, as far as this process knows."""
     least_number: int = 0
-    """The next run has at least this number: the operator has put it."""
+    """The number that the operator set for the next run; an earlier run may need a higher one."""
     message: Note = Note()
 
     @property
@@ -239,7 +239,7 @@ class Run:
 
     @property
     def standing(self) -> tuple[Trouble, ...]:
-        """What went wrong and still is."""
+        """The troubles that have not ended."""
         return tuple(trouble for trouble in self.troubles if trouble.standing)
 
     def duration(self, steady: float) -> float:
@@ -308,7 +308,7 @@ class Job:
     """What the system as a whole is doing; there is one at most."""
 
     id: int
-    """Tells the results of an abandoned job from those of the present one."""
+    """Tells results of an abandoned job from those of the present one."""
     kind: JobKind
     name: str
     """For messages: ``Describe``, ``Start``…"""
@@ -333,7 +333,7 @@ class Job:
 
     @property
     def goes_on_after_failure(self) -> bool:
-        """Stopping and filing do all that can be done; everything else halts."""
+        """Stopping and filing continue with whatever can be done; everything else halts."""
         return self.kind in {JobKind.RollBack, JobKind.Stop, JobKind.Recover}
 
 

@@ -88,13 +88,13 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
 
 
 def _refuse_before_restored(state: State, event: ev.Event) -> None:
-    """Before the database was read nobody knows whether a run is open; trouble-shooting one server needs no run."""
+    """Until the database is read it is unknown whether a run is open; a command to one server does not need to know."""
     if isinstance(event, ev.Command) and not isinstance(event, ev.ServerCommand) and not state.restored:
         raise Refused(f"{permits.NOT_READ}: until then only commands to single ECC servers are accepted")
 
 
 def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
-    """Say a refusal in the nearest message, without touching its alarm: a refusal is no fault."""
+    """Show a refusal in the nearest message without changing its alarm: a refusal is no fault."""
     match command:
         case ev.ServerCommand(server=name) | ev.SelectConfig(server=name):
             subject = ecc(name)
@@ -113,7 +113,7 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
 
 
 def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
-    """Say it in the nearest message, unless that says something newer."""
+    """Show it in the nearest message, unless that has something newer."""
     note = turn.message(event.subject)
     if note.at <= event.at:
         turn.set_message(event.subject, turn.note(event.reason, note.severity))

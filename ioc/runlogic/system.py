@@ -70,7 +70,7 @@ def _refuse_if_servers_differ(turn: Turn, operation: Operation) -> None:
 
 
 def finish(turn: Turn, job: Job) -> None:
-    """Answer the step's command, naming what failed and who was left where."""
+    """Answer the command, naming what failed and which servers were not touched."""
     turn.set(job=None)
     datalinks.look(turn)
     if not job.failures:

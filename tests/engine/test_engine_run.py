@@ -164,7 +164,7 @@ async def test_pending_commands_fail_when_the_engine_ends() -> None:
         await alone
         assert bench.task is not None
         bench.task.cancel()
-        with pytest.raises(PeerError, match="the IOC is stopping: the outcome is not known"):
+        with pytest.raises(PeerError, match="the IOC is stopping: the outcome is unknown"):
             await start
         await asyncio.wait([bench.task])
         assert bench.task.cancelled()
