@@ -16,7 +16,7 @@ from ioc.model import DocumentState, EccState, FilingReport, RunState, Severity
 from ioc.runlogic import jobs, memory
 from ioc.runlogic.effects import FileRouter, ProbeRouters
 from ioc.runlogic.events import Ended, Organize
-from ioc.runlogic.state import TAKING_DATA, About, Job, JobKind, Phase, Stage, Unfiled
+from ioc.runlogic.state import TAKING_DATA, About, Cause, Job, JobKind, Phase, Stage
 from ioc.runlogic.subject import RUN, data_router
 from ioc.runlogic.troubles import forget, mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -42,7 +42,7 @@ def begin_file(turn: Turn, job: Job) -> None:
         if turn.router(name).filing:
             continue  # tried again by itself just now: its end is that of this attempt
         if reason := _still_written(turn, name):
-            _not_filed(turn, name, reason, Unfiled.StillRunning)
+            _not_filed(turn, name, reason, Cause.StillRunning)
             jobs.arrived(turn, name, f"router {name} is not filed: {reason}")
         else:
             _file(turn, name)
@@ -86,7 +86,7 @@ def watch_growth(turn: Turn, name: str) -> None:
             f"router {name} still receives data and cannot be filed until that ends: the electronics of ECC server "
             f"{servers} keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone"
         )
-        trouble(turn, About.Filing, name, text, why=Unfiled.StillSent)
+        trouble(turn, About.Filing, name, text, cause=Cause.StillSent)
 
 
 def organize(turn: Turn, event: Organize) -> None:
@@ -128,8 +128,8 @@ def filing_ended(turn: Turn, event: Ended[FileRouter, FilingReport]) -> None:
     if report is not None and complete:
         _say_filed(turn, name, report)
     else:
-        why = Unfiled.Unreachable if report is None else Unfiled.Incomplete
-        _not_filed(turn, name, problem, why, asked=command is not None)
+        cause = Cause.Unreachable if report is None else Cause.Incomplete
+        _not_filed(turn, name, problem, cause, asked=command is not None)
     failure = "" if complete else f"router {name} is not filed: {problem}"
     job = turn.state.job
     if job is not None and job.stage is Phase.File and name in job.waiting:
@@ -154,16 +154,16 @@ def _say_filed(turn: Turn, name: str, report: FilingReport) -> None:
         trouble(turn, About.Filing, name, f"router {name}: {report.problem}", Severity.MINOR)
 
 
-def _not_filed(turn: Turn, name: str, problem: str, why: Unfiled, *, asked: bool = False) -> None:
+def _not_filed(turn: Turn, name: str, problem: str, cause: Cause, *, asked: bool = False) -> None:
     """Show the newest reason, but log it once, however often it is tried again; and whenever somebody `asked`."""
     known = standing(turn.state.run, About.Filing, name)
-    if known is not None and known.why is Unfiled.StillSent and turn.router(name).rate:
-        why = Unfiled.StillSent  # that is why it fails
+    if known is not None and known.cause is Cause.StillSent and turn.router(name).rate:
+        cause = Cause.StillSent  # that is why it fails
     turn.show(data_router(name), f"filing failed: {problem}", Severity.MAJOR)
-    if asked or known is None or known.why is not why:
+    if asked or known is None or known.cause is not cause:
         turn.log(data_router(name), f"filing failed: {problem}", Severity.MAJOR)
     forget(turn, About.Router, name)
-    trouble(turn, About.Filing, name, f"router {name} is not filed: {problem}", why=why)
+    trouble(turn, About.Filing, name, f"router {name} is not filed: {problem}", cause=cause)
 
 
 def _remember_files(turn: Turn, name: str, report: FilingReport) -> None:

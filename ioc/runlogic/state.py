@@ -57,8 +57,8 @@ class About(Enum):
     Restart = auto()
 
 
-class Unfiled(Enum):
-    """Why a router is not filed. The texts have numbers that change all the time; a change of this is news."""
+class Cause(Enum):
+    """Tells a trouble from another one about the same thing where the text cannot, because numbers in it change."""
 
     Unreachable = auto()
     Incomplete = auto()
@@ -66,6 +66,7 @@ class Unfiled(Enum):
     """An ECC server still takes data."""
     StillSent = auto()
     """None does, but data still come."""
+    NoDirectory = auto()
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class Trouble:
     at: float
     text: str
     severity: Severity
-    why: Unfiled | None = None
-    """Tells it from another one about the same thing; if None, the text does."""
+    cause: Cause | None = None
+    """If None, the text tells it from another one about the same thing."""
     standing: bool = True
     """It has not ended, as far as we know."""
     mended: str = ""
@@ -87,10 +88,10 @@ class Trouble:
     mended_at: float = 0.0
 
     def renewed(self, text: str) -> Trouble:
-        return Trouble(self.about, self.name, self.at, text, self.severity, self.why)
+        return Trouble(self.about, self.name, self.at, text, self.severity, self.cause)
 
     def ended(self, mended: str, at: float) -> Trouble:
-        return Trouble(self.about, self.name, self.at, self.text, self.severity, self.why, False, mended, at)
+        return Trouble(self.about, self.name, self.at, self.text, self.severity, self.cause, False, mended, at)
 
 
 @dataclass(frozen=True, kw_only=True)

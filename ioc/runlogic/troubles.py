@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ioc.model import Client, Severity
 from ioc.runlogic.events import RunRecorded
-from ioc.runlogic.state import About, Run, Trouble, Unfiled
+from ioc.runlogic.state import About, Cause, Run, Trouble
 from ioc.runlogic.subject import RUN
 from ioc.runlogic.turn import Turn, local
 
@@ -25,21 +25,21 @@ def trouble(
     severity: Severity = Severity.MAJOR,
     *,
     client: Client = Client(),
-    why: Unfiled | None = None,
+    cause: Cause | None = None,
 ) -> None:
     """Something went wrong in the open run; nothing if none is open, or if it is known already.
 
-    Another trouble about the same thing takes the place of the one before; with the same `why` only its text changes.
+    Another trouble about the same thing takes the place of the one before; with the same `cause` only its text changes.
     """
     run = turn.state.run
     known = standing(run, about, name)
     if not run.open or (known is not None and known.text == text):
         return
-    if known is not None and why is not None and known.why is why:
+    if known is not None and cause is not None and known.cause is cause:
         turn.set_run(troubles=tuple(each.renewed(text) if each is known else each for each in run.troubles))
         _show(turn)
         return
-    _keep(turn, (*_without(run, about, name), Trouble(about, name, turn.now, text, severity, why)))
+    _keep(turn, (*_without(run, about, name), Trouble(about, name, turn.now, text, severity, cause)))
     turn.log(RUN, f"run {run.number}: {text}", severity, client)
 
 

@@ -8,7 +8,7 @@ from ioc.model import RouterFacts, RunState, Severity
 from ioc.runlogic import datalinks, filing, memory
 from ioc.runlogic.events import RoutersLost, RoutersRead
 from ioc.runlogic.plan import GIGABYTE, Plan
-from ioc.runlogic.state import TAKING_DATA, About, Router, State
+from ioc.runlogic.state import TAKING_DATA, About, Cause, Router, State
 from ioc.runlogic.subject import data_router
 from ioc.runlogic.troubles import mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -86,7 +86,7 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
         text = facts.problem or f"the working directory of router {name} cannot be determined"
         if standing(turn.state.run, About.Directory, name) is None:
             turn.say(data_router(name), text, Severity.MAJOR)
-        trouble(turn, About.Directory, name, text)
+        trouble(turn, About.Directory, name, text, cause=Cause.NoDirectory)
         return
     if facts.work_dir:
         mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
