@@ -138,6 +138,7 @@ def lost(turn: Turn, event: ServerLost) -> None:
         online=False,
         seen=True,
         list_read=False,
+        list_failed=False,
         changed_at=turn.now if before.state is not EccState.Unknown else before.changed_at or turn.now,
     )
     if before.online or not before.seen:
