@@ -49,6 +49,10 @@ _STEP_BACK: Mapping[EccState, Operation] = {
 }
 
 
+RUNNING = frozenset({EccState.Running, EccState.Paused})
+"""States in which a server's electronics take data, or will after Resume."""
+
+
 def sent(operation: Operation, state: EccState) -> Operation | None:
     """Return what is sent for `operation`: for Reset what leads one step back, None from Idle, Off and Unknown."""
     return _STEP_BACK.get(state) if operation is Operation.Reset else operation

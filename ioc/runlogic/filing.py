@@ -12,7 +12,7 @@ not know how far an attempt came.
 from __future__ import annotations
 
 from ioc.errors import Refused
-from ioc.model import DocumentState, EccState, FilingReport, RunState, Severity
+from ioc.model import DocumentState, FilingReport, RunState, Severity
 from ioc.runlogic import jobs, memory
 from ioc.runlogic.effects import FileRouter, ProbeRouters
 from ioc.runlogic.events import Ended, Organize
@@ -55,11 +55,7 @@ def _file(turn: Turn, name: str, command: Organize | None = None) -> None:
 
 def _still_written(turn: Turn, name: str) -> str:
     """Return why the files of a router cannot be complete yet; empty if they can."""
-    running = [
-        server
-        for server in turn.plan.servers_of(name)
-        if turn.server(server).state in {EccState.Running, EccState.Paused}
-    ]
+    running = [server for server in turn.plan.servers_of(name) if turn.server(server).takes_data]
     if not running:
         return ""
     press = "press Stop of the run again" if turn.state.run.open else "stop it first"

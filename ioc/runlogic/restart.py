@@ -116,7 +116,7 @@ def decide(turn: Turn) -> None:
         or not all(server.seen and not server.busy for server in servers.values())
     ):
         return
-    running = [name for name, server in servers.items() if server.state in {EccState.Running, EccState.Paused}]
+    running = [name for name, server in servers.items() if server.takes_data]
     unknown = [name for name, server in servers.items() if server.state is EccState.Unknown]
     if unknown and not running and record.state is not DocumentState.Stopping:
         if turn.state.silent != frozenset(unknown):

@@ -219,7 +219,7 @@ def _stop_again(turn: Turn, event: RunCommand) -> None:
         name
         for name, router in turn.state.routers.items()
         if (router.facts is not None and router.facts.file_count)
-        or any(turn.server(each).state in {EccState.Running, EccState.Paused} for each in turn.plan.servers_of(name))
+        or any(turn.server(each).takes_data for each in turn.plan.servers_of(name))
     }
     turn.set_run(unfiled=run.unfiled | left)
     turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=event.client)

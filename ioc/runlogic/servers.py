@@ -18,10 +18,9 @@ from ioc.runlogic.state import TAKING_DATA, About, Job, Move, Server
 from ioc.runlogic.subject import ecc
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
-from ioc.states import sent
+from ioc.states import RUNNING, sent
 
 _TAKING_DATA = frozenset({RunState.Running, RunState.Paused})
-_WRITES = frozenset({EccState.Running, EccState.Paused})
 _ENDING = frozenset({RunState.Stopping, RunState.Filing})
 
 _OUTSIDE_A_RUN = {
@@ -46,14 +45,14 @@ def read(turn: Turn, event: ServerRead) -> None:
 def _back_again(turn: Turn, name: str, state: EccState) -> None:
     run = turn.state.run
     text = f"ECC server {name} is Online again"
-    if run.state in _TAKING_DATA and not turn.state.undecided and state not in _WRITES:
+    if run.state in _TAKING_DATA and not turn.state.undecided and state not in RUNNING:
         text = f"ECC server {name} is Online again, but {_with_remedy(state)}: it takes no data"
         turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
         return
     if run.state not in _ENDING or state is EccState.Ready:
         mend(turn, About.Server, name, f"{text}, {state.name}")
-    if state in _WRITES and turn.state.restored and not run.open:
+    if state in RUNNING and turn.state.restored and not run.open:
         turn.say(ecc(name), f"{text} and {state.name} although no run is open: press its Stop", Severity.MAJOR)
         return
     turn.log(ecc(name), text)
@@ -73,11 +72,11 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
     server, run, job = turn.server(name), turn.state.run, turn.state.job
     if run.state not in _ENDING or turn.state.undecided or server.busy:
         return
-    if server.state not in _WRITES:
+    if not server.takes_data:
         if server.state is EccState.Ready:  # in any other state its electronics may go on sending
             mend(turn, About.Server, name, f"ECC server {name} is {server.state.name}")
         return
-    if before.online and before.state in _WRITES and not before.busy:
+    if before.online and before.takes_data and not before.busy:
         return  # known already
     if job is None:
         text = f"ECC server {name} is {server.state.name} although run {run.number} was stopped: press Stop of the run"
@@ -121,7 +120,7 @@ def _somebody_else(turn: Turn, name: str, was: EccState, now: EccState) -> None:
     if run.state is RunState.Running and now is EccState.Running:
         turn.say(ecc(name), text)
         mend(turn, About.Server, name, f"ECC server {name} is {now.name} again")
-    elif run.state in _TAKING_DATA and (was in _WRITES or now is EccState.Off):
+    elif run.state in _TAKING_DATA and (was in RUNNING or now is EccState.Off):
         turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
     else:

@@ -21,7 +21,7 @@ from ioc.model import (
     Transition,
 )
 from ioc.runlogic.events import Command, SetExperiment
-from ioc.states import IN_PROGRESS
+from ioc.states import IN_PROGRESS, RUNNING
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,10 @@ class Server:
     @property
     def busy(self) -> bool:
         return self.doing is not Transition.NoTransition
+
+    @property
+    def takes_data(self) -> bool:
+        return self.state in RUNNING
 
 
 @dataclass(frozen=True, kw_only=True)
