@@ -10,6 +10,9 @@ from dataclasses import dataclass
 class AttpcError(Exception):
     """Root of all errors that this program raises on purpose."""
 
+    logged = False
+    """Set on an error that the log has already, and the message of what it is about."""
+
 
 class Refused(AttpcError):
     """A request is refused: nothing was done and nothing changed."""
@@ -36,13 +39,13 @@ class PeerRejected(PeerError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a configuration file."""
+    """One error in a configuration file."""
 
     file: str
     line: int
     """Counted from 1; 0 if it is the file as a whole."""
     text: str
-    """What it is and what it should be."""
+    """What is wrong and what it should be."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -50,7 +53,7 @@ class Problem:
 
 
 class ConfigurationError(AttpcError):
-    """A configuration file is wrong; ``problems`` has every fault found, not only the first."""
+    """A configuration file has errors; ``problems`` lists all that were found, not only the first."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))

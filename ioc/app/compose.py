@@ -1,4 +1,4 @@
-"""The composition root: builds everything that one topology asks for, and starts none of it."""
+"""The composition root: builds everything that a topology asks for, and starts nothing."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _run_of(engine: Engine, since: float) -> RunId | None:
 
 
 def _health(store: SqliteRunStore, feed: ObservableFeed) -> StoreHealth:
-    """Of the database; `dropped` counts too what never came so far."""
+    """Of the database; `dropped` also counts samples that never reached it."""
     health = store.health()
     return replace(health, dropped=health.dropped + feed.dropped)
 
@@ -128,7 +128,7 @@ def _log_reader(
     async def read(name: str) -> str:
         path = components[name].log_path
         if path is None:
-            raise Refused(f"{what} {name}: the topology has no log_path, but must name the log file")
+            raise Refused(f"{what} {name}: set log_path in the topology to show its log file")
         return await by_name[name].log_tail(path)
 
     return read

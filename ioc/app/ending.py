@@ -1,4 +1,4 @@
-"""The end of the process: asked for by a signal, and there in time whatever hangs."""
+"""The end of the process: requested by a signal, and in time even if something hangs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _FAILED = 1
 
 
 def signals() -> tuple[signal.Signals, ...]:
-    """Those that end an IOC; not SIGHUP where it was started with ``nohup``."""
+    """The signals that end an IOC; not SIGHUP if it was started with ``nohup``."""
     asked = (signal.SIGINT, signal.SIGTERM)
     return asked if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (*asked, signal.SIGHUP)
 
 
 class Ending:
-    """What SIGINT, SIGTERM and SIGHUP do in the process of an IOC. One that comes again changes nothing."""
+    """What SIGINT, SIGTERM and SIGHUP do in the process of an IOC. Repeating one changes nothing."""
 
     def __init__(self) -> None:
         self._begun = False
@@ -47,7 +47,7 @@ class Ending:
             loop.add_signal_handler(number, asked)
 
     def leave(self, code: int) -> NoReturn:
-        """End the process at once: whatever a thread of it may still wait for, there is nothing more to be done."""
+        """End the process at once, even if one of its threads still waits for something."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by whoever started us
                 stream.flush()
@@ -55,5 +55,5 @@ class Ending:
 
     def _end_in_time(self) -> None:
         time.sleep(_SECONDS)
-        log.critical("the IOC does not end within %g s, something hangs: it is ended as it is", _SECONDS)
+        log.critical("something hangs, the IOC has not ended within %g s: killing it", _SECONDS)
         self.leave(_FAILED)

@@ -55,4 +55,4 @@ def describe_pvs(topology: Topology) -> tuple[PvDescription, ...]:
 
 
 async def _never(client: Client) -> None:
-    """Nothing is served, so nobody can ask."""
+    """Nothing is served, so nobody can call this."""

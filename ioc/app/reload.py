@@ -1,4 +1,4 @@
-"""``IOC:Reload``: observables change at once, everything else by building the IOC anew while the detector is Idle."""
+"""``IOC:Reload``: observables change at once, everything else by an internal restart while the detector is Idle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ioc.runlogic.permits import system_reason
 from ioc.topology.schema import Topology
 
 _ANSWER_SECONDS = 0.5
-"""Between the answer to the command and the end of the server that has to deliver it."""
+"""Between the answer to the command and the end of the server that must deliver it."""
 
 
 class Reloader:
@@ -23,12 +23,12 @@ class Reloader:
         self.parts: Parts | None = None
         self.rebuild = asyncio.Event()
         self.following: Topology | None = None
-        """What takes the place of the present topology, once `rebuild` is set."""
+        """The topology to restart with, once `rebuild` is set."""
         self._topology = topology
         self._load = load
 
     async def reload(self, client: Client) -> None:
-        """Take over what has changed in the file.
+        """Apply what has changed in the file.
 
         Raises:
             Refused: the file has errors, or more than observables changed while a server is not Idle or a run is open.
@@ -53,7 +53,7 @@ class Reloader:
             asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._rebuild, old, new)
 
     def _rebuild(self, old: Topology, new: Topology) -> None:
-        """Begin to build anew, unless something was begun while the command was being answered."""
+        """Restart internally, unless something was begun while the command was being answered."""
         try:
             self._check_at_rest(old, new)
         except Refused as refusal:

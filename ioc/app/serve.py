@@ -21,7 +21,7 @@ from ioc.topology.schema import Topology
 log = logging.getLogger(__name__)
 
 _DATABASE_SECONDS = 2.0
-"""How long the PVs wait for the run database, so that normally they show at once what it remembers."""
+"""How long the PVs wait for the run database, so that normally they start with what it remembers."""
 _RETRY_SECONDS = 0.5
 _PEERS_SECONDS = 1.5
 _GARBAGE_OBJECTS = 50_000
@@ -39,7 +39,7 @@ async def serve(
     """Run the IOC until SIGINT, SIGTERM or SIGHUP. `load` reads the topology again when that is asked for.
 
     `ending` is given where the process ends with this; without it the signals are only this function's while it runs.
-    A reloaded topology that cannot be served (its database cannot be opened, say) makes room for the one before.
+    If a reloaded topology cannot be served, for example because its database is missing, the previous one returns.
 
     Raises:
         PeerError: a port is taken, or the run database cannot be opened.
@@ -85,7 +85,7 @@ async def _serve_until(
             except PeerError as error:
                 if before is None:
                     raise
-                complaint = f"the reloaded topology cannot be served, the one before stays in use: {error}"
+                complaint = f"the reloaded topology cannot be served, the previous one stays in use: {error}"
                 present, before = before, None
                 continue
             log.info("attpc-ioc %s serves %s with prefix %s", __version__, present.experiment, present.prefix)
@@ -119,7 +119,7 @@ async def _until_asked(parts: Parts, stop: asyncio.Event, rebuild: asyncio.Event
 async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
     """Start the parts in the order of what they need, end them in the opposite order, whatever happens.
 
-    A run database that is locked, or whose disk is full or slow, is not waited for: the PVs are served all the same.
+    The PVs are served even while the run database is locked, or its disk full or slow.
     """
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(parts.store.close)
@@ -219,7 +219,7 @@ async def _outcome(task: asyncio.Task[None]) -> None:
 
 
 def _observable_listener(parts: Parts) -> Callable[[frozenset[str]], None]:
-    """Show what the observables do, and tell the core which required ones are missing."""
+    """Show changes of observables, and tell the core which required ones are missing."""
     missing: frozenset[str] | None = None
 
     def changed(names: frozenset[str]) -> None:

@@ -28,7 +28,7 @@ class Journal:
     """Passes on each put; of a burst, more than 50 within 0.2 s that are alike but for the value, merges what follows.
 
     A merged record has the first old value and the newest new one, and says of how many puts it is. Puts not granted
-    are logged, one line a record.
+    are logged, one line a record, unless whoever refused them did so.
     """
 
     def __init__(self, write: Callable[[PutRecord], None]) -> None:
@@ -69,6 +69,6 @@ class Journal:
             self._open(key).passed_on = _SINGLE  # it goes on
 
     def _pass_on(self, put: PutRecord) -> None:
-        if put.message:
+        if put.message and not put.logged:
             logger.warning("put by %s@%s %s: %s", put.client.user or "?", put.client.host, put.result, put.message)
         self._write(put)

@@ -94,23 +94,23 @@ class Puts:
 
     async def _carry_out(self, put: Put, value: Any) -> None:
         pv, old = put.pv, put.pv.value
-        result, message = "ok", ""
+        result, message, logged = "ok", "", False
         try:
             await put.handler(value, put.client)
-        except Refused as error:
-            result, message = "refused", str(error)
         except AttpcError as error:
-            result, message = "failed", str(error)
+            result, message = "refused" if isinstance(error, Refused) else "failed", str(error)
+            logged = error.logged
         except asyncio.CancelledError:
             self._end(put, old, "failed", f"the IOC ended while {pv.name} was being set")
             raise
         except Exception as error:
             logger.exception("internal error in the put to %s", pv.name)
             result, message = "failed", f"internal error in the put to {pv.name}: {type(error).__name__}: {error}"
-        self._end(put, old, result, message)
+        self._end(put, old, result, message, logged=logged)
 
-    def _end(self, put: Put, old: Any, result: str, message: str) -> None:
+    def _end(self, put: Put, old: Any, result: str, message: str, *, logged: bool = False) -> None:
         remark = message or put.pv.remark(put.data)
         new = str(put.data) if put.text is None else put.text
-        self._journal.record(PutRecord(put.came_at, put.pv.name, put.pv.label(old), new, put.client, result, remark))
+        record = PutRecord(put.came_at, put.pv.name, put.pv.label(old), new, put.client, result, remark, logged=logged)
+        self._journal.record(record)
         put.answer(message)

@@ -1,4 +1,4 @@
-"""Looking at peers: whatever they do becomes an event."""
+"""Polling peers: whatever they do becomes an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said to an ECC server, and what it answers."""
+"""What is sent to an ECC server, and what it answers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class EccReading:
 
 @dataclass(frozen=True)
 class TransitionReply:
-    """What an ECC server told with the reply to a transition that it says went well."""
+    """What an ECC server reported with a successful reply to a transition."""
 
     sources: tuple[str, ...] = ()
     """After Describe: ids of the data sources that the hardware description knows."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RouterFacts:
-    """What one look at a router's host said about the router."""
+    """What one look at a router's host found out about the router."""
 
     online: bool
     """A dataRouter process of this router runs."""
@@ -25,9 +25,9 @@ class RouterFacts:
     problem: str = ""
     """Why a part of the facts is not known, in a sentence; empty if all are."""
     asked_at: float = 0.0
-    """When the look began: what happened before that is in the facts."""
+    """When the look began; everything that happened before is in the facts."""
     process: str = ""
-    """Tells the process from any other on its host, the next of the same router too; empty if not known."""
+    """Identifies the process on its host, also against a later one of the same router; empty if not known."""
     connected: bool | None = None
     """A data source is connected to it; None if this cannot be determined."""
 

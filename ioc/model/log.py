@@ -10,7 +10,7 @@ from ioc.model.run import RunId
 
 @dataclass(frozen=True)
 class Client:
-    """Who asked: the name is the client's own word, the host is the address of its connection."""
+    """Who asked: the name is reported by the client, the host is the address of its connection."""
 
     user: str = ""
     host: str = ""
@@ -42,8 +42,10 @@ class PutRecord:
     result: str
     """``ok``, ``refused``, ``failed`` or ``denied``."""
     message: str = ""
-    """The reason, if it was not granted; else what is to be said of it, if anything."""
+    """The reason, if it was not granted; else a remark, if any."""
     run: RunId | None = None
     """The run that was open when it came or when it was done, if any."""
     count: int = 1
-    """How many puts of one client to the PV it stands for: of a burst only so many are kept one by one."""
+    """How many puts of one client to the PV this record stands for; in a burst, only the first are kept one by one."""
+    logged: bool = False
+    """The log has `message` already (not stored)."""

@@ -1,4 +1,4 @@
-"""Names that come from outside and go to where a wrong one does harm."""
+"""Names from outside that could do harm where they are used."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_experiment(name: str) -> str:
 
 
 def chosen_experiment(settings: Mapping[str, str], default: str) -> str:
-    """The experiment that the operator has chosen, unless the topology has another `default` since.
+    """The experiment that the operator chose, unless the topology has got another `default` since.
 
     `settings` are those of the run database, by name.
     """

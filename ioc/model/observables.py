@@ -34,7 +34,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Statistics:
-    """The figures of one observable over one run; minimum, maximum and mean are None without a finite number."""
+    """The statistics of one observable over one run; minimum, maximum and mean are None without a finite number."""
 
     minimum: float | None
     maximum: float | None
@@ -56,8 +56,8 @@ class ObservableView(NamedTuple):
     units: str
     """Of the topology, else of the source."""
     precision: int | None
-    """Digits after the point as the source has it; None if it has not said."""
+    """Digits after the point, as given by the source; None if it gives none."""
     labels: tuple[str, ...] = ()
     """The strings of an enum, in order; empty for other types and until the source has said."""
     statistics: Statistics | None = None
-    """Over the open run, else the last one; None if only what it is now was asked for."""
+    """Over the open run, else the last one; None if only the present value was asked for."""

@@ -8,10 +8,10 @@ from typing import Any
 from ioc.ca import CommandPv, EnumPv, IntPv, Pv, StringArrayPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
-from ioc.model import Client, ConfigChoice, EccState, Severity, Transition
+from ioc.model import Client, ConfigChoice, EccState, Operation, Severity, Transition
 from ioc.pvs.log_file import LogFilePvs
 from ioc.pvs.naming import LOG_LENGTH, MESSAGE_LENGTH
-from ioc.runlogic.events import SelectConfig, ServerAction, ServerCommand
+from ioc.runlogic.events import SelectConfig, ServerCommand
 from ioc.runlogic.state import Server
 from ioc.states import server_severity
 
@@ -19,16 +19,16 @@ _MAX_OPTIONS = 400
 """String array elements: 16,000 bytes, what old clients can still take."""
 
 _DESCRIPTIONS = {
-    ServerAction.Describe: "Describe this server alone",
-    ServerAction.Prepare: "Prepare this server alone",
-    ServerAction.Configure: "Configure this server alone",
-    ServerAction.Start: "Start this server alone, no run",
-    ServerAction.Stop: "Stop this server alone, run stays",
-    ServerAction.Pause: "Pause this server alone",
-    ServerAction.Resume: "Resume this server alone",
-    ServerAction.Breakup: "Breakup this server alone",
-    ServerAction.Undo: "Undo one step of this server alone",
-    ServerAction.Reset: "One step back, this server alone",
+    Operation.Describe: "Describe this server alone",
+    Operation.Prepare: "Prepare this server alone",
+    Operation.Configure: "Configure this server alone",
+    Operation.Start: "Start this server alone, no run",
+    Operation.Stop: "Stop this server alone, run stays",
+    Operation.Pause: "Pause this server alone",
+    Operation.Resume: "Resume this server alone",
+    Operation.Breakup: "Breakup this server alone",
+    Operation.Undo: "Undo one step of this server alone",
+    Operation.Reset: "One step back, this server alone",
 }
 
 
@@ -66,7 +66,7 @@ class EccPvs:
             self._index,
             self._sources,
             self._message,
-            *(self._command(base, action) for action in ServerAction),
+            *(self._command(base, operation) for operation in Operation),
             CommandPv(f"{base}RefreshConfigs", "Read the configurations again", self._refresh_configs),
             *self._log_file.pvs,
         )
@@ -94,11 +94,11 @@ class EccPvs:
         note = server.message
         self._message.post(note.text, severity=note.severity, timestamp=note.at or None)
 
-    def _command(self, base: str, action: ServerAction) -> CommandPv:
+    def _command(self, base: str, operation: Operation) -> CommandPv:
         async def run(client: Client) -> None:
-            await self._engine.command(lambda token: ServerCommand(token, client, self._name, action))
+            await self._engine.command(ServerCommand(client, self._name, operation))
 
-        return CommandPv(f"{base}{action}", _DESCRIPTIONS[action], run)
+        return CommandPv(f"{base}{operation}", _DESCRIPTIONS[operation], run)
 
     async def _put_config(self, text: str, client: Client) -> None:
         await self._select(ConfigChoice.parse(text), client)
@@ -111,7 +111,7 @@ class EccPvs:
         await self._select(offers[index], client)
 
     async def _select(self, config: ConfigChoice, client: Client) -> None:
-        await self._engine.command(lambda token: SelectConfig(token, client, self._name, config))
+        await self._engine.command(SelectConfig(client, self._name, config))
 
     async def _refresh_configs(self, client: Client) -> None:
         await self._engine.refresh_configs(self._name)

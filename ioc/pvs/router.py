@@ -104,7 +104,7 @@ class RouterPvs:
             _not_known(self._disk, "COMM")
 
     async def _organize(self, client: Client) -> None:
-        await self._engine.command(lambda token: Organize(token, client, self._name))
+        await self._engine.command(Organize(client, self._name))
 
 
 def _not_known(pvs: tuple[Pv[Any], ...], status: str) -> None:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
-from ioc.model import Client, EccState, RunClass, RunState, Severity
+from ioc.model import Client, EccState, Operation, RunClass, RunOperation, RunState, Severity
 from ioc.pvs.naming import MESSAGE_LENGTH, clock, local_time
-from ioc.runlogic.events import RunAction, RunCommand, SetClass, SetNextNumber, SetTitle
+from ioc.runlogic.events import RunCommand, SetClass, SetNextNumber, SetTitle
 from ioc.runlogic.permits import NOT_READ, blocked_by
 from ioc.runlogic.runs import config_name
 from ioc.runlogic.state import State
 from ioc.runlogic.turn import listing
 from ioc.runlogic.watch import DISK_SECONDS, seconds_to_full, total_bytes
 
-_DESCRIPTIONS = {
-    RunAction.Start: "Start a run of the whole system",
-    RunAction.Stop: "Stop the run and file its data",
-    RunAction.Pause: "Pause the run",
-    RunAction.Resume: "Resume the run",
+_DESCRIPTIONS: Mapping[RunOperation, str] = {
+    Operation.Start: "Start a run of the whole system",
+    Operation.Stop: "Stop the run and file its data",
+    Operation.Pause: "Pause the run",
+    Operation.Resume: "Resume the run",
 }
 
 
@@ -62,7 +62,7 @@ class RunPvs:
             self._number,
             self._next,
             self._state,
-            *(self._command(base, action) for action in RunAction),
+            *(self._command(base, operation) for operation in _DESCRIPTIONS),
             self._can_start,
             self._blocked_by,
             self._title,
@@ -129,22 +129,22 @@ class RunPvs:
         self._duration.post(float(int(seconds)))
         self._duration_text.post(clock(seconds))
 
-    def _command(self, base: str, action: RunAction) -> CommandPv:
+    def _command(self, base: str, operation: RunOperation) -> CommandPv:
         async def run(client: Client) -> None:
-            await self._engine.command(lambda token: RunCommand(token, client, action))
+            await self._engine.command(RunCommand(client, operation))
 
-        return CommandPv(f"{base}{action}", _DESCRIPTIONS[action], run)
+        return CommandPv(f"{base}{operation}", _DESCRIPTIONS[operation], run)
 
     async def _put_title(self, title: str, client: Client) -> None:
         if not title.isprintable():
             raise Refused("title of a run must be one line of printable text")
-        await self._engine.command(lambda token: SetTitle(token, client, title))
+        await self._engine.command(SetTitle(client, title))
 
     async def _put_next_number(self, number: int, client: Client) -> None:
-        await self._engine.command(lambda token: SetNextNumber(token, client, number))
+        await self._engine.command(SetNextNumber(client, number))
 
     async def _put_class(self, value: int, client: Client) -> None:
-        await self._engine.command(lambda token: SetClass(token, client, RunClass(value)))
+        await self._engine.command(SetClass(client, RunClass(value)))
 
 
 def _lines(reasons: Sequence[str], size: int) -> str:

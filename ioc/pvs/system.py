@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, Pv, TextPv
 from ioc.engine import Engine
-from ioc.model import EXPERIMENT_LENGTH, Client, Severity, SystemState
-from ioc.runlogic.events import SetExperiment, SystemCommand, SystemStep
+from ioc.model import EXPERIMENT_LENGTH, Client, Operation, Severity, SystemOperation, SystemState
+from ioc.runlogic.events import SetExperiment, SystemCommand
 from ioc.runlogic.state import State
 from ioc.states import aggregate, system_severity
 
-_DESCRIPTIONS = {
-    SystemStep.Describe: "All servers Idle to Described",
-    SystemStep.Prepare: "All servers Described to Prepared",
-    SystemStep.Configure: "All servers Prepared to Ready",
-    SystemStep.Reset: "All servers one step back",
+_DESCRIPTIONS: Mapping[SystemOperation, str] = {
+    Operation.Describe: "All servers Idle to Described",
+    Operation.Prepare: "All servers Described to Prepared",
+    Operation.Configure: "All servers Prepared to Ready",
+    Operation.Reset: "All servers one step back",
 }
 
 
@@ -34,7 +35,7 @@ class SystemPvs:
         self.pvs: tuple[Pv[Any], ...] = (
             self._state,
             self._busy,
-            *(self._command(prefix, step) for step in SystemStep),
+            *(self._command(prefix, operation) for operation in _DESCRIPTIONS),
             self._experiment,
             self._message,
         )
@@ -55,11 +56,11 @@ class SystemPvs:
         self._experiment.post(state.experiment)
         self._message.post(state.message.text, severity=state.message.severity, timestamp=state.message.at or None)
 
-    def _command(self, prefix: str, step: SystemStep) -> CommandPv:
+    def _command(self, prefix: str, operation: SystemOperation) -> CommandPv:
         async def run(client: Client) -> None:
-            await self._engine.command(lambda token: SystemCommand(token, client, step))
+            await self._engine.command(SystemCommand(client, operation))
 
-        return CommandPv(f"{prefix}{step}", _DESCRIPTIONS[step], run)
+        return CommandPv(f"{prefix}{operation}", _DESCRIPTIONS[operation], run)
 
     async def _put_experiment(self, name: str, client: Client) -> None:
-        await self._engine.command(lambda token: SetExperiment(token, client, name))
+        await self._engine.command(SetExperiment(client, name))

@@ -20,6 +20,7 @@ from ioc.pvs.system import SystemPvs
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
+from ioc.runlogic.subject import RUN, SYSTEM, data_router, ecc
 from ioc.topology.schema import Observable, Topology
 
 _SLICE = 15
@@ -61,6 +62,16 @@ class PvTree:
         self._run = RunPvs(prefix, engine)
         self._log = LogPvs(prefix)
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
+        self._subjects = {
+            pv.name: subject
+            for subject, group in (
+                *((ecc(name), group) for name, group in self._servers.items()),
+                *((data_router(name), group) for name, group in self._routers.items()),
+                (RUN, self._run),
+            )
+            for pv in group.pvs
+        }
+        """Whose message is nearest to a PV; that of the system for all others."""
         self._observables: dict[str, ObservablePvs] = {}
         for observable in topology.observables:
             self._add(observable)
@@ -95,14 +106,8 @@ class PvTree:
 
     def show_put(self, put: PutRecord) -> None:
         """Say in the nearest message why a put was refused or failed, and what there is to say of one that was not."""
-        if put.message and put.result != "denied":
-            self._engine.post(PutRefused(self._nearest(put.pv), put.message, put.occurred_at))
-
-    def _nearest(self, pv: str) -> str:
-        kind, _, rest = pv.removeprefix(self._prefix).partition(":")
-        if kind in {"ECC", "Router"}:
-            return f"{kind}:{rest.partition(':')[0]}"
-        return "Run" if kind == "Run" else "System"
+        if put.message and put.result != "denied" and not put.logged:
+            self._engine.post(PutRefused(self._subjects.get(put.pv, SYSTEM), put.message, put.occurred_at))
 
     def show_event(self, event: Event) -> None:
         """Show one more line of the log."""
