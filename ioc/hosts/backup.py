@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from ioc.errors import PeerError
 from ioc.hosts.config_files import Wanted, hardware_descriptions, of_choice
 from ioc.hosts.placing import names
-from ioc.hosts.sites import ServerSite
 from ioc.hosts.transport import Transport, exists, expand, make_directories, reason, shown, told
 from ioc.model import ConfigBackup, ConfigChoice, RunId
+from ioc.topology.schema import EccServer
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of a configuration file; a real one has some hundred thousand."""
 
 
-def digest(transport: Transport, server: ServerSite, config: ConfigChoice, host: str) -> ConfigBackup:
+def digest(transport: Transport, server: EccServer, config: ConfigChoice, host: str) -> ConfigBackup:
     """Digest the files where they lie.
 
     Raises:
@@ -29,7 +29,7 @@ def digest(transport: Transport, server: ServerSite, config: ConfigChoice, host:
     return ConfigBackup(shown(root), _digests(found.contents), tuple(found.missing))
 
 
-def back_up(transport: Transport, server: ServerSite, run: RunId, config: ConfigChoice, host: str) -> ConfigBackup:
+def back_up(transport: Transport, server: EccServer, run: RunId, config: ConfigChoice, host: str) -> ConfigBackup:
     """Copy the files to ``config_backup_root/EXPERIMENT/run_NNNN``; one that differs from what is there is kept beside.
 
     Raises:
@@ -62,7 +62,7 @@ class _Found:
     """Those of `missing` that no release can do without."""
     problems: list[str] = field(default_factory=list[str])
 
-    def check(self, root: str, server: ServerSite, host: str) -> None:
+    def check(self, root: str, server: EccServer, host: str) -> None:
         of = f"of ECC server {server.name} on {host}"
         problems = [f"configuration file {root}/{name} {of} does not exist" for name in self.required]
         problems += self.problems
@@ -70,7 +70,7 @@ class _Found:
             raise PeerError("; ".join(problems))
 
 
-def _find(transport: Transport, root: bytes, config: ConfigChoice, server: ServerSite, host: str) -> _Found:
+def _find(transport: Transport, root: bytes, config: ConfigChoice, server: EccServer, host: str) -> _Found:
     found = _Found()
 
     def take(file: Wanted) -> list[bytes]:
@@ -109,13 +109,13 @@ class _UnreadableError(Exception):
     """A file is there but cannot be read; the text names it."""
 
 
-def _expanded(transport: Transport, path: str | None, key: str, server: ServerSite) -> bytes:
+def _expanded(transport: Transport, path: str | None, key: str, server: EccServer) -> bytes:
     if not path:
         raise PeerError(f"ECC server {server.name} has no {key} in the topology: it must name a directory on its host")
     return expand(transport, path)
 
 
-def _read(transport: Transport, root: bytes, name: str, server: ServerSite, host: str) -> bytes:
+def _read(transport: Transport, root: bytes, name: str, server: EccServer, host: str) -> bytes:
     path = root + b"/" + os.fsencode(name)
     where = f"configuration file {shown(path)} of ECC server {server.name} on {host}"
     try:
@@ -129,7 +129,7 @@ def _read(transport: Transport, root: bytes, name: str, server: ServerSite, host
     return content
 
 
-def _keep(transport: Transport, directory: bytes, name: str, content: bytes, server: ServerSite) -> str:
+def _keep(transport: Transport, directory: bytes, name: str, content: bytes, server: EccServer) -> str:
     """Write one file unless it is there already; returns its name there."""
     # Servers may share the directory, even from several hosts: each writes a file of its own and then renames that.
     writing = directory + b"/" + os.fsencode(f".{name}.{server.name}.partial")

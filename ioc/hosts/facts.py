@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from ioc.hosts.look import Directory, Look, Process
 from ioc.hosts.owners import find_owners, rivals
-from ioc.hosts.sites import RouterSite
-from ioc.hosts.sockets import SocketState
 from ioc.hosts.transport import shown
 from ioc.model import RouterFacts
+from ioc.topology.schema import DataRouter
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,6 @@ class Finding:
     directory: Directory | None
     """Where its files are: the process's, else the one given."""
     problem: str
-    connected: bool | None = None
 
     def facts(self, asked_at: float, read_at: float) -> RouterFacts:
         place = self.directory
@@ -37,11 +35,10 @@ class Finding:
             problem=self.problem,
             asked_at=asked_at,
             process=f"{self.process.pid}@{self.process.started}" if self.process and self.process.started else "",
-            connected=self.connected,
         )
 
 
-def find_routers(look: Look, sites: Sequence[RouterSite], host: str) -> dict[str, Finding]:
+def find_routers(look: Look, sites: Sequence[DataRouter], host: str) -> dict[str, Finding]:
     """Tell the routers of a host apart; the directories given to the look are in the order of `sites`."""
     owners = find_owners(look, sites)
     return {
@@ -52,7 +49,7 @@ def find_routers(look: Look, sites: Sequence[RouterSite], host: str) -> dict[str
     }
 
 
-def _finding(site: RouterSite, process: Process, given: Directory | None, host: str) -> Finding:
+def _finding(site: DataRouter, process: Process, given: Directory | None, host: str) -> Finding:
     place = process.directory
     where = f"the working directory of router {site.name} ({shown(process.place)}) on {host}"
     problem = ""
@@ -78,18 +75,10 @@ def _finding(site: RouterSite, process: Process, given: Directory | None, host: 
             f"the SSH user cannot write into the working directory of router {site.name} ({shown(place.path)}) on "
             f"{host}, so that its files cannot be filed: {place.unwritable}"
         )
-    return Finding(process, place, problem, _connected(site, process))
+    return Finding(process, place, problem)
 
 
-def _connected(site: RouterSite, process: Process) -> bool | None:
-    """Whether a source is connected; a link without connections (UDP) does not tell."""
-    states = {s.state for s in process.sockets if s.protocol == "tcp" and s.port == site.port and not s.outgoing}
-    if SocketState.CONNECTED in states:
-        return True
-    return False if SocketState.LISTENING in states else None
-
-
-def _why_offline(site: RouterSite, look: Look, sites: Sequence[RouterSite], given: Directory | None, host: str) -> str:
+def _why_offline(site: DataRouter, look: Look, sites: Sequence[DataRouter], given: Directory | None, host: str) -> str:
     claimants = rivals(look, sites, site)
     if len(claimants) > 1:
         pids = " and ".join(str(process.pid) for process in claimants)

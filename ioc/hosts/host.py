@@ -15,15 +15,12 @@ from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import backup, look_script
 from ioc.hosts.facts import Finding, find_routers
 from ioc.hosts.filing import Filing, joined
-from ioc.hosts.local import LocalTransport
 from ioc.hosts.look import parse
 from ioc.hosts.places import find_places
-from ioc.hosts.sites import RouterSite, ServerSite
-from ioc.hosts.ssh_transport import SshTransport
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
 from ioc.model import ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
-from ioc.topology.schema import Ssh
+from ioc.topology.schema import DataRouter, EccServer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,8 +42,8 @@ class MachineHost:
         self,
         name: str,
         transport: Transport,
-        routers: Sequence[RouterSite],
-        servers: Sequence[ServerSite],
+        routers: Sequence[DataRouter],
+        servers: Sequence[EccServer],
         *,
         ssh_timeout: float,
         filing_timeout: float,
@@ -235,52 +232,3 @@ class MachineHost:
             self._transport.drop()
             raise PeerTimeout(f"{self._name} did not answer within {timeout:g} s")
         return running.result()
-
-
-class SshHost(MachineHost):
-    """A machine reached by SSH."""
-
-    def __init__(
-        self,
-        address: str,
-        ssh: Ssh,
-        routers: Sequence[RouterSite],
-        servers: Sequence[ServerSite],
-        *,
-        ssh_timeout: float,
-        filing_timeout: float,
-        settle_seconds: float,
-    ) -> None:
-        super().__init__(
-            address,
-            SshTransport(address, ssh, ssh_timeout),
-            routers,
-            servers,
-            ssh_timeout=ssh_timeout,
-            filing_timeout=filing_timeout,
-            settle_seconds=settle_seconds,
-        )
-
-
-class LocalHost(MachineHost):
-    """This machine; `name` is the address that the topology gives it."""
-
-    def __init__(
-        self,
-        routers: Sequence[RouterSite],
-        servers: Sequence[ServerSite],
-        *,
-        name: str = "localhost",
-        ssh_timeout: float,
-        filing_timeout: float,
-        settle_seconds: float,
-    ) -> None:
-        super().__init__(
-            name,
-            LocalTransport(),
-            routers,
-            servers,
-            ssh_timeout=ssh_timeout,
-            filing_timeout=filing_timeout,
-            settle_seconds=settle_seconds,
-        )

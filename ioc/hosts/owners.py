@@ -10,28 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ioc.hosts.look import Look, Process, data_port
-from ioc.hosts.sites import RouterSite
 from ioc.hosts.sockets import SocketState
+from ioc.topology.schema import DataRouter
 
-Test = Callable[[Process, RouterSite], bool]
+Test = Callable[[Process, DataRouter], bool]
 
 
-def find_owners(look: Look, sites: Sequence[RouterSite]) -> dict[str, Process]:
+def find_owners(look: Look, sites: Sequence[DataRouter]) -> dict[str, Process]:
     """Return the process of each router that has exactly one; every process is at most one router's."""
     owners: dict[str, Process] = {}
     free = _without_children(look.processes)
     given = {site.name: look.given.get(i) for i, site in enumerate(sites)}
 
-    def at_home(process: Process, site: RouterSite) -> bool:
+    def at_home(process: Process, site: DataRouter) -> bool:
         place, port = given[site.name], data_port(process.arguments)
         works_there = place is not None and process.directory is not None and process.directory.path == place.path
         return works_there and port in (None, site.port)
 
-    def here(process: Process, site: RouterSite) -> bool:
+    def here(process: Process, site: DataRouter) -> bool:
         """Listens on the address of this router: another one may listen on the same port of another address."""
-        return any(s.port == site.port and s.address == site.address != "" for s in process.sockets)
+        return any(s.port == site.port and s.address == site.host != "" for s in process.sockets)
 
-    def only(process: Process, site: RouterSite) -> bool:
+    def only(process: Process, site: DataRouter) -> bool:
         """Its connection can be of no other router."""
         return not any(_connected(process, other) for other in sites if other.port != site.port)
 
@@ -62,7 +62,7 @@ def find_owners(look: Look, sites: Sequence[RouterSite]) -> dict[str, Process]:
     return owners
 
 
-def rivals(look: Look, sites: Sequence[RouterSite], site: RouterSite) -> list[Process]:
+def rivals(look: Look, sites: Sequence[DataRouter], site: DataRouter) -> list[Process]:
     """Return the processes that may all be `site`, and are no other router."""
     owned = {process.pid for process in find_owners(look, sites).values()}
     return [
@@ -72,11 +72,11 @@ def rivals(look: Look, sites: Sequence[RouterSite], site: RouterSite) -> list[Pr
     ]
 
 
-def _listens(process: Process, site: RouterSite) -> bool:
+def _listens(process: Process, site: DataRouter) -> bool:
     return any(s.port == site.port and s.state is SocketState.LISTENING for s in process.sockets)
 
 
-def _connected(process: Process, site: RouterSite) -> bool:
+def _connected(process: Process, site: DataRouter) -> bool:
     """Whether it has a connection on the router's port, or had one a moment ago, and was not told to use another."""
     return data_port(process.arguments) in (None, site.port) and any(
         s.port == site.port and s.state is not SocketState.LISTENING and not s.outgoing for s in process.sockets

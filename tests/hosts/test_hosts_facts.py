@@ -12,16 +12,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from ioc.errors import PeerError
-from ioc.hosts import RouterSite
 from ioc.hosts.look_script import SCRIPT
 from ioc.hosts.transport import ENVIRONMENT
 from ioc.model import RouterFacts
+from ioc.topology.schema import DataRouter
 from tests.hosts.rig import DataRouters, Hosts, site
 from tests.sshd import SshServer, free_port
 
@@ -77,20 +76,20 @@ async def test_work_dir_below_home(hosts: Hosts, tmp_path_factory: pytest.TempPa
     assert facts.work_dir == str(home.resolve())
 
 
-async def facts_of(hosts: Hosts, *sites: RouterSite) -> dict[str, RouterFacts]:
+async def facts_of(hosts: Hosts, *sites: DataRouter) -> dict[str, RouterFacts]:
     """Look with a host that has never looked before, as after a restart."""
     return dict(await hosts(*sites).router_facts(RUN))
 
 
 @pytest.mark.parametrize("told", [False, True])
 async def test_a_router_with_a_source(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path, told: bool):
-    """A router that listens no more, because a source is connected, is online; the facts say which of the two it is."""
+    """A router that listens no more, because a source is connected, is online all the same."""
     port = data_routers.start(tmp_path, told=told)
     before = (await facts_of(hosts, site(port=port)))["data0"]
     source = data_routers.connect(port)
     during = (await facts_of(hosts, site(port=port)))["data0"]
-    assert (before.online, before.connected) == (True, False)
-    assert (during.online, during.connected, during.work_dir) == (True, True, str(tmp_path))
+    assert before.online
+    assert (during.online, during.work_dir) == (True, str(tmp_path))
     assert source.send("CoBo0_AsAd0", "data").startswith("CoBo0_AsAd0_")
     source.close()
     data_routers.connect(port).close()  # it listens again, and serves the next
@@ -108,7 +107,6 @@ async def test_twelve_routers_with_sources(hosts: Hosts, data_routers: DataRoute
         data_routers.connect(port)
     facts = await facts_of(hosts, *(site(f"data{i}", port) for i, port in enumerate(ports)))
     assert [facts[f"data{i}"].work_dir for i in range(12)] == list(map(str, places))
-    assert [facts[f"data{i}"].connected for i in range(12)] == [True, False] * 6
 
 
 async def test_a_restart_is_another_process(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):
@@ -152,7 +150,7 @@ async def test_one_port_on_two_addresses(hosts: Hosts, data_routers: DataRouters
     for address in addresses:
         (tmp_path / address).mkdir()
         data_routers.start(tmp_path / address, port, address=address)
-    sites = [replace(site(f"at {address}", port), address=address) for address in addresses]
+    sites = [site(f"at {address}", port).model_copy(update={"host": address}) for address in addresses]
     for connected in (False, True):
         if connected:
             data_routers.connect(port, addresses[1])
@@ -193,7 +191,7 @@ async def test_a_router_of_another_user(local_hosts: Hosts, data_routers: DataRo
         monkeypatch.setattr("subprocess.Popen", partial(subprocess.Popen, user=65534))
         unknown = (await facts_of(local_hosts, site(port=port), site("other", free_port())))["data0"]
         known = (await facts_of(local_hosts, site(port=port, work_dir=place)))["data0"]
-    assert (unknown.online, unknown.connected, unknown.work_dir) == (True, False, "")
+    assert (unknown.online, unknown.work_dir) == (True, "")
     assert "must belong to the SSH user, or the topology must give work_dir" in unknown.problem
     assert (known.online, known.work_dir) == (True, directory)
     assert "cannot write" in known.problem
@@ -364,7 +362,7 @@ async def test_what_is_exported_changes_nothing(
                 facts = (await hosts(site(port=port)).router_facts(RUN))["data0"]
             await hosts.close()
             assert (facts.problem, facts.online, facts.work_dir) == ("", True, str(place))
-            assert (facts.file_count, facts.staged_bytes, facts.connected) == (1, 5, True)
+            assert (facts.file_count, facts.staged_bytes) == (1, 5)
             assert facts.disk_total == pytest.approx(shutil.disk_usage(place).total, rel=0.01)
 
 
@@ -407,7 +405,7 @@ async def test_with_the_tools_of_macos(local_hosts: Hosts, tmp_path: pathlib.Pat
     tools_of_macos(tmp_path / "tools", monkeypatch, ps=PS_OF_MACOS, lsof=lsof)
     facts = (await local_hosts(site(port=46005)).router_facts("e/run_0000"))["data0"]
     assert (facts.online, facts.work_dir, facts.file_count, facts.staged_bytes) == (True, str(place), 1, 5)
-    assert (facts.connected, facts.process) == (True, "501@Fri Nov 27 09:09:09 2026")
+    assert facts.process == "501@Fri Nov 27 09:09:09 2026"
 
 
 @pytest.mark.skipif(not (shutil.which("lsof") and shutil.which("ps")), reason="lsof or ps is not installed")
@@ -428,7 +426,6 @@ async def test_with_real_lsof_and_ps(
     facts = [(await host.router_facts(RUN))[f"data{i}"] for i in range(4)]
     assert [fact.online for fact in facts] == [True] * 4
     assert [fact.work_dir for fact in facts] == [*map(str, places[:3]), ""]
-    assert [fact.connected for fact in facts] == [False, True, None, False]
     assert re.fullmatch(r"\d+@\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4}", facts[0].process)
 
 

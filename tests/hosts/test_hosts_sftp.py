@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import pytest
 
 from ioc.errors import PeerError
-from ioc.hosts import MachineHost, ServerSite
+from ioc.hosts import MachineHost
 from ioc.hosts.ssh_transport import SshTransport
 from ioc.hosts.transport import told
 from ioc.model import ConfigChoice, RunId
-from tests.hosts.rig import Hosts, Records, contents, put, site
+from tests.hosts.rig import Hosts, Records, contents, ecc_server, put, site
 from tests.sshd import SFTP_SERVERS, SSHD, SshServer
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="the stand-in for OpenSSH has no such options")
@@ -178,7 +178,7 @@ async def test_the_words_of_the_server(shared_sshd: SshServer, tmp_path: pathlib
 
 async def test_the_words_of_the_server_reach_the_report(hosts: Hosts, tmp_path: pathlib.Path):
     """A directory that the file system refuses is named in reports and errors, with a reason in words."""
-    host = hosts(site(work_dir="/proc"), servers=(ServerSite("CoBo0", str(tmp_path), "/proc/backups"),))
+    host = hosts(site(work_dir="/proc"), servers=(ecc_server("CoBo0", tmp_path, "/proc/backups"),))
     put(tmp_path, {b"describe-a.xcfg": b"", b"configure-a.xcfg": b""})
     report = await host.file_run("data0", RUN, Records())
     with pytest.raises(PeerError) as refused:
