@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from ioc.hosts import MachineHost
-from ioc.hosts.ssh_transport import SshTransport
+from ioc.hosts.ssh import SshTransport
 from ioc.model import FiledFile, RunId
 from ioc.topology.schema import DataRouter
 from tests.sshd import SshServer

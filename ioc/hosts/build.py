@@ -6,7 +6,7 @@ from typing import Literal
 
 from ioc.hosts.host import MachineHost
 from ioc.hosts.local import LocalTransport
-from ioc.hosts.ssh_transport import SshTransport
+from ioc.hosts.ssh import SshTransport
 from ioc.topology.schema import DataRouter, EccServer, Ssh, Topology
 from ioc.topology.ssh import ssh_for
 

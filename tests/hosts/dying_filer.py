@@ -17,7 +17,7 @@ from typing import Any
 
 from ioc.hosts.host import MachineHost
 from ioc.hosts.local import LocalTransport
-from ioc.hosts.ssh_transport import SshTransport
+from ioc.hosts.ssh import SshTransport
 from ioc.model import FiledFile, RunId
 from ioc.topology.schema import DataRouter, Ssh
 

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ioc.hosts import MachineHost
 from ioc.hosts.local import LocalTransport
-from ioc.hosts.ssh_transport import SshTransport
+from ioc.hosts.ssh import SshTransport
+from ioc.hosts.transport import Transport
 from ioc.model import FiledFile
 from ioc.topology.schema import DataRouter, EccServer, Ssh
 from tests.sshd import SshServer, free_port
@@ -37,14 +39,14 @@ class Hosts:
         servers: tuple[EccServer, ...] = (),
         settings: Ssh | None = None,
         address: str = "127.0.0.1",
+        wrap: Callable[[Transport], Any] = lambda transport: transport,
         **times: float,
     ) -> MachineHost:
         chosen = {**TIMES, **times}
+        transport: Transport = LocalTransport()
         if self.sshd:
             transport = SshTransport(address, settings or self.sshd.settings(), chosen["ssh_timeout"])
-            host = MachineHost(address, transport, routers, servers, **chosen)
-        else:
-            host = MachineHost("localhost", LocalTransport(), routers, servers, **chosen)
+        host = MachineHost(address if self.sshd else "localhost", wrap(transport), routers, servers, **chosen)
         self.made.append(host)
         return host
 
