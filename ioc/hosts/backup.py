@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ioc.errors import PeerError
 from ioc.hosts.config_files import Wanted, hardware_descriptions, of_choice
 from ioc.hosts.placing import names
-from ioc.hosts.transport import Transport, exists, expand, make_directories, reason, shown, told
+from ioc.hosts.transport import Transport, expand, make_directories, reason, shown, told
 from ioc.model import ConfigBackup, ConfigChoice, RunId
 from ioc.topology.schema import EccServer
 
@@ -23,10 +23,9 @@ def digest(transport: Transport, server: EccServer, config: ConfigChoice, host: 
     Raises:
         PeerError: naming a file that cannot be read, or that no release can do without.
     """
-    root = _expanded(transport, server.config_root, "config_root", server)
-    found = _find(transport, root, config, server, host)
-    found.check(shown(root), server, host)
-    return ConfigBackup(shown(root), _digests(found.contents), tuple(found.missing))
+    found = _read(transport, server, config, host)
+    found.check()
+    return ConfigBackup(shown(found.root), _digests(found.contents), tuple(found.missing))
 
 
 def back_up(transport: Transport, server: EccServer, run: RunId, config: ConfigChoice, host: str) -> ConfigBackup:
@@ -36,9 +35,8 @@ def back_up(transport: Transport, server: EccServer, run: RunId, config: ConfigC
         PeerError: naming a file that cannot be read or written, or that no release can do without; what exists is
             copied all the same.
     """
-    root = _expanded(transport, server.config_root, "config_root", server)
     backup_root = _expanded(transport, server.config_backup_root, "config_backup_root", server)
-    found = _find(transport, root, config, server, host)
+    found = _read(transport, server, config, host)
     relative = f"{os.fsdecode(backup_root).strip('/')}/{run.directory}"
     try:
         directory = make_directories(transport, b"", relative) if found.contents else b""
@@ -48,85 +46,74 @@ def back_up(transport: Transport, server: EccServer, run: RunId, config: ConfigC
             f"the configuration of ECC server {server.name} cannot be copied to {shown(backup_root)} on {host}: "
             f"{told(error)}"
         ) from None
-    found.check(shown(root), server, host)
+    found.check()
     return ConfigBackup(shown(directory), _digests(kept), tuple(found.missing))
 
 
 @dataclass
-class _Found:
-    """What there is of the files that a server may read."""
+class _Reader:
+    """Reads the files that a server may read."""
 
+    transport: Transport
+    root: bytes
+    owner: str
     contents: dict[str, bytes] = field(default_factory=dict[str, bytes])
     missing: list[str] = field(default_factory=list[str])
-    required: list[str] = field(default_factory=list[str])
-    """Those of `missing` that no release can do without."""
     problems: list[str] = field(default_factory=list[str])
 
-    def check(self, root: str, server: EccServer, host: str) -> None:
-        of = f"of ECC server {server.name} on {host}"
-        problems = [f"configuration file {root}/{name} {of} does not exist" for name in self.required]
-        problems += self.problems
-        if problems:
-            raise PeerError("; ".join(problems))
+    def read_all(self, config: ConfigChoice) -> None:
+        """Read what there is of the files behind a choice."""
+        describe, *others = of_choice(config)
+        for file in (*hardware_descriptions(self._take(describe)), *others):
+            self._take(file)
 
+    def check(self) -> None:
+        """Raise `PeerError` if a file cannot be read, or no release can do without it."""
+        if self.problems:
+            raise PeerError("; ".join(self.problems))
 
-def _find(transport: Transport, root: bytes, config: ConfigChoice, server: EccServer, host: str) -> _Found:
-    found = _Found()
-
-    def take(file: Wanted) -> list[bytes]:
-        names = [
-            name
-            for reading in file.readings
-            if (name := next((each for each in reading if _exists(transport, root, each)), None))
-        ]
+    def _take(self, file: Wanted) -> list[bytes]:
+        names = [name for reading in file.readings if (name := next(filter(self._read, reading), None))]
         if not names and file.missed:
-            found.missing.append(file.name)
+            self.missing.append(file.name)
             if file.required:
-                found.required.append(file.name)
-        taken: list[bytes] = []
-        for name in names:
-            try:
-                found.contents[name] = _read(transport, root, name, server, host)
-                taken.append(found.contents[name])
-            except _UnreadableError as error:
-                found.problems.append(str(error))
-        return taken
+                self._problem(file.name, "does not exist")
+        return [self.contents[name] for name in names if name in self.contents]
 
-    describe, *others = of_choice(config)
-    for file in (*hardware_descriptions(take(describe)), *others):
-        take(file)
-    return found
+    def _read(self, name: str) -> bool:
+        """Read one file; False if it does not exist."""
+        path = self.root + b"/" + os.fsencode(name)
+        try:
+            if not self.transport.look(path).is_file:
+                self._problem(name, "must be a regular file")
+                return True
+            content, whole = self.transport.read_end(path, LARGEST)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._problem(name, f"cannot be read: {reason(error)}")
+            return True
+        if whole:
+            self.contents[name] = content
+        else:
+            self._problem(name, f"must not have more than {LARGEST} bytes")
+        return True
+
+    def _problem(self, name: str, text: str) -> None:
+        self.problems.append(f"configuration file {shown(self.root)}/{name} of {self.owner} {text}")
 
 
-def _exists(transport: Transport, root: bytes, name: str) -> bool:
-    try:
-        return exists(transport, root + b"/" + os.fsencode(name))
-    except OSError:
-        return True  # unknown here; reading it will say why
-
-
-class _UnreadableError(Exception):
-    """A file is there but cannot be read; the text names it."""
+def _read(transport: Transport, server: EccServer, config: ConfigChoice, host: str) -> _Reader:
+    root = _expanded(transport, server.config_root, "config_root", server)
+    reader = _Reader(transport, root, f"ECC server {server.name} on {host}")
+    reader.read_all(config)
+    return reader
 
 
 def _expanded(transport: Transport, path: str | None, key: str, server: EccServer) -> bytes:
     if not path:
         raise PeerError(f"ECC server {server.name} has no {key} in the topology: it must name a directory on its host")
     return expand(transport, path)
-
-
-def _read(transport: Transport, root: bytes, name: str, server: EccServer, host: str) -> bytes:
-    path = root + b"/" + os.fsencode(name)
-    where = f"configuration file {shown(path)} of ECC server {server.name} on {host}"
-    try:
-        if not transport.look(path).is_file:
-            raise _UnreadableError(f"{where} must be a regular file")
-        content, whole = transport.read_end(path, LARGEST)
-    except OSError as error:
-        raise _UnreadableError(f"{where} cannot be read: {reason(error)}") from None
-    if not whole:
-        raise _UnreadableError(f"{where} must not have more than {LARGEST} bytes")
-    return content
 
 
 def _keep(transport: Transport, directory: bytes, name: str, content: bytes, server: EccServer) -> str:
