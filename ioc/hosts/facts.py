@@ -1,4 +1,4 @@
-"""What is known of each router, and the sentence about what is not."""
+"""The facts about each router, and what is wrong with it in words for an operator."""
 
 from __future__ import annotations
 
@@ -60,9 +60,10 @@ def _finding(site: DataRouter, process: Process, given: Directory | None, host: 
                 f"but its work_dir in the topology is {site.work_dir}"
             )
     elif process.lost:
-        problem = f"{where} {process.lost}: what it writes cannot be filed"
-        if "cannot be read" not in process.lost:
-            problem += "; end this dataRouter and start it in a directory that exists"
+        problem = f"{where} {process.lost}: its files cannot be filed; "
+        problem += "end this dataRouter and start it in a directory that exists"
+    elif process.unreadable:
+        problem = f"{where} cannot be read by the SSH user: {process.unreadable}; its files cannot be filed"
     elif given is not None:
         place = given
     else:
@@ -73,7 +74,7 @@ def _finding(site: DataRouter, process: Process, given: Directory | None, host: 
     if place is not None and place.unwritable and not problem:
         problem = (
             f"the SSH user cannot write into the working directory of router {site.name} ({shown(place.path)}) on "
-            f"{host}, so that its files cannot be filed: {place.unwritable}"
+            f"{host}: {place.unwritable}; its files cannot be filed"
         )
     return Finding(process, place, problem)
 
@@ -82,8 +83,8 @@ def _why_offline(site: DataRouter, look: Look, sites: Sequence[DataRouter], give
     claimants = rivals(look, sites, site)
     if len(claimants) > 1:
         pids = " and ".join(str(process.pid) for process in claimants)
-        reason = f"several dataRouters on {host} use port {site.port} (processes {pids}), so that router {site.name} "
-        reason += "cannot be told apart: end all but one"
+        reason = f"several dataRouters on {host} use port {site.port} (processes {pids}), so router {site.name} "
+        reason += "cannot be identified: end all but one of them"
     else:
         reason = f"no dataRouter of router {site.name} runs on {host} (port {site.port}): start it"
     if site.work_dir and given is None:

@@ -1,13 +1,17 @@
 """Filing the .graw files of a run on a router's host.
 
-The protocol, which may be cut off after any step and then begun again:
+The host, the connection or this program may go away after any step; filing is then repeated from its beginning, and
+ends as if nothing had happened. So no step depends on what an earlier attempt knew, only on what lies on the host:
 
-1. record what an earlier, interrupted attempt left in the run's directory;
-2. wait until nothing in the staging directory has grown for `settle_seconds`;
+1. record what the run's directory holds already (an earlier attempt moved it, but may not have recorded it);
+2. wait until nothing in the staging directory has grown for `settle_seconds`: data may still be in flight;
 3. make the run's directory, even if there is no file: the program that merges the files wants it of every router;
-4. place each file (`ioc.hosts.placing`), then record it;
+4. place each file (`ioc.hosts.placing`: never overwriting, never losing one), then record it;
 5. while there are new files, go back to 2;
-6. look at the run's directory once more, and record anew the files that still grew.
+6. look at the run's directory once more, and record again the files that grew meanwhile.
+
+A router that was restarted elsewhere during the run has several staging directories (`find_places`): each has a
+`Filing` of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 from ioc.hosts.placing import Placer, original_name
-from ioc.hosts.transport import Transport, exists, make_directories, shown, told
+from ioc.hosts.transport import Transport, exists, from_shown, make_directories, shown, told
 from ioc.model import FiledFile, FilingReport, RunId
 
 P = ParamSpec("P")
@@ -38,8 +42,34 @@ class Call(Protocol):
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]: ...
 
 
-class OutOfTimeError(OSError):
-    """Filing must end, although it is not done."""
+def find_places(
+    transport: Transport, present: bytes | None, directories: Sequence[str], router: str, host: str
+) -> tuple[list[bytes], list[str]]:
+    """Return the present directory and those named, each once whatever it is called; and what is wrong with others.
+
+    Raises:
+        PeerError: the host cannot be asked.
+    """
+    places = [] if present is None else [present]
+    problems: list[str] = []
+    for path in map(from_shown, directories):
+        if path in places or not path.startswith(b"/"):
+            continue
+        what = f"directory {shown(path)} on {host}, where router {router} worked in this run,"
+        try:
+            place = transport.real_path(path)
+            transport.list_directory(place)
+        except (FileNotFoundError, NotADirectoryError):
+            problems.append(
+                f"{what} is gone: put it back and file again; if it held no data, make an empty one "
+                f"(mkdir -p '{shown(path)}')"
+            )
+        except OSError as error:
+            problems.append(f"{what} cannot be read ({told(error)}): let the SSH user read and write it")
+        else:
+            if place not in places:
+                places.append(place)
+    return places, problems
 
 
 def graw_sizes(transport: Transport, directory: bytes) -> dict[bytes, int]:
@@ -162,7 +192,7 @@ class Filing:
 
     def _check_time(self, files: int, reason: str = "the time is over") -> None:
         if time.monotonic() >= self.deadline:
-            raise OutOfTimeError(f"{reason} after {self.filing_timeout:g} s, up to {files} files are left")
+            raise TimeoutError(f"{reason} after {self.filing_timeout:g} s, up to {files} files are left")
 
 
 def joined(reports: Sequence[FilingReport]) -> FilingReport:

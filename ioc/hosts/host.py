@@ -14,9 +14,8 @@ from typing import ParamSpec, TypeVar
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import backup, look_script
 from ioc.hosts.facts import Finding, find_routers
-from ioc.hosts.filing import Filing, joined
+from ioc.hosts.filing import Filing, find_places, joined
 from ioc.hosts.look import parse
-from ioc.hosts.places import find_places
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
 from ioc.model import ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId

@@ -7,10 +7,10 @@ import binascii
 import hashlib
 import hmac
 import os
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import paramiko
@@ -75,16 +75,12 @@ def _matches(patterns: str, name: str) -> bool:
             return False
     found = False
     for pattern in patterns.lower().split(","):
-        if _match(pattern.removeprefix("!"), name):
+        # Brackets stand for themselves here: [host]:port.
+        if fnmatchcase(name, pattern.removeprefix("!").replace("[", "[[]")):
             if pattern.startswith("!"):
                 return False
             found = True
     return found
-
-
-def _match(pattern: str, name: str) -> bool:
-    wild = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
-    return re.fullmatch(wild, name, re.DOTALL) is not None
 
 
 class HostKeys(paramiko.MissingHostKeyPolicy):

@@ -47,7 +47,6 @@ class Transport(Protocol):
 
         The script must be a function ``main``. Its exit status is not looked at.
         """
-        ...
 
     def check_files(self) -> None:
         """Find out whether files can be handled at all, once on each connection.
@@ -55,35 +54,27 @@ class Transport(Protocol):
         Raises:
             PeerError: they cannot; what is to be done about it.
         """
-        ...
 
     def home(self) -> bytes:
         """Return the user's home directory there."""
-        ...
 
     def list_directory(self, directory: bytes) -> list[Entry]:
         """List a directory without following links."""
-        ...
 
     def real_path(self, path: bytes) -> bytes:
         """Return `path`, which must exist, without links."""
-        ...
 
     def look(self, path: bytes) -> Entry:
         """Look at what `path` leads to, following links."""
-        ...
 
     def read_end(self, path: bytes, limit: int) -> tuple[bytes, bool]:
         """Read at most the last `limit` bytes of a regular file; and whether that is all of it."""
-        ...
 
     def write(self, path: bytes, content: bytes) -> None:
         """Write a file, replacing it if it exists."""
-        ...
 
     def make_directory(self, path: bytes) -> None:
         """Make one directory; an error if the name is taken."""
-        ...
 
     def move(self, source: bytes, target: bytes) -> None:
         """Rename without ever replacing `target`.
@@ -92,19 +83,15 @@ class Transport(Protocol):
             FileExistsError: `target` is taken.
             CannotRenameError: it is not, yet a rename does not do.
         """
-        ...
 
     def remove(self, path: bytes) -> None:
         """Remove a file."""
-        ...
 
     def drop(self) -> None:
         """Make calls that hang in the connection fail; the next call connects anew. Does not block."""
-        ...
 
     def close(self) -> None:
         """End everything; calls that still run fail soon."""
-        ...
 
 
 def entry_of(name: bytes, mode: int, size: int) -> Entry:
