@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import backup, look_script
 from ioc.hosts.facts import Finding, find_routers
-from ioc.hosts.filing import Filing, find_places, joined
+from ioc.hosts.filing import Filing
 from ioc.hosts.look import parse
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
@@ -153,33 +153,27 @@ class MachineHost:
     ) -> FilingReport:
         finding = (await self._shared_look(run.directory))[router]
         present = finding.directory.path if finding.directory else None
-        reports: list[FilingReport] = []
+        filing = Filing(
+            # A copy onto another file system may take as long as the whole filing.
+            partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
+            self._transport,
+            self._name,
+            router,
+            run,
+            record,
+            self._settle_seconds,
+            self._filing_timeout,
+            deadline,
+        )
         if present is None and (finding.process is not None or not directories):
             reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"
-            reports.append(
-                FilingReport((), f"{run} of router {router} cannot be filed on {self._name}: {reason}", complete=False)
-            )
-        places, problems = await self._call(find_places, self._transport, present, directories, router, self._name)
-        reports += [FilingReport((), problem, complete=False) for problem in problems]
+            filing.fail(f"{run} of router {router} cannot be filed on {self._name}: {reason}")
+        places = await filing.find_places(present, directories)
         for place in places:
-            filing = Filing(
-                # A copy onto another file system may take as long as the whole filing.
-                partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
-                self._transport,
-                router,
-                self._name,
-                place,
-                run,
-                record,
-                self._settle_seconds,
-                self._filing_timeout,
-                deadline,
-                needed=place == places[0],
-            )
             # Two routers may work in one directory: each file is moved by one of them.
             async with self._filing[place]:
-                reports.append(await filing.go())
-        return joined(reports)
+                await filing.file(place, needed=place == places[0])
+        return filing.report()
 
     async def _shared_look(self, run_directory: str) -> dict[str, Finding]:
         """Look once for all routers that are filed at the same moment, however many live here."""

@@ -117,7 +117,7 @@ class SshTransport:
                 if len(output) > OUTPUT_LIMIT:
                     raise PeerError(f"a command on {self._address} wrote more than {OUTPUT_LIMIT} bytes")
         except TimeoutError:
-            raise PeerTimeout(f"{self._address} did not end a command within {timeout:g} s") from None
+            raise PeerTimeout(f"a command on {self._address} did not end within {timeout:g} s") from None
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise lost(self._address, error) from None
         finally:
