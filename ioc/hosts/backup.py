@@ -17,37 +17,35 @@ LARGEST = 16 * 1024 * 1024
 """Bytes of a configuration file; a real one has some hundred thousand."""
 
 
-def digest(transport: Transport, server: EccServer, config: ConfigChoice, host: str) -> ConfigBackup:
-    """Digest the files where they lie.
+def digest(
+    transport: Transport, server: EccServer, config: ConfigChoice, host: str, copy_for: RunId | None = None
+) -> ConfigBackup:
+    """Digest the files where they lie, or copy them to ``config_backup_root/EXPERIMENT/run_NNNN`` of a run.
 
-    Raises:
-        PeerError: naming a file that cannot be read, or that no release can do without.
-    """
-    found = _read(transport, server, config, host)
-    found.check()
-    return ConfigBackup(shown(found.root), _digests(found.contents), tuple(found.missing))
-
-
-def back_up(transport: Transport, server: EccServer, run: RunId, config: ConfigChoice, host: str) -> ConfigBackup:
-    """Copy the files to ``config_backup_root/EXPERIMENT/run_NNNN``; one that differs from what is there is kept beside.
+    A file that differs from a copy that is there already is kept beside it.
 
     Raises:
         PeerError: naming a file that cannot be read or written, or that no release can do without; what exists is
             copied all the same.
     """
-    backup_root = _expanded(transport, server.config_backup_root, "config_backup_root", server)
-    found = _read(transport, server, config, host)
-    relative = f"{os.fsdecode(backup_root).strip('/')}/{run.directory}"
-    try:
-        directory = make_directories(transport, b"", relative) if found.contents else b""
-        kept = {_keep(transport, directory, name, content, server): content for name, content in found.contents.items()}
-    except OSError as error:
-        raise PeerError(
-            f"the configuration of ECC server {server.name} cannot be copied to {shown(backup_root)} on {host}: "
-            f"{told(error)}"
-        ) from None
-    found.check()
-    return ConfigBackup(shown(directory), _digests(kept), tuple(found.missing))
+    root = _expanded(transport, server.config_root, "config_root", server)
+    reader = _Reader(transport, root, f"ECC server {server.name} on {host}")
+    contents, directory = reader.read_all(config), root
+    if copy_for is not None:
+        backup_root = _expanded(transport, server.config_backup_root, "config_backup_root", server)
+        relative = f"{os.fsdecode(backup_root).strip('/')}/{copy_for.directory}"
+        try:
+            directory = make_directories(transport, b"", relative) if contents else b""
+            contents = {_keep(transport, directory, name, text, server): text for name, text in contents.items()}
+        except OSError as error:
+            raise PeerError(
+                f"the configuration of ECC server {server.name} cannot be copied to {shown(backup_root)} on {host}: "
+                f"{told(error)}"
+            ) from None
+    if reader.problems:
+        raise PeerError("; ".join(reader.problems))
+    digests = ((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
+    return ConfigBackup(shown(directory), tuple(digests), tuple(reader.missing))
 
 
 @dataclass
@@ -61,16 +59,12 @@ class _Reader:
     missing: list[str] = field(default_factory=list[str])
     problems: list[str] = field(default_factory=list[str])
 
-    def read_all(self, config: ConfigChoice) -> None:
-        """Read what there is of the files behind a choice."""
+    def read_all(self, config: ConfigChoice) -> dict[str, bytes]:
+        """Read what there is of the files behind a choice; returns their contents by name."""
         describe, *others = of_choice(config)
         for file in (*hardware_descriptions(self._take(describe)), *others):
             self._take(file)
-
-    def check(self) -> None:
-        """Raise `PeerError` if a file cannot be read, or no release can do without it."""
-        if self.problems:
-            raise PeerError("; ".join(self.problems))
+        return self.contents
 
     def _take(self, file: Wanted) -> list[bytes]:
         names = [name for reading in file.readings if (name := next(filter(self._read, reading), None))]
@@ -103,13 +97,6 @@ class _Reader:
         self.problems.append(f"configuration file {shown(self.root)}/{name} of {self.owner} {text}")
 
 
-def _read(transport: Transport, server: EccServer, config: ConfigChoice, host: str) -> _Reader:
-    root = _expanded(transport, server.config_root, "config_root", server)
-    reader = _Reader(transport, root, f"ECC server {server.name} on {host}")
-    reader.read_all(config)
-    return reader
-
-
 def _expanded(transport: Transport, path: str | None, key: str, server: EccServer) -> bytes:
     if not path:
         raise PeerError(f"ECC server {server.name} has no {key} in the topology: it must name a directory on its host")
@@ -131,7 +118,3 @@ def _keep(transport: Transport, directory: bytes, name: str, content: bytes, ser
             transport.remove(writing)
         return os.fsdecode(candidate)
     raise AssertionError
-
-
-def _digests(contents: dict[str, bytes]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())

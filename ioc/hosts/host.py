@@ -12,10 +12,11 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from ioc.errors import PeerError, PeerTimeout
-from ioc.hosts import backup, look_script
-from ioc.hosts.facts import Finding, find_routers
+from ioc.hosts import look_script
+from ioc.hosts.backup import digest
 from ioc.hosts.filing import Filing
 from ioc.hosts.look import parse
+from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
 from ioc.model import ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
@@ -117,11 +118,11 @@ class MachineHost:
 
     async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
         """See `ioc.ports.Host`."""
-        return await self._call(backup.back_up, self._transport, self._servers[server], run, config, self._name)
+        return await self._call(digest, self._transport, self._servers[server], config, self._name, run)
 
     async def config_digests(self, server: str, config: ConfigChoice) -> ConfigBackup:
         """See `ioc.ports.Host`."""
-        return await self._call(backup.digest, self._transport, self._servers[server], config, self._name)
+        return await self._call(digest, self._transport, self._servers[server], config, self._name)
 
     async def log_tail(self, path: str, lines: int = 50) -> str:
         """See `ioc.ports.Host`."""

@@ -2,7 +2,7 @@
 
 One script looks at everything in one round trip and prints sections, each begun by a line ``@…``; it decides nothing.
 On Linux it prints what ``/proc`` has, elsewhere what ps and lsof answer (`_linux` and `_others` make the same of both).
-Which process is which router is decided in `ioc.hosts.owners`, what an operator is told in `ioc.hosts.facts`.
+Which process is which router, and what an operator is told, is decided in `ioc.hosts.routers`.
 
 Where ``ls``, ``rmdir`` or the kernel give a reason as text only, that text is looked into here and nowhere else; the
 script runs them with ``LC_ALL=C``, so that it does not depend on the language of the host.

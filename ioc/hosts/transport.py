@@ -47,6 +47,7 @@ class Transport(Protocol):
 
         The script must be a function ``main``. Its exit status is not looked at.
         """
+        ...
 
     def check_files(self) -> None:
         """Find out whether files can be handled at all, once on each connection.
@@ -57,18 +58,23 @@ class Transport(Protocol):
 
     def home(self) -> bytes:
         """Return the user's home directory there."""
+        ...
 
     def list_directory(self, directory: bytes) -> list[Entry]:
         """List a directory without following links."""
+        ...
 
     def real_path(self, path: bytes) -> bytes:
         """Return `path`, which must exist, without links."""
+        ...
 
     def look(self, path: bytes) -> Entry:
         """Look at what `path` leads to, following links."""
+        ...
 
     def read_end(self, path: bytes, limit: int) -> tuple[bytes, bool]:
         """Read at most the last `limit` bytes of a regular file; and whether that is all of it."""
+        ...
 
     def write(self, path: bytes, content: bytes) -> None:
         """Write a file, replacing it if it exists."""

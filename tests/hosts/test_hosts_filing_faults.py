@@ -364,7 +364,7 @@ async def test_an_answer_that_makes_no_sense_removes_nothing(
     place.mkdir(parents=True)
     for directory in (tmp_path, place):
         put(directory, {b"x.graw": b"data"})
-    monkeypatch.setattr("ioc.hosts.placing._COMPARE", "main() { :; }")
+    monkeypatch.setattr("ioc.hosts.placing.COMPARE", "main() { :; }")
     report = await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())
     assert (report.complete, "cannot compare" in report.problem) == (False, True)
     assert contents(tmp_path) == contents(place) == {b"x.graw": b"data"}

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc.errors import PeerError
-from ioc.hosts.facts import find_routers
 from ioc.hosts.look import Directory, Look, Process, data_port, parse
+from ioc.hosts.routers import find_routers
 from ioc.hosts.sockets import Socket, SocketState
 from tests.hosts.rig import site
 

@@ -49,7 +49,7 @@ heads = st.sampled_from(
         "Match all", "Match host mini3", "Match host *.lab", "Match originalhost mini3", "Match user daq",
         "Match !user daq", "Match localuser ME", "Match localuser nobody-else", "Match exec true", "Match exec false",
         'Match exec "test %h = mini3"', "Match host mini3,other user *", "Match canonical", "Match final",
-        "Match final host mini3", "Match weather fine", "Match",
+        "Match final host mini3", "Match season fine", "Match",
     ]
 )  # fmt: skip
 files = st.lists(st.one_of(setting, heads, st.sampled_from(["", "# comment"])), max_size=10).map("\n".join)
@@ -132,7 +132,7 @@ def test_without_the_client(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     assert resolve("mini3", Ssh(config=str(tmp_path / "none"))).host == "mini3"
     (tmp_path / "config").touch()
-    with pytest.raises(PeerError, match=r"install it \(openssh-client\), or say 'config: null'"):
+    with pytest.raises(PeerError, match=r"install it \(openssh-client\), or set 'config: null'"):
         resolve("mini3", Ssh(config=str(tmp_path / "config")))
 
 
