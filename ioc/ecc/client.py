@@ -26,7 +26,7 @@ class ZeepEccClient:
     """One ECC server.
 
     Each call has a connection of its own, so that GetState is answered while a transition runs, and one time-out for
-    all of it. A call goes on to its end even if its caller gives up: what was sent cannot be taken back.
+    all of it. A call continues even if its caller gives up: a request cannot be taken back.
     """
 
     def __init__(self, name: str, host: str, port: int, *, state_timeout: float, transition_timeout: float) -> None:

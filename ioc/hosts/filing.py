@@ -166,11 +166,11 @@ class Filing:
         except FileNotFoundError:
             if await self.call(exists, self.transport, source):
                 raise
-            self.problems.append(f"{shown(source)} on {self.host} went away before it could be filed")
+            self.problems.append(f"{shown(source)} on {self.host} disappeared before it could be filed")
             return
         if size_there < size:
             self.problems.append(
-                f"{shown(path)} on {self.host} has {size_there} bytes, but must have the {size} it had before filing"
+                f"{shown(path)} on {self.host} has {size_there} bytes, but had {size} before it was filed"
             )
         await self._record(path, size_there)
 
@@ -184,12 +184,12 @@ class Filing:
         file = FiledFile(self.router, self.host, shown(path), size, time.time(), renamed_from)
         await self.record(file)
         if renamed_from and path not in self.filed:
-            self.problems.append(f"{renamed_from} was there already on {self.host}: the second is {file.path}")
+            self.problems.append(f"{renamed_from} already existed on {self.host}: the second file is {file.path}")
         self.filed[path] = file
 
     async def _sizes(self, directory: bytes) -> dict[bytes, int]:
         return await self.call(graw_sizes, self.transport, directory)
 
-    def _check_time(self, files: int, reason: str = "the time is over") -> None:
+    def _check_time(self, files: int, reason: str = "filing is not finished") -> None:
         if time.monotonic() >= self.deadline:
-            raise TimeoutError(f"{reason} after {self.filing_timeout:g} s, up to {files} files are left")
+            raise TimeoutError(f"{reason} after {self.filing_timeout:g} s; up to {files} files are left")

@@ -217,11 +217,11 @@ class MachineHost:
         try:
             running = asyncio.get_running_loop().run_in_executor(threads, partial(function, *args, **kwargs))
         except RuntimeError:
-            raise PeerError(f"host {self._name} is not looked at any more: the program is closing") from None
+            raise PeerError(f"host {self._name} is no longer used: the program is closing") from None
         try:
             done, _ = await asyncio.wait((running,), timeout=timeout)
         finally:
-            running.cancel()  # what comes too late interests nobody; no effect if it is done
+            running.cancel()  # a late result is not needed; no effect if it is done
         if not done:
             self._transport.drop()
             raise PeerTimeout(f"{self._name} did not answer within {timeout:g} s")

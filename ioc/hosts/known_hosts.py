@@ -130,7 +130,7 @@ class HostKeys(paramiko.MissingHostKeyPolicy):
         alike = [each for each in known if each.type == key.get_name()] or known
         return PeerError(
             f"the SSH host key of {self._name} has changed to {_described(key)}, but the known key is "
-            f"{', '.join(map(str, alike))}: if the machine was set up anew, remove the old key with ssh-keygen -R "
+            f"{', '.join(map(str, alike))}: if the machine was reinstalled, remove the old key with ssh-keygen -R "
             f"{shlex.quote(self._name)} -f {shlex.quote(alike[0].file)}; if not, another machine may pose as it"
         )
 

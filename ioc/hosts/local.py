@@ -28,7 +28,7 @@ class LocalTransport:
     def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
         with self._lock:
             if self._closed:
-                raise PeerError("this machine is not looked at any more: the program is closing")
+                raise PeerError("this machine is no longer used: the program is closing")
             try:
                 shell = subprocess.Popen(
                     ["/bin/sh", "-s"],

@@ -76,12 +76,12 @@ def parse(output: bytes) -> Look:
     if not begin:
         said = output[-80:].decode(errors="replace").strip()
         raise PeerError(
-            "a login over SSH must run commands, but this one ran none: look at the user's shell, his login scripts, "
+            "a login over SSH must run commands, but this one ran none: check the user's shell and login scripts, "
             f"ForceCommand in sshd_config and command= in authorized_keys (the answer was {said!r})"
         )
     text, end, _ = ("\n" + text).partition("\n@end\n")
     if not end:
-        raise PeerError(f"the answer to a look at the data routers is not complete: {output[-80:]!r}")
+        raise PeerError(f"the search for data routers did not finish; its output ends with {output[-80:]!r}")
     sections: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in text.split("\n"):
@@ -91,7 +91,7 @@ def parse(output: bytes) -> Look:
             lines.append(line)
     for tool in ("ps", "lsof"):
         if f"@missing {tool}" in sections:
-            raise PeerError(f"the program {tool} must be installed there: without it no router can be found")
+            raise PeerError(f"install the program {tool} there: without it no router can be found")
     if "@hung" in sections:
         raise PeerError(
             "lsof hangs there, so the state of its routers cannot be determined: most often a mounted file server "
@@ -180,7 +180,7 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
 
 
 def _values(lines: list[str]) -> dict[str, str]:
-    """Read lines ``KEY VALUE``; what begins with a blank goes on with the value before. The first of a key counts."""
+    """Read lines ``KEY VALUE``; a line that begins with a blank continues the value. The first of a key counts."""
     values: dict[str, str] = {}
     key = ""
     for line in lines:

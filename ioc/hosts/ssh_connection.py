@@ -7,7 +7,7 @@ may lock out a client that tries too often.
 
 Any thread may use it, so three things are guarded: one thread connects while the others wait for it; one opens a
 channel at a time, because paramiko keeps a single reason of failure for all; and whoever finds the connection dead
-closes it, so that the next caller connects anew. Opening a channel shows whether the connection is alive: an SSH server
+closes it, so that the next caller reconnects. Opening a channel shows whether the connection is alive: an SSH server
 answers that at once, however busy the commands on the other channels are. What hangs nevertheless is ended by `drop`,
 by keep-alives, and by the system (`SILENT_SECONDS`).
 """
@@ -109,7 +109,7 @@ class SshConnection:
             self._opening.release()
 
     def drop(self) -> None:
-        """Give the connection up, so that calls which hang in it fail; the next one connects anew."""
+        """Give the connection up, so that calls which hang in it fail; the next call reconnects."""
         for client in list(self._clients):
             client.close()
 

@@ -94,7 +94,7 @@ class Transport(Protocol):
         """Remove a file."""
 
     def drop(self) -> None:
-        """Make calls that hang in the connection fail; the next call connects anew. Does not block."""
+        """Make calls that hang in the connection fail; the next call reconnects. Does not block."""
 
     def close(self) -> None:
         """End everything; calls that still run fail soon."""
@@ -137,18 +137,18 @@ _LOOKS_ESCAPED = re.compile(rb"\\(?=x[0-9a-f]{2})")
 
 
 def reason(error: Exception) -> str:
-    """Return why something failed in the words of whoever refused it, without Python's ``[Errno 13]``."""
+    """Return why something failed in the words of the program that refused it, without Python's ``[Errno 13]``."""
     if isinstance(error, OSError):
         # An answer over SFTP may have words but no number; str() of such an error begins "[Errno None] None".
         words = error.strerror or " ".join(str(argument) for argument in error.args if argument is not None)
-        return words or "it was refused without a reason"
+        return words or "no reason was given"
     if isinstance(error, EOFError) and not str(error):
         return "the other end closed it"
     return str(error) or type(error).__name__
 
 
 def told(error: OSError) -> str:
-    """Return what was refused, and for which file if that is known."""
+    """Return what was refused, and the file if it is known."""
     why = reason(error)
     if not error.filename:
         return why

@@ -477,5 +477,5 @@ async def test_a_tool_that_is_missing(
     """Without /proc, ps and lsof are needed; that one is missing is said instead of that no router runs."""
     scripts = {name: script for name, script in (("ps", PS_OF_MACOS), ("lsof", "true")) if name != tool}
     tools_of_macos(tmp_path / "tools", monkeypatch, **scripts)
-    with pytest.raises(PeerError, match=f"the program {tool} must be installed"):
+    with pytest.raises(PeerError, match=f"install the program {tool} there"):
         await local_hosts(site(port=46005)).router_facts(RUN)
