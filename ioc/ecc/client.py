@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
 
@@ -22,6 +23,15 @@ _WAITING_READS = 4
 _Number = TypeVar("_Number", bound=IntEnum)
 
 
+@dataclass
+class _Calls:
+    """The calls of one kind that are not answered yet."""
+
+    most: int
+    timeout: float
+    tasks: set[asyncio.Task[SoapReply]] = field(default_factory=set[asyncio.Task[SoapReply]])
+
+
 class ZeepEccClient:
     """One ECC server.
 
@@ -32,16 +42,14 @@ class ZeepEccClient:
     def __init__(self, name: str, host: str, port: int, *, state_timeout: float, transition_timeout: float) -> None:
         """Connect nothing yet; time-outs are in seconds, the one for transitions must be above 120 on a real server."""
         self._label = f"ECC server {name} at {host}:{port}"
-        self._state_timeout = state_timeout
-        self._transition_timeout = transition_timeout
         self._service = SoapService(name, host, port)
-        self._reads: set[asyncio.Task[SoapReply]] = set()
-        self._transitions: set[asyncio.Task[SoapReply]] = set()
+        self._reads = _Calls(_WAITING_READS, state_timeout)
+        self._transitions = _Calls(1, transition_timeout)
         self._closed = False
 
     async def get_state(self) -> EccReading:
         """Read state and transition; also answers while a transition runs."""
-        reply = await self._read("GetState")
+        reply = await self._ask(self._reads, "GetState", {})
         return EccReading(
             self._known(EccState, reply.state, "state", EccState.Off, EccState.Paused),
             self._known(Transition, reply.transition, "transition", Transition.NoTransition, Transition.Undoing),
@@ -50,7 +58,7 @@ class ZeepEccClient:
 
     async def get_configs(self) -> tuple[ConfigChoice, ...]:
         """Read the list of configurations, without those whose names may not be sent (warned of in the log)."""
-        reply = await self._read("GetConfigIDs")
+        reply = await self._ask(self._reads, "GetConfigIDs", {})
         try:
             offered = configs_in(reply.text)
         except PeerError as error:
@@ -67,10 +75,8 @@ class ZeepEccClient:
             arguments = {"configID": config_id(config), "table": link_table(links)}
         except Refused as refusal:
             raise PeerError(f"{self._label} was not sent {operation}: {refusal}") from None
-        if self._transitions:
-            raise PeerError(f"{self._label} was not sent {operation}: it has not answered the previous request yet")
         try:
-            reply = await self._ask(self._transitions, operation, self._transition_timeout, arguments)
+            reply = await self._ask(self._transitions, operation, arguments)
         except PeerTimeout as error:
             raise PeerTimeout(f"{error}, read its state to know what it did") from None
         return TransitionReply(
@@ -83,7 +89,7 @@ class ZeepEccClient:
         if self._closed:
             return
         self._closed = True
-        calls = self._reads | self._transitions
+        calls = self._reads.tasks | self._transitions.tasks
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
@@ -99,19 +105,14 @@ class ZeepEccClient:
             _log.warning("%s answered Describe, but %s", self._label, error)
             return ()
 
-    async def _read(self, operation: str) -> SoapReply:
-        if len(self._reads) >= _WAITING_READS:
-            raise PeerError(f"{self._label} was not sent {operation}: it has not answered the previous request yet")
-        return await self._ask(self._reads, operation, self._state_timeout, {})
-
-    async def _ask(
-        self, calls: set[asyncio.Task[SoapReply]], operation: str, timeout: float, arguments: Mapping[str, str]
-    ) -> SoapReply:
+    async def _ask(self, calls: _Calls, operation: str, arguments: Mapping[str, str]) -> SoapReply:
         if self._closed:
             raise PeerError(f"{self._label} was not sent {operation}: this client is closed")
-        call = asyncio.create_task(self._call(operation, timeout, arguments), name=f"{self._label}: {operation}")
-        calls.add(call)
-        call.add_done_callback(calls.discard)
+        if len(calls.tasks) >= calls.most:
+            raise PeerError(f"{self._label} was not sent {operation}: it has not answered the previous request yet")
+        call = asyncio.create_task(self._call(operation, calls.timeout, arguments))
+        calls.tasks.add(call)
+        call.add_done_callback(calls.tasks.discard)
         call.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits any more
         return await asyncio.shield(call)
 

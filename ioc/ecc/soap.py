@@ -100,10 +100,10 @@ class SoapService:
         except TransportError as error:
             if reply.status_code != 200:
                 raise ExchangeFailedError(status) from None
-            raise ExchangeFailedError(f"answered {operation} with invalid XML ({_root_cause(error)})") from None
+            raise ExchangeFailedError(f"answered {operation} with invalid XML ({_cause(error)})") from None
         except Exception as error:  # zeep raises anything when well-formed XML is not what it expects
             raise ExchangeFailedError(
-                f"answered {operation} with XML that is not the answer to it: {_first_line(error)}"
+                f"answered {operation} with XML that is not the answer to it: {_cause(error)}"
             ) from None
 
 
@@ -155,11 +155,7 @@ def _reply(answer: Any, received_at: float) -> SoapReply:
     )
 
 
-def _root_cause(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
-    return _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -116,6 +116,9 @@ FAILURES = [
         "500-bare", sends(http("", "500 Internal Server Error")), PeerError, "with HTTP status 500 (Internal Server"
     ),
     Failure("500-text", sends(http("oops", "500 Oops")), PeerError, "HTTP status 500 (Oops) and no SOAP fault"),
+    Failure(
+        "500-xml", sends(http(envelope("<a>Fault</a>"), "500 Oops")), PeerError, "status 500 (Oops) and no SOAP fault"
+    ),
     Failure("500-html", sends(http("<p>Fault</p>", "500 Oops", "text/html")), PeerError, "with HTML instead of SOAP"),
     Failure(
         "404", sends(http("none", "404 Not Found")), PeerError, "with HTTP status 404 (Not Found) and no SOAP fault"
