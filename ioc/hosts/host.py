@@ -12,10 +12,9 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from ioc.errors import PeerError, PeerTimeout
-from ioc.hosts import look_script
+from ioc.hosts import look
 from ioc.hosts.backup import digest
 from ioc.hosts.filing import Filing
-from ioc.hosts.look import parse
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
@@ -199,9 +198,9 @@ class MachineHost:
             for site in self._routers
         )
         arguments = (run_directory.encode(), b"%d" % max(1, round(self._timeout / LSOF_SHARE)), *directories)
-        output = self._transport.run(look_script.SCRIPT, arguments, self._timeout)
+        output = self._transport.run(look.SCRIPT, arguments, self._timeout)
         try:
-            found = parse(output)
+            found = look.parse(output)
         except PeerError as error:
             raise PeerError(f"{self._name}: {error}") from None
         self._transport.check_files()

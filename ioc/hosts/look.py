@@ -1,4 +1,4 @@
-"""Reading the answer of `ioc.hosts.look_script`: the dataRouter processes of a host and the directories they use.
+"""The look at a host (``look.sh``), and reading its answer: the dataRouter processes and the directories they use.
 
 One script looks at everything in one round trip and prints sections, each begun by a line ``@…``; it decides nothing.
 On Linux it prints what ``/proc`` has, elsewhere what ps and lsof answer (`_linux` and `_others` make the same of both).
@@ -13,10 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import resources
 
 from ioc.errors import PeerError
 from ioc.hosts.sockets import Socket, of_lsof, of_proc_net
 
+SCRIPT = resources.files("ioc.hosts").joinpath("look.sh").read_text(encoding="ascii")
 PROCESS_NAME = "dataRouter"
 DELETED = b" (deleted)"
 """At the end of a link in /proc to what has no name any more (``man 5 proc``)."""

@@ -17,7 +17,7 @@ from functools import partial
 import pytest
 
 from ioc.errors import PeerError
-from ioc.hosts.look_script import SCRIPT
+from ioc.hosts.look import SCRIPT
 from ioc.hosts.transport import ENVIRONMENT
 from ioc.model import RouterFacts
 from ioc.topology.schema import DataRouter
@@ -375,7 +375,7 @@ def tools_of_macos(programs: pathlib.Path, monkeypatch: pytest.MonkeyPatch, **sc
         (programs / name).write_text(f"#!/bin/sh\n{script}")
         (programs / name).chmod(0o755)
     monkeypatch.setitem(ENVIRONMENT, "PATH", str(programs))
-    monkeypatch.setattr("ioc.hosts.look_script.SCRIPT", SCRIPT.replace("proc=/proc", "proc=/none"))
+    monkeypatch.setattr("ioc.hosts.look.SCRIPT", SCRIPT.replace("proc=/proc", "proc=/none"))
 
 
 PS_OF_MACOS = """case "$*" in
@@ -413,7 +413,7 @@ async def test_with_real_lsof_and_ps(
     hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
     """What the real tools say, asked as on macOS, is read like what /proc says."""
-    monkeypatch.setattr("ioc.hosts.look_script.SCRIPT", SCRIPT.replace("proc=/proc", "proc=/none"))
+    monkeypatch.setattr("ioc.hosts.look.SCRIPT", SCRIPT.replace("proc=/proc", "proc=/none"))
     places = [tmp_path / name for name in ("one", "tw'o", "udp", "deleted")]
     for place in places:
         place.mkdir()
@@ -466,7 +466,7 @@ async def test_linux_needs_no_lsof(local_hosts: Hosts, data_routers: DataRouters
     (tmp_path / "data").mkdir()
     port = data_routers.start(tmp_path / "data")
     tools_of_macos(tmp_path / "tools", monkeypatch, ps="sleep 1000", lsof="sleep 1000")
-    monkeypatch.setattr("ioc.hosts.look_script.SCRIPT", SCRIPT)
+    monkeypatch.setattr("ioc.hosts.look.SCRIPT", SCRIPT)
     assert (await local_hosts(site(port=port)).router_facts(RUN))["data0"].work_dir == str(tmp_path / "data")
 
 
