@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ioc.hosts.look import Directory, Look, Process, data_port
-from ioc.hosts.sockets import SocketState
 from ioc.hosts.transport import shown
 from ioc.model import RouterFacts
 from ioc.topology.schema import DataRouter
@@ -150,13 +149,13 @@ def find_owners(look: Look, sites: Sequence[DataRouter]) -> dict[str, Process]:
 
 
 def _listens(process: Process, site: DataRouter) -> bool:
-    return any(s.port == site.port and s.state is SocketState.LISTENING for s in process.sockets)
+    return any(s.port == site.port and s.listening for s in process.sockets)
 
 
 def _connected(process: Process, site: DataRouter) -> bool:
     """Whether it has a connection on the router's port, or had one a moment ago, and was not told to use another."""
     return data_port(process.arguments) in (None, site.port) and any(
-        s.port == site.port and s.state is not SocketState.LISTENING and not s.outgoing for s in process.sockets
+        s.port == site.port and not s.listening and not s.outgoing for s in process.sockets
     )
 
 
