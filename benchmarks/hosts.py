@@ -14,8 +14,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from ioc.hosts import RouterSite, SshHost
-from ioc.model import FiledFile, LinkType, RunId
+from ioc.hosts import MachineHost
+from ioc.hosts.ssh import SshTransport
+from ioc.model import FiledFile, RunId
+from ioc.topology.schema import DataRouter
 from tests.sshd import SshServer
 
 RUN = RunId("e18008", 12)
@@ -23,20 +25,20 @@ PERIOD = 2.0
 """Seconds between looks, the default of ``polling: {routers: …}``."""
 
 
-def make_hosts(sshd: SshServer, directory: pathlib.Path, number: int) -> list[SshHost]:
+def make_hosts(sshd: SshServer, directory: pathlib.Path, number: int) -> list[MachineHost]:
     """One host, and so one connection, for each router."""
-    hosts: list[SshHost] = []
+    hosts: list[MachineHost] = []
     for i in range(number):
         work_dir = directory / f"data{i}"
         work_dir.mkdir(exist_ok=True)
-        site = RouterSite(f"data{i}", 46005, str(work_dir), LinkType.TCP)
-        hosts.append(
-            SshHost("127.0.0.1", sshd.settings(), [site], [], ssh_timeout=30.0, filing_timeout=60.0, settle_seconds=0.0)
-        )
+        router = DataRouter(name=f"data{i}", host="127.0.0.1", work_dir=str(work_dir))
+        transport = SshTransport("127.0.0.1", sshd.settings(), 30.0)
+        times = {"ssh_timeout": 30.0, "filing_timeout": 60.0, "settle_seconds": 0.0}
+        hosts.append(MachineHost("127.0.0.1", transport, [router], [], **times))
     return hosts
 
 
-async def look(host: SshHost) -> bool:
+async def look(host: MachineHost) -> bool:
     """Whether every router of the host is Clean."""
     facts = await host.router_facts(RUN.directory)
     return all(each.clean for each in facts.values())

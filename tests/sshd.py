@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import asyncssh
+import psutil
 
 from ioc.topology.schema import Ssh
 
@@ -106,6 +107,16 @@ class SshServer:
             self._server.kill()
             self._server = None
 
+    def logins(self) -> int:
+        """Count the connections that were let in so far (OpenSSH only)."""
+        return (self.directory / "sshd.log").read_text(errors="replace").count("Accepted publickey")
+
+    def sessions(self) -> int:
+        """Count the programs that run for clients now, SFTP among them (OpenSSH with an external sftp-server only)."""
+        assert self._server is not None
+        names = [child.name() for child in psutil.Process(self._server.pid).children(recursive=True)]
+        return sum(not name.startswith("sshd") for name in names)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -120,6 +131,10 @@ class _Process:
     def __init__(self, command: list[str], log: pathlib.Path) -> None:
         with log.open("ab") as output:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=ROOT)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def kill(self) -> None:
         # Connections and commands have processes of their own, in sessions of their own.

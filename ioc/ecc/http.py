@@ -1,201 +1,137 @@
-"""One HTTP POST with one deadline for everything: connect, send, and every byte of the answer.
+"""One HTTP POST on a connection of its own, sent once.
 
-What usual HTTP clients do beside that (keep-alive, redirects, proxies, cookies, a time-out that begins anew with each
-byte) is what must not happen with an ECC server: it closes each connection after one answer, and a transition must
-never be sent twice.
+What HTTP clients usually add (keep-alive, redirects, proxies, retries) must not happen with an ECC server: it closes
+each connection after one answer, and a transition must never be sent twice. Nothing here has a time-out: the caller
+cancels the call, however far it has got.
 """
 
 from __future__ import annotations
 
-import errno
-import http.client
-import io
-import os
-import select
+import asyncio
+import contextlib
 import socket
-import time
-from dataclasses import dataclass
-from threading import Event
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+
+import h11
 
 MAX_BODY = 16 * 2**20
 """Longest body that is read, in bytes; a real Configure reply has 0.4 MB."""
-
-_LOOK_SECONDS = 0.2
-"""How often a wait looks whether it was called off."""
+_MAX_HEAD = 64 * 1024
+_PIECE = 64 * 1024
 
 
 class ExchangeFailedError(Exception):
-    """The server did not give a usable answer; the text goes on where ``ECC server NAME at HOST:PORT`` ends."""
-
-
-class DeadlinePassedError(Exception):
-    """The answer was not complete at the deadline."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """What is asked of whom, and for how long."""
-
-    host: str
-    port: int
-    operation: str
-    """Name of the SOAP operation, for messages."""
-    deadline: float
-    """On the clock of `time.monotonic`."""
-    called_off: Event
-    """Set by another thread: the wait ends within 0.2 s."""
-
-    def check(self) -> float:
-        """Return the seconds left.
-
-        Raises:
-            DeadlinePassedError: if there are none.
-            ExchangeFailedError: if the call was called off.
-        """
-        if self.called_off.is_set():
-            raise ExchangeFailedError(f"was not waited for to answer {self.operation}, as this client was closed")
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise DeadlinePassedError
-        return left
+    """The server gave no usable answer; the text continues a sentence that begins with the server."""
 
 
 @dataclass(frozen=True)
 class HttpReply:
-    """A complete answer."""
+    """A complete answer; to zeep it is always a single part of XML."""
 
-    status: int
+    status_code: int
     reason: str
     content_type: str
-    body: bytes
-    received_at: float
-    """When its last byte was there, POSIX seconds."""
+    content: bytes
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "text/xml"})
+    encoding: None = None
 
 
-def post(call: Call, body: bytes) -> HttpReply:
-    """Send `body` once and return the answer, whatever its status. Blocks until the deadline at most.
+async def post(host: str, port: int, operation: str, body: bytes, resolver: Executor) -> HttpReply:
+    """Send `body` once and return the answer, whatever its status; `operation` names the request in errors.
 
-    (Only the resolution of a host name cannot be interrupted; nothing is sent if it ends after the deadline.)
+    Host names are resolved in `resolver`: that cannot be interrupted.
 
     Raises:
-        DeadlinePassedError: at the deadline.
-        ExchangeFailedError: for everything else that goes wrong.
+        ExchangeFailedError: there was no complete answer of HTTP.
     """
-    host = f"[{call.host}]" if ":" in call.host else call.host
-    head = (
-        f"POST / HTTP/1.1\r\nHost: {host}:{call.port}\r\nContent-Type: text/xml; charset=utf-8\r\n"
-        f'SOAPAction: ""\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n'
-    )
-    with _connect(call) as connection:
-        stream = _Stream(connection, call)
-        try:
-            stream.send(head.encode() + body)
-            return _read_reply(stream, call)
-        except http.client.RemoteDisconnected:
-            raise ExchangeFailedError(f"closed the connection without an answer to {call.operation}") from None
-        except http.client.IncompleteRead as error:
-            raise ExchangeFailedError(
-                f"sent a truncated answer to {call.operation}: the connection ended after {len(error.partial)} bytes"
-            ) from None
-        except (http.client.HTTPException, ValueError):
-            raise ExchangeFailedError(
-                f"answered {call.operation} with something that is not HTTP: is this the port of getEccSoapServer?"
-            ) from None
-        except OSError as error:
-            raise ExchangeFailedError(
-                f"broke the connection ({_reason(error)}) instead of answering {call.operation}"
-            ) from None
-
-
-def _connect(call: Call) -> socket.socket:
+    http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
+    headers = [
+        ("Host", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"),
+        ("Content-Type", "text/xml; charset=utf-8"),
+        ("SOAPAction", '""'),
+        ("Content-Length", str(len(body))),
+        ("Connection", "close"),
+    ]
+    events = (h11.Request(method="POST", target="/", headers=headers), h11.Data(data=body), h11.EndOfMessage())
+    reader, writer = await _connect(host, port, operation, resolver)
     try:
-        addresses = socket.getaddrinfo(call.host, call.port, type=socket.SOCK_STREAM)
+        writer.writelines([data for event in events if (data := http.send(event))])
+        await writer.drain()
+        return await _read_reply(http, reader, operation)
+    except OSError as error:
+        raise ExchangeFailedError(f"broke the connection ({_reason(error)}) instead of answering {operation}") from None
+    finally:
+        writer.transport.abort()
+
+
+async def _connect(
+    host: str, port: int, operation: str, resolver: Executor
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    try:
+        resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        addresses = await loop.run_in_executor(resolver, resolve)
     except (OSError, UnicodeError) as error:
         raise ExchangeFailedError(
-            f"cannot be asked for {call.operation}: its host name cannot be resolved ({_reason(error)})"
+            f"cannot be asked for {operation}: its host name cannot be resolved ({_reason(error)})"
         ) from None
     failure = "it has no address"
     for family, kind, protocol, _, address in addresses:
-        call.check()
-        try:
-            return _connect_to(socket.socket(family, kind, protocol), address, call)  # pyright: ignore[reportArgumentType]
-        except ConnectionRefusedError:
-            failure = "the connection was refused: getEccSoapServer must be started there"
-        except OSError as error:
-            failure = _reason(error)
-    raise ExchangeFailedError(f"cannot be reached for {call.operation} ({failure})")
+        with contextlib.ExitStack() as on_failure:
+            try:
+                connection = on_failure.enter_context(socket.socket(family, kind, protocol))
+                connection.setblocking(False)
+                await loop.sock_connect(connection, address)
+                streams = await asyncio.open_connection(sock=connection)
+            except ConnectionRefusedError:
+                failure = "the connection was refused: start getEccSoapServer there"
+            except OSError as error:
+                failure = _reason(error)
+            else:
+                on_failure.pop_all()
+                return streams
+    raise ExchangeFailedError(f"cannot be reached for {operation} ({failure})")
 
 
-def _connect_to(connection: socket.socket, address: tuple[str, int], call: Call) -> socket.socket:
+async def _read_reply(http: h11.Connection, reader: asyncio.StreamReader, operation: str) -> HttpReply:
+    head: h11.Response | None = None
+    body = bytearray()
+    received, ended = 0, False
     try:
-        connection.setblocking(False)
-        code = connection.connect_ex(address)
-        if code == errno.EINPROGRESS:
-            _wait(connection, select.POLLOUT, call)
-            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        _raise_for(code)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _raise_for(code: int) -> None:
-    if code:
-        raise OSError(code, os.strerror(code))
-
-
-def _read_reply(stream: _Stream, call: Call) -> HttpReply:
-    with http.client.HTTPResponse(stream) as response:  # pyright: ignore[reportArgumentType]  # only makefile is used
-        response.begin()
-        body = response.read(MAX_BODY + 1)
-        if len(body) > MAX_BODY:
-            raise ExchangeFailedError(f"sent more than {MAX_BODY // 2**20} MiB in answer to {call.operation}")
-        if response.length:
-            raise ExchangeFailedError(
-                f"sent a truncated answer to {call.operation}: {len(body)} of {len(body) + response.length} bytes"
-            )
-        content_type = response.headers.get_content_type()
-        return HttpReply(response.status, response.reason, content_type, body, time.time())
-
-
-def _wait(connection: socket.socket, event: int, call: Call) -> None:
-    poller = select.poll()
-    poller.register(connection, event)
-    while not poller.poll(min(call.check(), _LOOK_SECONDS) * 1000):
-        pass
-
-
-class _Stream(io.RawIOBase):
-    """A non-blocking socket as the blocking file that `http.client` reads, under the deadline of the call."""
-
-    def __init__(self, connection: socket.socket, call: Call) -> None:
-        self._connection = connection
-        self._call = call
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         while True:
-            # Also when bytes are there at once: a peer that never stops must not keep us past the deadline.
-            self._call.check()
-            try:
-                return self._connection.recv_into(buffer)
-            except BlockingIOError:
-                _wait(self._connection, select.POLLIN, self._call)
+            event = http.next_event()
+            if event is h11.NEED_DATA:
+                data = await reader.read(_PIECE)
+                if received == 0 and not data:
+                    raise ExchangeFailedError(f"closed the connection without an answer to {operation}")
+                if received == 0 and not data.startswith(b"HTTP/"[: len(data)]):
+                    raise _not_http(operation)
+                received, ended = received + len(data), not data
+                http.receive_data(data)
+            elif isinstance(event, h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+                if len(body) > MAX_BODY:
+                    raise ExchangeFailedError(f"sent more than {MAX_BODY // 2**20} MiB in answer to {operation}")
+            elif isinstance(event, h11.EndOfMessage) and head is not None:
+                kind = dict(head.headers).get(b"content-type", b"").partition(b";")[0].strip().lower()
+                return HttpReply(head.status_code, head.reason.decode("latin-1"), kind.decode("latin-1"), bytes(body))
+    except h11.RemoteProtocolError:
+        if ended:
+            raise ExchangeFailedError(
+                f"sent a truncated answer to {operation}: the connection ended after {received} bytes"
+            ) from None
+        raise _not_http(operation) from None
 
-    def send(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            self._call.check()
-            try:
-                rest = rest[self._connection.send(rest) :]
-            except BlockingIOError:
-                _wait(self._connection, select.POLLOUT, self._call)
+
+def _not_http(operation: str) -> ExchangeFailedError:
+    return ExchangeFailedError(
+        f"answered {operation} with something that is not HTTP: is this the port of getEccSoapServer?"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -1,19 +1,18 @@
-"""SOAP calls to one ECC server by zeep, over our own HTTP.
-
-zeep builds each request and parses each answer; it never opens a connection itself.
-"""
+"""SOAP calls to one ECC server: zeep builds each request and reads each answer, `ioc.ecc.http` carries them."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from io import BytesIO
-from threading import Event
 from typing import Any
 
 from lxml import etree
@@ -21,7 +20,7 @@ from zeep import Client, Plugin, Settings
 from zeep.exceptions import DTDForbidden, EntitiesForbidden, Fault, TransportError
 from zeep.wsdl import Document
 
-from ioc.ecc.http import Call, DeadlinePassedError, ExchangeFailedError, HttpReply, post
+from ioc.ecc.http import ExchangeFailedError, HttpReply, post
 
 _SETTINGS = Settings(strict=True, forbid_dtd=True, forbid_entities=True, forbid_external=True)
 
@@ -41,42 +40,70 @@ class SoapReply:
     state: int | None
     transition: int | None
     received_at: float
+    """When its last byte was there, POSIX seconds."""
 
 
 class SoapService:
-    """The operations of one ECC server. For one thread at a time."""
+    """The operations of one ECC server.
 
-    def __init__(self, host: str, port: int, called_off: Event) -> None:
+    It has a thread of its own for what would block the event loop: resolving the host name, and reading an answer,
+    which may be large. So a name server that hangs delays the calls to this server only.
+    """
+
+    def __init__(self, name: str, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._called_off = called_off
-        self._transport = _Transport()
-        self._client = Client(_interface(), transport=self._transport, plugins=[_PlainTreesOnly()], settings=_SETTINGS)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"ecc-{name}")
+        self._client = Client(_interface(), transport=_NoNetwork(), plugins=[_PlainTreesOnly()], settings=_SETTINGS)
 
-    def call(self, operation: str, deadline: float, arguments: Mapping[str, str]) -> SoapReply:
-        """Send one request, once, and wait for its answer until `deadline` (`time.monotonic`).
+    async def call(self, operation: str, arguments: Mapping[str, str]) -> SoapReply:
+        """Send one request, once, and wait for its answer.
 
         Raises:
-            DeadlinePassedError: if there was none until then.
-            ExchangeFailedError: if there was none, or none that can be understood.
+            ExchangeFailedError: there was none, or none that can be understood.
         """
-        self._transport.call = Call(self._host, self._port, operation, deadline, self._called_off)
+        envelope = self._client.create_message(self._client.service, operation, **arguments)
+        request = etree.tostring(envelope, xml_declaration=True, encoding="utf-8")
+        reply = await post(self._host, self._port, operation, request, self._thread)
+        received_at = time.time()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, operation, reply, received_at)
+
+    async def close(self) -> None:
+        """End the thread; one that still resolves a name after a second is left behind."""
+        last = asyncio.get_running_loop().run_in_executor(self._thread, int)
+        done, _ = await asyncio.wait((last,), timeout=1.0)
+        self._thread.shutdown(wait=bool(done), cancel_futures=True)
+
+    def _read(self, operation: str, reply: HttpReply, received_at: float) -> SoapReply:
+        status = f"answered {operation} with HTTP status {reply.status_code} ({reply.reason}) and no SOAP fault"
+        # A SOAP fault comes with status 500; no other answer with an error has anything to read.
+        if reply.status_code not in (200, 500) or (reply.status_code == 500 and not reply.content):
+            raise ExchangeFailedError(status)
+        if not reply.content:
+            raise ExchangeFailedError(f"answered {operation} with an empty body")
+        if reply.content_type == "text/html":
+            raise ExchangeFailedError(
+                f"answered {operation} with HTML instead of SOAP: is this the port of getEccSoapServer?"
+            )
+        binding = self._client.wsdl.bindings["{urn:ecc}ecc"]
         try:
-            answer = self._client.service[operation](**arguments)
-            return _reply(answer, self._transport.received_at)
-        except (ExchangeFailedError, DeadlinePassedError):
+            return _reply(binding.process_reply(self._client, binding.get(operation), reply), received_at)
+        except ExchangeFailedError:
             raise
         except Fault as fault:
+            if fault.code is None:
+                raise ExchangeFailedError(status) from None
             reason = " ".join(str(fault.message).split())[:500]
             raise ExchangeFailedError(f"answered {operation} with a SOAP fault: {reason}") from None
         except (DTDForbidden, EntitiesForbidden):
             raise ExchangeFailedError(f"answered {operation} with XML that has a DTD, which is refused") from None
         except TransportError as error:
-            cause = _first_line(error.__context__ or error).removeprefix("Invalid XML content received ")
-            raise ExchangeFailedError(f"answered {operation} with invalid XML {cause}") from None
+            if reply.status_code != 200:
+                raise ExchangeFailedError(status) from None
+            raise ExchangeFailedError(f"answered {operation} with invalid XML ({_cause(error)})") from None
         except Exception as error:  # zeep raises anything when well-formed XML is not what it expects
             raise ExchangeFailedError(
-                f"answered {operation} with XML that is not the answer to it: {_first_line(error)}"
+                f"answered {operation} with XML that is not the answer to it: {_cause(error)}"
             ) from None
 
 
@@ -84,10 +111,10 @@ class SoapService:
 def _interface() -> Document:
     """The parsed WSDL, which all clients share: parsing takes a hundred times longer than a call."""
     text = resources.files("ioc.ecc").joinpath("ecc.wsdl").read_bytes()
-    document = Document(BytesIO(text), _Transport(), settings=_SETTINGS)  # pyright: ignore[reportArgumentType]
+    document = Document(BytesIO(text), _NoNetwork(), settings=_SETTINGS)  # pyright: ignore[reportArgumentType]
     # Unprefixed elements are the only form that every build of the server reads.
     document.types.set_ns_prefix(None, "urn:ecc")
-    # zeep logs a traceback for a value that is no number; what it means is said by the error of the call.
+    # zeep logs a traceback for a value that is no number; the error of the call says what it means.
     logging.getLogger("zeep.xsd").setLevel(logging.CRITICAL)
     return document
 
@@ -107,44 +134,11 @@ class _PlainTreesOnly(Plugin):
         return envelope, http_headers
 
 
-class _Transport:
-    """What zeep asks of its transport, without its sessions."""
-
-    call: Call
-    """Set before each use; the one for parsing the WSDL has none."""
-    received_at = 0.0
+class _NoNetwork:
+    """zeep's transport: it may fetch nothing, and requests are not sent by zeep."""
 
     def load(self, url: str) -> bytes:
         raise ExchangeFailedError(f"refers to {url}, which is not fetched")
-
-    def post_xml(self, _address: str, envelope: Any, _headers: Mapping[str, str]) -> _ZeepReply:
-        call = self.call
-        operation = call.operation
-        reply = post(call, etree.tostring(envelope, xml_declaration=True, encoding="utf-8"))
-        self.received_at = reply.received_at
-        # A SOAP fault comes with status 500, and zeep reads it; no other answer with an error has anything to read.
-        if reply.status != 200 and not (reply.status == 500 and b"Fault" in reply.body):
-            raise ExchangeFailedError(
-                f"answered {operation} with HTTP status {reply.status} ({reply.reason}) and no SOAP fault"
-            )
-        if not reply.body:
-            raise ExchangeFailedError(f"answered {operation} with an empty body")
-        if reply.content_type == "text/html":
-            raise ExchangeFailedError(
-                f"answered {operation} with HTML instead of SOAP: is this the port of getEccSoapServer?"
-            )
-        return _ZeepReply(reply)
-
-
-class _ZeepReply:
-    """The attributes of a response that zeep reads; always a single part of XML for it."""
-
-    encoding = None
-    headers: Mapping[str, str] = {"Content-Type": "text/xml"}
-
-    def __init__(self, reply: HttpReply) -> None:
-        self.status_code = reply.status
-        self.content = reply.body
 
 
 def _reply(answer: Any, received_at: float) -> SoapReply:
@@ -161,5 +155,7 @@ def _reply(answer: Any, received_at: float) -> SoapReply:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
+    while error.__context__ is not None:
+        error = error.__context__
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,7 +1,6 @@
 """The machines that routers and ECC servers live on, by SSH or this one: facts, filing, backups, log files."""
 
 from ioc.hosts.build import build_hosts
-from ioc.hosts.host import LocalHost, MachineHost, SshHost
-from ioc.hosts.sites import RouterSite, ServerSite
+from ioc.hosts.host import MachineHost
 
-__all__ = ["LocalHost", "MachineHost", "RouterSite", "ServerSite", "SshHost", "build_hosts"]
+__all__ = ["MachineHost", "build_hosts"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ioc.hosts.host import LocalHost, MachineHost, SshHost
-from ioc.hosts.sites import RouterSite, ServerSite
+from ioc.hosts.host import MachineHost
+from ioc.hosts.local import LocalTransport
+from ioc.hosts.ssh import SshTransport
 from ioc.topology.schema import DataRouter, EccServer, Ssh, Topology
 from ioc.topology.ssh import ssh_for
 
@@ -26,14 +27,14 @@ def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
 
 
 def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccServer | DataRouter]) -> MachineHost:
-    routers = [RouterSite(c.name, c.port, c.work_dir, c.type, c.host) for c in components if isinstance(c, DataRouter)]
-    servers = [ServerSite(c.name, c.config_root, c.config_backup_root) for c in components if isinstance(c, EccServer)]
-    times = {
-        "ssh_timeout": topology.timeouts.ssh,
-        "filing_timeout": topology.timeouts.filing,
-        "settle_seconds": topology.runs.settle_seconds,
-    }
-    if ssh != "local":
-        return SshHost(components[0].host, ssh, routers, servers, **times)
     addresses = {component.host for component in components}
-    return LocalHost(routers, servers, name=addresses.pop() if len(addresses) == 1 else "localhost", **times)
+    name = addresses.pop() if len(addresses) == 1 else "localhost"
+    return MachineHost(
+        name,
+        LocalTransport() if ssh == "local" else SshTransport(name, ssh, topology.timeouts.ssh),
+        [component for component in components if isinstance(component, DataRouter)],
+        [component for component in components if isinstance(component, EccServer)],
+        ssh_timeout=topology.timeouts.ssh,
+        filing_timeout=topology.timeouts.filing,
+        settle_seconds=topology.runs.settle_seconds,
+    )

@@ -32,11 +32,11 @@ class Wanted:
     required: bool = False
     """No release can do without it."""
     missed: bool = True
-    """Somebody should know if it does not exist."""
+    """It is reported if it does not exist."""
 
     @property
     def name(self) -> str:
-        """What to call it if it is missing."""
+        """Its name in reports."""
         return self.readings[0][0]
 
 
@@ -63,7 +63,7 @@ def of_choice(config: ConfigChoice) -> tuple[Wanted, ...]:
 def hardware_descriptions(contents: Iterable[bytes]) -> tuple[Wanted, ...]:
     """Return the hardware descriptions that describe files name.
 
-    One that only a template names, of which there is no node, is read by nobody: it is not missed.
+    One that only a template without nodes names is never read, so it is not reported as missing.
     """
     roots = [root for content in contents if (root := _parsed(content)) is not None]
     read = {name for root in roots for name in _of_nodes(root)}

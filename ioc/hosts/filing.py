@@ -1,13 +1,17 @@
 """Filing the .graw files of a run on a router's host.
 
-The protocol, which may be cut off after any step and then begun again:
+The host, the connection or this program may go away after any step; filing is then repeated from its beginning, and
+ends as if nothing had happened. So no step depends on what an earlier attempt knew, only on what lies on the host:
 
-1. record what an earlier, interrupted attempt left in the run's directory;
-2. wait until nothing in the staging directory has grown for `settle_seconds`;
+1. record what the run's directory holds already (an earlier attempt moved it, but may not have recorded it);
+2. wait until nothing in the staging directory has grown for `settle_seconds`: data may still be in flight;
 3. make the run's directory, even if there is no file: the program that merges the files wants it of every router;
-4. place each file (`ioc.hosts.placing`), then record it;
+4. place each file (`ioc.hosts.placing`: never overwriting, never losing one), then record it;
 5. while there are new files, go back to 2;
-6. look at the run's directory once more, and record anew the files that still grew.
+6. look at the run's directory once more, and record again the files that grew meanwhile.
+
+A router that was restarted elsewhere during the run has several staging directories (`find_places`): each has a
+`Filing` of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 from ioc.hosts.placing import Placer, original_name
-from ioc.hosts.transport import Transport, exists, make_directories, shown, told
+from ioc.hosts.transport import Transport, exists, from_shown, make_directories, shown, told
 from ioc.model import FiledFile, FilingReport, RunId
 
 P = ParamSpec("P")
@@ -36,10 +40,6 @@ class Call(Protocol):
     """Runs a blocking function in a thread of the host."""
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]: ...
-
-
-class OutOfTimeError(OSError):
-    """Filing must end, although it is not done."""
 
 
 def graw_sizes(transport: Transport, directory: bytes) -> dict[bytes, int]:
@@ -60,58 +60,89 @@ class Filing:
 
     call: Call
     transport: Transport
-    router: str
     host: str
-    staging: bytes
+    router: str
     run: RunId
     record: Callable[[FiledFile], Awaitable[None]]
     settle_seconds: float
     filing_timeout: float
     deadline: float
     """`filing_timeout` after the begin, on the monotonic clock."""
-    needed: bool = True
-    """The run's directory must be there even if nothing is filed."""
     filed: dict[bytes, FiledFile] = field(default_factory=dict[bytes, FiledFile])
     """By path at the final place."""
     problems: list[str] = field(default_factory=list[str])
+    complete: bool = True
 
-    async def go(self) -> FilingReport:
-        """File everything.
+    def fail(self, problem: str) -> None:
+        """Report that something cannot be filed."""
+        self.problems.append(problem)
+        self.complete = False
+
+    def report(self) -> FilingReport:
+        """Return what was filed; problems that do not fit a message are counted."""
+        rest = f"; and {len(self.problems) - 5} more like these" if len(self.problems) > 5 else ""
+        return FilingReport(tuple(self.filed.values()), "; ".join(self.problems[:5]) + rest, self.complete)
+
+    async def find_places(self, present: bytes | None, directories: Sequence[str]) -> list[bytes]:
+        """Return the present directory and those named, each once whatever it is called.
+
+        Raises:
+            PeerError: the host cannot be asked.
+        """
+        places = [] if present is None else [present]
+        for path in map(from_shown, directories):
+            if path in places or not path.startswith(b"/"):
+                continue
+            what = f"directory {shown(path)} on {self.host}, where router {self.router} worked in this run,"
+            try:
+                place = await self.call(self.transport.real_path, path)
+                await self._sizes(place)
+            except (FileNotFoundError, NotADirectoryError):
+                self.fail(
+                    f"{what} is gone: put it back and file again; if it held no data, make an empty one "
+                    f"(mkdir -p '{shown(path)}')"
+                )
+            except OSError as error:
+                self.fail(f"{what} cannot be read ({told(error)}): let the SSH user read and write it")
+            else:
+                if place not in places:
+                    places.append(place)
+        return places
+
+    async def file(self, staging: bytes, *, needed: bool) -> None:
+        """File everything in one directory; `needed`: the run's directory must be there even if nothing is filed.
 
         Raises:
             PeerError: the host went away; what it had filed so far is recorded.
         """
-        complete = True
         try:
-            await self._file_until_empty()
+            await self._file_until_empty(staging, needed)
         except OSError as error:
-            complete = False
-            self.problems.append(
-                f"{self.run} of router {self.router} could not be filed in {shown(self.staging)} on {self.host}: "
+            self.fail(
+                f"{self.run} of router {self.router} could not be filed in {shown(staging)} on {self.host}: "
                 f"{told(error)}"
             )
-        return FilingReport(tuple(self.filed.values()), _limited(self.problems), complete)
 
-    async def _file_until_empty(self) -> None:
-        directory = self.staging + b"/" + os.fsencode(self.run.directory)
+    async def _file_until_empty(self, staging: bytes, needed: bool) -> None:
+        directory = staging + b"/" + os.fsencode(self.run.directory)
         await self._record_found(directory)
-        while sizes := await self._settled():
-            await self.call(make_directories, self.transport, self.staging, self.run.directory)
+        while sizes := await self._settled(staging):
+            await self.call(make_directories, self.transport, staging, self.run.directory)
             for name, size in sizes.items():
                 self._check_time(len(sizes))
-                await self._file(name, size, directory)
-        with contextlib.nullcontext() if self.needed else contextlib.suppress(OSError):
-            await self.call(make_directories, self.transport, self.staging, self.run.directory)
+                await self._file(staging + b"/" + name, size, directory)
+        with contextlib.nullcontext() if needed else contextlib.suppress(OSError):
+            await self.call(make_directories, self.transport, staging, self.run.directory)
         if self.filed:
             await self._record_found(directory)
 
-    async def _settled(self) -> dict[bytes, int]:
+    async def _settled(self, staging: bytes) -> dict[bytes, int]:
         """Wait until the staged files have stopped growing; returns their sizes by name."""
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, self.settle_seconds / 8))
-        sizes, since = await self._sizes(self.staging), time.monotonic()
+        sizes, since = await self._sizes(staging), time.monotonic()
         while sizes and time.monotonic() - since < self.settle_seconds:
             await asyncio.sleep(pause)
-            now = await self._sizes(self.staging)
+            now = await self._sizes(staging)
             if now != sizes:
                 grown = next((name for name, size in now.items() if sizes.get(name) != size), b"")
                 self._check_time(len(now), f"{shown(grown)} still changes")
@@ -129,18 +160,17 @@ class Filing:
             if path not in self.filed or self.filed[path].size != size:
                 await self._record(path, size)
 
-    async def _file(self, name: bytes, size: int, directory: bytes) -> None:
-        source = self.staging + b"/" + name
+    async def _file(self, source: bytes, size: int, directory: bytes) -> None:
         try:
             path, size_there = await self.call(self._place, source, directory)
         except FileNotFoundError:
             if await self.call(exists, self.transport, source):
                 raise
-            self.problems.append(f"{shown(source)} on {self.host} went away before it could be filed")
+            self.problems.append(f"{shown(source)} on {self.host} disappeared before it could be filed")
             return
         if size_there < size:
             self.problems.append(
-                f"{shown(path)} on {self.host} has {size_there} bytes, but must have the {size} it had before filing"
+                f"{shown(path)} on {self.host} has {size_there} bytes, but had {size} before it was filed"
             )
         await self._record(path, size_there)
 
@@ -154,27 +184,12 @@ class Filing:
         file = FiledFile(self.router, self.host, shown(path), size, time.time(), renamed_from)
         await self.record(file)
         if renamed_from and path not in self.filed:
-            self.problems.append(f"{renamed_from} was there already on {self.host}: the second is {file.path}")
+            self.problems.append(f"{renamed_from} already existed on {self.host}: the second file is {file.path}")
         self.filed[path] = file
 
     async def _sizes(self, directory: bytes) -> dict[bytes, int]:
         return await self.call(graw_sizes, self.transport, directory)
 
-    def _check_time(self, files: int, reason: str = "the time is over") -> None:
+    def _check_time(self, files: int, reason: str = "filing is not finished") -> None:
         if time.monotonic() >= self.deadline:
-            raise OutOfTimeError(f"{reason} after {self.filing_timeout:g} s, up to {files} files are left")
-
-
-def joined(reports: Sequence[FilingReport]) -> FilingReport:
-    """Make one report of those about each directory."""
-    return FilingReport(
-        tuple(file for report in reports for file in report.files),
-        _limited([report.problem for report in reports if report.problem]),
-        all(report.complete for report in reports),
-    )
-
-
-def _limited(problems: list[str]) -> str:
-    """Join what went wrong; what does not fit a message is counted."""
-    rest = f"; and {len(problems) - 5} more like these" if len(problems) > 5 else ""
-    return "; ".join(problems[:5]) + rest
+            raise TimeoutError(f"{reason} after {self.filing_timeout:g} s; up to {files} files are left")

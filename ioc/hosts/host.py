@@ -12,18 +12,14 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from ioc.errors import PeerError, PeerTimeout
-from ioc.hosts import backup, look_script
-from ioc.hosts.facts import Finding, find_routers
-from ioc.hosts.filing import Filing, joined
-from ioc.hosts.local import LocalTransport
-from ioc.hosts.look import parse
-from ioc.hosts.places import find_places
-from ioc.hosts.sites import RouterSite, ServerSite
-from ioc.hosts.ssh_transport import SshTransport
+from ioc.hosts import look
+from ioc.hosts.backup import digest
+from ioc.hosts.filing import Filing
+from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
 from ioc.model import ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
-from ioc.topology.schema import Ssh
+from ioc.topology.schema import DataRouter, EccServer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,8 +41,8 @@ class MachineHost:
         self,
         name: str,
         transport: Transport,
-        routers: Sequence[RouterSite],
-        servers: Sequence[ServerSite],
+        routers: Sequence[DataRouter],
+        servers: Sequence[EccServer],
         *,
         ssh_timeout: float,
         filing_timeout: float,
@@ -121,11 +117,11 @@ class MachineHost:
 
     async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
         """See `ioc.ports.Host`."""
-        return await self._call(backup.back_up, self._transport, self._servers[server], run, config, self._name)
+        return await self._call(digest, self._transport, self._servers[server], config, self._name, run)
 
     async def config_digests(self, server: str, config: ConfigChoice) -> ConfigBackup:
         """See `ioc.ports.Host`."""
-        return await self._call(backup.digest, self._transport, self._servers[server], config, self._name)
+        return await self._call(digest, self._transport, self._servers[server], config, self._name)
 
     async def log_tail(self, path: str, lines: int = 50) -> str:
         """See `ioc.ports.Host`."""
@@ -157,33 +153,27 @@ class MachineHost:
     ) -> FilingReport:
         finding = (await self._shared_look(run.directory))[router]
         present = finding.directory.path if finding.directory else None
-        reports: list[FilingReport] = []
+        filing = Filing(
+            # A copy onto another file system may take as long as the whole filing.
+            partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
+            self._transport,
+            self._name,
+            router,
+            run,
+            record,
+            self._settle_seconds,
+            self._filing_timeout,
+            deadline,
+        )
         if present is None and (finding.process is not None or not directories):
             reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"
-            reports.append(
-                FilingReport((), f"{run} of router {router} cannot be filed on {self._name}: {reason}", complete=False)
-            )
-        places, problems = await self._call(find_places, self._transport, present, directories, router, self._name)
-        reports += [FilingReport((), problem, complete=False) for problem in problems]
+            filing.fail(f"{run} of router {router} cannot be filed on {self._name}: {reason}")
+        places = await filing.find_places(present, directories)
         for place in places:
-            filing = Filing(
-                # A copy onto another file system may take as long as the whole filing.
-                partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
-                self._transport,
-                router,
-                self._name,
-                place,
-                run,
-                record,
-                self._settle_seconds,
-                self._filing_timeout,
-                deadline,
-                needed=place == places[0],
-            )
             # Two routers may work in one directory: each file is moved by one of them.
             async with self._filing[place]:
-                reports.append(await filing.go())
-        return joined(reports)
+                await filing.file(place, needed=place == places[0])
+        return filing.report()
 
     async def _shared_look(self, run_directory: str) -> dict[str, Finding]:
         """Look once for all routers that are filed at the same moment, however many live here."""
@@ -208,9 +198,9 @@ class MachineHost:
             for site in self._routers
         )
         arguments = (run_directory.encode(), b"%d" % max(1, round(self._timeout / LSOF_SHARE)), *directories)
-        output = self._transport.run(look_script.SCRIPT, arguments, self._timeout)
+        output = self._transport.run(look.SCRIPT, arguments, self._timeout)
         try:
-            found = parse(output)
+            found = look.parse(output)
         except PeerError as error:
             raise PeerError(f"{self._name}: {error}") from None
         self._transport.check_files()
@@ -226,61 +216,12 @@ class MachineHost:
         try:
             running = asyncio.get_running_loop().run_in_executor(threads, partial(function, *args, **kwargs))
         except RuntimeError:
-            raise PeerError(f"host {self._name} is not looked at any more: the program is closing") from None
+            raise PeerError(f"host {self._name} is no longer used: the program is closing") from None
         try:
             done, _ = await asyncio.wait((running,), timeout=timeout)
         finally:
-            running.cancel()  # what comes too late interests nobody; no effect if it is done
+            running.cancel()  # a late result is not needed; no effect if it is done
         if not done:
             self._transport.drop()
             raise PeerTimeout(f"{self._name} did not answer within {timeout:g} s")
         return running.result()
-
-
-class SshHost(MachineHost):
-    """A machine reached by SSH."""
-
-    def __init__(
-        self,
-        address: str,
-        ssh: Ssh,
-        routers: Sequence[RouterSite],
-        servers: Sequence[ServerSite],
-        *,
-        ssh_timeout: float,
-        filing_timeout: float,
-        settle_seconds: float,
-    ) -> None:
-        super().__init__(
-            address,
-            SshTransport(address, ssh, ssh_timeout),
-            routers,
-            servers,
-            ssh_timeout=ssh_timeout,
-            filing_timeout=filing_timeout,
-            settle_seconds=settle_seconds,
-        )
-
-
-class LocalHost(MachineHost):
-    """This machine; `name` is the address that the topology gives it."""
-
-    def __init__(
-        self,
-        routers: Sequence[RouterSite],
-        servers: Sequence[ServerSite],
-        *,
-        name: str = "localhost",
-        ssh_timeout: float,
-        filing_timeout: float,
-        settle_seconds: float,
-    ) -> None:
-        super().__init__(
-            name,
-            LocalTransport(),
-            routers,
-            servers,
-            ssh_timeout=ssh_timeout,
-            filing_timeout=filing_timeout,
-            settle_seconds=settle_seconds,
-        )

@@ -7,10 +7,10 @@ import binascii
 import hashlib
 import hmac
 import os
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import paramiko
@@ -75,16 +75,12 @@ def _matches(patterns: str, name: str) -> bool:
             return False
     found = False
     for pattern in patterns.lower().split(","):
-        if _match(pattern.removeprefix("!"), name):
+        # Brackets stand for themselves here: [host]:port.
+        if fnmatchcase(name, pattern.removeprefix("!").replace("[", "[[]")):
             if pattern.startswith("!"):
                 return False
             found = True
     return found
-
-
-def _match(pattern: str, name: str) -> bool:
-    wild = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
-    return re.fullmatch(wild, name, re.DOTALL) is not None
 
 
 class HostKeys(paramiko.MissingHostKeyPolicy):
@@ -116,43 +112,40 @@ class HostKeys(paramiko.MissingHostKeyPolicy):
         same = [known for known in (*self._known, *self._bare) if known.key == shown]
         if revoked := [known for known in same if known.marker == "@revoked"]:
             raise PeerError(
-                f"the SSH host key of {self._name} is revoked ({revoked[0]}): the machine must get a new one"
+                f"the SSH host key of {self._name} is revoked ({revoked[0]}): make a new key on that machine"
             )
         if any(not known.marker for known in same):
             return
-        others = [known for known in self._known if not known.marker]
-        if others:
-            raise _changed(self._name, key, others)
+        if others := [known for known in self._known if not known.marker]:
+            raise self._changed(key, others)
         if not self._add:
-            raise PeerError(self._unknown(key))
+            raise self._unknown(key)
         file = self._files[0] if self._files else ""
         try:
             _append(Path(file).expanduser(), f"{self._name} {key.get_name()} {key.get_base64()}\n")
         except OSError as error:
-            raise PeerError(f"the SSH host key of {self._name} cannot be added to {file}: {error}") from None
+            raise PeerError(f"the SSH host key of {self._name} cannot be added to {file}: {error.strerror}") from None
 
-    def _unknown(self, key: paramiko.PKey) -> str:
+    def _changed(self, key: paramiko.PKey, known: Sequence[KnownKey]) -> PeerError:
+        alike = [each for each in known if each.type == key.get_name()] or known
+        return PeerError(
+            f"the SSH host key of {self._name} has changed to {_described(key)}, but the known key is "
+            f"{', '.join(map(str, alike))}: if the machine was reinstalled, remove the old key with ssh-keygen -R "
+            f"{shlex.quote(self._name)} -f {shlex.quote(alike[0].file)}; if not, another machine may pose as it"
+        )
+
+    def _unknown(self, key: paramiko.PKey) -> PeerError:
         files = " or ".join(self._files) or "any file (UserKnownHostsFile none)"
         text = (
-            f"the SSH host key of {self._name} ({described(key)}) is not in {files}: "
-            "compare it with the host's own, then add it (ssh-keyscan), or log in once by hand"
+            f"the SSH host key of {self._name} ({_described(key)}) is not in {files}: "
+            "compare it with the key of the host, then add it (ssh-keyscan), or log in once by hand"
         )
         if any(known.marker == "@cert-authority" for known in self._known):
             text += "; a certificate authority (@cert-authority) is known, but certificates cannot be used here"
-        return text
+        return PeerError(text)
 
 
-def _changed(name: str, key: paramiko.PKey, known: Sequence[KnownKey]) -> PeerError:
-    """Return the error for a host that shows another key than those known."""
-    alike = [each for each in known if each.type == key.get_name()] or known
-    return PeerError(
-        f"the SSH host key of {name} has changed to {described(key)}, but known is "
-        f"{', '.join(map(str, alike))}: if the machine was set up anew, remove the old key with "
-        f"ssh-keygen -R {shlex.quote(name)} -f {shlex.quote(alike[0].file)}; if not, somebody may be in between"
-    )
-
-
-def described(key: paramiko.PKey) -> str:
+def _described(key: paramiko.PKey) -> str:
     """Return type and fingerprint of a key, as ``ssh-keygen -l`` shows them."""
     return f"{key.get_name()} {_fingerprint(key.asbytes())}"
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ioc.errors import PeerError, PeerTimeout
@@ -26,20 +26,9 @@ class LocalTransport:
         self._closed = False
 
     def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
-        with self._shell() as shell:
-            try:
-                output, _ = shell.communicate(fed_to_sh(script, arguments), timeout)
-            except subprocess.TimeoutExpired:
-                raise PeerTimeout(f"this machine did not end a command within {timeout:g} s") from None
-        if len(output) > OUTPUT_LIMIT:
-            raise PeerError(f"a command on this machine wrote more than {OUTPUT_LIMIT} bytes")
-        return output
-
-    @contextlib.contextmanager
-    def _shell(self) -> Generator[subprocess.Popen[bytes]]:
         with self._lock:
             if self._closed:
-                raise PeerError("this machine is not looked at any more: the program is closing")
+                raise PeerError("this machine is no longer used: the program is closing")
             try:
                 shell = subprocess.Popen(
                     ["/bin/sh", "-s"],
@@ -53,12 +42,17 @@ class LocalTransport:
                 raise PeerError(f"this machine cannot start /bin/sh: {error}") from None
             self._running.add(shell)
         try:
-            yield shell
+            output, _ = shell.communicate(fed_to_sh(script, arguments), timeout)
+        except subprocess.TimeoutExpired:
+            raise PeerTimeout(f"a command on this machine did not end within {timeout:g} s") from None
         finally:
             _kill_group(shell)
             shell.communicate()
             with self._lock:
                 self._running.discard(shell)
+        if len(output) > OUTPUT_LIMIT:
+            raise PeerError(f"a command on this machine wrote more than {OUTPUT_LIMIT} bytes")
+        return output
 
     def check_files(self) -> None:
         """They can be handled."""

@@ -1,15 +1,27 @@
-"""The reading of what `ioc.hosts.look_script` answers."""
+"""The look at a host (``look.sh``), and reading its answer: the dataRouter processes and the directories they use.
+
+One script looks at everything in one round trip and prints sections, each begun by a line ``@…``; it decides nothing.
+On Linux it prints what ``/proc`` has, elsewhere what ps and lsof answer (`_linux` and `_others` make the same of both).
+Which process is which router, and what an operator is told, is decided in `ioc.hosts.routers`.
+
+Where ``ls``, ``rmdir`` or the kernel give a reason as text only, that text is looked into here and nowhere else; the
+script runs them with ``LC_ALL=C``, so that it does not depend on the language of the host.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import resources
 
 from ioc.errors import PeerError
 from ioc.hosts.sockets import Socket, of_lsof, of_proc_net
 
+SCRIPT = resources.files("ioc.hosts").joinpath("look.sh").read_text(encoding="ascii")
 PROCESS_NAME = "dataRouter"
+DELETED = b" (deleted)"
+"""At the end of a link in /proc to what has no name any more (``man 5 proc``)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,8 @@ class Process:
     """Where it works; None if that cannot be determined, or is no place that files can be taken from."""
     lost: str = ""
     """What became of the place where it works (``was deleted``); empty if nothing did, or that cannot be seen."""
+    unreadable: str = ""
+    """Why the SSH user cannot look into that place, although it is there."""
     place: bytes = b""
     """The path of that place, as far as it is known."""
     parent: int = 0
@@ -64,12 +78,12 @@ def parse(output: bytes) -> Look:
     if not begin:
         said = output[-80:].decode(errors="replace").strip()
         raise PeerError(
-            "a login over SSH must run commands, but this one ran none: look at the user's shell, his login scripts, "
+            "a login over SSH must run commands, but this one ran none: check the user's shell and login scripts, "
             f"ForceCommand in sshd_config and command= in authorized_keys (the answer was {said!r})"
         )
     text, end, _ = ("\n" + text).partition("\n@end\n")
     if not end:
-        raise PeerError(f"the answer to a look at the data routers is not complete: {output[-80:]!r}")
+        raise PeerError(f"the search for data routers did not finish; its output ends with {output[-80:]!r}")
     sections: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in text.split("\n"):
@@ -79,10 +93,11 @@ def parse(output: bytes) -> Look:
             lines.append(line)
     for tool in ("ps", "lsof"):
         if f"@missing {tool}" in sections:
-            raise PeerError(f"the program {tool} must be installed there: without it no router can be found")
+            raise PeerError(f"install the program {tool} there: without it no router can be found")
     if "@hung" in sections:
         raise PeerError(
-            "lsof hangs there, so its routers cannot be told apart: most often a file server that was mounted is away"
+            "lsof hangs there, so the state of its routers cannot be determined: most often a mounted file server "
+            "does not answer. Bring it back, or unmount it"
         )
     given = {
         int(title.removeprefix("@directory given ")): directory
@@ -109,22 +124,29 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
             mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in told]
         place = _hex(values.get("link", ""))
         of_directory = sections.get(f"@directory process {pid}", [])
-        directory, lost = _directory(of_directory), ""
+        directory, lost, unreadable = _directory(of_directory), "", ""
         if place and ("here" not in values or directory is None):
-            directory, place, lost = None, *_what_became(place, _reason(_values(of_directory)))
-            if "apart" in values and "deleted" not in lost:
-                lost = ""  # in a container a path means something else
+            directory = None
+            if place.endswith(DELETED):  # by the kernel
+                place, lost = place.removesuffix(DELETED), "was deleted"
+            elif "apart" not in values:  # in a container a path means something else
+                unreadable = _reason(_values(of_directory))
+                lost = (
+                    "" if unreadable else "is gone: its file system was unmounted, or another one was mounted over it"
+                )
         # The 22nd field of stat is the start in ticks since boot; the first four are not in `after`.
         started = f"{boot}:{after[17]}" if len(after) > 17 else ""
         yield Process(
-            pid, tuple(mine), directory, lost, place, int(values.get("parent") or 0), tuple(arguments[:-1]), started
+            pid,
+            tuple(mine),
+            directory,
+            lost,
+            unreadable,
+            place,
+            int(values.get("parent") or 0),
+            tuple(arguments[:-1]),
+            started,
         )
-
-
-def _what_became(link: bytes, reason: str) -> tuple[bytes, str]:
-    if link.endswith(b" (deleted)"):
-        return link.removesuffix(b" (deleted)"), "was deleted"
-    return link, reason or "is not there any more: its file system was unmounted, or another one was mounted over it"
 
 
 def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
@@ -138,17 +160,20 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
         said = _values(sections.get(f"@arguments {pid}", [])).get("arguments", "")
         of_directory = sections.get(f"@directory process {pid}", [])
         values = _values(of_directory)
-        directory, lost = _directory(of_directory), ""
+        directory, lost, unreadable = _directory(of_directory), "", ""
         # lsof's number of the directory and that of what has its name now, and then the name.
         inodes = values.get("inode", "").split()[:2]
         if "link" in values and (directory is None or inodes[:1] != inodes[1:]):
+            # Only the words of ls tell a directory that is gone from one that may not be looked into.
             gone = directory is not None or "No such file" in values.get("reason", "")
-            directory, lost = None, "was deleted or moved away" if gone else _reason(values)
+            directory = None
+            lost, unreadable = ("was deleted or moved away", "") if gone else ("", _reason(values))
         yield Process(
             pid,
             tuple(sockets[pid]),
             directory,
             lost,
+            unreadable,
             _hex(values.get("link", "")),
             int(fields[1]),
             tuple(_hex(said).decode(errors="replace").split()),
@@ -157,7 +182,7 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
 
 
 def _values(lines: list[str]) -> dict[str, str]:
-    """Read lines ``KEY VALUE``; what begins with a blank goes on with the value before. The first of a key counts."""
+    """Read lines ``KEY VALUE``; a line that begins with a blank continues the value. The first of a key counts."""
     values: dict[str, str] = {}
     key = ""
     for line in lines:
@@ -190,8 +215,7 @@ def data_port(arguments: tuple[str, ...]) -> int | None:
 
 def _reason(values: dict[str, str]) -> str:
     """Return what ``ls`` said, without its name and that of the file."""
-    said = values.get("reason", "").rpartition(": ")[2]
-    return f"cannot be read by the SSH user: {said}" if said else ""
+    return values.get("reason", "").rpartition(": ")[2]
 
 
 _DISK = re.compile(r"\s(\d+)\s+\d+\s+(-?\d+)\s+\d+%\s")
@@ -206,6 +230,9 @@ def _directory(lines: list[str]) -> Directory | None:
     # Size, used, available, capacity; names before and after may have spaces.
     disk = next((found for line in lines if (found := _DISK.search(line))), None)
     unwritable = values.get("unwritable")
+    # Only the words of rmdir tell a file system that is read-only from missing permissions.
+    read_only = unwritable is not None and "ead-only" in unwritable
+    reason = "its file system is read-only" if read_only else "its permissions forbid it"
     return Directory(
         path=path,
         file_count=int(graw[1]),
@@ -213,9 +240,5 @@ def _directory(lines: list[str]) -> Directory | None:
         disk_free=max(0, int(disk[2])) * 1024 if disk else 0,
         disk_total=int(disk[1]) * 1024 if disk else 0,
         run_dir_exists=values["run"] == "yes",
-        unwritable=""
-        if unwritable is None
-        else "its file system is read-only"
-        if "ead-only" in unwritable
-        else "its permissions forbid it",
+        unwritable="" if unwritable is None else reason,
     )

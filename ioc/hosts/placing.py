@@ -19,7 +19,7 @@ from ioc.hosts.transport import CannotRenameError, Transport, shown
 
 # Answers "same" if $1 and $2 are two names of one file, "copied" if $2 is a true copy on another file system. Where $2
 # is a link to $1, or their directories are one, removing $1 would lose the file.
-_COMPARE = """
+COMPARE = """
 mount_point() { df -P "$1" | sed -n '2s/.*% *//p'; }
 main() {
   if [ -L "$2" ] || [ "${1%/*}" -ef "${2%/*}" ]; then echo different
@@ -29,7 +29,7 @@ main() {
   fi
 }
 """
-_COPY = """
+COPY = """
 main() {
   {
     if cp -p "$1" "$2" && cmp "$1" "$2" && { sync "$2" || sync; }; then echo copied; else rm -f "$2"; fi
@@ -75,7 +75,7 @@ class Placer:
 
     def _copy(self, source: bytes, target: bytes) -> None:
         partial = _partial(target)
-        answer = self.transport.run(_COPY, (source, partial), self.copy_seconds).decode(errors="replace").strip()
+        answer = self.transport.run(COPY, (source, partial), self.copy_seconds).decode(errors="replace").strip()
         if answer != "copied":
             raise OSError(f"cannot copy {shown(source)} to {shown(target)}: {answer or 'the copy was cut short'}")
         self.transport.move(partial, target)
@@ -83,7 +83,7 @@ class Placer:
 
     def _is_there(self, source: bytes, target: bytes) -> bool:
         """Whether `target` is `source` itself, or its copy, from an attempt that was cut off."""
-        answer = self.transport.run(_COMPARE, (source, target), self.copy_seconds).decode(errors="replace").strip()
+        answer = self.transport.run(COMPARE, (source, target), self.copy_seconds).decode(errors="replace").strip()
         if answer not in ("same", "copied", "different"):
             raise OSError(f"cannot compare {shown(source)} with {shown(target)}: the answer was {answer[:80]!r}")
         return answer != "different"

@@ -7,33 +7,19 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
-
-
-class SocketState(Enum):
-    """What a socket is for."""
-
-    LISTENING = "takes connections, or datagrams of anybody"
-    CONNECTED = "has a peer"
-    ENDING = "had a peer"
 
 
 @dataclass(frozen=True)
 class Socket:
-    """A local end."""
+    """The local end of a connection, a listener, or a datagram socket."""
 
-    protocol: str
-    """``tcp`` or ``udp``."""
     address: str
     """Empty if it is any of the host's own."""
     port: int
-    state: SocketState
+    listening: bool
+    """It takes connections, or datagrams of anybody; if not, it has a peer or had one."""
     outgoing: bool = False
     """It was certainly opened by this side: its port is a chance one."""
-
-
-_STATES = {"0A": SocketState.LISTENING, "07": SocketState.LISTENING, "01": SocketState.CONNECTED}
-_NAMES = {"LISTEN": SocketState.LISTENING, "ESTABLISHED": SocketState.CONNECTED}
 
 
 def of_proc_net(lines: list[str]) -> Iterator[tuple[Socket, str, str]]:
@@ -46,15 +32,11 @@ def of_proc_net(lines: list[str]) -> Iterator[tuple[Socket, str, str]]:
     for table, local, remote, state, user, inode in rows:
         address, port = _end(local)
         peer, peer_port = _end(remote)
-        socket = Socket(
-            table.rstrip("6"),
-            address,
-            port,
-            # 07 is CLOSE for TCP: a socket that is not bound to anything yet.
-            SocketState.ENDING if state == "07" and table.startswith("tcp") else _STATES.get(state, SocketState.ENDING),
-        )
+        # 0A is LISTEN; 07 is CLOSE: a UDP socket without a peer, or a TCP socket that is not bound to anything yet.
+        listening = state == "0A" or (state == "07" and table.startswith("udp"))
+        socket = Socket(address, port, listening)
         at_home = peer == address or peer.startswith("127.")
-        if socket.state is not SocketState.LISTENING and at_home and peer_port in served and port not in served:
+        if not listening and at_home and peer_port in served and port not in served:
             socket = replace(socket, outgoing=True)
         yield socket, inode, user
 
@@ -73,20 +55,17 @@ def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 
 def of_lsof(lines: list[str], command: str) -> defaultdict[int, list[Socket]]:
-    """Read ``lsof -FpcPnT``: p = process, c = command, P = protocol, n = address, TST = state; sockets by process."""
+    """Read ``lsof -FpcPnT``: p = process, c = command, n = address, TST = state; sockets by process."""
     sockets: defaultdict[int, list[Socket]] = defaultdict(list)
-    pid, mine, protocol = 0, False, "tcp"
+    pid, mine = 0, False
     for line in lines:
         if line.startswith("p"):
             pid, mine = int(line[1:]), False
         elif line.startswith("c"):
             mine = line[1:] == command
-        elif line.startswith("P"):
-            protocol = line[1:].lower()
         elif line.startswith("TST=") and mine and sockets[pid]:
-            sockets[pid][-1] = replace(sockets[pid][-1], state=_NAMES.get(line[4:], SocketState.ENDING))
+            sockets[pid][-1] = replace(sockets[pid][-1], listening=line == "TST=LISTEN")
         elif mine and (match := re.fullmatch(r"n(.*?):(\d+)(->.*)?", line)):
             address = "" if match[1] == "*" else match[1].strip("[]")
-            state = SocketState.CONNECTED if match[3] else SocketState.LISTENING
-            sockets[pid].append(Socket(protocol, address, int(match[2]), state))
+            sockets[pid].append(Socket(address, int(match[2]), listening=not match[3]))
     return sockets

@@ -1,254 +1,277 @@
-"""One kept SSH connection to a host."""
+"""A machine reached by SSH: scripts over a session, files over SFTP.
+
+All that lives on a host shares one connection (`ioc.hosts.ssh_connection`), which may carry few sessions at a time
+(``MaxSessions`` in sshd_config, 10 by default). A session is either a script, which ends with it, or SFTP, which one
+thread at a time may use. An SFTP session belongs to
+
+* a thread, while that is within `SshTransport._sftp`;
+* the idle list otherwise, until another thread takes it, somebody waits for a session, or the next script finds that
+  nobody has used it for `IDLE_SECONDS`.
+
+`Sessions` counts all that are open. The first refusal tells how many the server allows; from then on those who want
+one queue for it: a filing that uses session after session must not keep the regular look at the routers waiting.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
-import random
-import socket
-import sys
 import threading
 import time
-from collections.abc import Generator
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 
 import paramiko
 
 from ioc.errors import PeerError, PeerTimeout
-from ioc.hosts.known_hosts import HostKeys
-from ioc.hosts.ssh_config import Endpoint, jump_settings, resolve
-from ioc.hosts.transport import reason
+from ioc.hosts.sftp import SftpSession
+from ioc.hosts.ssh_connection import RefusedSessionError, SshConnection, lost
+from ioc.hosts.transport import ENVIRONMENT, OUTPUT_LIMIT, CannotRenameError, Entry, entry_of, fed_to_sh, reason
 from ioc.topology.schema import Ssh
 
-KEEPALIVE_SECONDS = 15
-CONNECT_SECONDS = 3.0
-"""For one attempt to reach a host at all: one that returns must not wait for an attempt that began long before."""
-AWAY_PAUSE = 1.0
-"""Seconds between attempts to reach a host that is away."""
-LONGEST_PAUSE = 30.0
-"""Seconds between attempts where somebody must do something first: a host that counts failed logins may lock us out."""
-SILENT_SECONDS = 10.0
-"""After this time without an answer to what was sent, the system gives a connection up."""
-
-_AWAY = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT}
-_TCP_RXT_CONNDROPTIME = 0x80
-_LOG_CHANNEL = "ioc.hosts.paramiko"
-# paramiko logs a traceback for each connection that is lost; what happened is in the errors raised here.
-logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL + 1)
+IDLE_SECONDS = 10.0
+"""How long an SFTP session that nobody uses is kept; each is a process on the host."""
+REFUSED_PAUSE = 0.02
+"""Seconds that a server gets to notice that a session has ended, before it is asked for another."""
 
 
-class RefusedSessionError(PeerError):
-    """The server allows no further session on this connection."""
+class Sessions:
+    """Counts the open sessions and learns from refusals how many the server allows; first come, first served."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = 0
+        self._limit = 0
+        """0: not known yet."""
+        self._waiting: deque[threading.Event] = deque()
+
+    def enter(self, seconds: float, make_room: Callable[[], None]) -> bool:
+        """Wait for permission to open one; False if it did not come in time.
+
+        `make_room` is called if none is free; it ends those that nobody uses.
+        """
+        turn = threading.Event()
+        with self._lock:
+            self._waiting.append(turn)
+            self._permit()
+        if not turn.is_set():
+            make_room()
+        if not turn.wait(seconds):
+            with self._lock:
+                if not turn.is_set():
+                    self._waiting.remove(turn)
+                    return False
+        return True
+
+    @property
+    def waited_for(self) -> bool:
+        """Somebody waits."""
+        return bool(self._waiting)
+
+    def leave(self, *, refused: bool = False) -> None:
+        """One has ended, or was not opened after all; `refused`: because the server allows no more."""
+        with self._lock:
+            self._open -= 1
+            if refused:
+                self._limit = max(1, self._open)
+            self._permit()
+
+    def _permit(self) -> None:
+        while self._waiting and (not self._limit or self._open < self._limit):
+            self._open += 1
+            self._waiting.popleft().set()
 
 
-class AwayError(PeerError):
-    """The host cannot be reached, so that it may well be there again in a moment."""
-
-
-class SshConnection:
-    """Connects when needed, keeps the connection, and tries again soon if the host is away.
-
-    May be used from any thread. Opening a channel tells whether the connection still lives: an SSH server answers
-    that at once, however busy the commands on the other channels are.
-    """
+class SshTransport:
+    """`ioc.hosts.transport.Transport` over one SSH connection."""
 
     def __init__(self, address: str, settings: Ssh, timeout: float) -> None:
         self._address = address
-        self._settings = settings
         self._timeout = timeout
-        self._connecting = threading.Lock()
-        self._opening = threading.Lock()
-        self._clients: list[paramiko.SSHClient] = []
-        self._failure = ""
-        self._failures = 0
-        self._retry_at = 0.0
-        self._closed = False
+        self._connection = SshConnection(address, settings, timeout)
+        self._sessions = Sessions()
+        self._idle: list[tuple[SftpSession, float]] = []
+        """Sessions that nobody uses, and since when."""
+        self._lock = threading.Lock()
+        self._home: bytes | None = None
+        self._checked: paramiko.Transport | None = None
 
-    @property
-    def transport(self) -> paramiko.Transport | None:
-        """The present connection, if there is one."""
-        clients = self._clients[-1:]
-        return clients[0].get_transport() if clients else None
-
-    def open_channel(self) -> paramiko.Channel:
-        """Open a session on the connection, connecting first if there is none.
-
-        Raises:
-            PeerError: it cannot be had; at once if the last attempt failed a short time ago.
-        """
-        transport = self._transport()
-        # paramiko keeps one reason of failure for all threads: a refusal of two at once would look like a broken
-        # connection to one of them.
-        if not self._opening.acquire(timeout=self._timeout):
-            raise PeerTimeout(f"{self._address} did not open an SSH session within {self._timeout:g} s")
+    def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
+        self._end_idle(IDLE_SECONDS)
+        deadline = time.monotonic() + timeout
+        channel = self._open_channel()
         try:
-            return transport.open_session(timeout=self._timeout)
-        except paramiko.ChannelException as error:
-            raise RefusedSessionError(
-                f"{self._address} refuses another SSH session (MaxSessions in its sshd_config): {error.text}"
-            ) from None
+            channel.settimeout(timeout)
+            # The words must mean the same in every login shell, csh and fish too.
+            environment = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+            channel.exec_command(f'exec /usr/bin/env -i HOME="$HOME" {environment} /bin/sh -s')
+            channel.sendall(fed_to_sh(script, arguments))
+            channel.shutdown_write()
+            output = bytearray()
+            while True:
+                channel.settimeout(max(0.01, deadline - time.monotonic()))
+                piece = channel.recv(65536)
+                if not piece:
+                    self._check_alive(channel)
+                    return bytes(output)
+                output += piece
+                if len(output) > OUTPUT_LIMIT:
+                    raise PeerError(f"a command on {self._address} wrote more than {OUTPUT_LIMIT} bytes")
+        except TimeoutError:
+            raise PeerTimeout(f"a command on {self._address} did not end within {timeout:g} s") from None
         except (paramiko.SSHException, EOFError, OSError) as error:
-            timed_out = transport.is_active()
-            transport.close()
-            if timed_out:
-                raise PeerTimeout(f"{self._address} did not open an SSH session within {self._timeout:g} s") from None
-            raise PeerError(f"the SSH connection to {self._address} was lost: {reason(error)}") from None
+            raise lost(self._address, error) from None
         finally:
-            self._opening.release()
+            channel.close()
+            self._sessions.leave()
+
+    def _check_alive(self, channel: paramiko.Channel) -> None:
+        """Tell the end of an output from that of the connection, which look the same."""
+        transport = channel.get_transport()
+        if not transport.is_active():
+            raise transport.get_exception() or EOFError("it was closed")
+
+    def check_files(self) -> None:
+        # Without SFTP nothing can be filed: that must be known before a run is taken, not at its end.
+        if self._checked is not self._connection.transport:
+            with self._sftp(b"."):
+                self._checked = self._connection.transport
+
+    def home(self) -> bytes:
+        if self._home is None:
+            self._home = self.real_path(b".")
+        return self._home
+
+    def real_path(self, path: bytes) -> bytes:
+        with self._sftp(path) as sftp:
+            return sftp.real_path(path)
+
+    def list_directory(self, directory: bytes) -> list[Entry]:
+        with self._sftp(directory) as sftp:
+            return sftp.entries(directory)
+
+    def look(self, path: bytes) -> Entry:
+        with self._sftp(path) as sftp:
+            attributes = sftp.stat(path)
+        return entry_of(path.rpartition(b"/")[2], attributes.st_mode or 0, attributes.st_size or 0)
+
+    def read_end(self, path: bytes, limit: int) -> tuple[bytes, bool]:
+        with self._sftp(path) as sftp, sftp.open(path, "rb") as file:
+            size = file.stat().st_size or 0
+            file.seek(max(0, size - limit))
+            return file.read(min(size, limit)), size <= limit
+
+    def write(self, path: bytes, content: bytes) -> None:
+        with self._sftp(path) as sftp, sftp.open(path, "wb") as file:
+            file.set_pipelined(pipelined=True)
+            file.write(content)
+
+    def make_directory(self, path: bytes) -> None:
+        with self._sftp(path) as sftp:
+            sftp.mkdir(path)
+
+    def move(self, source: bytes, target: bytes) -> None:
+        with self._sftp(source) as sftp:
+            try:
+                sftp.rename(source, target)
+            except OSError as error:
+                # SFTP has one code for all failures that are neither "no such file" nor "permission denied".
+                if error.errno is not None or sftp.closed:
+                    raise
+                with contextlib.suppress(FileNotFoundError):
+                    sftp.lstat(target)
+                    raise FileExistsError(reason(error)) from None
+                raise CannotRenameError(reason(error)) from None
+
+    def remove(self, path: bytes) -> None:
+        with self._sftp(path) as sftp:
+            sftp.remove(path)
 
     def drop(self) -> None:
-        """Give the connection up, so that calls which hang in it fail; the next one connects anew."""
-        for client in list(self._clients):
-            client.close()
+        self._connection.drop()
 
     def close(self) -> None:
-        """End the connection and every channel on it."""
-        self._closed = True
-        self._end(list(self._clients))
-
-    def _transport(self) -> paramiko.Transport:
-        if not self._connecting.acquire(timeout=self._timeout):
-            raise PeerTimeout(f"{self._address} could not be reached by SSH within {self._timeout:g} s")
-        try:
-            if self._closed:
-                raise PeerError(f"the SSH connection to {self._address} is closed")
-            if self._clients:
-                transport = self._clients[-1].get_transport()
-                if transport is not None and transport.is_active():
-                    return transport
-                self._end_clients()
-            return self._reconnect()
-        finally:
-            self._connecting.release()
-
-    def _reconnect(self) -> paramiko.Transport:
-        if time.monotonic() < self._retry_at:
-            # Without a countdown: the text is compared with that of the attempt before.
-            raise PeerError(self._failure)
-        try:
-            transport = self._connect()
-        except PeerError as error:
-            self._end_clients()
-            away = isinstance(error, AwayError | PeerTimeout)
-            pause = AWAY_PAUSE if away else min(LONGEST_PAUSE, 2.0**self._failures)
-            self._failure = str(error)
-            self._failures = 0 if away else self._failures + 1
-            self._retry_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts
-            raise
-        self._failures = 0
-        return transport
-
-    def _connect(self) -> paramiko.Transport:
-        """Connect to the host through the hosts it lies behind; all within the time-out."""
-        deadline = time.monotonic() + self._timeout
-        endpoint = resolve(self._address, self._settings)
-        transport: paramiko.Transport | None = None
-        for jump in endpoint.jumps:
-            transport = self._log_in(resolve(*jump_settings(jump, self._settings)), transport, deadline)
-        return self._log_in(endpoint, transport, deadline)
-
-    def _log_in(self, endpoint: Endpoint, through: paramiko.Transport | None, deadline: float) -> paramiko.Transport:
-        def left() -> float:
-            return max(0.1, deadline - time.monotonic())
-
-        client = paramiko.SSHClient()
-        client.set_log_channel(_LOG_CHANNEL)
-        keys = HostKeys(endpoint, add=self._settings.unknown_hosts == "add")
-        client.set_missing_host_key_policy(keys)
-
-        def transport_of(*arguments: Any, **options: Any) -> paramiko.Transport:
-            made = paramiko.Transport(*arguments, **options)
-            made.get_security_options().key_types = keys.in_order(made.get_security_options().key_types)
-            return made
-
-        with self._told(endpoint, deadline):
-            place = (endpoint.host, endpoint.port)
-            if through is None:
-                stream = _connected(place, min(left(), CONNECT_SECONDS), self._timeout)
-            else:
-                stream = through.open_channel("direct-tcpip", place, ("127.0.0.1", 0), timeout=left())
-            self._clients.append(client)
-            try:
-                client.connect(
-                    endpoint.host,
-                    endpoint.port,
-                    endpoint.user,
-                    sock=stream,
-                    key_filename=list(endpoint.keys),  # pyright: ignore[reportArgumentType] - the stub forgets lists
-                    look_for_keys=not endpoint.keys and not endpoint.only_these_keys,
-                    allow_agent=not endpoint.only_these_keys,
-                    timeout=left(),
-                    banner_timeout=left(),
-                    auth_timeout=left(),
-                    channel_timeout=self._timeout,
-                    transport_factory=transport_of,
-                )
-            except BaseException:
-                stream.close()
-                raise
-            transport = client.get_transport()
-            if transport is None or self._closed:
-                raise PeerError(f"the SSH connection to {self._address} is closed")
-            transport.set_keepalive(KEEPALIVE_SECONDS)
-            return transport
+        self._connection.close()
 
     @contextlib.contextmanager
-    def _told(self, endpoint: Endpoint, deadline: float) -> Generator[None]:
-        """Turn what may happen on connecting into an error fit for an operator."""
-        where = f"{endpoint.host} port {endpoint.port}"
+    def _sftp(self, path: bytes) -> Generator[SftpSession]:
+        """Lend an SFTP session to one thread, for `path`; there are as many as are needed at the same time."""
+        sftp = self._take()
         try:
-            yield
-        except AwayError:
-            raise
-        except paramiko.AuthenticationException as error:
-            if "timeout" in str(error).lower():
-                raise PeerTimeout(f"{where} did not finish the SSH login within {self._timeout:g} s") from None
-            keys = ", ".join(endpoint.keys) or "the usual ones in ~/.ssh"
-            raise PeerError(
-                f"{where} refuses the SSH login of user {endpoint.user}: a public key of ours must be in its "
-                f"authorized_keys (tried {keys}, and the SSH agent's; a key with a passphrase must be in the agent)"
-            ) from None
+            yield sftp
         except TimeoutError:
-            raise PeerTimeout(f"{where} does not answer SSH within {self._timeout:g} s") from None
-        except (OSError, EOFError, paramiko.SSHException, ValueError) as error:
-            # What paramiko raises when time is over depends on the step; the clock tells.
-            if time.monotonic() >= deadline - 0.1:
-                raise PeerTimeout(
-                    f"{where} accepts connections but does not speak SSH within {self._timeout:g} s"
-                ) from None
-            kind = AwayError if isinstance(error, OSError | EOFError) else PeerError
-            raise kind(f"{where} cannot be reached by SSH: {reason(error)}") from None
+            sftp.close()  # an answer that comes late would be taken for that of the next request
+            raise PeerTimeout(f"{self._address} did not answer SFTP within {self._timeout:g} s") from None
+        except (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError) as error:
+            if isinstance(error, OSError) and not sftp.closed:
+                error.filename = path
+                raise
+            sftp.close()
+            raise lost(self._address, error) from None
+        finally:
+            self._give_back(sftp)
 
-    def _end_clients(self) -> None:
-        self._end(self._clients)
-        self._clients.clear()
+    def _take(self) -> SftpSession:
+        while True:
+            with self._lock:
+                sftp = self._idle.pop()[0] if self._idle else None
+            if sftp is None:
+                return self._open_sftp()
+            if not sftp.closed:
+                return sftp
+            self._sessions.leave()
 
-    @staticmethod
-    def _end(clients: list[paramiko.SSHClient]) -> None:
-        for client in reversed(clients):
-            transport = client.get_transport()
-            client.close()
-            if transport is not None and transport.is_alive():
-                # Its own close() does not wait for the thread.
-                transport.join(1.0)
+    def _give_back(self, sftp: SftpSession) -> None:
+        with self._lock:
+            self._idle.append((sftp, time.monotonic()))
+        if sftp.closed or self._sessions.waited_for:
+            self._end_idle()
 
+    def _end_idle(self, seconds: float = 0.0) -> None:
+        """End the sessions that nobody has used for so long."""
+        since = time.monotonic() - seconds
+        with self._lock:
+            old = [sftp for sftp, at in self._idle if at <= since or sftp.closed]
+            self._idle = [(sftp, at) for sftp, at in self._idle if sftp not in old]
+        for sftp in old:
+            sftp.close()
+            self._sessions.leave()
 
-def _connected(place: tuple[str, int], seconds: float, silent: float) -> socket.socket:
-    """Connect to an address, so that the system gives the connection up if its other end falls silent."""
-    try:
-        stream = socket.create_connection(place, timeout=seconds)
-    except OSError as error:
-        if isinstance(error, TimeoutError) or error.errno in _AWAY:
-            # Which of these it is changes from one attempt to the next, and it is one thing to do about it.
-            raise AwayError(
-                f"{place[0]} port {place[1]} cannot be reached by SSH: no answer; is it on, and on the network?"
-            ) from None
-        raise
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    silent = min(silent, SILENT_SECONDS)
-    if sys.platform == "linux":
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(silent * 1000))
-    elif sys.platform == "darwin":
-        stream.setsockopt(socket.IPPROTO_TCP, _TCP_RXT_CONNDROPTIME, max(1, round(silent)))
-    return stream
+    def _open_sftp(self) -> SftpSession:
+        channel = self._open_channel()
+        try:
+            channel.settimeout(self._timeout)
+            channel.invoke_subsystem("sftp")
+            return SftpSession(channel)
+        except TimeoutError:
+            error: PeerError = PeerTimeout(f"{self._address} did not begin SFTP within {self._timeout:g} s")
+        except paramiko.SFTPError as problem:
+            error = PeerError(
+                f"SFTP on {self._address} begins with something else ({reason(problem)}): most likely a login script "
+                "of the user prints text (.bashrc, .cshrc, .zshenv). Change it so that 'ssh HOST true' prints nothing"
+            )
+        except (paramiko.SSHException, EOFError, OSError) as problem:
+            error = PeerError(
+                f"SFTP on {self._address} cannot be started ({reason(problem)}): its sshd must offer SFTP (Subsystem "
+                "sftp in sshd_config), and no login script may end the shell"
+            )
+        channel.close()
+        self._sessions.leave()
+        raise error
+
+    def _open_channel(self) -> paramiko.Channel:
+        """Open a session, which the caller must `leave`; waits for its turn where the server allows few."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            if not self._sessions.enter(max(0.0, deadline - time.monotonic()), self._end_idle):
+                raise PeerTimeout(f"{self._address} had no SSH session free within {self._timeout:g} s")
+            try:
+                return self._connection.open_channel()
+            except RefusedSessionError:
+                self._sessions.leave(refused=True)
+                self._end_idle()
+                if time.monotonic() + REFUSED_PAUSE >= deadline:
+                    raise
+                time.sleep(REFUSED_PAUSE)
+            except BaseException:
+                self._sessions.leave()
+                raise

@@ -60,7 +60,10 @@ def resolve(address: str, settings: Ssh) -> Endpoint:
     port = settings.port or int(one.get("port", 22))
     user = settings.username or one.get("user") or getpass.getuser()
     alias = one.get("hostkeyalias", "none")
-    tokens = _tokens(address, host, port, user, "" if alias == "none" else alias)
+    known_as = host if port == 22 else f"[{host}]:{port}"
+    if alias != "none":
+        known_as = alias  # it stands for host and port
+    tokens = _tokens(address, host, port, user, address if alias == "none" else alias)
     jumps = one.get("proxyjump", "none")
     return Endpoint(
         host=host,
@@ -68,7 +71,7 @@ def resolve(address: str, settings: Ssh) -> Endpoint:
         user=user,
         keys=_keys(settings, options.get("identityfile", ()), address, tokens),
         jumps=() if jumps.lower() == "none" else tuple(jump.strip() for jump in jumps.split(",")),
-        known_as=_known_as(host, port, alias).lower(),
+        known_as=known_as.lower(),
         known_hosts=_known_hosts(settings, one, tokens),
         only_these_keys=settings.key is None and one.get("identitiesonly") == "yes",
     )
@@ -91,7 +94,7 @@ def _options(address: str, settings: Ssh) -> Options:
     if program is None:
         raise PeerError(
             f"the SSH configuration {settings.config} is read with OpenSSH's client, which is not installed here: "
-            "install it (openssh-client), or say 'config: null' under 'ssh' in the topology"
+            "install it (openssh-client), or set 'config: null' under 'ssh' in the topology"
         )
     command = [program, "-G", "-F", str(Path(settings.config).expanduser())]
     command += ["-p", str(settings.port)] if settings.port else []
@@ -110,13 +113,6 @@ def _options(address: str, settings: Ssh) -> Options:
         keyword, _, value = line.partition(" ")
         options[keyword].append(value)
     return options
-
-
-def _known_as(host: str, port: int, alias: str) -> str:
-    """Return the name in known_hosts; an alias stands for host and port."""
-    if alias != "none":
-        return alias
-    return host if port == 22 else f"[{host}]:{port}"
 
 
 def _known_hosts(settings: Ssh, options: Mapping[str, str], tokens: Mapping[str, str]) -> tuple[str, ...]:
@@ -160,7 +156,7 @@ def _tokens(address: str, host: str, port: int, user: str, alias: str) -> dict[s
         "%": "%",
         "d": str(Path.home()),
         "h": host,
-        "k": alias or address,
+        "k": alias,
         "L": here.partition(".")[0],
         "l": here,
         "n": address,

@@ -55,7 +55,6 @@ class Transport(Protocol):
         Raises:
             PeerError: they cannot; what is to be done about it.
         """
-        ...
 
     def home(self) -> bytes:
         """Return the user's home directory there."""
@@ -79,11 +78,9 @@ class Transport(Protocol):
 
     def write(self, path: bytes, content: bytes) -> None:
         """Write a file, replacing it if it exists."""
-        ...
 
     def make_directory(self, path: bytes) -> None:
         """Make one directory; an error if the name is taken."""
-        ...
 
     def move(self, source: bytes, target: bytes) -> None:
         """Rename without ever replacing `target`.
@@ -92,19 +89,15 @@ class Transport(Protocol):
             FileExistsError: `target` is taken.
             CannotRenameError: it is not, yet a rename does not do.
         """
-        ...
 
     def remove(self, path: bytes) -> None:
         """Remove a file."""
-        ...
 
     def drop(self) -> None:
-        """Make calls that hang in the connection fail; the next call connects anew. Does not block."""
-        ...
+        """Make calls that hang in the connection fail; the next call reconnects. Does not block."""
 
     def close(self) -> None:
         """End everything; calls that still run fail soon."""
-        ...
 
 
 def entry_of(name: bytes, mode: int, size: int) -> Entry:
@@ -144,18 +137,18 @@ _LOOKS_ESCAPED = re.compile(rb"\\(?=x[0-9a-f]{2})")
 
 
 def reason(error: Exception) -> str:
-    """Return why something failed in the words of whoever refused it, without Python's ``[Errno 13]``."""
+    """Return why something failed in the words of the program that refused it, without Python's ``[Errno 13]``."""
     if isinstance(error, OSError):
         # An answer over SFTP may have words but no number; str() of such an error begins "[Errno None] None".
         words = error.strerror or " ".join(str(argument) for argument in error.args if argument is not None)
-        return words or "it was refused without a reason"
+        return words or "no reason was given"
     if isinstance(error, EOFError) and not str(error):
         return "the other end closed it"
     return str(error) or type(error).__name__
 
 
 def told(error: OSError) -> str:
-    """Return what was refused, and for which file if that is known."""
+    """Return what was refused, and the file if it is known."""
     why = reason(error)
     if not error.filename:
         return why

@@ -17,10 +17,9 @@ from typing import Any
 
 from ioc.hosts.host import MachineHost
 from ioc.hosts.local import LocalTransport
-from ioc.hosts.sites import RouterSite
-from ioc.hosts.ssh_transport import SshTransport
-from ioc.model import FiledFile, LinkType, RunId
-from ioc.topology.schema import Ssh
+from ioc.hosts.ssh import SshTransport
+from ioc.model import FiledFile, RunId
+from ioc.topology.schema import DataRouter, Ssh
 
 CHANGES = {"os.link", "os.remove", "os.rename", "os.mkdir", "subprocess.Popen"}
 
@@ -70,7 +69,7 @@ async def file(job: dict[str, Any], step: Callable[[], None]) -> None:
     transport: Any = LocalTransport()
     if job["ssh"]:
         transport = Dying(SshTransport("127.0.0.1", Ssh(**job["ssh"]), 10.0), step)
-    site = RouterSite("data0", 9, job["staging"], LinkType.TCP)
+    site = DataRouter(name="data0", host="localhost", port=9, work_dir=job["staging"])
     host = MachineHost("here", transport, [site], [], ssh_timeout=10.0, filing_timeout=20.0, settle_seconds=0.0)
     report = await host.file_run("data0", RunId("e18008", 12), record)
     await host.close()

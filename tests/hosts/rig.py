@@ -11,10 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
-from ioc.hosts import LocalHost, MachineHost, RouterSite, ServerSite, SshHost
-from ioc.model import FiledFile, LinkType
-from ioc.topology.schema import Ssh
+from ioc.hosts import MachineHost
+from ioc.hosts.local import LocalTransport
+from ioc.hosts.ssh import SshTransport
+from ioc.hosts.transport import Transport
+from ioc.model import FiledFile
+from ioc.topology.schema import DataRouter, EccServer, Ssh
 from tests.sshd import SshServer, free_port
 
 UNUSED_PORT = 9
@@ -31,18 +35,18 @@ class Hosts:
 
     def __call__(
         self,
-        *routers: RouterSite,
-        servers: tuple[ServerSite, ...] = (),
+        *routers: DataRouter,
+        servers: tuple[EccServer, ...] = (),
         settings: Ssh | None = None,
         address: str = "127.0.0.1",
+        wrap: Callable[[Transport], Any] = lambda transport: transport,
         **times: float,
     ) -> MachineHost:
         chosen = {**TIMES, **times}
-        host = (
-            SshHost(address, settings or self.sshd.settings(), routers, servers, **chosen)
-            if self.sshd
-            else LocalHost(routers, servers, **chosen)
-        )
+        transport: Transport = LocalTransport()
+        if self.sshd:
+            transport = SshTransport(address, settings or self.sshd.settings(), chosen["ssh_timeout"])
+        host = MachineHost(address if self.sshd else "localhost", wrap(transport), routers, servers, **chosen)
         self.made.append(host)
         return host
 
@@ -52,9 +56,18 @@ class Hosts:
             await host.close()
 
 
-def site(name: str = "data0", port: int = UNUSED_PORT, work_dir: pathlib.Path | str | None = None) -> RouterSite:
-    """Return a router."""
-    return RouterSite(name, port, str(work_dir) if work_dir else None, LinkType.TCP)
+def site(name: str = "data0", port: int = UNUSED_PORT, work_dir: pathlib.Path | str | None = None) -> DataRouter:
+    """Return a router of any name; its address is nobody's."""
+    return DataRouter.model_construct(name=name, host="", port=port, work_dir=str(work_dir) if work_dir else None)
+
+
+def ecc_server(name: str, config_root: pathlib.Path | str | None, backup_root: pathlib.Path | str | None) -> EccServer:
+    """Return an ECC server; only its configuration files matter here."""
+    return EccServer.model_construct(
+        name=name,
+        config_root=str(config_root) if config_root else None,
+        config_backup_root=str(backup_root) if backup_root else None,
+    )
 
 
 ROUTER_PROGRAM = """

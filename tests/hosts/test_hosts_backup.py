@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from ioc.errors import PeerError
-from ioc.hosts import ServerSite
 from ioc.model import ConfigChoice, RunId
-from tests.hosts.rig import Hosts, contents, put
+from ioc.topology.schema import EccServer
+from tests.hosts.rig import Hosts, contents, ecc_server, put
 
 RUN = RunId("e18008", 12)
 CHOICE = ConfigChoice("cobo0", "e18008", "e18008 v2")
@@ -28,15 +28,15 @@ DIGESTS = sorted((name.decode(), hashlib.sha256(content).hexdigest()) for name, 
 
 
 @pytest.fixture
-def server(tmp_path: pathlib.Path) -> ServerSite:
+def server(tmp_path: pathlib.Path) -> EccServer:
     """An ECC server with its files."""
     root = tmp_path / "configs"
     root.mkdir()
     put(root, FILES)
-    return ServerSite("CoBo0", str(root), str(tmp_path / "backups"))
+    return ecc_server("CoBo0", root, tmp_path / "backups")
 
 
-async def test_files_are_copied_beside_the_run(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+async def test_files_are_copied_beside_the_run(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path):
     """The files in use are copied to BACKUP_ROOT/EXPERIMENT/run_NNNN with their SHA-256; again changes nothing."""
     host = hosts(servers=(server,))
     place = tmp_path / "backups/e18008/run_0012"
@@ -46,7 +46,7 @@ async def test_files_are_copied_beside_the_run(hosts: Hosts, server: ServerSite,
         assert contents(place) == FILES
 
 
-async def test_a_copy_that_differs_is_never_overwritten(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+async def test_a_copy_that_differs_is_never_overwritten(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path):
     """If the run has a copy with other content, both are kept and the digest is under the name of the new one."""
     host = hosts(servers=(server,))
     await host.backup_configs("CoBo0", RUN, CHOICE)
@@ -57,7 +57,7 @@ async def test_a_copy_that_differs_is_never_overwritten(hosts: Hosts, server: Se
     assert backup.digests[0] == ("describe-cobo0_duplicate-1.xcfg", hashlib.sha256(b"edited").hexdigest())
 
 
-async def test_digests_without_a_copy(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+async def test_digests_without_a_copy(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path):
     """The digests of the files where they lie are the same, and nothing is written."""
     digests = await hosts(servers=(server,)).config_digests("CoBo0", CHOICE)
     assert (digests.directory, sorted(digests.digests)) == (str(tmp_path / "configs"), DIGESTS)
@@ -65,7 +65,7 @@ async def test_digests_without_a_copy(hosts: Hosts, server: ServerSite, tmp_path
 
 
 @pytest.mark.parametrize("name", ["describe-cobo0.xcfg", "configure-e18008 v2.xcfg"])
-async def test_a_missing_file_is_named(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path, name: str):
+async def test_a_missing_file_is_named(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path, name: str):
     """A file that no release can do without is named with its server and host; the others are copied all the same."""
     (tmp_path / "configs" / name).unlink()
     host = hosts(servers=(server,))
@@ -80,7 +80,7 @@ async def test_a_missing_file_is_named(hosts: Hosts, server: ServerSite, tmp_pat
     assert set(contents(tmp_path / "backups/e18008/run_0012")) == set(FILES) - {name.encode()}
 
 
-async def test_nothing_exists(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+async def test_nothing_exists(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path):
     """Without any file, both that are needed are named, and no directory is made."""
     shutil.rmtree(tmp_path / "configs")
     host = hosts(servers=(server,))
@@ -157,7 +157,7 @@ async def test_what_any_release_may_read(hosts: Hosts, tmp_path: pathlib.Path, c
     root = tmp_path / "configs"
     root.mkdir()
     put(root, {**files, **unread})
-    host = hosts(servers=(ServerSite("CoBo0", str(root), str(tmp_path / "backups")),))
+    host = hosts(servers=(ecc_server("CoBo0", root, tmp_path / "backups"),))
     config = ConfigChoice(*choice.split())
     backup, digests = await host.backup_configs("CoBo0", RUN, config), await host.config_digests("CoBo0", config)
     assert contents(tmp_path / "backups/e18008/run_0012") == files
@@ -171,25 +171,25 @@ async def test_what_any_release_may_read(hosts: Hosts, tmp_path: pathlib.Path, c
     [(None, "/tmp", "config_root"), ("", "/tmp", "config_root"), ("ROOT", None, "config_backup_root")],
 )
 async def test_a_root_the_topology_does_not_give(
-    hosts: Hosts, server: ServerSite, config_root: str | None, backup_root: str | None, problem: str
+    hosts: Hosts, server: EccServer, config_root: str | None, backup_root: str | None, problem: str
 ):
     """A server without the directories in the topology is named with the key that is missing."""
     root = server.config_root if config_root == "ROOT" else config_root
-    host = hosts(servers=(ServerSite("CoBo0", root, backup_root),))
+    host = hosts(servers=(ecc_server("CoBo0", root, backup_root),))
     with pytest.raises(PeerError, match=f"ECC server CoBo0 has no {problem} in"):
         await host.backup_configs("CoBo0", RUN, CHOICE)
 
 
-async def test_a_backup_that_cannot_be_written(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+async def test_a_backup_that_cannot_be_written(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path):
     """A file in place of the backup directory is named."""
     put(tmp_path, {b"backups": b"a file"})
     with pytest.raises(PeerError, match=f"CoBo0 cannot be copied to {tmp_path}/backups.*must be a directory"):
         await hosts(servers=(server,)).backup_configs("CoBo0", RUN, CHOICE)
 
 
-async def test_servers_that_share_a_backup_directory(hosts: Hosts, server: ServerSite, tmp_path: pathlib.Path):
+async def test_servers_that_share_a_backup_directory(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path):
     """Twelve servers of one host that copy the same files at the same moment end with one copy of each."""
-    servers = tuple(ServerSite(f"CoBo{i}", server.config_root, server.config_backup_root) for i in range(12))
+    servers = tuple(ecc_server(f"CoBo{i}", server.config_root, server.config_backup_root) for i in range(12))
     host = hosts(servers=servers)
     backups = await asyncio.gather(*(host.backup_configs(each.name, RUN, CHOICE) for each in servers))
     assert all(sorted(backup.digests) == DIGESTS for backup in backups)
@@ -207,7 +207,7 @@ def below_home() -> Iterator[pathlib.Path]:
 async def test_roots_below_home(hosts: Hosts, below_home: pathlib.Path):
     """``~`` in the roots is the home directory on the host."""
     put(below_home, FILES)
-    server = ServerSite("CoBo0", f"~/{below_home.name}", f"~/{below_home.name}/copies")
+    server = ecc_server("CoBo0", f"~/{below_home.name}", f"~/{below_home.name}/copies")
     backup = await hosts(servers=(server,)).backup_configs("CoBo0", RUN, CHOICE)
     assert backup.directory == str(below_home / "copies/e18008/run_0012")
     assert contents(below_home / "copies/e18008/run_0012") == FILES

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.hosts import LocalHost, SshHost, build_hosts
+from ioc.errors import PeerError
+from ioc.hosts import build_hosts
 from ioc.topology.schema import Topology
+from tests.sshd import free_port
 
 
 def topology(ssh, servers: list[dict], routers: list[dict]) -> Topology:
@@ -44,10 +46,13 @@ async def test_one_host_for_each_machine(ssh, servers: list[dict], routers: list
         await host.close()
 
 
-async def test_local_and_remote():
+async def test_local_and_remote(tmp_path):
     """`ssh: local` needs no SSH, the rest does."""
-    local, remote = build_hosts(topology({}, [LOCAL], [TWO]))
-    assert isinstance(local, LocalHost)
-    assert isinstance(remote, SshHost)
+    (tmp_path / "log").write_text("hello")
+    ssh = {"known_hosts": str(tmp_path / "none"), "config": None, "port": free_port()}
+    local, remote = build_hosts(topology(ssh, [LOCAL], [{"host": "127.0.0.1"}]))
+    assert await local.log_tail(str(tmp_path / "log")) == "hello"
+    with pytest.raises(PeerError, match="cannot be reached by SSH"):
+        await remote.log_tail(str(tmp_path / "log"))
     for host in (local, remote):
         await host.close()

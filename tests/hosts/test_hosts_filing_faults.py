@@ -12,11 +12,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from ioc.errors import PeerError
 from ioc.hosts.host import WORKERS
+from ioc.hosts.transport import Entry, Transport
 from ioc.model import FiledFile, RunId
 from tests.hosts.rig import Hosts, Records, contents, put, site
 from tests.sshd import SshServer
@@ -192,15 +194,32 @@ async def test_two_routers_with_one_name_for_their_files(hosts: Hosts, tmp_path:
         assert set(contents(tmp_path / name / RUN.directory).values()) == {name.encode()}
 
 
+class Holding:
+    """A transport that looks at no file until it is released."""
+
+    def __init__(self, transport: Transport, released: threading.Event) -> None:
+        self._transport = transport
+        self._released = released
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def look(self, path: bytes) -> Entry:
+        """Look when released."""
+        assert self._released.wait(20)
+        return self._transport.look(path)
+
+
 async def test_a_filing_does_not_stop_the_look(hosts: Hosts, tmp_path: pathlib.Path):
     """While filings keep every other thread of the host busy, the facts keep coming."""
-    host = hosts(site(work_dir=tmp_path))
+    (tmp_path / "log").write_text("hello")
     released = threading.Event()
-    busy = [asyncio.ensure_future(host._call(released.wait, 20)) for _ in range(WORKERS)]
+    host = hosts(site(work_dir=tmp_path), wrap=lambda transport: Holding(transport, released))
+    busy = [asyncio.ensure_future(host.log_tail(str(tmp_path / "log"))) for _ in range(WORKERS)]
     for _ in range(3):
         assert (await host.router_facts(RUN.directory))["data0"].clean
     released.set()
-    assert await asyncio.gather(*busy) == [True] * WORKERS
+    assert await asyncio.gather(*busy) == ["hello"] * WORKERS
 
 
 async def test_a_filing_that_is_given_up_leaves_nothing_behind(hosts: Hosts, tmp_path: pathlib.Path):
@@ -345,7 +364,7 @@ async def test_an_answer_that_makes_no_sense_removes_nothing(
     place.mkdir(parents=True)
     for directory in (tmp_path, place):
         put(directory, {b"x.graw": b"data"})
-    monkeypatch.setattr("ioc.hosts.placing._COMPARE", "main() { :; }")
+    monkeypatch.setattr("ioc.hosts.placing.COMPARE", "main() { :; }")
     report = await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())
     assert (report.complete, "cannot compare" in report.problem) == (False, True)
     assert contents(tmp_path) == contents(place) == {b"x.graw": b"data"}

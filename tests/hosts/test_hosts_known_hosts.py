@@ -114,7 +114,7 @@ def other(tmp_path: pathlib.Path) -> str:
         ("@cert-authority * KEY", "is not in .*certificates cannot be used here"),
         ("@cert-authority * OTHER\nNAME KEY", None),
         ("@cert-authority * KEY\nNAME OTHER", "has changed to ssh-ed25519 .* in line 2 of"),
-        ("\n\nNAME OTHER", "has changed to ssh-ed25519 .*but known is ssh-ed25519 .* in line 3 of"),
+        ("\n\nNAME OTHER", "has changed to ssh-ed25519 .*but the known key is ssh-ed25519 .* in line 3 of"),
     ],
 )
 @pytest.mark.parametrize("unknown_hosts", ["refuse", "add"])

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import pytest
 
 from ioc.errors import PeerError
-from ioc.hosts import MachineHost, ServerSite
-from ioc.hosts.ssh_transport import SshTransport
+from ioc.hosts import MachineHost
+from ioc.hosts.ssh import SshTransport
 from ioc.hosts.transport import told
 from ioc.model import ConfigChoice, RunId
-from tests.hosts.rig import Hosts, Records, contents, put, site
+from tests.hosts.rig import Hosts, Records, contents, ecc_server, put, site
 from tests.sshd import SFTP_SERVERS, SSHD, SshServer
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="the stand-in for OpenSSH has no such options")
@@ -93,19 +93,16 @@ async def test_few_sessions(sshd_directory: pathlib.Path, tmp_path: pathlib.Path
     for name in names:
         (tmp_path / name).mkdir()
         put(tmp_path / name, {b"%d.graw" % i: b"1" for i in range(10)})
-    with hosts_of(sshd_directory, MaxSessions=sessions) as (hosts, _):
+    with hosts_of(sshd_directory, MaxSessions=sessions) as (hosts, server):
         host = hosts(*(site(name, i + 1, tmp_path / name) for i, name in enumerate(names)), filing_timeout=60.0)
-        transport = host._transport
-        assert isinstance(transport, SshTransport)
         assert not (await host.router_facts(RUN.directory))["data0"].clean
-        first = transport._connection.transport
         filings = [asyncio.ensure_future(host.file_run(name, RUN, Records())) for name in names]
         while not all(filing.done() for filing in filings):
             assert (await host.router_facts(RUN.directory))["data0"].work_dir
         reports = [filing.result() for filing in filings]
         assert [(report.problem, len(report.files)) for report in reports] == [("", 10)] * 3
         assert (await host.router_facts(RUN.directory))["data0"].clean
-        assert transport._connection.transport is first
+        assert server.logins() == 1
         await hosts.close()
 
 
@@ -135,25 +132,25 @@ async def test_a_server_that_drops_connections(sshd_directory: pathlib.Path, tmp
 
 
 async def test_sessions_that_nobody_uses_are_closed(
-    own_hosts: Hosts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    own_hosts: Hosts, sshd: SshServer, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Each SFTP session is a process on the host; one that nobody uses is ended by the next look."""
-    monkeypatch.setattr("ioc.hosts.ssh_transport.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("ioc.hosts.ssh.IDLE_SECONDS", 0.0)
     host = own_hosts(site(work_dir=tmp_path))
-    transport = host._transport
-    assert isinstance(transport, SshTransport)
+    await host.router_facts(RUN.directory)
     for _ in range(3):
-        await host.router_facts(RUN.directory)
         await host.file_run("data0", RUN, Records())
+        assert sshd.sessions() > 0
         await host.router_facts(RUN.directory)
-        assert transport._idle == []
-        assert transport._sessions.open == 0
+        deadline = time.monotonic() + 5
+        while sshd.sessions():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
 
 
 async def test_the_words_of_the_server(shared_sshd: SshServer, tmp_path: pathlib.Path):
     """What SFTP refuses without a number is told in the server's words, never as Python's ``[Errno None]``."""
-    hosts = Hosts(shared_sshd)
-    transport = hosts(site())._transport
+    transport = SshTransport("127.0.0.1", shared_sshd.settings(), 10.0)
     (tmp_path / "a").mkdir()
     put(tmp_path, {b"file": b""})
     path = bytes(tmp_path)
@@ -173,12 +170,12 @@ async def test_the_words_of_the_server(shared_sshd: SshServer, tmp_path: pathlib
         assert "None" not in text
         assert text.startswith((str(tmp_path), "/proc/x"))
         assert text.rpartition(": ")[2] in ("Failure", "No such file", "Not a directory")
-    await hosts.close()
+    transport.close()
 
 
 async def test_the_words_of_the_server_reach_the_report(hosts: Hosts, tmp_path: pathlib.Path):
     """A directory that the file system refuses is named in reports and errors, with a reason in words."""
-    host = hosts(site(work_dir="/proc"), servers=(ServerSite("CoBo0", str(tmp_path), "/proc/backups"),))
+    host = hosts(site(work_dir="/proc"), servers=(ecc_server("CoBo0", tmp_path, "/proc/backups"),))
     put(tmp_path, {b"describe-a.xcfg": b"", b"configure-a.xcfg": b""})
     report = await host.file_run("data0", RUN, Records())
     with pytest.raises(PeerError) as refused:

@@ -295,8 +295,8 @@ async def test_slow_scripts_do_not_end_the_connection(
     await until_it_works(host)
     before = tunnel.connections
     with monkeypatch.context() as patch:
-        patch.setattr("ioc.hosts.look_script.SCRIPT", "main() { sleep 3; }")
-        with pytest.raises(PeerTimeout, match="did not end a command within 2 s"):
+        patch.setattr("ioc.hosts.look.SCRIPT", "main() { sleep 3; }")
+        with pytest.raises(PeerTimeout, match="did not end within 2 s"):
             await host.router_facts(DIRECTORY)
     await works(host)
     assert tunnel.connections == before

@@ -1,4 +1,4 @@
-"""The client's threads: nobody waits for somebody else's server, and nothing is left behind."""
+"""Calls at the same time: nobody waits for somebody else's server, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ioc.ecc.client import ZeepEccClient
-from ioc.ecc.http import DeadlinePassedError, ExchangeFailedError
+from ioc.ecc.http import ExchangeFailedError
 from ioc.ecc.soap import SoapReply, SoapService
 from ioc.errors import PeerError, PeerTimeout
 from ioc.model import ConfigChoice, Operation, TransitionReply
@@ -57,9 +57,7 @@ async def test_state_is_read_while_a_transition_hangs(server: MakeServer, client
     await asyncio.to_thread(wait_until, lambda: len(ecc.requests) == 1)
     for _ in range(5):
         assert (await asyncio.wait_for(peer.get_state(), 0.5)).transition == 2
-    with pytest.raises(
-        PeerTimeout, match="did not answer Prepare within 1 s, so that its state must be read to know what it did"
-    ):
+    with pytest.raises(PeerTimeout, match="did not answer Prepare within 1 s, read its state to know what it did"):
         await task
     assert ecc.operations().count("Prepare") == 1
 
@@ -77,7 +75,7 @@ async def test_second_transition_is_not_sent_while_one_is_unanswered(server: Mak
     first = asyncio.create_task(peer.transition(Operation.Start, CONFIG, ()))
     await asyncio.to_thread(wait_until, lambda: len(ecc.requests) == 1)
     first.cancel()
-    with pytest.raises(PeerError, match="was not sent Stop: it has not yet answered what was sent before"):
+    with pytest.raises(PeerError, match="was not sent Stop: it has not answered the previous request yet"):
         await peer.transition(Operation.Stop, CONFIG, ())
     release.set()
     async with asyncio.timeout(5):
@@ -112,8 +110,8 @@ async def test_late_answer_is_dropped(server: MakeServer, client: MakeClient) ->
     assert (await peer.get_state()).state == 1
 
 
-async def test_close_ends_threads_under_hanging_calls(server: MakeServer) -> None:
-    """Closing takes less than a second while both threads hang, ends the waits with a sentence and leaves no thread."""
+async def test_close_ends_hanging_calls(server: MakeServer) -> None:
+    """Closing takes less than a second while calls hang, ends the waits with a sentence and leaves no thread."""
     ecc = server(Connection.hang)
     peer = ZeepEccClient("CoBo3", "127.0.0.1", ecc.port, state_timeout=60, transition_timeout=60)
     waits = [
@@ -126,7 +124,7 @@ async def test_close_ends_threads_under_hanging_calls(server: MakeServer) -> Non
     assert time.monotonic() - began < 1.0
     assert ecc_threads() == []
     for wait in waits:
-        with pytest.raises(PeerError, match="as this client was closed"):
+        with pytest.raises(PeerError, match="when this client was closed"):
             await wait
     with pytest.raises(PeerError, match="was not sent GetState: this client is closed"):
         await peer.get_state()
@@ -182,17 +180,20 @@ GOOD = state_reply(5)
 @given(
     st.lists(st.tuples(st.integers(0, len(GOOD)), st.integers(0, 12), st.binary(max_size=8)), min_size=1, max_size=4)
 )
-def test_any_answer_is_read_or_refused(damaged: ScriptedServer, damage: list[tuple[int, int, bytes]]) -> None:
-    """An answer damaged at random is still read, or refused with our own errors and no other."""
+async def test_any_answer_is_read_or_refused(damaged: ScriptedServer, damage: list[tuple[int, int, bytes]]) -> None:
+    """An answer damaged at random is still read, or refused with our own error and no other."""
     data = GOOD
     for place, length, inserted in damage:
         data = data[:place] + inserted + data[place + length :]
     damaged.script = lambda connection: connection.send(data)
-    service = SoapService("127.0.0.1", damaged.port, Event())
+    service = SoapService("CoBo3", "127.0.0.1", damaged.port)
     try:
-        reply = service.call("GetState", time.monotonic() + 2, {})
-    except (ExchangeFailedError, DeadlinePassedError):
+        async with asyncio.timeout(2):
+            reply = await service.call("GetState", {})
+    except (ExchangeFailedError, TimeoutError):
         return
+    finally:
+        await service.close()
     assert isinstance(reply, SoapReply)
 
 

@@ -1,4 +1,4 @@
-"""The client in bad weather: every way a server can fail becomes one sentence within the time-out."""
+"""Every way in which a server can fail becomes one sentence within the time-out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GOOD = state_reply()
 
 
 @dataclass(frozen=True)
-class Weather:
+class Failure:
     """One way to fail, and what the client must make of it."""
 
     name: str
@@ -88,47 +88,48 @@ REFERENCE_BOMB = "<ecc:ResponseState><a href='#r0'/></ecc:ResponseState>" + "".j
     f"<r id='r{n}'>" + f"<a href='#r{n + 1}'/>" * 10 + "</r>" for n in range(12)
 )
 
-WEATHER = [
-    Weather("no-answer", Connection.hang, PeerTimeout, "did not answer GetState within 0.6 s"),
-    Weather("byte-by-byte", lambda c: c.trickle(GOOD, 0.05), PeerTimeout, "did not answer GetState within 0.6 s"),
-    Weather("head-then-silence", lambda c: (c.send(GOOD[:60]), c.hang()), PeerTimeout, "did not answer GetState"),
-    Weather("body-then-silence", lambda c: (c.send(GOOD[:-5]), c.hang()), PeerTimeout, "did not answer GetState"),
-    Weather("endless-continue", flood_of_continues, PeerTimeout, "did not answer GetState within 0.6 s"),
-    Weather("eof", sends(b""), PeerError, "closed the connection without an answer to GetState"),
-    Weather("reset", Connection.reset, PeerError, "broke the connection (Connection reset by peer) instead of answer"),
-    Weather("truncated-body", sends(GOOD[:-5]), PeerError, "sent a truncated answer to GetState: "),
-    Weather("truncated-head", sends(GOOD[:40]), PeerError, "answered GetState with an empty body"),
-    Weather("truncated-status", sends(b"HTT"), PeerError, "answered GetState with something that is not HTTP"),
-    Weather(
+FAILURES = [
+    Failure("no-answer", Connection.hang, PeerTimeout, "did not answer GetState within 0.6 s"),
+    Failure("byte-by-byte", lambda c: c.trickle(GOOD, 0.05), PeerTimeout, "did not answer GetState within 0.6 s"),
+    Failure("head-then-silence", lambda c: (c.send(GOOD[:60]), c.hang()), PeerTimeout, "did not answer GetState"),
+    Failure("body-then-silence", lambda c: (c.send(GOOD[:-5]), c.hang()), PeerTimeout, "did not answer GetState"),
+    Failure("endless-continue", flood_of_continues, PeerTimeout, "did not answer GetState within 0.6 s"),
+    Failure("eof", sends(b""), PeerError, "closed the connection without an answer to GetState"),
+    Failure("reset", Connection.reset, PeerError, "broke the connection (Connection reset by peer) instead of answer"),
+    Failure("truncated-body", sends(GOOD[:-5]), PeerError, "sent a truncated answer to GetState: "),
+    Failure("truncated-head", sends(GOOD[:40]), PeerError, "sent a truncated answer to GetState: "),
+    Failure("truncated-status", sends(b"HTT"), PeerError, "sent a truncated answer to GetState: "),
+    Failure(
         "truncated-chunk",
         sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n<a>"),
         PeerError,
         "sent a truncated answer to GetState",
     ),
-    Weather(
+    Failure(
         "not-http", sends(b"SSH-2.0-OpenSSH_9.2\r\n"), PeerError, "answered GetState with something that is not HTTP"
     ),
-    Weather(
-        "endless-head", sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000), PeerError, "something that is not HTTP"
-    ),
-    Weather("huge-line", sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000), PeerError, "something that is not HTTP"),
-    Weather("bad-length", sends(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"), PeerError, "an empty body"),
-    Weather("empty", sends(http("")), PeerError, "answered GetState with an empty body"),
-    Weather(
+    Failure("endless-head", sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000), PeerError, "that is not HTTP"),
+    Failure("huge-line", sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000), PeerError, "something that is not HTTP"),
+    Failure("bad-length", sends(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"), PeerError, "that is not HTTP"),
+    Failure("empty", sends(http("")), PeerError, "answered GetState with an empty body"),
+    Failure(
         "500-bare", sends(http("", "500 Internal Server Error")), PeerError, "with HTTP status 500 (Internal Server"
     ),
-    Weather("500-text", sends(http("oops", "500 Oops")), PeerError, "HTTP status 500 (Oops) and no SOAP fault"),
-    Weather("500-html", sends(http("<p>Fault</p>", "500 Oops", "text/html")), PeerError, "with HTML instead of SOAP"),
-    Weather(
+    Failure("500-text", sends(http("oops", "500 Oops")), PeerError, "HTTP status 500 (Oops) and no SOAP fault"),
+    Failure(
+        "500-xml", sends(http(envelope("<a>Fault</a>"), "500 Oops")), PeerError, "status 500 (Oops) and no SOAP fault"
+    ),
+    Failure("500-html", sends(http("<p>Fault</p>", "500 Oops", "text/html")), PeerError, "with HTML instead of SOAP"),
+    Failure(
         "404", sends(http("none", "404 Not Found")), PeerError, "with HTTP status 404 (Not Found) and no SOAP fault"
     ),
-    Weather(
+    Failure(
         "redirect",
         sends(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"),
         PeerError,
         "answered GetState with HTTP status 302 (Found)",
     ),
-    Weather(
+    Failure(
         "fault",
         sends(
             http(
@@ -139,88 +140,88 @@ WEATHER = [
         PeerError,
         "answered GetState with a SOAP fault: no memory",
     ),
-    Weather(
+    Failure(
         "html", sends(http("<html><body>Hi</body></html>", content_type="text/html")), PeerError, "HTML instead of"
     ),
-    Weather(
+    Failure(
         "html-as-xml", sends(http("<html><body>Hi<br></body></html>")), PeerError, "answered GetState with invalid"
     ),
-    Weather("xhtml-as-xml", sends(http("<html><body>Hi</body></html>")), PeerError, "XML that is not the answer to it"),
-    Weather("binary", sends(http(b"\x00\xff\xfe\x01")), PeerError, "answered GetState with invalid XML"),
-    Weather(
+    Failure("xhtml-as-xml", sends(http("<html><body>Hi</body></html>")), PeerError, "XML that is not the answer to it"),
+    Failure("binary", sends(http(b"\x00\xff\xfe\x01")), PeerError, "answered GetState with invalid XML"),
+    Failure(
         "no-body", sends(http("<S:Envelope xmlns:S='http://schemas.xmlsoap.org/soap/envelope/'/>")), PeerError, "not"
     ),
-    Weather("wrong-reply", sends(text_reply()), PeerError, "answered GetState with XML that is not the answer to it"),
-    Weather("no-number", sends(state_reply(state="")), PeerError, "answered GetState with no number as its state"),
-    Weather(
+    Failure("wrong-reply", sends(text_reply()), PeerError, "answered GetState with XML that is not the answer to it"),
+    Failure("no-number", sends(state_reply(state="")), PeerError, "answered GetState with no number as its state"),
+    Failure(
         "word-as-state", sends(state_reply(state="five")), PeerError, "answered GetState with no number as its state"
     ),
-    Weather(
+    Failure(
         "state-7", sends(state_reply(state=7)), PeerError, "with 7 as its state, but it must be 0 (Off) to 6 (Paused)"
     ),
-    Weather("state-below", sends(state_reply(state=-1)), PeerError, "answered GetState with -1 as its state"),
-    Weather(
+    Failure("state-below", sends(state_reply(state=-1)), PeerError, "answered GetState with -1 as its state"),
+    Failure(
         "transition-10", sends(state_reply(transition=10)), PeerError, "with 10 as its transition, but it must be 0"
     ),
-    Weather(
+    Failure(
         "no-code", sends(state_reply(code="")), PeerError, "answered GetState with XML that is not the answer to it"
     ),
-    Weather("own-error", sends(state_reply(code=2, message="x")), PeerRejected, "failed GetState with code 2: x"),
-    Weather("flood", flood, PeerError, "sent more than 16 MiB in answer to GetState"),
-    Weather(
+    Failure("own-error", sends(state_reply(code=2, message="x")), PeerRejected, "failed GetState with code 2: x"),
+    Failure("flood", flood, PeerError, "sent more than 16 MiB in answer to GetState"),
+    Failure(
         "announced-flood",
         sends(f"HTTP/1.1 200 OK\r\nContent-Length: {2**40}\r\n\r\n".encode() + b"x" * (MAX_BODY + 1)),
         PeerError,
         "sent more than 16 MiB in answer to GetState",
     ),
-    Weather(
+    Failure(
         "dtd",
         sends(http(envelope("<a/>", "<!DOCTYPE S:Envelope SYSTEM 'http://127.0.0.1:1/x.dtd'>"))),
         PeerError,
         "answered GetState with XML that has a DTD, which is refused",
     ),
-    Weather(
+    Failure(
         "external-entity",
         sends(http(envelope("<a>&x;</a>", "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>"))),
         PeerError,
         "answered GetState with XML that has a DTD, which is refused",
     ),
-    Weather(
+    Failure(
         "billion-laughs", sends(http(envelope("<a b='&j;'>&j;</a>", BILLION_LAUGHS))), PeerError, "answered GetState"
     ),
-    Weather("references", sends(http(envelope(REFERENCE_BOMB))), PeerError, "with XML that has references or more"),
-    Weather("many-elements", sends(http(envelope("<a/>" * 50_000))), PeerError, "or more than 100 elements, which is"),
+    Failure("references", sends(http(envelope(REFERENCE_BOMB))), PeerError, "with XML that has references or more"),
+    Failure("many-elements", sends(http(envelope("<a/>" * 50_000))), PeerError, "or more than 100 elements, which is"),
 ]
 
 
-@pytest.mark.parametrize("weather", WEATHER, ids=lambda weather: weather.name)
-async def test_each_failure_is_one_sentence_in_time(server: MakeServer, client: MakeClient, weather: Weather) -> None:
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+async def test_each_failure_is_one_sentence_in_time(server: MakeServer, client: MakeClient, failure: Failure) -> None:
     """The error has the class and the text of the table, names the server, comes in time, and nothing is sent twice."""
-    ecc = server(weather.script)
+    ecc = server(failure.script)
     # The floods are long to send: their time is bounded by the table's size limit, not by the time-out.
-    peer = client(ecc.port, state=10 if weather.message.startswith("sent more") else TIMEOUT)
+    peer = client(ecc.port, state=10 if failure.message.startswith("sent more") else TIMEOUT)
     began = time.monotonic()
     with pytest.raises(PeerError) as caught:
         await peer.get_state()
-    assert type(caught.value) is weather.error
+    assert type(caught.value) is failure.error
     text = str(caught.value)
     assert text.startswith(f"ECC server CoBo3 at 127.0.0.1:{ecc.port} ")
-    assert weather.message in text
+    assert failure.message in text
     assert "\n" not in text
-    if weather.error is PeerTimeout:
+    if failure.error is PeerTimeout:
         assert TIMEOUT * 0.9 < time.monotonic() - began < TIMEOUT + 1.0
     assert len(ecc.requests) == 1
 
 
-@pytest.mark.parametrize("weather", WEATHER[:12], ids=lambda weather: weather.name)
+@pytest.mark.parametrize("failure", FAILURES[:12], ids=lambda failure: failure.name)
 async def test_a_transition_is_sent_once_whatever_happens(
-    server: MakeServer, client: MakeClient, weather: Weather
+    server: MakeServer, client: MakeClient, failure: Failure
 ) -> None:
     """A transition that fails on the wire is not tried again."""
-    ecc = server(weather.script)
+    ecc = server(failure.script)
     with pytest.raises(PeerError) as caught:
         await client(ecc.port, transition=TIMEOUT).transition(Operation.Start, CONFIG, ())
-    assert type(caught.value) in (weather.error, PeerError)
+    assert type(caught.value) in (failure.error, PeerError)
     assert ecc.operations() == ["Start"]
 
 
@@ -228,7 +229,7 @@ async def test_refused_connection_says_what_to_do(client: MakeClient) -> None:
     """Where nobody listens, the sentence says that the server must be started."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(PeerError, match=r"cannot be reached for GetState \(.*getEccSoapServer must be started"):
+    with pytest.raises(PeerError, match=r"cannot be reached for GetState \(.*start getEccSoapServer"):
         await client(port).get_state()
 
 
@@ -321,8 +322,8 @@ async def test_unsafe_configuration_is_never_sent(server: MakeServer, client: Ma
 
 async def test_client_recovers_after_each_failure(server: MakeServer, client: MakeClient) -> None:
     """After any failure the next request on the same client is answered."""
-    for weather in WEATHER[5:12]:
-        ecc = server(weather.script)
+    for failure in FAILURES[5:12]:
+        ecc = server(failure.script)
         peer = client(ecc.port, state=TIMEOUT)
         with pytest.raises(PeerError):
             await peer.get_state()

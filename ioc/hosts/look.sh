@@ -1,15 +1,15 @@
-"""The shell script that looks at the data routers of a host (Linux and macOS)."""
-
-# $1 is the run directory asked about, $2 the seconds that lsof may take, $3… are directories to look at besides those
-# of the processes. A section begins with a line "@…". Paths come in hexadecimal, for they may hold any byte: a line
-# with their key, and lines that begin with a blank. Programs are what a look costs: as few as can be are started.
+# Looks at the data routers of a host (Linux and macOS); fed to "sh -s", and read by look.py.
 #
-# Linux tells everything in /proc. lsof is asked only where there is no /proc, and never while one that was asked
-# earlier still hangs: what waits for a dead file server in the kernel cannot be killed.
+# $1 is the run directory asked about, $2 the seconds that lsof may take; the rest are directories to look at besides
+# those of the processes. A section begins with a line "@NAME". Paths come in hexadecimal, since they may hold any byte:
+# a line with their key, and lines that begin with a blank. Each program that is started costs time on the host.
+#
+# Linux has everything in /proc. lsof is used only where there is no /proc, and never while an earlier one still hangs:
+# a process that waits in the kernel for a dead file server cannot be killed.
 #
 # The tables of sockets are read before and after the descriptors: a router that takes a connection changes its listener
 # for a connection at that moment, and must be found by one of them.
-SCRIPT = r"""
+
 hex() { printf '%s\n' "$1"; od -An -v -tx1; }
 look() {
   printf '@directory %s\n' "$1"
@@ -101,4 +101,3 @@ main() {
   done
   echo @end
 }
-"""

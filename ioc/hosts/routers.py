@@ -1,0 +1,165 @@
+"""Which dataRouter process is which router, and the facts about each.
+
+A router listens on its data port until a source connects; while one is connected, it has that connection and no
+listener. Then its port is only the local end of a connection, and such an end may also be a chance port of a connection
+that another dataRouter opened to somebody. So evidence is taken in the order of its strength (`find_owners`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ioc.hosts.look import Directory, Look, Process, data_port
+from ioc.hosts.transport import shown
+from ioc.model import RouterFacts
+from ioc.topology.schema import DataRouter
+
+Test = Callable[[Process, DataRouter], bool]
+
+_NOWHERE = Directory(b"", 0, 0, 0, 0, run_dir_exists=False)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a look says about one router."""
+
+    process: Process | None
+    directory: Directory | None
+    """Where its files are: the process's, else the one given."""
+    problem: str
+
+    def facts(self, asked_at: float, read_at: float) -> RouterFacts:
+        """Return the facts of a look that began and ended at these times."""
+        place = self.directory or _NOWHERE
+        return RouterFacts(
+            online=self.process is not None,
+            work_dir=shown(place.path),
+            file_count=place.file_count,
+            staged_bytes=place.staged_bytes,
+            disk_free=place.disk_free,
+            disk_total=place.disk_total,
+            run_dir_exists=place.run_dir_exists,
+            read_at=read_at,
+            problem=self.problem,
+            asked_at=asked_at,
+            process=f"{self.process.pid}@{self.process.started}" if self.process and self.process.started else "",
+        )
+
+
+def find_routers(look: Look, sites: Sequence[DataRouter], host: str) -> dict[str, Finding]:
+    """Tell the routers of a host apart; the directories given to the look are in the order of `sites`."""
+    owners = find_owners(look, sites)
+    return {
+        site.name: _finding(site, owners[site.name], look.given.get(i), host)
+        if site.name in owners
+        else Finding(None, look.given.get(i), _why_offline(site, look, owners, look.given.get(i), host))
+        for i, site in enumerate(sites)
+    }
+
+
+def _finding(site: DataRouter, process: Process, given: Directory | None, host: str) -> Finding:
+    place = process.directory
+    where = f"the working directory of router {site.name} ({shown(process.place)}) on {host}"
+    problem = ""
+    if place is not None:
+        if site.work_dir and given and given.path != place.path:
+            problem = (
+                f"router {site.name} works in {shown(place.path)} on {host}, "
+                f"but its work_dir in the topology is {site.work_dir}"
+            )
+    elif process.lost:
+        problem = f"{where} {process.lost}: its files cannot be filed; "
+        problem += "end this dataRouter and start it in a directory that exists"
+    elif process.unreadable:
+        problem = f"{where} cannot be read by the SSH user: {process.unreadable}; its files cannot be filed"
+    elif given is not None:
+        place = given
+    else:
+        problem = (
+            f"the working directory of router {site.name} (process {process.pid} on {host}) cannot be determined: "
+            "the process must belong to the SSH user, or the topology must give work_dir"
+        )
+    if place is not None and place.unwritable and not problem:
+        problem = (
+            f"the SSH user cannot write into the working directory of router {site.name} ({shown(place.path)}) on "
+            f"{host}: {place.unwritable}; its files cannot be filed"
+        )
+    return Finding(process, place, problem)
+
+
+def _why_offline(site: DataRouter, look: Look, owners: dict[str, Process], given: Directory | None, host: str) -> str:
+    unowned = [process for process in _without_children(look.processes) if process not in owners.values()]
+    claimants = [process for process in unowned if _listens(process, site) or _connected(process, site)]
+    if len(claimants) > 1:
+        pids = " and ".join(str(process.pid) for process in claimants)
+        reason = f"several dataRouters on {host} use port {site.port} (processes {pids}), so router {site.name} "
+        reason += "cannot be identified: end all but one of them"
+    else:
+        reason = f"no dataRouter of router {site.name} runs on {host} (port {site.port}): start it"
+    if site.work_dir and given is None:
+        reason += f"; its work_dir {site.work_dir} in the topology must be a directory there that can be read"
+    return reason
+
+
+def find_owners(look: Look, sites: Sequence[DataRouter]) -> dict[str, Process]:
+    """Return the process of each router that has exactly one; every process is at most one router's."""
+    owners: dict[str, Process] = {}
+    free = _without_children(look.processes)
+    given = {site.name: look.given.get(i) for i, site in enumerate(sites)}
+
+    def at_home(process: Process, site: DataRouter) -> bool:
+        place, port = given[site.name], data_port(process.arguments)
+        works_there = place is not None and process.directory is not None and process.directory.path == place.path
+        return works_there and port in (None, site.port)
+
+    def here(process: Process, site: DataRouter) -> bool:
+        """Listens on the address of this router: another one may listen on the same port of another address."""
+        return any(s.port == site.port and s.address == site.host != "" for s in process.sockets)
+
+    def only(process: Process, site: DataRouter) -> bool:
+        """Its connection can be of no other router."""
+        return not any(_connected(process, other) for other in sites if other.port != site.port)
+
+    evidence: tuple[Test, ...] = (
+        lambda p, s: _listens(p, s) and at_home(p, s),
+        lambda p, s: _listens(p, s) and here(p, s),
+        _listens,
+        lambda p, s: _connected(p, s) and data_port(p.arguments) == s.port and at_home(p, s),
+        lambda p, s: _connected(p, s) and data_port(p.arguments) == s.port and here(p, s),
+        lambda p, s: _connected(p, s) and data_port(p.arguments) == s.port,
+        lambda p, s: _connected(p, s) and at_home(p, s),
+        lambda p, s: _connected(p, s) and only(p, s) and here(p, s),
+        lambda p, s: _connected(p, s) and only(p, s),
+        _connected,
+        at_home,
+    )
+    for test in evidence:
+        matches = {site.name: [process for process in free if test(process, site)] for site in sites}
+        for site in sites:
+            mine = matches[site.name]
+            shared = [other for other, theirs in matches.items() if other not in owners and mine and mine[0] in theirs]
+            if site.name not in owners and len(mine) == 1 and shared == [site.name] and mine[0] in free:
+                owners[site.name] = mine[0]
+                free.remove(mine[0])
+    alone = len(sites) == len(free) == 1 and not owners
+    if alone and not free[0].sockets and data_port(free[0].arguments) in (None, sites[0].port):
+        owners[sites[0].name] = free[0]
+    return owners
+
+
+def _listens(process: Process, site: DataRouter) -> bool:
+    return any(s.port == site.port and s.listening for s in process.sockets)
+
+
+def _connected(process: Process, site: DataRouter) -> bool:
+    """Whether it has a connection on the router's port, or had one a moment ago, and was not told to use another."""
+    return data_port(process.arguments) in (None, site.port) and any(
+        s.port == site.port and not s.listening and not s.outgoing for s in process.sockets
+    )
+
+
+def _without_children(processes: Sequence[Process]) -> list[Process]:
+    """Leave out what another one forked: it inherits the sockets, but it is not the router."""
+    sockets = {process.pid: set(process.sockets) for process in processes}
+    return [process for process in processes if not sockets.get(process.parent, set()) & set(process.sockets)]
