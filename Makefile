@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := requirements-ci.txt
+COVERAGE ?= --cov
 
 .PHONY: demo test docs phoebus lint lock dist clean
 
@@ -19,7 +20,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(COVERAGE)
 
 # Any warning is an error: a link that leads nowhere, a page that no table of contents lists.
 docs: $(VENV)/installed-dev
