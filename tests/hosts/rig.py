@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ioc.hosts import LocalHost, MachineHost, RouterSite, ServerSite, SshHost
 from ioc.model import FiledFile, LinkType
@@ -37,7 +38,7 @@ class Hosts:
         address: str = "127.0.0.1",
         **times: float,
     ) -> MachineHost:
-        chosen = {**TIMES, **times}
+        chosen: dict[str, Any] = {**TIMES, **times}
         host = (
             SshHost(address, settings or self.sshd.settings(), routers, servers, **chosen)
             if self.sshd
