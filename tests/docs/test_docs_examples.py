@@ -49,6 +49,13 @@ class Shell:
     environment: dict[str, str]
     fault_port: str
 
+    def wait(self, state: str, *pvs: str) -> None:
+        """Wait until all these PVs have a state."""
+        deadline = time.monotonic() + 30
+        while set((shown := self.run(f"caget -t {' '.join(pvs)}")).split()) != {state}:
+            assert time.monotonic() < deadline, f"{pvs} are {shown}"
+            time.sleep(0.1)
+
     def run(self, command: str) -> str:
         """Run one command of a page in the folder and return what it prints."""
         command = command.replace(".venv/bin", str(PROGRAMS)).replace(PORT, self.fault_port)
@@ -69,7 +76,7 @@ class Shell:
 @pytest.fixture
 def shell(epics: Epics, tmp_path: Path) -> Iterator[Shell]:
     """A terminal beside ``attpc-ioc demo``, which is quick, with EPICS base's tools on its path."""
-    environment = epics.environment(PATH=f"{BINARIES}:{os.environ['PATH']}")
+    environment = epics.environment(PATH=f"{BINARIES}:{os.environ['PATH']}", EPICS_CLI_TIMEOUT="10")
     log = tmp_path / "log"
     with log.open("w") as stderr:
         demo = subprocess.Popen(
@@ -89,7 +96,10 @@ def shell(epics: Epics, tmp_path: Path) -> Iterator[Shell]:
             while not (said := re.search(r"ioc\.sim\.control (\d+)", log.read_text())):
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.01)
-            yield Shell(tmp_path, environment, said[1])
+            shell = Shell(tmp_path, environment, said[1])
+            shell.wait("Idle", "ATTPC:State")
+            shell.wait("Online", *(f"ATTPC:Router:data{number}:Online" for number in range(11)))
+            yield shell
         finally:
             demo.send_signal(signal.SIGINT)
             try:
@@ -103,11 +113,11 @@ def test_the_tutorials(shell: Shell) -> None:
     session = "".join(blocks(FIRST_RUN, "console"))
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE):
         if "ECC:CoBo3:Online" in command:
-            shell.run("until caget -t ATTPC:ECC:CoBo3:Online | grep -q Offline; do sleep 0.1; done")
+            shell.wait("Offline", "ATTPC:ECC:CoBo3:Online")
         printed = shell.run(command)
         assert matches(shown, printed), f"{command} printed:\n{printed}"
         if '"restart"' in command:
-            shell.run("until caget -t ATTPC:ECC:CoBo3:State | grep -q Idle; do sleep 0.1; done")
+            shell.wait("Idle", "ATTPC:ECC:CoBo3:State")
     program = "".join(blocks(DOCS / "tutorials" / "first-analysis.md", "python"))
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=shell.folder, capture_output=True, text=True, timeout=60, check=False
