@@ -10,11 +10,11 @@ from ioc.states import IN_PROGRESS, TRANSITIONS, sent
 _HEAD = """\
 # The states of an ECC server
 
-Generated from `ioc/states.py` by `docs/make_states.py`; a test fails where the two differ.
+Generated from `ioc/states.py` by `docs/make_states.py`; a test compares the two.
 
-An operation that is not drawn for a state is ignored by the server, with error code 0. The state has changed only
-when it is read afterwards. `Reset` is one step back. A server whose electronics died goes to Off and stays there until
-the ECC server is restarted; Unknown means that it cannot be read.
+The server ignores an operation that is not drawn for its state and answers with error code 0, so the IOC reads the
+state again after every operation. `Reset` is one step back. A server whose electronics failed goes to Off and stays
+there until it is restarted. Unknown means that the state cannot be read.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
 from ioc.model import Client
@@ -38,9 +39,9 @@ async def _accept(value: object, client: Client) -> None:
     pass
 
 
-def pvs() -> list[Pv[object]]:
-    low = {"lolo": -5.0, "low": 1.0, "minimum": -10.0}
-    high = {"hihi": 9.0, "high": 8.0, "maximum": 10.0}
+def pvs() -> list[Pv[Any]]:
+    low: dict[str, Any] = {"lolo": -5.0, "low": 1.0, "minimum": -10.0}
+    high: dict[str, Any] = {"hihi": 9.0, "high": 8.0, "maximum": 10.0}
     number = IntPv("T:Int", "", units="MB", **low, **high, on_put=_accept)
     number.post(-7)
     return [

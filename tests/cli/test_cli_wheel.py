@@ -1,4 +1,7 @@
-"""The program as it is installed from a wheel: away from the checkout, in an empty directory."""
+"""What is published: the source distribution, and the program as it is installed from a wheel made of that.
+
+The wheel is used away from the checkout, in an empty directory.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,25 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import ioc
 from tests.epics import Epics
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("ioc", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "topology.yaml")
-"""Of the checkout, what a wheel is made of."""
+FOLDERS = (".ci", ".github", "benchmarks", "docs", "ioc", "opi", "tests")
+FILES = (
+    *("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "topology.yaml", "CHANGELOG.md", "CONTRIBUTING.md"),
+    *("SECURITY.md", "Makefile", "requirements-ci.txt", ".gitignore", ".pre-commit-config.yaml"),
+)
+"""Of the checkout, what the source distribution is made of."""
+MADE = shutil.ignore_patterns("__pycache__", "target", "reference", "*.egg-info")
+"""What builds and tests leave in the folders."""
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 class Installed:
@@ -44,22 +57,45 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the wheel is installed: before the editable package on the path, beside its dependencies."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean checkout."""
+    source = tmp_path_factory.mktemp("source")
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=MADE)
+    for name in FILES:
+        shutil.copy(ROOT / name, source / name)
+    return source
+
+
+@pytest.fixture(scope="module")
+def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, made without a network."""
+    folder = tmp_path_factory.mktemp("sdist")
+    code = f"from setuptools import build_meta; build_meta.build_sdist({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    (made,) = folder.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, made of the source distribution."""
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for part in PARTS:
-        if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, source / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / part, source / part)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-deps", "--no-index"]
-    subprocess.run([*pip, "wheel", *offline, "--no-build-isolation", "-w", folder, source], check=True)
-    (wheel,) = folder.glob("*.whl")
-    subprocess.run([*pip, "install", *offline, "--target", folder / "target", wheel], check=True)
-    return folder / "target"
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (unpacked,) = folder.iterdir()
+    options = ["--no-deps", "--no-index", "--no-build-isolation", "-w", folder]
+    subprocess.run([*PIP, "wheel", *options, unpacked], check=True)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def target(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel is installed: before the editable package on the path, beside its dependencies."""
+    target = tmp_path_factory.mktemp("installed") / "target"
+    subprocess.run([*PIP, "install", "--no-deps", "--no-index", "--target", target, wheel], check=True)
+    return target
 
 
 @pytest.fixture
@@ -68,6 +104,23 @@ def installed(target: Path, tmp_path: Path) -> Installed:
     empty = tmp_path / "empty"
     empty.mkdir()
     return Installed(target, empty)
+
+
+def test_the_source_distribution_is_the_whole_checkout(source: Path, sdist: Path) -> None:
+    """Documents, tests and screens are in it, and its name has the version."""
+    assert sdist.name == f"attpc_ioc-{ioc.__version__}.tar.gz"
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    there = {str(file.relative_to(source)) for file in source.rglob("*") if file.is_file()}
+    left_out = {name for name in there - packed if ".egg-info/" not in name}
+    assert left_out == set()
+
+
+def test_the_wheel_is_the_package(source: Path, wheel: Path) -> None:
+    """It has the package with its data files, and nothing else."""
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert packed == {str(file.relative_to(source)) for file in (source / "ioc").rglob("*") if file.is_file()}
 
 
 def test_the_wheel_has_its_own_example(installed: Installed) -> None:

@@ -58,7 +58,7 @@ class Connection:
         self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-Script = Callable[[Connection], None]
+Script = Callable[[Connection], object]
 
 
 class ScriptedServer:

@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lxml import etree
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - it has no types
 
 from ioc.ecc.documents import config_digest, config_id, configs_in, link_table, sources_in
 from ioc.errors import PeerError, Refused

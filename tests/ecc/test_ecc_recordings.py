@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from lxml import etree
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - it has no types
 
 from ioc.errors import PeerError, PeerRejected
 from ioc.model import ConfigChoice, DataLink, EccState, LinkType, Operation, Transition

@@ -8,6 +8,7 @@ import pathlib
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ EXTERNAL = next((path for path in SFTP_SERVERS if pathlib.Path(path).exists()), 
 
 
 @contextlib.contextmanager
-def hosts_of(directory: pathlib.Path, **options: object) -> Iterator[tuple[Hosts, SshServer]]:
+def hosts_of(directory: pathlib.Path, **options: Any) -> Iterator[tuple[Hosts, SshServer]]:
     """Make hosts of a server with options of its own."""
     with SshServer(directory, **options) as server:
         yield Hosts(server), server

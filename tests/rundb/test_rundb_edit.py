@@ -27,8 +27,8 @@ async def complete(store: SqliteRunStore, observable: Observable, before: Values
     await store.define_observables("e1", [observable])
     record = await store.reserve_run("e1", "", RunClass.Beam, "")
     if before is not None:
-        begin, end, *numbers = before
-        statistics = Statistics(*numbers, 3, Severity.NO_ALARM, 0.0)
+        begin, end, minimum, maximum, mean = before
+        statistics = Statistics(minimum, maximum, mean, 3, Severity.NO_ALARM, 0.0)
         await store.save_measurements(record.run, [Measurement(observable.name, begin, end, statistics)])
     await store.save_run(replace(record, state=DocumentState.Complete))
 

@@ -45,12 +45,12 @@ def _value(reply: Any) -> Value:
         return Value(reply.enums[int(reply)], float(reply), reply.severity)
     if hasattr(reply, "dtype") and reply.dtype.kind == "u":
         return Value(bytes(reply).split(b"\0")[0].decode(errors="replace"), 0.0, reply.severity)
+    severity, units, precision = reply.severity, getattr(reply, "units", ""), getattr(reply, "precision", 0)
     if isinstance(reply, float):
-        number = f"{reply:.{max(0, reply.precision)}f}"
-        return Value(f"{number} {reply.units or ''}".strip(), float(reply), reply.severity)
+        return Value(f"{reply:.{max(0, precision)}f} {units or ''}".strip(), float(reply), severity)
     if isinstance(reply, int):
-        return Value(f"{reply} {reply.units or ''}".strip(), float(reply), reply.severity)
-    return Value(str(reply), 0.0, reply.severity)
+        return Value(f"{reply} {units or ''}".strip(), float(reply), severity)
+    return Value(str(reply), 0.0, severity)
 
 
 async def read(names: Iterable[str]) -> dict[str, list[Value]]:

@@ -71,13 +71,14 @@ async def test_reply_equals_recording(
     server.force_state(STATE_BEFORE[name])
     if name == "describe-hardware-refused":
         server.fail_next("Describe", REFUSED)
+    preparing: asyncio.Task[bytes] | None = None
     if name in WHILE_PREPARING:
         server.delay("Prepare", 60.0)
         preparing = asyncio.create_task(exchange(server.address.port, recording("prepare-ok.request")))
         await until(lambda: server.machine.transition == 2)
     reply = await exchange(server.address.port, recording(f"{name}.request"))
     assert reply == recording(f"{name}.response")
-    if name in WHILE_PREPARING:
+    if preparing is not None:
         await server.kill()
         assert await preparing == b""
 

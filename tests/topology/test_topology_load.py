@@ -289,7 +289,7 @@ _LINES = GOOD.splitlines()
 )
 def test_damaged_files_are_refused_or_loaded(damage: list[tuple[int, int, str]]) -> None:
     """A good file damaged at random places gives a model or problems within the lines of the file."""
-    lines = list(_LINES)
+    lines: list[str] = list(_LINES)
     for index, column, text in damage:
         lines[index] = lines[index][:column] + text + lines[index][column + len(text) :]
     text = "\n".join(lines)
