@@ -110,7 +110,7 @@ async def test_commands_are_about_the_experiment_that_the_ioc_is_in(
 ) -> None:
     """Without --experiment it is that of the PV, unless the topology has another one since, else the newest run's."""
     for name in ("e1", "e2", "e3"):
-        await store.last_run(name)
+        await store.define_observables(name, [])
     for name in runs:
         await store.reserve_run(name, "", RunClass.Beam, "")
     if kept is not None:
@@ -128,7 +128,7 @@ async def test_commands_are_about_the_experiment_that_the_ioc_is_in(
 
 async def test_a_run_made_after_the_change_by_pv_counts(store: SqliteRunStore, database: Path) -> None:
     """Without a topology a run of another experiment is newer than what the IOC kept before it."""
-    await store.last_run("e2")
+    await store.define_observables("e2", [])
     await store.save_setting("experiment", "e2")
     await store.reserve_run("e1", "", RunClass.Beam, "")
     assert invoke(database, "list").stdout.startswith("Experiment e1\n")
