@@ -11,17 +11,16 @@ from pathlib import Path
 
 import click
 
-from ioc.cli.arguments import WholeNumber
-from ioc.cli.extras import how_to_install
-from ioc.cli.place import database_itself, topology_that_names_it
+from ioc.cli.extras import required
+from ioc.cli.options import WholeNumber, database_option, topology_option
 from ioc.errors import Refused
 from ioc.rundb.connection import open_for_reading
 from ioc.topology.load import load
 
 
 @click.command()
-@topology_that_names_it
-@database_itself
+@topology_option
+@database_option
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to serve; 0.0.0.0 lets everybody on the network in."
 )
@@ -34,12 +33,8 @@ def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
 
 
 def _serve(path: Path, host: str, port: int) -> None:
-    try:
-        import uvicorn  # noqa: PLC0415 - an optional extra
-
-        from ioc.cli.browse_pages import pages_of  # noqa: PLC0415 - as above
-    except ImportError as error:
-        raise Refused(f"browsing needs Datasette: install it with  {how_to_install('browse')}") from error
+    uvicorn = required("uvicorn", "browse", "browsing needs Datasette")
+    pages_of = required("ioc.cli.browse_pages", "browse", "browsing needs Datasette").pages_of
     open_for_reading(path).close()  # says what is wrong with it
     with contextlib.closing(_listen(host, port)) as listener:
         server = uvicorn.Server(uvicorn.Config(pages_of(path).app(), log_level="warning", lifespan="on"))

@@ -1,7 +1,7 @@
 """``attpc-ioc runs``: the run database from the command line, with or without a running IOC.
 
-What only some commands need, the schema of the topology above all, they import themselves: it takes longer to load than
-a list of runs to print.
+What only some commands need, above all the schema of the topology, they import themselves: importing it takes longer
+than printing a list of runs.
 """
 
 # ruff: noqa: PLC0415
@@ -13,22 +13,23 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ioc.cli.arguments import PathName, WholeNumber
-from ioc.cli.output import text_output, whole_file
-from ioc.cli.place import database_itself, topology_that_names_it
-from ioc.cli.progress import progress
-from ioc.cli.run_diff import run_diff
-from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_json
-from ioc.cli.run_parquet import write_samples_parquet, write_sheet_parquet
-from ioc.cli.run_plot import plot_run
-from ioc.cli.run_text import run_list, run_page
+from ioc.cli.export import (
+    write_samples_csv,
+    write_samples_parquet,
+    write_sheet_csv,
+    write_sheet_json,
+    write_sheet_parquet,
+)
+from ioc.cli.options import PathName, WholeNumber, database_option, output_option, topology_option
+from ioc.cli.output import progress, text_output, whole_file
+from ioc.cli.plot import plot_run
+from ioc.cli.texts import run_diff, run_list, run_page
 from ioc.errors import Refused
 from ioc.model import Client, RunClass, Scalar
 from ioc.rundb.queries import RunBook, SheetObservable
@@ -36,9 +37,10 @@ from ioc.rundb.queries import RunBook, SheetObservable
 _TITLE_LENGTH = 200
 _NUMBER = WholeNumber(0, 2**31 - 1)
 _CLASSES = [each.name for each in RunClass]
-
-
-_output_option = click.option("--output", type=PathName(dir_okay=False), help="File to write; default: stdout.")
+_number_argument = click.argument("number", type=_NUMBER)
+_observables_option = click.option(
+    "--observable", "observables", multiple=True, help="Only this observable; may be repeated. Default: all."
+)
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,15 @@ class _Place:
     thinned: frozenset[str] = frozenset()
     """Observables with a dead band or a rate limit, if a topology was read."""
 
-    def open(self) -> closing[RunBook]:
-        return closing(RunBook(self.database, self.experiment, self.topology))
+    def open(self) -> RunBook:
+        return RunBook(self.database, self.experiment, self.topology)
 
 
 def _with_place(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say where the runs are."""
 
-    @topology_that_names_it
-    @database_itself
+    @topology_option
+    @database_option
     @click.option("--experiment", help="Experiment; default: the one that the IOC is in.")
     @functools.wraps(command)
     def wrapped(*, topology: Path, database: Path | None, experiment: str | None, **arguments: Any) -> None:
@@ -70,9 +72,9 @@ def _with_place(command: Callable[..., None]) -> Callable[..., None]:
         else:
             from ioc.topology.load import load
 
-            described = load(topology)
-            thinned = frozenset(each.name for each in described.observables if each.deadband or each.max_rate)
-            place = _Place(Path(described.database), experiment, described.experiment, thinned)
+            loaded = load(topology)
+            thinned = frozenset(each.name for each in loaded.observables if each.deadband or each.max_rate)
+            place = _Place(Path(loaded.database), experiment, loaded.experiment, thinned)
         command(place=place, **arguments)
 
     return wrapped
@@ -80,7 +82,7 @@ def _with_place(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def runs() -> None:
-    """Look at runs, edit and export them. Works while the IOC runs, and without it."""
+    """List, show, edit and export runs, with or without a running IOC."""
 
 
 @runs.command("list")
@@ -92,22 +94,27 @@ def list_command(place: _Place) -> None:
 
 
 @runs.command()
-@click.argument("number", type=_NUMBER)
+@_number_argument
 @_with_place
 def show(place: _Place, number: int) -> None:
-    """Show all about run NUMBER: observables, configurations, files and events."""
+    """Show observables, configurations, files and events of run NUMBER."""
     with place.open() as book:
         click.echo(run_page(book.experiment, book.page(number)))
 
 
 @runs.command()
-@click.argument("number", type=_NUMBER)
+@_number_argument
 @click.option("--title", help="New title.")
 @click.option("--class", "class_name", type=click.Choice(_CLASSES, case_sensitive=False), help="New class.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="New value of a manual observable.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="New value of a manual observable; may be repeated."
+)
 @_with_place
 def edit(place: _Place, number: int, title: str | None, class_name: str | None, settings: tuple[str, ...]) -> None:
-    """Change title, class or manual observables of run NUMBER; each change is an event in the database."""
+    """Change title, class or manual observables of run NUMBER, which must have ended.
+
+    Each change becomes an event in the database.
+    """
     from ioc.rundb.edit import edit_run
 
     if title is None and class_name is None and not settings:
@@ -136,35 +143,47 @@ def edit(place: _Place, number: int, title: str | None, class_name: str | None, 
 @click.argument("second", type=_NUMBER)
 @_with_place
 def diff(place: _Place, first: int, second: int) -> None:
-    """Show what is different between two runs: configurations, observables, files."""
+    """Show the differences between two runs: settings, configurations, observables, files."""
     with place.open() as book:
         click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
 
 
 @runs.command()
-@click.option("--format", "form", type=click.Choice(["csv", "json", "parquet"]), default="csv", show_default=True)
-@_output_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="Format of the file; Parquet needs pyarrow.",
+)
+@output_option
 @_with_place
 def export(place: _Place, form: str, output: Path | None) -> None:
-    """Write the run sheet: number, class, title, state, times, configuration, then the observables.
+    """Write the run sheet: a line for each run with its data and its observables.
 
-    In CSV a text that a spreadsheet would take for a formula has an apostrophe in front.
+    In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     with place.open() as book:
         if form == "parquet":
             with whole_file(_required(output), place.database) as path:
                 write_sheet_parquet(book, path)
         else:
-            with text_output(output, place.database, form) as stream:
+            with text_output(output, form, place.database) as stream:
                 (write_sheet_csv if form == "csv" else write_sheet_json)(book, stream)
 
 
 @runs.command()
-@click.argument("number", type=_NUMBER)
-@click.option("--observable", "observables", multiple=True, help="Only this one; may be repeated. Default: all.")
-@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), help="Default: csv.")
-@click.option("--from-archiver", "archiver", metavar="URL", help="Check them against an EPICS Archiver Appliance.")
-@_output_option
+@_number_argument
+@_observables_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet"]),
+    help="Format of the file; default: csv. Parquet needs pyarrow.",
+)
+@click.option("--from-archiver", "archiver", metavar="URL", help="Compare with an EPICS Archiver Appliance instead.")
+@output_option
 @_with_place
 def samples(
     place: _Place,
@@ -175,12 +194,15 @@ def samples(
     archiver: str | None,
     output: Path | None,
 ) -> None:
-    """Write the samples of run NUMBER, or compare them with an archiver (exit code 1 if they differ)."""
+    """Write the samples of run NUMBER.
+
+    With --from-archiver, compare them with those of an EPICS Archiver Appliance; the exit code is 1 if they differ.
+    """
     if archiver is not None:
         for option, value in (("--output", output), ("--format", form)):
             if value is not None:
                 raise click.UsageError(f"--from-archiver writes no samples: leave out {option}")
-        from ioc.cli.run_archiver import compare_with_archiver
+        from ioc.cli.appliance import compare_with_archiver
 
         with place.open() as book:
             text, agree = compare_with_archiver(book, number, observables, archiver, place.thinned)
@@ -194,20 +216,20 @@ def samples(
             with whole_file(_required(output), place.database) as path, progress(rows, count, "writing") as shown:
                 write_samples_parquet(shown, path)
         elif output is not None:
-            with text_output(output, place.database, "csv") as stream, progress(rows, count, "writing") as shown:
+            with text_output(output, "csv", place.database) as stream, progress(rows, count, "writing") as shown:
                 write_samples_csv(shown, stream)
-        else:  # no bar among the lines of the terminal
-            with text_output(None, place.database, "csv") as stream:
+        else:  # no progress bar among the lines on the terminal
+            with text_output(None, "csv") as stream:
                 write_samples_csv(rows, stream)
 
 
 @runs.command()
-@click.argument("number", type=_NUMBER)
-@click.option("--observable", "observables", multiple=True, help="Only this one; may be repeated. Default: all.")
+@_number_argument
+@_observables_option
 @click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
 @_with_place
 def plot(place: _Place, number: int, observables: tuple[str, ...], output: Path | None) -> None:
-    """Plot the observables over run NUMBER into a PNG, with gaps and changes of state (needs matplotlib)."""
+    """Plot the observables of run NUMBER as a PNG, with gaps and changes of state (needs matplotlib)."""
     target = output or Path(f"run_{number:04d}.png")
     with place.open() as book, whole_file(target, place.database) as path:
         plot_run(book, number, observables, path)
