@@ -22,13 +22,19 @@ from ioc.topology.load import load
 @topology_option
 @database_option
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to serve; 0.0.0.0 lets everybody on the network in."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to serve; with 0.0.0.0 everybody on the network can read the database.",
 )
 @click.option(
     "--port", type=WholeNumber(0, 65535), default=8001, show_default=True, help="TCP port; 0 takes a free one."
 )
 def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
-    """Show the run database in the browser, read-only, until Ctrl-C (needs Datasette)."""
+    """Show the run database in the browser (needs Datasette).
+
+    It is served read-only until Ctrl-C.
+    """
     _serve(database or Path(load(topology).database), host, port)
 
 

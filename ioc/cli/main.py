@@ -180,9 +180,9 @@ def _warned(examined: Examined) -> Topology:
 @log_level_option
 @click.pass_context
 def demo(context: click.Context, topology: Path, directory: Path, speed: float, log_level: str) -> None:
-    """Simulate a whole detector on this machine, with the real IOC in front of it.
+    """Simulate a whole detector, with the real IOC in front of it.
 
-    Without a topology in the working directory it simulates the example of a full AT-TPC.
+    Everything runs on this machine. Without a topology in the working directory it is the example of a full AT-TPC.
     """
     from ioc.topology.load import EXAMPLE, load
 

@@ -97,7 +97,7 @@ def list_command(place: _Place) -> None:
 @_number_argument
 @_with_place
 def show(place: _Place, number: int) -> None:
-    """Show observables, configurations, files and events of run NUMBER."""
+    """Show observables, configurations, files and events of a run."""
     with place.open() as book:
         click.echo(run_page(book.experiment, book.page(number)))
 
@@ -111,9 +111,9 @@ def show(place: _Place, number: int) -> None:
 )
 @_with_place
 def edit(place: _Place, number: int, title: str | None, class_name: str | None, settings: tuple[str, ...]) -> None:
-    """Change title, class or manual observables of run NUMBER, which must have ended.
+    """Correct title, class or manual observables of a run.
 
-    Each change becomes an event in the database.
+    Run NUMBER must have ended. Each change becomes an event in the database.
     """
     from ioc.rundb.edit import edit_run
 
@@ -143,7 +143,10 @@ def edit(place: _Place, number: int, title: str | None, class_name: str | None, 
 @click.argument("second", type=_NUMBER)
 @_with_place
 def diff(place: _Place, first: int, second: int) -> None:
-    """Show the differences between two runs: settings, configurations, observables, files."""
+    """Show the differences between two runs.
+
+    They are those in settings, configurations, observables and files.
+    """
     with place.open() as book:
         click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
 
@@ -160,7 +163,9 @@ def diff(place: _Place, first: int, second: int) -> None:
 @output_option
 @_with_place
 def export(place: _Place, form: str, output: Path | None) -> None:
-    """Write the run sheet: a line for each run with its data and its observables.
+    """Write the run sheet: a line for each run.
+
+    It has the data of the run, then its observables and their statistics.
 
     In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
@@ -194,7 +199,7 @@ def samples(
     archiver: str | None,
     output: Path | None,
 ) -> None:
-    """Write the samples of run NUMBER.
+    """Write the samples of a run.
 
     With --from-archiver, compare them with those of an EPICS Archiver Appliance; the exit code is 1 if they differ.
     """
@@ -229,7 +234,10 @@ def samples(
 @click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
 @_with_place
 def plot(place: _Place, number: int, observables: tuple[str, ...], output: Path | None) -> None:
-    """Plot the observables of run NUMBER as a PNG, with gaps and changes of state (needs matplotlib)."""
+    """Plot the observables of a run (needs matplotlib).
+
+    The PNG also shows gaps, alarms and changes of state.
+    """
     target = output or Path(f"run_{number:04d}.png")
     with place.open() as book, whole_file(target, place.database) as path:
         plot_run(book, number, observables, path)

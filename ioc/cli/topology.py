@@ -128,7 +128,10 @@ def screens(topology: Path, output: Path) -> None:
 @topology_option
 @output_option
 def archiver(topology: Path, output: Path | None) -> None:
-    """Write the list of PVs for the bulk import (archivePV) of the EPICS Archiver Appliance."""
+    """Write the list of PVs for an EPICS Archiver Appliance.
+
+    It is the format of the bulk import (archivePV) of the appliance.
+    """
     from ioc.screens import archiver_list
 
     text = archiver_list(load(topology))
