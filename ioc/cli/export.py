@@ -204,3 +204,8 @@ def _array(arrow: Any, kind: Any, values: Sequence[Any]) -> Any:
         # An observable's type may have been changed in the topology since the run.
         values = [value if isinstance(value, (int, float)) else None for value in values]
     return arrow.array(values, kind, safe=False)
+
+
+SHEET_FORMATS = {"csv": write_sheet_csv, "json": write_sheet_json, "parquet": write_sheet_parquet}
+SAMPLE_FORMATS = {"csv": write_samples_csv, "parquet": write_samples_parquet}
+"""Each function takes what `data_output` gives for its format."""

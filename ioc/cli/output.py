@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -29,9 +29,9 @@ def table(lines: Iterable[Sequence[str]]) -> str:
 
 
 @contextmanager
-def progress(items: Iterable[Item], length: int, label: str) -> Generator[Iterator[Item]]:
+def progress(items: Iterable[Item], length: int, label: str, *, shown: bool = True) -> Generator[Iterator[Item]]:
     """Give the items, of which there are about `length`, with a bar on standard error if that is a terminal."""
-    if not sys.stderr.isatty():
+    if not shown or not sys.stderr.isatty():
         yield iter(items)
         return
     steps = max(1, length // 200)
@@ -67,12 +67,18 @@ def whole_file(target: Path, database: Path | None = None) -> Generator[Path]:
 
 
 @contextmanager
-def text_output(target: Path | None, form: str, database: Path | None = None) -> Generator[TextIO]:
-    """As `whole_file`, for text; None is standard output.
+def data_output(target: Path | None, form: str, database: Path | None = None) -> Generator[Any]:
+    """As `whole_file`, opened for text unless the format is Parquet; `target` None is standard output.
 
     Raises:
-        UsageError, Refused: as `whole_file`, or the encoding of standard output lacks a character.
+        UsageError, Refused: as `whole_file`, Parquet without `target`, or a character that standard output lacks.
     """
+    if form == "parquet":
+        if target is None:
+            raise click.UsageError("--format parquet needs --output FILE")
+        with whole_file(target, database) as path:
+            yield path
+        return
     if target is None:
         with _exact_stdout() as stream:
             yield stream

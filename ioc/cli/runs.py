@@ -13,26 +13,22 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ioc.cli.export import (
-    write_samples_csv,
-    write_samples_parquet,
-    write_sheet_csv,
-    write_sheet_json,
-    write_sheet_parquet,
-)
+from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS
 from ioc.cli.options import PathName, WholeNumber, database_option, output_option, topology_option
-from ioc.cli.output import progress, text_output, whole_file
+from ioc.cli.output import data_output, progress, whole_file
 from ioc.cli.plot import plot_run
 from ioc.cli.texts import run_diff, run_list, run_page
 from ioc.errors import Refused
 from ioc.model import Client, RunClass, Scalar
 from ioc.rundb.queries import RunBook, SheetObservable
+
+if TYPE_CHECKING:
+    from ioc.topology.schema import Topology
 
 _TITLE_LENGTH = 200
 _NUMBER = WholeNumber(0, 2**31 - 1)
@@ -43,39 +39,27 @@ _observables_option = click.option(
 )
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the runs are."""
+def _with_book(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the runs are, and the opened book of them.
 
-    database: Path
-    experiment: str | None
-    """As asked for."""
-    topology: str | None
-    """The topology's experiment, if one was read."""
-    thinned: frozenset[str] = frozenset()
-    """Observables with a dead band or a rate limit, if a topology was read."""
-
-    def open(self) -> RunBook:
-        return RunBook(self.database, self.experiment, self.topology)
-
-
-def _with_place(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where the runs are."""
+    The topology, if it was read, becomes the object of click's context.
+    """
 
     @topology_option
     @database_option
     @click.option("--experiment", help="Experiment; default: the one that the IOC is in.")
+    @click.pass_context
     @functools.wraps(command)
-    def wrapped(*, topology: Path, database: Path | None, experiment: str | None, **arguments: Any) -> None:
-        if database is not None:
-            place = _Place(database, experiment, None)
-        else:
+    def wrapped(
+        context: click.Context, *, topology: Path, database: Path | None, experiment: str | None, **arguments: Any
+    ) -> None:
+        if database is None:
             from ioc.topology.load import load
 
-            loaded = load(topology)
-            thinned = frozenset(each.name for each in loaded.observables if each.deadband or each.max_rate)
-            place = _Place(Path(loaded.database), experiment, loaded.experiment, thinned)
-        command(place=place, **arguments)
+            context.obj = load(topology)
+            database = Path(context.obj.database)
+        with RunBook(database, experiment, context.obj and context.obj.experiment) as book:
+            command(book=book, **arguments)
 
     return wrapped
 
@@ -86,20 +70,18 @@ def runs() -> None:
 
 
 @runs.command("list")
-@_with_place
-def list_command(place: _Place) -> None:
+@_with_book
+def list_command(book: RunBook) -> None:
     """List the runs of an experiment."""
-    with place.open() as book:
-        click.echo(run_list(book.experiment, book.runs()))
+    click.echo(run_list(book.experiment, book.runs()))
 
 
 @runs.command()
 @_number_argument
-@_with_place
-def show(place: _Place, number: int) -> None:
+@_with_book
+def show(book: RunBook, number: int) -> None:
     """Show observables, configurations, files and events of a run."""
-    with place.open() as book:
-        click.echo(run_page(book.experiment, book.page(number)))
+    click.echo(run_page(book.experiment, book.page(number)))
 
 
 @runs.command()
@@ -109,8 +91,8 @@ def show(place: _Place, number: int) -> None:
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="New value of a manual observable; may be repeated."
 )
-@_with_place
-def edit(place: _Place, number: int, title: str | None, class_name: str | None, settings: tuple[str, ...]) -> None:
+@_with_book
+def edit(book: RunBook, number: int, title: str | None, class_name: str | None, settings: tuple[str, ...]) -> None:
     """Correct title, class or manual observables of a run.
 
     Run NUMBER must have ended. Each change becomes an event in the database.
@@ -121,61 +103,53 @@ def edit(place: _Place, number: int, title: str | None, class_name: str | None, 
         raise click.UsageError("nothing to change: give --title, --class or --set")
     if title is not None and (len(title) > _TITLE_LENGTH or not title.isprintable()):
         raise Refused(f"the title must be one line of at most {_TITLE_LENGTH} printable characters")
-    with place.open() as book:
-        experiment = book.experiment
-        known = book.definitions(number)
-        values = dict(_manual_value(experiment, known, setting) for setting in settings)
+    known = book.definitions(number)
+    values = dict(_manual_value(book.experiment, known, setting) for setting in settings)
     changes = edit_run(
-        place.database,
-        experiment,
+        book.path,
+        book.experiment,
         number,
         title=title,
         run_class=None if class_name is None else RunClass[class_name],
         values=values,
         client=Client(_user(), "localhost"),
     )
-    for change in changes or [f"run {number} of {experiment}: nothing has changed"]:
+    for change in changes or [f"run {number} of {book.experiment}: nothing has changed"]:
         click.echo(change)
 
 
 @runs.command()
 @click.argument("first", type=_NUMBER)
 @click.argument("second", type=_NUMBER)
-@_with_place
-def diff(place: _Place, first: int, second: int) -> None:
+@_with_book
+def diff(book: RunBook, first: int, second: int) -> None:
     """Show the differences between two runs.
 
     They are those in settings, configurations, observables and files.
     """
-    with place.open() as book:
-        click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
+    click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
 
 
 @runs.command()
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "json", "parquet"]),
+    type=click.Choice(list(SHEET_FORMATS)),
     default="csv",
     show_default=True,
     help="Format of the file; Parquet needs pyarrow.",
 )
 @output_option
-@_with_place
-def export(place: _Place, form: str, output: Path | None) -> None:
+@_with_book
+def export(book: RunBook, form: str, output: Path | None) -> None:
     """Write the run sheet: a line for each run.
 
     It has the data of the run, then its observables and their statistics.
 
     In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
-    with place.open() as book:
-        if form == "parquet":
-            with whole_file(_required(output), place.database) as path:
-                write_sheet_parquet(book, path)
-        else:
-            with text_output(output, form, place.database) as stream:
-                (write_sheet_csv if form == "csv" else write_sheet_json)(book, stream)
+    with data_output(output, form, book.path) as target:
+        SHEET_FORMATS[form](book, target)
 
 
 @runs.command()
@@ -184,15 +158,17 @@ def export(place: _Place, form: str, output: Path | None) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "parquet"]),
+    type=click.Choice(list(SAMPLE_FORMATS)),
     help="Format of the file; default: csv. Parquet needs pyarrow.",
 )
 @click.option("--from-archiver", "archiver", metavar="URL", help="Compare with an EPICS Archiver Appliance instead.")
 @output_option
-@_with_place
+@_with_book
+@click.pass_obj
 def samples(
-    place: _Place,
+    topology: Topology | None,
     *,
+    book: RunBook,
     number: int,
     observables: tuple[str, ...],
     form: str | None,
@@ -209,37 +185,33 @@ def samples(
                 raise click.UsageError(f"--from-archiver writes no samples: leave out {option}")
         from ioc.cli.appliance import compare_with_archiver
 
-        with place.open() as book:
-            text, agree = compare_with_archiver(book, number, observables, archiver, place.thinned)
+        known = topology.observables if topology else []
+        thinned = {each.name for each in known if each.deadband or each.max_rate}
+        text, agree = compare_with_archiver(book, number, observables, archiver, thinned)
         click.echo(text)
         sys.exit(0 if agree else 1)
-    with place.open() as book:
-        chosen = book.sampled(number, observables)
-        rows = book.samples(number, chosen)
-        count = book.count_samples(number, chosen)
-        if form == "parquet":
-            with whole_file(_required(output), place.database) as path, progress(rows, count, "writing") as shown:
-                write_samples_parquet(shown, path)
-        elif output is not None:
-            with text_output(output, "csv", place.database) as stream, progress(rows, count, "writing") as shown:
-                write_samples_csv(shown, stream)
-        else:  # no progress bar among the lines on the terminal
-            with text_output(None, "csv") as stream:
-                write_samples_csv(rows, stream)
+    form = form or "csv"
+    chosen = book.sampled(number, observables)
+    rows, count = book.samples(number, chosen), book.count_samples(number, chosen)
+    with (
+        data_output(output, form, book.path) as target,
+        progress(rows, count, "writing", shown=output is not None) as items,  # no bar among the lines on a terminal
+    ):
+        SAMPLE_FORMATS[form](items, target)
 
 
 @runs.command()
 @_number_argument
 @_observables_option
 @click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
-@_with_place
-def plot(place: _Place, number: int, observables: tuple[str, ...], output: Path | None) -> None:
+@_with_book
+def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path | None) -> None:
     """Plot the observables of a run (needs matplotlib).
 
     The PNG also shows gaps, alarms and changes of state.
     """
     target = output or Path(f"run_{number:04d}.png")
-    with place.open() as book, whole_file(target, place.database) as path:
+    with whole_file(target, book.path) as path:
         plot_run(book, number, observables, path)
     click.echo(target)
 
@@ -258,12 +230,6 @@ def _manual_value(
     if not known[name].manual:
         raise Refused(f"observable {name} follows a PV: only a manual observable can be edited")
     return known[name], parse_manual(Observable.model_validate({"name": name, "type": known[name].value_type}), text)
-
-
-def _required(output: Path | None) -> Path:
-    if output is None:
-        raise click.UsageError("--format parquet needs --output FILE")
-    return output
 
 
 def _user() -> str:

@@ -8,53 +8,47 @@ What only one command needs it imports itself.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from ioc.cli.options import PathName, WholeNumber, output_option, topology_option
-from ioc.cli.output import table, text_output
+from ioc.cli.output import data_output, table
 from ioc.errors import Refused
 from ioc.topology.create import MAX_COBOS, Answers, create, write_new
 from ioc.topology.load import examine, load
 
+Callback = TypeVar("Callback", bound=Callable[..., Any])
+
+
+def _asked(*names: str, question: str, text: str = "", **option: Any) -> Callable[[Callback], Callback]:
+    """An option that is asked for if it is not given; its help is `text`, else the question."""
+    return click.option(*names, prompt=question, help=f"{text or question}.", show_default=True, **option)
+
 
 @click.command()
-@click.option("--experiment", prompt="Name of the experiment", help="Name of the experiment; runs are filed under it.")
-@click.option(
-    "--cobos",
-    type=WholeNumber(1, MAX_COBOS),
-    default=11,
-    show_default=True,
-    prompt="Number of CoBos",
-    help="Number of CoBos.",
-)
-@click.option(
-    "--mutant/--no-mutant",
-    default=True,
-    show_default=True,
-    prompt="Is there a MuTAnT",
-    help="Whether there is a MuTAnT.",
-)
-@click.option(
+@_asked("--experiment", question="Name of the experiment", text="Name of the experiment; runs are filed under it")
+@_asked("--cobos", type=WholeNumber(1, MAX_COBOS), default=11, question="Number of CoBos")
+@_asked("--mutant/--no-mutant", default=True, question="Is there a MuTAnT", text="Whether there is a MuTAnT")
+@_asked(
     "--single-ecc-server/--one-ecc-server-each",
     default=False,
-    prompt="Does one ECC server drive all of them",
-    help="One ECC server for all data sources, or one for each.",
+    question="Does one ECC server drive all of them",
+    text="One ECC server for all data sources, or one for each",
 )
-@click.option(
+@_asked(
     "--first-ecc",
     default="192.168.41.60",
-    show_default=True,
-    prompt="Address of the first ECC server",
-    help="Address of the first ECC server; the others count up from it in the last part.",
+    question="Address of the first ECC server",
+    text="Address of the first ECC server; the others count up from it in the last part",
 )
-@click.option(
+@_asked(
     "--first-router",
     default="192.168.41.60",
-    show_default=True,
-    prompt="Address of the first data router",
-    help="Address of the first data router; the others count up from it in the last part.",
+    question="Address of the first data router",
+    text="Address of the first data router; the others count up from it in the last part",
 )
 @click.option("--prefix", default="ATTPC:", show_default=True, help="Prefix of all PV names.")
 @click.option(
@@ -135,5 +129,5 @@ def archiver(topology: Path, output: Path | None) -> None:
     from ioc.screens import archiver_list
 
     text = archiver_list(load(topology))
-    with text_output(output, "json") as stream:
+    with data_output(output, "json") as stream:
         stream.write(text)

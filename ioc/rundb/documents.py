@@ -28,14 +28,7 @@ from ioc.model import (
 from ioc.ports import FINISHED
 from ioc.rundb.rows import UnknownRowError, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
-from ioc.rundb.times import (
-    from_text,
-    optional_microseconds,
-    optional_seconds,
-    optional_text,
-    optional_time,
-    to_text,
-)
+from ioc.rundb.times import from_text, optional, optional_time, to_microseconds, to_text
 
 if TYPE_CHECKING:
     from ioc.topology.schema import Observable
@@ -81,8 +74,8 @@ def _run_record(row: Mapping[str, Any]) -> RunRecord:
         run_class=RunClass[row["run_class"]],
         title=row["title"],
         reserved_at=from_text(row["reserved_at"]),
-        started_at=optional_seconds(row["started_at"]),
-        stopped_at=optional_seconds(row["stopped_at"]),
+        started_at=optional(from_text, row["started_at"]),
+        stopped_at=optional(from_text, row["stopped_at"]),
         config_name=row["config_name"],
         message=row["message"],
         duration=row["duration"],
@@ -148,8 +141,8 @@ def _run_columns(record: RunRecord) -> dict[str, Scalar | None]:
         "run_class": record.run_class.name,
         "title": record.title,
         "reserved_at": to_text(record.reserved_at),
-        "started_at": optional_text(record.started_at),
-        "stopped_at": optional_text(stopped_at),
+        "started_at": optional(to_text, record.started_at),
+        "stopped_at": optional(to_text, stopped_at),
         "duration": duration,
         "config_name": record.config_name,
         "message": record.message,
@@ -266,7 +259,7 @@ def save_measurements(db: Database, run_id: int | None, measurements: Sequence[t
             end_value=each.end_value,
             **vars(each.statistics),
             mean_seconds=each.mean_seconds,
-            measured_us=optional_microseconds(each.measured_at),
+            measured_us=optional(to_microseconds, each.measured_at),
             last_sampled_us=each.last_sample[0] if each.last_sample else None,
             last_seq=each.last_sample[1] if each.last_sample else None,
         )

@@ -88,7 +88,7 @@ class RunBook:
             PeerError: the database cannot be read.
             Refused: there is no such experiment, or none at all.
         """
-        self._path = path
+        self.path = path
         self._db = open_for_reading(path)
         try:
             self._experiment_id, self.experiment = find_experiment(self._db, path, experiment, topology)
@@ -102,7 +102,7 @@ class RunBook:
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._db.close()
         if isinstance(error, sqlite3.Error):
-            raise peer_error(self._path, error) from error
+            raise peer_error(self.path, error) from error
 
     def runs(self) -> Sequence[Row]:
         """Rows of `runs` by number."""
