@@ -185,8 +185,9 @@ def samples(
                 raise click.UsageError(f"--from-archiver writes no samples: leave out {option}")
         from ioc.cli.appliance import compare_with_archiver
 
-        known = topology.observables if topology else []
-        thinned = {each.name for each in known if each.deadband or each.max_rate}
+        thinned = set[str]()
+        if topology is not None:
+            thinned = {each.name for each in topology.observables if each.deadband or each.max_rate}
         text, agree = compare_with_archiver(book, number, observables, archiver, thinned)
         click.echo(text)
         sys.exit(0 if agree else 1)
