@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from ioc.cli.browse_queries import metadata
+from ioc.cli.browse_pages import metadata
 from ioc.model import RunClass
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.connection import connect_for_reading

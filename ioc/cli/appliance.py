@@ -1,19 +1,134 @@
-"""What an EPICS Archiver Appliance has of a PV."""
+"""The samples of a run compared with those that an EPICS Archiver Appliance has."""
 
 from __future__ import annotations
 
 import json
+import math
 import urllib.error
 import urllib.request
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException, InvalidURL
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
+from ioc.cli.output import progress, table
 from ioc.errors import PeerError, Refused
-from ioc.rundb.times import to_text
+from ioc.rundb.queries import Row, RunBook, SheetObservable
+from ioc.rundb.times import to_microseconds, to_text
 
 _SECONDS = 30.0
+_RELATIVE = 1e-6
+"""The appliance stores FLOAT in single precision; what comes back differs from our double by so much."""
+_COLUMNS = ("here", "there", "missing here", "missing there", "different")
+
+
+def compare_with_archiver(
+    book: RunBook, number: int, observables: Sequence[str], url: str, thinned: Collection[str]
+) -> tuple[str, bool]:
+    """A table, one line for each observable that followed a PV in the run, and whether all of it agrees.
+
+    `observables` are the names of those that are wanted, empty for all. `thinned` are those of which we keep fewer
+    samples than come: what is missing here is expected then.
+
+    Raises:
+        PeerError: the appliance does not answer, or not in the format of its retrieval.
+        Refused: there is no such run or observable, it has no samples, or `url` is no address of an appliance.
+    """
+    check_address(url)
+    followed = _followed(book, number, observables)
+    began, ended = book.span(number)
+    window = to_microseconds(began), to_microseconds(ended)
+    lines: list[tuple[str, ...]] = [("observable", "PV", *_COLUMNS)]
+    agree = True
+    with progress(followed, len(followed), "comparing") as compared:
+        for each in compared:
+            theirs = retrieve(url, str(each.pv), window)
+            counts = _compare(book.samples(number, [each]), theirs, window)
+            lines.append((each.name, str(each.pv), *(str(counts[column]) for column in _COLUMNS)))
+            expected = {"missing here"} if each.name in thinned else set[str]()
+            agree = agree and not any(counts[column] for column in _COLUMNS[2:] if column not in expected)
+    return table(lines), agree
+
+
+def _followed(book: RunBook, number: int, observables: Sequence[str]) -> list[SheetObservable]:
+    sampled = book.sampled(number, observables)
+    if observables and (manual := [each.name for each in sampled if each.manual]):
+        raise Refused(f"observable {manual[0]} follows no PV: an archiver has nothing of it")
+    followed = [each for each in sampled if not each.manual]
+    if not followed:
+        raise Refused(f"run {number} has no samples to compare")
+    return followed
+
+
+def _compare(rows: Iterable[Row], archived: Sequence[Archived], window: tuple[int, int]) -> Counter[str]:
+    there = {each.sampled_us: each for each in archived if window[0] < each.sampled_us <= window[1]}
+    counts = Counter({"there": len(there)})
+    known = True  # whether the source's value is one that came earlier: at the begin of the run and after a gap
+    found: set[int] = set()
+    for row in rows:
+        if row["status"] == "disconnected":
+            known = True
+            continue
+        if row["sampled_us"] > window[1]:
+            break
+        match = next((us for us in (row["sampled_us"] + off for off in (0, -1, 1)) if us in there), None)
+        if match is not None:
+            found.add(match)
+            counts["different"] += not _same(row, there[match])
+        elif not known:
+            counts["missing there"] += 1
+        counts["here"] += match is not None or not known
+        known = False
+    counts["missing here"] = len(there) - len(found)
+    return counts
+
+
+def _same(row: Row, archived: Archived) -> bool:
+    if row["severity"] != archived.severity:
+        return False
+    ours, theirs = row["value"], archived.value
+    if isinstance(ours, str):
+        return _same_text(ours, theirs)
+    try:
+        number = float(_first(theirs))
+    except (TypeError, ValueError):
+        return False
+    if ours is None or not math.isfinite(number):
+        return math.isnan(number) if ours is None else ours == number
+    if isinstance(ours, int):
+        number = round(number)
+    return math.isclose(float(ours), number, rel_tol=_RELATIVE)
+
+
+def _same_text(ours: str, theirs: Any) -> bool:
+    first = _first(theirs)
+    if isinstance(first, str):
+        return ours == first
+    if isinstance(theirs, list):
+        return ours == _characters(cast("list[Any]", theirs)) or _is_number(ours, first)
+    return isinstance(theirs, int | float)  # of an enum: the appliance has the number, we have the text
+
+
+def _is_number(text: str, number: Any) -> bool:
+    try:
+        return math.isclose(float(text), float(number), rel_tol=_RELATIVE)
+    except (TypeError, ValueError):
+        return False
+
+
+def _first(value: Any) -> Any:
+    """Of an array only the first element is recorded."""
+    return next(iter(cast("list[Any]", value)), "") if isinstance(value, list) else value
+
+
+def _characters(array: Sequence[Any]) -> str | None:
+    """The text in a waveform of CHAR, which the appliance has as signed numbers."""
+    try:
+        return bytes(each & 0xFF for each in array).split(b"\0")[0].decode(errors="replace")
+    except TypeError:
+        return None
 
 
 @dataclass(frozen=True)

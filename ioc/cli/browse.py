@@ -11,35 +11,36 @@ from pathlib import Path
 
 import click
 
-from ioc.cli.arguments import WholeNumber
-from ioc.cli.extras import how_to_install
-from ioc.cli.place import database_itself, topology_that_names_it
+from ioc.cli.extras import required
+from ioc.cli.options import WholeNumber, database_option, topology_option
 from ioc.errors import Refused
 from ioc.rundb.connection import open_for_reading
 from ioc.topology.load import load
 
 
 @click.command()
-@topology_that_names_it
-@database_itself
+@topology_option
+@database_option
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to serve; 0.0.0.0 lets everybody on the network in."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to serve; with 0.0.0.0 everybody on the network can read the database.",
 )
 @click.option(
     "--port", type=WholeNumber(0, 65535), default=8001, show_default=True, help="TCP port; 0 takes a free one."
 )
 def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
-    """Show the run database in the browser, read-only, until Ctrl-C (needs Datasette)."""
+    """Show the run database in the browser (needs Datasette).
+
+    It is served read-only until Ctrl-C.
+    """
     _serve(database or Path(load(topology).database), host, port)
 
 
 def _serve(path: Path, host: str, port: int) -> None:
-    try:
-        import uvicorn  # noqa: PLC0415 - an optional extra
-
-        from ioc.cli.browse_pages import pages_of  # noqa: PLC0415 - as above
-    except ImportError as error:
-        raise Refused(f"browsing needs Datasette: install it with  {how_to_install('browse')}") from error
+    uvicorn = required("uvicorn", "browse", "browsing needs Datasette")
+    pages_of = required("ioc.cli.browse_pages", "browse", "browsing needs Datasette").pages_of
     open_for_reading(path).close()  # says what is wrong with it
     with contextlib.closing(_listen(host, port)) as listener:
         server = uvicorn.Server(uvicorn.Config(pages_of(path).app(), log_level="warning", lifespan="on"))

@@ -1,5 +1,6 @@
+# ruff: noqa: S608 - the parts of queries are constants
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUntypedBaseClass=false, reportUnknownParameterType=false
-"""A run database as Datasette reads it; imported only where Datasette is installed."""
+"""The pages of ``attpc-ioc browse``; imported only where Datasette is installed."""
 
 from __future__ import annotations
 
@@ -13,19 +14,98 @@ from typing import Any
 from datasette.app import Datasette
 from datasette.database import Database
 
-from ioc.cli.browse_queries import MOST_ROWS, metadata
 from ioc.rundb.connection import connect_for_reading
 
 _QUERY_MILLISECONDS = 5000
 _WITHOUT_FILES = "_memory"
 """What Datasette serves where it is given no file."""
+_MOST_ROWS = 1000
+"""On a page."""
+_RUNS = "runs JOIN experiments ON experiments.id = runs.experiment_id"
+_EXPERIMENT = """experiments.name = CASE WHEN :experiment <> '' THEN :experiment
+  ELSE (SELECT name FROM runs JOIN experiments ON experiments.id = experiment_id ORDER BY runs.id DESC LIMIT 1) END"""
+_RUN = f"""{_EXPERIMENT}
+  AND run_number = CASE WHEN :run_number <> '' THEN CAST(:run_number AS INTEGER)
+  ELSE (SELECT run_number FROM runs AS newest WHERE newest.experiment_id = runs.experiment_id
+    ORDER BY run_number DESC LIMIT 1) END"""
+_EMPTY = "Empty fields: the newest experiment, its newest run."
+
+_QUERIES = {
+    "runs_of_experiment": (
+        "Runs of an experiment",
+        _EMPTY,
+        f"""SELECT run_number, run_class, title, state, started_at, round(duration, 1) AS duration_s,
+  config_name, runs.message
+FROM {_RUNS}
+WHERE {_EXPERIMENT}
+ORDER BY run_number DESC""",
+    ),
+    "conditions_of_run": (
+        "Conditions of a run",
+        _EMPTY,
+        f"""SELECT observables.name, units, begin_value, end_value, minimum, mean, maximum, samples, worst_severity,
+  round(disconnected_seconds, 1) AS disconnected_s
+FROM {_RUNS}
+JOIN measurements ON measurements.run_id = runs.id JOIN observables ON observables.id = observable_id
+WHERE {_RUN}
+ORDER BY display_order""",
+    ),
+    "trend_of_observable": (
+        "Trend of an observable over the runs",
+        f"{_EMPTY} The observable by its name, such as pressure. The newest {_MOST_ROWS} runs.",
+        f"""SELECT * FROM (
+  SELECT run_number, run_class, started_at, begin_value, end_value, minimum, mean, maximum, units
+  FROM {_RUNS}
+  JOIN measurements ON measurements.run_id = runs.id JOIN observables ON observables.id = observable_id
+  WHERE {_EXPERIMENT}
+    AND observables.name = :observable
+  ORDER BY run_number DESC
+  LIMIT {_MOST_ROWS})
+ORDER BY run_number""",
+    ),
+    "files_of_run": (
+        "Files of a run",
+        _EMPTY,
+        f"""SELECT router, host, path, files.bytes, moved_at, source
+FROM {_RUNS}
+JOIN files ON files.run_id = runs.id
+WHERE {_RUN}
+ORDER BY length(router), router, path""",
+    ),
+    "log_of_run": (
+        "Log of a run",
+        f"{_EMPTY} The newest {_MOST_ROWS} events.",
+        f"""SELECT occurred_at, severity, source, message, user, host FROM (
+  SELECT occurred_at, events.severity, source, events.message, user, host, events.id
+  FROM {_RUNS}
+  JOIN events ON events.run_id = runs.id
+  WHERE {_RUN}
+  ORDER BY occurred_at DESC, events.id DESC
+  LIMIT {_MOST_ROWS})
+ORDER BY occurred_at, id""",
+    ),
+}
+
+
+def metadata(database: str) -> dict[str, Any]:
+    """Datasette's metadata for the run database that it serves under this name."""
+    queries = {
+        name: {"title": title, "description": description, "sql": sql, "hide_sql": True}
+        for name, (title, description, sql) in _QUERIES.items()
+    }
+    tables = {"runs": {"sort_desc": "id"}, "events": {"sort_desc": "id"}, "puts": {"sort_desc": "id"}}
+    return {
+        "title": "Runs of the AT-TPC",
+        "description": "Read-only, while the IOC writes. Times are UTC.",
+        "databases": {database: {"queries": queries, "tables": tables}},
+    }
 
 
 def pages_of(path: Path) -> Datasette:
     """The pages of a run database, under the name of its file without the ending."""
     settings = {
         "sql_time_limit_ms": _QUERY_MILLISECONDS,
-        "max_returned_rows": MOST_ROWS,
+        "max_returned_rows": _MOST_ROWS,
         # To look for columns to be counted it computes the whole run sheet once for each of its columns.
         "suggest_facets": False,
     }

@@ -1,14 +1,13 @@
-"""``attpc-ioc`` and its commands that run or describe an IOC.
+"""``attpc-ioc`` and its commands that run an IOC.
 
-Each command imports what it needs, other modules with commands are loaded when theirs is called: to load pydantic,
-caproto, zeep and paramiko takes longer than to list the runs.
+Each command imports what it needs, and other modules with commands are imported when one of theirs is called: importing
+pydantic, caproto, zeep and paramiko takes longer than listing the runs.
 """
 
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -21,7 +20,7 @@ import click
 from click.core import ParameterSource
 
 from ioc import __version__
-from ioc.cli.arguments import Factor, PathName
+from ioc.cli.options import Factor, PathName, topology_option
 from ioc.cli.output import give_up_stdout, lenient_stdout, reason, say_error
 from ioc.errors import AttpcError, ConfigurationError
 
@@ -35,40 +34,34 @@ log = logging.getLogger(__name__)
 FAILED = 1
 WRONG = 2
 
-topology_option = click.option(
-    "--topology",
-    "path",
-    type=PathName(),
-    default=Path("topology.yaml"),
-    show_default=True,
-    help="The description of the installation.",
-)
 log_level_option = click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
     show_default=True,
-    help="What goes to stderr, one line an event.",
+    help="Least severe messages that go to stderr.",
 )
 
 
 _NO_COMMAND: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
 """What click raises for a group without a command; before 8.2 it shows the help itself."""
-
-
-_MODULES = ("archiver", "browse", "init", "runs", "screens")
-"""Of `ioc.cli`; each has the command of its name."""
+_ELSEWHERE = {
+    **dict.fromkeys(("init", "check", "pvs", "screens", "archiver"), "topology"),
+    "runs": "runs",
+    "browse": "browse",
+}
+"""Commands that other modules of `ioc.cli` have under the same name."""
 
 
 class _Program(click.Group):
-    """Says whatever is wrong in one line: wrong usage, our own errors, standard output that takes no more."""
+    """Reports every error in one line: wrong usage, our own errors, standard output that takes no more."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_MODULES])
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _MODULES:
-            return getattr(import_module(f"ioc.cli.{cmd_name}"), cmd_name)
+        if cmd_name in _ELSEWHERE:
+            return getattr(import_module(f"ioc.cli.{_ELSEWHERE[cmd_name]}"), cmd_name)
         return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
@@ -153,20 +146,20 @@ def _report(error: Exception) -> None:
 @main.command()
 @topology_option
 @log_level_option
-def run(path: Path, log_level: str) -> None:
+def run(topology: Path, log_level: str) -> None:
     """Run the IOC until SIGINT, SIGTERM or SIGHUP."""
     from ioc.topology.load import examine
 
-    examined = examine(path)
+    examined = examine(topology)
     from ioc.app.journal import set_up_stderr
     from ioc.app.serve import serve
 
     set_up_stderr(log_level)
-    _run(lambda ending: serve(_warned(examined), lambda: _warned(examine(path)), ending=ending))
+    _run(lambda ending: serve(_warned(examined), lambda: _warned(examine(topology)), ending=ending))
 
 
 def _warned(examined: Examined) -> Topology:
-    """The topology, after what is strange in it has been logged."""
+    """The topology, after its warnings have been logged."""
     for warning in examined.warnings:
         log.warning("%s", warning)
     return examined.topology
@@ -179,22 +172,24 @@ def _warned(examined: Examined) -> Topology:
     type=PathName(file_okay=False),
     default=Path("demo-data"),
     show_default=True,
-    help="Where the simulated detector writes.",
+    help="Directory in which the simulated detector writes.",
 )
-@click.option("--speed", type=Factor(0.1, 100), default=1.0, show_default=True, help="1 is real timing.")
+@click.option(
+    "--speed", type=Factor(0.1, 100), default=1.0, show_default=True, help="Speed of the detector; 1 is real."
+)
 @log_level_option
 @click.pass_context
-def demo(context: click.Context, path: Path, directory: Path, speed: float, log_level: str) -> None:
-    """Simulate a whole detector on this machine, with the real IOC in front of it.
+def demo(context: click.Context, topology: Path, directory: Path, speed: float, log_level: str) -> None:
+    """Simulate a whole detector, with the real IOC in front of it.
 
-    Without a topology in this directory it is the example of a full AT-TPC.
+    Everything runs on this machine. Without a topology in the working directory it is the example of a full AT-TPC.
     """
     from ioc.topology.load import EXAMPLE, load
 
-    if context.get_parameter_source("path") is ParameterSource.DEFAULT and not os.path.lexists(path):
-        click.echo(f"There is no {path} here: this is the example of a full AT-TPC", err=True)
-        path = EXAMPLE
-    topology = load(path)
+    if context.get_parameter_source("topology") is ParameterSource.DEFAULT and not os.path.lexists(topology):
+        click.echo(f"There is no {topology} here: this is the example of a full AT-TPC", err=True)
+        topology = EXAMPLE
+    loaded = load(topology)
     from ioc.app.demo import demo as run_demo
     from ioc.app.journal import set_up_stderr
 
@@ -206,7 +201,7 @@ def demo(context: click.Context, path: Path, directory: Path, speed: float, log_
 
     _run(
         lambda ending: run_demo(
-            topology, lambda: load(path), directory.resolve(), speed=speed, announce=announce, ending=ending
+            loaded, lambda: load(topology), directory.resolve(), speed=speed, announce=announce, ending=ending
         )
     )
 
@@ -230,41 +225,3 @@ The run is then in {directory}/runs.db:   {sys.argv[0]} runs list --database {di
 Phoebus: add this machine to org.phoebus.pv.ca/addr_list and open PVs such as {p}State.
 Ctrl-C ends everything.
 """
-
-
-@main.command()
-@topology_option
-def check(path: Path) -> None:
-    """Report every error in a topology.
-
-    Best done on the machine and as the user of the IOC: files that are named must be there. Warnings are of what can be
-    used, but is hardly meant.
-    """
-    from ioc.topology.load import examine
-
-    examined = examine(path)
-    for warning in examined.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    topology, count = examined.topology, len(examined.warnings)
-    verdict = f"can be used, with {count} warning{'s' * (count > 1)}" if count else "is fine"
-    click.echo(
-        f"{path} {verdict}: {len(topology.ecc_servers)} ECC servers, {len(topology.data_routers)} data routers, "
-        f"{len(topology.data_sources)} data sources, {len(topology.observables)} observables"
-    )
-
-
-@main.command()
-@topology_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON: name, type, access, units, description, states.")
-def pvs(path: Path, as_json: bool) -> None:
-    """List all PVs that the IOC of a topology serves."""
-    from ioc.app.listing import describe_pvs
-    from ioc.topology.load import load
-
-    described = describe_pvs(load(path))
-    if as_json:
-        click.echo(json.dumps([pv.as_dict() for pv in described], indent=1))
-        return
-    width = max(len(pv.name) for pv in described)
-    for pv in described:
-        click.echo(f"{pv.name:{width}}  {pv.type:12} {'W' if pv.writable else 'R'}  {pv.description}")

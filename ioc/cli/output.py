@@ -1,26 +1,46 @@
-"""Where a command writes its data: a file that is there whole or not at all, or standard output."""
+"""What a command writes: tables and progress for people, data to a file that is complete or absent, or to stdout."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, TypeVar
 
 import click
 
 from ioc.errors import Refused
 
+Item = TypeVar("Item")
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
 """Of the database and the files beside it."""
 
 
+def table(lines: Iterable[Sequence[str]]) -> str:
+    """The lines with aligned columns, wide characters too; line breaks inside a cell become spaces."""
+    from tabulate import tabulate  # noqa: PLC0415 - not every command prints a table
+
+    cells = [[" ".join(cell.split()) for cell in line] for line in lines]
+    return tabulate(cells, tablefmt="plain", disable_numparse=True)
+
+
 @contextmanager
-def whole_file(target: Path, database: Path) -> Generator[Path]:
+def progress(items: Iterable[Item], length: int, label: str, *, shown: bool = True) -> Generator[Iterator[Item]]:
+    """Give the items, of which there are about `length`, with a bar on standard error if that is a terminal."""
+    if not shown or not sys.stderr.isatty():
+        yield iter(items)
+        return
+    steps = max(1, length // 200)
+    with click.progressbar(items, length=length, label=label, file=sys.stderr, update_min_steps=steps) as bar:
+        yield iter(bar)
+
+
+@contextmanager
+def whole_file(target: Path, database: Path | None = None) -> Generator[Path]:
     """Give a path to write to, which becomes `target` when all is written; otherwise `target` stays as it was.
 
     Raises:
@@ -28,7 +48,8 @@ def whole_file(target: Path, database: Path) -> Generator[Path]:
         Refused: it cannot be written.
     """
     try:
-        _refuse_database(target, database)
+        if database is not None:
+            _refuse_database(target, database)
         if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
             yield target
             return
@@ -46,12 +67,18 @@ def whole_file(target: Path, database: Path) -> Generator[Path]:
 
 
 @contextmanager
-def text_output(target: Path | None, database: Path, form: str) -> Generator[TextIO]:
-    """As `whole_file`, for text; None is standard output.
+def data_output(target: Path | None, form: str, database: Path | None = None) -> Generator[Any]:
+    """As `whole_file`, opened for text unless the format is Parquet; `target` None is standard output.
 
     Raises:
-        UsageError, Refused: as `whole_file`, or standard output has not all the characters.
+        UsageError, Refused: as `whole_file`, Parquet without `target`, or a character that standard output lacks.
     """
+    if form == "parquet":
+        if target is None:
+            raise click.UsageError("--format parquet needs --output FILE")
+        with whole_file(target, database) as path:
+            yield path
+        return
     if target is None:
         with _exact_stdout() as stream:
             yield stream
@@ -63,17 +90,17 @@ def text_output(target: Path | None, database: Path, form: str) -> Generator[Tex
 
 
 def lenient_stdout() -> None:
-    """Let text for people be shown whatever the encoding of the terminal: other characters by their numbers."""
+    """Show text for people whatever the encoding of the terminal: characters that it lacks by their numbers."""
     _reconfigure("backslashreplace")
 
 
 def say_error(text: str) -> None:
-    """Say what is wrong on standard error, in one line whatever a name that was given has in it."""
+    """Report an error on standard error, in one line even if a name in it has line breaks."""
     click.echo(f"error: {' | '.join(text.splitlines())}", err=True)
 
 
 def give_up_stdout() -> None:
-    """Throw away what is left for standard output, which would fail once more when the program ends."""
+    """Discard what is left for standard output: writing it would fail once more when the program ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with suppress(OSError):  # a stream that is no file
         os.dup2(nowhere, sys.stdout.fileno())
@@ -81,13 +108,13 @@ def give_up_stdout() -> None:
 
 
 def reason(error: OSError) -> str:
-    """What the system says."""
+    """The system's text for an error."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
 @contextmanager
 def _exact_stdout() -> Generator[TextIO]:
-    """Standard output for data, of which no character may become another."""
+    """Standard output for data, in which no character may be replaced."""
     stdout: TextIO | None = sys.stdout
     if stdout is None:
         raise Refused("standard output is closed, but must be open: --output FILE writes to a file")

@@ -1,7 +1,7 @@
 """``attpc-ioc runs``: the run database from the command line, with or without a running IOC.
 
-What only some commands need, the schema of the topology above all, they import themselves: it takes longer to load than
-a list of runs to print.
+What only some commands need, above all the schema of the topology, they import themselves: importing it takes longer
+than printing a list of runs.
 """
 
 # ruff: noqa: PLC0415
@@ -13,203 +13,206 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ioc.cli.arguments import PathName, WholeNumber
-from ioc.cli.output import text_output, whole_file
-from ioc.cli.place import database_itself, topology_that_names_it
-from ioc.cli.progress import progress
-from ioc.cli.run_diff import run_diff
-from ioc.cli.run_export import write_samples_csv, write_sheet_csv, write_sheet_json
-from ioc.cli.run_parquet import write_samples_parquet, write_sheet_parquet
-from ioc.cli.run_plot import plot_run
-from ioc.cli.run_text import run_list, run_page
+from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS
+from ioc.cli.options import PathName, WholeNumber, database_option, output_option, topology_option
+from ioc.cli.output import data_output, progress, whole_file
+from ioc.cli.plot import plot_run
+from ioc.cli.texts import run_diff, run_list, run_page
 from ioc.errors import Refused
 from ioc.model import Client, RunClass, Scalar
 from ioc.rundb.queries import RunBook, SheetObservable
 
+if TYPE_CHECKING:
+    from ioc.topology.schema import Topology
+
 _TITLE_LENGTH = 200
 _NUMBER = WholeNumber(0, 2**31 - 1)
 _CLASSES = [each.name for each in RunClass]
+_number_argument = click.argument("number", type=_NUMBER)
+_observables_option = click.option(
+    "--observable", "observables", multiple=True, help="Only this observable; may be repeated. Default: all."
+)
 
 
-_output_option = click.option("--output", type=PathName(dir_okay=False), help="File to write; default: stdout.")
+def _with_book(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where the runs are, and the opened book of them.
 
+    The topology, if it was read, becomes the object of click's context.
+    """
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the runs are."""
-
-    database: Path
-    experiment: str | None
-    """As asked for."""
-    topology: str | None
-    """The topology's experiment, if one was read."""
-    thinned: frozenset[str] = frozenset()
-    """Observables with a dead band or a rate limit, if a topology was read."""
-
-    def open(self) -> closing[RunBook]:
-        return closing(RunBook(self.database, self.experiment, self.topology))
-
-
-def _with_place(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where the runs are."""
-
-    @topology_that_names_it
-    @database_itself
+    @topology_option
+    @database_option
     @click.option("--experiment", help="Experiment; default: the one that the IOC is in.")
+    @click.pass_context
     @functools.wraps(command)
-    def wrapped(*, topology: Path, database: Path | None, experiment: str | None, **arguments: Any) -> None:
-        if database is not None:
-            place = _Place(database, experiment, None)
-        else:
+    def wrapped(
+        context: click.Context, *, topology: Path, database: Path | None, experiment: str | None, **arguments: Any
+    ) -> None:
+        if database is None:
             from ioc.topology.load import load
 
-            described = load(topology)
-            thinned = frozenset(each.name for each in described.observables if each.deadband or each.max_rate)
-            place = _Place(Path(described.database), experiment, described.experiment, thinned)
-        command(place=place, **arguments)
+            context.obj = load(topology)
+            database = Path(context.obj.database)
+        with RunBook(database, experiment, context.obj and context.obj.experiment) as book:
+            command(book=book, **arguments)
 
     return wrapped
 
 
 @click.group()
 def runs() -> None:
-    """Look at runs, edit and export them. Works while the IOC runs, and without it."""
+    """List, show, edit and export runs, with or without a running IOC."""
 
 
 @runs.command("list")
-@_with_place
-def list_command(place: _Place) -> None:
+@_with_book
+def list_command(book: RunBook) -> None:
     """List the runs of an experiment."""
-    with place.open() as book:
-        click.echo(run_list(book.experiment, book.runs()))
+    click.echo(run_list(book.experiment, book.runs()))
 
 
 @runs.command()
-@click.argument("number", type=_NUMBER)
-@_with_place
-def show(place: _Place, number: int) -> None:
-    """Show all about run NUMBER: observables, configurations, files and events."""
-    with place.open() as book:
-        click.echo(run_page(book.experiment, book.page(number)))
+@_number_argument
+@_with_book
+def show(book: RunBook, number: int) -> None:
+    """Show observables, configurations, files and events of a run."""
+    click.echo(run_page(book.experiment, book.page(number)))
 
 
 @runs.command()
-@click.argument("number", type=_NUMBER)
+@_number_argument
 @click.option("--title", help="New title.")
 @click.option("--class", "class_name", type=click.Choice(_CLASSES, case_sensitive=False), help="New class.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="New value of a manual observable.")
-@_with_place
-def edit(place: _Place, number: int, title: str | None, class_name: str | None, settings: tuple[str, ...]) -> None:
-    """Change title, class or manual observables of run NUMBER; each change is an event in the database."""
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="New value of a manual observable; may be repeated."
+)
+@_with_book
+def edit(book: RunBook, number: int, title: str | None, class_name: str | None, settings: tuple[str, ...]) -> None:
+    """Correct title, class or manual observables of a run.
+
+    Run NUMBER must have ended. Each change becomes an event in the database.
+    """
     from ioc.rundb.edit import edit_run
 
     if title is None and class_name is None and not settings:
         raise click.UsageError("nothing to change: give --title, --class or --set")
     if title is not None and (len(title) > _TITLE_LENGTH or not title.isprintable()):
         raise Refused(f"the title must be one line of at most {_TITLE_LENGTH} printable characters")
-    with place.open() as book:
-        experiment = book.experiment
-        known = book.definitions(number)
-        values = dict(_manual_value(experiment, known, setting) for setting in settings)
+    known = book.definitions(number)
+    values = dict(_manual_value(book.experiment, known, setting) for setting in settings)
     changes = edit_run(
-        place.database,
-        experiment,
+        book.path,
+        book.experiment,
         number,
         title=title,
         run_class=None if class_name is None else RunClass[class_name],
         values=values,
         client=Client(_user(), "localhost"),
     )
-    for change in changes or [f"run {number} of {experiment}: nothing has changed"]:
+    for change in changes or [f"run {number} of {book.experiment}: nothing has changed"]:
         click.echo(change)
 
 
 @runs.command()
 @click.argument("first", type=_NUMBER)
 @click.argument("second", type=_NUMBER)
-@_with_place
-def diff(place: _Place, first: int, second: int) -> None:
-    """Show what is different between two runs: configurations, observables, files."""
-    with place.open() as book:
-        click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
+@_with_book
+def diff(book: RunBook, first: int, second: int) -> None:
+    """Show the differences between two runs.
 
-
-@runs.command()
-@click.option("--format", "form", type=click.Choice(["csv", "json", "parquet"]), default="csv", show_default=True)
-@_output_option
-@_with_place
-def export(place: _Place, form: str, output: Path | None) -> None:
-    """Write the run sheet: number, class, title, state, times, configuration, then the observables.
-
-    In CSV a text that a spreadsheet would take for a formula has an apostrophe in front.
+    They are those in settings, configurations, observables and files.
     """
-    with place.open() as book:
-        if form == "parquet":
-            with whole_file(_required(output), place.database) as path:
-                write_sheet_parquet(book, path)
-        else:
-            with text_output(output, place.database, form) as stream:
-                (write_sheet_csv if form == "csv" else write_sheet_json)(book, stream)
+    click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
 
 
 @runs.command()
-@click.argument("number", type=_NUMBER)
-@click.option("--observable", "observables", multiple=True, help="Only this one; may be repeated. Default: all.")
-@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), help="Default: csv.")
-@click.option("--from-archiver", "archiver", metavar="URL", help="Check them against an EPICS Archiver Appliance.")
-@_output_option
-@_with_place
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(SHEET_FORMATS)),
+    default="csv",
+    show_default=True,
+    help="Format of the file; Parquet needs pyarrow.",
+)
+@output_option
+@_with_book
+def export(book: RunBook, form: str, output: Path | None) -> None:
+    """Write the run sheet: a line for each run.
+
+    It has the data of the run, then its observables and their statistics.
+
+    In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    with data_output(output, form, book.path) as target:
+        SHEET_FORMATS[form](book, target)
+
+
+@runs.command()
+@_number_argument
+@_observables_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(SAMPLE_FORMATS)),
+    help="Format of the file; default: csv. Parquet needs pyarrow.",
+)
+@click.option("--from-archiver", "archiver", metavar="URL", help="Compare with an EPICS Archiver Appliance instead.")
+@output_option
+@_with_book
+@click.pass_obj
 def samples(
-    place: _Place,
+    topology: Topology | None,
     *,
+    book: RunBook,
     number: int,
     observables: tuple[str, ...],
     form: str | None,
     archiver: str | None,
     output: Path | None,
 ) -> None:
-    """Write the samples of run NUMBER, or compare them with an archiver (exit code 1 if they differ)."""
+    """Write the samples of a run.
+
+    With --from-archiver, compare them with those of an EPICS Archiver Appliance; the exit code is 1 if they differ.
+    """
     if archiver is not None:
         for option, value in (("--output", output), ("--format", form)):
             if value is not None:
                 raise click.UsageError(f"--from-archiver writes no samples: leave out {option}")
-        from ioc.cli.run_archiver import compare_with_archiver
+        from ioc.cli.appliance import compare_with_archiver
 
-        with place.open() as book:
-            text, agree = compare_with_archiver(book, number, observables, archiver, place.thinned)
+        thinned = set[str]()
+        if topology is not None:
+            thinned = {each.name for each in topology.observables if each.deadband or each.max_rate}
+        text, agree = compare_with_archiver(book, number, observables, archiver, thinned)
         click.echo(text)
         sys.exit(0 if agree else 1)
-    with place.open() as book:
-        chosen = book.sampled(number, observables)
-        rows = book.samples(number, chosen)
-        count = book.count_samples(number, chosen)
-        if form == "parquet":
-            with whole_file(_required(output), place.database) as path, progress(rows, count, "writing") as shown:
-                write_samples_parquet(shown, path)
-        elif output is not None:
-            with text_output(output, place.database, "csv") as stream, progress(rows, count, "writing") as shown:
-                write_samples_csv(shown, stream)
-        else:  # no bar among the lines of the terminal
-            with text_output(None, place.database, "csv") as stream:
-                write_samples_csv(rows, stream)
+    form = form or "csv"
+    chosen = book.sampled(number, observables)
+    rows, count = book.samples(number, chosen), book.count_samples(number, chosen)
+    with (
+        data_output(output, form, book.path) as target,
+        progress(rows, count, "writing", shown=output is not None) as items,  # no bar among the lines on a terminal
+    ):
+        SAMPLE_FORMATS[form](items, target)
 
 
 @runs.command()
-@click.argument("number", type=_NUMBER)
-@click.option("--observable", "observables", multiple=True, help="Only this one; may be repeated. Default: all.")
+@_number_argument
+@_observables_option
 @click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
-@_with_place
-def plot(place: _Place, number: int, observables: tuple[str, ...], output: Path | None) -> None:
-    """Plot the observables over run NUMBER into a PNG, with gaps and changes of state (needs matplotlib)."""
+@_with_book
+def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path | None) -> None:
+    """Plot the observables of a run (needs matplotlib).
+
+    The PNG also shows gaps, alarms and changes of state.
+    """
     target = output or Path(f"run_{number:04d}.png")
-    with place.open() as book, whole_file(target, place.database) as path:
+    with whole_file(target, book.path) as path:
         plot_run(book, number, observables, path)
     click.echo(target)
 
@@ -228,12 +231,6 @@ def _manual_value(
     if not known[name].manual:
         raise Refused(f"observable {name} follows a PV: only a manual observable can be edited")
     return known[name], parse_manual(Observable.model_validate({"name": name, "type": known[name].value_type}), text)
-
-
-def _required(output: Path | None) -> Path:
-    if output is None:
-        raise click.UsageError("--format parquet needs --output FILE")
-    return output
 
 
 def _user() -> str:

@@ -74,12 +74,13 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def _reading_mode(path: Path) -> str:
-    """How to open the file so that nothing is left which the IOC, as another user, could not write.
+    """How to open the file without leaving files behind that the IOC, as another user, could not write.
 
-    The first to open a database in WAL mode makes -wal and -shm, also to read; the last to close it removes them, but
-    only if he may write. Where there is no -wal and we may not write, nobody is writing, and we read the file alone.
+    The first program that opens a database in WAL mode creates -wal and -shm, even for reading; the last one that
+    closes it removes them, but only if it may write. Without -wal and without write permission nobody is writing, and
+    we read the file alone.
     """
-    file = path.resolve()  # the others are beside it, not beside a link to it
+    file = path.resolve()  # the other files are beside it, not beside a link to it
     log, shared = Path(f"{file}-wal"), Path(f"{file}-shm")
     if all(os.access(each, os.W_OK) for each in (file.parent, file, log, shared) if each.exists()):
         return "rw"
@@ -92,23 +93,20 @@ def _checked(path: Path, access: int, connect: Callable[[], Database]) -> Databa
     except OSError:  # its directory cannot be looked into
         present = True
     if not present:
-        raise PeerError(f"there is no run database {path}: the IOC makes it when it first starts")
+        raise PeerError(f"there is no run database {path}: the IOC creates it when it first starts")
     if not os.access(path, os.R_OK):
         raise PeerError(f"the run database {path} cannot be read: give the user of this program permission to read it")
     if not os.access(path, access):  # SQLite would open it all the same, and leave files behind
         raise PeerError(f"the run database {path} {_REASONS['SQLITE_READONLY']}")
     try:
         db = connect()
+        try:
+            check_present_version(db, str(path))
+        except BaseException:
+            db.close()
+            raise
     except sqlite3.Error as error:
         raise peer_error(path, error) from error
-    try:
-        check_present_version(db, str(path))
-    except sqlite3.Error as error:
-        db.close()
-        raise peer_error(path, error) from error
-    except BaseException:
-        db.close()
-        raise
     return db
 
 
@@ -131,13 +129,13 @@ _REASONS = {
     "SQLITE_IOERR": "cannot be read or written (input/output error): check its disk",
 }
 _OF_THE_DISK = {"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR"}
-"""Errors of which the disk may be the cause, as when the files beside the database cannot grow."""
+"""Errors that the disk may have caused, as when the files beside the database cannot grow."""
 _PASSES = {_LOCKED, _FULL}
 _PAGE_BYTES = 4096
 
 
 class PassingError(PeerError):
-    """What keeps us from the database may go away by itself: it is worth waiting for."""
+    """The cause may go away by itself: waiting can help."""
 
 
 def error_kind(error: sqlite3.Error) -> str:

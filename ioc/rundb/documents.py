@@ -1,12 +1,16 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""The transactions of the run database, one function each; all take an open transaction of the writer."""
+"""The transactions of the run database, one function each.
+
+Each is called inside an open transaction of the writer, which commits it. sqlite-utils writes the rows: a table is
+named, a row is a dictionary of its columns.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from sqlite_utils import Database
 
@@ -22,17 +26,9 @@ from ioc.model import (
     Statistics,
 )
 from ioc.ports import FINISHED
-from ioc.rundb.many_rows import execute_rows
 from ioc.rundb.rows import UnknownRowError, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
-from ioc.rundb.times import (
-    from_text,
-    optional_microseconds,
-    optional_seconds,
-    optional_text,
-    optional_time,
-    to_text,
-)
+from ioc.rundb.times import from_text, optional, optional_time, to_microseconds, to_text
 
 if TYPE_CHECKING:
     from ioc.topology.schema import Observable
@@ -57,22 +53,29 @@ class Measurement:
     time stamp. None without any."""
 
 
-_RUN_COLUMNS = (
-    "SELECT experiments.name AS experiment, run_number, run_class, title, state, reserved_at, started_at, stopped_at, "
-    "config_name, message, duration, bytes FROM runs JOIN experiments ON experiments.id = runs.experiment_id "
-)
+def _row(**columns: Scalar | None) -> dict[str, Scalar | None]:
+    """A row of which SQLite can store every value."""
+    return {name: storable(value) for name, value in columns.items()}
 
 
-def run_record(row: Mapping[str, Any]) -> RunRecord:
-    """The record of a row of `runs` with its experiment's name."""
+def experiment_id(db: Database, name: str) -> int:
+    """Id of an experiment, which is created if there is none; only for functions that write."""
+    return cast("int", db.table("experiments").lookup({"name": name}, {"created_at": to_text(time.time())}))
+
+
+_RUNS = "SELECT runs.*, experiments.name AS experiment FROM runs JOIN experiments ON experiments.id = experiment_id "
+_ONE_RUN = _RUNS + "WHERE experiments.name = ? AND run_number = ?"
+
+
+def _run_record(row: Mapping[str, Any]) -> RunRecord:
     return RunRecord(
         run=RunId(row["experiment"], row["run_number"]),
         state=DocumentState(row["state"]),
         run_class=RunClass[row["run_class"]],
         title=row["title"],
         reserved_at=from_text(row["reserved_at"]),
-        started_at=optional_seconds(row["started_at"]),
-        stopped_at=optional_seconds(row["stopped_at"]),
+        started_at=optional(from_text, row["started_at"]),
+        stopped_at=optional(from_text, row["stopped_at"]),
         config_name=row["config_name"],
         message=row["message"],
         duration=row["duration"],
@@ -80,131 +83,102 @@ def run_record(row: Mapping[str, Any]) -> RunRecord:
     )
 
 
-def experiment_id(db: Database, name: str) -> int:
-    """Id of an experiment, which is made if there is none."""
-    db.execute("INSERT OR IGNORE INTO experiments (name, created_at) VALUES (?, ?)", (name, to_text(time.time())))
-    return int(db.execute("SELECT id FROM experiments WHERE name = ?", (name,)).fetchone()[0])
-
-
 def last_run(db: Database, experiment: str) -> RunRecord | None:
-    rows = db.query(
-        _RUN_COLUMNS + "WHERE runs.experiment_id = ? ORDER BY run_number DESC LIMIT 1", (experiment_id(db, experiment),)
-    )
-    return next(map(run_record, rows), None)
+    """The run with the highest number; None if the experiment has none, or is not known."""
+    rows = db.query(_RUNS + "WHERE experiments.name = ? ORDER BY run_number DESC LIMIT 1", [experiment])
+    return next(map(_run_record, rows), None)
 
 
 def get_run(db: Database, run: RunId) -> RunRecord | None:
-    rows = db.query(
-        _RUN_COLUMNS + "WHERE runs.experiment_id = ? AND run_number = ?",
-        (experiment_id(db, run.experiment), run.number),
-    )
-    return next(map(run_record, rows), None)
+    """The run; None if it is not known."""
+    return next(map(_run_record, db.query(_ONE_RUN, [run.experiment, run.number])), None)
 
 
 def unfinished_runs(db: Database) -> tuple[RunRecord, ...]:
+    """The runs that are still open, in the order of their reservation."""
     open_states = [state.value for state in DocumentState if state not in FINISHED]
     marks = ", ".join("?" * len(open_states))
-    return tuple(map(run_record, db.query(f"{_RUN_COLUMNS} WHERE state IN ({marks}) ORDER BY runs.id", open_states)))
+    return tuple(map(_run_record, db.query(f"{_RUNS} WHERE state IN ({marks}) ORDER BY runs.id", open_states)))
 
 
 def reserve_run(
     db: Database, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
 ) -> RunRecord:
-    owner = experiment_id(db, experiment)
-    number = db.execute("SELECT coalesce(max(run_number) + 1, 0) FROM runs WHERE experiment_id = ?", (owner,))
+    """Take the next run number of an experiment, or `at_least`."""
+    last = last_run(db, experiment)
     record = RunRecord(
-        run=RunId(experiment, max(at_least, int(number.fetchone()[0]))),
+        run=RunId(experiment, max(at_least, 0 if last is None else last.run.number + 1)),
         state=DocumentState.Starting,
         run_class=run_class,
         title=title,
         reserved_at=time.time(),
         config_name=config_name,
     )
-    db.execute(
-        "INSERT INTO runs (experiment_id, run_number, run_class, title, state, reserved_at, config_name) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            owner,
-            record.run.number,
-            run_class.name,
-            storable(title),
-            record.state.value,
-            to_text(record.reserved_at),
-            storable(config_name),
-        ),
-    )
+    row = _row(experiment_id=experiment_id(db, experiment), run_number=record.run.number, **_run_columns(record))
+    db.table("runs").insert(row)
     return record
 
 
 def save_run(db: Database, record: RunRecord) -> None:
-    """Store every field of a run but its size, which `add_file` adds up."""
+    """Store every field of a run except its size, which `add_file` adds up.
+
+    Raises:
+        UnknownRowError: the run was never reserved.
+    """
+    row = next(db.query(_ONE_RUN, [record.run.experiment, record.run.number]), None)
+    if row is None:
+        raise UnknownRowError(f"{record.run} of experiment {record.run.experiment} is not in the run database")
+    db.table("runs").update(row["id"], _row(**_run_columns(record)))
+
+
+def _run_columns(record: RunRecord) -> dict[str, Scalar | None]:
     duration, stopped_at = record.duration, record.stopped_at
     if record.started_at is not None and stopped_at is not None:
         stopped_at = max(record.started_at, stopped_at)  # the clock may have been set back meanwhile
         duration = stopped_at - record.started_at if duration is None else duration
-    cursor = db.execute(
-        "UPDATE runs SET state = ?, run_class = ?, title = ?, reserved_at = ?, started_at = ?, stopped_at = ?, "
-        "duration = ?, config_name = ?, message = ? "
-        "WHERE run_number = ? AND experiment_id = (SELECT id FROM experiments WHERE name = ?)",
-        (
-            record.state.value,
-            record.run_class.name,
-            storable(record.title),
-            to_text(record.reserved_at),
-            optional_text(record.started_at),
-            optional_text(stopped_at),
-            duration,
-            storable(record.config_name),
-            storable(record.message),
-            record.run.number,
-            record.run.experiment,
-        ),
-    )
-    if cursor.rowcount != 1:
-        raise UnknownRowError(f"{record.run} of experiment {record.run.experiment} is not in the run database")
+    return {
+        "state": record.state.value,
+        "run_class": record.run_class.name,
+        "title": record.title,
+        "reserved_at": to_text(record.reserved_at),
+        "started_at": optional(to_text, record.started_at),
+        "stopped_at": optional(to_text, stopped_at),
+        "duration": duration,
+        "config_name": record.config_name,
+        "message": record.message,
+    }
 
 
 def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConfig]) -> None:
-    for each in configs:
-        db.execute(
-            "INSERT OR REPLACE INTO run_configs "
-            "(run_id, ecc_server, describe, prepare, configure, config_digest, file_digests) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                run_id,
-                each.ecc_server,
-                each.config.describe,
-                each.config.prepare,
-                each.config.configure,
-                each.config_digest,
-                each.file_digests,
-            ),
+    """Store what ECC servers were given for a run; a later call replaces the row of a server."""
+    rows = [
+        _row(
+            run_id=run_id,
+            ecc_server=each.ecc_server,
+            **vars(each.config),
+            config_digest=each.config_digest,
+            file_digests=each.file_digests,
         )
+        for each in configs
+    ]
+    db.table("run_configs").upsert_all(rows, pk=("run_id", "ecc_server"))
 
 
 def add_file(db: Database, run_id: int | None, file: FiledFile) -> None:
-    db.execute(
-        "INSERT INTO files (run_id, router, host, path, bytes, moved_at, source) VALUES (?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (run_id, host, path) DO UPDATE SET bytes = excluded.bytes, "
-        "source = CASE WHEN excluded.source <> '' THEN excluded.source ELSE source END",
-        (
-            run_id,
-            file.router,
-            file.host,
-            storable(file.path),
-            file.size,
-            to_text(file.moved_at),
-            storable(file.source),
-        ),
-    )
-    db.execute(
-        "UPDATE runs SET bytes = (SELECT sum(files.bytes) FROM files WHERE files.run_id = runs.id) WHERE id = ?",
-        (run_id,),
-    )
+    """Store a file at its final place, and the new size of its run.
+
+    A file that is known keeps the time when it was moved; of size and source the latest known value counts.
+    """
+    place = _row(run_id=run_id, host=file.host, path=file.path)
+    new = _row(router=file.router, bytes=file.size, moved_at=to_text(file.moved_at))
+    latest = _row(bytes=file.size, source=file.source) if file.source else _row(bytes=file.size)
+    files = db.table("files")
+    files.update(cast("int", files.lookup(place, new)), latest)
+    db.execute("UPDATE runs SET bytes = (SELECT sum(bytes) FROM files WHERE run_id = runs.id) WHERE id = ?", [run_id])
 
 
 HEARTBEAT = "heartbeat"
-"""The setting that is written where nothing else is; it is nobody's, and only its time says something."""
+"""The setting that the writer saves when it has nothing else to write; only its time means something."""
 
 
 class SavedSetting(NamedTuple):
@@ -215,95 +189,87 @@ class SavedSetting(NamedTuple):
 
 
 def load_saved_settings(db: Database) -> dict[str, SavedSetting]:
-    rows = db.execute("SELECT name, value, saved_at FROM settings WHERE name <> ?", (HEARTBEAT,))
-    return {name: SavedSetting(value, from_text(saved_at)) for name, value, saved_at in rows}
+    """All settings by name, without the heartbeat."""
+    rows = db.table("settings").rows_where("name <> ?", [HEARTBEAT])
+    return {row["name"]: SavedSetting(row["value"], from_text(row["saved_at"])) for row in rows}
 
 
 def save_settings(db: Database, settings: Mapping[str, str]) -> None:
+    """Store these settings, all with the present time."""
     now = to_text(time.time())
-    db.conn.executemany(
-        "INSERT INTO settings (name, value, saved_at) VALUES (?, ?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, saved_at = excluded.saved_at",
-        [(name, storable(value), now) for name, value in settings.items()],
-    )
+    rows = [_row(name=name, value=value, saved_at=now) for name, value in settings.items()]
+    db.table("settings").upsert_all(rows, pk="name")
+
+
+_IDENTITY = ("name", "units", "value_type", "source_pv")
+"""What makes an observable this one and no other of its experiment."""
 
 
 def define_observables(db: Database, experiment: str, observables: Sequence[Observable]) -> dict[str, int]:
     """Make these the observables of an experiment, in this order, and return their ids by name.
 
-    Those that are gone are retired. One whose type, units or source has changed is another one from now on: what runs
-    have of the one before stays as it was. The run sheet is made again if its columns have changed.
+    An observable that is not among them is retired. One whose type, units or source has changed gets a new row; earlier
+    runs are unchanged. The run sheet is created again if its columns have changed.
     """
     owner = experiment_id(db, experiment)
+    table = db.table("observables")
+    before = {_identity(row): row for row in table.rows_where("experiment_id = ?", [owner], order_by="id")}
+    wanted = {_identity(row): row for row in _observable_rows(owner, observables)}
     now = to_text(time.time())
-    before = {_identity(row): row for row in db.query(_OBSERVABLES, (owner,))}
-    ids: dict[str, int] = {}
-    wanted = {(each.name, each.units, each.type.value, each.pv) for each in observables}
-    gone = [row["id"] for identity, row in before.items() if row["retired_at"] is None and identity not in wanted]
-    db.conn.executemany("UPDATE observables SET retired_at = ? WHERE id = ?", [(now, each) for each in gone])
-    for order, each in enumerate(observables):
-        known = before.get((each.name, each.units, each.type.value, each.pv))
-        if known is None:
-            row = db.execute(
-                "INSERT INTO observables (experiment_id, name, label, units, value_type, comment, display_order, "
-                "source_pv) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                (owner, each.name, each.label, each.units, each.type.value, each.comment, order, each.pv),
-            ).fetchone()
-            ids[each.name] = row[0]
-            continue
-        ids[each.name] = known["id"]
-        if (known["label"], known["comment"], known["display_order"], known["retired_at"]) != (
-            each.label,
-            each.comment,
-            order,
-            None,
-        ):
-            db.execute(
-                "UPDATE observables SET label = ?, comment = ?, display_order = ?, retired_at = NULL WHERE id = ?",
-                (each.label, each.comment, order, known["id"]),
-            )
+    retired = [
+        row | {"retired_at": now} for key, row in before.items() if row["retired_at"] is None and key not in wanted
+    ]
+    known = [before[key] | row for key, row in wanted.items() if key in before]
+    changed = [row for row in known if row != before[_identity(row)]]
+    table.upsert_all([*retired, *changed], pk="id")  # retired ones first: their names become free
+    table.insert_all(row for key, row in wanted.items() if key not in before)
     rebuild_run_sheet(db)
-    return ids
+    rows = table.rows_where("experiment_id = ? AND retired_at IS NULL", [owner], order_by="display_order")
+    return {row["name"]: row["id"] for row in rows}
 
 
-_OBSERVABLES = "SELECT * FROM observables WHERE experiment_id = ? ORDER BY id"
+def _observable_rows(experiment_id: int, observables: Sequence[Observable]) -> list[dict[str, Scalar | None]]:
+    return [
+        _row(
+            experiment_id=experiment_id,
+            name=each.name,
+            label=each.label,
+            units=each.units,
+            value_type=each.type.value,
+            comment=each.comment,
+            display_order=order,
+            source_pv=each.pv,
+            retired_at=None,
+        )
+        for order, each in enumerate(observables)
+    ]
 
 
-def _identity(row: Mapping[str, Any]) -> tuple[str, str, str, str | None]:
-    """What makes it this observable and no other of its experiment."""
-    return row["name"], row["units"], row["value_type"], row["source_pv"]
+def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[column] for column in _IDENTITY)
 
 
 def save_measurements(db: Database, run_id: int | None, measurements: Sequence[tuple[int, Measurement]]) -> None:
     """Store or replace what observables did in a run, each with its observable's id."""
-    execute_rows(
-        db,
-        "INSERT OR REPLACE INTO measurements (run_id, observable_id, begin_value, end_value, minimum, maximum, "
-        "mean, samples, worst_severity, disconnected_seconds, mean_seconds, measured_us, last_sampled_us, "
-        "last_seq) "
-        "VALUES {rows}",
-        [
-            (
-                run_id,
-                observable_id,
-                storable(each.begin_value),
-                storable(each.end_value),
-                each.statistics.minimum,
-                each.statistics.maximum,
-                each.statistics.mean,
-                each.statistics.samples,
-                int(each.statistics.worst_severity),
-                each.statistics.disconnected_seconds,
-                each.mean_seconds,
-                optional_microseconds(each.measured_at),
-                *(each.last_sample or (None, None)),
-            )
-            for observable_id, each in measurements
-        ],
-    )
+    rows = [
+        _row(
+            run_id=run_id,
+            observable_id=observable_id,
+            begin_value=each.begin_value,
+            end_value=each.end_value,
+            **vars(each.statistics),
+            mean_seconds=each.mean_seconds,
+            measured_us=optional(to_microseconds, each.measured_at),
+            last_sampled_us=each.last_sample[0] if each.last_sample else None,
+            last_seq=each.last_sample[1] if each.last_sample else None,
+        )
+        for observable_id, each in measurements
+    ]
+    db.table("measurements").upsert_all(rows, pk=("run_id", "observable_id"))
 
 
 def load_measurements(db: Database, run_id: int | None) -> tuple[Measurement, ...]:
+    """What observables did in a run, in display order, retired ones last."""
     rows = db.query(
         "SELECT name, measurements.* FROM measurements JOIN observables ON observables.id = observable_id "
         "WHERE run_id = ? ORDER BY retired_at NOT NULL, display_order",

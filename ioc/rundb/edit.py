@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,36 +31,39 @@ def edit_run(
 ) -> list[str]:
     """Change a run that has ended in one transaction, also while an IOC runs; every change becomes an event.
 
-    `values` are those of manual observables, checked by the caller; each becomes that of the whole run: at begin and
-    end, and minimum, maximum and mean of a number. None changes nothing. Returns a sentence for each change.
+    `values` are those of manual observables, checked by the caller; each becomes the value of the whole run: at begin
+    and end, and minimum, maximum and mean of a number. None changes nothing. Returns a sentence for each change.
 
     Raises:
         PeerError: the database cannot be changed.
-        Refused: there is no such run, or it is still open, and what is known of it the IOC's.
+        Refused: there is no such run, or it is still open and belongs to the IOC.
     """
     db = open_for_editing(path)
     try:
         db.execute("BEGIN IMMEDIATE")
-        experiment_id = find_experiment(db, path, experiment, None)[0]
-        run = find_run(db, experiment_id, experiment, number)
+        run = find_run(db, find_experiment(db, path, experiment, None)[0], experiment, number)
         if DocumentState(run["state"]) not in FINISHED:
             raise Refused(
                 f"run {number} is {run['state']}: title, class and observables are set by their PVs until it has ended"
             )
         changes = [
             f"run {number} of {experiment}: {change}"
-            for change in (
-                *_edit_columns(db, run, title, run_class),
-                *_edit_values(db, run, values),
-            )
+            for change in (*_edit_columns(db, run, title, run_class), *_edit_values(db, run, values))
         ]
-        for change in changes:
-            db.execute(
-                "INSERT INTO events (occurred_at, severity, source, message, run_id, user, host) "
-                "VALUES (?, ?, 'runs edit', ?, ?, ?, ?)",
-                (to_text(time.time()), int(Severity.NO_ALARM), change, run["id"], client.user, client.host),
-            )
-        db.execute("COMMIT")
+        now = to_text(time.time())
+        db.table("events").insert_all(
+            {
+                "occurred_at": now,
+                "severity": int(Severity.NO_ALARM),
+                "source": "runs edit",
+                "message": change,
+                "run_id": run["id"],
+                "user": client.user,
+                "host": client.host,
+            }
+            for change in changes
+        )
+        db.commit()
     except sqlite3.Error as error:
         raise peer_error(path, error) from error
     finally:
@@ -69,50 +72,38 @@ def edit_run(
 
 
 def _edit_columns(db: Database, run: Row, title: str | None, run_class: RunClass | None) -> list[str]:
-    changes: list[str] = []
-    for column, value in (("title", title), ("run_class", run_class.name if run_class is not None else None)):
-        if value is not None and value != run[column]:
-            db.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (value, run["id"]))  # noqa: S608
-            changes.append(f"{column} changed from {run[column]!r} to {value!r}")
-    return changes
+    wanted = {"title": title, "run_class": run_class.name if run_class is not None else None}
+    changed = {column: value for column, value in wanted.items() if value is not None and value != run[column]}
+    db.table("runs").update(run["id"], changed)
+    return [f"{column} changed from {run[column]!r} to {value!r}" for column, value in changed.items()]
 
 
-def _edit_values(db: Database, run: Row, values: Mapping[SheetObservable, Scalar]) -> list[str]:
-    changes: list[str] = []
+def _edit_values(db: Database, run: Row, values: Mapping[SheetObservable, Scalar]) -> Iterator[str]:
+    measurements = db.table("measurements")
     for observable, value in values.items():
-        row = db.execute(
-            "SELECT begin_value, end_value, minimum, maximum, mean FROM measurements "
-            "WHERE run_id = ? AND observable_id = ?",
-            (run["id"], observable.id),
-        ).fetchone()
-        before = _Values(*row) if row is not None else _Values()
+        key = (run["id"], observable.id)
+        present = next(measurements.rows_where("run_id = ? AND observable_id = ?", key), {})
+        before = _Values(*(present.get(column) for column in _Values._fields))
         number = None if isinstance(value, str) else value
         after = _Values(value, value, number, number, number)
-        if before == after:
-            continue
-        db.execute(
-            "INSERT INTO measurements (run_id, observable_id, begin_value, end_value, minimum, maximum, mean) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, observable_id) DO UPDATE SET "
-            "begin_value = excluded.begin_value, end_value = excluded.end_value, minimum = excluded.minimum, "
-            "maximum = excluded.maximum, mean = excluded.mean",
-            (run["id"], observable.id, *after),
-        )
-        changes.append(f"{observable.name} changed from {before} to {value!r}")
-    return changes
+        if before != after:
+            row = {"run_id": run["id"], "observable_id": observable.id, **after._asdict()}
+            measurements.upsert(row, pk=("run_id", "observable_id"))
+            yield f"{observable.name} changed from {before} to {value!r}"
 
 
 class _Values(NamedTuple):
-    """What an observable was in a run."""
+    """What an observable was in a run; the names are those of the columns."""
 
-    begin: Scalar | None = None
-    end: Scalar | None = None
+    begin_value: Scalar | None = None
+    end_value: Scalar | None = None
     minimum: float | None = None
     maximum: float | None = None
     mean: float | None = None
 
     def __str__(self) -> str:
-        begin, end = ("none" if value is None else repr(value) for value in (self.begin, self.end))
-        if self.begin != self.end:
+        begin, end = ("none" if value is None else repr(value) for value in (self.begin_value, self.end_value))
+        if self.begin_value != self.end_value:
             return f"{begin} at the begin and {end} at the end"
         if self.minimum != self.maximum:
             return f"{begin} ({self.minimum} to {self.maximum} in the run)"

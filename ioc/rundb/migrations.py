@@ -2,7 +2,11 @@
 """The schema of the run database, as steps from one version to the next.
 
 Each migration runs in one transaction together with the version number (``PRAGMA user_version``) it leads to. A
-migration that was released is never changed: a new one follows it.
+migration that was released is never changed: a new one follows it. The first ones are SQL, because the schema has what
+sqlite-utils cannot create: checks, partial indexes and a table without rowid.
+
+The migrations of sqlite-utils are not used: they keep their own table of names instead of `user_version`, so databases
+of today would have to be entered there first, and a database of a newer program would not be noticed.
 """
 
 from __future__ import annotations
@@ -19,18 +23,19 @@ from ioc.rundb.times import MICROSECONDS_TO_TEXT
 APPLICATION_ID = 0x41545043
 """``PRAGMA application_id`` of our files ("ATPC"): a database of another program is never touched."""
 
-_migrations: list[Callable[[Database], None]] = []
+MIGRATIONS: list[Callable[[Database], None]] = []
+"""Each leads to the version that is its place, counted from 1."""
 
 
-def migration(step: Callable[[Database], None]) -> Callable[[Database], None]:
-    """Append the step to the next version; the order in this file is the order of the versions."""
-    _migrations.append(step)
+def _migration(step: Callable[[Database], None]) -> Callable[[Database], None]:
+    """Make the step the last of `MIGRATIONS`; the order in this file is the order of the versions."""
+    MIGRATIONS.append(step)
     return step
 
 
 def newest_version() -> int:
     """The version that this program writes."""
-    return len(_migrations)
+    return len(MIGRATIONS)
 
 
 def version_of(db: Database) -> int:
@@ -73,47 +78,33 @@ def check_present_version(db: Database, path: str) -> None:
 def migrate(db: Database, path: str, target: int | None = None) -> None:
     """Bring the database to version `target` (default: the newest), each step in its own transaction.
 
+    The caller holds the lock of the database: no other process migrates it.
+
     Raises:
         PeerError: as `check_version`.
         sqlite3.Error: a step failed; it was undone, the steps before it stay.
     """
-    check_version(db, path)
-    last = newest_version() if target is None else target
-    while version_of(db) < last:
-        # A table that others, and views of other people, refer to can be made anew only so; a step checks its keys.
-        db.execute("PRAGMA foreign_keys = OFF")
-        db.execute("PRAGMA legacy_alter_table = ON")
+    for version in range(check_version(db, path), newest_version() if target is None else target):
+        # Without these a table that others, and views of other people, refer to cannot be replaced; a step that does so
+        # checks the foreign keys itself.
+        db.executescript("PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON")
         try:
-            _step(db)
+            with db.atomic():
+                MIGRATIONS[version](db)
+                rebuild_run_sheet(db)
+                db.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version + 1}")
         finally:
-            db.execute("PRAGMA legacy_alter_table = OFF")
-            db.execute("PRAGMA foreign_keys = ON")
+            db.executescript("PRAGMA legacy_alter_table = OFF; PRAGMA foreign_keys = ON")
 
 
-def _step(db: Database) -> None:
-    """Bring the database to the next version in one transaction."""
-    version = version_of(db)
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        if version_of(db) == version:  # nobody else was faster
-            _migrations[version](db)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {version + 1}")
-        db.execute("COMMIT")
-    except BaseException:
-        if db.conn.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-_VERSION_1 = (
-    """CREATE TABLE experiments (
+_VERSION_1 = f"""
+    CREATE TABLE experiments (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         created_at TEXT NOT NULL
-    )""",
-    "CREATE INDEX experiments_created_at ON experiments (created_at)",
-    """CREATE TABLE runs (
+    );
+    CREATE INDEX experiments_created_at ON experiments (created_at);
+    CREATE TABLE runs (
         id INTEGER PRIMARY KEY,
         experiment_id INTEGER NOT NULL REFERENCES experiments (id),
         run_number INTEGER NOT NULL CHECK (run_number >= 0),
@@ -129,11 +120,11 @@ _VERSION_1 = (
         config_name TEXT NOT NULL DEFAULT '',
         message TEXT NOT NULL DEFAULT '',
         UNIQUE (experiment_id, run_number)
-    )""",
-    "CREATE INDEX runs_reserved_at ON runs (reserved_at)",
-    "CREATE INDEX runs_started_at ON runs (started_at)",
-    "CREATE INDEX runs_stopped_at ON runs (stopped_at)",
-    """CREATE TABLE run_configs (
+    );
+    CREATE INDEX runs_reserved_at ON runs (reserved_at);
+    CREATE INDEX runs_started_at ON runs (started_at);
+    CREATE INDEX runs_stopped_at ON runs (stopped_at);
+    CREATE TABLE run_configs (
         run_id INTEGER NOT NULL REFERENCES runs (id),
         ecc_server TEXT NOT NULL,
         describe TEXT NOT NULL,
@@ -142,8 +133,8 @@ _VERSION_1 = (
         config_digest TEXT NOT NULL DEFAULT '',
         file_digests TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (run_id, ecc_server)
-    )""",
-    """CREATE TABLE observables (
+    );
+    CREATE TABLE observables (
         id INTEGER PRIMARY KEY,
         experiment_id INTEGER NOT NULL REFERENCES experiments (id),
         name TEXT NOT NULL,
@@ -155,9 +146,9 @@ _VERSION_1 = (
         source_pv TEXT,
         retired_at TEXT,
         UNIQUE (experiment_id, name)
-    )""",
-    "CREATE INDEX observables_retired_at ON observables (retired_at)",
-    """CREATE TABLE measurements (
+    );
+    CREATE INDEX observables_retired_at ON observables (retired_at);
+    CREATE TABLE measurements (
         run_id INTEGER NOT NULL REFERENCES runs (id),
         observable_id INTEGER NOT NULL REFERENCES observables (id),
         begin_value,
@@ -169,40 +160,40 @@ _VERSION_1 = (
         worst_severity INTEGER NOT NULL DEFAULT 0,
         disconnected_seconds REAL NOT NULL DEFAULT 0,
         PRIMARY KEY (run_id, observable_id)
-    )""",
-    "CREATE INDEX measurements_observable_id ON measurements (observable_id)",
-    """CREATE TABLE alarms (
+    );
+    CREATE INDEX measurements_observable_id ON measurements (observable_id);
+    CREATE TABLE alarms (
         id INTEGER PRIMARY KEY,
         severity INTEGER NOT NULL,
         status TEXT NOT NULL,
         UNIQUE (severity, status)
-    )""",
-    "INSERT INTO alarms (id, severity, status) VALUES (0, 0, 'NO_ALARM')",
-    """CREATE TABLE sample_series (
+    );
+    INSERT INTO alarms (id, severity, status) VALUES (0, 0, 'NO_ALARM');
+    CREATE TABLE sample_series (
         id INTEGER PRIMARY KEY,
         observable_id INTEGER NOT NULL REFERENCES observables (id),
         run_id INTEGER REFERENCES runs (id)
-    )""",
-    "CREATE UNIQUE INDEX sample_series_observable_id ON sample_series (observable_id, ifnull(run_id, -1))",
-    "CREATE INDEX sample_series_run_id ON sample_series (run_id)",
-    # One row takes about 30 bytes: a text time and its index alone would take 60. The view `samples` gives the text.
-    """CREATE TABLE sample_rows (
+    );
+    CREATE UNIQUE INDEX sample_series_observable_id ON sample_series (observable_id, ifnull(run_id, -1));
+    CREATE INDEX sample_series_run_id ON sample_series (run_id);
+    -- One row takes about 30 bytes: a text time and its index alone would take 60. The view `samples` gives the text.
+    CREATE TABLE sample_rows (
         series_id INTEGER NOT NULL REFERENCES sample_series (id),
         sampled_us INTEGER NOT NULL,
         seq INTEGER NOT NULL,
         value,
         alarm_id INTEGER NOT NULL REFERENCES alarms (id),
         PRIMARY KEY (series_id, sampled_us, seq)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX sample_rows_alarm_id ON sample_rows (alarm_id) WHERE alarm_id <> 0",
-    f"""CREATE VIEW samples AS
+    ) WITHOUT ROWID;
+    CREATE INDEX sample_rows_alarm_id ON sample_rows (alarm_id) WHERE alarm_id <> 0;
+    CREATE VIEW samples AS
         SELECT sample_series.observable_id, sample_series.run_id,
             {MICROSECONDS_TO_TEXT.format(us="sample_rows.sampled_us")} AS sampled_at,
             sample_rows.value, alarms.severity, alarms.status, sample_rows.sampled_us
         FROM sample_series
         JOIN sample_rows ON sample_rows.series_id = sample_series.id
-        JOIN alarms ON alarms.id = sample_rows.alarm_id""",  # noqa: S608 - a constant
-    """CREATE TABLE files (
+        JOIN alarms ON alarms.id = sample_rows.alarm_id;
+    CREATE TABLE files (
         id INTEGER PRIMARY KEY,
         run_id INTEGER NOT NULL REFERENCES runs (id),
         router TEXT NOT NULL,
@@ -211,9 +202,9 @@ _VERSION_1 = (
         bytes INTEGER NOT NULL,
         moved_at TEXT NOT NULL,
         UNIQUE (run_id, host, path)
-    )""",
-    "CREATE INDEX files_moved_at ON files (moved_at)",
-    """CREATE TABLE events (
+    );
+    CREATE INDEX files_moved_at ON files (moved_at);
+    CREATE TABLE events (
         id INTEGER PRIMARY KEY,
         occurred_at TEXT NOT NULL,
         severity INTEGER NOT NULL,
@@ -222,10 +213,10 @@ _VERSION_1 = (
         run_id INTEGER REFERENCES runs (id),
         user TEXT NOT NULL DEFAULT '',
         host TEXT NOT NULL DEFAULT ''
-    )""",
-    "CREATE INDEX events_occurred_at ON events (occurred_at)",
-    "CREATE INDEX events_run_id ON events (run_id)",
-    """CREATE TABLE puts (
+    );
+    CREATE INDEX events_occurred_at ON events (occurred_at);
+    CREATE INDEX events_run_id ON events (run_id);
+    CREATE TABLE puts (
         id INTEGER PRIMARY KEY,
         occurred_at TEXT NOT NULL,
         pv TEXT NOT NULL,
@@ -236,29 +227,27 @@ _VERSION_1 = (
         result TEXT NOT NULL,
         message TEXT NOT NULL,
         run_id INTEGER REFERENCES runs (id)
-    )""",
-    "CREATE INDEX puts_occurred_at ON puts (occurred_at)",
-    "CREATE INDEX puts_run_id ON puts (run_id)",
-    """CREATE TABLE settings (
+    );
+    CREATE INDEX puts_occurred_at ON puts (occurred_at);
+    CREATE INDEX puts_run_id ON puts (run_id);
+    CREATE TABLE settings (
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL,
         saved_at TEXT NOT NULL
-    )""",
-    "CREATE INDEX settings_saved_at ON settings (saved_at)",
-)
+    );
+    CREATE INDEX settings_saved_at ON settings (saved_at);
+"""  # noqa: S608 - a constant
 
 
-@migration
+@_migration
 def first_schema(db: Database) -> None:
     """Version 1: all tables, from an empty file."""
-    for statement in _VERSION_1:
-        db.execute(statement)
-    rebuild_run_sheet(db)
+    db.executescript(_VERSION_1)
 
 
-_VERSION_2 = (
-    "DROP VIEW run_sheet",
-    """CREATE TABLE observables_2 (
+_VERSION_2 = """
+    DROP VIEW run_sheet;
+    CREATE TABLE observables_2 (
         id INTEGER PRIMARY KEY,
         experiment_id INTEGER NOT NULL REFERENCES experiments (id),
         name TEXT NOT NULL,
@@ -269,42 +258,38 @@ _VERSION_2 = (
         display_order INTEGER NOT NULL,
         source_pv TEXT,
         retired_at TEXT
-    )""",
-    "INSERT INTO observables_2 SELECT * FROM observables",
-    "DROP TABLE observables",
-    "ALTER TABLE observables_2 RENAME TO observables",
-    "CREATE INDEX observables_experiment_id ON observables (experiment_id, name)",
-    "CREATE UNIQUE INDEX observables_name ON observables (experiment_id, name) WHERE retired_at IS NULL",
-    "CREATE INDEX observables_retired_at ON observables (retired_at)",
-    "ALTER TABLE measurements ADD COLUMN mean_seconds REAL",
-    "ALTER TABLE measurements ADD COLUMN measured_us INTEGER",
-    "ALTER TABLE measurements ADD COLUMN last_sampled_us INTEGER",
-    "ALTER TABLE measurements ADD COLUMN last_seq INTEGER",
-)
+    );
+    INSERT INTO observables_2 SELECT * FROM observables;
+    DROP TABLE observables;
+    ALTER TABLE observables_2 RENAME TO observables;
+    CREATE INDEX observables_experiment_id ON observables (experiment_id, name);
+    CREATE UNIQUE INDEX observables_name ON observables (experiment_id, name) WHERE retired_at IS NULL;
+    CREATE INDEX observables_retired_at ON observables (retired_at);
+    ALTER TABLE measurements ADD COLUMN mean_seconds REAL;
+    ALTER TABLE measurements ADD COLUMN measured_us INTEGER;
+    ALTER TABLE measurements ADD COLUMN last_sampled_us INTEGER;
+    ALTER TABLE measurements ADD COLUMN last_seq INTEGER;
+"""
 
 
-@migration
+@_migration
 def observables_keep_what_they_were(db: Database) -> None:
-    """Version 2: another type, unit or source is another observable; statistics can be continued."""
-    for statement in _VERSION_2:
-        db.execute(statement)
+    """Version 2: an observable with another type, unit or source gets a new row; statistics can be continued."""
+    db.executescript(_VERSION_2)
     for table in ("measurements", "sample_series"):
         if broken := db.execute(f"PRAGMA foreign_key_check ({table})").fetchone():
             raise sqlite3.IntegrityError(f"row {broken[1]} of {table} belongs to no row of {broken[2]}")
-    rebuild_run_sheet(db)
 
 
-_VERSION_3 = (
-    "ALTER TABLE runs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
-    "UPDATE runs SET bytes = ifnull((SELECT sum(files.bytes) FROM files WHERE files.run_id = runs.id), 0)",
-    "ALTER TABLE files ADD COLUMN source TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE puts ADD COLUMN count INTEGER NOT NULL DEFAULT 1",
-)
+_VERSION_3 = """
+    ALTER TABLE runs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE runs SET bytes = ifnull((SELECT sum(files.bytes) FROM files WHERE files.run_id = runs.id), 0);
+    ALTER TABLE files ADD COLUMN source TEXT NOT NULL DEFAULT '';
+    ALTER TABLE puts ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+"""
 
 
-@migration
+@_migration
 def runs_have_a_size(db: Database) -> None:
     """Version 3: the bytes of a run, the source of a file, how many puts a row stands for; a faster run sheet."""
-    for statement in _VERSION_3:
-        db.execute(statement)
-    rebuild_run_sheet(db)
+    db.executescript(_VERSION_3)

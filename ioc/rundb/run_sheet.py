@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from sqlite_utils import Database
+from sqlite_utils.db import quote_identifier
 
 _FIXED = (
     ("experiment", "experiments.name"),
@@ -38,33 +39,29 @@ def observable_column(name: str) -> str:
 
 
 def rebuild_run_sheet(db: Database) -> None:
-    """Make the view again if the observables of any experiment have changed; part of the caller's transaction.
+    """Create the view again if the observables of any experiment have changed; part of the caller's transaction.
 
     An observable's column has the value at the begin of the run, or at its end if there was none at the begin.
     Observables of several experiments that have one name share a column.
     """
-    rows = db.execute(
-        "SELECT name, experiment_id, id FROM observables "
-        "ORDER BY experiment_id DESC, retired_at IS NOT NULL, display_order, id"
+    rows = db.table("observables").rows_where(
+        order_by="experiment_id DESC, retired_at IS NOT NULL, display_order, id", select="name, experiment_id, id"
     )
     names: dict[str, str] = {}
     ids: dict[str, dict[int, list[int]]] = {}
     """By column and experiment: those that were of this name one after the other."""
-    for name, experiment_id, observable_id in rows.fetchall():
+    for row in rows:
+        name = row["name"]
         names.setdefault(name.lower(), name)
-        ids.setdefault(name.lower(), {}).setdefault(experiment_id, []).append(observable_id)
+        ids.setdefault(name.lower(), {}).setdefault(row["experiment_id"], []).append(row["id"])
     columns = [f"{expression} AS {column}" for column, expression in _FIXED]
     columns += [
-        f"{_value(ids[column])} AS {_quoted(observable_column(name))}"
+        f"{_value(ids[column])} AS {quote_identifier(observable_column(name))}"
         for column, name in itertools.islice(names.items(), _MOST_OBSERVABLES)
     ]
-    # All that comes from outside is quoted above.
+    # Every name in it is quoted above; an unchanged view stays as it is.
     select = f"SELECT {', '.join(columns)} FROM runs JOIN experiments ON experiments.id = runs.experiment_id"  # noqa: S608
-    statement = f"CREATE VIEW run_sheet AS {select}"
-    present = db.execute("SELECT sql FROM sqlite_master WHERE type = 'view' AND name = 'run_sheet'").fetchone()
-    if present is None or present[0] != statement:
-        db.execute("DROP VIEW IF EXISTS run_sheet")
-        db.execute(statement)
+    db.create_view("run_sheet", select, replace=True)
 
 
 def _value(ids: Mapping[int, Sequence[int]]) -> str:
@@ -82,7 +79,3 @@ def _value(ids: Mapping[int, Sequence[int]]) -> str:
         "(SELECT max(coalesce(begin_value, end_value)) FROM measurements "  # noqa: S608 - numbers
         f"WHERE run_id = runs.id AND observable_id {which})"
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+Value = TypeVar("Value")
+Result = TypeVar("Result")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = 253_402_300_799_999_999
@@ -30,19 +35,9 @@ def from_text(text: str) -> float:
     return (datetime.fromisoformat(text) - _EPOCH) / timedelta(seconds=1)
 
 
-def optional_text(time: float | None) -> str | None:
-    """Like `to_text`; None stays None."""
-    return None if time is None else to_text(time)
-
-
-def optional_seconds(text: str | None) -> float | None:
-    """Like `from_text`; None stays None."""
-    return None if text is None else from_text(text)
-
-
-def optional_microseconds(time: float | None) -> int | None:
-    """Like `to_microseconds`; None stays None."""
-    return None if time is None else to_microseconds(time)
+def optional(convert: Callable[[Value], Result], value: Value | None) -> Result | None:
+    """`convert` the value; None stays None."""
+    return None if value is None else convert(value)
 
 
 def optional_time(microseconds: int | None) -> float | None:

@@ -15,7 +15,7 @@ from tests.rundb.rows import PRESSURE, reading
 COMMAND = Path(sys.executable).parent / "attpc-ioc"
 SHOW_CURSOR = "\x1b[?25h"
 FAILING = """
-from ioc.cli.progress import progress
+from ioc.cli.output import progress
 try:
     with progress(range(1000), 1000, "reading") as items:
         for item in items:

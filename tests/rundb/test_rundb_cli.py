@@ -16,10 +16,11 @@ from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
+from wcwidth import wcswidth
 
 from ioc.cli.extras import how_to_install
 from ioc.cli.main import main
-from ioc.cli.run_text import size
+from ioc.cli.texts import size
 from ioc.model import ConfigChoice, DocumentState, FiledFile, RunClass, RunConfig, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
@@ -110,7 +111,7 @@ async def test_commands_are_about_the_experiment_that_the_ioc_is_in(
 ) -> None:
     """Without --experiment it is that of the PV, unless the topology has another one since, else the newest run's."""
     for name in ("e1", "e2", "e3"):
-        await store.last_run(name)
+        await store.define_observables(name, [])
     for name in runs:
         await store.reserve_run(name, "", RunClass.Beam, "")
     if kept is not None:
@@ -128,7 +129,7 @@ async def test_commands_are_about_the_experiment_that_the_ioc_is_in(
 
 async def test_a_run_made_after_the_change_by_pv_counts(store: SqliteRunStore, database: Path) -> None:
     """Without a topology a run of another experiment is newer than what the IOC kept before it."""
-    await store.last_run("e2")
+    await store.define_observables("e2", [])
     await store.save_setting("experiment", "e2")
     await store.reserve_run("e1", "", RunClass.Beam, "")
     assert invoke(database, "list").stdout.startswith("Experiment e1\n")
@@ -473,3 +474,20 @@ def _read(path: Path) -> str:
 
 def _files(folder: Path) -> list[Path]:
     return list(folder.iterdir())
+
+
+async def test_wide_characters_are_aligned(store: SqliteRunStore, database: Path) -> None:
+    """A title in characters that take two places on the terminal, or none, does not shift the columns behind it."""
+    for title in ("krypton", "日本語", "e\u0301clair"):
+        await store.reserve_run("e1", title, RunClass.Beam, "")
+    _, heading, *lines = invoke(database, "list").stdout.splitlines()
+    assert [wcswidth(line[: line.index("starting")]) for line in lines] == [heading.index("state")] * 3
+
+
+async def test_a_line_break_in_a_text_breaks_no_line(store: SqliteRunStore, database: Path) -> None:
+    """A table has one line a row, whatever is in it, and no colour codes."""
+    record = await store.reserve_run("e1", "", RunClass.Beam, "")
+    await store.save_run(replace(record, title="two\nlines"))
+    assert "two lines" in invoke(database, "list").stdout
+    assert len(invoke(database, "list").stdout.splitlines()) == 3
+    assert "\x1b" not in invoke(database, "show", "0").stdout

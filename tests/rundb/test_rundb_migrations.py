@@ -98,7 +98,7 @@ async def test_a_migration_that_fails_leaves_no_trace(database: Path, monkeypatc
         db.execute("CREATE TABLE half (a)")  # type: ignore[attr-defined]
         db.execute("this is no SQL")  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("ioc.rundb.migrations._migrations", [broken] * (newest_version() + 1))
+    monkeypatch.setattr("ioc.rundb.migrations.MIGRATIONS", [broken] * (newest_version() + 1))
     db = open_for_writing(database, create=False, busy_seconds=1)
     with pytest.raises(sqlite3.OperationalError):
         migrate(db, str(database))
@@ -120,8 +120,9 @@ async def test_keys_are_declared_enforced_and_indexed(store: SqliteRunStore, dat
         assert {name for name in columns if name.endswith("_id")} == keys
         assert {name for name in columns if name.endswith(("_id", "_at"))} <= first
     assert rows(database, "PRAGMA journal_mode") == [("wal",)]
-    with pytest.raises(PeerError, match="FOREIGN KEY"):
-        await store._call(lambda db: db.execute("INSERT INTO sample_series (observable_id) VALUES (99)"))
+    db = open_for_writing(database, create=False, busy_seconds=1)
+    with closing(db), pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+        db.execute("INSERT INTO sample_series (observable_id) VALUES (99)")
 
 
 async def test_samples_of_a_run_are_found_by_index(store: SqliteRunStore, database: Path) -> None:

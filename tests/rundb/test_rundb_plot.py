@@ -7,7 +7,6 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc.cli.main import main
-from ioc.cli.run_curves import curve
-from ioc.cli.run_plot import draw_run
+from ioc.cli.plot import curve, draw_run
 from ioc.errors import Refused
 from ioc.model import Event, Reading, RunClass, RunId, Severity
 from ioc.rundb import SqliteRunStore
@@ -52,7 +50,7 @@ async def run(store: SqliteRunStore, database: Path) -> int:
 
 
 def drawn(database: Path, number: int, *observables: str) -> Any:
-    with closing(RunBook(database, "e1")) as book:
+    with RunBook(database, "e1") as book:
         return draw_run(book, number, observables)
 
 

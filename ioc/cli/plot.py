@@ -1,18 +1,22 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""Observables over a run, as a picture."""
+"""Observables over a run, as a picture.
+
+Samples are read one by one and become curves with few points at once: a run may have many millions of them.
+"""
 
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ioc.cli.extras import how_to_install
-from ioc.cli.progress import progress
-from ioc.cli.run_curves import Curve, curve
+from ioc.cli.extras import required
+from ioc.cli.output import progress
 from ioc.errors import Refused
 from ioc.model import Severity
 from ioc.rundb.queries import Row, RunBook
@@ -37,6 +41,13 @@ _DAY = 86400.0
 _STATE_SOURCES = {"Run", "System"}
 _COLOURS = {Severity.MINOR: "tab:orange", Severity.MAJOR: "tab:red", Severity.INVALID: "tab:purple"}
 _GAP_COLOUR = "0.85"
+_PIECES = 2000
+"""The run's time is divided into so many: first, least, greatest and last value of each draw the same line as all."""
+_LARGEST = 1e300
+"""Larger values, infinity among them, cannot be drawn on an axis with others."""
+_SLACK = 10.0
+"""Seconds before and after a run in which its samples may be: recording continues until everything has ended."""
+_TEXTUAL = {"string", "enum"}
 
 
 def plot_run(book: RunBook, number: int, observables: Sequence[str], output: Path) -> None:
@@ -57,11 +68,10 @@ def draw_run(book: RunBook, number: int, observables: Sequence[str]) -> Figure:
     Raises:
         Refused: matplotlib is not installed, or there is nothing, or too much, to plot, or no such run or observable.
     """
-    try:
-        from matplotlib import rc_context  # noqa: PLC0415 - an optional extra
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError:
-        raise Refused(f"runs plot needs matplotlib: install it with  {how_to_install('plot')}") from None
+    required("matplotlib.figure", "plot", "runs plot needs matplotlib")
+    from matplotlib import rc_context  # noqa: PLC0415 - an optional extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra
+
     page = book.page(number)
     began, ended = book.span(number)
     margin = _MARGIN * max(ended - began, 1.0)
@@ -139,15 +149,15 @@ def _draw_events(axis: Any, events: Sequence[Row]) -> None:
 def _number_events(axis: Any, events: Sequence[Row], near: float) -> None:
     """Number them above the panel; those within `near` seconds of one another share a place."""
     groups: list[list[int]] = []
-    for number, event in enumerate(events):
-        if groups and _when(event) - _when(events[groups[-1][0]]) < near:
+    for number, event in enumerate(events, 1):
+        if groups and _when(event) - _when(events[groups[-1][0] - 1]) < near:
             groups[-1].append(number)
         else:
             groups.append([number])
     for group in groups:
         axis.annotate(
-            str(group[0] + 1) if len(group) == 1 else f"{group[0] + 1}-{group[-1] + 1}",
-            (_when(events[group[0]]) / _DAY, 1),
+            str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}",
+            (_when(events[group[0] - 1]) / _DAY, 1),
             xycoords=axis.get_xaxis_transform(),
             xytext=(0, 2),
             textcoords="offset points",
@@ -160,17 +170,16 @@ def _list_events(figure: Figure, events: Sequence[Row]) -> None:
     """Say below the panels what the numbers mean."""
     from matplotlib.lines import Line2D  # noqa: PLC0415 - an optional extra
 
-    listed = events[:_MOST_EVENTS]
-    lines = [Line2D([], [], color=_colour(event), linewidth=0.8, linestyle="--") for event in listed]
-    texts = [
-        f"{number}  {_local(_when(event)):%H:%M:%S}  {_cut(event['message'], _MESSAGE_LENGTH)}"
-        for number, event in enumerate(listed, 1)
-    ]
-    if len(events) > len(listed):
-        lines.append(Line2D([], [], linewidth=0))
-        texts.append(f"and {len(events) - len(listed)} more: attpc-ioc runs show")
-    if texts:
-        figure.legend(lines, texts, loc="outside lower left", fontsize="x-small", frameon=False)
+    lines = {
+        f"{number}  {_local(_when(event)):%H:%M:%S}  {_cut(event['message'], _MESSAGE_LENGTH)}": Line2D(
+            [], [], color=_colour(event), linewidth=0.8, linestyle="--"
+        )
+        for number, event in enumerate(events[:_MOST_EVENTS], 1)
+    }
+    if len(events) > _MOST_EVENTS:
+        lines[f"and {len(events) - _MOST_EVENTS} more: attpc-ioc runs show"] = Line2D([], [], linewidth=0)
+    if lines:
+        figure.legend(list(lines.values()), list(lines), loc="outside lower left", fontsize="x-small", frameon=False)
 
 
 def _colour(event: Row) -> str:
@@ -190,7 +199,7 @@ def _local(moment: float) -> datetime:
 
 
 def _show_local_time(axis: Any, began: float) -> None:
-    """Label the axis with the time of day that the shift had."""
+    """Label the axis with local times."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415 - an optional extra
 
     zone = _local(began).tzinfo
@@ -198,3 +207,75 @@ def _show_local_time(axis: Any, began: float) -> None:
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
     axis.set_xlabel("local time")
+
+
+@dataclass
+class Curve:
+    """What one observable did, with few points that look like all of them; each value lasts until the next."""
+
+    name: str
+    units: str
+    times: list[float] = field(default_factory=list[float])
+    """POSIX seconds, rising."""
+    values: list[float] = field(default_factory=list[float])
+    """NaN where there is none; for texts their number in `texts`."""
+    gaps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """From when to when the source was disconnected."""
+    texts: dict[str, int] = field(default_factory=dict[str, int])
+    """The texts that occurred, numbered in that order."""
+    outside: int = 0
+    """Samples with times outside the run, left out: the clock of their source was wrong."""
+
+    @property
+    def empty(self) -> bool:
+        return all(math.isnan(value) for value in self.values)
+
+
+def curve(name: str, units: str, rows: Iterable[Row], began: float, ended: float) -> Curve:
+    """Make the curve of one observable from its samples by time; its last value lasts until `ended`.
+
+    Times are in POSIX seconds.
+    """
+    made = Curve(name, units)
+    width = max(ended - began, 1e-6) / _PIECES
+    piece: list[tuple[float, float]] = []
+    gap_since: float | None = None
+    for row in rows:
+        moment = row["sampled_us"] / 1e6
+        if not began - _SLACK <= moment <= ended + _SLACK:
+            made.outside += 1
+            continue
+        value = _number(made, row)
+        if gap_since is not None:
+            made.gaps.append((gap_since, moment))
+        gap_since = moment if row["status"] == "disconnected" else None
+        if piece and (math.isnan(value) or math.isnan(piece[0][1]) or moment - piece[0][0] > width):
+            _keep(made, piece)
+        piece.append((moment, value))
+    if gap_since is not None:
+        made.gaps.append((gap_since, max(ended, gap_since)))
+    elif piece and piece[-1][0] < ended:
+        piece.append((ended, piece[-1][1]))
+    _keep(made, piece)
+    return made
+
+
+def _number(made: Curve, row: Row) -> float:
+    value = row["value"]
+    if value is None:
+        return math.nan
+    if row["value_type"] in _TEXTUAL:
+        return float(made.texts.setdefault(str(value), len(made.texts)))
+    if isinstance(value, str) or not abs(value) < _LARGEST:
+        return math.nan
+    return float(value)
+
+
+def _keep(made: Curve, piece: list[tuple[float, float]]) -> None:
+    """Add the first, least, greatest and last of the values that came in one piece of time, and forget them."""
+    if piece:
+        values = [value for _, value in piece]
+        for place in sorted({0, values.index(min(values)), values.index(max(values)), len(values) - 1}):
+            made.times.append(piece[place][0])
+            made.values.append(values[place])
+    piece.clear()

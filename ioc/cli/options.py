@@ -1,4 +1,7 @@
-"""Kinds of arguments, stricter than click's own: what a person would not call a path or a number is none."""
+"""Types of arguments and options that several commands have.
+
+The types are stricter than click's own: they refuse what a person would not call a path or a number.
+"""
 
 from __future__ import annotations
 
@@ -41,3 +44,16 @@ class Factor(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not in the range {self._describe_range()}", param, ctx)
         return number
+
+
+topology_option = click.option(
+    "--topology",
+    type=PathName(),
+    default=Path("topology.yaml"),
+    show_default=True,
+    help="Description of the installation.",
+)
+database_option = click.option(
+    "--database", type=PathName(dir_okay=False, readable=False), help="Run database, instead of the topology's."
+)
+output_option = click.option("--output", type=PathName(dir_okay=False), help="File to write; default: standard output.")

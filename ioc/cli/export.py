@@ -1,0 +1,211 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The run sheet and samples for other programs: CSV, JSON, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from ioc.cli.extras import required
+from ioc.rundb.queries import Row, RunBook, SheetCell, SheetColumn
+
+_RUN_COLUMNS = {
+    "run_number": "integer",
+    "run_class": "string",
+    "title": "string",
+    "state": "string",
+    "started_at": "time",
+    "stopped_at": "time",
+    "duration": "float",
+    "config_name": "string",
+    "bytes": "integer",
+}
+"""Those of the view `run_sheet` with their types, without the experiment, which is always the same."""
+_STATISTICS = ("minimum", "mean", "maximum")
+"""Each has a column of its own, called ``OBSERVABLE.minimum``: no name of an observable has a dot."""
+_SAMPLE_COLUMNS = ("name", "units", "sampled_at", "value", "severity", "status")
+_FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+"""A spreadsheet takes a text for a formula if it begins with one of these, wide or not."""
+_CONTROL = frozenset("\t\r\n")
+_ROWS_AT_ONCE = 100_000
+
+
+class _Heading(NamedTuple):
+    """A column of the sheet as a file has it."""
+
+    name: str
+    value_type: str
+    units: str | None = None
+
+
+def _headings(columns: Sequence[SheetColumn]) -> list[_Heading]:
+    """The run, then its observables in display order, then the statistics of those that are numbers."""
+    return [
+        *itertools.starmap(_Heading, _RUN_COLUMNS.items()),
+        *(_Heading(each.heading, each.value_type, each.units) for each in columns),
+        *(
+            _Heading(f"{each.heading}.{name}", "float", each.units)
+            for each in columns
+            if each.numeric
+            for name in _STATISTICS
+        ),
+    ]
+
+
+def _lines(book: RunBook, columns: Sequence[SheetColumn]) -> Iterator[list[Any]]:
+    """The runs, with values in the order of `_headings`."""
+    numeric = [number for number, each in enumerate(columns) if each.numeric]
+    for run, cells in book.sheet(columns):
+        line = [run[name] for name in _RUN_COLUMNS]
+        line += [cell.value for cell in cells]
+        for number in numeric:
+            line += cells[number][1:]
+        yield line
+
+
+def write_sheet_csv(book: RunBook, output: TextIO) -> None:
+    """One line a run."""
+    columns = book.columns()
+    _write_csv((each.name for each in _headings(columns)), _lines(book, columns), output)
+
+
+def write_sheet_json(book: RunBook, output: TextIO) -> None:
+    """A list of objects, one a run; its observables are in an object of their own, each with value and units."""
+    columns = book.columns()
+    runs = [
+        {**{name: run[name] for name in _RUN_COLUMNS}, "observables": _observables(columns, cells)}
+        for run, cells in book.sheet(columns)
+    ]
+    json.dump(runs, output, ensure_ascii=False, indent=2, allow_nan=False)
+    output.write("\n")
+
+
+def _observables(columns: Sequence[SheetColumn], cells: Sequence[SheetCell]) -> dict[str, dict[str, Any]]:
+    """By name; if an observable had several units, those of the value."""
+    observables: dict[str, dict[str, Any]] = {}
+    for column, cell in zip(columns, cells, strict=True):
+        if cell.value is not None or column.name not in observables:
+            value, *statistics = map(_for_json, cell)
+            its = {"value": value, "units": column.units}
+            observables[column.name] = its | (dict(zip(_STATISTICS, statistics, strict=True)) if column.numeric else {})
+    return observables
+
+
+def _for_json(value: Any) -> Any:
+    """JSON has no infinity: it becomes a text."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_samples_csv(samples: Iterable[Row], output: TextIO) -> None:
+    """One line a sample, in the order given."""
+    _write_csv(
+        ("observable", *_SAMPLE_COLUMNS[1:]), ([row[name] for name in _SAMPLE_COLUMNS] for row in samples), output
+    )
+
+
+def _write_csv(headings: Iterable[str], lines: Iterable[Iterable[Any]], output: TextIO) -> None:
+    writer = csv.writer(_UnixLines(output))
+    writer.writerow(map(_harmless, headings))
+    for line in lines:
+        writer.writerow([_harmless(value) if isinstance(value, str) else value for value in line])
+
+
+def _harmless(text: str) -> str:
+    """A text that a spreadsheet would compute gets an apostrophe in front."""
+    return f"'{text}" if text[:1] in _CONTROL or text.lstrip()[:1] in _FORMULA else text
+
+
+class _UnixLines:
+    """Takes rows that end in CR LF: with other line ends csv does not quote a text that contains a CR."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def write(self, row: str) -> int:
+        return self._output.write(row.removesuffix("\r\n") + "\n")
+
+
+def write_sheet_parquet(book: RunBook, output: Path) -> None:
+    """One row a run; times are timestamps, units are in the metadata of each column.
+
+    Raises:
+        Refused: pyarrow is not installed.
+    """
+    arrow = _arrow()
+    columns = book.columns()
+    headings, lines = _headings(columns), list(_lines(book, columns))
+    types = {"string": arrow.string(), "time": _timestamp(arrow), "float": arrow.float64(), "integer": arrow.int64()}
+    fields: list[Any] = []
+    for number, each in enumerate(headings):
+        kind = types.get(each.value_type, arrow.string())
+        # A source may give an infinity also where whole numbers are expected.
+        if each.value_type == "integer" and any(isinstance(line[number], float) for line in lines):
+            kind = arrow.float64()
+        fields.append(arrow.field(each.name, kind, metadata=None if each.units is None else {"units": each.units}))
+    _write_parquet(arrow, arrow.schema(fields), lines, output)
+
+
+def write_samples_parquet(samples: Iterable[Row], output: Path) -> None:
+    """One row a sample, in the order given; numbers in `value`, texts in `text`.
+
+    Raises:
+        Refused: pyarrow is not installed.
+    """
+    arrow = _arrow()
+    name = arrow.dictionary(arrow.int32(), arrow.string())
+    schema = arrow.schema(
+        [
+            *(("observable", name), ("sampled_at", _timestamp(arrow)), ("value", arrow.float64())),
+            *(("text", arrow.string()), ("severity", arrow.int8()), ("status", name)),
+        ]
+    )
+    lines = (
+        (
+            *(row["name"], row["sampled_at"]),
+            *((None, row["value"]) if isinstance(row["value"], str) else (row["value"], None)),
+            *(row["severity"], row["status"]),
+        )
+        for row in samples
+    )
+    _write_parquet(arrow, schema, lines, output)
+
+
+def _arrow() -> Any:
+    required("pyarrow.parquet", "parquet", "Parquet needs pyarrow")
+    return required("pyarrow", "parquet", "Parquet needs pyarrow")
+
+
+def _timestamp(arrow: Any) -> Any:
+    return arrow.timestamp("us", tz="UTC")
+
+
+def _write_parquet(arrow: Any, schema: Any, lines: Iterable[Sequence[Any]], output: Path) -> None:
+    source = iter(lines)
+    with arrow.parquet.ParquetWriter(output, schema) as writer:
+        while batch := list(itertools.islice(source, _ROWS_AT_ONCE)):
+            arrays = [
+                _array(arrow, field.type, values)
+                for field, values in zip(schema, zip(*batch, strict=True), strict=True)
+            ]
+            writer.write_table(arrow.table(arrays, schema=schema))
+
+
+def _array(arrow: Any, kind: Any, values: Sequence[Any]) -> Any:
+    if arrow.types.is_timestamp(kind):
+        return arrow.array(values, arrow.string()).cast(kind)
+    if arrow.types.is_string(kind):
+        values = [None if value is None else str(value) for value in values]
+    elif arrow.types.is_floating(kind) or arrow.types.is_integer(kind):
+        # An observable's type may have been changed in the topology since the run.
+        values = [value if isinstance(value, (int, float)) else None for value in values]
+    return arrow.array(values, kind, safe=False)
+
+
+SHEET_FORMATS = {"csv": write_sheet_csv, "json": write_sheet_json, "parquet": write_sheet_parquet}
+SAMPLE_FORMATS = {"csv": write_samples_csv, "parquet": write_samples_parquet}
+"""Each function takes what `data_output` gives for its format."""

@@ -1,0 +1,168 @@
+"""Runs as text for people: aligned columns, local times with their offset."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ioc.cli.output import table
+from ioc.model import Severity
+from ioc.rundb.queries import Row, RunPage
+
+_LARGEST_WHOLE = 1e15
+"""Above it the last digits of a float mean nothing."""
+_DIGITS = 12
+"""Of a digest: enough to tell two texts apart."""
+_FILE = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
+"""A file, whose name may have spaces, with its digest."""
+
+
+def local_time(text: str | None) -> str:
+    """A time of the database as local time to the second, with its offset; empty for none."""
+    return "" if text is None else datetime.fromisoformat(text).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def duration(seconds: float | None) -> str:
+    """HH:MM:SS; hours may pass 24."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest:02}"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that fits, of a thousand each; empty for none."""
+    if count < 1000:
+        return f"{count} B" if count else ""
+    number, units = count / 1000, iter("kMGTPE")
+    unit = next(units)
+    while number >= 999.95:
+        number, unit = number / 1000, next(units)
+    return f"{number:.1f} {unit}B"
+
+
+def value_text(value: object) -> str:
+    """A stored value; empty for none. Whole numbers have all their digits, others six."""
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if value.is_integer() and abs(value) < _LARGEST_WHOLE else f"{value:.6g}"
+
+
+def _severity(number: int) -> str:
+    return Severity(number).name
+
+
+_Columns = Mapping[str, tuple[str, Callable[[Any], str]]]
+"""Heading, column of the database, and how its value is shown."""
+
+_RUNS: _Columns = {
+    "run": ("run_number", str),
+    "class": ("run_class", str),
+    "title": ("title", str),
+    "state": ("state", str),
+    "started": ("started_at", local_time),
+    "duration": ("duration", duration),
+    "size": ("bytes", size),
+    "configuration": ("config_name", str),
+}
+_FACTS: _Columns = {
+    "Class": ("run_class", str),
+    "Title": ("title", str),
+    "State": ("state", str),
+    "Reserved": ("reserved_at", local_time),
+    "Started": ("started_at", local_time),
+    "Stopped": ("stopped_at", local_time),
+    "Duration": ("duration", duration),
+    "Size": ("bytes", size),
+    "Configuration": ("config_name", str),
+    "Message": ("message", str),
+}
+_MEASUREMENTS: _Columns = {
+    "observable": ("name", str),
+    "units": ("units", str),
+    "begin": ("begin_value", value_text),
+    "end": ("end_value", value_text),
+    "min": ("minimum", value_text),
+    "max": ("maximum", value_text),
+    "mean": ("mean", value_text),
+    "samples": ("samples", str),
+    "worst": ("worst_severity", _severity),
+    "disconnected": ("disconnected_seconds", lambda seconds: f"{seconds:.1f} s" if seconds else ""),
+}
+_CONFIGS: _Columns = {
+    "server": ("ecc_server", str),
+    "describe": ("describe", str),
+    "prepare": ("prepare", str),
+    "configure": ("configure", str),
+}
+_FILES: _Columns = {
+    "router": ("router", str),
+    "source": ("source", str),
+    "host": ("host", str),
+    "size": ("bytes", size),
+    "file": ("path", str),
+}
+_EVENTS: _Columns = {
+    "time": ("occurred_at", local_time),
+    "severity": ("severity", _severity),
+    "source": ("source", str),
+    "user": ("user", str),
+    "event": ("message", str),
+}
+
+
+def _table(columns: _Columns, rows: Sequence[Row]) -> str:
+    return table([tuple(columns), *([show(row[name]) for name, show in columns.values()] for row in rows)])
+
+
+def run_list(experiment: str, runs: Sequence[Row]) -> str:
+    """One line a run."""
+    return f"Experiment {experiment}\n{_table(_RUNS, runs)}"
+
+
+def run_page(experiment: str, page: RunPage) -> str:
+    """Everything about one run."""
+    facts = [("Run", f"{page.run['run_number']} of {experiment}")]
+    facts += [(heading, show(page.run[name])) for heading, (name, show) in _FACTS.items()]
+    tables = (
+        (_MEASUREMENTS, page.measurements),
+        (_CONFIGS, page.configs),
+        (_FILES, page.files),
+        (_EVENTS, page.events),
+    )
+    return "\n\n".join([table(facts), *(_table(columns, rows) for columns, rows in tables if rows)])
+
+
+def run_diff(experiment: str, first: RunPage, second: RunPage) -> str:
+    """A line for each setting, configuration and observable that differs; numbers are compared as they are shown."""
+    numbers = (f"run {first.run['run_number']}", f"run {second.run['run_number']}")
+    left, right = dict(_compared(first)), dict(_compared(second))
+    rows = [(name, left.get(name, ""), right.get(name, "")) for name in left | right]
+    differing = [row for row in rows if row[1] != row[2]]
+    if not differing:
+        return f"{numbers[0]} and {numbers[1]} of {experiment} differ in nothing that is recorded"
+    return table([(experiment, *numbers), *differing])
+
+
+def _compared(page: RunPage) -> Iterator[tuple[str, str]]:
+    for heading in ("class", "title", "state", "duration", "configuration"):
+        name, show = _RUNS[heading]
+        yield heading, show(page.run[name])
+    for row in page.configs:
+        server = row["ecc_server"]
+        yield server, f"{row['describe']}/{row['prepare']}/{row['configure']}"
+        yield f"{server} configuration text", row["config_digest"][:_DIGITS]
+        for file, digest in _FILE.findall(row["file_digests"]):
+            yield f"{server} {file}", digest[:_DIGITS]
+    for row in page.measurements:
+        name = f"{row['name']} [{row['units']}]" if row["units"] else row["name"]
+        for heading in ("begin", "end", "mean"):
+            column, show = _MEASUREMENTS[heading]
+            yield f"{name} {heading}", show(row[column])
+    yield "files", str(len(page.files))
+    yield "GB", f"{sum(row['bytes'] for row in page.files) / 1e9:.3f}"

@@ -1,0 +1,133 @@
+"""Commands about a topology: write one, check it, and list or write what follows from it.
+
+What only one command needs it imports itself.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ioc.cli.options import PathName, WholeNumber, output_option, topology_option
+from ioc.cli.output import data_output, table
+from ioc.errors import Refused
+from ioc.topology.create import MAX_COBOS, Answers, create, write_new
+from ioc.topology.load import examine, load
+
+Callback = TypeVar("Callback", bound=Callable[..., Any])
+
+
+def _asked(*names: str, question: str, text: str = "", **option: Any) -> Callable[[Callback], Callback]:
+    """An option that is asked for if it is not given; its help is `text`, else the question."""
+    return click.option(*names, prompt=question, help=f"{text or question}.", show_default=True, **option)
+
+
+@click.command()
+@_asked("--experiment", question="Name of the experiment", text="Name of the experiment; runs are filed under it")
+@_asked("--cobos", type=WholeNumber(1, MAX_COBOS), default=11, question="Number of CoBos")
+@_asked("--mutant/--no-mutant", default=True, question="Is there a MuTAnT", text="Whether there is a MuTAnT")
+@_asked(
+    "--single-ecc-server/--one-ecc-server-each",
+    default=False,
+    question="Does one ECC server drive all of them",
+    text="One ECC server for all data sources, or one for each",
+)
+@_asked(
+    "--first-ecc",
+    default="192.168.41.60",
+    question="Address of the first ECC server",
+    text="Address of the first ECC server; the others count up from it in the last part",
+)
+@_asked(
+    "--first-router",
+    default="192.168.41.60",
+    question="Address of the first data router",
+    text="Address of the first data router; the others count up from it in the last part",
+)
+@click.option("--prefix", default="ATTPC:", show_default=True, help="Prefix of all PV names.")
+@click.option(
+    "--output",
+    type=PathName(),
+    default=Path("topology.yaml"),
+    show_default=True,
+    help="File to write; an existing file is never overwritten.",
+)
+def init(output: Path, **answers: str | int | bool) -> None:
+    """Write a topology from a few answers."""
+    try:
+        text = create(Answers(**answers))  # pyright: ignore[reportArgumentType] - checked by click
+    except Refused as error:
+        raise click.UsageError(str(error)) from None
+    write_new(output, text)
+    click.echo(f"{output} is written. Edit it, then check it: attpc-ioc check --topology {output}")
+
+
+@click.command()
+@topology_option
+def check(topology: Path) -> None:
+    """Report every error in a topology.
+
+    Run it on the machine and as the user of the IOC: the files that the topology names must exist there. A warning is
+    about something that works but is probably a mistake.
+    """
+    examined = examine(topology)
+    for warning in examined.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    found, count = examined.topology, len(examined.warnings)
+    verdict = f"can be used, with {count} warning{'s' * (count > 1)}" if count else "is fine"
+    click.echo(
+        f"{topology} {verdict}: {len(found.ecc_servers)} ECC servers, {len(found.data_routers)} data routers, "
+        f"{len(found.data_sources)} data sources, {len(found.observables)} observables"
+    )
+
+
+@click.command()
+@topology_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON: name, type, access, units, description, states.")
+def pvs(topology: Path, as_json: bool) -> None:
+    """List all PVs that the IOC of a topology serves."""
+    from ioc.app.listing import describe_pvs
+
+    described = describe_pvs(load(topology))
+    if as_json:
+        click.echo(json.dumps([pv.as_dict() for pv in described], indent=1))
+    else:
+        click.echo(table((pv.name, pv.type, "W" if pv.writable else "R", pv.description) for pv in described))
+
+
+@click.command()
+@topology_option
+@click.option(
+    "--output",
+    type=PathName(file_okay=False),
+    default=Path("opi"),
+    show_default=True,
+    help="Directory for the files.",
+)
+def screens(topology: Path, output: Path) -> None:
+    """Write the Phoebus screens, the alarm tree and the lists of PVs."""
+    from ioc.screens import write_screens
+
+    written = write_screens(load(topology), output)
+    click.echo(f"{len(written)} files in {output}; open {output / 'main.bob'} in Phoebus")
+
+
+@click.command()
+@topology_option
+@output_option
+def archiver(topology: Path, output: Path | None) -> None:
+    """Write the list of PVs for an EPICS Archiver Appliance.
+
+    It is the format of the bulk import (archivePV) of the appliance.
+    """
+    from ioc.screens import archiver_list
+
+    text = archiver_list(load(topology))
+    with data_output(output, "json") as stream:
+        stream.write(text)
