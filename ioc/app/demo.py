@@ -13,7 +13,7 @@ from ioc.app.serve import serve
 from ioc.errors import PeerError, Refused
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, SiteAddresses, SitePlan
 from ioc.sim.plan import HOST
-from ioc.topology.links import sources_of
+from ioc.topology.derived import sources_of
 from ioc.topology.schema import Config, Topology
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from typing import Literal
 
 from ioc.hosts.host import LocalHost, MachineHost, SshHost
 from ioc.hosts.sites import RouterSite, ServerSite
+from ioc.topology.derived import ssh_for
 from ioc.topology.schema import DataRouter, EccServer, Ssh, Topology
-from ioc.topology.ssh import ssh_for
 
 Machine = tuple[str, int | None, str | None] | Literal["local"]
 """Address, SSH port and user; or this machine."""

@@ -1,4 +1,4 @@
-"""Addresses of hosts and networks, and what people write instead. Messages begin with "must", as in the schema."""
+"""Addresses of hosts and networks, and what people write instead; messages say what a value must be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_address(host: str) -> str:
             raise ValueError(_instead(host)) from None
         return host
     if address.is_unspecified or address.is_multicast or host == "255.255.255.255":
-        raise ValueError("must be the address of one machine")
+        raise ValueError("the address of one machine")
     return host
 
 
@@ -40,18 +40,18 @@ def check_network(text: str) -> str:
         try:
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
-            raise ValueError("must be an IP address or a network such as 192.168.41.0/24") from None
-        raise ValueError(f"must be {network} for the whole network, or {text.partition('/')[0]} for one host") from None
+            raise ValueError("an IP address or a network such as 192.168.41.0/24") from None
+        raise ValueError(f"{network} for the whole network, or {text.partition('/')[0]} for one host") from None
     return text
 
 
 def _instead(host: str) -> str:
     if "://" in host:
-        return "must be an IP address or a host name alone, without a scheme"
+        return "an IP address or a host name alone, without a scheme"
     if "@" in host:
-        return "must be an IP address or a host name alone: the user is ssh.username"
+        return "an IP address or a host name alone: the user is ssh.username"
     if "/" in host:
-        return "must be an IP address or a host name, not a network (without '/')"
+        return "an IP address or a host name, not a network (without '/')"
     if parts := _WITH_PORT.fullmatch(host):
-        return f"must be {parts[1]!r} alone: {parts[2]} is the value of port"
-    return "must be an IP address or a host name"
+        return f"{parts[1]!r} alone: {parts[2]} is the value of port"
+    return "an IP address or a host name"

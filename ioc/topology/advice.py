@@ -1,6 +1,6 @@
-"""What a topology may say, but hardly means: warnings, each with its place, what it is and what it should be.
+"""Warnings: what a topology may say, but probably does not mean, each with what it is and what it should be.
 
-Everything here is about a topology without faults; `ioc.topology.machine` looks at the machine it is on.
+Everything here is about a topology without errors; `ioc.topology.machine` looks at the machine it is on.
 """
 
 from __future__ import annotations
@@ -8,45 +8,42 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from itertools import chain
 
 from ioc.model import LinkType, Role, ValueType
-from ioc.topology.access_advice import advise_access
-from ioc.topology.document import Fault
-from ioc.topology.links import sources_of
+from ioc.topology.derived import sources_of
+from ioc.topology.document import Fault, show
 from ioc.topology.messages import said
-from ioc.topology.schema import Config, DataRouter, DataSource, EccServer, Topology
+from ioc.topology.schema import AccessRule, Config, DataRouter, DataSource, EccServer, Topology
 
 _SOURCE_ID = re.compile(r"CoBo\[(0|[1-9]\d*)\]|Mutant\[.+\]")
 _FILE_PREFIX = re.compile(r"(describe|prepare|configure|hardwareDescription)[-_]")
 _FIRST_FREE_PORT = 1024
-_SHORT = (
-    ("timeouts", "transition", 121.0, "electronics that hang take 120, and what is given up goes on all the same"),
-    ("timeouts", "state", 1.0, "a host that is busy takes as long to answer"),
-    ("timeouts", "ssh", 2.0, "to log in to a host takes as long"),
-    ("timeouts", "filing", 10.0, "so long files may grow after a stop"),
-)
-_LONG = (
-    ("polling", "ecc", 30.0, "an ECC server that fails is not noticed any sooner"),
-    ("polling", "ecc_busy", 5.0, "a step that is done is not noticed any sooner"),
-    ("polling", "routers", 30.0, "a router that fails is not noticed any sooner"),
-    ("runs", "min_disk_free_gb", 1000.0, "it is in GB, and no run starts while a disk has less"),
+_USUAL_PORTS = {
+    "ecc_servers": ("an ECC server", EccServer.model_fields["port"].default),
+    "data_routers": ("a data router", DataRouter.model_fields["port"].default),
+}
+_LIMITS = (
+    (
+        "timeouts",
+        "transition",
+        "at least",
+        121.0,
+        " seconds: electronics that hang take 120, and the work goes on anyway",
+    ),
+    ("timeouts", "state", "at least", 1.0, " seconds: a busy host takes that long to answer"),
+    ("timeouts", "ssh", "at least", 2.0, " seconds: logging in to a host takes that long"),
+    ("timeouts", "filing", "at least", 10.0, " seconds: files may grow that long after a stop"),
+    ("polling", "ecc", "at most", 30.0, ": a failing ECC server is not noticed any sooner"),
+    ("polling", "ecc_busy", "at most", 5.0, ": the end of a step is not noticed any sooner"),
+    ("polling", "routers", "at most", 30.0, ": a failing router is not noticed any sooner"),
+    ("runs", "min_disk_free_gb", "at most", 1000.0, ": it is in GB, and no run starts while a disk has less"),
 )
 
 
 def advise(topology: Topology) -> Iterator[Fault]:
     """Yield every warning."""
-    yield from chain(
-        _prefix(topology),
-        _configs(topology),
-        _paths(topology),
-        _ports(topology),
-        _roles(topology),
-        _links(topology),
-        _times(topology),
-        _observables(topology),
-        advise_access(topology),
-    )
+    for checked in (_prefix, _configs, _backups, _ports, _roles, _links, _times, _observables, _access):
+        yield from checked(topology)
 
 
 def _prefix(topology: Topology) -> Iterator[Fault]:
@@ -75,7 +72,7 @@ def _configs(topology: Topology) -> Iterator[Fault]:
                 )
 
 
-def _paths(topology: Topology) -> Iterator[Fault]:
+def _backups(topology: Topology) -> Iterator[Fault]:
     for index, server in enumerate(topology.ecc_servers):
         backup, root = server.config_backup_root, server.config_root
         loc = ("ecc_servers", index, "config_backup_root")
@@ -88,21 +85,14 @@ def _paths(topology: Topology) -> Iterator[Fault]:
 
 
 def _ports(topology: Topology) -> Iterator[Fault]:
-    usual: dict[str, int] = {
-        "an ECC server": EccServer.model_fields["port"].default,
-        "a data router": DataRouter.model_fields["port"].default,
-    }
-    for section, components, kind in (
-        ("ecc_servers", topology.ecc_servers, "an ECC server"),
-        ("data_routers", topology.data_routers, "a data router"),
-    ):
-        for index, component in enumerate(components):
+    for section, (_, usual) in _USUAL_PORTS.items():
+        for index, component in enumerate(getattr(topology, section)):
             loc, port = (section, index, "port"), component.port
             if port < _FIRST_FREE_PORT:
-                yield said(loc, port, f"should be {usual[kind]}, or another one above 1023: those are of the system")
-            for other, its in usual.items():
-                if other != kind and port == its:
-                    yield said(loc, port, f"should be {usual[kind]}, or another one: {its} is usual for {other}")
+                yield said(loc, port, f"should be {usual}, or another one above 1023: lower ones belong to the system")
+            for other, (kind, its) in _USUAL_PORTS.items():
+                if other != section and port == its:
+                    yield said(loc, port, f"should be {usual}, or another one: {its} is usual for {kind}")
 
 
 def _roles(topology: Topology) -> Iterator[Fault]:
@@ -144,14 +134,10 @@ def _links(topology: Topology) -> Iterator[Fault]:
 
 
 def _times(topology: Topology) -> Iterator[Fault]:
-    for section, key, limit, why in _SHORT:
+    for section, key, bound, limit, why in _LIMITS:
         value = getattr(getattr(topology, section), key)
-        if value < limit:
-            yield said((section, key), value, f"should be at least {limit:g} seconds: {why}")
-    for section, key, limit, why in _LONG:
-        value = getattr(getattr(topology, section), key)
-        if value > limit:
-            yield said((section, key), value, f"should be at most {limit:g}: {why}")
+        if value < limit if bound == "at least" else value > limit:
+            yield said((section, key), value, f"should be {bound} {limit:g}{why}")
     polling, silent = topology.polling, topology.runs.silent_seconds
     if polling.ecc_busy > polling.ecc:
         yield said(
@@ -202,3 +188,28 @@ def _is_loopback(component: EccServer | DataRouter) -> bool:
         return ipaddress.ip_address(component.host).is_loopback
     except ValueError:
         return False
+
+
+def _access(topology: Topology) -> Iterator[Fault]:
+    """Yield rules that do not do what they seem to."""
+    rules = topology.access or ()
+    if topology.access is not None and not any(rule.write for rule in rules):
+        yield ("access",), "access has no rule with write: true, but should have one: nobody may write a PV"
+    for index, rule in enumerate(rules):
+        loc = ("access", index)
+        if not _may_match(rule.pvs, topology.prefix):
+            reason = f"should begin with our prefix {topology.prefix} or '*': it matches none of our PVs"
+            yield said((*loc, "pvs"), rule.pvs, reason)
+        if _matches_all(rule) and index < len(rules) - 1:
+            yield loc, f"{show(loc)} matches everything, but should be the last rule: those after it have no effect"
+            return
+
+
+def _matches_all(rule: AccessRule) -> bool:
+    return set(rule.pvs) == {"*"} and not rule.hosts and any(set(user) == {"*"} for user in rule.users)
+
+
+def _may_match(pattern: str, prefix: str) -> bool:
+    """Whether a pattern can match a name with this prefix: as far as both have letters, these are the same."""
+    literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    return literal.startswith(prefix) or (literal != pattern and prefix.startswith(literal))

@@ -1,25 +1,22 @@
-"""Reads ``topology.yaml``: every fault at once, each with its line, or the validated model."""
+"""Reads ``topology.yaml`` into the validated model, or reports every error in it, each with its line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ioc.errors import ConfigurationError, Problem
 from ioc.topology.advice import advise
 from ioc.topology.checks import check_consistency
+from ioc.topology.derived import absolute, resolve_paths
 from ioc.topology.document import Document, Fault, read_document, show
 from ioc.topology.machine import advise_machine, check_database
-from ioc.topology.messages import describe, rephrase
-from ioc.topology.paths import absolute, resolve_paths
-from ioc.topology.schema import Topology, check_local_path
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from ioc.topology.messages import describe, rephrase, said
+from ioc.topology.schema import LocalPath, Topology
 
 EXAMPLE = Path(__file__).with_name("example.yaml")
 """The example of a full AT-TPC: in a checkout a link to the one at the root."""
@@ -31,7 +28,7 @@ _PATHS = {"config_root", "config_backup_root", "log_path", "work_dir", "key", "c
 
 @dataclass(frozen=True)
 class Examined:
-    """A topology without faults, and what is strange in it."""
+    """A topology without errors, and the warnings about it."""
 
     topology: Topology
     warnings: tuple[Problem, ...]
@@ -89,39 +86,36 @@ def _text(path: Path) -> str:
 def _parse(text: str, file_name: str, folder: Path | None) -> tuple[Topology, Document]:
     """With a `folder`, from which its path is taken, the database must be possible there."""
     document = read_document(text)
-    faults = list(document.problems)
-    topology = None
-    content = document.data
+    problems, content = set(document.problems), document.data
     if isinstance(content, dict):
         data = cast("dict[str, object]", content)
-        found = [*check_consistency(data), *_lone_tildes(document)]
+        faults = [*check_consistency(data), *_lone_tildes(document)]
         if folder is not None:
-            found += _database(data, folder)
+            faults += _database(data, folder)
         try:
             topology = Topology.model_validate(data)
         except ValidationError as error:
-            found += [
-                rephrase(details, document.plain)
-                for details in error.errors(include_url=False)
-                if not _only_invalid(details)
-            ]
-        faults += [(document.line(loc), message) for loc, message in found]
-    elif not faults:
-        faults.append((1, f"is {describe(content)}, but must be a mapping with the keys of a topology"))
-    if faults or topology is None:
-        raise ConfigurationError(tuple(Problem(file_name, line, message) for line, message in sorted(set(faults))))
-    return topology, document
+            topology = None
+            for details in error.errors(include_url=False):
+                # A list whose entries all have errors of their own is not too short.
+                if details["type"] != "too_short" or not details["input"]:
+                    faults.append(rephrase(details, document.plain))
+        problems |= {(document.line(loc), message) for loc, message in faults}
+        if topology is not None and not problems:
+            return topology, document
+    elif not problems:
+        problems = {(1, f"is {describe(content)}, but must be a mapping with the keys of a topology")}
+    raise ConfigurationError(tuple(Problem(file_name, line, message) for line, message in sorted(problems)))
 
 
-def _database(data: dict[str, object], folder: Path) -> list[Fault]:
+def _database(data: dict[str, object], folder: Path) -> Iterator[Fault]:
     path = data.get("database", Topology.model_fields["database"].default)
-    if not isinstance(path, str):
-        return []
     try:
-        fault = check_database(absolute(check_local_path(path), folder))
-    except ValueError:  # the schema says what is wrong with it
-        return []
-    return [] if fault is None else [(("database",), f"database is {path!r}, but {fault}")]
+        valid: str = TypeAdapter(LocalPath).validate_python(path)
+    except ValidationError:  # the schema reports it
+        return
+    if fault := check_database(absolute(valid, folder)):
+        yield said(("database",), valid, fault)
 
 
 def _lone_tildes(document: Document) -> Iterator[Fault]:
@@ -133,8 +127,3 @@ def _lone_tildes(document: Document) -> Iterator[Fault]:
 
 def _refusal(path: Path, line: int, text: str) -> ConfigurationError:
     return ConfigurationError((Problem(str(path), line, text),))
-
-
-def _only_invalid(details: ErrorDetails) -> bool:
-    """Whether pydantic calls a list too short because none of its entries is valid: those have faults of their own."""
-    return details["type"] == "too_short" and bool(details["input"])

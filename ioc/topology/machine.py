@@ -9,10 +9,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from ioc.topology.derived import ssh_for
 from ioc.topology.document import Fault, Loc
 from ioc.topology.messages import said
 from ioc.topology.schema import Ssh, Topology
-from ioc.topology.ssh import ssh_for
 
 _SQLITE = b"SQLite format 3\0"
 

@@ -18,16 +18,16 @@ def channel_of(name: str) -> str:
     """Return the Channel Access name that `name` means: without ``ca://``, which Phoebus writes before it.
 
     Raises:
-        ValueError: it is no name that can be followed; begins with "must", as all messages of the schema.
+        ValueError: it is no name that can be followed; the message says what it must be, as in the schema.
     """
     if scheme := _SCHEME.fullmatch(name):
         kind, name = scheme[1].lower(), scheme[2]
         if kind == "pva":
-            raise ValueError("must be a Channel Access PV: pvAccess (pva://) cannot be followed yet")
+            raise ValueError("a Channel Access PV: pvAccess (pva://) cannot be followed yet")
         if kind != "ca" or "://" in name:
-            raise ValueError(f"must be a Channel Access PV, with ca:// or nothing before its name: {kind}:// is none")
+            raise ValueError(f"a Channel Access PV, with ca:// or nothing before its name: {kind}:// is none")
     if not _NAME.fullmatch(name):
-        raise ValueError("must be a PV name of 1 to 60 characters without spaces")
+        raise ValueError("a PV name of 1 to 60 characters without spaces")
     return name
 
 
