@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from ioc.errors import ConfigurationError, Problem
 from ioc.topology.advice import advise
 from ioc.topology.checks import check_consistency
-from ioc.topology.derived import absolute, resolve_paths
 from ioc.topology.document import Document, Fault, read_document, show
-from ioc.topology.machine import advise_machine, check_database
-from ioc.topology.messages import describe, rephrase, said
-from ioc.topology.schema import LocalPath, Topology
+from ioc.topology.machine import advise_machine
+from ioc.topology.messages import describe, rephrase
+from ioc.topology.place import Place
+from ioc.topology.schema import Topology
 
 EXAMPLE = Path(__file__).with_name("example.yaml")
 """The example of a full AT-TPC: in a checkout a link to the one at the root."""
@@ -40,8 +40,7 @@ def load(path: Path) -> Topology:
     Raises:
         ConfigurationError: with every problem of the file.
     """
-    topology, _ = _parse(_text(path), str(path), None)
-    return resolve_paths(topology, path.resolve().parent)
+    return _parse(_text(path), str(path), Place(path.resolve().parent, serves=False))[0]
 
 
 def examine(path: Path) -> Examined:
@@ -50,11 +49,9 @@ def examine(path: Path) -> Examined:
     Raises:
         ConfigurationError: with every problem of the file.
     """
-    folder = path.resolve().parent
-    topology, document = _parse(_text(path), str(path), folder)
-    resolved = resolve_paths(topology, folder)
-    found = {(document.line(loc), message) for loc, message in (*advise(resolved), *advise_machine(resolved))}
-    return Examined(resolved, tuple(Problem(str(path), line, message) for line, message in sorted(found)))
+    topology, document = _parse(_text(path), str(path), Place(path.resolve().parent, serves=True))
+    found = {(document.line(loc), message) for loc, message in (*advise(topology), *advise_machine(topology))}
+    return Examined(topology, tuple(Problem(str(path), line, message) for line, message in sorted(found)))
 
 
 def parse(text: str, file_name: str) -> Topology:
@@ -83,17 +80,14 @@ def _text(path: Path) -> str:
         raise _refusal(path, 0, f"cannot be read ({reason}), but must be a topology file") from None
 
 
-def _parse(text: str, file_name: str, folder: Path | None) -> tuple[Topology, Document]:
-    """With a `folder`, from which its path is taken, the database must be possible there."""
+def _parse(text: str, file_name: str, place: Place | None) -> tuple[Topology, Document]:
     document = read_document(text)
     problems, content = set(document.problems), document.data
     if isinstance(content, dict):
         data = cast("dict[str, object]", content)
         faults = [*check_consistency(data), *_lone_tildes(document)]
-        if folder is not None:
-            faults += _database(data, folder)
         try:
-            topology = Topology.model_validate(data)
+            topology = Topology.model_validate(data, context=place)
         except ValidationError as error:
             topology = None
             for details in error.errors(include_url=False):
@@ -106,16 +100,6 @@ def _parse(text: str, file_name: str, folder: Path | None) -> tuple[Topology, Do
     elif not problems:
         problems = {(1, f"is {describe(content)}, but must be a mapping with the keys of a topology")}
     raise ConfigurationError(tuple(Problem(file_name, line, message) for line, message in sorted(problems)))
-
-
-def _database(data: dict[str, object], folder: Path) -> Iterator[Fault]:
-    path = data.get("database", Topology.model_fields["database"].default)
-    try:
-        valid: str = TypeAdapter(LocalPath).validate_python(path)
-    except ValidationError:  # the schema reports it
-        return
-    if fault := check_database(absolute(valid, folder)):
-        yield said(("database",), valid, fault)
 
 
 def _lone_tildes(document: Document) -> Iterator[Fault]:

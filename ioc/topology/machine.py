@@ -14,31 +14,6 @@ from ioc.topology.document import Fault, Loc
 from ioc.topology.messages import said
 from ioc.topology.schema import Ssh, Topology
 
-_SQLITE = b"SQLite format 3\0"
-
-
-def check_database(path: Path) -> str | None:
-    """What the run database must be, if `path` cannot be it; None if it can."""
-    folder = path.parent
-    try:
-        if path.is_dir():
-            fault = f"must be a file, not a directory: {path / 'runs.db'}, for instance"
-        elif not folder.is_dir():
-            fault = f"must be in a directory that exists: {folder} {'is a file' if folder.exists() else 'is not there'}"
-        elif path.exists() and not path.is_file():
-            fault = "must be a file"
-        elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            fault = "must be a file that this user may read and write"
-        elif not os.access(folder, os.W_OK | os.X_OK):
-            fault = f"must be in a directory in which this user may write: {folder} is none"
-        elif path.exists() and path.stat().st_size and not _is_sqlite(path):
-            fault = "must be a run database or a new file: it is a file of another kind"
-        else:
-            fault = None
-    except (OSError, ValueError) as error:
-        fault = f"must be a path that can be used ({getattr(error, 'strerror', None) or error})"
-    return fault
-
 
 def advise_machine(topology: Topology) -> Iterator[Fault]:
     """Yield a warning for each thing that will not work here; paths of the topology are resolved."""
@@ -79,11 +54,6 @@ def _ssh(ssh: Ssh, loc: Loc, keys: set[str]) -> Iterator[Fault]:
         yield said((*loc, "known_hosts"), ssh.known_hosts, "should be in a directory that exists, to add keys there")
     if "config" in keys and ssh.config is not None and not Path(ssh.config).is_file():
         yield said((*loc, "config"), ssh.config, "should be an OpenSSH client configuration: there is no such file")
-
-
-def _is_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_SQLITE)) == _SQLITE
 
 
 def _is_here(host: str) -> bool:

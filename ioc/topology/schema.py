@@ -1,8 +1,8 @@
 """The validated model of ``topology.yaml``: the one description of an installation.
 
 Each class is one section of the file; every field is explained in ``topology.yaml`` at the root and in
-``docs/topology.md``. `ioc.topology.load.load` resolves the paths on this machine against the file's folder; paths on
-other hosts stay as written. Instances are frozen.
+``docs/topology.md``. Paths on this machine are resolved if the context of the validation is a `Place`; paths on other
+hosts stay as written. Instances are frozen.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo
 
 from ioc.errors import Refused
 from ioc.model import CONFIG_NAME_LENGTH, ConfigChoice, LinkType, Role, ValueType, check_config_name, check_experiment
 from ioc.topology.addresses import check_address, check_network
+from ioc.topology.place import Place, check_database
 from ioc.topology.source_pv import channel_of
 
 _CONFIG_FILE = re.compile(r"(describe-|prepare-|configure-|hardwareDescription_)?(.*)\.(xcfg|xml)", re.IGNORECASE)
@@ -40,6 +41,10 @@ def _must(be: str, holds: Callable[[Any], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _text(be: str, pattern: str) -> AfterValidator:
+    return _must(be, re.compile(pattern).fullmatch)
+
+
 def _config_name(name: str) -> str:
     if file := _CONFIG_FILE.fullmatch(name):
         raise ValueError(f"{file[2]!r}, the name without what is the same in all names of files")
@@ -52,6 +57,16 @@ def _expands(path: str) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _resolve(path: str, info: ValidationInfo) -> str:
+    return str(info.context.absolute(path)) if isinstance(info.context, Place) else path
+
+
+def _database(path: str, info: ValidationInfo) -> str:
+    if isinstance(info.context, Place) and info.context.serves:
+        check_database(Path(path))
+    return path
 
 
 def _is_printable(path: str) -> bool:
@@ -69,16 +84,8 @@ def _is_account(name: str) -> bool:
 _a_file = _must("a file, not a directory (without '/' at its end)", lambda path: not path.endswith("/"))
 _number = Field(strict=True)
 
-Component = Annotated[
-    str,
-    _must("1 to 30 of A-Z a-z 0-9 _ - (it becomes part of PV names)", re.compile(r"[A-Za-z0-9_\-]{1,30}").fullmatch),
-]
-Prefix = Annotated[
-    str,
-    _must(
-        "1 to 20 of A-Z a-z 0-9 _ : - (every PV name begins with it)", re.compile(r"[A-Za-z0-9_:\-]{1,20}").fullmatch
-    ),
-]
+Component = Annotated[str, _text("1 to 30 of A-Z a-z 0-9 _ - (it becomes part of PV names)", r"[A-Za-z0-9_\-]{1,30}")]
+Prefix = Annotated[str, _text("1 to 20 of A-Z a-z 0-9 _ : - (every PV name begins with it)", r"[A-Za-z0-9_:\-]{1,20}")]
 Experiment = Annotated[
     str,
     _must(
@@ -97,11 +104,7 @@ ConfigName = Annotated[
     ),
 ]
 SourceId = Annotated[
-    str,
-    _must(
-        "the id in the .xcfg file, such as CoBo[0] or Mutant[master]",
-        re.compile(r"[A-Za-z0-9_\-.\[\]]{1,60}").fullmatch,
-    ),
+    str, _text("the id in the .xcfg file, such as CoBo[0] or Mutant[master]", r"[A-Za-z0-9_\-.\[\]]{1,60}")
 ]
 Address = Annotated[str, AfterValidator(check_address)]
 Network = Annotated[str, AfterValidator(check_network)]
@@ -113,9 +116,13 @@ SettleSeconds = Annotated[float, _number, _must("0 to 3600 seconds", lambda time
 Amount = Annotated[float, _number, _must("a finite number, 0 or more", lambda amount: 0 <= amount < float("inf"))]
 Rate = Annotated[float, _number, _must("more than 0 and at most 1000 samples a second", lambda rate: 0 < rate <= 1000)]
 LocalPath = Annotated[
-    str, _must("a path whose ~ exists", _expands), _must("a path on this machine", _is_printable), _a_file
+    str,
+    _must("a path whose ~ exists", _expands),
+    _must("a path on this machine", _is_printable),
+    _a_file,
+    AfterValidator(_resolve),
 ]
-"""On the machine this program runs on; relative to the topology's folder."""
+"""On the machine this program runs on; made absolute, from the topology's folder, when a file is loaded."""
 RemotePath = Annotated[str, _must("a path on that host that begins with / or ~", _is_remote)]
 """On the host of the server or router; ``~`` is the home of the user who logs in there."""
 RemoteFile = Annotated[RemotePath, _a_file]
@@ -134,8 +141,8 @@ class Ssh(Section):
     username: Account | None = None
     port: Port | None = None
     key: LocalPath | None = None
-    known_hosts: LocalPath = "~/.ssh/known_hosts"
-    config: LocalPath | None = "~/.ssh/config"
+    known_hosts: LocalPath = Field("~/.ssh/known_hosts", validate_default=True)
+    config: LocalPath | None = Field("~/.ssh/config", validate_default=True)
     unknown_hosts: Literal["refuse", "add"] = "refuse"
 
 
@@ -265,12 +272,12 @@ class Topology(Section):
 
     prefix: Prefix = "ATTPC:"
     experiment: Experiment
-    database: LocalPath = "runs.db"
+    database: Annotated[LocalPath, AfterValidator(_database)] = Field("runs.db", validate_default=True)
     ecc_servers: Annotated[tuple[EccServer, ...], Field(min_length=1)]
     data_routers: Annotated[tuple[DataRouter, ...], Field(min_length=1)]
     data_sources: Annotated[tuple[DataSource, ...], Field(min_length=1)]
     order: Order = Order()
-    ssh: SshChoice = Ssh()
+    ssh: SshChoice = Field({}, validate_default=True)
     polling: Polling = Polling()
     timeouts: Timeouts = Timeouts()
     runs: Runs = Runs()
