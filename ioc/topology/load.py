@@ -13,7 +13,6 @@ from ioc.errors import ConfigurationError, Problem
 from ioc.topology.advice import advise
 from ioc.topology.checks import check_consistency
 from ioc.topology.document import Document, Fault, read_document, show
-from ioc.topology.machine import advise_machine
 from ioc.topology.messages import describe, rephrase
 from ioc.topology.place import Place
 from ioc.topology.schema import Topology
@@ -50,7 +49,7 @@ def examine(path: Path) -> Examined:
         ConfigurationError: with every problem of the file.
     """
     topology, document = _parse(_text(path), str(path), Place(path.resolve().parent, serves=True))
-    found = {(document.line(loc), message) for loc, message in (*advise(topology), *advise_machine(topology))}
+    found = {(document.line(loc), message) for loc, message in advise(topology)}
     return Examined(topology, tuple(Problem(str(path), line, message) for line, message in sorted(found)))
 
 
@@ -90,10 +89,9 @@ def _parse(text: str, file_name: str, place: Place | None) -> tuple[Topology, Do
             topology = Topology.model_validate(data, context=place)
         except ValidationError as error:
             topology = None
-            for details in error.errors(include_url=False):
-                # A list whose entries all have errors of their own is not too short.
-                if details["type"] != "too_short" or not details["input"]:
-                    faults.append(rephrase(details, document.plain))
+            # A list whose entries all have errors of their own is not too short.
+            found = [each for each in error.errors() if each["type"] != "too_short" or not each["input"]]
+            faults += [rephrase(details, document.plain) for details in found]
         problems |= {(document.line(loc), message) for loc, message in faults}
         if topology is not None and not problems:
             return topology, document

@@ -1,8 +1,11 @@
-"""Where a topology is read: paths on this machine, and whether its run database is possible here."""
+"""The machine on which a topology is read: its paths, its addresses, whether the run database is possible here."""
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,3 +52,18 @@ def check_database(path: Path) -> None:
 def _is_sqlite(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(_SQLITE)) == _SQLITE
+
+
+def is_here(host: str) -> bool:
+    """Whether an address is of this machine. Of a name it is not asked: that may take long, or the network."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
