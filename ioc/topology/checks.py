@@ -13,8 +13,8 @@ from typing import cast
 from ioc.model import Role, ValueType
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import said, suggest
+from ioc.topology.names import channel_of, is_own
 from ioc.topology.schema import DataRouter, EccServer, Order, Runs, Timeouts, Topology
-from ioc.topology.source_pv import channel_of, is_own
 
 PV_NAME_LENGTH = 59
 """PV names stay under 60 characters."""

@@ -16,9 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from ioc.errors import Refused
 from ioc.model import CONFIG_NAME_LENGTH, ConfigChoice, LinkType, Role, ValueType, check_config_name, check_experiment
-from ioc.topology.addresses import check_address, check_network
+from ioc.topology.names import channel_of, check_address, check_network
 from ioc.topology.place import Place, check_database
-from ioc.topology.source_pv import channel_of
 
 _CONFIG_FILE = re.compile(r"(describe-|prepare-|configure-|hardwareDescription_)?(.*)\.(xcfg|xml)", re.IGNORECASE)
 
