@@ -145,6 +145,7 @@ def test_typed_experiment(phoebus: DisplayRuntime, detector: Detector) -> None:
         typed(phoebus, detector, "Experiment", text)
     refused(phoebus, detector, "Experiment", "a/b", "Message")
     refused(phoebus, detector, "Experiment", "", "Message")
+    typed(phoebus, detector, "Experiment", "e20009")
 
 
 def test_typed_configuration(phoebus: DisplayRuntime, detector: Detector) -> None:
@@ -186,6 +187,8 @@ def refused(phoebus: DisplayRuntime, detector: Detector, pv: str, text: str, mes
 def test_situation(phoebus: DisplayRuntime, detector: Detector, pictures: Path, situation: str) -> None:
     """Only what makes sense can be operated; nothing is logged, and there are pictures."""
     getattr(detector, situation)()
+    detector.put("Run:Title", "alpha source, 370 Torr")
+    detector.put("Obs:target_gas:Value", "He + 10 % CO2")
     for page in ALWAYS:
         phoebus.show(PAGES[page])
         expected = enabled_on(page, situation)
