@@ -45,7 +45,7 @@ async def demo(
     plan = site_plan(topology, directory, speed=speed)
     async with Site(plan) as site:
         simulated = on_this_machine(topology, site.addresses, directory)
-        os.environ.update(_slow_control_environment(site.addresses))
+        os.environ.update(slow_control_environment(site.addresses))
         announced = False
 
         def ready() -> None:
@@ -158,7 +158,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
     )
 
 
-def _slow_control_environment(addresses: SiteAddresses) -> dict[str, str]:
+def slow_control_environment(addresses: SiteAddresses) -> dict[str, str]:
     """Return what the IOC's own Channel Access client needs to find the simulated slow controls, and nothing else."""
     return {
         "EPICS_CA_ADDR_LIST": f"{HOST}:{addresses.ca_port}",

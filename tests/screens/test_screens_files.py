@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -27,6 +28,15 @@ def test_the_committed_screens_are_those_of_the_topology() -> None:
     assert set(committed) == set(expected), "attpc-ioc screens has not been run since names changed"
     different = [name for name, text in expected.items() if committed[name] != text.encode()]
     assert not different, "attpc-ioc screens has not been run since the generator changed"
+
+
+def test_the_pages_are_part_of_the_package() -> None:
+    """What setuptools is told to put into the wheel has every page that is copied to opi/."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["ioc"]
+    packed = {file for pattern in patterns for file in (ROOT / "ioc").glob(pattern)}
+    pages = set((ROOT / "ioc/screens/pages").iterdir())
+    assert pages
+    assert pages <= packed
 
 
 def test_the_same_topology_gives_the_same_bytes(topology: Topology) -> None:
