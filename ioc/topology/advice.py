@@ -15,17 +15,14 @@ from ioc.topology.derived import sources_of, ssh_for
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import said
 from ioc.topology.place import is_here
-from ioc.topology.schema import AccessRule, DataRouter, DataSource, EccServer, Ssh, Topology
+from ioc.topology.schema import USUAL_PORTS, AccessRule, DataRouter, DataSource, EccServer, Ssh, Topology
 
 Advice = tuple[Loc, str]
 """Where a value is, and what it should be."""
 
 _SOURCE_ID = re.compile(r"CoBo\[(0|[1-9]\d*)\]|Mutant\[.+\]")
 _FILE_PREFIX = re.compile(r"(describe|prepare|configure|hardwareDescription)[-_]")
-_USUAL_PORTS = {
-    "ecc_servers": ("an ECC server", EccServer.model_fields["port"].default),
-    "data_routers": ("a data router", DataRouter.model_fields["port"].default),
-}
+_KINDS = {"ecc_servers": "an ECC server", "data_routers": "a data router"}
 _AT_LEAST = (
     ("timeouts", "transition", 121.0, "electronics that hang take 120, and the work goes on anyway"),
     ("timeouts", "state", 1.0, "a busy host takes that long to answer"),
@@ -85,12 +82,12 @@ def _backups(topology: Topology) -> Iterator[Advice]:
 
 def _ports(topology: Topology) -> Iterator[Advice]:
     for loc, component in _components(topology):
-        usual = _USUAL_PORTS[str(loc[0])][1]
+        usual = USUAL_PORTS[str(loc[0])]
         if component.port < 1024:
             yield (*loc, "port"), f"should be {usual}, or another one above 1023: lower ones belong to the system"
-        for kind, port in _USUAL_PORTS.values():
+        for section, port in USUAL_PORTS.items():
             if component.port == port != usual:
-                yield (*loc, "port"), f"should be {usual}, or another one: {port} is usual for {kind}"
+                yield (*loc, "port"), f"should be {usual}, or another one: {port} is usual for {_KINDS[section]}"
 
 
 def _roles(topology: Topology) -> Iterator[Advice]:

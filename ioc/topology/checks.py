@@ -14,7 +14,7 @@ from ioc.model import Role, ValueType
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import said, suggest
 from ioc.topology.names import channel_of, is_own
-from ioc.topology.schema import DataRouter, EccServer, Order, Runs, Timeouts, Topology
+from ioc.topology.schema import USUAL_PORTS, Order, Runs, Timeouts, Topology
 
 PV_NAME_LENGTH = 59
 """PV names stay under 60 characters."""
@@ -24,10 +24,6 @@ LONGEST_PV = {
     "observables": "Obs:{}:Connected",
 }
 """The longest PV of each kind of component, after the prefix."""
-_PORTS = {
-    section: kind.model_fields["port"].default
-    for section, kind in (("ecc_servers", EccServer), ("data_routers", DataRouter))
-}
 _KEYS = {"ecc_servers": "name", "data_routers": "name", "data_sources": "id", "observables": "name"}
 """What tells the entries of each list apart."""
 
@@ -95,7 +91,7 @@ def _same_names(parts: list[_Part], key: str) -> Iterator[Fault]:
 
 def _same_addresses(whole: _Part) -> Iterator[Fault]:
     first: dict[tuple[str, float], _Part] = {}
-    for section, default in _PORTS.items():
+    for section, default in USUAL_PORTS.items():
         for part in whole.parts(section):
             host, port = part.text("host"), part.number("port", default)
             if host is None or port is None:

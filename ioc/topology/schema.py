@@ -68,17 +68,8 @@ def _database(path: str, info: ValidationInfo) -> str:
     return path
 
 
-def _is_printable(path: str) -> bool:
-    return bool(path) and path.isprintable()
-
-
-def _is_remote(path: str) -> bool:
-    return path.startswith(("/", "~")) and path.isprintable()
-
-
-def _is_account(name: str) -> bool:
-    return _is_printable(name) and "@" not in name and not any(map(str.isspace, name))
-
+USUAL_PORTS = {"ecc_servers": 8083, "data_routers": 46005}
+"""The port of a component for which the file gives none."""
 
 _a_file = _must("a file, not a directory (without '/' at its end)", lambda path: not path.endswith("/"))
 _number = Field(strict=True)
@@ -107,7 +98,13 @@ SourceId = Annotated[
 ]
 Address = Annotated[str, AfterValidator(check_address)]
 Network = Annotated[str, AfterValidator(check_network)]
-Account = Annotated[str, _must("the name of an account, without host and spaces", _is_account)]
+Account = Annotated[
+    str,
+    _must(
+        "the name of an account, without host and spaces",
+        lambda name: name and name.isprintable() and not any(letter == "@" or letter.isspace() for letter in name),
+    ),
+]
 Flag = Annotated[bool, _number]
 Port = Annotated[int, _number, _must("1 to 65535", lambda port: 1 <= port <= 65535)]
 Seconds = Annotated[float, _number, _must("more than 0 and at most 86400 seconds", lambda time: 0 < time <= 86400)]
@@ -117,12 +114,18 @@ Rate = Annotated[float, _number, _must("more than 0 and at most 1000 samples a s
 LocalPath = Annotated[
     str,
     _must("a path whose ~ exists", _expands),
-    _must("a path on this machine", _is_printable),
+    _must("a path on this machine", lambda path: path and path.isprintable()),
     _a_file,
     AfterValidator(_resolve),
 ]
 """On the machine this program runs on; made absolute, from the topology's folder, when a file is loaded."""
-RemotePath = Annotated[str, _must("a path on that host that begins with / or ~", _is_remote)]
+RemotePath = Annotated[
+    str,
+    _must(
+        "a path on that host that begins with / or ~",
+        lambda path: path.startswith(("/", "~")) and path.isprintable(),
+    ),
+]
 """On the host of the server or router; ``~`` is the home of the user who logs in there."""
 RemoteFile = Annotated[RemotePath, _a_file]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -173,7 +176,7 @@ class EccServer(Section):
     name: Component
     role: Role
     host: Address
-    port: Port = 8083
+    port: Port = USUAL_PORTS["ecc_servers"]
     supports_resume: Flag = False
     config: Config | None = None
     config_root: RemotePath | None = None
@@ -187,7 +190,7 @@ class DataRouter(Section):
 
     name: Component
     host: Address
-    port: Port = 46005
+    port: Port = USUAL_PORTS["data_routers"]
     type: LinkType = LinkType.TCP
     log_path: RemoteFile | None = None
     work_dir: RemotePath | None = None

@@ -188,7 +188,7 @@ def test_situation(phoebus: DisplayRuntime, detector: Detector, pictures: Path, 
     """Only what makes sense can be operated; nothing is logged, and there are pictures."""
     getattr(detector, situation)()
     detector.put("Run:Title", "alpha source, 370 Torr")
-    detector.put("Obs:target_gas:Value", "He + 10 % CO2")
+    detector.put("Obs:target_gas:Value.VAL$", "He + 10 % CO2")
     for page in ALWAYS:
         phoebus.show(PAGES[page])
         expected = enabled_on(page, situation)
