@@ -21,8 +21,10 @@ _COLOURS: Sequence[Colour] = (
 )
 _OVERVIEW = Box(0, 0, 796, 220)
 _OVERVIEW_LINES = 5
-_LIST_WIDTH = 650
-_CHART_HEIGHT = 250
+_LIST_WIDTH = 646
+_LIST_HEIGHT = 822
+_CHART_HEIGHTS = 180, 250
+"""At least and at most; between them the charts share the height of the page."""
 _STEPS = 2
 
 
@@ -46,14 +48,16 @@ def chart_list(topology: Topology, p: str) -> str:
     units: dict[str, list[Trace]] = {}
     for trace in _traces(topology, p):
         units.setdefault(trace.unit, []).append(trace)
-    most = len(_COLOURS)
-    groups = [traces[first : first + most] for traces in units.values() for first in range(0, len(traces), most)]
+    lines = len(_COLOURS)
+    groups = [traces[first : first + lines] for traces in units.values() for first in range(0, len(traces), lines)]
+    least, most = _CHART_HEIGHTS
+    height = max(least, min(most, _LIST_HEIGHT // max(1, len(groups))))
     charts = [
-        _chart(f"{group[0].unit} {i}", Box(0, i * _CHART_HEIGHT, _LIST_WIDTH, _CHART_HEIGHT - 6), group)
+        _chart(f"{group[0].unit} {i}", Box(0, i * height, _LIST_WIDTH, height - 6), group)
         for i, group in enumerate(groups)
     ]
-    content = charts or [_nothing(Box(0, 0, _LIST_WIDTH, _CHART_HEIGHT))]
-    return display("Strip charts", _LIST_WIDTH, len(content) * _CHART_HEIGHT, content)
+    content = charts or [_nothing(Box(0, 0, _LIST_WIDTH, height))]
+    return display("Strip charts", _LIST_WIDTH, len(content) * height, content)
 
 
 def data_browser_plot(topology: Topology) -> str:

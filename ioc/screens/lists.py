@@ -24,15 +24,15 @@ def list_files(topology: Topology) -> dict[str, str]:
     routers = [("router_row.bob", {"NAME": each.name}) for each in topology.data_routers]
     observables = [(each, _macros(each, required=each.name in required)) for each in topology.observables]
     return {
-        "ecc_list.bob": _list("ECC servers", 616, servers),
-        "router_list.bob": _list("Data routers", 596, routers),
-        "value_list.bob": _list("Observables", 430, [("value_row.bob", macros) for _, macros in observables]),
+        "ecc_list.bob": _list("ECC servers", 612, servers),
+        "router_list.bob": _list("Data routers", 592, routers),
+        "value_list.bob": _list("Observables", 426, [("value_row.bob", macros) for _, macros in observables]),
         "statistic_list.bob": _list(
-            "Statistics of the observables", 1180, [("statistic_row.bob", macros) for _, macros in observables]
+            "Statistics of the observables", 1176, [("statistic_row.bob", macros) for _, macros in observables]
         ),
         "manual_list.bob": _list(
             "Manual observables",
-            640,
+            636,
             [(_manual_row(each), macros) for each, macros in observables if each.pv is None],
         ),
     }

@@ -115,6 +115,7 @@ class Screens:
         self.pages = self._reach()
 
     def _reach(self) -> list[Page]:
+        """Return each display once for each set of values of the macros that it uses."""
         first = Page("main.bob", (), 0, embedded=False)
         pages = {(first.file, first.macros): first}
         todo = [first]
@@ -122,7 +123,8 @@ class Screens:
             page = todo.pop(0)
             for widget in self.widgets_of(page):
                 for file, macros, clicks in self.leads_to(widget):
-                    key = (file, tuple(sorted({**widget.macros, **macros}.items())))
+                    given = {**widget.macros, **macros}
+                    key = (file, tuple(sorted((n, v) for n, v in given.items() if f"$({n}" in self.files[file])))
                     if key not in pages:
                         pages[key] = Page(*key, page.clicks + clicks, embedded=clicks == 0)
                         todo.append(pages[key])

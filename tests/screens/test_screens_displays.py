@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from ioc.app.listing import PvDescription
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = json.loads((ROOT / "tests/fixtures/phoebus-widgets.json").read_text(encoding="utf-8"))
 
-SCROLL_BAR = 16
+SCROLL_BAR = 20
 """What a list needs beside its rows where it is longer than its place."""
 
 HARMLESS = {"RefreshLog", "RefreshConfigs", "Clear"}
@@ -71,13 +73,17 @@ def test_every_macro_is_defined_and_every_file_present(screens: Screens) -> None
     others = {name for name in screens.roots if name.endswith(".bob")} - reached
     assert all(name.endswith("_row.bob") for name in others), f"{others} cannot be reached"
     for widget in screens.widgets():
-        for element in widget.element.iter():
-            if element.text and not _belongs_to_child(widget, element):
+        for element in _own(widget.element):
+            if element.text:
                 expand(element.text, widget.own)
 
 
-def _belongs_to_child(widget: Shown, element: object) -> bool:
-    return any(element is part for child in widget.element.findall("widget") for part in child.iter())
+def _own(element: ET.Element) -> Iterator[ET.Element]:
+    """Yield what is part of a widget and not of the widgets in it."""
+    yield element
+    for child in element:
+        if child.tag != "widget":
+            yield from _own(child)
 
 
 def test_everything_is_two_clicks_from_main(screens: Screens) -> None:
@@ -265,7 +271,7 @@ def test_named_colours_fonts_and_classes_are_defined(screens: Screens, files: di
 
 def test_every_page_says_that_the_detector_is_simulated(screens: Screens) -> None:
     """The banner is on each page that a click leads to."""
-    for page in screens.pages:
+    for page in {page.file: page for page in screens.pages}.values():
         if not page.embedded:
             shown = [pv for widget in screens.shown_on(page) for pv in pvs_of(widget) if pv.endswith("IOC:Simulated")]
             assert shown, f"{page.file} has no banner"
