@@ -14,7 +14,7 @@ from ioc.app.serve import serve
 from ioc.errors import PeerError, Refused
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, SimulatorError, Site, SiteAddresses, SitePlan
 from ioc.sim.plan import HOST
-from ioc.topology.links import sources_of
+from ioc.topology.derived import sources_of
 from ioc.topology.schema import Config, Topology
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ async def demo(
     plan = site_plan(topology, directory, speed=speed)
     async with _running(plan) as site:
         simulated = on_this_machine(topology, site.addresses, directory)
-        os.environ.update(_slow_control_environment(site.addresses))
+        os.environ.update(slow_control_environment(site.addresses))
         announced = False
 
         def ready() -> None:
@@ -168,7 +168,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
     )
 
 
-def _slow_control_environment(addresses: SiteAddresses) -> dict[str, str]:
+def slow_control_environment(addresses: SiteAddresses) -> dict[str, str]:
     """Return what the IOC's own Channel Access client needs to find the simulated slow controls, and nothing else."""
     return {
         "EPICS_CA_ADDR_LIST": f"{HOST}:{addresses.ca_port}",

@@ -7,8 +7,8 @@ from typing import Literal
 from ioc.hosts.host import MachineHost
 from ioc.hosts.local import LocalTransport
 from ioc.hosts.ssh import SshTransport
+from ioc.topology.derived import ssh_for
 from ioc.topology.schema import DataRouter, EccServer, Ssh, Topology
-from ioc.topology.ssh import ssh_for
 
 Machine = tuple[str, int | None, str | None] | Literal["local"]
 """Address, SSH port and user; or this machine."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ioc.model import ConfigChoice, DataLink, FiledFile, Operation, Role
-from ioc.topology.links import links_of, sources_of
+from ioc.topology.derived import links_of, sources_of
 from ioc.topology.schema import Topology
 
 GIGABYTE = 1_000_000_000

@@ -1,31 +1,23 @@
-"""Writes Phoebus display files (``.bob``, ``.bcf``) as XML: the same input gives the same bytes."""
+"""Writes Phoebus display files (``.bob``) and their like as XML: the same input gives the same bytes."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from ioc.screens.palette import BACKGROUND, Colour, Font
+Colour = tuple[str, int, int, int]
+"""Name, red, green and blue. A display also carries the values, for where the colour file is not loaded."""
+Value: TypeAlias = "bool | int | str | Colour | list[ET.Element] | Mapping[str, Value]"
+"""What a property can be: a list has elements of its own kind, a mapping (macros, fields) a child for each key."""
 
-# Phoebus 5.0.5, as its WidgetFactory says; a file with another version is converted on reading.
-_VERSIONS = {
-    "action_button": "3.0.0",
-    "combo": "2.0.0",
-    "embedded": "2.0.0",
-    "group": "3.0.0",
-    "label": "2.0.0",
-    "multi_state_led": "2.0.0",
-    "stripchart": "2.1.0",
-    "textentry": "3.0.0",
-    "textupdate": "2.0.0",
-}
-
-Value = bool | int | float | str | Colour | Font | ET.Element
+BACKGROUND: Colour = ("ATTPC Background", 214, 216, 219)
+PANEL: Colour = ("ATTPC Panel", 232, 234, 236)
+TEXT: Colour = ("ATTPC Text", 24, 26, 28)
 
 
 class Box(NamedTuple):
-    """Place and size in pixels, relative to the group or display that holds it."""
+    """Place and size in pixels."""
 
     x: int
     y: int
@@ -33,27 +25,31 @@ class Box(NamedTuple):
     height: int
 
 
-def widget(kind: str, name: str, box: Box, properties: Mapping[str, Value], style: str = "") -> ET.Element:
-    """Return a widget of the type `kind`; `style` is the widget class that it uses."""
-    element = ET.Element("widget", type=kind, version=_VERSIONS[kind])
-    _text(element, "name", name)
-    if style:
-        _text(element, "class", style)
-    for key, number in zip(Box._fields, box, strict=True):
-        _text(element, key, str(number))
-    for key, value in properties.items():
-        element.append(_property(key, value))
-    return element
+def font(name: str, size: int, style: str = "REGULAR") -> list[ET.Element]:
+    return [ET.Element("font", name=name, family="Liberation Sans", style=style, size=f"{size}.0")]
+
+
+def widget(kind: str, version: str, box: Box, properties: Mapping[str, Value]) -> ET.Element:
+    """Return a widget; `version` is the one that Phoebus 5.0.5 writes."""
+    return element("widget", {**properties, **box._asdict()}, type=kind, version=version)
+
+
+def embedded(name: str, file: str, box: Box, macros: Mapping[str, str]) -> ET.Element:
+    """Return a display inside another, without scroll bars."""
+    properties: dict[str, Value] = {"name": name, "macros": macros, "file": file, "resize": 2, "transparent": True}
+    return widget("embedded", "2.0.0", box, properties)
 
 
 def display(title: str, width: int, height: int, widgets: Iterable[ET.Element]) -> str:
     """Return the text of a display file."""
-    root = ET.Element("display", version="2.0.0")
-    _text(root, "name", title)
-    _text(root, "width", str(width))
-    _text(root, "height", str(height))
-    root.append(_property("background_color", BACKGROUND))
-    _text(root, "grid_visible", "false")
+    properties: dict[str, Value] = {
+        "name": title,
+        "width": width,
+        "height": height,
+        "background_color": BACKGROUND,
+        "grid_visible": False,
+    }
+    root = element("display", properties, version="2.0.0")
     root.extend(widgets)
     return document(root)
 
@@ -64,44 +60,22 @@ def document(root: ET.Element) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def macros(values: Mapping[str, str]) -> ET.Element:
-    """Return the macros that an embedded or opened display gets."""
-    element = ET.Element("macros")
-    for name, value in values.items():
-        _text(element, name, value)
-    return element
+def element(tag: str, properties: Mapping[str, Value], **attributes: str) -> ET.Element:
+    """Return an element with a child for each property."""
+    made = ET.Element(tag, attributes)
+    made.extend(_property(name, value) for name, value in properties.items())
+    return made
 
 
-def items(tag: str, elements: Iterable[ET.Element]) -> ET.Element:
-    """Return a property that is a list: actions, rules, states, traces…"""
-    element = ET.Element(tag)
-    element.extend(elements)
-    return element
-
-
-def record(tag: str, fields: Mapping[str, Value], **attributes: str) -> ET.Element:
-    """Return one structured element, such as an action or a trace."""
-    element = ET.Element(tag, attributes)
-    for key, value in fields.items():
-        element.append(_property(key, value))
-    return element
-
-
-def _property(key: str, value: Value) -> ET.Element:
-    if isinstance(value, ET.Element):
-        return value
-    element = ET.Element(key)
-    if isinstance(value, Colour):
-        red, green, blue = (str(part) for part in value.rgb)
-        ET.SubElement(element, "color", name=value.name, red=red, green=green, blue=blue)
-    elif isinstance(value, Font):
-        ET.SubElement(element, "font", name=value.name, family=value.family, style=value.style, size=f"{value.size}.0")
-    elif isinstance(value, bool):
-        element.text = str(value).lower()
+def _property(name: str, value: Value) -> ET.Element:
+    if isinstance(value, Mapping):
+        return element(name, value)
+    made = ET.Element(name)
+    if isinstance(value, tuple):
+        colour, red, green, blue = value
+        ET.SubElement(made, "color", name=colour, red=str(red), green=str(green), blue=str(blue))
+    elif isinstance(value, list):
+        made.extend(value)
     else:
-        element.text = str(value)
-    return element
-
-
-def _text(parent: ET.Element, tag: str, text: str) -> None:
-    ET.SubElement(parent, tag).text = text
+        made.text = str(value).lower() if isinstance(value, bool) else str(value)
+    return made

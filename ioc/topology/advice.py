@@ -1,194 +1,225 @@
-"""What a topology may say, but hardly means: warnings, each with its place, what it is and what it should be.
-
-Everything here is about a topology without faults; `ioc.topology.machine` looks at the machine it is on.
-"""
+"""Warnings: what a topology may say but probably does not mean, and what will not work on this machine."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator
-from itertools import chain
+from functools import reduce
+from pathlib import Path
+from typing import Any
 
 from ioc.model import LinkType, Role, ValueType
-from ioc.topology.access_advice import advise_access
-from ioc.topology.document import Fault
-from ioc.topology.links import sources_of
+from ioc.topology.derived import sources_of, ssh_for
+from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import said
-from ioc.topology.schema import Config, DataRouter, DataSource, EccServer, Topology
+from ioc.topology.place import is_here
+from ioc.topology.schema import USUAL_PORTS, AccessRule, DataRouter, DataSource, EccServer, Ssh, Topology
+
+Advice = tuple[Loc, str]
+"""Where a value is, and what it should be."""
 
 _SOURCE_ID = re.compile(r"CoBo\[(0|[1-9]\d*)\]|Mutant\[.+\]")
 _FILE_PREFIX = re.compile(r"(describe|prepare|configure|hardwareDescription)[-_]")
-_FIRST_FREE_PORT = 1024
-_SHORT = (
-    ("timeouts", "transition", 121.0, "electronics that hang take 120, and what is given up goes on all the same"),
-    ("timeouts", "state", 1.0, "a host that is busy takes as long to answer"),
-    ("timeouts", "ssh", 2.0, "to log in to a host takes as long"),
-    ("timeouts", "filing", 10.0, "so long files may grow after a stop"),
+_KINDS = {"ecc_servers": "an ECC server", "data_routers": "a data router"}
+_AT_LEAST = (
+    ("timeouts", "transition", 121.0, "electronics that hang take 120, and the work goes on anyway"),
+    ("timeouts", "state", 1.0, "a busy host takes that long to answer"),
+    ("timeouts", "ssh", 2.0, "logging in to a host takes that long"),
+    ("timeouts", "filing", 10.0, "files may grow that long after a stop"),
 )
-_LONG = (
-    ("polling", "ecc", 30.0, "an ECC server that fails is not noticed any sooner"),
-    ("polling", "ecc_busy", 5.0, "a step that is done is not noticed any sooner"),
-    ("polling", "routers", 30.0, "a router that fails is not noticed any sooner"),
+_AT_MOST = (
+    ("polling", "ecc", 30.0, "a failing ECC server is not noticed any sooner"),
+    ("polling", "ecc_busy", 5.0, "the end of a step is not noticed any sooner"),
+    ("polling", "routers", 30.0, "a failing router is not noticed any sooner"),
     ("runs", "min_disk_free_gb", 1000.0, "it is in GB, and no run starts while a disk has less"),
 )
 
 
 def advise(topology: Topology) -> Iterator[Fault]:
-    """Yield every warning."""
-    yield from chain(
-        _prefix(topology),
-        _configs(topology),
-        _paths(topology),
-        _ports(topology),
-        _roles(topology),
-        _links(topology),
-        _times(topology),
-        _observables(topology),
-        advise_access(topology),
-    )
+    """Yield every warning about a topology whose paths are resolved."""
+    for adviser in _ADVISERS:
+        for loc, advice in adviser(topology):
+            yield said(loc, reduce(_inside, loc, topology), advice)
+    yield from _rules(topology)
 
 
-def _prefix(topology: Topology) -> Iterator[Fault]:
-    prefix = topology.prefix
-    if not prefix.endswith((":", "-", "_")):
-        yield said(("prefix",), prefix, f"should end with ':': the PVs are called {prefix}State and so on")
+def _inside(holder: Any, part: str | int) -> Any:
+    return getattr(holder, part) if isinstance(part, str) else holder[part]
 
 
-def _configs(topology: Topology) -> Iterator[Fault]:
+def _components(topology: Topology) -> Iterator[tuple[Loc, EccServer | DataRouter]]:
+    yield from ((("ecc_servers", index), server) for index, server in enumerate(topology.ecc_servers))
+    yield from ((("data_routers", index), router) for index, router in enumerate(topology.data_routers))
+
+
+def _prefix(topology: Topology) -> Iterator[Advice]:
+    if not topology.prefix.endswith((":", "-", "_")):
+        yield ("prefix",), f"should end with ':': the PVs are called {topology.prefix}State and so on"
+
+
+def _configs(topology: Topology) -> Iterator[Advice]:
     for index, server in enumerate(topology.ecc_servers):
-        if server.config is None:
-            continue
-        for key in Config.model_fields:
-            name: str = getattr(server.config, key)
+        for key, name in server.config or ():
             loc = ("ecc_servers", index, "config", key)
             if "." in name:
-                yield said(
-                    loc,
-                    name,
-                    "should have no dot: the ECC server cuts the name of the file there and does not find it",
-                )
+                yield loc, "should have no dot: the ECC server cuts the name of the file there and does not find it"
             if begin := _FILE_PREFIX.match(name):
                 short = name[begin.end() :]
-                yield said(
-                    loc, name, f"should be {short!r} if the file is {begin[0]}{short}.xcfg: {key}- comes before it"
-                )
+                yield loc, f"should be {short!r} if the file is {begin[0]}{short}.xcfg: {key}- comes before it"
 
 
-def _paths(topology: Topology) -> Iterator[Fault]:
+def _backups(topology: Topology) -> Iterator[Advice]:
     for index, server in enumerate(topology.ecc_servers):
         backup, root = server.config_backup_root, server.config_root
         loc = ("ecc_servers", index, "config_backup_root")
-        if backup is None:
-            continue
-        if root is None:
-            yield said(loc, backup, "should come with config_root: without it nothing is copied")
-        elif backup.rstrip("/") == root.rstrip("/"):
-            yield said(loc, backup, "should be another folder than config_root")
+        if backup is not None and root is None:
+            yield loc, "should come with config_root: without it nothing is copied"
+        elif backup is not None and root is not None and backup.rstrip("/") == root.rstrip("/"):
+            yield loc, "should be another folder than config_root"
 
 
-def _ports(topology: Topology) -> Iterator[Fault]:
-    usual: dict[str, int] = {
-        "an ECC server": EccServer.model_fields["port"].default,
-        "a data router": DataRouter.model_fields["port"].default,
-    }
-    for section, components, kind in (
-        ("ecc_servers", topology.ecc_servers, "an ECC server"),
-        ("data_routers", topology.data_routers, "a data router"),
-    ):
-        for index, component in enumerate(components):
-            loc, port = (section, index, "port"), component.port
-            if port < _FIRST_FREE_PORT:
-                yield said(loc, port, f"should be {usual[kind]}, or another one above 1023: those are of the system")
-            for other, its in usual.items():
-                if other != kind and port == its:
-                    yield said(loc, port, f"should be {usual[kind]}, or another one: {its} is usual for {other}")
+def _ports(topology: Topology) -> Iterator[Advice]:
+    for loc, component in _components(topology):
+        usual = USUAL_PORTS[str(loc[0])]
+        if component.port < 1024:
+            yield (*loc, "port"), f"should be {usual}, or another one above 1023: lower ones belong to the system"
+        for section, port in USUAL_PORTS.items():
+            if component.port == port != usual:
+                yield (*loc, "port"), f"should be {usual}, or another one: {port} is usual for {_KINDS[section]}"
 
 
-def _roles(topology: Topology) -> Iterator[Fault]:
+def _roles(topology: Topology) -> Iterator[Advice]:
     for index, source in enumerate(topology.data_sources):
         if not _SOURCE_ID.fullmatch(source.id):
-            yield said(
-                ("data_sources", index, "id"), source.id, "should be as in the .xcfg file: CoBo[3] or Mutant[master]"
-            )
+            yield ("data_sources", index, "id"), "should be as in the .xcfg file: CoBo[3] or Mutant[master]"
     for index, server in enumerate(topology.ecc_servers):
         sources = sources_of(topology, server.name)
-        mutants = [source for source in sources if _is_mutant(source)]
-        loc = ("ecc_servers", index, "role")
-        ids = ", ".join(source.id for source in sources)
-        if server.role is Role.MuTAnT and not mutants:
-            yield said(loc, server.role, f"should be cobo: {server.name} drives {ids}")
-        elif server.role is Role.CoBo and len(mutants) == len(sources):
-            yield said(loc, server.role, f"should be mutant: {server.name} drives {ids}")
+        drives = f"{server.name} drives {', '.join(source.id for source in sources)}"
+        if server.role is Role.MuTAnT and not any(map(_is_mutant, sources)):
+            yield ("ecc_servers", index, "role"), f"should be cobo: {drives}"
+        elif server.role is Role.CoBo and all(map(_is_mutant, sources)):
+            yield ("ecc_servers", index, "role"), f"should be mutant: {drives}"
 
 
-def _links(topology: Topology) -> Iterator[Fault]:
+def _links(topology: Topology) -> Iterator[Advice]:
     index_of = {router.name: index for index, router in enumerate(topology.data_routers)}
     user: dict[str, DataSource] = {}
     for index, source in enumerate(topology.data_sources):
         wanted = LinkType.FDT if _is_mutant(source) else LinkType.TCP
         for place, name in enumerate(source.data_routers):
-            kind = topology.data_routers[index_of[name]].type
+            kind, first = topology.data_routers[index_of[name]].type, user.setdefault(name, source)
             if kind in {LinkType.TCP, LinkType.FDT} and kind is not wanted:
-                loc = ("data_routers", index_of[name], "type")
-                yield said(loc, kind, f"should be {wanted.value}: {source.id} sends its data there")
-            first = user.setdefault(name, source)
+                yield ("data_routers", index_of[name], "type"), f"should be {wanted}: {source.id} sends its data there"
             if first is not source:
-                loc = ("data_sources", index, "data_routers", place)
-                yield said(loc, name, f"should be another router: one takes one source at a time, this one {first.id}")
-    if not all(map(_is_loopback, topology.ecc_servers)):
-        for index, router in enumerate(topology.data_routers):
-            if _is_loopback(router):
-                loc = ("data_routers", index, "host")
-                yield said(loc, router.host, "should be the address at which the electronics reach it")
+                why = f"one takes one source at a time, this one {first.id}"
+                yield ("data_sources", index, "data_routers", place), f"should be another router: {why}"
 
 
-def _times(topology: Topology) -> Iterator[Fault]:
-    for section, key, limit, why in _SHORT:
-        value = getattr(getattr(topology, section), key)
-        if value < limit:
-            yield said((section, key), value, f"should be at least {limit:g} seconds: {why}")
-    for section, key, limit, why in _LONG:
-        value = getattr(getattr(topology, section), key)
-        if value > limit:
-            yield said((section, key), value, f"should be at most {limit:g}: {why}")
-    polling, silent = topology.polling, topology.runs.silent_seconds
+def _hosts(topology: Topology) -> Iterator[Advice]:
+    remote = not all(map(_is_loopback, topology.ecc_servers))
+    for loc, component in _components(topology):
+        if remote and isinstance(component, DataRouter) and _is_loopback(component):
+            yield (*loc, "host"), "should be the address at which the electronics reach it"
+        if ssh_for(topology, component) == "local" and not is_here(component.host):
+            yield (*loc, "host"), "should be an address of this machine: ssh is local"
+
+
+def _times(topology: Topology) -> Iterator[Advice]:
+    for section, key, limit, why in _AT_LEAST:
+        if getattr(getattr(topology, section), key) < limit:
+            yield (section, key), f"should be at least {limit:g} seconds: {why}"
+    for section, key, limit, why in _AT_MOST:
+        if getattr(getattr(topology, section), key) > limit:
+            yield (section, key), f"should be at most {limit:g}: {why}"
+    polling = topology.polling
     if polling.ecc_busy > polling.ecc:
-        yield said(
-            ("polling", "ecc_busy"),
-            polling.ecc_busy,
-            f"should be at most polling.ecc ({polling.ecc:g}): during a transition servers are asked more often",
-        )
-    if silent < 2 * polling.routers:
-        yield said(
-            ("runs", "silent_seconds"),
-            silent,
-            f"should be at least twice polling.routers ({polling.routers:g}): growth is not seen more often",
-        )
+        why = "during a transition servers are asked more often"
+        yield ("polling", "ecc_busy"), f"should be at most polling.ecc ({polling.ecc:g}): {why}"
+    if topology.runs.silent_seconds < 2 * polling.routers:
+        why = "growth is not seen more often"
+        yield ("runs", "silent_seconds"), f"should be at least twice polling.routers ({polling.routers:g}): {why}"
 
 
-def _observables(topology: Topology) -> Iterator[Fault]:
+def _observables(topology: Topology) -> Iterator[Advice]:
     following: dict[str, str] = {}
     for index, each in enumerate(topology.observables):
         loc = ("observables", index)
         if each.pv is not None:
             first = following.setdefault(each.pv, each.name)
             if first != each.name:
-                yield said((*loc, "pv"), each.pv, f"should be another PV: {first} follows it")
+                yield (*loc, "pv"), f"should be another PV: {first} follows it"
             if each.pv.startswith(topology.prefix):
-                yield said(
-                    (*loc, "pv"),
-                    each.pv,
-                    f"should be a PV of another IOC: it begins with our prefix {topology.prefix}, but is none of ours",
-                )
-        for key in ("deadband", "max_rate"):
-            if getattr(each, key) and each.pv is None:
-                yield said((*loc, key), getattr(each, key), "should be left out: what the shift types is all recorded")
-        if each.deadband and each.pv is not None and each.type in {ValueType.String, ValueType.Enum}:
-            yield said((*loc, "deadband"), each.deadband, f"should be left out: {each.name} is no number")
+                why = f"it begins with our prefix {topology.prefix}, but is none of ours"
+                yield (*loc, "pv"), f"should be a PV of another IOC: {why}"
+            if each.deadband and each.type in {ValueType.String, ValueType.Enum}:
+                yield (*loc, "deadband"), f"should be left out: {each.name} is no number"
+        else:
+            for key in ("deadband", "max_rate"):
+                if getattr(each, key):
+                    yield (*loc, key), "should be left out: what the shift types is all recorded"
     for index, name in enumerate(topology.runs.require):
         if name in topology.runs.require[:index]:
-            yield said(("runs", "require", index), name, "should be there once")
+            yield ("runs", "require", index), "should be there once"
+
+
+def _ssh(topology: Topology) -> Iterator[Advice]:
+    """Look at each section's own settings: those that it gives, and the files that it does not take from another."""
+    general = topology.ssh
+    if isinstance(general, Ssh) and any(each.ssh is None for _, each in _components(topology)):
+        yield from _files(general, ("ssh",), {*general.model_fields_set, "known_hosts"})
+    for loc, each in _components(topology):
+        settings = ssh_for(topology, each)
+        if isinstance(each.ssh, Ssh) and isinstance(settings, Ssh):
+            alone = {"known_hosts"} if general == "local" else set[str]()
+            yield from _files(settings, (*loc, "ssh"), each.ssh.model_fields_set | alone)
+
+
+def _files(ssh: Ssh, loc: Loc, keys: set[str]) -> Iterator[Advice]:
+    paths = {key: Path(path) for key in keys & {"key", "known_hosts", "config"} if (path := getattr(ssh, key))}
+    if key := paths.get("key"):
+        if not key.is_file():
+            yield (*loc, "key"), "should be a private key: there is no such file, and no host can be reached"
+        elif key.suffix == ".pub":
+            yield (*loc, "key"), f"should be the private key, {key.with_suffix('')}, not the public one"
+        elif not os.access(key, os.R_OK):
+            yield (*loc, "key"), "should be a file that this user may read"
+    if known := paths.get("known_hosts"):
+        if not known.is_file() and ssh.unknown_hosts == "refuse":
+            why = "there is no such file, and hosts that are not known are refused"
+            yield (*loc, "known_hosts"), f"should be a file with the keys of the hosts: {why}"
+        if not known.parent.is_dir() and ssh.unknown_hosts == "add":
+            yield (*loc, "known_hosts"), "should be in a directory that exists, to add keys there"
+    if (config := paths.get("config")) and not config.is_file():
+        yield (*loc, "config"), "should be an OpenSSH client configuration: there is no such file"
+
+
+def _patterns(topology: Topology) -> Iterator[Advice]:
+    for index, rule in enumerate(topology.access or ()):
+        if not _may_match(rule.pvs, topology.prefix):
+            why = "it matches none of our PVs"
+            yield ("access", index, "pvs"), f"should begin with our prefix {topology.prefix} or '*': {why}"
+
+
+def _rules(topology: Topology) -> Iterator[Fault]:
+    """Yield warnings about access as a whole and a rule as a whole."""
+    rules = topology.access or ()
+    if topology.access is not None and not any(rule.write for rule in rules):
+        yield ("access",), "access has no rule with write: true, but should have one: nobody may write a PV"
+    for index in [index for index, rule in enumerate(rules[:-1]) if _matches_all(rule)][:1]:
+        loc = ("access", index)
+        yield loc, f"{show(loc)} matches everything, but should be the last rule: those after it have no effect"
+
+
+def _matches_all(rule: AccessRule) -> bool:
+    return set(rule.pvs) == {"*"} and not rule.hosts and any(set(user) == {"*"} for user in rule.users)
+
+
+def _may_match(pattern: str, prefix: str) -> bool:
+    """Whether a pattern can match a name with this prefix: as far as both have letters, these are the same."""
+    literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    return literal.startswith(prefix) or (literal != pattern and prefix.startswith(literal))
 
 
 def _is_mutant(source: DataSource) -> bool:
@@ -196,9 +227,10 @@ def _is_mutant(source: DataSource) -> bool:
 
 
 def _is_loopback(component: EccServer | DataRouter) -> bool:
-    if component.host.lower() == "localhost":
-        return True
     try:
         return ipaddress.ip_address(component.host).is_loopback
     except ValueError:
-        return False
+        return component.host.lower() == "localhost"
+
+
+_ADVISERS = (_prefix, _configs, _backups, _ports, _roles, _links, _times, _observables, _patterns, _hosts, _ssh)

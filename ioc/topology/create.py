@@ -12,12 +12,19 @@ from ioc.topology.load import parse
 
 MAX_COBOS = 100
 LAST_HOST = 254
-"""Highest last part of an address that is given out."""
+"""Highest last part of an address."""
+
+_HEAD = """\
+# Written by `attpc-ioc init`. The example topology.yaml and docs/topology.md explain every key.
+prefix: {}
+experiment: {}
+database: runs.db
+"""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What sets one usual installation apart from another."""
+    """What differs between usual installations."""
 
     experiment: str
     cobos: int = 11
@@ -38,44 +45,32 @@ def create(answers: Answers) -> str:
     """
     if not 1 <= answers.cobos <= MAX_COBOS:
         raise Refused(f"the number of CoBos is {answers.cobos}, but must be 1 to {MAX_COBOS}")
-    sources = [f"CoBo[{n}]" for n in range(answers.cobos)] + ["Mutant[master]"] * answers.mutant
+    cobos, mutant = range(answers.cobos), answers.mutant
+    sources = [*(f"CoBo[{n}]" for n in cobos), *["Mutant[master]"] * mutant]
+    servers = [*(("CoBo" + str(n), "cobo") for n in cobos), *[("MuTAnT", "mutant")] * mutant]
+    routers = [*(("data" + str(n), "TCP") for n in cobos), *[("mutant", "FDT")] * mutant]
+    drivers = [name for name, _ in servers]
     if answers.single_ecc_server:
-        servers = [("ECC", "cobo")]
-    else:
-        servers = [(f"CoBo{n}", "cobo") for n in range(answers.cobos)] + [("MuTAnT", "mutant")] * answers.mutant
-    routers = [(f"data{n}", "TCP") for n in range(answers.cobos)] + [("mutant", "FDT")] * answers.mutant
-    drivers = [servers[0 if answers.single_ecc_server else n][0] for n in range(len(sources))]
-    text = "\n".join(
-        [
-            "# Written by `attpc-ioc init`. The example topology.yaml and docs/topology.md explain every key.",
-            f"prefix: {_quote(answers.prefix)}",
-            f"experiment: {_quote(answers.experiment)}",
-            "database: runs.db",
-            "",
-            "ecc_servers:",
-            *(
-                f"  - {{name: {name}, role: {role}, host: {host}, port: 8083}}"
-                for (name, role), host in zip(
-                    servers, _addresses("ECC server", answers.first_ecc, len(servers)), strict=True
-                )
-            ),
-            "",
-            "data_routers:",
-            *(
-                f"  - {{name: {name}, host: {host}, port: 46005, type: {kind}}}"
-                for (name, kind), host in zip(
-                    routers, _addresses("data router", answers.first_router, len(routers)), strict=True
-                )
-            ),
-            "",
-            "data_sources:",
-            *(
-                f"  - {{id: {_quote(source)}, ecc_server: {driver}, data_routers: [{router}]}}"
-                for source, driver, (router, _) in zip(sources, drivers, routers, strict=True)
-            ),
-            "",
-        ]
-    )
+        servers, drivers = [("ECC", "cobo")], ["ECC"] * len(sources)
+    ecc_hosts = _addresses("ECC server", answers.first_ecc, len(servers))
+    router_hosts = _addresses("data router", answers.first_router, len(routers))
+    sections = {
+        "ecc_servers": [
+            f"name: {name}, role: {role}, host: {host}, port: 8083"
+            for (name, role), host in zip(servers, ecc_hosts, strict=True)
+        ],
+        "data_routers": [
+            f"name: {name}, host: {host}, port: 46005, type: {kind}"
+            for (name, kind), host in zip(routers, router_hosts, strict=True)
+        ],
+        "data_sources": [
+            f"id: {json.dumps(source)}, ecc_server: {driver}, data_routers: [{router}]"
+            for source, driver, (router, _) in zip(sources, drivers, routers, strict=True)
+        ],
+    }
+    text = _HEAD.format(*(json.dumps(each, ensure_ascii=False) for each in (answers.prefix, answers.experiment)))
+    for section, rows in sections.items():
+        text += "\n".join([f"\n{section}:", *(f"  - {{{row}}}" for row in rows), ""])
     try:
         parse(text, "topology.yaml")
     except ConfigurationError as error:
@@ -110,7 +105,3 @@ def _addresses(what: str, first: str, count: int) -> list[str]:
             f"but must end in at most {LAST_HOST}"
         )
     return [str(start + n) for n in range(count)]
-
-
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

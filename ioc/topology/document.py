@@ -1,37 +1,76 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """YAML text as plain data that remembers its lines, strict where YAML is lenient.
 
+Plain scalars are read by YAML 1.2 (its core schema), while PyYAML itself follows YAML 1.1: there ``046005`` is octal,
+``12:46`` counts in sixties, ``1_000`` is a thousand, ``off`` is false and ``1e-3`` is text. Here the first is 46005,
+the last a thousandth, and the others are text, which is then no port, no time and no switch.
+
 Refused: keys given twice, keys that are no text, tags (``!!int``), and aliases (``*name``): one value is written in
-one place. Scalars are read by YAML 1.2.
+one place.
 """
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import cast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import yaml
-
-from ioc.topology.yaml12 import TEXT, Yaml12Loader, value_of
 
 Loc = tuple[str | int, ...]
 """Where a value is: keys and indices from the top."""
 Fault = tuple[Loc, str]
 """What is wrong there."""
 
+_TAG = "tag:yaml.org,2002:"
+_NUMBER = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+_SCALARS = {
+    "null": r"null|Null|NULL|~|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
 
-@dataclass(frozen=True)
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """Composes nodes whose plain scalars have the tags of YAML 1.2. `_value_of` makes values of them."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as in the base class
+
+
+for _name, _pattern in _SCALARS.items():
+    # PyYAML matches only the beginning. None: whatever the first character is.
+    _Yaml12Loader.add_implicit_resolver(f"{_TAG}{_name}", re.compile(f"(?:{_pattern})\\Z", re.ASCII), None)
+
+
+def _value_of(node: yaml.ScalarNode) -> object:
+    """The value of a scalar; ValueError if it is a number with more digits than Python takes."""
+    text: str = node.value
+    match node.tag.removeprefix(_TAG):
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int":
+            # Zeros in front mean nothing: base 0 would refuse them.
+            return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+        case "float":
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        case _:
+            return text
+
+
+@dataclass
 class Document:
     """What a file says, and where."""
 
-    data: object
+    data: object = None
     """Mappings, lists, str, int, float, bool and None. What could not be read is left out."""
-    lines: Mapping[Loc, int]
-    plain: Mapping[Loc, str]
-    """What stands there, of each scalar that is not in quotes."""
-    problems: tuple[tuple[int, str], ...]
-    """(line, text) of each thing that is wrong with the YAML itself."""
+    lines: dict[Loc, int] = field(default_factory=dict[Loc, int])
+    plain: dict[Loc, str] = field(default_factory=dict[Loc, str])
+    """The text of each scalar that is not in quotes."""
+    problems: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """(line, text) of each error in the YAML itself."""
 
     def line(self, loc: Loc) -> int:
         """Line of a value, or of the nearest thing around it that is in the file."""
@@ -42,20 +81,20 @@ class Document:
 
 def read_document(text: str) -> Document:
     """Read one YAML document; never raises."""
-    reader = _Reader()
     try:
-        root = reader.compose(text)
-        data = None if root is None else reader.value(root, ())
+        loader = _Yaml12Loader(text)
+        try:
+            return _Reader(loader).document
+        finally:
+            loader.dispose()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        return Document(
-            None, {}, {}, ((line, f"has the character {chr(error.character)!r}, which YAML does not allow"),)
-        )
+        problem = line, f"has the character {chr(error.character)!r}, which YAML does not allow"
     except yaml.MarkedYAMLError as error:
-        return Document(None, {}, {}, (_syntax_problem(error),))
+        problem = _syntax_problem(error)
     except RecursionError:
-        return Document(None, {}, {}, ((1, "is nested too deeply to be read"),))
-    return Document(data, reader.lines, reader.plain, tuple(reader.problems))
+        problem = 1, "is nested too deeply to be read"
+    return Document(problems=[problem])
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError) -> tuple[int, str]:
@@ -68,77 +107,59 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> tuple[int, str]:
 
 
 class _Reader:
-    def __init__(self) -> None:
-        self.lines: dict[Loc, int] = {}
-        self.plain: dict[Loc, str] = {}
-        self.problems: list[tuple[int, str]] = []
+    """Turns the nodes of one document into data."""
+
+    def __init__(self, loader: _Yaml12Loader) -> None:
+        self.document = Document()
+        self._loader = loader
         self._seen: set[int] = set()
-        self._loader = Yaml12Loader("")
+        root = loader.get_single_node()
+        self.document.data = None if root is None else self._value(root, ())
 
-    def compose(self, text: str) -> yaml.Node | None:
-        loader = Yaml12Loader(text)
-        try:
-            return loader.get_single_node()
-        finally:
-            loader.dispose()
+    def _refuse(self, node: yaml.Node, text: str) -> None:
+        self.document.problems.append((node.start_mark.line + 1, text))
 
-    def value(self, node: yaml.Node, loc: Loc) -> object:
-        line = node.start_mark.line + 1
-        self.lines.setdefault(loc, line)
+    def _value(self, node: yaml.Node, loc: Loc) -> object:
+        self.document.lines.setdefault(loc, node.start_mark.line + 1)
         if id(node) in self._seen:
-            self.problems.append(
-                (line, f"{show(loc)} is used again as an alias, but must be written out at each place")
-            )
-            return None
+            return self._refuse(node, f"{show(loc)} is used again as an alias, but must be written out at each place")
         self._seen.add(id(node))
-        if not self._has_plain_tag(node):
-            self.problems.append((line, f"{show(loc)} has the tag {node.tag}, but must be written without a tag"))
-            return None
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        implicit = (plain, not plain) if isinstance(node, yaml.ScalarNode) else (True, False)
+        if node.tag != self._loader.resolve(type(node), node.value, implicit):
+            return self._refuse(node, f"{show(loc)} has the tag {node.tag}, but must be written without a tag")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, loc)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(child, (*loc, index)) for index, child in enumerate(node.value)]
-        return self._scalar(cast("yaml.ScalarNode", node), loc)
+            return [self._value(child, (*loc, index)) for index, child in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
+        if plain:
+            self.document.plain[loc] = node.value
+        try:
+            return _value_of(node)
+        except ValueError:
+            return self._refuse(node, f"{show(loc)} has more digits than a number may have")
 
     def _mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str, object]:
-        result: dict[str, object] = {}
+        lines, result = self.document.lines, dict[str, object]()
         for key, value in self._pairs(node, loc):
             here = (*loc, key.value)
-            line = key.start_mark.line + 1
             if key.value in result:
-                first = self.lines[here]
-                self.problems.append(
-                    (line, f"{show(here)} is given twice (first in line {first}), but must be given once")
-                )
+                self._refuse(key, f"{show(here)} is given twice (first in line {lines[here]}), but must be given once")
                 continue
             # A scalar is looked for where it stands, a list or a mapping where its key stands.
-            self.lines[here] = value.start_mark.line + 1 if isinstance(value, yaml.ScalarNode) and value.value else line
-            result[key.value] = self.value(value, here)
+            at = value if isinstance(value, yaml.ScalarNode) and value.value else key
+            lines[here] = at.start_mark.line + 1
+            result[key.value] = self._value(value, here)
         return result
 
     def _pairs(self, node: yaml.MappingNode, loc: Loc) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag == TEXT:
+            if isinstance(key, yaml.ScalarNode) and key.tag == f"{_TAG}str":
                 yield key, value
             else:
-                where = show(loc) or "the file"
                 shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "that is a list or a mapping"
-                self.problems.append((key.start_mark.line + 1, f"{where} has a key {shown}, but keys must be text"))
-
-    def _scalar(self, node: yaml.ScalarNode, loc: Loc) -> object:
-        if node.style is None:
-            self.plain[loc] = node.value
-        try:
-            return value_of(node)
-        except ValueError:
-            self.problems.append((node.start_mark.line + 1, f"{show(loc)} has more digits than a number may have"))
-            return None
-
-    def _has_plain_tag(self, node: yaml.Node) -> bool:
-        if isinstance(node, yaml.ScalarNode):
-            plain = node.style is None
-            return node.tag == self._loader.resolve(yaml.ScalarNode, node.value, (plain, not plain))
-        return node.tag == self._loader.resolve(type(node), None, (True, False))
+                self._refuse(key, f"{show(loc) or 'the file'} has a key {shown}, but keys must be text")
 
 
 def show(loc: Loc) -> str:

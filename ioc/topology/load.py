@@ -1,11 +1,11 @@
-"""Reads ``topology.yaml``: every fault at once, each with its line, or the validated model."""
+"""Reads ``topology.yaml`` into the validated model, or reports every error in it, each with its line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -13,13 +13,9 @@ from ioc.errors import ConfigurationError, Problem
 from ioc.topology.advice import advise
 from ioc.topology.checks import check_consistency
 from ioc.topology.document import Document, Fault, read_document, show
-from ioc.topology.machine import advise_machine, check_database
 from ioc.topology.messages import describe, rephrase
-from ioc.topology.paths import absolute, resolve_paths
-from ioc.topology.schema import Topology, check_local_path
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from ioc.topology.place import Place
+from ioc.topology.schema import Topology
 
 EXAMPLE = Path(__file__).with_name("example.yaml")
 """The example of a full AT-TPC: in a checkout a link to the one at the root."""
@@ -31,7 +27,7 @@ _PATHS = {"config_root", "config_backup_root", "log_path", "work_dir", "key", "c
 
 @dataclass(frozen=True)
 class Examined:
-    """A topology without faults, and what is strange in it."""
+    """A topology without errors, and the warnings about it."""
 
     topology: Topology
     warnings: tuple[Problem, ...]
@@ -43,8 +39,7 @@ def load(path: Path) -> Topology:
     Raises:
         ConfigurationError: with every problem of the file.
     """
-    topology, _ = _parse(_text(path), str(path), None)
-    return resolve_paths(topology, path.resolve().parent)
+    return _parse(_text(path), str(path), Place(path.resolve().parent, serves=False))[0]
 
 
 def examine(path: Path) -> Examined:
@@ -53,11 +48,9 @@ def examine(path: Path) -> Examined:
     Raises:
         ConfigurationError: with every problem of the file.
     """
-    folder = path.resolve().parent
-    topology, document = _parse(_text(path), str(path), folder)
-    resolved = resolve_paths(topology, folder)
-    found = {(document.line(loc), message) for loc, message in (*advise(resolved), *advise_machine(resolved))}
-    return Examined(resolved, tuple(Problem(str(path), line, message) for line, message in sorted(found)))
+    topology, document = _parse(_text(path), str(path), Place(path.resolve().parent, serves=True))
+    found = {(document.line(loc), message) for loc, message in advise(topology)}
+    return Examined(topology, tuple(Problem(str(path), line, message) for line, message in sorted(found)))
 
 
 def parse(text: str, file_name: str) -> Topology:
@@ -86,42 +79,25 @@ def _text(path: Path) -> str:
         raise _refusal(path, 0, f"cannot be read ({reason}), but must be a topology file") from None
 
 
-def _parse(text: str, file_name: str, folder: Path | None) -> tuple[Topology, Document]:
-    """With a `folder`, from which its path is taken, the database must be possible there."""
+def _parse(text: str, file_name: str, place: Place | None) -> tuple[Topology, Document]:
     document = read_document(text)
-    faults = list(document.problems)
-    topology = None
-    content = document.data
+    problems, content = set(document.problems), document.data
     if isinstance(content, dict):
         data = cast("dict[str, object]", content)
-        found = [*check_consistency(data), *_lone_tildes(document)]
-        if folder is not None:
-            found += _database(data, folder)
+        faults = [*check_consistency(data), *_lone_tildes(document)]
         try:
-            topology = Topology.model_validate(data)
+            topology = Topology.model_validate(data, context=place)
         except ValidationError as error:
-            found += [
-                rephrase(details, document.plain)
-                for details in error.errors(include_url=False)
-                if not _only_invalid(details)
-            ]
-        faults += [(document.line(loc), message) for loc, message in found]
-    elif not faults:
-        faults.append((1, f"is {describe(content)}, but must be a mapping with the keys of a topology"))
-    if faults or topology is None:
-        raise ConfigurationError(tuple(Problem(file_name, line, message) for line, message in sorted(set(faults))))
-    return topology, document
-
-
-def _database(data: dict[str, object], folder: Path) -> list[Fault]:
-    path = data.get("database", Topology.model_fields["database"].default)
-    if not isinstance(path, str):
-        return []
-    try:
-        fault = check_database(absolute(check_local_path(path), folder))
-    except ValueError:  # the schema says what is wrong with it
-        return []
-    return [] if fault is None else [(("database",), f"database is {path!r}, but {fault}")]
+            topology = None
+            # A list whose entries all have errors of their own is not too short.
+            found = [each for each in error.errors() if each["type"] != "too_short" or not each["input"]]
+            faults += [rephrase(details, document.plain) for details in found]
+        problems |= {(document.line(loc), message) for loc, message in faults}
+        if topology is not None and not problems:
+            return topology, document
+    elif not problems:
+        problems = {(1, f"is {describe(content)}, but must be a mapping with the keys of a topology")}
+    raise ConfigurationError(tuple(Problem(file_name, line, message) for line, message in sorted(problems)))
 
 
 def _lone_tildes(document: Document) -> Iterator[Fault]:
@@ -133,8 +109,3 @@ def _lone_tildes(document: Document) -> Iterator[Fault]:
 
 def _refusal(path: Path, line: int, text: str) -> ConfigurationError:
     return ConfigurationError((Problem(str(path), line, text),))
-
-
-def _only_invalid(details: ErrorDetails) -> bool:
-    """Whether pydantic calls a list too short because none of its entries is valid: those have faults of their own."""
-    return details["type"] == "too_short" and bool(details["input"])

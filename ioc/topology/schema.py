@@ -1,148 +1,134 @@
 """The validated model of ``topology.yaml``: the one description of an installation.
 
 Each class is one section of the file; every field is explained in ``topology.yaml`` at the root and in
-``docs/topology.md``. `ioc.topology.load.load` resolves the paths on this machine against the file's folder; paths on
-other hosts stay as written. Instances are frozen.
-
-A validator's message begins with "must": the loader puts the key and its value before it.
+``docs/topology.md``. Paths on this machine are resolved if the context of the validation is a `Place`; paths on other
+hosts stay as written. Instances are frozen.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo
 
 from ioc.errors import Refused
 from ioc.model import CONFIG_NAME_LENGTH, ConfigChoice, LinkType, Role, ValueType, check_config_name, check_experiment
-from ioc.topology.addresses import check_address, check_network
-from ioc.topology.source_pv import channel_of
+from ioc.topology.names import channel_of, check_address, check_network
+from ioc.topology.place import Place, check_database
 
-_PV_PREFIX = re.compile(r"[A-Za-z0-9_:\-]{1,20}")
-_COMPONENT = re.compile(r"[A-Za-z0-9_\-]{1,30}")
-_SOURCE_ID = re.compile(r"[A-Za-z0-9_\-.\[\]]{1,60}")
 _CONFIG_FILE = re.compile(r"(describe-|prepare-|configure-|hardwareDescription_)?(.*)\.(xcfg|xml)", re.IGNORECASE)
 
 
-def _component(name: str) -> str:
-    if not _COMPONENT.fullmatch(name):
-        raise ValueError("must be 1 to 30 of A-Z a-z 0-9 _ - (it becomes part of PV names)")
-    return name
+def _must(be: str, holds: Callable[[Any], object]) -> AfterValidator:
+    """Refuse a value for which `holds` is false or raises `Refused`, saying what it must be.
+
+    The loader makes a sentence of the key, its value, "must be" and the message of any validator.
+    """
+
+    def check(value: object) -> object:
+        try:
+            good = holds(value)
+        except Refused:
+            good = False
+        if not good:
+            raise ValueError(be)
+        return value
+
+    return AfterValidator(check)
 
 
-def _prefix(prefix: str) -> str:
-    if not _PV_PREFIX.fullmatch(prefix):
-        raise ValueError("must be 1 to 20 of A-Z a-z 0-9 _ : - (every PV name begins with it)")
-    return prefix
+def _text(be: str, pattern: str) -> AfterValidator:
+    return _must(be, re.compile(pattern).fullmatch)
 
 
 def _config_name(name: str) -> str:
     if file := _CONFIG_FILE.fullmatch(name):
-        raise ValueError(f"must be {file[2]!r}, the name without what is the same in all names of files")
-    try:
-        return check_config_name(name)
-    except Refused:
-        raise ValueError(
-            f"must be 1 to {CONFIG_NAME_LENGTH} letters, digits and _ - . + @ with spaces only inside "
-            "(any other name can kill the ECC server)"
-        ) from None
-
-
-def _experiment(name: str) -> str:
-    try:
-        return check_experiment(name)
-    except Refused:
-        raise ValueError(
-            "must be 1 to 100 printable characters (200 bytes) without '/', without a space at either end, "
-            "not beginning with '.' or '-' (it is also a directory)"
-        ) from None
-
-
-def _source_id(source: str) -> str:
-    if not _SOURCE_ID.fullmatch(source):
-        raise ValueError("must be the id in the .xcfg file, such as CoBo[0] or Mutant[master]")
-    return source
-
-
-def _port(port: int) -> int:
-    if not 1 <= port <= 65535:
-        raise ValueError("must be 1 to 65535")
-    return port
-
-
-def _seconds(seconds: float) -> float:
-    if not 0 < seconds <= 86400:
-        raise ValueError("must be more than 0 and at most 86400 seconds")
-    return seconds
-
-
-def _settle_seconds(seconds: float) -> float:
-    if not 0 <= seconds <= 3600:
-        raise ValueError("must be 0 to 3600 seconds")
-    return seconds
-
-
-def _amount(amount: float) -> float:
-    if not 0 <= amount < float("inf"):
-        raise ValueError("must be a finite number, 0 or more")
-    return amount
-
-
-def _rate(rate: float) -> float:
-    if not 0 < rate <= 1000:
-        raise ValueError("must be more than 0 and at most 1000 samples a second")
-    return rate
-
-
-def check_local_path(path: str) -> str:
-    """Return `path` if it can be a file on this machine.
-
-    Raises:
-        ValueError: saying what it must be.
-    """
-    try:
-        Path(path).expanduser()
-    except RuntimeError:
-        raise ValueError("must be a path whose ~ can be told") from None
-    if not path or not path.isprintable():
-        raise ValueError("must be a path on this machine")
-    if path.endswith("/"):
-        raise ValueError("must be a file, not a directory (without '/' at its end)")
-    return path
-
-
-def _remote_path(path: str) -> str:
-    if not path.startswith(("/", "~")) or not path.isprintable():
-        raise ValueError("must be a path on that host that begins with / or ~")
-    return path
-
-
-def _remote_file(path: str) -> str:
-    if _remote_path(path).endswith("/"):
-        raise ValueError("must be a file, not a directory (without '/' at its end)")
-    return path
-
-
-def _username(name: str) -> str:
-    if not name or "@" in name or any(map(str.isspace, name)) or not name.isprintable():
-        raise ValueError("must be the name of an account, without host and spaces")
+        raise ValueError(f"{file[2]!r}, the name without what is the same in all names of files")
     return name
 
 
-Component = Annotated[str, AfterValidator(_component)]
+def _expands(path: str) -> bool:
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _resolve(path: str, info: ValidationInfo) -> str:
+    return str(info.context.absolute(path)) if isinstance(info.context, Place) else path
+
+
+def _database(path: str, info: ValidationInfo) -> str:
+    if isinstance(info.context, Place) and info.context.serves:
+        check_database(Path(path))
+    return path
+
+
+USUAL_PORTS = {"ecc_servers": 8083, "data_routers": 46005}
+"""The port of a component for which the file gives none."""
+
+_a_file = _must("a file, not a directory (without '/' at its end)", lambda path: not path.endswith("/"))
+_number = Field(strict=True)
+
+Component = Annotated[str, _text("1 to 30 of A-Z a-z 0-9 _ - (it becomes part of PV names)", r"[A-Za-z0-9_\-]{1,30}")]
+Prefix = Annotated[str, _text("1 to 20 of A-Z a-z 0-9 _ : - (every PV name begins with it)", r"[A-Za-z0-9_:\-]{1,20}")]
+Experiment = Annotated[
+    str,
+    _must(
+        "1 to 100 printable characters (200 bytes) without '/', without a space at either end, "
+        "not beginning with '.' or '-' (it is also a directory)",
+        check_experiment,
+    ),
+]
+ConfigName = Annotated[
+    str,
+    AfterValidator(_config_name),
+    _must(
+        f"1 to {CONFIG_NAME_LENGTH} letters, digits and _ - . + @ with spaces only inside "
+        "(any other name can kill the ECC server)",
+        check_config_name,
+    ),
+]
+SourceId = Annotated[
+    str, _text("the id in the .xcfg file, such as CoBo[0] or Mutant[master]", r"[A-Za-z0-9_\-.\[\]]{1,60}")
+]
 Address = Annotated[str, AfterValidator(check_address)]
-ConfigName = Annotated[str, AfterValidator(_config_name)]
-Port = Annotated[int, Field(strict=True), AfterValidator(_port)]
-Seconds = Annotated[float, Field(strict=True), AfterValidator(_seconds)]
-Amount = Annotated[float, Field(strict=True), AfterValidator(_amount)]
-Flag = Annotated[bool, Field(strict=True)]
-LocalPath = Annotated[str, AfterValidator(check_local_path)]
-"""On the machine this program runs on; relative to the topology's folder."""
-RemotePath = Annotated[str, AfterValidator(_remote_path)]
+Network = Annotated[str, AfterValidator(check_network)]
+Account = Annotated[
+    str,
+    _must(
+        "the name of an account, without host and spaces",
+        lambda name: name and name.isprintable() and not any(letter == "@" or letter.isspace() for letter in name),
+    ),
+]
+Flag = Annotated[bool, _number]
+Port = Annotated[int, _number, _must("1 to 65535", lambda port: 1 <= port <= 65535)]
+Seconds = Annotated[float, _number, _must("more than 0 and at most 86400 seconds", lambda time: 0 < time <= 86400)]
+SettleSeconds = Annotated[float, _number, _must("0 to 3600 seconds", lambda time: 0 <= time <= 3600)]
+Amount = Annotated[float, _number, _must("a finite number, 0 or more", lambda amount: 0 <= amount < float("inf"))]
+Rate = Annotated[float, _number, _must("more than 0 and at most 1000 samples a second", lambda rate: 0 < rate <= 1000)]
+LocalPath = Annotated[
+    str,
+    _must("a path whose ~ exists", _expands),
+    _must("a path on this machine", lambda path: path and path.isprintable()),
+    _a_file,
+    AfterValidator(_resolve),
+]
+"""On the machine this program runs on; made absolute, from the topology's folder, when a file is loaded."""
+RemotePath = Annotated[
+    str,
+    _must(
+        "a path on that host that begins with / or ~",
+        lambda path: path.startswith(("/", "~")) and path.isprintable(),
+    ),
+]
 """On the host of the server or router; ``~`` is the home of the user who logs in there."""
-RemoteFile = Annotated[str, AfterValidator(_remote_file)]
+RemoteFile = Annotated[RemotePath, _a_file]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -154,11 +140,11 @@ class Section(BaseModel):
 class Ssh(Section):
     """How a host is reached; a server's or router's own section overrides the general one key by key."""
 
-    username: Annotated[str, AfterValidator(_username)] | None = None
+    username: Account | None = None
     port: Port | None = None
     key: LocalPath | None = None
-    known_hosts: LocalPath = "~/.ssh/known_hosts"
-    config: LocalPath | None = "~/.ssh/config"
+    known_hosts: LocalPath = Field("~/.ssh/known_hosts", validate_default=True)
+    config: LocalPath | None = Field("~/.ssh/config", validate_default=True)
     unknown_hosts: Literal["refuse", "add"] = "refuse"
 
 
@@ -190,7 +176,7 @@ class EccServer(Section):
     name: Component
     role: Role
     host: Address
-    port: Port = 8083
+    port: Port = USUAL_PORTS["ecc_servers"]
     supports_resume: Flag = False
     config: Config | None = None
     config_root: RemotePath | None = None
@@ -204,7 +190,7 @@ class DataRouter(Section):
 
     name: Component
     host: Address
-    port: Port = 46005
+    port: Port = USUAL_PORTS["data_routers"]
     type: LinkType = LinkType.TCP
     log_path: RemoteFile | None = None
     work_dir: RemotePath | None = None
@@ -214,9 +200,9 @@ class DataRouter(Section):
 class DataSource(Section):
     """One CoBo or MuTAnT: which ECC server drives it, which routers get its data (the file writer first)."""
 
-    id: Annotated[str, AfterValidator(_source_id)]
+    id: SourceId
     ecc_server: str
-    data_routers: Annotated[tuple[str, ...], Field(min_length=1)]
+    data_routers: Names
 
 
 Roles = Annotated[tuple[Role, ...], Field(min_length=1)]
@@ -254,7 +240,7 @@ class Runs(Section):
     """What a run needs and does."""
 
     reset_mutant_before_start: Flag = False
-    settle_seconds: Annotated[float, Field(strict=True), AfterValidator(_settle_seconds)] = 2.0
+    settle_seconds: SettleSeconds = 2.0
     min_disk_free_gb: Amount = 5.0
     silent_seconds: Seconds = 10.0
     require: tuple[str, ...] = ()
@@ -269,7 +255,7 @@ class Observable(Section):
     units: Annotated[str, Field(max_length=8)] = ""
     type: ValueType = ValueType.Float
     deadband: Amount = 0.0
-    max_rate: Annotated[float, Field(strict=True), AfterValidator(_rate)] | None = None
+    max_rate: Rate | None = None
     comment: str = ""
 
 
@@ -277,23 +263,23 @@ class AccessRule(Section):
     """Who may write: the first rule that matches PV, host and user decides."""
 
     pvs: str = "*"
-    hosts: Annotated[tuple[Annotated[str, AfterValidator(check_network)], ...], Field(min_length=1)] = ()
+    hosts: Annotated[tuple[Network, ...], Field(min_length=1)] = ()
     """Absent: any host; an empty list, which could be read both ways, is refused."""
-    users: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    users: Names = ("*",)
     write: Flag
 
 
 class Topology(Section):
     """A whole installation."""
 
-    prefix: Annotated[str, AfterValidator(_prefix)] = "ATTPC:"
-    experiment: Annotated[str, AfterValidator(_experiment)]
-    database: LocalPath = "runs.db"
+    prefix: Prefix = "ATTPC:"
+    experiment: Experiment
+    database: Annotated[LocalPath, AfterValidator(_database)] = Field("runs.db", validate_default=True)
     ecc_servers: Annotated[tuple[EccServer, ...], Field(min_length=1)]
     data_routers: Annotated[tuple[DataRouter, ...], Field(min_length=1)]
     data_sources: Annotated[tuple[DataSource, ...], Field(min_length=1)]
     order: Order = Order()
-    ssh: SshChoice = Ssh()
+    ssh: SshChoice = Field({}, validate_default=True)
     polling: Polling = Polling()
     timeouts: Timeouts = Timeouts()
     runs: Runs = Runs()
@@ -301,3 +287,23 @@ class Topology(Section):
     record: Literal["always", "runs"] = "always"
     access: tuple[AccessRule, ...] | None = None
     """None: only clients on this machine may write."""
+
+
+def _sections(model: type[Section], key: str) -> dict[str, type[Section]]:
+    """Return a section and all below it, each by the key that holds it."""
+    found = {key: model}
+    for name, field in model.model_fields.items():
+        for part in _parts_of(field.annotation):
+            if isinstance(part, type) and issubclass(part, Section):
+                found |= _sections(part, name)
+    return found
+
+
+def _parts_of(annotation: object) -> Iterator[object]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _parts_of(argument)
+
+
+SECTIONS = _sections(Topology, "")
+"""Each section by the key that holds it."""

@@ -19,7 +19,7 @@ async def run(topology_file: Path, directory: Path) -> None:
     async with Site(demo.site_plan(topology, directory, speed=8)) as site:
         print(site.addresses.control_port, flush=True)
         simulated = demo.on_this_machine(topology, site.addresses, directory)
-        os.environ.update(demo._slow_control_environment(site.addresses))
+        os.environ.update(demo.slow_control_environment(site.addresses))
         await serve(simulated, lambda: simulated, simulated=True, when_ready=lambda: print("ready", flush=True))
 
 

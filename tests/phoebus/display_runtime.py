@@ -63,14 +63,7 @@ def until(holds: Callable[[], object], seconds: float, what: str) -> None:
 
 def pvs_on(page: Page) -> set[str]:
     """Return every PV that Phoebus connects to on a page and all that it embeds."""
-    found: set[str] = set()
-    for widget in SCREENS.widgets_of(page):
-        found.update(pvs_of(widget))
-        for file, macros, clicks in Screens._leads_to(widget):
-            if clicks == 0:
-                inner = tuple(sorted({**widget.macros, **macros}.items()))
-                found |= pvs_on(Page(file, inner, page.clicks, embedded=True))
-    return found
+    return {pv for widget in SCREENS.shown_on(page) for pv in pvs_of(widget)}
 
 
 def pages() -> list[Page]:
@@ -152,9 +145,13 @@ class DisplayRuntime:
         """Return what the text entry of a PV shows."""
         return self.do("shown", pv)[0]
 
-    def enabled(self, button: str) -> bool:
-        """Return whether a button can be pressed."""
-        return self.do("enabled", button) == ["true"]
+    def enabled(self) -> set[str]:
+        """Return the PVs of the buttons, text entries and choices that can be operated now."""
+        return set(self.do("enabled"))
+
+    def visible(self) -> set[str]:
+        """Return the texts of labels and the PVs of readings that are seen now."""
+        return set(self.do("visible"))
 
     def faults(self) -> list[str]:
         """Return what was logged as a warning or worse since the last time."""

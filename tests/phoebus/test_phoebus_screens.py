@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.phoebus.conftest import PREFIX, Detector
-from tests.phoebus.display_runtime import OPI, SCREENS, DisplayRuntime, pages, until
+from tests.phoebus.display_runtime import OPI, ROOT, SCREENS, AmissError, DisplayRuntime, pages, until
 
 pytestmark = pytest.mark.timeout(900)
 
-PAGES = {" ".join((page.file.removesuffix(".bob"), *(value for _, value in page.macros))): page for page in pages()}
+PAGES = {f"{page.file.removesuffix('.bob')} {dict(page.macros).get('NAME', '')}".strip(): page for page in pages()}
+EDITED = ROOT / "ioc/screens/pages"
 PICTURED = ("main", "run", "observables", "history", "expert", "ecc CoBo3", "router data3")
 TEXTS = ("14 MeV, target 2", "Größe ä", "α-Quelle, 5 µm", "good 😀", "漢字", " 'quotes' \\ \"too\"", "")  # noqa: RUF001
 FIRST_RULES_SECONDS = 60.0
 """Jython, which carries out the rules, starts once in a process, in about 14 s on a fast machine."""
+
+ECC, ROUTER = "ECC:CoBo3:", "Router:data3:"
+MANUAL = ("target_gas:Value.VAL$", "beam:Value.VAL$", "energy:Value", "e_drift:Value", "e_trans:Value")
+ALWAYS = {
+    "main": ("Run:Title", "Run:Class", "Log:Clear"),
+    "run": ("Run:Title", "Run:Class", *(f"Obs:{name}" for name in (*MANUAL, "get_frequency:Value"))),
+    "history": ("Log:Clear",),
+    "expert": ("IOC:Reload",),
+    "ecc CoBo3": (f"{ECC}RefreshConfigs", f"{ECC}RefreshLog"),
+    "router data3": (f"{ROUTER}RefreshLog",),
+}
+"""What can be operated on a page while the IOC answers, without the prefix."""
+ENABLED: dict[str, dict[str, tuple[str, ...]]] = {
+    "idle": {
+        "main": ("Describe",),
+        "expert": ("Experiment",),
+        "ecc CoBo3": tuple(ECC + name for name in ("Config", "ConfigIndex", "Describe")),
+    },
+    "ready": {
+        "main": ("Reset", "Run:Start"),
+        "ecc CoBo3": tuple(ECC + name for name in ("Config", "ConfigIndex", "Start", "Breakup", "Reset")),
+    },
+    "running": {
+        "main": ("Run:Stop", "Run:Pause"),
+        "run": ("Run:SameAsPrevious",),
+        "ecc CoBo3": tuple(ECC + name for name in ("Stop", "Pause", "Breakup", "Reset")),
+    },
+}
+"""What can be operated besides in each situation: nothing of this where it makes no sense."""
 
 
 def picture(phoebus: DisplayRuntime, pictures: Path, situation: str, *, connected: bool = True) -> None:
@@ -27,6 +58,11 @@ def picture(phoebus: DisplayRuntime, pictures: Path, situation: str, *, connecte
         phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-{situation}.png"))
 
 
+def enabled_on(page: str, situation: str) -> set[str]:
+    """Return the PVs of all controls that can be operated on a page; `situation` as in `ENABLED`."""
+    return {PREFIX + pv for pv in (*ALWAYS.get(page, ()), *ENABLED[situation].get(page, ()))}
+
+
 def test_model(phoebus: DisplayRuntime) -> None:
     """Phoebus reads every display and class file, with the macros it is shown with, as it was meant."""
     for page in SCREENS.pages:
@@ -35,24 +71,57 @@ def test_model(phoebus: DisplayRuntime) -> None:
         phoebus.do("check", str(file))
 
 
+@pytest.mark.parametrize("page", sorted(EDITED.glob("*.b[oc][bf]")), ids=lambda page: page.name)
+def test_saved_by_the_editor(phoebus: DisplayRuntime, tmp_path: Path, page: Path) -> None:
+    """Phoebus' editor opens a page and saves it as it is, so that a change shows as what was changed and no more."""
+    phoebus.do("save", str(page), str(tmp_path / page.name))
+    assert (tmp_path / page.name).read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+
+
+def test_nothing_can_be_operated_before_its_rule(phoebus: DisplayRuntime, detector: Detector) -> None:
+    """From the moment a page opens, while Jython starts, too, only what makes sense is ever enabled."""
+    detector.idle()
+    phoebus.open(PAGES["main"])
+    assert phoebus.enabled() == set(), "Jython was started by an earlier test"
+    expected = enabled_on("main", "idle")
+
+    def all_enabled() -> bool:
+        enabled = phoebus.enabled()
+        assert enabled <= expected
+        return enabled == expected
+
+    until(all_enabled, FIRST_RULES_SECONDS, "the rules of the main screen")
+
+
+def test_before_the_first_run(phoebus: DisplayRuntime, detector: Detector) -> None:
+    """There is no run yet, and manual values are not set: words say so, in place of numbers."""
+    for page in ("main", "run", "history"):
+        phoebus.show(PAGES[page])
+        until(lambda: "no run yet" in phoebus.visible(), 10, f"{page} says that there is no run yet")
+        assert PREFIX + "Run:Number" not in phoebus.visible()
+    for page in ("main", "observables", "run"):
+        phoebus.show(PAGES[page])
+        until(lambda: "not set" in phoebus.visible(), 10, f"{page} says which values are not set")
+    phoebus.show(PAGES["main"])
+    until(lambda: PREFIX + "Obs:energy:Value" not in phoebus.visible(), 10, "no NaN on the main screen")
+    assert PREFIX + "Obs:pressure:Value" in phoebus.visible()
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page(phoebus: DisplayRuntime, detector: Detector, name: str) -> None:
     """The page is shown, and all its PVs connect, without a warning."""
     phoebus.show(PAGES[name])
 
 
-def test_buttons(phoebus: DisplayRuntime, detector: Detector) -> None:
-    """Buttons that make no sense are disabled; one that does asks, and is carried out."""
+def test_button(phoebus: DisplayRuntime, detector: Detector) -> None:
+    """A button asks, and its command is carried out; then the next step can be pressed."""
     detector.idle()
     phoebus.show(PAGES["main"])
-    until(
-        lambda: phoebus.enabled("Describe") and not phoebus.enabled("Prepare"),
-        FIRST_RULES_SECONDS,
-        "only Describe makes sense",
-    )
+    until(lambda: PREFIX + "Describe" in phoebus.enabled(), 10, "Describe can be pressed")
     phoebus.do("press", "Describe")
     until(lambda: detector.text("State") == "Described", 60, "Described")
-    until(lambda: phoebus.enabled("Prepare") and not phoebus.enabled("Describe"), 10, "only Prepare makes sense")
+    until(lambda: PREFIX + "Prepare" in phoebus.enabled(), 10, "Prepare can be pressed")
+    assert PREFIX + "Describe" not in phoebus.enabled()
 
 
 @pytest.mark.parametrize("pv", ["Run:Title", "Obs:target_gas:Value.VAL$"])
@@ -76,6 +145,7 @@ def test_typed_experiment(phoebus: DisplayRuntime, detector: Detector) -> None:
         typed(phoebus, detector, "Experiment", text)
     refused(phoebus, detector, "Experiment", "a/b", "Message")
     refused(phoebus, detector, "Experiment", "", "Message")
+    typed(phoebus, detector, "Experiment", "e20009")
 
 
 def test_typed_configuration(phoebus: DisplayRuntime, detector: Detector) -> None:
@@ -108,25 +178,53 @@ def refused(phoebus: DisplayRuntime, detector: Detector, pv: str, text: str, mes
     before, said = detector.text(pv), detector.text(message)
     phoebus.type(PREFIX + pv, text)
     until(lambda: detector.text(message) != said, 10, f"{message} says why")
+    assert PREFIX + message in phoebus.visible(), f"{message} is not on the page on which {pv} is typed"
     until(lambda: phoebus.shown(PREFIX + pv) == before, 10, f"Phoebus shows {before!r}")
     assert detector.text(pv) == before
 
 
 @pytest.mark.parametrize("situation", ["idle", "ready", "running"])
 def test_situation(phoebus: DisplayRuntime, detector: Detector, pictures: Path, situation: str) -> None:
-    """All is well: nothing is logged, and there are pictures."""
+    """Only what makes sense can be operated; nothing is logged, and there are pictures."""
     getattr(detector, situation)()
+    detector.put("Run:Title", "alpha source, 370 Torr")
+    detector.put("Obs:target_gas:Value.VAL$", "He + 10 % CO2")
+    for page in ALWAYS:
+        phoebus.show(PAGES[page])
+        expected = enabled_on(page, situation)
+        with contextlib.suppress(AmissError):
+            until(lambda: phoebus.enabled() == expected, 10, "")  # noqa: B023
+        assert phoebus.enabled() == expected, page
     picture(phoebus, pictures, situation)
 
 
+def test_router_in_a_run(phoebus: DisplayRuntime, detector: Detector) -> None:
+    """What is normal has a normal word."""
+    detector.running()
+    until(lambda: detector.text("Router:data3:Staging") == "Writing", 30, "Writing")
+    phoebus.show(PAGES["main"])
+    assert PREFIX + "Router:data3:Staging" in phoebus.visible()
+    assert PREFIX + "Router:data3:Clean" not in phoebus.visible()
+
+
 def test_one_server_gone(phoebus: DisplayRuntime, detector: Detector, pictures: Path) -> None:
+    """Its own page offers nothing but its log."""
     detector.fail("CoBo3")
+    phoebus.show(PAGES["ecc CoBo3"])
+    until(lambda: phoebus.enabled() == {PREFIX + ECC + "RefreshLog"}, 30, "nothing else can be operated")
     picture(phoebus, pictures, "failed")
 
 
 def test_ioc_gone(runtime: DisplayRuntime, detector: Detector, pictures: Path) -> None:
-    """The last test: nothing looks connected that is not."""
+    """The last test: nothing looks connected that is not, and nothing can be operated, also where it could before."""
+    runtime.show(PAGES["main"])
+    until(runtime.enabled, 10, "something can be operated")
     detector.end()
+    until(lambda: runtime.enabled() == set(), 10, "nothing can be operated")
+    for page in ALWAYS:
+        runtime.open(PAGES[page])
+        time.sleep(2)
+        assert runtime.enabled() == set(), page
     picture(runtime, pictures, "gone", connected=False)
     assert runtime.do("connected") == []
     assert runtime.do("disconnected")

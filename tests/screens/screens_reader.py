@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 _MACRO = re.compile(r"\$[({](?P<name>[A-Za-z_][\w\[\].]*)(?:=(?P<default>[^)}]*))?[)}]")
+_DEFAULT_SIZES = {"action_button": (100, 30), "combo": (100, 30), "embedded": (400, 300), "group": (300, 200)}
 _ESCAPED = re.compile(r"\\\$")
 
 
@@ -55,8 +56,33 @@ class Shown:
         return None if found is None else expand(found, self.own)
 
     def box(self) -> tuple[int, int, int, int]:
-        x, y, width, height = (int(self.element.findtext(tag, "0")) for tag in ("x", "y", "width", "height"))
+        """Return place and size; Phoebus leaves out what is the default of a widget."""
+        width, height = _DEFAULT_SIZES.get(self.kind, (100, 20))
+        defaults = {"x": 0, "y": 0, "width": width, "height": height}
+        x, y, width, height = (int(self.element.findtext(tag, default)) for tag, default in defaults.items())
         return x, y, width, height
+
+    def ruled(self, prop: str, values: Mapping[str, tuple[float, int]]) -> str | None:
+        """Return what a rule sets `prop` to, as Phoebus evaluates it; None if no rule does.
+
+        `values` are numbers and severities of the PVs by their names without ``$(P)``.
+        """
+        for rule in self.element.findall(f"rules/rule[@prop_id='{prop}']"):
+            names = [expand(pv.text or "", {**self.own, "P": ""}) for pv in rule.findall("pv_name")]
+            known: dict[str, float] = {}
+            for i, name in enumerate(names):
+                known[f"pv{i}"], known[f"pvSev{i}"] = values[name]
+            for expression in rule.findall("exp"):
+                text = expand(expression.get("bool_exp", ""), self.own)
+                text = re.sub(r"!(?!=)", " not ", text).replace("&&", " and ").replace("||", " or ")
+                if eval(text, known):
+                    return expression.findtext("value")
+        return None
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it writes a PV."""
+        return self.kind in {"textentry", "combo"} or any(self.written_pvs())
 
     def written_pvs(self) -> Iterator[tuple[str, str]]:
         """Yield (PV, value) of every write_pv action."""
@@ -89,21 +115,24 @@ class Screens:
         self.pages = self._reach()
 
     def _reach(self) -> list[Page]:
+        """Return each display once for each set of values of the macros that it uses."""
         first = Page("main.bob", (), 0, embedded=False)
         pages = {(first.file, first.macros): first}
         todo = [first]
         while todo:
             page = todo.pop(0)
             for widget in self.widgets_of(page):
-                for file, macros, clicks in self._leads_to(widget):
-                    key = (file, tuple(sorted({**widget.macros, **macros}.items())))
+                for file, macros, clicks in self.leads_to(widget):
+                    given = {**widget.macros, **macros}
+                    key = (file, tuple(sorted((n, v) for n, v in given.items() if f"$({n}" in self.files[file])))
                     if key not in pages:
                         pages[key] = Page(*key, page.clicks + clicks, embedded=clicks == 0)
                         todo.append(pages[key])
         return list(pages.values())
 
     @staticmethod
-    def _leads_to(widget: Shown) -> Iterator[tuple[str, dict[str, str], int]]:
+    def leads_to(widget: Shown) -> Iterator[tuple[str, dict[str, str], int]]:
+        """Yield (file, macros, clicks) of what a widget embeds, without a click, or opens."""
         if widget.kind == "embedded":
             yield widget.text("file") or "", _macros(widget.element, widget.own), 0
         for action in widget.element.findall("actions/action[@type='open_display']"):
@@ -112,6 +141,15 @@ class Screens:
     def widgets_of(self, page: Page) -> list[Shown]:
         """Return all widgets of a page, those in groups too."""
         return [Shown(page.file, element, dict(page.macros)) for element in self.roots[page.file].iter("widget")]
+
+    def shown_on(self, page: Page) -> Iterator[Shown]:
+        """Yield all widgets that are seen on a page, those of embedded displays too."""
+        for widget in self.widgets_of(page):
+            yield widget
+            for file, macros, clicks in self.leads_to(widget):
+                if clicks == 0:
+                    inner = tuple(sorted({**widget.macros, **macros}.items()))
+                    yield from self.shown_on(Page(file, inner, page.clicks, embedded=True))
 
     def widgets(self) -> Iterator[Shown]:
         """Yield every widget of every page that can be reached, with its macros."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from screens_reader import Screens, Shown
 
 from ioc.app.listing import PvDescription
 from ioc.cli.main import main
@@ -25,6 +28,15 @@ def test_the_committed_screens_are_those_of_the_topology() -> None:
     assert set(committed) == set(expected), "attpc-ioc screens has not been run since names changed"
     different = [name for name, text in expected.items() if committed[name] != text.encode()]
     assert not different, "attpc-ioc screens has not been run since the generator changed"
+
+
+def test_the_pages_are_part_of_the_package() -> None:
+    """What setuptools is told to put into the wheel has every page that is copied to opi/."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["ioc"]
+    packed = {file for pattern in patterns for file in (ROOT / "ioc").glob(pattern)}
+    pages = set((ROOT / "ioc/screens/pages").iterdir())
+    assert pages
+    assert pages <= packed
 
 
 def test_the_same_topology_gives_the_same_bytes(topology: Topology) -> None:
@@ -78,6 +90,22 @@ def test_the_files_beside_name_served_pvs_once(
         sources = {each.pv for each in topology.observables} if file == "archiver.json" else set[str]()
         assert not set(names) - set(served) - sources, file
         assert len(set(names)) == len(names), file
+
+
+def test_only_a_required_manual_value_stands_out_while_it_is_not_set() -> None:
+    """The words are grey; on amber where runs require the observable, which then blocks the start."""
+    topology = load(ROOT / "topology.yaml")
+    runs = topology.runs.model_copy(update={"require": ("beam", "pressure")})
+    screens = Screens(screen_files(topology.model_copy(update={"runs": runs})))
+    words = [each for page in screens.pages for each in screens.widgets_of(page) if each.text("text") == "not set"]
+    assert {each.own["NAME"] for each in words if each.text("transparent") == "false"} == {"beam", "pressure"}
+    assert {each.own["NAME"] for each in words} == {each.name for each in topology.observables}
+    by_rule = {each.own["NAME"] for each in words if each.ruled("visible", _unset(each)) == "true"}
+    assert by_rule == {each.name for each in topology.observables if each.pv is None}
+
+
+def _unset(widget: Shown) -> dict[str, tuple[float, int]]:
+    return {f"Obs:{widget.own['NAME']}:Value": (math.nan, 3)}
 
 
 def test_what_is_restored_can_be_written(files: dict[str, str], served: dict[str, PvDescription]) -> None:

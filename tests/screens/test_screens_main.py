@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-from screens_reader import Screens, Shown, expand
+from screens_reader import Page, Screens, Shown
 
-from ioc.model import RunState, SystemState
+from ioc.model import EccState, RunState, SystemState, Transition
 from ioc.screens import screen_files
 from ioc.topology.load import load
 from ioc.topology.schema import Topology
@@ -29,34 +28,22 @@ def _resuming(topology: Topology) -> Topology:
 
 
 def _buttons(topology: Topology) -> dict[str, Shown]:
+    """Return the buttons of the main screen that command something, by their text."""
     screens = Screens(screen_files(topology))
-    main = screens.pages[0]
     return {
         widget.text("text") or "": widget
-        for widget in screens.widgets_of(main)
-        if widget.kind == "action_button" and list(widget.written_pvs())
+        for widget in screens.shown_on(screens.pages[0])
+        if widget.kind == "action_button" and widget.is_control
     }
-
-
-def _holds(button: Shown, prop: str, values: dict[str, int]) -> bool:
-    """Say whether the rule of `prop` sets its value, as Phoebus evaluates it."""
-    rule = button.element.find(f"rules/rule[@prop_id='{prop}']")
-    if rule is None:
-        return False
-    pvs = [expand(pv.text or "", {}).removeprefix("ATTPC:") for pv in rule.findall("pv_name")]
-    expression = rule.find("exp")
-    assert expression is not None
-    text = expression.get("bool_exp", "")
-    text = re.sub(r"!(?!=)", " not ", text).replace("&&", " and ").replace("||", " or ")
-    return bool(eval(text, {f"pv{i}": values[pv] for i, pv in enumerate(pvs)}))
 
 
 def _looks(
     buttons: dict[str, Shown], state: SystemState, run: RunState, can_start: int, busy: int
 ) -> tuple[set[str], set[str]]:
-    values = {"State": state.value, "Run:State": run.value, "Run:CanStart": can_start, "Busy": busy}
-    bright = {name for name, each in buttons.items() if _holds(each, "background_color", values)}
-    pressable = {name for name, each in buttons.items() if not _holds(each, "enabled", values)} - {"Clear"}
+    numbers = {"State": state.value, "Run:State": run.value, "Run:CanStart": can_start, "Busy": busy}
+    values = {name: (float(number), 0) for name, number in numbers.items()}
+    bright = {name for name, each in buttons.items() if each.ruled("background_color", values) is not None}
+    pressable = {name for name, each in buttons.items() if each.ruled("enabled", values) == "true"} - {"Clear"}
     return bright, pressable
 
 
@@ -72,10 +59,13 @@ def _looks(
         ((SystemState.Ready, RunState.Stopped, YES, 0), {"Start"}, {"Start", "Reset"}),
         ((SystemState.Ready, RunState.Starting, NO, 1), {"Stop"}, {"Stop"}),
         ((SystemState.Running, RunState.Running, NO, 0), {"Stop"}, {"Stop", "Pause"}),
+        ((SystemState.Running, RunState.Running, NO, 1), {"Stop"}, {"Stop"}),
         ((SystemState.Paused, RunState.Paused, NO, 0), {"Stop"}, {"Stop", "Resume"}),
-        ((SystemState.Mixed, RunState.Running, NO, 0), {"Stop"}, {"Stop", "Pause"}),
+        ((SystemState.Mixed, RunState.Running, NO, 0), {"Stop"}, {"Stop"}),
         ((SystemState.Ready, RunState.Stopping, NO, 1), set(), set()),
-        ((SystemState.Ready, RunState.Filing, NO, 0), set(), set()),
+        ((SystemState.Ready, RunState.Filing, NO, 1), set(), set()),
+        ((SystemState.Ready, RunState.Filing, NO, 0), set(), {"Stop"}),
+        ((SystemState.Idle, RunState.Filing, NO, 0), set(), {"Stop"}),
         ((SystemState.Idle, RunState.Failed, NO, 0), {"Describe"}, {"Describe", "Reset"}),
         ((SystemState.Mixed, RunState.Stopped, NO, 0), set(), set()),
         ((SystemState.Unknown, RunState.Stopped, NO, 0), set(), set()),
@@ -104,7 +94,65 @@ def test_a_full_detector_needs_no_scrolling() -> None:
     width, height = screens.size("main.bob")
     assert width <= 1920
     assert height <= 1080 - 150, "Phoebus' own menus, tabs and status bar need 150 pixels"
-    lists = [widget for widget in screens.widgets_of(screens.pages[0]) if widget.kind == "embedded"]
+    lists = [each for each in screens.widgets_of(screens.pages[0]) if (each.text("file") or "").endswith("_list.bob")]
     assert len(lists) == 3
     for widget in lists:
         assert screens.size(widget.text("file") or "")[1] <= widget.box()[3], f"{widget} would scroll"
+
+
+def _pressable(file: str, macros: dict[str, str], values: dict[str, float]) -> set[str]:
+    """Return the buttons of a page that can be pressed when its PVs have these values."""
+    screens = Screens(screen_files(load(ROOT / "topology.yaml")))
+    page = Page(file, tuple(macros.items()), 1, embedded=False)
+    known = {name: (float(number), 0) for name, number in values.items()}
+    buttons = [each for each in screens.widgets_of(page) if each.kind == "action_button" and each.is_control]
+    return {each.text("text") or "" for each in buttons if each.ruled("enabled", known) == "true"} - {"Get log"}
+
+
+@pytest.mark.parametrize(
+    ("state", "pressable"),
+    [
+        (EccState.Off, set()),
+        (EccState.Idle, {"Describe"}),
+        (EccState.Described, {"Prepare", "Undo", "Reset"}),
+        (EccState.Prepared, {"Configure", "Undo", "Reset"}),
+        (EccState.Ready, {"Start", "Breakup", "Reset"}),
+        (EccState.Running, {"Stop", "Pause", "Breakup", "Reset"}),
+        (EccState.Paused, {"Stop", "Resume", "Breakup", "Reset"}),
+        (EccState.Unknown, set()),
+    ],
+)
+def test_the_page_of_an_ecc_server_offers_what_its_state_allows(state: EccState, pressable: set[str]) -> None:
+    """No transition during another; Start and Resume not while a run ends; Resume only if the server survives it."""
+
+    def offered(transition: Transition, run: RunState, resume: str = "1") -> set[str]:
+        server = {"State": state.value, "Transition": transition.value, "Online": 0}
+        values = {**{f"ECC:CoBo0:{name}": number for name, number in server.items()}, "Run:State": run.value}
+        return _pressable("ecc.bob", {"NAME": "CoBo0", "RESUME": resume}, values)
+
+    assert offered(Transition.NoTransition, RunState.Stopped) == pressable
+    assert offered(Transition.NoTransition, RunState.Stopped, "0") == pressable - {"Resume"}
+    assert offered(Transition.NoTransition, RunState.Filing) == pressable - {"Start", "Resume"}
+    assert offered(Transition.Describing, RunState.Stopped) == set()
+
+
+@pytest.mark.parametrize(
+    ("run", "busy", "staging", "possible"),
+    [
+        (RunState.Stopped, 0, 2, True),
+        (RunState.Failed, 0, 2, True),
+        (RunState.Filing, 0, 0, True),
+        (RunState.Stopped, 0, 0, False),
+        (RunState.Stopped, 1, 2, False),
+        (RunState.Filing, 1, 2, False),
+        (RunState.Running, 0, 1, False),
+        (RunState.Starting, 0, 2, False),
+    ],
+)
+def test_organize_only_where_something_can_be_filed(run: RunState, busy: int, staging: int, *, possible: bool) -> None:
+    """It is offered for files that were left behind and for a run that is not filed yet, never while data are taken."""
+    values = {"Router:data0:Staging": staging, "Router:data0:Online": 1, "Run:State": run.value, "Busy": busy}
+    assert _pressable("router.bob", {"NAME": "data0"}, {**values, "Run:Number": 3}) == (
+        {"Organize"} if possible else set()
+    )
+    assert _pressable("router.bob", {"NAME": "data0"}, {**values, "Run:Number": -1}) == set()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from ioc.model import DataLink, LinkType
-from ioc.topology.links import links_of, sources_of
+from ioc.topology.derived import links_of, sources_of, ssh_for
 from ioc.topology.load import parse
 from ioc.topology.schema import Ssh, Topology
-from ioc.topology.ssh import ssh_for
 
 TEXT = """\
 experiment: e1

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ioc.topology.messages import SECTIONS
-from ioc.topology.schema import Section
+from ioc.topology.schema import SECTIONS, Section
 
 ROOT = Path(__file__).parents[2]
 KEYS = [(section, key) for section, model in SECTIONS.items() for key in model.model_fields]

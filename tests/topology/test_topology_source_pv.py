@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ioc.app.listing import describe_pvs
 from ioc.topology.load import load, parse
-from ioc.topology.source_pv import channel_of, is_own
+from ioc.topology.names import channel_of, is_own
 from tests.topology.test_topology_load import EXAMPLE, GOOD, problems_of
 
 

@@ -15,6 +15,8 @@ final class Faults extends Handler {
             "Unsupported JavaFX configuration",
             // A chart was not drawn within half a second, on a busy machine; the next time it is.
             "Skipping image update",
+            // JavaFX styled a button before it knew the colours of the window; on the next pulse it does.
+            "Caught 'java.lang.ClassCastException: class java.lang.String cannot be cast to class javafx.scene.paint.Paint",
             // A PV connected before Phoebus had noted its channel; it subscribes all the same.
             "Subscription uses ");
 

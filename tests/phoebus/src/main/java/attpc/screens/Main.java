@@ -23,7 +23,9 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * open FILE [NAME=VALUE…]        show a display with these macros
  * connected                      list the PVs that are connected
  * disconnected                   list the widgets whose PVs are not all connected
- * enabled NAME                   tell whether a button is enabled: true or false
+ * save FILE TARGET               write a display as Phoebus' editor saves it
+ * enabled                        list the PVs of the buttons, text entries and choices that can be operated
+ * visible                        list the texts and PVs that are seen
  * press NAME                     press a button, answer Yes
  * type PV TEXT                   type into the text entry of a PV in place of what it shows, press Enter
  * shown PV                       tell what the text entry of a PV shows
@@ -81,8 +83,12 @@ public final class Main {
             case "disconnected" -> {
                 return screen.disconnected();
             }
+            case "save" -> ModelCheck.save(new File(words[1]), new File(words[2]));
             case "enabled" -> {
-                return List.of(String.valueOf(screen.isEnabled(words[1])));
+                return screen.enabled();
+            }
+            case "visible" -> {
+                return screen.visible();
             }
             case "press" -> screen.press(words[1]);
             case "type" -> screen.type(words[1], words[2]);

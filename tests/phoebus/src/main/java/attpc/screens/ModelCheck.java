@@ -1,6 +1,9 @@
 package attpc.screens;
 
 import java.io.File;
+import java.io.FileInputStream;
+import java.io.FileOutputStream;
+import java.io.InputStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -9,6 +12,8 @@ import org.csstudio.display.builder.model.ChildrenProperty;
 import org.csstudio.display.builder.model.DisplayModel;
 import org.csstudio.display.builder.model.Widget;
 import org.csstudio.display.builder.model.WidgetProperty;
+import org.csstudio.display.builder.model.persist.ModelLoader;
+import org.csstudio.display.builder.model.persist.ModelWriter;
 import org.w3c.dom.Element;
 import org.w3c.dom.Node;
 
@@ -31,6 +36,17 @@ final class ModelCheck {
         compare(file.getName(), root, model);
         if (!model.isClean()) {
             faults.add(file.getName() + ": Phoebus found errors in it");
+        }
+    }
+
+    /** Reads a display and writes it as Phoebus' editor saves it. */
+    static void save(final File file, final File target) throws Exception {
+        final DisplayModel model;
+        try (InputStream stream = new FileInputStream(file)) {
+            model = ModelLoader.loadModel(stream, file.getPath());
+        }
+        try (ModelWriter writer = new ModelWriter(new FileOutputStream(target))) {
+            writer.writeModel(model);
         }
     }
 

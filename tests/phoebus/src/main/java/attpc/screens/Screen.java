@@ -25,7 +25,9 @@ import org.csstudio.display.builder.model.Widget;
 import org.csstudio.display.builder.model.persist.ModelLoader;
 import org.csstudio.display.builder.model.widgets.ActionButtonWidget;
 import org.csstudio.display.builder.model.widgets.EmbeddedDisplayWidget;
+import org.csstudio.display.builder.model.widgets.LabelWidget;
 import org.csstudio.display.builder.model.widgets.TextEntryWidget;
+import org.csstudio.display.builder.model.widgets.TextUpdateWidget;
 import org.csstudio.display.builder.model.widgets.VisibleWidget;
 import org.csstudio.display.builder.representation.javafx.JFXStageRepresentation;
 import org.csstudio.display.builder.representation.javafx.widgets.JFXBaseRepresentation;
@@ -119,14 +121,34 @@ final class Screen {
         picture.writeToFile(target);
     }
 
-    /** @return whether the button of this name is enabled, by itself and by its rules */
-    boolean isEnabled(final String name) {
-        return button(name).propEnabled().getValue();
+    /** @return the PVs of the buttons, text entries and choices that can be operated now */
+    List<String> enabled() {
+        return widgets(model).stream().filter(Screen::isEnabled).map(widget -> widget.getPropertyValue("pv_name"))
+                .map(String::valueOf).filter(pv -> !pv.isEmpty()).toList();
+    }
+
+    private static boolean isEnabled(final Widget widget) {
+        return widget.checkProperty("enabled").isPresent() && widget.checkProperty("pv_writable").isPresent()
+                && Boolean.TRUE.equals(widget.getPropertyValue("enabled"))
+                && Boolean.TRUE.equals(widget.getPropertyValue("pv_writable"));
+    }
+
+    /** @return the texts of the labels and the PVs of the readings that are seen now */
+    List<String> visible() {
+        final List<String> found = new ArrayList<>();
+        for (final Widget widget : widgets(model)) {
+            if (widget instanceof LabelWidget label && label.propVisible().getValue()) {
+                found.add(label.propText().getValue());
+            } else if (widget instanceof TextUpdateWidget reading && reading.propVisible().getValue()) {
+                found.add(reading.propPVName().getValue());
+            }
+        }
+        return found;
     }
 
     /** Presses the button of this name and says Yes to the question that follows. */
     void press(final String name) throws Exception {
-        if (!isEnabled(name)) {
+        if (!isEnabled(button(name))) {
             throw new IllegalStateException(name + " is not enabled");
         }
         final Node node = JFXBaseRepresentation.getJFXNode(button(name));

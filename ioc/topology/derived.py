@@ -1,9 +1,11 @@
-"""Which sources an ECC server drives, and where their data go."""
+"""What follows from a topology: data links and the SSH settings of a host."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ioc.model import DataLink
-from ioc.topology.schema import DataSource, Topology
+from ioc.topology.schema import DataRouter, DataSource, EccServer, Ssh, Topology
 
 
 def sources_of(topology: Topology, server: str) -> tuple[DataSource, ...]:
@@ -19,3 +21,13 @@ def links_of(topology: Topology, server: str) -> tuple[DataLink, ...]:
         for source in sources_of(topology, server)
         for router in (routers[name] for name in source.data_routers)
     )
+
+
+def ssh_for(topology: Topology, component: EccServer | DataRouter) -> Ssh | Literal["local"]:
+    """Return the general settings with the component's own put over them, key by key; or ``"local"``: no SSH."""
+    general, own = topology.ssh, component.ssh
+    if own is None:
+        return general
+    if own == "local" or general == "local":
+        return own
+    return general.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})

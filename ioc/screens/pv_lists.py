@@ -1,0 +1,65 @@
+"""Lists of PVs beside the screens: for the archiver, Phoebus' PV table and save-and-restore."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from ioc.screens.bob import document, element
+from ioc.topology.schema import DataRouter, EccServer, Observable, Topology
+
+_ROUTER = ("Online", "Clean", "FileCount", "StagedMB", "RateMBps", "DiskFreeGB", "DiskUsedPercent")
+
+
+def archiver_list(topology: Topology) -> str:
+    """Return what the EPICS Archiver Appliance's bulk import (``archivePV``) takes.
+
+    The sources of the observables are included: their samples are what the run database has, with the same time
+    stamps. `samplingperiod` tells the appliance how many updates to expect; with MONITOR it archives every one.
+    """
+    names = [
+        *_system(topology, "State", "Run:Number", "Run:State", "Run:Class", "Run:Title", "Log:Errors"),
+        *_system(topology, "IOC:UptimeSeconds", "IOC:CPUPercent", "IOC:MemoryMB", "IOC:Clients", "IOC:DatabaseQueue"),
+        *_each(topology, "ECC", topology.ecc_servers, "State", "Transition", "Online"),
+        *_each(topology, "Router", topology.data_routers, *_ROUTER),
+        *_each(topology, "Obs", topology.observables, "Value"),
+    ]
+    sources = [each.pv for each in topology.observables if each.pv is not None]
+    periods = {**dict.fromkeys(names, "1.0"), **dict.fromkeys(sources, "0.1")}
+    entries = [{"pv": name, "samplingperiod": period, "samplingmethod": "MONITOR"} for name, period in periods.items()]
+    return json.dumps(entries, indent=1) + "\n"
+
+
+def pv_table(topology: Topology) -> str:
+    """Return the PV table (``.pvs``) for a first look; no PV is selected, so none is written by mistake."""
+    names = [
+        *_system(topology, "State", "Busy", "Message", "Run:Number", "Run:State", "Run:CanStart", "Run:BlockedBy"),
+        *_system(topology, "Run:Message", "Log:Last"),
+        *_each(topology, "ECC", topology.ecc_servers, "State", "Transition", "Message"),
+        *_each(topology, "Router", topology.data_routers, "Online", "Staging", "RateMBps", "DiskFreeGB", "Message"),
+        *_each(topology, "Obs", topology.observables, "Value"),
+    ]
+    rows = [element("pv", {"selected": False, "name": name}) for name in names]
+    return document(element("pvtable", {"timeout": "60.0", "pvlist": rows}, version="3.0"))
+
+
+def save_restore_list(topology: Topology) -> str:
+    """Return a configuration for save-and-restore: what describes a set-up and may be written back."""
+    manual = [each for each in topology.observables if each.pv is None]
+    names = [
+        *_system(topology, "Run:Class"),
+        *_each(topology, "ECC", topology.ecc_servers, "Config"),
+        *_each(topology, "Obs", manual, "Value"),
+    ]
+    return "\n".join(["PV,READBACK,READ_ONLY", *(f"{name},,false" for name in names), ""])
+
+
+def _system(topology: Topology, *pvs: str) -> list[str]:
+    return [f"{topology.prefix}{pv}" for pv in pvs]
+
+
+def _each(
+    topology: Topology, kind: str, components: Sequence[EccServer | DataRouter | Observable], *pvs: str
+) -> Iterable[str]:
+    """Return these PVs of every component, one component after the other."""
+    return [f"{topology.prefix}{kind}:{each.name}:{pv}" for each in components for pv in pvs]
