@@ -12,9 +12,11 @@ caproto's protocol layer (its commands, `VirtualCircuit`, `Broadcaster`, DBR str
 """
 
 from ioc.ca.enumerated import CommandPv, EnumPv
+from ioc.ca.errors import CannotServe, PutFailed, Refused
+from ioc.ca.journal import PutRecord
 from ioc.ca.limits import Limits
 from ioc.ca.numeric import FloatPv, IntPv
-from ioc.ca.pv import STATUSES, PutHandler, Pv
+from ioc.ca.pv import STATUSES, Client, PutHandler, Pv
 from ioc.ca.server import CaServer, ServerStats
 from ioc.ca.site import MayWrite
 from ioc.ca.text import StringArrayPv, StringPv, TextPv
@@ -22,14 +24,19 @@ from ioc.ca.text import StringArrayPv, StringPv, TextPv
 __all__ = [
     "STATUSES",
     "CaServer",
+    "CannotServe",
+    "Client",
     "CommandPv",
     "EnumPv",
     "FloatPv",
     "IntPv",
     "Limits",
     "MayWrite",
+    "PutFailed",
     "PutHandler",
+    "PutRecord",
     "Pv",
+    "Refused",
     "ServerStats",
     "StringArrayPv",
     "StringPv",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ioc.errors import Refused
+from ioc.ca.errors import Refused
 
 _UNITS = 0x10000
 """Numbers of UTF-16 code units are below this; two of them together are a character beyond it."""

@@ -37,7 +37,7 @@ class Ears:
         """Listen on what is new and no longer on what has gone.
 
         Raises:
-            PeerError: a port is in use.
+            CannotServe: a port is in use.
         """
         environment = self._environment
         for address in environment.interfaces:

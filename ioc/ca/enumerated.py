@@ -8,10 +8,9 @@ from dataclasses import replace
 
 from caproto import MAX_ENUM_STATES, MAX_ENUM_STRING_SIZE, ChannelType
 
+from ioc.ca.errors import Refused
 from ioc.ca.putdata import PutData
-from ioc.ca.pv import Event, Properties, PutHandler, Pv, Snapshot
-from ioc.errors import Refused
-from ioc.model import Client
+from ioc.ca.pv import Client, Event, Properties, PutHandler, Pv, Snapshot
 
 
 class EnumPv(Pv[int]):
@@ -108,7 +107,7 @@ class CommandPv(EnumPv):
         super().__init__(name, description, ("Done", "Busy"), on_put=self._start)
         self._run = on_put
 
-    async def _start(self, value: int, client: Client) -> None:
+    async def _start(self, client: Client, value: int) -> None:
         if not value:
             return
         if self.value:

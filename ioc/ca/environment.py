@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
+from ioc.ca.errors import CannotServe
 from ioc.ca.interfaces import broadcast_addresses
-from ioc.errors import PeerError
 
 Address = tuple[str, int]
 ANY = "0.0.0.0"  # noqa: S104 - an IOC serves all interfaces unless told otherwise
@@ -47,7 +47,7 @@ class Environment:
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Environment:
-        """Raises PeerError naming the variable that makes no sense."""
+        """Raises CannotServe naming the variable that makes no sense."""
         port = _port(variables, ("EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"), 5064)
         beacon_port = _port(variables, ("EPICS_CAS_BEACON_PORT", "EPICS_CA_REPEATER_PORT"), 5065)
         listed = [address for address, _ in _addresses(variables, "EPICS_CAS_INTF_ADDR_LIST", port)]
@@ -57,7 +57,7 @@ class Environment:
         try:
             beacon_period = max(0.1, float(period))
         except ValueError:
-            raise PeerError(f"EPICS_CAS_BEACON_PERIOD is {period!r}, but must be a number of seconds") from None
+            raise CannotServe(f"EPICS_CAS_BEACON_PERIOD is {period!r}, but must be a number of seconds") from None
         return cls(
             port,
             tuple(dict.fromkeys(address for address in listed if address not in groups)) or (ANY,),
@@ -109,10 +109,10 @@ def _addresses(variables: Mapping[str, str], name: str, port: int) -> list[Addre
 def _clients(variables: Mapping[str, str]) -> tuple[tuple[Address, ...], int | None]:
     """What is wrong with the variables of clients is for the clients to say."""
     found: list[Address] = []
-    with contextlib.suppress(PeerError):
+    with contextlib.suppress(CannotServe):
         port = _port(variables, ("EPICS_CA_SERVER_PORT",), 5064)
         for word in variables.get("EPICS_CA_ADDR_LIST", "").split():
-            with contextlib.suppress(PeerError):
+            with contextlib.suppress(CannotServe):
                 found.append(_address(variables, "EPICS_CA_ADDR_LIST", word, port))
         automatic = variables.get("EPICS_CA_AUTO_ADDR_LIST", "YES").strip().upper() != "NO"
         return tuple(found), port if automatic else None
@@ -123,7 +123,7 @@ def _port(variables: Mapping[str, str], names: tuple[str, ...], default: int) ->
     for name in names:
         if text := variables.get(name, "").strip():
             if not text.isdecimal() or not 0 < int(text) < 65536:
-                raise PeerError(f"{name} is {text!r}, but must be a port number from 1 to 65535")
+                raise CannotServe(f"{name} is {text!r}, but must be a port number from 1 to 65535")
             return int(text)
     return default
 
@@ -133,4 +133,4 @@ def _address(variables: Mapping[str, str], name: str, word: str, port: int) -> A
     if host and (not colon or (own_port.isdecimal() and 0 < int(own_port) < 65536)):
         with contextlib.suppress(OSError, UnicodeError):
             return socket.gethostbyname(host), int(own_port or port)
-    raise PeerError(f"{name} is {variables[name]!r}, but {word!r} is no address or host name")
+    raise CannotServe(f"{name} is {variables[name]!r}, but {word!r} is no address or host name")

@@ -14,13 +14,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from caproto import AlarmStatus
+from caproto import AlarmSeverity, AlarmStatus
 
 from ioc.ca.enumerated import EnumPv
 from ioc.ca.numeric import FloatPv, IntPv
 from ioc.ca.pv import EVENTS, Event, Listener, Pv, Snapshot
 from ioc.ca.text import StringArrayPv, StringPv, TextPv
-from ioc.model import Severity
 
 LONG_STRING = 256
 _LONG_TEXT = 40
@@ -84,7 +83,7 @@ class _Integer(_Field, IntPv):
 class _Float(_Field, FloatPv):
     """A number that is NaN where there is no limit, which is no alarm."""
 
-    def alarm_of(self, value: float, severity: Severity, status: str) -> tuple[Severity, str]:
+    def alarm_of(self, value: float, severity: int, status: str) -> tuple[int, str]:
         return severity, status
 
 
@@ -142,11 +141,11 @@ def _limit(name: str, otherwise: float) -> Getter:
     return get
 
 
-def _limit_severity(name: str, severity: Severity) -> Getter:
-    def get(pv: Pv[Any]) -> Severity | None:
+def _limit_severity(name: str, severity: int) -> Getter:
+    def get(pv: Pv[Any]) -> int | None:
         if not isinstance(pv, IntPv | FloatPv):
             return None
-        return Severity.NO_ALARM if getattr(pv.properties, name) is None else severity
+        return AlarmSeverity.NO_ALARM if getattr(pv.properties, name) is None else severity
 
     return get
 
@@ -203,10 +202,10 @@ _MENUS: dict[str, tuple[tuple[str, ...], Getter]] = {
     "ACKT": (("NO", "YES"), lambda pv: int(pv.keeps_transient_alarms)),
     "SCAN": (_SCANS, lambda pv: _SCANS.index("Passive" if pv.on_put else "I/O Intr")),
     "FTVL": (_TYPES, lambda pv: _TYPES.index(pv.native.name) if _elements(pv) is not None else None),
-    "HHSV": (_SEVERITIES, _limit_severity("hihi", Severity.MAJOR)),
-    "HSV": (_SEVERITIES, _limit_severity("high", Severity.MINOR)),
-    "LSV": (_SEVERITIES, _limit_severity("low", Severity.MINOR)),
-    "LLSV": (_SEVERITIES, _limit_severity("lolo", Severity.MAJOR)),
+    "HHSV": (_SEVERITIES, _limit_severity("hihi", AlarmSeverity.MAJOR_ALARM)),
+    "HSV": (_SEVERITIES, _limit_severity("high", AlarmSeverity.MINOR_ALARM)),
+    "LSV": (_SEVERITIES, _limit_severity("low", AlarmSeverity.MINOR_ALARM)),
+    "LLSV": (_SEVERITIES, _limit_severity("lolo", AlarmSeverity.MAJOR_ALARM)),
 }
 
 

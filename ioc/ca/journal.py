@@ -5,15 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from ioc.model import PutRecord
+from ioc.ca.pv import Client
 
 logger = logging.getLogger("ioc.ca")
 
 _WINDOW = 0.2
 _SINGLE = 50
 """So many puts of a window have a record each; a client that sends thousands shall not fill the disk."""
+
+
+@dataclass(frozen=True)
+class PutRecord:
+    """One put, granted or not."""
+
+    occurred_at: float
+    """When it came, POSIX seconds."""
+    pv: str
+    old_value: str
+    new_value: str
+    client: Client
+    result: str
+    """``ok``, ``refused``, ``failed`` or ``denied``."""
+    message: str = ""
+    """The reason, if it was not granted; else what is to be said of it, if anything."""
+    count: int = 1
+    """How many puts of one client to the PV it stands for: of a burst only so many are kept one by one."""
 
 
 class _Burst:

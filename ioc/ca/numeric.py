@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from caproto import ChannelType
+from caproto import AlarmSeverity, ChannelType
 
+from ioc.ca.errors import Refused
 from ioc.ca.putdata import PutData
 from ioc.ca.pv import Event, Properties, PutHandler, Pv, Snapshot
-from ioc.errors import Refused
-from ioc.model import Severity
 
 LONG_MIN, LONG_MAX = -(2**31), 2**31 - 1
 N = TypeVar("N", int, float)
@@ -59,19 +58,19 @@ class NumericPv(Pv[N]):
         old = self.snapshot
         self._publish(Snapshot(old.value, old.severity, old.status, old.timestamp), int(Event.PROPERTY))
 
-    def alarm_of(self, value: N, severity: Severity, status: str) -> tuple[Severity, str]:
+    def alarm_of(self, value: N, severity: int, status: str) -> tuple[int, str]:
         limits = self.properties
-        found = Severity.NO_ALARM, "NO_ALARM"
+        found = AlarmSeverity.NO_ALARM, "NO_ALARM"
         if math.isnan(value):
-            found = Severity.INVALID, "UDF"
+            found = AlarmSeverity.INVALID_ALARM, "UDF"
         elif limits.hihi is not None and value >= limits.hihi:
-            found = Severity.MAJOR, "HIHI"
+            found = AlarmSeverity.MAJOR_ALARM, "HIHI"
         elif limits.lolo is not None and value <= limits.lolo:
-            found = Severity.MAJOR, "LOLO"
+            found = AlarmSeverity.MAJOR_ALARM, "LOLO"
         elif limits.high is not None and value >= limits.high:
-            found = Severity.MINOR, "HIGH"
+            found = AlarmSeverity.MINOR_ALARM, "HIGH"
         elif limits.low is not None and value <= limits.low:
-            found = Severity.MINOR, "LOW"
+            found = AlarmSeverity.MINOR_ALARM, "LOW"
         return found if found[0] and found[0] >= severity else (severity, status)
 
     def numbers(self, value: N) -> Sequence[float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from caproto import ChannelType
 
 from ioc.ca.characters import characters
-from ioc.errors import Refused
+from ioc.ca.errors import Refused
 
 _FORMATS = {
     ChannelType.INT: "h",

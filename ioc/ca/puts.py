@@ -10,11 +10,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from ioc.ca.journal import Journal
+from ioc.ca.errors import PutFailed, Refused
+from ioc.ca.journal import Journal, PutRecord
 from ioc.ca.putdata import PutData
-from ioc.ca.pv import PutHandler, Pv
-from ioc.errors import AttpcError, Refused
-from ioc.model import Client, PutRecord
+from ioc.ca.pv import Client, PutHandler, Pv
 
 logger = logging.getLogger("ioc.ca")
 
@@ -96,10 +95,10 @@ class Puts:
         pv, old = put.pv, put.pv.value
         result, message = "ok", ""
         try:
-            await put.handler(value, put.client)
+            await put.handler(put.client, value)
         except Refused as error:
             result, message = "refused", str(error)
-        except AttpcError as error:
+        except PutFailed as error:
             result, message = "failed", str(error)
         except asyncio.CancelledError:
             self._end(put, old, "failed", f"the IOC ended while {pv.name} was being set")

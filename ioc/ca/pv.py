@@ -13,17 +13,26 @@ from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from caproto import AlarmStatus, ChannelType
+from caproto import AlarmSeverity, AlarmStatus, ChannelType
 
-from ioc.errors import Refused
-from ioc.model import Client, Severity
+from ioc.ca.errors import Refused
 
 if TYPE_CHECKING:
     from ioc.ca.putdata import PutData
 
 T = TypeVar("T")
-PutHandler = Callable[[T, Client], Awaitable[None]]
-"""Carries out a put and posts the new value itself; raises `ioc.errors.AttpcError` if it cannot."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who asked: the name is reported by the client itself, the host is the address of its connection."""
+
+    user: str = ""
+    host: str = ""
+
+
+PutHandler = Callable[[Client, T], Awaitable[None]]
+"""Carries out a put and posts the new value itself; raises `PutFailed` if it cannot."""
 
 
 class Event(IntFlag):
@@ -62,7 +71,7 @@ class Snapshot(Generic[T]):
     """A PV at one moment. `encoded` keeps its wire form by (data type, count), so that all clients share it."""
 
     value: T
-    severity: Severity
+    severity: int
     status: str
     timestamp: float
     encoded: dict[tuple[int, int], tuple[bytes, int]] = field(default_factory=dict[tuple[int, int], tuple[bytes, int]])
@@ -77,11 +86,11 @@ class Listener(Protocol):
     def offer(self, snapshot: Snapshot[Any]) -> None: ...
 
 
-_DEFAULT_STATUS = {
-    Severity.NO_ALARM: "NO_ALARM",
-    Severity.MINOR: "STATE",
-    Severity.MAJOR: "STATE",
-    Severity.INVALID: "COMM",
+_DEFAULT_STATUS: dict[int, str] = {
+    AlarmSeverity.NO_ALARM: "NO_ALARM",
+    AlarmSeverity.MINOR_ALARM: "STATE",
+    AlarmSeverity.MAJOR_ALARM: "STATE",
+    AlarmSeverity.INVALID_ALARM: "COMM",
 }
 
 
@@ -101,12 +110,12 @@ class Pv(ABC, Generic[T]):
         self.description = description
         self.on_put = on_put
         self.properties = Properties()
-        self.unacknowledged = Severity.NO_ALARM
+        self.unacknowledged = AlarmSeverity.NO_ALARM
         """Worst severity since somebody acknowledged it (field ACKS)."""
         self.keeps_transient_alarms = True
         """Whether an alarm that has gone must still be acknowledged (field ACKT)."""
         self._listeners: set[Listener] = set()
-        self._snapshot = Snapshot(value, Severity.NO_ALARM, "NO_ALARM", time.time())
+        self._snapshot = Snapshot(value, AlarmSeverity.NO_ALARM, "NO_ALARM", time.time())
 
     @property
     def source(self) -> Pv[T]:
@@ -123,7 +132,7 @@ class Pv(ABC, Generic[T]):
         return self.snapshot.value
 
     @property
-    def severity(self) -> Severity:
+    def severity(self) -> int:
         return self.snapshot.severity
 
     @property
@@ -141,7 +150,7 @@ class Pv(ABC, Generic[T]):
         return self._snapshot
 
     def post(
-        self, value: T, *, severity: Severity = Severity.NO_ALARM, status: str = "", timestamp: float | None = None
+        self, value: T, *, severity: int = AlarmSeverity.NO_ALARM, status: str = "", timestamp: float | None = None
     ) -> None:
         """Set value and alarm and tell everybody who monitors them.
 
@@ -169,7 +178,7 @@ class Pv(ABC, Generic[T]):
     def acknowledge(self, severity: int) -> None:
         """Somebody has seen the alarm, if it was no worse than `severity`; monitors of alarms are told."""
         if severity >= self.unacknowledged:
-            self.unacknowledged = Severity.NO_ALARM
+            self.unacknowledged = AlarmSeverity.NO_ALARM
         self._publish(replace(self._snapshot, encoded={}), _NEW_ALARM)
 
     def keep_transient_alarms(self, keep: bool) -> None:
@@ -225,7 +234,7 @@ class Pv(ABC, Generic[T]):
         """The value in one text, for the log of puts."""
         return ", ".join(self.texts(value))
 
-    def alarm_of(self, value: T, severity: Severity, status: str) -> tuple[Severity, str]:
+    def alarm_of(self, value: T, severity: int, status: str) -> tuple[int, str]:
         """The alarm after what the value itself adds to it."""
         return severity, status
 

@@ -14,8 +14,9 @@ from ioc.ca.circuit import Circuit
 from ioc.ca.clients import Clients
 from ioc.ca.ears import Ears
 from ioc.ca.environment import ANY, Environment
+from ioc.ca.errors import CannotServe
 from ioc.ca.interfaces import own_addresses
-from ioc.ca.journal import Journal
+from ioc.ca.journal import Journal, PutRecord
 from ioc.ca.limits import Complaints, Limits
 from ioc.ca.namespace import Namespace
 from ioc.ca.puts import Puts
@@ -23,8 +24,6 @@ from ioc.ca.pv import Pv
 from ioc.ca.rivals import Rivals
 from ioc.ca.site import MayWrite, Site
 from ioc.ca.sockets import listening_sockets
-from ioc.errors import PeerError
-from ioc.model import PutRecord
 
 logger = logging.getLogger("ioc.ca")
 
@@ -87,7 +86,7 @@ class CaServer:
         """Open the sockets; the PVs can be reached when this returns.
 
         Raises:
-            PeerError: a port is in use or an environment variable makes no sense.
+            CannotServe: a port is in use or an environment variable makes no sense.
         """
         environment = Environment.read()
         try:
@@ -131,7 +130,7 @@ class CaServer:
         """Look at the interfaces again now and then: one may get its address, or another, after the start."""
         while True:
             await asyncio.sleep(self._site.limits.interfaces_seconds)
-            with contextlib.suppress(PeerError):  # another program has the port of the new address: try again
+            with contextlib.suppress(CannotServe):  # another program has the port of the new address: try again
                 await ears.refresh()
             if (addresses := environment.beacons) != beacons.addresses:
                 logger.info("beacons go to %s now", ", ".join(beacon.host for beacon in addresses) or "nobody")

@@ -16,10 +16,9 @@ from caproto import CAStatus
 
 from ioc.ca.channel import Channel
 from ioc.ca.outbox import EVENT_ADD, Outbox, Subscription, header
-from ioc.ca.pv import EVENTS, Pv
+from ioc.ca.pv import EVENTS, Client, Pv
 from ioc.ca.site import Site
 from ioc.ca.transfer import Transfer, error
-from ioc.model import Client
 
 VERSION = 13
 _NO_CID = 0xFFFFFFFF

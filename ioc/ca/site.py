@@ -10,8 +10,7 @@ from ioc.ca.limits import Complaints, Limits
 from ioc.ca.namespace import Namespace
 from ioc.ca.outbox import Turns
 from ioc.ca.puts import Puts
-from ioc.ca.pv import Pv
-from ioc.model import Client
+from ioc.ca.pv import Client, Pv
 
 MayWrite = Callable[[str, str, str], bool]
 """Whether a client may write: PV name, address of its connection, user name as it says itself."""

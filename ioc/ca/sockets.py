@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from ioc.errors import PeerError
+from ioc.ca.errors import CannotServe
 
 _ATTEMPTS = 20
 _IP_FREEBIND = 15
@@ -21,7 +21,7 @@ def listening_sockets(interfaces: Sequence[str], port: int) -> tuple[list[socket
     """One TCP socket per interface, all with one port: `port` if it is free, else any other, as EPICS base does.
 
     Raises:
-        PeerError: no port can be had.
+        CannotServe: no port can be had.
     """
     wanted = port
     for _ in range(_ATTEMPTS):
@@ -34,13 +34,13 @@ def listening_sockets(interfaces: Sequence[str], port: int) -> tuple[list[socket
             for one in opened:
                 one.close()
             if error.errno != errno.EADDRINUSE:
-                raise PeerError(
+                raise CannotServe(
                     f"TCP port {wanted} of {', '.join(interfaces)} cannot be opened: {error.strerror}"
                 ) from None
             wanted = 0
         else:
             return opened, wanted
-    raise PeerError(f"TCP port {port} of {', '.join(interfaces)} is in use and no other is free on all of them")
+    raise CannotServe(f"TCP port {port} of {', '.join(interfaces)} is in use and no other is free on all of them")
 
 
 def _listening_socket(interface: str, port: int) -> socket.socket:
@@ -88,7 +88,7 @@ def search_socket(interface: str, port: int) -> socket.socket:
     """The UDP socket for searches; several IOCs of one machine share the port.
 
     Raises:
-        PeerError: a program that is no IOC has the port for itself.
+        CannotServe: a program that is no IOC has the port for itself.
     """
     sock = _udp_socket()
     _bind_before_its_time(sock)
@@ -99,7 +99,7 @@ def search_socket(interface: str, port: int) -> socket.socket:
         what = (
             "is in use by a program that does not share it" if error.errno == errno.EADDRINUSE else str(error.strerror)
         )
-        raise PeerError(f"UDP port {port} of {interface} cannot be opened for searches: it {what}") from None
+        raise CannotServe(f"UDP port {port} of {interface} cannot be opened for searches: it {what}") from None
     return sock
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from caproto import ChannelType
 
+from ioc.ca.errors import Refused
 from ioc.ca.putdata import STRING_SIZE, PutData
 from ioc.ca.pv import PutHandler, Pv
-from ioc.errors import Refused
 
 
 def cut(text: str, size: int) -> str:

@@ -13,12 +13,12 @@ from caproto import CAStatus
 
 from ioc.ca.channel import Channel
 from ioc.ca.dbr import NoConversion, encode
+from ioc.ca.errors import Refused
 from ioc.ca.outbox import ECA_NORMAL, Outbox, header
 from ioc.ca.putdata import PutData
 from ioc.ca.puts import Put
+from ioc.ca.pv import Client
 from ioc.ca.site import Site
-from ioc.errors import Refused
-from ioc.model import Client
 
 _READ, _READ_NOTIFY, _WRITE_NOTIFY = 3, 15, 19
 _ACKNOWLEDGEMENTS = (ca.ChannelType.PUT_ACKT, ca.ChannelType.PUT_ACKS)

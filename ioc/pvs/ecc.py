@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, IntPv, Pv, StringArrayPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
 from ioc.model import Client, ConfigChoice, EccState, Severity, Transition
+from ioc.pvs.boundary import command, handler
 from ioc.pvs.log_file import LogFilePvs
 from ioc.pvs.naming import LOG_LENGTH, MESSAGE_LENGTH
 from ioc.runlogic.events import SelectConfig, ServerAction, ServerCommand
@@ -46,11 +48,11 @@ class EccPvs:
         self._transition = EnumPv(f"{base}Transition", "What it is doing now", [t.label for t in Transition])
         self._online = EnumPv(f"{base}Online", "It answers", ["Offline", "Online"])
         self._online.post(0, severity=Severity.INVALID, status="UDF")
-        self._config = TextPv(f"{base}Config", "describe/prepare/configure", 400, on_put=self._put_config)
+        self._config = TextPv(f"{base}Config", "describe/prepare/configure", 400, on_put=handler(self._put_config))
         self._options = StringArrayPv(f"{base}ConfigOptions", "Configurations offered", _MAX_OPTIONS)
         self._list = TextPv(f"{base}ConfigList", "Configurations offered, one a line", LOG_LENGTH)
         self._index = IntPv(
-            f"{base}ConfigIndex", "Choice by number in ConfigOptions", value=-1, on_put=self._put_config_index
+            f"{base}ConfigIndex", "Choice by number in ConfigOptions", value=-1, on_put=handler(self._put_config_index)
         )
         self._sources = TextPv(f"{base}Sources", "Data sources it controls", 256)
         self._sources.post(", ".join(engine.plan.servers[name].sources))
@@ -66,8 +68,15 @@ class EccPvs:
             self._index,
             self._sources,
             self._message,
-            *(self._command(base, action) for action in ServerAction),
-            CommandPv(f"{base}RefreshConfigs", "Read the configurations again", self._refresh_configs),
+            *(
+                CommandPv(
+                    f"{base}{action}",
+                    _DESCRIPTIONS[action],
+                    command(engine, partial(ServerCommand, server=name, action=action)),
+                )
+                for action in ServerAction
+            ),
+            CommandPv(f"{base}RefreshConfigs", "Read the configurations again", handler(self._refresh_configs)),
             *self._log_file.pvs,
         )
 
@@ -94,16 +103,10 @@ class EccPvs:
         note = server.message
         self._message.post(note.text, severity=note.severity, timestamp=note.at or None)
 
-    def _command(self, base: str, action: ServerAction) -> CommandPv:
-        async def run(client: Client) -> None:
-            await self._engine.command(lambda token: ServerCommand(token, client, self._name, action))
-
-        return CommandPv(f"{base}{action}", _DESCRIPTIONS[action], run)
-
-    async def _put_config(self, text: str, client: Client) -> None:
+    async def _put_config(self, client: Client, text: str) -> None:
         await self._select(ConfigChoice.parse(text), client)
 
-    async def _put_config_index(self, index: int, client: Client) -> None:
+    async def _put_config_index(self, client: Client, index: int) -> None:
         offers = self._engine.state.servers[self._name].offers
         if not 0 <= index < len(offers):
             must = f"0 to {len(offers) - 1}" if offers else "absent: the server offers no configurations"

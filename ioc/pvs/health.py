@@ -11,6 +11,7 @@ import psutil
 from ioc import __version__
 from ioc.ca import CaServer, CommandPv, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.model import Client, Severity
+from ioc.pvs.boundary import handler
 from ioc.pvs.naming import local_time
 from ioc.rundb import StoreHealth
 
@@ -66,7 +67,7 @@ class HealthPvs:
             self._db_dropped,
             self._db_log,
             self._db_message,
-            CommandPv(f"{base}Reload", "Read the topology again", reload),
+            CommandPv(f"{base}Reload", "Read the topology again", handler(reload)),
         )
 
     def tick(self, server: CaServer) -> None:

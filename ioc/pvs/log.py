@@ -7,6 +7,7 @@ from typing import Any
 
 from ioc.ca import CommandPv, IntPv, Pv, TextPv
 from ioc.model import Client, Event, Severity
+from ioc.pvs.boundary import handler
 from ioc.pvs.naming import LOG_LENGTH, local_time
 
 _KEPT = 100
@@ -31,7 +32,7 @@ class LogPvs:
             self._last,
             self._all,
             self._errors,
-            CommandPv(f"{base}Clear", "Hide entries, the database keeps them", self._clear),
+            CommandPv(f"{base}Clear", "Hide entries, the database keeps them", handler(self._clear)),
         )
 
     def add(self, event: Event) -> None:

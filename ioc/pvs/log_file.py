@@ -7,6 +7,7 @@ from typing import Any
 
 from ioc.ca import CommandPv, Pv, TextPv
 from ioc.model import Client
+from ioc.pvs.boundary import handler
 from ioc.pvs.naming import LOG_LENGTH
 
 
@@ -17,7 +18,7 @@ class LogFilePvs:
         self._read = read
         self._log = TextPv(f"{base}Log", f"Last 50 lines of the {what}'s log", LOG_LENGTH)
         self.pvs: tuple[Pv[Any], ...] = (
-            CommandPv(f"{base}RefreshLog", f"Fetch the {what}'s log", self._refresh),
+            CommandPv(f"{base}RefreshLog", f"Fetch the {what}'s log", handler(self._refresh)),
             self._log,
         )
 

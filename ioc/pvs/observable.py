@@ -8,6 +8,7 @@ from typing import Any
 
 from ioc.ca import STATUSES, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.model import Client, ObservableView, Reading, Scalar, Severity, Statistics, ValueType
+from ioc.pvs.boundary import handler
 from ioc.topology.schema import Observable
 
 SetManual = Callable[[str, Scalar, Client], Awaitable[None]]
@@ -50,7 +51,7 @@ class ObservablePvs:
         observable = self.observable
         manual = observable.pv is None
         description = _cut(observable.label, _DESCRIPTION_BYTES) or observable.name
-        put = self._put if manual else None
+        put = handler(self._put) if manual else None
         match observable.type:
             case ValueType.Float:
                 return FloatPv(name, description, units=observable.units, on_put=put)
@@ -61,7 +62,7 @@ class ObservablePvs:
             case _:
                 return StringPv(name, description, on_put=put)
 
-    async def _put(self, value: Scalar, client: Client) -> None:
+    async def _put(self, client: Client, value: Scalar) -> None:
         await self._set_manual(self.observable.name, value, client)
 
     def update(self, view: ObservableView) -> None:

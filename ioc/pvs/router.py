@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, TextPv
 from ioc.engine import Engine
-from ioc.model import Client, Severity
+from ioc.model import Severity
+from ioc.pvs.boundary import command
 from ioc.pvs.log_file import LogFilePvs
 from ioc.pvs.naming import MESSAGE_LENGTH
 from ioc.runlogic.events import Organize
@@ -23,8 +25,6 @@ class RouterPvs:
     """Flags, files, disk and log of one data router."""
 
     def __init__(self, prefix: str, name: str, engine: Engine, read_log: Callable[[], Awaitable[str]]) -> None:
-        self._name = name
-        self._engine = engine
         self._shown: tuple[Router, Run] | None = None
         base = f"{prefix}Router:{name}:"
         disk_low = engine.plan.min_disk_free / GIGABYTE
@@ -61,7 +61,9 @@ class RouterPvs:
             *self._disk,
             self._work_dir,
             self._message,
-            CommandPv(f"{base}Organize", "File staged files under last run", self._organize),
+            CommandPv(
+                f"{base}Organize", "File staged files under last run", command(engine, partial(Organize, router=name))
+            ),
             *self._log_file.pvs,
         )
 
@@ -102,9 +104,6 @@ class RouterPvs:
             self._used.post(100 * (1 - facts.disk_free / facts.disk_total), timestamp=at)
         else:
             _not_known(self._disk, "COMM")
-
-    async def _organize(self, client: Client) -> None:
-        await self._engine.command(lambda token: Organize(token, client, self._name))
 
 
 def _not_known(pvs: tuple[Pv[Any], ...], status: str) -> None:

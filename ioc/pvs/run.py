@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
 from ioc.model import Client, EccState, RunClass, RunState, Severity
+from ioc.pvs.boundary import command, handler
 from ioc.pvs.naming import MESSAGE_LENGTH, clock, local_time
 from ioc.runlogic.events import RunAction, RunCommand, SetClass, SetNextNumber, SetTitle
 from ioc.runlogic.permits import NOT_READ, blocked_by
@@ -39,15 +41,15 @@ class RunPvs:
         self._shown: State | None = None
         base = f"{prefix}Run:"
         self._number = IntPv(f"{base}Number", "The open run, else the last one", value=-1)
-        self._next = IntPv(f"{base}NextNumber", "What Start will use", on_put=self._put_next_number)
+        self._next = IntPv(f"{base}NextNumber", "What Start will use", on_put=command(engine, SetNextNumber))
         self._state = EnumPv(f"{base}State", "Life cycle of the run", [state.name for state in RunState])
         for pv in (self._number, self._next, self._state):
             pv.post(pv.value, severity=Severity.INVALID, status="UDF")
         self._can_start = EnumPv(f"{base}CanStart", "Start would be accepted now", ["No", "Yes"])
         self._blocked_by = TextPv(f"{base}BlockedBy", "Why Start would be refused", MESSAGE_LENGTH)
-        self._title = TextPv(f"{base}Title", "Title of the open or next run", 200, on_put=self._put_title)
+        self._title = TextPv(f"{base}Title", "Title of the open or next run", 200, on_put=handler(self._put_title))
         self._class = EnumPv(
-            f"{base}Class", "Class of the open or next run", [c.name for c in RunClass], on_put=self._put_class
+            f"{base}Class", "Class of the open or next run", [c.name for c in RunClass], on_put=handler(self._put_class)
         )
         self._start_time = StringPv(f"{base}StartTime", "Start of the run, ISO 8601")
         self._stop_time = StringPv(f"{base}StopTime", "End of the run, ISO 8601")
@@ -62,12 +64,15 @@ class RunPvs:
             self._number,
             self._next,
             self._state,
-            *(self._command(base, action) for action in RunAction),
+            *(
+                CommandPv(f"{base}{action}", _DESCRIPTIONS[action], command(engine, partial(RunCommand, action=action)))
+                for action in RunAction
+            ),
             self._can_start,
             self._blocked_by,
             self._title,
             self._class,
-            CommandPv(f"{base}SameAsPrevious", "Copy what the shift wrote last run", engine.copy_previous),
+            CommandPv(f"{base}SameAsPrevious", "Copy what the shift wrote last run", handler(engine.copy_previous)),
             self._start_time,
             self._stop_time,
             self._duration,
@@ -129,21 +134,12 @@ class RunPvs:
         self._duration.post(float(int(seconds)))
         self._duration_text.post(clock(seconds))
 
-    def _command(self, base: str, action: RunAction) -> CommandPv:
-        async def run(client: Client) -> None:
-            await self._engine.command(lambda token: RunCommand(token, client, action))
-
-        return CommandPv(f"{base}{action}", _DESCRIPTIONS[action], run)
-
-    async def _put_title(self, title: str, client: Client) -> None:
+    async def _put_title(self, client: Client, title: str) -> None:
         if not title.isprintable():
             raise Refused("title of a run must be one line of printable text")
         await self._engine.command(lambda token: SetTitle(token, client, title))
 
-    async def _put_next_number(self, number: int, client: Client) -> None:
-        await self._engine.command(lambda token: SetNextNumber(token, client, number))
-
-    async def _put_class(self, value: int, client: Client) -> None:
+    async def _put_class(self, client: Client, value: int) -> None:
         await self._engine.command(lambda token: SetClass(token, client, RunClass(value)))
 
 

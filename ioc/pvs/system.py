@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ioc.ca import CommandPv, EnumPv, Pv, TextPv
 from ioc.engine import Engine
-from ioc.model import EXPERIMENT_LENGTH, Client, Severity, SystemState
+from ioc.model import EXPERIMENT_LENGTH, Severity, SystemState
+from ioc.pvs.boundary import command
 from ioc.runlogic.events import SetExperiment, SystemCommand, SystemStep
 from ioc.runlogic.state import State
 from ioc.states import aggregate, system_severity
@@ -23,18 +25,20 @@ class SystemPvs:
     """Common state, steps of all servers together, experiment."""
 
     def __init__(self, prefix: str, engine: Engine) -> None:
-        self._engine = engine
         self._state = EnumPv(f"{prefix}State", "State all ECC servers share", [state.name for state in SystemState])
         self._state.post(SystemState.Unknown, severity=Severity.INVALID, status="UDF")
         self._busy = EnumPv(f"{prefix}Busy", "A transition runs somewhere", ["Done", "Busy"])
         self._experiment = TextPv(
-            f"{prefix}Experiment", "Runs are filed under it", EXPERIMENT_LENGTH, on_put=self._put_experiment
+            f"{prefix}Experiment", "Runs are filed under it", EXPERIMENT_LENGTH, on_put=command(engine, SetExperiment)
         )
         self._message = TextPv(f"{prefix}Message", "Outcome of the last command", 256)
         self.pvs: tuple[Pv[Any], ...] = (
             self._state,
             self._busy,
-            *(self._command(prefix, step) for step in SystemStep),
+            *(
+                CommandPv(f"{prefix}{step}", _DESCRIPTIONS[step], command(engine, partial(SystemCommand, step=step)))
+                for step in SystemStep
+            ),
             self._experiment,
             self._message,
         )
@@ -54,12 +58,3 @@ class SystemPvs:
         self._busy.post(int(state.job is not None or any(server.busy for server in servers)))
         self._experiment.post(state.experiment)
         self._message.post(state.message.text, severity=state.message.severity, timestamp=state.message.at or None)
-
-    def _command(self, prefix: str, step: SystemStep) -> CommandPv:
-        async def run(client: Client) -> None:
-            await self._engine.command(lambda token: SystemCommand(token, client, step))
-
-        return CommandPv(f"{prefix}{step}", _DESCRIPTIONS[step], run)
-
-    async def _put_experiment(self, name: str, client: Client) -> None:
-        await self._engine.command(lambda token: SetExperiment(token, client, name))

@@ -8,8 +8,7 @@ import caproto as ca
 import pytest
 from raw_client import RawClient
 
-from ioc.ca import FloatPv
-from ioc.model import Client
+from ioc.ca import Client, FloatPv
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
@@ -37,7 +36,7 @@ async def told(port: int, name: str, data_type: int, value: int) -> int:
 async def test_as_a_soft_ioc(epics: Epics, serve: Serve) -> None:
     """The fields ACKS and ACKT go through the same values, whatever becomes of the alarm and is acknowledged."""
 
-    async def store(value: float, client: Client) -> None:
+    async def store(client: Client, value: float) -> None:
         pv.post(value)
 
     pv = FloatPv("T:X", "", high=5, hihi=9, on_put=store)

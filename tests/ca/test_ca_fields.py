@@ -7,12 +7,12 @@ from typing import Any
 
 import caproto as ca
 import pytest
+from caproto import AlarmSeverity
 from raw_client import RawClient
 
 from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
 from ioc.ca.fields import field_of
 from ioc.ca.namespace import Namespace
-from ioc.model import Severity
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
@@ -137,4 +137,4 @@ def test_every_field_of_every_type() -> None:
             field = field_of(pv, name)
             if field is not None:
                 assert field.snapshot.value is not None
-    assert pvs[0].severity is Severity.NO_ALARM
+    assert pvs[0].severity is AlarmSeverity.NO_ALARM

@@ -14,7 +14,7 @@ import caproto as ca
 import pytest
 from raw_client import RawClient
 
-from ioc.ca import EnumPv, IntPv, Limits, StringArrayPv, TextPv
+from ioc.ca import Client, EnumPv, IntPv, Limits, StringArrayPv, TextPv
 from ioc.ca.circuit import Circuit
 from ioc.ca.journal import Journal
 from ioc.ca.limits import Complaints
@@ -22,7 +22,6 @@ from ioc.ca.namespace import Namespace
 from ioc.ca.puts import Puts
 from ioc.ca.search import Search
 from ioc.ca.site import Site
-from ioc.model import Client
 from tests.ca.serving import Serve
 
 _TCP_INPUTS = 80_000
@@ -31,7 +30,7 @@ _SOCKETS = 300
 _NAMES = ["T:I", "T:E", "T:T", "T:L", "T:I.DESC", "T:T$", "T:None", "T:I.{", "", "x" * 300, "T:I\0T:E", "\xff\xfe"]
 
 
-async def _accept(value: Any, client: Client) -> None:
+async def _accept(client: Client, value: Any) -> None:
     pass
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
-from ioc.model import Client
+from ioc.ca import Client, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
@@ -34,7 +33,7 @@ READ_AS = {
 }
 
 
-async def _accept(value: object, client: Client) -> None:
+async def _accept(client: Client, value: object) -> None:
     pass
 
 

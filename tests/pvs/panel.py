@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ioc import ca
 from ioc.ca import CaServer, Pv
 from ioc.model import Client, ObservableView, Scalar
 from ioc.pvs import PvTree, Services
@@ -61,7 +62,7 @@ class Panel:
         """What the server does with a put that was accepted."""
         handler = self[name].on_put
         assert handler is not None
-        await handler(value, Client("ana", "127.0.0.1"))
+        await handler(ca.Client("ana", "127.0.0.1"), value)
 
     async def _log(self, name: str) -> str:
         return self.log_text
