@@ -16,20 +16,21 @@ from typing import Any
 
 from caproto import AlarmSeverity, AlarmStatus
 
-from ioc.ca.enumerated import EnumPv
-from ioc.ca.numeric import FloatPv, IntPv
 from ioc.ca.pv import EVENTS, Event, Listener, Pv, Snapshot
-from ioc.ca.text import StringArrayPv, StringPv, TextPv
+from ioc.ca.types import EnumPv, FloatPv, IntPv, NumericPv, StringArrayPv, StringPv, TextPv
 
 LONG_STRING = 256
 _LONG_TEXT = 40
+_RARE = int(Event.ALARM | Event.PROPERTY)
+_OF_THE_VALUE = frozenset({"TIME", "NORD"})
+"""Fields that another value may change; all others change with the alarm or with properties only."""
 
-Getter = Callable[[Pv[Any]], Any]
-"""Reads the field's value from its PV; None = PVs of this kind have no such field."""
+Getter = Callable[[Any], Any]
+"""Reads the field's value from its PV."""
 
 
 class _Field(Pv[Any]):
-    """Shows what `get` tells of the PV `of`."""
+    """Shows what `get` reads from the PV `of`."""
 
     _of: Pv[Any]
     _get: Getter
@@ -51,10 +52,9 @@ class _Field(Pv[Any]):
 
     def offer(self, snapshot: Snapshot[Any]) -> None:
         """Hear of a change of the PV."""
-        if snapshot is self._seen:
-            return
-        self._seen = snapshot
-        if (value := self._get(self._of)) is not None:
+        if snapshot is not self._seen:
+            self._seen = snapshot
+            value = self._get(self._of)
             self.post(value, severity=snapshot.severity, status=snapshot.status, timestamp=snapshot.timestamp)
 
     def subscribe(self, listener: Listener) -> None:
@@ -93,94 +93,56 @@ class _Menu(_Field, EnumPv):
     max_states = 64
 
 
-_SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
-_STATUSES = tuple(AlarmStatus.__members__)
-_SCANS = (
-    "Passive",
-    "Event",
-    "I/O Intr",
-    "10 second",
-    "5 second",
-    "2 second",
-    "1 second",
-    ".5 second",
-    ".2 second",
-    ".1 second",
-)
-_TYPES = ("STRING", "CHAR")
-_STATE_NAMES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
-
-
 def _state(number: int) -> Getter:
-    def get(pv: Pv[Any]) -> str | None:
-        strings = pv.properties.strings
-        if not strings or len(strings) <= 2:
-            return None
-        return strings[number] if number < len(strings) else ""
-
-    return get
+    """The name of a state, empty if there are fewer."""
+    return lambda pv: pv.strings[number] if number < len(pv.strings) else ""
 
 
-def _two_state(number: int) -> Getter:
-    def get(pv: Pv[Any]) -> str | None:
-        strings = pv.properties.strings
-        if not strings or len(strings) > 2:
-            return None
-        return strings[number] if number < len(strings) else ""
-
-    return get
-
-
-def _limit(name: str, otherwise: float) -> Getter:
-    def get(pv: Pv[Any]) -> float | None:
-        if not isinstance(pv, IntPv | FloatPv):
-            return None
+def _limit(name: str, none: float) -> Getter:
+    def get(pv: Pv[Any]) -> float:
         limit: float | None = getattr(pv.properties, name)
-        return otherwise if limit is None else limit
+        return none if limit is None else limit
 
     return get
 
 
-def _limit_severity(name: str, severity: int) -> Getter:
-    def get(pv: Pv[Any]) -> int | None:
-        if not isinstance(pv, IntPv | FloatPv):
-            return None
-        return AlarmSeverity.NO_ALARM if getattr(pv.properties, name) is None else severity
-
-    return get
-
-
-def _zero(pv: Pv[Any]) -> float | None:
-    return 0.0 if isinstance(pv, IntPv | FloatPv) else None
+def _severity(name: str, severity: int) -> Getter:
+    return lambda pv: 0 if getattr(pv.properties, name) is None else severity
 
 
 def _time(pv: Pv[Any]) -> str:
     return datetime.fromtimestamp(pv.timestamp, UTC).astimezone().isoformat(timespec="milliseconds")
 
 
-def _elements(pv: Pv[Any]) -> int | None:
-    return pv.max_count if isinstance(pv, TextPv | StringArrayPv) else None
+_SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
+_STATUSES = tuple(AlarmStatus.__members__)
+_PERIODS = ("10 second", "5 second", "2 second", "1 second", ".5 second", ".2 second", ".1 second")
+_SCANS = ("Passive", "Event", "I/O Intr", *_PERIODS)
+_TYPES = ("STRING", "CHAR")
+_STATES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
+_NAMES_OF_TWO, _NAMES_OF_MANY = ("ZNAM", "ONAM"), tuple(f"{name}ST" for name in _STATES)
+"""Fields with the names of the states, in records of two states and of more."""
+_MINOR, _MAJOR = AlarmSeverity.MINOR_ALARM, AlarmSeverity.MAJOR_ALARM
 
+_ANY = (Pv,)
+_NUMBERS = (NumericPv,)
+_ARRAYS = (TextPv, StringArrayPv)
+_ENUMS = (EnumPv,)
 
-def _elements_read(pv: Pv[Any]) -> int | None:
-    return len(pv.value) if isinstance(pv, StringArrayPv) else _elements(pv)
-
-
-_TEXTS: dict[str, Getter] = {
-    "NAME": lambda pv: pv.name,
-    "DESC": lambda pv: pv.description,
-    "RTYP": lambda pv: pv.record_type,
-    "TIME": _time,
-    "EGU": lambda pv: pv.properties.units if isinstance(pv, IntPv | FloatPv) else None,
-    "ZNAM": _two_state(0),
-    "ONAM": _two_state(1),
-    **{f"{name}ST": _state(number) for number, name in enumerate(_STATE_NAMES)},
+_TEXTS: dict[str, tuple[tuple[type, ...], Getter]] = {
+    "NAME": (_ANY, lambda pv: pv.name),
+    "DESC": (_ANY, lambda pv: pv.description),
+    "RTYP": (_ANY, lambda pv: pv.record_type),
+    "TIME": (_ANY, _time),
+    "EGU": (_NUMBERS, lambda pv: pv.properties.units),
+    **{name: (_ENUMS, _state(number)) for number, name in enumerate(_NAMES_OF_TWO)},
+    **{name: (_ENUMS, _state(number)) for number, name in enumerate(_NAMES_OF_MANY)},
 }
-_INTEGERS: dict[str, Getter] = {
-    "PREC": lambda pv: pv.properties.precision if isinstance(pv, FloatPv) else None,
-    "UDF": lambda pv: int(pv.status == "UDF"),
-    "NELM": _elements,
-    "NORD": _elements_read,
+_INTEGERS: dict[str, tuple[tuple[type, ...], Getter]] = {
+    "PREC": ((FloatPv,), lambda pv: pv.properties.precision),
+    "UDF": (_ANY, lambda pv: int(pv.status == "UDF")),
+    "NELM": (_ARRAYS, lambda pv: pv.max_count),
+    "NORD": (_ARRAYS, lambda pv: len(pv.value) if isinstance(pv, StringArrayPv) else pv.max_count),
 }
 _FLOATS: dict[str, Getter] = {
     "HIHI": _limit("hihi", math.nan),
@@ -191,27 +153,22 @@ _FLOATS: dict[str, Getter] = {
     "LOPR": _limit("minimum", 0.0),
     "DRVH": _limit("maximum", 0.0),
     "DRVL": _limit("minimum", 0.0),
-    "ADEL": _zero,
-    "MDEL": _zero,
-    "HYST": _zero,
+    "ADEL": lambda _: 0.0,
+    "MDEL": lambda _: 0.0,
+    "HYST": lambda _: 0.0,
 }
-_MENUS: dict[str, tuple[tuple[str, ...], Getter]] = {
-    "SEVR": (_SEVERITIES, lambda pv: pv.severity),
-    "STAT": (_STATUSES, lambda pv: _STATUSES.index(pv.status)),
-    "ACKS": (_SEVERITIES, lambda pv: pv.unacknowledged),
-    "ACKT": (("NO", "YES"), lambda pv: int(pv.keeps_transient_alarms)),
-    "SCAN": (_SCANS, lambda pv: _SCANS.index("Passive" if pv.on_put else "I/O Intr")),
-    "FTVL": (_TYPES, lambda pv: _TYPES.index(pv.native.name) if _elements(pv) is not None else None),
-    "HHSV": (_SEVERITIES, _limit_severity("hihi", AlarmSeverity.MAJOR_ALARM)),
-    "HSV": (_SEVERITIES, _limit_severity("high", AlarmSeverity.MINOR_ALARM)),
-    "LSV": (_SEVERITIES, _limit_severity("low", AlarmSeverity.MINOR_ALARM)),
-    "LLSV": (_SEVERITIES, _limit_severity("lolo", AlarmSeverity.MAJOR_ALARM)),
+_MENUS: dict[str, tuple[tuple[type, ...], tuple[str, ...], Getter]] = {
+    "SEVR": (_ANY, _SEVERITIES, lambda pv: pv.severity),
+    "STAT": (_ANY, _STATUSES, lambda pv: _STATUSES.index(pv.status)),
+    "ACKS": (_ANY, _SEVERITIES, lambda pv: pv.unacknowledged),
+    "ACKT": (_ANY, ("NO", "YES"), lambda pv: int(pv.keeps_transient_alarms)),
+    "SCAN": (_ANY, _SCANS, lambda pv: _SCANS.index("Passive" if pv.on_put else "I/O Intr")),
+    "FTVL": (_ARRAYS, _TYPES, lambda pv: _TYPES.index(pv.native.name)),
+    "HHSV": (_NUMBERS, _SEVERITIES, _severity("hihi", _MAJOR)),
+    "HSV": (_NUMBERS, _SEVERITIES, _severity("high", _MINOR)),
+    "LSV": (_NUMBERS, _SEVERITIES, _severity("low", _MINOR)),
+    "LLSV": (_NUMBERS, _SEVERITIES, _severity("lolo", _MAJOR)),
 }
-
-
-_OF_THE_VALUE = frozenset({"TIME", "NORD"})
-"""Fields that another value may change; all others change with the alarm or with properties only."""
-_RARE = int(Event.ALARM | Event.PROPERTY)
 
 
 def field_of(pv: Pv[Any], name: str) -> Pv[Any] | None:
@@ -219,23 +176,29 @@ def field_of(pv: Pv[Any], name: str) -> Pv[Any] | None:
 
     `name` may end in ``$``; the empty name is the same as ``VAL``.
     """
-    if name.removesuffix("$") in ("", "VAL"):
-        return _value_as_long_string(pv) if name.endswith("$") else pv
+    plain, long = name.removesuffix("$"), name.endswith("$")
+    if plain in {"", "VAL"}:
+        return _value_as_long_string(pv) if long else pv
     title = f"{pv.name}.{name}"
-    if (get := _TEXTS.get(name.removesuffix("$"))) is not None:
-        made: _Field = _Text(title, "", LONG_STRING) if name.endswith("$") else _String(title, "")
-    elif (get := _INTEGERS.get(name)) is not None:
+    if plain in _TEXTS:
+        kinds, get = _TEXTS[plain]
+        made: _Field = _Text(title, "", LONG_STRING) if long else _String(title, "")
+    elif name in _INTEGERS:
+        kinds, get = _INTEGERS[name]
         made = _Integer(title, "")
-    elif (get := _FLOATS.get(name)) is not None:
+    elif name in _FLOATS:
+        kinds, get = _NUMBERS, _FLOATS[name]
         made = _Float(title, "", precision=pv.properties.precision)
     elif name in _MENUS:
-        strings, get = _MENUS[name]
+        kinds, strings, get = _MENUS[name]
         made = _Menu(title, "", strings)
     else:
         return None
-    if get(pv) is None:
+    if not isinstance(pv, kinds):
         return None
-    made.follow(pv, get, EVENTS if name.removesuffix("$") in _OF_THE_VALUE else _RARE)
+    if isinstance(pv, EnumPv) and plain in (_NAMES_OF_MANY if len(pv.strings) <= 2 else _NAMES_OF_TWO):
+        return None
+    made.follow(pv, get, EVENTS if plain in _OF_THE_VALUE else _RARE)
     return made
 
 

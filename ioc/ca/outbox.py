@@ -2,7 +2,7 @@
 
 While a client keeps up every update is sent. While its socket is full the newest value of a subscription takes the
 place of the one that waits. So a client that stops reading costs at most one update per subscription beyond a batch,
-and never holds up anybody else; `ioc.ca.clients` drops it after a while.
+and never holds up anybody else; `ioc.ca.server` drops it after a while.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ioc.ca.dbr import encode
+from ioc.ca.encoding import encode
 from ioc.ca.pv import EVENTS, Pv, Snapshot
 
 BATCH_BYTES = 65_536

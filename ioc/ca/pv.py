@@ -1,7 +1,7 @@
-"""What every PV is: a name, a value with alarm and time stamp, and those who listen to it.
+"""What every PV has: a name, a value with alarm and time stamp, and subscribers.
 
-This half of the layer knows nothing of sockets. A change makes a new `Snapshot`, which is offered to every subscription
-whose event mask asks for it; the Channel Access half encodes a snapshot at most once per data type and count.
+PVs know nothing of sockets. A change makes a new `Snapshot`, which is offered to every subscriber whose event mask asks
+for it; `ioc.ca.encoding` encodes a snapshot at most once per data type and count.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from caproto import AlarmSeverity, AlarmStatus, ChannelType
 
-from ioc.ca.errors import Refused
-
 if TYPE_CHECKING:
-    from ioc.ca.putdata import PutData
+    from ioc.ca.encoding import PutData
 
 T = TypeVar("T")
 
@@ -31,12 +29,20 @@ class Client:
     host: str = ""
 
 
+class PutFailed(Exception):
+    """A put could not be carried out, or not completely; the text is a sentence for the client."""
+
+
+class Refused(PutFailed):
+    """A put is refused: nothing was done and nothing changed."""
+
+
 PutHandler = Callable[[Client, T], Awaitable[None]]
-"""Carries out a put and posts the new value itself; raises `PutFailed` if it cannot."""
+"""Carries out a put and posts the new value itself; raises `PutFailed` if that is impossible."""
 
 
 class Event(IntFlag):
-    """What a subscription asks for and what a change is (the DBE_ masks of Channel Access)."""
+    """What a subscription asks for and what a change is: the DBE_ masks of Channel Access."""
 
     VALUE = 1
     LOG = 2
@@ -102,6 +108,8 @@ class Pv(ABC, Generic[T]):
 
     native: ChannelType
     """Its data type on the wire."""
+    record_types: tuple[str, str] = "waveform", "waveform"
+    """Of a read-only and of a writable PV."""
     serial: bool = True
     """Puts are carried out one after the other; else each at once."""
 
@@ -152,9 +160,9 @@ class Pv(ABC, Generic[T]):
     def post(
         self, value: T, *, severity: int = AlarmSeverity.NO_ALARM, status: str = "", timestamp: float | None = None
     ) -> None:
-        """Set value and alarm and tell everybody who monitors them.
+        """Set value and alarm, and tell everybody who monitors them.
 
-        The same value with the same alarm again is no event and keeps its time stamp. An empty `status` is chosen from
+        Posting the same value and alarm again is no event and keeps the time stamp. An empty `status` is derived from
         the severity and, for numbers, from the alarm limits. `timestamp` is in POSIX seconds, None = now.
 
         Raises:
@@ -176,7 +184,7 @@ class Pv(ABC, Generic[T]):
             self._publish(Snapshot(value, severity, status, time.time() if timestamp is None else timestamp), events)
 
     def acknowledge(self, severity: int) -> None:
-        """Somebody has seen the alarm, if it was no worse than `severity`; monitors of alarms are told."""
+        """Acknowledge an alarm that was no worse than `severity`; monitors of alarms are told."""
         if severity >= self.unacknowledged:
             self.unacknowledged = AlarmSeverity.NO_ALARM
         self._publish(replace(self._snapshot, encoded={}), _NEW_ALARM)
@@ -201,9 +209,14 @@ class Pv(ABC, Generic[T]):
         self._listeners.discard(listener)
 
     @property
-    @abstractmethod
+    def listeners(self) -> int:
+        """How many subscriptions and monitored fields are told of changes."""
+        return len(self._listeners)
+
+    @property
     def record_type(self) -> str:
         """Name of the EPICS record type that behaves like this PV (field RTYP)."""
+        return self.record_types[self.on_put is not None]
 
     @property
     def max_count(self) -> int:
@@ -219,7 +232,7 @@ class Pv(ABC, Generic[T]):
         """The value that a client put, or `Refused` saying what it must be."""
 
     def remark(self, data: PutData) -> str:
-        """What is to be said of a put that was accepted; empty if nothing is."""
+        """A comment on a put that was accepted, mostly empty."""
         return ""
 
     @abstractmethod

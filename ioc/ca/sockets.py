@@ -8,13 +8,15 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from ioc.ca.errors import CannotServe
-
 _ATTEMPTS = 20
 _IP_FREEBIND = 15
 _PROBES = 3
 _TCP_KEEPALIVE, _TCP_RXT_CONNDROPTIME = 0x10, 0x80
 """macOS: seconds before the first keepalive probe; seconds for which what is not acknowledged is sent again."""
+
+
+class CannotServe(Exception):
+    """The server cannot be started: a port is in use or an environment variable makes no sense."""
 
 
 def listening_sockets(interfaces: Sequence[str], port: int) -> tuple[list[socket.socket], int]:
@@ -90,7 +92,10 @@ def search_socket(interface: str, port: int) -> socket.socket:
     Raises:
         CannotServe: a program that is no IOC has the port for itself.
     """
-    sock = _udp_socket()
+    sock = broadcasting_socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     _bind_before_its_time(sock)
     try:
         sock.bind((interface, port))
@@ -103,16 +108,9 @@ def search_socket(interface: str, port: int) -> socket.socket:
     return sock
 
 
-def beacon_socket() -> socket.socket:
-    """The UDP socket that beacons are sent from."""
-    return _udp_socket()
-
-
-def _udp_socket() -> socket.socket:
+def broadcasting_socket() -> socket.socket:
+    """A UDP socket for beacons and for searches of our own."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "SO_REUSEPORT"):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     sock.setblocking(False)
     return sock

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ioc.ca import Client, EnumPv, FloatPv, StringArrayPv, TextPv
 from ioc.ca.filters import filtered, split
-from ioc.ca.namespace import Namespace
+from ioc.ca.site import Namespace
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
@@ -173,6 +173,6 @@ async def test_a_closed_client_leaves_no_listener(epics: Epics, serve: Serve) ->
     server = await serve(pv)
     async with epics.camonitor('T:X.{"dbnd":{"abs":1}}') as monitor:
         await monitor.until(lambda lines: lines)
-        assert len(pv._listeners) == 1
+        assert pv.listeners == 1
     await eventually(lambda: server.stats().clients == 0)
-    assert not pv._listeners
+    assert not pv.listeners

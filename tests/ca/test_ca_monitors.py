@@ -90,8 +90,7 @@ async def test_events_off_and_on(serve: Serve) -> None:
         await client.echo()
         await client.send(ca.EventsOffRequest())
         await client.echo()
-        client.received.clear()
-        client._passed = 0
+        client.forget()
         for value in range(1, 50):
             changed.post(value)
         await client.echo()

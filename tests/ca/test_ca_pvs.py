@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, Refused, StringArrayPv, StringPv, TextPv
-from ioc.ca.putdata import PutData
+from ioc.ca.encoding import PutData
 from ioc.ca.pv import Event, Snapshot
 
 CLASSES = ("Testing", "Production", "Beam")

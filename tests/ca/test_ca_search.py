@@ -11,8 +11,7 @@ import pytest
 from raw_client import RawClient, datagram_exchange
 
 from ioc.ca import CannotServe, IntPv
-from ioc.ca.environment import Environment
-from ioc.ca.interfaces import broadcast_addresses
+from ioc.ca.environment import Environment, broadcast_addresses
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
@@ -176,9 +175,8 @@ def test_environment_that_makes_no_sense(variable: str, value: str) -> None:
 def test_broadcast_addresses_of_an_interface() -> None:
     """A server on one interface hears that interface's broadcasts too; loopback has none."""
     for address, broadcast in broadcast_addresses().items():
-        heard = Environment.read({"EPICS_CAS_INTF_ADDR_LIST": address}).search_addresses
-        assert heard == (address, broadcast)
-    assert Environment.read({"EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1"}).search_addresses == ("127.0.0.1",)
+        assert Environment.read({"EPICS_CAS_INTF_ADDR_LIST": address}).broadcasts() == {address: broadcast}
+    assert Environment.read({"EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1"}).broadcasts() == {}
 
 
 @pytest.mark.parametrize("ignored", ["127.0.0.1", "localhost", "10.9.8.7 127.0.0.1:4711"])

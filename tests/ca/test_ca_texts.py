@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from raw_client import RawClient
 
 from ioc.ca import Client, Pv, Refused, StringPv, TextPv
-from ioc.ca.putdata import PutData
+from ioc.ca.encoding import PutData
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
