@@ -45,16 +45,8 @@ def command(
 
 def put_record(put: ca.PutRecord) -> PutRecord:
     """Return the record of a put as the run database keeps it, still without its run."""
-    return PutRecord(
-        occurred_at=put.occurred_at,
-        pv=put.pv,
-        old_value=put.old_value,
-        new_value=put.new_value,
-        client=_client(put.client),
-        result=put.result,
-        message=put.message,
-        count=put.count,
-    )
+    values = put.old_value, put.new_value
+    return PutRecord(put.occurred_at, put.pv, *values, _client(put.client), put.result, put.message, count=put.count)
 
 
 async def start(server: ca.CaServer) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Pv, Refused, StringArrayPv, StringPv, TextPv
-from ioc.pvs.naming import LOG_LENGTH
+from ioc.pvs.group import LOG_LENGTH
 from tests.ca.java_client import java_client
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
