@@ -35,19 +35,15 @@ class Panel:
         self.views: list[ObservableView] = []
         self.set: list[tuple[str, Scalar]] = []
         self.log_text = "one\ntwo\n"
-        self.tree = PvTree(
-            self.bench.topology,
-            self.bench.engine,
-            Services(
-                read_server_log=self._log,
-                read_router_log=self._log,
-                set_manual=self._set_manual,
-                views=lambda names: [view for view in self.views if view.name in set(names)],
-                database_health=lambda: self.health,
-                reload=self._reload,
-            ),
-            simulated=simulated,
+        self.services = Services(
+            read_server_log=self._log,
+            read_router_log=self._log,
+            set_manual=self._set_manual,
+            views=lambda names: [view for view in self.views if view.name in set(names)],
+            database_health=lambda: self.health,
+            reload=self._reload,
         )
+        self.tree = PvTree(self.bench.topology, self.bench.engine, self.services, simulated=simulated)
         self.server = CaServer(self.tree.pvs, may_write=lambda *_: True, journal=lambda _: None)
 
     def __getitem__(self, name: str) -> Pv[Any]:

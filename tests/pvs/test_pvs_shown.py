@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,7 @@ from ioc.model import (
     Severity,
     Transition,
 )
+from ioc.pvs import PvTree
 from ioc.rundb import StoreHealth
 from ioc.runlogic import events as ev
 from ioc.runlogic.permits import blocked_by
@@ -340,6 +343,37 @@ async def test_the_state_follows_the_reply_within_20_ms(panel: Panel) -> None:
     assert ecc.sent[:2] == [Operation.Describe, Operation.Undo]
     assert min(delays) > 0
     assert statistics.median(delays) < 0.02, delays
+
+
+def test_a_change_renders_what_depends_on_it_and_nothing_else(panel: Panel) -> None:
+    """After every change all PVs show what they show where each part of the state is another object each time."""
+    complete = PvTree(panel.bench.topology, panel.bench.engine, panel.services, simulated=False)
+    panel.bench.engine.subscribe(lambda state: complete.show(deepcopy(state)))
+    changes: list[Any] = [
+        ev.ServerRead("CoBo0", EccReading(EccState.Ready, Transition.NoTransition, 500.0)),
+        ev.ConfigsRead("CoBo0", (ConfigChoice("a", "b", "c"), ConfigChoice("a", "x", "x"))),
+        ev.RoutersRead({"data0": FACTS}),
+        {"restored": True, "experiment": "e21", "run": replace(state_of(panel).run, title="t", state=RunState.Running)},
+        ev.ObservablesMissing(frozenset({"pressure"})),
+        ev.DatabaseProblem("the disk is full"),
+        {"message": Note("something else", Severity.MINOR), "run": state_of(panel).run},
+        ev.ServerRead("CoBo0", EccReading(EccState.Running, Transition.NoTransition, 501.0)),
+        ev.ServerLost("CoBo0", "connection refused"),
+        ev.RoutersRead({"data0": replace(FACTS, file_count=0, staged_bytes=0, read_at=1002.0)}),
+        ev.RoutersLost(("data0",), "no answer"),
+        ev.DatabaseProblem(""),
+    ]
+    for change in changes:
+        if isinstance(change, dict):
+            show(panel, **change)
+            complete.show(deepcopy(state_of(panel)))
+        else:
+            panel.bench.engine.post(change)
+        shown, expected = (
+            {pv.name: (pv.label(pv.value), pv.severity, pv.status) for pv in tree.pvs if ":IOC:" not in pv.name}
+            for tree in (panel.tree, complete)
+        )
+        assert shown == expected, change
 
 
 async def test_a_command_is_busy_while_it_works(panel: Panel) -> None:
