@@ -19,6 +19,7 @@ may add to a PV); `outbox`, `session`, `circuit` (one client); `puts`, `limits`,
 `environment`, `sockets`, `search`, `beacons` (the network); `server`, which puts them together.
 """
 
+from ioc.ca.environment import own_addresses
 from ioc.ca.limits import Limits
 from ioc.ca.puts import PutRecord
 from ioc.ca.pv import STATUSES, Client, PutFailed, PutHandler, Pv, Refused
@@ -47,4 +48,5 @@ __all__ = [
     "StringArrayPv",
     "StringPv",
     "TextPv",
+    "own_addresses",
 ]

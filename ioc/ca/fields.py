@@ -93,6 +93,26 @@ class _Menu(_Field, EnumPv):
     max_states = 64
 
 
+Make = Callable[[str, Pv[Any]], _Field]
+"""Makes the field from its name and its PV."""
+
+
+def _string(name: str, _: Pv[Any]) -> _Field:
+    return _Text(name, "", LONG_STRING) if name.endswith("$") else _String(name, "")
+
+
+def _integer(name: str, _: Pv[Any]) -> _Field:
+    return _Integer(name, "")
+
+
+def _float(name: str, pv: Pv[Any]) -> _Field:
+    return _Float(name, "", precision=pv.properties.precision)
+
+
+def _menu(*choices: str) -> Make:
+    return lambda name, _: _Menu(name, "", choices)
+
+
 def _state(number: int) -> Getter:
     """The name of a state, empty if there are fewer."""
     return lambda pv: pv.strings[number] if number < len(pv.strings) else ""
@@ -114,7 +134,11 @@ def _time(pv: Pv[Any]) -> str:
     return datetime.fromtimestamp(pv.timestamp, UTC).astimezone().isoformat(timespec="milliseconds")
 
 
-_SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
+def _elements_read(pv: Pv[Any]) -> int:
+    return len(pv.value) if isinstance(pv, StringArrayPv) else pv.max_count
+
+
+_SEVERITIES = _menu("NO_ALARM", "MINOR", "MAJOR", "INVALID")
 _STATUSES = tuple(AlarmStatus.__members__)
 _PERIODS = ("10 second", "5 second", "2 second", "1 second", ".5 second", ".2 second", ".1 second")
 _SCANS = ("Passive", "Event", "I/O Intr", *_PERIODS)
@@ -124,51 +148,41 @@ _NAMES_OF_TWO, _NAMES_OF_MANY = ("ZNAM", "ONAM"), tuple(f"{name}ST" for name in 
 """Fields with the names of the states, in records of two states and of more."""
 _MINOR, _MAJOR = AlarmSeverity.MINOR_ALARM, AlarmSeverity.MAJOR_ALARM
 
-_ANY = (Pv,)
-_NUMBERS = (NumericPv,)
-_ARRAYS = (TextPv, StringArrayPv)
-_ENUMS = (EnumPv,)
-
-_TEXTS: dict[str, tuple[tuple[type, ...], Getter]] = {
-    "NAME": (_ANY, lambda pv: pv.name),
-    "DESC": (_ANY, lambda pv: pv.description),
-    "RTYP": (_ANY, lambda pv: pv.record_type),
-    "TIME": (_ANY, _time),
-    "EGU": (_NUMBERS, lambda pv: pv.properties.units),
-    **{name: (_ENUMS, _state(number)) for number, name in enumerate(_NAMES_OF_TWO)},
-    **{name: (_ENUMS, _state(number)) for number, name in enumerate(_NAMES_OF_MANY)},
+_FIELDS: dict[str, tuple[type | tuple[type, ...], Make, Getter]] = {
+    "NAME": (Pv, _string, lambda pv: pv.name),
+    "DESC": (Pv, _string, lambda pv: pv.description),
+    "RTYP": (Pv, _string, lambda pv: pv.record_type),
+    "TIME": (Pv, _string, _time),
+    "EGU": (NumericPv, _string, lambda pv: pv.properties.units),
+    **{name: (EnumPv, _string, _state(number)) for number, name in enumerate(_NAMES_OF_TWO)},
+    **{name: (EnumPv, _string, _state(number)) for number, name in enumerate(_NAMES_OF_MANY)},
+    "PREC": (FloatPv, _integer, lambda pv: pv.properties.precision),
+    "UDF": (Pv, _integer, lambda pv: int(pv.status == "UDF")),
+    "NELM": ((TextPv, StringArrayPv), _integer, lambda pv: pv.max_count),
+    "NORD": ((TextPv, StringArrayPv), _integer, _elements_read),
+    "HIHI": (NumericPv, _float, _limit("hihi", math.nan)),
+    "HIGH": (NumericPv, _float, _limit("high", math.nan)),
+    "LOW": (NumericPv, _float, _limit("low", math.nan)),
+    "LOLO": (NumericPv, _float, _limit("lolo", math.nan)),
+    "HOPR": (NumericPv, _float, _limit("maximum", 0.0)),
+    "LOPR": (NumericPv, _float, _limit("minimum", 0.0)),
+    "DRVH": (NumericPv, _float, _limit("maximum", 0.0)),
+    "DRVL": (NumericPv, _float, _limit("minimum", 0.0)),
+    "ADEL": (NumericPv, _float, lambda _: 0.0),
+    "MDEL": (NumericPv, _float, lambda _: 0.0),
+    "HYST": (NumericPv, _float, lambda _: 0.0),
+    "SEVR": (Pv, _SEVERITIES, lambda pv: pv.severity),
+    "STAT": (Pv, _menu(*_STATUSES), lambda pv: _STATUSES.index(pv.status)),
+    "ACKS": (Pv, _SEVERITIES, lambda pv: pv.unacknowledged),
+    "ACKT": (Pv, _menu("NO", "YES"), lambda pv: int(pv.keeps_transient_alarms)),
+    "SCAN": (Pv, _menu(*_SCANS), lambda pv: _SCANS.index("Passive" if pv.on_put else "I/O Intr")),
+    "FTVL": ((TextPv, StringArrayPv), _menu(*_TYPES), lambda pv: _TYPES.index(pv.native.name)),
+    "HHSV": (NumericPv, _SEVERITIES, _severity("hihi", _MAJOR)),
+    "HSV": (NumericPv, _SEVERITIES, _severity("high", _MINOR)),
+    "LSV": (NumericPv, _SEVERITIES, _severity("low", _MINOR)),
+    "LLSV": (NumericPv, _SEVERITIES, _severity("lolo", _MAJOR)),
 }
-_INTEGERS: dict[str, tuple[tuple[type, ...], Getter]] = {
-    "PREC": ((FloatPv,), lambda pv: pv.properties.precision),
-    "UDF": (_ANY, lambda pv: int(pv.status == "UDF")),
-    "NELM": (_ARRAYS, lambda pv: pv.max_count),
-    "NORD": (_ARRAYS, lambda pv: len(pv.value) if isinstance(pv, StringArrayPv) else pv.max_count),
-}
-_FLOATS: dict[str, Getter] = {
-    "HIHI": _limit("hihi", math.nan),
-    "HIGH": _limit("high", math.nan),
-    "LOW": _limit("low", math.nan),
-    "LOLO": _limit("lolo", math.nan),
-    "HOPR": _limit("maximum", 0.0),
-    "LOPR": _limit("minimum", 0.0),
-    "DRVH": _limit("maximum", 0.0),
-    "DRVL": _limit("minimum", 0.0),
-    "ADEL": lambda _: 0.0,
-    "MDEL": lambda _: 0.0,
-    "HYST": lambda _: 0.0,
-}
-_MENUS: dict[str, tuple[tuple[type, ...], tuple[str, ...], Getter]] = {
-    "SEVR": (_ANY, _SEVERITIES, lambda pv: pv.severity),
-    "STAT": (_ANY, _STATUSES, lambda pv: _STATUSES.index(pv.status)),
-    "ACKS": (_ANY, _SEVERITIES, lambda pv: pv.unacknowledged),
-    "ACKT": (_ANY, ("NO", "YES"), lambda pv: int(pv.keeps_transient_alarms)),
-    "SCAN": (_ANY, _SCANS, lambda pv: _SCANS.index("Passive" if pv.on_put else "I/O Intr")),
-    "FTVL": (_ARRAYS, _TYPES, lambda pv: _TYPES.index(pv.native.name)),
-    "HHSV": (_NUMBERS, _SEVERITIES, _severity("hihi", _MAJOR)),
-    "HSV": (_NUMBERS, _SEVERITIES, _severity("high", _MINOR)),
-    "LSV": (_NUMBERS, _SEVERITIES, _severity("low", _MINOR)),
-    "LLSV": (_NUMBERS, _SEVERITIES, _severity("lolo", _MAJOR)),
-}
+"""Of each field: the PVs that have it, its type, its value."""
 
 
 def field_of(pv: Pv[Any], name: str) -> Pv[Any] | None:
@@ -179,25 +193,12 @@ def field_of(pv: Pv[Any], name: str) -> Pv[Any] | None:
     plain, long = name.removesuffix("$"), name.endswith("$")
     if plain in {"", "VAL"}:
         return _value_as_long_string(pv) if long else pv
-    title = f"{pv.name}.{name}"
-    if plain in _TEXTS:
-        kinds, get = _TEXTS[plain]
-        made: _Field = _Text(title, "", LONG_STRING) if long else _String(title, "")
-    elif name in _INTEGERS:
-        kinds, get = _INTEGERS[name]
-        made = _Integer(title, "")
-    elif name in _FLOATS:
-        kinds, get = _NUMBERS, _FLOATS[name]
-        made = _Float(title, "", precision=pv.properties.precision)
-    elif name in _MENUS:
-        kinds, strings, get = _MENUS[name]
-        made = _Menu(title, "", strings)
-    else:
-        return None
-    if not isinstance(pv, kinds):
+    kinds, make, get = _FIELDS.get(plain, ((), _string, _time))
+    if not isinstance(pv, kinds) or (long and make is not _string):
         return None
     if isinstance(pv, EnumPv) and plain in (_NAMES_OF_MANY if len(pv.strings) <= 2 else _NAMES_OF_TWO):
         return None
+    made = make(f"{pv.name}.{name}", pv)
     made.follow(pv, get, EVENTS if plain in _OF_THE_VALUE else _RARE)
     return made
 

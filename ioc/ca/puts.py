@@ -39,6 +39,8 @@ class PutRecord:
     """The reason, if it was not granted; else a comment, mostly empty."""
     count: int = 1
     """How many puts of one client to the PV it stands for: of a burst only so many have a record each."""
+    logged: bool = False
+    """The log has `message` already."""
 
 
 @dataclass
@@ -109,25 +111,24 @@ class Puts:
 
     async def _carry_out(self, put: Put) -> None:
         pv, old = put.pv, put.pv.value
-        result, message = "ok", ""
+        result, message, logged = "ok", "", False
         try:
             await put.handler(put.client, put.value)
-        except Refused as error:
-            result, message = "refused", str(error)
         except PutFailed as error:
-            result, message = "failed", str(error)
+            result, message = "refused" if isinstance(error, Refused) else "failed", str(error)
+            logged = error.logged
         except asyncio.CancelledError:
             self._end(put, old, "failed", f"the IOC ended while {pv.name} was being set")
             raise
         except Exception as error:
             logger.exception("internal error in the put to %s", pv.name)
             result, message = "failed", f"internal error in the put to {pv.name}: {type(error).__name__}: {error}"
-        self._end(put, old, result, message)
+        self._end(put, old, result, message, logged=logged)
 
-    def _end(self, put: Put, old: Any, result: str, message: str) -> None:
+    def _end(self, put: Put, old: Any, result: str, message: str, *, logged: bool = False) -> None:
         pv, new = put.pv, put.value if isinstance(put.value, str) else str(put.data)
-        remark = message or pv.remark(put.data)
-        self.journal.record(PutRecord(put.came_at, pv.name, pv.label(old), new, put.client, result, remark))
+        values, remark = (pv.label(old), new), message or pv.remark(put.data)
+        self.journal.record(PutRecord(put.came_at, pv.name, *values, put.client, result, remark, logged=logged))
         put.answer(message)
 
 
@@ -144,7 +145,7 @@ class Journal:
     """Passes on each put; of a burst, more than 50 within 0.2 s that differ only in the value, it merges the rest.
 
     A merged record has the first old value and the newest new one, and says of how many puts it is. Puts not granted
-    are logged, one line a record.
+    are logged, one line a record, unless whoever refused them has done so.
     """
 
     def __init__(self, write: Callable[[PutRecord], None]) -> None:
@@ -188,6 +189,6 @@ class Journal:
     def _pass_on(self, put: PutRecord | None) -> None:
         if put is None:
             return
-        if put.message:
+        if put.message and not put.logged:
             logger.warning("put by %s@%s %s: %s", put.client.user or "?", put.client.host, put.result, put.message)
         self._write(put)

@@ -30,7 +30,14 @@ class Client:
 
 
 class PutFailed(Exception):
-    """A put could not be carried out, or not completely; the text is a sentence for the client."""
+    """A put could not be carried out, or not completely; the text is a sentence for the client.
+
+    `logged`: whoever raises it has logged it, so that the server need not.
+    """
+
+    def __init__(self, text: str, *, logged: bool = False) -> None:
+        super().__init__(text)
+        self.logged = logged
 
 
 class Refused(PutFailed):

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from caproto import MAX_ENUM_STATES, MAX_ENUM_STRING_SIZE, AlarmSeverity, ChannelType
 
@@ -15,6 +15,17 @@ from ioc.ca.pv import Client, Event, Properties, PutHandler, Pv, Refused, Snapsh
 
 LONG_MIN, LONG_MAX = -(2**31), 2**31 - 1
 N = TypeVar("N", int, float)
+
+
+class NumberLimits(TypedDict, total=False):
+    """Limits of a number; the alarm limits are those of EPICS."""
+
+    low: float | None
+    high: float | None
+    lolo: float | None
+    hihi: float | None
+    minimum: float | None
+    maximum: float | None
 
 
 class NumericPv(Pv[N]):
@@ -34,18 +45,12 @@ class NumericPv(Pv[N]):
         *,
         units: str = "",
         precision: int | None = None,
-        low: float | None = None,
-        high: float | None = None,
-        lolo: float | None = None,
-        hihi: float | None = None,
-        minimum: float | None = None,
-        maximum: float | None = None,
         value: N = 0,
         on_put: PutHandler[N] | None = None,
+        **limits: Unpack[NumberLimits],
     ) -> None:
         super().__init__(name, description, value, on_put)
-        digits = self.digits if precision is None else precision
-        self.properties = Properties(units, digits, low, high, lolo, hihi, minimum, maximum)
+        self.properties = Properties(units, self.digits if precision is None else precision, **limits)
         self.check(value)
 
     def set_units(self, units: str, precision: int | None = None) -> None:
