@@ -16,12 +16,12 @@ from typing import Any
 
 from caproto import AlarmSeverity, AlarmStatus
 
-from ioc.ca.pv import EVENTS, Event, Listener, Pv, Snapshot
+from ioc.ca.pv import EVENTS, NEW_ALARM, NEW_PROPERTY, Listener, Pv, Snapshot
 from ioc.ca.types import EnumPv, FloatPv, IntPv, NumericPv, StringArrayPv, StringPv, TextPv
 
 LONG_STRING = 256
 _LONG_TEXT = 40
-_RARE = int(Event.ALARM | Event.PROPERTY)
+_RARE = NEW_ALARM | NEW_PROPERTY
 _OF_THE_VALUE = frozenset({"TIME", "NORD"})
 """Fields that another value may change; all others change with the alarm or with properties only."""
 

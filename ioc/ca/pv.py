@@ -10,10 +10,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntFlag
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from caproto import AlarmSeverity, AlarmStatus, ChannelType
+from caproto import AlarmSeverity, AlarmStatus, ChannelType, SubscriptionType
 
 if TYPE_CHECKING:
     from ioc.ca.encoding import PutData
@@ -48,20 +47,13 @@ PutHandler = Callable[[Client, T], Awaitable[None]]
 """Carries out a put and posts the new value itself; raises `PutFailed` if that is impossible."""
 
 
-class Event(IntFlag):
-    """What a subscription asks for and what a change is: the DBE_ masks of Channel Access."""
-
-    VALUE = 1
-    LOG = 2
-    ALARM = 4
-    PROPERTY = 8
-
-
 STATUSES = frozenset(AlarmStatus.__members__)
 """Names of all alarm statuses that EPICS knows."""
-EVENTS = int(Event.VALUE | Event.LOG | Event.ALARM | Event.PROPERTY)
-"""All of them."""
-_NEW_VALUE, _NEW_ALARM = int(Event.VALUE | Event.LOG), int(Event.ALARM)  # plain numbers are combined much faster
+NEW_VALUE = int(SubscriptionType.DBE_VALUE | SubscriptionType.DBE_LOG)
+"""Kinds of change, as in the event mask of a subscription; plain numbers are combined much faster than flags."""
+NEW_ALARM = int(SubscriptionType.DBE_ALARM)
+NEW_PROPERTY = int(SubscriptionType.DBE_PROPERTY)
+EVENTS = NEW_VALUE | NEW_ALARM | NEW_PROPERTY
 
 
 @dataclass(frozen=True)
@@ -182,9 +174,9 @@ class Pv(ABC, Generic[T]):
         old = self._snapshot
         events = 0
         if not self.same(value, old.value):
-            events |= _NEW_VALUE
+            events |= NEW_VALUE
         if severity != old.severity or status != old.status:
-            events |= _NEW_ALARM
+            events |= NEW_ALARM
             if severity >= self.unacknowledged or not self.keeps_transient_alarms:
                 self.unacknowledged = severity
         if events:
@@ -194,14 +186,14 @@ class Pv(ABC, Generic[T]):
         """Acknowledge an alarm that was no worse than `severity`; monitors of alarms are told."""
         if severity >= self.unacknowledged:
             self.unacknowledged = AlarmSeverity.NO_ALARM
-        self._publish(replace(self._snapshot, encoded={}), _NEW_ALARM)
+        self._publish(replace(self._snapshot, encoded={}), NEW_ALARM)
 
     def keep_transient_alarms(self, keep: bool) -> None:
         """Whether alarms that have gone must be acknowledged."""
         self.keeps_transient_alarms = keep
         if not keep:
             self.unacknowledged = min(self.unacknowledged, self.severity)
-        self._publish(replace(self._snapshot, encoded={}), _NEW_ALARM)
+        self._publish(replace(self._snapshot, encoded={}), NEW_ALARM)
 
     def _publish(self, snapshot: Snapshot[T], events: int) -> None:
         self._snapshot = snapshot

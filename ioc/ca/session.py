@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -47,22 +48,22 @@ class _RequestFailed(Exception):
         self.status = status
 
 
+@dataclass(eq=False, slots=True)
 class _Channel:
-    """A client's connection to one PV or field; `cid` is the client's number for it, `sid` ours."""
+    """A client's connection to one PV or field."""
 
-    __slots__ = ("cid", "held_reads", "open", "pv", "sid", "subscriptions", "unfinished_puts", "writable")
-
-    def __init__(self, cid: int, sid: int, pv: Pv[Any], *, writable: bool) -> None:
-        self.cid = cid
-        self.sid = sid
-        self.pv = pv
-        self.writable = writable
-        """What the client was told last."""
-        self.open = True
-        self.subscriptions: set[int] = set()
-        self.unfinished_puts = 0
-        self.held_reads: list[Any] = []
-        """Reads that came while a put of the same client was being carried out."""
+    cid: int
+    """The client's number for it."""
+    sid: int
+    """Ours."""
+    pv: Pv[Any]
+    writable: bool
+    """What the client was told last."""
+    open: bool = True
+    subscriptions: set[int] = field(default_factory=set[int])
+    unfinished_puts: int = 0
+    held_reads: list[Any] = field(default_factory=list[Any])
+    """Reads that came while a put of the same client was being carried out."""
 
 
 class Session:
@@ -200,7 +201,7 @@ class Session:
         # The name without filters: caproto would parse them too, and fails on some that are right.
         self._protocol.process_command(ca.CreateChanRequest(pv.name, request.cid, VERSION))
         sid = self._protocol.new_channel_id()
-        channel = _Channel(request.cid, sid, pv, writable=self._site.writable(pv, client))
+        channel = _Channel(request.cid, sid, pv, self._site.writable(pv, client))
         self._channels[sid] = channel
         self._site.channels += 1
         self._send(
@@ -323,15 +324,8 @@ class Session:
             self._site.complaints.log(f"subscriptions {client.host}", f"{client.user}@{client.host}: {text}")
             raise _RequestFailed(CAStatus.ECA_ALLOCMEM, text)
         _encoded(channel.pv, request)
-        of = request.header
-        subscription = Subscription(
-            self._outbox,
-            channel.pv,
-            identifier=identifier,
-            data_type=of.data_type,
-            count=of.data_count,
-            mask=request.mask,
-        )
+        of, mask = request.header, request.mask & EVENTS
+        subscription = Subscription(self._outbox, channel.pv, identifier, of.data_type, of.data_count, mask)
         self._subscriptions[identifier] = subscription
         channel.subscriptions.add(identifier)
         subscription.start()

@@ -11,7 +11,7 @@ from typing import TypedDict, TypeVar, Unpack
 from caproto import MAX_ENUM_STATES, MAX_ENUM_STRING_SIZE, AlarmSeverity, ChannelType
 
 from ioc.ca.encoding import STRING_SIZE, PutData, cut
-from ioc.ca.pv import Client, Event, Properties, PutHandler, Pv, Refused, Snapshot
+from ioc.ca.pv import NEW_PROPERTY, NEW_VALUE, Client, Properties, PutHandler, Pv, Refused, Snapshot
 
 LONG_MIN, LONG_MAX = -(2**31), 2**31 - 1
 N = TypeVar("N", int, float)
@@ -58,7 +58,7 @@ class NumericPv(Pv[N]):
         digits = self.properties.precision if precision is None else precision
         if (units, digits) != (self.properties.units, self.properties.precision):
             self.properties = replace(self.properties, units=units, precision=digits)
-            self._publish(replace(self.snapshot, encoded={}), int(Event.PROPERTY))
+            self._publish(replace(self.snapshot, encoded={}), NEW_PROPERTY)
 
     def alarm_of(self, value: N, severity: int, status: str) -> tuple[int, str]:
         limits = self.properties
@@ -189,8 +189,8 @@ class EnumPv(Pv[int]):
         self.properties = replace(self.properties, strings=checked)
         old = self.snapshot
         value = old.value if old.value < len(checked) else 0
-        events = Event.PROPERTY | (Event(0) if value == old.value else Event.VALUE | Event.LOG)
-        self._publish(Snapshot(value, old.severity, old.status, old.timestamp), int(events))
+        events = NEW_PROPERTY if value == old.value else NEW_PROPERTY | NEW_VALUE
+        self._publish(Snapshot(value, old.severity, old.status, old.timestamp), events)
 
     def _checked(self, strings: Sequence[str]) -> tuple[str, ...]:
         if not 1 <= len(strings) <= self.max_states:

@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 import pytest
-from caproto import AlarmSeverity, ChannelType
+from caproto import AlarmSeverity, ChannelType, SubscriptionType
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, Refused, StringArrayPv, StringPv, TextPv
 from ioc.ca.encoding import PutData
-from ioc.ca.pv import Event, Snapshot
+from ioc.ca.pv import Snapshot
 
 CLASSES = ("Testing", "Production", "Beam")
 
@@ -124,7 +124,11 @@ def test_limit_alarms(value: float, given: int, severity: int, status: str) -> N
 def test_events_and_masks() -> None:
     """A listener hears only of the kinds of change it asked for, and nothing when nothing changed."""
     pv = EnumPv("E", "", CLASSES)
-    values, alarms, properties = Ear(Event.VALUE), Ear(Event.ALARM), Ear(Event.PROPERTY)
+    values, alarms, properties = (
+        Ear(SubscriptionType.DBE_VALUE),
+        Ear(SubscriptionType.DBE_ALARM),
+        Ear(SubscriptionType.DBE_PROPERTY),
+    )
     for ear in (values, alarms, properties):
         pv.subscribe(ear)
     pv.post(1, timestamp=100.0)
@@ -246,7 +250,7 @@ def test_record_types_of_writable_pvs(pv: Pv[Any], record_type: str) -> None:
 def test_set_units() -> None:
     """New units or digits are a property event, the same again are none; digits stay if they are not given."""
     pv = FloatPv("F", "", units="Torr", precision=2)
-    ear = Ear(Event.PROPERTY)
+    ear = Ear(SubscriptionType.DBE_PROPERTY)
     pv.subscribe(ear)
     pv.set_units("Torr", 2)
     assert ear.heard == []
