@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ioc.model import EccState
-from ioc.states import IN_PROGRESS, TRANSITIONS, step_back
+from ioc.model import EccState, Operation
+from ioc.states import IN_PROGRESS, TRANSITIONS, sent
 
 _HEAD = """\
 # The states of an ECC server
@@ -26,7 +26,7 @@ def page() -> str:
         f"| {operation} | {before.name} | {after.name} | {IN_PROGRESS[operation].name} |"
         for operation, before, after in moves
     ]
-    back = [f"| {state.name} | {step_back(state) or 'refused'} |" for state in EccState]
+    back = [f"| {state.name} | {sent(Operation.Reset, state) or 'refused'} |" for state in EccState]
     return "\n".join(
         [
             _HEAD,

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 class AttpcError(Exception):
     """Root of all errors that this program raises on purpose."""
 
+    logged = False
+    """Set on an error that the log has already, and the message of what it is about."""
+
 
 class Refused(AttpcError):
     """A request is refused: nothing was done and nothing changed."""

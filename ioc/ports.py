@@ -3,7 +3,7 @@
 Every method may raise `ioc.errors.PeerError` (`PeerTimeout`, `PeerRejected`), whose text is fit for an operator, and
 nothing else. Every awaitable ends by itself within the time-outs its adapter was built with, whatever the peer does.
 Cancelling one abandons the wait; it does not take back what was sent. All of it is called on the event loop and
-never blocks it. ``close`` ends every thread, connection and task the adapter owns; it is called once.
+never blocks it. Only what the engine calls is here; `app` starts and closes the adapters.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from ioc.model import (
     DataLink,
     DocumentState,
     EccReading,
-    Event,
     FiledFile,
     FilingReport,
     Operation,
-    PutRecord,
     Reading,
     RouterFacts,
     RunClass,
@@ -54,8 +52,6 @@ class EccClient(Protocol):
             PeerRejected: the server answered an ErrorCode other than 0; the text is its message in full.
         """
         ...
-
-    async def close(self) -> None: ...
 
 
 class Host(Protocol):
@@ -104,19 +100,9 @@ class Host(Protocol):
         """Copy the .xcfg files that `server` uses into its backup root under the run's directory."""
         ...
 
-    async def config_digests(self, server: str, config: ConfigChoice) -> ConfigBackup:
-        """Digest the .xcfg files that `server` uses where they lie, copying nothing (`directory` is their folder)."""
-        ...
-
-    async def log_tail(self, path: str, lines: int = 50) -> str:
-        """Return the last `lines` lines of a text file of any size and encoding (undecodable bytes are replaced)."""
-        ...
-
-    async def close(self) -> None: ...
-
 
 class RunStore(Protocol):
-    """The run database. What is awaited is on disk when the call returns; what is not awaited is queued."""
+    """The run database. What is awaited is on disk when the call returns."""
 
     async def last_run(self, experiment: str) -> RunRecord | None:
         """The newest run of an experiment, or None. Creates the experiment if there is none."""
@@ -158,31 +144,19 @@ class RunStore(Protocol):
 
     async def save_setting(self, name: str, value: str) -> None: ...
 
-    def add_event(self, event: Event) -> None:
-        """Queue one line of the log. Thread-safe. Never blocks, never raises."""
-        ...
-
-    def add_put(self, put: PutRecord) -> None:
-        """Queue one put. Thread-safe. Never blocks, never raises."""
-        ...
-
-    async def close(self) -> None:
-        """Write what is queued, then close the file."""
-        ...
-
 
 class RunRecorder(Protocol):
     """Keeps the observables of a run; the engine tells it when a run begins and ends."""
 
     async def begin_run(self, run: RunId) -> None:
-        """Take the begin-of-run snapshot of every observable; statistics start anew."""
+        """Take the begin-of-run snapshot of every observable; statistics restart."""
         ...
 
     async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
         """Take the end-of-run snapshot and store the statistics.
 
-        Of a run that nobody went on with after a restart they are taken from the database; it ended at `ended_at`
-        (POSIX seconds), or with its last sample if that is later. Doing so again changes nothing.
+        For a run that ended while no IOC was running, they are computed from the database; it ended at `ended_at`
+        (POSIX seconds), or with its last sample if that is later. Safe to repeat.
         """
         ...
 
@@ -195,7 +169,7 @@ class RunRecorder(Protocol):
         ...
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
-        """Go on with a run that an earlier process began and was last known to serve at `last_alive` (POSIX seconds).
+        """Continue a run of an earlier process that was last known to run at `last_alive` (POSIX seconds).
 
         The time between is a gap; it begins with the last sample if that is later.
         """

@@ -25,7 +25,7 @@ TRANSITIONS: Mapping[Operation, Mapping[EccState, EccState]] = {
     },
     Operation.Undo: {EccState.Described: EccState.Idle, EccState.Prepared: EccState.Described},
 }
-"""For each operation: from which state it leads to which."""
+"""For each operation of the wire: from which state it leads to which."""
 
 IN_PROGRESS: Mapping[Operation, Transition] = {
     Operation.Describe: Transition.Describing,
@@ -49,19 +49,20 @@ _STEP_BACK: Mapping[EccState, Operation] = {
 }
 
 
+def sent(operation: Operation, state: EccState) -> Operation | None:
+    """Return what is sent for `operation`: for Reset what leads one step back, None from Idle, Off and Unknown."""
+    return _STEP_BACK.get(state) if operation is Operation.Reset else operation
+
+
 def target(operation: Operation, state: EccState) -> EccState | None:
     """Return the state that `operation` leads to from `state`; None if the server would ignore it."""
-    return TRANSITIONS[operation].get(state)
+    on_wire = sent(operation, state)
+    return TRANSITIONS[on_wire].get(state) if on_wire else None
 
 
 def sources(operation: Operation) -> tuple[EccState, ...]:
     """Return the states from which `operation` does something."""
-    return tuple(TRANSITIONS[operation])
-
-
-def step_back(state: EccState) -> Operation | None:
-    """Return the operation that goes one step back from `state`; None from Idle, Off and Unknown."""
-    return _STEP_BACK.get(state)
+    return tuple(state for state in EccState if target(operation, state) is not None)
 
 
 def aggregate(states: Iterable[EccState]) -> SystemState:
@@ -75,7 +76,7 @@ def aggregate(states: Iterable[EccState]) -> SystemState:
 
 
 def server_severity(state: EccState) -> Severity:
-    """Return the alarm severity of one server's state. Off is a fault that needs the ECC server restarted."""
+    """Return the alarm severity of one server's state. Off is a fault: restart the ECC server."""
     return {EccState.Off: Severity.MAJOR, EccState.Unknown: Severity.INVALID}.get(state, Severity.NO_ALARM)
 
 

@@ -129,7 +129,7 @@ def _log_reader(
     async def read(name: str) -> str:
         path = components[name].log_path
         if path is None:
-            raise Refused(f"{what} {name}: the topology has no log_path, but must name the log file")
+            raise Refused(f"{what} {name}: set log_path in the topology to show its log file")
         return await by_name[name].log_tail(path)
 
     return read

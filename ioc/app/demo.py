@@ -75,11 +75,11 @@ def _check_simulated(present: SitePlan, wanted: SitePlan) -> None:
     ):
         if before != after:
             raise Refused(
-                f"topology not reloaded, nothing changed: {section} must be those with which the demonstration began, "
-                "for these are simulated: end it and start it again"
+                f"topology not reloaded, nothing changed: the demonstration simulates the {section} "
+                "that it started with: restart it"
             )
     for each in set(wanted.observables) - set(present.observables):
-        log.warning("%s (%s) is not simulated until the demonstration is started again", each.pv, each.type)
+        log.warning("%s (%s) is not simulated until the demonstration is restarted", each.pv, each.type)
 
 
 def _make(directory: Path) -> None:
@@ -94,7 +94,7 @@ def _make(directory: Path) -> None:
 
 
 def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:
-    """Return what is to be simulated: as many servers, routers and slow-control PVs as the topology has."""
+    """Return what to simulate: as many servers, routers and slow-control PVs as the topology has."""
     return SitePlan(
         directory=str(directory),
         servers=tuple(

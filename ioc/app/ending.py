@@ -55,5 +55,5 @@ class Ending:
 
     def _end_in_time(self) -> None:
         time.sleep(_SECONDS)
-        log.critical("the IOC does not end within %g s, something hangs: it is ended as it is", _SECONDS)
+        log.critical("something hangs, the IOC has not ended within %g s: killing it", _SECONDS)
         self.leave(_FAILED)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections import deque
 from collections.abc import Callable, Generator
 
 from ioc.model import Event, Severity
@@ -17,7 +16,6 @@ _LEVELS = {
     Severity.MAJOR: logging.ERROR,
     Severity.INVALID: logging.ERROR,
 }
-_REMEMBERED = 20
 _RUN_LOG = logging.getLogger("ioc.run")
 
 
@@ -43,8 +41,7 @@ class _OneLine(logging.Formatter):
 class Journal(logging.Handler):
     """Keeps what the core says and what adapters log from warnings up.
 
-    It is a handler of the logger ``ioc``; the lines that it writes there itself are marked and not kept twice. The
-    Channel Access server logs every put that was not granted: where the core has said so already, that is enough.
+    It is a handler of the logger ``ioc``; what it writes itself, to ``ioc.run``, is not kept twice.
     """
 
     def __init__(self, keep: Callable[[Event], None], show: Callable[[Event], None]) -> None:
@@ -53,13 +50,11 @@ class Journal(logging.Handler):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keep = keep
         self._show = show
-        self._said: deque[str] = deque(maxlen=_REMEMBERED)
 
     def add(self, event: Event) -> None:
         """Take one event of the core."""
         who = f" [{event.client.user}@{event.client.host}]" if event.client.host else ""
         _RUN_LOG.log(_LEVELS[event.severity], "%s: %s%s", event.source, event.message, who)
-        self._said.append(event.message)
         self._keep(event)
         self._show(event)
 
@@ -67,14 +62,11 @@ class Journal(logging.Handler):
     def attached(self, loop: asyncio.AbstractEventLoop) -> Generator[None]:
         """Listen to the logger ``ioc`` while in the context."""
         logger = logging.getLogger("ioc")
-        puts = logging.getLogger("ioc.ca")
         self._loop = loop
         logger.addHandler(self)
-        puts.addFilter(self._is_news)
         try:
             yield
         finally:
-            puts.removeFilter(self._is_news)
             logger.removeHandler(self)
             self._loop = None
 
@@ -89,7 +81,3 @@ class Journal(logging.Handler):
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop was closed while a thread was still speaking
                 loop.call_soon_threadsafe(self._show, event)
-
-    def _is_news(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        return not any(message.endswith(said) for said in self._said)

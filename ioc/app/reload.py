@@ -1,4 +1,4 @@
-"""``IOC:Reload``: observables change at once, everything else by building the IOC anew while the detector is Idle."""
+"""``IOC:Reload``: observables change at once, everything else by an internal restart while the detector is Idle."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Reloader:
             asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._rebuild, old, new)
 
     def _rebuild(self, old: Topology, new: Topology) -> None:
-        """Begin to build anew, unless something was begun while the command was being answered."""
+        """Restart internally, unless something was begun while the command was being answered."""
         try:
             self._check_at_rest(old, new)
         except Refused as refusal:

@@ -86,7 +86,7 @@ async def _serve_until(
             except PeerError as error:
                 if before is None:
                     raise
-                complaint = f"the reloaded topology cannot be served, the one before stays in use: {error}"
+                complaint = f"the reloaded topology cannot be served, the previous one stays in use: {error}"
                 present, before = before, None
                 continue
             log.info("attpc-ioc %s serves %s with prefix %s", __version__, present.experiment, present.prefix)

@@ -1,12 +1,17 @@
 """The engine: one loop turns events into a new state and effects, and tasks turn effects into events.
 
-It owns every task it starts: they live in the task group of `Engine.run` and end with it.
+Theory of operation. `post` is the only place where the state changes: it calls the core, begins the effects and tells
+the listeners, all before it returns. Effects that touch the database in order, and answers, go through the `Ledger`;
+every other effect is performed in a task of its own (`Performer`) that ends in exactly one event. Peers are watched by
+one task each: a poll is an event like any other, and a server that was just sent something is asked at once.
+
+The engine owns every task it starts: they live in the task group of `Engine.run` and end with it. An effect that is
+begun while it ends is dropped: the next process finds what is undone in the database and in the peers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -21,6 +26,7 @@ from ioc.model import Client, Event, RunId
 from ioc.ports import EccClient, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic import memory
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 from ioc.runlogic.step import initial, step
@@ -61,8 +67,7 @@ class Engine:
         self._timing = timing
         self._journal = journal
         self._listeners: list[StateListener] = []
-        self._tokens = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[None]] = {}
+        self._answers: dict[ev.Command, asyncio.Future[None]] = {}
         self._hurry = {name: asyncio.Event() for name in ecc}
         self._ledger = Ledger(store, self._answer)
         self._performer = Performer(
@@ -110,15 +115,15 @@ class Engine:
             self.state, effects = step(self.plan, self.state, event, time.time(), time.monotonic())
         except Exception:
             log.exception("the core failed on %s: nothing was done", type(event).__name__)
-            effects = (ef.Answer(event.token, INTERNAL),) if isinstance(event, ev.Command) else ()
+            effects = (ef.Answer(event, INTERNAL),) if isinstance(event, ev.Command) else ()
         for effect in effects:
             self._begin(effect, before)
         if self.state is not before:
             for listener in self._listeners:
                 self._tell(listener)
 
-    async def command(self, make: Callable[[int], ev.Event]) -> None:
-        """Ask the core for something; `make` gets the token that the command must carry. Returns when it is done.
+    async def command(self, command: ev.Command) -> None:
+        """Ask the core for something. Returns when it is done.
 
         Raises:
             Refused: nothing was done, with the reason.
@@ -126,14 +131,12 @@ class Engine:
         """
         if self._tasks is None:
             raise Refused("the IOC is not running yet, or is stopping")
-        token = next(self._tokens)
-        answer = asyncio.get_running_loop().create_future()
-        self._answers[token] = answer
+        answer = self._answers[command] = asyncio.get_running_loop().create_future()
         try:
-            self.post(make(token))
+            self.post(command)
             await answer
         finally:
-            self._answers.pop(token, None)
+            self._answers.pop(command, None)
 
     async def copy_previous(self, client: Client) -> None:
         """Copy title, class and manual observables from the run before the open (or next) one.
@@ -147,7 +150,7 @@ class Engine:
         previous = await self._store.get_run(RunId(self.state.experiment, number)) if number >= 0 else None
         if previous is not None:
             await self._recorder.copy_manual_from(previous.run)
-        await self.command(lambda token: ev.CopyPrevious(token, client, previous))
+        await self.command(ev.CopyPrevious(client, previous))
 
     async def refresh_configs(self, server: str) -> None:
         """Read the list of configurations of one server again.
@@ -159,17 +162,20 @@ class Engine:
             offers = await self._ecc[server].get_configs()
         except PeerError as error:
             self.post(ev.ConfigsLost(server, str(error)))
+            error.logged = True
             raise
         self.post(ev.ConfigsRead(server, offers))
 
     def _answer(self, answer: ef.Answer) -> None:
-        future = self._answers.pop(answer.token, None)
+        future = self._answers.pop(answer.command, None)
         if future is None or future.done():
             return
         if not answer.error:
             future.set_result(None)
         else:
-            future.set_exception((Refused if answer.refused else PeerError)(answer.error))
+            error = (Refused if answer.refused else PeerError)(answer.error)
+            error.logged = True
+            future.set_exception(error)
 
     def _give_up_commands(self) -> None:
         for answer in self._answers.values():
@@ -191,7 +197,7 @@ class Engine:
                     Event(
                         occurred_at=time.time(),
                         severity=effect.severity,
-                        source=effect.source,
+                        source=str(effect.subject),
                         message=effect.text,
                         run=run.record.run if run.open and run.record else None,
                         client=effect.client,
@@ -248,8 +254,8 @@ class Engine:
         """Leave a sign of life for the process that comes after this one."""
         while True:
             if (run := self.state.run).open and not self.state.undecided:
-                alive = f"{time.time()!r} {run.duration(time.monotonic())!r} {run.number}"
-                self._ledger.put(ef.SaveSetting(restore.LAST_ALIVE, alive))
+                alive = memory.Alive(time.time(), run.duration(time.monotonic()), run.number)
+                self._ledger.put(memory.ALIVE.save(alive))
             await asyncio.sleep(_ALIVE_PERIOD)
 
     async def _watch_database(self) -> None:

@@ -1,7 +1,10 @@
 """Everything that must be on disk before it is acknowledged, in order.
 
-The database never blocks a command: what it does not take is kept here and tried again until it does, and the command
-is answered all the same.
+Theory of operation. What to store and what to answer stand in one queue; an answer is given when its turn comes, so
+that all that was put before it has been stored. The database must not block a command, however: an entry is waited for
+half a second at most, then it stays in `_kept`, where a newer one with the same key replaces it, and the queue goes on.
+As long as the database takes nothing (`_down`), nobody waits at all. What is kept is retried every second, oldest
+first, until it is stored, or until the IOC ends.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ _LAST_PATIENCE = 1.0
 class Ledger:
     """Stores and answers, one after the other.
 
-    A task of its own stores: it goes on when an answer waits no longer, for what is abandoned may be stored or not.
+    A separate task stores, and continues when nobody waits for it any more: what is cancelled may be stored or not.
     """
 
     def __init__(self, store: RunStore, answer: Callable[[Answer], None]) -> None:
@@ -108,7 +111,7 @@ class Ledger:
             self._storing.cancel()
         if self._kept:
             problem = self._problem or self._store.problem()
-            log.error("%d records are lost, the IOC ends before they could be stored: %s", len(self._kept), problem)
+            log.error("%d records lost, the IOC ended before they could be stored: %s", len(self._kept), problem)
 
     def _keep(self, entry: Save) -> None:
         """Keep it behind all that are kept; it takes the place of an older one of its kind."""
@@ -159,11 +162,11 @@ class Ledger:
             if self._kept.get(_key(entry)) is entry:
                 del self._kept[_key(entry)]
             if self._failing and not self._kept:
-                log.info("all that could not be stored before is in the run database now")
+                log.info("everything that could not be stored earlier is now in the run database")
                 self._failing = False
             return True
         if not self._failing:
-            log.error("not stored, will be tried again: %s", self._problem)
+            log.error("not stored, will be retried: %s", self._problem)
         self._failing = True
         return False
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from ioc.engine import observe
 from ioc.engine.timing import Timing
 from ioc.errors import PeerError, PeerRejected
-from ioc.model import EccReading, FiledFile, Operation, RunId, Transition, TransitionReply
+from ioc.model import EccReading, FiledFile, Operation, RunId, RunRecord, Transition, TransitionReply
 from ioc.ports import EccClient, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
@@ -52,27 +51,58 @@ class Performer:
 
     async def perform(self, effect: ef.Effect, settled: asyncio.Event) -> None:
         """Do it, whatever happens, and post what came of it. Waits for `settled` where the database is read."""
+        if isinstance(effect, ef.SendTransition):
+            await self._transition(effect)
+            return
+        if not isinstance(effect, ef.ProbeRouters | ef.BackUp):
+            await settled.wait()
+        result, error = None, ""
+        try:
+            result = await self._work(effect)
+        except PeerError as failure:
+            error = str(failure)
+        except Exception:
+            log.exception("performing %s", effect)
+            error = INTERNAL
+        self._post(ev.Ended(effect, result, error))
+
+    def _work(self, effect: ef.Effect) -> Awaitable[object]:  # noqa: PLR0911 - one for each kind of effect
         match effect:
-            case ef.SendTransition():
-                await self._transition(effect)
             case ef.ProbeRouters():
-                await self._probe(effect)
-            case ef.ReserveRun():
-                await settled.wait()
-                await self._reserve(effect)
-            case ef.TakeSnapshot():
-                await settled.wait()
-                await self._snapshot(effect)
-            case ef.FileRouter():
-                await settled.wait()
-                await self._file(effect)
-            case ef.BackUp():
-                await self._back_up(effect)
-            case ef.OpenExperiment():
-                await settled.wait()
-                await self._open_experiment(effect)
+                return self._probe()
+            case ef.BackUp(server=server, run=run, config=config):
+                return self._host_of_server[server].backup_configs(server, run, config)
+            case ef.ReserveRun(experiment=name, title=title, run_class=kind, config_name=configs, at_least=number):
+                return self._store.reserve_run(name, title, kind, configs, at_least=number)
+            case ef.TakeSnapshot(run=run, which=ef.Snapshot.Begin):
+                return self._recorder.begin_run(run)
+            case ef.TakeSnapshot(run=run, which=ef.Snapshot.End, at=at):
+                return self._recorder.end_run(run, ended_at=at)
+            case ef.TakeSnapshot(run=run, at=at):
+                return self._recorder.resume_run(run, last_alive=at or 0.0)
+            case ef.FileRouter(router=router, run=run, directories=directories):
+                record = partial(self._record_file, router, run)
+                return self._host_of_router[router].file_run(router, run, record, directories)
+            case ef.OpenExperiment(name=name):
+                return self._open_experiment(name)
             case _:
                 raise AssertionError(effect)
+
+    async def _record_file(self, router: str, run: RunId, file: FiledFile) -> None:
+        await self._record(run, self._plan.attributed(router, file))
+
+    async def _open_experiment(self, name: str) -> RunRecord | None:
+        last_run = await self._store.last_run(name)
+        await self._recorder.change_experiment(name)
+        return last_run
+
+    async def _probe(self) -> None:
+        async with asyncio.TaskGroup() as looks:
+            for host in self._hosts:
+                looks.create_task(self._look(host))
+
+    async def _look(self, host: Host) -> None:
+        self._post(await observe.read_routers(host, self._next_directory()))
 
     async def _transition(self, effect: ef.SendTransition) -> None:
         name, operation = effect.server, effect.operation
@@ -88,10 +118,10 @@ class Performer:
             error, replied = str(failure), False
         except Exception:
             log.exception("%s of ECC server %s", operation, name)
-            error, replied = INTERNAL, False
+            error, replied = f"ECC server {name}: {operation} failed: {INTERNAL}", False
         reading = await (self._state_after(name) if replied else self._at_rest(name, until))
         if reading is not None and reading.transition is not Transition.NoTransition and not error:
-            error = f"it is {reading.transition.label} again"
+            error = f"ECC server {name} is {reading.transition.label} again after {operation}"
         self._post(
             ev.TransitionEnded(
                 name,
@@ -123,88 +153,3 @@ class Performer:
             if reading is None or reading.transition is Transition.NoTransition or loop.time() >= until:
                 return reading
             await asyncio.sleep(self._timing.poll_ecc_busy)
-
-    async def _probe(self, effect: ef.ProbeRouters) -> None:
-        async with asyncio.TaskGroup() as looks:
-            for host in self._hosts:
-                looks.create_task(self._look(host))
-        self._post(ev.Probed(effect.job))
-
-    async def _look(self, host: Host) -> None:
-        self._post(await observe.read_routers(host, self._next_directory()))
-
-    async def _reserve(self, effect: ef.ReserveRun) -> None:
-        record, error = None, ""
-        try:
-            record = await self._store.reserve_run(
-                effect.experiment,
-                effect.title,
-                effect.run_class,
-                effect.config_name,
-                at_least=effect.at_least,
-            )
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("reserving a run number")
-            error = INTERNAL
-        self._post(ev.Reserved(effect.job, record, error))
-
-    async def _snapshot(self, effect: ef.TakeSnapshot) -> None:
-        error = ""
-        take = {
-            ef.Snapshot.Begin: self._recorder.begin_run,
-            ef.Snapshot.End: partial(self._recorder.end_run, ended_at=effect.at),
-            ef.Snapshot.Resume: partial(self._recorder.resume_run, last_alive=effect.at or 0.0),
-        }[effect.which]
-        try:
-            await take(effect.run)
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("recording the observables of %s", effect.run)
-            error = INTERNAL
-        if effect.which is not ef.Snapshot.Resume:
-            self._post(ev.SnapshotTaken(effect.job, error))
-        elif error:
-            log.warning("observables of %s: %s", effect.run, error)
-
-    async def _file(self, effect: ef.FileRouter) -> None:
-        report, error = None, ""
-        host = self._host_of_router[effect.router]
-
-        async def record(file: FiledFile) -> None:
-            source = self._plan.source_of_file(effect.router, file.path)
-            await self._record(effect.run, replace(file, source=source))
-
-        try:
-            report = await host.file_run(effect.router, effect.run, record, effect.directories)
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("filing %s of router %s", effect.run, effect.router)
-            error = INTERNAL
-        self._post(ev.FilingEnded(effect.router, report, error))
-
-    async def _back_up(self, effect: ef.BackUp) -> None:
-        backup, error = None, ""
-        try:
-            backup = await self._host_of_server[effect.server].backup_configs(effect.server, effect.run, effect.config)
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("backing up the configuration of ECC server %s", effect.server)
-            error = INTERNAL
-        self._post(ev.BackupEnded(effect.job, effect.server, backup, error))
-
-    async def _open_experiment(self, effect: ef.OpenExperiment) -> None:
-        last_run, error = None, ""
-        try:
-            last_run = await self._store.last_run(effect.name)
-            await self._recorder.change_experiment(effect.name)
-        except PeerError as failure:
-            error = str(failure)
-        except Exception:
-            log.exception("opening experiment %s", effect.name)
-            error = INTERNAL
-        self._post(ev.ExperimentOpened(effect.name, last_run, error))

@@ -12,8 +12,10 @@ from ioc.model.enums import (
     Operation,
     Role,
     RunClass,
+    RunOperation,
     RunState,
     Severity,
+    SystemOperation,
     SystemState,
     Transition,
     ValueType,
@@ -28,13 +30,15 @@ from ioc.model.names import (
     chosen_experiment,
 )
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
-from ioc.model.run import RunConfig, RunId, RunRecord
+from ioc.model.run import RunChanges, RunConfig, RunId, RunRecord
 
 __all__ = [
     "EccState",
     "SystemState",
     "Transition",
     "Operation",
+    "SystemOperation",
+    "RunOperation",
     "Role",
     "LinkType",
     "Severity",
@@ -53,6 +57,7 @@ __all__ = [
     "TransitionReply",
     "RunId",
     "RunRecord",
+    "RunChanges",
     "RunConfig",
     "RouterFacts",
     "FiledFile",

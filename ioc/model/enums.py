@@ -7,6 +7,7 @@ The numbers of `EccState` and `Transition` are those of the ECC server's wire pr
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import Literal
 
 
 class EccState(IntEnum):
@@ -57,7 +58,7 @@ class Transition(IntEnum):
 
 
 class Operation(StrEnum):
-    """The SOAP operations that change the state of an ECC server."""
+    """What can be asked of ECC servers and of the run: the SOAP operations that change a state, and Reset."""
 
     Describe = "Describe"
     Prepare = "Prepare"
@@ -68,6 +69,14 @@ class Operation(StrEnum):
     Resume = "Resume"
     Breakup = "Breakup"
     Undo = "Undo"
+    Reset = "Reset"
+    """One step back. Not an operation of the wire: Undo, Breakup or Stop is sent, whichever leads there."""
+
+
+SystemOperation = Literal[Operation.Describe, Operation.Prepare, Operation.Configure, Operation.Reset]
+"""What all ECC servers can be asked together."""
+RunOperation = Literal[Operation.Start, Operation.Stop, Operation.Pause, Operation.Resume]
+"""What a run can be asked."""
 
 
 class Role(StrEnum):

@@ -42,8 +42,10 @@ class PutRecord:
     result: str
     """``ok``, ``refused``, ``failed`` or ``denied``."""
     message: str = ""
-    """The reason, if it was not granted; else what is to be said of it, if anything."""
+    """The reason, if it was not granted; else a remark, if any."""
     run: RunId | None = None
     """The run that was open when it came or when it was done, if any."""
     count: int = 1
     """How many puts of one client to the PV it stands for: of a burst only so many are kept one by one."""
+    logged: bool = False
+    """The log has `message` already (not stored)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict, Unpack
 
 from ioc.model.ecc import ConfigChoice
 from ioc.model.enums import DocumentState, RunClass
@@ -24,6 +25,19 @@ class RunId:
         return f"run {self.number}"
 
 
+class RunChanges(TypedDict, total=False):
+    """What changes of a run once its number is reserved."""
+
+    state: DocumentState
+    run_class: RunClass
+    title: str
+    started_at: float | None
+    stopped_at: float | None
+    duration: float | None
+    message: str
+    size: int
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A run as the database keeps it (table ``runs``)."""
@@ -41,9 +55,12 @@ class RunRecord:
     """The configurations in use, as in the PV ``Run:Configs``."""
     message: str = ""
     duration: float | None = None
-    """Seconds from `started_at` to `stopped_at` by a clock that nobody sets; None until it is stopped."""
+    """Seconds from `started_at` to `stopped_at` on the monotonic clock; None until it is stopped."""
     size: int = 0
     """Bytes of its filed files, as the database adds them up (column ``runs.bytes``)."""
+
+    def changed(self, **changes: Unpack[RunChanges]) -> RunRecord:
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Concatenate, ParamSpec
 
 from ioc import ca
 from ioc.engine import Engine
 from ioc.errors import AttpcError, PeerError, Refused
 from ioc.model import Client, PutRecord
-from ioc.runlogic.events import Event
+from ioc.runlogic.events import Command
 
 P = ParamSpec("P")
 
@@ -32,13 +33,13 @@ def handler(
 
 
 def command(
-    engine: Engine, make: Callable[Concatenate[int, Client, P], Event]
+    engine: Engine, make: Callable[Concatenate[Client, P], Command]
 ) -> Callable[Concatenate[ca.Client, P], Awaitable[None]]:
-    """Return the handler of puts that the core decides; `make` is called with token, client and, if any, the value."""
+    """Return the handler of puts that the core decides; `make` is called with the client and, if any, the value."""
 
     async def put(client: ca.Client, *value: P.args, **others: P.kwargs) -> None:
         with _errors_for_clients():
-            await engine.command(lambda token: make(token, _client(client), *value, **others))
+            await engine.command(make(_client(client), *value, **others))
 
     return put
 
@@ -46,7 +47,8 @@ def command(
 def put_record(put: ca.PutRecord) -> PutRecord:
     """Return the record of a put as the run database keeps it, still without its run."""
     values = put.old_value, put.new_value
-    return PutRecord(put.occurred_at, put.pv, *values, _client(put.client), put.result, put.message, count=put.count)
+    record = PutRecord(put.occurred_at, put.pv, *values, _client(put.client), put.result, put.message)
+    return replace(record, count=put.count, logged=put.logged)
 
 
 async def start(server: ca.CaServer) -> None:
@@ -70,6 +72,6 @@ def _errors_for_clients() -> Generator[None]:
     try:
         yield
     except Refused as error:
-        raise ca.Refused(str(error)) from error
+        raise ca.Refused(str(error), logged=error.logged) from error
     except AttpcError as error:
-        raise ca.PutFailed(str(error)) from error
+        raise ca.PutFailed(str(error), logged=error.logged) from error

@@ -8,10 +8,10 @@ from functools import partial
 from ioc.ca import CommandPv, EnumPv, IntPv, StringArrayPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
-from ioc.model import Client, ConfigChoice, EccState, Severity, Transition
+from ioc.model import Client, ConfigChoice, EccState, Operation, Severity, Transition
 from ioc.pvs.boundary import command, handler
 from ioc.pvs.group import LOG_LENGTH, MESSAGE_LENGTH, Group, alarm, not_known
-from ioc.runlogic.events import SelectConfig, ServerAction, ServerCommand
+from ioc.runlogic.events import SelectConfig, ServerCommand
 from ioc.runlogic.state import State
 from ioc.states import server_severity
 
@@ -19,16 +19,16 @@ _MAX_OPTIONS = 400
 """String array elements: 16,000 bytes, what old clients can still take."""
 
 _DESCRIPTIONS = {
-    ServerAction.Describe: "Describe this server alone",
-    ServerAction.Prepare: "Prepare this server alone",
-    ServerAction.Configure: "Configure this server alone",
-    ServerAction.Start: "Start this server alone, no run",
-    ServerAction.Stop: "Stop this server alone, run stays open",
-    ServerAction.Pause: "Pause this server alone",
-    ServerAction.Resume: "Resume this server alone",
-    ServerAction.Breakup: "Breakup this server alone",
-    ServerAction.Undo: "Undo one step of this server alone",
-    ServerAction.Reset: "Take this server alone one step back",
+    Operation.Describe: "Describe this server alone",
+    Operation.Prepare: "Prepare this server alone",
+    Operation.Configure: "Configure this server alone",
+    Operation.Start: "Start this server alone, no run",
+    Operation.Stop: "Stop this server alone, run stays open",
+    Operation.Pause: "Pause this server alone",
+    Operation.Resume: "Resume this server alone",
+    Operation.Breakup: "Breakup this server alone",
+    Operation.Undo: "Undo one step of this server alone",
+    Operation.Reset: "Take this server alone one step back",
 }
 
 
@@ -52,9 +52,9 @@ class EccPvs(Group):
         sources = ", ".join(engine.plan.servers[name].sources)
         self.add(TextPv, "Sources", "Data sources of this server", 256, value=sources)
         self.add_message("Last error or result", MESSAGE_LENGTH, lambda state: state.servers[name].message)
-        for action, description in _DESCRIPTIONS.items():
-            put = command(engine, partial(ServerCommand, server=name, action=action))
-            self.add(CommandPv, action, description, put)
+        for operation, description in _DESCRIPTIONS.items():
+            put = command(engine, partial(ServerCommand, server=name, operation=operation))
+            self.add(CommandPv, operation, description, put)
         self.add(CommandPv, "RefreshConfigs", "Read the configurations again", handler(self._refresh_configs))
         self.add_log_file("server", read_log)
         self.follow(lambda state: (state.servers[name],), self._show)
@@ -83,11 +83,11 @@ class EccPvs(Group):
         if not 0 <= index < len(offers):
             must = f"0 to {len(offers) - 1}" if offers else "absent: the server offers no configurations"
             raise Refused(f"ECC server {self._name}: configuration number is {index}, but must be {must}")
-        await self._engine.command(lambda token: SelectConfig(token, client, self._name, offers[index]))
+        await self._engine.command(SelectConfig(client, self._name, offers[index]))
 
     async def _refresh_configs(self, client: Client) -> None:
         await self._engine.refresh_configs(self._name)
 
 
-def _select(server: str, token: int, client: Client, text: str) -> SelectConfig:
-    return SelectConfig(token, client, server, ConfigChoice.parse(text))
+def _select(server: str, client: Client, text: str) -> SelectConfig:
+    return SelectConfig(client, server, ConfigChoice.parse(text))

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, StringPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
-from ioc.model import Client, EccState, RunClass, RunState
+from ioc.model import Client, EccState, Operation, RunClass, RunOperation, RunState
 from ioc.pvs.boundary import command, handler
 from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, clock, local_time, not_known, post_note
-from ioc.runlogic.events import RunAction, RunCommand, SetClass, SetNextNumber, SetTitle
+from ioc.runlogic.events import RunCommand, SetClass, SetNextNumber, SetTitle
 from ioc.runlogic.permits import NOT_READ, blocked_by
 from ioc.runlogic.runs import config_name
 from ioc.runlogic.state import State
 from ioc.runlogic.turn import listing
 from ioc.runlogic.watch import DISK_SECONDS, seconds_to_full, total_bytes
 
-_DESCRIPTIONS = {
-    RunAction.Start: "Start a run of the whole system",
-    RunAction.Stop: "Stop the run and file its data",
-    RunAction.Pause: "Pause the run",
-    RunAction.Resume: "Resume the run",
+_DESCRIPTIONS: Mapping[RunOperation, str] = {
+    Operation.Start: "Start a run of the whole system",
+    Operation.Stop: "Stop the run and file its data",
+    Operation.Pause: "Pause the run",
+    Operation.Resume: "Resume the run",
 }
 
 MINUTES_WITHOUT_END = 999_999.0
@@ -41,8 +41,8 @@ class RunPvs(Group):
         self._next = self.add(IntPv, "NextNumber", "Number of the next run", on_put=command(engine, SetNextNumber))
         self._state = self.add(EnumPv, "State", "State of the run", states)
         not_known("UDF", self._number, self._next, self._state)
-        for action, description in _DESCRIPTIONS.items():
-            self.add(CommandPv, action, description, command(engine, partial(RunCommand, action=action)))
+        for operation, description in _DESCRIPTIONS.items():
+            self.add(CommandPv, operation, description, command(engine, partial(RunCommand, operation=operation)))
         self._can_start = self.add(EnumPv, "CanStart", "A run can start now", ["No", "Yes"])
         self._blocked_by = self.add(TextPv, "BlockedBy", "Why a run cannot start", MESSAGE_LENGTH)
         set_title, set_class = handler(self._put_title), handler(self._put_class)
@@ -115,10 +115,10 @@ class RunPvs(Group):
     async def _put_title(self, client: Client, title: str) -> None:
         if not title.isprintable():
             raise Refused("title of a run must be one line of printable text")
-        await self._engine.command(lambda token: SetTitle(token, client, title))
+        await self._engine.command(SetTitle(client, title))
 
     async def _put_class(self, client: Client, value: int) -> None:
-        await self._engine.command(lambda token: SetClass(token, client, RunClass(value)))
+        await self._engine.command(SetClass(client, RunClass(value)))
 
 
 def _lines(reasons: Sequence[str], size: int) -> str:

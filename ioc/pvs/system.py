@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from ioc.ca import CommandPv, EnumPv, TextPv
 from ioc.engine import Engine
-from ioc.model import EXPERIMENT_LENGTH, Severity, SystemState
+from ioc.model import EXPERIMENT_LENGTH, Operation, Severity, SystemOperation, SystemState
 from ioc.pvs.boundary import command
 from ioc.pvs.group import Group, not_known
-from ioc.runlogic.events import SetExperiment, SystemCommand, SystemStep
+from ioc.runlogic.events import SetExperiment, SystemCommand
 from ioc.runlogic.state import State
 from ioc.states import aggregate, system_severity
 
-_DESCRIPTIONS = {
-    SystemStep.Describe: "All servers Idle to Described",
-    SystemStep.Prepare: "All servers Described to Prepared",
-    SystemStep.Configure: "All servers Prepared to Ready",
-    SystemStep.Reset: "All servers one step back",
+_DESCRIPTIONS: Mapping[SystemOperation, str] = {
+    Operation.Describe: "All servers Idle to Described",
+    Operation.Prepare: "All servers Described to Prepared",
+    Operation.Configure: "All servers Prepared to Ready",
+    Operation.Reset: "All servers one step back",
 }
 
 
@@ -30,8 +31,8 @@ class SystemPvs(Group):
         self._state = self.add(EnumPv, "State", "Common state of all ECC servers", states, value=SystemState.Unknown)
         not_known("UDF", self._state)
         self._busy = self.add(EnumPv, "Busy", "A transition is in progress", ["Done", "Busy"])
-        for step, description in _DESCRIPTIONS.items():
-            self.add(CommandPv, step, description, command(engine, partial(SystemCommand, step=step)))
+        for operation, description in _DESCRIPTIONS.items():
+            self.add(CommandPv, operation, description, command(engine, partial(SystemCommand, operation=operation)))
         put = command(engine, SetExperiment)
         experiment = self.add(TextPv, "Experiment", "Experiment that runs belong to", EXPERIMENT_LENGTH, on_put=put)
         self.add_message("Result of the last command", 256, lambda state: state.message)

@@ -22,6 +22,7 @@ from ioc.pvs.system import SystemPvs
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
+from ioc.runlogic.subject import RUN, SYSTEM, Subject, data_router, ecc
 from ioc.topology.schema import Observable, Topology
 
 _SLICE = 15
@@ -54,13 +55,18 @@ class PvTree:
         servers, routers = topology.ecc_servers, topology.data_routers
         read_server, read_router = services.read_server_log, services.read_router_log
         self._run = RunPvs(prefix, engine)
-        self._detector: tuple[Group, ...] = (
-            SystemPvs(prefix, engine),
-            *(EccPvs(prefix, each.name, engine, partial(read_server, each.name)) for each in servers),
-            *(RouterPvs(prefix, each.name, engine, partial(read_router, each.name)) for each in routers),
-            self._run,
-        )
+        self._detector: dict[Subject, Group] = {
+            SYSTEM: SystemPvs(prefix, engine),
+            **{ecc(each.name): EccPvs(prefix, each.name, engine, partial(read_server, each.name)) for each in servers},
+            **{
+                data_router(each.name): RouterPvs(prefix, each.name, engine, partial(read_router, each.name))
+                for each in routers
+            },
+            RUN: self._run,
+        }
         """What follows the state of the core."""
+        self._subjects = {pv.name: subject for subject, group in self._detector.items() for pv in group.pvs}
+        """Whose message is nearest to a PV; that of the system for all others."""
         self._log = LogPvs(prefix)
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
         self._observables: dict[str, ObservablePvs] = {}
@@ -71,12 +77,12 @@ class PvTree:
     @property
     def pvs(self) -> Iterable[Pv[Any]]:
         """All PVs, in the order of the interface's documentation."""
-        for group in (*self._detector, *self._observables.values(), self._log, self._health):
+        for group in (*self._detector.values(), *self._observables.values(), self._log, self._health):
             yield from group.pvs
 
     def show(self, state: State) -> None:
         """Show a new state of the core."""
-        for group in self._detector:
+        for group in self._detector.values():
             group.update(state)
 
     def show_observables(self, views: Iterable[ObservableView]) -> None:
@@ -87,14 +93,8 @@ class PvTree:
 
     def show_put(self, put: PutRecord) -> None:
         """Say in the nearest message why a put was refused or failed, and what there is to say of one that was not."""
-        if put.message and put.result != "denied":
-            self._engine.post(PutRefused(self._nearest(put.pv), put.message, put.occurred_at))
-
-    def _nearest(self, pv: str) -> str:
-        kind, _, rest = pv.removeprefix(self._prefix).partition(":")
-        if kind in {"ECC", "Router"}:
-            return f"{kind}:{rest.partition(':')[0]}"
-        return "Run" if kind == "Run" else "System"
+        if put.message and put.result != "denied" and not put.logged:
+            self._engine.post(PutRefused(self._subjects.get(put.pv, SYSTEM), put.message, put.occurred_at))
 
     def show_event(self, event: Event) -> None:
         """Show one more line of the log."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
-from ioc.model import ConfigChoice, RunId, Severity
-from ioc.runlogic import jobs
-from ioc.runlogic.effects import BackUp, Log, SaveSetting
-from ioc.runlogic.events import BackupEnded
+from ioc.model import ConfigBackup, ConfigChoice, RunId, Severity
+from ioc.runlogic import jobs, memory
+from ioc.runlogic.effects import BackUp
+from ioc.runlogic.events import Ended
 from ioc.runlogic.state import About, Job, Phase
-from ioc.runlogic.troubles import mend, trouble
+from ioc.runlogic.subject import ecc
+from ioc.runlogic.troubles import mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
 
 AT_START = 0
@@ -27,11 +26,10 @@ def at_configure(turn: Turn, name: str) -> None:
 
 
 def remember(turn: Turn, name: str) -> None:
-    """Keep what a server had when it was configured for the IOC that comes after this one."""
+    """Keep what a server had when it was configured."""
     server = turn.server(name)
-    given = str(server.given) if server.given else ""
-    text = json.dumps({"given": given, "digest": server.config_digest, "files": server.files})
-    turn.emit(SaveSetting(f"configured:{name}", text))
+    had = memory.Configured(server.given, server.config_digest, server.files)
+    turn.emit(memory.CONFIGURED.save(had, name))
 
 
 def at_start(turn: Turn) -> None:
@@ -43,7 +41,7 @@ def at_start(turn: Turn) -> None:
 def begin_backup(turn: Turn, job: Job) -> None:
     """Copy the configuration files in use beside the run, on each server's host."""
     wanted = _wanted(turn)
-    turn.set_job(job, waiting=frozenset(wanted))
+    turn.set_job(waiting=frozenset(wanted))
     for name, config in wanted.items():
         turn.emit(BackUp(job.id, name, turn.record.run, config))
 
@@ -56,34 +54,36 @@ def _wanted(turn: Turn) -> dict[str, ConfigChoice]:
     }
 
 
-def backup_ended(turn: Turn, event: BackupEnded) -> None:
+def backup_ended(turn: Turn, event: Ended[BackUp, ConfigBackup]) -> None:
     """The configuration files of one server are copied, or could not be; one that changed since Configure is named."""
-    name = event.server
+    name, job_id, backup = event.effect.server, event.effect.job, event.result
     failure = f"configuration of ECC server {name} is not backed up: {event.error}" if event.error else ""
     if failure:
-        turn.say_server(name, failure, Severity.MINOR)
+        turn.say(ecc(name), failure, Severity.MINOR)
         trouble(turn, About.Backup, name, failure, Severity.MINOR)
-    elif event.job != AT_CONFIGURE:
+    elif job_id != AT_CONFIGURE:
         mend(turn, About.Backup, name, f"configuration of ECC server {name} is backed up")
-    digests = event.backup.digests if event.backup is not None else ()
-    if event.job == AT_CONFIGURE:
+    digests = backup.digests if backup is not None else ()
+    if job_id == AT_CONFIGURE:
         turn.set_server(name, files=digests)
         remember(turn, name)
-        if event.backup is not None and event.backup.missing:
-            text = f"configuration files that do not exist: {listing(event.backup.missing)}"
-            turn.emit(Log(Severity.NO_ALARM, f"ECC:{name}", text))
+        if backup is not None and backup.missing:
+            text = f"configuration files that do not exist: {listing(backup.missing)}"
+            turn.log(ecc(name), text)
         return
     if digests:
         _compare(turn, name, {digest for _, digest in digests})
     job = turn.state.job
-    if job is not None and job.id == event.job and job.stage is Phase.Backup:
+    if job is not None and job.id == job_id and job.stage is Phase.Backup:
         jobs.arrived(turn, name, failure)
 
 
 def _compare(turn: Turn, name: str, now: set[str]) -> None:
     changed = [file for file, digest in turn.server(name).files if digest not in now]
     if changed:
-        text = f"ECC server {name}: {', '.join(changed)} changed after Configure: the electronics have the old one"
-        if turn.server(name).message.text != text:
-            turn.say_server(name, text, Severity.MAJOR)
+        text = (
+            f"ECC server {name}: {', '.join(changed)} changed after Configure: the electronics still have the old file"
+        )
+        if standing(turn.state.run, About.Configuration, name) is None:
+            turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Configuration, name, text)

@@ -1,4 +1,4 @@
-"""The connections between data sources and data routers, as far as they can be told from outside.
+"""The connections between data sources and data routers, as far as they can be known from outside.
 
 A source with a link of type TCP or ZBUF is connected to its router at Configure, over many runs, until Breakup. A
 router that is restarted in between gets no data, and nothing else shows it: Start succeeds all the same. FDT links are
@@ -9,10 +9,11 @@ process a router was when its source was connected to it.
 from __future__ import annotations
 
 from ioc.model import EccState, LinkType, RouterFacts, Severity
-from ioc.runlogic import troubles
-from ioc.runlogic.effects import ProbeRouters, SaveSetting
+from ioc.runlogic import memory, troubles
+from ioc.runlogic.effects import ProbeRouters
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import TAKING_DATA, About
+from ioc.runlogic.subject import data_router
 from ioc.runlogic.turn import Turn, listing
 
 LINKED = frozenset({EccState.Ready, EccState.Running, EccState.Paused})
@@ -43,7 +44,7 @@ def _set(turn: Turn, server: str, linked_at: float | None) -> None:
         router = turn.router(name)
         if (router.linked_at, router.linked) != (linked_at, ""):
             turn.set_router(name, linked_at=linked_at, linked="")
-            turn.emit(SaveSetting(f"link:{name}", ""))
+            turn.emit(memory.LINK.save("", name))
             troubles.mend(turn, About.Link, name, f"router {name} was connected again by Configure")
 
 
@@ -52,11 +53,11 @@ def router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     router = turn.router(name)
     if router.linked_at is not None and not router.linked and facts.process and facts.asked_at >= router.linked_at:
         turn.set_router(name, linked=facts.process)
-        turn.emit(SaveSetting(f"link:{name}", facts.process))
+        turn.emit(memory.LINK.save(facts.process, name))
     if turn.router(name).restarted and turn.state.run.state in TAKING_DATA:
         text = lost(turn.plan, name)
-        if not troubles.stands(turn.state.run, About.Link, name):
-            turn.say_router(name, text, Severity.MAJOR)
+        if not troubles.standing(turn.state.run, About.Link, name):
+            turn.say(data_router(name), text, Severity.MAJOR)
         troubles.trouble(turn, About.Link, name, text)
 
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from ioc.model import Client, ConfigChoice, DataLink, Operation, RunClass, RunConfig, RunId, RunRecord, Severity
+from ioc.runlogic.subject import Subject
+
+if TYPE_CHECKING:
+    from ioc.runlogic.events import Command
+
+
+class Effect:
+    """Anything that the engine can be asked for."""
 
 
 @dataclass(frozen=True)
-class SendTransition:
+class SendTransition(Effect):
     """→ `events.TransitionEnded`"""
 
     server: str
@@ -24,15 +33,15 @@ class SendTransition:
 
 
 @dataclass(frozen=True)
-class ProbeRouters:
-    """Look at all routers now → `events.RoutersRead` or `RoutersLost` for each host, then `events.Probed`."""
+class ProbeRouters(Effect):
+    """Look at all routers now → `RoutersRead` or `RoutersLost` for each host, then `Ended[ProbeRouters, None]`"""
 
     job: int
 
 
 @dataclass(frozen=True)
-class ReserveRun:
-    """→ `events.Reserved`"""
+class ReserveRun(Effect):
+    """Take a run number → `Ended[ReserveRun, RunRecord]`"""
 
     job: int
     experiment: str
@@ -50,8 +59,8 @@ class Snapshot(Enum):
 
 
 @dataclass(frozen=True)
-class TakeSnapshot:
-    """→ `events.SnapshotTaken` (not after Resume)"""
+class TakeSnapshot(Effect):
+    """Record the observables of a run → `Ended[TakeSnapshot, None]`"""
 
     job: int
     run: RunId
@@ -61,8 +70,8 @@ class TakeSnapshot:
 
 
 @dataclass(frozen=True)
-class FileRouter:
-    """→ `events.FilingEnded`"""
+class FileRouter(Effect):
+    """→ `Ended[FileRouter, FilingReport]`"""
 
     router: str
     run: RunId
@@ -71,8 +80,8 @@ class FileRouter:
 
 
 @dataclass(frozen=True)
-class BackUp:
-    """→ `events.BackupEnded`"""
+class BackUp(Effect):
+    """→ `Ended[BackUp, ConfigBackup]`"""
 
     job: int
     server: str
@@ -81,60 +90,44 @@ class BackUp:
 
 
 @dataclass(frozen=True)
-class OpenExperiment:
-    """→ `events.ExperimentOpened`"""
+class OpenExperiment(Effect):
+    """→ `Ended[OpenExperiment, RunRecord]`: its last run, if any"""
 
     name: str
 
 
 @dataclass(frozen=True)
-class SaveRun:
+class SaveRun(Effect):
     record: RunRecord
 
 
 @dataclass(frozen=True)
-class SaveRunConfigs:
+class SaveRunConfigs(Effect):
     run: RunId
     configs: Sequence[RunConfig]
 
 
 @dataclass(frozen=True)
-class SaveSetting:
+class SaveSetting(Effect):
     name: str
     value: str
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The command with this token is over; `error` is empty if it succeeded."""
+class Answer(Effect):
+    """A command is over; `error` is empty if it succeeded."""
 
-    token: int
+    command: Command
     error: str = ""
     refused: bool = False
     """Nothing was done."""
 
 
 @dataclass(frozen=True)
-class Log:
+class Log(Effect):
     """One line for the log."""
 
     severity: Severity
-    source: str
+    subject: Subject
     text: str
     client: Client = Client()
-
-
-Effect = (
-    SendTransition
-    | ProbeRouters
-    | ReserveRun
-    | TakeSnapshot
-    | FileRouter
-    | BackUp
-    | OpenExperiment
-    | SaveRun
-    | SaveRunConfigs
-    | SaveSetting
-    | Answer
-    | Log
-)

@@ -1,126 +1,100 @@
 """What can happen to the core: news from the world, and what somebody asks for.
 
-A command carries a `token`; exactly one `effects.Answer` with the same token follows, at once or later.
+Exactly one `effects.Answer` to each command follows, at once or later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from ioc.model import (
     Client,
-    ConfigBackup,
     ConfigChoice,
     EccReading,
-    FilingReport,
     Operation,
     RouterFacts,
     RunClass,
     RunId,
+    RunOperation,
     RunRecord,
+    SystemOperation,
 )
-from ioc.runlogic.state import Configured
+from ioc.runlogic.effects import Effect
+from ioc.runlogic.subject import Subject
+
+_Work = TypeVar("_Work", bound=Effect)
+_Result = TypeVar("_Result")
 
 
-class SystemStep(StrEnum):
-    """Commands to all ECC servers together."""
-
-    Describe = "Describe"
-    Prepare = "Prepare"
-    Configure = "Configure"
-    Reset = "Reset"
+class Event:
+    """Anything that can happen."""
 
 
-class ServerAction(StrEnum):
-    """Commands to one ECC server alone."""
+@dataclass(frozen=True, eq=False)
+class Command(Event):
+    """What all commands have in common. Each is one of a kind: two puts of the same value are two commands."""
 
-    Describe = "Describe"
-    Prepare = "Prepare"
-    Configure = "Configure"
-    Start = "Start"
-    Stop = "Stop"
-    Pause = "Pause"
-    Resume = "Resume"
-    Breakup = "Breakup"
-    Undo = "Undo"
-    Reset = "Reset"
-
-
-class RunAction(StrEnum):
-    """Commands to the run."""
-
-    Start = "Start"
-    Stop = "Stop"
-    Pause = "Pause"
-    Resume = "Resume"
-
-
-@dataclass(frozen=True)
-class Command:
-    """What all commands have in common."""
-
-    token: int
     client: Client
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SystemCommand(Command):
-    step: SystemStep
+    operation: SystemOperation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ServerCommand(Command):
     server: str
-    action: ServerAction
+    operation: Operation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunCommand(Command):
-    action: RunAction
+    operation: RunOperation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Organize(Command):
     router: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SetExperiment(Command):
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SetTitle(Command):
     title: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SetClass(Command):
     run_class: RunClass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SetNextNumber(Command):
     number: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CopyPrevious(Command):
     """Title and class of the run before; the manual observables are copied by whoever sends this."""
 
     previous: RunRecord | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SelectConfig(Command):
     server: str
     config: ConfigChoice
 
 
 @dataclass(frozen=True)
-class ServerRead:
+class ServerRead(Event):
     """GetState answered."""
 
     server: str
@@ -128,7 +102,7 @@ class ServerRead:
 
 
 @dataclass(frozen=True)
-class ServerLost:
+class ServerLost(Event):
     """GetState could not be had."""
 
     server: str
@@ -136,7 +110,7 @@ class ServerLost:
 
 
 @dataclass(frozen=True)
-class ConfigsRead:
+class ConfigsRead(Event):
     """GetConfigIDs answered."""
 
     server: str
@@ -144,7 +118,7 @@ class ConfigsRead:
 
 
 @dataclass(frozen=True)
-class ConfigsLost:
+class ConfigsLost(Event):
     """GetConfigIDs could not be had, or its answer not be read."""
 
     server: str
@@ -152,7 +126,7 @@ class ConfigsLost:
 
 
 @dataclass(frozen=True)
-class TransitionEnded:
+class TransitionEnded(Event):
     """The outcome of a `effects.SendTransition`: the reply came or never will, and the state was read afterwards."""
 
     server: str
@@ -168,14 +142,24 @@ class TransitionEnded:
 
 
 @dataclass(frozen=True)
-class RoutersRead:
+class Ended(Event, Generic[_Work, _Result]):
+    """Another effect that takes time has ended."""
+
+    effect: _Work
+    result: _Result | None = None
+    error: str = ""
+    """Why it failed, in a sentence; empty if it did not."""
+
+
+@dataclass(frozen=True)
+class RoutersRead(Event):
     """A host answered for its routers."""
 
     facts: Mapping[str, RouterFacts]
 
 
 @dataclass(frozen=True)
-class RoutersLost:
+class RoutersLost(Event):
     """A host could not be asked."""
 
     routers: tuple[str, ...]
@@ -183,135 +167,44 @@ class RoutersLost:
 
 
 @dataclass(frozen=True)
-class ObservablesMissing:
+class ObservablesMissing(Event):
     """Which required observables are not connected."""
 
     names: frozenset[str]
 
 
 @dataclass(frozen=True)
-class DatabaseProblem:
+class DatabaseProblem(Event):
     """Why the run database cannot be written now; empty if it can."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Probed:
-    """Every host was looked at (the facts came before, as `RoutersRead`)."""
-
-    job: int
-
-
-@dataclass(frozen=True)
-class Reserved:
-    """A run number was taken, or could not be (`record` is None)."""
-
-    job: int
-    record: RunRecord | None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class SnapshotTaken:
-    job: int
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class RunRecorded:
+class RunRecorded(Event):
     """The observables of a run are in the database after all, after it was said that they are not."""
 
     run: RunId
 
 
 @dataclass(frozen=True)
-class FilingEnded:
-    router: str
-    report: FilingReport | None
-    """None if the host could not be asked."""
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class BackupEnded:
-    job: int
-    server: str
-    backup: ConfigBackup | None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class ExperimentOpened:
-    name: str
-    last_run: RunRecord | None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Restored:
+class Restored(Event):
     """What the database remembers, once at start-up."""
 
-    experiment: str
+    settings: Mapping[str, str]
+    """As `memory` wrote them."""
     last_run: RunRecord | None
+    """Of the chosen experiment."""
     unfinished: tuple[RunRecord, ...]
-    configs: Mapping[str, ConfigChoice]
-    title: str
-    run_class: RunClass
-    last_alive: float
-    """When the process before this one was last known to live; 0 if there was none."""
-    last_duration: float | None = None
-    """How many seconds the open run had lasted then, if that is known."""
-    least_number: int = 0
-    """What the operator has put as the number of the next run of this experiment."""
-    orphaned: int = -1
-    """Number of the run that was last found to have ended while the IOC was away; it may still be filed."""
-    configured: Mapping[str, Configured] = field(default_factory=dict[str, "Configured"])
-    """What each ECC server had when it was configured."""
-    links: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The process of each router that a source was connected to."""
-    directories: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Where each router worked in the open run, or the last one."""
+    """Of any experiment, oldest first."""
 
 
 @dataclass(frozen=True)
-class PutRefused:
-    """A put was refused or failed; the core has said so itself, unless it did not even reach it."""
+class PutRefused(Event):
+    """A put was refused or failed before it reached the core, which says its own refusals itself."""
 
-    source: str
-    """Whose message is nearest: ``ECC:CoBo0``, ``Router:data3``, ``Run`` or ``System``."""
+    subject: Subject
+    """Whose message is nearest."""
     reason: str
     at: float
     """When, POSIX seconds."""
-
-
-Event = (
-    SystemCommand
-    | ServerCommand
-    | RunCommand
-    | Organize
-    | SetExperiment
-    | SetTitle
-    | SetClass
-    | SetNextNumber
-    | CopyPrevious
-    | SelectConfig
-    | ServerRead
-    | ServerLost
-    | ConfigsRead
-    | ConfigsLost
-    | TransitionEnded
-    | RoutersRead
-    | RoutersLost
-    | ObservablesMissing
-    | DatabaseProblem
-    | Probed
-    | Reserved
-    | SnapshotTaken
-    | RunRecorded
-    | FilingEnded
-    | BackupEnded
-    | ExperimentOpened
-    | Restored
-    | PutRefused
-)

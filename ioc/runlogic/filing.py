@@ -1,20 +1,24 @@
-"""Filing what the routers wrote after a run, and filing it again until all of it is at its place.
+"""The end of a run: filing what the routers wrote, again until all of it is at its place, then closing the run.
 
-Nothing is filed from a router whose source still takes data: its files would go on growing in another place. What
-could not be filed is tried again with each look at its host, by itself, until it can.
+Theory of operation. `Run.unfiled` names the routers whose files are not all at their place; the run is closed when it
+is empty. The File stage of a job asks each router once. A router that fails stays in `unfiled`, the job ends, and the
+run stays Filing: from then on each look at its host tries again (`resume`), as do Stop and Organize. Nothing is filed
+from a router whose source still takes data, because its files would continue to grow in another place.
+
+The host side never overwrites and may be repeated after a crash at any point (`ioc/hosts/filing.py`), so this side need
+not know how far an attempt came.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ioc.errors import Refused
-from ioc.model import Client, EccState, FiledFile, FilingReport, RunState, Severity
-from ioc.runlogic import closing, jobs
-from ioc.runlogic.effects import Answer, FileRouter, Log, ProbeRouters
-from ioc.runlogic.events import FilingEnded, Organize
-from ioc.runlogic.state import TAKING_DATA, About, Job, JobKind, Phase, Stage
-from ioc.runlogic.troubles import forget, mend, trouble
+from ioc.model import DocumentState, EccState, FilingReport, RunState, Severity
+from ioc.runlogic import jobs, memory
+from ioc.runlogic.effects import FileRouter, ProbeRouters
+from ioc.runlogic.events import Ended, Organize
+from ioc.runlogic.state import TAKING_DATA, About, Job, JobKind, Phase, Stage, Unfiled
+from ioc.runlogic.subject import RUN, data_router
+from ioc.runlogic.troubles import forget, mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
 
 STAGES: tuple[Stage, ...] = (Phase.File, Phase.Probe, Phase.Backup, Phase.Close)
@@ -32,20 +36,20 @@ def begin_file(turn: Turn, job: Job) -> None:
     """File away what every router wrote, all at once."""
     record = turn.record
     turn.set_run(state=RunState.Filing)
-    turn.say_run(f"{record.run} is being filed")
-    turn.set_job(job, waiting=turn.state.run.unfiled)
+    turn.say(RUN, f"{record.run} is being filed")
+    turn.set_job(waiting=turn.state.run.unfiled)
     for name in sorted(turn.state.run.unfiled):
         if turn.router(name).filing:
             continue  # tried again by itself just now: its end is that of this attempt
         if reason := _still_written(turn, name):
-            _not_filed(turn, name, reason)
+            _not_filed(turn, name, reason, Unfiled.StillRunning)
             jobs.arrived(turn, name, f"router {name} is not filed: {reason}")
         else:
             _file(turn, name)
 
 
-def _file(turn: Turn, name: str, token: int | None = None) -> None:
-    turn.set_router(name, filing=True, token=token, asked_at=turn.steady)
+def _file(turn: Turn, name: str, command: Organize | None = None) -> None:
+    turn.set_router(name, filing=True, command=command, asked_at=turn.steady)
     turn.emit(FileRouter(name, turn.record.run, turn.router(name).directories))
 
 
@@ -71,20 +75,18 @@ def resume(turn: Turn, name: str) -> None:
         _file(turn, name)
 
 
-def watch_growth(turn: Turn, name: str, *, grown: bool) -> None:
+def watch_growth(turn: Turn, name: str) -> None:
     """Say why filing does not end: data still come although the run is stopped and no ECC server runs."""
     run, router = turn.state.run, turn.router(name)
-    if run.state is not RunState.Filing or not router.filing or not grown:
+    if run.state is not RunState.Filing or not router.filing or not router.rate:
         return
     if turn.steady - router.asked_at >= FLOW_SECONDS and not _still_written(turn, name):
         servers = listing(turn.plan.servers_of(name))
-        trouble(
-            turn,
-            About.Filing,
-            name,
-            f"router {name} still gets data and cannot be filed before they end: the electronics of ECC server "
-            f"{servers} go on sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone",
+        text = (
+            f"router {name} still receives data and cannot be filed until that ends: the electronics of ECC server "
+            f"{servers} keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone"
         )
+        trouble(turn, About.Filing, name, text, why=Unfiled.StillSent)
 
 
 def organize(turn: Turn, event: Organize) -> None:
@@ -108,18 +110,17 @@ def organize(turn: Turn, event: Organize) -> None:
         )
     if reason := _still_written(turn, name):
         raise Refused(f"router {name} cannot be organized: {reason}")
-    turn.emit(Log(Severity.NO_ALARM, f"Router:{name}", f"Organize under run {run.number}", event.client))
-    _file(turn, name, event.token)
+    turn.log(data_router(name), f"Organize under run {run.number}", client=event.client)
+    _file(turn, name, event)
 
 
-def filing_ended(turn: Turn, event: FilingEnded) -> None:
+def filing_ended(turn: Turn, event: Ended[FileRouter, FilingReport]) -> None:
     """One router is filed, or could not be."""
-    name = event.router
+    name, report = event.effect.router, event.result
     if name not in turn.state.routers:
         return
-    token = turn.router(name).token
-    turn.set_router(name, filing=False, token=None, tried_at=turn.steady)
-    report = event.report
+    command = turn.router(name).command
+    turn.set_router(name, filing=False, command=None, tried_at=turn.steady)
     complete = report is not None and report.complete
     problem = report.problem if report is not None else event.error
     if report is not None:
@@ -127,46 +128,47 @@ def filing_ended(turn: Turn, event: FilingEnded) -> None:
     if report is not None and complete:
         _say_filed(turn, name, report)
     else:
-        _not_filed(turn, name, problem)
+        why = Unfiled.Unreachable if report is None else Unfiled.Incomplete
+        _not_filed(turn, name, problem, why, asked=command is not None)
     failure = "" if complete else f"router {name} is not filed: {problem}"
     job = turn.state.job
     if job is not None and job.stage is Phase.File and name in job.waiting:
         if complete:
             turn.set_run(unfiled=turn.state.run.unfiled - {name})
         jobs.arrived(turn, name, failure)
-        if token is not None:
-            turn.emit(Answer(token, failure))
+        turn.answer(command, failure)
         return
     turn.emit(ProbeRouters(job=0))
     if complete and name in turn.state.run.unfiled:
         _filed(turn, name)
-    if token is not None:
-        turn.emit(Answer(token, failure))
+    turn.answer(command, failure)
 
 
 def _say_filed(turn: Turn, name: str, report: FilingReport) -> None:
     run, count = turn.state.run, len(report.files)
-    files = f"{count} file{' is' if count == 1 else 's are'}" if count else "no file is"
-    text = f"run {run.number}: {files} filed here" + (f", but {report.problem}" if report.problem else "")
-    turn.say_router(name, text, Severity.MINOR if report.problem else Severity.NO_ALARM)
+    files = f"{count} file{'' if count == 1 else 's'} filed" if count else "no files to file"
+    text = f"run {run.number}: {files}" + (f", but {report.problem}" if report.problem else "")
+    turn.say(data_router(name), text, Severity.MINOR if report.problem else Severity.NO_ALARM)
     mend(turn, About.Filing, name, f"router {name} is filed")
     if report.problem:
         trouble(turn, About.Filing, name, f"router {name}: {report.problem}", Severity.MINOR)
 
 
-def _not_filed(turn: Turn, name: str, problem: str) -> None:
-    """Say it once, however often it is tried again."""
-    text = f"filing failed: {problem}"
-    if turn.router(name).message.text != text:
-        turn.say_router(name, text, Severity.MAJOR)
+def _not_filed(turn: Turn, name: str, problem: str, why: Unfiled, *, asked: bool = False) -> None:
+    """Show the newest reason, but log it once, however often it is tried again; and whenever somebody `asked`."""
+    known = standing(turn.state.run, About.Filing, name)
+    if known is not None and known.why is Unfiled.StillSent and turn.router(name).rate:
+        why = Unfiled.StillSent  # that is why it fails
+    turn.show(data_router(name), f"filing failed: {problem}", Severity.MAJOR)
+    if asked or known is None or known.why is not why:
+        turn.log(data_router(name), f"filing failed: {problem}", Severity.MAJOR)
     forget(turn, About.Router, name)
-    trouble(turn, About.Filing, name, f"router {name} is not filed: {problem}")
+    trouble(turn, About.Filing, name, f"router {name} is not filed: {problem}", why=why)
 
 
 def _remember_files(turn: Turn, name: str, report: FilingReport) -> None:
-    known: dict[tuple[str, str], FiledFile] = {(file.host, file.path): file for file in turn.state.run.files}
-    for file in report.files:
-        known[file.host, file.path] = replace(file, source=turn.plan.source_of_file(name, file.path))
+    known = {(file.host, file.path): file for file in turn.state.run.files}
+    known |= {(file.host, file.path): turn.plan.attributed(name, file) for file in report.files}
     turn.set_run(files=tuple(known.values()))
 
 
@@ -178,6 +180,42 @@ def _filed(turn: Turn, name: str) -> None:
     if any(each.standing and each.about is About.Backup for each in run.troubles):
         # what kept the files from being filed kept the configuration from being backed up, and is over
         stages = (Phase.Backup, Phase.Close)
-        jobs.launch(turn, JobKind.Recover, f"backup of run {run.number}", stages, token=None, client=Client())
+        jobs.launch(turn, JobKind.Recover, f"backup of run {run.number}", stages)
     else:
-        closing.close_document(turn)
+        close_document(turn)
+
+
+def close(turn: Turn, job: Job) -> None:
+    """The run is over, unless files of it are still in a staging directory."""
+    del job
+    if turn.state.run.unfiled:
+        turn.say(RUN, f"run {turn.state.run.number} is stopped", Severity.MAJOR)
+    else:
+        close_document(turn)
+
+
+def close_document(turn: Turn) -> None:
+    """All files are at their place: the run gets its final state. The title is cleared unless the start failed."""
+    run = turn.state.run
+    failed = run.ending is DocumentState.Failed
+    if not failed:
+        _name_silent_sources(turn)
+    record = turn.save_run(state=run.ending, size=sum(file.size for file in run.files))
+    title = run.title if failed else ""  # whoever tries again need not type it again
+    text = f"{record.run} failed to start" if failed else f"{record.run} is {record.state.value}"
+    turn.say(RUN, text, Severity.MAJOR if failed else Severity.NO_ALARM)
+    turn.set_run(
+        state=RunState.Failed if failed else RunState.Stopped,
+        title=title,
+        ending=DocumentState.Complete,
+        unfiled=frozenset(),
+    )
+    turn.emit(memory.TITLE.save(title))
+
+
+def _name_silent_sources(turn: Turn) -> None:
+    """Report each source that sent no data in this run."""
+    heard = {file.source for file in turn.state.run.files if file.size}
+    for source in turn.plan.sources:
+        if source not in heard:
+            trouble(turn, About.Data, source, f"no data from {source}")

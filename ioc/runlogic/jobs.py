@@ -1,16 +1,21 @@
-"""A job of the whole system goes through its stages one after the other, through each with all members at once."""
+"""A job of the whole system goes through its stages one after the other, through each with all members at once.
+
+A stage is a group of servers that makes one transition (`Move`), or a part of a run's life (`Phase`). What a stage
+begins is in `Job.waiting` until its end is reported by `arrived`; the job goes on when nobody is left there. A job that
+starts something halts at the first stage with a failure; one that ends something goes on and collects what failed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ioc.model import Client, ConfigChoice, EccState, Operation
+from ioc.model import ConfigChoice, EccState, Operation
 from ioc.runlogic.effects import SendTransition
-from ioc.runlogic.events import TransitionEnded
+from ioc.runlogic.events import Command, TransitionEnded
 from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Server, Stage
 from ioc.runlogic.troubles import trouble
 from ioc.runlogic.turn import Turn
-from ioc.states import sources, step_back, target
+from ioc.states import sources, target
 
 Begin = Callable[[Turn, Job], None]
 """Starts a phase: emits its effects and sets what the job waits for, or nothing if it is over at once."""
@@ -22,21 +27,31 @@ NEEDS_CONFIG = frozenset({Operation.Describe, Operation.Prepare, Operation.Confi
 
 
 def launch(
-    turn: Turn, kind: JobKind, name: str, stages: tuple[Stage, ...], *, token: int | None, client: Client
+    turn: Turn,
+    kind: JobKind,
+    name: str,
+    stages: tuple[Stage, ...],
+    *,
+    command: Command | None = None,
+    failures: tuple[str, ...] = (),
 ) -> None:
-    """Make a job the system's job. It has not begun: `advance` does that."""
-    turn.set(
-        job=Job(id=turn.state.next_job, kind=kind, name=name, token=token, client=client, stages=stages),
-        next_job=turn.state.next_job + 1,
-    )
+    """Make a job the system's job. It has not begun: `step` does that."""
+    number = turn.state.next_job
+    job = Job(id=number, kind=kind, name=name, command=command, stages=stages, failures=failures)
+    turn.set(job=job, next_job=number + 1)
 
 
-def begin_stage(turn: Turn, job: Job, phases: Mapping[Phase, Begin]) -> None:
+def begin_stage(turn: Turn, phases: Mapping[Phase, Begin]) -> None:
     """Start the present stage of the job."""
-    if isinstance(job.stage, Move):
-        _begin_move(turn, job, job.stage)
-    else:
-        phases[job.stage](turn, job)
+    turn.set_job(begun=True)
+    stage = turn.job.stage
+    if not isinstance(stage, Move):
+        phases[stage](turn, turn.job)
+        return
+    turn.set_job(waiting=frozenset(stage.servers))
+    for name in stage.servers:
+        if turn.server(name).pending is None:
+            send_or_skip(turn, name, stage)
 
 
 def arrived(turn: Turn, member: str, failure: str = "") -> None:
@@ -45,61 +60,50 @@ def arrived(turn: Turn, member: str, failure: str = "") -> None:
     if failure and isinstance(job.stage, Move) and job.goes_on_after_failure:
         trouble(turn, About.Server, member, failure)
     turn.set_job(
-        job,
         waiting=job.waiting - {member},
         failures=(*job.failures, failure) if failure else job.failures,
     )
 
 
-def _begin_move(turn: Turn, job: Job, move: Move) -> None:
-    turn.set_job(job, waiting=frozenset(move.servers))
-    for name in move.servers:
-        if turn.server(name).pending is None:
-            send_or_skip(turn, name, move)
-
-
 def send_or_skip(turn: Turn, name: str, move: Move) -> None:
     """Send a member of the stage what it must do, if its state allows that; say why not if it does not."""
-    server = turn.server(name)
-    job = turn.job
+    server, job = turn.server(name), turn.job
     reason = cannot(name, server, move.operation)
     if not reason:
-        send(turn, name, move.operation, token=None)
-    elif job.goes_on_after_failure and not server.busy and _cannot_run_on(server, move.operation):
-        arrived(turn, name)  # it does not run: there is nothing to stop
-    elif job.goes_on_after_failure and server.state is EccState.Unknown:
+        send(turn, name, move.operation)
+    elif not job.goes_on_after_failure or server.busy:
+        arrived(turn, name, reason)
+    elif server.state is EccState.Unknown:
         arrived(turn, name, f"{reason}; its electronics may still send data")
+    elif target(move.operation, server.state) is None:
+        arrived(turn, name)  # it does not run: there is nothing to stop
     else:
         arrived(turn, name, reason)
 
 
-def _cannot_run_on(server: Server, operation: Operation) -> bool:
-    return server.state is not EccState.Unknown and target(operation, server.state) is None
-
-
-def cannot(name: str, server: Server, action: str) -> str:
-    """Say why a server cannot do an operation (or Reset) in its present state; empty if it can."""
+def cannot(name: str, server: Server, operation: Operation) -> str:
+    """Say why a server cannot do an operation in its present state; empty if it can."""
     if server.busy:
-        return f"ECC server {name} cannot {action}: it is {server.doing.name}, but must be at rest"
+        return f"ECC server {name} cannot {operation}: it is {server.doing.name}, but must be at rest"
     if not server.online or server.state is EccState.Unknown:
-        return f"ECC server {name} cannot {action}: it is Offline, but must be Online"
+        return f"ECC server {name} cannot {operation}: it is Offline, but must be Online"
     if server.state is EccState.Off:
-        return f"ECC server {name} cannot {action}: it is Off, a fault that needs the ECC server restarted"
-    possible = [state for state in EccState if step_back(state)] if action == "Reset" else sources(Operation(action))
-    if server.state not in possible:
-        must = " or ".join(state.name for state in possible)
-        return f"ECC server {name} cannot {action}: it is {server.state.name}, but must be {must}"
-    if action in NEEDS_CONFIG and server.config is None:
+        return f"ECC server {name} cannot {operation}: it is Off, a fault: restart the ECC server"
+    if target(operation, server.state) is None:
+        must = " or ".join(state.name for state in sources(operation))
+        return f"ECC server {name} cannot {operation}: it is {server.state.name}, but must be {must}"
+    if operation in NEEDS_CONFIG and server.config is None:
         return (
-            f"ECC server {name} cannot {action}: no configuration is selected; put describe/prepare/configure to Config"
+            f"ECC server {name} cannot {operation}: no configuration is selected; "
+            "set Config to describe/prepare/configure"
         )
     return ""
 
 
-def send(turn: Turn, name: str, operation: Operation, *, token: int | None) -> None:
+def send(turn: Turn, name: str, operation: Operation, command: Command | None = None) -> None:
     """Send one transition; only called for a server that is at rest, in a state that it leads on from."""
     server = turn.server(name)
-    turn.set_server(name, pending=operation, wanted=target(operation, server.state), token=token)
+    turn.set_server(name, pending=operation, wanted=target(operation, server.state), command=command)
     turn.emit(SendTransition(name, operation, server.config or _NO_CONFIG, turn.plan.servers[name].links))
 
 
@@ -113,12 +117,10 @@ def outcome(event: TransitionEnded, before: Server) -> str:
         return f"ECC server {name}: {operation} sent, but its state cannot be read: {event.error or 'no answer'}"
     if wanted is not None and event.reading.state is wanted:
         return ""
-    if event.error.startswith(f"ECC server {name} "):
-        return event.error
     if event.error:
-        return f"ECC server {name}: {operation} failed: {event.error}"
+        return event.error
     must = wanted.name if wanted is not None else "another state"
     return (
-        f"ECC server {name}: {operation} was answered with success, "
+        f"ECC server {name}: {operation} was reported as done, "
         f"but the state is {event.reading.state.name} instead of {must}"
     )

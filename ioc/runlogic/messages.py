@@ -1,8 +1,6 @@
-"""A message of the past is marked as such: what was true of a state is not shown beside another as if it still were."""
+"""A message about an earlier state is marked with its time, so that nobody takes it for one about the present state."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from ioc.model import Severity
 from ioc.runlogic.state import Note, State
@@ -34,5 +32,5 @@ def _whole(state: State) -> object:
 
 def _past(note: Note, severity: Severity) -> Note:
     if not note.text or note.past:
-        return replace(note, severity=severity)
-    return replace(note, text=f"at {local(note.at)[11:19]}: {note.text}", severity=severity, past=True)
+        return Note(note.text, severity, note.at, note.past)
+    return Note(f"at {local(note.at)[11:19]}: {note.text}", severity, note.at, past=True)

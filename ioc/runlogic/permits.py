@@ -1,4 +1,4 @@
-"""What stands in the way of a start, and of a step of the whole system: every reason, a sentence each."""
+"""What forbids a start, and a step of the whole system: every reason, a sentence each."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def system_reason(state: State) -> str:
         return NOT_READ
     if state.run.open:
         return _open_run(state)
-    if state.experiment_token is not None:
+    if state.opening is not None:
         return "another experiment is being opened"
     return f"{state.job.name} is under way" if state.job is not None else ""
 
@@ -60,7 +60,7 @@ def _open_run(state: State) -> str:
     if filing := [name for name, router in state.routers.items() if router.filing]:
         return f"run {run.number} is {run.state.name}: {listing(filing)} must be filed first"
     if run.state in {RunState.Stopping, RunState.Filing}:
-        return f"run {run.number} is {run.state.name}: that must end first"
+        return f"run {run.number} is {run.state.name}: wait until that is done"
     return f"run {run.number} is {run.state.name}: it must be stopped first"
 
 
@@ -84,8 +84,8 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
 
 def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> tuple[str, ...]:
     facts, servers = router.facts, plan.servers_of(name)
-    if facts is None and not router.lost:
-        return (f"router {name} has not been looked at yet",)
+    if router.last is None and not router.lost:
+        return (f"router {name} has not been checked yet",)
     if facts is None or not facts.online:
         why = f" ({router.message.text})" if facts is None and router.message.text else ""
         return (f"router {name} is Offline, but must be Online{why}",)
@@ -104,7 +104,7 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
     if facts.run_dir_exists:
         reasons.append(
             f"router {name} already has a directory for run {state.run.next_number} of {state.experiment}, "
-            f"but it must not exist: move it away, or put a number that is free to Run:NextNumber"
+            f"but it must not exist: move it away, or set Run:NextNumber to a free number"
         )
     if router.restarted and not under_way and any(state.servers[name].state is EccState.Ready for name in servers):
         reasons.append(datalinks.lost(plan, name))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ioc.model import ConfigChoice, DataLink, Operation, Role
+from ioc.model import ConfigChoice, DataLink, FiledFile, Operation, Role
 from ioc.topology.links import links_of, sources_of
 from ioc.topology.schema import Topology
 
@@ -97,16 +97,16 @@ class Plan:
         """Return the names of the ECC servers whose sources send to a router."""
         return tuple(dict.fromkeys(self.server_of[source] for source in self.sources_of(router)))
 
-    def source_of_file(self, router: str, path: str) -> str:
-        """Return the id of the source whose data a router wrote into a file; empty if that cannot be determined.
+    def attributed(self, router: str, file: FiledFile) -> FiledFile:
+        """Return a file that a router wrote with the id of the source whose data it has, if that can be determined.
 
         A file of CoBo k is called ``CoBo<k>_AsAd<a>_…graw`` (dataRouter of GET release 20210208).
         """
         senders = self.sources_of(router)
-        board = re.match(r"CoBo(\d+)_", path.rpartition("/")[2])
+        board = re.match(r"CoBo(\d+)_", file.path.rpartition("/")[2])
         if board and (source := f"CoBo[{int(board[1])}]") in senders:
-            return source
-        return senders[0] if len(senders) == 1 else ""
+            return replace(file, source=source)
+        return replace(file, source=senders[0] if len(senders) == 1 else "")
 
     def of_role(self, role: Role) -> tuple[str, ...]:
         """Return the names of the servers with `role`, in the topology's order."""

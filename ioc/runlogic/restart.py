@@ -1,72 +1,101 @@
-"""After a restart: what became of the run that was open when the IOC died."""
+"""After a restart: what became of the run that was open when the IOC died.
+
+The database says that a run was open; only the servers can say whether it still is. Until each was found at rest or
+unreadable the run is `undecided`: nothing is sent, and a start is refused. Then, by what the database had last written
+of the run:
+
+- it was being stopped: it is stopped, whatever the servers do;
+- no server runs, and all can be read: it ended meanwhile, and is closed as orphaned with the last known time. While one
+  cannot be read it may still run: the decision waits, and the operator is told for whom. Stop ends the waiting;
+- it was starting and some servers do not run: the start failed with the IOC, the others are stopped;
+- else it continues, and servers that do not run are its troubles.
+
+A run that was being filed is filed again from the beginning, which changes nothing that was done.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
-from ioc.model import Client, DocumentState, EccState, RunRecord, RunState, Severity
-from ioc.runlogic import filing, jobs, permits, runs
-from ioc.runlogic.effects import SaveRun, SaveSetting
+from ioc.model import DocumentState, EccState, RunRecord, RunState, Severity, chosen_experiment
+from ioc.runlogic import filing, jobs, memory, permits, runs
+from ioc.runlogic.effects import SaveRun
 from ioc.runlogic.events import Restored
 from ioc.runlogic.state import About, JobKind, Phase
+from ioc.runlogic.subject import RUN
 from ioc.runlogic.troubles import trouble
 from ioc.runlogic.turn import Turn, listing, local
-
-_RUN_STATE = {
-    DocumentState.Starting: RunState.Starting,
-    DocumentState.Running: RunState.Running,
-    DocumentState.Stopping: RunState.Stopping,
-    DocumentState.Filing: RunState.Filing,
-    DocumentState.Failed: RunState.Failed,
-}
 
 
 def restored(turn: Turn, event: Restored) -> None:
     """Take over what the database remembers. An open run waits for the servers to say whether it still runs."""
-    newest = _open_run(event)
+    settings, newest = event.settings, _open_run(event)
     for record in event.unfinished:
         if record is newest:
             continue
-        text = f"{local(turn.now)} found open after a later run"
+        text = f"{local(turn.now)} found still open after a later run"
         message = "\n".join(filter(None, (record.message, text)))
-        turn.emit(SaveRun(replace(record, state=DocumentState.Orphaned, message=message)))
+        turn.emit(SaveRun(record.changed(state=DocumentState.Orphaned, message=message)))
     record = newest or event.last_run
+    experiment = record.run.experiment if newest and record else chosen_experiment(settings, turn.plan.experiment)
+    alive = memory.ALIVE.read(settings)
     turn.set(
         restored=True,
-        experiment=record.run.experiment if newest and record else event.experiment,
-        last_alive=event.last_alive,
-        last_duration=event.last_duration,
+        experiment=experiment,
+        last_alive=alive.at,
+        last_duration=alive.duration if newest and newest.run.number == alive.number else None,
     )
-    for name, config in event.configs.items():
-        if name in turn.state.servers:
-            turn.set_server(name, config=config)
-    for name, had in event.configured.items():
-        if name in turn.state.servers:
-            turn.set_server(name, given=had.given, config_digest=had.digest, files=had.files)
-    for name in turn.state.routers:
-        process = event.links.get(name, "")
-        turn.set_router(
-            name,
-            linked=process,
-            linked_at=turn.now if process else None,
-            directories=event.directories.get(name, ()),
-        )
-    turn.set_run(record=record, title=event.title, run_class=event.run_class, least_number=event.least_number)
+    _take_over_peers(turn, settings)
+    turn.set_run(record=record, run_class=memory.CLASS.read(settings))
+    _take_over_notes(turn, settings)
     if record is not None and record.state is DocumentState.Failed:
         text = f"{record.run} failed to start: {record.message}"
         turn.set_run(state=RunState.Failed, message=turn.note(text, Severity.MAJOR))
     if newest is None:
         return
-    turn.set_run(state=_RUN_STATE[newest.state], title=newest.title, run_class=newest.run_class, earlier=newest.message)
-    turn.set_run(running_since=turn.steady - _lasted(turn))
+    turn.set_run(
+        state=RunState[newest.state.name],
+        title=newest.title,
+        run_class=newest.run_class,
+        earlier=newest.message,
+        running_since=turn.steady - _lasted(turn),
+    )
     if newest.state is DocumentState.Filing:
-        turn.say_run(f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
-        if event.orphaned == newest.run.number:
+        turn.say(RUN, f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
+        if memory.ORPHANED.read(settings) == newest.run.number:
             turn.set_run(ending=DocumentState.Orphaned)
         _recover(turn)
     else:
         turn.set(undecided=True)
-        turn.say_run(f"{newest.run} was open before the restart: asking every ECC server whether it runs")
+        turn.say(RUN, f"{newest.run} was open before the restart: reading the ECC servers to see whether it still runs")
+
+
+def _take_over_notes(turn: Turn, settings: Mapping[str, str]) -> None:
+    """Title and number of the next run are taken over only for the experiment that they were put for.
+
+    A database of an earlier version says so only if the experiment was put, not taken from the topology.
+    """
+    default, experiment = turn.plan.experiment, turn.state.experiment
+    if memory.NOTES_OF.read(settings):
+        same = memory.NOTES_OF.read(settings) == experiment
+    else:
+        same = memory.EXPERIMENT_DEFAULT.read(settings) in {"", default}
+    if same:
+        turn.set_run(title=memory.TITLE.read(settings), least_number=memory.NEXT_NUMBER.read(settings))
+    else:
+        turn.emit(memory.TITLE.save(""), memory.NEXT_NUMBER.save(0))
+    turn.emit(memory.NOTES_OF.save(experiment))
+
+
+def _take_over_peers(turn: Turn, settings: Mapping[str, str]) -> None:
+    for name in turn.state.servers:
+        if config := memory.CONFIG.read(settings, name):
+            turn.set_server(name, config=config)
+        had = memory.CONFIGURED.read(settings, name)
+        turn.set_server(name, given=had.given, config_digest=had.digest, files=had.files)
+    for name in turn.state.routers:
+        process, directories = memory.LINK.read(settings, name), memory.DIRECTORIES.read(settings, name)
+        turn.set_router(name, linked=process, linked_at=turn.now if process else None, directories=directories)
 
 
 def _open_run(event: Restored) -> RunRecord | None:
@@ -90,18 +119,19 @@ def decide(turn: Turn) -> None:
     running = [name for name, server in servers.items() if server.state in {EccState.Running, EccState.Paused}]
     unknown = [name for name, server in servers.items() if server.state is EccState.Unknown]
     if unknown and not running and record.state is not DocumentState.Stopping:
-        if turn.state.run.message.severity is not Severity.MAJOR:
-            turn.say_run(permits.system_reason(turn.state), Severity.MAJOR)
+        if turn.state.silent != frozenset(unknown):
+            turn.set(silent=frozenset(unknown))
+            turn.say(RUN, permits.system_reason(turn.state), Severity.MAJOR)
         return
-    turn.set(undecided=False)
+    turn.set(undecided=False, silent=frozenset())
     others = [name for name in servers if name not in running]
     if record.state is DocumentState.Stopping:
-        _stop_on(turn, "was being stopped before the restart, and stopping continues")
+        _stop_on(turn, "was being stopped before the restart: stopping continues")
     elif not running:
         _close_orphan(turn)
     elif record.state is DocumentState.Starting and others:
         turn.set_run(ending=DocumentState.Failed)
-        _stop_on(turn, f"was starting when the IOC was restarted, and {listing(others)} did not start: it is stopped")
+        _stop_on(turn, f"was starting when the IOC restarted, and {listing(others)} did not start: stopping it")
     else:
         _go_on(turn, others)
 
@@ -117,12 +147,12 @@ def _go_on(turn: Turn, others: list[str]) -> None:
         taking_since=turn.steady,
     )
     for name in others:
-        text = f"ECC server {name} is {turn.server(name).state.name} since the IOC was away"
+        text = f"ECC server {name} is {turn.server(name).state.name} after the restart of the IOC"
         trouble(turn, About.Server, name, text)
     for name, router in turn.state.routers.items():
-        if (router.facts is not None or router.lost) and not router.online:
+        if (router.last is not None or router.lost) and not router.online:
             trouble(turn, About.Router, name, f"router {name} is Offline: {router.message.text}")
-    turn.say_run(f"{record.run} continues after a restart of the IOC")
+    turn.say(RUN, f"{record.run} continues after a restart of the IOC")
     runs.go_on_recording(turn)
 
 
@@ -144,7 +174,7 @@ def _stop_on(turn: Turn, why: str) -> None:
     turn.set_run(state=RunState.Stopping, running_since=turn.steady - _lasted(turn))
     trouble(turn, About.Restart, "", f"it {why}", Severity.MINOR)
     runs.go_on_recording(turn)
-    jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", runs.stop_stages(turn), token=None, client=Client())
+    jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", runs.stop_stages(turn))
 
 
 def _close_orphan(turn: Turn) -> None:
@@ -158,8 +188,8 @@ def _close_orphan(turn: Turn) -> None:
         state=RunState.Filing,
     )
     turn.save_run(state=DocumentState.Filing, stopped_at=stopped_at)
-    turn.emit(SaveSetting("orphaned", str(record.run.number)))
-    trouble(turn, About.Restart, "", "it ended while the IOC was away: closed with the last time known")
+    turn.emit(memory.ORPHANED.save(record.run.number))
+    trouble(turn, About.Restart, "", "it ended while the IOC was down: closed with the last known time")
     _recover(turn)
 
 
@@ -169,5 +199,5 @@ def _recover(turn: Turn) -> None:
     if record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
     stages = (Phase.End, *filing.STAGES)
-    jobs.launch(turn, JobKind.Recover, f"filing of {record.run}", stages, token=None, client=Client())
+    jobs.launch(turn, JobKind.Recover, f"filing of {record.run}", stages)
     turn.set_run(unfiled=frozenset(turn.plan.routers))

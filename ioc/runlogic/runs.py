@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ioc.errors import Refused
-from ioc.model import DocumentState, EccState, Operation, RunConfig, RunState, Severity
-from ioc.runlogic import backup, filing, jobs, permits
+from ioc.model import DocumentState, EccState, Operation, Role, RunConfig, RunRecord, RunState, Severity
+from ioc.runlogic import backup, filing, jobs, memory, permits
 from ioc.runlogic.effects import (
-    Answer,
-    Log,
     ProbeRouters,
     ReserveRun,
     SaveRunConfigs,
-    SaveSetting,
     Snapshot,
     TakeSnapshot,
 )
-from ioc.runlogic.events import Reserved, RunAction, RunCommand
+from ioc.runlogic.events import Ended, RunCommand
 from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Stage, State
+from ioc.runlogic.subject import RUN
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 
@@ -35,12 +31,13 @@ def command(turn: Turn, event: RunCommand) -> None:
         Refused: if the run is not in the state for it, or a start is not permitted, with every reason that is known.
             What is known of the routers may be old: if nothing else forbids a start, they are looked at once more.
     """
-    {
-        RunAction.Start: _start,
-        RunAction.Stop: _stop,
-        RunAction.Pause: _pause,
-        RunAction.Resume: _resume,
-    }[event.action](turn, event)
+    match event.operation:
+        case Operation.Start:
+            _start(turn, event)
+        case Operation.Stop:
+            _stop(turn, event)
+        case Operation.Pause | Operation.Resume:
+            _pause_or_resume(turn, event)
 
 
 def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
@@ -52,47 +49,50 @@ def _start(turn: Turn, event: RunCommand) -> None:
         raise Refused(f"run {turn.state.run.next_number} cannot start: {'; '.join(reasons)}")
     reset: tuple[Stage, ...] = ()
     if turn.plan.reset_mutant_before_start:
-        mutants = tuple(name for name, server in turn.plan.servers.items() if server.role.value == "mutant")
+        mutants = turn.plan.of_role(Role.MuTAnT)
         reset = (Move(Operation.Breakup, mutants), Move(Operation.Configure, mutants)) if mutants else ()
-    jobs.launch(
-        turn,
-        JobKind.Start,
-        "Start of a run",
-        (Phase.Probe, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened),
-        token=event.token,
-        client=event.client,
-    )
+    stages = (Phase.Probe, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
+    jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=event)
 
 
 def begin_probe(turn: Turn, job: Job) -> None:
     """Look at every router now."""
-    turn.set_job(job, waiting=frozenset({ROUTERS}))
+    turn.set_job(waiting=frozenset({ROUTERS}))
     turn.emit(ProbeRouters(job.id))
 
 
-def probed(turn: Turn) -> None:
+def _is_of_present_job(turn: Turn, effect: ProbeRouters | ReserveRun | TakeSnapshot) -> bool:
+    """Whether a result is of the present job, not of one that was abandoned."""
+    return turn.state.job is not None and turn.state.job.id == effect.job
+
+
+def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
     """All routers were looked at: before a start, this decides whether it is permitted."""
-    job = turn.job
+    if not _is_of_present_job(turn, event.effect):
+        return
     jobs.arrived(turn, ROUTERS)
+    job = turn.job
     if job.kind is not JobKind.Start:
         return
-    if reasons := permits.blocked_by(turn.plan, replace(turn.state, job=None)):
-        text = f"run {turn.state.run.next_number} cannot start: {'; '.join(reasons)}"
-        _refuse_start(turn, job, text)
+    turn.set(job=None)
+    if reasons := permits.blocked_by(turn.plan, turn.state):
+        _refuse_start(turn, job, "; ".join(reasons))
+    else:
+        turn.set(job=job)
 
 
-def _refuse_start(turn: Turn, job: Job, text: str) -> None:
+def _refuse_start(turn: Turn, job: Job, why: str) -> None:
+    text = f"run {turn.state.run.next_number} cannot start: {why}"
     turn.set(job=None)
     turn.set_run(message=turn.note(text, turn.state.run.message.severity))
-    turn.emit(Log(Severity.MINOR, "Run", text, job.client))
-    if job.token is not None:
-        turn.emit(Answer(job.token, text, refused=True))
+    turn.log(RUN, text, Severity.MINOR, job.client)
+    turn.answer(job.command, text, refused=True)
 
 
 def begin_reserve(turn: Turn, job: Job) -> None:
     """Take a run number: from here on a run is open."""
     run = turn.state.run
-    turn.set_job(job, waiting=frozenset({DATABASE}))
+    turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(
         ReserveRun(job.id, turn.state.experiment, run.title, run.run_class, config_name(turn.state), run.least_number)
     )
@@ -103,16 +103,18 @@ def config_name(state: State) -> str:
     return ", ".join(sorted({str(server.in_use) for server in state.servers.values() if server.in_use}))
 
 
-def reserved(turn: Turn, event: Reserved) -> None:
+def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
     """The number is taken, or the database could not take it."""
-    job = turn.job
-    if event.record is None:
-        _refuse_start(turn, job, f"run {turn.state.run.next_number} cannot start: no number reserved: {event.error}")
+    if not _is_of_present_job(turn, event.effect):
+        return
+    job, record = turn.job, event.result
+    if record is None:
+        _refuse_start(turn, job, f"no run number could be reserved: {event.error}")
         return
     run = turn.state.run
     turn.set_run(
         state=RunState.Starting,
-        record=event.record,
+        record=record,
         unfiled=frozenset(),
         running_since=0.0,
         troubles=(),
@@ -120,12 +122,12 @@ def reserved(turn: Turn, event: Reserved) -> None:
         files=(),
     )
     _begin_of_routers(turn)
-    if (run.title, run.run_class) != (event.record.title, event.record.run_class):
+    if (run.title, run.run_class) != (record.title, record.run_class):
         turn.save_run(title=run.title, run_class=run.run_class)  # typed while the number was being reserved
-    turn.say_run(f"{event.record.run} is starting", client=job.client)
+    turn.say(RUN, f"{record.run} is starting", client=job.client)
     turn.emit(
         SaveRunConfigs(
-            event.record.run,
+            record.run,
             tuple(
                 RunConfig(
                     name,
@@ -146,14 +148,14 @@ def _begin_of_routers(turn: Turn) -> None:
     for name, router in turn.state.routers.items():
         directories = (router.facts.work_dir,) if router.facts is not None and router.facts.work_dir else ()
         if directories != router.directories:
-            turn.emit(SaveSetting(f"directories:{name}", json.dumps(directories)))
+            turn.emit(memory.DIRECTORIES.save(directories, name))
         turn.set_router(name, written=0, directories=directories, mean_rate=0.0, rate_age=0.0)
 
 
 def begin_snapshot(turn: Turn, job: Job) -> None:
     """Take the begin-of-run snapshot."""
     record = turn.record
-    turn.set_job(job, waiting=frozenset({DATABASE}))
+    turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(TakeSnapshot(job.id, record.run, Snapshot.Begin))
 
 
@@ -166,7 +168,7 @@ def opened(turn: Turn, job: Job) -> None:
         return
     record = turn.save_run(state=DocumentState.Running, started_at=turn.now)
     turn.set_run(state=RunState.Running, running_since=turn.steady, taking_since=turn.steady)
-    turn.say_run(f"{record.run} is Running", client=job.client)
+    turn.say(RUN, f"{record.run} is Running", client=job.client)
     backup.at_start(turn)
 
 
@@ -175,28 +177,24 @@ def roll_back(turn: Turn, job: Job) -> None:
     record = turn.save_run(state=DocumentState.Stopping)
     turn.set_run(state=RunState.Stopping, ending=DocumentState.Failed)
     trouble(turn, About.Start, "", "; ".join(job.failures), client=job.client)
-    turn.show_run(f"{record.run} failed to start", Severity.MAJOR)
-    jobs.launch(
-        turn,
-        JobKind.RollBack,
-        f"roll-back of {record.run}",
-        (*_moves(turn, Operation.Stop), Phase.End, Phase.File, Phase.Probe, Phase.Close),
-        token=job.token,
-        client=job.client,
-    )
-    turn.set_job(turn.job, failures=job.failures)
+    turn.show(RUN, f"{record.run} failed to start", Severity.MAJOR)
+    stages = (*_moves(turn, Operation.Stop), Phase.End, Phase.File, Phase.Probe, Phase.Close)
+    name = f"roll-back of {record.run}"
+    jobs.launch(turn, JobKind.RollBack, name, stages, command=job.command, failures=job.failures)
 
 
 def _stop(turn: Turn, event: RunCommand) -> None:
     run, job = turn.state.run, turn.state.job
     if not run.open:
         running = [name for name, server in turn.state.servers.items() if server.state is EccState.Running]
-        aside = f"; {listing(running)} can be stopped one by one or by Reset" if running else ""
+        aside = f"; {listing(running)} can be stopped one by one or with Reset" if running else ""
         raise Refused(f"no run is open: there is nothing to stop{aside}")
     if job is not None and job.goes_on_after_failure:
         raise Refused(f"run {run.number} is being stopped already")
-    if job is not None and job.token is not None:
-        turn.emit(Answer(job.token, f"run {run.number}: {job.name} aborted: Stop requested"))
+    if job is not None and job.command is not None:
+        text = f"run {run.number}: {job.name} aborted: Stop requested"
+        turn.log(RUN, text, Severity.MINOR, job.client)
+        turn.answer(job.command, text)
     if run.state is RunState.Filing:
         _stop_again(turn, event)
         return
@@ -210,10 +208,8 @@ def _stop(turn: Turn, event: RunCommand) -> None:
         turn.set_run(ending=DocumentState.Failed)
         if not turn.record.message:
             trouble(turn, About.Start, "", "it was stopped before it was Running", client=event.client)
-    turn.say_run(f"run {run.number} is stopping", client=event.client)
-    jobs.launch(
-        turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), token=event.token, client=event.client
-    )
+    turn.say(RUN, f"run {run.number} is stopping", client=event.client)
+    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), command=event)
 
 
 def _stop_again(turn: Turn, event: RunCommand) -> None:
@@ -226,15 +222,9 @@ def _stop_again(turn: Turn, event: RunCommand) -> None:
         or any(turn.server(each).state in {EccState.Running, EccState.Paused} for each in turn.plan.servers_of(name))
     }
     turn.set_run(unfiled=run.unfiled | left)
-    turn.say_run(f"run {run.number}: stopping what still runs, then filing again", client=event.client)
-    jobs.launch(
-        turn,
-        JobKind.Stop,
-        f"Stop of run {run.number}",
-        (*_moves(turn, Operation.Stop), *filing.STAGES),
-        token=event.token,
-        client=event.client,
-    )
+    turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=event.client)
+    stages = (*_moves(turn, Operation.Stop), *filing.STAGES)
+    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stages, command=event)
 
 
 def stop_stages(turn: Turn) -> tuple[Stage, ...]:
@@ -243,7 +233,7 @@ def stop_stages(turn: Turn) -> tuple[Stage, ...]:
 
 
 def begin_end(turn: Turn, job: Job) -> None:
-    """Nothing runs any more: end-of-run snapshot, stop time (unless it ended while the IOC was away)."""
+    """Nothing runs any more: end-of-run snapshot, stop time (unless it ended while the IOC was down)."""
     known = turn.record.stopped_at
     duration = turn.state.run.duration(turn.steady)
     began_at = turn.record.started_at
@@ -252,7 +242,7 @@ def begin_end(turn: Turn, job: Job) -> None:
         state=DocumentState.Filing, stopped_at=stopped_at, duration=None if began_at is None else duration
     )
     turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
-    turn.set_job(job, waiting=frozenset({DATABASE}))
+    turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(TakeSnapshot(job.id, record.run, Snapshot.End, known))
 
 
@@ -261,50 +251,43 @@ def go_on_recording(turn: Turn) -> None:
     turn.emit(TakeSnapshot(0, turn.record.run, Snapshot.Resume, turn.state.last_alive))
 
 
-def snapshot_taken(turn: Turn, error: str) -> None:
+def snapshot_taken(turn: Turn, event: Ended[TakeSnapshot, None]) -> None:
     """The observables are recorded; if they could not be, the run goes on and says so."""
-    if error:
-        trouble(turn, About.Recording, "", f"observables not recorded: {error}")
+    text = f"observables not recorded: {event.error}"
+    if event.effect.which is Snapshot.Resume and event.error:
+        turn.log(RUN, f"{event.effect.run}: {text}", Severity.MINOR)
+    if not _is_of_present_job(turn, event.effect):
+        return
+    if event.error:
+        trouble(turn, About.Recording, "", text)
     jobs.arrived(turn, DATABASE)
 
 
-def _pause(turn: Turn, event: RunCommand) -> None:
-    _refuse_unless(turn, RunState.Running, RunAction.Pause)
-    _all_together(turn, event, JobKind.Pause, Operation.Pause)
-
-
-def _resume(turn: Turn, event: RunCommand) -> None:
-    _refuse_unless(turn, RunState.Paused, RunAction.Resume)
-    if cannot := [name for name, server in turn.plan.servers.items() if not server.supports_resume]:
+def _pause_or_resume(turn: Turn, event: RunCommand) -> None:
+    operation, run, job = event.operation, turn.state.run, turn.state.job
+    paused, running = EccState.Paused, EccState.Running
+    before, after = (running, paused) if operation is Operation.Pause else (paused, running)
+    if not run.open:
+        raise Refused(f"run cannot {operation}: no run is open")
+    if turn.state.undecided:
+        raise Refused(f"run {run.number} cannot {operation}: {permits.system_reason(turn.state)}")
+    if job is not None:
+        raise Refused(f"run {run.number} cannot {operation}: {job.name} is under way")
+    if run.state.name != before.name:
+        raise Refused(f"run {run.number} cannot {operation}: it is {run.state.name}, but must be {before.name}")
+    no_resume = [name for name, server in turn.plan.servers.items() if not server.supports_resume]
+    if operation is Operation.Resume and no_resume:
         raise Refused(
-            f"run {turn.state.run.number} cannot Resume: {listing(cannot)} would crash on it, "
+            f"run {run.number} cannot Resume: it would crash {listing(no_resume)}, "
             "unless the topology says supports_resume: true"
         )
-    _all_together(turn, event, JobKind.Resume, Operation.Resume)
-
-
-def _refuse_unless(turn: Turn, state: RunState, action: RunAction) -> None:
-    run, job = turn.state.run, turn.state.job
-    if not run.open:
-        raise Refused(f"run cannot {action}: no run is open")
-    if turn.state.undecided:
-        raise Refused(f"run {run.number} cannot {action}: {permits.system_reason(turn.state)}")
-    if job is not None:
-        raise Refused(f"run {run.number} cannot {action}: {job.name} is under way")
-    if run.state is not state:
-        raise Refused(f"run {run.number} cannot {action}: it is {run.state.name}, but must be {state.name}")
-
-
-def _all_together(turn: Turn, event: RunCommand, kind: JobKind, operation: Operation) -> None:
-    there = EccState.Paused if operation is Operation.Pause else EccState.Running
-    rest = {name for name, server in turn.state.servers.items() if server.busy or server.state is not there}
-    reasons = [jobs.cannot(name, server, operation) for name, server in turn.state.servers.items() if name in rest]
-    if reasons := [reason for reason in reasons if reason]:
-        raise Refused(f"run {turn.state.run.number} cannot {operation}: {'; '.join(reasons)}")
-    moves = tuple(
-        Move(operation, tuple(name for name in move.servers if name in rest)) for move in _moves(turn, operation)
-    )
-    jobs.launch(turn, kind, operation.value, moves, token=event.token, client=event.client)
+    rest = {name: each for name, each in turn.state.servers.items() if each.busy or each.state is not after}
+    if reasons := [reason for name, server in rest.items() if (reason := jobs.cannot(name, server, operation))]:
+        raise Refused(f"run {run.number} cannot {operation}: {'; '.join(reasons)}")
+    moves = (tuple(name for name in group if name in rest) for group in turn.plan.groups(operation))
+    stages = tuple(Move(operation, group) for group in moves)
+    kind = JobKind.Pause if operation is Operation.Pause else JobKind.Resume
+    jobs.launch(turn, kind, operation.value, stages, command=event)
 
 
 _REACHED: Mapping[JobKind, RunState] = {JobKind.Pause: RunState.Paused, JobKind.Resume: RunState.Running}
@@ -312,18 +295,16 @@ _REACHED: Mapping[JobKind, RunState] = {JobKind.Pause: RunState.Paused, JobKind.
 
 def finish(turn: Turn, job: Job) -> None:
     """Answer the run's command with how it ended."""
-    run = turn.state.run
+    run, failures = turn.state.run, "; ".join(job.failures)
     turn.set(job=None)
-    text = "; ".join(job.failures)
-    if job.kind in _REACHED:
-        if not text:
-            turn.set_run(state=_REACHED[job.kind], taking_since=turn.steady)
-            mend(turn, About.Pause, "", f"{job.name} done")
-            turn.say_run(f"run {run.number} is {turn.state.run.state.name}", client=job.client)
-        else:
-            text = f"{job.name} failed: {text}"
-            trouble(turn, About.Pause, "", text, client=job.client)
-    elif text:
-        text = turn.state.run.message.text
-    if job.token is not None:
-        turn.emit(Answer(job.token, text))
+    if job.kind not in _REACHED:
+        turn.answer(job.command, run.message.text if failures else "")
+    elif failures:
+        text = f"{job.name} failed: {failures}"
+        trouble(turn, About.Pause, "", text, client=job.client)
+        turn.answer(job.command, text)
+    else:
+        turn.set_run(state=_REACHED[job.kind], taking_since=turn.steady)
+        mend(turn, About.Pause, "", f"{job.name} done")
+        turn.say(RUN, f"run {run.number} is {turn.state.run.state.name}", client=job.client)
+        turn.answer(job.command)

@@ -1,35 +1,32 @@
-"""One ECC server: what is read of it, what one is told alone, changes that somebody else made."""
+"""One ECC server: its readings, commands to it alone, and changes that somebody else made."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ioc.errors import Refused
-from ioc.model import EccReading, EccState, Operation, RunState, Severity, Transition
-from ioc.runlogic import backup, datalinks, jobs
-from ioc.runlogic.effects import Answer, Log, SaveSetting
+from ioc.model import ConfigChoice, EccReading, EccState, Operation, RunState, Severity, Transition
+from ioc.runlogic import backup, datalinks, jobs, memory
 from ioc.runlogic.events import (
     ConfigsLost,
     ConfigsRead,
     SelectConfig,
-    ServerAction,
     ServerCommand,
     ServerLost,
     ServerRead,
     TransitionEnded,
 )
 from ioc.runlogic.state import TAKING_DATA, About, Job, Move, Server
+from ioc.runlogic.subject import ecc
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
-from ioc.states import step_back
+from ioc.states import sent
 
 _TAKING_DATA = frozenset({RunState.Running, RunState.Paused})
 _WRITES = frozenset({EccState.Running, EccState.Paused})
 _ENDING = frozenset({RunState.Stopping, RunState.Filing})
 
 _OUTSIDE_A_RUN = {
-    ServerAction.Start: "it writes data that belong to no run",
-    ServerAction.Stop: "no run was closed by this",
+    Operation.Start: "it writes data that belong to no run",
+    Operation.Stop: "this closes no run",
 }
 
 
@@ -50,22 +47,22 @@ def _back_again(turn: Turn, name: str, state: EccState) -> None:
     run = turn.state.run
     text = f"ECC server {name} is Online again"
     if run.state in _TAKING_DATA and not turn.state.undecided and state not in _WRITES:
-        text = f"ECC server {name} came back {_with_remedy(state)} and takes no data"
-        turn.say_server(name, text, Severity.MAJOR)
+        text = f"ECC server {name} is Online again, but {_with_remedy(state)}: it takes no data"
+        turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
         return
     if run.state not in _ENDING or state is EccState.Ready:
         mend(turn, About.Server, name, f"{text}, {state.name}")
     if state in _WRITES and turn.state.restored and not run.open:
-        turn.say_server(name, f"{text} and {state.name} although no run is open: press its Stop", Severity.MAJOR)
+        turn.say(ecc(name), f"{text} and {state.name} although no run is open: press its Stop", Severity.MAJOR)
         return
-    turn.emit(Log(Severity.NO_ALARM, f"ECC:{name}", text))
+    turn.log(ecc(name), text)
     if turn.server(name).pending is None:
         turn.set_server(name, message=turn.note("Online again"))
 
 
 def _with_remedy(state: EccState) -> str:
-    return "Off (a fault that needs the ECC server restarted)" if state is EccState.Off else state.name
+    return "Off (a fault: restart the ECC server)" if state is EccState.Off else state.name
 
 
 def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
@@ -85,11 +82,11 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
     if job is None:
         text = f"ECC server {name} is {server.state.name} although run {run.number} was stopped: press Stop of the run"
     elif not _will_be_stopped(job, name):
-        text = f"ECC server {name} was {server.state.name} although run {run.number} was stopped: it is stopped again"
-        jobs.send(turn, name, Operation.Stop, token=None)
+        text = f"ECC server {name} was {server.state.name} although run {run.number} was stopped: stopping it again"
+        jobs.send(turn, name, Operation.Stop)
     else:
         return
-    turn.say_server(name, text, Severity.MAJOR)
+    turn.say(ecc(name), text, Severity.MAJOR)
     trouble(turn, About.Server, name, text)
 
 
@@ -117,18 +114,18 @@ def _store(turn: Turn, name: str, reading: EccReading) -> None:
 
 
 def _somebody_else(turn: Turn, name: str, was: EccState, now: EccState) -> None:
-    text = f"ECC server {name} went from {was.name} to {now.name} by itself or by another client"
+    text = f"ECC server {name} went from {was.name} to {now.name} by itself or through another client"
     if now is EccState.Off:
-        text += ": a fault that needs the ECC server restarted"
+        text += ", a fault: restart the ECC server"
     run = turn.state.run
     if run.state is RunState.Running and now is EccState.Running:
-        turn.say_server(name, text)
+        turn.say(ecc(name), text)
         mend(turn, About.Server, name, f"ECC server {name} is {now.name} again")
     elif run.state in _TAKING_DATA and (was in _WRITES or now is EccState.Off):
-        turn.say_server(name, text, Severity.MAJOR)
+        turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
     else:
-        turn.say_server(name, text, Severity.MAJOR if now is EccState.Off else Severity.NO_ALARM)
+        turn.say(ecc(name), text, Severity.MAJOR if now is EccState.Off else Severity.NO_ALARM)
 
 
 def lost(turn: Turn, event: ServerLost) -> None:
@@ -144,7 +141,7 @@ def lost(turn: Turn, event: ServerLost) -> None:
         changed_at=turn.now if before.state is not EccState.Unknown else before.changed_at or turn.now,
     )
     if before.online or not before.seen:
-        turn.say_server(event.server, event.reason, Severity.MAJOR)
+        turn.say(ecc(event.server), event.reason, Severity.MAJOR)
         if turn.state.run.state in TAKING_DATA and not turn.state.undecided:
             trouble(turn, About.Server, event.server, event.reason)
 
@@ -152,15 +149,15 @@ def lost(turn: Turn, event: ServerLost) -> None:
 def configs_read(turn: Turn, event: ConfigsRead) -> None:
     """Take the list of configurations that a server offers."""
     if turn.server(event.server).list_failed:
-        turn.say_server(event.server, "list of configurations read again")
+        turn.say(ecc(event.server), "list of configurations read again")
     turn.set_server(event.server, offers=event.offers, list_read=True, list_failed=False)
 
 
 def configs_lost(turn: Turn, event: ConfigsLost) -> None:
     """The list cannot be had: the one before stays."""
     server = turn.server(event.server)
-    if not server.list_failed or server.message.text != event.reason:
-        turn.say_server(event.server, event.reason, max(Severity.MINOR, server.message.severity))
+    if not server.list_failed:
+        turn.say(ecc(event.server), event.reason, max(Severity.MINOR, server.message.severity))
     turn.set_server(event.server, list_read=False, list_failed=True)
 
 
@@ -170,26 +167,26 @@ def command(turn: Turn, event: ServerCommand) -> None:
     Raises:
         Refused: if its state does not allow it, or the system is busy with it.
     """
-    name, action = event.server, event.action
+    name, operation = event.server, event.operation
     server = turn.server(name)
     run, job = turn.state.run, turn.state.job
     if job is not None and any(isinstance(stage, Move) for stage in job.stages):
-        raise Refused(f"ECC server {name} cannot {action}: {job.name} of the system is under way")
-    if action in {ServerAction.Start, ServerAction.Resume} and run.state in _ENDING:
+        raise Refused(f"ECC server {name} cannot {operation}: {job.name} of the system is under way")
+    if operation in {Operation.Start, Operation.Resume} and run.state in _ENDING:
         raise Refused(
-            f"ECC server {name} cannot {action}: run {run.number} is {run.state.name}, but must be closed first, "
+            f"ECC server {name} cannot {operation}: run {run.number} is {run.state.name}, but must be closed first, "
             "or new data would be filed with it"
         )
-    if reason := jobs.cannot(name, server, action.value):
+    if reason := jobs.cannot(name, server, operation):
         raise Refused(reason)
-    if action is ServerAction.Resume and not turn.plan.servers[name].supports_resume:
+    if operation is Operation.Resume and not turn.plan.servers[name].supports_resume:
         raise Refused(
             f"ECC server {name} cannot Resume: the server crashes on it unless the topology says supports_resume: true"
         )
-    operation = step_back(server.state) if action is ServerAction.Reset else Operation(action.value)
-    assert operation is not None, "cannot() refuses states that have no step back"
-    jobs.send(turn, name, operation, token=event.token)
-    turn.emit(Log(Severity.NO_ALARM, f"ECC:{name}", f"{action} of ECC server {name} alone", event.client))
+    on_wire = sent(operation, server.state)
+    assert on_wire is not None, "cannot() refuses states that have no step back"
+    jobs.send(turn, name, on_wire, event)
+    turn.log(ecc(name), f"{operation} of ECC server {name} alone", client=event.client)
 
 
 def ended(turn: Turn, event: TransitionEnded) -> str:
@@ -201,19 +198,19 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
         _store(turn, name, event.reading)
     else:
         turn.set_server(name, state=EccState.Unknown, transition=Transition.NoTransition, changed_at=turn.now)
-    turn.set_server(name, pending=None, wanted=None, token=None)
+    turn.set_server(name, pending=None, wanted=None, command=None)
     if failure:
-        turn.say_server(name, failure, Severity.MAJOR)
+        turn.say(ecc(name), failure, Severity.MAJOR)
     else:
-        _succeeded(turn, event, alone=before.token is not None)
+        _succeeded(turn, event, alone=before.command is not None)
         if turn.state.run.state in _ENDING and turn.server(name).state is EccState.Ready:
             mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name}")
         elif turn.state.run.state.name == turn.server(name).state.name:
             mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name} again")
     _say_lost_in_run(turn, name, before, event.operation)
-    if before.token is not None:
+    if before.command is not None:
         datalinks.look(turn)
-        turn.emit(Answer(before.token, failure))
+        turn.answer(before.command, failure)
     return failure
 
 
@@ -221,11 +218,11 @@ def _say_lost_in_run(turn: Turn, name: str, before: Server, operation: Operation
     """What one server was told alone, or what became of it, may be a gap in the data of the open run."""
     now, taking = turn.server(name).state, turn.state.run.state in _TAKING_DATA
     if now is EccState.Off and before.state is not EccState.Off:
-        text = f"ECC server {name} is Off after {operation}: a fault that needs the ECC server restarted"
-        turn.say_server(name, text, Severity.MAJOR)
+        text = f"ECC server {name} is Off after {operation}, a fault: restart the ECC server"
+        turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
-    elif before.token is not None and taking and before.state is EccState.Running and now is not EccState.Running:
-        text = f"ECC server {name} is {now.name} after {operation} of it alone, and takes no data"
+    elif before.command is not None and taking and before.state is EccState.Running and now is not EccState.Running:
+        text = f"ECC server {name} is {now.name} after a {operation} of this server alone, and takes no data"
         trouble(turn, About.Server, name, text)
 
 
@@ -238,7 +235,7 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
         backup.remember(turn, name)
         backup.at_configure(turn, name)
     text = f"{operation} done" + (f", with the error: {event.error}" if event.error else "")
-    aside = _OUTSIDE_A_RUN.get(ServerAction(operation.value)) if alone else None
+    aside = _OUTSIDE_A_RUN.get(operation) if alone else None
     if aside and not turn.state.run.open:
         text += f": no run is open, {aside}"
     elif aside:
@@ -250,11 +247,11 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
             f", but the hardware description has {listing(sorted(described))} "
             f"where the topology has {listing(sorted(expected))}"
         )
-        turn.say_server(name, text, Severity.MINOR)
+        turn.say(ecc(name), text, Severity.MINOR)
     elif event.error:
-        turn.say_server(name, text, Severity.MINOR)
+        turn.say(ecc(name), text, Severity.MINOR)
     elif alone:
-        turn.say_server(name, text)
+        turn.say(ecc(name), text)
     else:  # the job says it once for all, lest the log be nothing else
         turn.set_server(name, message=turn.note(text))
 
@@ -266,12 +263,12 @@ def _remember_given(turn: Turn, name: str, operation: Operation) -> None:
     if selected is None:
         return
     before = server.given or selected
-    given = {
-        Operation.Describe: selected,
-        Operation.Prepare: replace(before, prepare=selected.prepare),
-        Operation.Configure: replace(before, configure=selected.configure),
-    }.get(operation, server.given)
-    turn.set_server(name, given=given)
+    if operation is Operation.Describe:
+        turn.set_server(name, given=selected)
+    elif operation is Operation.Prepare:
+        turn.set_server(name, given=ConfigChoice(before.describe, selected.prepare, before.configure))
+    elif operation is Operation.Configure:
+        turn.set_server(name, given=ConfigChoice(before.describe, before.prepare, selected.configure))
 
 
 def select_config(turn: Turn, event: SelectConfig) -> None:
@@ -290,7 +287,7 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
     if event.config not in server.offers:
         text += ", which the server does not list"
     if server.state not in {EccState.Idle, EccState.Unknown}:
-        text += f"; the server is {server.state.name}: it acts from the next step on"
+        text += f"; the server is {server.state.name}: it takes effect with the next step"
     dotted = list(dict.fromkeys(part for part in event.config.parts if "." in part))
     if dotted:
         text += (
@@ -298,9 +295,9 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
             f"instead of {listing(dotted)}"
         )
     severity = Severity.MINOR if dotted else Severity.NO_ALARM
-    turn.say_server(name, text, max(severity, server.message.severity), client=event.client)
-    turn.emit(SaveSetting(f"config:{name}", str(event.config)))
-    turn.done(event)
+    turn.say(ecc(name), text, max(severity, server.message.severity), event.client)
+    turn.emit(memory.CONFIG.save(event.config, name))
+    turn.answer(event)
 
 
 def _cut(name: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ioc.errors import Refused
-from ioc.model import EccState, RunClass, Severity, check_experiment
-from ioc.runlogic import permits
-from ioc.runlogic.effects import Answer, Log, OpenExperiment, ProbeRouters, SaveSetting
-from ioc.runlogic.events import CopyPrevious, ExperimentOpened, SetClass, SetExperiment, SetNextNumber, SetTitle
+from ioc.model import EccState, RunClass, RunRecord, Severity, check_experiment
+from ioc.runlogic import memory, permits
+from ioc.runlogic.effects import OpenExperiment, ProbeRouters
+from ioc.runlogic.events import CopyPrevious, Ended, SetClass, SetExperiment, SetNextNumber, SetTitle
 from ioc.runlogic.state import Run
+from ioc.runlogic.subject import RUN, SYSTEM
 from ioc.runlogic.turn import Turn, listing
 
 
@@ -34,42 +35,42 @@ def set_experiment(turn: Turn, event: SetExperiment) -> None:
         raise Refused(
             f"experiment cannot be changed: {listing(dirty)} still has files of {state.experiment}: Organize first"
         )
-    turn.set(experiment_token=event.token)
-    turn.say(f"experiment {name} is being opened", client=event.client)
+    turn.set(opening=event)
+    turn.say(SYSTEM, f"experiment {name} is being opened", client=event.client)
     turn.emit(OpenExperiment(name))
 
 
-def experiment_opened(turn: Turn, event: ExperimentOpened) -> None:
+def experiment_opened(turn: Turn, event: Ended[OpenExperiment, RunRecord]) -> None:
     """The database knows the experiment: numbers, title and class are its own."""
-    token = turn.state.experiment_token
-    failure = f"experiment {event.name} cannot be opened: {event.error}" if event.error else ""
-    turn.set(experiment_token=None)
+    name, last_run, command = event.effect.name, event.result, turn.state.opening
+    failure = f"experiment {name} cannot be opened: {event.error}" if event.error else ""
+    turn.set(opening=None)
     if failure:
-        turn.say(failure, Severity.MAJOR)
+        turn.say(SYSTEM, failure, Severity.MAJOR)
     else:
-        run_class = event.last_run.run_class if event.last_run else turn.state.run.run_class
-        turn.set(experiment=event.name, run=Run(record=event.last_run, run_class=run_class))
-        turn.say(f"experiment {event.name}: the next run is {turn.state.run.next_number}")
+        run_class = last_run.run_class if last_run else turn.state.run.run_class
+        turn.set(experiment=name, run=Run(record=last_run, run_class=run_class))
+        turn.say(SYSTEM, f"experiment {name}: the next run is {turn.state.run.next_number}")
         turn.emit(
-            SaveSetting("experiment", event.name),
-            SaveSetting("experiment_default", turn.plan.experiment),
-            SaveSetting("title", ""),
-            SaveSetting("class", run_class.name),
-            SaveSetting("next_number", "0"),
+            memory.EXPERIMENT.save(name),
+            memory.EXPERIMENT_DEFAULT.save(turn.plan.experiment),
+            memory.NOTES_OF.save(name),
+            memory.TITLE.save(""),
+            memory.NEXT_NUMBER.save(0),
+            memory.CLASS.save(run_class),
             ProbeRouters(job=0),
         )
-    if token is not None:
-        turn.emit(Answer(token, failure))
+    turn.answer(command, failure)
 
 
 def set_title(turn: Turn, event: SetTitle) -> None:
     """Name the open run, or the next one."""
     _describe_run(turn, title=event.title)
-    turn.done(event)
+    turn.answer(event)
 
 
 def set_next_number(turn: Turn, event: SetNextNumber) -> None:
-    """Let the next run have a higher number, where directories of earlier runs exist that the database knows not.
+    """Raise the number of the next run, for example where directories of runs exist that the database does not know.
 
     Raises:
         Refused: while a run is open or the system is busy, or if the number is below the next one.
@@ -84,19 +85,16 @@ def set_next_number(turn: Turn, event: SetNextNumber) -> None:
             "so that no number is used twice"
         )
     turn.set_run(least_number=event.number)
-    turn.show_run(f"the next run of {state.experiment} has number {event.number}")
-    turn.emit(
-        Log(Severity.NO_ALARM, "Run", f"the next run has number {event.number} instead of {lowest}", event.client),
-        SaveSetting("next_number", str(event.number)),
-        ProbeRouters(job=0),
-    )
-    turn.done(event)
+    turn.show(RUN, f"the next run of {state.experiment} gets number {event.number}")
+    turn.log(RUN, f"number of the next run set to {event.number} (was {lowest})", client=event.client)
+    turn.emit(memory.NEXT_NUMBER.save(event.number), ProbeRouters(job=0))
+    turn.answer(event)
 
 
 def set_class(turn: Turn, event: SetClass) -> None:
     """Classify the open run, or the next one."""
     _describe_run(turn, run_class=event.run_class)
-    turn.done(event)
+    turn.answer(event)
 
 
 def copy_previous(turn: Turn, event: CopyPrevious) -> None:
@@ -110,8 +108,8 @@ def copy_previous(turn: Turn, event: CopyPrevious) -> None:
     _describe_run(turn, title=event.previous.title, run_class=event.previous.run_class)
     text = f"title and class copied from run {event.previous.run.number}"
     turn.set_run(message=turn.note(text, turn.state.run.message.severity))
-    turn.emit(Log(Severity.NO_ALARM, "Run", text, event.client))
-    turn.done(event)
+    turn.log(RUN, text, client=event.client)
+    turn.answer(event)
 
 
 def _describe_run(turn: Turn, *, title: str | None = None, run_class: RunClass | None = None) -> None:
@@ -120,9 +118,9 @@ def _describe_run(turn: Turn, *, title: str | None = None, run_class: RunClass |
     if title is not None:
         turn.set_run(title=title)
         if not run.open:
-            turn.emit(SaveSetting("title", title))
+            turn.emit(memory.TITLE.save(title))
     if run_class is not None:
         turn.set_run(run_class=run_class)
-        turn.emit(SaveSetting("class", run_class.name))
+        turn.emit(memory.CLASS.save(run_class))
     if run.open:
         turn.save_run(title=turn.state.run.title, run_class=turn.state.run.run_class)

@@ -1,10 +1,10 @@
-"""The whole state of the core: frozen, replaced at each step, published as it is to the PVs."""
+"""The whole state of the core: frozen, replaced at each step, and published to the PVs without change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from ioc.model import (
     Client,
@@ -20,6 +20,7 @@ from ioc.model import (
     Severity,
     Transition,
 )
+from ioc.runlogic.events import Command, SetExperiment
 from ioc.states import IN_PROGRESS
 
 
@@ -42,12 +43,11 @@ class About(Enum):
     Server = auto()
     Router = auto()
     Directory = auto()
-    """A router works where nobody can see it."""
+    """The working directory of a router cannot be determined."""
     Link = auto()
     """A router was restarted, so that no source is connected to it."""
     Data = auto()
     """A source sends nothing."""
-    Disk = auto()
     Filing = auto()
     Configuration = auto()
     """A file that changed after Configure."""
@@ -55,6 +55,17 @@ class About(Enum):
     Observable = auto()
     Recording = auto()
     Restart = auto()
+
+
+class Unfiled(Enum):
+    """Why a router is not filed. The texts have numbers that change all the time; a change of this is news."""
+
+    Unreachable = auto()
+    Incomplete = auto()
+    StillRunning = auto()
+    """An ECC server still takes data."""
+    StillSent = auto()
+    """None does, but data still come."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +78,22 @@ class Trouble:
     at: float
     text: str
     severity: Severity
+    why: Unfiled | None = None
+    """Tells it from another one about the same thing; if None, the text does."""
     standing: bool = True
     """It is still so, as far as we know."""
     mended: str = ""
     """How it ended; empty while it stands, and if another trouble of the same kind took its place."""
     mended_at: float = 0.0
 
+    def renewed(self, text: str) -> Trouble:
+        return Trouble(self.about, self.name, self.at, text, self.severity, self.why)
 
-@dataclass(frozen=True)
-class Configured:
-    """What an ECC server had when it was configured."""
-
-    given: ConfigChoice | None
-    digest: str
-    files: tuple[tuple[str, str], ...]
+    def ended(self, mended: str, at: float) -> Trouble:
+        return Trouble(self.about, self.name, self.at, self.text, self.severity, self.why, False, mended, at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Server:
     """What is known of one ECC server."""
 
@@ -98,8 +108,8 @@ class Server:
     """Sent by us, its outcome not yet known."""
     wanted: EccState | None = None
     """The state that `pending` leads to."""
-    token: int | None = None
-    """The single command that waits for `pending`; None if a job of the whole system sent it."""
+    command: Command | None = None
+    """The command to this server alone that waits for `pending`; None if a job of the whole system sent it."""
     config: ConfigChoice | None = None
     """Selected by the operator: what the next transition carries."""
     given: ConfigChoice | None = None
@@ -131,14 +141,12 @@ class Server:
         return self.doing is not Transition.NoTransition
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Router:
     """What is known of one data router."""
 
-    facts: RouterFacts | None = None
-    """None until its host answered, and while the host cannot be asked."""
     last: RouterFacts | None = None
-    """The same, but kept while the host cannot be asked."""
+    """What its host said last."""
     lost: bool = False
     """Its host cannot be asked, and `message` says so."""
     rate: float = 0.0
@@ -148,7 +156,7 @@ class Router:
     rate_age: float = 0.0
     """Seconds over which it is averaged."""
     grew_at: float = 0.0
-    """When they last grew, by the clock that nobody sets."""
+    """When they last grew, on the monotonic clock."""
     silent: bool = False
     """It writes nothing although a run takes data."""
     written: int = 0
@@ -163,12 +171,17 @@ class Router:
     """Its disk will be full within the hour."""
     filing: bool = False
     asked_at: float = 0.0
-    """When filing last began, by the clock that nobody sets."""
+    """When filing last began, on the monotonic clock."""
     tried_at: float = 0.0
-    """When filing last ended, by the clock that nobody sets."""
-    token: int | None = None
-    """The Organize command that waits for `filing`."""
+    """When filing last ended, on the monotonic clock."""
+    command: Command | None = None
+    """The Organize that waits for `filing`."""
     message: Note = Note()
+
+    @property
+    def facts(self) -> RouterFacts | None:
+        """None until its host answered, and while the host cannot be asked."""
+        return None if self.lost else self.last
 
     @property
     def online(self) -> bool:
@@ -184,9 +197,9 @@ class Router:
         return bool(self.facts and self.facts.process and self.linked and self.facts.process != self.linked)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """The open run, else the last one, and what the next one is to be called."""
+    """The open run, else the last one, and the name of the next one."""
 
     state: RunState = RunState.Stopped
     record: RunRecord | None = None
@@ -198,9 +211,9 @@ class Run:
     ending: DocumentState = DocumentState.Complete
     """What the run becomes in the database once it is filed."""
     running_since: float = 0.0
-    """When it started, by the clock that nobody sets; 0 if it did not."""
+    """When it started, on the monotonic clock; 0 if it did not."""
     taking_since: float = 0.0
-    """When it was last started or resumed, by that clock: from then on data are expected."""
+    """When it was last started or resumed, on that clock: from then on data are expected."""
     troubles: tuple[Trouble, ...] = ()
     """What went wrong in it, in order."""
     earlier: str = ""
@@ -230,7 +243,7 @@ class Run:
         return tuple(trouble for trouble in self.troubles if trouble.standing)
 
     def duration(self, steady: float) -> float:
-        """Seconds that the run lasts, or has lasted; `steady` is now, by the clock that nobody sets."""
+        """Seconds that the run lasts, or has lasted; `steady` is now, on the monotonic clock."""
         if self.record is None or self.record.started_at is None:
             return 0.0
         if self.record.duration is not None:
@@ -276,16 +289,18 @@ class Move:
 Stage = Move | Phase
 
 
-class JobKind(StrEnum):
-    """What the system is busy with; the value is how a message names it."""
+class JobKind(Enum):
+    """What the system is busy with."""
 
-    Step = "step"
-    Start = "Start"
-    RollBack = "roll-back of the start"
-    Stop = "Stop"
-    Pause = "Pause"
-    Resume = "Resume"
-    Recover = "filing after a restart"
+    Step = auto()
+    Start = auto()
+    RollBack = auto()
+    """A start failed."""
+    Stop = auto()
+    Pause = auto()
+    Resume = auto()
+    Recover = auto()
+    """Filing after a restart."""
 
 
 @dataclass(frozen=True)
@@ -297,8 +312,8 @@ class Job:
     kind: JobKind
     name: str
     """For messages: ``Describe``, ``Start``…"""
-    token: int | None
-    client: Client
+    command: Command | None
+    """Asked for it and waits for its end; None if the core began it by itself."""
     stages: tuple[Stage, ...]
     """What remains; the present one first."""
     begun: bool = False
@@ -307,6 +322,10 @@ class Job:
     """Servers, routers or "database" that the present stage waits for."""
     failures: tuple[str, ...] = ()
     """What went wrong, a sentence each."""
+
+    @property
+    def client(self) -> Client:
+        return self.command.client if self.command is not None else Client()
 
     @property
     def stage(self) -> Stage:
@@ -318,13 +337,13 @@ class Job:
         return self.kind in {JobKind.RollBack, JobKind.Stop, JobKind.Recover}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class State:
     """Everything the core knows."""
 
-    experiment: str
-    servers: Mapping[str, Server]
-    routers: Mapping[str, Router]
+    experiment: str = ""
+    servers: Mapping[str, Server] = field(default_factory=dict[str, Server])
+    routers: Mapping[str, Router] = field(default_factory=dict[str, Router])
     run: Run = Run()
     job: Job | None = None
     message: Note = Note()
@@ -335,12 +354,14 @@ class State:
     """The database was read."""
     undecided: bool = False
     """An open run was found at start-up, and the servers have not yet said whether it still runs."""
+    silent: frozenset[str] = frozenset()
+    """Servers that the operator was told of, because they cannot be asked."""
     last_alive: float = 0.0
     """When an earlier process was last known to live; closes a run that ended without us."""
     last_duration: float | None = None
     """How long the open run had lasted then, if that is known."""
     database_problem: str = ""
     """Why the run database cannot be written now; empty if it can."""
-    experiment_token: int | None = None
+    opening: SetExperiment | None = None
     """The put to Experiment that waits for the database."""
     next_job: int = 1

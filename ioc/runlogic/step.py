@@ -1,16 +1,29 @@
-"""The core itself: ``step(plan, state, event, now) -> (state, effects)``, a pure function."""
+"""The core itself: ``step(plan, state, event, now, steady) -> (state, effects)``, a pure function.
+
+Theory of operation. An event is a command, a reading of a server or a host, or the end of an effect. Its handler works
+on a `Turn`, the state and the effects so far, and may raise `Refused`: then the turn is thrown away, and the refusal
+becomes an answer, a message and a line of the log. After each event the job of the whole system goes on as far as it
+can (`jobs`): a stage is begun, and when nobody is waited for, the next. So a handler never calls another one; it
+changes the state, and what follows from that is found by looking at the state.
+
+Nothing is believed because it was sent: a transition succeeded when the server's state says so, a router is clean when
+a look at its host says so. Everything that a restart needs is saved as it changes (`memory`, `SaveRun`), so that the
+core can begin from the database and the readings of the peers at any time (`restart`).
+
+What is wrong lives in three places. The message of a server or router is its latest sentence, marked as past when its
+state moves on (`messages`). The troubles of a run stay with the run and say how they ended (`troubles`). What forbids
+a start is computed from the state whenever it is asked for (`permits`), and so is never out of date.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from ioc.errors import Refused
 from ioc.model import Severity
 from ioc.runlogic import (
     backup,
-    closing,
     filing,
     jobs,
     messages,
@@ -23,10 +36,12 @@ from ioc.runlogic import (
     troubles,
     watch,
 )
+from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from ioc.runlogic.effects import Answer, Effect, Log
+from ioc.runlogic.effects import Effect
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Router, Run, Server, State
+from ioc.runlogic.subject import RUN, SYSTEM, data_router, ecc
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, few
 
@@ -38,7 +53,7 @@ _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.End: runs.begin_end,
     Phase.File: filing.begin_file,
     Phase.Backup: backup.begin_backup,
-    Phase.Close: closing.close,
+    Phase.Close: filing.close,
 }
 
 
@@ -56,7 +71,7 @@ def initial(plan: Plan) -> State:
 def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -> tuple[State, tuple[Effect, ...]]:
     """Compute what follows from one event at the time `now` (POSIX seconds).
 
-    `steady` is the same moment by a clock that nobody sets (seconds, any origin): what lasts is measured by it.
+    `steady` is the same moment on the monotonic clock (seconds, any origin): durations are measured with it.
     Never raises: a command that cannot be done is answered with the reason and changes nothing but a message.
     """
     turn = Turn(plan, state, now, steady)
@@ -75,42 +90,33 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
 def _refuse_before_restored(state: State, event: ev.Event) -> None:
     """Before the database was read nobody knows whether a run is open; trouble-shooting one server needs no run."""
     if isinstance(event, ev.Command) and not isinstance(event, ev.ServerCommand) and not state.restored:
-        raise Refused(f"{permits.NOT_READ}: until then only single ECC servers can be commanded")
+        raise Refused(f"{permits.NOT_READ}: until then only commands to single ECC servers are accepted")
 
 
 def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
     """Say a refusal in the nearest message, without touching its alarm: a refusal is no fault."""
     match command:
         case ev.ServerCommand(server=name) | ev.SelectConfig(server=name):
-            turn.set_server(name, message=turn.note(reason, turn.server(name).message.severity))
-            source = f"ECC:{name}"
+            subject = ecc(name)
         case ev.Organize(router=name):
-            turn.set_router(name, message=turn.note(reason, turn.router(name).message.severity))
-            source = f"Router:{name}"
+            subject = data_router(name)
         case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass() | ev.SetNextNumber():
-            run = turn.state.run
-            still = f" (run {run.number}: {few([each.text for each in run.standing])})" if run.standing else ""
-            turn.set_run(message=turn.note(reason + still, run.message.severity))
-            source = "Run"
+            subject = RUN
         case _:
-            turn.set(message=turn.note(reason, turn.state.message.severity))
-            source = "System"
-    turn.emit(Log(Severity.MINOR, source, reason, command.client), Answer(command.token, reason, refused=True))
+            subject = SYSTEM
+    run = turn.state.run
+    still = f" (run {run.number}: {few([each.text for each in run.standing])})" if run.standing else ""
+    text = reason + still if subject == RUN else reason
+    turn.set_message(subject, turn.note(text, turn.message(subject).severity))
+    turn.log(subject, reason, Severity.MINOR, command.client)
+    turn.answer(command, reason, refused=True)
 
 
 def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
-    """Say it in the nearest message, unless that says it already, or something newer."""
-    kind, _, name = event.source.partition(":")
-    if kind == "ECC":
-        note, keep = turn.server(name).message, partial(turn.set_server, name)
-    elif kind == "Router":
-        note, keep = turn.router(name).message, partial(turn.set_router, name)
-    elif kind == "Run":
-        note, keep = turn.state.run.message, turn.set_run
-    else:
-        note, keep = turn.state.message, turn.set
-    if note.text != event.reason and note.at <= event.at:
-        keep(message=turn.note(event.reason, note.severity))
+    """Say it in the nearest message, unless that says something newer."""
+    note = turn.message(event.subject)
+    if note.at <= event.at:
+        turn.set_message(event.subject, turn.note(event.reason, note.severity))
 
 
 def _advance(turn: Turn) -> None:
@@ -118,13 +124,13 @@ def _advance(turn: Turn) -> None:
     restart.decide(turn)
     while (job := turn.state.job) is not None:
         if not job.begun:
-            jobs.begin_stage(turn, turn.set_job(job, begun=True), _PHASES)
+            jobs.begin_stage(turn, _PHASES)
         elif job.waiting:
             return
         elif job.failures and not job.goes_on_after_failure:
             _halt(turn, job)
         elif len(job.stages) > 1:
-            turn.set_job(job, stages=job.stages[1:], begun=False)
+            turn.set_job(stages=job.stages[1:], begun=False)
         else:
             _finish(turn, job)
 
@@ -144,7 +150,7 @@ def _finish(turn: Turn, job: Job) -> None:
 
 
 def _transition_ended(turn: Turn, event: ev.TransitionEnded) -> None:
-    alone = turn.server(event.server).token is not None
+    alone = turn.server(event.server).command is not None
     failure = servers.ended(turn, event)
     job = turn.state.job
     if job is None or event.server not in job.waiting or not isinstance(job.stage, Move):
@@ -155,24 +161,8 @@ def _transition_ended(turn: Turn, event: ev.TransitionEnded) -> None:
         jobs.arrived(turn, event.server, failure)
 
 
-def _probed(turn: Turn, event: ev.Probed) -> None:
-    if _is_present(turn, event.job):
-        runs.probed(turn)
-
-
-def _reserved(turn: Turn, event: ev.Reserved) -> None:
-    if _is_present(turn, event.job):
-        runs.reserved(turn, event)
-
-
-def _snapshot_taken(turn: Turn, event: ev.SnapshotTaken) -> None:
-    if _is_present(turn, event.job):
-        runs.snapshot_taken(turn, event.error)
-
-
-def _is_present(turn: Turn, job_id: int) -> bool:
-    """Whether a result is of the present job, and not of one that was given up."""
-    return turn.state.job is not None and turn.state.job.id == job_id
+def _ended(turn: Turn, event: ev.Ended[Any, Any]) -> None:
+    _ENDS[type(event.effect)](turn, event)
 
 
 def _observables_missing(turn: Turn, event: ev.ObservablesMissing) -> None:
@@ -186,6 +176,15 @@ def _observables_missing(turn: Turn, event: ev.ObservablesMissing) -> None:
 def _database_problem(turn: Turn, event: ev.DatabaseProblem) -> None:
     turn.set(database_problem=event.text)
 
+
+_ENDS: Mapping[type[Effect], Callable[[Turn, Any], None]] = {
+    ef.ProbeRouters: runs.probed,
+    ef.ReserveRun: runs.reserved,
+    ef.TakeSnapshot: runs.snapshot_taken,
+    ef.FileRouter: filing.filing_ended,
+    ef.BackUp: backup.backup_ended,
+    ef.OpenExperiment: settings.experiment_opened,
+}
 
 _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SystemCommand: system.command,
@@ -207,13 +206,8 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.RoutersLost: watch.routers_lost,
     ev.ObservablesMissing: _observables_missing,
     ev.DatabaseProblem: _database_problem,
-    ev.Probed: _probed,
-    ev.Reserved: _reserved,
-    ev.SnapshotTaken: _snapshot_taken,
+    ev.Ended: _ended,
     ev.RunRecorded: troubles.recorded,
-    ev.FilingEnded: filing.filing_ended,
-    ev.BackupEnded: backup.backup_ended,
-    ev.ExperimentOpened: settings.experiment_opened,
     ev.Restored: restart.restored,
     ev.PutRefused: _put_refused,
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ioc.errors import Refused
 from ioc.model import EccState, Operation, RunState, Severity, SystemState
 from ioc.runlogic import datalinks, jobs, permits
-from ioc.runlogic.effects import Answer
-from ioc.runlogic.events import SystemCommand, SystemStep
+from ioc.runlogic.events import SystemCommand
 from ioc.runlogic.state import Job, JobKind, Move
+from ioc.runlogic.subject import SYSTEM
 from ioc.runlogic.turn import Turn, listing
-from ioc.states import aggregate, sources, step_back
+from ioc.states import aggregate, sent, sources
 
 
 def command(turn: Turn, event: SystemCommand) -> None:
@@ -18,65 +18,55 @@ def command(turn: Turn, event: SystemCommand) -> None:
     Raises:
         Refused: unless all servers are at rest in one and the same fitting state, and no run is open.
     """
-    step = event.step
+    operation = event.operation
     if reason := permits.system_reason(turn.state):
-        raise Refused(f"system cannot {step}: {reason}")
-    if step is SystemStep.Reset and turn.state.run.state is RunState.Failed:
+        raise Refused(f"system cannot {operation}: {reason}")
+    states = {server.state for server in turn.state.servers.values()}
+    if operation is Operation.Reset and turn.state.run.state is RunState.Failed:
         turn.set_run(state=RunState.Stopped, message=turn.note(""))
-        if _same_state(turn) is EccState.Idle:
-            turn.say("Reset done: the failed run is acknowledged, every ECC server is Idle", client=event.client)
-            turn.done(event)
+        if states == {EccState.Idle}:
+            turn.say(
+                SYSTEM, "Reset done: the failed run is acknowledged, every ECC server is Idle", client=event.client
+            )
+            turn.answer(event)
             return
-    state = _common_state(turn, step)
-    operation = step_back(state) if step is SystemStep.Reset else Operation(step.value)
-    if step is SystemStep.Reset and state is EccState.Idle:
+    _refuse_if_servers_differ(turn, operation)
+    [state] = states
+    if operation is Operation.Reset and state is EccState.Idle:
         raise Refused("system cannot Reset: every ECC server is Idle already")
     if reasons := [
-        reason for name, server in turn.state.servers.items() if (reason := jobs.cannot(name, server, step))
+        reason for name, server in turn.state.servers.items() if (reason := jobs.cannot(name, server, operation))
     ]:
         raise Refused("; ".join(reasons))
-    assert operation is not None, "cannot() refuses states that have no step back"
-    jobs.launch(
-        turn,
-        JobKind.Step,
-        step.value,
-        tuple(Move(operation, group) for group in turn.plan.groups(operation)),
-        token=event.token,
-        client=event.client,
-    )
-    turn.say(f"{step} begun", client=event.client)
+    on_wire = sent(operation, state)
+    assert on_wire is not None, "cannot() refuses states that have no step back"
+    moves = tuple(Move(on_wire, group) for group in turn.plan.groups(on_wire))
+    jobs.launch(turn, JobKind.Step, operation.value, moves, command=event)
+    turn.say(SYSTEM, f"{operation} started", client=event.client)
 
 
-def _same_state(turn: Turn) -> EccState | None:
-    states = {server.state for server in turn.state.servers.values()}
-    return states.pop() if len(states) == 1 else None
-
-
-def _common_state(turn: Turn, step: SystemStep) -> EccState:
+def _refuse_if_servers_differ(turn: Turn, operation: Operation) -> None:
     servers = turn.state.servers
-    whole = aggregate(server.state for server in servers.values())
     unknown = [name for name, server in servers.items() if server.state is EccState.Unknown or not server.online]
     if unknown:
-        raise Refused(f"system cannot {step}: {listing(unknown)} cannot be read, but every ECC server must be Online")
-    if whole is SystemState.Mixed:
-        must = "in one state" if step is SystemStep.Reset else sources(Operation(step.value))[0].name
-        differ = _who_differs(turn, None if step is SystemStep.Reset else sources(Operation(step.value))[0])
-        raise Refused(f"system cannot {step}: it is Mixed, but every ECC server must be {must}: {differ}")
-    return next(iter(servers.values())).state
-
-
-def _who_differs(turn: Turn, wanted: EccState | None) -> str:
+        names = listing(unknown)
+        raise Refused(f"system cannot {operation}: {names} cannot be read, but every ECC server must be Online")
+    if _whole(turn) is not SystemState.Mixed:
+        return
     by_state: dict[EccState, list[str]] = {}
-    for name, server in turn.state.servers.items():
+    for name, server in servers.items():
         by_state.setdefault(server.state, []).append(name)
-    if wanted is None:
-        wanted = max(by_state, key=lambda state: len(by_state[state]))
-    parts = [
+    if operation is Operation.Reset:
+        must, wanted = "in one state", max(by_state, key=lambda state: len(by_state[state]))
+    else:
+        wanted = sources(operation)[0]
+        must = wanted.name
+    differ = ", ".join(
         f"{listing(names)} {'is' if len(names) == 1 else 'are'} {state.name}"
         for state, names in by_state.items()
         if state is not wanted
-    ]
-    return ", ".join(parts)
+    )
+    raise Refused(f"system cannot {operation}: it is Mixed, but every ECC server must be {must}: {differ}")
 
 
 def finish(turn: Turn, job: Job) -> None:
@@ -84,19 +74,15 @@ def finish(turn: Turn, job: Job) -> None:
     turn.set(job=None)
     datalinks.look(turn)
     if not job.failures:
-        text = f"{job.name} done: every ECC server is {_name_of_state(turn)}"
-        turn.say(text, client=job.client)
-    else:
-        text = f"{job.name} failed: {'; '.join(job.failures)}{_left(job)}"
-        turn.say(text, Severity.MAJOR, client=job.client)
-    if job.token is not None:
-        turn.emit(Answer(job.token, text if job.failures else ""))
-
-
-def _name_of_state(turn: Turn) -> str:
-    return aggregate(server.state for server in turn.state.servers.values()).name
-
-
-def _left(job: Job) -> str:
+        turn.say(SYSTEM, f"{job.name} done: every ECC server is {_whole(turn).name}", client=job.client)
+        turn.answer(job.command)
+        return
     untouched = [name for stage in job.stages[1:] if isinstance(stage, Move) for name in stage.servers]
-    return f"; {listing(untouched)} not touched" if untouched else ""
+    left = f"; {listing(untouched)} not touched" if untouched else ""
+    text = f"{job.name} failed: {'; '.join(job.failures)}{left}"
+    turn.say(SYSTEM, text, Severity.MAJOR, job.client)
+    turn.answer(job.command, text)
+
+
+def _whole(turn: Turn) -> SystemState:
+    return aggregate(server.state for server in turn.state.servers.values())

@@ -1,16 +1,16 @@
 """What goes wrong in a run, kept with it for good in ``runs.message``: when, what, and how it ended.
 
-A trouble stands until it is mended. The run's message names what stands, and nothing that is mended.
+A trouble is about one thing: a kind (`About`) and a name. It stands until it is mended; a newer one about the same
+thing takes its place. The run's message names what stands, the database has all. Whoever finds something wrong reports
+it each time it is seen: one that is known already changes nothing, so that nobody must remember what was reported.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ioc.model import Client, Severity
-from ioc.runlogic.effects import Log
 from ioc.runlogic.events import RunRecorded
-from ioc.runlogic.state import About, Run, Trouble
+from ioc.runlogic.state import About, Run, Trouble, Unfiled
+from ioc.runlogic.subject import RUN
 from ioc.runlogic.turn import Turn, local
 
 MOST = 100
@@ -24,27 +24,30 @@ def trouble(
     text: str,
     severity: Severity = Severity.MAJOR,
     *,
-    client: Client | None = None,
+    client: Client = Client(),
+    why: Unfiled | None = None,
 ) -> None:
     """Something went wrong in the open run; nothing if none is open, or if it is known already.
 
-    Another trouble about the same thing takes the place of the one before.
+    Another trouble about the same thing takes the place of the one before; with the same `why` only its text changes.
     """
     run = turn.state.run
-    if not run.open or stands(run, about, name, text):
+    known = standing(run, about, name)
+    if not run.open or (known is not None and known.text == text):
         return
-    before = tuple(replace(each, standing=False) if _is(each, about, name) else each for each in run.troubles)
-    _keep(turn, (*before, Trouble(about, name, turn.now, text, severity)))
-    turn.emit(Log(severity, "Run", f"run {run.number}: {text}", client or Client()))
+    if known is not None and why is not None and known.why is why:
+        turn.set_run(troubles=tuple(each.renewed(text) if each is known else each for each in run.troubles))
+        _show(turn)
+        return
+    _keep(turn, (*_without(run, about, name), Trouble(about, name, turn.now, text, severity, why)))
+    turn.log(RUN, f"run {run.number}: {text}", severity, client)
 
 
 def forget(turn: Turn, about: About, name: str) -> None:
     """Something else has become the trouble with it: the line stays with the run, but stands no more."""
     run = turn.state.run
-    if run.open and stands(run, about, name):
-        turn.set_run(
-            troubles=tuple(replace(each, standing=False) if _is(each, about, name) else each for each in run.troubles)
-        )
+    if run.open and standing(run, about, name):
+        turn.set_run(troubles=_without(run, about, name))
 
 
 def mend(turn: Turn, about: About, name: str, how: str) -> None:
@@ -64,33 +67,36 @@ def recorded(turn: Turn, event: RunRecorded) -> None:
 
 def _mend(turn: Turn, about: About, name: str, how: str, *, save: bool) -> None:
     run = turn.state.run
-    if not stands(run, about, name):
+    if not standing(run, about, name):
         return
-    _keep(
-        turn,
-        tuple(
-            replace(each, standing=False, mended=how, mended_at=turn.now) if _is(each, about, name) else each
-            for each in run.troubles
-        ),
-        save=save,
-    )
-    turn.emit(Log(Severity.NO_ALARM, "Run", f"run {run.number}: {how}"))
+    _keep(turn, _without(run, about, name, how, turn.now), save=save)
+    turn.log(RUN, f"run {run.number}: {how}")
 
 
 def _keep(turn: Turn, troubles: tuple[Trouble, ...], *, save: bool = True) -> None:
     turn.set_run(troubles=troubles)
-    record = turn.save_run(message=document(turn.state.run)) if save else turn.record
-    run = turn.state.run
-    turn.show_run(f"{record.run} is {run.state.name if run.open else record.state.value}")
+    if save:
+        turn.save_run(message=document(turn.state.run))
+    _show(turn)
+
+
+def _show(turn: Turn) -> None:
+    run, record = turn.state.run, turn.record
+    turn.show(RUN, f"{record.run} is {run.state.name if run.open else record.state.value}")
+
+
+def _without(run: Run, about: About, name: str, how: str = "", at: float = 0.0) -> tuple[Trouble, ...]:
+    """Return the troubles of a run, but that with this stands no more."""
+    return tuple(each.ended(how, at) if _is(each, about, name) else each for each in run.troubles)
 
 
 def _is(trouble: Trouble, about: About, name: str) -> bool:
     return trouble.standing and trouble.about is about and trouble.name == name
 
 
-def stands(run: Run, about: About, name: str, text: str | None = None) -> bool:
-    """Whether something is wrong with it now; with `text`, whether it is this."""
-    return any(_is(each, about, name) and text in {None, each.text} for each in run.troubles)
+def standing(run: Run, about: About, name: str) -> Trouble | None:
+    """What is wrong with it now."""
+    return next((each for each in run.troubles if _is(each, about, name)), None)
 
 
 def document(run: Run) -> str:

@@ -1,17 +1,64 @@
-"""One step of the core while it is being computed: the state so far and the effects so far."""
+"""One step of the core while it is being computed: the state so far and the effects so far.
+
+`dataclasses.replace` takes any keyword, as far as type checkers know before Python 3.13. So the core changes its state
+only by the ``set`` methods below, which have the keywords and types of the class that they change: pyright rejects a
+misspelt field (tests/runlogic/typed_changes.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypedDict, Unpack
 
-from ioc.model import Client, DocumentState, RunRecord, Severity
+from ioc.model import Client, DocumentState, RunChanges, RunRecord, Severity
 from ioc.runlogic.effects import Answer, Effect, Log, SaveRun
 from ioc.runlogic.events import Command
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import Job, Note, Router, Server, State
+from ioc.runlogic.state import Job, Note, Router, Run, Server, Stage, State
+from ioc.runlogic.subject import RUN, Kind, Subject
+
+_Fields = ParamSpec("_Fields")
+
+
+def _fields_of(
+    _: Callable[_Fields, Any],
+) -> Callable[[Callable[[Turn, dict[str, Any]], None]], Callable[Concatenate[Turn, _Fields], None]]:
+    """Let a method take the fields of a class, each with a default there, as its keywords."""
+
+    def decorate(method: Callable[[Turn, dict[str, Any]], None]) -> Callable[Concatenate[Turn, _Fields], None]:
+        def change(turn: Turn, *_: _Fields.args, **changes: _Fields.kwargs) -> None:
+            method(turn, changes)
+
+        return change
+
+    return decorate
+
+
+def _fields_of_named(
+    _: Callable[_Fields, Any],
+) -> Callable[[Callable[[Turn, str, dict[str, Any]], None]], Callable[Concatenate[Turn, str, _Fields], None]]:
+    """The same, after the name of the object."""
+
+    def decorate(
+        method: Callable[[Turn, str, dict[str, Any]], None],
+    ) -> Callable[Concatenate[Turn, str, _Fields], None]:
+        def change(turn: Turn, name: str, *_: _Fields.args, **changes: _Fields.kwargs) -> None:
+            method(turn, name, changes)
+
+        return change
+
+    return decorate
+
+
+class JobProgress(TypedDict, total=False):
+    """What changes of a job once it is launched."""
+
+    stages: tuple[Stage, ...]
+    begun: bool
+    waiting: frozenset[str]
+    failures: tuple[str, ...]
 
 
 @dataclass
@@ -26,6 +73,11 @@ class Turn:
 
     def emit(self, *effects: Effect) -> None:
         self.effects += effects
+
+    def answer(self, command: Command | None, error: str = "", *, refused: bool = False) -> None:
+        """A command is over; nobody waits for what the core began by itself."""
+        if command is not None:
+            self.emit(Answer(command, error, refused))
 
     def server(self, name: str) -> Server:
         return self.state.servers[name]
@@ -45,26 +97,28 @@ class Turn:
         assert self.state.run.record is not None
         return self.state.run.record
 
-    def set(self, **changes: Any) -> None:
+    @_fields_of(State)
+    def set(self, changes: dict[str, Any]) -> None:
         self.state = replace(self.state, **changes)
 
-    def set_server(self, name: str, **changes: Any) -> None:
-        self.set(servers={**self.state.servers, name: replace(self.state.servers[name], **changes)})
-
-    def set_router(self, name: str, **changes: Any) -> None:
-        self.set(routers={**self.state.routers, name: replace(self.state.routers[name], **changes)})
-
-    def set_run(self, **changes: Any) -> None:
+    @_fields_of(Run)
+    def set_run(self, changes: dict[str, Any]) -> None:
         self.set(run=replace(self.state.run, **changes))
 
-    def set_job(self, job: Job, **changes: Any) -> Job:
-        job = replace(job, **changes)
-        self.set(job=job)
-        return job
+    @_fields_of_named(Server)
+    def set_server(self, name: str, changes: dict[str, Any]) -> None:
+        self.set(servers={**self.state.servers, name: replace(self.state.servers[name], **changes)})
 
-    def save_run(self, **changes: Any) -> RunRecord:
+    @_fields_of_named(Router)
+    def set_router(self, name: str, changes: dict[str, Any]) -> None:
+        self.set(routers={**self.state.routers, name: replace(self.state.routers[name], **changes)})
+
+    def set_job(self, **progress: Unpack[JobProgress]) -> None:
+        self.set(job=replace(self.job, **progress))
+
+    def save_run(self, **changes: Unpack[RunChanges]) -> RunRecord:
         """Change the record of the open run and store it."""
-        record = replace(self.record, **changes)
+        record = self.record.changed(**changes)
         self.set_run(record=record)
         self.emit(SaveRun(record))
         return record
@@ -72,41 +126,48 @@ class Turn:
     def note(self, text: str, severity: Severity = Severity.NO_ALARM) -> Note:
         return Note(text, severity, self.now)
 
-    def say(self, text: str, severity: Severity = Severity.NO_ALARM, *, client: Client | None = None) -> None:
-        """Put a sentence into the system's message and the log."""
-        self.set(message=self.note(text, severity))
-        self.emit(Log(severity, "System", text, client or Client()))
+    def message(self, subject: Subject) -> Note:
+        match subject.kind:
+            case Kind.Server:
+                return self.server(subject.name).message
+            case Kind.Router:
+                return self.router(subject.name).message
+            case Kind.Run:
+                return self.state.run.message
+            case Kind.System:
+                return self.state.message
 
-    def say_run(self, text: str, severity: Severity = Severity.NO_ALARM, *, client: Client | None = None) -> None:
-        """Put a sentence into the run's message, with what is wrong at present, and into the log."""
-        self.show_run(text, severity)
-        self.emit(Log(severity, "Run", text, client or Client()))
+    def set_message(self, subject: Subject, note: Note) -> None:
+        match subject.kind:
+            case Kind.Server:
+                self.set_server(subject.name, message=note)
+            case Kind.Router:
+                self.set_router(subject.name, message=note)
+            case Kind.Run:
+                self.set_run(message=note)
+            case Kind.System:
+                self.set(message=note)
 
-    def show_run(self, text: str, severity: Severity = Severity.NO_ALARM) -> None:
-        """Put a sentence into the run's message, with what is wrong at present."""
+    def show(self, subject: Subject, text: str, severity: Severity = Severity.NO_ALARM) -> None:
+        """Put a sentence into the message of its subject; that of the run also names what is wrong at present."""
         run = self.state.run
-        wrong = run.standing
-        if wrong:
+        if subject == RUN and (wrong := run.standing):
             but = ", but" if run.ending is DocumentState.Complete else ":"
             text = f"{text}{but} {few([trouble.text for trouble in wrong])}"
-        self.set_run(message=self.note(text, max((severity, *(trouble.severity for trouble in wrong)))))
+            severity = max(severity, *(trouble.severity for trouble in wrong))
+        self.set_message(subject, self.note(text, severity))
 
-    def say_server(
-        self, name: str, text: str, severity: Severity = Severity.NO_ALARM, *, client: Client | None = None
+    def log(
+        self, subject: Subject, text: str, severity: Severity = Severity.NO_ALARM, client: Client = Client()
     ) -> None:
-        """Put a sentence into a server's message and the log."""
-        self.set_server(name, message=self.note(text, severity))
-        self.emit(Log(severity, f"ECC:{name}", text, client or Client()))
+        self.emit(Log(severity, subject, text, client))
 
-    def say_router(
-        self, name: str, text: str, severity: Severity = Severity.NO_ALARM, *, client: Client | None = None
+    def say(
+        self, subject: Subject, text: str, severity: Severity = Severity.NO_ALARM, client: Client = Client()
     ) -> None:
-        """Put a sentence into a router's message and the log."""
-        self.set_router(name, message=self.note(text, severity))
-        self.emit(Log(severity, f"Router:{name}", text, client or Client()))
-
-    def done(self, command: Command) -> None:
-        self.emit(Answer(command.token))
+        """Put a sentence into the message of its subject and into the log."""
+        self.show(subject, text, severity)
+        self.log(subject, text, severity, client)
 
 
 def listing(names: Sequence[str]) -> str:

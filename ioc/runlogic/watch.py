@@ -1,23 +1,22 @@
-"""Watching the routers: what is read of them, and what of it an operator must hear of in time."""
+"""Watching the routers: what is read of them, and what of it an operator must be told in time."""
 
 from __future__ import annotations
 
-import json
 import math
 
 from ioc.model import RouterFacts, RunState, Severity
-from ioc.runlogic import datalinks, filing
-from ioc.runlogic.effects import SaveSetting
+from ioc.runlogic import datalinks, filing, memory
 from ioc.runlogic.events import RoutersLost, RoutersRead
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import TAKING_DATA, About, Router, State
-from ioc.runlogic.troubles import mend, trouble
+from ioc.runlogic.subject import data_router
+from ioc.runlogic.troubles import mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
 
 DISK_SECONDS = 3600.0
-"""A disk that will be full within this time is said to be so."""
+"""An alarm is raised if a disk will be full within this time."""
 _SMOOTHING_SECONDS = 60.0
-"""Over which the growth is averaged that fills a disk: a burst is no trend."""
+"""The growth that fills a disk is averaged over this time, because a burst is no trend."""
 
 
 def routers_read(turn: Turn, event: RoutersRead) -> None:
@@ -33,7 +32,7 @@ def routers_read(turn: Turn, event: RoutersRead) -> None:
 
 
 def _watch_observables(turn: Turn) -> None:
-    """One that never connected since a restart of the IOC is missed too, once it had the time to."""
+    """Report also a required observable that has not connected since a restart of the IOC, once it had time to."""
     run = turn.state.run
     since = turn.steady - run.taking_since
     if run.state is RunState.Running and not turn.state.undecided and since >= turn.plan.silent_seconds:
@@ -43,40 +42,41 @@ def _watch_observables(turn: Turn) -> None:
 
 def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     before = turn.router(name)
-    turn.set_router(name, facts=facts, last=facts, lost=False, **_growth(turn, before, facts))
+    turn.set_router(name, last=facts, lost=False)
+    _measure_growth(turn, name, before, facts)
     was = before.facts.problem if before.facts is not None else ""
     if facts.online and not before.online:
-        turn.say_router(name, "Online" if not facts.problem else facts.problem)
+        turn.say(data_router(name), "Online" if not facts.problem else facts.problem)
         mend(turn, About.Router, name, f"router {name} is Online again")
     elif not facts.online and (before.online or before.facts is None):
-        _offline(turn, name, facts.problem or f"no dataRouter process of router {name} runs on its host")
+        _offline(turn, name, facts.problem or f"no dataRouter process for router {name} on its host")
     elif facts.problem and facts.problem != was:
-        turn.say_router(name, facts.problem, Severity.MINOR if facts.online else Severity.MAJOR)
+        turn.say(data_router(name), facts.problem, Severity.MINOR if facts.online else Severity.MAJOR)
     elif was and not facts.problem:
-        turn.say_router(name, "in order again")
+        turn.say(data_router(name), "OK again")
     if turn.state.run.state in TAKING_DATA:
         _follow_directory(turn, name, facts)
-    filing.watch_growth(turn, name, grown=turn.router(name).rate > 0)
+    filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts)
     _watch_disk(turn, name)
 
 
-def _growth(turn: Turn, before: Router, facts: RouterFacts) -> dict[str, float | int]:
-    """Return how fast the staged files grow, now and on average, when they last grew, and by how much in the run."""
+def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
+    """Note how fast the staged files grow, now and on average, when they last grew, and by how much in the run."""
     last = before.last
     here_before = last is not None and last.work_dir == facts.work_dir
     grown = facts.staged_bytes - (last.staged_bytes if last is not None and here_before else 0)
-    changes: dict[str, float | int] = {"rate": 0.0}
     if turn.state.run.state in TAKING_DATA and grown > 0:
-        changes |= {"written": before.written + grown, "grew_at": turn.steady}
+        turn.set_router(name, written=before.written + grown, grew_at=turn.steady)
     if last is None or before.facts is None or not here_before or facts.read_at <= last.read_at:
-        return changes
+        turn.set_router(name, rate=0.0)
+        return
     seconds = facts.read_at - last.read_at
     rate = max(0.0, grown / seconds)
     age = min(before.rate_age + seconds, _SMOOTHING_SECONDS)
     weight = max(1 - math.exp(-seconds / _SMOOTHING_SECONDS), seconds / age)  # at first it is the plain mean
     mean_rate = before.mean_rate + weight * (rate - before.mean_rate)
-    return {**changes, "rate": rate, "mean_rate": mean_rate, "rate_age": age}
+    turn.set_router(name, rate=rate, mean_rate=mean_rate, rate_age=age)
 
 
 def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
@@ -84,19 +84,19 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
     known = turn.router(name).directories
     if facts.online and not facts.work_dir:
         text = facts.problem or f"the working directory of router {name} cannot be determined"
-        if turn.router(name).message.severity is not Severity.MAJOR:
-            turn.say_router(name, text, Severity.MAJOR)
+        if standing(turn.state.run, About.Directory, name) is None:
+            turn.say(data_router(name), text, Severity.MAJOR)
         trouble(turn, About.Directory, name, text)
         return
     if facts.work_dir:
-        mend(turn, About.Directory, name, f"router {name} works in {facts.work_dir}")
+        mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
     if facts.work_dir and facts.work_dir not in known:
         turn.set_router(name, directories=(*known, facts.work_dir))
-        turn.emit(SaveSetting(f"directories:{name}", json.dumps(turn.router(name).directories)))
+        turn.emit(memory.DIRECTORIES.save(turn.router(name).directories, name))
 
 
 def _watch_silence(turn: Turn, name: str) -> None:
-    """A source whose data get lost looks like any other, but for the file that does not grow."""
+    """A source whose data are lost looks normal, except that its file does not grow."""
     run, router = turn.state.run, turn.router(name)
     silent = (
         run.state is RunState.Running
@@ -108,9 +108,11 @@ def _watch_silence(turn: Turn, name: str) -> None:
     if silent != router.silent:
         turn.set_router(name, silent=silent)
     if silent and not router.silent:
-        turn.say_router(name, f"router {name} has written nothing for {turn.plan.silent_seconds:g} s", Severity.MAJOR)
+        turn.say(
+            data_router(name), f"router {name} has written nothing for {turn.plan.silent_seconds:g} s", Severity.MAJOR
+        )
     elif router.silent and not silent and run.state is RunState.Running and router.rate:
-        turn.say_router(name, f"router {name} writes again")
+        turn.say(data_router(name), f"router {name} writes again")
     if run.state is RunState.Running:
         _watch_sources(turn, name)
 
@@ -132,7 +134,7 @@ def _watch_sources(turn: Turn, name: str) -> None:
 
 
 def _watch_disk(turn: Turn, name: str) -> None:
-    """Say once that the disk will be full within the hour; again only after it had more time than that."""
+    """Report once that the disk will be full within the hour; again only after the forecast was longer than that."""
     router = turn.router(name)
     facts = router.facts
     if facts is None or not facts.disk_total:
@@ -141,8 +143,8 @@ def _watch_disk(turn: Turn, name: str) -> None:
     seconds_left = facts.disk_free / rate if rate else math.inf
     filling = seconds_left < DISK_SECONDS * (1.2 if router.disk_filling else 1.0)
     if filling and not router.disk_filling:
-        turn.say_router(
-            name,
+        turn.say(
+            data_router(name),
             f"disk of router {name} will be full in {seconds_left / 60:.0f} min: {facts.disk_free / GIGABYTE:.1f} GB "
             f"are free, and {rate / 1e6:.1f} MB/s are written",
             Severity.MAJOR,
@@ -164,7 +166,7 @@ def _disk_rate(plan: Plan, state: State, name: str) -> float:
 
 
 def seconds_to_full(plan: Plan, state: State) -> float:
-    """Return after how many seconds the first of all disks is full, if the data of the open run go on as they do."""
+    """Return after how many seconds the first of all disks is full, if data come in as they do now."""
     if state.run.state not in TAKING_DATA:
         return math.inf
     return min(
@@ -190,14 +192,14 @@ def routers_lost(turn: Turn, event: RoutersLost) -> None:
         if name not in turn.state.routers:
             continue
         before = turn.router(name)
-        turn.set_router(name, facts=None, rate=0.0, lost=True)
-        if before.facts is not None or not before.lost:
+        turn.set_router(name, rate=0.0, lost=True)
+        if not before.lost:
             _offline(turn, name, event.reason)
         elif before.message.text != event.reason:
             turn.set_router(name, message=turn.note(event.reason, Severity.MAJOR))
 
 
 def _offline(turn: Turn, name: str, reason: str) -> None:
-    turn.say_router(name, reason, Severity.MAJOR)
+    turn.say(data_router(name), reason, Severity.MAJOR)
     if turn.state.run.state in TAKING_DATA:
         trouble(turn, About.Router, name, f"router {name} is Offline: {reason}")

@@ -103,7 +103,7 @@ async def test_a_topology_that_cannot_be_served_makes_room_for_the_one_before(
     await eventually(lambda: ioc.ready == 2, 15)
     await ioc.until("State", "Idle")
     log = await ioc.log()
-    assert "the reloaded topology cannot be served, the one before stays in use: " in log
+    assert "the reloaded topology cannot be served, the previous one stays in use: " in log
     assert changes["database"] in log
     ioc.write(prefix="U:")
     assert await ioc.put("T:IOC:Reload")

@@ -81,7 +81,7 @@ def test_a_good_file_is_taken_over(demo: Demo) -> None:
     assert demo.reload(f"{TOPOLOGY}  - {{name: energy, units: MeV}}\n  - {{name: flow, pv: 'GAS:F'}}\n")
     assert demo.get("D:Obs:energy:Value.EGU") == "MeV"
     assert demo.get("D:Obs:flow:Connected") != ""
-    demo.said("GAS:F (float) is not simulated until the demonstration is started again")
+    demo.said("GAS:F (float) is not simulated until the demonstration is restarted")
     assert demo.reload(TOPOLOGY.replace("10.0.0.1", "10.0.0.9")), "addresses do not matter: they are simulated"
     assert demo.get("D:Obs:energy:Value") == ""
     assert demo.reload(TOPOLOGY.replace('"D:"', '"E:"').replace("e1", "e2"))
@@ -98,7 +98,7 @@ def test_other_parts_than_those_that_are_simulated_are_refused(demo: Demo) -> No
     more = TOPOLOGY.replace("data_routers: [{", "data_routers: [{name: data1, host: 10.0.0.2}, {")
     assert not demo.reload(more.replace("[data0]", "[data0, data1]"))
     demo.said(
-        "data_routers must be those with which the demonstration began, for these are simulated: end it and start"
+        "the demonstration simulates the data_routers that it started with: restart it"
     )
     assert demo.get("D:Router:data1:Online") == ""
     assert demo.get("D:State") == "Idle"

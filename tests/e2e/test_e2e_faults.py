@@ -37,7 +37,7 @@ async def test_a_run_that_ended_while_the_ioc_was_away_is_closed(ready: Plant) -
     await ready.until("Run:State", "Stopped", 20)
     [(state, message, duration)] = ready.query("SELECT state, message, duration FROM runs")
     assert state == "orphaned"
-    assert "while the IOC was away" in message
+    assert "while the IOC was down" in message
     assert duration >= 0
     _every_file_is_filed_once(ready)
     assert await ready.get("Run:NextNumber") == "1"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Self
 
 from ioc.engine import Engine, Timing
-from ioc.model import Client, EccState, Event, RunState
+from ioc.model import Client, EccState, Event, Operation, RunOperation, RunState, SystemOperation
 from ioc.runlogic import events as ev
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
@@ -80,24 +80,24 @@ class Bench:
         self.engine.post(ev.ObservablesMissing(frozenset()))
         await self.until(lambda: not blocked_by(self.engine.plan, self.state))
 
-    async def system(self, step: ev.SystemStep) -> None:
-        await self.engine.command(lambda token: ev.SystemCommand(token, ANA, step))
+    async def system(self, step: SystemOperation) -> None:
+        await self.engine.command(ev.SystemCommand(ANA, step))
 
-    async def server(self, name: str, action: ev.ServerAction) -> None:
-        await self.engine.command(lambda token: ev.ServerCommand(token, ANA, name, action))
+    async def server(self, name: str, action: Operation) -> None:
+        await self.engine.command(ev.ServerCommand(ANA, name, action))
 
-    async def run(self, action: ev.RunAction) -> None:
-        await self.engine.command(lambda token: ev.RunCommand(token, ANA, action))
+    async def run(self, action: RunOperation) -> None:
+        await self.engine.command(ev.RunCommand(ANA, action))
 
     async def to_ready(self) -> None:
         """Every server Ready, a start permitted."""
         await self.until(lambda: self.state.restored and all(server.online for server in self.state.servers.values()))
-        for step in (ev.SystemStep.Describe, ev.SystemStep.Prepare, ev.SystemStep.Configure):
+        for step in (Operation.Describe, Operation.Prepare, Operation.Configure):
             await self.system(step)
         await self.until_permitted()
 
     async def to_running(self) -> None:
         """A run is open."""
         await self.to_ready()
-        await self.run(ev.RunAction.Start)
+        await self.run(Operation.Start)
         assert self.state.run.state is RunState.Running

@@ -16,11 +16,9 @@ from ioc.model import (
     DataLink,
     EccReading,
     EccState,
-    Event,
     FiledFile,
     FilingReport,
     Operation,
-    PutRecord,
     RouterFacts,
     RunClass,
     RunConfig,
@@ -50,7 +48,6 @@ class FakeEcc:
         """`time.perf_counter` of the last reply to a transition."""
         self.takes = 0.0
         """Seconds of a transition."""
-        self.closed = 0
 
     async def get_state(self) -> EccReading:
         self.read_at.append(asyncio.get_running_loop().time())
@@ -82,9 +79,6 @@ class FakeEcc:
         self.state = TABLE.get((operation, self.state), self.state)
         return scripted or TransitionReply()
 
-    async def close(self) -> None:
-        self.closed += 1
-
 
 class FakeHost:
     """A machine. `faults` maps the name of a method to what it raises."""
@@ -101,7 +95,6 @@ class FakeHost:
         self.files: tuple[FiledFile, ...] = ()
         self.filed: list[tuple[str, RunId]] = []
         self.backed_up: list[str] = []
-        self.closed = 0
 
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
         self.looked_at.append(asyncio.get_running_loop().time())
@@ -127,17 +120,6 @@ class FakeHost:
         self.backed_up.append(server)
         return ConfigBackup("/backup", ())
 
-    async def config_digests(self, server: str, config: ConfigChoice) -> ConfigBackup:
-        await self._do("config_digests")
-        return ConfigBackup("/configs", ())
-
-    async def log_tail(self, path: str, lines: int = 50) -> str:
-        await self._do("log_tail")
-        return "a line\n"
-
-    async def close(self) -> None:
-        self.closed += 1
-
     async def _do(self, method: str) -> None:
         await asyncio.sleep(0)
         if fault := self.faults.get(method):
@@ -161,9 +143,6 @@ class FakeStore:
         self.files: list[str] = []
         self.sources: set[str] = set()
         """Ids of the data sources that the files are of."""
-        self.events: list[Event] = []
-        self.puts: list[PutRecord] = []
-        self.closed = 0
 
     async def last_run(self, experiment: str) -> RunRecord | None:
         await self._call("last_run")
@@ -210,15 +189,6 @@ class FakeStore:
         await self._call("save_setting")
         self.database.settings[name] = value
         self.stored.append(f"{name}={value}")
-
-    def add_event(self, event: Event) -> None:
-        self.events.append(event)
-
-    def add_put(self, put: PutRecord) -> None:
-        self.puts.append(put)
-
-    async def close(self) -> None:
-        self.closed += 1
 
     async def _call(self, method: str) -> None:
         self.calls.append(method)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from ioc.engine.ledger import Ledger
 from ioc.errors import PeerError
-from ioc.model import DocumentState, RunClass, RunId, RunRecord
+from ioc.model import Client, DocumentState, RunClass, RunId, RunRecord
 from ioc.runlogic.effects import Answer, SaveRun, SaveRunConfigs, SaveSetting
+from ioc.runlogic.events import SetTitle
 from tests.engine.clock import ClockLoop
 from tests.engine.fakes import LOCKED, FakeStore
 
@@ -22,12 +23,16 @@ def record(number: int, state: DocumentState = DocumentState.Running) -> SaveRun
     return SaveRun(RunRecord(RunId("e20", number), state, RunClass.Beam, "", 0.0))
 
 
+def answer(number: int) -> Answer:
+    return Answer(SetTitle(Client(), ""), str(number))
+
+
 class Desk:
     """A ledger at work; answers appear in the same list as what the store has written."""
 
     def __init__(self) -> None:
         self.store = FakeStore()
-        self.ledger = Ledger(self.store, lambda answer: self.store.stored.append(f"answer {answer.token}"))
+        self.ledger = Ledger(self.store, lambda answer: self.store.stored.append(f"answer {answer.error}"))
 
     @contextlib.asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -56,7 +61,7 @@ async def test_an_answer_follows_its_record(desk: Desk) -> None:
     """No answer overtakes what it acknowledges, however slow the database is."""
     desk.store.takes = 0.4
     async with desk.at_work():
-        for entry in (record(1), SaveSetting("title", "x"), Answer(7), record(2), Answer(8)):
+        for entry in (record(1), SaveSetting("title", "x"), answer(7), record(2), answer(8)):
             desk.ledger.put(entry)
         await desk.until(lambda: "answer 8" in desk.store.stored)
     assert desk.store.stored == ["run 1 running", "title=x", "answer 7", "run 2 running", "answer 8"]
@@ -66,7 +71,7 @@ async def test_a_failing_database_does_not_keep_answers_back(desk: Desk) -> None
     """While nothing can be stored every command is answered; when it works again all is stored, in order."""
     desk.store.fault = LOCKED
     async with desk.at_work():
-        for entry in (record(1), SaveRunConfigs(RunId("e20", 1), ()), SaveSetting("title", "x"), Answer(7)):
+        for entry in (record(1), SaveRunConfigs(RunId("e20", 1), ()), SaveSetting("title", "x"), answer(7)):
             desk.ledger.put(entry)
         await desk.until(lambda: "answer 7" in desk.store.stored)
         desk.store.fault = None
@@ -78,7 +83,7 @@ async def test_one_record_that_can_never_be_stored_holds_up_no_other(desk: Desk)
     """A record of a run that somebody deleted from the database is tried in vain, beside all that follows."""
     desk.store.faults["save_run"] = PeerError("run 1 of experiment e20 is not in the run database")
     async with desk.at_work():
-        for entry in (record(1), SaveSetting("title", "x"), Answer(7)):
+        for entry in (record(1), SaveSetting("title", "x"), answer(7)):
             desk.ledger.put(entry)
         await desk.until(lambda: "answer 7" in desk.store.stored)
         assert desk.store.stored == ["title=x", "answer 7"]
@@ -109,12 +114,12 @@ async def test_commands_do_not_wait_for_every_record_of_a_hung_database(desk: De
     loop = asyncio.get_running_loop()
     async with desk.at_work():
         began = loop.time()
-        for entry in (*(SaveSetting(f"s{n}", "") for n in range(20)), Answer(7)):
+        for entry in (*(SaveSetting(f"s{n}", "") for n in range(20)), answer(7)):
             desk.ledger.put(entry)
         await desk.until(lambda: "answer 7" in desk.store.stored)
         assert loop.time() - began < 0.6
         desk.ledger.put(SaveSetting("title", ""))
-        desk.ledger.put(Answer(8))
+        desk.ledger.put(answer(8))
         await desk.until(lambda: "answer 8" in desk.store.stored)
         assert loop.time() - began < 0.7
         desk.store.takes, desk.store.fault = 0.0, None
@@ -138,7 +143,7 @@ async def test_what_waits_is_stored_when_the_ledger_ends() -> None:
     desk.store.fault = LOCKED
     async with desk.at_work():
         desk.ledger.put(record(1))
-        desk.ledger.put(Answer(7))
+        desk.ledger.put(answer(7))
         await desk.until(lambda: "answer 7" in desk.store.stored)
         desk.store.fault, desk.store.takes = None, 0.2
         await desk.until(lambda: desk.store.calls.count("save_run") == 2)  # run 1 is being written
@@ -165,7 +170,7 @@ async def test_an_unexpected_error_of_the_store_ends_nothing(desk: Desk) -> None
     desk.store.fault = ZeroDivisionError("bug")
     async with desk.at_work():
         desk.ledger.put(record(1))
-        desk.ledger.put(Answer(7))
+        desk.ledger.put(answer(7))
         await desk.until(lambda: "answer 7" in desk.store.stored)
         desk.store.fault = None
         await desk.until(lambda: "run 1 running" in desk.store.stored)
@@ -224,7 +229,7 @@ def test_whatever_the_database_does_the_newest_is_stored_in_the_end(steps: list[
                 if what == "put":
                     newest[str(argument)] = str(n)
                     desk.ledger.put(SaveSetting(str(argument), str(n)))
-                    desk.ledger.put(Answer(n))
+                    desk.ledger.put(answer(n))
                 elif what == "works":
                     desk.store.fault = None if argument else LOCKED
                 else:

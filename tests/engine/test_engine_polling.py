@@ -8,8 +8,7 @@ import itertools
 import pytest
 
 from ioc.errors import PeerError
-from ioc.model import ConfigChoice, EccState
-from ioc.runlogic import events as ev
+from ioc.model import ConfigChoice, EccState, Operation
 from ioc.runlogic.permits import blocked_by
 from tests.engine.bench import Bench
 
@@ -35,7 +34,7 @@ async def test_a_transition_is_watched_at_once_and_five_times_a_second() -> None
         ecc.takes = 5.0
         await asyncio.sleep(10.5)
         began = asyncio.get_running_loop().time()
-        await bench.server("CoBo0", ev.ServerAction.Describe)
+        await bench.server("CoBo0", Operation.Describe)
         during = [at for at in ecc.read_at if at >= began]
         assert during[0] - began < 0.05
         assert gaps(during)[:-1] == [0.2] * (len(during) - 2)
@@ -79,7 +78,7 @@ async def test_the_next_run_directory_is_what_hosts_are_asked_for() -> None:
     """Looks ask for the directory of the next run, which advances with the runs."""
     async with Bench() as bench:
         await bench.to_running()
-        await bench.run(ev.RunAction.Stop)
+        await bench.run(Operation.Stop)
         await asyncio.sleep(5)
         assert bench.hosts[0].asked_for[0] == "e20/run_0000"
         assert bench.hosts[0].asked_for[-1] == "e20/run_0001"

@@ -8,6 +8,7 @@ import pytest
 
 from ioc.errors import PeerError, Refused
 from ioc.model import DocumentState, EccState, FiledFile, Operation, RunClass, RunId, RunRecord, RunState, Severity
+from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.state import State
 from tests.engine.bench import ANA, Bench
@@ -24,7 +25,7 @@ async def test_a_run_from_idle_to_complete() -> None:
             [router] = host.routers
             host.files = (FiledFile(router, host.name, f"/data/e20/run_0000/{router}.graw", 10, 0.0),)
         await bench.to_running()
-        await bench.run(ev.RunAction.Stop)
+        await bench.run(Operation.Stop)
         assert bench.state.run.state is RunState.Stopped
         stored = [text for text in bench.store.stored if text.startswith("run ")]
         assert stored == ["run 0 running", "run 0 stopping", "run 0 filing", "run 0 complete"]
@@ -46,7 +47,7 @@ async def test_start_is_answered_after_its_record() -> None:
     async with Bench() as bench:
         await bench.to_ready()
         bench.store.takes = 0.4
-        await bench.run(ev.RunAction.Start)
+        await bench.run(Operation.Start)
         assert bench.store.database.runs[RUN_0].state is DocumentState.Running
 
 
@@ -55,14 +56,16 @@ async def test_a_run_is_stopped_although_the_database_fails() -> None:
     async with Bench() as bench:
         await bench.to_running()
         bench.store.fault = LOCKED
-        await bench.run(ev.RunAction.Stop)
+        await bench.run(Operation.Stop)
         assert bench.state.run.state is RunState.Stopped
         assert all(ecc.state is EccState.Ready for ecc in bench.ecc.values())
-        with pytest.raises(Refused, match=r"run 1 cannot start: no number reserved: .* is locked"):
-            await bench.run(ev.RunAction.Start)
+        with pytest.raises(Refused, match=r"run 1 cannot start: no run number could be reserved: .* is locked") as no:
+            await bench.run(Operation.Start)
+        assert no.value.logged, "the journal need not log it again"
+        assert str(no.value) in bench.log
         bench.store.fault = None
         await bench.until(lambda: bench.store.database.runs[RUN_0].state is DocumentState.Complete)
-        await bench.run(ev.RunAction.Start)
+        await bench.run(Operation.Start)
         assert bench.state.run.number == 1
 
 
@@ -73,7 +76,7 @@ async def test_files_are_recorded_before_the_run_is_complete() -> None:
         bench.hosts[0].files = tuple(FiledFile("data0", "host0", f"/data/{n}.graw", 10, 0.0) for n in range(3))
         bench.store.fault = LOCKED
         began = asyncio.get_running_loop().time()
-        await bench.run(ev.RunAction.Stop)
+        await bench.run(Operation.Stop)
         assert asyncio.get_running_loop().time() - began < 3
         assert bench.store.files == []
         bench.store.fault = None
@@ -98,7 +101,7 @@ async def test_nothing_that_a_peer_raises_ends_the_engine(method: str, fault: Ex
         if method == "get_state":
             bench.ecc["CoBo0"].down = fault
         try:
-            await bench.run(ev.RunAction.Stop)
+            await bench.run(Operation.Stop)
         except PeerError as error:
             assert str(error)  # noqa: PT017 - it may succeed as well
         for faults in (bench.recorder.faults, bench.store.faults, host.faults):
@@ -108,7 +111,7 @@ async def test_nothing_that_a_peer_raises_ends_the_engine(method: str, fault: Ex
         assert bench.task is not None
         assert not bench.task.done()
         if bench.state.run.open:
-            await bench.engine.command(lambda token: ev.Organize(token, ANA, "data0"))
+            await bench.engine.command(ev.Organize(ANA, "data0"))
         assert bench.state.run.state is RunState.Stopped
 
 
@@ -125,8 +128,8 @@ async def test_a_database_that_fails_at_the_start_is_waited_for(
         assert bench.state.restored == (method == "change_experiment")
         if method != "change_experiment":
             with pytest.raises(Refused, match="has not been read yet"):
-                await bench.run(ev.RunAction.Start)
-        await bench.server("CoBo0", ev.ServerAction.Describe)
+                await bench.run(Operation.Start)
+        await bench.server("CoBo0", Operation.Describe)
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1, caplog.text
         bench.store.faults.clear()
         await bench.until(lambda: bench.state.restored)
@@ -144,7 +147,7 @@ async def test_a_listener_that_raises_harms_nothing(caplog: pytest.LogCaptureFix
     bench.engine.subscribe(told.append)
     async with bench:
         await bench.until(lambda: bench.state.restored)
-        await bench.server("CoBo0", ev.ServerAction.Describe)
+        await bench.server("CoBo0", Operation.Describe)
         assert told[-1] is bench.state
     assert "ZeroDivisionError" in caplog.text
 
@@ -155,7 +158,7 @@ async def test_pending_commands_fail_when_the_engine_ends() -> None:
         await bench.to_ready()
         for ecc in bench.ecc.values():
             ecc.takes = 100.0
-        start = asyncio.create_task(bench.run(ev.RunAction.Start))
+        start = asyncio.create_task(bench.run(Operation.Start))
         alone = asyncio.create_task(bench.engine.refresh_configs("CoBo0"))
         await bench.until(lambda: bench.state.run.state is RunState.Starting and bench.ecc["CoBo0"].sent)
         await alone
@@ -167,7 +170,7 @@ async def test_pending_commands_fail_when_the_engine_ends() -> None:
         assert bench.task.cancelled()
         assert asyncio.all_tasks() == {asyncio.current_task()}
         with pytest.raises(Refused, match="is not running"):
-            await bench.run(ev.RunAction.Stop)
+            await bench.run(Operation.Stop)
 
 
 async def test_commands_while_the_engine_ends_are_refused() -> None:
@@ -175,14 +178,14 @@ async def test_commands_while_the_engine_ends_are_refused() -> None:
     async with Bench() as bench:
         await bench.to_ready()
         bench.store.takes = 0.8
-        bench.engine.post(ev.SetTitle(99, ANA, "last words"))
+        bench.engine.post(ev.SetTitle(ANA, "last words"))
         assert bench.task is not None
         bench.task.cancel()
         await asyncio.sleep(0.5)
         assert not bench.task.done(), "it stores what is left"
         with pytest.raises(Refused, match="is not running"):
-            await bench.server("CoBo0", ev.ServerAction.Undo)
-        bench.engine.post(ev.Probed(0))
+            await bench.server("CoBo0", Operation.Undo)
+        bench.engine.post(ev.Ended(ef.ProbeRouters(0)))
         await asyncio.wait([bench.task])
         assert bench.store.database.settings["title"] == "last words"
 
@@ -191,7 +194,7 @@ async def test_commands_before_the_engine_runs_are_refused() -> None:
     """Before its start nothing can be commanded."""
     bench = Bench()
     with pytest.raises(Refused, match="is not running"):
-        await bench.run(ev.RunAction.Start)
+        await bench.run(Operation.Start)
 
 
 async def test_an_open_run_goes_on_after_a_restart() -> None:
@@ -199,14 +202,14 @@ async def test_an_open_run_goes_on_after_a_restart() -> None:
     first = Bench()
     async with first:
         await first.to_running()
-        await first.engine.command(lambda token: ev.SetTitle(token, ANA, "keep me"))
+        await first.engine.command(ev.SetTitle(ANA, "keep me"))
     second = Bench(state=EccState.Running)
     second.store.database = first.store.database
     async with second:
         await second.until(lambda: second.state.run.state is RunState.Running)
         assert (second.state.run.number, second.state.run.title) == (0, "keep me")
         await second.until(lambda: second.recorder.calls["resume_run"] == [RUN_0])
-        await second.run(ev.RunAction.Stop)
+        await second.run(Operation.Stop)
     assert second.store.database.runs[RUN_0].state is DocumentState.Complete
 
 
@@ -216,7 +219,7 @@ async def test_signs_of_life_are_left_in_a_run_only() -> None:
         await bench.to_ready()
         await asyncio.sleep(60)
         assert "last_alive" not in bench.store.database.settings
-        await bench.run(ev.RunAction.Start)
+        await bench.run(Operation.Start)
         await asyncio.sleep(60)
         signs = [text for text in bench.store.stored if text.startswith("last_alive=")]
         assert 12 <= len(signs) <= 13
@@ -229,10 +232,10 @@ async def test_what_the_run_before_had_is_copied() -> None:
         with pytest.raises(Refused, match="nothing to copy"):
             await bench.engine.copy_previous(ANA)
         await bench.to_ready()
-        await bench.engine.command(lambda token: ev.SetTitle(token, ANA, "alphas"))
-        await bench.engine.command(lambda token: ev.SetClass(token, ANA, RunClass.Beam))
-        await bench.run(ev.RunAction.Start)
-        await bench.run(ev.RunAction.Stop)
+        await bench.engine.command(ev.SetTitle(ANA, "alphas"))
+        await bench.engine.command(ev.SetClass(ANA, RunClass.Beam))
+        await bench.run(Operation.Start)
+        await bench.run(Operation.Stop)
         assert bench.state.run.title == ""
         await bench.engine.copy_previous(ANA)
         assert (bench.state.run.title, bench.state.run.run_class) == ("alphas", RunClass.Beam)
@@ -245,7 +248,7 @@ async def test_a_number_reserved_by_another_program_is_not_used_twice() -> None:
         await bench.to_ready()
         other = RunRecord(RunId("e20", 4), DocumentState.Complete, RunClass.Junk, "", 0.0)
         bench.store.database.runs[other.run] = other
-        await bench.run(ev.RunAction.Start)
+        await bench.run(Operation.Start)
         assert bench.state.run.number == 5
 
 
@@ -254,8 +257,8 @@ async def test_a_bug_in_the_core_answers_the_command(caplog: pytest.LogCaptureFi
     async with Bench() as bench:
         await bench.until(lambda: bench.state.restored)
         with pytest.raises(PeerError, match="internal error"):
-            await bench.server("Nobody", ev.ServerAction.Describe)
-        await bench.server("CoBo0", ev.ServerAction.Describe)
+            await bench.server("Nobody", Operation.Describe)
+        await bench.server("CoBo0", Operation.Describe)
         assert bench.ecc["CoBo0"].sent == [Operation.Describe]
     assert all(event.severity < Severity.MAJOR for event in bench.journal if "Describe" in event.message)
     assert "KeyError" in caplog.text

@@ -130,7 +130,7 @@ async def test_a_server_that_is_busy_again_after_its_reply() -> None:
     ecc = FakeEcc(EccState.Prepared)
     ecc.reads.append(busy())
     event, _ = await perform(ecc)
-    assert event.error == "it is Configuring again"
+    assert event.error == "ECC server CoBo0 is Configuring again after Configure"
 
 
 @pytest.mark.parametrize("reply", [None, LOST, PeerRejected("no", 3), ZeroDivisionError("bug")])
@@ -142,5 +142,5 @@ async def test_a_bug_in_the_client_ends_in_an_event(reply: Exception | None, rea
     ecc.reads.extend([read] * 1000)
     event, seconds = await perform(ecc)
     assert (event.reading is None) == (read is not None)
-    assert (event.error == INTERNAL) == isinstance(reply, ZeroDivisionError)
+    assert event.error.endswith(INTERNAL) == isinstance(reply, ZeroDivisionError)
     assert seconds <= TIMING.state_timeout + 1

@@ -297,6 +297,8 @@ def test_a_refusal_is_said_in_the_nearest_message(panel: Panel, pv: str, nearest
     assert panel.text(nearest) == f"{pv} cannot be x"
     panel.tree.show_put(replace(refused, occurred_at=time.time() + 2, result="ok", message="it was cut"))
     assert panel.text(nearest) == "it was cut"
+    panel.tree.show_put(replace(refused, occurred_at=time.time() + 3, message="said by the core", logged=True))
+    assert panel.text(nearest) == "it was cut"
 
 
 async def test_health_is_measured_once_a_second(panel: Panel) -> None:
@@ -338,7 +340,7 @@ async def test_the_state_follows_the_reply_within_20_ms(panel: Panel) -> None:
         ecc.takes = 0.05
         delays: list[float] = []
         for n in range(10):
-            await bench.server("CoBo0", ev.ServerAction.Undo if n % 2 else ev.ServerAction.Describe)
+            await bench.server("CoBo0", Operation.Undo if n % 2 else Operation.Describe)
             delays.append(posted[-1] - ecc.replied_at)
     assert ecc.sent[:2] == [Operation.Describe, Operation.Undo]
     assert min(delays) > 0
@@ -388,7 +390,7 @@ async def test_a_command_is_busy_while_it_works(panel: Panel) -> None:
         assert panel.text("ECC:CoBo0:Transition") == "Describing"
         with pytest.raises(ca.Refused, match="is Busy"):
             await panel.put("Describe", 1)
-        with pytest.raises(ca.PutFailed, match="CoBo0: Describe failed: lost"):
+        with pytest.raises(ca.PutFailed, match="Describe failed: lost"):
             await work
         assert panel.text("Describe") == panel.text("Busy") == "Done"
         assert panel.text("Message").startswith("Describe failed")
@@ -413,7 +415,7 @@ def test_what_lies_in_the_directory_of_a_router_has_a_normal_word(
 ) -> None:
     """In a run its files are being written; only what is filed nowhere is left behind, and an alarm."""
     run = replace(state_of(panel).run, state=state)
-    router = Router(facts=replace(FACTS, file_count=files), filing=filing)
+    router = Router(last=replace(FACTS, file_count=files), filing=filing)
     show(panel, run=run, routers={**state_of(panel).routers, "data0": router})
     assert panel.text("Router:data0:Staging") == word
     assert panel["Router:data0:Staging"].severity == severity
@@ -422,14 +424,14 @@ def test_what_lies_in_the_directory_of_a_router_has_a_normal_word(
 def test_a_silent_router_is_an_alarm(panel: Panel) -> None:
     """Yes is MAJOR, No is none."""
     for silent, word, severity in ((True, "Yes", Severity.MAJOR), (False, "No", Severity.NO_ALARM)):
-        show(panel, routers={**state_of(panel).routers, "data0": Router(facts=FACTS, silent=silent)})
+        show(panel, routers={**state_of(panel).routers, "data0": Router(last=FACTS, silent=silent)})
         assert panel.text("Router:data0:Silent") == word
         assert panel["Router:data0:Silent"].severity == severity
 
 
 def test_how_much_data_a_run_has_and_how_long_it_can_go_on(panel: Panel) -> None:
     """Sum and rate over all routers, and the minutes until the first disk is full; an alarm under an hour in a run."""
-    router = Router(facts=FACTS, written=5_000_000, rate=2_000_000.0, mean_rate=2_000_000.0)
+    router = Router(last=FACTS, written=5_000_000, rate=2_000_000.0, mean_rate=2_000_000.0)
     run = replace(state_of(panel).run, state=RunState.Running)
     show(panel, run=run, routers={"data0": router, "data1": router, "mutant": Router()})
     assert (panel["Run:TotalMB"].value, panel["Run:RateMBps"].value) == (10.0, 4.0)

@@ -54,7 +54,7 @@ def _check_transition(world: World, name: str, operation: Operation) -> None:
     ], f"{name} gets a second transition while the first is under way"
     assert operation is not Operation.Resume or world.plan.servers[name].supports_resume
     job = state.job
-    if job is not None and job.kind in HALTING and server.token is None:
+    if job is not None and job.kind in HALTING and server.command is None:
         assert job.id not in world.failed_jobs, f"{name} is touched although an earlier group failed"
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import DocumentState, EccState, RouterFacts, RunId, RunState, Severity
+from ioc.model import DocumentState, EccState, FilingReport, RouterFacts, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.subject import RUN, data_router
 from tests.runlogic.world import World
 
 
@@ -73,7 +74,7 @@ def test_filing_continues_by_itself_when_the_cause_is_gone() -> None:
         world.settle()
     assert world.record.state is DocumentState.Filing
     assert [line.text for line in world.log if "filing failed" in line.text] == []
-    assert not [line for line in world.log if line.source == "Run"]
+    assert not [line for line in world.log if line.subject == RUN]
     world.faults.clear()
     world.steady += 4.0
     world.poll_router("data1")
@@ -154,7 +155,7 @@ def test_organize_between_runs() -> None:
     assert world.answers[token] == ef.Answer(token)
     assert "late.graw" in world.routers["data0"].directories["e20/run_0000"]
     assert world.state.routers["data0"].clean, "the router was looked at again at once"
-    assert world.state.routers["data0"].message.text == "run 0: 1 file is filed here"
+    assert world.state.routers["data0"].message.text == "run 0: 1 file filed"
 
 
 def test_refusals_of_organize() -> None:
@@ -237,7 +238,7 @@ def test_a_router_that_goes_offline_alarms_the_run() -> None:
     world.routers["data0"].online = False
     world.poll()
     world.poll()
-    text = "router data0 is Offline: no dataRouter process of router data0 runs on its host"
+    text = "router data0 is Offline: no dataRouter process for router data0 on its host"
     assert world.state.run.message.text == f"run 0 is Running, but {text}"
     assert world.state.run.message.severity is Severity.MAJOR
     assert [line.text for line in world.log].count(f"run 0: {text}") == 1
@@ -255,11 +256,11 @@ def test_a_host_that_goes_away_alarms_the_run() -> None:
     )
     assert not world.state.routers["data0"].online
     world.poll()
-    assert [line.text for line in world.log if line.source == "Router:data0"] == [
+    assert [line.text for line in world.log if line.subject == data_router("data0")] == [
         "host of data0 does not answer",
         "Online",
     ]
-    assert [line.text for line in world.log if line.source == "Run"] == [
+    assert [line.text for line in world.log if line.subject == RUN] == [
         "run 0: router data0 is Offline: host of data0 does not answer",
         "run 0: router data0 is Online again",
     ]
@@ -313,8 +314,8 @@ def test_data_that_go_on_after_a_run_are_said_with_their_remedy() -> None:
         world.routers["data1"].written += 1000
         world.poll_router("data1")
     text = (
-        "router data1 still gets data and cannot be filed before they end: the electronics of ECC server CoBo1 go on "
-        "sending; Describe, Prepare, Configure (twice if it fails) and Breakup CoBo1 alone"
+        "router data1 still receives data and cannot be filed until that ends: the electronics of ECC server CoBo1 "
+        "keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup CoBo1 alone"
     )
     assert text in world.state.run.message.text
     assert world.state.run.message.severity is Severity.MAJOR
@@ -322,3 +323,27 @@ def test_data_that_go_on_after_a_run_are_said_with_their_remedy() -> None:
     assert world.record.state is DocumentState.Complete
     assert text not in world.state.run.message.text
     assert text in world.record.message
+
+
+def test_a_reason_whose_numbers_change_is_logged_once() -> None:
+    """Filing is tried every few seconds, and its reason may have another number each time: the log has it once."""
+    world = World()
+    world.start_run()
+    world.faults["data0", "file"] = "error"
+    world.run("Stop")
+    world.settle()
+    world.log.clear()
+    attempt = ef.FileRouter("data0", world.record.run, ())
+    for free in range(20):
+        problem = f"1 file cannot be moved: {free} MB are free, but it has 900 MB"
+        world.feed(ev.Ended(attempt, FilingReport((), problem, complete=False)))
+        assert world.state.routers["data0"].message.text == f"filing failed: {problem}"
+        assert world.state.run.message.text.endswith(problem)
+    first = "1 file cannot be moved: 0 MB are free, but it has 900 MB"
+    assert [line.text for line in world.log] == [
+        f"filing failed: {first}",
+        f"run 0: router data0 is not filed: {first}",
+    ]
+    world.feed(ev.Ended(attempt, error="host of data0 does not answer"))
+    assert len(world.log) == 4, "another reason is news"
+    assert world.record.message.count("is not filed") == 3

@@ -8,11 +8,13 @@ a state for which the table has it, one at a time; the system comes to rest; the
 
 from __future__ import annotations
 
+from typing import get_args
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ioc.model import DocumentState, EccState, Operation, RunState, Transition
+from ioc.model import DocumentState, EccState, Operation, RunOperation, RunState, SystemOperation, Transition
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from tests.runlogic.installation import topology
@@ -42,16 +44,16 @@ class Operating(RuleBasedStateMachine):
         if state is EccState.Running:
             self.start_a_run_from_ready(performed=8, then="", after=0)
 
-    @rule(step=st.sampled_from(list(ev.SystemStep)))
-    def command_the_system(self, step: ev.SystemStep) -> None:
+    @rule(step=st.sampled_from(get_args(SystemOperation)))
+    def command_the_system(self, step: SystemOperation) -> None:
         self.world.system(step)
 
-    @rule(server=SERVERS, action=st.sampled_from(list(ev.ServerAction)))
-    def command_one_server(self, server: str, action: ev.ServerAction) -> None:
+    @rule(server=SERVERS, action=st.sampled_from(list(Operation)))
+    def command_one_server(self, server: str, action: Operation) -> None:
         self.world.server(server, action)
 
-    @rule(action=st.sampled_from([*ev.RunAction, ev.RunAction.Start, ev.RunAction.Stop]))
-    def command_the_run(self, action: ev.RunAction) -> None:
+    @rule(action=st.sampled_from([*get_args(RunOperation), Operation.Start, Operation.Stop]))
+    def command_the_run(self, action: RunOperation) -> None:
         self.world.run(action)
 
     @rule(performed=st.integers(0, 8), then=st.sampled_from(["", "", "Stop", "Pause"]), after=st.integers(0, 3))

@@ -8,7 +8,8 @@ import pytest
 
 from ioc.model import DocumentState, EccState, Operation, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
-from tests.runlogic.world import World
+from ioc.runlogic import events as ev
+from tests.runlogic.world import OPERATOR, World
 
 
 def test_an_open_run_goes_on() -> None:
@@ -48,8 +49,8 @@ def test_a_run_of_which_a_part_runs_goes_on_in_alarm() -> None:
     world.settle()
     assert world.state.run.state is RunState.Running
     assert world.state.run.message.text == (
-        "run 0 continues after a restart of the IOC, but ECC server CoBo0 is Idle since the IOC was away; "
-        "ECC server CoBo1 is Unknown since the IOC was away"
+        "run 0 continues after a restart of the IOC, but ECC server CoBo0 is Idle after the restart of the IOC; "
+        "ECC server CoBo1 is Unknown after the restart of the IOC"
     )
     assert world.state.run.message.severity is Severity.MAJOR
 
@@ -67,8 +68,8 @@ def test_a_run_that_ended_meanwhile_is_closed() -> None:
     world.settle()
     assert world.record.state is DocumentState.Orphaned
     assert world.record.stopped_at == alive
-    assert world.record.message.endswith(" it ended while the IOC was away: closed with the last time known")
-    assert world.state.run.message.text.startswith("run 0 is orphaned: it ended while the IOC was away")
+    assert world.record.message.endswith(" it ended while the IOC was down: closed with the last known time")
+    assert world.state.run.message.text.startswith("run 0 is orphaned: it ended while the IOC was down")
     assert world.state.run.state is RunState.Stopped
     assert world.state.run.message.severity is Severity.MAJOR
     assert all("e20/run_0000" in router.directories for router in world.routers.values())
@@ -207,11 +208,11 @@ def test_a_failed_start_keeps_its_reason_through_a_restart() -> None:
     world.faults["MuTAnT", "Start"] = "error"
     world.run("Start")
     world.settle()
-    assert world.state.run.message.text.startswith("run 0 failed to start: ECC server MuTAnT: Start failed")
+    assert world.state.run.message.text.startswith("run 0 failed to start: ECC server MuTAnT failed Start")
     world.restart()
     assert world.state.run.state is RunState.Failed
     assert world.state.run.message.text == f"run 0 failed to start: {world.record.message}"
-    assert "ECC server MuTAnT: Start failed" in world.record.message
+    assert "ECC server MuTAnT failed Start" in world.record.message
 
 
 def test_a_failed_start_keeps_its_reason_if_its_filing_fails_after_a_restart() -> None:
@@ -225,13 +226,13 @@ def test_a_failed_start_keeps_its_reason_if_its_filing_fails_after_a_restart() -
     world.faults["data0", "file"] = "error"
     world.restart()
     world.settle()
-    assert "MuTAnT: Start failed" in world.record.message
+    assert "MuTAnT failed Start" in world.record.message
     assert "router data0 is not filed" in world.record.message
     token = world.organize("data0")
     world.settle()
     assert world.answers[token].error == ""
     assert world.state.run.state is RunState.Failed
-    assert "MuTAnT: Start failed" in world.record.message
+    assert "MuTAnT failed Start" in world.record.message
     assert "router data0 is filed" in world.record.message
 
 
@@ -287,3 +288,51 @@ def test_the_experiment_of_the_open_run_is_that_of_the_system() -> None:
     world.settle()
     assert world.state.experiment == "e20"
     assert world.state.run.state is RunState.Running
+
+
+def test_another_experiment_in_the_topology_begins_without_the_notes_of_the_old_one() -> None:
+    """Title and number of the next run were put for the experiment of that time; they stay if it stays."""
+    world = World()
+    world.title("alphas on helium")
+    world.ask(ev.SetNextNumber(OPERATOR, 40))
+    world.restart()
+    assert (world.state.run.title, world.state.run.next_number) == ("alphas on helium", 40)
+    world.plan = replace(world.plan, experiment="e21")
+    for _ in range(2):
+        world.restart()
+        assert (world.state.experiment, world.state.run.title, world.state.run.next_number) == ("e21", "", 0)
+    world.title("protons")
+    world.restart()
+    assert world.state.run.title == "protons"
+
+
+def test_a_put_experiment_is_left_for_one_in_the_topology() -> None:
+    """Also in a database of a version that did not write down whose notes they are."""
+    world = World()
+    world.experiment("e20b")
+    world.settle()
+    world.title("alphas on helium")
+    world.restart()
+    assert (world.state.experiment, world.state.run.title) == ("e20b", "alphas on helium")
+    del world.database.settings["notes_of"]
+    world.plan = replace(world.plan, experiment="e21")
+    world.restart()
+    assert (world.state.experiment, world.state.run.title) == ("e21", "")
+
+
+def test_who_must_still_say_whether_the_run_runs_is_named_as_it_is_now() -> None:
+    """The sentence names exactly the servers that cannot be asked, and is logged again only if these change."""
+    world = World()
+    world.start_run()
+    for server in world.servers.values():
+        server.state = EccState.Ready
+    for name in ("CoBo0", "CoBo1"):
+        world.servers[name].reachable = False
+    world.restart()
+    world.poll()
+    assert "CoBo0 and CoBo1 must say" in world.state.run.message.text
+    world.servers["CoBo0"].reachable = True
+    world.poll()
+    world.poll()
+    assert "restart: CoBo1 must say" in world.state.run.message.text
+    assert len([line for line in world.log if "must say" in line.text]) == 2

@@ -9,21 +9,22 @@ import pytest
 from ioc.model import ConfigChoice, EccState, Operation, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.subject import RUN
 from tests.runlogic.installation import topology
 from tests.runlogic.peers import TABLE
 from tests.runlogic.world import World
 
 
-@pytest.mark.parametrize("action", list(ev.ServerAction))
+@pytest.mark.parametrize("action", list(Operation))
 @pytest.mark.parametrize("state", [state for state in EccState if state is not EccState.Unknown])
-def test_every_command_in_every_state(action: ev.ServerAction, state: EccState) -> None:
+def test_every_command_in_every_state(action: Operation, state: EccState) -> None:
     """A command is sent exactly where the table has it; anywhere else it is refused, naming server and states."""
     world = World()
     world.put_servers(state, "CoBo0")
     token = world.server("CoBo0", action.value)
     world.settle()
     back = {"Described": "Undo", "Prepared": "Undo", "Ready": "Breakup", "Running": "Stop", "Paused": "Stop"}
-    name = back.get(state.name) if action is ev.ServerAction.Reset else action.value
+    name = back.get(state.name) if action is Operation.Reset else action.value
     after = TABLE.get((Operation(name), state)) if name else None
     if after is not None:
         assert world.operations() == [(name, "CoBo0")]
@@ -102,7 +103,7 @@ def test_starting_alone_opens_no_run() -> None:
     assert "ECC server CoBo0 is Running although no run is open: stop it, or Reset the system" in world.blocked_by()
     token = world.run("Stop")
     assert world.answers[token].error == (
-        "no run is open: there is nothing to stop; CoBo0 can be stopped one by one or by Reset"
+        "no run is open: there is nothing to stop; CoBo0 can be stopped one by one or with Reset"
     )
 
 
@@ -122,15 +123,15 @@ def test_a_server_that_leaves_running_raises_an_alarm(state: EccState) -> None:
     world = World()
     world.start_run()
     world.put_servers(state, "CoBo1")
-    text = f"ECC server CoBo1 went from Running to {state.name} by itself or by another client"
+    text = f"ECC server CoBo1 went from Running to {state.name} by itself or through another client"
     if state is EccState.Off:
-        text += ": a fault that needs the ECC server restarted"
+        text += ", a fault: restart the ECC server"
     assert world.state.servers["CoBo1"].message.text == text
     assert world.state.servers["CoBo1"].message.severity is Severity.MAJOR
     assert world.state.run.message.text == f"run 0 is Running, but {text}"
     assert world.record.message.endswith(text)
     assert world.state.run.message.severity is Severity.MAJOR
-    assert ef.Log(Severity.MAJOR, "Run", f"run 0: {text}") in world.log
+    assert ef.Log(Severity.MAJOR, RUN, f"run 0: {text}") in world.log
 
 
 def test_a_server_that_comes_back_without_running_raises_an_alarm() -> None:
@@ -142,7 +143,7 @@ def test_a_server_that_comes_back_without_running_raises_an_alarm() -> None:
     assert world.state.run.message.severity is Severity.MAJOR
     world.servers["CoBo1"].reachable = True
     world.put_servers(EccState.Idle, "CoBo1")
-    text = "ECC server CoBo1 came back Idle and takes no data"
+    text = "ECC server CoBo1 is Online again, but Idle: it takes no data"
     assert world.state.servers["CoBo1"].message.text == text
     assert world.state.servers["CoBo1"].message.severity is Severity.MAJOR
     assert world.state.run.message.text == f"run 0 is Running, but {text}"
@@ -199,10 +200,10 @@ def test_a_change_outside_a_run_is_said_without_alarm() -> None:
     world = World()
     world.put_servers(EccState.Described, "CoBo0")
     assert world.state.servers["CoBo0"].message.severity is Severity.NO_ALARM
-    assert "by itself or by another client" in world.state.servers["CoBo0"].message.text
+    assert "by itself or through another client" in world.state.servers["CoBo0"].message.text
     world.put_servers(EccState.Off, "CoBo0")
     assert world.state.servers["CoBo0"].message.severity is Severity.MAJOR
-    assert "a fault that needs the ECC server restarted" in world.state.servers["CoBo0"].message.text
+    assert "a fault: restart the ECC server" in world.state.servers["CoBo0"].message.text
 
 
 def test_our_own_change_is_nobody_elses() -> None:
@@ -280,7 +281,7 @@ def test_a_configuration_acts_from_the_next_step_on(state: EccState) -> None:
     world.select("CoBo0", "back/e21/e21")
     assert world.state.servers["CoBo0"].message.text == (
         "configuration back/e21/e21 selected, which the server does not list; "
-        f"the server is {state.name}: it acts from the next step on"
+        f"the server is {state.name}: it takes effect with the next step"
     )
 
 
@@ -312,7 +313,7 @@ def test_a_message_about_a_state_of_the_past_begins_with_its_time() -> None:
     world.settle()
     world.put_servers(EccState.Idle)
     assert world.state.message.text.count("at ") == 1
-    assert world.state.servers["CoBo0"].message.text.endswith("by itself or by another client")
+    assert world.state.servers["CoBo0"].message.text.endswith("by itself or through another client")
 
 
 def test_a_failed_step_that_was_mended_is_no_alarm_any_more() -> None:

@@ -7,7 +7,7 @@ import pytest
 from ioc.model import EccState, Operation, RunClass, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from tests.runlogic.world import World
+from tests.runlogic.world import OPERATOR, World
 
 
 def test_an_experiment_has_numbers_and_titles_of_its_own() -> None:
@@ -33,14 +33,14 @@ def test_an_experiment_has_numbers_and_titles_of_its_own() -> None:
 def test_the_class_of_another_experiment_outlives_a_restart() -> None:
     """An experiment that is entered again has the class of its last run, after a restart too."""
     world = World()
-    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Beam))
+    world.ask(ev.SetClass(OPERATOR, RunClass.Beam))
     world.start_run()
     world.run("Stop")
     world.settle()
     world.put_servers(EccState.Idle)
     world.experiment("e21")
     world.settle()
-    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Pulser))
+    world.ask(ev.SetClass(OPERATOR, RunClass.Pulser))
     world.experiment("e20")
     world.settle()
     assert world.state.run.run_class is RunClass.Beam
@@ -114,7 +114,7 @@ def test_title_and_class_of_the_open_run_are_stored_with_it() -> None:
     world = World()
     world.start_run()
     world.title("during")
-    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Junk))
+    world.ask(ev.SetClass(OPERATOR, RunClass.Junk))
     assert (world.record.title, world.record.run_class) == ("during", RunClass.Junk)
     world.restart()
     world.settle()
@@ -125,7 +125,7 @@ def test_title_and_class_of_the_next_run_survive_a_restart() -> None:
     """What was typed between runs is remembered."""
     world = World()
     world.title("next")
-    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Pulser))
+    world.ask(ev.SetClass(OPERATOR, RunClass.Pulser))
     world.restart()
     assert (world.state.run.title, world.state.run.run_class) == ("next", RunClass.Pulser)
 
@@ -136,11 +136,11 @@ def test_same_as_previous() -> None:
     nothing = world.copy_previous(None)
     assert world.answers[nothing].error == "nothing to copy: experiment e20 has no run before this one"
     world.title("alpha")
-    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Beam))
+    world.ask(ev.SetClass(OPERATOR, RunClass.Beam))
     world.start_run()
     world.run("Stop")
     world.settle()
-    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Testing))
+    world.ask(ev.SetClass(OPERATOR, RunClass.Testing))
     token = world.copy_previous(world.record)
     assert world.answers[token] == ef.Answer(token)
     assert (world.state.run.title, world.state.run.run_class) == ("alpha", RunClass.Beam)
@@ -185,7 +185,7 @@ def test_the_next_number_can_be_put_upward() -> None:
 
 
 def _number(world: World, number: int) -> int:
-    return world.ask(lambda token, client: ev.SetNextNumber(token, client, number))
+    return world.ask(ev.SetNextNumber(OPERATOR, number))
 
 
 def test_a_start_is_blocked_while_the_database_cannot_be_written() -> None:

@@ -10,8 +10,9 @@ from ioc.model import DocumentState, EccState, Operation, RunClass, RunState, Se
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import GIGABYTE
+from ioc.runlogic.subject import RUN
 from tests.runlogic.installation import topology
-from tests.runlogic.world import World
+from tests.runlogic.world import OPERATOR, World
 
 
 def _offline(world: World) -> None:
@@ -69,7 +70,7 @@ PERMITS = [
         _directory,
         (
             "router data1 already has a directory for run 0 of e20, but it must not exist: move it away, "
-            "or put a number that is free to Run:NextNumber"
+            "or set Run:NextNumber to a free number"
         ),
     ),
     (_disk, "router data1 has 1.0 GB of free disk, but must have 5 GB"),
@@ -213,7 +214,7 @@ def test_a_number_that_cannot_be_reserved_changes_nothing() -> None:
     world.faults["database", "reserve"] = "error"
     token = world.run("Start")
     world.settle()
-    assert world.answers[token].error == "run 0 cannot start: no number reserved: the database is locked"
+    assert world.answers[token].error == "run 0 cannot start: no run number could be reserved: the database is locked"
     assert world.sent == []
     assert world.blocked_by() == ()
 
@@ -225,7 +226,7 @@ def test_a_title_typed_while_the_number_is_reserved_is_that_of_the_run() -> None
     world.run("Start")
     world.perform()
     world.title("late")
-    world.ask(lambda token, client: ev.SetClass(token, client, RunClass.Beam))
+    world.ask(ev.SetClass(OPERATOR, RunClass.Beam))
     world.settle()
     assert (world.record.title, world.record.run_class) == ("late", RunClass.Beam)
 
@@ -238,7 +239,7 @@ def test_a_snapshot_that_fails_does_not_hold_the_run() -> None:
     token = world.run("Start")
     world.settle()
     assert world.answers[token] == ef.Answer(token)
-    assert ef.Log(Severity.MAJOR, "Run", "run 0: observables not recorded: the database is locked") in world.log
+    assert ef.Log(Severity.MAJOR, RUN, "run 0: observables not recorded: the database is locked") in world.log
 
 
 @pytest.mark.parametrize("fault", ["error", "ignored", "unread", "unread undone", "slow"])
@@ -255,10 +256,10 @@ def test_a_start_that_fails_is_rolled_back(server: str, fault: str) -> None:
     if server == "CoBo1":
         assert ("Start", "MuTAnT") not in world.operations()
     answer = world.answers[token]
-    assert answer.error.startswith(f"run 0 failed to start: ECC server {server}: Start ")
+    assert answer.error.startswith(f"run 0 failed to start: ECC server {server}")
     assert not answer.refused
     assert world.record.state is DocumentState.Failed
-    assert f" ECC server {server}: Start " in world.record.message
+    assert f" ECC server {server}" in world.record.message
     assert world.state.run.state is RunState.Failed
     assert world.state.run.message.text == answer.error
     assert world.state.run.message.severity is Severity.MAJOR
@@ -307,7 +308,7 @@ def test_a_start_that_failed_leaves_its_title_to_the_next() -> None:
     assert (world.record.state, world.record.title) == (DocumentState.Failed, "alpha source")
     assert world.state.run.title == "alpha source"
     assert world.database.settings["title"] == "alpha source"
-    assert len([said for said in world.log if "MuTAnT: Start failed" in said.text and said.source == "Run"]) == 1
+    assert len([said for said in world.log if "MuTAnT failed Start" in said.text and said.subject == RUN]) == 1
     world.run("Start")
     world.settle()
     assert (world.record.state, world.record.title) == (DocumentState.Running, "alpha source")
@@ -379,5 +380,5 @@ def test_failed_survives_filing_by_hand() -> None:
     world.settle()
     assert world.answers[token] == ef.Answer(token)
     assert world.state.run.state is RunState.Failed
-    assert "MuTAnT: Start failed" in world.state.run.message.text
+    assert "MuTAnT failed Start" in world.state.run.message.text
     assert world.state.run.message.severity is Severity.MAJOR

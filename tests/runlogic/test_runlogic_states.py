@@ -14,7 +14,7 @@ from tests.runlogic.peers import TABLE
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("operation", states.TRANSITIONS)
 @pytest.mark.parametrize("state", EccState)
 def test_the_table_is_that_of_the_protocol(operation: Operation, state: EccState) -> None:
     """Every operation leads from every state to where the protocol's description says, and nowhere else."""
@@ -24,7 +24,7 @@ def test_the_table_is_that_of_the_protocol(operation: Operation, state: EccState
 
 def test_transitions_in_progress_have_the_numbers_of_the_wire() -> None:
     """Describing is 1 and Undoing is 9, in the order of the operations: also the error code of each failure."""
-    assert [states.IN_PROGRESS[operation].value for operation in Operation] == list(range(1, 10))
+    assert [states.IN_PROGRESS[operation].value for operation in states.IN_PROGRESS] == list(range(1, 10))
     assert Transition.NoTransition.value == 0
 
 
@@ -43,7 +43,8 @@ def test_transitions_in_progress_have_the_numbers_of_the_wire() -> None:
 )
 def test_reset_is_one_step_back(state: EccState, operation: Operation | None) -> None:
     """Reset picks the operation that leads one step back from each state."""
-    assert states.step_back(state) is operation
+    assert states.sent(Operation.Reset, state) is operation
+    assert states.target(Operation.Reset, state) is (states.target(operation, state) if operation else None)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.jobs import outcome
 from ioc.runlogic.state import Server
+from ioc.runlogic.subject import SYSTEM
 from tests.runlogic.installation import topology
 from tests.runlogic.peers import TABLE
 from tests.runlogic.world import World
@@ -62,13 +63,13 @@ def test_the_order_is_data_of_the_topology() -> None:
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        ("error", "ECC server CoBo1: Describe failed: no CoBo answers"),
+        ("error", "ECC server CoBo1 failed Describe: no CoBo answers"),
         (
             "ignored",
-            "ECC server CoBo1: Describe was answered with success, but the state is Idle instead of Described",
+            "ECC server CoBo1: Describe was reported as done, but the state is Idle instead of Described",
         ),
         ("unread", "ECC server CoBo1: Describe sent, but its state cannot be read: no answer"),
-        ("slow", "ECC server CoBo1: Describe failed: no answer in 180 s"),
+        ("slow", "ECC server CoBo1 did not answer Describe within 180 s"),
     ],
 )
 def test_a_failure_leaves_the_later_group_untouched(fault: str, sentence: str) -> None:
@@ -146,7 +147,7 @@ def test_a_state_that_could_not_be_read_after_a_transition_is_unknown() -> None:
             "Reset",
             ("Off", "Off", "Off"),
             "; ".join(
-                f"ECC server {name} cannot Reset: it is Off, a fault that needs the ECC server restarted"
+                f"ECC server {name} cannot Reset: it is Off, a fault: restart the ECC server"
                 for name in ("CoBo0", "CoBo1", "MuTAnT")
             ),
         ),
@@ -168,7 +169,7 @@ def test_refusals_of_a_step(step: str, states: tuple[str, ...], sentence: str) -
     token = world.system(step)
     assert world.answers[token] == ef.Answer(token, sentence, refused=True)
     assert world.state.message.text == sentence
-    assert world.log[-1] == ef.Log(Severity.MINOR, "System", sentence, world.log[-1].client)
+    assert world.log[-1] == ef.Log(Severity.MINOR, SYSTEM, sentence, world.log[-1].client)
     assert world.sent == []
 
 

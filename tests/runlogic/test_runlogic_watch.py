@@ -274,7 +274,7 @@ def test_a_configuration_file_that_changed_after_configure_is_named() -> None:
     world.files[name] = (FILES[0], ("prepare-e20.xcfg", "changed"))
     world.start_run()
     world.settle()
-    text = f"ECC server {name}: prepare-e20.xcfg changed after Configure: the electronics have the old one"
+    text = f"ECC server {name}: prepare-e20.xcfg changed after Configure: the electronics still have the old file"
     assert world.state.servers[name].message.text == text
     assert world.state.servers[name].message.severity is Severity.MAJOR
     assert world.state.run.message.text == f"run 0 is Running, but {text}"

@@ -249,7 +249,7 @@ def test_a_server_that_is_off_after_our_own_breakup_alarms_the_run() -> None:
     world.servers["CoBo0"].state = EccState.Off
     reading = world.servers["CoBo0"].reading(world.now)
     world.feed(ev.TransitionEnded("CoBo0", Operation.Breakup, "code 8", reading))
-    text = "ECC server CoBo0 is Off after Breakup: a fault that needs the ECC server restarted"
+    text = "ECC server CoBo0 is Off after Breakup, a fault: restart the ECC server"
     assert world.state.servers["CoBo0"].message.text == text
     assert text in world.state.run.message.text
     world.run("Stop")
@@ -265,7 +265,7 @@ def test_what_one_server_was_told_alone_in_a_run_is_kept_with_the_run(action: st
     world.start_run()
     world.server("CoBo0", action)
     world.settle()
-    assert f"after {action} of it alone, and takes no data" in world.record.message
+    assert f"after a {action} of this server alone, and takes no data" in world.record.message
     assert world.state.run.message.severity is Severity.MAJOR
 
 
@@ -300,6 +300,6 @@ def test_what_a_router_said_of_the_run_before_is_marked_as_past() -> None:
     world.start_run()
     world.run("Stop")
     world.settle()
-    assert world.state.routers["data0"].message.text == "run 0: 1 file is filed here"
+    assert world.state.routers["data0"].message.text == "run 0: 1 file filed"
     world.start_run()
     assert world.state.routers["data0"].message.text.startswith("at ")

@@ -7,9 +7,6 @@ every test of the core checks them.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-
 from ioc.model import (
     Client,
     ConfigBackup,
@@ -17,15 +14,16 @@ from ioc.model import (
     DocumentState,
     EccState,
     FilingReport,
-    RunClass,
+    Operation,
     RunId,
     RunRecord,
+    chosen_experiment,
 )
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import Configured, State
+from ioc.runlogic.state import State
 from ioc.runlogic.step import initial, step
 from ioc.topology.schema import Topology
 from tests.runlogic.installation import topology
@@ -55,13 +53,12 @@ class World:
         self.pending: list[ef.Effect] = []
         self.sent: list[ef.SendTransition] = []
         self.effects: list[ef.Effect] = []
-        self.answers: dict[int, ef.Answer] = {}
-        self.asked: set[int] = set()
+        self.answers: dict[ev.Command, ef.Answer] = {}
+        self.asked: set[ev.Command] = set()
         self.log: list[ef.Log] = []
         self.faults: dict[tuple[str, str], str] = {}
         self.failed_jobs: set[int] = set()
         self._next_file = 0
-        self._last_token = 0
         if fresh:
             self.restart()
 
@@ -71,7 +68,7 @@ class World:
         """Let one event happen; returns what the core wants done for it."""
         self.now += 1.0
         if isinstance(event, ev.Command):
-            self.asked.add(event.token)
+            self.asked.add(event)
         before = self.state
         self.state, effects = step(self.plan, before, event, self.now, self.steady)
         check(self, effects)
@@ -80,10 +77,10 @@ class World:
             match effect:
                 case ef.Log():
                     self.log.append(effect)
-                case ef.Answer(token=token):
-                    assert token in self.asked, f"{effect} answers nothing"
-                    assert token not in self.answers, f"command {token} is answered twice"
-                    self.answers[token] = effect
+                case ef.Answer(command=command):
+                    assert command in self.asked, f"{effect} answers nothing"
+                    assert command not in self.answers, f"{command} is answered twice"
+                    self.answers[command] = effect
                 case ef.SaveRun(record=record):
                     self._save(record)
                 case ef.SaveSetting(name=name, value=value):
@@ -97,35 +94,34 @@ class World:
                     self.pending.append(effect)
         return effects
 
-    def ask(self, make: Callable[[int, Client], ev.Event]) -> int:
-        """Give a command; returns its token."""
-        self._last_token += 1
-        self.feed(make(self._last_token, OPERATOR))
-        return self._last_token
+    def ask(self, command: ev.Command) -> ev.Command:
+        """Give a command; returns it, to look for its answer."""
+        self.feed(command)
+        return command
 
-    def system(self, name: str) -> int:
-        return self.ask(lambda token, client: ev.SystemCommand(token, client, ev.SystemStep(name)))
+    def system(self, name: str) -> ev.Command:
+        return self.ask(ev.SystemCommand(OPERATOR, Operation(name)))
 
-    def server(self, server: str, name: str) -> int:
-        return self.ask(lambda token, client: ev.ServerCommand(token, client, server, ev.ServerAction(name)))
+    def server(self, server: str, name: str) -> ev.Command:
+        return self.ask(ev.ServerCommand(OPERATOR, server, Operation(name)))
 
-    def run(self, name: str) -> int:
-        return self.ask(lambda token, client: ev.RunCommand(token, client, ev.RunAction(name)))
+    def run(self, name: str) -> ev.Command:
+        return self.ask(ev.RunCommand(OPERATOR, Operation(name)))
 
-    def organize(self, router: str) -> int:
-        return self.ask(lambda token, client: ev.Organize(token, client, router))
+    def organize(self, router: str) -> ev.Command:
+        return self.ask(ev.Organize(OPERATOR, router))
 
-    def title(self, title: str) -> int:
-        return self.ask(lambda token, client: ev.SetTitle(token, client, title))
+    def title(self, title: str) -> ev.Command:
+        return self.ask(ev.SetTitle(OPERATOR, title))
 
-    def experiment(self, name: str) -> int:
-        return self.ask(lambda token, client: ev.SetExperiment(token, client, name))
+    def experiment(self, name: str) -> ev.Command:
+        return self.ask(ev.SetExperiment(OPERATOR, name))
 
-    def select(self, server: str, config: str) -> int:
-        return self.ask(lambda token, client: ev.SelectConfig(token, client, server, ConfigChoice.parse(config)))
+    def select(self, server: str, config: str) -> ev.Command:
+        return self.ask(ev.SelectConfig(OPERATOR, server, ConfigChoice.parse(config)))
 
-    def copy_previous(self, previous: RunRecord | None) -> int:
-        return self.ask(lambda token, client: ev.CopyPrevious(token, client, previous))
+    def copy_previous(self, previous: RunRecord | None) -> ev.Command:
+        return self.ask(ev.CopyPrevious(OPERATOR, previous))
 
     # What the world does
 
@@ -170,34 +166,34 @@ class World:
         match effect:
             case ef.SendTransition(server=name, operation=operation):
                 self._transition(effect, fault or self.faults.pop((name, operation.value), ""))
-            case ef.ProbeRouters(job=job):
+            case ef.ProbeRouters():
                 for name in self.routers:
                     self.poll_router(name)
-                self._probed(job)
+                self._probed(effect)
             case ef.ReserveRun():
                 self._reserve(effect, fault or self.faults.pop(("database", "reserve"), ""))
-            case ef.FileRouter(router=name, run=run):
-                self._file(name, run, fault or self.faults.pop((name, "file"), ""))
+            case ef.FileRouter(router=name):
+                self._file(effect, fault or self.faults.pop((name, "file"), ""))
             case _:
                 self._perform_small(effect, fault)
 
     def _perform_small(self, effect: ef.Effect, fault: str) -> None:
         match effect:
-            case ef.TakeSnapshot(job=job, which=which):
+            case ef.TakeSnapshot(which=which):
                 fault = fault or self.faults.pop(("database", which.name), "")
                 if which is not ef.Snapshot.Resume:
-                    self.feed(ev.SnapshotTaken(job, "the database is locked" if fault else ""))
-            case ef.BackUp(job=job, server=name):
+                    self.feed(ev.Ended(effect, error="the database is locked" if fault else ""))
+            case ef.BackUp(server=name):
                 backup = ConfigBackup("/backup", self.files.get(name, FILES))
                 if fault or self.faults.pop((name, "backup"), ""):
-                    self.feed(ev.BackupEnded(job, name, None, "no space left on device"))
+                    self.feed(ev.Ended(effect, error="no space left on device"))
                 else:
-                    self.feed(ev.BackupEnded(job, name, backup))
+                    self.feed(ev.Ended(effect, backup))
             case ef.OpenExperiment(name=name):
                 if fault or self.faults.pop(("database", "experiment"), ""):
-                    self.feed(ev.ExperimentOpened(name, None, "the database is locked"))
+                    self.feed(ev.Ended(effect, error="the database is locked"))
                 else:
-                    self.feed(ev.ExperimentOpened(name, self.database.last_run(name)))
+                    self.feed(ev.Ended(effect, self.database.last_run(name)))
             case _:
                 raise AssertionError(effect)
 
@@ -214,40 +210,10 @@ class World:
 
     def restore(self) -> None:
         settings = self.database.settings
-        experiment = settings.get("experiment", self.plan.experiment)
-        self.feed(
-            ev.Restored(
-                experiment=experiment,
-                last_run=self.database.last_run(experiment),
-                unfinished=self.database.unfinished(),
-                configs={
-                    name: ConfigChoice.parse(settings[f"config:{name}"])
-                    for name in self.plan.servers
-                    if f"config:{name}" in settings
-                },
-                title=settings.get("title", ""),
-                run_class=RunClass[settings.get("class", "Testing")],
-                last_alive=self.now - 5.0,
-                last_duration=self.last_duration,
-                least_number=int(settings.get("next_number", "0")),
-                orphaned=int(settings.get("orphaned", "-1")),
-                configured=self.configured(),
-                links={name: settings.get(f"link:{name}", "") for name in self.routers},
-                directories={
-                    name: tuple(json.loads(settings.get(f"directories:{name}", "[]"))) for name in self.routers
-                },
-            )
-        )
-
-    def configured(self) -> dict[str, Configured]:
-        """What the settings say of each server that was configured."""
-        found: dict[str, Configured] = {}
-        for name in self.servers:
-            if text := self.database.settings.get(f"configured:{name}"):
-                had = json.loads(text)
-                given = ConfigChoice.parse(had["given"]) if had["given"] else None
-                found[name] = Configured(given, had["digest"], tuple((file, digest) for file, digest in had["files"]))
-        return found
+        number = self.database.unfinished()[-1].run.number if self.database.unfinished() else 0
+        alive = f"{self.now - 5.0}" if self.last_duration is None else f"{self.now - 5.0} {self.last_duration} {number}"
+        last_run = self.database.last_run(chosen_experiment(settings, self.plan.experiment))
+        self.feed(ev.Restored({**settings, "last_alive": alive}, last_run, self.database.unfinished()))
 
     def put_servers(self, state: EccState, *names: str) -> None:
         """Let somebody else bring servers (all, if none is named) into a state."""
@@ -296,7 +262,7 @@ class World:
     def assert_at_rest(self) -> None:
         """Nothing is pending: then nothing waits, and every command has its answer."""
         assert self.state.job is None
-        assert self.state.experiment_token is None
+        assert self.state.opening is None
         assert not any(server.pending for server in self.state.servers.values())
         assert not any(router.filing for router in self.state.routers.values())
         assert set(self.answers) == self.asked
@@ -307,26 +273,26 @@ class World:
         before = peer.state
         error = ""
         if not peer.reachable:
-            fault, error = "unread undone", "connection refused"
+            fault, error = "unread undone", f"ECC server {name} refused the connection"
         elif peer.under_way is not None:
-            fault, error = "busy", "The ECC state machine is busy!"
+            fault, error = "busy", f"ECC server {name} failed {operation}: The ECC state machine is busy!"
         elif fault == "error":
-            error = "no CoBo answers"
+            error = f"ECC server {name} failed {operation}: no CoBo answers"
         elif fault == "slow":
-            peer.under_way, error = operation, "no answer in 180 s"
+            peer.under_way, error = operation, f"ECC server {name} did not answer {operation} within 180 s"
         elif fault not in {"ignored", "unread undone"}:
-            error = "the connection was reset" if fault == "lost" else ""
+            error = f"ECC server {name} closed the connection" if fault == "lost" else ""
             if peer.does(operation):
                 self.write(name)
         reading = None if fault.startswith("unread") else peer.reading(self.now)
-        alone = self.state.servers[name].token is not None
+        alone = self.state.servers[name].command is not None
         failed = reading is None or reading.state is not TABLE.get((operation, before))
         if job is not None and not alone and failed:
             self.failed_jobs.add(job.id)
         self.feed(ev.TransitionEnded(name, operation, error, reading, config_digest="d1g35t"))
 
-    def _probed(self, job: int) -> None:
-        effects = self.feed(ev.Probed(job))
+    def _probed(self, effect: ef.ProbeRouters) -> None:
+        effects = self.feed(ev.Ended(effect))
         if any(isinstance(effect, ef.ReserveRun) for effect in effects):
             for name, router in self.routers.items():
                 assert router.reachable, f"a run starts although the host of {name} does not answer"
@@ -335,7 +301,7 @@ class World:
 
     def _reserve(self, effect: ef.ReserveRun, fault: str) -> None:
         if fault == "error":
-            self.feed(ev.Reserved(effect.job, None, "the database is locked"))
+            self.feed(ev.Ended(effect, error="the database is locked"))
             return
         assert fault == "lost" or not [record for record in self.database.unfinished() if record.started_at], (
             "a run is reserved while another is open"
@@ -343,21 +309,22 @@ class World:
         record = self.database.reserve(
             effect.experiment, effect.title, effect.run_class, effect.config_name, self.now, at_least=effect.at_least
         )
-        self.feed(ev.Reserved(effect.job, None, "no answer") if fault else ev.Reserved(effect.job, record))
+        self.feed(ev.Ended(effect, error="no answer") if fault else ev.Ended(effect, record))
 
-    def _file(self, name: str, run: RunId, fault: str) -> None:
+    def _file(self, effect: ef.FileRouter, fault: str) -> None:
+        name, run = effect.router, effect.run
         router = self.routers[name]
         if fault == "error" or not router.reachable:
-            self.feed(ev.FilingEnded(name, None, f"host of {name} does not answer"))
+            self.feed(ev.Ended(effect, error=f"host of {name} does not answer"))
             return
         leave = 1 if fault == "incomplete" and router.staged else 0
         files = router.file(name, run, self.now, leave=leave)
         if fault == "lost":
-            self.feed(ev.FilingEnded(name, None, "the connection was reset"))
+            self.feed(ev.Ended(effect, error="the connection was reset"))
         elif leave:
-            self.feed(ev.FilingEnded(name, FilingReport(files, "1 file cannot be moved: permission denied", False)))
+            self.feed(ev.Ended(effect, FilingReport(files, "1 file cannot be moved: permission denied", False)))
         else:
-            self.feed(ev.FilingEnded(name, FilingReport(files)))
+            self.feed(ev.Ended(effect, FilingReport(files)))
 
     def _save(self, record: RunRecord) -> None:
         runs = self.database.runs

@@ -1,0 +1,110 @@
+"""What the IOC keeps for the process that comes after it: text under a name, in the table ``settings``.
+
+Each kind is written and read by one `Setting`, so that both sides agree. What cannot be read is as good as absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ioc.errors import Refused
+from ioc.model import ConfigChoice, RunClass
+from ioc.runlogic.effects import SaveSetting
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Setting(Generic[_Value]):
+    """One kind of setting; those of servers and routers have the object's name behind their own."""
+
+    name: str
+    default: _Value
+    to_text: Callable[[_Value], str]
+    from_text: Callable[[str], _Value]
+
+    def save(self, value: _Value, of: str = "") -> SaveSetting:
+        return SaveSetting(self._key(of), self.to_text(value))
+
+    def read(self, settings: Mapping[str, str], of: str = "") -> _Value:
+        try:
+            return self.from_text(settings[self._key(of)])
+        except (LookupError, ValueError, TypeError, Refused):
+            return self.default
+
+    def _key(self, of: str) -> str:
+        return f"{self.name}:{of}" if of else self.name
+
+
+@dataclass(frozen=True)
+class Configured:
+    """What an ECC server had when it was configured."""
+
+    given: ConfigChoice | None = None
+    digest: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+
+    def to_text(self) -> str:
+        given = str(self.given) if self.given else ""
+        return json.dumps({"given": given, "digest": self.digest, "files": self.files})
+
+    @classmethod
+    def from_text(cls, text: str) -> Configured:
+        had = json.loads(text)
+        given = ConfigChoice.parse(had["given"]) if had["given"] else None
+        return cls(given, had["digest"], tuple((file, digest) for file, digest in had["files"]))
+
+
+@dataclass(frozen=True)
+class Alive:
+    """A sign of life of an open run."""
+
+    at: float = 0.0
+    """POSIX seconds; 0 if there was none."""
+    duration: float | None = None
+    """How many seconds the run had lasted then."""
+    number: int = -1
+
+    def to_text(self) -> str:
+        return f"{self.at!r} {self.duration!r} {self.number}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Alive:
+        at, *run = text.split()
+        return cls(float(at), float(run[0]), int(run[1])) if run else cls(float(at))
+
+
+def _directories(text: str) -> tuple[str, ...]:
+    return tuple(map(str, json.loads(text)))
+
+
+def _default_config(text: str) -> ConfigChoice | None:
+    return ConfigChoice.parse(text)
+
+
+_NO_DIRECTORIES: tuple[str, ...] = ()
+_NO_CONFIG: ConfigChoice | None = None
+
+EXPERIMENT = Setting("experiment", "", str, str)
+"""That the operator has put; see `ioc.model.chosen_experiment`."""
+EXPERIMENT_DEFAULT = Setting("experiment_default", "", str, str)
+"""That the topology had then."""
+NOTES_OF = Setting("notes_of", "", str, str)
+"""The experiment that title and number of the next run were put for."""
+TITLE = Setting("title", "", str, str)
+NEXT_NUMBER = Setting("next_number", 0, str, int)
+"""The lowest that the next run may have."""
+CLASS = Setting("class", RunClass.Testing, lambda value: value.name, RunClass.__getitem__)
+ORPHANED = Setting("orphaned", -1, str, int)
+"""Number of the run that was last found to have ended while the IOC was away; it may still be filed."""
+ALIVE = Setting("last_alive", Alive(), Alive.to_text, Alive.from_text)
+CONFIG = Setting("config", _NO_CONFIG, str, _default_config)
+"""That the operator has selected for an ECC server."""
+CONFIGURED = Setting("configured", Configured(), Configured.to_text, Configured.from_text)
+LINK = Setting("link", "", str, str)
+"""The process of a router that a source was connected to; empty if none is."""
+DIRECTORIES = Setting("directories", _NO_DIRECTORIES, json.dumps, _directories)
+"""Where a router has worked in the open run, or the last one."""

@@ -1,0 +1,41 @@
+"""What a message or a line of the log is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What has a message of its own; the value is how the log names it."""
+
+    System = "System"
+    Run = "Run"
+    Server = "ECC"
+    Router = "Router"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a message or a line of the log is about."""
+
+    kind: Kind
+    name: str = ""
+    """Of the ECC server or the router."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+SYSTEM = Subject(Kind.System)
+RUN = Subject(Kind.Run)
+
+
+def ecc(name: str) -> Subject:
+    """An ECC server."""
+    return Subject(Kind.Server, name)
+
+
+def data_router(name: str) -> Subject:
+    """A data router."""
+    return Subject(Kind.Router, name)
