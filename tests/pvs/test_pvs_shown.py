@@ -330,7 +330,7 @@ async def test_the_state_follows_the_reply_within_20_ms(panel: Panel) -> None:
     class Stopwatch:
         mask = 0xF
 
-        def offer(self, _: object) -> None:
+        def offer(self, snapshot: object) -> None:
             posted.append(time.perf_counter())
 
     panel["ECC:CoBo0:State"].subscribe(Stopwatch())
