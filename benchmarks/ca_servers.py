@@ -40,7 +40,7 @@ async def until_stdin_ends(work: Coroutine[Any, Any, None]) -> None:
 async def ours(count: int, rate: float) -> None:
     from ioc.ca import CaServer, FloatPv  # noqa: PLC0415 - each process loads the server it is
 
-    async def put(value: float, _: object) -> None:
+    async def put(_: object, value: float) -> None:
         writable.post(value)
 
     writable = FloatPv("B:Put", "", on_put=put)

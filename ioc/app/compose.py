@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ioc import ca
 from ioc.app.journal import Journal
-from ioc.ca import CaServer
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
 from ioc.hosts import MachineHost, build_hosts
-from ioc.model import Client, Event, PutRecord, RunId, Scalar, Severity
+from ioc.model import Client, Event, RunId, Scalar, Severity
 from ioc.observables import ObservableFeed
-from ioc.pvs import Access, PvTree, Services
+from ioc.pvs import Access, PvTree, Services, put_record
 from ioc.recorder import ObservableRecorder
 from ioc.rundb import SqliteRunStore, StoreHealth
 from ioc.runlogic.events import RunRecorded
@@ -34,7 +34,7 @@ class Parts:
     ecc: dict[str, ZeepEccClient]
     engine: Engine
     tree: PvTree
-    server: CaServer
+    server: ca.CaServer
     journal: Journal
 
 
@@ -98,11 +98,12 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
     )
     shown.append(tree.show_event)
 
-    def record_put(put: PutRecord) -> None:
+    def record_put(record: ca.PutRecord) -> None:
+        put = put_record(record)
         store.add_put(replace(put, run=_run_of(engine, put.occurred_at)))
         tree.show_put(put)
 
-    server = CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
+    server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, journal)
 
 

@@ -15,6 +15,7 @@ from ioc.app.ending import Ending, signals
 from ioc.app.reload import Reloader
 from ioc.errors import PeerError
 from ioc.model import Event, Severity, chosen_experiment
+from ioc.pvs import start
 from ioc.runlogic.events import ObservablesMissing
 from ioc.topology.schema import Topology
 
@@ -131,7 +132,7 @@ async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
         await asyncio.wait([recording], timeout=_DATABASE_SECONDS)
         if recording.done():
             await recording
-        await parts.server.start()
+        await start(parts.server)
         stack.push_async_callback(parts.server.close)
         await stack.enter_async_context(_running(parts, recording))
         stack.enter_context(_garbage_collected_seldom())

@@ -1,37 +1,52 @@
-"""The Channel Access layer: typed PVs and the server that offers them.
+"""The Channel Access layer: typed PVs and the server that offers them. It depends on caproto, not on the rest of `ioc`.
 
-caproto's protocol layer (its commands, `VirtualCircuit`, `Broadcaster`, DBR structures) under a server of our own:
+caproto's protocol layer (its commands, `VirtualCircuit`, `Broadcaster`, DBR structures) under a server of our own. How
+a put and a post travel:
 
-- PVs, without any socket: `pv`, and by type `numeric`, `enumerated`, `text`; `fields` are their record fields;
-  `putdata` is what a client wants to set, `characters` texts that come as arrays; `filters` are what it may append to a
-  name.
-- One client: `circuit` (connection, turns), `session` (channels, subscriptions), `transfer` (reads, puts), `outbox`
-  (what it is still to be sent), `dbr` (values as bytes).
-- The server: `server`, with `clients` (who is let in), `namespace` (which PVs there are), `puts` and `journal` (work
-  and record of puts), `search` and `beacons` (UDP), `environment`, `interfaces` and `sockets`, `limits`, `site`.
+*A put.* `Circuit` receives bytes, caproto makes a request of them, and the client's `Session` handles it: it decodes
+the data (`PutData`), asks whether this client may write, and hands the put to `Puts`. There the PV checks the data
+(`accept`), and a task calls the PV's handler, `on_put(client, value)`, which does the work and posts the new value
+itself. When the handler has returned or raised, the put is recorded and the session answers: WRITE_NOTIFY, or the error
+with its reason.
+
+*A post.* `Pv.post` makes a `Snapshot` and offers it to every `Subscription` whose event mask asks for it. Each puts it
+into the `Outbox` of its client. In the event loop's next turn, `Turns` lets every outbox write a batch, those with the
+least first; only then is the snapshot encoded, once per data type and count for all clients. While a client's socket is
+full, the newest value of a subscription replaces the one that waits.
+
+Modules, from below: `pv` and `types` (PVs, without sockets), `encoding`, `fields` and `filters` (what a channel name
+may add to a PV); `outbox`, `session`, `circuit` (one client); `puts`, `limits`, `site` (what all clients share);
+`environment`, `sockets`, `search`, `beacons` (the network); `server`, which puts them together.
 """
 
-from ioc.ca.enumerated import CommandPv, EnumPv
+from ioc.ca.environment import own_addresses
 from ioc.ca.limits import Limits
-from ioc.ca.numeric import FloatPv, IntPv
-from ioc.ca.pv import STATUSES, PutHandler, Pv
+from ioc.ca.puts import PutRecord
+from ioc.ca.pv import STATUSES, Client, PutFailed, PutHandler, Pv, Refused
 from ioc.ca.server import CaServer, ServerStats
 from ioc.ca.site import MayWrite
-from ioc.ca.text import StringArrayPv, StringPv, TextPv
+from ioc.ca.sockets import CannotServe
+from ioc.ca.types import CommandPv, EnumPv, FloatPv, IntPv, StringArrayPv, StringPv, TextPv
 
 __all__ = [
     "STATUSES",
     "CaServer",
+    "CannotServe",
+    "Client",
     "CommandPv",
     "EnumPv",
     "FloatPv",
     "IntPv",
     "Limits",
     "MayWrite",
+    "PutFailed",
     "PutHandler",
+    "PutRecord",
     "Pv",
+    "Refused",
     "ServerStats",
     "StringArrayPv",
     "StringPv",
     "TextPv",
+    "own_addresses",
 ]

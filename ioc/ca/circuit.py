@@ -8,13 +8,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
 import caproto as ca
 
 from ioc.ca.outbox import BATCH_BYTES, Outbox
-from ioc.ca.pv import Pv
 from ioc.ca.session import ProtocolViolation, Session
 from ioc.ca.site import Site
 from ioc.ca.sockets import give_up_after
@@ -24,7 +23,7 @@ logger = logging.getLogger("ioc.ca")
 _PIECE = 4096
 """Bytes that are parsed at once."""
 _TURN_SECONDS = 0.005
-"""So long requests of one client are worked on before others have their turn."""
+"""How long requests of one client are worked on before others have their turn."""
 _VERSION_BYTES = 16
 """The first request has no more."""
 
@@ -32,9 +31,9 @@ _VERSION_BYTES = 16
 class Circuit(asyncio.Protocol):
     """One client. `admit` is asked when it connects, `leave` told when it is gone."""
 
+    session: Session
+    outbox: Outbox
     _transport: asyncio.Transport
-    _session: Session
-    _outbox: Outbox
 
     def __init__(self, site: Site, admit: Callable[[Circuit], bool], leave: Callable[[Circuit], None]) -> None:
         self._site = site
@@ -51,20 +50,8 @@ class Circuit(asyncio.Protocol):
         self.born = time.monotonic()
 
     @property
-    def channels(self) -> int:
-        return self._session.channels
-
-    @property
-    def spoken(self) -> bool:
-        return self._session.spoken
-
-    @property
-    def high_water(self) -> int:
-        return self._outbox.high_water
-
-    @property
     def name(self) -> str:
-        client = self._session.client
+        client = self.session.client
         return f"{client.user or '?'}@{client.host}:{self._peer[1]}"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -73,8 +60,8 @@ class Circuit(asyncio.Protocol):
         if (sock := transport.get_extra_info("socket")) is not None:
             give_up_after(sock, self._site.limits.vanish_seconds)
         self._protocol = ca.VirtualCircuit(ca.SERVER, self._peer, None)
-        self._outbox = Outbox(self._site.turns, self._write)
-        self._session = Session(self._site, self._protocol, self._outbox, self._peer[0])
+        self.outbox = Outbox(self._site.turns, self._write)
+        self.session = Session(self._site, self._protocol, self.outbox, self._peer[0])
         if not self._admit(self):
             self._closed = True
             self._transport.abort()
@@ -83,55 +70,46 @@ class Circuit(asyncio.Protocol):
         self._closed = True
         if self._turn is not None:
             self._turn.cancel()
-        self._session.close()
-        self._outbox.close()
+        self.session.close()
+        self.outbox.close()
         self._leave(self)
 
     def data_received(self, data: bytes) -> None:
         self._bytes += data
-        if self._turn is None and not self._outbox.blocked:
+        if self._turn is None and not self.outbox.blocked:
             self._work()
 
     def pause_writing(self) -> None:
-        self._outbox.pause()
+        self.outbox.pause()
         if not self._transport.is_closing():
             self._transport.pause_reading()
-        self._progress = self.taken, time.monotonic()
+        self._progress = self._taken(), time.monotonic()
 
     def resume_writing(self) -> None:
-        self._outbox.resume()
+        self.outbox.resume()
         if self._turn is None:
             self._turn = self._loop.call_soon(self._work)
-
-    def disconnect(self, pvs: Iterable[Pv[Any]]) -> None:
-        self._session.disconnect(pvs)
-
-    def refresh_access(self) -> None:
-        self._session.refresh_access()
 
     def drop(self, why: str) -> None:
         """Close the connection without regard to what is still to be sent."""
         if not self._closed:
             self._closed = True
-            self._outbox.close()
+            self.outbox.close()
             logger.debug("client %s dropped: %s", self.name, why)
             self._transport.abort()
 
-    @property
-    def taken(self) -> int:
-        """Bytes that the operating system has taken for the client."""
-        return self._outbox.written - self._transport.get_write_buffer_size()
-
     def stalled_for(self) -> float:
         """Seconds for which the client has taken nothing of what waits for it."""
-        if not self._outbox.blocked or self._closed:
+        if not self.outbox.blocked or self._closed:
             return 0.0
-        taken, since = self._progress
-        now = time.monotonic()
-        if self.taken != taken:
-            self._progress = self.taken, now
-            return 0.0
-        return now - since
+        now, taken = time.monotonic(), self._taken()
+        if taken != self._progress[0]:
+            self._progress = taken, now
+        return now - self._progress[1]
+
+    def _taken(self) -> int:
+        """Bytes that the operating system has taken for the client."""
+        return self.outbox.written - self._transport.get_write_buffer_size()
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -144,27 +122,27 @@ class Circuit(asyncio.Protocol):
             return
         end = self._loop.time() + _TURN_SECONDS
         try:
-            while (self._parsed or self._bytes) and not self._outbox.blocked and self._loop.time() < end:
+            while (self._parsed or self._bytes) and not self.outbox.blocked and self._loop.time() < end:
                 if not self._parsed:
                     self._parse()
                 else:
-                    self._session.handle(self._parsed.popleft())
-                    if self._outbox.bytes >= BATCH_BYTES:
-                        self._outbox.flush()
+                    self.session.handle(self._parsed.popleft())
+                    if self.outbox.bytes >= BATCH_BYTES:
+                        self.outbox.flush()
             if not self._parsed:
                 self._check_length()
         except ProtocolViolation as error:
             self._site.complaints.log(f"protocol {self._peer[0]}", f"client {self.name} closed: it {error}")
             self.drop(str(error))
             return
-        self._outbox.flush()
+        self.outbox.flush()
         if self._transport.is_closing():
             return
-        if not self._outbox.blocked and not self._parsed and not self._bytes:
+        if not self.outbox.blocked and not self._parsed and not self._bytes:
             self._transport.resume_reading()
             return
         self._transport.pause_reading()
-        if not self._outbox.blocked:
+        if not self.outbox.blocked:
             self._turn = self._loop.call_soon(self._work)
 
     def _parse(self) -> None:
@@ -176,6 +154,6 @@ class Circuit(asyncio.Protocol):
             raise ProtocolViolation(f"sent what is not Channel Access ({type(error).__name__})") from None
 
     def _check_length(self) -> None:
-        longest = self._site.limits.request_bytes if self._session.spoken else _VERSION_BYTES
+        longest = self._site.limits.request_bytes if self.session.spoken else _VERSION_BYTES
         if self._needed > longest:
             raise ProtocolViolation(f"announced a request of more than {longest} bytes")

@@ -1,22 +1,53 @@
-"""Ports and interfaces of the server, from the EPICS environment variables."""
+"""Ports and interfaces of the server: what the EPICS environment variables say, on the interfaces as they are now.
+
+A server of one interface only must listen on that interface's broadcast address too, or it never hears the searches
+that clients broadcast; and beacons go to every broadcast address. An interface may have several addresses, and may get
+them long after the start.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from ioc.ca.interfaces import broadcast_addresses
-from ioc.errors import PeerError
+import psutil
+
+from ioc.ca.sockets import CannotServe
 
 Address = tuple[str, int]
 ANY = "0.0.0.0"  # noqa: S104 - an IOC serves all interfaces unless told otherwise
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 _BROADCAST = "255.255.255.255"
+
+
+def broadcast_addresses() -> dict[str, str]:
+    """Each IPv4 address of an interface that is up, without loopback, and its broadcast address.
+
+    Of a point-to-point connection that is the other end.
+    """
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    found: dict[str, str] = {}
+    for name, addresses in psutil.net_if_addrs().items():
+        for one in addresses:
+            if name in up and one.family == socket.AF_INET and not ipaddress.IPv4Address(one.address).is_loopback:
+                broadcast = one.broadcast or one.ptp
+                if broadcast is None and one.netmask is not None:  # the interface was configured without
+                    net = ipaddress.IPv4Network(f"{one.address}/{one.netmask}", strict=False)
+                    broadcast = str(net.broadcast_address) if net.prefixlen < 31 else None
+                if broadcast is not None:
+                    found[one.address] = broadcast
+    return found
+
+
+def own_addresses() -> frozenset[str]:
+    """All IPv4 addresses of this machine."""
+    interfaces = psutil.net_if_addrs().values()
+    return frozenset(one.address for addresses in interfaces for one in addresses if one.family == socket.AF_INET)
 
 
 class Beacon(NamedTuple):
@@ -47,27 +78,36 @@ class Environment:
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Environment:
-        """Raises PeerError naming the variable that makes no sense."""
+        """Raises CannotServe naming the variable that makes no sense."""
         port = _port(variables, ("EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"), 5064)
         beacon_port = _port(variables, ("EPICS_CAS_BEACON_PORT", "EPICS_CA_REPEATER_PORT"), 5065)
         listed = [address for address, _ in _addresses(variables, "EPICS_CAS_INTF_ADDR_LIST", port)]
-        groups = [address for address in listed if IPv4Address(address).is_multicast]
-        automatic = variables.get("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "YES").strip().upper() != "NO"
+        groups = [address for address in listed if ipaddress.IPv4Address(address).is_multicast]
         period = variables.get("EPICS_CAS_BEACON_PERIOD") or variables.get("EPICS_CA_BEACON_PERIOD") or "15"
         try:
             beacon_period = max(0.1, float(period))
         except ValueError:
-            raise PeerError(f"EPICS_CAS_BEACON_PERIOD is {period!r}, but must be a number of seconds") from None
+            raise CannotServe(f"EPICS_CAS_BEACON_PERIOD is {period!r}, but must be a number of seconds") from None
         return cls(
             port,
             tuple(dict.fromkeys(address for address in listed if address not in groups)) or (ANY,),
             tuple(dict.fromkeys(groups)),
             tuple(_addresses(variables, "EPICS_CAS_BEACON_ADDR_LIST", beacon_port)),
-            beacon_port if automatic else None,
+            beacon_port if _yes(variables, "EPICS_CAS_AUTO_BEACON_ADDR_LIST") else None,
             beacon_period,
-            # As in EPICS base it is the host that is ignored: the port, if any, says nothing.
+            # As in EPICS base the host is ignored, whatever its port.
             frozenset(address for address, _ in _addresses(variables, "EPICS_CAS_IGNORE_ADDR_LIST", port)),
             *_clients(variables),
+        )
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Interfaces to serve that this machine does not have now."""
+        mine = own_addresses()
+        return tuple(
+            address
+            for address in self.interfaces
+            if address != ANY and not address.startswith("127.") and address not in mine
         )
 
     @property
@@ -83,14 +123,9 @@ class Environment:
         return tuple(dict.fromkeys(found))
 
     @property
-    def search_addresses(self) -> tuple[str, ...]:
-        """What to listen on for searches: the interfaces and, where one is not ANY, its broadcast address now."""
-        return tuple(dict.fromkeys((*self.interfaces, *(() if ANY in self.interfaces else self.broadcasts().values()))))
-
-    @property
     def search_targets(self) -> tuple[Address, ...]:
         """Where a server with PVs of the same names would hear of a search, with the interfaces as they are now."""
-        served = (_LOOPBACK, *broadcast_addresses()) if ANY in self.interfaces else self.interfaces
+        served = (LOOPBACK, *broadcast_addresses()) if ANY in self.interfaces else self.interfaces
         targets = [(address, self.port) for address in (*served, *self.groups, *self.broadcasts().values())]
         if self.client_broadcasts is not None:
             targets += [(address, self.client_broadcasts) for address in broadcast_addresses().values()]
@@ -102,30 +137,33 @@ class Environment:
         return {one: known[one] for one in known if one in self.interfaces or ANY in self.interfaces}
 
 
-def _addresses(variables: Mapping[str, str], name: str, port: int) -> list[Address]:
-    return [_address(variables, name, word, port) for word in variables.get(name, "").split()]
-
-
 def _clients(variables: Mapping[str, str]) -> tuple[tuple[Address, ...], int | None]:
-    """What is wrong with the variables of clients is for the clients to say."""
+    """Where clients search. An error in their variables is theirs to report."""
     found: list[Address] = []
-    with contextlib.suppress(PeerError):
+    with contextlib.suppress(CannotServe):
         port = _port(variables, ("EPICS_CA_SERVER_PORT",), 5064)
         for word in variables.get("EPICS_CA_ADDR_LIST", "").split():
-            with contextlib.suppress(PeerError):
+            with contextlib.suppress(CannotServe):
                 found.append(_address(variables, "EPICS_CA_ADDR_LIST", word, port))
-        automatic = variables.get("EPICS_CA_AUTO_ADDR_LIST", "YES").strip().upper() != "NO"
-        return tuple(found), port if automatic else None
+        return tuple(found), port if _yes(variables, "EPICS_CA_AUTO_ADDR_LIST") else None
     return (), None
+
+
+def _yes(variables: Mapping[str, str], name: str) -> bool:
+    return variables.get(name, "YES").strip().upper() != "NO"
 
 
 def _port(variables: Mapping[str, str], names: tuple[str, ...], default: int) -> int:
     for name in names:
         if text := variables.get(name, "").strip():
             if not text.isdecimal() or not 0 < int(text) < 65536:
-                raise PeerError(f"{name} is {text!r}, but must be a port number from 1 to 65535")
+                raise CannotServe(f"{name} is {text!r}, but must be a port number from 1 to 65535")
             return int(text)
     return default
+
+
+def _addresses(variables: Mapping[str, str], name: str, port: int) -> list[Address]:
+    return [_address(variables, name, word, port) for word in variables.get(name, "").split()]
 
 
 def _address(variables: Mapping[str, str], name: str, word: str, port: int) -> Address:
@@ -133,4 +171,4 @@ def _address(variables: Mapping[str, str], name: str, word: str, port: int) -> A
     if host and (not colon or (own_port.isdecimal() and 0 < int(own_port) < 65536)):
         with contextlib.suppress(OSError, UnicodeError):
             return socket.gethostbyname(host), int(own_port or port)
-    raise PeerError(f"{name} is {variables[name]!r}, but {word!r} is no address or host name")
+    raise CannotServe(f"{name} is {variables[name]!r}, but {word!r} is no address or host name")

@@ -14,23 +14,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from caproto import AlarmStatus
+from caproto import AlarmSeverity, AlarmStatus
 
-from ioc.ca.enumerated import EnumPv
-from ioc.ca.numeric import FloatPv, IntPv
-from ioc.ca.pv import EVENTS, Event, Listener, Pv, Snapshot
-from ioc.ca.text import StringArrayPv, StringPv, TextPv
-from ioc.model import Severity
+from ioc.ca.pv import EVENTS, NEW_ALARM, NEW_PROPERTY, Listener, Pv, Snapshot
+from ioc.ca.types import EnumPv, FloatPv, IntPv, NumericPv, StringArrayPv, StringPv, TextPv
 
 LONG_STRING = 256
 _LONG_TEXT = 40
+_RARE = NEW_ALARM | NEW_PROPERTY
+_OF_THE_VALUE = frozenset({"TIME", "NORD"})
+"""Fields that another value may change; all others change with the alarm or with properties only."""
 
-Getter = Callable[[Pv[Any]], Any]
-"""Reads the field's value from its PV; None = PVs of this kind have no such field."""
+Getter = Callable[[Any], Any]
+"""Reads the field's value from its PV."""
 
 
 class _Field(Pv[Any]):
-    """Shows what `get` tells of the PV `of`."""
+    """Shows what `get` reads from the PV `of`."""
 
     _of: Pv[Any]
     _get: Getter
@@ -52,10 +52,9 @@ class _Field(Pv[Any]):
 
     def offer(self, snapshot: Snapshot[Any]) -> None:
         """Hear of a change of the PV."""
-        if snapshot is self._seen:
-            return
-        self._seen = snapshot
-        if (value := self._get(self._of)) is not None:
+        if snapshot is not self._seen:
+            self._seen = snapshot
+            value = self._get(self._of)
             self.post(value, severity=snapshot.severity, status=snapshot.status, timestamp=snapshot.timestamp)
 
     def subscribe(self, listener: Listener) -> None:
@@ -84,7 +83,7 @@ class _Integer(_Field, IntPv):
 class _Float(_Field, FloatPv):
     """A number that is NaN where there is no limit, which is no alarm."""
 
-    def alarm_of(self, value: float, severity: Severity, status: str) -> tuple[Severity, str]:
+    def alarm_of(self, value: float, severity: int, status: str) -> tuple[int, str]:
         return severity, status
 
 
@@ -94,125 +93,96 @@ class _Menu(_Field, EnumPv):
     max_states = 64
 
 
-_SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
-_STATUSES = tuple(AlarmStatus.__members__)
-_SCANS = (
-    "Passive",
-    "Event",
-    "I/O Intr",
-    "10 second",
-    "5 second",
-    "2 second",
-    "1 second",
-    ".5 second",
-    ".2 second",
-    ".1 second",
-)
-_TYPES = ("STRING", "CHAR")
-_STATE_NAMES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
+Make = Callable[[str, Pv[Any]], _Field]
+"""Makes the field from its name and its PV."""
+
+
+def _string(name: str, _: Pv[Any]) -> _Field:
+    return _Text(name, "", LONG_STRING) if name.endswith("$") else _String(name, "")
+
+
+def _integer(name: str, _: Pv[Any]) -> _Field:
+    return _Integer(name, "")
+
+
+def _float(name: str, pv: Pv[Any]) -> _Field:
+    return _Float(name, "", precision=pv.properties.precision)
+
+
+def _menu(*choices: str) -> Make:
+    return lambda name, _: _Menu(name, "", choices)
 
 
 def _state(number: int) -> Getter:
-    def get(pv: Pv[Any]) -> str | None:
-        strings = pv.properties.strings
-        if not strings or len(strings) <= 2:
-            return None
-        return strings[number] if number < len(strings) else ""
-
-    return get
+    """The name of a state, empty if there are fewer."""
+    return lambda pv: pv.strings[number] if number < len(pv.strings) else ""
 
 
-def _two_state(number: int) -> Getter:
-    def get(pv: Pv[Any]) -> str | None:
-        strings = pv.properties.strings
-        if not strings or len(strings) > 2:
-            return None
-        return strings[number] if number < len(strings) else ""
-
-    return get
-
-
-def _limit(name: str, otherwise: float) -> Getter:
-    def get(pv: Pv[Any]) -> float | None:
-        if not isinstance(pv, IntPv | FloatPv):
-            return None
+def _limit(name: str, none: float) -> Getter:
+    def get(pv: Pv[Any]) -> float:
         limit: float | None = getattr(pv.properties, name)
-        return otherwise if limit is None else limit
+        return none if limit is None else limit
 
     return get
 
 
-def _limit_severity(name: str, severity: Severity) -> Getter:
-    def get(pv: Pv[Any]) -> Severity | None:
-        if not isinstance(pv, IntPv | FloatPv):
-            return None
-        return Severity.NO_ALARM if getattr(pv.properties, name) is None else severity
-
-    return get
-
-
-def _zero(pv: Pv[Any]) -> float | None:
-    return 0.0 if isinstance(pv, IntPv | FloatPv) else None
+def _severity(name: str, severity: int) -> Getter:
+    return lambda pv: 0 if getattr(pv.properties, name) is None else severity
 
 
 def _time(pv: Pv[Any]) -> str:
     return datetime.fromtimestamp(pv.timestamp, UTC).astimezone().isoformat(timespec="milliseconds")
 
 
-def _elements(pv: Pv[Any]) -> int | None:
-    return pv.max_count if isinstance(pv, TextPv | StringArrayPv) else None
+def _elements_read(pv: Pv[Any]) -> int:
+    return len(pv.value) if isinstance(pv, StringArrayPv) else pv.max_count
 
 
-def _elements_read(pv: Pv[Any]) -> int | None:
-    return len(pv.value) if isinstance(pv, StringArrayPv) else _elements(pv)
+_SEVERITIES = _menu("NO_ALARM", "MINOR", "MAJOR", "INVALID")
+_STATUSES = tuple(AlarmStatus.__members__)
+_PERIODS = ("10 second", "5 second", "2 second", "1 second", ".5 second", ".2 second", ".1 second")
+_SCANS = ("Passive", "Event", "I/O Intr", *_PERIODS)
+_TYPES = ("STRING", "CHAR")
+_STATES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
+_NAMES_OF_TWO, _NAMES_OF_MANY = ("ZNAM", "ONAM"), tuple(f"{name}ST" for name in _STATES)
+"""Fields with the names of the states, in records of two states and of more."""
+_MINOR, _MAJOR = AlarmSeverity.MINOR_ALARM, AlarmSeverity.MAJOR_ALARM
 
-
-_TEXTS: dict[str, Getter] = {
-    "NAME": lambda pv: pv.name,
-    "DESC": lambda pv: pv.description,
-    "RTYP": lambda pv: pv.record_type,
-    "TIME": _time,
-    "EGU": lambda pv: pv.properties.units if isinstance(pv, IntPv | FloatPv) else None,
-    "ZNAM": _two_state(0),
-    "ONAM": _two_state(1),
-    **{f"{name}ST": _state(number) for number, name in enumerate(_STATE_NAMES)},
+_FIELDS: dict[str, tuple[type | tuple[type, ...], Make, Getter]] = {
+    "NAME": (Pv, _string, lambda pv: pv.name),
+    "DESC": (Pv, _string, lambda pv: pv.description),
+    "RTYP": (Pv, _string, lambda pv: pv.record_type),
+    "TIME": (Pv, _string, _time),
+    "EGU": (NumericPv, _string, lambda pv: pv.properties.units),
+    **{name: (EnumPv, _string, _state(number)) for number, name in enumerate(_NAMES_OF_TWO)},
+    **{name: (EnumPv, _string, _state(number)) for number, name in enumerate(_NAMES_OF_MANY)},
+    "PREC": (FloatPv, _integer, lambda pv: pv.properties.precision),
+    "UDF": (Pv, _integer, lambda pv: int(pv.status == "UDF")),
+    "NELM": ((TextPv, StringArrayPv), _integer, lambda pv: pv.max_count),
+    "NORD": ((TextPv, StringArrayPv), _integer, _elements_read),
+    "HIHI": (NumericPv, _float, _limit("hihi", math.nan)),
+    "HIGH": (NumericPv, _float, _limit("high", math.nan)),
+    "LOW": (NumericPv, _float, _limit("low", math.nan)),
+    "LOLO": (NumericPv, _float, _limit("lolo", math.nan)),
+    "HOPR": (NumericPv, _float, _limit("maximum", 0.0)),
+    "LOPR": (NumericPv, _float, _limit("minimum", 0.0)),
+    "DRVH": (NumericPv, _float, _limit("maximum", 0.0)),
+    "DRVL": (NumericPv, _float, _limit("minimum", 0.0)),
+    "ADEL": (NumericPv, _float, lambda _: 0.0),
+    "MDEL": (NumericPv, _float, lambda _: 0.0),
+    "HYST": (NumericPv, _float, lambda _: 0.0),
+    "SEVR": (Pv, _SEVERITIES, lambda pv: pv.severity),
+    "STAT": (Pv, _menu(*_STATUSES), lambda pv: _STATUSES.index(pv.status)),
+    "ACKS": (Pv, _SEVERITIES, lambda pv: pv.unacknowledged),
+    "ACKT": (Pv, _menu("NO", "YES"), lambda pv: int(pv.keeps_transient_alarms)),
+    "SCAN": (Pv, _menu(*_SCANS), lambda pv: _SCANS.index("Passive" if pv.on_put else "I/O Intr")),
+    "FTVL": ((TextPv, StringArrayPv), _menu(*_TYPES), lambda pv: _TYPES.index(pv.native.name)),
+    "HHSV": (NumericPv, _SEVERITIES, _severity("hihi", _MAJOR)),
+    "HSV": (NumericPv, _SEVERITIES, _severity("high", _MINOR)),
+    "LSV": (NumericPv, _SEVERITIES, _severity("low", _MINOR)),
+    "LLSV": (NumericPv, _SEVERITIES, _severity("lolo", _MAJOR)),
 }
-_INTEGERS: dict[str, Getter] = {
-    "PREC": lambda pv: pv.properties.precision if isinstance(pv, FloatPv) else None,
-    "UDF": lambda pv: int(pv.status == "UDF"),
-    "NELM": _elements,
-    "NORD": _elements_read,
-}
-_FLOATS: dict[str, Getter] = {
-    "HIHI": _limit("hihi", math.nan),
-    "HIGH": _limit("high", math.nan),
-    "LOW": _limit("low", math.nan),
-    "LOLO": _limit("lolo", math.nan),
-    "HOPR": _limit("maximum", 0.0),
-    "LOPR": _limit("minimum", 0.0),
-    "DRVH": _limit("maximum", 0.0),
-    "DRVL": _limit("minimum", 0.0),
-    "ADEL": _zero,
-    "MDEL": _zero,
-    "HYST": _zero,
-}
-_MENUS: dict[str, tuple[tuple[str, ...], Getter]] = {
-    "SEVR": (_SEVERITIES, lambda pv: pv.severity),
-    "STAT": (_STATUSES, lambda pv: _STATUSES.index(pv.status)),
-    "ACKS": (_SEVERITIES, lambda pv: pv.unacknowledged),
-    "ACKT": (("NO", "YES"), lambda pv: int(pv.keeps_transient_alarms)),
-    "SCAN": (_SCANS, lambda pv: _SCANS.index("Passive" if pv.on_put else "I/O Intr")),
-    "FTVL": (_TYPES, lambda pv: _TYPES.index(pv.native.name) if _elements(pv) is not None else None),
-    "HHSV": (_SEVERITIES, _limit_severity("hihi", Severity.MAJOR)),
-    "HSV": (_SEVERITIES, _limit_severity("high", Severity.MINOR)),
-    "LSV": (_SEVERITIES, _limit_severity("low", Severity.MINOR)),
-    "LLSV": (_SEVERITIES, _limit_severity("lolo", Severity.MAJOR)),
-}
-
-
-_OF_THE_VALUE = frozenset({"TIME", "NORD"})
-"""Fields that another value may change; all others change with the alarm or with properties only."""
-_RARE = int(Event.ALARM | Event.PROPERTY)
+"""Of each field: the PVs that have it, its type, its value."""
 
 
 def field_of(pv: Pv[Any], name: str) -> Pv[Any] | None:
@@ -220,23 +190,16 @@ def field_of(pv: Pv[Any], name: str) -> Pv[Any] | None:
 
     `name` may end in ``$``; the empty name is the same as ``VAL``.
     """
-    if name.removesuffix("$") in ("", "VAL"):
-        return _value_as_long_string(pv) if name.endswith("$") else pv
-    title = f"{pv.name}.{name}"
-    if (get := _TEXTS.get(name.removesuffix("$"))) is not None:
-        made: _Field = _Text(title, "", LONG_STRING) if name.endswith("$") else _String(title, "")
-    elif (get := _INTEGERS.get(name)) is not None:
-        made = _Integer(title, "")
-    elif (get := _FLOATS.get(name)) is not None:
-        made = _Float(title, "", precision=pv.properties.precision)
-    elif name in _MENUS:
-        strings, get = _MENUS[name]
-        made = _Menu(title, "", strings)
-    else:
+    plain, long = name.removesuffix("$"), name.endswith("$")
+    if plain in {"", "VAL"}:
+        return _value_as_long_string(pv) if long else pv
+    kinds, make, get = _FIELDS.get(plain, ((), _string, _time))
+    if not isinstance(pv, kinds) or (long and make is not _string):
         return None
-    if get(pv) is None:
+    if isinstance(pv, EnumPv) and plain in (_NAMES_OF_MANY if len(pv.strings) <= 2 else _NAMES_OF_TWO):
         return None
-    made.follow(pv, get, EVENTS if name.removesuffix("$") in _OF_THE_VALUE else _RARE)
+    made = make(f"{pv.name}.{name}", pv)
+    made.follow(pv, get, EVENTS if plain in _OF_THE_VALUE else _RARE)
     return made
 
 

@@ -1,11 +1,12 @@
 """Channel filters: what a client appends to the name of a PV or field so that it is sent less, as in EPICS base.
 
-- ``NAME.{"dbnd":{"abs":0.5}}``, ``{"rel":10}`` (percent), ``{"m":"rel","d":10}``: a number's monitor tells of changes
-  by more than that from what it told last; a changed alarm or property is always told.
+- ``NAME.{"dbnd":{"abs":0.5}}``, ``{"rel":10}`` (percent), ``{"m":"rel","d":10}``: a monitor of a number reports changes
+  by more than that from what it reported last; a changed alarm or property is always reported.
 - ``NAME.[1:3]``, ``NAME.{"arr":{"s":1,"i":1,"e":3}}``: some elements of an array, from the end if negative; read only.
 - ``NAME.{"ts":{}}``: the time stamp is when the value was sent.
 
-Several may stand together. A name with any other filter, ``sync`` among them, is not found.
+Several may stand together. A name with any other filter, ``sync`` among them, is not found. caproto can parse filters
+too, but accepts what EPICS base does not (a deadband of "1" or of infinity) and fails on ``{"m":"rel"}``.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -19,12 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ioc.ca.putdata import PutData
+from ioc.ca.encoding import PutData
 from ioc.ca.pv import Listener, Pv, Snapshot
 
 _FILTERED = re.compile(r"([^.]+\.[A-Z0-9]*\$?)([{\[].{1,200})", re.DOTALL)
 _RANGE = re.compile(r"\[(-?\d{1,9})?(?:(:)(?:(\d{1,9})?:)?(-?\d{1,9})?)?(?<!\[)\]", re.ASCII)
-_INDEX = 10**9
+_LARGEST_INDEX = 10**9
 
 
 class _Unknown(Exception):
@@ -32,33 +33,28 @@ class _Unknown(Exception):
 
 
 @dataclass(frozen=True)
-class _Range:
-    start: int = 0
-    step: int = 1
-    end: int = -1
-
-    def of(self, length: int) -> slice:
-        """Which of `length` elements are meant."""
-        start = self.start + length if self.start < 0 else self.start
-        end = self.end + length if self.end < 0 else self.end
-        return slice(max(start, 0), max(end + 1, 0), self.step)
-
-
-@dataclass(frozen=True)
-class _Deadband:
-    width: float
-    relative: bool = False
-
-    def passes(self, number: float, told: float) -> bool:
-        width = abs(told) * self.width / 100 if self.relative else self.width
-        return math.isnan(number) != math.isnan(told) or abs(number - told) > width
-
-
-@dataclass(frozen=True)
 class _Filters:
-    deadband: _Deadband | None = None
-    elements: _Range | None = None
+    deadband: float | None = None
+    relative: bool = False
+    """The deadband is in percent of what was reported last."""
+    elements: tuple[int, int, int] | None = None
+    """First, step and last, included; negative = from the end."""
     stamps: bool = False
+
+    def slice_of(self, length: int) -> slice:
+        """Which of `length` elements are meant."""
+        if self.elements is None:
+            return slice(None)
+        first, step, last = self.elements
+        first, last = (index + length if index < 0 else index for index in (first, last))
+        return slice(max(first, 0), max(last + 1, 0), step)
+
+    def passes(self, number: float, reported: float) -> bool:
+        """Whether a number is beyond the deadband around the one that was reported last."""
+        width = self.deadband or 0.0
+        if self.relative:
+            width *= abs(reported) / 100
+        return math.isnan(number) != math.isnan(reported) or abs(number - reported) > width
 
 
 def split(channel: str) -> tuple[str, str]:
@@ -75,7 +71,7 @@ def filtered(pv: Pv[Any], text: str) -> Pv[Any] | None:
         return None
     if pv.max_count == 1:
         filters = replace(filters, elements=None)
-    elif filters.elements is not None and not range(pv.max_count)[filters.elements.of(pv.max_count)]:
+    elif not range(pv.max_count)[filters.slice_of(pv.max_count)]:
         return None
     return _FilteredPv(pv, filters)
 
@@ -83,9 +79,9 @@ def filtered(pv: Pv[Any], text: str) -> Pv[Any] | None:
 def _parse(text: str) -> _Filters:
     if found := _RANGE.fullmatch(text):
         start, is_range, step, end = found.groups()
-        if is_range:
-            return _Filters(elements=_range(int(start or 0), int(step or 1), int(end or -1)))
-        return _Filters(elements=_range(int(start), 1, int(start)))
+        if not is_range:
+            return _Filters(elements=_elements(int(start), 1, int(start)))
+        return _Filters(elements=_elements(int(start or 0), int(step or 1), int(end or -1)))
     wanted: Any = json.loads(text)
     if not isinstance(wanted, dict) or not wanted:
         raise _Unknown
@@ -93,15 +89,14 @@ def _parse(text: str) -> _Filters:
     for name, options in wanted.items():
         match name, options:
             case "dbnd", {"abs": width, **other} if not other:
-                filters = replace(filters, deadband=_Deadband(_width(width)))
+                filters = replace(filters, deadband=_width(width))
             case "dbnd", {"rel": width, **other} if not other:
-                filters = replace(filters, deadband=_Deadband(_width(width), relative=True))
+                filters = replace(filters, deadband=_width(width), relative=True)
             case "dbnd", {"m": "abs" | "rel" as mode, "d": width, **other} if not other:
-                filters = replace(filters, deadband=_Deadband(_width(width), relative=mode == "rel"))
+                filters = replace(filters, deadband=_width(width), relative=mode == "rel")
             case "arr", dict() if options.keys() <= {"s", "i", "e"}:
-                filters = replace(
-                    filters, elements=_range(options.get("s", 0), options.get("i", 1), options.get("e", -1))
-                )
+                elements = _elements(options.get("s", 0), options.get("i", 1), options.get("e", -1))
+                filters = replace(filters, elements=elements)
             case "ts", {**other} if not other:
                 filters = replace(filters, stamps=True)
             case _:
@@ -115,21 +110,21 @@ def _width(width: Any) -> float:
     return width
 
 
-def _range(start: Any, step: Any, end: Any) -> _Range:
-    for index in (start, step, end):
-        if isinstance(index, bool) or not isinstance(index, int) or abs(index) > _INDEX:
+def _elements(first: Any, step: Any, last: Any) -> tuple[int, int, int]:
+    for index in (first, step, last):
+        if isinstance(index, bool) or not isinstance(index, int) or abs(index) > _LARGEST_INDEX:
             raise _Unknown
     if step < 1:
         raise _Unknown
-    return _Range(start, step, end)
+    return first, step, last
 
 
 class _FilteredPv(Pv[Any]):
     """Shows `source` through filters; it belongs to one channel and has no value of its own."""
 
     def __init__(self, source: Pv[Any], filters: _Filters) -> None:
-        cut = filters.elements is not None
-        super().__init__(source.name, source.description, source.value, None if cut else source.on_put)
+        part = filters.elements is not None
+        super().__init__(source.name, source.description, source.value, None if part else source.on_put)
         self.native = source.native
         self.serial = source.serial
         self.properties = source.properties
@@ -158,7 +153,7 @@ class _FilteredPv(Pv[Any]):
         return Snapshot(snapshot.value, snapshot.severity, snapshot.status, timestamp)
 
     def subscribe(self, listener: Listener) -> None:
-        self._gates[listener] = gate = _Gate(self, self._filters.deadband, listener)
+        self._gates[listener] = gate = _Gate(self, self._filters, listener)
         self._source.subscribe(gate)
 
     def unsubscribe(self, listener: Listener) -> None:
@@ -172,7 +167,7 @@ class _FilteredPv(Pv[Any]):
     @property
     def max_count(self) -> int:
         of = self._source.max_count
-        return of if self._filters.elements is None else len(range(of)[self._filters.elements.of(of)])
+        return len(range(of)[self._filters.slice_of(of)])
 
     def check(self, value: Any) -> Any:
         return self._source.check(value)
@@ -181,30 +176,27 @@ class _FilteredPv(Pv[Any]):
         return self._source.accept(data)
 
     def texts(self, value: Any) -> Sequence[str]:
-        elements = self._filters.elements
-        if elements is None:
-            return self._source.texts(value)
+        texts = self._source.texts(value)
+        if self._filters.elements is None:
+            return texts
         numbers = self.numbers(value)
         if isinstance(numbers, bytes):
             return (numbers.partition(b"\0")[0].decode("utf-8", "replace"),)
-        texts = self._source.texts(value)
-        return texts[elements.of(len(texts))][: self.max_count]
+        return texts[self._filters.slice_of(len(texts))][: self.max_count]
 
     def numbers(self, value: Any) -> Sequence[float] | None:
         numbers = self._source.numbers(value)
-        if numbers is None or self._filters.elements is None:
-            return numbers
-        return numbers[self._filters.elements.of(len(numbers))]
+        return None if numbers is None else numbers[self._filters.slice_of(len(numbers))]
 
 
 class _Gate:
     """Stands between the source and one subscription, and lets through what is beyond the deadband."""
 
-    def __init__(self, pv: _FilteredPv, deadband: _Deadband | None, listener: Listener) -> None:
+    def __init__(self, pv: _FilteredPv, filters: _Filters, listener: Listener) -> None:
         self._pv = pv
-        self._deadband = deadband
+        self._filters = filters
         self._listener = listener
-        self._seen = self._told = pv.source.snapshot
+        self._seen = self._reported = pv.source.snapshot
 
     @property
     def mask(self) -> int:
@@ -215,12 +207,12 @@ class _Gate:
         only_value = (snapshot.severity, snapshot.status) == (before.severity, before.status)
         if only_value and snapshot.value != before.value and not self._passes(snapshot):
             return
-        self._told = snapshot
+        self._reported = snapshot
         self._listener.offer(self._pv.view(snapshot))
 
     def _passes(self, snapshot: Snapshot[Any]) -> bool:
         source = self._pv.source
-        if self._deadband is None or source.max_count > 1:
+        if self._filters.deadband is None or source.max_count > 1:
             return True
-        number, told = source.numbers(snapshot.value), source.numbers(self._told.value)
-        return not number or not told or self._deadband.passes(number[0], told[0])
+        number, reported = source.numbers(snapshot.value), source.numbers(self._reported.value)
+        return not number or not reported or self._filters.passes(number[0], reported[0])

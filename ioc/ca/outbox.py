@@ -2,7 +2,7 @@
 
 While a client keeps up every update is sent. While its socket is full the newest value of a subscription takes the
 place of the one that waits. So a client that stops reading costs at most one update per subscription beyond a batch,
-and never holds up anybody else; `ioc.ca.clients` drops it after a while.
+and never holds up anybody else; `ioc.ca.server` drops it after a while.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import asyncio
 import struct
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from ioc.ca.dbr import encode
-from ioc.ca.pv import EVENTS, Pv, Snapshot
+from ioc.ca.encoding import encode
+from ioc.ca.pv import Pv, Snapshot
 
 BATCH_BYTES = 65_536
 """Written at once; after that others have their turn."""
@@ -36,27 +37,25 @@ def header(  # noqa: PLR0917 - in the order of the wire
     return _EXTENDED.pack(command, 0xFFFF, data_type, 0, parameter1, parameter2, size, count)
 
 
+@dataclass(eq=False, slots=True)
 class Subscription:
     """A client's wish to hear of one PV. It is offered the snapshots whose events are in its mask."""
 
-    __slots__ = ("count", "data_type", "identifier", "live", "mask", "outbox", "pv", "waiting")
-
-    def __init__(self, outbox: Outbox, pv: Pv[Any], *, identifier: int, data_type: int, count: int, mask: int) -> None:
-        self.outbox = outbox
-        self.pv = pv
-        self.identifier = identifier
-        self.data_type = data_type
-        self.count = count
-        self.mask = mask & EVENTS
-        self.live = True
-        self.waiting: Update | None = None
-        """Its newest update that is not sent yet."""
+    outbox: Outbox
+    pv: Pv[Any]
+    identifier: int
+    data_type: int
+    count: int
+    mask: int
+    live: bool = True
+    waiting: Update | None = None
+    """Its newest update that is not sent yet."""
 
     def offer(self, snapshot: Snapshot[Any]) -> None:
         self.outbox.put_update(self, snapshot)
 
     def start(self) -> None:
-        """Send the present value and go on with the changes."""
+        """Send the present value and follow the changes."""
         self.pv.subscribe(self)
         self.offer(self.pv.snapshot)
 
@@ -66,14 +65,12 @@ class Subscription:
         self.pv.unsubscribe(self)
 
 
+@dataclass(eq=False, slots=True)
 class Update:
     """One update that waits to be sent."""
 
-    __slots__ = ("snapshot", "subscription")
-
-    def __init__(self, subscription: Subscription, snapshot: Snapshot[Any]) -> None:
-        self.subscription = subscription
-        self.snapshot = snapshot
+    subscription: Subscription
+    snapshot: Snapshot[Any]
 
     def message(self) -> tuple[bytes, bytes]:
         of = self.subscription

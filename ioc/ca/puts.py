@@ -1,4 +1,7 @@
-"""Carrying out puts. The work belongs to the server: it goes on when the client that asked for it goes away."""
+"""Carrying out puts, and the record of who put what and what came of it.
+
+The work belongs to the server: it continues when the client that asked for it disconnects.
+"""
 
 from __future__ import annotations
 
@@ -7,69 +10,83 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ioc.ca.journal import Journal
-from ioc.ca.putdata import PutData
-from ioc.ca.pv import PutHandler, Pv
-from ioc.errors import AttpcError, Refused
-from ioc.model import Client, PutRecord
+from ioc.ca.encoding import PutData
+from ioc.ca.pv import Client, PutFailed, PutHandler, Pv, Refused
 
 logger = logging.getLogger("ioc.ca")
+
+_WINDOW = 0.2
+_SINGLE = 50
+"""So many puts of a window have a record each; a client that sends thousands must not fill the disk."""
+
+
+@dataclass(frozen=True)
+class PutRecord:
+    """One put, granted or not."""
+
+    occurred_at: float
+    """When it came, POSIX seconds."""
+    pv: str
+    old_value: str
+    new_value: str
+    client: Client
+    result: str
+    """``ok``, ``refused``, ``failed`` or ``denied``."""
+    message: str = ""
+    """The reason, if it was not granted; else a comment, mostly empty."""
+    count: int = 1
+    """How many puts of one client to the PV it stands for: of a burst only so many have a record each."""
+    logged: bool = False
+    """The log has `message` already."""
 
 
 @dataclass
 class Put:
-    """One request to set a PV."""
+    """One put that its PV has accepted."""
 
     pv: Pv[Any]
     handler: PutHandler[Any]
+    value: Any
     data: PutData
     client: Client
     answer: Callable[[str], None]
     """Told how it ended: the empty text = done, else the reason why not."""
-    text: str | None = None
-    """What was to be set, if that is a text."""
     came_at: float = field(default_factory=time.time)
 
 
 class Puts:
-    """Validates puts, runs their handlers as tasks and writes the journal.
+    """Validates puts, runs their handlers as tasks and records them.
 
     Puts to one PV are carried out in the order in which they came, except that a command is refused while it is Busy.
     """
 
     def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+        self.journal = journal
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: dict[Pv[Any], deque[tuple[Put, Any]]] = {}
+        self._waiting: dict[Pv[Any], deque[Put]] = {}
         """Puts to a PV that has another one under way."""
 
-    def start(self, put: Put) -> None:
-        """Begin a put to a writable PV; it is answered when it has ended, at once if it is refused."""
+    def start(
+        self, pv: Pv[Any], handler: PutHandler[Any], data: PutData, client: Client, answer: Callable[[str], None]
+    ) -> None:
+        """Begin a put; it is answered when it has ended, at once if it is refused."""
         try:
-            value = put.pv.accept(put.data)
-            put.text = value if isinstance(value, str) else None
+            value = pv.accept(data)
         except Refused as error:
-            self._end(put, put.pv.value, "refused", str(error))
+            self.journal.note(pv.name, pv.label(pv.value), str(data), client, "refused", str(error))
+            answer(str(error))
             return
-        if not put.pv.serial:
-            self._own(self._carry_out(put, value))
-        elif (waiting := self._waiting.get(put.pv)) is not None:
-            waiting.append((put, value))
+        put = Put(pv, handler, value, data, client, answer)
+        if not pv.serial:
+            self._own(self._carry_out(put))
+        elif (waiting := self._waiting.get(pv)) is not None:
+            waiting.append(put)
         else:
-            self._waiting[put.pv] = deque([(put, value)])
-            self._own(self._carry_out_all(put.pv))
-
-    def turn_away(self, pv: Pv[Any], new: str, client: Client, result: str, reason: str) -> None:
-        """Write down a put that is answered at once, for it does not get as far as to be judged by the PV."""
-        self._journal.record(PutRecord(time.time(), pv.name, pv.label(pv.value), new, client, result, reason))
-
-    def acknowledged(self, field_name: str, old: int, new: int, client: Client, denied: str) -> None:
-        """Write down that an alarm was acknowledged; `denied` = why the client may not, empty if it may."""
-        result = "denied" if denied else "ok"
-        self._journal.record(PutRecord(time.time(), field_name, str(old), str(new), client, result, denied))
+            self._waiting[pv] = deque([put])
+            self._own(self._carry_out_all(pv))
 
     async def close(self) -> None:
         """End the work that is under way."""
@@ -86,18 +103,18 @@ class Puts:
         waiting = self._waiting[pv]
         try:
             while waiting:
-                await self._carry_out(*waiting.popleft())
+                await self._carry_out(waiting.popleft())
         finally:
             del self._waiting[pv]
-            for put, _ in waiting:
+            for put in waiting:
                 self._end(put, pv.value, "failed", f"the IOC ended before {pv.name} could be set")
 
-    async def _carry_out(self, put: Put, value: Any) -> None:
+    async def _carry_out(self, put: Put) -> None:
         pv, old = put.pv, put.pv.value
         result, message, logged = "ok", "", False
         try:
-            await put.handler(value, put.client)
-        except AttpcError as error:
+            await put.handler(put.client, put.value)
+        except PutFailed as error:
             result, message = "refused" if isinstance(error, Refused) else "failed", str(error)
             logged = error.logged
         except asyncio.CancelledError:
@@ -109,8 +126,69 @@ class Puts:
         self._end(put, old, result, message, logged=logged)
 
     def _end(self, put: Put, old: Any, result: str, message: str, *, logged: bool = False) -> None:
-        remark = message or put.pv.remark(put.data)
-        new = str(put.data) if put.text is None else put.text
-        record = PutRecord(put.came_at, put.pv.name, put.pv.label(old), new, put.client, result, remark, logged=logged)
-        self._journal.record(record)
+        pv, new = put.pv, put.value if isinstance(put.value, str) else str(put.data)
+        values, remark = (pv.label(old), new), message or pv.remark(put.data)
+        self.journal.record(PutRecord(put.came_at, pv.name, *values, put.client, result, remark, logged=logged))
         put.answer(message)
+
+
+@dataclass
+class _Burst:
+    """Puts of one client to one PV, with one result and message, in one window."""
+
+    timer: asyncio.TimerHandle
+    recorded: int = 0
+    merged: PutRecord | None = None
+
+
+class Journal:
+    """Passes on each put; of a burst, more than 50 within 0.2 s that differ only in the value, it merges the rest.
+
+    A merged record has the first old value and the newest new one, and says of how many puts it is. Puts not granted
+    are logged, one line a record, unless whoever refused them has done so.
+    """
+
+    def __init__(self, write: Callable[[PutRecord], None]) -> None:
+        self._write = write
+        self._bursts: dict[tuple[object, ...], _Burst] = {}
+
+    def note(  # noqa: PLR0917 - in the order of the record
+        self, pv: str, old: str, new: str, client: Client, result: str, message: str
+    ) -> None:
+        """Record a put that is answered at once."""
+        self.record(PutRecord(time.time(), pv, old, new, client, result, message))
+
+    def record(self, put: PutRecord) -> None:
+        key = put.pv, put.client, put.result, put.message
+        burst = self._bursts.get(key) or self._open(key)
+        if burst.recorded < _SINGLE:
+            burst.recorded += 1
+            self._pass_on(put)
+        elif burst.merged is None:
+            burst.merged = put
+        else:
+            burst.merged = replace(put, old_value=burst.merged.old_value, count=burst.merged.count + put.count)
+
+    def close(self) -> None:
+        """Pass on what is held back."""
+        for burst in self._bursts.values():
+            burst.timer.cancel()
+            self._pass_on(burst.merged)
+        self._bursts.clear()
+
+    def _open(self, key: tuple[object, ...]) -> _Burst:
+        burst = _Burst(asyncio.get_running_loop().call_later(_WINDOW, self._expire, key))
+        return self._bursts.setdefault(key, burst)
+
+    def _expire(self, key: tuple[object, ...]) -> None:
+        merged = self._bursts.pop(key).merged
+        if merged is not None:
+            self._open(key).recorded = _SINGLE  # the burst may still go on
+        self._pass_on(merged)
+
+    def _pass_on(self, put: PutRecord | None) -> None:
+        if put is None:
+            return
+        if put.message and not put.logged:
+            logger.warning("put by %s@%s %s: %s", put.client.user or "?", put.client.host, put.result, put.message)
+        self._write(put)

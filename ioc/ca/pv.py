@@ -1,7 +1,7 @@
-"""What every PV is: a name, a value with alarm and time stamp, and those who listen to it.
+"""What every PV has: a name, a value with alarm and time stamp, and subscribers.
 
-This half of the layer knows nothing of sockets. A change makes a new `Snapshot`, which is offered to every subscription
-whose event mask asks for it; the Channel Access half encodes a snapshot at most once per data type and count.
+PVs know nothing of sockets. A change makes a new `Snapshot`, which is offered to every subscriber whose event mask asks
+for it; `ioc.ca.encoding` encodes a snapshot at most once per data type and count.
 """
 
 from __future__ import annotations
@@ -10,36 +10,50 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntFlag
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from caproto import AlarmStatus, ChannelType
-
-from ioc.errors import Refused
-from ioc.model import Client, Severity
+from caproto import AlarmSeverity, AlarmStatus, ChannelType, SubscriptionType
 
 if TYPE_CHECKING:
-    from ioc.ca.putdata import PutData
+    from ioc.ca.encoding import PutData
 
 T = TypeVar("T")
-PutHandler = Callable[[T, Client], Awaitable[None]]
-"""Carries out a put and posts the new value itself; raises `ioc.errors.AttpcError` if it cannot."""
 
 
-class Event(IntFlag):
-    """What a subscription asks for and what a change is (the DBE_ masks of Channel Access)."""
+@dataclass(frozen=True)
+class Client:
+    """Who asked: the name is reported by the client itself, the host is the address of its connection."""
 
-    VALUE = 1
-    LOG = 2
-    ALARM = 4
-    PROPERTY = 8
+    user: str = ""
+    host: str = ""
+
+
+class PutFailed(Exception):
+    """A put could not be carried out, or not completely; the text is a sentence for the client.
+
+    `logged`: whoever raises it has logged it, so that the server need not.
+    """
+
+    def __init__(self, text: str, *, logged: bool = False) -> None:
+        super().__init__(text)
+        self.logged = logged
+
+
+class Refused(PutFailed):
+    """A put is refused: nothing was done and nothing changed."""
+
+
+PutHandler = Callable[[Client, T], Awaitable[None]]
+"""Carries out a put and posts the new value itself; raises `PutFailed` if that is impossible."""
 
 
 STATUSES = frozenset(AlarmStatus.__members__)
 """Names of all alarm statuses that EPICS knows."""
-EVENTS = int(Event.VALUE | Event.LOG | Event.ALARM | Event.PROPERTY)
-"""All of them."""
-_NEW_VALUE, _NEW_ALARM = int(Event.VALUE | Event.LOG), int(Event.ALARM)  # plain numbers are combined much faster
+NEW_VALUE = int(SubscriptionType.DBE_VALUE | SubscriptionType.DBE_LOG)
+"""Kinds of change, as in the event mask of a subscription; plain numbers are combined much faster than flags."""
+NEW_ALARM = int(SubscriptionType.DBE_ALARM)
+NEW_PROPERTY = int(SubscriptionType.DBE_PROPERTY)
+EVENTS = NEW_VALUE | NEW_ALARM | NEW_PROPERTY
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ class Snapshot(Generic[T]):
     """A PV at one moment. `encoded` keeps its wire form by (data type, count), so that all clients share it."""
 
     value: T
-    severity: Severity
+    severity: int
     status: str
     timestamp: float
     encoded: dict[tuple[int, int], tuple[bytes, int]] = field(default_factory=dict[tuple[int, int], tuple[bytes, int]])
@@ -77,11 +91,11 @@ class Listener(Protocol):
     def offer(self, snapshot: Snapshot[Any]) -> None: ...
 
 
-_DEFAULT_STATUS = {
-    Severity.NO_ALARM: "NO_ALARM",
-    Severity.MINOR: "STATE",
-    Severity.MAJOR: "STATE",
-    Severity.INVALID: "COMM",
+_DEFAULT_STATUS: dict[int, str] = {
+    AlarmSeverity.NO_ALARM: "NO_ALARM",
+    AlarmSeverity.MINOR_ALARM: "STATE",
+    AlarmSeverity.MAJOR_ALARM: "STATE",
+    AlarmSeverity.INVALID_ALARM: "COMM",
 }
 
 
@@ -93,6 +107,8 @@ class Pv(ABC, Generic[T]):
 
     native: ChannelType
     """Its data type on the wire."""
+    record_types: tuple[str, str] = "waveform", "waveform"
+    """Of a read-only and of a writable PV."""
     serial: bool = True
     """Puts are carried out one after the other; else each at once."""
 
@@ -101,12 +117,12 @@ class Pv(ABC, Generic[T]):
         self.description = description
         self.on_put = on_put
         self.properties = Properties()
-        self.unacknowledged = Severity.NO_ALARM
+        self.unacknowledged = AlarmSeverity.NO_ALARM
         """Worst severity since somebody acknowledged it (field ACKS)."""
         self.keeps_transient_alarms = True
         """Whether an alarm that has gone must still be acknowledged (field ACKT)."""
         self._listeners: set[Listener] = set()
-        self._snapshot = Snapshot(value, Severity.NO_ALARM, "NO_ALARM", time.time())
+        self._snapshot = Snapshot(value, AlarmSeverity.NO_ALARM, "NO_ALARM", time.time())
 
     @property
     def source(self) -> Pv[T]:
@@ -123,7 +139,7 @@ class Pv(ABC, Generic[T]):
         return self.snapshot.value
 
     @property
-    def severity(self) -> Severity:
+    def severity(self) -> int:
         return self.snapshot.severity
 
     @property
@@ -141,11 +157,11 @@ class Pv(ABC, Generic[T]):
         return self._snapshot
 
     def post(
-        self, value: T, *, severity: Severity = Severity.NO_ALARM, status: str = "", timestamp: float | None = None
+        self, value: T, *, severity: int = AlarmSeverity.NO_ALARM, status: str = "", timestamp: float | None = None
     ) -> None:
-        """Set value and alarm and tell everybody who monitors them.
+        """Set value and alarm, and tell everybody who monitors them.
 
-        The same value with the same alarm again is no event and keeps its time stamp. An empty `status` is chosen from
+        Posting the same value and alarm again is no event and keeps the time stamp. An empty `status` is derived from
         the severity and, for numbers, from the alarm limits. `timestamp` is in POSIX seconds, None = now.
 
         Raises:
@@ -158,26 +174,26 @@ class Pv(ABC, Generic[T]):
         old = self._snapshot
         events = 0
         if not self.same(value, old.value):
-            events |= _NEW_VALUE
+            events |= NEW_VALUE
         if severity != old.severity or status != old.status:
-            events |= _NEW_ALARM
+            events |= NEW_ALARM
             if severity >= self.unacknowledged or not self.keeps_transient_alarms:
                 self.unacknowledged = severity
         if events:
             self._publish(Snapshot(value, severity, status, time.time() if timestamp is None else timestamp), events)
 
     def acknowledge(self, severity: int) -> None:
-        """Somebody has seen the alarm, if it was no worse than `severity`; monitors of alarms are told."""
+        """Acknowledge an alarm that was no worse than `severity`; monitors of alarms are told."""
         if severity >= self.unacknowledged:
-            self.unacknowledged = Severity.NO_ALARM
-        self._publish(replace(self._snapshot, encoded={}), _NEW_ALARM)
+            self.unacknowledged = AlarmSeverity.NO_ALARM
+        self._publish(replace(self._snapshot, encoded={}), NEW_ALARM)
 
     def keep_transient_alarms(self, keep: bool) -> None:
         """Whether alarms that have gone must be acknowledged."""
         self.keeps_transient_alarms = keep
         if not keep:
             self.unacknowledged = min(self.unacknowledged, self.severity)
-        self._publish(replace(self._snapshot, encoded={}), _NEW_ALARM)
+        self._publish(replace(self._snapshot, encoded={}), NEW_ALARM)
 
     def _publish(self, snapshot: Snapshot[T], events: int) -> None:
         self._snapshot = snapshot
@@ -192,9 +208,14 @@ class Pv(ABC, Generic[T]):
         self._listeners.discard(listener)
 
     @property
-    @abstractmethod
+    def listeners(self) -> int:
+        """How many subscriptions and monitored fields are told of changes."""
+        return len(self._listeners)
+
+    @property
     def record_type(self) -> str:
         """Name of the EPICS record type that behaves like this PV (field RTYP)."""
+        return self.record_types[self.on_put is not None]
 
     @property
     def max_count(self) -> int:
@@ -210,7 +231,7 @@ class Pv(ABC, Generic[T]):
         """The value that a client put, or `Refused` saying what it must be."""
 
     def remark(self, data: PutData) -> str:
-        """What is to be said of a put that was accepted; empty if nothing is."""
+        """A comment on a put that was accepted, mostly empty."""
         return ""
 
     @abstractmethod
@@ -225,7 +246,7 @@ class Pv(ABC, Generic[T]):
         """The value in one text, for the log of puts."""
         return ", ".join(self.texts(value))
 
-    def alarm_of(self, value: T, severity: Severity, status: str) -> tuple[Severity, str]:
+    def alarm_of(self, value: T, severity: int, status: str) -> tuple[int, str]:
         """The alarm after what the value itself adds to it."""
         return severity, status
 

@@ -1,26 +1,44 @@
-"""Answers to "who has this PV?" on UDP."""
+"""Searches by UDP: answering "who has this PV?", and asking it, to find other servers with PVs of the same names."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Collection, Iterator
+from ipaddress import IPv4Address
+from itertools import islice
 from typing import cast
 
 import caproto as ca
 
+from ioc.ca.environment import ANY, LOOPBACK, Environment, broadcast_addresses, own_addresses
 from ioc.ca.session import VERSION
 from ioc.ca.site import Site
+from ioc.ca.sockets import broadcasting_socket, search_socket
+
+logger = logging.getLogger("ioc.ca")
 
 _LONGEST_REQUEST = 4096
-"""No client sends more than 1472 bytes; the rest need not be looked at."""
+"""No client sends more than 1472 bytes; longer datagrams are not read."""
 _ANSWERS_PER_DATAGRAM = 58
+_NAMES = 20
+"""Names of our own that are searched for at a time; others the next time."""
+_ANSWER_SECONDS = 1.0
+_SOCKETS = 8
+"""Of two servers on one host only one gets what is sent to its address: which one depends on the sender's port."""
+_MOST_ANSWERS = 1000
+_MISSED = 3
+"""A rival that was not heard so many times in a row is gone."""
+_AS_SENDER = (0, 0xFFFFFFFF)
 
 
 class Search(asyncio.DatagramProtocol):
     """Answers from the socket that was asked, or from `answer_from`: one datagram to each, as far as it fits.
 
-    The answer repeats the sequence number of the request, without which libca holds its searches for lost and sends the
+    The answer repeats the sequence number of the request; without it libca considers its searches lost and sends the
     next ones very slowly.
     """
 
@@ -68,3 +86,139 @@ class Search(asyncio.DatagramProtocol):
         for first in range(0, len(answers), _ANSWERS_PER_DATAGRAM):
             batch = answers[first : first + _ANSWERS_PER_DATAGRAM]
             self._transport.sendto(self._broadcaster.send(version, *batch), addr)
+
+
+class SearchListener:
+    """Listens on the served interfaces, their networks' broadcast addresses and the multicast groups.
+
+    What comes by broadcast or in a group is answered from the socket of the interface, as in EPICS base: the client
+    connects to the address that the answer comes from.
+    """
+
+    def __init__(self, site: Site, environment: Environment, lost: Callable[[Exception | None], None]) -> None:
+        self._site = site
+        self._environment = environment
+        self._lost = lost
+        self._open: dict[str, asyncio.DatagramTransport] = {}
+
+    async def refresh(self) -> None:
+        """Listen on what is new, with the interfaces as they are now, and no longer on what has gone.
+
+        Raises:
+            CannotServe: a port is in use.
+        """
+        environment, interfaces = self._environment, self._environment.interfaces
+        nets = {} if ANY in interfaces else environment.broadcasts()
+        for address in interfaces:
+            await self._listen(address, None)
+        for address, net in nets.items():
+            await self._listen(net, self._open[address])
+        for group in environment.groups:
+            await self._listen(group, self._open[interfaces[0]])
+            self._join(group)
+        for address in self._open.keys() - {*interfaces, *nets.values(), *environment.groups}:
+            self._open.pop(address).close()
+
+    async def _listen(self, address: str, answer_from: asyncio.DatagramTransport | None) -> None:
+        if address in self._open:
+            return
+
+        def ended(error: Exception | None) -> None:
+            if address in self._open:
+                self._lost(error)
+
+        search = Search(self._site, self._environment.ignored, ended, answer_from=answer_from)
+        sock = search_socket(address, self._environment.port)
+        loop = asyncio.get_running_loop()
+        self._open[address], _ = await loop.create_datagram_endpoint(lambda: search, sock=sock)
+
+    def _join(self, group: str) -> None:
+        """On every interface that is served; one that is a member already says so."""
+        served = self._environment.interfaces
+        sock: socket.socket = self._open[group].get_extra_info("socket")
+        for address in [*broadcast_addresses(), LOOPBACK] if ANY in served else served:
+            with contextlib.suppress(OSError):
+                member = socket.inet_aton(group) + socket.inet_aton(address)
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+
+    def close(self) -> None:
+        for transport in self._open.values():
+            transport.close()
+
+
+class Rivals:
+    """Searches as clients do for some names of our own, and warns of whoever else answers.
+
+    Mostly that is a second IOC that somebody started by mistake. Clients connect to whichever answers first, and
+    neither server would ever notice.
+    """
+
+    def __init__(self, site: Site, environment: Environment) -> None:
+        self._site = site
+        self._environment = environment
+        self._turn = 0
+        self._missed: dict[str, int] = {}
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """``host:port`` of each rival there is."""
+        return tuple(self._missed)
+
+    async def run(self) -> None:
+        while True:
+            heard = await self._look()
+            for address in heard.keys() - self._missed.keys():
+                logger.error(
+                    "another server, %s, has PVs of the same names (%s): clients get either, so end one of the two",
+                    address,
+                    heard[address],
+                )
+            missed = {address: number + 1 for address, number in self._missed.items()} | dict.fromkeys(heard, 0)
+            self._missed = {address: number for address, number in missed.items() if number < _MISSED}
+            for address in missed.keys() - self._missed.keys():
+                logger.warning("the other server with PVs of the same names, %s, is gone", address)
+            await asyncio.sleep(self._site.limits.rivals_seconds)
+
+    async def _look(self) -> dict[str, str]:
+        """Who else answers, with one of the names."""
+        names, mine = self._names(), own_addresses()
+        searches = [ca.SearchRequest(name, number, VERSION) for number, name in enumerate(names)]
+        request = b"".join(bytes(part) for part in (ca.VersionRequest(0, VERSION), *searches))
+        found: dict[str, str] = {}
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(broadcasting_socket()) for _ in range(_SOCKETS)]
+            for target in self._environment.search_targets:
+                for sock in sockets if target[0] in mine else sockets[:1]:
+                    with contextlib.suppress(OSError):
+                        sock.sendto(request, target)
+            await asyncio.sleep(_ANSWER_SECONDS)
+            for host, port, number in (answer for sock in sockets for answer in _answers(sock)):
+                here = host in mine  # this machine may have answered from several of its addresses
+                if not (here and port == self._site.port):
+                    found[f"{LOOPBACK if here else host}:{port}"] = names[number if number < len(names) else 0]
+        return found
+
+    def _names(self) -> list[str]:
+        """The first name, and some others."""
+        every = list(self._site.namespace.names)
+        start = 1 + self._turn * _NAMES
+        self._turn = 0 if start + _NAMES >= len(every) else self._turn + 1
+        return [*every[:1], *islice(every, start, start + _NAMES)]
+
+
+def _answers(sock: socket.socket) -> Iterator[tuple[str, int, int]]:
+    """What has come: address and port of the server, number of the name."""
+    broadcaster = ca.Broadcaster(ca.CLIENT)
+    for _ in range(_MOST_ANSWERS):
+        try:
+            data, sender = sock.recvfrom(65536)
+        except BlockingIOError:
+            return
+        except OSError:  # nobody listens there, as it should be
+            continue
+        with contextlib.suppress(ca.RemoteProtocolError):
+            for answer in broadcaster.recv(data, sender):
+                if isinstance(answer, ca.SearchResponse):
+                    given = answer.header.parameter1  # a name server gives the address of another server
+                    host: str = sender[0] if given in _AS_SENDER else str(IPv4Address(given))
+                    yield host, answer.port, answer.cid

@@ -1,32 +1,28 @@
-"""The Channel Access server."""
+"""The Channel Access server: starts and ends its parts, and decides which clients are served."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ioc.ca.beacons import Beacons
 from ioc.ca.circuit import Circuit
-from ioc.ca.clients import Clients
-from ioc.ca.ears import Ears
-from ioc.ca.environment import ANY, Environment
-from ioc.ca.interfaces import own_addresses
-from ioc.ca.journal import Journal
+from ioc.ca.environment import Environment
 from ioc.ca.limits import Complaints, Limits
-from ioc.ca.namespace import Namespace
-from ioc.ca.puts import Puts
+from ioc.ca.puts import Journal, PutRecord, Puts
 from ioc.ca.pv import Pv
-from ioc.ca.rivals import Rivals
-from ioc.ca.site import MayWrite, Site
-from ioc.ca.sockets import listening_sockets
-from ioc.errors import PeerError
-from ioc.model import PutRecord
+from ioc.ca.search import Rivals, SearchListener
+from ioc.ca.site import MayWrite, Namespace, Site
+from ioc.ca.sockets import CannotServe, listening_sockets
 
 logger = logging.getLogger("ioc.ca")
+
+_WATCH_PERIOD = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,9 @@ class ServerStats:
 class CaServer:
     """Serves PVs by Channel Access until it is closed; ports and interfaces come from the EPICS environment.
 
-    `may_write` is asked with PV name, address of the client's connection and the user name the client says. `journal`
-    gets every put to a writable PV, bursts merged; both are called on the event loop and must not block or raise.
+    `may_write` is asked with PV name, address of the client's connection and the user name reported by the client.
+    `journal` gets every put to a writable PV, bursts merged; both are called on the event loop and must not block or
+    raise.
     """
 
     def __init__(
@@ -59,15 +56,17 @@ class CaServer:
         journal: Callable[[PutRecord], None],
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
-        complaints = Complaints()
-        self._journal = Journal(journal)
-        self._site = Site(Namespace(pvs), Puts(self._journal), may_write, limits, complaints)
-        self._clients = Clients(limits, complaints)
+        self._site = Site(Namespace(pvs), Puts(Journal(journal)), may_write, limits, Complaints())
+        self._circuits: dict[Circuit, None] = {}
+        """In the order of their arrival."""
+        self._none_left = asyncio.Event()
+        self._dropped = 0
+        self._high_water = 0
         self._servers: list[asyncio.Server] = []
-        self._ears: Ears | None = None
+        self._searches: SearchListener | None = None
+        self._beacons: Beacons | None = None
         self._rivals: Rivals | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._beacons: Beacons | None = None
         self._died: asyncio.Future[str] | None = None
         self._closing = False
 
@@ -87,7 +86,7 @@ class CaServer:
         """Open the sockets; the PVs can be reached when this returns.
 
         Raises:
-            PeerError: a port is in use or an environment variable makes no sense.
+            CannotServe: a port is in use or an environment variable makes no sense.
         """
         environment = Environment.read()
         try:
@@ -97,49 +96,78 @@ class CaServer:
             raise
 
     async def _open(self, environment: Environment) -> None:
-        loop = asyncio.get_running_loop()
-        sockets, self._site.port = listening_sockets(environment.interfaces, environment.port)
-        if self._site.port != environment.port:
+        site, loop = self._site, asyncio.get_running_loop()
+        sockets, site.port = listening_sockets(environment.interfaces, environment.port)
+        if site.port != environment.port:
             logger.warning(
                 "TCP port %d is taken by another server, this one listens on %d: if that serves the same PVs, end one",
                 environment.port,
-                self._site.port,
+                site.port,
             )
         for sock in sockets:
-            server = await loop.create_server(self._circuit, sock=sock, backlog=512)
-            self._servers.append(server)
-        self._ears = ears = Ears(self._site, environment, self._lost)
-        await ears.refresh()
-        self._beacons = beacons = Beacons(
-            self._site.port, environment.beacons, environment.beacon_period, self._site.complaints
-        )
-        self._own(beacons.run())
-        self._own(self._clients.watch())
-        self._own(self._watch_interfaces(environment, ears, beacons))
-        self._rivals = rivals = Rivals(self._site, environment)
-        self._own(rivals.run())
-        _warn_of_absent(environment)
+            circuit = lambda: Circuit(site, self._admit, self._leave)  # noqa: E731
+            self._servers.append(await loop.create_server(circuit, sock=sock, backlog=512))
+        self._searches = searches = SearchListener(site, environment, self._lost)
+        await searches.refresh()
+        self._beacons = beacons = Beacons(environment, site)
+        self._rivals = rivals = Rivals(site, environment)
+        for work in (beacons.run(), self._watch(), self._watch_interfaces(searches, beacons), rivals.run()):
+            self._own(work)
+        for address in environment.absent:
+            logger.warning("no interface has the address %s yet: clients reach the server when one has", address)
         logger.info(
             "serving %d PVs on %s, TCP port %d, UDP port %d",
-            len(self._site.namespace),
+            len(site.namespace),
             ", ".join(environment.interfaces),
-            self._site.port,
+            site.port,
             environment.port,
         )
 
-    async def _watch_interfaces(self, environment: Environment, ears: Ears, beacons: Beacons) -> None:
-        """Look at the interfaces again now and then: one may get its address, or another, after the start."""
-        while True:
-            await asyncio.sleep(self._site.limits.interfaces_seconds)
-            with contextlib.suppress(PeerError):  # another program has the port of the new address: try again
-                await ears.refresh()
-            if (addresses := environment.beacons) != beacons.addresses:
-                logger.info("beacons go to %s now", ", ".join(beacon.host for beacon in addresses) or "nobody")
-                beacons.addresses = addresses
-                beacons.restart()
+    async def close(self) -> None:
+        """End all work and connections."""
+        self._closing = True
+        for server in self._servers:
+            server.close()
+        if self._searches is not None:
+            self._searches.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._site.puts.close()
+        for circuit in list(self._circuits):
+            circuit.drop("the server ends")
+        if self._circuits:
+            self._none_left.clear()
+            await self._none_left.wait()
+        for server in self._servers:
+            await server.wait_closed()
+        self._site.puts.journal.close()
 
-    def _circuit(self) -> Circuit:
-        return Circuit(self._site, self._clients.admit, self._clients.leave)
+    def add(self, pv: Pv[Any]) -> None:
+        """Serve one more PV. Raises ValueError if the name is taken or cannot be a PV's."""
+        self._site.namespace.add(pv)
+        if self._beacons is not None:
+            self._beacons.restart()
+
+    def remove(self, name: str) -> None:
+        """Serve a PV no longer; its channels are disconnected. Raises ValueError if there is none of that name."""
+        gone = self._site.namespace.remove(name)
+        for circuit in list(self._circuits):
+            circuit.session.disconnect(gone)
+
+    def refresh_access(self) -> None:
+        """Ask `may_write` again for every open channel and tell the clients what has changed."""
+        for circuit in self._circuits:
+            circuit.session.refresh_access()
+
+    def stats(self) -> ServerStats:
+        return ServerStats(
+            len(self._circuits),
+            self._dropped,
+            max([self._high_water, *(circuit.outbox.high_water for circuit in self._circuits)]),
+            len(self._site.namespace),
+            self._rivals.addresses if self._rivals is not None else (),
+        )
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -158,49 +186,49 @@ class CaServer:
             logger.error("%s", reason)
             self.died.set_result(reason)
 
-    async def close(self) -> None:
-        """End all work and connections."""
-        self._closing = True
-        for server in self._servers:
-            server.close()
-        if self._ears is not None:
-            self._ears.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._site.puts.close()
-        await self._clients.close()
-        for server in self._servers:
-            await server.wait_closed()
-        self._journal.close()
+    def _admit(self, circuit: Circuit) -> bool:
+        """Take in a new client; if there is no room the oldest without a channel goes, else the new one."""
+        most = self._site.limits.clients
+        if len(self._circuits) >= most:
+            idle = next((other for other in self._circuits if not other.session.channels), None)
+            self._site.complaints.log(
+                "clients",
+                f"there are {len(self._circuits)} clients, more than {most} are not served: "
+                f"{(idle or circuit).name} is closed",
+            )
+            if idle is None:
+                return False
+            del self._circuits[idle]
+            idle.drop("made room for another")
+        self._circuits[circuit] = None
+        return True
 
-    def add(self, pv: Pv[Any]) -> None:
-        """Serve one more PV. Raises ValueError if the name is taken or cannot be a PV's."""
-        self._site.namespace.add(pv)
-        if self._beacons is not None:
-            self._beacons.restart()
+    def _leave(self, circuit: Circuit) -> None:
+        self._high_water = max(self._high_water, circuit.outbox.high_water)
+        self._circuits.pop(circuit, None)
+        if not self._circuits:
+            self._none_left.set()
 
-    def remove(self, name: str) -> None:
-        """Serve a PV no longer; its channels are disconnected. Raises ValueError if there is none of that name."""
-        self._clients.disconnect(self._site.namespace.remove(name))
+    async def _watch(self) -> None:
+        """Drop clients that take nothing, and connections that do not speak Channel Access."""
+        limits, complaints = self._site.limits, self._site.complaints
+        while True:
+            await asyncio.sleep(_WATCH_PERIOD)
+            now = time.monotonic()
+            for circuit in list(self._circuits):
+                name, stalled, age = circuit.name, circuit.stalled_for(), now - circuit.born
+                if stalled > limits.stall_seconds:
+                    self._dropped += 1
+                    complaints.log(f"stalled {name}", f"client {name} took nothing for {stalled:.0f} s: dropped")
+                    circuit.drop("took nothing")
+                elif not circuit.session.spoken and age > limits.speak_seconds:
+                    complaints.log("silent", f"connection {name} closed: it sent nothing for {age:.0f} s")
+                    circuit.drop("did not speak")
 
-    def refresh_access(self) -> None:
-        """Ask `may_write` again for every open channel and tell the clients what has changed."""
-        for circuit in self._clients:
-            circuit.refresh_access()
-
-    def stats(self) -> ServerStats:
-        return ServerStats(
-            len(self._clients),
-            self._clients.dropped,
-            self._clients.high_water,
-            len(self._site.namespace),
-            self._rivals.addresses if self._rivals is not None else (),
-        )
-
-
-def _warn_of_absent(environment: Environment) -> None:
-    mine = own_addresses()
-    for address in environment.interfaces:
-        if address != ANY and not address.startswith("127.") and address not in mine:
-            logger.warning("no interface has the address %s yet: clients reach the server when one has", address)
+    async def _watch_interfaces(self, searches: SearchListener, beacons: Beacons) -> None:
+        """Look at the interfaces again now and then: one may get its address, or another, after the start."""
+        while True:
+            await asyncio.sleep(self._site.limits.interfaces_seconds)
+            with contextlib.suppress(CannotServe):  # another program has the port of the new address: try again
+                await searches.refresh()
+            beacons.refresh()

@@ -1,34 +1,69 @@
 """What each request of a client does: the server's half of the Channel Access conversation on one circuit.
 
-The life of circuit and channels is checked by caproto's `VirtualCircuit`. Subscriptions, reads and puts (`Transfer`)
-have no state in the protocol beyond their channel.
+caproto's `VirtualCircuit` checks the life of circuit and channels. Subscriptions, reads and puts have no state in the
+protocol beyond their channel and are answered straight from a PV's snapshot.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeArgument=false, reportPrivateUsage=false
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import caproto as ca
 from caproto import CAStatus
 
-from ioc.ca.channel import Channel
-from ioc.ca.outbox import EVENT_ADD, Outbox, Subscription, header
-from ioc.ca.pv import EVENTS, Pv
+from ioc.ca.encoding import NoConversion, PutData, encode
+from ioc.ca.outbox import ECA_NORMAL, EVENT_ADD, Outbox, Subscription, header
+from ioc.ca.pv import EVENTS, Client, Pv, Refused
 from ioc.ca.site import Site
-from ioc.ca.transfer import Transfer, error
-from ioc.model import Client
 
 VERSION = 13
+_READ, _READ_NOTIFY, _WRITE_NOTIFY = 3, 15, 19
 _NO_CID = 0xFFFFFFFF
 _ECHO = bytes(ca.EchoResponse())
 _NAME_LENGTH = 100
+_TEXT_LENGTH = 1000
+_ACKNOWLEDGEMENTS = (ca.ChannelType.PUT_ACKT, ca.ChannelType.PUT_ACKS)
+_HOLD_SECONDS = 0.1
+"""So long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
+_HELD_READS = 10
+_NOTHING = bytes(432)
+"""The payload of a failed read: caproto's client looks for the metadata of the type, of which no more has any."""
 
 
 class ProtocolViolation(Exception):
-    """The client said something that ends the conversation."""
+    """The client sent something that ends the conversation."""
+
+
+class _RequestFailed(Exception):
+    """A request is answered with an error."""
+
+    def __init__(self, status: CAStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(eq=False, slots=True)
+class _Channel:
+    """A client's connection to one PV or field."""
+
+    cid: int
+    """The client's number for it."""
+    sid: int
+    """Ours."""
+    pv: Pv[Any]
+    writable: bool
+    """What the client was told last."""
+    open: bool = True
+    subscriptions: set[int] = field(default_factory=set[int])
+    unfinished_puts: int = 0
+    held_reads: list[Any] = field(default_factory=list[Any])
+    """Reads that came while a put of the same client was being carried out."""
 
 
 class Session:
@@ -38,11 +73,10 @@ class Session:
         self._site = site
         self._protocol = protocol
         self._outbox = outbox
-        self._host = host
-        self._user = ""
-        self._channels: dict[int, Channel] = {}
+        self._channels: dict[int, _Channel] = {}
         self._subscriptions: dict[int, Subscription] = {}
-        self._transfer = Transfer(site, outbox, lambda: self.client)
+        self._unfinished_puts = 0
+        self.client = Client(host=host)
         self.spoken = False
         """The client has introduced itself as one that speaks Channel Access."""
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -53,20 +87,16 @@ class Session:
             ca.SearchRequest: self._search,
             ca.CreateChanRequest: self._create,
             ca.ClearChannelRequest: self._clear,
-            ca.ReadNotifyRequest: self._on_channel(self._transfer.read),
-            ca.ReadRequest: self._on_channel(self._transfer.read),
-            ca.WriteNotifyRequest: self._on_channel(self._transfer.write),
-            ca.WriteRequest: self._on_channel(self._transfer.write),
-            ca.EventAddRequest: self._on_channel(self._event_add),
+            ca.ReadNotifyRequest: self._read,
+            ca.ReadRequest: self._read,
+            ca.WriteNotifyRequest: self._write,
+            ca.WriteRequest: self._write,
+            ca.EventAddRequest: self._event_add,
             ca.EventCancelRequest: self._event_cancel,
             ca.EventsOffRequest: lambda _: self._outbox.events_off(),
             ca.EventsOnRequest: lambda _: self._outbox.events_on(),
             ca.ReadSyncRequest: lambda _: None,  # nothing to do since version 3.13
         }
-
-    @property
-    def client(self) -> Client:
-        return Client(self._user, self._host)
 
     @property
     def channels(self) -> int:
@@ -85,23 +115,19 @@ class Session:
             raise ProtocolViolation(f"began with {type(request).__name__} instead of its version")
         try:
             handler(request)
+        except _RequestFailed as failure:
+            self._fail(request, failure.status, str(failure))
         except ca.RemoteProtocolError as violation:
             raise ProtocolViolation(str(violation)) from None
 
     def close(self) -> None:
-        """Forget all channels; puts that are under way go on."""
-        for subscription in self._subscriptions.values():
-            subscription.cancel()
-        self._subscriptions.clear()
-        for channel in self._channels.values():
-            channel.open = False
-        self._site.channels -= len(self._channels)
-        self._channels.clear()
+        """Forget all channels; puts that are under way continue."""
+        for channel in list(self._channels.values()):
+            self._forget(channel)
 
-    def disconnect(self, pvs: Iterable[Pv[Any]]) -> None:
+    def disconnect(self, pvs: Collection[Pv[Any]]) -> None:
         """Tell the client that these PVs are gone."""
-        gone = set(pvs)
-        for channel in [channel for channel in self._channels.values() if channel.pv.source in gone]:
+        for channel in [channel for channel in self._channels.values() if channel.pv.source in pvs]:
             self._forget(channel)
             self._send(ca.ServerDisconnResponse(channel.cid))
 
@@ -115,17 +141,27 @@ class Session:
     def _send(self, *responses: Any) -> None:
         self._outbox.put(b"".join(bytes(buffer) for buffer in self._protocol.send(*responses)))
 
-    def _on_channel(self, handler: Callable[[Channel, Any], None]) -> Callable[[Any], None]:
-        """A handler of requests that name their channel by our number for it."""
+    def _channel(self, request: Any) -> _Channel:
+        """The channel that a request names by our number for it."""
+        channel = self._channels.get(request.sid)
+        if channel is None:  # the PV may just have been removed
+            raise _RequestFailed(CAStatus.ECA_BADCHID, "there is no such channel any more")
+        return channel
 
-        def handle(request: Any) -> None:
-            channel = self._channels.get(request.sid)
-            if channel is None:  # the PV may just have been removed
-                self._outbox.put(error(request, _NO_CID, CAStatus.ECA_BADCHID, "there is no such channel any more"))
-            else:
-                handler(channel, request)
-
-        return handle
+    def _fail(self, request: Any, status: CAStatus, text: str) -> None:
+        """Answer that a request failed: to its callback first, as CAJ, Phoebus' library, passes on nothing else."""
+        of, code = request.header, status.value.code_with_severity
+        channel = self._channels.get(request.sid)
+        answer = b""
+        if channel is None:
+            pass  # a client that closed the channel has forgotten the request too
+        elif isinstance(request, ca.WriteNotifyRequest):
+            answer = header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, code, request.ioid)
+        elif isinstance(request, ca.ReadNotifyRequest):
+            answer = header(_READ_NOTIFY, len(_NOTHING), of.data_type, 0, code, request.ioid) + _NOTHING
+        reason = text.encode("utf-8", "replace")[:_TEXT_LENGTH].decode("utf-8", "ignore") + "\0"
+        cid = _NO_CID if channel is None else channel.cid
+        self._outbox.put(answer + bytes(ca.ErrorResponse(request, cid, status=status, error_message=reason)))
 
     def _version(self, request: ca.VersionRequest) -> None:
         """The first introduces the client; libca sends more with its searches (EPICS_CA_NAME_SERVERS), as on UDP.
@@ -133,14 +169,14 @@ class Session:
         These have a sequence number that is valid if the lowest bit of what is the priority elsewhere is set, and want
         no answer of their own.
         """
-        if self.spoken:
-            return
-        self._protocol.process_command(request)
-        self._send(ca.VersionResponse(VERSION))
-        self.spoken = True
+        if not self.spoken:
+            self._protocol.process_command(request)
+            self._send(ca.VersionResponse(VERSION))
+            self.spoken = True
 
     def _client_name(self, request: ca.ClientNameRequest) -> None:
-        self._user = "".join(character for character in request.name[:_NAME_LENGTH] if character.isprintable())
+        name = "".join(character for character in request.name[:_NAME_LENGTH] if character.isprintable())
+        self.client = Client(name, self.client.host)
         self.refresh_access()
 
     def _search(self, request: ca.SearchRequest) -> None:
@@ -151,12 +187,12 @@ class Session:
 
     def _create(self, request: ca.CreateChanRequest) -> None:
         pv = self._site.namespace.find(request.name)
-        limits = self._site.limits
+        limits, client = self._site.limits, self.client
         full = len(self._channels) >= limits.channels_per_client or self._site.channels >= limits.channels
         if full:
             self._site.complaints.log(
-                f"channels {self._host}",
-                f"client {self._user}@{self._host} has {len(self._channels)} channels, all clients together "
+                f"channels {client.host}",
+                f"client {client.user}@{client.host} has {len(self._channels)} channels, all clients together "
                 f"{self._site.channels}: it gets no more",
             )
         if pv is None or full:
@@ -165,7 +201,7 @@ class Session:
         # The name without filters: caproto would parse them too, and fails on some that are right.
         self._protocol.process_command(ca.CreateChanRequest(pv.name, request.cid, VERSION))
         sid = self._protocol.new_channel_id()
-        channel = Channel(request.cid, sid, pv, writable=self._site.writable(pv, self.client))
+        channel = _Channel(request.cid, sid, pv, self._site.writable(pv, client))
         self._channels[sid] = channel
         self._site.channels += 1
         self._send(
@@ -175,57 +211,143 @@ class Session:
 
     def _clear(self, request: ca.ClearChannelRequest) -> None:
         channel = self._channels.get(request.sid)
-        if channel is None or channel.cid != request.cid:
-            return
-        self._protocol.process_command(request)
-        self._forget(channel)
-        self._send(ca.ClearChannelResponse(channel.sid, channel.cid))
+        if channel is not None and channel.cid == request.cid:
+            self._protocol.process_command(request)
+            self._forget(channel)
+            self._send(ca.ClearChannelResponse(channel.sid, channel.cid))
 
-    def _forget(self, channel: Channel) -> None:
+    def _forget(self, channel: _Channel) -> None:
         for identifier in channel.subscriptions:
             self._subscriptions.pop(identifier).cancel()
         del self._channels[channel.sid]
         channel.open = False
         self._site.channels -= 1
 
-    def _event_add(self, channel: Channel, request: ca.EventAddRequest) -> None:
-        most = self._site.limits.channels_per_client
+    def _read(self, request: Any) -> None:
+        channel = self._channel(request)
+        if channel.unfinished_puts and channel.pv.serial and len(channel.held_reads) < _HELD_READS:
+            if not channel.held_reads:
+                asyncio.get_running_loop().call_later(_HOLD_SECONDS, self._release_reads, channel)
+            channel.held_reads.append(request)
+        else:
+            self._answer_read(channel, request)
+
+    def _release_reads(self, channel: _Channel) -> None:
+        held, channel.held_reads = channel.held_reads, []
+        for request in held if channel.open else ():
+            try:
+                self._answer_read(channel, request)
+            except _RequestFailed as failure:
+                self._fail(request, failure.status, str(failure))
+
+    def _answer_read(self, channel: _Channel, request: Any) -> None:
+        payload, count = _encoded(channel.pv, request)
+        if isinstance(request, ca.ReadNotifyRequest):
+            command, first = _READ_NOTIFY, ECA_NORMAL
+        else:
+            command, first = _READ, channel.cid
+        data_type = request.header.data_type
+        self._outbox.put(header(command, len(payload), data_type, count, first, request.ioid) + payload)
+
+    def _write(self, request: Any) -> None:
+        channel, of = self._channel(request), request.header
+        if of.data_type in _ACKNOWLEDGEMENTS:
+            self._acknowledge(channel, request)
+            return
+        pv, client = channel.pv.source, self.client
+        data, status, result, reason = None, CAStatus.ECA_PUTFAIL, "refused", ""
+        try:
+            data = PutData.decode(of.data_type, of.data_count, bytes(request.buffers[1]))
+        except Refused as refusal:
+            reason = f"{pv.name}: {refusal}"
+        handler = pv.on_put if channel.pv.on_put is not None else None
+        if handler is None:
+            status, result, reason = CAStatus.ECA_NOWTACCESS, "denied", f"{pv.name} is read only"
+        elif not self._site.writable(pv, client):
+            status, result = CAStatus.ECA_NOWTACCESS, "denied"
+            reason = f"{client.user or '?'}@{client.host} may not write {pv.name}"
+        elif data is not None and self._unfinished_puts >= self._site.limits.unfinished_puts:
+            reason = f"{self._unfinished_puts} earlier puts of this client are not finished: it must wait for them"
+        elif data is not None:
+            self._unfinished_puts += 1
+            channel.unfinished_puts += 1
+            self._site.puts.start(pv, handler, data, client, partial(self._put_ended, request, channel))
+            return
+        new = "" if data is None else str(data)
+        self._site.puts.journal.note(pv.name, pv.label(pv.value), new, client, result, reason)
+        raise _RequestFailed(status, reason)
+
+    def _put_ended(self, request: Any, channel: _Channel, reason: str) -> None:
+        self._unfinished_puts -= 1
+        channel.unfinished_puts -= 1
+        if not channel.open:
+            return
+        if reason:
+            self._fail(request, CAStatus.ECA_PUTFAIL, reason)
+        else:
+            self._done(request)
+        if not channel.unfinished_puts:
+            self._release_reads(channel)
+
+    def _done(self, request: Any) -> None:
+        if isinstance(request, ca.WriteNotifyRequest):
+            of = request.header
+            self._outbox.put(header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, ECA_NORMAL, request.ioid))
+
+    def _acknowledge(self, channel: _Channel, request: Any) -> None:
+        """A put of DBR_PUT_ACKS or DBR_PUT_ACKT, which changes no value: read-only PVs take it too."""
+        pv, client, number = channel.pv.record, self.client, int(request.buffers[0].value)
+        severity = request.header.data_type == ca.ChannelType.PUT_ACKS
+        old = int(pv.unacknowledged if severity else pv.keeps_transient_alarms)
+        denied = ""
+        if not self._site.may_write(pv.name, client.host, client.user):
+            denied = f"{client.user or '?'}@{client.host} may not acknowledge alarms of {pv.name}"
+        name = f"{pv.name}.{'ACKS' if severity else 'ACKT'}"
+        self._site.puts.journal.note(name, str(old), str(number), client, "denied" if denied else "ok", denied)
+        if denied:
+            raise _RequestFailed(CAStatus.ECA_NOWTACCESS, denied)
+        if severity:
+            pv.acknowledge(number)
+        else:
+            pv.keep_transient_alarms(bool(number))
+        self._done(request)
+
+    def _event_add(self, request: ca.EventAddRequest) -> None:
+        channel, most = self._channel(request), self._site.limits.channels_per_client
+        identifier = request.subscriptionid
         if not request.mask & EVENTS:
-            self._outbox.put(error(request, channel.cid, CAStatus.ECA_BADMASK, "the event mask is empty"))
-            return
-        if request.subscriptionid in self._subscriptions:
-            self._outbox.put(error(request, channel.cid, CAStatus.ECA_BADMONID, "this subscription id is in use"))
-            return
+            raise _RequestFailed(CAStatus.ECA_BADMASK, "the event mask is empty")
+        if identifier in self._subscriptions:
+            raise _RequestFailed(CAStatus.ECA_BADMONID, "this subscription id is in use")
         if len(self._subscriptions) >= most:
-            text = f"a client may have {most} subscriptions"
-            self._site.complaints.log(f"subscriptions {self._host}", f"{self._user}@{self._host}: {text}")
-            self._outbox.put(error(request, channel.cid, CAStatus.ECA_ALLOCMEM, text))
-            return
-        if self._transfer.encoded(channel, request) is None:
-            return
-        of = request.header
-        subscription = Subscription(
-            self._outbox,
-            channel.pv,
-            identifier=request.subscriptionid,
-            data_type=of.data_type,
-            count=of.data_count,
-            mask=request.mask,
-        )
-        self._subscriptions[request.subscriptionid] = subscription
-        channel.subscriptions.add(request.subscriptionid)
+            text, client = f"a client may have {most} subscriptions", self.client
+            self._site.complaints.log(f"subscriptions {client.host}", f"{client.user}@{client.host}: {text}")
+            raise _RequestFailed(CAStatus.ECA_ALLOCMEM, text)
+        _encoded(channel.pv, request)
+        of, mask = request.header, request.mask & EVENTS
+        subscription = Subscription(self._outbox, channel.pv, identifier, of.data_type, of.data_count, mask)
+        self._subscriptions[identifier] = subscription
+        channel.subscriptions.add(identifier)
         subscription.start()
 
     def _event_cancel(self, request: ca.EventCancelRequest) -> None:
-        channel = self._channels.get(request.sid)
-        if channel is None or request.subscriptionid not in channel.subscriptions:
-            return
-        channel.subscriptions.discard(request.subscriptionid)
-        subscription = self._subscriptions.pop(request.subscriptionid)
-        subscription.cancel()
-        self._outbox.put(
-            header(EVENT_ADD, 0, subscription.data_type, subscription.count, channel.cid, request.subscriptionid)
-        )
+        channel, identifier = self._channels.get(request.sid), request.subscriptionid
+        if channel is not None and identifier in channel.subscriptions:
+            channel.subscriptions.discard(identifier)
+            ended = self._subscriptions.pop(identifier)
+            ended.cancel()
+            self._outbox.put(header(EVENT_ADD, 0, ended.data_type, ended.count, channel.cid, identifier))
+
+
+def _encoded(pv: Pv[Any], request: Any) -> tuple[bytes, int]:
+    """Payload and count that a request asks for."""
+    count = request.header.data_count
+    if count > pv.max_count:
+        raise _RequestFailed(CAStatus.ECA_BADCOUNT, f"{pv.name} has at most {pv.max_count} elements")
+    try:
+        return encode(pv, pv.snapshot, request.header.data_type, count)
+    except NoConversion as problem:
+        raise _RequestFailed(CAStatus.ECA_NOCONVERT, str(problem)) from None
 
 
 def _rights(writable: bool) -> ca.AccessRights:

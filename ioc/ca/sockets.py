@@ -8,8 +8,6 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from ioc.errors import PeerError
-
 _ATTEMPTS = 20
 _IP_FREEBIND = 15
 _PROBES = 3
@@ -17,11 +15,15 @@ _TCP_KEEPALIVE, _TCP_RXT_CONNDROPTIME = 0x10, 0x80
 """macOS: seconds before the first keepalive probe; seconds for which what is not acknowledged is sent again."""
 
 
+class CannotServe(Exception):
+    """The server cannot be started: a port is in use or an environment variable makes no sense."""
+
+
 def listening_sockets(interfaces: Sequence[str], port: int) -> tuple[list[socket.socket], int]:
     """One TCP socket per interface, all with one port: `port` if it is free, else any other, as EPICS base does.
 
     Raises:
-        PeerError: no port can be had.
+        CannotServe: no port can be had.
     """
     wanted = port
     for _ in range(_ATTEMPTS):
@@ -34,13 +36,13 @@ def listening_sockets(interfaces: Sequence[str], port: int) -> tuple[list[socket
             for one in opened:
                 one.close()
             if error.errno != errno.EADDRINUSE:
-                raise PeerError(
+                raise CannotServe(
                     f"TCP port {wanted} of {', '.join(interfaces)} cannot be opened: {error.strerror}"
                 ) from None
             wanted = 0
         else:
             return opened, wanted
-    raise PeerError(f"TCP port {port} of {', '.join(interfaces)} is in use and no other is free on all of them")
+    raise CannotServe(f"TCP port {port} of {', '.join(interfaces)} is in use and no other is free on all of them")
 
 
 def _listening_socket(interface: str, port: int) -> socket.socket:
@@ -88,9 +90,12 @@ def search_socket(interface: str, port: int) -> socket.socket:
     """The UDP socket for searches; several IOCs of one machine share the port.
 
     Raises:
-        PeerError: a program that is no IOC has the port for itself.
+        CannotServe: a program that is no IOC has the port for itself.
     """
-    sock = _udp_socket()
+    sock = broadcasting_socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     _bind_before_its_time(sock)
     try:
         sock.bind((interface, port))
@@ -99,20 +104,13 @@ def search_socket(interface: str, port: int) -> socket.socket:
         what = (
             "is in use by a program that does not share it" if error.errno == errno.EADDRINUSE else str(error.strerror)
         )
-        raise PeerError(f"UDP port {port} of {interface} cannot be opened for searches: it {what}") from None
+        raise CannotServe(f"UDP port {port} of {interface} cannot be opened for searches: it {what}") from None
     return sock
 
 
-def beacon_socket() -> socket.socket:
-    """The UDP socket that beacons are sent from."""
-    return _udp_socket()
-
-
-def _udp_socket() -> socket.socket:
+def broadcasting_socket() -> socket.socket:
+    """A UDP socket for beacons and for searches of our own."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "SO_REUSEPORT"):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     sock.setblocking(False)
     return sock

@@ -1,6 +1,7 @@
 """The PV interface: snapshots of the core become PVs, puts become commands."""
 
 from ioc.pvs.access import Access
+from ioc.pvs.boundary import put_record, start
 from ioc.pvs.tree import PvTree, Services
 
-__all__ = ["Access", "PvTree", "Services"]
+__all__ = ["Access", "PvTree", "Services", "put_record", "start"]

@@ -7,28 +7,25 @@ import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-import psutil
-
+from ioc.ca import own_addresses
 from ioc.topology.schema import AccessRule
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
 _SECONDS = 2.0
-"""The age at which what is known of this machine's addresses is old: a network may come after the IOC, or change."""
+"""How long this machine's addresses are remembered: a network may come after the IOC, or change."""
 
 
 class Access:
     """Decides puts. The first rule that matches decides, none matching means no.
 
-    The host is the address of the client's connection, never the name that it gives itself; the user name is the
-    client's own word, so a rule by users is a convenience and no protection.
+    The host is the address of the client's connection, never the name that it gives itself. The user name is reported
+    by the client itself, so a rule by users is a convenience and gives no protection.
     """
 
     def __init__(self, rules: Sequence[AccessRule] | None) -> None:
         """Without rules only clients on this machine may write."""
         self._rules = rules
         self._networks = [[ipaddress.ip_network(host, strict=False) for host in rule.hosts] for rule in rules or ()]
-        self._own = frozenset[Address]()
+        self._own = frozenset[str]()
         self._read_at = -_SECONDS
 
     def may_write(self, pv: str, peer_address: str, user: str) -> bool:
@@ -38,7 +35,7 @@ class Access:
         except ValueError:
             return False
         if self._rules is None:
-            return address.is_loopback or address in self._own_addresses()
+            return address.is_loopback or peer_address in self._own_addresses()
         for rule, networks in zip(self._rules, self._networks, strict=True):
             if (
                 fnmatchcase(pv, rule.pvs)
@@ -48,19 +45,8 @@ class Access:
                 return rule.write
         return False
 
-    def _own_addresses(self) -> frozenset[Address]:
+    def _own_addresses(self) -> frozenset[str]:
         now = time.monotonic()
         if now - self._read_at >= _SECONDS:
-            self._own, self._read_at = _own_addresses(), now
+            self._own, self._read_at = own_addresses(), now
         return self._own
-
-
-def _own_addresses() -> frozenset[Address]:
-    own: set[Address] = set()
-    for addresses in psutil.net_if_addrs().values():
-        for each in addresses:
-            try:
-                own.add(ipaddress.ip_address(each.address.partition("%")[0]))
-            except ValueError:
-                continue  # a hardware address
-    return frozenset(own)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
 
-from ioc.ca import CommandPv, EnumPv, IntPv, Pv, StringArrayPv, TextPv
+from ioc.ca import CommandPv, EnumPv, IntPv, StringArrayPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
 from ioc.model import Client, ConfigChoice, EccState, Operation, Severity, Transition
-from ioc.pvs.log_file import LogFilePvs
-from ioc.pvs.naming import LOG_LENGTH, MESSAGE_LENGTH
+from ioc.pvs.boundary import command, handler
+from ioc.pvs.group import LOG_LENGTH, MESSAGE_LENGTH, Group, alarm, not_known
 from ioc.runlogic.events import SelectConfig, ServerCommand
-from ioc.runlogic.state import Server
+from ioc.runlogic.state import State
 from ioc.states import server_severity
 
 _MAX_OPTIONS = 400
@@ -23,95 +23,71 @@ _DESCRIPTIONS = {
     Operation.Prepare: "Prepare this server alone",
     Operation.Configure: "Configure this server alone",
     Operation.Start: "Start this server alone, no run",
-    Operation.Stop: "Stop this server alone, run stays",
+    Operation.Stop: "Stop this server alone, run stays open",
     Operation.Pause: "Pause this server alone",
     Operation.Resume: "Resume this server alone",
     Operation.Breakup: "Breakup this server alone",
     Operation.Undo: "Undo one step of this server alone",
-    Operation.Reset: "One step back, this server alone",
+    Operation.Reset: "Take this server alone one step back",
 }
 
 
-class EccPvs:
+class EccPvs(Group):
     """State, single commands, configuration and log of one ECC server."""
 
     def __init__(self, prefix: str, name: str, engine: Engine, read_log: Callable[[], Awaitable[str]]) -> None:
+        super().__init__(f"{prefix}ECC:{name}:")
         self._name = name
         self._engine = engine
-        self._shown: Server | None = None
-        base = f"{prefix}ECC:{name}:"
-        states = [state.name for state in EccState]
-        self._state = EnumPv(f"{base}State", "Last state read", states, value=EccState.Unknown)
-        self._state.post(EccState.Unknown, severity=Severity.INVALID, status="UDF")
-        self._transition = EnumPv(f"{base}Transition", "What it is doing now", [t.label for t in Transition])
-        self._online = EnumPv(f"{base}Online", "It answers", ["Offline", "Online"])
-        self._online.post(0, severity=Severity.INVALID, status="UDF")
-        self._config = TextPv(f"{base}Config", "describe/prepare/configure", 400, on_put=self._put_config)
-        self._options = StringArrayPv(f"{base}ConfigOptions", "Configurations offered", _MAX_OPTIONS)
-        self._list = TextPv(f"{base}ConfigList", "Configurations offered, one a line", LOG_LENGTH)
-        self._index = IntPv(
-            f"{base}ConfigIndex", "Choice by number in ConfigOptions", value=-1, on_put=self._put_config_index
-        )
-        self._sources = TextPv(f"{base}Sources", "Data sources it controls", 256)
-        self._sources.post(", ".join(engine.plan.servers[name].sources))
-        self._message = TextPv(f"{base}Message", "Last error or outcome", MESSAGE_LENGTH)
-        self._log_file = LogFilePvs(base, "server", read_log)
-        self.pvs: tuple[Pv[Any], ...] = (
-            self._state,
-            self._transition,
-            self._online,
-            self._config,
-            self._options,
-            self._list,
-            self._index,
-            self._sources,
-            self._message,
-            *(self._command(base, operation) for operation in Operation),
-            CommandPv(f"{base}RefreshConfigs", "Read the configurations again", self._refresh_configs),
-            *self._log_file.pvs,
-        )
+        states, transitions = [state.name for state in EccState], [transition.label for transition in Transition]
+        self._state = self.add(EnumPv, "State", "State last read from the server", states, value=EccState.Unknown)
+        self._transition = self.add(EnumPv, "Transition", "Transition in progress", transitions)
+        self._online = self.add(EnumPv, "Online", "Server answers", ["Offline", "Online"])
+        not_known("UDF", self._state, self._online)
+        put_config, put_index = command(engine, partial(_select, name)), handler(self._put_index)
+        self._config = self.add(TextPv, "Config", "Configs for describe/prepare/configure", 400, on_put=put_config)
+        self._options = self.add(StringArrayPv, "ConfigOptions", "Configurations offered", _MAX_OPTIONS)
+        self._list = self.add(TextPv, "ConfigList", "Configurations offered, one a line", LOG_LENGTH)
+        self._index = self.add(IntPv, "ConfigIndex", "Index of Config in ConfigOptions", value=-1, on_put=put_index)
+        sources = ", ".join(engine.plan.servers[name].sources)
+        self.add(TextPv, "Sources", "Data sources of this server", 256, value=sources)
+        self.add_message("Last error or result", MESSAGE_LENGTH, lambda state: state.servers[name].message)
+        for operation, description in _DESCRIPTIONS.items():
+            put = command(engine, partial(ServerCommand, server=name, operation=operation))
+            self.add(CommandPv, operation, description, put)
+        self.add(CommandPv, "RefreshConfigs", "Read the configurations again", handler(self._refresh_configs))
+        self.add_log_file("server", read_log)
+        self.follow(lambda state: (state.servers[name],), self._show)
+        self.follow(lambda state: (state.servers[name].offers, state.servers[name].config), self._show_configs)
 
-    def update(self, server: Server) -> None:
-        """Show a new state of this server."""
-        if server is self._shown:
-            return
-        self._shown = server
+    def _show(self, state: State) -> None:
+        server = state.servers[self._name]
         severity = server_severity(server.state)
-        self._state.post(
-            server.state,
-            severity=severity,
-            status="COMM" if severity is Severity.INVALID else "",
-            timestamp=server.changed_at or None,
-        )
-        known = server.online or server.busy
-        self._transition.post(server.doing, severity=Severity.NO_ALARM if known else Severity.INVALID)
+        status = "COMM" if severity is Severity.INVALID else ""
+        self._state.post(server.state, severity=severity, status=status, timestamp=server.changed_at or None)
+        unknown = not (server.online or server.busy)
+        self._transition.post(server.doing, severity=alarm(unknown, Severity.INVALID))
         if server.seen:
-            self._online.post(int(server.online), severity=Severity.NO_ALARM if server.online else Severity.MAJOR)
+            self._online.post(int(server.online), severity=alarm(not server.online))
+
+    def _show_configs(self, state: State) -> None:
+        server = state.servers[self._name]
+        offers = [str(offer) for offer in server.offers]
         self._config.post(str(server.config) if server.config else "")
-        self._options.post([str(offer) for offer in server.offers][:_MAX_OPTIONS])
-        self._list.post("\n".join(str(offer) for offer in server.offers))
+        self._options.post(offers[:_MAX_OPTIONS])
+        self._list.post("\n".join(offers))
         self._index.post(server.offers.index(server.config) if server.config in server.offers else -1)
-        note = server.message
-        self._message.post(note.text, severity=note.severity, timestamp=note.at or None)
 
-    def _command(self, base: str, operation: Operation) -> CommandPv:
-        async def run(client: Client) -> None:
-            await self._engine.command(ServerCommand(client, self._name, operation))
-
-        return CommandPv(f"{base}{operation}", _DESCRIPTIONS[operation], run)
-
-    async def _put_config(self, text: str, client: Client) -> None:
-        await self._select(ConfigChoice.parse(text), client)
-
-    async def _put_config_index(self, index: int, client: Client) -> None:
+    async def _put_index(self, client: Client, index: int) -> None:
         offers = self._engine.state.servers[self._name].offers
         if not 0 <= index < len(offers):
             must = f"0 to {len(offers) - 1}" if offers else "absent: the server offers no configurations"
             raise Refused(f"ECC server {self._name}: configuration number is {index}, but must be {must}")
-        await self._select(offers[index], client)
-
-    async def _select(self, config: ConfigChoice, client: Client) -> None:
-        await self._engine.command(SelectConfig(client, self._name, config))
+        await self._engine.command(SelectConfig(client, self._name, offers[index]))
 
     async def _refresh_configs(self, client: Client) -> None:
         await self._engine.refresh_configs(self._name)
+
+
+def _select(server: str, client: Client, text: str) -> SelectConfig:
+    return SelectConfig(client, server, ConfigChoice.parse(text))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import psutil
 
 from ioc import __version__
-from ioc.ca import CaServer, CommandPv, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
+from ioc.ca import CaServer, CommandPv, EnumPv, FloatPv, IntPv, StringPv, TextPv
 from ioc.model import Client, Severity
-from ioc.pvs.naming import local_time
+from ioc.pvs.boundary import handler
+from ioc.pvs.group import Group, alarm, local_time
 from ioc.rundb import StoreHealth
 
 
-class HealthPvs:
+class HealthPvs(Group):
     """Heartbeat, load, clients and database; updated once a second."""
 
     def __init__(
@@ -26,48 +26,29 @@ class HealthPvs:
         database: Callable[[], StoreHealth],
         reload: Callable[[Client], Awaitable[None]],
     ) -> None:
+        super().__init__(f"{prefix}IOC:")
         self._database = database
         self._process = psutil.Process()
         self._started = time.time()
-        base = f"{prefix}IOC:"
-        self._heartbeat = IntPv(f"{base}Heartbeat", "Counts once a second")
-        self._uptime = FloatPv(f"{base}UptimeSeconds", "Since the start of the IOC", units="s", precision=0)
-        version = StringPv(f"{base}Version", "Version of attpc-ioc", value=__version__)
-        start_time = StringPv(f"{base}StartTime", "Start of the IOC, ISO 8601", value=local_time(self._started))
-        self._cpu = FloatPv(f"{base}CPUPercent", "Of one core", units="%", precision=1, high=80, hihi=95)
-        self._memory = FloatPv(f"{base}MemoryMB", "Resident memory", units="MB", precision=1)
-        self._clients = IntPv(f"{base}Clients", "Channel Access clients connected")
-        self._dropped = IntPv(f"{base}DroppedClients", "Clients dropped for taking nothing")
-        self._client_queue = IntPv(f"{base}ClientQueueMax", "Longest queue of updates to a client")
-        self._others = TextPv(f"{base}OtherServers", "Other servers with PVs of the same names", 128)
-        self._pvs = IntPv(f"{base}PVs", "PVs served")
-        self._simulated = EnumPv(f"{base}Simulated", "Whether the detector is simulated", ["Real", "Simulated"])
-        self._simulated.post(int(simulated), severity=Severity.MINOR if simulated else Severity.NO_ALARM)
-        self._db_queue = IntPv(f"{base}DatabaseQueue", "Rows waiting to be written")
-        self._db_rate = FloatPv(f"{base}DatabaseRate", "Rows written per second", units="1/s", precision=1)
-        self._db_dropped = IntPv(f"{base}DatabaseDropped", "Rows given up since the start")
-        self._db_log = FloatPv(f"{base}DatabaseWalMB", "What the database's log file takes", units="MB", precision=1)
-        self._db_message = TextPv(f"{base}DatabaseMessage", "Why the database cannot be written", 512)
-        self.pvs: tuple[Pv[Any], ...] = (
-            self._heartbeat,
-            self._uptime,
-            version,
-            start_time,
-            self._cpu,
-            self._memory,
-            self._clients,
-            self._dropped,
-            self._client_queue,
-            self._others,
-            self._pvs,
-            self._simulated,
-            self._db_queue,
-            self._db_rate,
-            self._db_dropped,
-            self._db_log,
-            self._db_message,
-            CommandPv(f"{base}Reload", "Read the topology again", reload),
-        )
+        self._heartbeat = self.add(IntPv, "Heartbeat", "Counts once a second")
+        self._uptime = self.add(FloatPv, "UptimeSeconds", "Time since the IOC started", units="s", precision=0)
+        self.add(StringPv, "Version", "Version of attpc-ioc", value=__version__)
+        self.add(StringPv, "StartTime", "Start of the IOC, ISO 8601", value=local_time(self._started))
+        self._cpu = self.add(FloatPv, "CPUPercent", "CPU use, 100 = one core", units="%", precision=1, high=80, hihi=95)
+        self._memory = self.add(FloatPv, "MemoryMB", "Resident memory", units="MB", precision=1)
+        self._clients = self.add(IntPv, "Clients", "Channel Access clients connected")
+        self._dropped = self.add(IntPv, "DroppedClients", "Clients dropped for reading nothing")
+        self._client_queue = self.add(IntPv, "ClientQueueMax", "Longest queue of updates to a client")
+        self._others = self.add(TextPv, "OtherServers", "Other servers with the same PV names", 128)
+        self._pvs = self.add(IntPv, "PVs", "PVs served")
+        detector = self.add(EnumPv, "Simulated", "The detector is simulated", ["Real", "Simulated"])
+        detector.post(int(simulated), severity=alarm(simulated, Severity.MINOR))
+        self._db_queue = self.add(IntPv, "DatabaseQueue", "Rows waiting to be written")
+        self._db_rate = self.add(FloatPv, "DatabaseRate", "Rows written per second", units="1/s", precision=1)
+        self._db_dropped = self.add(IntPv, "DatabaseDropped", "Rows dropped since the start")
+        self._db_log = self.add(FloatPv, "DatabaseWalMB", "Size of the database's log file", units="MB", precision=1)
+        self._db_message = self.add(TextPv, "DatabaseMessage", "Why the database cannot be written", 512)
+        self.add(CommandPv, "Reload", "Read the topology again", handler(reload))
 
     def tick(self, server: CaServer) -> None:
         """Measure; called once a second."""
@@ -78,20 +59,20 @@ class HealthPvs:
         self._clients.post(stats.clients)
         self._dropped.post(stats.dropped_clients)
         self._client_queue.post(stats.queue_high_water)
-        self._others.post(", ".join(stats.rivals), severity=Severity.MAJOR if stats.rivals else Severity.NO_ALARM)
+        self._others.post(", ".join(stats.rivals), severity=alarm(stats.rivals))
         self._pvs.post(stats.pvs)
         database = self._database()
+        warning = alarm(database.warning, Severity.MINOR)
         self._db_queue.post(database.queued)
         self._db_rate.post(database.written_per_second)
-        self._db_dropped.post(database.dropped, severity=Severity.MAJOR if database.dropped else Severity.NO_ALARM)
-        self._db_log.post(database.log_bytes / 1e6, severity=Severity.MINOR if database.warning else Severity.NO_ALARM)
-        severity = Severity.MAJOR if database.error else Severity.MINOR if database.warning else Severity.NO_ALARM
-        self._db_message.post(database.error or database.warning, severity=severity)
+        self._db_dropped.post(database.dropped, severity=alarm(database.dropped))
+        self._db_log.post(database.log_bytes / 1e6, severity=warning)
+        self._db_message.post(database.error or database.warning, severity=max(alarm(database.error), warning))
 
     def _measure_process(self) -> None:
         try:
             self._cpu.post(self._process.cpu_percent())
             self._memory.post(self._process.memory_info().rss / 1e6)
-        except (psutil.Error, OSError):  # no file can be opened any more: what there is to say is more important
+        except (psutil.Error, OSError):  # no file can be opened any more: the other PVs still have to be shown
             for pv in (self._cpu, self._memory):
                 pv.post(pv.value, severity=Severity.INVALID, status="READ")

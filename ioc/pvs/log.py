@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
-from ioc.ca import CommandPv, IntPv, Pv, TextPv
+from ioc.ca import CommandPv, IntPv, TextPv
 from ioc.model import Client, Event, Severity
-from ioc.pvs.naming import LOG_LENGTH, local_time
+from ioc.pvs.boundary import handler
+from ioc.pvs.group import LOG_LENGTH, Group, local_time
 
 _KEPT = 100
-_NAMES = {
-    Severity.NO_ALARM: "info",
-    Severity.MINOR: "warning",
-    Severity.MAJOR: "error",
-    Severity.INVALID: "error",
-}
+_NAMES = {Severity.NO_ALARM: "info", Severity.MINOR: "warning", Severity.MAJOR: "error", Severity.INVALID: "error"}
 
 
-class LogPvs:
+class LogPvs(Group):
     """What happened lately. Clearing hides it here; the database keeps it."""
 
     def __init__(self, prefix: str) -> None:
-        base = f"{prefix}Log:"
+        super().__init__(f"{prefix}Log:")
         self._lines: deque[str] = deque(maxlen=_KEPT)
-        self._last = TextPv(f"{base}Last", "Newest entry of the log", 512)
-        self._all = TextPv(f"{base}Lines", "Last 100 entries, newest first", LOG_LENGTH)
-        self._errors = IntPv(f"{base}Errors", "Errors since the last clear")
-        self.pvs: tuple[Pv[Any], ...] = (
-            self._last,
-            self._all,
-            self._errors,
-            CommandPv(f"{base}Clear", "Hide entries, the database keeps them", self._clear),
-        )
+        self._last = self.add(TextPv, "Last", "Newest entry of the log", 512)
+        self._all = self.add(TextPv, "Lines", "Last 100 entries, newest first", LOG_LENGTH)
+        self._errors = self.add(IntPv, "Errors", "Errors since the last clear")
+        self.add(CommandPv, "Clear", "Hide entries, the database keeps them", handler(self._clear))
 
-    def add(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         """Show one more entry."""
         who = f" ({event.client.user}@{event.client.host})" if event.client.host else ""
         text = " ".join(event.message.split())
@@ -43,8 +33,7 @@ class LogPvs:
         self._last.post(line, severity=event.severity, timestamp=event.occurred_at)
         self._all.post("\n".join(self._lines))
         if event.severity >= Severity.MAJOR:
-            count = self._errors.value + 1
-            self._errors.post(count, severity=Severity.MINOR)
+            self._errors.post(self._errors.value + 1, severity=Severity.MINOR)
 
     async def _clear(self, client: Client) -> None:
         self._lines.clear()

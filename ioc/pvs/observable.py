@@ -8,6 +8,8 @@ from typing import Any
 
 from ioc.ca import STATUSES, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.model import Client, ObservableView, Reading, Scalar, Severity, Statistics, ValueType
+from ioc.pvs.boundary import handler
+from ioc.pvs.group import Group, not_known
 from ioc.topology.schema import Observable
 
 SetManual = Callable[[str, Scalar, Client], Awaitable[None]]
@@ -19,38 +21,35 @@ _INVALID = Severity.INVALID  # looking it up in the enum takes longer than to co
 _LONG_MIN, _LONG_MAX = -(2**31), 2**31 - 1
 
 
-class ObservablePvs:
+class ObservablePvs(Group):
     """Value with units, time stamp and alarm of its source, and what it did during the run."""
 
     def __init__(self, prefix: str, observable: Observable, set_manual: SetManual) -> None:
+        super().__init__(f"{prefix}Obs:{observable.name}:")
         self.observable = observable
         self._set_manual = set_manual
-        base = f"{prefix}Obs:{observable.name}:"
-        self._value = self._value_pv(f"{base}Value")
+        self._value = self.add(self._value_pv, "Value")
         # A number that was never known is no 0.
         self._unknown = math.nan if isinstance(self._value, FloatPv) else self._value.value
         self._show_nothing()
-        source = TextPv(f"{base}Source", "The PV it follows, empty if manual", 128)
-        source.post(observable.pv or "")
-        self._connected = EnumPv(f"{base}Connected", "Its source is connected", ["No", "Yes"])
+        self.add(TextPv, "Source", "PV that it follows, empty if manual", 128, value=observable.pv or "")
+        self._connected = self.add(EnumPv, "Connected", "The source is connected", ["No", "Yes"])
         units = observable.units
         self._statistics = (
-            FloatPv(f"{base}RunMin", "Minimum over the run", units=units),
-            FloatPv(f"{base}RunMax", "Maximum over the run", units=units),
-            FloatPv(f"{base}RunMean", "Time-weighted mean over the run", units=units),
+            self.add(FloatPv, "RunMin", "Minimum over the run", units=units, value=math.nan),
+            self.add(FloatPv, "RunMax", "Maximum over the run", units=units, value=math.nan),
+            self.add(FloatPv, "RunMean", "Time-weighted mean over the run", units=units, value=math.nan),
         )
-        for pv in self._statistics:
-            pv.post(math.nan, severity=Severity.INVALID, status="UDF")
-        self._samples = IntPv(f"{base}Samples", "Recorded in the run")
+        not_known("UDF", *self._statistics)
+        self._samples = self.add(IntPv, "Samples", "Samples recorded in the run")
         self._about: tuple[str, int | None, tuple[str, ...], bool] | None = None
         """Units, digits, states and connection as they are shown; None before the first."""
-        self.pvs: tuple[Pv[Any], ...] = (self._value, source, self._connected, *self._statistics, self._samples)
 
     def _value_pv(self, name: str) -> Pv[Any]:
         observable = self.observable
         manual = observable.pv is None
         description = _cut(observable.label, _DESCRIPTION_BYTES) or observable.name
-        put = self._put if manual else None
+        put = handler(self._put) if manual else None
         match observable.type:
             case ValueType.Float:
                 return FloatPv(name, description, units=observable.units, on_put=put)
@@ -61,10 +60,10 @@ class ObservablePvs:
             case _:
                 return StringPv(name, description, on_put=put)
 
-    async def _put(self, value: Scalar, client: Client) -> None:
+    async def _put(self, client: Client, value: Scalar) -> None:
         await self._set_manual(self.observable.name, value, client)
 
-    def update(self, view: ObservableView) -> None:
+    def show(self, view: ObservableView) -> None:
         """Show what the recorder knows."""
         about = (view.units, view.precision, view.labels, view.connected)
         if about != self._about:

@@ -3,111 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
 
-from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, TextPv
+from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, TextPv
 from ioc.engine import Engine
-from ioc.model import Client, Severity
-from ioc.pvs.log_file import LogFilePvs
-from ioc.pvs.naming import MESSAGE_LENGTH
+from ioc.model import RouterFacts, Severity
+from ioc.pvs.boundary import command
+from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, not_known
 from ioc.runlogic.events import Organize
 from ioc.runlogic.plan import GIGABYTE
-from ioc.runlogic.state import TAKING_DATA, Router, Run
+from ioc.runlogic.state import TAKING_DATA, Router, Run, State
 
-_MEGABYTE = 1_000_000
 _EMPTY, _WRITING, _LEFT_BEHIND = range(3)
 """Values of Staging."""
 
 
-class RouterPvs:
+class RouterPvs(Group):
     """Flags, files, disk and log of one data router."""
 
     def __init__(self, prefix: str, name: str, engine: Engine, read_log: Callable[[], Awaitable[str]]) -> None:
+        super().__init__(f"{prefix}Router:{name}:")
         self._name = name
-        self._engine = engine
-        self._shown: tuple[Router, Run] | None = None
-        base = f"{prefix}Router:{name}:"
-        disk_low = engine.plan.min_disk_free / GIGABYTE
-        self._online = EnumPv(f"{base}Online", "A dataRouter process runs", ["Offline", "Online"])
-        self._clean = EnumPv(f"{base}Clean", "No .graw file is staged", ["Dirty", "Clean"])
-        self._staging = EnumPv(f"{base}Staging", "What lies in its directory", ["Empty", "Writing", "Left behind"])
-        self._files = IntPv(f"{base}FileCount", "Staged .graw files")
-        self._staged = FloatPv(f"{base}StagedMB", "Size of the staged files", units="MB", precision=1)
-        self._rate = FloatPv(f"{base}RateMBps", "Growth of the staged files", units="MB/s", precision=2)
-        self._silent = EnumPv(f"{base}Silent", "Writes nothing although a run takes data", ["No", "Yes"])
-        self._free = FloatPv(f"{base}DiskFreeGB", "Free disk", units="GB", precision=1, low=2 * disk_low, lolo=disk_low)
-        self._used = FloatPv(f"{base}DiskUsedPercent", "Used part of the disk", units="%", precision=1)
-        self._disk: tuple[Pv[Any], ...] = (self._free, self._used)
-        self._work_dir = TextPv(f"{base}WorkDir", "Where it writes", 512)
-        self._directory: tuple[Pv[Any], ...] = (
-            self._clean,
-            self._staging,
-            self._files,
-            self._staged,
-            self._rate,
-            self._work_dir,
-        )
-        _not_known((self._online, *self._directory, *self._disk), "UDF")
-        self._message = TextPv(f"{base}Message", "Last error or outcome", MESSAGE_LENGTH)
-        self._log_file = LogFilePvs(base, "router", read_log)
-        self.pvs: tuple[Pv[Any], ...] = (
-            self._online,
-            self._clean,
-            self._staging,
-            self._files,
-            self._staged,
-            self._rate,
-            self._silent,
-            *self._disk,
-            self._work_dir,
-            self._message,
-            CommandPv(f"{base}Organize", "File staged files under last run", self._organize),
-            *self._log_file.pvs,
-        )
+        low = engine.plan.min_disk_free / GIGABYTE
+        staging = ["Empty", "Writing", "Left behind"]
+        self._online = self.add(EnumPv, "Online", "The dataRouter process runs", ["Offline", "Online"])
+        self._clean = self.add(EnumPv, "Clean", "No .graw file is staged", ["Dirty", "Clean"])
+        self._staging = self.add(EnumPv, "Staging", "Contents of the staging directory", staging)
+        self._files = self.add(IntPv, "FileCount", "Staged .graw files")
+        self._staged = self.add(FloatPv, "StagedMB", "Size of the staged files", units="MB", precision=1)
+        self._rate = self.add(FloatPv, "RateMBps", "Growth of the staged files", units="MB/s", precision=2)
+        self._silent = self.add(EnumPv, "Silent", "No data arrive although a run takes data", ["No", "Yes"])
+        self._free = self.add(FloatPv, "DiskFreeGB", "Free disk space", units="GB", precision=1, low=2 * low, lolo=low)
+        self._used = self.add(FloatPv, "DiskUsedPercent", "Used disk space", units="%", precision=1)
+        self._work_dir = self.add(TextPv, "WorkDir", "Directory that the router writes to", 512)
+        self._disk = self._free, self._used
+        self._directory = self._clean, self._staging, self._files, self._staged, self._rate, self._work_dir
+        not_known("UDF", self._online, *self._directory, *self._disk)
+        self.add_message("Last error or result", MESSAGE_LENGTH, lambda state: state.routers[name].message)
+        organize = command(engine, partial(Organize, router=name))
+        self.add(CommandPv, "Organize", "File staged files under the last run", organize)
+        self.add_log_file("router", read_log)
+        self.follow(lambda state: (state.routers[name], state.run.state), self._show)
 
-    def update(self, router: Router, run: Run) -> None:
-        """Show a new state of this router; Dirty is an alarm only while no run is open."""
-        if self._shown is not None and self._shown[0] is router and self._shown[1] is run:
-            return
-        self._shown = (router, run)
-        self._message.post(router.message.text, severity=router.message.severity, timestamp=router.message.at or None)
-        facts = router.facts
-        if facts is None:
+    def _show(self, state: State) -> None:
+        router = state.routers[self._name]
+        if (facts := router.facts) is None:
             self._online.post(0, severity=Severity.INVALID)
-            _not_known((*self._directory, *self._disk), "COMM")
+            not_known("COMM", *self._directory, *self._disk)
             return
-        at = facts.read_at
-        silent = Severity.MAJOR if router.silent else Severity.NO_ALARM
-        self._silent.post(int(router.silent), severity=silent)
-        online = Severity.NO_ALARM if facts.online else Severity.MAJOR
-        self._online.post(int(facts.online), severity=online, timestamp=at)
+        self._silent.post(int(router.silent), severity=alarm(router.silent))
+        self._online.post(int(facts.online), severity=alarm(not facts.online), timestamp=facts.read_at)
         if facts.work_dir:
-            dirty = Severity.NO_ALARM if run.open or facts.clean else Severity.MINOR
-            self._clean.post(int(facts.clean), severity=dirty, timestamp=at)
-            if facts.clean:
-                self._staging.post(_EMPTY, timestamp=at)
-            elif run.state in TAKING_DATA or router.filing:
-                self._staging.post(_WRITING, timestamp=at)
-            else:
-                self._staging.post(_LEFT_BEHIND, severity=Severity.MINOR, timestamp=at)
-            self._files.post(facts.file_count, timestamp=at)
-            self._staged.post(facts.staged_bytes / _MEGABYTE, timestamp=at)
-            self._rate.post(router.rate / _MEGABYTE, timestamp=at)
-            self._work_dir.post(facts.work_dir, timestamp=at)
+            self._show_directory(router, facts, state.run)
         else:
-            _not_known(self._directory, "COMM")
+            not_known("COMM", *self._directory)
         if facts.work_dir and facts.disk_total:
-            filling = Severity.MAJOR if router.disk_filling else Severity.NO_ALARM
-            self._free.post(facts.disk_free / GIGABYTE, severity=filling, timestamp=at)
-            self._used.post(100 * (1 - facts.disk_free / facts.disk_total), timestamp=at)
+            used = 100 * (1 - facts.disk_free / facts.disk_total)
+            self._free.post(facts.disk_free / GIGABYTE, severity=alarm(router.disk_filling), timestamp=facts.read_at)
+            self._used.post(used, timestamp=facts.read_at)
         else:
-            _not_known(self._disk, "COMM")
+            not_known("COMM", *self._disk)
 
-    async def _organize(self, client: Client) -> None:
-        await self._engine.command(Organize(client, self._name))
-
-
-def _not_known(pvs: tuple[Pv[Any], ...], status: str) -> None:
-    """Leave the last values to be seen, but not as true ones."""
-    for pv in pvs:
-        pv.post(pv.value, severity=Severity.INVALID, status=status)
+    def _show_directory(self, router: Router, facts: RouterFacts, run: Run) -> None:
+        """Dirty is an alarm only while no run is open, files only if they belong to none."""
+        at = facts.read_at
+        dirty = not (run.open or facts.clean)
+        self._clean.post(int(facts.clean), severity=alarm(dirty, Severity.MINOR), timestamp=at)
+        writing = run.state in TAKING_DATA or router.filing
+        staging = _EMPTY if facts.clean else _WRITING if writing else _LEFT_BEHIND
+        self._staging.post(staging, severity=alarm(staging == _LEFT_BEHIND, Severity.MINOR), timestamp=at)
+        self._files.post(facts.file_count, timestamp=at)
+        self._staged.post(facts.staged_bytes / MEGABYTE, timestamp=at)
+        self._rate.post(router.rate / MEGABYTE, timestamp=at)
+        self._work_dir.post(facts.work_dir, timestamp=at)

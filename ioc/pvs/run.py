@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
-from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
+from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, StringPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
-from ioc.model import Client, EccState, Operation, RunClass, RunOperation, RunState, Severity
-from ioc.pvs.naming import MESSAGE_LENGTH, clock, local_time
+from ioc.model import Client, EccState, Operation, RunClass, RunOperation, RunState
+from ioc.pvs.boundary import command, handler
+from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, clock, local_time, not_known, post_note
 from ioc.runlogic.events import RunCommand, SetClass, SetNextNumber, SetTitle
 from ioc.runlogic.permits import NOT_READ, blocked_by
 from ioc.runlogic.runs import config_name
@@ -25,125 +26,98 @@ _DESCRIPTIONS: Mapping[RunOperation, str] = {
     Operation.Resume: "Resume the run",
 }
 
-
-_MEGABYTE = 1_000_000
 MINUTES_WITHOUT_END = 999_999.0
 """What MinutesToFull shows at most: no disk is getting full."""
 
 
-class RunPvs:
+class RunPvs(Group):
     """Number, life cycle, title and class of the open run, else of the last one."""
 
     def __init__(self, prefix: str, engine: Engine) -> None:
+        super().__init__(f"{prefix}Run:")
         self._engine = engine
-        self._shown: State | None = None
-        base = f"{prefix}Run:"
-        self._number = IntPv(f"{base}Number", "The open run, else the last one", value=-1)
-        self._next = IntPv(f"{base}NextNumber", "What Start will use", on_put=self._put_next_number)
-        self._state = EnumPv(f"{base}State", "Life cycle of the run", [state.name for state in RunState])
-        for pv in (self._number, self._next, self._state):
-            pv.post(pv.value, severity=Severity.INVALID, status="UDF")
-        self._can_start = EnumPv(f"{base}CanStart", "Start would be accepted now", ["No", "Yes"])
-        self._blocked_by = TextPv(f"{base}BlockedBy", "Why Start would be refused", MESSAGE_LENGTH)
-        self._title = TextPv(f"{base}Title", "Title of the open or next run", 200, on_put=self._put_title)
-        self._class = EnumPv(
-            f"{base}Class", "Class of the open or next run", [c.name for c in RunClass], on_put=self._put_class
-        )
-        self._start_time = StringPv(f"{base}StartTime", "Start of the run, ISO 8601")
-        self._stop_time = StringPv(f"{base}StopTime", "End of the run, ISO 8601")
-        self._duration = FloatPv(f"{base}Duration", "Duration of the run", units="s", precision=0)
-        self._duration_text = StringPv(f"{base}DurationText", "Duration of the run, HH:MM:SS")
-        self._total = FloatPv(f"{base}TotalMB", "Data of the run", units="MB", precision=1)
-        self._rate = FloatPv(f"{base}RateMBps", "Growth of the data of the run", units="MB/s", precision=2)
-        self._to_full = FloatPv(f"{base}MinutesToFull", "Until the first disk is full", units="min", precision=0)
-        self._configs = TextPv(f"{base}Configs", "Configurations in use", 400)
-        self._message = TextPv(f"{base}Message", "How the run is", MESSAGE_LENGTH)
-        self.pvs: tuple[Pv[Any], ...] = (
-            self._number,
-            self._next,
-            self._state,
-            *(self._command(base, operation) for operation in _DESCRIPTIONS),
-            self._can_start,
-            self._blocked_by,
-            self._title,
-            self._class,
-            CommandPv(f"{base}SameAsPrevious", "Copy what the shift wrote last run", engine.copy_previous),
-            self._start_time,
-            self._stop_time,
-            self._duration,
-            self._duration_text,
-            self._total,
-            self._rate,
-            self._to_full,
-            self._configs,
-            self._message,
-        )
+        states, classes = [state.name for state in RunState], [each.name for each in RunClass]
+        self._number = self.add(IntPv, "Number", "Number of the open or last run", value=-1)
+        self._next = self.add(IntPv, "NextNumber", "Number of the next run", on_put=command(engine, SetNextNumber))
+        self._state = self.add(EnumPv, "State", "State of the run", states)
+        not_known("UDF", self._number, self._next, self._state)
+        for operation, description in _DESCRIPTIONS.items():
+            self.add(CommandPv, operation, description, command(engine, partial(RunCommand, operation=operation)))
+        self._can_start = self.add(EnumPv, "CanStart", "A run can start now", ["No", "Yes"])
+        self._blocked_by = self.add(TextPv, "BlockedBy", "Why a run cannot start", MESSAGE_LENGTH)
+        set_title, set_class = handler(self._put_title), handler(self._put_class)
+        self._title = self.add(TextPv, "Title", "Title of the open or next run", 200, on_put=set_title)
+        self._class = self.add(EnumPv, "Class", "Class of the open or next run", classes, on_put=set_class)
+        self.add(CommandPv, "SameAsPrevious", "Copy title, class and manual values", handler(engine.copy_previous))
+        self._start_time = self.add(StringPv, "StartTime", "Start of the run, ISO 8601")
+        self._stop_time = self.add(StringPv, "StopTime", "End of the run, ISO 8601")
+        self._duration = self.add(FloatPv, "Duration", "Duration of the run", units="s", precision=0)
+        self._duration_text = self.add(StringPv, "DurationText", "Duration of the run, HH:MM:SS")
+        self._total = self.add(FloatPv, "TotalMB", "Size of the run's data", units="MB", precision=1)
+        self._rate = self.add(FloatPv, "RateMBps", "Growth of the run's data", units="MB/s", precision=2)
+        self._to_full = self.add(FloatPv, "MinutesToFull", "Time until a disk is full", units="min", precision=0)
+        self._configs = self.add(TextPv, "Configs", "Configurations in use", 400)
+        self._message = self.add(TextPv, "Message", "Status of the run", MESSAGE_LENGTH)
+        self.follow(lambda state: (state.run, state.restored), self._show_run)
+        self.follow(lambda state: (state,), self._show_permit)  # whatever changes may block a start
+        self.follow(lambda state: (state.run, state.routers), self._show_data)
+        self.follow(lambda state: (state.run, state.servers), self._show_configs)
+        self.follow(lambda state: (state.run, state.servers, state.restored), self._show_message)
 
-    def update(self, state: State) -> None:
-        """Show a new state of the run."""
-        self._shown = state
-        run = state.run
+    def _show_run(self, state: State) -> None:
+        run, record = state.run, state.run.record
         if state.restored:
             self._number.post(run.number)
             self._next.post(run.next_number)
-            severity = Severity.MAJOR if run.state is RunState.Failed else Severity.NO_ALARM
-            self._state.post(run.state, severity=severity)
+            self._state.post(run.state, severity=alarm(run.state is RunState.Failed))
+        self._title.post(run.title)
+        self._class.post(run.run_class)
+        self._start_time.post(local_time(record.started_at) if record else "")
+        self._stop_time.post(local_time(record.stopped_at) if record else "")
+        self.tick()
+
+    def _show_permit(self, state: State) -> None:
         reasons = blocked_by(self._engine.plan, state)
         self._can_start.post(int(not reasons))
         self._blocked_by.post(_lines(reasons, MESSAGE_LENGTH))
-        self._title.post(run.title)
-        self._class.post(run.run_class)
-        record = run.record
-        self._start_time.post(local_time(record.started_at) if record else "")
-        self._stop_time.post(local_time(record.stopped_at) if record else "")
-        self._configs.post(record.config_name if record and run.open else config_name(state))
-        self._total.post(total_bytes(state) / _MEGABYTE)
-        self._rate.post(sum(router.rate for router in state.routers.values()) / _MEGABYTE)
+
+    def _show_data(self, state: State) -> None:
         seconds = seconds_to_full(self._engine.plan, state)
-        low = seconds < DISK_SECONDS and run.open
-        self._to_full.post(
-            min(seconds / 60, MINUTES_WITHOUT_END), severity=Severity.MAJOR if low else Severity.NO_ALARM
-        )
-        self._show_message(state)
-        self.tick()
+        soon = state.run.open and seconds < DISK_SECONDS
+        self._total.post(total_bytes(state) / MEGABYTE)
+        self._rate.post(sum(router.rate for router in state.routers.values()) / MEGABYTE)
+        self._to_full.post(min(seconds / 60, MINUTES_WITHOUT_END), severity=alarm(soon))
+
+    def _show_configs(self, state: State) -> None:
+        record = state.run.record
+        self._configs.post(record.config_name if record and state.run.open else config_name(state))
 
     def _show_message(self, state: State) -> None:
         running = [name for name, server in state.servers.items() if server.state is EccState.Running]
-        if running and not state.run.open:
-            names = listing(running)
-            are = "is" if len(running) == 1 else "are"
-            if not state.restored:
-                text = f"{names} {are} Running; {NOT_READ}, so it is not known whether a run is open"
-            elif len(running) == len(state.servers):
-                text = f"{names} {are} Running although no run is open: press Reset, or Stop of each ECC server"
-            else:
-                text = f"{names} {are} Running although no run is open: press Stop of each of these ECC servers"
-            self._message.post(text, severity=Severity.MAJOR)
+        if state.run.open or not running:
+            post_note(self._message, state.run.message)
             return
-        note = state.run.message
-        self._message.post(note.text, severity=note.severity, timestamp=note.at or None)
+        text = f"{listing(running)} {'is' if len(running) == 1 else 'are'} Running"
+        if not state.restored:
+            text += f"; {NOT_READ}, so it is not known whether a run is open"
+        elif len(running) == len(state.servers):
+            text += " although no run is open: press Reset, or Stop of each ECC server"
+        else:
+            text += " although no run is open: press Stop of each of these ECC servers"
+        self._message.post(text, severity=alarm(text))
 
     def tick(self) -> None:
         """Show how long the run has lasted; called once a second."""
-        seconds = self._shown.run.duration(time.monotonic()) if self._shown else 0.0
+        seconds = self._engine.state.run.duration(time.monotonic())
         self._duration.post(float(int(seconds)))
         self._duration_text.post(clock(seconds))
 
-    def _command(self, base: str, operation: RunOperation) -> CommandPv:
-        async def run(client: Client) -> None:
-            await self._engine.command(RunCommand(client, operation))
-
-        return CommandPv(f"{base}{operation}", _DESCRIPTIONS[operation], run)
-
-    async def _put_title(self, title: str, client: Client) -> None:
+    async def _put_title(self, client: Client, title: str) -> None:
         if not title.isprintable():
             raise Refused("title of a run must be one line of printable text")
         await self._engine.command(SetTitle(client, title))
 
-    async def _put_next_number(self, number: int, client: Client) -> None:
-        await self._engine.command(SetNextNumber(client, number))
-
-    async def _put_class(self, value: int, client: Client) -> None:
+    async def _put_class(self, client: Client, value: int) -> None:
         await self._engine.command(SetClass(client, RunClass(value)))
 
 

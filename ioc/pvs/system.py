@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
-from ioc.ca import CommandPv, EnumPv, Pv, TextPv
+from ioc.ca import CommandPv, EnumPv, TextPv
 from ioc.engine import Engine
-from ioc.model import EXPERIMENT_LENGTH, Client, Operation, Severity, SystemOperation, SystemState
+from ioc.model import EXPERIMENT_LENGTH, Operation, Severity, SystemOperation, SystemState
+from ioc.pvs.boundary import command
+from ioc.pvs.group import Group, not_known
 from ioc.runlogic.events import SetExperiment, SystemCommand
 from ioc.runlogic.state import State
 from ioc.states import aggregate, system_severity
@@ -20,47 +22,34 @@ _DESCRIPTIONS: Mapping[SystemOperation, str] = {
 }
 
 
-class SystemPvs:
+class SystemPvs(Group):
     """Common state, steps of all servers together, experiment."""
 
     def __init__(self, prefix: str, engine: Engine) -> None:
-        self._engine = engine
-        self._state = EnumPv(f"{prefix}State", "State all ECC servers share", [state.name for state in SystemState])
-        self._state.post(SystemState.Unknown, severity=Severity.INVALID, status="UDF")
-        self._busy = EnumPv(f"{prefix}Busy", "A transition runs somewhere", ["Done", "Busy"])
-        self._experiment = TextPv(
-            f"{prefix}Experiment", "Runs are filed under it", EXPERIMENT_LENGTH, on_put=self._put_experiment
-        )
-        self._message = TextPv(f"{prefix}Message", "Outcome of the last command", 256)
-        self.pvs: tuple[Pv[Any], ...] = (
-            self._state,
-            self._busy,
-            *(self._command(prefix, operation) for operation in _DESCRIPTIONS),
-            self._experiment,
-            self._message,
-        )
+        super().__init__(prefix)
+        states = [state.name for state in SystemState]
+        self._state = self.add(EnumPv, "State", "Common state of all ECC servers", states, value=SystemState.Unknown)
+        not_known("UDF", self._state)
+        self._busy = self.add(EnumPv, "Busy", "A transition is in progress", ["Done", "Busy"])
+        for operation, description in _DESCRIPTIONS.items():
+            self.add(CommandPv, operation, description, command(engine, partial(SystemCommand, operation=operation)))
+        put = command(engine, SetExperiment)
+        experiment = self.add(TextPv, "Experiment", "Experiment that runs belong to", EXPERIMENT_LENGTH, on_put=put)
+        self.add_message("Result of the last command", 256, lambda state: state.message)
+        self.follow(lambda state: (state.servers,), self._show_state)
+        self.follow(lambda state: (state.servers, state.job), self._show_busy)
+        self.follow(lambda state: (state.experiment,), lambda state: experiment.post(state.experiment))
 
-    def update(self, state: State) -> None:
-        """Show a new state of the system."""
+    def _show_state(self, state: State) -> None:
         servers = state.servers.values()
         states = [server.state for server in servers]
-        whole = aggregate(states)
         severity = system_severity(states)
         self._state.post(
-            whole,
+            aggregate(states),
             severity=severity,
             status="COMM" if severity is Severity.INVALID else "",
             timestamp=max(server.changed_at for server in servers) or None,
         )
-        self._busy.post(int(state.job is not None or any(server.busy for server in servers)))
-        self._experiment.post(state.experiment)
-        self._message.post(state.message.text, severity=state.message.severity, timestamp=state.message.at or None)
 
-    def _command(self, prefix: str, operation: SystemOperation) -> CommandPv:
-        async def run(client: Client) -> None:
-            await self._engine.command(SystemCommand(client, operation))
-
-        return CommandPv(f"{prefix}{operation}", _DESCRIPTIONS[operation], run)
-
-    async def _put_experiment(self, name: str, client: Client) -> None:
-        await self._engine.command(SetExperiment(client, name))
+    def _show_busy(self, state: State) -> None:
+        self._busy.post(int(state.job is not None or any(server.busy for server in state.servers.values())))

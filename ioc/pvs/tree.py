@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
 from ioc.model import Client, Event, ObservableView, PutRecord, Scalar
 from ioc.pvs.ecc import EccPvs
+from ioc.pvs.group import Group
 from ioc.pvs.health import HealthPvs
 from ioc.pvs.log import LogPvs
 from ioc.pvs.observable import ObservablePvs, SetManual
@@ -20,7 +22,7 @@ from ioc.pvs.system import SystemPvs
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
-from ioc.runlogic.subject import RUN, SYSTEM, data_router, ecc
+from ioc.runlogic.subject import RUN, SYSTEM, Subject, data_router, ecc
 from ioc.topology.schema import Observable, Topology
 
 _SLICE = 15
@@ -50,28 +52,23 @@ class PvTree:
         self._prefix = prefix = topology.prefix
         self._services = services
         self._engine = engine
-        self._system = SystemPvs(prefix, engine)
-        self._servers = {
-            server.name: EccPvs(prefix, server.name, engine, _log_reader(services.read_server_log, server.name))
-            for server in topology.ecc_servers
-        }
-        self._routers = {
-            router.name: RouterPvs(prefix, router.name, engine, _log_reader(services.read_router_log, router.name))
-            for router in topology.data_routers
-        }
+        servers, routers = topology.ecc_servers, topology.data_routers
+        read_server, read_router = services.read_server_log, services.read_router_log
         self._run = RunPvs(prefix, engine)
+        self._detector: dict[Subject, Group] = {
+            SYSTEM: SystemPvs(prefix, engine),
+            **{ecc(each.name): EccPvs(prefix, each.name, engine, partial(read_server, each.name)) for each in servers},
+            **{
+                data_router(each.name): RouterPvs(prefix, each.name, engine, partial(read_router, each.name))
+                for each in routers
+            },
+            RUN: self._run,
+        }
+        """What follows the state of the core."""
+        self._subjects = {pv.name: subject for subject, group in self._detector.items() for pv in group.pvs}
+        """Whose message is nearest to a PV; that of the system for all others."""
         self._log = LogPvs(prefix)
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
-        self._subjects = {
-            pv.name: subject
-            for subject, group in (
-                *((ecc(name), group) for name, group in self._servers.items()),
-                *((data_router(name), group) for name, group in self._routers.items()),
-                (RUN, self._run),
-            )
-            for pv in group.pvs
-        }
-        """Whose message is nearest to a PV; that of the system for all others."""
         self._observables: dict[str, ObservablePvs] = {}
         for observable in topology.observables:
             self._add(observable)
@@ -80,29 +77,19 @@ class PvTree:
     @property
     def pvs(self) -> Iterable[Pv[Any]]:
         """All PVs, in the order of the interface's documentation."""
-        yield from self._system.pvs
-        for group in (*self._servers.values(), *self._routers.values()):
+        for group in (*self._detector.values(), *self._observables.values(), self._log, self._health):
             yield from group.pvs
-        yield from self._run.pvs
-        for group in self._observables.values():
-            yield from group.pvs
-        yield from self._log.pvs
-        yield from self._health.pvs
 
     def show(self, state: State) -> None:
         """Show a new state of the core."""
-        self._system.update(state)
-        for name, server in state.servers.items():
-            self._servers[name].update(server)
-        for name, router in state.routers.items():
-            self._routers[name].update(router, state.run)
-        self._run.update(state)
+        for group in self._detector.values():
+            group.update(state)
 
     def show_observables(self, views: Iterable[ObservableView]) -> None:
         """Show what some observables do; statistics that they are without follow with the next tick."""
         for view in views:
             if view.name in self._observables:
-                self._observables[view.name].update(view)
+                self._observables[view.name].show(view)
 
     def show_put(self, put: PutRecord) -> None:
         """Say in the nearest message why a put was refused or failed, and what there is to say of one that was not."""
@@ -111,7 +98,7 @@ class PvTree:
 
     def show_event(self, event: Event) -> None:
         """Show one more line of the log."""
-        self._log.add(event)
+        self._log.show(event)
 
     def set_observables(self, observables: Sequence[Observable], server: CaServer) -> None:
         """Serve these observables from now on; one that has not changed keeps its PVs and their clients."""
@@ -152,7 +139,3 @@ class PvTree:
         for start in range(0, len(names), _SLICE):
             self.show_observables(self._services.views(names[start : start + _SLICE]))
             await asyncio.sleep(_REST_SECONDS)
-
-
-def _log_reader(read: Callable[[str], Awaitable[str]], name: str) -> Callable[[], Awaitable[str]]:
-    return lambda: read(name)

@@ -16,7 +16,8 @@ class RawClient:
     def __init__(self, port: int, user: str = "tester") -> None:
         self._port = port
         self._user = user
-        self._circuit = ca.VirtualCircuit(ca.CLIENT, ("127.0.0.1", port), 0)
+        self.circuit = ca.VirtualCircuit(ca.CLIENT, ("127.0.0.1", port), 0)
+        """caproto's state of the conversation."""
         self.received: list[Any] = []
         self._passed = 0
 
@@ -30,7 +31,7 @@ class RawClient:
         self._writer.close()
 
     async def send(self, *commands: Any) -> None:
-        self._writer.write(b"".join(bytes(buffer) for buffer in self._circuit.send(*commands)))
+        self._writer.write(b"".join(bytes(buffer) for buffer in self.circuit.send(*commands)))
         await self._writer.drain()
 
     async def send_bytes(self, data: bytes) -> None:
@@ -50,17 +51,22 @@ class RawClient:
     async def _read(self, timeout: float) -> None:
         data = await asyncio.wait_for(self._reader.read(65536), timeout)
         assert data, "the server closed the circuit"
-        responses, _ = self._circuit.recv(data)
+        responses, _ = self.circuit.recv(data)
         for response in responses:
-            self._circuit.process_command(response)
+            self.circuit.process_command(response)
             self.received.append(response)
 
     async def channel(self, name: str) -> Any:
         """Create a channel; `access_rights` and `sid` are set when it returns."""
-        channel = ca.ClientChannel(name, self._circuit)
+        channel = ca.ClientChannel(name, self.circuit)
         await self.send(channel.create())
         await self.next(ca.CreateChanResponse)
         return channel
+
+    def forget(self) -> None:
+        """Drop what was received so far."""
+        self.received.clear()
+        self._passed = 0
 
     async def echo(self) -> None:
         """Wait until the server has answered everything before."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ioc.ca import CaServer, Limits, Pv
-from ioc.model import PutRecord
+from ioc.ca import CaServer, Limits, PutRecord, Pv
 
 
 class Serve:

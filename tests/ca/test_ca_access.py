@@ -7,14 +7,13 @@ import getpass
 import caproto as ca
 from raw_client import RawClient
 
-from ioc.ca import IntPv
-from ioc.model import Client
+from ioc.ca import Client, IntPv
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
 
 def number() -> IntPv:
-    async def store(value: int, client: Client) -> None:
+    async def store(client: Client, value: int) -> None:
         pv.post(value)
 
     pv = IntPv("T:X", "", on_put=store)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import struct
-
 import caproto as ca
 import pytest
 from raw_client import RawClient
 
-from ioc.ca import FloatPv
-from ioc.model import Client
+from ioc.ca import Client, FloatPv
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
@@ -19,17 +16,11 @@ RECORD = """record(ao, "S:X") { field(HIGH, "5") field(HSV, "MINOR") field(HIHI,
 MAJOR, MINOR, NONE = ("MAJOR", "YES"), ("MINOR", "YES"), ("NO_ALARM", "YES")
 
 
-def acknowledgement(sid: int, data_type: int, value: int, ioid: int) -> bytes:
-    """A put with callback of DBR_PUT_ACKT or DBR_PUT_ACKS."""
-    return struct.pack(">HHHHII", 19, 8, data_type, 1, sid, ioid) + struct.pack(">H6x", value)
-
-
 async def told(port: int, name: str, data_type: int, value: int) -> int:
     """Put it as a client does; returns the status of the answer."""
     async with RawClient(port) as client:
         channel = await client.channel(name)
-        client._circuit._ioids[7] = channel
-        await client.send_bytes(acknowledgement(channel.sid, data_type, value, 7))
+        await client.send(ca.WriteNotifyRequest((value,), data_type, 1, channel.sid, 7))
         answer = await client.next(ca.WriteNotifyResponse)
         return answer.header.parameter1
 
@@ -37,7 +28,7 @@ async def told(port: int, name: str, data_type: int, value: int) -> int:
 async def test_as_a_soft_ioc(epics: Epics, serve: Serve) -> None:
     """The fields ACKS and ACKT go through the same values, whatever becomes of the alarm and is acknowledged."""
 
-    async def store(value: float, client: Client) -> None:
+    async def store(client: Client, value: float) -> None:
         pv.post(value)
 
     pv = FloatPv("T:X", "", high=5, hihi=9, on_put=store)

@@ -95,7 +95,7 @@ async def test_channels_without_end(serve: Serve, caplog: pytest.LogCaptureFixtu
     server = await serve(IntPv("T:X", ""), limits=Limits(channels_per_client=10))
     with caplog.at_level(logging.WARNING):
         async with RawClient(server.port) as client:
-            channels = [ca.ClientChannel("T:X", client._circuit) for _ in range(50)]
+            channels = [ca.ClientChannel("T:X", client.circuit) for _ in range(50)]
             await client.send(*(channel.create() for channel in channels))
             await client.echo()
             kinds = [type(answer) for answer in client.received]
@@ -117,7 +117,7 @@ async def test_channels_of_all_clients_are_bounded(serve: Serve) -> None:
         for _ in range(3):
             await one.channel("T:X")
         async with RawClient(server.port) as two:
-            await two.send(ca.ClientChannel("T:X", two._circuit).create())
+            await two.send(ca.ClientChannel("T:X", two.circuit).create())
             await two.next(ca.CreateChFailResponse)
     await eventually(lambda: server.stats().clients == 0)
     async with RawClient(server.port) as three:

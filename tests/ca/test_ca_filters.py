@@ -6,13 +6,13 @@ import math
 import time
 
 import pytest
+from caproto import AlarmSeverity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ioc.ca import EnumPv, FloatPv, StringArrayPv, TextPv
+from ioc.ca import Client, EnumPv, FloatPv, StringArrayPv, TextPv
 from ioc.ca.filters import filtered, split
-from ioc.ca.namespace import Namespace
-from ioc.model import Client, Severity
+from ioc.ca.site import Namespace
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
@@ -48,8 +48,8 @@ async def test_a_deadband_hides_no_alarm(epics: Epics, serve: Serve) -> None:
     async with epics.camonitor('T:X.VAL{"dbnd":{"abs":1000}}') as monitor:
         await monitor.until(lambda lines: lines)
         pv.post(1)
-        pv.post(2, severity=Severity.MINOR)
-        pv.post(3, severity=Severity.MINOR)
+        pv.post(2, severity=AlarmSeverity.MINOR_ALARM)
+        pv.post(3, severity=AlarmSeverity.MINOR_ALARM)
         pv.post(math.nan)
         pv.post(4)
         lines = await monitor.until(lambda lines: len(lines) >= 4)
@@ -102,10 +102,10 @@ async def test_time_of_sending(epics: Epics, serve: Serve) -> None:
 async def test_puts_through_a_filter(epics: Epics, serve: Serve) -> None:
     """A put to a channel with a deadband sets the PV; part of a text is read only; a denied user stays denied."""
 
-    async def put(value: float, _: Client) -> None:
+    async def put(_: Client, value: float) -> None:
         pv.post(value)
 
-    async def put_text(_value: str, _client: Client) -> None:
+    async def put_text(_client: Client, _value: str) -> None:
         raise AssertionError("part of a text must not be put")
 
     pv = FloatPv("T:X", "", on_put=put)
@@ -173,6 +173,6 @@ async def test_a_closed_client_leaves_no_listener(epics: Epics, serve: Serve) ->
     server = await serve(pv)
     async with epics.camonitor('T:X.{"dbnd":{"abs":1}}') as monitor:
         await monitor.until(lambda lines: lines)
-        assert len(pv._listeners) == 1
+        assert pv.listeners == 1
     await eventually(lambda: server.stats().clients == 0)
-    assert not pv._listeners
+    assert not pv.listeners

@@ -14,15 +14,12 @@ import caproto as ca
 import pytest
 from raw_client import RawClient
 
-from ioc.ca import EnumPv, IntPv, Limits, StringArrayPv, TextPv
+from ioc.ca import Client, EnumPv, IntPv, Limits, StringArrayPv, TextPv
 from ioc.ca.circuit import Circuit
-from ioc.ca.journal import Journal
 from ioc.ca.limits import Complaints
-from ioc.ca.namespace import Namespace
-from ioc.ca.puts import Puts
+from ioc.ca.puts import Journal, Puts
 from ioc.ca.search import Search
-from ioc.ca.site import Site
-from ioc.model import Client
+from ioc.ca.site import Namespace, Site
 from tests.ca.serving import Serve
 
 _TCP_INPUTS = 80_000
@@ -31,7 +28,7 @@ _SOCKETS = 300
 _NAMES = ["T:I", "T:E", "T:T", "T:L", "T:I.DESC", "T:T$", "T:None", "T:I.{", "", "x" * 300, "T:I\0T:E", "\xff\xfe"]
 
 
-async def _accept(value: Any, client: Client) -> None:
+async def _accept(client: Client, value: Any) -> None:
     pass
 
 
@@ -145,7 +142,7 @@ async def test_tcp_inputs(caplog: pytest.LogCaptureFixture) -> None:
     assert closed > 1000
     assert answered > 100_000
     assert not caplog.records
-    assert not [pv for pv in map(site.namespace.find, _NAMES) if pv is not None and pv._listeners]
+    assert not [pv for pv in map(site.namespace.find, _NAMES) if pv is not None and pv.listeners]
 
 
 async def test_udp_inputs(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,17 +7,15 @@ from typing import Any
 
 import pytest
 
-from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
-from ioc.errors import Refused
-from ioc.model import Client
-from ioc.pvs.naming import LOG_LENGTH
+from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Pv, Refused, StringArrayPv, StringPv, TextPv
+from ioc.pvs.group import LOG_LENGTH
 from tests.ca.java_client import java_client
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
 
 def stored(pv: Pv[Any]) -> Pv[Any]:
-    async def store(value: Any, client: Client) -> None:
+    async def store(client: Client, value: Any) -> None:
         pv.post(value)
 
     pv.on_put = store

@@ -9,11 +9,11 @@ from typing import Any
 
 import caproto as ca
 import pytest
+from caproto import AlarmSeverity
 from raw_client import RawClient
 
 from ioc.ca import EnumPv, IntPv, Limits, TextPv
 from ioc.ca.outbox import BATCH_ENTRIES, Outbox, Subscription, Turns
-from ioc.model import Severity
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
@@ -26,7 +26,7 @@ async def test_camonitor_sees_every_change(epics: Epics, serve: Serve) -> None:
         await monitor.until(lambda lines: lines)
         for value in range(1, 6):
             pv.post(value, timestamp=1_700_000_000.0 + value)
-        pv.post(5, severity=Severity.MINOR)
+        pv.post(5, severity=AlarmSeverity.MINOR_ALARM)
         pv.post(100)
         lines = await monitor.until(lambda lines: len(lines) >= 8)
     assert [line.split()[3:] for line in lines[1:]] == [
@@ -49,8 +49,8 @@ async def test_masks(epics: Epics, serve: Serve, mask: str, seen: list[str]) -> 
         await monitor.until(lambda lines: lines)
         await last.until(lambda lines: lines)
         pv.post(1)
-        pv.post(1, severity=Severity.MAJOR)
-        pv.post(2, severity=Severity.MAJOR)
+        pv.post(1, severity=AlarmSeverity.MAJOR_ALARM)
+        pv.post(2, severity=AlarmSeverity.MAJOR_ALARM)
         pv.set_strings(("x", "y", "z"))
         end.post(1)
         await last.until(lambda lines: len(lines) > 1)
@@ -90,8 +90,7 @@ async def test_events_off_and_on(serve: Serve) -> None:
         await client.echo()
         await client.send(ca.EventsOffRequest())
         await client.echo()
-        client.received.clear()
-        client._passed = 0
+        client.forget()
         for value in range(1, 50):
             changed.post(value)
         await client.echo()

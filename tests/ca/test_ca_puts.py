@@ -10,9 +10,7 @@ import caproto as ca
 import pytest
 from raw_client import RawClient
 
-from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Limits, StringPv, TextPv
-from ioc.errors import PeerError, Refused
-from ioc.model import Client
+from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Limits, PutFailed, Refused, StringPv, TextPv
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
@@ -20,7 +18,7 @@ from tests.epics import Epics, eventually
 def number(name: str = "T:X") -> IntPv:
     """A LONG whose owner takes every value."""
 
-    async def store(value: int, client: Client) -> None:
+    async def store(client: Client, value: int) -> None:
         pv.post(value)
 
     pv = IntPv(name, "", on_put=store)
@@ -44,7 +42,7 @@ async def test_a_bad_put_fails_and_changes_nothing(epics: Epics, serve: Serve, v
 async def test_an_enum_put_out_of_range(epics: Epics, serve: Serve) -> None:
     """A state that does not exist is refused, and caget goes on working (it aborts if such a value is ever served)."""
 
-    async def store(value: int, client: Client) -> None:
+    async def store(client: Client, value: int) -> None:
         pv.post(value)
 
     pv = EnumPv("T:E", "", ("a", "b"), on_put=store)
@@ -58,7 +56,7 @@ async def test_an_enum_put_out_of_range(epics: Epics, serve: Serve) -> None:
 async def test_texts_can_be_put_and_emptied(epics: Epics, serve: Serve) -> None:
     """caput -S sets a long text, also the empty one; one that is too long is refused as a whole."""
 
-    async def store(value: str, client: Client) -> None:
+    async def store(client: Client, value: str) -> None:
         pv.post(value)
 
     pv = TextPv("T:Text", "", 50, on_put=store)
@@ -79,7 +77,7 @@ async def test_texts_can_be_put_and_emptied(epics: Epics, serve: Serve) -> None:
 async def test_a_plain_caput_shows_the_new_value(epics: Epics, serve: Serve) -> None:
     """A read that follows a put of the same client waits a moment for it, so caput prints the new value."""
 
-    async def slow(value: str, client: Client) -> None:
+    async def slow(client: Client, value: str) -> None:
         await asyncio.sleep(0.02)
         pv.post(value)
 
@@ -159,7 +157,7 @@ async def test_the_work_goes_on_without_its_client(serve: Serve) -> None:
     ("error", "result", "text"),
     [
         (Refused("router data3 is Dirty, it must be Clean"), "refused", "router data3 is Dirty, it must be Clean"),
-        (PeerError("ECC server CoBo0 does not answer"), "failed", "ECC server CoBo0 does not answer"),
+        (PutFailed("ECC server CoBo0 does not answer"), "failed", "ECC server CoBo0 does not answer"),
         (KeyError("secret"), "failed", "internal error in the put to T:F: KeyError: 'secret'"),
     ],
 )
@@ -168,7 +166,7 @@ async def test_a_failing_handler(
 ) -> None:
     """Its text reaches the client with ECA_PUTFAIL; only an internal error is logged with a traceback."""
 
-    async def fail(value: float, client: Client) -> None:
+    async def fail(client: Client, value: float) -> None:
         raise error
 
     pv = FloatPv("T:F", "", on_put=fail)
@@ -192,7 +190,7 @@ async def test_puts_to_one_pv_follow_each_other(serve: Serve) -> None:
     """Two puts to one PV are carried out one after the other, in the order in which they came."""
     order: list[str] = []
 
-    async def store(value: int, client: Client) -> None:
+    async def store(client: Client, value: int) -> None:
         order.append(f"begin {value}")
         await asyncio.sleep(0.01)
         order.append(f"end {value}")
@@ -226,7 +224,7 @@ async def test_unfinished_puts_are_bounded(serve: Serve) -> None:
     """A client that starts put after put without end is refused, and told so."""
     finish = asyncio.Event()
 
-    async def wait(value: int, client: Client) -> None:
+    async def wait(client: Client, value: int) -> None:
         await finish.wait()
 
     server = await serve(IntPv("T:X", "", on_put=wait), limits=Limits(unfinished_puts=3))

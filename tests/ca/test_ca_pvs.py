@@ -6,15 +6,13 @@ import math
 from typing import Any
 
 import pytest
-from caproto import ChannelType
+from caproto import AlarmSeverity, ChannelType, SubscriptionType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
-from ioc.ca.putdata import PutData
-from ioc.ca.pv import Event, Snapshot
-from ioc.errors import Refused
-from ioc.model import Severity
+from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, Refused, StringArrayPv, StringPv, TextPv
+from ioc.ca.encoding import PutData
+from ioc.ca.pv import Snapshot
 
 CLASSES = ("Testing", "Production", "Beam")
 
@@ -105,18 +103,18 @@ def test_bad_puts(pv: Pv[Any], data: PutData, reason: str) -> None:
 @pytest.mark.parametrize(
     ("value", "given", "severity", "status"),
     [
-        (5.0, Severity.NO_ALARM, Severity.NO_ALARM, "NO_ALARM"),
-        (8.0, Severity.NO_ALARM, Severity.MINOR, "HIGH"),
-        (9.5, Severity.NO_ALARM, Severity.MAJOR, "HIHI"),
-        (2.0, Severity.NO_ALARM, Severity.MINOR, "LOW"),
-        (1.0, Severity.NO_ALARM, Severity.MAJOR, "LOLO"),
-        (8.0, Severity.INVALID, Severity.INVALID, "COMM"),
-        (8.0, Severity.MINOR, Severity.MINOR, "HIGH"),
-        (5.0, Severity.MAJOR, Severity.MAJOR, "STATE"),
-        (math.nan, Severity.NO_ALARM, Severity.INVALID, "UDF"),
+        (5.0, AlarmSeverity.NO_ALARM, AlarmSeverity.NO_ALARM, "NO_ALARM"),
+        (8.0, AlarmSeverity.NO_ALARM, AlarmSeverity.MINOR_ALARM, "HIGH"),
+        (9.5, AlarmSeverity.NO_ALARM, AlarmSeverity.MAJOR_ALARM, "HIHI"),
+        (2.0, AlarmSeverity.NO_ALARM, AlarmSeverity.MINOR_ALARM, "LOW"),
+        (1.0, AlarmSeverity.NO_ALARM, AlarmSeverity.MAJOR_ALARM, "LOLO"),
+        (8.0, AlarmSeverity.INVALID_ALARM, AlarmSeverity.INVALID_ALARM, "COMM"),
+        (8.0, AlarmSeverity.MINOR_ALARM, AlarmSeverity.MINOR_ALARM, "HIGH"),
+        (5.0, AlarmSeverity.MAJOR_ALARM, AlarmSeverity.MAJOR_ALARM, "STATE"),
+        (math.nan, AlarmSeverity.NO_ALARM, AlarmSeverity.INVALID_ALARM, "UDF"),
     ],
 )
-def test_limit_alarms(value: float, given: Severity, severity: Severity, status: str) -> None:
+def test_limit_alarms(value: float, given: int, severity: int, status: str) -> None:
     """The alarm of a number comes from its limits unless the poster knows of something worse."""
     pv = FloatPv("F", "", value=5.0, lolo=1, low=2, high=8, hihi=9)
     pv.post(value, severity=given)
@@ -126,15 +124,19 @@ def test_limit_alarms(value: float, given: Severity, severity: Severity, status:
 def test_events_and_masks() -> None:
     """A listener hears only of the kinds of change it asked for, and nothing when nothing changed."""
     pv = EnumPv("E", "", CLASSES)
-    values, alarms, properties = Ear(Event.VALUE), Ear(Event.ALARM), Ear(Event.PROPERTY)
+    values, alarms, properties = (
+        Ear(SubscriptionType.DBE_VALUE),
+        Ear(SubscriptionType.DBE_ALARM),
+        Ear(SubscriptionType.DBE_PROPERTY),
+    )
     for ear in (values, alarms, properties):
         pv.subscribe(ear)
     pv.post(1, timestamp=100.0)
     pv.post(1, timestamp=200.0)
-    pv.post(1, severity=Severity.MAJOR)
+    pv.post(1, severity=AlarmSeverity.MAJOR_ALARM)
     pv.set_strings(("a", "b"))
     pv.set_strings(("a", "b"))
-    pv.post(0, severity=Severity.MAJOR)
+    pv.post(0, severity=AlarmSeverity.MAJOR_ALARM)
     assert values.heard == [1, 0]
     assert alarms.heard == [1]
     assert properties.heard == [1]
@@ -248,7 +250,7 @@ def test_record_types_of_writable_pvs(pv: Pv[Any], record_type: str) -> None:
 def test_set_units() -> None:
     """New units or digits are a property event, the same again are none; digits stay if they are not given."""
     pv = FloatPv("F", "", units="Torr", precision=2)
-    ear = Ear(Event.PROPERTY)
+    ear = Ear(SubscriptionType.DBE_PROPERTY)
     pv.subscribe(ear)
     pv.set_units("Torr", 2)
     assert ear.heard == []

@@ -9,15 +9,15 @@ from typing import Any
 import caproto as ca
 import pytest
 import uvloop
+from caproto import AlarmSeverity
 from raw_client import RawClient
 
-from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
-from ioc.model import Client, Severity
+from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
 
-async def _accept(value: Any, client: Client) -> None:
+async def _accept(client: Client, value: Any) -> None:
     pass
 
 
@@ -191,7 +191,7 @@ async def test_alarm_and_time_travel_with_the_value(epics: Epics, serve: Serve) 
     assert "2023-11-14" in shown
     assert "13:20.250000 6 HIHI MAJOR" in shown
     assert (await epics.value("T:X.SEVR"), await epics.value("T:X.STAT")) == ("MAJOR", "HIHI")
-    pv.post(1, severity=Severity.INVALID, status="TIMEOUT")
+    pv.post(1, severity=AlarmSeverity.INVALID_ALARM, status="TIMEOUT")
     assert (await epics.value("T:X.SEVR"), await epics.value("T:X.STAT")) == ("INVALID", "TIMEOUT")
 
 

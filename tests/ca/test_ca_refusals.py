@@ -9,9 +9,7 @@ import caproto as ca
 import pytest
 from raw_client import RawClient
 
-from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, StringPv
-from ioc.errors import Refused
-from ioc.model import Client
+from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Refused, StringPv
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
@@ -22,7 +20,7 @@ async def _refuse(client: Client) -> None:
     raise Refused(REASON)
 
 
-async def _store(value: object, client: Client) -> None:
+async def _store(client: Client, value: object) -> None:
     pass
 
 

@@ -10,10 +10,8 @@ import caproto as ca
 import pytest
 from raw_client import RawClient, datagram_exchange
 
-from ioc.ca import IntPv
-from ioc.ca.environment import Environment
-from ioc.ca.interfaces import broadcast_addresses
-from ioc.errors import PeerError
+from ioc.ca import CannotServe, IntPv
+from ioc.ca.environment import Environment, broadcast_addresses
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
@@ -101,7 +99,7 @@ async def test_an_udp_port_that_is_not_shared(epics: Epics, serve: Serve) -> Non
     """If another program holds the search port for itself, start says so in plain words and leaves nothing open."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", epics.server_port))
-        with pytest.raises(PeerError, match=rf"UDP port {epics.server_port} of 127\.0\.0\.1 .* in use"):
+        with pytest.raises(CannotServe, match=rf"UDP port {epics.server_port} of 127\.0\.0\.1 .* in use"):
             await serve(IntPv("T:X", ""))
 
 
@@ -170,16 +168,15 @@ def test_beacon_addresses() -> None:
 )
 def test_environment_that_makes_no_sense(variable: str, value: str) -> None:
     """A variable with nonsense is named in the error together with what it says."""
-    with pytest.raises(PeerError, match=f"{variable} is '{value}'"):
+    with pytest.raises(CannotServe, match=f"{variable} is '{value}'"):
         Environment.read({variable: value})
 
 
 def test_broadcast_addresses_of_an_interface() -> None:
     """A server on one interface hears that interface's broadcasts too; loopback has none."""
     for address, broadcast in broadcast_addresses().items():
-        heard = Environment.read({"EPICS_CAS_INTF_ADDR_LIST": address}).search_addresses
-        assert heard == (address, broadcast)
-    assert Environment.read({"EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1"}).search_addresses == ("127.0.0.1",)
+        assert Environment.read({"EPICS_CAS_INTF_ADDR_LIST": address}).broadcasts() == {address: broadcast}
+    assert Environment.read({"EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1"}).broadcasts() == {}
 
 
 @pytest.mark.parametrize("ignored", ["127.0.0.1", "localhost", "10.9.8.7 127.0.0.1:4711"])

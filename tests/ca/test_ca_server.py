@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import caproto as ca
 import pytest
@@ -80,16 +81,23 @@ async def test_close_leaves_nothing(epics: Epics) -> None:
             await client.next(ca.EventAddResponse)
             await server.close()
         assert not server.died.done()
-        assert not pv._listeners
+        assert not pv.listeners
     await eventually(lambda: asyncio.all_tasks() == tasks)
     assert threading.active_count() == threads
     await eventually(lambda: open_files() == files)
 
 
-async def test_a_server_that_dies_says_so(epics: Epics, serve: Serve) -> None:
+async def test_a_server_that_dies_says_so(epics: Epics, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the server loses a socket without being asked to end, `died` tells why."""
+    loop, opened = asyncio.get_running_loop(), []
+    endpoint = loop.create_datagram_endpoint
+
+    async def opening(*args: Any, **options: Any) -> Any:
+        opened.append(await endpoint(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(loop, "create_datagram_endpoint", opening)
     server = await serve(IntPv("T:X", ""))
     assert not server.died.done()
-    assert server._ears is not None
-    server._ears.transports[0].abort()
+    opened[0][0].abort()
     assert "lost its search socket" in await asyncio.wait_for(server.died, 2)

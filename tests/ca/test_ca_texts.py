@@ -13,10 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw_client import RawClient
 
-from ioc.ca import Pv, StringPv, TextPv
-from ioc.ca.putdata import PutData
-from ioc.errors import Refused
-from ioc.model import Client
+from ioc.ca import Client, Pv, Refused, StringPv, TextPv
+from ioc.ca.encoding import PutData
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
@@ -30,7 +28,7 @@ def units(text: str) -> tuple[int, ...]:
 def writable(*pvs: Pv[Any]) -> tuple[Pv[Any], ...]:
     for pv in pvs:
 
-        async def store(value: str, client: Client, pv: Pv[Any] = pv) -> None:
+        async def store(client: Client, value: str, pv: Pv[Any] = pv) -> None:
             pv.post(value)
 
         pv.on_put = store

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
-from ioc.model import Client
+from ioc.ca import Client, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
+from ioc.ca.types import NumberLimits
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
@@ -35,19 +35,18 @@ READ_AS = {
 }
 
 
-async def _accept(value: object, client: Client) -> None:
+async def _accept(client: Client, value: object) -> None:
     pass
 
 
 def pvs() -> list[Pv[Any]]:
-    low: dict[str, Any] = {"lolo": -5.0, "low": 1.0, "minimum": -10.0}
-    high: dict[str, Any] = {"hihi": 9.0, "high": 8.0, "maximum": 10.0}
-    number = IntPv("T:Int", "", units="MB", **low, **high, on_put=_accept)
+    limits: NumberLimits = {"lolo": -5, "low": 1, "minimum": -10, "hihi": 9, "high": 8, "maximum": 10}
+    number = IntPv("T:Int", "", units="MB", **limits, on_put=_accept)
     number.post(-7)
     return [
         EnumPv("T:Enum", "", ("Off", "Idle", "Described"), value=1, on_put=_accept),
         number,
-        FloatPv("T:Float", "", units="Torr", precision=2, value=3.14159, **low, **high, on_put=_accept),
+        FloatPv("T:Float", "", units="Torr", precision=2, value=3.14159, **limits, on_put=_accept),
         StringPv("T:String", "", value="short", on_put=_accept),
         StringPv("T:Digits", "", value="12", on_put=_accept),
         TextPv("T:Text", "", 40, value="two", on_put=_accept),

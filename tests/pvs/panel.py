@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ioc import ca
 from ioc.ca import CaServer, Pv
 from ioc.model import Client, ObservableView, Scalar
 from ioc.pvs import PvTree, Services
@@ -34,19 +35,15 @@ class Panel:
         self.views: list[ObservableView] = []
         self.set: list[tuple[str, Scalar]] = []
         self.log_text = "one\ntwo\n"
-        self.tree = PvTree(
-            self.bench.topology,
-            self.bench.engine,
-            Services(
-                read_server_log=self._log,
-                read_router_log=self._log,
-                set_manual=self._set_manual,
-                views=lambda names: [view for view in self.views if view.name in set(names)],
-                database_health=lambda: self.health,
-                reload=self._reload,
-            ),
-            simulated=simulated,
+        self.services = Services(
+            read_server_log=self._log,
+            read_router_log=self._log,
+            set_manual=self._set_manual,
+            views=lambda names: [view for view in self.views if view.name in set(names)],
+            database_health=lambda: self.health,
+            reload=self._reload,
         )
+        self.tree = PvTree(self.bench.topology, self.bench.engine, self.services, simulated=simulated)
         self.server = CaServer(self.tree.pvs, may_write=lambda *_: True, journal=lambda _: None)
 
     def __getitem__(self, name: str) -> Pv[Any]:
@@ -61,7 +58,7 @@ class Panel:
         """What the server does with a put that was accepted."""
         handler = self[name].on_put
         assert handler is not None
-        await handler(value, Client("ana", "127.0.0.1"))
+        await handler(ca.Client("ana", "127.0.0.1"), value)
 
     async def _log(self, name: str) -> str:
         return self.log_text

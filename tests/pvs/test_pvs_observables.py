@@ -61,7 +61,7 @@ def test_a_number_that_was_never_known_is_nan(panel: Panel) -> None:
     """Before its first reading an observable shows no number that could be taken for one, nor do its statistics."""
     for pv in ("Value", "RunMin", "RunMax", "RunMean"):
         assert panel.text(f"Obs:pressure:{pv}") == "nan"
-        assert panel[f"Obs:pressure:{pv}"].severity is Severity.INVALID
+        assert panel[f"Obs:pressure:{pv}"].severity == Severity.INVALID
 
 
 def test_labels_that_channel_access_cannot_carry_are_cut(panel: Panel) -> None:
@@ -70,7 +70,7 @@ def test_labels_that_channel_access_cannot_carry_are_cut(panel: Panel) -> None:
     reading = Reading("valve", 0, Severity.NO_ALARM, "NO_ALARM", 777.0)
     panel.tree.show_observables([_view("valve", reading, labels=labels)])
     assert panel.text("Obs:valve:Value").startswith("geöffnet und wieder")
-    assert panel["Obs:valve:Value"].severity is Severity.NO_ALARM
+    assert panel["Obs:valve:Value"].severity == Severity.NO_ALARM
 
 
 def test_units_and_digits_follow_the_source(panel: Panel) -> None:
@@ -82,7 +82,7 @@ def test_units_and_digits_follow_the_source(panel: Panel) -> None:
         assert panel[f"Obs:pressure:{name}"].properties.units == "mbar"
     assert panel.text("Obs:pressure:Value") == "1.0000"
     assert panel.text("Obs:pressure:RunMin") == "0.5000"
-    assert panel["Obs:pressure:RunMax"].severity is Severity.INVALID
+    assert panel["Obs:pressure:RunMax"].severity == Severity.INVALID
     assert panel.text("Obs:pressure:Samples") == "7"
 
 
@@ -91,7 +91,7 @@ def test_a_manual_value_of_another_experiment_is_not_shown(panel: Panel) -> None
     panel.tree.show_observables([_view("gas", Reading("gas", "P10", Severity.NO_ALARM, "NO_ALARM", 777.0))])
     panel.tree.show_observables([_view("gas", None)])
     assert panel.text("Obs:gas:Value") == ""
-    assert panel["Obs:gas:Value"].severity is Severity.INVALID
+    assert panel["Obs:gas:Value"].severity == Severity.INVALID
 
 
 async def test_a_manual_observable_is_shown_before_its_put_is_answered(panel: Panel) -> None:

@@ -1,0 +1,329 @@
+"""Values on the wire: snapshots of any PV as any DBR type, and what clients put.
+
+A data type number is ``7 * kind + native``: kind 0 is the plain value, 1 adds the alarm (STS), 2 the time stamp (TIME),
+3 display limits (GR), 4 control limits (CTRL). The structures are caproto's, except those of monitors (TIME), where
+they would take most of the time of an update.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeArgument=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from caproto import DBR_TYPES, MAX_STRING_SIZE, MAX_UNITS_SIZE, AlarmStatus, ChannelType
+
+from ioc.ca.pv import Properties, Pv, Refused, Snapshot
+
+STRING_SIZE = MAX_STRING_SIZE
+_KEPT = 16
+"""Forms of a snapshot that are kept: more than honest clients ask for, and a bound on what others can make us keep."""
+_STRUCTURES: dict[Any, Any] = DBR_TYPES
+_STATES = 16
+_INTEGERS: dict[int, tuple[int, int]] = {
+    ChannelType.INT: (-(2**15), 2**15 - 1),
+    ChannelType.ENUM: (0, 2**16 - 1),
+    ChannelType.CHAR: (-(2**7), 2**8 - 1),
+    ChannelType.LONG: (-(2**31), 2**31 - 1),
+}
+_FORMATS: dict[int, str] = {
+    ChannelType.INT: "h",
+    ChannelType.FLOAT: "f",
+    ChannelType.ENUM: "H",
+    ChannelType.CHAR: "B",
+    ChannelType.LONG: "i",
+    ChannelType.DOUBLE: "d",
+}
+_FLOAT_MAX = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
+_TIME = 2
+_EPICS_EPOCH = 631152000
+_STATUSES = {name: int(status) for name, status in AlarmStatus.__members__.items()}
+_DOUBLE = struct.Struct(">d")
+_ALARM = struct.Struct(">HH")
+_ACKNOWLEDGEMENT = struct.Struct(">HHHH")
+_STAMP = struct.Struct(">HHII")
+_TIME_PADDING: dict[int, bytes] = {
+    ChannelType.STRING: b"",
+    ChannelType.INT: bytes(2),
+    ChannelType.FLOAT: b"",
+    ChannelType.ENUM: bytes(2),
+    ChannelType.CHAR: bytes(3),
+    ChannelType.LONG: b"",
+    ChannelType.DOUBLE: bytes(4),
+}
+"""Between time stamp and value."""
+_LIMITS: dict[str, tuple[str, float]] = {
+    "upper_disp_limit": ("maximum", 0),
+    "lower_disp_limit": ("minimum", 0),
+    "upper_alarm_limit": ("hihi", math.nan),
+    "upper_warning_limit": ("high", math.nan),
+    "lower_warning_limit": ("low", math.nan),
+    "lower_alarm_limit": ("lolo", math.nan),
+    "upper_ctrl_limit": ("maximum", 0),
+    "lower_ctrl_limit": ("minimum", 0),
+}
+"""Field of caproto's structures: the limit, and the number that stands for none."""
+_CODE_UNITS = 0x10000
+"""Numbers of UTF-16 code units are below this; two of them together are a character beyond it."""
+
+
+class NoConversion(Exception):
+    """This PV cannot be read as the requested type."""
+
+
+def cut(text: str, size: int) -> str:
+    """The longest beginning of `text` that fits into `size` bytes of UTF-8, without NULs."""
+    return text.replace("\0", "").encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
+
+
+def encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> tuple[bytes, int]:
+    """The payload, padded to 8 bytes, and its number of elements; `count` 0 asks for as many as there are.
+
+    Raises:
+        NoConversion: there is no such type, or a text was requested as numbers.
+    """
+    key = data_type, count
+    known = snapshot.encoded.get(key)
+    if known is not None:
+        return known
+    payload, elements = _encode(pv, snapshot, data_type, count)
+    encoded = payload + bytes(-len(payload) % 8), elements
+    if len(snapshot.encoded) < _KEPT:
+        snapshot.encoded[key] = encoded
+    return encoded
+
+
+def _encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> tuple[bytes, int]:
+    if data_type == ChannelType.CLASS_NAME:
+        return pv.record_type.encode().ljust(STRING_SIZE, b"\0"), 1
+    if data_type == ChannelType.STSACK_STRING:
+        of, native = pv.record, int(ChannelType.STRING)
+        metadata = _ACKNOWLEDGEMENT.pack(
+            _STATUSES[snapshot.status], snapshot.severity, of.keeps_transient_alarms, of.unacknowledged
+        )
+    elif 0 <= data_type <= ChannelType.CTRL_DOUBLE:
+        kind, native = divmod(data_type, 7)
+        metadata = _metadata(pv.properties, snapshot, kind, native) if kind else b""
+    else:
+        raise NoConversion(f"data type {data_type} cannot be read")
+    if native == ChannelType.STRING:
+        texts = pv.texts(snapshot.value)
+        elements = count or max(1, len(texts))
+        strings = b"".join(cut(text, STRING_SIZE - 1).encode().ljust(STRING_SIZE, b"\0") for text in texts[:elements])
+        return metadata + strings.ljust(elements * STRING_SIZE, b"\0"), elements
+    numbers = pv.numbers(snapshot.value)
+    if numbers is None:
+        try:  # as EPICS base reads texts; an empty one is 0
+            numbers = [float(text or 0) for text in pv.texts(snapshot.value)]
+        except ValueError:
+            raise NoConversion(f"{pv.name} is text and cannot be read as a number") from None
+    elements = count or len(numbers)
+    return metadata + _numbers(numbers, elements, native), elements
+
+
+def _numbers(numbers: Sequence[float], count: int, native: int) -> bytes:
+    if native == ChannelType.DOUBLE and count == len(numbers) == 1:
+        return _DOUBLE.pack(numbers[0])
+    if isinstance(numbers, bytes) and native == ChannelType.CHAR:
+        return numbers[:count].ljust(count, b"\0")
+    converted = [_nearest(number, native) for number in numbers[:count]]
+    return struct.pack(f">{count}{_FORMATS[native]}", *converted, *[0] * (count - len(converted)))
+
+
+def _nearest(number: float, native: int) -> float:
+    """The nearest number that the type can hold."""
+    if native == ChannelType.DOUBLE:
+        return float(number)
+    if native == ChannelType.FLOAT:
+        return math.copysign(math.inf, number) if abs(number) > _FLOAT_MAX else float(number)
+    if math.isnan(number):
+        return 0
+    low, high = _INTEGERS[native]
+    nearest = int(min(max(number, low), high))
+    return nearest & 0xFF if native == ChannelType.CHAR else nearest  # -1 and 255 are the same byte
+
+
+def _metadata(properties: Properties, snapshot: Snapshot[Any], kind: int, native: int) -> bytes:
+    status = _STATUSES[snapshot.status]
+    if kind == _TIME:
+        timestamp = max(snapshot.timestamp, _EPICS_EPOCH)
+        seconds = int(timestamp)
+        nanoseconds = int((timestamp - seconds) * 1e9)
+        stamp = _STAMP.pack(status, snapshot.severity, seconds - _EPICS_EPOCH, nanoseconds)
+        return stamp + _TIME_PADDING[native]
+    if native == ChannelType.STRING:  # in EPICS base a string has no more metadata than its alarm
+        return _ALARM.pack(status, snapshot.severity)
+    dbr: Any = _STRUCTURES[ChannelType(7 * kind + native)]()
+    dbr.status, dbr.severity = status, snapshot.severity
+    if kind < _TIME:
+        return bytes(dbr)
+    if native == ChannelType.ENUM:
+        dbr.enum_strings = [text.encode() for text in properties.strings[:_STATES]]
+        return bytes(dbr)
+    dbr.units = cut(properties.units, MAX_UNITS_SIZE - 1).encode()
+    if hasattr(dbr, "precision"):
+        dbr.precision = properties.precision
+    for name, (limit, none) in _LIMITS.items():
+        if hasattr(dbr, name):
+            number: float | None = getattr(properties, limit)
+            setattr(dbr, name, _nearest(none if number is None else number, native))
+    return bytes(dbr)
+
+
+@dataclass(frozen=True)
+class PutData:
+    """The elements of a put, before any PV has judged them: bytes up to the first NUL for DBR_STRING, else numbers."""
+
+    native: ChannelType
+    items: tuple[bytes, ...] | tuple[int, ...] | tuple[float, ...]
+
+    @classmethod
+    def decode(cls, data_type: int, count: int, payload: bytes) -> PutData:
+        """Read a put of a plain DBR type.
+
+        Raises:
+            Refused: the type cannot be put, or the payload is shorter than its count says.
+        """
+        if not 0 <= data_type <= ChannelType.DOUBLE:
+            raise Refused(f"a put must be of a plain data type, 0 to 6, not {data_type}")
+        native = ChannelType(data_type)
+        size = STRING_SIZE if native is ChannelType.STRING else struct.calcsize(">" + _FORMATS[native])
+        if native is ChannelType.STRING and count == 1:  # a single string comes without its trailing NULs
+            payload = payload[:size].ljust(size, b"\0")
+        if len(payload) < count * size:
+            raise Refused(f"a put of {count} elements of {size} bytes came with only {len(payload)} bytes")
+        if native is ChannelType.STRING:
+            return cls(native, tuple(payload[i * size : (i + 1) * size].split(b"\0", 1)[0] for i in range(count)))
+        return cls(native, struct.unpack_from(f">{count}{_FORMATS[native]}", payload))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a text came with the bytes of its last character missing.
+
+        CAJ, the library of Phoebus, sends as many bytes of a DBR_STRING as it has characters; caput sends 39 at most.
+        """
+        if self.native is not ChannelType.STRING or len(self.items) != 1:
+            return False
+        raw = self.items[0]
+        return isinstance(raw, bytes) and len(_whole(raw)) < len(raw)
+
+    def text(self, *, of_characters: bool = True) -> str:
+        """The put as one text.
+
+        CHAR is UTF-8. Several elements of another type are characters, as Phoebus sends them: the number of a UTF-16
+        code unit each, up to the first 0. A single number is a character too if `of_characters`, else its digits.
+
+        Raises:
+            Refused: it is not UTF-8, or an element is not a whole character.
+        """
+        if self.native is ChannelType.CHAR:
+            return _decoded(self._raw())
+        if not self.items:
+            return ""
+        item = self.items[0]
+        if len(self.items) == 1 and isinstance(item, bytes):
+            whole = _whole(item)
+            if item and not whole:
+                raise Refused("the text was cut before the end of its first character: send it as an array of CHAR")
+            return _decoded(whole)
+        if len(self.items) == 1 and not isinstance(item, bytes) and not of_characters:
+            return _digits(item)
+        return _characters(self.items)
+
+    def number(self) -> float:
+        """The put as one number, an int if it was written as one; a text must read as a number.
+
+        Raises:
+            Refused: it does not, or it has more than one element.
+        """
+        if len(self.items) != 1:
+            raise Refused(f"it takes one element, but the put has {len(self.items)}")
+        item = self.items[0]
+        if not isinstance(item, bytes):
+            return item
+        text = item.decode("utf-8", "replace").strip()
+        if "_" not in text:  # Python's digit separator, which no other EPICS tool would understand
+            for parse in (lambda: int(text, 0), lambda: float(text)):
+                try:
+                    return parse()
+                except ValueError:
+                    continue
+        raise Refused(f"{text!r} is no number")
+
+    def _raw(self) -> bytes:
+        return bytes(int(item) for item in self.items).split(b"\0", 1)[0]
+
+    def __str__(self) -> str:
+        """For the log of puts; never fails."""
+        if self.native is ChannelType.CHAR:
+            return self._raw().decode("utf-8", "replace")
+        return ", ".join(
+            item.decode("utf-8", "replace") if isinstance(item, bytes) else _digits(item) for item in self.items[:20]
+        )
+
+
+def _digits(number: float) -> str:
+    """``1`` for 1.0 too: clients send the number of a state as DOUBLE."""
+    return str(int(number)) if number == number // 1 and abs(number) < 2**53 else str(number)
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(f"a text must be UTF-8, but byte {error.start + 1} of {raw[:40]!r} is not") from None
+
+
+def _whole(raw: bytes) -> bytes:
+    """`raw` without the beginning of a character at its end."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":
+            return raw[: error.start]
+    return raw
+
+
+def _characters(items: Sequence[bytes | float]) -> str:
+    """The text whose characters the elements are: numbers of UTF-16 code units, or DBR_STRINGs that read as such.
+
+    A 0 ends it. Strings of one character each, of which one is no number, are the characters themselves.
+
+    Raises:
+        Refused: an element is not a whole character; it says which, and why.
+    """
+    words = [item.decode("utf-8", "replace") for item in items if isinstance(item, bytes)]
+    if words and all(len(word) == 1 for word in words) and not all(word.isdecimal() for word in words):
+        return "".join(words)
+    units: list[int] = []
+    for place, item in enumerate(items, 1):
+        unit = _code_unit(item, place)
+        if unit == 0:
+            break
+        units.append(unit)
+    try:
+        return b"".join(unit.to_bytes(2, "big") for unit in units).decode("utf-16-be")
+    except UnicodeDecodeError as error:
+        place = error.start // 2
+        raise Refused(f"element {place + 1}, {units[place]}, is half of a character without its other half") from None
+
+
+def _code_unit(item: bytes | float, place: int) -> int:
+    unit: float = 0
+    if not isinstance(item, bytes):
+        unit = item
+    else:
+        word = item.decode("utf-8", "replace").strip()
+        try:
+            unit = int(word, 0)
+        except ValueError:
+            raise Refused(f"element {place}, {word!r}, is not the number of a character") from None
+    if not 0 <= unit < _CODE_UNITS:  # NaN is neither
+        raise Refused(f"element {place}, {unit:g}, is not the number of a UTF-16 code unit, 0 to {_CODE_UNITS - 1}")
+    if unit != int(unit):
+        raise Refused(f"element {place}, {unit:g}, is not the number of a whole character")
+    return int(unit)
