@@ -81,14 +81,14 @@ async def record(counters: int, path: Path) -> None:
         assert run is not None
         await recorder.end_run(run.run)
         await store.flush()
-        received, dropped = feed.received, feed.dropped + store.health().dropped
+        received, dropped = feed.received, store.health().dropped
         await recorder.close()
         await store.close()
         facts = account(path, "observable_id", "WHERE value NOT NULL")
         # The values that the run began with are stored a second time.
         return {"lost": received + counters - facts["rows"], "dropped": dropped, **facts}
 
-    await converse(lambda: feed.received - feed.dropped - store.health().dropped, begin, ended)
+    await converse(lambda: feed.received - store.health().dropped, begin, ended)
 
 
 def account(path: Path, pv: str, where: str) -> dict[str, Any]:
