@@ -40,9 +40,9 @@ END = "<!-- end of the recording table -->"
 class Client:
     """One process of `benchmarks.recording_clients`."""
 
-    def __init__(self, epics: Epics, kind: str, path: Path) -> None:
+    def __init__(self, epics: Epics, kind: str, path: Path, counters: int = COUNTERS) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.recording_clients", kind, str(COUNTERS), str(path)],
+            [sys.executable, "-m", "benchmarks.recording_clients", kind, str(counters), str(path)],
             env=epics.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -79,11 +79,11 @@ class Result:
 
 
 @contextlib.contextmanager
-def counting(scan: str) -> Generator[Epics]:
-    """A softIoc with counters that stand still once ``B:STOP`` is 1; it has the scan rate 50 Hz besides the usual."""
+def counting(scan: str, counters: int = COUNTERS) -> Generator[Epics]:
+    """A softIoc with counters that stand still once ``B:STOP`` is 1."""
     records = ['record(bo, "B:STOP") { field(ZNAM, "go") field(ONAM, "stop") field(PINI, "YES") }'] + [
         f'record(calc, "B:{number}") {{ field(CALC, "VAL+1") field(SCAN, "{scan}") field(SDIS, "B:STOP") }}'
-        for number in range(COUNTERS)
+        for number in range(counters)
     ]
     fastest = 'choice(menuScan_1_second, ".1 second")'
     definitions = (BINARIES.parents[1] / "dbd" / "softIoc.dbd").read_text()
