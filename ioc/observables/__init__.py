@@ -7,7 +7,6 @@ what its `throttle` lets through. Readings are delivered in that thread, to the 
 """
 
 from ioc.observables.feed import ObservableFeed
-from ioc.observables.properties import Properties
-from ioc.observables.reading import disconnected
+from ioc.observables.reading import Properties, disconnected
 
 __all__ = ["ObservableFeed", "Properties", "disconnected"]

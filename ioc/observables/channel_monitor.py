@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ioc.model import Reading, ValueType
-from ioc.observables.properties import Properties, PropertiesListener, to_properties
-from ioc.observables.reading import disconnected, to_reading
+from ioc.observables.reading import Properties, PropertiesListener, disconnected, to_properties, to_reading
 from ioc.observables.throttle import Throttle
 from ioc.topology.schema import Observable
 

@@ -21,7 +21,7 @@ _handlers: list[object] = []
 
 
 def open_client() -> Any:
-    """Return aioca for the calling thread, which must be new if `addresses_appeared`.
+    """Return aioca for the calling thread, which has no open channels.
 
     libca looks at the network's interfaces once for each context: a PV that is searched by broadcast would never be
     found on a network that appears later. aioca has one context, kept in its module, so where there are new addresses
@@ -29,16 +29,21 @@ def open_client() -> Any:
 
     The variables EPICS_CA_* are read when the first context is made.
     """
+    from epicscorelibs.ca import cadef  # noqa: PLC0415 - loads libca, which reads the environment
+
     global _searched_from  # noqa: PLW0603 - as aioca's context, it belongs to the process
     appeared = addresses_appeared()
     if appeared:
+        cadef.libca.ca_detach_context()
         for name in [each for each in sys.modules if each.split(".")[0] == "aioca"]:
             del sys.modules[name]
     aioca = importlib.import_module("aioca")
     aioca.get_channel_infos()  # makes the context
     if appeared or _searched_from is None:
         _searched_from = _addresses()
-        _log_exceptions()
+        handler = cadef.exception_handler(_log_exception)
+        _handlers.append(handler)
+        cadef.ca_add_exception_event(handler, None)
     return aioca
 
 
@@ -60,14 +65,9 @@ def _addresses() -> frozenset[str]:
     )
 
 
-def _log_exceptions() -> None:
-    """Log libca's asynchronous exceptions, one line each: by itself it prints several lines to stderr for each."""
-    from epicscorelibs.ca import cadef  # noqa: PLC0415 - loads libca, which reads the environment
+def _log_exception(details: Any) -> None:
+    """Log an asynchronous exception of libca in one line; by itself it prints several to stderr."""
+    from epicscorelibs.ca import cadef  # noqa: PLC0415 - as above
 
-    def handle(details: Any) -> None:
-        context = (details.ctx or b"").decode(errors="replace")
-        _log.info("Channel Access: %s: %s", cadef.ca_message(details.stat), context)
-
-    handler = cadef.exception_handler(handle)
-    _handlers.append(handler)
-    cadef.ca_add_exception_event(handler, None)
+    context = (details.ctx or b"").decode(errors="replace")
+    _log.info("Channel Access: %s: %s", cadef.ca_message(details.stat), context)

@@ -1,45 +1,48 @@
-"""What came over Channel Access, as a reading of the type that the topology declares."""
+"""What came over Channel Access: readings of the type that the topology declares, and properties of the source."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from caproto import AlarmStatus
 
 from ioc.model import Reading, Scalar, Severity, ValueType
 
 DISCONNECTED = "disconnected"
 _SEVERITIES = tuple(Severity)
+_STATUS_NAMES = {status.value: status.name for status in AlarmStatus}
 _INTEGERS = 2.0**63
 """A number of this size or more does not fit into 64 bits: it stays a float, as NaN does."""
 _EPICS_EPOCH = 631_152_000
 """Zero in a time stamp. A record that was never processed has that, and gets the time of its arrival."""
-STATUS_NAMES = (
-    "NO_ALARM",
-    "READ",
-    "WRITE",
-    "HIHI",
-    "HIGH",
-    "LOLO",
-    "LOW",
-    "STATE",
-    "COS",
-    "COMM",
-    "TIMEOUT",
-    "HWLIMIT",
-    "CALC",
-    "SCAN",
-    "LINK",
-    "SOFT",
-    "BAD_SUB",
-    "UDF",
-    "DISABLE",
-    "SIMM",
-    "READ_ACCESS",
-    "WRITE_ACCESS",
-)
-"""EPICS alarm status by number (EPICS base, alarm.h)."""
+
+
+@dataclass(frozen=True)
+class Properties:
+    """What a source reports about its value."""
+
+    units: str
+    precision: int
+    """Digits after the point; 0 if the source has none."""
+    labels: tuple[str, ...]
+    """The strings of an enum, in order."""
+
+
+PropertiesListener = Callable[[str, Properties], None]
+"""Takes an observable's name and the properties of its source; called in the feed's thread."""
+
+
+def to_properties(update: Any) -> Properties:
+    """Read the properties from an update of aioca with control information."""
+    return Properties(
+        units=str(getattr(update, "units", "")),
+        precision=max(0, int(getattr(update, "precision", 0))),
+        labels=tuple(str(label) for label in getattr(update, "enums", ())),
+    )
 
 
 def disconnected(name: str, since: float) -> Reading:
@@ -63,7 +66,7 @@ def to_reading(name: str, value_type: ValueType, update: Any, labels: Sequence[s
         name,
         _convert(raw, label, value_type),
         _SEVERITIES[min(update.severity, 3)],
-        STATUS_NAMES[status] if 0 <= status < len(STATUS_NAMES) else f"STATUS_{status}",
+        _STATUS_NAMES.get(status) or f"STATUS_{status}",
         stamp if stamp > _EPICS_EPOCH else time.time(),
         label if value_type is ValueType.Enum else "",
     )

@@ -13,6 +13,6 @@ end of the run, and tries again as long as the database fails. After a restart a
 
 from ioc.recorder.clock import Clock
 from ioc.recorder.manual import parse_manual
-from ioc.recorder.recorder import ObservableRecorder, RecorderStore
+from ioc.recorder.recorder import ObservableRecorder
 
-__all__ = ["Clock", "ObservableRecorder", "RecorderStore", "parse_manual"]
+__all__ = ["Clock", "ObservableRecorder", "parse_manual"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from ioc.model import Reading, RunId
-from ioc.recorder.needs import RecorderStore
 from ioc.recorder.recorded_run import EarlierPart
 from ioc.recorder.statistics import RunStatistics, recorded_value
-from ioc.rundb import BEGINNING, Measurement, SurveyedObservable
+from ioc.rundb import BEGINNING, Measurement, SqliteRunStore, SurveyedObservable
 
 
-async def load_earlier(store: RecorderStore, run: RunId, part: EarlierPart) -> tuple[list[RunStatistics], float]:
+async def load_earlier(store: SqliteRunStore, run: RunId, part: EarlierPart) -> tuple[list[RunStatistics], float]:
     """Statistics of all observables, and when the last sample was taken whose time can be true, or they were stored.
 
     Raises:
@@ -33,7 +32,7 @@ async def load_earlier(store: RecorderStore, run: RunId, part: EarlierPart) -> t
 
 
 async def _load_one(  # noqa: PLR0917 - facts of one run and one observable
-    store: RecorderStore,
+    store: SqliteRunStore,
     run: RunId,
     observable: SurveyedObservable,
     stored: Measurement | None,

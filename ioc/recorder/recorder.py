@@ -6,19 +6,19 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from ioc.errors import PeerError, Refused
 from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
 from ioc.observables import Properties
+from ioc.ports import ReadingsListener
 from ioc.recorder.clock import Clock
 from ioc.recorder.manual import parse_manual
-from ioc.recorder.needs import Feed, RecorderStore
 from ioc.recorder.observable_state import ObservableState
 from ioc.recorder.recorded_run import EarlierPart, RecordedRun
 from ioc.recorder.saver import Saver
 from ioc.recorder.statistics import RunStatistics
-from ioc.rundb import Measurement, SavedSetting
+from ioc.rundb import Measurement, SavedSetting, SqliteRunStore
 from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
@@ -32,6 +32,19 @@ ChangeListener = Callable[[frozenset[str]], None]
 """Takes the names of observables that changed; called on the event loop, at most ten times a second for each."""
 
 
+class Feed(Protocol):
+    """Where readings come from (`ioc.observables.ObservableFeed`)."""
+
+    async def start(
+        self,
+        observables: Sequence[Observable],
+        deliver: ReadingsListener,
+        tell_properties: Callable[[str, Properties], None],
+    ) -> None: ...
+    async def update(self, observables: Sequence[Observable]) -> None: ...
+    async def close(self) -> None: ...
+
+
 class ObservableRecorder:
     """`ioc.ports.RunRecorder`, and the observables as the PVs show them.
 
@@ -40,7 +53,7 @@ class ObservableRecorder:
 
     def __init__(
         self,
-        store: RecorderStore,
+        store: SqliteRunStore,
         feed: Feed,
         *,
         experiment: str,

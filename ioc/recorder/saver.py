@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from ioc.errors import PeerError, PeerTimeout
 from ioc.model import RunId
 from ioc.recorder.earlier import load_earlier
-from ioc.recorder.needs import RecorderStore
 from ioc.recorder.recorded_run import RecordedRun
 from ioc.recorder.statistics import RunStatistics
-from ioc.rundb import Measurement, SavedSetting
+from ioc.rundb import Measurement, SavedSetting, SqliteRunStore
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class Saver:
 
     def __init__(
         self,
-        store: RecorderStore,
+        store: SqliteRunStore,
         measure: Callable[[RecordedRun], Sequence[Measurement]],
         complete: Callable[[RecordedRun, Sequence[RunStatistics], float], None],
     ) -> None:
