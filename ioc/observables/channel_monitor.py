@@ -8,12 +8,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ioc.model import Reading, ValueType
 from ioc.observables.reading import Properties, PropertiesListener, disconnected, to_properties, to_reading
 from ioc.observables.throttle import Throttle
-from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
 
@@ -21,8 +20,20 @@ _PROPERTIES_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 
 
+class Source(NamedTuple):
+    """What is followed for an observable."""
+
+    name: str
+    """That of the observable."""
+    pv: str
+    type: ValueType
+    deadband: float
+    """As the topology has them."""
+    max_rate: float | None
+
+
 class ChannelMonitor:
-    """Follows the PV of one observable until it is closed; lives on the event loop of aioca.
+    """Follows the PV of one observable until it is closed.
 
     Each connection gets new subscriptions: after a reconnection the PV may have another type.
     """
@@ -30,21 +41,19 @@ class ChannelMonitor:
     def __init__(
         self,
         aioca: Any,
-        observable: Observable,
+        source: Source,
         deliver: Callable[[Reading], None],
         tell_properties: PropertiesListener,
     ) -> None:
         """`aioca` is the module; `deliver` takes each reading that the throttle lets through."""
-        self.observable = observable
-        self.received = 0
-        """Updates since the start."""
+        self._source = source
         self.connected = False
         """Whether readings come, or would if the PV changed."""
         self._aioca = aioca
         self._loop = asyncio.get_running_loop()
         self._deliver = deliver
         self._tell_properties = tell_properties
-        self._throttle = Throttle(observable.deadband, observable.max_rate)
+        self._throttle = Throttle(source.deadband, source.max_rate)
         self._properties: Properties | None = None
         self._have_properties = asyncio.Event()
         self._lost = asyncio.Event()
@@ -52,18 +61,18 @@ class ChannelMonitor:
         self._timer: asyncio.TimerHandle | None = None
         self._task = self._new_task()
 
-    def follows(self, observable: Observable | None) -> bool:
-        """Whether this is what `observable` follows; dead band and rate may differ."""
-        present = self.observable
-        return observable is not None and (observable.pv, observable.type) == (present.pv, present.type)
+    def follows(self, source: Source | None) -> bool:
+        """Whether this is the source that it follows; dead band and rate may differ."""
+        present = self._source
+        return source is not None and (source.pv, source.type) == (present.pv, present.type)
 
-    def change(self, observable: Observable) -> None:
+    def change(self, source: Source) -> None:
         """Continue with another dead band and rate; a reading that was held back is delivered now."""
-        if (observable.deadband, observable.max_rate) != (self.observable.deadband, self.observable.max_rate):
+        if (source.deadband, source.max_rate) != (self._source.deadband, self._source.max_rate):
             self._cancel_timer()
             self._release()
-            self._throttle.limit(observable.deadband, observable.max_rate)
-        self.observable = observable
+            self._throttle.limit(source.deadband, source.max_rate)
+        self._source = source
 
     def check(self) -> None:
         """Notice a subscription that ended although the channel is connected, as when read access is lost."""
@@ -87,18 +96,18 @@ class ChannelMonitor:
         self.connected = False
         self._cancel_timer()
         self._release()
-        self._offer(disconnected(self.observable.name, time.time()))
+        self._offer(disconnected(self._source.name, time.time()))
 
     @property
     def _failed(self) -> str:
-        return f"observable {self.observable.name}: {self.observable.pv} cannot be followed"
+        return f"observable {self._source.name}: {self._source.pv} cannot be followed"
 
     def _new_task(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self._follow(), name=f"observable {self.observable.name}")
+        return asyncio.create_task(self._follow(), name=f"observable {self._source.name}")
 
     async def _follow(self) -> None:
         while True:
-            await self._aioca.connect(self.observable.pv, timeout=None)
+            await self._aioca.connect(self._source.pv, timeout=None)
             self._lost.clear()
             self._have_properties.clear()
             try:
@@ -117,7 +126,7 @@ class ChannelMonitor:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _subscribe(self) -> None:
-        aioca, pv = self._aioca, self.observable.pv
+        aioca, pv = self._aioca, self._source.pv
         self._subscriptions.append(
             aioca.camonitor(
                 pv,
@@ -136,7 +145,7 @@ class ChannelMonitor:
         if info.datatype not in range(7):  # the channel was just lost
             raise LookupError("it has no type")
         # An array of characters may be a long text.
-        text = self.observable.type is ValueType.String and info.datatype == aioca.DBR_CHAR
+        text = self._source.type is ValueType.String and info.datatype == aioca.DBR_CHAR
         self._subscriptions.append(
             aioca.camonitor(
                 pv,
@@ -158,7 +167,7 @@ class ChannelMonitor:
         self._have_properties.set()
         if properties != self._properties:
             self._properties = properties
-            self._tell_properties(self.observable.name, properties)
+            self._tell_properties(self._source.name, properties)
 
     def _on_value(self, update: Any) -> None:
         if not update.ok:  # aioca reports this after the values that came before
@@ -166,9 +175,8 @@ class ChannelMonitor:
             self.went_away()
             return
         self.connected = True
-        self.received += 1
         labels = self._properties.labels if self._properties else ()
-        self._offer(to_reading(self.observable.name, self.observable.type, update, labels))
+        self._offer(to_reading(self._source.name, self._source.type, update, labels))
 
     def _offer(self, reading: Reading) -> None:
         """Deliver a reading now or, if there is a rate limit, when its time has come."""

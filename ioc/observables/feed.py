@@ -1,145 +1,222 @@
-"""All observables that come from other IOCs; the program's only Channel Access client."""
+"""All observables that come from other IOCs."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import pickle
+import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Coroutine, Sequence
-from typing import Any
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from ioc.model import Reading
-from ioc.observables.channel_monitor import ChannelMonitor
-from ioc.observables.context import addresses_appeared, open_client
-from ioc.observables.reading import PropertiesListener
-from ioc.ports import ReadingsListener
-from ioc.topology.schema import Observable
+import psutil
+
+from ioc.observables.channel_monitor import Source
+from ioc.observables.reading import PropertiesListener, disconnected
+
+if TYPE_CHECKING:
+    from ioc.model import Reading
+    from ioc.ports import ReadingsListener
+    from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 2.0
-_JOIN_SECONDS = 1.0
+_END_SECONDS = 2.0
 
 
 class ObservableFeed:
-    """Follows the PVs of the observables and delivers their readings, in a thread of its own.
+    """Follows the PVs of the observables and delivers their readings.
 
     A source that goes away is delivered as a reading without value, once; its next reading tells that it is back.
-    Observables without a PV are ignored. The public methods belong to the main event loop, everything else to that of
-    the thread.
+    Observables without a PV are ignored. The methods belong to the event loop; the listeners are called in a thread,
+    which reads what the receiving process sends.
     """
 
     def __init__(self) -> None:
-        self._aioca: Any = None
-        self._deliver: ReadingsListener = lambda readings: None
-        self._tell_properties: PropertiesListener = lambda name, properties: None
-        self._monitors: dict[str, ChannelMonitor] = {}
-        self._ready: list[Reading] = []
-        self._changing = asyncio.Lock()
+        self.received = 0
+        """Readings since the start."""
+        self._sources: list[Source] = []
+        self._connected: dict[str, bool] = {}
+        self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
+        self._receiver: _Receiver | None = None
+        self._searched_from = frozenset[str]()
         self._checker: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._serve, name="observables", daemon=True)
-
-    @property
-    def received(self) -> int:
-        """Updates from the PVs that are followed now."""
-        return sum(each.received for each in list(self._monitors.values()))
+        self._changing = asyncio.Lock()
 
     async def start(
         self, observables: Sequence[Observable], deliver: ReadingsListener, tell_properties: PropertiesListener
     ) -> None:
-        """Begin to follow; `tell_properties` gets an observable's name and its source's units when they are known.
-
-        Both are called in the feed's thread.
-        """
-        self._deliver, self._tell_properties = deliver, tell_properties
-        self._loop = asyncio.new_event_loop()
-        self._thread.start()
-        await self._in_thread(self._start(observables))
-
-    async def update(self, observables: Sequence[Observable]) -> None:
-        """Follow these from now on; one whose PV and type have not changed is not interrupted."""
-        await self._in_thread(self._update(observables))
-
-    async def close(self) -> None:
-        """End all subscriptions, channels and the thread; nothing is delivered when this has returned."""
-        if self._loop is not None:
-            await self._in_thread(self._end())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_JOIN_SECONDS)
-            self._loop = None
-
-    async def _in_thread(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        assert self._loop is not None, "the feed must be started first"
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
-
-    def _serve(self) -> None:
-        assert self._loop is not None
-        loop = self._loop
-        try:
-            loop.run_forever()
-        finally:
-            loop.close()
-
-    async def _start(self, observables: Sequence[Observable]) -> None:
-        self._aioca = open_client()
-        await self._update(observables)
+        """Begin to follow; `tell_properties` gets an observable's name and its source's units when they are known."""
+        self._listeners = (deliver, tell_properties)
+        self._sources = _sources(observables)
+        self._launch()
         self._checker = asyncio.create_task(self._check(), name="observables check")
 
-    async def _update(self, observables: Sequence[Observable]) -> None:
+    async def update(self, observables: Sequence[Observable]) -> None:
+        """Follow these from now on; one whose PV and type have not changed is not interrupted.
+
+        Of the others nothing is delivered any more when this returns.
+        """
+        if self._receiver is None:
+            raise RuntimeError("the feed must be started before it is updated")
         async with self._changing:
-            wanted = {each.name: each for each in observables if each.pv is not None}
-            gone = [name for name, monitor in self._monitors.items() if not monitor.follows(wanted.get(name))]
-            await asyncio.gather(*(self._monitors.pop(name).close() for name in gone))
-            for name, observable in wanted.items():
-                if name in self._monitors:
-                    self._monitors[name].change(observable)
-                else:
-                    self._follow(observable)
+            self._sources = _sources(observables)
+            await self._receiver.follow(self._sources)
 
-    def _follow(self, observable: Observable) -> None:
-        monitor = ChannelMonitor(self._aioca, observable, self._pass_on, self._tell_properties)
-        self._monitors[observable.name] = monitor
-
-    async def _end(self) -> None:
+    async def close(self) -> None:
+        """End all subscriptions and the process; nothing is delivered when this has returned."""
         if self._checker is not None:
             self._checker.cancel()
             await asyncio.gather(self._checker, return_exceptions=True)
-        await self._close_channels()
-        self._monitors.clear()
-        self._deliver_ready()
+            self._checker = None
+        if self._receiver is not None:
+            await self._receiver.end()
+            self._receiver = None
 
-    async def _close_channels(self) -> None:
-        await asyncio.gather(*(monitor.close() for monitor in self._monitors.values()))
-        self._aioca.purge_channel_caches()
+    def _launch(self) -> None:
+        self._searched_from = _addresses()
+        self._connected = {}
+        self._receiver = _Receiver(self._sources, self._take)
 
     async def _check(self) -> None:
+        """Start another process when the present one has ended, or searches from too few addresses.
+
+        libca looks at the network's interfaces when it makes the first channel: a PV that is searched by broadcast
+        would never be found on a network that appears later. Those that are connected are interrupted only for one that
+        may be found now.
+        """
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
             async with self._changing:
-                for monitor in self._monitors.values():
-                    monitor.check()
-                # Those that are connected are interrupted only for one that may be found now.
-                if not all(monitor.connected for monitor in self._monitors.values()) and addresses_appeared():
-                    await self._search_again()
+                assert self._receiver is not None
+                ended = not self._receiver.alive
+                lost = any(not self._connected.get(source.name) for source in self._sources)
+                if ended:
+                    _log.error("the process that receives observables ended by itself: it is started again")
+                elif lost and _addresses() - self._searched_from:
+                    _log.info("this machine has a new address: observables are searched again")
+                else:
+                    continue
+                await self._receiver.end()
+                now = time.time()
+                self._take("readings", [disconnected(name, now) for name, there in self._connected.items() if there])
+                self._launch()
 
-    async def _search_again(self) -> None:
-        """Search from the addresses that this machine has now."""
-        _log.info("this machine has a new address: observables are searched again")
-        for monitor in self._monitors.values():
-            monitor.went_away()
-        await self._close_channels()
-        self._aioca = open_client()
-        for monitor in tuple(self._monitors.values()):
-            self._follow(monitor.observable)
+    def _take(self, kind: str, *content: Any) -> None:
+        """Handle a message of the process."""
+        assert self._listeners is not None
+        match kind:
+            case "readings":
+                readings: list[Reading] = content[0]
+                self.received += len(readings)
+                self._connected.update([(each.observable, each.connected) for each in readings])
+                self._listeners[0](readings)
+            case "properties":
+                self._listeners[1](*content)
+            case _:
+                name, level, text = content
+                logging.getLogger(name).log(level, "%s", text)
 
-    def _pass_on(self, reading: Reading) -> None:
-        """Deliver together what comes in one turn of the loop."""
-        if not self._ready:
-            asyncio.get_running_loop().call_soon(self._deliver_ready)
-        self._ready.append(reading)
 
-    def _deliver_ready(self) -> None:
-        readings, self._ready = self._ready, []
-        if readings:
-            self._deliver(readings)
+class _Receiver:
+    """The process of `ioc.observables.receiver`, and the thread that reads what it sends."""
+
+    def __init__(self, sources: Sequence[Source], take: Any) -> None:
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._followed: list[asyncio.Future[None]] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ioc.observables.receiver"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            start_new_session=True,  # Ctrl-C is for the IOC, which ends it
+        )
+        self._thread = threading.Thread(target=self._receive, name="observables", daemon=True)
+        self._thread.start()
+        self._send(sources)
+
+    @property
+    def alive(self) -> bool:
+        """Whether messages may come."""
+        return self._thread.is_alive()
+
+    async def follow(self, sources: Sequence[Source]) -> None:
+        """Follow these; returns when it does so, or has ended."""
+        if self.alive:
+            await self._send(sources)
+
+    async def end(self) -> None:
+        """End the process; returns when all that it has sent is handled."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        until = time.monotonic() + _END_SECONDS
+        while self.alive:
+            if time.monotonic() > until:
+                self._process.kill()
+            await asyncio.sleep(0.01)
+        self._process.wait()
+
+    def _send(self, sources: Sequence[Source]) -> asyncio.Future[None]:
+        """Send a list; the future is done when its sources are followed."""
+        assert self._process.stdin is not None
+        followed = self._loop.create_future()
+        self._followed.append(followed)
+        try:
+            self._process.stdin.write(pickle.dumps(list(sources)))
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has just ended, and the thread with it
+        return followed
+
+    def _receive(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            while True:
+                try:
+                    message = pickle.load(stream)  # noqa: S301 - from our own process
+                except (EOFError, pickle.UnpicklingError):
+                    break
+                if message == ("followed",):
+                    self._loop.call_soon_threadsafe(self._settle, 1)
+                    continue
+                try:
+                    self._take(*message)
+                except Exception:
+                    _log.exception("an update of observables cannot be handled")
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, len(self._followed))
+
+    def _settle(self, count: int) -> None:
+        """So many of the lists that were sent are followed."""
+        for followed in self._followed[:count]:
+            if not followed.done():
+                followed.set_result(None)
+        del self._followed[:count]
+
+
+def _sources(observables: Sequence[Observable]) -> list[Source]:
+    return [
+        Source(each.name, each.pv, each.type, each.deadband, each.max_rate)
+        for each in observables
+        if each.pv is not None
+    ]
+
+
+def _addresses() -> frozenset[str]:
+    """The addresses of this machine whose networks libca would search by broadcast now."""
+    if os.environ.get("EPICS_CA_AUTO_ADDR_LIST", "").strip().upper() == "NO":
+        return frozenset()
+    up = {name for name, interface in psutil.net_if_stats().items() if interface.isup}
+    return frozenset(
+        one.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for one in addresses
+        if name in up and one.family == socket.AF_INET and not one.address.startswith("127.")
+    )
