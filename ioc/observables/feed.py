@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -28,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 2.0
 _END_SECONDS = 2.0
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from ioc.observables.receiver import main; main()"
+"""The receiving process is of the same package as this one, wherever that is."""
 
 
 class ObservableFeed:
@@ -131,11 +134,10 @@ class _Receiver:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._followed: list[asyncio.Future[None]] = []
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ioc.observables.receiver"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             start_new_session=True,  # Ctrl-C is for the IOC, which ends it
         )
         self._thread = threading.Thread(target=self._receive, name="observables", daemon=True)

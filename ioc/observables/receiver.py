@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""The process in which aioca runs: ``python -m ioc.observables.receiver``, started by `ObservableFeed`.
+"""The process in which aioca runs, started by `ObservableFeed`.
 
 It reads pickled lists of sources from standard input and follows those of the newest list; it ends with its input, and
 so with the IOC, however that ends. It writes pickled messages to standard output, each a tuple that begins with its
@@ -129,7 +129,9 @@ async def _main(output: BinaryIO) -> None:
 
 _loop: asyncio.AbstractEventLoop
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run until standard input ends."""
     messages = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no message
     asyncio.run(_main(messages))

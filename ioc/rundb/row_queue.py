@@ -66,8 +66,10 @@ class RowQueue(Generic[Row]):
                 self._rows.popleft()
 
     def lost(self) -> int:
-        """How many new rows were dropped since the last call; logged."""
+        """How many new rows were dropped until there was room again for half the limit, once; logged."""
         with self._lock:
+            if len(self._rows) > self._limit / 2:
+                return 0
             dropped, self._dropping = self._dropping, 0
         if dropped:
             _log.warning("run database: writing goes on; %d %s were dropped", dropped, self._kind)

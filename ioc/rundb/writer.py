@@ -215,13 +215,10 @@ class Writer:
                 result = job.function(db)
         except UnknownRowError as error:
             job.future.set_exception(error)
-        except PeerError as error:
-            self.condition.failed(str(error))
-            job.future.set_exception(error)
-        except sqlite3.Error as error:
-            if not isinstance(error, sqlite3.IntegrityError):  # that one is about the data, not about the file
-                self._failed(error)
+        except sqlite3.IntegrityError as error:  # about the data, not about the file
             job.future.set_exception(peer_error(self._path, error))
+        except (PeerError, sqlite3.Error) as error:
+            job.future.set_exception(self._failed(error))
         except BaseException as error:
             job.future.set_exception(error)
         else:
@@ -239,24 +236,24 @@ class Writer:
             before = self._rows_before(first)
             most_samples, most_log = min(_ROWS, before[0]), min(_ROWS, before[1])
         log, samples = self.log.oldest(most_log), self.samples.oldest(most_samples)
-        if not samples and not log:
-            return self._beat()
+        self._check_log()
         try:
-            rejected = self._insert(samples, log)
-        except PeerError as error:
-            self.condition.failed(str(error))
-            return False
-        except sqlite3.Error as error:
+            if samples or log:
+                self._rejected += self._insert(samples, log)
+            elif self.condition.failing or time.monotonic() >= self.condition.wrote_at + _HEARTBEAT_SECONDS:
+                with self._transaction() as db:
+                    documents.save_settings(db, {documents.HEARTBEAT: ""})
+            else:
+                return True
+        except (PeerError, sqlite3.Error) as error:
             self._failed(error)
             return False
-        self._rejected += rejected
         self.samples.remove(len(samples))
         self.log.remove(len(log))
         self.condition.wrote_rows(len(samples) + len(log))
         self._report(self.condition.works())
         if dropped := self.samples.lost() + self.log.lost():
-            self._report(f"{dropped} rows were dropped while the run database could not be written")
-        self._check_log()
+            self._report(f"{dropped} rows were dropped while the run database could not be written fast enough")
         return True
 
     def _insert(self, samples: list[Sample], log: list[LogRow]) -> int:
@@ -270,23 +267,6 @@ class Writer:
             _log.error("run database: %d rows cannot be stored and were dropped: %s", len(reasons), reasons[-1:])
             return len(reasons)
         return 0
-
-    def _beat(self) -> bool:
-        """Write something if nothing was written for a while, to know whether it can be; False if it cannot."""
-        self._check_log()
-        if not self.condition.failing and time.monotonic() < self.condition.wrote_at + _HEARTBEAT_SECONDS:
-            return True
-        try:
-            with self._transaction() as db:
-                documents.save_settings(db, {documents.HEARTBEAT: ""})
-        except PeerError as error:
-            self.condition.failed(str(error))
-            return False
-        except sqlite3.Error as error:
-            self._failed(error)
-            return False
-        self._report(self.condition.works())
-        return True
 
     def _check_log(self) -> None:
         """See once a second whether the log of the file (-wal) grows because somebody reads an old state."""
@@ -317,9 +297,13 @@ class Writer:
             self.rows.forget()
             raise
 
-    def _failed(self, error: sqlite3.Error) -> None:
-        self.condition.failed(str(peer_error(self._path, error)))
-        self._session.recover_from(error)
+    def _failed(self, error: PeerError | sqlite3.Error) -> PeerError:
+        """Nothing can be written now; returns why, for an operator."""
+        reason = error if isinstance(error, PeerError) else peer_error(self._path, error)
+        self.condition.failed(str(reason))
+        if isinstance(error, sqlite3.Error):
+            self._session.recover_from(error)
+        return reason
 
     def _fail_jobs(self, reason: str, *, only_behind_rows: bool = False) -> None:
         with self._wake:
