@@ -13,7 +13,6 @@ import asyncio
 import json
 import os
 import queue
-import resource
 import sqlite3
 import sys
 import time
@@ -32,11 +31,13 @@ def tell(**facts: Any) -> None:
 
 
 def usage() -> dict[str, float]:
-    spent = resource.getrusage(resource.RUSAGE_SELF)
+    """Of this process and those that it has started."""
+    processes = [psutil.Process(), *psutil.Process().children()]
+    times = [each.cpu_times() for each in processes]
     return {
         "at": time.monotonic(),
-        "cpu": spent.ru_utime + spent.ru_stime,
-        "memory": psutil.Process().memory_info().rss / 1e6,
+        "cpu": sum(each.user + each.system for each in times),
+        "memory": sum(each.memory_info().rss for each in processes) / 1e6,
     }
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import uvloop
 import yaml
 
-from benchmarks.recording import NORMAL, Client, counting
+from benchmarks.recording import FEW, Client, counting
 from tests.epics import Epics
 
 ROOT = Path(__file__).parents[1]
@@ -99,10 +99,12 @@ def measure(case: str, puts: int, counters: int) -> dict[str, Any]:
     """What `put_times` gives in one of the cases."""
     observables = counters if case == "within" else 0
     with contextlib.ExitStack() as stack:
-        source, epics = stack.enter_context(counting(NORMAL, counters)), stack.enter_context(Epics())
+        source, epics = stack.enter_context(counting(counters)), stack.enter_context(Epics())
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if case in OTHERS:
-            other = stack.enter_context(contextlib.closing(Client(source, OTHERS[case], directory / "other.db", counters)))
+            other = stack.enter_context(
+                contextlib.closing(Client(source, OTHERS[case], directory / "other.db", counters))
+            )
             other.ask("begin")
         environment = epics.environment(EPICS_CA_ADDR_LIST=source.env["EPICS_CA_ADDR_LIST"])
         ioc = subprocess.Popen(
@@ -149,7 +151,7 @@ def main() -> None:
         case ["puts", observables, puts]:
             print(json.dumps(asyncio.run(put_times(int(observables), int(puts)))))
         case rest:
-            puts, count, counters = (int(number) for number in [*rest, *("300", "2", "300")[len(rest) :]])
+            puts, count, counters = (int(number) for number in [*rest, *("300", "2", FEW)[len(rest) :]])
             print(table([{case: measure(case, puts, counters) for case in CASES} for _ in range(count)]))
 
 
