@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.recording_export import time_export
-from tests.epics import BINARIES, Epics
+from tests.epics import Epics
 
 COUNTERS = 1000
 FEW = 300

@@ -3,9 +3,9 @@
     python -m benchmarks.recording_commands [puts] [rounds] [counters]
 
 The whole IOC with simulated ECC servers and data routers runs in a process of its own, four times in turn, while a
-softIoc changes 300 counters (or as many as asked for) at 10 Hz: *without* observables; while another process *discards* what it receives by
-aioca; *beside* another process that records in the IOC's way; and *within*, where the IOC records them itself. The
-machine has the same work in the last two, so what *within* is slower than *beside* comes from sharing one process.
+softIoc changes 300 counters (or as many as asked for) at 10 Hz: *without* observables; while another process *discards*
+what it receives by aioca; *beside* another program that records in the IOC's way; and *within*, where the IOC records
+them itself.
 
 Puts with callback at random moments: a title, and Describe of one ECC server, which goes to it over SOAP and is
 answered when the server has reached its state; Undo takes it back.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 2.0
+_SILENT_CHECKS = 15
+"""The receiving process sends something between two checks; when nothing came in so many, it hangs."""
 _END_SECONDS = 2.0
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from ioc.observables.receiver import main; main()"
 """The receiving process is of the same package as this one, wherever that is."""
@@ -46,6 +48,8 @@ class ObservableFeed:
         """Readings since the start."""
         self._sources: list[Source] = []
         self._connected: dict[str, bool] = {}
+        self._silent = 0
+        """Checks since the last message of the process."""
         self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
         self._receiver: _Receiver | None = None
         self._searched_from = frozenset[str]()
@@ -85,10 +89,11 @@ class ObservableFeed:
     def _launch(self) -> None:
         self._searched_from = _addresses()
         self._connected = {}
+        self._silent = 0
         self._receiver = _Receiver(self._sources, self._take)
 
     async def _check(self) -> None:
-        """Start another process when the present one has ended, or searches from too few addresses.
+        """Start another process when the present one has ended, hangs, or searches from too few addresses.
 
         libca looks at the network's interfaces when it makes the first channel: a PV that is searched by broadcast
         would never be found on a network that appears later. Those that are connected are interrupted only for one that
@@ -98,22 +103,26 @@ class ObservableFeed:
             await asyncio.sleep(_CHECK_SECONDS)
             async with self._changing:
                 assert self._receiver is not None
-                ended = not self._receiver.alive
+                self._silent += 1
                 lost = any(not self._connected.get(source.name) for source in self._sources)
-                if ended:
+                if not self._receiver.alive:
                     _log.error("the process that receives observables ended by itself: it is started again")
+                elif self._silent > _SILENT_CHECKS:
+                    _log.error("the process that receives observables hangs: it is started again")
                 elif lost and _addresses() - self._searched_from:
                     _log.info("this machine has a new address: observables are searched again")
                 else:
                     continue
                 await self._receiver.end()
                 now = time.time()
-                self._take("readings", [disconnected(name, now) for name, there in self._connected.items() if there])
+                gone = [each.name for each in self._sources if self._connected.get(each.name)]
+                self._take("readings", [disconnected(name, now) for name in gone])
                 self._launch()
 
     def _take(self, kind: str, *content: Any) -> None:
         """Handle a message of the process."""
         assert self._listeners is not None
+        self._silent = 0
         match kind:
             case "readings":
                 readings: list[Reading] = content[0]
@@ -122,6 +131,8 @@ class ObservableFeed:
                 self._listeners[0](readings)
             case "properties":
                 self._listeners[1](*content)
+            case "alive":
+                pass
             case _:
                 name, level, text = content
                 logging.getLogger(name).log(level, "%s", text)

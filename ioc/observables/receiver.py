@@ -3,8 +3,8 @@
 
 It reads pickled lists of sources from standard input and follows those of the newest list; it ends with its input, and
 so with the IOC, however that ends. It writes pickled messages to standard output, each a tuple that begins with its
-kind: ``readings`` (a list), ``properties`` (name, properties), ``log`` (logger, level, text), and ``followed`` when it
-follows a list.
+kind: ``readings`` (a list), ``properties`` (name, properties), ``log`` (logger, level, text), ``followed`` when it
+follows a list, and ``alive`` every two seconds.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Receiver:
                 async with asyncio.timeout(_CHECK_SECONDS):
                     sources = await lists.get()
             except TimeoutError:
+                self.send("alive")
                 for monitor in self._monitors.values():
                     monitor.check()
                 continue

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.epics import Epics, eventually, free_port
 
@@ -83,13 +84,13 @@ class Follower:
 
 
 @contextlib.asynccontextmanager
-async def follower(epics: Epics, *observables: dict[str, Any], quiet: bool = False) -> AsyncIterator[Follower]:
+async def follower(epics: Epics, *observables: dict[str, Any], option: str = "") -> AsyncIterator[Follower]:
     """A running follower of these observables."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.observables.following",
-        *(["--quiet"] if quiet else []),
+        option,
         cwd=ROOT,
         env=epics.environment(),
         stdin=asyncio.subprocess.PIPE,
@@ -183,21 +184,25 @@ async def test_a_source_that_freezes_is_gone_until_it_goes_on(epics: Epics) -> N
             assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0, None, 1.0, 2.0]
 
 
-async def test_a_receiving_process_that_is_killed_is_a_gap(epics: Epics) -> None:
-    """When the process that receives is killed, each source is gone, and is followed again by another process."""
+ENDINGS = [("kill", "", "ended by itself"), ("suspend", "--impatient", "hangs")]
+
+
+@pytest.mark.parametrize(("ending", "option", "said"), ENDINGS)
+async def test_a_receiving_process_that_fails_is_a_gap(epics: Epics, ending: str, option: str, said: str) -> None:
+    """When the process that receives is killed or hangs, each source is gone, and is followed by another process."""
     with epics.soft_ioc(DB):
-        async with follower(epics, observable("a", "T:A"), observable("s", "T:S", "string")) as it:
+        async with follower(epics, observable("a", "T:A"), observable("s", "T:S", "string"), option=option) as it:
             await it.until("a", value=0.0)
             await it.until("s", value="text")
-            it.receiver().kill()
-            await it.until("a", value=None)
+            getattr(it.receiver(), ending)()
+            await it.until("a", value=None, timeout=30)
             await it.until("a", value=0.0, timeout=20)
             await it.until("s", value="text", timeout=20)
             await epics.acaput("T:A", "1")
             await it.until("a", value=1.0)
             assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0]
             assert [fact["value"] for fact in it.of("s")] == ["text", None, "text"]
-            it.logged = b"the process that receives observables ended by itself: it is started again\n"
+            it.logged = f"the process that receives observables {said}: it is started again\n".encode()
 
 
 async def test_the_receiving_process_ends_with_the_ioc(epics: Epics) -> None:
@@ -252,7 +257,7 @@ async def test_a_storm_of_updates_does_not_block_the_loop(epics: Epics) -> None:
     records = [f'record(calc, "S:{n}") {{ field(CALC, "VAL+1") field(SCAN, ".1 second") }}' for n in range(400)]
     with epics.soft_ioc("\n".join(records)):
         sources = [observable(f"s{n}", f"S:{n}") for n in range(400)]
-        async with follower(epics, *sources, quiet=True) as it, asyncio.timeout(20):
+        async with follower(epics, *sources, option="--quiet") as it, asyncio.timeout(20):
             counted: list[dict[str, Any]] = []
             while len(counted) < 3:
                 fact = await it.next()
