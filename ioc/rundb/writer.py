@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 
 FLUSH_SECONDS = 0.4
 """Queued rows are committed this often; with the time of the commit no row is older than a second."""
-_ROWS = 5000
+_ROWS = 10_000
 """Most rows of one transaction, for which a job may have to wait."""
 _PATIENCE_SECONDS = 0.25
 """How long a lock of another program is waited for, but once: while nothing can be written, nobody waits again."""
