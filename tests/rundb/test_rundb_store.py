@@ -327,7 +327,7 @@ def test_times_survive_as_text(moment: float) -> None:
 async def test_a_job_does_not_wait_for_all_rows(store: SqliteRunStore) -> None:
     """While many samples are written, another transaction has its turn between those of the samples."""
     await store.define_observables("e1", [PRESSURE])
-    store.add_samples("e1", None, [reading(float(n), 1e9 + n) for n in range(30_000)])
+    store.add_samples("e1", None, [reading(float(n), 1e9 + n) for n in range(60_000)])
     queued: set[int] = set()
     while store.health().queued:
         await store.load_settings()
