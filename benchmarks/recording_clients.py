@@ -13,7 +13,6 @@ import asyncio
 import json
 import os
 import queue
-import resource
 import sqlite3
 import sys
 import time
@@ -32,11 +31,13 @@ def tell(**facts: Any) -> None:
 
 
 def usage() -> dict[str, float]:
-    spent = resource.getrusage(resource.RUSAGE_SELF)
+    """Of this process and those that it has started."""
+    processes = [psutil.Process(), *psutil.Process().children()]
+    times = [each.cpu_times() for each in processes]
     return {
         "at": time.monotonic(),
-        "cpu": spent.ru_utime + spent.ru_stime,
-        "memory": psutil.Process().memory_info().rss / 1e6,
+        "cpu": sum(each.user + each.system for each in times),
+        "memory": sum(each.memory_info().rss for each in processes) / 1e6,
     }
 
 
@@ -81,14 +82,14 @@ async def record(counters: int, path: Path) -> None:
         assert run is not None
         await recorder.end_run(run.run)
         await store.flush()
-        received, dropped = feed.received, feed.dropped + store.health().dropped
+        received, dropped = feed.received, store.health().dropped
         await recorder.close()
         await store.close()
         facts = account(path, "observable_id", "WHERE value NOT NULL")
         # The values that the run began with are stored a second time.
         return {"lost": received + counters - facts["rows"], "dropped": dropped, **facts}
 
-    await converse(lambda: feed.received - feed.dropped - store.health().dropped, begin, ended)
+    await converse(lambda: feed.received - store.health().dropped, begin, ended)
 
 
 def account(path: Path, pv: str, where: str) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""How long it takes until the statistics of a long run are whole again after a restart.
+"""How long it takes until the statistics of a long run are complete again after a restart.
 
     python -m benchmarks.recording_resume [samples]
 
-Twice: with the figures that an IOC stores every ten seconds, and as an older program left them, without what it takes
-to go on with them, so that all samples are read. The run is recorded from the first moment on; until its statistics are
-whole, those since the restart are shown.
+Twice: with the statistics that an IOC stores every ten seconds; and as an older program left them, so that they cannot
+be continued and all samples are read. The run is recorded from the first moment on; until its statistics are complete,
+those since the restart are shown.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def longest_pause(done: asyncio.Event) -> float:
     return longest
 
 
-async def store_figures(store: SqliteRunStore, run: RunId, samples: int) -> None:
+async def store_statistics(store: SqliteRunStore, run: RunId, samples: int) -> None:
     """Those of all but the last seconds of the run, which has ten samples a second of each observable."""
     count = samples // len(OBSERVABLES) - 10 * STORED_SECONDS
     last_us = BEGAN_US + 100_000 * (count - 1)
@@ -54,7 +54,7 @@ async def resume(path: Path, samples: int, *, stored: bool) -> None:
     fill(path, samples)
     store = await SqliteRunStore.open(path)
     if stored:
-        await store_figures(store, run, samples)
+        await store_statistics(store, run, samples)
     feed = ObservableFeed()
     recorder = ObservableRecorder(store, feed, experiment="e1", observables=OBSERVABLES, record="runs")
     await recorder.start(lambda _: None)
@@ -69,7 +69,7 @@ async def resume(path: Path, samples: int, *, stored: bool) -> None:
     assert view.statistics.samples == samples // len(OBSERVABLES)
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{samples} samples, {'figures stored' if stored else 'no figures'}: {seconds:.2f} s, "
+        f"{samples} samples, {'statistics stored' if stored else 'no statistics'}: {seconds:.2f} s, "
         f"event loop busy for {1000 * await watching:.0f} ms at most, memory {megabytes:.0f} MB"
     )
     await recorder.close()

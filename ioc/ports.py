@@ -177,7 +177,7 @@ class RunRecorder(Protocol):
 
 
 ReadingsListener = Callable[[Sequence[Reading]], None]
-"""Takes updates of observables in the order they came, on the event loop; must not block or raise."""
+"""Takes updates of observables in the order they came, in the thread of the client; must not block or raise."""
 
 FINISHED = frozenset({DocumentState.Complete, DocumentState.Failed, DocumentState.Orphaned})
 """States of a run that nothing will change any more."""

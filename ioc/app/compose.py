@@ -17,7 +17,7 @@ from ioc.model import Client, Event, RunId, Scalar, Severity
 from ioc.observables import ObservableFeed
 from ioc.pvs import Access, PvTree, Services, put_record
 from ioc.recorder import ObservableRecorder
-from ioc.rundb import SqliteRunStore, StoreHealth
+from ioc.rundb import SqliteRunStore
 from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.plan import Plan
 from ioc.topology.schema import DataRouter, EccServer, Topology
@@ -41,10 +41,9 @@ class Parts:
 def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awaitable[None]]) -> Parts:
     """Build the IOC of a topology. Nothing is connected, opened or listened to before `app.serve` starts it."""
     store = SqliteRunStore(Path(topology.database))
-    feed = ObservableFeed()
     recorder = ObservableRecorder(
         store,
-        feed,
+        ObservableFeed(),
         experiment=topology.experiment,
         observables=topology.observables,
         record=topology.record,
@@ -91,7 +90,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
             read_router_log=_log_reader(hosts, "router", {r.name: r for r in topology.data_routers}),
             set_manual=_manual_setter(recorder, engine, journal),
             views=recorder.views,
-            database_health=lambda: _health(store, feed),
+            database_health=store.health,
             reload=reload,
         ),
         simulated=simulated,
@@ -113,12 +112,6 @@ def _run_of(engine: Engine, since: float) -> RunId | None:
     if run.record is None or not (run.open or (run.record.stopped_at or 0.0) >= since):
         return None
     return run.record.run
-
-
-def _health(store: SqliteRunStore, feed: ObservableFeed) -> StoreHealth:
-    """Of the database; `dropped` also counts samples that never reached it."""
-    health = store.health()
-    return replace(health, dropped=health.dropped + feed.dropped)
 
 
 def _log_reader(

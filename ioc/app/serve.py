@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 
@@ -25,6 +26,8 @@ _DATABASE_SECONDS = 2.0
 """How long the PVs wait for the run database, so that normally they start with what it remembers."""
 _RETRY_SECONDS = 0.5
 _PEERS_SECONDS = 1.5
+_SWITCH_SECONDS = 0.0005
+"""How long a thread that records may keep the interpreter from the event loop, which serves commands."""
 _GARBAGE_OBJECTS = 50_000
 """Objects made and not dropped again before new ones are looked through: more than there are samples under way."""
 
@@ -136,6 +139,7 @@ async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
         stack.push_async_callback(parts.server.close)
         await stack.enter_async_context(_running(parts, recording))
         stack.enter_context(_garbage_collected_seldom())
+        stack.enter_context(_commands_before_recording())
         yield
 
 
@@ -182,6 +186,17 @@ def _garbage_collected_seldom() -> Generator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+@contextlib.contextmanager
+def _commands_before_recording() -> Generator[None]:
+    """Let the event loop have the interpreter soon when it has something to do."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 async def _close_peers(parts: Parts, stop: asyncio.Event) -> None:

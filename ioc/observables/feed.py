@@ -1,132 +1,235 @@
-# pyright: reportUnknownMemberType=false
-"""All observables that come from other IOCs; the program's only Channel Access client."""
+"""All observables that come from other IOCs."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ioc.model import Reading
-from ioc.observables.inbox import Inbox
-from ioc.observables.libca import forget_context, log_exceptions, searched_from
-from ioc.observables.source import PropertiesListener, Source
-from ioc.ports import ReadingsListener
-from ioc.topology.schema import Observable
+import psutil
+
+from ioc.observables.channel_monitor import Source
+from ioc.observables.reading import PropertiesListener, disconnected
+
+if TYPE_CHECKING:
+    from ioc.model import Reading
+    from ioc.ports import ReadingsListener
+    from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 2.0
+_SILENT_CHECKS = 15
+"""The receiving process sends something between two checks; when nothing came in so many, it hangs."""
+_END_SECONDS = 2.0
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from ioc.observables.receiver import main; main()"
+"""The receiving process is of the same package as this one, wherever that is."""
 
 
 class ObservableFeed:
-    """Follows the PVs of the observables and delivers their readings on the event loop.
+    """Follows the PVs of the observables and delivers their readings.
 
-    A source that goes away is delivered as a reading without value, once; its next reading says that it is back.
-    Observables without a PV are ignored.
+    A source that goes away is delivered as a reading without value, once; its next reading tells that it is back.
+    Observables without a PV are ignored. The methods belong to the event loop; the listeners are called in a thread,
+    which reads what the receiving process sends.
     """
 
     def __init__(self) -> None:
-        """`commands` go before readings."""
-        self._inbox = Inbox()
-        self._sources: dict[str, Source] = {}
+        self.received = 0
+        """Readings since the start."""
+        self._sources: list[Source] = []
+        self._connected: dict[str, bool] = {}
+        self._silent = 0
+        """Checks since the last message of the process."""
         self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
-        self._ready: list[Reading] = []
+        self._receiver: _Receiver | None = None
+        self._searched_from = frozenset[str]()
         self._checker: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
-        self._searched_from = frozenset[str]()
-
-    @property
-    def received(self) -> int:
-        """Updates that Channel Access brought since the start."""
-        return self._inbox.received
-
-    @property
-    def dropped(self) -> int:
-        """Of them those that were given up because they came faster than they could be taken."""
-        return self._inbox.dropped
 
     async def start(
         self, observables: Sequence[Observable], deliver: ReadingsListener, tell_properties: PropertiesListener
     ) -> None:
-        """Begin to follow; `tell_properties` gets an observable's name and its source's units when they are known.
-
-        The EPICS_CA_* variables are read by libca when aioca is first imported, which is here.
-        """
+        """Begin to follow; `tell_properties` gets an observable's name and its source's units when they are known."""
         self._listeners = (deliver, tell_properties)
-        self._searched_from = searched_from()
-        log_exceptions()
-        self._inbox.open()
+        self._sources = _sources(observables)
+        self._launch()
         self._checker = asyncio.create_task(self._check(), name="observables check")
-        await self.update(observables)
 
     async def update(self, observables: Sequence[Observable]) -> None:
-        """Follow these from now on; one whose PV and type have not changed is not interrupted."""
-        if self._listeners is None:
+        """Follow these from now on; one whose PV and type have not changed is not interrupted.
+
+        Of the others nothing is delivered any more when this returns.
+        """
+        if self._receiver is None:
             raise RuntimeError("the feed must be started before it is updated")
         async with self._changing:
-            wanted = {each.name: each for each in observables if each.pv is not None}
-            gone = [name for name, source in self._sources.items() if not source.is_of(wanted.get(name))]
-            await asyncio.gather(*(self._sources.pop(name).close() for name in gone))
-            for name, observable in wanted.items():
-                if name in self._sources:
-                    self._sources[name].change(observable)
-                else:
-                    self._follow(observable)
-
-    def _follow(self, observable: Observable) -> None:
-        assert self._listeners is not None
-        assert observable.pv is not None
-        source = Source(observable, observable.pv, self._inbox, self._pass_on, self._listeners[1])
-        self._sources[observable.name] = source
-
-    async def _follow_anew(self) -> None:
-        """Search again from the addresses that this machine has now."""
-        async with self._changing:
-            self._searched_from = searched_from()
-            _log.info("observables are searched from %s now", ", ".join(sorted(self._searched_from)) or "nowhere")
-            sources, self._sources = list(self._sources.values()), {}
-            for source in sources:
-                source.went_away()
-            await asyncio.gather(*(source.close() for source in sources))
-            forget_context()
-            log_exceptions()
-            for source in sources:
-                self._follow(source.observable)
+            self._sources = _sources(observables)
+            await self._receiver.follow(self._sources)
 
     async def close(self) -> None:
-        """End all subscriptions, tasks and channels."""
-        if self._checker is None:
-            return
-        import aioca  # noqa: PLC0415 - as above
+        """End all subscriptions and the process; nothing is delivered when this has returned."""
+        if self._checker is not None:
+            self._checker.cancel()
+            await asyncio.gather(self._checker, return_exceptions=True)
+            self._checker = None
+        if self._receiver is not None:
+            await self._receiver.end()
+            self._receiver = None
 
-        self._checker.cancel()
-        await asyncio.gather(
-            self._checker, *(source.close() for source in self._sources.values()), return_exceptions=True
-        )
-        self._sources.clear()
-        self._checker = None
-        self._inbox.report()
-        self._inbox.close()
-        self._deliver_ready()  # not after this has returned
-        aioca.purge_channel_caches()
-
-    def _pass_on(self, reading: Reading) -> None:
-        if not self._ready:
-            asyncio.get_running_loop().call_soon(self._deliver_ready)
-        self._ready.append(reading)
-
-    def _deliver_ready(self) -> None:
-        readings, self._ready = self._ready, []
-        if readings and self._listeners is not None:
-            self._listeners[0](readings)
+    def _launch(self) -> None:
+        self._searched_from = _addresses()
+        self._connected = {}
+        self._silent = 0
+        self._receiver = _Receiver(self._sources, self._take)
 
     async def _check(self) -> None:
+        """Start another process when the present one has ended, hangs, or searches from too few addresses.
+
+        libca looks at the network's interfaces when it makes the first channel: a PV that is searched by broadcast
+        would never be found on a network that appears later. Those that are connected are interrupted only for one that
+        may be found now.
+        """
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
-            for source in self._sources.values():
-                source.check()
-            self._inbox.report()
-            # those that are connected are disturbed only for one that may be found now
-            if not all(source.connected for source in self._sources.values()) and searched_from() - self._searched_from:
-                await self._follow_anew()
+            async with self._changing:
+                assert self._receiver is not None
+                self._silent += 1
+                lost = any(not self._connected.get(source.name) for source in self._sources)
+                if not self._receiver.alive:
+                    _log.error("the process that receives observables ended by itself: it is started again")
+                elif self._silent > _SILENT_CHECKS:
+                    _log.error("the process that receives observables hangs: it is started again")
+                elif lost and _addresses() - self._searched_from:
+                    _log.info("this machine has a new address: observables are searched again")
+                else:
+                    continue
+                await self._receiver.end()
+                now = time.time()
+                gone = [each.name for each in self._sources if self._connected.get(each.name)]
+                self._take("readings", [disconnected(name, now) for name in gone])
+                self._launch()
+
+    def _take(self, kind: str, *content: Any) -> None:
+        """Handle a message of the process."""
+        assert self._listeners is not None
+        self._silent = 0
+        match kind:
+            case "readings":
+                readings: list[Reading] = content[0]
+                self.received += len(readings)
+                self._connected.update([(each.observable, each.connected) for each in readings])
+                self._listeners[0](readings)
+            case "properties":
+                self._listeners[1](*content)
+            case "alive":
+                pass
+            case _:
+                name, level, text = content
+                logging.getLogger(name).log(level, "%s", text)
+
+
+class _Receiver:
+    """The process of `ioc.observables.receiver`, and the thread that reads what it sends."""
+
+    def __init__(self, sources: Sequence[Source], take: Any) -> None:
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._followed: list[asyncio.Future[None]] = []
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[2])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the IOC, which ends it
+        )
+        self._thread = threading.Thread(target=self._receive, name="observables", daemon=True)
+        self._thread.start()
+        self._send(sources)
+
+    @property
+    def alive(self) -> bool:
+        """Whether messages may come."""
+        return self._thread.is_alive()
+
+    async def follow(self, sources: Sequence[Source]) -> None:
+        """Follow these; returns when it does so, or has ended."""
+        if self.alive:
+            await self._send(sources)
+
+    async def end(self) -> None:
+        """End the process; returns when all that it has sent is handled."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        until = time.monotonic() + _END_SECONDS
+        while self.alive:
+            if time.monotonic() > until:
+                self._process.kill()
+            await asyncio.sleep(0.01)
+        self._process.wait()
+
+    def _send(self, sources: Sequence[Source]) -> asyncio.Future[None]:
+        """Send a list; the future is done when its sources are followed."""
+        assert self._process.stdin is not None
+        followed = self._loop.create_future()
+        self._followed.append(followed)
+        try:
+            self._process.stdin.write(pickle.dumps(list(sources)))
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has just ended, and the thread with it
+        return followed
+
+    def _receive(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            while True:
+                try:
+                    message = pickle.load(stream)  # noqa: S301 - from our own process
+                except (EOFError, pickle.UnpicklingError):
+                    break
+                if message == ("followed",):
+                    self._loop.call_soon_threadsafe(self._settle, 1)
+                    continue
+                try:
+                    self._take(*message)
+                except Exception:
+                    _log.exception("an update of observables cannot be handled")
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, len(self._followed))
+
+    def _settle(self, count: int) -> None:
+        """So many of the lists that were sent are followed."""
+        for followed in self._followed[:count]:
+            if not followed.done():
+                followed.set_result(None)
+        del self._followed[:count]
+
+
+def _sources(observables: Sequence[Observable]) -> list[Source]:
+    return [
+        Source(each.name, each.pv, each.type, each.deadband, each.max_rate)
+        for each in observables
+        if each.pv is not None
+    ]
+
+
+def _addresses() -> frozenset[str]:
+    """The addresses of this machine whose networks libca would search by broadcast now."""
+    if os.environ.get("EPICS_CA_AUTO_ADDR_LIST", "").strip().upper() == "NO":
+        return frozenset()
+    up = {name for name, interface in psutil.net_if_stats().items() if interface.isup}
+    return frozenset(
+        one.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for one in addresses
+        if name in up and one.family == socket.AF_INET and not one.address.startswith("127.")
+    )

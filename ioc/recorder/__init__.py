@@ -1,12 +1,18 @@
 """Observables and runs into the run database.
 
-The `recorder` has a `track` of each observable, which takes its readings. In a run each has a `figure`: values at begin
-and end and the `statistics` between. All of these are the `run_figures`, which the `bookkeeper` stores in the database;
-`past` is what another process has recorded of a run. The `teller` says what has changed; `manual` checks what the shift
-types; `clock` notices that the time was set.
+Theory of operation: the `recorder` takes readings in the thread of the Channel Access client. Each goes to the
+`observable_state` of its observable, which keeps the latest and adds it to the `statistics` of the open run, and then
+into the store's queue, which another thread writes. One lock guards states and statistics; the main event loop takes it
+for a moment to begin or end a run and to read statistics. Ten times a second it shows the observables that changed.
+
+The statistics of all observables in a run are a `recorded_run`. The `saver` stores them every ten seconds and at the
+end of the run, and tries again as long as the database fails. After a restart a run continues from what is stored
+(`earlier`): its statistics, and the few samples that came after them. `manual` checks the values that the shift enters;
+`clock` notices that the machine's time was set.
 """
 
+from ioc.recorder.clock import Clock
 from ioc.recorder.manual import parse_manual
-from ioc.recorder.recorder import ObservableRecorder, RecorderStore
+from ioc.recorder.recorder import ObservableRecorder
 
-__all__ = ["ObservableRecorder", "RecorderStore", "parse_manual"]
+__all__ = ["Clock", "ObservableRecorder", "parse_manual"]

@@ -9,7 +9,7 @@ _STEP_SECONDS = 1.0
 
 
 class Clock:
-    """Tells the time, and by how much it was set."""
+    """Returns the time, and by how much it was set."""
 
     def __init__(self) -> None:
         self._boot = time.time() - time.monotonic()

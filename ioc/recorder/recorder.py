@@ -1,63 +1,89 @@
-"""Follows the observables and writes runs and samples into the run database."""
+"""Follows the observables and records runs and samples in the run database."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from ioc.errors import PeerError, Refused
 from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
 from ioc.observables import Properties
-from ioc.recorder.bookkeeper import Bookkeeper
+from ioc.ports import ReadingsListener
 from ioc.recorder.clock import Clock
 from ioc.recorder.manual import parse_manual
-from ioc.recorder.needs import Feed, RecorderStore
-from ioc.recorder.run_figures import RunFigures
-from ioc.recorder.teller import ChangeListener, Teller
-from ioc.recorder.track import Track
-from ioc.rundb import SavedSetting
+from ioc.recorder.observable_state import ObservableState
+from ioc.recorder.recorded_run import EarlierPart, RecordedRun
+from ioc.recorder.saver import Saver
+from ioc.recorder.statistics import RunStatistics
+from ioc.rundb import Measurement, SavedSetting, SqliteRunStore
 from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 1.0
+_SHOW_SECONDS = 0.1
+_SLICE = 25
+"""Changed observables that are shown in one turn of the event loop, so that commands need not wait for all of them."""
+
+ChangeListener = Callable[[frozenset[str]], None]
+"""Takes the names of observables that changed; called on the event loop, at most ten times a second for each."""
+
+
+class Feed(Protocol):
+    """Where readings come from (`ioc.observables.ObservableFeed`)."""
+
+    async def start(
+        self,
+        observables: Sequence[Observable],
+        deliver: ReadingsListener,
+        tell_properties: Callable[[str, Properties], None],
+    ) -> None: ...
+    async def update(self, observables: Sequence[Observable]) -> None: ...
+    async def close(self) -> None: ...
 
 
 class ObservableRecorder:
     """`ioc.ports.RunRecorder`, and the observables as the PVs show them.
 
-    Owns the feed and the bookkeeper.
+    Owns the feed and the saver. The methods belong to the event loop; the feed delivers in its own thread.
     """
 
     def __init__(
         self,
-        store: RecorderStore,
+        store: SqliteRunStore,
         feed: Feed,
         *,
         experiment: str,
         observables: Sequence[Observable],
         record: Literal["always", "runs"],
+        clock: Clock | None = None,
     ) -> None:
-        """`commands` go before news of observables; `record`: whether samples between runs are kept too."""
-        self._clock = Clock()
+        """`record`: whether samples between runs are kept too."""
+        self._clock = clock or Clock()
         self._store = store
         self._feed = feed
         self._experiment = experiment
         self._observables = tuple(observables)
         self._record = record
-        self._tracks: dict[str, Track] = {}
+        self._lock = threading.RLock()
+        """Guards everything that a reading changes: states, the open run's statistics, and what changed."""
+        self._states: dict[str, ObservableState] = {}
+        self._run: RecordedRun | None = None
+        """The open run."""
+        self._changed: set[str] = set()
         self._changing = asyncio.Lock()
         """Held by who changes experiment, observables or manual values."""
-        self._books = Bookkeeper(store, self._now, self._show_ended)
-        self._teller: Teller | None = None
+        self._saver = Saver(store, self._measure, self._complete)
+        self._shower: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
         """What belongs to a run waits for it: the experiment and its observables are known then."""
 
     def when_made_up(self, listener: Callable[[RunId], None]) -> None:
-        """Tell `listener` when the figures of a run are stored, after `begin_run` or `end_run` had failed to."""
-        self._books.made_up = listener
+        """Tell `listener` when the statistics of a run are stored, after `begin_run` or `end_run` had failed to."""
+        self._saver.made_up = listener
 
     async def start(self, listener: ChangeListener, experiment: str | None = None) -> None:
         """Define the observables in the database, load manual values and the last run's statistics, and follow.
@@ -67,47 +93,60 @@ class ObservableRecorder:
         Raises:
             PeerError: the database does not work; this can be called again.
         """
-        self._teller = Teller(listener)
         async with self._changing:
             await self._enter_experiment(experiment or self._experiment)
+        self._shower = asyncio.create_task(self._show_changes(listener), name="observables shown")
         await self._feed.start(self._observables, self._take, self._take_properties)
-        self._books.start()
+        self._saver.start()
         self._started.set()
 
     async def close(self) -> None:
         """Stop following; each observable that was connected gets a gap from now on."""
         await self._feed.close()
-        await self._books.close()
-        if self._teller is not None:
-            self._teller.close()
-        now = self._now()
-        self._record_samples([gap for track in self._tracks.values() for gap in track.leave(now)])
+        await self._saver.close()
+        if self._shower is not None:
+            self._shower.cancel()
+            await asyncio.gather(self._shower, return_exceptions=True)
+        with self._lock:
+            now = self._now()
+            self._record_samples([gap for state in self._states.values() for gap in state.leave(now)])
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._books.save_in_time()
+                await self._saver.save_in_time()
         except TimeoutError:
             _log.error("the run database is slow: the statistics of the last run are those of a few seconds ago")
         except PeerError as error:
             _log.error("%s: the statistics of the last run are those of a few seconds ago", error)
 
+    async def save(self) -> None:
+        """Store the statistics of the open run now, and what else is not stored.
+
+        Raises:
+            PeerError: the database does not work; what is not stored is kept.
+        """
+        await self._saver.save()
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of all observables, in display order."""
-        return tuple(self._tracks)
+        return tuple(self._states)
 
     def values(self, names: Iterable[str]) -> list[ObservableView]:
         """Those of `names` that exist as they are now, without statistics."""
-        return [self._tracks[name].view() for name in names if name in self._tracks]
+        states = self._states  # without the lock: a reading is replaced as a whole
+        return [states[name].view() for name in names if name in states]
 
     def views(self, names: Iterable[str]) -> list[ObservableView]:
         """Those of `names` that exist as they are now, with statistics."""
-        now = self._now()
-        tracks = [self._tracks[name] for name in names if name in self._tracks]
-        return [track.view(track.statistics(now)) for track in tracks]
+        with self._lock:
+            now = self._now()
+            states = [self._states[name] for name in names if name in self._states]
+            return [state.view(state.statistics(now)) for state in states]
 
     def disconnected(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of `names` that have no value now: source gone, manual value never set, or no such observable."""
-        return tuple(name for name in names if name not in self._tracks or not self._tracks[name].connected)
+        states = self._states
+        return tuple(name for name in names if name not in states or not states[name].connected)
 
     async def set_manual(self, name: str, value: Scalar) -> Scalar | None:
         """Set a manual observable. Returns the value before, None if there was none.
@@ -119,30 +158,30 @@ class ObservableRecorder:
         """
         self._check_started()
         async with self._changing:
-            track = self._tracks.get(name)
-            if track is None:
+            state = self._states.get(name)
+            if state is None:
                 raise Refused(
-                    f"observable {name} does not exist: it must be one of {', '.join(self._tracks) or 'none'}"
+                    f"observable {name} does not exist: it must be one of {', '.join(self._states) or 'none'}"
                 )
-            before = track.reading
-            await self._set({name: parse_manual(track.observable, value)})
+            before = state.reading
+            await self._set({name: parse_manual(state.observable, value)})
             return None if before is None else before.value
 
     async def copy_manual_from(self, run: RunId) -> None:
         """Set the manual observables as they were at the end of a run (at its begin if it has no end).
 
-        That of an observable that has another type or unit since is left out.
+        One whose type or unit has changed since then is left out.
         """
         self._check_started()
         async with self._changing:
             values: dict[str, Scalar] = {}
             for each in await self._store.load_measurements(run):
-                track = self._tracks.get(each.observable)
+                state = self._states.get(each.observable)
                 value = each.begin_value if each.end_value is None else each.end_value
-                if track is None or not track.manual or value is None:
+                if state is None or not state.manual or value is None:
                     continue
-                if each.observable_id == track.observable_id:
-                    values[each.observable] = parse_manual(track.observable, value)
+                if each.observable_id == state.observable_id:
+                    values[each.observable] = parse_manual(state.observable, value)
                 else:
                     _log.warning(
                         "observable %s is not copied from run %d: its type or units have changed since",
@@ -167,11 +206,12 @@ class ObservableRecorder:
         """
         self._check_started()
         async with self._changing:
-            same = {each.name for each in observables if self._goes_on(each)}
+            same = {each.name for each in observables if self._is_followed(each)}
             await self._feed.update([each for each in self._observables if each.name in same])
-            now = self._now()
-            left = [track for name, track in self._tracks.items() if name not in same]
-            self._record_samples([gap for track in left for gap in track.leave(now)])
+            with self._lock:
+                now = self._now()
+                left = [state for name, state in self._states.items() if name not in same]
+                self._record_samples([gap for state in left for gap in state.leave(now)])
             try:
                 settings = await self._saved_settings()
                 ids = await self._store.define_observables(self._experiment, observables)
@@ -181,159 +221,182 @@ class ObservableRecorder:
                 raise
             self._follow(observables, ids, settings)
             await self._feed.update(observables)
-        self._tell(self._tracks)
 
     async def begin_run(self, run: RunId) -> None:
-        figures = RunFigures(run)
-        await self._open(figures)
-        await self._books.begin(figures)
+        recorded = RecordedRun(run)
+        await self._open(recorded)
+        await self._saver.begin(recorded)
 
     async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
         await self._started.wait()
         async with self._changing:  # so that it never overtakes the begin
             self._end(run, ended_at)
-        await self._books.save_in_time()
+        await self._saver.save_in_time()
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
-        await self._open(RunFigures.resumed(run, last_alive, self._now()))
-        await self._books.save()
+        with self._lock:
+            now = self._now()
+        await self._open(RecordedRun(run, EarlierPart(last_alive, asked_at=now, resumed_at=now)))
+        await self._saver.save()
 
-    async def _open(self, figures: RunFigures) -> None:
+    async def _open(self, run: RecordedRun) -> None:
         await self._started.wait()
         async with self._changing:
-            if figures.run.experiment != self._experiment:
-                await self._enter_experiment(figures.run.experiment)
-            self._books.open = figures
-            self._join(self._tracks.values())
-        self._tell(self._tracks)
+            if run.run.experiment != self._experiment:
+                await self._enter_experiment(run.run.experiment)
+            with self._lock:
+                self._run = run
+                self._join(self._states.values())
+            self._saver.add(run)
 
     def _end(self, run: RunId, ended_at: float | None) -> None:
-        figures, now = self._books.open, self._now()
-        if figures is None or figures.run != run:
-            # Nobody went on with it: it ended when the process that recorded it did.
-            figures = RunFigures.left_behind(run, now if ended_at is None else ended_at, now)
-        else:
-            figures.ended_at = now
-            for track in self._tracks.values():
-                track.finish(figures.statistics(track.observable_id))
-        self._books.end(figures)
-        self._tell(self._tracks)
+        with self._lock:
+            recorded, now = self._run, self._now()
+            if recorded is not None and recorded.run == run:
+                self._run, recorded.ended_at = None, now
+                self._show_finished(recorded)
+                return
+        # Nobody continued it: it ended when the process that recorded it did.
+        ended_at = now if ended_at is None else ended_at
+        self._saver.add(RecordedRun(run, EarlierPart(ended_at, asked_at=now, resumed_at=None), ended_at))
 
-    def _goes_on(self, observable: Observable) -> bool:
+    def _is_followed(self, observable: Observable) -> bool:
         """Whether there is this observable already: what may have changed are words, order, dead band and rate."""
-        track = self._tracks.get(observable.name)
-        present = None if track is None else track.observable
+        state = self._states.get(observable.name)
+        present = None if state is None else state.observable
         return present is not None and all(
             getattr(present, key) == getattr(observable, key) for key in ("pv", "type", "units")
         )
 
-    def _join(self, tracks: Iterable[Track]) -> None:
+    def _join(self, states: Iterable[ObservableState]) -> None:
         """Let these take part in the open run, if there is one."""
-        if self._books.open is not None:
-            figures, now = self._books.open, self._now()
-            self._record_samples([sample for track in tracks for sample in track.join(figures, now)])
+        with self._lock:
+            if self._run is not None:
+                run, now = self._run, self._now()
+                self._record_samples([sample for state in states for sample in state.join(run, now)])
+            self._changed.update(self._states)
 
     async def _enter_experiment(self, experiment: str) -> None:
         ids = await self._store.define_observables(experiment, self._observables)
         settings = await self._saved_settings()
         last = await self._store.last_run(experiment)
         measurements = () if last is None else await self._store.load_measurements(last.run)
-        self._experiment = experiment
-        self._follow(self._observables, ids, settings)
         measured = {each.observable_id: each.statistics for each in measurements}
-        for track in self._tracks.values():
-            track.finish(measured.get(track.observable_id))
-        self._tell(self._tracks)
+        with self._lock:
+            self._experiment = experiment
+            self._follow(self._observables, ids, settings)
+            for state in self._states.values():
+                state.finish(measured.get(state.observable_id))
 
     def _follow(
         self, observables: Sequence[Observable], ids: Mapping[str, int], settings: Mapping[str, SavedSetting]
     ) -> None:
-        """Have tracks of these, of which some go on; manual ones have the values of the experiment."""
-        going_on = {each.name: self._tracks[each.name] for each in observables if self._goes_on(each)}
-        self._observables = tuple(observables)
-        self._tracks = {
-            each.name: going_on[each.name] if each.name in going_on else Track(each, ids[each.name])
-            for each in observables
-        }
-        for each in observables:
-            track = self._tracks[each.name]
-            track.follow(each)
-            track.observable_id = ids[each.name]
-            if track.manual:
-                track.reading = self._saved_reading(track, settings.get(_setting(self._experiment, each.name)))
-        self._join([track for name, track in self._tracks.items() if name not in going_on])
+        """Have states of these, of which some continue; manual ones have the values of the experiment."""
+        with self._lock:
+            before, states = self._states, dict[str, ObservableState]()
+            for each in observables:
+                state = before[each.name] if self._is_followed(each) else ObservableState(each, ids[each.name])
+                state.describe(each)
+                state.observable_id = ids[each.name]
+                if state.manual:
+                    state.reading = self._saved_reading(each, settings.get(_setting(self._experiment, each.name)))
+                states[each.name] = state
+            self._observables, self._states = tuple(observables), states
+            self._join([state for name, state in states.items() if before.get(name) is not state])
 
     async def _saved_settings(self) -> Mapping[str, SavedSetting]:
-        return {**await self._store.load_saved_settings(), **self._books.unsaved}
+        return {**await self._store.load_saved_settings(), **self._saver.unsaved}
 
     def _check_started(self) -> None:
         if not self._started.is_set():
             raise Refused("observables cannot be set: the run database has not been read yet")
 
-    def _saved_reading(self, track: Track, saved: SavedSetting | None) -> Reading | None:
+    def _saved_reading(self, observable: Observable, saved: SavedSetting | None) -> Reading | None:
         if saved is None:
             return None
-        name = track.observable.name
+        name = observable.name
         try:
-            value = parse_manual(track.observable, saved.value)
+            value = parse_manual(observable, saved.value)
         except Refused:
             _log.warning("observable %s: its stored value %r is no longer allowed and was dropped", name, saved.value)
             return None
         return Reading(name, value, Severity.NO_ALARM, "NO_ALARM", saved.saved_at)
 
     async def _set(self, values: Mapping[str, Scalar]) -> None:
-        await self._books.save_settings(
-            {_setting(self._experiment, name): str(value) for name, value in values.items()}
+        with self._lock:
+            now = self._now()
+        await self._saver.save_settings(
+            {_setting(self._experiment, name): str(value) for name, value in values.items()}, now
         )
-        now = self._now()
+        with self._lock:
+            now = self._now()
         self._take([Reading(name, value, Severity.NO_ALARM, "NO_ALARM", now) for name, value in values.items()])
 
     def _now(self) -> float:
-        """The time; if the clock was set since the last call, all that is going on has gone on by the new one."""
+        """The time; if the clock was set since the last call, the open run continues by the new one. Needs the lock."""
         now, step = self._clock.now()
         if step:
             _log.warning("the clock of this machine was set by %+.1f s: statistics go by the time that passed", step)
-            if self._books.open is not None:
-                self._books.open.shift(step)
+            if self._run is not None:
+                self._run.shift(step)
         return now
 
     def _take(self, readings: Sequence[Reading]) -> None:
-        now = self._now()
-        tracks = self._tracks
-        samples = [tracks[each.observable].take(each, now) for each in readings if each.observable in tracks]
-        self._record_samples(samples)
-        self._tell({sample.observable for sample in samples})
+        with self._lock:
+            now, states = self._now(), self._states
+            samples = [states[each.observable].take(each, now) for each in readings if each.observable in states]
+            self._record_samples(samples)
+            self._changed.update([sample.observable for sample in samples])
 
     def _take_properties(self, name: str, properties: Properties) -> None:
-        track = self._tracks.get(name)
-        if track is not None:
-            declared = track.observable.units
-            if declared and properties.units and properties.units not in {declared, track.units}:
-                _log.warning(
-                    "observable %s: its source %s has units %s, but the topology says %s, which is what is shown",
-                    name,
-                    track.observable.pv,
-                    properties.units,
-                    declared,
-                )
-            track.units, track.precision, track.labels = properties.units, properties.precision, properties.labels
-            self._tell((name,))
+        with self._lock:
+            state = self._states.get(name)
+            if state is None:
+                return
+            declared, before = state.observable.units, state.units
+            state.units, state.precision, state.labels = properties.units, properties.precision, properties.labels
+            self._changed.add(name)
+        if declared and properties.units and properties.units not in {declared, before}:
+            _log.warning(
+                "observable %s: its source %s has units %s, but the topology says %s, which is what is shown",
+                name,
+                state.observable.pv,
+                properties.units,
+                declared,
+            )
 
     def _record_samples(self, samples: Iterable[Reading]) -> None:
-        run = None if self._books.open is None else self._books.open.run
+        run = None if self._run is None else self._run.run
         if run is not None or self._record == "always":
             self._store.add_samples(self._experiment, run, samples)
 
-    def _tell(self, names: Iterable[str]) -> None:
-        if self._teller is not None:
-            self._teller.tell(names)
+    async def _show_changes(self, listener: ChangeListener) -> None:
+        while True:
+            await asyncio.sleep(_SHOW_SECONDS)
+            with self._lock:
+                changed, self._changed = list(self._changed), set()
+            for start in range(0, len(changed), _SLICE):
+                try:
+                    listener(frozenset(changed[start : start + _SLICE]))
+                except Exception:
+                    _log.exception("observables cannot be shown")
+                await asyncio.sleep(0)
 
-    def _show_ended(self, figures: RunFigures) -> None:
-        """Show what is now known of a run that has ended, if none has begun since."""
-        if figures.ended_at is not None and self._books.open is None and figures.run.experiment == self._experiment:
-            for track in self._tracks.values():
-                track.finish(figures.statistics(track.observable_id))
-            self._tell(self._tracks)
+    def _measure(self, run: RecordedRun) -> list[Measurement]:
+        with self._lock:
+            return run.measurements(self._now())
+
+    def _complete(self, run: RecordedRun, earlier: Sequence[RunStatistics], last_at: float) -> None:
+        """Add what another process recorded of a run; show it if the run has ended and none has begun since."""
+        with self._lock:
+            self._store.add_samples(run.run.experiment, run.run, run.complete(earlier, last_at))
+            if run.ended_at is not None and self._run is None and run.run.experiment == self._experiment:
+                self._show_finished(run)
+
+    def _show_finished(self, run: RecordedRun) -> None:
+        for state in self._states.values():
+            state.finish(run.final(state.observable_id))
+        self._changed.update(self._states)
 
 
 def _setting(experiment: str, name: str) -> str:

@@ -4,40 +4,59 @@ from __future__ import annotations
 
 import math
 
-from ioc.model import Reading, Severity, Statistics
+from ioc.model import Reading, Scalar, Severity, Statistics
+from ioc.rundb import Measurement
+from ioc.rundb.times import to_microseconds
 
 NO_STATISTICS = Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)
 
 
 class RunStatistics:
-    """Collects samples in the order of their arrival.
+    """Values at begin and end, and the statistics of the samples between, added in the order of their arrival.
 
     A value lasts until the next sample. One that is to count from before an earlier one (a clock was set back)
-    counts from there on. Until the first sample the source counts as disconnected. Texts, the states
-    of an enum and values that are not finite are counted as samples and left out of minimum, maximum and mean.
+    counts from there on. Until the first sample the source counts as disconnected, unless it is manual. Texts, the
+    states of an enum and values that are not finite are counted as samples and left out of minimum, maximum and mean.
     """
 
-    def __init__(self, began_at: float) -> None:
+    def __init__(self, began_at: float, *, observable_id: int, name: str, manual: bool) -> None:
+        self.observable_id = observable_id
+        self.name = name
+        self.manual = manual
+        self.begin_value: Scalar | None = None
+        self._end_value: Scalar | None = None
+        self._last_sample: tuple[int, int] | None = None
+        """The latest time stamp, and the number of the last sample among those that have it."""
         self._clock = began_at
+        """Until when this counts, POSIX seconds."""
         self._connected = False
         self._number: float | None = None
+        """The present value; None if it is no finite number."""
         self._last: float | None = None
+        """The last value that was one."""
         self._minimum: float | None = None
         self._maximum: float | None = None
         self._mean = 0.0
         self._weight = 0.0
+        """How long the values of the mean lasted, seconds."""
         self._samples = 0
         self._worst = Severity.NO_ALARM
         self._disconnected = 0.0
 
     @classmethod
-    def gone_on_with(
-        cls, before: Statistics, mean_seconds: float, measured_at: float, last: Reading | None
-    ) -> RunStatistics:
-        """Go on with statistics that counted until `measured_at` and whose last sample was `last` (None: none)."""
-        statistics = cls(measured_at)
+    def continued(cls, stored: Measurement, last: Reading | None, *, manual: bool) -> RunStatistics:
+        """Continue what is stored; `last` is the last sample that counts in it, None if there is none.
+
+        `stored` must say which observable it is of and until when it counts.
+        """
+        assert stored.observable_id is not None
+        assert stored.measured_at is not None
+        before = stored.statistics
+        statistics = cls(stored.measured_at, observable_id=stored.observable_id, name=stored.observable, manual=manual)
+        statistics.begin_value, statistics._end_value = stored.begin_value, stored.end_value
+        statistics._last_sample = stored.last_sample
         statistics._minimum, statistics._maximum = before.minimum, before.maximum
-        statistics._mean, statistics._weight = before.mean or 0.0, mean_seconds
+        statistics._mean, statistics._weight = before.mean or 0.0, stored.mean_seconds or 0.0
         statistics._samples, statistics._worst = before.samples, before.worst_severity
         statistics._disconnected = before.disconnected_seconds
         statistics._last = before.mean
@@ -48,14 +67,11 @@ class RunStatistics:
                 statistics._last = statistics._number
         return statistics
 
-    @property
-    def counted_until(self) -> float:
-        """Until when this counts, POSIX seconds."""
-        return self._clock
-
     def add(self, sample: Reading, at: float) -> None:
         """Take the next sample, or the news that the source went away; it counts from `at` on."""
         self.advance(at)
+        self._end_value = recorded_value(sample)
+        self._count(to_microseconds(sample.sampled_at))
         self._connected = sample.connected
         self._worst = max(self._worst, sample.severity)
         self._number = number = _finite(sample)
@@ -73,9 +89,20 @@ class RunStatistics:
         """The statistics if the run ended at `time`, or at the last sample if that is later."""
         return self._statistics(*self._after(max(0.0, time - self._clock)))
 
-    def mean_seconds(self, time: float) -> float:
-        """How long the values lasted of which the mean is, if the run ended at `time`."""
-        return self._after(max(0.0, time - self._clock))[1]
+    def measurement(self, now: float) -> Measurement:
+        """What is stored, as if the run ended now."""
+        mean_seconds = self._after(max(0.0, now - self._clock))[1]
+        measured_at = max(now, self._clock)
+        return Measurement(
+            self.name,
+            self.begin_value,
+            self._end_value,
+            self.until(now),
+            self.observable_id,
+            mean_seconds,
+            measured_at,
+            self._last_sample,
+        )
 
     def prepend(self, earlier: RunStatistics) -> None:
         """Add what was collected until these began."""
@@ -83,15 +110,17 @@ class RunStatistics:
         if weight:
             self._mean = earlier._mean * (earlier._weight / weight) + self._mean * (self._weight / weight)
             self._weight = weight
+        self.begin_value = earlier.begin_value
         self._minimum = min(_known(earlier._minimum, self._minimum), default=None)
         self._maximum = max(_known(earlier._maximum, self._maximum), default=None)
         self._last = earlier._last if self._last is None else self._last
+        self._last_sample = max(filter(None, (earlier._last_sample, self._last_sample)), default=None)
         self._samples += earlier._samples
         self._worst = max(self._worst, earlier._worst)
         self._disconnected += earlier._disconnected
 
     def shift(self, seconds: float) -> None:
-        """Let all times that follow be later by so much, as those of a clock that was set."""
+        """The clock was set: all times that follow are later by so much."""
         self._clock += seconds
 
     def advance(self, time: float) -> None:
@@ -100,6 +129,13 @@ class RunStatistics:
         if lasted > 0:
             self._clock = time
             self._mean, self._weight, self._disconnected = self._after(lasted)
+
+    def _count(self, sampled_us: int) -> None:
+        last = self._last_sample
+        if last is None or sampled_us > last[0]:
+            self._last_sample = sampled_us, 0
+        elif sampled_us == last[0]:
+            self._last_sample = sampled_us, last[1] + 1
 
     def _after(self, lasted: float) -> tuple[float, float, float]:
         """Mean, its weight and the seconds disconnected when the last value has lasted that much longer."""
@@ -117,7 +153,15 @@ class RunStatistics:
         if self._minimum is not None and self._maximum is not None:
             # Without weight all came at one moment.
             finite = min(max(mean, self._minimum), self._maximum) if weight else self._last
-        return Statistics(self._minimum, self._maximum, finite, self._samples, self._worst, disconnected)
+        lost = 0.0 if self.manual else disconnected
+        return Statistics(self._minimum, self._maximum, finite, self._samples, self._worst, lost)
+
+
+def recorded_value(reading: Reading | None) -> Scalar | None:
+    """What the database gets for a reading: the text of an enum, None without one."""
+    if reading is None:
+        return None
+    return reading.label or reading.value
 
 
 def _finite(sample: Reading) -> float | None:

@@ -30,7 +30,7 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA journal_size_limit = 48000000")
         # A batch touches a page of each observable: all of them fit, and are not written to the file each time.
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA cache_size = -16384")
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:

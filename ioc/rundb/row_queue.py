@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections import deque
@@ -14,7 +15,7 @@ Row = TypeVar("Row")
 
 
 class RowQueue(Generic[Row]):
-    """A bounded queue between any thread and the writer; what does not fit is counted, and said once."""
+    """A bounded queue between any thread and the writer; rows that do not fit are counted, and logged once."""
 
     def __init__(self, kind: str, limit: int) -> None:
         """`kind` names the rows in the log; `limit` is their greatest number."""
@@ -22,24 +23,27 @@ class RowQueue(Generic[Row]):
         self._limit = limit
         self._lock = threading.Lock()
         self._rows: deque[Row] = deque()
-        self._taken = 0
         self._dropping = 0
         self.accepted = 0
         """Rows that were ever put, without those that were dropped."""
-        self.given = 0
-        """Rows that were ever taken."""
         self.dropped = 0
         """Rows that were lost since the start of the program."""
 
     def __len__(self) -> int:
-        """Rows that are not on disk, those included that were taken."""
-        return len(self._rows) + self._taken
+        """Rows that are not on disk."""
+        return len(self._rows)
+
+    @property
+    def removed(self) -> int:
+        """Rows that were ever removed. For the writer's thread."""
+        with self._lock:
+            return self.accepted - len(self._rows)
 
     def put(self, rows: Sequence[Row]) -> None:
         """Append rows; those beyond the limit are dropped (the older ones are kept, so that a gap is at one place)."""
         begins = False
         with self._lock:
-            room = max(0, self._limit - len(self))
+            room = max(0, self._limit - len(self._rows))
             lost = len(rows) - room
             self._rows.extend(rows if lost <= 0 else rows[:room])
             self.accepted += min(len(rows), room)
@@ -50,22 +54,22 @@ class RowQueue(Generic[Row]):
         if begins:
             _log.error("run database: %d %s wait to be written, new ones are dropped", self._limit, self._kind)
 
-    def take(self, count: int) -> list[Row]:
-        """Take out the oldest rows, at most `count`, to write them; `settle` tells when that is done."""
+    def oldest(self, count: int) -> list[Row]:
+        """The oldest rows, at most `count`, to be written and then removed."""
         with self._lock:
-            rows = [self._rows.popleft() for _ in range(min(count, len(self._rows)))]
-            self._taken += len(rows)
-            self.given += len(rows)
-        return rows
+            return list(itertools.islice(self._rows, count))
 
-    def settle(self, count: int) -> None:
-        """So many of those that were taken are on disk."""
+    def remove(self, count: int) -> None:
+        """Remove the oldest rows: they are on disk."""
         with self._lock:
-            self._taken -= count
+            for _ in range(count):
+                self._rows.popleft()
 
     def lost(self) -> int:
-        """How many new rows were dropped since the last call; said in the log."""
+        """How many new rows were dropped until there was room again for half the limit, once; logged."""
         with self._lock:
+            if len(self._rows) > self._limit / 2:
+                return 0
             dropped, self._dropping = self._dropping, 0
         if dropped:
             _log.warning("run database: writing goes on; %d %s were dropped", dropped, self._kind)

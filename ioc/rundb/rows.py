@@ -6,7 +6,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -37,16 +38,25 @@ class Sample(NamedTuple):
     reading: Reading
 
 
+LogRow = Event | PutRecord
+
+
 class UnknownRowError(PeerError):
     """A row refers to something that is not in the database; writing it again cannot help."""
 
 
-def by_series(samples: Iterable[Sample]) -> list[Sample]:
-    """The samples of each observable together, in their order: they lie together in the table, too."""
-    series: dict[str, list[Sample]] = {}
-    for sample in samples:
-        series.setdefault(sample.reading.observable, []).append(sample)
-    return list(itertools.chain.from_iterable(series.values()))
+BAD_ROW = (
+    UnknownRowError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
+"""Errors that are about a row, not about the file: trying again cannot help."""
 
 
 def storable(value: Scalar | None, label: str = "") -> Scalar | None:
@@ -117,6 +127,32 @@ class RowWriter:
         if key not in self._observables:
             raise UnknownRowError(f"observable {name} of experiment {experiment} is not in the run database")
         return self._observables[key]
+
+    def insert(self, db: Database, samples: Sequence[Sample], log: Sequence[LogRow]) -> None:
+        """Insert all of these, as part of the caller's transaction.
+
+        Raises:
+            BAD_ROW: a row cannot be stored.
+        """
+        self.insert_samples(db, samples)
+        self.insert_events(db, [row for row in log if isinstance(row, Event)])
+        self.insert_puts(db, [row for row in log if isinstance(row, PutRecord)])
+
+    def insert_each(self, db: Database, samples: Sequence[Sample], log: Sequence[LogRow]) -> list[str]:
+        """Insert what can be stored and give up the rest, which would block the queue for ever; returns why."""
+        rows = [([sample], []) for sample in samples] + [([], [row]) for row in log]
+        reasons: list[str] = []
+        for row in rows:
+            db.conn.execute("SAVEPOINT one_row")
+            try:
+                self.insert(db, *row)
+            except BAD_ROW as error:
+                self.forget()
+                db.conn.execute("ROLLBACK TO one_row")
+                reasons.append(str(error) or type(error).__name__)
+            finally:
+                db.conn.execute("RELEASE one_row")
+        return reasons
 
     def insert_samples(self, db: Database, samples: Sequence[Sample]) -> None:
         """Insert samples in the order of the table, so that each page of it is touched once."""

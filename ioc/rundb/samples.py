@@ -12,7 +12,7 @@ from ioc.rundb.times import LATEST, optional_time, to_microseconds
 
 
 class SurveyedObservable(NamedTuple):
-    """An observable that has samples or figures in a run."""
+    """An observable that has samples or statistics in a run."""
 
     observable_id: int
     name: str

@@ -6,55 +6,53 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Generator
-from enum import StrEnum
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from ioc.errors import PeerError
-from ioc.rundb.connection import error_kind, open_for_writing
+from ioc.rundb.connection import PassingError, error_kind, open_for_writing, peer_error
+from ioc.rundb.lock import FileLock
 from ioc.rundb.migrations import migrate
 
 _PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_CONSTRAINT"}
 """Errors after which the connection is as good as before."""
 
 
-class Durability(StrEnum):
-    """What a committed transaction survives, as SQLite calls it in WAL mode (``PRAGMA synchronous``)."""
-
-    PROCESS = "NORMAL"
-    """The death of this process."""
-    POWER_CUT = "FULL"
-    """The death of the machine too."""
-
-
 class Session:
-    """One file, opened once and reopened as needed; never made anew, for that would give run numbers a second time.
+    """One file, for this process alone; reopened as needed, but never created again: run numbers would be used twice.
 
-    Belongs to one thread.
+    Belongs to one thread. Each transaction is on disk (fsync) when it ends.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock: FileLock | None = None
         self._db: Database | None = None
         self._file: tuple[int, int] | None = None
         self._log = path
 
     def open(self, busy_seconds: float) -> None:
-        """Open the file, making or migrating it.
+        """Lock and open the file, creating or migrating it; may be called again after a `PassingError`.
 
         Raises:
-            PeerError: it is not ours, or too new.
-            sqlite3.Error: it cannot be opened.
+            PassingError: it is locked, or its disk is full.
+            PeerError: it is not ours, too new, or cannot be opened; waiting does not help.
         """
-        self.close()
-        self._db = open_for_writing(self._path, create=True, busy_seconds=busy_seconds)
-        migrate(self._db, str(self._path))
+        try:
+            self._lock = self._lock or FileLock(self._path)
+            self._disconnect()
+            self._db = self._connect(busy_seconds, create=True)
+            migrate(self._db, str(self._path))
+        except PassingError:
+            raise
+        except sqlite3.Error as error:
+            raise peer_error(self._path, error) from error
         self._file = self._identity()
         self._log = Path(f"{self._path.resolve()}-wal")  # beside the file, not beside a link to it
 
     @contextlib.contextmanager
-    def transaction(self, durability: Durability, busy_seconds: float) -> Generator[Database]:
+    def transaction(self, busy_seconds: float) -> Generator[Database]:
         """One transaction, undone on any error; waits for a lock at most `busy_seconds`.
 
         Raises:
@@ -63,7 +61,6 @@ class Session:
         """
         db = self._connected(busy_seconds)
         db.conn.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
-        db.conn.execute(f"PRAGMA synchronous = {durability}")
         try:
             db.conn.execute("BEGIN IMMEDIATE")
             yield db
@@ -76,7 +73,7 @@ class Session:
 
     @property
     def changes(self) -> int:
-        """Counts the rows that were written; another connection begins anew."""
+        """Counts the rows that were written; another connection begins again."""
         return 0 if self._db is None else self._db.conn.total_changes
 
     def log_bytes(self) -> int:
@@ -87,7 +84,7 @@ class Session:
             return 0
 
     def empty_log(self) -> None:
-        """Move the file ``-wal`` into the database and cut it off, unless somebody reads an old state."""
+        """Move the file ``-wal`` into the database and truncate it, unless somebody reads an old state."""
         if self._db is not None:
             self._db.conn.execute("PRAGMA busy_timeout = 0")
             self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -95,9 +92,16 @@ class Session:
     def recover_from(self, error: sqlite3.Error) -> None:
         """Drop the connection if the error may be its own: the next transaction makes a new one."""
         if error_kind(error) not in _PASSING:
-            self.close()
+            self._disconnect()
 
     def close(self) -> None:
+        """Close the file and let another process have it."""
+        self._disconnect()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _disconnect(self) -> None:
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.conn.close()
@@ -110,8 +114,13 @@ class Session:
                 "put the old file back, or restart the IOC"
             )
         if self._db is None:
-            self._db = open_for_writing(self._path, create=False, busy_seconds=busy_seconds)
+            self._db = self._connect(busy_seconds, create=False)
         return self._db
+
+    def _connect(self, busy_seconds: float, *, create: bool) -> Database:
+        db = open_for_writing(self._path, create=create, busy_seconds=busy_seconds)
+        db.conn.execute("PRAGMA synchronous = FULL")
+        return db
 
     def _identity(self) -> tuple[int, int] | None:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -48,19 +47,15 @@ class SqliteRunStore:
         sample_limit: int = _SAMPLE_LIMIT,
         log_limit: int = _LOG_LIMIT,
     ) -> None:
-        """`commands` go before rows, of which `sample_limit` and `log_limit` are kept while none can be written."""
+        """`sample_limit` and `log_limit` rows are kept while none can be written."""
         self._path = path
         self._call_seconds = call_seconds
         self._started = False
-        self._writer = Writer(
-            path,
-            sample_limit=sample_limit,
-            log_limit=log_limit,
-        )
+        self._writer = Writer(path, sample_limit=sample_limit, log_limit=log_limit)
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """Open the file, making or migrating it as needed, where no commands go before rows.
+        """Open the file, creating or migrating it as needed.
 
         No other IOC can have it until `close`.
 
@@ -83,18 +78,18 @@ class SqliteRunStore:
         return self._writer.health()
 
     async def last_run(self, experiment: str) -> RunRecord | None:
-        return await self._call(lambda db: documents.last_run(db, experiment))
+        return await self.transaction(lambda db: documents.last_run(db, experiment))
 
     async def get_run(self, run: RunId) -> RunRecord | None:
-        return await self._call(lambda db: documents.get_run(db, run))
+        return await self.transaction(lambda db: documents.get_run(db, run))
 
     async def unfinished_runs(self) -> tuple[RunRecord, ...]:
-        return await self._call(documents.unfinished_runs)
+        return await self.transaction(documents.unfinished_runs)
 
     async def reserve_run(
         self, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
     ) -> RunRecord:
-        return await self._call(
+        return await self.transaction(
             lambda db: documents.reserve_run(db, experiment, title, run_class, config_name, at_least=at_least)
         )
 
@@ -103,29 +98,29 @@ class SqliteRunStore:
         return self._writer.condition.problem()
 
     async def save_run(self, record: RunRecord) -> None:
-        await self._call(lambda db: documents.save_run(db, record))
+        await self.transaction(lambda db: documents.save_run(db, record))
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         rows = self._writer.rows
-        await self._call(lambda db: documents.save_run_configs(db, rows.run_id(db, run), configs))
+        await self.transaction(lambda db: documents.save_run_configs(db, rows.run_id(db, run), configs))
 
     async def add_file(self, run: RunId, file: FiledFile) -> None:
         rows = self._writer.rows
-        await self._call(lambda db: documents.add_file(db, rows.run_id(db, run), file))
+        await self.transaction(lambda db: documents.add_file(db, rows.run_id(db, run), file))
 
     async def load_settings(self) -> Mapping[str, str]:
         return {name: saved.value for name, saved in (await self.load_saved_settings()).items()}
 
     async def load_saved_settings(self) -> Mapping[str, documents.SavedSetting]:
         """The settings, each with the time when it was saved."""
-        return await self._call(documents.load_saved_settings)
+        return await self.transaction(documents.load_saved_settings)
 
     async def save_setting(self, name: str, value: str) -> None:
         await self.save_settings({name: value})
 
     async def save_settings(self, settings: Mapping[str, str]) -> None:
         """Save all of them or none."""
-        await self._call(lambda db: documents.save_settings(db, settings))
+        await self.transaction(lambda db: documents.save_settings(db, settings))
 
     async def define_observables(self, experiment: str, observables: Sequence[Observable]) -> dict[str, int]:
         """Make these the observables of an experiment, in this order; returns their ids by name.
@@ -138,7 +133,7 @@ class SqliteRunStore:
             self._writer.rows.forget()
             return documents.define_observables(db, experiment, observables)
 
-        return await self._call(define, after_rows=True)
+        return await self.transaction(define, behind_rows=True)
 
     async def save_measurements(self, run: RunId, measurements: Sequence[Measurement]) -> None:
         """Store or replace what observables did in a run, behind the samples that were queued before."""
@@ -151,30 +146,30 @@ class SqliteRunStore:
             ]
             documents.save_measurements(db, rows.run_id(db, run), keyed)
 
-        await self._call(save, after_rows=True)
+        await self.transaction(save, behind_rows=True)
 
     async def load_measurements(self, run: RunId) -> tuple[Measurement, ...]:
         """The stored statistics of a run; empty if there are none."""
         rows = self._writer.rows
-        return await self._call(lambda db: documents.load_measurements(db, rows.run_id(db, run)))
+        return await self.transaction(lambda db: documents.load_measurements(db, rows.run_id(db, run)))
 
     async def survey_samples(self, run: RunId, until: float, before: float | None) -> samples.SampleSurvey:
         """What samples of a run are on disk (those `before` a time, if any), and the last time up to `until`."""
         rows = self._writer.rows
-        return await self._call(lambda db: samples.survey_samples(db, rows.run_id(db, run), until, before))
+        return await self.transaction(lambda db: samples.survey_samples(db, rows.run_id(db, run), until, before))
 
     async def load_samples(
         self, run: RunId, observable_id: int, begin: tuple[int, int], until_us: int
     ) -> samples.SamplePage:
         """Samples of an observable in a run, by time, of those that are on disk: a page from `begin` on."""
         rows = self._writer.rows
-        return await self._call(
+        return await self.transaction(
             lambda db: samples.load_samples(db, rows.run_id(db, run), observable_id, begin, until_us, _PAGE)
         )
 
     async def flush(self) -> None:
         """Write what is queued now, if it can be written."""
-        await self._call(lambda _: None, after_rows=True)
+        await self.transaction(lambda _: None, behind_rows=True)
 
     def add_samples(self, experiment: str, run: RunId | None, readings: Iterable[Reading]) -> None:
         """Queue samples of defined observables; thread-safe, never blocks, never raises. `run` is None between runs."""
@@ -204,10 +199,11 @@ class SqliteRunStore:
             ) from None
         self._writer.join()
 
-    async def _call(self, function: Callable[[Database], Result], *, after_rows: bool = False) -> Result:
+    async def transaction(self, function: Callable[[Database], Result], *, behind_rows: bool = False) -> Result:
+        """Run a function in a transaction of the writer's thread; `behind_rows`: after the rows queued until now."""
         if self._writer.condition.hangs:
             raise PeerTimeout(self.problem() or f"the run database {self._path} does not answer")
-        future: Future[Result] = self._writer.submit(function, after_rows=after_rows)
+        future = self._writer.submit(function, behind_rows=behind_rows)
         try:
             async with asyncio.timeout(self._call_seconds):
                 return await asyncio.wrap_future(future)

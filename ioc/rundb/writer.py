@@ -1,5 +1,16 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""The one thread that writes the run database."""
+"""The one thread that writes the run database.
+
+Theory of operation: two things come to this thread. *Jobs* are transactions that somebody waits for, such as to take a
+run number: each is done at once and is on disk when its future is done. *Rows* (samples, events, puts) are queued
+without waiting, and all that are there are written in one transaction every 0.4 s. A job may be queued *behind rows*:
+it is done after the rows that were queued before it and before those that are queued later, so that the definition of
+an observable separates the samples of before and after.
+
+While the file is locked, its disk is full or the like, writing is tried again for ever: a job fails with the reason,
+rows stay in their bounded queues; when these are full, new rows are dropped and counted. So nobody ever waits for the
+disk longer than one attempt takes. A row that is itself at fault is dropped.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +32,10 @@ from ioc.errors import PeerError
 from ioc.model import Event, Severity
 from ioc.rundb import documents
 from ioc.rundb.condition import Condition, StoreHealth
-from ioc.rundb.connection import peer_error
-from ioc.rundb.opening import open_session
-from ioc.rundb.pieces import BAD_ROW, LogRow, Piece, insert, insert_what_can_be, pieces_of
+from ioc.rundb.connection import PassingError, peer_error
 from ioc.rundb.row_queue import RowQueue
-from ioc.rundb.rows import RowWriter, Sample, UnknownRowError
-from ioc.rundb.session import Durability, Session
+from ioc.rundb.rows import BAD_ROW, LogRow, RowWriter, Sample, UnknownRowError
+from ioc.rundb.session import Session
 
 _log = logging.getLogger(__name__)
 
@@ -34,12 +43,12 @@ Result = TypeVar("Result")
 
 FLUSH_SECONDS = 0.4
 """Queued rows are committed this often; with the time of the commit no row is older than a second."""
-_BATCH = 20_000
+_ROWS = 10_000
+"""Most rows of one transaction, for which a job may have to wait."""
 _PATIENCE_SECONDS = 0.25
 """How long a lock of another program is waited for, but once: while nothing can be written, nobody waits again."""
-_ASK_SECONDS = 0.5
-"""While the file cannot be opened, it is tried again so often."""
-_BEAT_SECONDS = 1.0
+_REOPEN_SECONDS = 0.5
+_HEARTBEAT_SECONDS = 1.0
 """Where nothing was written for so long, something is, to know whether it can be."""
 _LOG_BYTES = 48_000_000
 """So large -wal is only if it could not be moved into the database for a while, which is done from 33 MB on."""
@@ -53,20 +62,14 @@ class _Job:
 
     function: Callable[[Database], Any]
     future: Future[Any]
-    after: tuple[int, int] | None = None
-    """How many samples and other rows had been queued, if it is to follow them."""
+    behind: tuple[int, int] | None = None
+    """How many samples and other rows had been queued, if it is to be done behind them."""
 
 
 class Writer:
-    """Owns the thread, its connection and the lock of the file.
-
-    Each job is one transaction, on disk (fsync) before its future is done. Rows are gathered for a moment and committed
-    piece by piece, with the jobs between: nobody waits for a whole batch. A piece that fails is tried again; what comes
-    behind it waits.
-    """
+    """Owns the thread, its connection and the queues."""
 
     def __init__(self, path: Path, *, sample_limit: int, log_limit: int) -> None:
-        """Queued rows are not written while `commands` have the right of way."""
         self._path = path
         self._session = Session(path)
         self.rows = RowWriter()
@@ -74,14 +77,12 @@ class Writer:
         self.log: RowQueue[LogRow] = RowQueue("events and puts", log_limit)
         self._wake = threading.Condition()
         self._jobs: deque[_Job] = deque()
-        self._held: deque[_Job] = deque()
-        """Those that follow rows which are still to be written."""
-        self._pieces: deque[Piece] = deque()
-        """What is left of the present batch."""
+        self._behind_rows: deque[_Job] = deque()
+        """Those that wait for rows to be written."""
         self._closing = False
         self._rejected = 0
         self.condition = Condition(path)
-        self._looked_at = 0.0
+        self._log_checked_at = 0.0
         self.opened: Future[None] = Future()
         """Done when the database is open and up to date, or with the reason why it cannot be."""
         self.closed: Future[None] = Future()
@@ -91,17 +92,14 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, function: Callable[[Database], Result], *, after_rows: bool = False) -> Future[Result]:
-        """Queue a transaction; `after_rows`: after what was queued before, and before what is queued later.
-
-        It fails with `PeerError` if those rows cannot be written.
-        """
+    def submit(self, function: Callable[[Database], Result], *, behind_rows: bool = False) -> Future[Result]:
+        """Queue a transaction. With `behind_rows` it fails with `PeerError` if those rows cannot be written."""
         future: Future[Result] = Future()
         with self._wake:
             if self._closing:
                 future.set_exception(PeerError(f"the run database {self._path} is closed"))
             else:
-                queued = (self.samples.accepted, self.log.accepted) if after_rows else None
+                queued = (self.samples.accepted, self.log.accepted) if behind_rows else None
                 self._jobs.append(_Job(function, future, queued))
                 self._wake.notify()
         return future
@@ -125,105 +123,157 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            lock = open_session(self._session, self._path, self.condition, _PATIENCE_SECONDS, self._wait_for_file)
-        except Exception as error:
-            self._end_jobs(str(error))
-            self.opened.set_exception(error)
-            self.closed.set_result(None)
-            return
-        try:
-            if lock is None:
-                self._say_lost()
-                self.opened.set_exception(PeerError(self.condition.problem()))
-            else:
+            if self._open():
                 self._report(self.condition.works())
                 self.opened.set_result(None)
                 self._serve()
-        except Exception:
+            else:
+                self._count_lost()
+                self.opened.set_exception(PeerError(self.condition.problem()))
+        except PeerError as error:
+            self._fail_jobs(str(error))
+            self.opened.set_exception(error)
+        except Exception as error:
             _log.exception("the writer of the run database ends")
             self.condition.failed(f"the run database {self._path} is written no more, see the log: restart the IOC")
+            if not self.opened.done():
+                self.opened.set_exception(error)
         finally:
             self._session.close()
-            if lock is not None:
-                lock.release()
             self.stop()
-            self._end_jobs(f"the run database {self._path} is closed")
+            self._fail_jobs(f"the run database {self._path} is closed")
             self.closed.set_result(None)
 
-    def _wait_for_file(self, reason: str) -> bool:
-        """Wait until the file is to be tried again; False if this is to end."""
-        with self._wake:
-            if not self._closing:
-                self._wake.wait(_ASK_SECONDS)
-            closing = self._closing
-        self._end_jobs(reason)
-        return not closing
+    def _open(self) -> bool:
+        """Open the file, however long it is locked or its disk is full; False if this is to end before.
 
-    def _end_jobs(self, reason: str) -> None:
-        with self._wake:
-            jobs = [*self._held, *self._jobs]
-            self._jobs.clear()
-        self._held.clear()
-        for job in jobs:
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(PeerError(reason))
+        Raises:
+            PeerError: it cannot be opened, and waiting does not help.
+        """
+        while True:
+            try:
+                with self.condition.at_work():
+                    self._session.open(_PATIENCE_SECONDS)
+            except PassingError as error:
+                self.condition.failed(str(error))
+            else:
+                self.condition.opened()
+                return True
+            with self._wake:
+                if not self._closing:
+                    self._wake.wait(_REOPEN_SECONDS)
+                closing = self._closing
+            self._fail_jobs(self.condition.problem())
+            if closing:
+                return False
 
     def _serve(self) -> None:
         due = time.monotonic() + FLUSH_SECONDS
         while True:
             with self._wake:
-                if not self._jobs and not self._held and not self._closing:
+                if not self._jobs and not self._behind_rows and not self._closing:
                     self._wake.wait(max(due - time.monotonic(), 0.0))
                 jobs = list(self._jobs)
                 self._jobs.clear()
                 closing = self._closing
             for job in jobs:
-                if job.after is None:
+                if job.behind is None:
                     self._perform(job)
                 else:
-                    self._held.append(job)
-            while self._held and self._may_follow(self._held[0]):
-                self._perform(self._held.popleft())
-            if self._held or time.monotonic() >= due:
-                written = self._write_piece()
-                if not written:
-                    self._give_up_held()
-                elif not self._pieces:
-                    self._beat()
-                more = written and (self._pieces or len(self.samples) + len(self.log) >= _BATCH)
+                    self._behind_rows.append(job)
+            if self._behind_rows or time.monotonic() >= due:
+                written = self._write_rows()
+                self._perform_behind_rows(written=written)
+                more = written and len(self.samples) >= _ROWS
                 due = time.monotonic() + (0.0 if more else FLUSH_SECONDS)
-            if closing and not self._jobs and not self._held:
+            if closing and not self._jobs and not self._behind_rows:
                 break
         deadline = time.monotonic() + _DRAIN_SECONDS
         while (self.samples or self.log) and time.monotonic() < deadline:
-            if not self._write_piece():
+            if not self._write_rows():
                 time.sleep(0.1)
-        self._say_lost()
+        self._count_lost()
 
-    def _say_lost(self) -> None:
-        if lost := len(self.samples) + len(self.log):
-            self._rejected += lost
-            reason = self.condition.problem()
-            _log.error("%s: %d rows are lost, the program ends before they could be written", reason, lost)
+    def _perform_behind_rows(self, *, written: bool) -> None:
+        """Do the jobs whose rows are written; if rows cannot be written, all of these jobs fail."""
+        if not written:
+            self._fail_jobs(self.condition.problem(), only_behind_rows=True)
+        while self._behind_rows and self._rows_before(self._behind_rows[0]) == (0, 0):
+            self._perform(self._behind_rows.popleft())
 
-    def _beat(self) -> None:
-        """Write something now and then, to know whether it can be; see whether the log of the file grows."""
-        now = time.monotonic()
-        if now >= self._looked_at + _BEAT_SECONDS:
-            self._looked_at = now
-            self._look_at_log()
-        if now >= self.condition.wrote_at + _BEAT_SECONDS or self.condition.failing:
-            try:
-                with self._transaction(Durability.PROCESS) as db:
-                    documents.save_settings(db, {documents.HEARTBEAT: ""})
-            except PeerError as error:
-                self.condition.failed(str(error))
-            except sqlite3.Error as error:
-                self._failed(error)
-            else:
+    def _rows_before(self, job: _Job) -> tuple[int, int]:
+        """How many samples and other rows must be written before a job."""
+        assert job.behind is not None
+        return job.behind[0] - self.samples.removed, job.behind[1] - self.log.removed
+
+    def _perform(self, job: _Job) -> None:
+        if not job.future.set_running_or_notify_cancel():
+            return
+        before = self._session.changes
+        try:
+            with self._transaction() as db:
+                result = job.function(db)
+        except UnknownRowError as error:
+            job.future.set_exception(error)
+        except sqlite3.IntegrityError as error:  # about the data, not about the file
+            job.future.set_exception(peer_error(self._path, error))
+        except (PeerError, sqlite3.Error) as error:
+            job.future.set_exception(self._failed(error))
+        except BaseException as error:
+            job.future.set_exception(error)
+        else:
+            # While rows cannot be written, it is they that tell when they can: a small job may fit on a full disk.
+            if self._session.changes != before and not (self.condition.failing and (self.samples or self.log)):
                 self._report(self.condition.works())
+            job.future.set_result(result)
 
-    def _look_at_log(self) -> None:
+    def _write_rows(self) -> bool:
+        """Write the oldest rows, the log first, or the heartbeat if there are none; False if that failed."""
+        most_samples, most_log = _ROWS, _ROWS
+        with self._wake:
+            first = next((job for job in (*self._behind_rows, *self._jobs) if job.behind is not None), None)
+        if first is not None:
+            before = self._rows_before(first)
+            most_samples, most_log = min(_ROWS, before[0]), min(_ROWS, before[1])
+        log, samples = self.log.oldest(most_log), self.samples.oldest(most_samples)
+        self._check_log()
+        try:
+            if samples or log:
+                self._rejected += self._insert(samples, log)
+            elif self.condition.failing or time.monotonic() >= self.condition.wrote_at + _HEARTBEAT_SECONDS:
+                with self._transaction() as db:
+                    documents.save_settings(db, {documents.HEARTBEAT: ""})
+            else:
+                return True
+        except (PeerError, sqlite3.Error) as error:
+            self._failed(error)
+            return False
+        self.samples.remove(len(samples))
+        self.log.remove(len(log))
+        self.condition.wrote_rows(len(samples) + len(log))
+        self._report(self.condition.works())
+        if dropped := self.samples.lost() + self.log.lost():
+            self._report(f"{dropped} rows were dropped while the run database could not be written fast enough")
+        return True
+
+    def _insert(self, samples: list[Sample], log: list[LogRow]) -> int:
+        """Insert rows in one transaction; returns how many could not be stored."""
+        try:
+            with self._transaction() as db:
+                self.rows.insert(db, samples, log)
+        except BAD_ROW:
+            with self._transaction() as db:
+                reasons = self.rows.insert_each(db, samples, log)
+            _log.error("run database: %d rows cannot be stored and were dropped: %s", len(reasons), reasons[-1:])
+            return len(reasons)
+        return 0
+
+    def _check_log(self) -> None:
+        """See once a second whether the log of the file (-wal) grows because somebody reads an old state."""
+        now = time.monotonic()
+        if now < self._log_checked_at + _HEARTBEAT_SECONDS:
+            return
+        self._log_checked_at = now
         size = self._session.log_bytes()
         if size >= _LOG_BYTES:
             with contextlib.suppress(sqlite3.Error), self.condition.at_work():
@@ -237,102 +287,39 @@ class Writer:
             else ""
         )
 
-    def _may_follow(self, job: _Job) -> bool:
-        """Whether all rows that it follows are written."""
-        assert job.after is not None
-        return not self._pieces and self.samples.given >= job.after[0] and self.log.given >= job.after[1]
-
-    def _give_up_held(self) -> None:
-        while self._held:
-            job = self._held.popleft()
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(PeerError(self.condition.problem()))
-
-    def _perform(self, job: _Job) -> None:
-        if not job.future.set_running_or_notify_cancel():
-            return
-        before = self._session.changes
-        try:
-            with self._transaction(Durability.POWER_CUT) as db:
-                result = job.function(db)
-        except UnknownRowError as error:
-            job.future.set_exception(error)
-        except PeerError as error:
-            self.condition.failed(str(error))
-            job.future.set_exception(error)
-        except sqlite3.Error as error:
-            if not isinstance(error, sqlite3.IntegrityError):  # that one is about the data, not about the file
-                self._failed(error)
-            job.future.set_exception(peer_error(self._path, error))
-        except BaseException as error:
-            job.future.set_exception(error)
-        else:
-            # Where rows could not be written, those say when they can be: what is small fits on a disk that is full.
-            if self._session.changes != before and not self._pieces:
-                self._report(self.condition.works())
-            job.future.set_result(result)
-
-    def _write_piece(self) -> bool:
-        """Write some of the oldest rows; False if they have to be tried again."""
-        if not self._pieces:
-            self._begin_batch()
-        if not self._pieces:
-            return True
-        piece = self._pieces[0]
-        try:
-            self._insert(piece)
-        except PeerError as error:
-            self.condition.failed(str(error))
-            return False
-        except sqlite3.Error as error:
-            self._failed(error)
-            return False
-        self._pieces.popleft()
-        self.samples.settle(len(piece.samples))
-        self.log.settle(len(piece.log))
-        self.condition.wrote_rows(len(piece))
-        self._report(self.condition.works())
-        if not self._pieces and (dropped := self.samples.lost() + self.log.lost()):
-            self._report(f"{dropped} rows were dropped while the run database could not be written")
-        return True
-
-    def _begin_batch(self) -> None:
-        """Take the oldest rows, but none that were queued after a job that follows rows."""
-        samples, log = _BATCH, _BATCH
-        with self._wake:
-            first = next((job.after for job in (*self._held, *self._jobs) if job.after is not None), None)
-            if first is not None:
-                samples, log = min(samples, first[0] - self.samples.given), min(log, first[1] - self.log.given)
-            taken, entries = self.samples.take(samples), self.log.take(log)
-        self._pieces.extend(pieces_of(taken, entries))
-
-    def _insert(self, piece: Piece) -> None:
-        try:
-            with self._transaction(self._durability()) as db:
-                insert(self.rows, db, piece)
-        except BAD_ROW:
-            with self._transaction(self._durability()) as db:
-                rejected = insert_what_can_be(self.rows, db, piece)
-            self._rejected += len(rejected)
-            _log.error("run database: %d rows cannot be stored and were dropped: %s", len(rejected), rejected[-1:])
-
-    def _durability(self) -> Durability:
-        """A batch ends on disk (fsync), or the next job would have to bring all of it there."""
-        return Durability.POWER_CUT if len(self._pieces) == 1 else Durability.PROCESS
-
     @contextlib.contextmanager
-    def _transaction(self, durability: Durability) -> Generator[Database]:
+    def _transaction(self) -> Generator[Database]:
         patience = 0.0 if self.condition.failing else _PATIENCE_SECONDS
         try:
-            with self.condition.at_work(), self._session.transaction(durability, patience) as db:
+            with self.condition.at_work(), self._session.transaction(patience) as db:
                 yield db
         except BaseException:
             self.rows.forget()
             raise
 
-    def _failed(self, error: sqlite3.Error) -> None:
-        self.condition.failed(str(peer_error(self._path, error)))
-        self._session.recover_from(error)
+    def _failed(self, error: PeerError | sqlite3.Error) -> PeerError:
+        """Nothing can be written now; returns why, for an operator."""
+        reason = error if isinstance(error, PeerError) else peer_error(self._path, error)
+        self.condition.failed(str(reason))
+        if isinstance(error, sqlite3.Error):
+            self._session.recover_from(error)
+        return reason
+
+    def _fail_jobs(self, reason: str, *, only_behind_rows: bool = False) -> None:
+        with self._wake:
+            jobs = [*self._behind_rows, *([] if only_behind_rows else self._jobs)]
+            if not only_behind_rows:
+                self._jobs.clear()
+        self._behind_rows.clear()
+        for job in jobs:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(PeerError(reason))
+
+    def _count_lost(self) -> None:
+        if lost := len(self.samples) + len(self.log):
+            self._rejected += lost
+            reason = self.condition.problem()
+            _log.error("%s: %d rows are lost, the program ends before they could be written", reason, lost)
 
     def _report(self, message: str) -> None:
         if message:

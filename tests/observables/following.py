@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ioc.model import Reading
-from ioc.observables import ObservableFeed, Properties
+from ioc.observables import ObservableFeed, Properties, feed
 from ioc.topology.schema import Observable
 
 
@@ -67,16 +67,18 @@ async def main(quiet: bool) -> None:
     def count(readings: Sequence[Reading]) -> None:
         counts["readings"] += len(readings)
 
-    feed = ObservableFeed()
-    await feed.start(observables(await lines.get()), count if quiet else deliver, properties)
+    followed = ObservableFeed()
+    await followed.start(observables(await lines.get()), count if quiet else deliver, properties)
     lagging = asyncio.create_task(lag(counts)) if quiet else None
     while line := await lines.get():
-        await feed.update(observables(line))
+        await followed.update(observables(line))
     if lagging is not None:
         lagging.cancel()
-    await feed.close()
+    await followed.close()
     tell(tasks=[task.get_name() for task in asyncio.all_tasks() if task not in (asyncio.current_task(), lagging)])
 
 
 if __name__ == "__main__":
+    if "--impatient" in sys.argv:
+        feed._SILENT_CHECKS = 2
     asyncio.run(main("--quiet" in sys.argv))

@@ -1,4 +1,4 @@
-"""The feed against EPICS base's softIoc; the feed runs in a process of its own."""
+"""The feed against EPICS base's softIoc; the feed runs in a process of its own, which has the receiving one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
-from tests.epics import Epics, free_port
+from tests.epics import Epics, eventually, free_port
 
 ROOT = Path(__file__).parents[2]
 DB = """
@@ -33,6 +34,16 @@ class Follower:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.told: list[dict[str, Any]] = []
+        self.logged = b""
+        """What it is expected to print to stderr; nothing else must be there."""
+
+    def receiver(self) -> psutil.Process:
+        """The process that receives."""
+        (process,) = psutil.Process(self._process.pid).children()
+        return process
+
+    def kill(self) -> None:
+        self._process.kill()
 
     def of(self, name: str) -> list[dict[str, Any]]:
         return [fact for fact in self.told if fact.get("name") == name]
@@ -60,7 +71,7 @@ class Follower:
         await self._process.stdin.drain()
 
     async def end(self) -> None:
-        """Let the process end by itself; it must have left no task and printed nothing to stderr."""
+        """Let the process end by itself; it must have left no task and logged only what is expected."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         async with asyncio.timeout(10):
@@ -68,18 +79,18 @@ class Follower:
                 pass
             assert self.told[-1] == {"tasks": []}
             assert self._process.stderr is not None
-            assert await self._process.stderr.read() == b""
+            assert await self._process.stderr.read() == self.logged
             assert await self._process.wait() == 0
 
 
 @contextlib.asynccontextmanager
-async def follower(epics: Epics, *observables: dict[str, Any], quiet: bool = False) -> AsyncIterator[Follower]:
+async def follower(epics: Epics, *observables: dict[str, Any], option: str = "") -> AsyncIterator[Follower]:
     """A running follower of these observables."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.observables.following",
-        *(["--quiet"] if quiet else []),
+        option,
         cwd=ROOT,
         env=epics.environment(),
         stdin=asyncio.subprocess.PIPE,
@@ -173,6 +184,38 @@ async def test_a_source_that_freezes_is_gone_until_it_goes_on(epics: Epics) -> N
             assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0, None, 1.0, 2.0]
 
 
+ENDINGS = [("kill", "", "ended by itself"), ("suspend", "--impatient", "hangs")]
+
+
+@pytest.mark.parametrize(("ending", "option", "said"), ENDINGS)
+async def test_a_receiving_process_that_fails_is_a_gap(epics: Epics, ending: str, option: str, said: str) -> None:
+    """When the process that receives is killed or hangs, each source is gone, and is followed by another process."""
+    with epics.soft_ioc(DB):
+        async with follower(epics, observable("a", "T:A"), observable("s", "T:S", "string"), option=option) as it:
+            await it.until("a", value=0.0)
+            await it.until("s", value="text")
+            getattr(it.receiver(), ending)()
+            await it.until("a", value=None, timeout=30)
+            await it.until("a", value=0.0, timeout=20)
+            await it.until("s", value="text", timeout=20)
+            await epics.acaput("T:A", "1")
+            await it.until("a", value=1.0)
+            assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0]
+            assert [fact["value"] for fact in it.of("s")] == ["text", None, "text"]
+            it.logged = f"the process that receives observables {said}: it is started again\n".encode()
+
+
+async def test_the_receiving_process_ends_with_the_ioc(epics: Epics) -> None:
+    """It does not stay when the process that started it is killed."""
+    with epics.soft_ioc(DB), contextlib.suppress(AssertionError):
+        async with follower(epics, observable("a", "T:A")) as it:
+            await it.until("a", value=0.0)
+            receiver = it.receiver()
+            it.kill()
+            await eventually(lambda: not receiver.is_running())
+    assert not receiver.is_running()
+
+
 async def test_observables_change_while_running(epics: Epics) -> None:
     """A new observable is followed, one that is gone is not, and one that stays is not interrupted.
 
@@ -214,11 +257,11 @@ async def test_a_storm_of_updates_does_not_block_the_loop(epics: Epics) -> None:
     records = [f'record(calc, "S:{n}") {{ field(CALC, "VAL+1") field(SCAN, ".1 second") }}' for n in range(400)]
     with epics.soft_ioc("\n".join(records)):
         sources = [observable(f"s{n}", f"S:{n}") for n in range(400)]
-        async with follower(epics, *sources, quiet=True) as it, asyncio.timeout(20):
+        async with follower(epics, *sources, option="--quiet") as it, asyncio.timeout(20):
             counted: list[dict[str, Any]] = []
             while len(counted) < 3:
                 fact = await it.next()
-                if "lag" in fact:
+                if fact.get("count"):
                     counted.append(fact)
             assert counted[-1]["count"] - counted[0]["count"] >= 4000
             assert counted[-1]["lag"] < 0.2

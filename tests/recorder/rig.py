@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,11 +12,10 @@ from typing import Literal
 from ioc.model import ObservableView, Reading, RunClass, RunId, Scalar, Severity, Statistics
 from ioc.observables import Properties
 from ioc.ports import ReadingsListener
-from ioc.recorder import ObservableRecorder
+from ioc.recorder import Clock, ObservableRecorder
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Observable
 from tests.rundb.rows import GAS, PRESSURE
-from tests.stopped_clock import StoppedClock
 
 ENERGY = Observable.model_validate({"name": "energy", "type": "float"})
 COUNT = Observable.model_validate({"name": "count", "type": "integer"})
@@ -61,10 +61,11 @@ class HandFeed:
         self._tell(name, properties)
 
 
-class HandClock:
+class HandClock(Clock):
     """A clock that a test sets, in place of the machine's."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time = time.time()
         self.step = 0.0
 
@@ -81,12 +82,15 @@ class HandClock:
 class Rig:
     """A recorder with its store and feed, and the names that it said had changed."""
 
-    def __init__(self, store: SqliteRunStore, record: Literal["always", "runs"] = "always") -> None:
+    def __init__(
+        self, store: SqliteRunStore, record: Literal["always", "runs"] = "always", clock: Clock | None = None
+    ) -> None:
         self.store = store
         self.feed = HandFeed()
         self.changes: list[frozenset[str]] = []
-        self.clock = StoppedClock()
-        self.recorder = ObservableRecorder(store, self.feed, experiment="e1", observables=ALL, record=record)
+        self.recorder = ObservableRecorder(
+            store, self.feed, experiment="e1", observables=ALL, record=record, clock=clock
+        )
 
     async def run(self) -> RunId:
         return (await self.store.reserve_run("e1", "", RunClass.Beam, "")).run
@@ -102,12 +106,14 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(database: Path, record: Literal["always", "runs"] = "always") -> AsyncIterator[Rig]:
+async def rig(
+    database: Path, record: Literal["always", "runs"] = "always", clock: Clock | None = None
+) -> AsyncIterator[Rig]:
     """One life of the IOC: store and recorder started, and closed at the end."""
     store = SqliteRunStore(database, call_seconds=3.0)
     await store.start()
     try:
-        made = Rig(store, record)
+        made = Rig(store, record, clock)
         await made.recorder.start(made.changes.append)
         yield made
         await made.recorder.close()
@@ -124,3 +130,11 @@ async def interrupted_run(database: Path, *values: float) -> RunId:
         for value in values[1:]:
             it.feed.send(value)
     return run
+
+
+def as_killed(database: Path) -> Path:
+    """The database as the IOC would leave it if it were killed now: a copy of the file and its log."""
+    copy = database.with_name("killed.db")
+    for suffix in ("", "-wal"):
+        shutil.copyfile(f"{database}{suffix}", f"{copy}{suffix}")
+    return copy

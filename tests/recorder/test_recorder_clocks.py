@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.epics import Epics, eventually
-from tests.recorder.rig import HandClock, rig
+from tests.recorder.rig import HandClock, as_killed, rig
 from tests.rundb.rows import rows
 
 ROOT = Path(__file__).parents[2]
@@ -148,15 +148,13 @@ async def test_statistics_go_on_after_a_restart_whatever_the_clocks_say(
     database = tmp_path / "runs.db"
     clock = HandClock()
     began = clock.time
-    async with rig(database) as it:
-        it.recorder._clock = clock  # type: ignore[assignment]
+    async with rig(database, clock=clock) as it:
         run = await it.run()
         await it.recorder.begin_run(run)
         it.feed.send(1.0, at=began + source)
         await it.store.flush()
-        it.recorder._books.open = None  # it dies: nothing of its end is recorded
-    async with rig(database) as it:
-        it.recorder._clock = clock  # type: ignore[assignment]
+        killed = as_killed(database)
+    async with rig(killed, clock=clock) as it:
         clock.time = began + 10 + machine
         await it.recorder.resume_run(run, began + 5)
         clock.set(-machine)
@@ -178,8 +176,7 @@ async def test_a_clock_that_is_set_in_a_run_changes_no_statistics(
     """Set forward and back between begin and end of a run, the clock gives the statistics of the time that passed."""
     database = tmp_path / "runs.db"
     clock = HandClock()
-    async with rig(database) as it:
-        it.recorder._clock = clock  # type: ignore[assignment]
+    async with rig(database, clock=clock) as it:
         run = await it.run()
         it.feed.send(1.0, at=clock.time)
         await it.recorder.begin_run(run)

@@ -132,10 +132,9 @@ async def test_what_is_copied_from_a_run_fits_the_observables_of_today(
 async def test_a_value_that_was_held_back_counts_from_its_own_time(database: Path) -> None:
     """With one reading in 20 s let through, what comes late is not taken for that of a source with a wrong clock."""
     slow = PRESSURE.model_copy(update={"max_rate": 0.05})
-    async with rig(database) as it:
+    clock = HandClock()
+    async with rig(database, clock=clock) as it:
         await it.recorder.reload((slow, *OTHERS))
-        clock = HandClock()
-        it.recorder._clock = clock  # type: ignore[assignment]
         it.feed.send(0.0, at=clock.time)
         run = await it.run()
         await it.recorder.begin_run(run)

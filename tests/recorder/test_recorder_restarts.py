@@ -15,7 +15,7 @@ from ioc.rundb import Measurement, SamplePage
 from ioc.rundb.times import to_text
 from ioc.topology.schema import Observable
 from tests.epics import eventually
-from tests.recorder.rig import ALL, Rig, interrupted_run, rig
+from tests.recorder.rig import ALL, Rig, as_killed, interrupted_run, rig
 from tests.rundb.rows import execute, locked, reading, rows
 
 SAMPLES = """SELECT value, status, run_id FROM samples
@@ -113,7 +113,7 @@ async def test_a_run_is_recorded_from_the_restart_on_if_the_database_is_locked_t
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Locked when the run is gone on with, the database gets all samples later, and the figures are whole."""
-    monkeypatch.setattr("ioc.recorder.bookkeeper._SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("ioc.recorder.saver._SAVE_SECONDS", 0.05)
     run = await interrupted_run(database, 5.0, 9.0)
     async with rig(database, "runs") as it:
         with locked(database):
@@ -162,12 +162,12 @@ async def test_only_what_came_after_the_stored_figures_is_read(database: Path) -
         await it.recorder.begin_run(run)
         for number in range(500):
             it.feed.send(float(number))
-        await it.recorder._books.save()
+        await it.recorder.save()
         it.feed.send(1000.0)
         it.feed.send(2000.0)
         await it.store.flush()
-        it.recorder._books.open = None  # it dies
-    async with rig(database) as it:
+        killed = as_killed(database)
+    async with rig(killed) as it:
         load, read = it.store.load_samples, []
 
         async def count(*key: object) -> SamplePage:
@@ -224,26 +224,28 @@ async def test_the_end_of_a_run_waits_only_so_long_for_its_past(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run ends in time although the samples of its past are still read; its figures follow by themselves."""
-    monkeypatch.setattr("ioc.recorder.bookkeeper._PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("ioc.recorder.bookkeeper._SAVE_SECONDS", 0.05)
+    monkeypatch.setattr("ioc.recorder.saver._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("ioc.recorder.saver._SAVE_SECONDS", 0.05)
     run = await interrupted_run(database, 5.0)
     async with rig(database) as it:
-        load, reading = it.store.load_samples, asyncio.Event()
+        load, reading, waited = it.store.load_samples, asyncio.Event(), asyncio.Event()
 
         async def wait(*key: object) -> SamplePage:
+            waited.set()
             await reading.wait()
             return await load(*key)  # type: ignore[arg-type]
 
         it.store.load_samples = wait  # type: ignore[method-assign]
         resuming = asyncio.create_task(it.recorder.resume_run(run, 0.0))
-        await asyncio.sleep(0)
-        await eventually(lambda: it.recorder._books.open is not None)
+        await eventually(waited.is_set)
         it.feed.send(7.0)
         with pytest.raises(PeerError, match="statistics follow when the samples of an earlier process have been read"):
             await it.recorder.end_run(run)
+        told: list[RunId] = []
+        it.recorder.when_made_up(told.append)
         reading.set()
         await resuming
-        await eventually(lambda: not it.recorder._books._ended)
+        await eventually(lambda: told == [run])
         figures = await measured(it, run)
     assert (figures.begin_value, figures.end_value, figures.statistics.samples) == (5.0, 7.0, 2)
 

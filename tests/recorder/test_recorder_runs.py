@@ -296,7 +296,7 @@ async def test_a_run_that_ends_while_its_figures_are_stored_is_stored_again(data
 
         ending: list[asyncio.Task[None]] = []
         it.store.save_measurements = save_slowly  # type: ignore[method-assign]
-        await it.recorder._books.save()
+        await it.recorder.save()
         await asyncio.gather(*ending)
         (measured,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
     assert (measured.end_value, measured.statistics.samples) == (2.0, 2)

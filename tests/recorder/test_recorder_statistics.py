@@ -21,8 +21,12 @@ def sample(value: Scalar | None, at: float, severity: Severity = Severity.NO_ALA
     return Reading("x", value, severity, "NO_ALARM", at, label)
 
 
+def begun(began_at: float = BEGAN) -> RunStatistics:
+    return RunStatistics(began_at, observable_id=1, name="x", manual=False)
+
+
 def over(samples: list[Reading], until: float) -> Statistics:
-    statistics = RunStatistics(BEGAN)
+    statistics = begun()
     for each in samples:
         statistics.add(each, each.sampled_at)
     return statistics.until(until)
@@ -67,7 +71,7 @@ def test_a_clock_set_back_takes_nothing_away() -> None:
 @given(st.floats(-1e6, 1e6), st.integers(0, 3))
 def test_a_clock_that_is_set_changes_nothing(seconds: float, when: int) -> None:
     """When the clock is set by any amount between samples, the statistics are those of the time that passed."""
-    statistics = RunStatistics(BEGAN)
+    statistics = begun()
     offset = 0.0
     for number, (value, at) in enumerate(((1.0, 0), (5.0, 2), (None, 3), (2.0, 7))):
         if number == when:
@@ -81,7 +85,7 @@ def test_a_clock_that_is_set_changes_nothing(seconds: float, when: int) -> None:
 
 def test_looking_does_not_change_what_follows() -> None:
     """Statistics read between two samples do not count time that a later sample with an older stamp takes back."""
-    statistics = RunStatistics(BEGAN)
+    statistics = begun()
     statistics.add(sample(10.0, BEGAN), BEGAN)
     assert statistics.until(BEGAN + 100).mean == 10.0
     statistics.add(sample(20.0, BEGAN + 1), BEGAN + 1)
@@ -104,7 +108,7 @@ def test_statistics_of_two_parts_are_those_of_the_whole(
     samples, moment = _in_sequence(drawn)
     at = min(at, len(samples))
     split = samples[at].sampled_at if at < len(samples) else moment
-    first, second = RunStatistics(BEGAN), RunStatistics(split)
+    first, second = begun(), begun(split)
     for each in samples[:at]:
         first.add(each, each.sampled_at)
     for each in samples[at:]:
@@ -119,20 +123,18 @@ def test_statistics_of_two_parts_are_those_of_the_whole(
     st.integers(0, 30),
     st.floats(min_value=0, max_value=1),
 )
-def test_statistics_that_were_stored_are_gone_on_with(
+def test_statistics_that_were_stored_continue(
     drawn: list[tuple[Scalar | None, float, Severity]], at: int, part: float
 ) -> None:
-    """Stored at any moment between two samples and gone on with, the figures are those of one collection."""
+    """Stored at any moment between two samples and continued, the figures are those of one collection."""
     samples, moment = _in_sequence(drawn)
     at = min(at, len(samples))
     before = samples[at - 1].sampled_at if at else BEGAN
     stored_at = before + part * ((samples[at].sampled_at if at < len(samples) else moment) - before)
-    first = RunStatistics(BEGAN)
+    first = begun()
     for each in samples[:at]:
         first.add(each, each.sampled_at)
-    second = RunStatistics.gone_on_with(
-        first.until(stored_at), first.mean_seconds(stored_at), stored_at, samples[at - 1] if at else None
-    )
+    second = RunStatistics.continued(first.measurement(stored_at), samples[at - 1] if at else None, manual=False)
     for each in samples[at:]:
         second.add(each, each.sampled_at)
     _alike(second.until(moment), over(samples, moment), moment)

@@ -1,0 +1,138 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The process in which aioca runs, started by `ObservableFeed`.
+
+It reads pickled lists of sources from standard input and follows those of the newest list; it ends with its input, and
+so with the IOC, however that ends. It writes pickled messages to standard output, each a tuple that begins with its
+kind: ``readings`` (a list), ``properties`` (name, properties), ``log`` (logger, level, text), ``followed`` when it
+follows a list, and ``alive`` every two seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import aioca
+from epicscorelibs.ca import cadef
+
+from ioc.model import Reading
+from ioc.observables.channel_monitor import ChannelMonitor, Source
+from ioc.observables.reading import Properties
+
+_log = logging.getLogger("ioc.observables")
+
+_CHECK_SECONDS = 2.0
+
+
+class Receiver:
+    """Follows sources and sends what comes."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+        self._monitors: dict[str, ChannelMonitor] = {}
+        self._ready: list[Reading] = []
+
+    async def run(self, lists: asyncio.Queue[Sequence[Source] | None]) -> None:
+        """Follow the sources of each list until None comes."""
+        while True:
+            try:
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    sources = await lists.get()
+            except TimeoutError:
+                self.send("alive")
+                for monitor in self._monitors.values():
+                    monitor.check()
+                continue
+            await self._follow(sources or ())
+            if sources is None:
+                break
+            self._deliver()
+            self.send("followed")
+        aioca.purge_channel_caches()
+
+    async def _follow(self, sources: Sequence[Source]) -> None:
+        wanted = {each.name: each for each in sources}
+        gone = [name for name, monitor in self._monitors.items() if not monitor.follows(wanted.get(name))]
+        await asyncio.gather(*(self._monitors.pop(name).close() for name in gone))
+        for name, source in wanted.items():
+            if name in self._monitors:
+                self._monitors[name].change(source)
+            else:
+                self._monitors[name] = ChannelMonitor(aioca, source, self._take, self._take_properties)
+
+    def _take(self, reading: Reading) -> None:
+        """Send together what comes in one turn of the loop."""
+        if not self._ready:
+            asyncio.get_running_loop().call_soon(self._deliver)
+        self._ready.append(reading)
+
+    def _take_properties(self, name: str, properties: Properties) -> None:
+        self.send("properties", name, properties)
+
+    def _deliver(self) -> None:
+        readings, self._ready = self._ready, []
+        if readings:
+            self.send("readings", readings)
+
+    def send(self, *message: Any) -> None:
+        """Send a message; waits while the IOC does not read."""
+        with contextlib.suppress(BrokenPipeError):  # the IOC is gone: the input ends, too
+            self._output.write(pickle.dumps(message))
+            self._output.flush()
+
+
+class _LogSender(logging.Handler):
+    """Sends log messages to the IOC, which logs them."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        super().__init__()
+        self._receiver = receiver
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._receiver.send("log", record.name, record.levelno, record.getMessage())
+
+
+@cadef.exception_handler
+def _on_exception(details: Any) -> None:
+    """Log an asynchronous exception of libca in one line; by itself it prints several to stderr."""
+    context = (details.ctx or b"").decode(errors="replace")
+    _loop.call_soon_threadsafe(_log.info, "Channel Access: %s: %s", cadef.ca_message(details.stat), context)
+
+
+async def _main(output: BinaryIO) -> None:
+    global _loop  # noqa: PLW0603 - libca's handler is global, too
+    _loop = asyncio.get_running_loop()
+    receiver = Receiver(output)
+    logging.basicConfig(level=logging.INFO, handlers=[_LogSender(receiver)])
+    lists: asyncio.Queue[Sequence[Source] | None] = asyncio.Queue()
+
+    def read() -> None:
+        sources: Sequence[Source] | None = ()
+        while sources is not None:
+            try:
+                sources = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the IOC itself
+            except (EOFError, pickle.UnpicklingError):
+                sources = None
+            _loop.call_soon_threadsafe(lists.put_nowait, sources)
+
+    threading.Thread(target=read, daemon=True).start()
+    aioca.get_channel_infos()  # makes the context that the handler is for
+    cadef.ca_add_exception_event(_on_exception, None)
+    await receiver.run(lists)
+
+
+_loop: asyncio.AbstractEventLoop
+
+
+def main() -> None:
+    """Run until standard input ends."""
+    messages = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no message
+    asyncio.run(_main(messages))
