@@ -143,8 +143,8 @@ class Ssh(Section):
     username: Account | None = None
     port: Port | None = None
     key: LocalPath | None = None
-    known_hosts: LocalPath = Field("~/.ssh/known_hosts", validate_default=True)
-    config: LocalPath | None = Field("~/.ssh/config", validate_default=True)
+    known_hosts: LocalPath = Field(default="~/.ssh/known_hosts", validate_default=True)
+    config: LocalPath | None = Field(default="~/.ssh/config", validate_default=True)
     unknown_hosts: Literal["refuse", "add"] = "refuse"
 
 
@@ -274,12 +274,12 @@ class Topology(Section):
 
     prefix: Prefix = "ATTPC:"
     experiment: Experiment
-    database: Annotated[LocalPath, AfterValidator(_database)] = Field("runs.db", validate_default=True)
+    database: Annotated[LocalPath, AfterValidator(_database)] = Field(default="runs.db", validate_default=True)
     ecc_servers: Annotated[tuple[EccServer, ...], Field(min_length=1)]
     data_routers: Annotated[tuple[DataRouter, ...], Field(min_length=1)]
     data_sources: Annotated[tuple[DataSource, ...], Field(min_length=1)]
     order: Order = Order()
-    ssh: SshChoice = Field({}, validate_default=True)
+    ssh: SshChoice = Field(default_factory=dict, validate_default=True)
     polling: Polling = Polling()
     timeouts: Timeouts = Timeouts()
     runs: Runs = Runs()

@@ -160,8 +160,8 @@ def test_copying_does_not_hide_an_alarm_of_the_run() -> None:
 def test_the_next_number_can_be_put_upward() -> None:
     """It survives a restart, is what Start uses, belongs to the experiment, and never goes down."""
     world = World()
-    token = _number(world, 12)
-    assert world.answers[token] == ef.Answer(token)
+    command = _number(world, 12)
+    assert world.answers[command] == ef.Answer(command)
     assert world.state.run.next_number == 12
     below = _number(world, 11)
     assert world.answers[below] == ef.Answer(
@@ -184,7 +184,7 @@ def test_the_next_number_can_be_put_upward() -> None:
     assert world.state.run.next_number == 0
 
 
-def _number(world: World, number: int) -> int:
+def _number(world: World, number: int) -> ev.Command:
     return world.ask(ev.SetNextNumber(OPERATOR, number))
 
 

@@ -7,6 +7,8 @@ every test of the core checks them.
 
 from __future__ import annotations
 
+from typing import cast
+
 from ioc.model import (
     Client,
     ConfigBackup,
@@ -16,7 +18,9 @@ from ioc.model import (
     FilingReport,
     Operation,
     RunId,
+    RunOperation,
     RunRecord,
+    SystemOperation,
     chosen_experiment,
 )
 from ioc.runlogic import effects as ef
@@ -100,13 +104,13 @@ class World:
         return command
 
     def system(self, name: str) -> ev.Command:
-        return self.ask(ev.SystemCommand(OPERATOR, Operation(name)))
+        return self.ask(ev.SystemCommand(OPERATOR, cast(SystemOperation, Operation(name))))
 
     def server(self, server: str, name: str) -> ev.Command:
         return self.ask(ev.ServerCommand(OPERATOR, server, Operation(name)))
 
     def run(self, name: str) -> ev.Command:
-        return self.ask(ev.RunCommand(OPERATOR, Operation(name)))
+        return self.ask(ev.RunCommand(OPERATOR, cast(RunOperation, Operation(name))))
 
     def organize(self, router: str) -> ev.Command:
         return self.ask(ev.Organize(OPERATOR, router))

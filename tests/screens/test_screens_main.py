@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ def test_a_full_detector_needs_no_scrolling() -> None:
         assert screens.size(widget.text("file") or "")[1] <= widget.box()[3], f"{widget} would scroll"
 
 
-def _pressable(file: str, macros: dict[str, str], values: dict[str, float]) -> set[str]:
+def _pressable(file: str, macros: dict[str, str], values: Mapping[str, float]) -> set[str]:
     """Return the buttons of a page that can be pressed when its PVs have these values."""
     screens = Screens(screen_files(load(ROOT / "topology.yaml")))
     page = Page(file, tuple(macros.items()), 1, embedded=False)

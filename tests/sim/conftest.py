@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from sim_clients import Sink, until
@@ -33,7 +34,9 @@ async def make_server(
     """Start simulated ECC servers of source CoBo[0] inside the test's own loop; they are gone before the sink is."""
     servers: list[EccServer] = []
 
-    async def make(dialect: str = "2.8", speed: float = 100.0, *, supports_resume: bool = False) -> EccServer:
+    async def make(
+        dialect: Literal["2.7", "2.8"] = "2.8", speed: float = 100.0, *, supports_resume: bool = False
+    ) -> EccServer:
         plan = ServerPlan("CoBo0", ("CoBo[0]",), supports_resume=supports_resume, dialect=dialect)
         server = EccServer(
             plan, ConfigDirectory(configs), Electronics(plan.sources, 10_000), tmp_path / "ecc.log", speed
