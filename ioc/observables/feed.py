@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import pickle
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,7 @@ _CHECK_SECONDS = 2.0
 _SILENT_CHECKS = 15
 """The receiving process sends something between two checks; when nothing came in so many, it hangs."""
 _END_SECONDS = 2.0
+_POLL_SECONDS = 0.01
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from ioc.observables.receiver import main; main()"
 """The receiving process is of the same package as this one, wherever that is."""
 
@@ -101,14 +104,18 @@ class ObservableFeed:
         """
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
+            assert self._receiver is not None
+            self._silent += 1
+            if self._silent > _SILENT_CHECKS:
+                _log.error("the process that receives observables hangs: it is killed")
+                self._receiver.kill()
+                self._silent = 0
+            if self._changing.locked():
+                continue  # who changes observables waits for the process, at most until it is killed
             async with self._changing:
-                assert self._receiver is not None
-                self._silent += 1
                 lost = any(not self._connected.get(source.name) for source in self._sources)
                 if not self._receiver.alive:
-                    _log.error("the process that receives observables ended by itself: it is started again")
-                elif self._silent > _SILENT_CHECKS:
-                    _log.error("the process that receives observables hangs: it is started again")
+                    _log.error("the process that receives observables has ended: it is started again")
                 elif lost and _addresses() - self._searched_from:
                     _log.info("this machine has a new address: observables are searched again")
                 else:
@@ -144,7 +151,7 @@ class _Receiver:
     def __init__(self, sources: Sequence[Source], take: Any) -> None:
         self._take = take
         self._loop = asyncio.get_running_loop()
-        self._followed: list[asyncio.Future[None]] = []
+        self._followed: deque[asyncio.Future[None]] = deque()
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
@@ -162,30 +169,34 @@ class _Receiver:
 
     async def follow(self, sources: Sequence[Source]) -> None:
         """Follow these; returns when it does so, or has ended."""
-        if self.alive:
-            await self._send(sources)
+        followed = self._send(sources)
+        while self.alive and not followed.done():
+            await asyncio.wait([followed], timeout=_POLL_SECONDS)
+
+    def kill(self) -> None:
+        """Let it end at once."""
+        self._process.kill()
 
     async def end(self) -> None:
         """End the process; returns when all that it has sent is handled."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         until = time.monotonic() + _END_SECONDS
         while self.alive:
             if time.monotonic() > until:
-                self._process.kill()
-            await asyncio.sleep(0.01)
+                self.kill()
+            await asyncio.sleep(_POLL_SECONDS)
         self._process.wait()
 
     def _send(self, sources: Sequence[Source]) -> asyncio.Future[None]:
         """Send a list; the future is done when its sources are followed."""
         assert self._process.stdin is not None
-        followed = self._loop.create_future()
+        followed: asyncio.Future[None] = self._loop.create_future()
         self._followed.append(followed)
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has just ended
             self._process.stdin.write(pickle.dumps(list(sources)))
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has just ended, and the thread with it
         return followed
 
     def _receive(self) -> None:
@@ -197,21 +208,18 @@ class _Receiver:
                 except (EOFError, pickle.UnpicklingError):
                     break
                 if message == ("followed",):
-                    self._loop.call_soon_threadsafe(self._settle, 1)
+                    self._loop.call_soon_threadsafe(self._settle)
                     continue
                 try:
                     self._take(*message)
                 except Exception:
                     _log.exception("an update of observables cannot be handled")
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._settle, len(self._followed))
 
-    def _settle(self, count: int) -> None:
-        """So many of the lists that were sent are followed."""
-        for followed in self._followed[:count]:
-            if not followed.done():
-                followed.set_result(None)
-        del self._followed[:count]
+    def _settle(self) -> None:
+        """The oldest list that was sent is followed."""
+        followed = self._followed.popleft()
+        if not followed.done():
+            followed.set_result(None)
 
 
 def _sources(observables: Sequence[Observable]) -> list[Source]:

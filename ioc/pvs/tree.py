@@ -27,8 +27,6 @@ from ioc.topology.schema import Observable, Topology
 
 _SLICE = 15
 """Observables whose statistics are shown before the loop's other work goes on."""
-_REST_SECONDS = 0.003
-"""Between two slices: a command takes several turns of the loop, which should not have one of these each."""
 
 
 @dataclass(frozen=True)
@@ -138,4 +136,4 @@ class PvTree:
         names = list(self._observables)
         for start in range(0, len(names), _SLICE):
             self.show_observables(self._services.views(names[start : start + _SLICE]))
-            await asyncio.sleep(_REST_SECONDS)
+            await asyncio.sleep(0)

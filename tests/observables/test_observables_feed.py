@@ -184,7 +184,9 @@ async def test_a_source_that_freezes_is_gone_until_it_goes_on(epics: Epics) -> N
             assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0, None, 1.0, 2.0]
 
 
-ENDINGS = [("kill", "", "ended by itself"), ("suspend", "--impatient", "hangs")]
+PROCESS = "the process that receives observables"
+ENDED = f"{PROCESS} has ended: it is started again\n"
+ENDINGS = [("kill", "", ENDED), ("suspend", "--impatient", f"{PROCESS} hangs: it is killed\n{ENDED}")]
 
 
 @pytest.mark.parametrize(("ending", "option", "said"), ENDINGS)
@@ -202,7 +204,18 @@ async def test_a_receiving_process_that_fails_is_a_gap(epics: Epics, ending: str
             await it.until("a", value=1.0)
             assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0]
             assert [fact["value"] for fact in it.of("s")] == ["text", None, "text"]
-            it.logged = f"the process that receives observables {said}: it is started again\n".encode()
+            it.logged = said.encode()
+
+
+async def test_observables_change_while_the_receiving_process_hangs(epics: Epics) -> None:
+    """A change does not wait for ever for a process that hangs: the next one follows what is wanted then."""
+    with epics.soft_ioc(DB):
+        async with follower(epics, observable("a", "T:A"), option="--impatient") as it:
+            await it.until("a", value=0.0)
+            it.receiver().suspend()
+            await it.send(observable("s", "T:S", "string"))
+            await it.until("s", value="text", timeout=30)
+            it.logged = f"{PROCESS} hangs: it is killed\n{ENDED}".encode()
 
 
 async def test_the_receiving_process_ends_with_the_ioc(epics: Epics) -> None:
