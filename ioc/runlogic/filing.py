@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from ioc.errors import Refused
 from ioc.model import DocumentState, FilingReport, RunState, Severity
-from ioc.runlogic import jobs, memory
+from ioc.runlogic import jobs, memory, servers
 from ioc.runlogic.effects import FileRouter, ProbeRouters
 from ioc.runlogic.events import Ended, Organize
 from ioc.runlogic.state import TAKING_DATA, About, Cause, Job, JobKind, Phase, Stage
@@ -77,10 +77,10 @@ def watch_growth(turn: Turn, name: str) -> None:
     if run.state is not RunState.Filing or not router.filing or not router.rate:
         return
     if turn.steady - router.asked_at >= FLOW_SECONDS and not _still_written(turn, name):
-        servers = listing(turn.plan.servers_of(name))
+        senders = listing(turn.plan.servers_of(name))
         text = (
             f"router {name} still receives data and cannot be filed until that ends: the electronics of ECC server "
-            f"{servers} keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone"
+            f"{senders} keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup {senders} alone"
         )
         trouble(turn, About.Filing, name, text, cause=Cause.StillSent)
 
@@ -126,6 +126,8 @@ def filing_ended(turn: Turn, event: Ended[FileRouter, FilingReport]) -> None:
     else:
         cause = Cause.Unreachable if report is None else Cause.Incomplete
         _not_filed(turn, name, problem, cause, asked=command is not None)
+    if complete:
+        servers.data_ended(turn, name)
     failure = "" if complete else f"router {name} is not filed: {problem}"
     job = turn.state.job
     if job is not None and job.stage is Phase.File and name in job.waiting:
