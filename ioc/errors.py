@@ -27,14 +27,7 @@ class PeerTimeout(PeerError):
 
 
 class PeerRejected(PeerError):
-    """A peer understood the request and answered that it failed.
-
-    ``code`` is the peer's own error number (an ECC server's ErrorCode, a command's exit status).
-    """
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
+    """A peer understood the request and answered that it failed."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class ZeepEccClient:
             raise PeerError(f"{self._label} had not answered {operation} when this client was closed") from None
         if reply.code != 0:
             message = reply.message.strip() or "no message"
-            raise PeerRejected(f"{self._label} failed {operation} with code {reply.code}: {message}", reply.code)
+            raise PeerRejected(f"{self._label} failed {operation} with code {reply.code}: {message}")
         return reply
 
     def _known(self, numbers: type[_Number], number: int | None, what: str, first: _Number, last: _Number) -> _Number:

@@ -115,7 +115,9 @@ class Engine:
             self.state, effects = step(self.plan, self.state, event, time.time(), time.monotonic())
         except Exception:
             log.exception("the core failed on %s: nothing was done", type(event).__name__)
-            effects = (ef.Answer(event, INTERNAL),) if isinstance(event, ev.Command) else ()
+            effects = ()
+            if isinstance(event, ev.Command) and (answer := self._answers.get(event)) is not None:
+                answer.set_exception(PeerError(INTERNAL))  # no message has it yet
         for effect in effects:
             self._begin(effect, before)
         if self.state is not before:
@@ -161,8 +163,8 @@ class Engine:
         try:
             offers = await self._ecc[server].get_configs()
         except PeerError as error:
+            error.logged = not self.state.servers[server].list_failed  # else the core has reported an earlier failure
             self.post(ev.ConfigsLost(server, str(error)))
-            error.logged = True
             raise
         self.post(ev.ConfigsRead(server, offers))
 

@@ -1,4 +1,4 @@
-"""Copies and digests of the .xcfg files that a run used."""
+"""Copies of the .xcfg files that a run used, with their digests."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ LARGEST = 16 * 1024 * 1024
 """Bytes of a configuration file; a real one has some hundred thousand."""
 
 
-def digest(
-    transport: Transport, server: EccServer, config: ConfigChoice, host: str, copy_for: RunId | None = None
-) -> ConfigBackup:
-    """Digest the files where they lie, or copy them to ``config_backup_root/EXPERIMENT/run_NNNN`` of a run.
+def back_up(transport: Transport, server: EccServer, config: ConfigChoice, host: str, run: RunId) -> ConfigBackup:
+    """Copy the files to ``config_backup_root/EXPERIMENT/run_NNNN`` of a run.
 
     A file that differs from a copy that is there already is kept beside it.
 
@@ -30,22 +28,21 @@ def digest(
     """
     root = _expanded(transport, server.config_root, "config_root", server)
     reader = _Reader(transport, root, f"ECC server {server.name} on {host}")
-    contents, directory = reader.read_all(config), root
-    if copy_for is not None:
-        backup_root = _expanded(transport, server.config_backup_root, "config_backup_root", server)
-        relative = f"{os.fsdecode(backup_root).strip('/')}/{copy_for.directory}"
-        try:
-            directory = make_directories(transport, b"", relative) if contents else b""
-            contents = {_keep(transport, directory, name, text, server): text for name, text in contents.items()}
-        except OSError as error:
-            raise PeerError(
-                f"the configuration of ECC server {server.name} cannot be copied to {shown(backup_root)} on {host}: "
-                f"{told(error)}"
-            ) from None
+    contents = reader.read_all(config)
+    backup_root = _expanded(transport, server.config_backup_root, "config_backup_root", server)
+    relative = f"{os.fsdecode(backup_root).strip('/')}/{run.directory}"
+    try:
+        directory = make_directories(transport, b"", relative) if contents else b""
+        contents = {_keep(transport, directory, name, text, server): text for name, text in contents.items()}
+    except OSError as error:
+        raise PeerError(
+            f"the configuration of ECC server {server.name} cannot be copied to {shown(backup_root)} on {host}: "
+            f"{told(error)}"
+        ) from None
     if reader.problems:
         raise PeerError("; ".join(reader.problems))
     digests = ((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
-    return ConfigBackup(shown(directory), tuple(digests), tuple(reader.missing))
+    return ConfigBackup(tuple(digests), tuple(reader.missing))
 
 
 @dataclass

@@ -180,11 +180,11 @@ class Filing:
         return path, self.transport.look(path).size
 
     async def _record(self, path: bytes, size: int) -> None:
-        renamed_from = shown(original_name(path.rpartition(b"/")[2]))
-        file = FiledFile(self.router, self.host, shown(path), size, time.time(), renamed_from)
+        original = shown(original_name(path.rpartition(b"/")[2]))
+        file = FiledFile(self.router, self.host, shown(path), size, time.time())
         await self.record(file)
-        if renamed_from and path not in self.filed:
-            self.problems.append(f"{renamed_from} already existed on {self.host}: the second file is {file.path}")
+        if original and path not in self.filed:
+            self.problems.append(f"{original} already existed on {self.host}: the second file is {file.path}")
         self.filed[path] = file
 
     async def _sizes(self, directory: bytes) -> dict[bytes, int]:

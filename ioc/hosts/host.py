@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import look
-from ioc.hosts.backup import digest
+from ioc.hosts.backup import back_up
 from ioc.hosts.filing import Filing
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
@@ -117,11 +117,7 @@ class MachineHost:
 
     async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
         """See `ioc.ports.Host`."""
-        return await self._call(digest, self._transport, self._servers[server], config, self._name, run)
-
-    async def config_digests(self, server: str, config: ConfigChoice) -> ConfigBackup:
-        """See `ioc.ports.Host`."""
-        return await self._call(digest, self._transport, self._servers[server], config, self._name)
+        return await self._call(back_up, self._transport, self._servers[server], config, self._name, run)
 
     async def log_tail(self, path: str, lines: int = 50) -> str:
         """See `ioc.ports.Host`."""

@@ -4,7 +4,8 @@ All that lives on a host shares one connection (`ioc.hosts.ssh_connection`), whi
 (``MaxSessions`` in sshd_config, 10 by default). A session is either a script, which ends with it, or SFTP, which one
 thread at a time may use. An SFTP session belongs to
 
-* a thread, while that is within `SshTransport._sftp`;
+* a thread, while that is within `SshTransport._sftp`; if it is wanted then, the next in the queue gets it as it is,
+  because to end one and begin another takes far longer than most of what is asked over it;
 * the idle list otherwise, until another thread takes it, somebody waits for a session, or the next script finds that
   nobody has used it for `IDLE_SECONDS`.
 
@@ -19,6 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 
 import paramiko
 
@@ -34,6 +36,17 @@ REFUSED_PAUSE = 0.02
 """Seconds that a server gets to notice that a session has ended, before it is asked for another."""
 
 
+@dataclass(eq=False)
+class _Turn:
+    """Somebody who waits for a session."""
+
+    takes_sftp: bool
+    """An SFTP session that another thread has done with will do."""
+    come: threading.Event = field(default_factory=threading.Event)
+    sftp: SftpSession | None = None
+    """That session; None: one may be opened."""
+
+
 class Sessions:
     """Counts the open sessions and learns from refusals how many the server allows; first come, first served."""
 
@@ -42,25 +55,35 @@ class Sessions:
         self._open = 0
         self._limit = 0
         """0: not known yet."""
-        self._waiting: deque[threading.Event] = deque()
+        self._waiting: deque[_Turn] = deque()
 
-    def enter(self, seconds: float, make_room: Callable[[], None]) -> bool:
-        """Wait for permission to open one; False if it did not come in time.
+    def enter(self, seconds: float, make_room: Callable[[], None], *, takes_sftp: bool = False) -> _Turn | None:
+        """Wait for permission to open one, or for an SFTP session that is passed on; None if neither came in time.
 
         `make_room` is called if none is free; it ends those that nobody uses.
         """
-        turn = threading.Event()
+        turn = _Turn(takes_sftp)
         with self._lock:
             self._waiting.append(turn)
             self._permit()
-        if not turn.is_set():
+        if not turn.come.is_set():
             make_room()
-        if not turn.wait(seconds):
+        if not turn.come.wait(seconds):
             with self._lock:
-                if not turn.is_set():
+                if not turn.come.is_set():
                     self._waiting.remove(turn)
-                    return False
-        return True
+                    return None
+        return turn
+
+    def pass_on(self, sftp: SftpSession) -> bool:
+        """Give a session to who waits longest; False if nobody waits, or that one cannot use it."""
+        with self._lock:
+            if not self._waiting or not self._waiting[0].takes_sftp:
+                return False
+            turn = self._waiting.popleft()
+            turn.sftp = sftp
+            turn.come.set()
+            return True
 
     @property
     def waited_for(self) -> bool:
@@ -78,7 +101,7 @@ class Sessions:
     def _permit(self) -> None:
         while self._waiting and (not self._limit or self._open < self._limit):
             self._open += 1
-            self._waiting.popleft().set()
+            self._waiting.popleft().come.set()
 
 
 class SshTransport:
@@ -98,7 +121,8 @@ class SshTransport:
     def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
         self._end_idle(IDLE_SECONDS)
         deadline = time.monotonic() + timeout
-        channel = self._open_channel()
+        channel = self._open_channel(takes_sftp=False)
+        assert isinstance(channel, paramiko.Channel)
         try:
             channel.settimeout(timeout)
             # The words must mean the same in every login shell, csh and fish too.
@@ -221,6 +245,8 @@ class SshTransport:
             self._sessions.leave()
 
     def _give_back(self, sftp: SftpSession) -> None:
+        if not sftp.closed and self._sessions.pass_on(sftp):
+            return
         with self._lock:
             self._idle.append((sftp, time.monotonic()))
         if sftp.closed or self._sessions.waited_for:
@@ -237,7 +263,9 @@ class SshTransport:
             self._sessions.leave()
 
     def _open_sftp(self) -> SftpSession:
-        channel = self._open_channel()
+        channel = self._open_channel(takes_sftp=True)
+        if isinstance(channel, SftpSession):
+            return channel
         try:
             channel.settimeout(self._timeout)
             channel.invoke_subsystem("sftp")
@@ -258,12 +286,19 @@ class SshTransport:
         self._sessions.leave()
         raise error
 
-    def _open_channel(self) -> paramiko.Channel:
-        """Open a session, which the caller must `leave`; waits for its turn where the server allows few."""
+    def _open_channel(self, *, takes_sftp: bool) -> paramiko.Channel | SftpSession:
+        """Open a session, which the caller must `leave`, or get one of SFTP that another thread has done with.
+
+        Waits for its turn where the server allows few.
+        """
         deadline = time.monotonic() + self._timeout
         while True:
-            if not self._sessions.enter(max(0.0, deadline - time.monotonic()), self._end_idle):
+            seconds = max(0.0, deadline - time.monotonic())
+            turn = self._sessions.enter(seconds, self._end_idle, takes_sftp=takes_sftp)
+            if turn is None:
                 raise PeerTimeout(f"{self._address} had no SSH session free within {self._timeout:g} s")
+            if turn.sftp is not None:
+                return turn.sftp
             try:
                 return self._connection.open_channel()
             except RefusedSessionError:

@@ -28,8 +28,6 @@ class RouterFacts:
     """When the look began; everything that happened before is in the facts."""
     process: str = ""
     """Identifies the process on its host, also against a later one of the same router; empty if not known."""
-    connected: bool | None = None
-    """A data source is connected to it; None if this cannot be determined."""
 
     @property
     def clean(self) -> bool:
@@ -47,8 +45,6 @@ class FiledFile:
     """Absolute path on `host`. Bytes that are not UTF-8 are escaped as ``\\xNN``."""
     size: int
     moved_at: float
-    renamed_from: str = ""
-    """Its name in the staging directory if that was taken already at the destination; else empty."""
     source: str = ""
     """Id of the data source that sent it, ``CoBo[0]``; empty if not known."""
 
@@ -68,7 +64,6 @@ class FilingReport:
 class ConfigBackup:
     """Result of copying the .xcfg files in use beside the run."""
 
-    directory: str
     digests: tuple[tuple[str, str], ...]
     """(file name, SHA-256 in hex) of each file copied."""
     missing: tuple[str, ...] = ()

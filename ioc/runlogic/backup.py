@@ -60,6 +60,9 @@ def backup_ended(turn: Turn, event: Ended[BackUp, ConfigBackup]) -> None:
     failure = f"configuration of ECC server {name} is not backed up: {event.error}" if event.error else ""
     if failure:
         turn.say(ecc(name), failure, Severity.MINOR)
+    if not _is_of_present_run(turn, event.effect):
+        pass  # a copy that hung until the next run was open: only the files at Configure matter still
+    elif failure:
         trouble(turn, About.Backup, name, failure, Severity.MINOR)
     elif job_id != AT_CONFIGURE:
         mend(turn, About.Backup, name, f"configuration of ECC server {name} is backed up")
@@ -71,11 +74,16 @@ def backup_ended(turn: Turn, event: Ended[BackUp, ConfigBackup]) -> None:
             text = f"configuration files that do not exist: {listing(backup.missing)}"
             turn.log(ecc(name), text)
         return
-    if digests:
+    if digests and _is_of_present_run(turn, event.effect):
         _compare(turn, name, {digest for _, digest in digests})
     job = turn.state.job
     if job is not None and job.id == job_id and job.stage is Phase.Backup:
         jobs.arrived(turn, name, failure)
+
+
+def _is_of_present_run(turn: Turn, effect: BackUp) -> bool:
+    record = turn.state.run.record
+    return record is not None and record.run == effect.run
 
 
 def _compare(turn: Turn, name: str, now: set[str]) -> None:

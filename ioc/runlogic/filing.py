@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from ioc.errors import Refused
 from ioc.model import DocumentState, FilingReport, RunState, Severity
-from ioc.runlogic import jobs, memory
+from ioc.runlogic import jobs, memory, servers
 from ioc.runlogic.effects import FileRouter, ProbeRouters
 from ioc.runlogic.events import Ended, Organize
 from ioc.runlogic.state import TAKING_DATA, About, Cause, Job, JobKind, Phase, Stage
@@ -42,7 +42,7 @@ def begin_file(turn: Turn, job: Job) -> None:
         if turn.router(name).filing:
             continue  # tried again by itself just now: its end is that of this attempt
         if reason := _still_written(turn, name):
-            _not_filed(turn, name, reason, Cause.StillRunning)
+            _not_filed(turn, name, reason, Cause.StillRunning, asked=job.command is not None)
             jobs.arrived(turn, name, f"router {name} is not filed: {reason}")
         else:
             _file(turn, name)
@@ -77,10 +77,10 @@ def watch_growth(turn: Turn, name: str) -> None:
     if run.state is not RunState.Filing or not router.filing or not router.rate:
         return
     if turn.steady - router.asked_at >= FLOW_SECONDS and not _still_written(turn, name):
-        servers = listing(turn.plan.servers_of(name))
+        senders = listing(turn.plan.servers_of(name))
         text = (
             f"router {name} still receives data and cannot be filed until that ends: the electronics of ECC server "
-            f"{servers} keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup {servers} alone"
+            f"{senders} keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup {senders} alone"
         )
         trouble(turn, About.Filing, name, text, cause=Cause.StillSent)
 
@@ -115,7 +115,8 @@ def filing_ended(turn: Turn, event: Ended[FileRouter, FilingReport]) -> None:
     name, report = event.effect.router, event.result
     if name not in turn.state.routers:
         return
-    command = turn.router(name).command
+    command, job = turn.router(name).command, turn.state.job
+    waiting = job if job is not None and job.stage is Phase.File and name in job.waiting else None
     turn.set_router(name, filing=False, command=None, tried_at=turn.steady)
     complete = report is not None and report.complete
     problem = report.problem if report is not None else event.error
@@ -125,10 +126,12 @@ def filing_ended(turn: Turn, event: Ended[FileRouter, FilingReport]) -> None:
         _say_filed(turn, name, report)
     else:
         cause = Cause.Unreachable if report is None else Cause.Incomplete
-        _not_filed(turn, name, problem, cause, asked=command is not None)
+        asked = command is not None or (waiting is not None and waiting.command is not None)
+        _not_filed(turn, name, problem, cause, asked=asked)
+    if complete:
+        servers.data_ended(turn, name)
     failure = "" if complete else f"router {name} is not filed: {problem}"
-    job = turn.state.job
-    if job is not None and job.stage is Phase.File and name in job.waiting:
+    if waiting is not None:
         if complete:
             turn.set_run(unfiled=turn.state.run.unfiled - {name})
         jobs.arrived(turn, name, failure)

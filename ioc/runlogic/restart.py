@@ -60,6 +60,9 @@ def restored(turn: Turn, event: Restored) -> None:
         earlier=newest.message,
         running_since=turn.steady - _lasted(turn),
     )
+    for name, server in turn.state.servers.items():
+        # It ran in this run: whatever it is now, only Stop or Breakup show that its electronics send no data.
+        turn.set_server(name, sending=server.state is not EccState.Ready)
     if newest.state is DocumentState.Filing:
         turn.say(RUN, f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
         if memory.ORPHANED.read(settings) == newest.run.number:

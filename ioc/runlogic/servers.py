@@ -50,7 +50,7 @@ def _back_again(turn: Turn, name: str, state: EccState) -> None:
         turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
         return
-    if run.state not in _ENDING or state is EccState.Ready:
+    if run.state not in _ENDING or _at_rest(turn.server(name)):
         mend(turn, About.Server, name, f"{text}, {state.name}")
     if state in RUNNING and turn.state.restored and not run.open:
         turn.say(ecc(name), f"{text} and {state.name} although no run is open: press its Stop", Severity.MAJOR)
@@ -73,7 +73,7 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
     if run.state not in _ENDING or turn.state.undecided or server.busy:
         return
     if not server.takes_data:
-        if server.state is EccState.Ready:  # in any other state its electronics may go on sending
+        if _at_rest(server):
             mend(turn, About.Server, name, f"ECC server {name} is {server.state.name}")
         return
     if before.online and before.takes_data and not before.busy:
@@ -87,6 +87,36 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
         return
     turn.say(ecc(name), text, Severity.MAJOR)
     trouble(turn, About.Server, name, text)
+
+
+def _at_rest(server: Server) -> bool:
+    """Whether a server and its electronics take no data after a run: it was stopped, or broken up."""
+    return not server.sending and server.state in {EccState.Ready, EccState.Prepared}
+
+
+def _follow_electronics(turn: Turn, name: str, was: EccState, now: EccState) -> None:
+    """Take notice of what shows that the electronics send data, or send none any more.
+
+    Ready does so only if the server did not come there by Configure: one that was restarted begins at Idle.
+    """
+    if now in RUNNING:
+        turn.set_server(name, sending=True)
+    elif now is EccState.Ready and was in {*RUNNING, EccState.Unknown}:
+        turn.set_server(name, sending=False)  # Stop
+    elif now is EccState.Prepared and was in {*RUNNING, EccState.Ready}:
+        turn.set_server(name, sending=False)  # Breakup
+
+
+def data_ended(turn: Turn, router: str) -> None:
+    """The files of a router no longer grow: the servers whose data go there and nowhere else send none."""
+    for name in turn.plan.servers_of(router):
+        server = turn.server(name)
+        if any(link.router in turn.state.run.unfiled - {router} for link in turn.plan.servers[name].links):
+            continue
+        if server.sending and not server.takes_data:
+            turn.set_server(name, sending=False)
+            if server.state is EccState.Ready:
+                mend(turn, About.Server, name, f"ECC server {name} is {server.state.name} and sends no data")
 
 
 def _will_be_stopped(job: Job, name: str) -> bool:
@@ -109,6 +139,7 @@ def _store(turn: Turn, name: str, reading: EccReading) -> None:
         seen=True,
         changed_at=reading.read_at if reading.state is not before.state else before.changed_at,
     )
+    _follow_electronics(turn, name, before.state, reading.state)
     datalinks.state_changed(turn, name, before.state, reading.state)
 
 
@@ -203,7 +234,7 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
         turn.say(ecc(name), failure, Severity.MAJOR)
     else:
         _succeeded(turn, event, alone=before.command is not None)
-        if turn.state.run.state in _ENDING and turn.server(name).state is EccState.Ready:
+        if turn.state.run.state in _ENDING and _at_rest(turn.server(name)):
             mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name}")
         elif turn.state.run.state.name == turn.server(name).state.name:
             mend(turn, About.Server, name, f"ECC server {name} is {turn.server(name).state.name} again")

@@ -105,6 +105,9 @@ class Server:
     """It was read, or found to be unreadable, at least once since the start."""
     changed_at: float = 0.0
     """When `state` became true."""
+    sending: bool = False
+    """Its electronics may be sending data: it ran, and neither Stop nor Breakup has been seen since. A restart of the
+    server ends no data, and Configure after that does not either."""
     pending: Operation | None = None
     """The operation that we sent and whose outcome is not known yet."""
     wanted: EccState | None = None

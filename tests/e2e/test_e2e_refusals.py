@@ -10,6 +10,8 @@ async def test_start_names_every_reason_at_once(plant: Plant) -> None:
     await plant.control(router="rs", do="stray", file="old.graw", size=1000)
     for name in ROUTERS:
         await plant.until(f"Router:{name}:Online", "Online")
+    for name in SERVERS:
+        await plant.until(f"ECC:{name}:State", "Idle")
     await plant.until("Router:rs:Clean", "Dirty")
     assert not await plant.put("Run:Start")
     message = await plant.text("Run:Message")

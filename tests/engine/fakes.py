@@ -118,7 +118,7 @@ class FakeHost:
     async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
         await self._do("backup_configs")
         self.backed_up.append(server)
-        return ConfigBackup("/backup", ())
+        return ConfigBackup(())
 
     async def _do(self, method: str) -> None:
         await asyncio.sleep(0)

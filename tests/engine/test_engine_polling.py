@@ -134,3 +134,16 @@ async def test_the_core_hears_within_a_second_whether_the_database_can_be_writte
         )
         bench.store.fault = None
         await bench.until(lambda: not blocked_by(bench.engine.plan, bench.state), seconds=1.0)
+
+
+async def test_a_list_that_fails_again_when_asked_for_is_reported_again() -> None:
+    """The core says the first failure only; who asks for the list must be told in log and message of the second."""
+    async with Bench() as bench:
+        await bench.until(lambda: bench.state.servers["CoBo0"].list_read)
+        bench.ecc["CoBo0"].configs = PeerError("no answer")
+        logged: list[bool] = []
+        for _ in range(2):
+            with pytest.raises(PeerError) as failure:
+                await bench.engine.refresh_configs("CoBo0")
+            logged.append(failure.value.logged)
+        assert logged == [True, False]

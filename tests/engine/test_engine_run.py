@@ -256,8 +256,9 @@ async def test_a_bug_in_the_core_answers_the_command(caplog: pytest.LogCaptureFi
     """A command that the core cannot take (here: of a server that does not exist) fails, and the engine goes on."""
     async with Bench() as bench:
         await bench.until(lambda: bench.state.restored)
-        with pytest.raises(PeerError, match="internal error"):
+        with pytest.raises(PeerError, match="internal error") as failure:
             await bench.server("Nobody", Operation.Describe)
+        assert not failure.value.logged, "the core said nothing: whoever passes it on must"
         await bench.server("CoBo0", Operation.Describe)
         assert bench.ecc["CoBo0"].sent == [Operation.Describe]
     assert all(event.severity < Severity.MAJOR for event in bench.journal if "Describe" in event.message)

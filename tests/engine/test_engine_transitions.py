@@ -95,7 +95,7 @@ async def test_a_reply_that_never_came_is_not_waited_for_again() -> None:
     assert seconds == pytest.approx(TIMING.transition_timeout)
 
 
-@pytest.mark.parametrize("reply", [None, LOST, PeerRejected("no power", 3)])
+@pytest.mark.parametrize("reply", [None, LOST, PeerRejected("no power")])
 async def test_a_server_that_is_gone_after_the_reply(reply: Exception | None) -> None:
     """If the state cannot be read afterwards, that is known within the time-out of a reading."""
     ecc = FakeEcc(EccState.Prepared)
@@ -118,7 +118,7 @@ async def test_a_hiccup_after_the_reply_is_survived() -> None:
 async def test_a_rejection_is_said_in_full() -> None:
     """The text of a rejection goes into the event unchanged, with the state that is read once."""
     ecc = FakeEcc(EccState.Prepared)
-    ecc.replies.append(PeerRejected("failed with code 3: no power\non slot 3", 3))
+    ecc.replies.append(PeerRejected("failed with code 3: no power\non slot 3"))
     event, _ = await perform(ecc)
     assert event.error == "failed with code 3: no power\non slot 3"
     assert event.reading is not None
@@ -133,7 +133,7 @@ async def test_a_server_that_is_busy_again_after_its_reply() -> None:
     assert event.error == "ECC server CoBo0 is Configuring again after Configure"
 
 
-@pytest.mark.parametrize("reply", [None, LOST, PeerRejected("no", 3), ZeroDivisionError("bug")])
+@pytest.mark.parametrize("reply", [None, LOST, PeerRejected("no"), ZeroDivisionError("bug")])
 @pytest.mark.parametrize("read", [None, ZeroDivisionError("bug")])
 async def test_a_bug_in_the_client_ends_in_an_event(reply: Exception | None, read: Exception | None) -> None:
     """Whatever the client raises, and where, the core is told how the transition ended."""

@@ -42,7 +42,7 @@ async def test_files_are_copied_beside_the_run(hosts: Hosts, server: EccServer, 
     place = tmp_path / "backups/e18008/run_0012"
     for _ in range(2):
         backup = await host.backup_configs("CoBo0", RUN, CHOICE)
-        assert (backup.directory, sorted(backup.digests)) == (str(place), DIGESTS)
+        assert sorted(backup.digests) == DIGESTS
         assert contents(place) == FILES
 
 
@@ -57,23 +57,12 @@ async def test_a_copy_that_differs_is_never_overwritten(hosts: Hosts, server: Ec
     assert backup.digests[0] == ("describe-cobo0_duplicate-1.xcfg", hashlib.sha256(b"edited").hexdigest())
 
 
-async def test_digests_without_a_copy(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path):
-    """The digests of the files where they lie are the same, and nothing is written."""
-    digests = await hosts(servers=(server,)).config_digests("CoBo0", CHOICE)
-    assert (digests.directory, sorted(digests.digests)) == (str(tmp_path / "configs"), DIGESTS)
-    assert not (tmp_path / "backups").exists()
-
-
 @pytest.mark.parametrize("name", ["describe-cobo0.xcfg", "configure-e18008 v2.xcfg"])
 async def test_a_missing_file_is_named(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path, name: str):
     """A file that no release can do without is named with its server and host; the others are copied all the same."""
     (tmp_path / "configs" / name).unlink()
     host = hosts(servers=(server,))
     sentence = f"configuration file {tmp_path}/configs/{name} of ECC server CoBo0 on {host.name} does not exist"
-    with pytest.raises(PeerError) as refused:
-        await host.config_digests("CoBo0", CHOICE)
-    assert str(refused.value) == sentence
-    assert not (tmp_path / "backups").exists()
     with pytest.raises(PeerError) as refused:
         await host.backup_configs("CoBo0", RUN, CHOICE)
     assert str(refused.value) == sentence
@@ -84,9 +73,8 @@ async def test_nothing_exists(hosts: Hosts, server: EccServer, tmp_path: pathlib
     """Without any file, both that are needed are named, and no directory is made."""
     shutil.rmtree(tmp_path / "configs")
     host = hosts(servers=(server,))
-    for attempt in (host.backup_configs("CoBo0", RUN, CHOICE), host.config_digests("CoBo0", CHOICE)):
-        with pytest.raises(PeerError, match=r"describe-cobo0\.xcfg .* does not exist; .*configure-e18008 v2\.xcfg"):
-            await attempt
+    with pytest.raises(PeerError, match=r"describe-cobo0\.xcfg .* does not exist; .*configure-e18008 v2\.xcfg"):
+        await host.backup_configs("CoBo0", RUN, CHOICE)
     assert not (tmp_path / "backups").exists()
 
 
@@ -159,10 +147,9 @@ async def test_what_any_release_may_read(hosts: Hosts, tmp_path: pathlib.Path, c
     put(root, {**files, **unread})
     host = hosts(servers=(ecc_server("CoBo0", root, tmp_path / "backups"),))
     config = ConfigChoice(*choice.split())
-    backup, digests = await host.backup_configs("CoBo0", RUN, config), await host.config_digests("CoBo0", config)
+    backup = await host.backup_configs("CoBo0", RUN, config)
     assert contents(tmp_path / "backups/e18008/run_0012") == files
     assert dict(backup.digests) == {name.decode(): hashlib.sha256(text).hexdigest() for name, text in files.items()}
-    assert (backup.digests, backup.missing) == (digests.digests, digests.missing)
     assert set(backup.missing) == missing
 
 
@@ -208,6 +195,5 @@ async def test_roots_below_home(hosts: Hosts, below_home: pathlib.Path):
     """``~`` in the roots is the home directory on the host."""
     put(below_home, FILES)
     server = ecc_server("CoBo0", f"~/{below_home.name}", f"~/{below_home.name}/copies")
-    backup = await hosts(servers=(server,)).backup_configs("CoBo0", RUN, CHOICE)
-    assert backup.directory == str(below_home / "copies/e18008/run_0012")
+    await hosts(servers=(server,)).backup_configs("CoBo0", RUN, CHOICE)
     assert contents(below_home / "copies/e18008/run_0012") == FILES

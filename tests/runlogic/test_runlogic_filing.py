@@ -347,3 +347,16 @@ def test_a_reason_whose_numbers_change_is_logged_once() -> None:
     world.feed(ev.Ended(attempt, error="host of data0 does not answer"))
     assert len(world.log) == 4, "another reason is news"
     assert world.record.message.count("is not filed") == 3
+
+
+def test_who_asks_again_finds_the_reason_in_the_log() -> None:
+    """A failure is answered with its reason each time that somebody presses Stop, and is in the log each time."""
+    world = World()
+    world.start_run()
+    for _ in range(2):
+        world.log.clear()
+        world.faults["data0", "file"] = "error"
+        command = world.run("Stop")
+        world.settle()
+        assert "host of data0 does not answer" in world.answers[command].error
+        assert "filing failed: host of data0 does not answer" in [line.text for line in world.log]

@@ -336,3 +336,31 @@ def test_who_must_still_say_whether_the_run_runs_is_named_as_it_is_now() -> None
     world.poll()
     assert "restart: CoBo1 must say" in world.state.run.message.text
     assert len([line for line in world.log if "must say" in line.text]) == 2
+
+
+def test_settings_of_an_earlier_version_are_read_in_an_open_run() -> None:
+    """The texts as versions before `memory` wrote them: an upgrade in a run loses nothing of it."""
+    world = World()
+    world.start_run()
+    world.database.settings.clear()
+    world.database.settings.update(
+        {
+            "class": "Beam",
+            "next_number": "40",
+            "config:CoBo0": "front/e20/e20 v2",
+            "configured:CoBo0": '{"given": "front/e20/e20", "digest": "2024b3", "files": [["prepare-e20.xcfg", "ab"]]}',
+            "link:data0": "911@1a2b3c4d:169797",
+            "directories:data0": '["/data", "/data2"]',
+            "orphaned": "-1",
+        }
+    )
+    world.last_duration = 3600.25
+    world.restart()
+    world.settle()
+    server, router, run = world.state.servers["CoBo0"], world.state.routers["data0"], world.state.run
+    assert run.state is RunState.Running
+    assert (run.next_number, world.state.last_duration) == (40, 3600.25)
+    assert str(server.config) == "front/e20/e20 v2"
+    assert (str(server.given), server.config_digest) == ("front/e20/e20", "2024b3")
+    assert server.files == (("prepare-e20.xcfg", "ab"),)
+    assert (router.linked, router.directories) == ("911@1a2b3c4d:169797", ("/data", "/data2"))

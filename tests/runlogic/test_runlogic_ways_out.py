@@ -7,6 +7,8 @@ import pytest
 from ioc.model import DocumentState, EccState, Operation, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.state import About
+from ioc.runlogic.troubles import standing
 from tests.runlogic.world import World
 
 
@@ -303,3 +305,73 @@ def test_what_a_router_said_of_the_run_before_is_marked_as_past() -> None:
     assert world.state.routers["data0"].message.text == "run 0: 1 file filed"
     world.start_run()
     assert world.state.routers["data0"].message.text.startswith("at ")
+
+
+def test_configure_of_a_restarted_server_does_not_end_the_trouble_with_it() -> None:
+    """Its boards send until Breakup: Ready proves nothing after a restart of the server."""
+    world = World()
+    world.start_run()
+    world.servers["CoBo1"].state = EccState.Idle  # it was restarted
+    world.poll()
+    world.faults["data1", "file"] = "error"  # as long as data come
+    world.run("Stop")
+    world.settle()
+    for step in ("Describe", "Prepare", "Configure"):
+        world.server("CoBo1", step)
+        world.settle()
+        world.poll_server("CoBo1")
+        assert standing(world.state.run, About.Server, "CoBo1"), step
+    world.server("CoBo1", "Breakup")
+    world.settle()
+    assert not standing(world.state.run, About.Server, "CoBo1")
+    assert "CoBo1 is Prepared" in world.record.message
+
+
+def test_files_that_are_complete_show_that_a_restarted_server_sends_no_more() -> None:
+    """Where the boards were restarted too, nothing is left to wait for once the files have stopped growing."""
+    world = World()
+    world.start_run()
+    world.servers["CoBo1"].state = EccState.Idle
+    world.poll()
+    world.faults["data1", "file"] = "error"
+    world.run("Stop")
+    world.settle()
+    for step in ("Describe", "Prepare", "Configure"):
+        world.server("CoBo1", step)
+        world.settle()
+    assert standing(world.state.run, About.Server, "CoBo1")
+    world.steady += 10
+    world.poll_router("data1")
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+    assert world.state.run.standing == ()
+
+
+def test_a_restart_of_the_ioc_forgets_no_board_that_sends() -> None:
+    """A server that is found Idle in an open run was restarted while its boards took data."""
+    world = World()
+    world.start_run()
+    world.servers["CoBo1"].state = EccState.Idle
+    world.restart()
+    world.settle()
+    world.faults["data1", "file"] = "error"
+    world.run("Stop")
+    world.settle()
+    for step in ("Describe", "Prepare", "Configure"):
+        world.server("CoBo1", step)
+        world.settle()
+    assert standing(world.state.run, About.Server, "CoBo1")
+
+
+def test_a_backup_of_an_earlier_run_is_no_trouble_of_the_present_one() -> None:
+    """A copy that hangs may end when the next run is open already."""
+    world = World()
+    world.start_run()
+    earlier = next(effect for effect in world.effects if isinstance(effect, ef.BackUp))
+    world.run("Stop")
+    world.settle()
+    world.start_run()
+    assert world.record.run.number == 1
+    world.feed(ev.Ended(earlier, error="no space left on device"))
+    assert world.state.run.standing == ()
+    assert "not backed up" in world.state.servers[earlier.server].message.text

@@ -188,7 +188,7 @@ class World:
                 if which is not ef.Snapshot.Resume:
                     self.feed(ev.Ended(effect, error="the database is locked" if fault else ""))
             case ef.BackUp(server=name):
-                backup = ConfigBackup("/backup", self.files.get(name, FILES))
+                backup = ConfigBackup(self.files.get(name, FILES))
                 if fault or self.faults.pop((name, "backup"), ""):
                     self.feed(ev.Ended(effect, error="no space left on device"))
                 else:
@@ -285,7 +285,9 @@ class World:
         elif fault == "slow":
             peer.under_way, error = operation, f"ECC server {name} did not answer {operation} within 180 s"
         elif fault not in {"ignored", "unread undone"}:
-            error = f"ECC server {name} closed the connection" if fault == "lost" else ""
+            error = (
+                f"ECC server {name} closed the connection without an answer to {operation}" if fault == "lost" else ""
+            )
             if peer.does(operation):
                 self.write(name)
         reading = None if fault.startswith("unread") else peer.reading(self.now)
