@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import pickle
+import queue
 import socket
 import subprocess
 import sys
@@ -146,12 +147,13 @@ class ObservableFeed:
 
 
 class _Receiver:
-    """The process of `ioc.observables.receiver`, and the thread that reads what it sends."""
+    """The process of `ioc.observables.receiver`, and a thread for each pipe: one of a process that hangs may be full."""
 
     def __init__(self, sources: Sequence[Source], take: Any) -> None:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._followed: deque[asyncio.Future[None]] = deque()
+        self._lists: queue.SimpleQueue[Sequence[Source] | None] = queue.SimpleQueue()
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
@@ -160,6 +162,7 @@ class _Receiver:
         )
         self._thread = threading.Thread(target=self._receive, name="observables", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._write, name="observables followed", daemon=True).start()
         self._send(sources)
 
     @property
@@ -179,25 +182,26 @@ class _Receiver:
 
     async def end(self) -> None:
         """End the process; returns when all that it has sent is handled."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+        self._lists.put(None)
         until = time.monotonic() + _END_SECONDS
-        while self.alive:
+        while self.alive or self._process.poll() is None:
             if time.monotonic() > until:
                 self.kill()
             await asyncio.sleep(_POLL_SECONDS)
-        self._process.wait()
 
     def _send(self, sources: Sequence[Source]) -> asyncio.Future[None]:
         """Send a list; the future is done when its sources are followed."""
-        assert self._process.stdin is not None
         followed: asyncio.Future[None] = self._loop.create_future()
         self._followed.append(followed)
-        with contextlib.suppress(BrokenPipeError):  # it has just ended
-            self._process.stdin.write(pickle.dumps(list(sources)))
-            self._process.stdin.flush()
+        self._lists.put(sources)
         return followed
+
+    def _write(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stream:  # it may have ended
+            while (sources := self._lists.get()) is not None:
+                stream.write(pickle.dumps(sources))
+                stream.flush()
 
     def _receive(self) -> None:
         assert self._process.stdout is not None

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from ioc.observables import ObservableFeed
 from tests.epics import Epics, eventually, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -208,12 +209,15 @@ async def test_a_receiving_process_that_fails_is_a_gap(epics: Epics, ending: str
 
 
 async def test_observables_change_while_the_receiving_process_hangs(epics: Epics) -> None:
-    """A change does not wait for ever for a process that hangs: the next one follows what is wanted then."""
+    """A change does not wait for ever for a process that hangs: the next one follows what is wanted then.
+
+    So it is with a list that is larger than what a pipe takes.
+    """
     with epics.soft_ioc(DB):
         async with follower(epics, observable("a", "T:A"), option="--impatient") as it:
             await it.until("a", value=0.0)
             it.receiver().suspend()
-            await it.send(observable("s", "T:S", "string"))
+            await it.send(observable("s", "T:S", "string"), *(observable(f"n{n}", f"T:NONE{n}") for n in range(3000)))
             await it.until("s", value="text", timeout=30)
             it.logged = f"{PROCESS} hangs: it is killed\n{ENDED}".encode()
 
@@ -227,6 +231,24 @@ async def test_the_receiving_process_ends_with_the_ioc(epics: Epics) -> None:
             it.kill()
             await eventually(lambda: not receiver.is_running())
     assert not receiver.is_running()
+
+
+async def test_a_receiving_process_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that closes its output but does not end is killed, and the event loop does not stand still meanwhile."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\nexec >&- sleep 60\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stand_in))
+    followed = ObservableFeed()
+    await followed.start([], lambda readings: None, lambda name, properties: None)
+    [process] = psutil.Process().children()
+    closing = asyncio.create_task(followed.close())
+    begun = time.monotonic()
+    await asyncio.sleep(0.5)
+    assert time.monotonic() - begun < 1
+    async with asyncio.timeout(4):
+        await closing
+    assert not process.is_running()
 
 
 async def test_observables_change_while_running(epics: Epics) -> None:
