@@ -147,7 +147,7 @@ class ObservableFeed:
 
 
 class _Receiver:
-    """The process of `ioc.observables.receiver`, and a thread for each pipe: one of a process that hangs may be full."""
+    """The process of `ioc.observables.receiver`, with a thread for each pipe: that of a process that hangs fills up."""
 
     def __init__(self, sources: Sequence[Source], take: Any) -> None:
         self._take = take
