@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import math
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -46,6 +47,12 @@ class Follower:
     def kill(self) -> None:
         self._process.kill()
 
+    def suspend(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def of(self, name: str) -> list[dict[str, Any]]:
         return [fact for fact in self.told if fact.get("name") == name]
 
@@ -57,6 +64,12 @@ class Follower:
                     if all(fact[key] == value for key, value in expected.items()):
                         return fact
                 await self.next()
+
+    async def until_counted(self, count: int, timeout: float = 20.0) -> None:
+        """Wait until so many readings have come, if it only counts them."""
+        async with asyncio.timeout(timeout):
+            while (await self.next()).get("count", 0) < count:
+                pass
 
     async def next(self) -> dict[str, Any]:
         """The next fact that the process tells."""
@@ -102,7 +115,8 @@ async def follower(epics: Epics, *observables: dict[str, Any], option: str = "")
     try:
         await made.send(*observables)
         yield made
-        await made.end()
+        if process.returncode is None:
+            await made.end()
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -206,6 +220,47 @@ async def test_a_receiving_process_that_fails_is_a_gap(epics: Epics, ending: str
             assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0]
             assert [fact["value"] for fact in it.of("s")] == ["text", None, "text"]
             it.logged = said.encode()
+
+
+async def test_a_signal_to_all_processes_does_not_end_the_receiving_one(epics: Epics) -> None:
+    """systemd sends SIGTERM to all processes of a service; the receiving one ends with the IOC, without a gap."""
+    with epics.soft_ioc(DB):
+        async with follower(epics, observable("a", "T:A")) as it:
+            await it.until("a", value=0.0)
+            it.receiver().terminate()
+            await asyncio.sleep(3)
+            await epics.acaput("T:A", "1")
+            await it.until("a", value=1.0)
+            assert [fact["value"] for fact in it.of("a")] == [0.0, 1.0]
+
+
+async def test_a_frozen_source_does_not_delay_the_end(epics: Epics) -> None:
+    """The feed closes soon also while the server of a source hangs."""
+    with epics.soft_ioc(DB):
+        async with follower(epics, observable("a", "T:A")) as it:
+            await it.until("a", value=0.0)
+            [soft_ioc] = [each for each in psutil.Process().children() if each.name() == "softIoc"]
+            soft_ioc.suspend()
+            begun = time.monotonic()
+            await it.end()
+            assert time.monotonic() - begun < 1.5
+            soft_ioc.resume()
+
+
+async def test_what_waits_for_the_ioc_does_not_fill_the_memory(epics: Epics) -> None:
+    """When the IOC does not read what comes, the receiving process ends, and another one begins with the IOC."""
+    records = [f'record(calc, "S:{n}") {{ field(CALC, "VAL+1") field(SCAN, ".1 second") }}' for n in range(400)]
+    with epics.soft_ioc("\n".join(records)):
+        sources = [observable(f"s{n}", f"S:{n}") for n in range(400)]
+        async with follower(epics, *sources, option="--quiet") as it:
+            await it.until_counted(400)
+            receiver = it.receiver()
+            it.suspend()
+            await eventually(lambda: receiver.status() == psutil.STATUS_ZOMBIE, timeout=30)
+            it.resume()
+            await it.until_counted(it.told[-1]["count"] + 4000)
+            assert it.receiver() != receiver
+            it.logged = ENDED.encode()
 
 
 async def test_observables_change_while_the_receiving_process_hangs(epics: Epics) -> None:
