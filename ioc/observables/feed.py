@@ -74,11 +74,12 @@ class ObservableFeed:
 
         Of the others nothing is delivered any more when this returns.
         """
-        if self._receiver is None:
+        if self._checker is None:
             raise RuntimeError("the feed must be started before it is updated")
         async with self._changing:
             self._sources = _sources(observables)
-            await self._receiver.follow(self._sources)
+            if self._receiver is not None:
+                await self._receiver.follow(self._sources)
 
     async def close(self) -> None:
         """End all subscriptions and the process; nothing is delivered when this has returned."""
@@ -86,15 +87,21 @@ class ObservableFeed:
             self._checker.cancel()
             await asyncio.gather(self._checker, return_exceptions=True)
             self._checker = None
-        if self._receiver is not None:
-            await self._receiver.end()
-            self._receiver = None
+        await self._end()
 
     def _launch(self) -> None:
         self._searched_from = _addresses()
         self._connected = {}
         self._silent = 0
-        self._receiver = _Receiver(self._sources, self._take)
+        try:
+            self._receiver = _Receiver(self._sources, self._take)
+        except OSError as error:  # too many processes or open files
+            _log.error("the process that receives observables cannot be started: %s", error)
+
+    async def _end(self) -> None:
+        if self._receiver is not None:
+            await self._receiver.end()
+            self._receiver = None
 
     async def _check(self) -> None:
         """Start another process when the present one has ended, hangs, or searches from too few addresses.
@@ -105,9 +112,8 @@ class ObservableFeed:
         """
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
-            assert self._receiver is not None
             self._silent += 1
-            if self._silent > _SILENT_CHECKS:
+            if self._receiver is not None and self._silent > _SILENT_CHECKS:
                 _log.error("the process that receives observables hangs: it is killed")
                 self._receiver.kill()
                 self._silent = 0
@@ -115,13 +121,15 @@ class ObservableFeed:
                 continue  # who changes observables waits for the process, at most until it is killed
             async with self._changing:
                 lost = any(not self._connected.get(source.name) for source in self._sources)
-                if not self._receiver.alive:
+                if self._receiver is None:
+                    pass  # it could not be started
+                elif not self._receiver.alive:
                     _log.error("the process that receives observables has ended: it is started again")
                 elif lost and _addresses() - self._searched_from:
                     _log.info("this machine has a new address: observables are searched again")
                 else:
                     continue
-                await self._receiver.end()
+                await self._end()
                 now = time.time()
                 gone = [each.name for each in self._sources if self._connected.get(each.name)]
                 self._take("readings", [disconnected(name, now) for name in gone])

@@ -16,7 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from ioc.model import Reading
 from ioc.observables import ObservableFeed
+from ioc.topology.schema import Observable
 from tests.epics import Epics, eventually, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -220,6 +222,26 @@ async def test_a_receiving_process_that_fails_is_a_gap(epics: Epics, ending: str
             assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0]
             assert [fact["value"] for fact in it.of("s")] == ["text", None, "text"]
             it.logged = said.encode()
+
+
+async def test_a_receiving_process_that_cannot_be_started_is_tried_again(
+    epics: Epics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the system cannot start the process, the log says so, and it is started when it can be."""
+    python = sys.executable
+    readings: list[Reading] = []
+    followed = ObservableFeed()
+    monkeypatch.setattr(sys, "executable", "/no/python")
+    with epics.soft_ioc(DB):
+        monkeypatch.setenv("EPICS_CA_ADDR_LIST", epics.env["EPICS_CA_ADDR_LIST"])
+        source = Observable.model_validate(observable("a", "T:A"))
+        await followed.start([source], readings.extend, lambda name, properties: None)
+        assert f"{PROCESS} cannot be started: [Errno 2] No such file" in caplog.text
+        await followed.update([source])
+        monkeypatch.setattr(sys, "executable", python)
+        await eventually(lambda: readings, timeout=10)
+        await followed.close()
+    assert ENDED not in caplog.text
 
 
 async def test_a_signal_to_all_processes_does_not_end_the_receiving_one(epics: Epics) -> None:
