@@ -141,10 +141,14 @@ async def _main(commands: BinaryIO, output: BinaryIO, nowhere: TextIO) -> None:
 _loop: asyncio.AbstractEventLoop
 
 
+def _do_nothing(number: int, frame: object) -> None:
+    """Handle a signal."""
+
+
 def main() -> None:
     """Run until standard input ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)  # not ignored: libca's caRepeater would inherit that
+        signal.signal(number, _do_nothing)  # not ignored: libca's caRepeater would inherit that
     with Path(os.devnull).open("r+") as nowhere:
         commands, messages = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
         os.dup2(nowhere.fileno(), 0)  # caRepeater would keep the pipe open
