@@ -20,7 +20,8 @@ import h11
 MAX_BODY = 16 * 2**20
 """Longest body that is read, in bytes; a real Configure reply has 0.4 MB."""
 _MAX_HEAD = 64 * 1024
-_PIECE = 64 * 1024
+_PIECE = 4 * 1024
+"""Bytes that are read in one turn of the event loop: as chunks of one byte each they take 40 ms."""
 
 
 class ExchangeFailedError(Exception):
@@ -104,6 +105,7 @@ async def _read_reply(http: h11.Connection, reader: asyncio.StreamReader, operat
         while True:
             event = http.next_event()
             if event is h11.NEED_DATA:
+                await asyncio.sleep(0)  # reading does not wait for what is there already
                 data = await reader.read(_PIECE)
                 if received == 0 and not data:
                     raise ExchangeFailedError(f"closed the connection without an answer to {operation}")

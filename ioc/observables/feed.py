@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import pickle
+import queue
 import socket
 import subprocess
 import sys
@@ -73,11 +74,12 @@ class ObservableFeed:
 
         Of the others nothing is delivered any more when this returns.
         """
-        if self._receiver is None:
+        if self._checker is None:
             raise RuntimeError("the feed must be started before it is updated")
         async with self._changing:
             self._sources = _sources(observables)
-            await self._receiver.follow(self._sources)
+            if self._receiver is not None:
+                await self._receiver.follow(self._sources)
 
     async def close(self) -> None:
         """End all subscriptions and the process; nothing is delivered when this has returned."""
@@ -85,15 +87,21 @@ class ObservableFeed:
             self._checker.cancel()
             await asyncio.gather(self._checker, return_exceptions=True)
             self._checker = None
-        if self._receiver is not None:
-            await self._receiver.end()
-            self._receiver = None
+        await self._end()
 
     def _launch(self) -> None:
         self._searched_from = _addresses()
         self._connected = {}
         self._silent = 0
-        self._receiver = _Receiver(self._sources, self._take)
+        try:
+            self._receiver = _Receiver(self._sources, self._take)
+        except OSError as error:  # too many processes or open files
+            _log.error("the process that receives observables cannot be started: %s", error)
+
+    async def _end(self) -> None:
+        if self._receiver is not None:
+            await self._receiver.end()
+            self._receiver = None
 
     async def _check(self) -> None:
         """Start another process when the present one has ended, hangs, or searches from too few addresses.
@@ -104,9 +112,8 @@ class ObservableFeed:
         """
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
-            assert self._receiver is not None
             self._silent += 1
-            if self._silent > _SILENT_CHECKS:
+            if self._receiver is not None and self._silent > _SILENT_CHECKS:
                 _log.error("the process that receives observables hangs: it is killed")
                 self._receiver.kill()
                 self._silent = 0
@@ -114,13 +121,15 @@ class ObservableFeed:
                 continue  # who changes observables waits for the process, at most until it is killed
             async with self._changing:
                 lost = any(not self._connected.get(source.name) for source in self._sources)
-                if not self._receiver.alive:
+                if self._receiver is None:
+                    pass  # it could not be started
+                elif not self._receiver.alive:
                     _log.error("the process that receives observables has ended: it is started again")
                 elif lost and _addresses() - self._searched_from:
                     _log.info("this machine has a new address: observables are searched again")
                 else:
                     continue
-                await self._receiver.end()
+                await self._end()
                 now = time.time()
                 gone = [each.name for each in self._sources if self._connected.get(each.name)]
                 self._take("readings", [disconnected(name, now) for name in gone])
@@ -146,12 +155,13 @@ class ObservableFeed:
 
 
 class _Receiver:
-    """The process of `ioc.observables.receiver`, and the thread that reads what it sends."""
+    """The process of `ioc.observables.receiver`, with a thread for each pipe: that of a process that hangs fills up."""
 
     def __init__(self, sources: Sequence[Source], take: Any) -> None:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._followed: deque[asyncio.Future[None]] = deque()
+        self._lists: queue.SimpleQueue[Sequence[Source] | None] = queue.SimpleQueue()
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
@@ -160,6 +170,7 @@ class _Receiver:
         )
         self._thread = threading.Thread(target=self._receive, name="observables", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._write, name="observables followed", daemon=True).start()
         self._send(sources)
 
     @property
@@ -179,25 +190,26 @@ class _Receiver:
 
     async def end(self) -> None:
         """End the process; returns when all that it has sent is handled."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+        self._lists.put(None)
         until = time.monotonic() + _END_SECONDS
-        while self.alive:
+        while self.alive or self._process.poll() is None:
             if time.monotonic() > until:
                 self.kill()
             await asyncio.sleep(_POLL_SECONDS)
-        self._process.wait()
 
     def _send(self, sources: Sequence[Source]) -> asyncio.Future[None]:
         """Send a list; the future is done when its sources are followed."""
-        assert self._process.stdin is not None
         followed: asyncio.Future[None] = self._loop.create_future()
         self._followed.append(followed)
-        with contextlib.suppress(BrokenPipeError):  # it has just ended
-            self._process.stdin.write(pickle.dumps(list(sources)))
-            self._process.stdin.flush()
+        self._lists.put(sources)
         return followed
+
+    def _write(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stream:  # it may have ended
+            while (sources := self._lists.get()) is not None:
+                stream.write(pickle.dumps(sources))
+                stream.flush()
 
     def _receive(self) -> None:
         assert self._process.stdout is not None

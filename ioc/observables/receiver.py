@@ -5,19 +5,25 @@ It reads pickled lists of sources from standard input and follows those of the n
 so with the IOC, however that ends. It writes pickled messages to standard output, each a tuple that begins with its
 kind: ``readings`` (a list), ``properties`` (name, properties), ``log`` (logger, level, text), ``followed`` when it
 follows a list, and ``alive`` every two seconds.
+
+Signals do not end it: systemd sends them to all processes of a service, and the last readings would be lost. It does
+end if it has no time to check its monitors for 15 s, because more comes than it can handle or the IOC does not read:
+what waits would fill the memory. The IOC then starts another one, and there is a gap.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import pickle
-import sys
+import signal
 import threading
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
 import aioca
 from epicscorelibs.ca import cadef
@@ -29,19 +35,23 @@ from ioc.observables.reading import Properties
 _log = logging.getLogger("ioc.observables")
 
 _CHECK_SECONDS = 2.0
+_LATE_SECONDS = 15.0
 
 
 class Receiver:
     """Follows sources and sends what comes."""
 
-    def __init__(self, output: BinaryIO) -> None:
+    def __init__(self, output: BinaryIO, nowhere: TextIO) -> None:
+        """`nowhere` is the null device."""
         self._output = output
+        self._nowhere = nowhere
         self._monitors: dict[str, ChannelMonitor] = {}
         self._ready: list[Reading] = []
 
     async def run(self, lists: asyncio.Queue[Sequence[Source] | None]) -> None:
         """Follow the sources of each list until None comes."""
         while True:
+            faulthandler.dump_traceback_later(_LATE_SECONDS, exit=True, file=self._nowhere)  # unless renewed before
             try:
                 async with asyncio.timeout(_CHECK_SECONDS):
                     sources = await lists.get()
@@ -50,12 +60,12 @@ class Receiver:
                 for monitor in self._monitors.values():
                     monitor.check()
                 continue
-            await self._follow(sources or ())
+            if sources is not None:
+                await self._follow(sources)
+            self._deliver()
             if sources is None:
                 break
-            self._deliver()
             self.send("followed")
-        aioca.purge_channel_caches()
 
     async def _follow(self, sources: Sequence[Source]) -> None:
         wanted = {each.name: each for each in sources}
@@ -106,10 +116,10 @@ def _on_exception(details: Any) -> None:
     _loop.call_soon_threadsafe(_log.info, "Channel Access: %s: %s", cadef.ca_message(details.stat), context)
 
 
-async def _main(output: BinaryIO) -> None:
+async def _main(commands: BinaryIO, output: BinaryIO, nowhere: TextIO) -> None:
     global _loop  # noqa: PLW0603 - libca's handler is global, too
     _loop = asyncio.get_running_loop()
-    receiver = Receiver(output)
+    receiver = Receiver(output, nowhere)
     logging.basicConfig(level=logging.INFO, handlers=[_LogSender(receiver)])
     lists: asyncio.Queue[Sequence[Source] | None] = asyncio.Queue()
 
@@ -117,7 +127,7 @@ async def _main(output: BinaryIO) -> None:
         sources: Sequence[Source] | None = ()
         while sources is not None:
             try:
-                sources = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the IOC itself
+                sources = pickle.load(commands)  # noqa: S301 - from the IOC itself
             except (EOFError, pickle.UnpicklingError):
                 sources = None
             _loop.call_soon_threadsafe(lists.put_nowait, sources)
@@ -131,8 +141,17 @@ async def _main(output: BinaryIO) -> None:
 _loop: asyncio.AbstractEventLoop
 
 
+def _do_nothing(number: int, frame: object) -> None:
+    """Handle a signal."""
+
+
 def main() -> None:
     """Run until standard input ends."""
-    messages = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no message
-    asyncio.run(_main(messages))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _do_nothing)  # not ignored: libca's caRepeater would inherit that
+    with Path(os.devnull).open("r+") as nowhere:
+        commands, messages = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+        os.dup2(nowhere.fileno(), 0)  # caRepeater would keep the pipe open
+        os.dup2(2, 1)  # what a library prints is no message
+        asyncio.run(_main(commands, messages, nowhere))
+        os._exit(0)  # libca's own end waits for servers that hang

@@ -230,12 +230,12 @@ class Writer:
     def _write_rows(self) -> bool:
         """Write the oldest rows, the log first, or the heartbeat if there are none; False if that failed."""
         most_samples, most_log = _ROWS, _ROWS
-        with self._wake:
+        with self._wake:  # until rows are taken: a job that is queued meanwhile must not be before some of them
             first = next((job for job in (*self._behind_rows, *self._jobs) if job.behind is not None), None)
-        if first is not None:
-            before = self._rows_before(first)
-            most_samples, most_log = min(_ROWS, before[0]), min(_ROWS, before[1])
-        log, samples = self.log.oldest(most_log), self.samples.oldest(most_samples)
+            if first is not None:
+                before = self._rows_before(first)
+                most_samples, most_log = min(_ROWS, before[0]), min(_ROWS, before[1])
+            log, samples = self.log.oldest(most_log), self.samples.oldest(most_samples)
         self._check_log()
         try:
             if samples or log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -223,6 +224,26 @@ async def test_a_transition_is_sent_once_whatever_happens(
         await client(ecc.port, transition=TIMEOUT).transition(Operation.Start, CONFIG, ())
     assert type(caught.value) in (failure.error, PeerError)
     assert ecc.operations() == ["Start"]
+
+
+async def test_a_flood_of_small_chunks_delays_nothing_else(server: MakeServer, client: MakeClient) -> None:
+    """While a server sends chunks of one byte for ever, the event loop has a turn all the time."""
+
+    def flood(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not connection.closing.is_set():
+                connection.peer.sendall(b"1\r\nx\r\n" * 10_000)
+
+    call = asyncio.create_task(client(server(flood).port, state=2).get_state())
+    longest = 0.0
+    while not call.done():
+        begun = time.monotonic()
+        await asyncio.sleep(0.01)
+        longest = max(longest, time.monotonic() - begun)
+    with pytest.raises(PeerTimeout):
+        await call
+    assert longest < 0.25
 
 
 async def test_refused_connection_says_what_to_do(client: MakeClient) -> None:

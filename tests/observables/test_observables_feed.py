@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import math
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from ioc.model import Reading
+from ioc.observables import ObservableFeed
+from ioc.topology.schema import Observable
 from tests.epics import Epics, eventually, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +49,12 @@ class Follower:
     def kill(self) -> None:
         self._process.kill()
 
+    def suspend(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def of(self, name: str) -> list[dict[str, Any]]:
         return [fact for fact in self.told if fact.get("name") == name]
 
@@ -56,6 +66,12 @@ class Follower:
                     if all(fact[key] == value for key, value in expected.items()):
                         return fact
                 await self.next()
+
+    async def until_counted(self, count: int, timeout: float = 20.0) -> None:
+        """Wait until so many readings have come, if it only counts them."""
+        async with asyncio.timeout(timeout):
+            while (await self.next()).get("count", 0) < count:
+                pass
 
     async def next(self) -> dict[str, Any]:
         """The next fact that the process tells."""
@@ -101,7 +117,8 @@ async def follower(epics: Epics, *observables: dict[str, Any], option: str = "")
     try:
         await made.send(*observables)
         yield made
-        await made.end()
+        if process.returncode is None:
+            await made.end()
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -207,13 +224,77 @@ async def test_a_receiving_process_that_fails_is_a_gap(epics: Epics, ending: str
             it.logged = said.encode()
 
 
+async def test_a_receiving_process_that_cannot_be_started_is_tried_again(
+    epics: Epics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the system cannot start the process, the log says so, and it is started when it can be."""
+    python = sys.executable
+    readings: list[Reading] = []
+    followed = ObservableFeed()
+    monkeypatch.setattr(sys, "executable", "/no/python")
+    with epics.soft_ioc(DB):
+        monkeypatch.setenv("EPICS_CA_ADDR_LIST", epics.env["EPICS_CA_ADDR_LIST"])
+        source = Observable.model_validate(observable("a", "T:A"))
+        await followed.start([source], readings.extend, lambda name, properties: None)
+        assert f"{PROCESS} cannot be started: [Errno 2] No such file" in caplog.text
+        await followed.update([source])
+        monkeypatch.setattr(sys, "executable", python)
+        await eventually(lambda: readings, timeout=10)
+        await followed.close()
+    assert ENDED not in caplog.text
+
+
+async def test_a_signal_to_all_processes_does_not_end_the_receiving_one(epics: Epics) -> None:
+    """systemd sends SIGTERM to all processes of a service; the receiving one ends with the IOC, without a gap."""
+    with epics.soft_ioc(DB):
+        async with follower(epics, observable("a", "T:A")) as it:
+            await it.until("a", value=0.0)
+            it.receiver().terminate()
+            await asyncio.sleep(3)
+            await epics.acaput("T:A", "1")
+            await it.until("a", value=1.0)
+            assert [fact["value"] for fact in it.of("a")] == [0.0, 1.0]
+
+
+async def test_a_frozen_source_does_not_delay_the_end(epics: Epics) -> None:
+    """The feed closes soon also while the server of a source hangs."""
+    with epics.soft_ioc(DB):
+        async with follower(epics, observable("a", "T:A")) as it:
+            await it.until("a", value=0.0)
+            [soft_ioc] = [each for each in psutil.Process().children() if each.name() == "softIoc"]
+            soft_ioc.suspend()
+            begun = time.monotonic()
+            await it.end()
+            assert time.monotonic() - begun < 1.5
+            soft_ioc.resume()
+
+
+async def test_what_waits_for_the_ioc_does_not_fill_the_memory(epics: Epics) -> None:
+    """When the IOC does not read what comes, the receiving process ends, and another one begins with the IOC."""
+    records = [f'record(calc, "S:{n}") {{ field(CALC, "VAL+1") field(SCAN, ".1 second") }}' for n in range(400)]
+    with epics.soft_ioc("\n".join(records)):
+        sources = [observable(f"s{n}", f"S:{n}") for n in range(400)]
+        async with follower(epics, *sources, option="--quiet") as it:
+            await it.until_counted(400)
+            receiver = it.receiver()
+            it.suspend()
+            await eventually(lambda: receiver.status() == psutil.STATUS_ZOMBIE, timeout=30)
+            it.resume()
+            await it.until_counted(it.told[-1]["count"] + 4000)
+            assert it.receiver() != receiver
+            it.logged = ENDED.encode()
+
+
 async def test_observables_change_while_the_receiving_process_hangs(epics: Epics) -> None:
-    """A change does not wait for ever for a process that hangs: the next one follows what is wanted then."""
+    """A change does not wait for ever for a process that hangs: the next one follows what is wanted then.
+
+    So it is with a list that is larger than what a pipe takes.
+    """
     with epics.soft_ioc(DB):
         async with follower(epics, observable("a", "T:A"), option="--impatient") as it:
             await it.until("a", value=0.0)
             it.receiver().suspend()
-            await it.send(observable("s", "T:S", "string"))
+            await it.send(observable("s", "T:S", "string"), *(observable(f"n{n}", f"T:NONE{n}") for n in range(3000)))
             await it.until("s", value="text", timeout=30)
             it.logged = f"{PROCESS} hangs: it is killed\n{ENDED}".encode()
 
@@ -227,6 +308,24 @@ async def test_the_receiving_process_ends_with_the_ioc(epics: Epics) -> None:
             it.kill()
             await eventually(lambda: not receiver.is_running())
     assert not receiver.is_running()
+
+
+async def test_a_receiving_process_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that closes its output but does not end is killed, and the event loop does not stand still meanwhile."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\nexec >&- sleep 60\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stand_in))
+    followed = ObservableFeed()
+    await followed.start([], lambda readings: None, lambda name, properties: None)
+    [process] = psutil.Process().children()
+    closing = asyncio.create_task(followed.close())
+    begun = time.monotonic()
+    await asyncio.sleep(0.5)
+    assert time.monotonic() - begun < 1
+    async with asyncio.timeout(4):
+        await closing
+    assert not process.is_running()
 
 
 async def test_observables_change_while_running(epics: Epics) -> None:

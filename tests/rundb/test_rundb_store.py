@@ -29,6 +29,8 @@ from ioc.model import (
     ValueType,
 )
 from ioc.rundb import BEGINNING, Measurement, SqliteRunStore
+from ioc.rundb.row_queue import RowQueue
+from ioc.rundb.rows import LogRow
 from ioc.rundb.times import from_text, to_text
 from tests.epics import eventually
 from tests.rundb.rows import GAS, PRESSURE, event, locked, reading, rows
@@ -322,6 +324,32 @@ def test_times_survive_as_text(moment: float) -> None:
     text = to_text(moment)
     assert TIME.fullmatch(text)
     assert from_text(text) == pytest.approx(moment, abs=1e-6)
+
+
+async def test_a_job_between_rows_that_are_being_taken(store: SqliteRunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that comes just when rows are taken from the queue is done, and so are those that follow."""
+    loop, taken, taking = asyncio.get_running_loop(), RowQueue[LogRow].oldest, threading.Event()
+
+    async def flush_between() -> None:
+        store.add_event(event("before"))
+        flushed = asyncio.create_task(store.flush())
+        await asyncio.sleep(0)
+        store.add_event(event("after"))
+        await flushed
+
+    def oldest(queue: RowQueue[LogRow], count: int) -> list[LogRow]:
+        if not taking.is_set():
+            taking.set()
+            asyncio.run_coroutine_threadsafe(flush_between(), loop)
+            time.sleep(0.2)
+        return taken(queue, count)
+
+    monkeypatch.setattr(RowQueue, "oldest", oldest)
+    await asyncio.to_thread(taking.wait, 5)
+    await store.flush()
+    store.add_event(event("later"))
+    await store.flush()
+    assert store.problem() == ""
 
 
 async def test_a_job_does_not_wait_for_all_rows(store: SqliteRunStore) -> None:
