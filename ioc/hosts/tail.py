@@ -1,4 +1,4 @@
-"""The end of a log file as text that can be shown."""
+"""The end of a log file as printable text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ioc.errors import PeerError
 from ioc.hosts.transport import Transport, expand, shown, told
 
 TAIL_BYTES = 64 * 1024
-"""How much of the end of a file is read."""
+"""Bytes read from the end of a file."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -31,7 +31,7 @@ def read_tail(transport: Transport, path: str, lines: int, host: str) -> str:
 
 
 def last_lines(content: bytes, lines: int, *, whole: bool) -> str:
-    """Make text of the end of a file; a first line that was cut off is left out if there are others."""
+    """Decode the end of a file; an incomplete first line is left out if there are others."""
     text = content.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     text = _CONTROL.sub("", _COLOURS.sub("", text)).removesuffix("\n")
     found = text.split("\n")

@@ -73,6 +73,6 @@ class HealthPvs(Group):
         try:
             self._cpu.post(self._process.cpu_percent())
             self._memory.post(self._process.memory_info().rss / 1e6)
-        except (psutil.Error, OSError):  # no file can be opened any more: the other PVs still have to be shown
+        except (psutil.Error, OSError):  # no more files can be opened: still show the other PVs
             for pv in (self._cpu, self._memory):
                 pv.post(pv.value, severity=Severity.INVALID, status="READ")

@@ -13,11 +13,11 @@ from ioc.runlogic.turn import Turn, listing
 
 AT_START = 0
 AT_CONFIGURE = -1
-"""Instead of the number of a job: copies that nothing waits for."""
+"""Used instead of a job number for copies that nothing waits for."""
 
 
 def at_configure(turn: Turn, name: str) -> None:
-    """Copy the files when a server was configured, into the directory of the open or the next run."""
+    """After Configure, copy the files into the directory of the open or the next run."""
     state = turn.state
     config = turn.server(name).in_use
     if turn.plan.servers[name].backs_up and config is not None:
@@ -33,7 +33,7 @@ def remember(turn: Turn, name: str) -> None:
 
 
 def at_start(turn: Turn) -> None:
-    """Copy the files when a run has started, so that they are kept even if the run never ends properly."""
+    """Copy the files at the start of a run, so that they are kept even if the run never ends properly."""
     for name, config in _wanted(turn).items():
         turn.emit(BackUp(AT_START, name, turn.record.run, config))
 

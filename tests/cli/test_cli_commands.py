@@ -163,7 +163,7 @@ def test_a_database_that_cannot_be(command: str, tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     database, unknown = result.stderr.splitlines()
     assert "database is 'nowhere/runs.db', but must be in a directory that exists" in database
-    assert "nope is no known key" in unknown
+    assert "nope is not a known key" in unknown
     assert call("pvs", "--topology", EXAMPLE).exit_code == 0, "what only reads needs no database"
 
 
@@ -252,7 +252,7 @@ def test_init_writes_a_topology_that_is_fine(tmp_path: Path) -> None:
     before = output.read_text()
     again = call("init", "--output", output, answers="e24\n\n\n\n\n\n")
     assert again.exit_code == 1
-    assert again.stderr.splitlines() == [f"error: {output} exists, but must not: it is never overwritten"]
+    assert again.stderr.splitlines() == [f"error: {output} exists and is not overwritten: choose another file"]
     assert output.read_text() == before
 
 
