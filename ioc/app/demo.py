@@ -33,7 +33,7 @@ async def demo(
     announce: Callable[[Topology], None],
     ending: Ending | None = None,
 ) -> None:
-    """Run simulators for everything that `topology` names, and the real IOC in front of them.
+    """Run simulators for all parts of `topology`, and the real IOC that controls them.
 
     All files are written below `directory`. `speed` divides the real duration of the transitions. `load` reads the
     topology for a reload. `announce` is called when the PVs can be read. `ending` is given if the process ends with
