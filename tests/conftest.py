@@ -62,7 +62,7 @@ def _threads_beside(known: set[threading.Thread]) -> list[threading.Thread]:
         thread
         for thread in threading.enumerate()
         if thread not in known
-        and not isinstance(thread, threading._DummyThread)
+        and not isinstance(thread, threading._DummyThread)  # noqa: SLF001 - has no public name
         and not thread.name.startswith(_ALLOWED_THREADS)
     ]
 

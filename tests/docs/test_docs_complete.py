@@ -79,12 +79,12 @@ def test_every_command_is_documented() -> None:
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:
-    """Relative links of README and docs point to files that exist."""
+    """Relative links of README and docs point to files that exist, or to the reference, which `make docs` writes."""
     broken = [
         f"{page.name}: {target}"
         for page in PAGES
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
-        if not (page.parent / target).exists()
+        if not target.startswith("reference/") and not (page.parent / target).exists()
     ]
     assert broken == []
 
