@@ -81,7 +81,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         ),
         journal=journal.add,
     )
-    recorder.when_made_up(lambda run: engine.post(RunRecorded(run)))
+    recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
     tree = PvTree(
         topology,
         engine,

@@ -138,8 +138,8 @@ async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
         await start(parts.server)
         stack.push_async_callback(parts.server.close)
         await stack.enter_async_context(_running(parts, recording))
-        stack.enter_context(_garbage_collected_seldom())
-        stack.enter_context(_commands_before_recording())
+        stack.enter_context(_rare_garbage_collection())
+        stack.enter_context(_short_thread_switches())
         yield
 
 
@@ -171,7 +171,7 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 
 @contextlib.contextmanager
-def _garbage_collected_seldom() -> Generator[None]:
+def _rare_garbage_collection() -> Generator[None]:
     """Exclude all existing objects from garbage collection, and collect rarely enough to skip samples under way.
 
     A full collection stops everything for 0.15 s, and the samples would trigger several per minute.
@@ -188,7 +188,7 @@ def _garbage_collected_seldom() -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _commands_before_recording() -> Generator[None]:
+def _short_thread_switches() -> Generator[None]:
     """Let the event loop get the interpreter soon when it has work."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -16,7 +16,7 @@ import caproto as ca
 from ioc.ca.outbox import BATCH_BYTES, Outbox
 from ioc.ca.session import ProtocolViolation, Session
 from ioc.ca.site import Site
-from ioc.ca.sockets import give_up_after
+from ioc.ca.sockets import set_peer_timeout
 
 logger = logging.getLogger("ioc.ca")
 
@@ -58,7 +58,7 @@ class Circuit(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._peer: tuple[str, int] = (transport.get_extra_info("peername") or ("?", 0))[:2]
         if (sock := transport.get_extra_info("socket")) is not None:
-            give_up_after(sock, self._site.limits.vanish_seconds)
+            set_peer_timeout(sock, self._site.limits.vanish_seconds)
         self._protocol = ca.VirtualCircuit(ca.SERVER, self._peer, None)
         self.outbox = Outbox(self._site.turns, self._write)
         self.session = Session(self._site, self._protocol, self.outbox, self._peer[0])

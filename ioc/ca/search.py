@@ -145,7 +145,7 @@ class SearchListener:
             transport.close()
 
 
-class Rivals:
+class OtherServers:
     """Searches for some of our own names, as clients do, and warns if another server answers.
 
     Usually that is a second IOC started by mistake. Clients connect to whichever answers first, and neither server
@@ -165,14 +165,14 @@ class Rivals:
 
     async def run(self) -> None:
         while True:
-            heard = await self._look()
-            for address in heard.keys() - self._missed.keys():
+            answered = await self._look()
+            for address in answered.keys() - self._missed.keys():
                 logger.error(
                     "another server, %s, has PVs of the same names (%s): clients get either, so end one of the two",
                     address,
-                    heard[address],
+                    answered[address],
                 )
-            missed = {address: number + 1 for address, number in self._missed.items()} | dict.fromkeys(heard, 0)
+            missed = {address: number + 1 for address, number in self._missed.items()} | dict.fromkeys(answered, 0)
             self._missed = {address: number for address, number in missed.items() if number < _MISSED}
             for address in missed.keys() - self._missed.keys():
                 logger.warning("the other server with PVs of the same names, %s, is gone", address)

@@ -16,7 +16,7 @@ from ioc.ca.environment import Environment
 from ioc.ca.limits import Complaints, Limits
 from ioc.ca.puts import Journal, PutRecord, Puts
 from ioc.ca.pv import Pv
-from ioc.ca.search import Rivals, SearchListener
+from ioc.ca.search import OtherServers, SearchListener
 from ioc.ca.site import MayWrite, Namespace, Site
 from ioc.ca.sockets import CannotServe, listening_sockets
 
@@ -36,7 +36,7 @@ class ServerStats:
     queue_high_water: int
     """Greatest number of answers and updates that ever waited for one client."""
     pvs: int
-    rivals: tuple[str, ...] = ()
+    other_servers: tuple[str, ...] = ()
     """Addresses of other servers with the same PV names."""
 
 
@@ -65,7 +65,7 @@ class CaServer:
         self._servers: list[asyncio.Server] = []
         self._searches: SearchListener | None = None
         self._beacons: Beacons | None = None
-        self._rivals: Rivals | None = None
+        self._other_servers: OtherServers | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._died: asyncio.Future[str] | None = None
         self._closing = False
@@ -110,8 +110,8 @@ class CaServer:
         self._searches = searches = SearchListener(site, environment, self._lost)
         await searches.refresh()
         self._beacons = beacons = Beacons(environment, site)
-        self._rivals = rivals = Rivals(site, environment)
-        for work in (beacons.run(), self._watch(), self._watch_interfaces(searches, beacons), rivals.run()):
+        self._other_servers = others = OtherServers(site, environment)
+        for work in (beacons.run(), self._watch(), self._watch_interfaces(searches, beacons), others.run()):
             self._own(work)
         for address in environment.absent:
             logger.warning("no interface has the address %s yet: clients can reach the server once one has", address)
@@ -166,7 +166,7 @@ class CaServer:
             self._dropped,
             max([self._high_water, *(circuit.outbox.high_water for circuit in self._circuits)]),
             len(self._site.namespace),
-            self._rivals.addresses if self._rivals is not None else (),
+            self._other_servers.addresses if self._other_servers is not None else (),
         )
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:

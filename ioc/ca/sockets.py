@@ -66,7 +66,7 @@ def _bind_before_its_time(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
 
 
-def give_up_after(sock: socket.socket, seconds: float) -> None:
+def set_peer_timeout(sock: socket.socket, seconds: float) -> None:
     """Let the operating system end a connection whose peer has been unreachable for this time.
 
     A host that loses power or network does not close its connections: updates to it are not acknowledged, and without

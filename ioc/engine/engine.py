@@ -120,7 +120,7 @@ class Engine:
             self._begin(effect, before)
         if self.state is not before:
             for listener in self._listeners:
-                self._tell(listener)
+                self._notify(listener)
 
     async def command(self, command: ev.Command) -> None:
         """Submit a command to the core. Returns when it is done.
@@ -183,7 +183,7 @@ class Engine:
                 answer.set_exception(PeerError("the IOC is stopping: the outcome is unknown"))
         self._answers.clear()
 
-    def _tell(self, listener: StateListener) -> None:
+    def _notify(self, listener: StateListener) -> None:
         try:
             listener(self.state)
         except Exception:

@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass, field
 
 from ioc.errors import PeerError
-from ioc.hosts.config_files import Wanted, hardware_descriptions, of_choice
+from ioc.hosts.config_files import ConfigFile, hardware_descriptions, of_choice
 from ioc.hosts.placing import names
-from ioc.hosts.transport import Transport, expand, make_directories, reason, shown, told
+from ioc.hosts.transport import Transport, expand, make_directories, reason, reason_and_file, shown
 from ioc.model import ConfigBackup, ConfigChoice, RunId
 from ioc.topology.schema import EccServer
 
@@ -40,7 +40,7 @@ def digest(
         except OSError as error:
             raise PeerError(
                 f"the configuration of ECC server {server.name} cannot be copied to {shown(backup_root)} on {host}: "
-                f"{told(error)}"
+                f"{reason_and_file(error)}"
             ) from None
     if reader.problems:
         raise PeerError("; ".join(reader.problems))
@@ -66,7 +66,7 @@ class _Reader:
             self._take(file)
         return self.contents
 
-    def _take(self, file: Wanted) -> list[bytes]:
+    def _take(self, file: ConfigFile) -> list[bytes]:
         names = [name for reading in file.readings if (name := next(filter(self._read, reading), None))]
         if not names and file.missed:
             self.missing.append(file.name)

@@ -24,7 +24,7 @@ EXTENSIONS = (".xcfg", ".xml")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ConfigFile:
     """One file of a choice."""
 
     readings: tuple[tuple[str, ...], ...]
@@ -40,27 +40,27 @@ class Wanted:
         return self.readings[0][0]
 
 
-def wanted(prefix: str, name: str, *, required: bool = False) -> Wanted:
+def config_file(prefix: str, name: str, *, required: bool = False) -> ConfigFile:
     """Return the file behind one name of a choice."""
     stems = [prefix + name]
     if "." in name:
         stems.append((prefix + name).rpartition(".")[0])
-    return Wanted(tuple(tuple(stem + extension for extension in EXTENSIONS) for stem in stems), required)
+    return ConfigFile(tuple(tuple(stem + extension for extension in EXTENSIONS) for stem in stems), required)
 
 
-def of_choice(config: ConfigChoice) -> tuple[Wanted, ...]:
+def of_choice(config: ConfigChoice) -> tuple[ConfigFile, ...]:
     """Return the files of a choice except the hardware descriptions, which the first file names."""
     files = (
-        wanted("describe-", config.describe, required=True),
-        wanted("prepare-", config.prepare),
-        wanted("configure-", config.prepare),
-        wanted("configure-", config.configure, required=True),
+        config_file("describe-", config.describe, required=True),
+        config_file("prepare-", config.prepare),
+        config_file("configure-", config.prepare),
+        config_file("configure-", config.configure, required=True),
     )
     # If prepare and configure have the same name, they share one file, which is required.
     return tuple({file.name: file for file in files}.values())
 
 
-def hardware_descriptions(contents: Iterable[bytes]) -> tuple[Wanted, ...]:
+def hardware_descriptions(contents: Iterable[bytes]) -> tuple[ConfigFile, ...]:
     """Return the hardware descriptions named in describe files.
 
     One named only by a template without nodes is never read, so it is not reported as missing.
@@ -68,7 +68,7 @@ def hardware_descriptions(contents: Iterable[bytes]) -> tuple[Wanted, ...]:
     roots = [root for content in contents if (root := _parsed(content)) is not None]
     read = {name for root in roots for name in _of_nodes(root)}
     named = dict.fromkeys(name for root in roots for name in _names(root))
-    return tuple(replace(wanted("hardwareDescription_", name), missed=name in read) for name in named)
+    return tuple(replace(config_file("hardwareDescription_", name), missed=name in read) for name in named)
 
 
 def _of_nodes(root: Any) -> Iterator[str]:

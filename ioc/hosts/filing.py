@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 from ioc.hosts.placing import Placer, original_name
-from ioc.hosts.transport import Transport, exists, from_shown, make_directories, shown, told
+from ioc.hosts.transport import Transport, exists, from_shown, make_directories, reason_and_file, shown
 from ioc.model import FiledFile, FilingReport, RunId
 
 P = ParamSpec("P")
@@ -103,7 +103,7 @@ class Filing:
                     f"(mkdir -p '{shown(path)}')"
                 )
             except OSError as error:
-                self.fail(f"{what} cannot be read ({told(error)}): let the SSH user read and write it")
+                self.fail(f"{what} cannot be read ({reason_and_file(error)}): let the SSH user read and write it")
             else:
                 if place not in places:
                     places.append(place)
@@ -120,7 +120,7 @@ class Filing:
         except OSError as error:
             self.fail(
                 f"{self.run} of router {self.router} could not be filed in {shown(staging)} on {self.host}: "
-                f"{told(error)}"
+                f"{reason_and_file(error)}"
             )
 
     async def _file_until_empty(self, staging: bytes, needed: bool) -> None:

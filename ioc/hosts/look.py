@@ -121,8 +121,8 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
         mine = [socket for socket, inode, _ in sockets if inode in own]
         if "user" in values:
             # Another user's descriptors are not readable: what remains are the ports in the arguments of the process.
-            told = {port for argument in arguments for port in _port(argument)}
-            mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in told]
+            argument_ports = {port for argument in arguments for port in _port(argument)}
+            mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in argument_ports]
         place = _hex(values.get("link", ""))
         of_directory = sections.get(f"@directory process {pid}", [])
         directory, lost, unreadable = _directory(of_directory), "", ""

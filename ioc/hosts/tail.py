@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ioc.errors import PeerError
-from ioc.hosts.transport import Transport, expand, shown, told
+from ioc.hosts.transport import Transport, expand, reason_and_file, shown
 
 TAIL_BYTES = 64 * 1024
 """Bytes read from the end of a file."""
@@ -26,7 +26,7 @@ def read_tail(transport: Transport, path: str, lines: int, host: str) -> str:
             raise PeerError(f"log file {shown(file)} on {host} must be a regular file")
         content, whole = transport.read_end(file, TAIL_BYTES)
     except OSError as error:
-        raise PeerError(f"log file on {host} cannot be read: {told(error)}") from None
+        raise PeerError(f"log file on {host} cannot be read: {reason_and_file(error)}") from None
     return last_lines(content, lines, whole=whole)
 
 

@@ -147,7 +147,7 @@ def reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def told(error: OSError) -> str:
+def reason_and_file(error: OSError) -> str:
     """Return the reason of a failure, and the file if known."""
     why = reason(error)
     if not error.filename:

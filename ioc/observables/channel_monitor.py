@@ -79,7 +79,7 @@ class ChannelMonitor:
         lost."""
         if self._task.done():
             _log.error("%s: %s", self._failed, self._task.exception())
-            self.went_away()
+            self.report_disconnected()
             self._task = self._new_task()
         if any(each.state == each.CLOSED for each in self._subscriptions):
             self._lost.set()
@@ -90,7 +90,7 @@ class ChannelMonitor:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def went_away(self) -> None:
+    def report_disconnected(self) -> None:
         """Report once that the source has disconnected; a value still held back is delivered first."""
         if not self.connected:
             return
@@ -122,7 +122,7 @@ class ChannelMonitor:
                 for subscription in self._subscriptions:
                     subscription.close()
                 self._subscriptions.clear()
-            self.went_away()
+            self.report_disconnected()
             if ended:
                 await asyncio.sleep(_RETRY_SECONDS)
 
@@ -173,7 +173,7 @@ class ChannelMonitor:
     def _on_value(self, update: Any) -> None:
         if not update.ok:  # aioca reports this after earlier values
             self._lost.set()
-            self.went_away()
+            self.report_disconnected()
             return
         self.connected = True
         labels = self._properties.labels if self._properties else ()

@@ -59,7 +59,7 @@ class HealthPvs(Group):
         self._clients.post(stats.clients)
         self._dropped.post(stats.dropped_clients)
         self._client_queue.post(stats.queue_high_water)
-        self._others.post(", ".join(stats.rivals), severity=alarm(stats.rivals))
+        self._others.post(", ".join(stats.other_servers), severity=alarm(stats.other_servers))
         self._pvs.post(stats.pvs)
         database = self._database()
         warning = alarm(database.warning, Severity.MINOR)

@@ -46,11 +46,11 @@ async def _load_one(  # noqa: PLR0917 - facts of one run and one observable
     """
     observable_id, name, manual, last_us = observable
 
-    def begun(at: float) -> RunStatistics:
+    def new_statistics(at: float) -> RunStatistics:
         return RunStatistics(at, observable_id=observable_id, name=name, manual=manual)
 
     page: tuple[int, int] | None = BEGINNING
-    statistics = begun(began_at)
+    statistics = new_statistics(began_at)
     if stored is not None and stored.measured_at is not None:
         last: Reading | None = None
         if stored.last_sample is not None:
@@ -67,7 +67,7 @@ async def _load_one(  # noqa: PLR0917 - facts of one run and one observable
         if first and samples:
             # Nothing is stored yet: it began with its first sample, which may be later than the start of the run.
             first = False
-            statistics = begun(min(samples[0].sampled_at, last_at))
+            statistics = new_statistics(min(samples[0].sampled_at, last_at))
             statistics.begin_value = recorded_value(samples[0])
         for sample in samples:
             # A later time stamp is from a source whose clock is ahead.

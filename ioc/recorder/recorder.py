@@ -81,9 +81,9 @@ class ObservableRecorder:
         self._started = asyncio.Event()
         """Set when the experiment and its observables are known; operations of a run wait for it."""
 
-    def when_made_up(self, listener: Callable[[RunId], None]) -> None:
+    def when_stored_late(self, listener: Callable[[RunId], None]) -> None:
         """Call `listener` when the statistics of a run are stored after `begin_run` or `end_run` had failed."""
-        self._saver.made_up = listener
+        self._saver.stored_late = listener
 
     async def start(self, listener: ChangeListener, experiment: str | None = None) -> None:
         """Define the observables in the database, load manual values and the last run's statistics, and start the feed.

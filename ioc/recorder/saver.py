@@ -49,7 +49,7 @@ class Saver:
         self._due = 0.0
         self._saving = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self.made_up: Callable[[RunId], None] = lambda run: None
+        self.stored_late: Callable[[RunId], None] = lambda run: None
         """Called when the statistics of a run are stored after a failure was reported."""
 
     @property
@@ -151,7 +151,7 @@ class Saver:
             return  # it ended while the database was busy: the stored rows are not final
         if run.failure_told:
             run.failure_told = False
-            self.made_up(run.run)
+            self.stored_late(run.run)
 
     def _ended(self) -> list[RecordedRun]:
         return [run for run in self._runs if run.ended_at is not None]

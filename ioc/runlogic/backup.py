@@ -34,19 +34,19 @@ def remember(turn: Turn, name: str) -> None:
 
 def at_start(turn: Turn) -> None:
     """Copy the files at the start of a run, so that they are kept even if the run never ends properly."""
-    for name, config in _wanted(turn).items():
+    for name, config in _configs_to_copy(turn).items():
         turn.emit(BackUp(AT_START, name, turn.record.run, config))
 
 
 def begin_backup(turn: Turn, job: Job) -> None:
     """Copy the configuration files in use beside the run, on each server's host."""
-    wanted = _wanted(turn)
+    wanted = _configs_to_copy(turn)
     turn.set_job(waiting=frozenset(wanted))
     for name, config in wanted.items():
         turn.emit(BackUp(job.id, name, turn.record.run, config))
 
 
-def _wanted(turn: Turn) -> dict[str, ConfigChoice]:
+def _configs_to_copy(turn: Turn) -> dict[str, ConfigChoice]:
     return {
         name: server.in_use
         for name, server in turn.state.servers.items()

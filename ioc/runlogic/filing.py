@@ -211,7 +211,7 @@ def close_document(turn: Turn) -> None:
 
 def _name_silent_sources(turn: Turn) -> None:
     """Report each source that sent no data in this run."""
-    heard = {file.source for file in turn.state.run.files if file.size}
+    with_data = {file.source for file in turn.state.run.files if file.size}
     for source in turn.plan.sources:
-        if source not in heard:
+        if source not in with_data:
             trouble(turn, About.Data, source, f"no data from {source}")

@@ -90,7 +90,7 @@ class EccServer:
         self._forget()
         self.electronics.dead = False
         self.electronics.follow(self.machine.state)
-        await self.electronics.parted()
+        await self.electronics.links_closed()
         self._listener = await asyncio.start_server(self._accept, self._plan.host, self._port, limit=_MAX_REQUEST)
         self._port = self._listener.sockets[0].getsockname()[1]
         self._log(f"listening on port {self._port}")
@@ -100,7 +100,7 @@ class EccServer:
         connections = list(self._connections)
         self._die(links)
         await asyncio.gather(*connections, return_exceptions=True)
-        await self.electronics.parted()
+        await self.electronics.links_closed()
 
     async def close(self) -> None:
         """Kill it, and its electronics too."""
@@ -226,11 +226,11 @@ class EccServer:
                 self.machine.finish(succeeded=False)
                 if name == "Breakup":
                     self.force_state(State.OFF)
-                    await self.electronics.parted()
+                    await self.electronics.links_closed()
                 self._log(f"{name} failed: {failure}")
                 return self._dialect.text_reply(number, str(failure), "")
             self.electronics.follow(self.machine.target)
-            await self.electronics.parted()
+            await self.electronics.links_closed()
             self.machine.finish(succeeded=True)
         message, text = self._result(name)
         return self._dialect.text_reply(number if message else 0, message, text)

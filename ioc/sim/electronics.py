@@ -181,7 +181,7 @@ class Source:
             self._disconnect()
 
     def drop_link(self) -> None:
-        """End the link and forget the router; `parted` waits until the router has closed it."""
+        """End the link and forget the router; `links_closed` waits until the router has closed it."""
         self._disconnect()
         self._link = None
 
@@ -191,7 +191,7 @@ class Source:
             reset_connection(self._wire.transport)
             await asyncio.wait([self._wire.gone])
 
-    async def parted(self) -> None:
+    async def links_closed(self) -> None:
         """Wait until the router has closed a dropped link: it listens again then."""
         leaving, self._leaving = self._leaving, []
         if leaving:
@@ -272,7 +272,7 @@ class Electronics:
         """Make all links that are made at Configure, or none (LinkError)."""
         busy = {source.port for source in self.sources} if self._left is Links.STAY else ()
         self._drop_links()
-        await self.parted()
+        await self.links_closed()
         try:
             for source in self.sources:
                 await source.configure(links[source.name], busy)
@@ -325,9 +325,9 @@ class Electronics:
         self.restart()
         self.dead = True
 
-    async def parted(self) -> None:
+    async def links_closed(self) -> None:
         """Wait until the routers of the dropped links listen again."""
-        await asyncio.gather(*(source.parted() for source in self.sources))
+        await asyncio.gather(*(source.links_closed() for source in self.sources))
 
     def _drop_links(self) -> None:
         for source in self.sources:

@@ -88,7 +88,7 @@ async def run_command(simulation: Simulation, command: Command) -> dict[str, Any
                 server = _named(simulation.servers, name, "ECC server")
                 await _run(ECC_VERBS, server, command)
                 # a command that ends a link is finished when the router listens again
-                await server.electronics.parted()
+                await server.electronics.links_closed()
             case {"router": name}:
                 await _run(ROUTER_VERBS, _named(simulation.routers, name, "router"), command)
             case {"source": name}:

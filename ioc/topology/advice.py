@@ -13,7 +13,7 @@ from typing import Any
 from ioc.model import LinkType, Role, ValueType
 from ioc.topology.derived import sources_of, ssh_for
 from ioc.topology.document import Fault, Loc, show
-from ioc.topology.messages import said
+from ioc.topology.messages import value_fault
 from ioc.topology.place import is_here
 from ioc.topology.schema import USUAL_PORTS, AccessRule, DataRouter, DataSource, EccServer, Ssh, Topology
 
@@ -41,7 +41,7 @@ def advise(topology: Topology) -> Iterator[Fault]:
     """Yield every warning about a topology whose paths are resolved."""
     for adviser in _ADVISERS:
         for loc, advice in adviser(topology):
-            yield said(loc, reduce(_inside, loc, topology), advice)
+            yield value_fault(loc, reduce(_inside, loc, topology), advice)
     yield from _rules(topology)
 
 

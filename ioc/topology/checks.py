@@ -12,7 +12,7 @@ from typing import cast
 
 from ioc.model import Role, ValueType
 from ioc.topology.document import Fault, Loc, show
-from ioc.topology.messages import said, suggest
+from ioc.topology.messages import suggest, value_fault
 from ioc.topology.names import channel_of, is_own
 from ioc.topology.schema import USUAL_PORTS, Order, Runs, Timeouts, Topology
 
@@ -86,7 +86,7 @@ def _same_names(parts: list[_Part], key: str) -> Iterator[Fault]:
             reason = f"must be another {key}: {show(other.loc)} has it already"
         else:
             reason = f"must differ from {other.text(key)!r} of {show(other.loc)} by more than upper and lower case"
-        yield said((*part.loc, key), name, reason)
+        yield value_fault((*part.loc, key), name, reason)
 
 
 def _same_addresses(whole: _Part) -> Iterator[Fault]:
@@ -115,7 +115,7 @@ def _references(whole: _Part) -> Iterator[Fault]:
         wanted += [("data_routers", loc, router) for loc, router in source.texts("data_routers")]
         for section, loc, name in wanted:
             if name not in names[section]:
-                yield said(loc, name, f"must be one of {section}{suggest(name, names[section])}")
+                yield value_fault(loc, name, f"must be one of {section}{suggest(name, names[section])}")
             if section == "data_routers":
                 if name in mine:
                     yield loc, f"{show(loc)} repeats {name!r}, but a source must name a router only once"
@@ -154,14 +154,14 @@ def _filing(whole: _Part) -> Iterator[Fault]:
     timeout = whole.part("timeouts").number("filing", Timeouts().filing)
     if settle is not None and timeout is not None and settle >= timeout:
         reason = f"must be less than timeouts.filing ({timeout:g}), or no run would ever be filed"
-        yield said(("runs", "settle_seconds"), settle, reason)
+        yield value_fault(("runs", "settle_seconds"), settle, reason)
 
 
 def _required(whole: _Part) -> Iterator[Fault]:
     names = _names(whole, "observables")
     for loc, name in whole.part("runs").texts("require"):
         if name not in names:
-            yield said(loc, name, f"must be one of observables{suggest(name, names)}")
+            yield value_fault(loc, name, f"must be one of observables{suggest(name, names)}")
 
 
 def _pv_lengths(whole: _Part, prefix: str) -> Iterator[Fault]:
@@ -182,7 +182,7 @@ def _sources(whole: _Part, prefix: str) -> Iterator[Fault]:
             yield loc, f"{show(loc)} is {pv!r}, which this IOC serves itself, but must be a PV of another IOC"
         if observable.text("type") == ValueType.Enum and observable.fields.get("pv") is None:
             reason = "must be float, integer or string as long as it has no pv (manual)"
-            yield said((*observable.loc, "type"), "enum", reason)
+            yield value_fault((*observable.loc, "type"), "enum", reason)
 
 
 def _is_ours(pv: str, prefix: str) -> bool:

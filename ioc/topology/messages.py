@@ -79,7 +79,7 @@ def describe(value: object) -> str:
             return str(value)
 
 
-def said(loc: Loc, value: object, requirement: str) -> Fault:
+def value_fault(loc: Loc, value: object, requirement: str) -> Fault:
     """A sentence with a valid value, and what it must or should be."""
     shown = repr(str(value)) if isinstance(value, str) else describe(value)
     return loc, f"{show(loc)} is {shown}, but {requirement}"

@@ -66,11 +66,14 @@ def test_a_broken_file_is_refused_with_its_errors(demo: Demo) -> None:
     """The put fails, the log has every fault, everything stays as it is; a file that is gone is refused as well."""
     assert not demo.reload(TOPOLOGY.replace("port", "prt").replace("e1", "a/b").replace("gas, type", "gas, typ"))
     demo.said("topology not reloaded, nothing changed: ")
-    for fault in (f"{demo.file}:2: experiment is 'a/b', but must be", f"{demo.file}:8: observables[0].typ is no known"):
+    for fault in (
+        f"{demo.file}:2: experiment is 'a/b', but must be",
+        f"{demo.file}:8: observables[0].typ is not",
+    ):
         demo.said(fault)
     demo.file.unlink()
     assert demo.epics.caput("-c", "D:IOC:Reload", "1").returncode != 0
-    demo.said("there is no such file")
+    demo.said("does not exist")
     assert demo.get("D:Experiment") == "e1"
     assert demo.reload(TOPOLOGY)
     demo.said("topology reloaded: nothing has changed")

@@ -185,7 +185,7 @@ async def test_a_source_that_freezes_is_gone_until_it_goes_on(epics: Epics) -> N
 
 
 PROCESS = "the process that receives observables"
-ENDED = f"{PROCESS} has ended: it is started again\n"
+ENDED = f"{PROCESS} has ended and is restarted\n"
 ENDINGS = [("kill", "", ENDED), ("suspend", "--impatient", f"{PROCESS} hangs: it is killed\n{ENDED}")]
 
 

@@ -165,7 +165,7 @@ BROKEN = [
     ("experiment: e1", "? [a]\n: e1", 2, "the file has a key that is a list or a mapping, but keys must be text"),
     ("experiment: e1", "experiment: !!python/name:os.system x", 2, "experiment has the tag tag:yaml.org,2002:python"),
     ("port: 46007", "port: !!int '46007'", 12, "data_routers[1].port has the tag"),
-    ('experiment: e1\ndatabase: runs.db', 'experiment: &a e1\ndatabase: *a', 2, "database is used again as an alias"),
+    ('experiment: e1\ndatabase: runs.db', 'experiment: &a e1\ndatabase: *a', 2, "database is given by an alias"),
     ("port: 46007", "port: 0b_", 12, "data_routers[1].port is '0b_', but must be a whole number in decimal digits"),
     ("port: 46007", f"port: {'9' * 5000}", 12, "data_routers[1].port has more digits than a number may have"),
     ("ssh:\n  username", "ssh:\n\tusername", 19, "is not valid YAML"),
@@ -238,7 +238,7 @@ def test_unreadable_files_are_configuration_errors(tmp_path: Path) -> None:
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"prefix: x\nexperiment: \xff\n")
     for path, line, message in [
-        (tmp_path / "none.yaml", 0, "there is no such file, but must be: `attpc-ioc init` writes one"),
+        (tmp_path / "none.yaml", 0, "does not exist: `attpc-ioc init` writes one"),
         (Path("/dev/zero"), 0, "has more than 4000000 bytes, but must be a topology file"),
         (tmp_path, 0, "cannot be read (Is a directory)"),
         (Path("a\0b"), 0, "cannot be read (embedded null byte)"),
