@@ -118,8 +118,7 @@ class RunStore(Protocol):
     async def reserve_run(
         self, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
     ) -> RunRecord:
-        """Reserve the next number (latest + 1, the first is 0, or `at_least`) in one transaction; state is
-        `starting`."""
+        """Reserve the next number (latest + 1, from 0, or `at_least`) in one transaction; state is `starting`."""
         ...
 
     async def save_run(self, record: RunRecord) -> None:
@@ -135,8 +134,7 @@ class RunStore(Protocol):
         ...
 
     def problem(self) -> str:
-        """Return in a sentence why the database cannot be written now; empty if it can. Known within 2 s of the
-        cause."""
+        """Return in a sentence why the database cannot be written (known within 2 s); empty if it can."""
         ...
 
     async def load_settings(self) -> Mapping[str, str]:

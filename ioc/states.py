@@ -54,8 +54,7 @@ RUNNING = frozenset({EccState.Running, EccState.Paused})
 
 
 def sent(operation: Operation, state: EccState) -> Operation | None:
-    """Return the SOAP operation for `operation`: for Reset the one that goes one step back, None in Idle, Off and
-    Unknown."""
+    """Return the SOAP operation for `operation`: for Reset the step back, None in Idle, Off and Unknown."""
     return _STEP_BACK.get(state) if operation is Operation.Reset else operation
 
 

@@ -149,8 +149,7 @@ class Session:
         return channel
 
     def _fail(self, request: Any, status: CAStatus, text: str) -> None:
-        """Answer that a request failed. Its callback is answered first, because CAJ (Phoebus) passes on nothing
-        else."""
+        """Answer that a request failed: its callback first, because CAJ (Phoebus) passes on nothing else."""
         of, code = request.header, status.value.code_with_severity
         channel = self._channels.get(request.sid)
         answer = b""

@@ -98,8 +98,7 @@ class Ledger:
             self._handling = False
 
     async def finish(self) -> None:
-        """Store the remaining entries after `run` was cancelled; those that the database rejects now are lost and
-        logged."""
+        """Store the remaining entries after `run` was cancelled; those now rejected are lost and logged."""
         while not self._queue.empty():
             entry = self._queue.get_nowait()
             if not isinstance(entry, Answer | asyncio.Event):

@@ -47,8 +47,7 @@ class Process:
     directory: Directory | None = None
     """Its working directory; None if it cannot be determined, or files cannot be taken from it."""
     lost: str = ""
-    """What happened to its working directory (``was deleted``); empty if it still exists or this cannot be
-    determined."""
+    """What happened to its working directory (``was deleted``); empty if it exists or this is not known."""
     unreadable: str = ""
     """Why the SSH user cannot read its working directory, although it exists."""
     place: bytes = b""
@@ -183,8 +182,7 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
 
 
 def _values(lines: list[str]) -> dict[str, str]:
-    """Read lines ``KEY VALUE``; a line that begins with a blank continues the value. The first value of a key
-    counts."""
+    """Read lines ``KEY VALUE``; a leading blank continues the value. The first value of a key counts."""
     values: dict[str, str] = {}
     key = ""
     for line in lines:

@@ -48,8 +48,7 @@ class Finding:
 
 
 def find_routers(look: Look, sites: Sequence[DataRouter], host: str) -> dict[str, Finding]:
-    """Assign processes and directories to the routers of a host; the look's given directories are in the order of
-    `sites`."""
+    """Assign processes and directories to routers; the look's given directories are in the order of `sites`."""
     owners = find_owners(look, sites)
     return {
         site.name: _finding(site, owners[site.name], look.given.get(i), host)

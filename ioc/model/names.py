@@ -52,7 +52,7 @@ def check_experiment(name: str) -> str:
 
 
 def chosen_experiment(settings: Mapping[str, str], default: str) -> str:
-    """The experiment that the operator chose, unless the topology has got another `default` since.
+    """The experiment chosen by the operator, unless the `default` in the topology has changed since.
 
     `settings` are those of the run database, by name.
     """

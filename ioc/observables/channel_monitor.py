@@ -75,8 +75,7 @@ class ChannelMonitor:
         self._source = source
 
     def check(self) -> None:
-        """Detect a subscription that ended although the channel is connected, for example because read access was
-        lost."""
+        """Detect a subscription that ended on a connected channel, for example because read access was lost."""
         if self._task.done():
             _log.error("%s: %s", self._failed, self._task.exception())
             self.report_disconnected()

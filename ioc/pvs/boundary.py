@@ -35,8 +35,7 @@ def handler(
 def command(
     engine: Engine, make: Callable[Concatenate[Client, P], Command]
 ) -> Callable[Concatenate[ca.Client, P], Awaitable[None]]:
-    """Return a put handler that submits a command to the core; `make` is called with the client and the value, if
-    any."""
+    """Return a put handler that submits a command to the core; `make` gets the client and the value, if any."""
 
     async def put(client: ca.Client, *value: P.args, **others: P.kwargs) -> None:
         with _errors_for_clients():

@@ -49,8 +49,7 @@ class Measurement:
     measured_at: float | None = None
     """End of the statistics, POSIX seconds. None for a row of an older version: it cannot be continued."""
     last_sample: tuple[int, int] | None = None
-    """The latest sample included, also of a gap: microseconds since 1970, and its number among those with that time
-    stamp. None without samples."""
+    """The latest sample or gap included: microseconds since 1970, and its number with that time stamp."""
 
 
 def _row(**columns: Scalar | None) -> dict[str, Scalar | None]:

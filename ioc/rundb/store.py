@@ -154,7 +154,7 @@ class SqliteRunStore:
         return await self.transaction(lambda db: documents.load_measurements(db, rows.run_id(db, run)))
 
     async def survey_samples(self, run: RunId, until: float, before: float | None) -> samples.SampleSurvey:
-        """Overview of the stored samples of a run (only those `before` a time, if given), and the last time up to
+        """Overview of the stored samples of a run (those `before` a time, if given), with the last time up to
         `until`."""
         rows = self._writer.rows
         return await self.transaction(lambda db: samples.survey_samples(db, rows.run_id(db, run), until, before))

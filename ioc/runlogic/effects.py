@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Effect:
-    """Anything that the engine can be asked for."""
+    """Any effect."""
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,7 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
 
 
 def _refuse_before_restored(state: State, event: ev.Event) -> None:
-    """Refuse commands until the database is read: a run may be open. A command to one server does not depend on
-    that."""
+    """Refuse commands, except those to one server, until the database is read: a run may be open."""
     if isinstance(event, ev.Command) and not isinstance(event, ev.ServerCommand) and not state.restored:
         raise Refused(f"{permits.NOT_READ}: until then only commands to single ECC servers are accepted")
 

@@ -44,8 +44,7 @@ def title_of(observable: Observable) -> str:
 
 
 def _macros(observable: Observable, *, required: bool) -> dict[str, str]:
-    """Return the macros of an observable's rows; a manual value that is not set shows no alarm unless runs require
-    it."""
+    """Return the macros of an observable's rows; a missing manual value is an alarm only if runs require it."""
     return {
         "NAME": observable.name,
         "LABEL": title_of(observable),

@@ -72,8 +72,7 @@ class ConfigDirectory:
         return sorted({file.stem[len(prefix) :] for end in _EXTENSIONS for file in self._path.glob(f"{prefix}?*{end}")})
 
     def files(self, kind: str, name: str) -> list[Path]:
-        """The files that a step reads: one, and for describe also the hardware file that it names; or
-        MissingConfigError."""
+        """The files that a step reads, for describe also the hardware file that it names; or MissingConfigError."""
         file = self._file(f"{self._prefix[kind]}-", name)
         if kind != "describe":
             return [file]
@@ -96,7 +95,7 @@ class ConfigDirectory:
         return set_of("ConfigIdSet", map(config_id_text, ids))
 
     def contents_text(self, names: Mapping[str, str]) -> str:
-        """The second part of the answer to Configure: the full text of every file read by the steps, unless removed
+        """The second part of the answer to Configure: the text of every file read by the steps, unless removed
         since."""
         if not names:
             raise MissingConfigError("")

@@ -56,8 +56,10 @@ class Links(StrEnum):
     """Behaviour of the links when an ECC server dies."""
 
     STAY = "stay"
-    """The boards continue. The next Configure closes a TCP or ZBUF link and reconnects before the router listens again:
-    it fails, and the one after it works. With real servers it fails only sometimes."""
+    """The boards continue. The next Configure closes a TCP or ZBUF link and reconnects before the router listens again.
+
+    So it fails, and the one after it works. With real servers it fails only sometimes.
+    """
     YIELD = "yield"
     """The boards continue, and at the next Configure the router listens again in time."""
     END = "end"

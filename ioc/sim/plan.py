@@ -1,5 +1,4 @@
-"""What to simulate (`SitePlan`) and the resulting addresses (`SiteAddresses`): frozen, validated, JSON between
-processes."""
+"""What to simulate (`SitePlan`) and the resulting addresses (`SiteAddresses`), exchanged as JSON."""
 
 from __future__ import annotations
 
