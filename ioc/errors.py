@@ -1,7 +1,7 @@
-"""The errors of this program: the class says whose fault it is.
+"""The errors of this program: the class shows whose fault it is.
 
-Every message names the object, what it is and what it must be, in one sentence that an operator can act on;
-it is shown as it stands in a ``Message`` PV, in the answer to a put and in the log.
+Every message names the object, its actual and its required value in one sentence that an operator can act on. It is
+shown unchanged in a ``Message`` PV, in the answer to a put and in the log.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class AttpcError(Exception):
     """Root of all errors that this program raises on purpose."""
 
     logged = False
-    """Set on an error that the log has already, and the message of what it is about."""
+    """Set on an error that the log and the message of its subject already have."""
 
 
 class Refused(AttpcError):
@@ -36,9 +36,9 @@ class Problem:
 
     file: str
     line: int
-    """Counted from 1; 0 if it is the file as a whole."""
+    """Counted from 1; 0 for the file as a whole."""
     text: str
-    """What is wrong and what it should be."""
+    """What is wrong, and the correct value."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -46,7 +46,7 @@ class Problem:
 
 
 class ConfigurationError(AttpcError):
-    """A configuration file has errors; ``problems`` lists all that were found, not only the first."""
+    """A configuration file has errors; ``problems`` lists all of them, not only the first."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))

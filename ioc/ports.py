@@ -1,9 +1,9 @@
-"""The Protocols between the core's engine and the adapters that touch the world.
+"""The Protocols between the engine and the adapters that talk to the outside world.
 
 Every method may raise `ioc.errors.PeerError` (`PeerTimeout`, `PeerRejected`), whose text is fit for an operator, and
-nothing else. Every awaitable ends by itself within the time-outs its adapter was built with, whatever the peer does.
-Cancelling one abandons the wait; it does not take back what was sent. All of it is called on the event loop and
-never blocks it. Only what the engine calls is here; `app` starts and closes the adapters.
+nothing else. Every awaitable ends within the time-outs of its adapter, whatever the peer does.
+Cancelling one abandons the wait; it does not undo what was sent. All methods are called on the event loop and never
+block it. Only what the engine calls is here; `app` starts and closes the adapters.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class EccClient(Protocol):
 
 
 class Host(Protocol):
-    """One machine reached by SSH (or this one), with all routers and ECC servers that live there."""
+    """One machine reached by SSH (or this one), with all its routers and ECC servers."""
 
     @property
     def name(self) -> str:
@@ -64,12 +64,12 @@ class Host(Protocol):
 
     @property
     def routers(self) -> tuple[str, ...]:
-        """Names of the routers that live there."""
+        """Names of its routers."""
         ...
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """Names of the ECC servers that live there."""
+        """Names of its ECC servers."""
         ...
 
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
@@ -88,11 +88,10 @@ class Host(Protocol):
     ) -> FilingReport:
         """Wait until the router's staged files have stopped growing, then move them to the run's directory.
 
-        `directories` are those where the router worked during this run, as `RouterFacts.work_dir` has them: each is
-        filed, beside the one where it works now. The run's directory is made in each even if there is no file.
-        `record` is awaited after each file that reached its place, and again for files of an earlier, interrupted
-        attempt that are found there: recording must be idempotent. Never overwrites. Safe to repeat after a crash at
-        any point.
+        `directories` are the router's working directories of this run (`RouterFacts.work_dir`): each is filed, and also
+        the current one. The run's directory is made in each even if there is no file. `record` is awaited after each
+        file that is in place, and again for files that an interrupted attempt had moved: recording must be idempotent.
+        Never overwrites. Safe to repeat after a crash at any point.
         """
         ...
 
@@ -105,11 +104,11 @@ class RunStore(Protocol):
     """The run database. What is awaited is on disk when the call returns."""
 
     async def last_run(self, experiment: str) -> RunRecord | None:
-        """The newest run of an experiment, or None. Creates the experiment if there is none."""
+        """The newest run of an experiment, or None."""
         ...
 
     async def get_run(self, run: RunId) -> RunRecord | None:
-        """One run, or None if there is none of this number."""
+        """One run, or None if there is none with this number."""
         ...
 
     async def unfinished_runs(self) -> tuple[RunRecord, ...]:
@@ -119,34 +118,34 @@ class RunStore(Protocol):
     async def reserve_run(
         self, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
     ) -> RunRecord:
-        """Take the next number (latest + 1, the first is 0, or `at_least`) in one transaction; state is `starting`."""
+        """Reserve the next number (latest + 1, from 0, or `at_least`) in one transaction; state is `starting`."""
         ...
 
     async def save_run(self, record: RunRecord) -> None:
-        """Store every field of a run that was reserved."""
+        """Store every field of a reserved run."""
         ...
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
-        """Store or replace what each ECC server was given."""
+        """Store or replace the configuration of each ECC server."""
         ...
 
     async def add_file(self, run: RunId, file: FiledFile) -> None:
-        """Record one filed file; the same host and path again changes nothing but its size. `runs.bytes` follows."""
+        """Record one filed file; repeating host and path updates only its size. `runs.bytes` follows."""
         ...
 
     def problem(self) -> str:
-        """Say in a sentence why the database cannot be written now; empty if it can. Known within 2 s of the cause."""
+        """Return in a sentence why the database cannot be written (known within 2 s); empty if it can."""
         ...
 
     async def load_settings(self) -> Mapping[str, str]:
-        """What the operator set, by name."""
+        """The operator's settings, by name."""
         ...
 
     async def save_setting(self, name: str, value: str) -> None: ...
 
 
 class RunRecorder(Protocol):
-    """Records the observables of a run; the engine tells it when a run begins and ends."""
+    """Records the observables of a run; the engine calls it when a run begins and ends."""
 
     async def begin_run(self, run: RunId) -> None:
         """Take the begin-of-run snapshot of every observable; statistics restart."""
@@ -161,7 +160,7 @@ class RunRecorder(Protocol):
         ...
 
     async def copy_manual_from(self, run: RunId) -> None:
-        """Give every manual observable the value it had in `run`."""
+        """Set every manual observable to its value in `run`."""
         ...
 
     async def change_experiment(self, experiment: str) -> None:
@@ -177,7 +176,7 @@ class RunRecorder(Protocol):
 
 
 ReadingsListener = Callable[[Sequence[Reading]], None]
-"""Takes updates of observables in the order they came, in the thread of the client; must not block or raise."""
+"""Takes updates of observables in the order of their arrival, in the thread of the client; must not block or raise."""
 
 FINISHED = frozenset({DocumentState.Complete, DocumentState.Failed, DocumentState.Orphaned})
-"""States of a run that nothing will change any more."""
+"""Final states of a run."""

@@ -1,4 +1,4 @@
-"""The ECC state machine in one table, and what follows from it: one step back, the state of the whole system.
+"""The ECC state machine in one table, and what is derived from it: the step back, the state of the whole system.
 
 Source of the table: measurements on ``getEccSoapServer`` (GET software, releases 2017-2021). An operation that is not
 in the table for a state is silently ignored by the server, with error code 0.
@@ -25,7 +25,7 @@ TRANSITIONS: Mapping[Operation, Mapping[EccState, EccState]] = {
     },
     Operation.Undo: {EccState.Described: EccState.Idle, EccState.Prepared: EccState.Described},
 }
-"""For each operation of the wire: from which state it leads to which."""
+"""For each SOAP operation: the state it leads to, by the state from which it starts."""
 
 IN_PROGRESS: Mapping[Operation, Transition] = {
     Operation.Describe: Transition.Describing,
@@ -38,7 +38,7 @@ IN_PROGRESS: Mapping[Operation, Transition] = {
     Operation.Breakup: Transition.BreakingUp,
     Operation.Undo: Transition.Undoing,
 }
-"""What a server's Transition reads while it performs an operation; also the ErrorCode of its failure."""
+"""A server's Transition while it performs an operation; also the ErrorCode if it fails."""
 
 _STEP_BACK: Mapping[EccState, Operation] = {
     EccState.Described: Operation.Undo,
@@ -54,7 +54,7 @@ RUNNING = frozenset({EccState.Running, EccState.Paused})
 
 
 def sent(operation: Operation, state: EccState) -> Operation | None:
-    """Return what is sent for `operation`: for Reset what leads one step back, None from Idle, Off and Unknown."""
+    """Return the SOAP operation for `operation`: for Reset the step back, None in Idle, Off and Unknown."""
     return _STEP_BACK.get(state) if operation is Operation.Reset else operation
 
 

@@ -1,4 +1,4 @@
-"""The composition root: builds everything that a topology asks for, and starts nothing."""
+"""The composition root: builds every part of a topology, and starts nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         )
         for server in topology.ecc_servers
     }
-    shown: list[Callable[[Event], None]] = []  # the PVs of the log exist only after what logs
+    shown: list[Callable[[Event], None]] = []  # the PVs of the log are created after the parts that log
 
     def show_event(event: Event) -> None:
         for show in shown:
@@ -81,7 +81,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         ),
         journal=journal.add,
     )
-    recorder.when_made_up(lambda run: engine.post(RunRecorded(run)))
+    recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
     tree = PvTree(
         topology,
         engine,
@@ -107,7 +107,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:
-    """The run that is open, or was at some time `since`; None if there is none."""
+    """The open run, or the one that was open at the time `since`; None if there is none."""
     run = engine.state.run
     if run.record is None or not (run.open or (run.record.stopped_at or 0.0) >= since):
         return None

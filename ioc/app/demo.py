@@ -1,4 +1,4 @@
-"""The demonstration: the names of a topology, with simulators on this machine in place of its hosts."""
+"""The demo: the names of a topology, with simulators on this machine in place of its hosts."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ async def demo(
     announce: Callable[[Topology], None],
     ending: Ending | None = None,
 ) -> None:
-    """Run simulators for everything that `topology` names, and the real IOC in front of them.
+    """Run simulators for all parts of `topology`, and the real IOC that controls them.
 
-    All that they write goes below `directory`. `speed` divides the real duration of the transitions. `load` reads the
-    topology again when that is asked for. `announce` is called when the PVs can be read. `ending` is given where the
-    process ends with this.
+    All files are written below `directory`. `speed` divides the real duration of the transitions. `load` reads the
+    topology for a reload. `announce` is called when the PVs can be read. `ending` is given if the process ends with
+    this call.
 
     Raises:
         PeerError: a simulator cannot start, or the IOC cannot.
@@ -51,7 +51,7 @@ async def demo(
 
         def ready() -> None:
             nonlocal announced
-            if not announced:  # it is ready again after an internal restart
+            if not announced:  # called again after an internal restart
                 announce(simulated)
             announced = True
             log.info("faults on demand (docs/simulator.md): python -m ioc.sim.control %d", site.addresses.control_port)
@@ -74,7 +74,7 @@ async def _running(plan: SitePlan) -> AsyncGenerator[Site, None]:
 
 
 def _check_simulated(present: SitePlan, wanted: SitePlan) -> None:
-    """Refuse a topology of other parts than those that are simulated; say which PVs nobody has.
+    """Refuse a topology whose parts differ from the simulated ones; log the source PVs that are not simulated.
 
     Raises:
         Refused: naming the section that has changed.
@@ -85,26 +85,26 @@ def _check_simulated(present: SitePlan, wanted: SitePlan) -> None:
     ):
         if before != after:
             raise Refused(
-                f"topology not reloaded, nothing changed: the demonstration simulates the {section} "
-                "that it started with: restart it"
+                f"topology not reloaded, nothing changed: the demo simulates the {section} "
+                "with which it was started: restart it"
             )
     for each in set(wanted.observables) - set(present.observables):
-        log.warning("%s (%s) is not simulated until the demonstration is restarted", each.pv, each.type)
+        log.warning("%s (%s) is not simulated until the demo is restarted", each.pv, each.type)
 
 
 def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PeerError(f"the directory {directory} of the demonstration cannot be made: {error.strerror}") from None
+        raise PeerError(f"the directory {directory} of the demo cannot be created: {error.strerror}") from None
     try:
         tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
-        raise PeerError(f"the directory {directory} of the demonstration cannot be used: {error.strerror}") from None
+        raise PeerError(f"the directory {directory} of the demo cannot be used: {error.strerror}") from None
 
 
 def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:
-    """Return what to simulate: as many servers, routers and slow-control PVs as the topology has."""
+    """Return the plan of the simulation: as many servers, routers and slow-control PVs as the topology has."""
     return SitePlan(
         directory=str(directory),
         servers=tuple(
@@ -127,7 +127,7 @@ def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:
 
 
 def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Path) -> Topology:
-    """Return the topology with every host, port and path replaced by those of the simulators."""
+    """Return the topology with the hosts, ports and paths of the simulators."""
     choice = Config(describe="sim", prepare="sim", configure="sim")
     servers = tuple(
         server.model_copy(
@@ -169,7 +169,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
 
 
 def slow_control_environment(addresses: SiteAddresses) -> dict[str, str]:
-    """Return what the IOC's own Channel Access client needs to find the simulated slow controls, and nothing else."""
+    """Return the environment in which the IOC's Channel Access client finds only the simulated slow controls."""
     return {
         "EPICS_CA_ADDR_LIST": f"{HOST}:{addresses.ca_port}",
         "EPICS_CA_AUTO_ADDR_LIST": "NO",

@@ -1,4 +1,4 @@
-"""The end of the process: requested by a signal, and in time even if something hangs."""
+"""The end of the process: on a signal, and in time even if something hangs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def signals() -> tuple[signal.Signals, ...]:
 
 
 class Ending:
-    """What SIGINT, SIGTERM and SIGHUP do in the process of an IOC. Repeating one changes nothing."""
+    """Handles SIGINT, SIGTERM and SIGHUP in the process of an IOC. Repeated signals have no effect."""
 
     def __init__(self) -> None:
         self._begun = False
 
     def listen(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-        """Call `stop` when the process is to end. It ends a few seconds later, also if `stop` does not lead there.
+        """Call `stop` on a signal to end. The process ends within a few seconds, even if `stop` hangs.
 
-        The signals are listened to until the process is gone.
+        The handlers stay installed until the process ends.
         """
 
         def asked() -> None:
@@ -49,7 +49,7 @@ class Ending:
     def leave(self, code: int) -> NoReturn:
         """End the process at once, even if one of its threads still waits for something."""
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by whoever started us
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by the parent process
                 stream.flush()
         os._exit(code)
 

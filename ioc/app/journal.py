@@ -1,4 +1,4 @@
-"""Where every line of the log goes: stderr, the run database and the ``Log:`` PVs."""
+"""The log: every line goes to stderr, the run database and the ``Log:`` PVs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RUN_LOG = logging.getLogger("ioc.run")
 
 
 def set_up_stderr(level: str) -> None:
-    """Log to stderr, one line per event, fit for journald. What the run database keeps does not depend on `level`."""
+    """Log to stderr, one line per event, suitable for journald. `level` does not affect what the run database keeps."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.setLevel(level.upper())
@@ -32,20 +32,20 @@ def set_up_stderr(level: str) -> None:
 
 
 class _OneLine(logging.Formatter):
-    """Keeps an event on one line, even with a traceback, which only a bug of ours makes."""
+    """Keeps an event on one line, even with a traceback, which only a bug causes."""
 
     def format(self, record: logging.LogRecord) -> str:
         return " | ".join(super().format(record).splitlines())
 
 
 class Journal(logging.Handler):
-    """Keeps the lines of the core, and what adapters log as a warning or worse.
+    """Records the lines of the core, and messages of adapters from WARNING up.
 
-    It is a handler of the logger ``ioc``; what it writes itself, to ``ioc.run``, is not kept twice.
+    It is a handler of the logger ``ioc``; its own lines, logged to ``ioc.run``, are not recorded twice.
     """
 
     def __init__(self, keep: Callable[[Event], None], show: Callable[[Event], None]) -> None:
-        """`keep` may be called from any thread; `show` is called on the loop that `attached` was given."""
+        """`keep` may be called from any thread; `show` is called on the event loop given to `attached`."""
         super().__init__(level=logging.WARNING)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keep = keep
@@ -79,5 +79,5 @@ class Journal(logging.Handler):
         self._keep(event)
         loop = self._loop
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed while a thread was still speaking
+            with contextlib.suppress(RuntimeError):  # the loop was closed while a thread was still logging
                 loop.call_soon_threadsafe(self._show, event)

@@ -1,4 +1,4 @@
-"""The list of PVs of a topology, without running anything."""
+"""The list of PVs of a topology, without running an IOC."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PvDescription:
     units: str
     description: str
     states: tuple[str, ...]
-    """Of an enum, in order."""
+    """States of an enum, in order."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,4 +55,4 @@ def describe_pvs(topology: Topology) -> tuple[PvDescription, ...]:
 
 
 async def _never(client: Client) -> None:
-    """Nothing is served, so nobody can call this."""
+    """Never called, because nothing is served."""

@@ -13,11 +13,11 @@ from ioc.runlogic.permits import system_reason
 from ioc.topology.schema import Topology
 
 _ANSWER_SECONDS = 0.5
-"""Between the answer to the command and the end of the server that must deliver it."""
+"""Delay between the answer to the command and the end of the server that has to deliver it."""
 
 
 class Reloader:
-    """Reads the topology again and decides what it changes."""
+    """Reads the topology again and decides how to apply the changes."""
 
     def __init__(self, topology: Topology, load: Callable[[], Topology]) -> None:
         self.parts: Parts | None = None
@@ -28,7 +28,7 @@ class Reloader:
         self._load = load
 
     async def reload(self, client: Client) -> None:
-        """Apply what has changed in the file.
+        """Apply the changes of the file.
 
         Raises:
             Refused: the file has errors, or more than observables changed while a server is not Idle or a run is open.
@@ -53,7 +53,7 @@ class Reloader:
             asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._rebuild, old, new)
 
     def _rebuild(self, old: Topology, new: Topology) -> None:
-        """Restart internally, unless something was begun while the command was being answered."""
+        """Restart internally, unless an operation began while the command was being answered."""
         try:
             self._check_at_rest(old, new)
         except Refused as refusal:

@@ -1,4 +1,4 @@
-"""Runs the IOC of a topology until it is told to stop: starts every part, ends every part."""
+"""Runs the IOC of a topology until it is stopped: starts and ends every part."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ioc.topology.schema import Topology
 log = logging.getLogger(__name__)
 
 _DATABASE_SECONDS = 2.0
-"""How long the PVs wait for the run database, so that normally they start with what it remembers."""
+"""How long the PVs wait for the run database, so that normally they start with its stored values."""
 _RETRY_SECONDS = 0.5
 _PEERS_SECONDS = 1.5
 _SWITCH_SECONDS = 0.0005
-"""How long a thread that records may keep the interpreter from the event loop, which serves commands."""
+"""How long a recording thread may keep the interpreter from the event loop, which serves commands."""
 _GARBAGE_OBJECTS = 50_000
-"""Objects made and not dropped again before new ones are looked through: more than there are samples under way."""
+"""Net allocations that trigger a collection of young objects: more than the samples waiting to be written."""
 
 
 async def serve(
@@ -40,9 +40,9 @@ async def serve(
     when_ready: Callable[[], None] | None = None,
     ending: Ending | None = None,
 ) -> None:
-    """Run the IOC until SIGINT, SIGTERM or SIGHUP. `load` reads the topology again when that is asked for.
+    """Run the IOC until SIGINT, SIGTERM or SIGHUP. `load` reads the topology for a reload.
 
-    `ending` is given where the process ends with this; without it the signals are only this function's while it runs.
+    `ending` is given if the process ends with this call; without it, signals are handled only while this function runs.
     If a reloaded topology cannot be served, for example because its database is missing, the previous one returns.
 
     Raises:
@@ -103,7 +103,7 @@ async def _serve_until(
 
 
 async def _until_asked(parts: Parts, stop: asyncio.Event, rebuild: asyncio.Event) -> None:
-    """Wait until the IOC is to end or to restart internally.
+    """Wait for a request to end or to restart internally.
 
     Raises:
         PeerError: the Channel Access server ended by itself.
@@ -121,7 +121,7 @@ async def _until_asked(parts: Parts, stop: asyncio.Event, rebuild: asyncio.Event
 
 @contextlib.asynccontextmanager
 async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
-    """Start the parts in the order of what they need, end them in the opposite order, whatever happens.
+    """Start the parts in the order of their dependencies, and always end them in the opposite order.
 
     The PVs are served even while the run database is locked, or its disk full or slow.
     """
@@ -138,13 +138,13 @@ async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
         await start(parts.server)
         stack.push_async_callback(parts.server.close)
         await stack.enter_async_context(_running(parts, recording))
-        stack.enter_context(_garbage_collected_seldom())
-        stack.enter_context(_commands_before_recording())
+        stack.enter_context(_rare_garbage_collection())
+        stack.enter_context(_short_thread_switches())
         yield
 
 
 async def _begin_recording(parts: Parts) -> None:
-    """Open the run database, however long that takes, and begin to record the observables.
+    """Open the run database, waiting as long as necessary, and start recording the observables.
 
     Raises:
         PeerError: the file can never be opened.
@@ -157,7 +157,7 @@ async def _begin_recording(parts: Parts) -> None:
             experiment = chosen_experiment(await parts.store.load_settings(), parts.topology.experiment)
             await parts.recorder.start(listener, experiment)
             break
-        except PeerError as error:  # it was locked again, say
+        except PeerError as error:  # for example if it was locked again
             if str(error) != said:
                 log.warning("observables are not recorded yet: %s", error)
             said = str(error)
@@ -171,11 +171,10 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 
 @contextlib.contextmanager
-def _garbage_collected_seldom() -> Generator[None]:
-    """Keep the garbage collector away from all that there is, and from samples on their way to the disk.
+def _rare_garbage_collection() -> Generator[None]:
+    """Exclude all existing objects from garbage collection, and collect rarely enough to skip samples under way.
 
-    To look through all of it, which the samples would make it do several times a minute, takes 0.15 s in which
-    everything stands still.
+    A full collection stops everything for 0.15 s, and the samples would trigger several per minute.
     """
     before = gc.get_threshold()
     gc.collect()
@@ -189,8 +188,8 @@ def _garbage_collected_seldom() -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _commands_before_recording() -> Generator[None]:
-    """Let the event loop have the interpreter soon when it has something to do."""
+def _short_thread_switches() -> Generator[None]:
+    """Let the event loop get the interpreter soon when it has work."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
@@ -200,7 +199,7 @@ def _commands_before_recording() -> Generator[None]:
 
 
 async def _close_peers(parts: Parts, stop: asyncio.Event) -> None:
-    """Close all connections at once. Each may take its time-out; that is too long when the process is to end."""
+    """Close all connections concurrently: one after the other, their time-outs would delay the end of the process."""
     peers = (*parts.ecc.values(), *parts.hosts)
     closing = [asyncio.create_task(peer.close()) for peer in peers]
     if not closing:
@@ -222,7 +221,7 @@ async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerato
             tasks.create_task(parts.tree.tick(parts.server), name="clock"),
             tasks.create_task(_outcome(recording), name="recording"),
         ]
-        await asyncio.sleep(0)  # the engine takes events as soon as its task has begun
+        await asyncio.sleep(0)  # the engine accepts events once its task has begun
         try:
             yield
         finally:
@@ -235,7 +234,7 @@ async def _outcome(task: asyncio.Task[None]) -> None:
 
 
 def _observable_listener(parts: Parts) -> Callable[[frozenset[str]], None]:
-    """Show changes of observables, and tell the core which required ones are missing."""
+    """Show changes of observables, and report missing required ones to the core."""
     missing: frozenset[str] | None = None
 
     def changed(names: frozenset[str]) -> None:

@@ -1,22 +1,22 @@
 """The Channel Access layer: typed PVs and the server that offers them. It depends on caproto, not on the rest of `ioc`.
 
-caproto's protocol layer (its commands, `VirtualCircuit`, `Broadcaster`, DBR structures) under a server of our own. How
-a put and a post travel:
+It uses caproto's protocol layer (commands, `VirtualCircuit`, `Broadcaster`, DBR structures) with a server of our own.
+The paths of a put and a post:
 
-*A put.* `Circuit` receives bytes, caproto makes a request of them, and the client's `Session` handles it: it decodes
+*A put.* `Circuit` receives bytes, caproto parses a request from them, and the client's `Session` handles it: it decodes
 the data (`PutData`), asks whether this client may write, and hands the put to `Puts`. There the PV checks the data
 (`accept`), and a task calls the PV's handler, `on_put(client, value)`, which does the work and posts the new value
 itself. When the handler has returned or raised, the put is recorded and the session answers: WRITE_NOTIFY, or the error
 with its reason.
 
 *A post.* `Pv.post` makes a `Snapshot` and offers it to every `Subscription` whose event mask asks for it. Each puts it
-into the `Outbox` of its client. In the event loop's next turn, `Turns` lets every outbox write a batch, those with the
-least first; only then is the snapshot encoded, once per data type and count for all clients. While a client's socket is
-full, the newest value of a subscription replaces the one that waits.
+into the `Outbox` of its client. In the event loop's next turn, `Turns` lets every outbox write a batch, the shortest
+first; only then is the snapshot encoded, once per data type and count for all clients. While a client's socket is full,
+the newest value of a subscription replaces the waiting one.
 
 Modules, from below: `pv` and `types` (PVs, without sockets), `encoding`, `fields` and `filters` (what a channel name
-may add to a PV); `outbox`, `session`, `circuit` (one client); `puts`, `limits`, `site` (what all clients share);
-`environment`, `sockets`, `search`, `beacons` (the network); `server`, which puts them together.
+may add to a PV); `outbox`, `session`, `circuit` (one client); `puts`, `limits`, `site` (shared by all clients);
+`environment`, `sockets`, `search`, `beacons` (the network); `server`, which combines them.
 """
 
 from ioc.ca.environment import own_addresses

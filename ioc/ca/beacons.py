@@ -1,4 +1,4 @@
-"""Beacons: datagrams that tell clients a server is there, frequent at first and then ever more seldom."""
+"""Beacons: datagrams that announce a server to clients, frequent at first and then less and less often."""
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FIRST_PERIOD = 0.02
 
 
 class Beacons:
-    """Sends beacons to the addresses of the environment; the period doubles from 20 ms to what the environment says."""
+    """Sends beacons to the addresses of the environment; the period doubles from 20 ms to the environment's value."""
 
     def __init__(self, environment: Environment, site: Site) -> None:
         self._environment = environment
@@ -31,11 +31,11 @@ class Beacons:
         self._again = asyncio.Event()
 
     def restart(self) -> None:
-        """Begin with the short period again: clients take that as a sign to search for what they miss."""
+        """Restart with the short period: clients then search again for PVs that they miss."""
         self._again.set()
 
     def refresh(self) -> None:
-        """Send to the networks as they are now."""
+        """Send to the current networks."""
         if (addresses := self._environment.beacons) != self._addresses:
             logger.info("beacons go to %s now", ", ".join(beacon.host for beacon in addresses) or "nobody")
             self._addresses = addresses

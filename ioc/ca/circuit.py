@@ -1,4 +1,4 @@
-"""The TCP connection of one client: framing, taking turns with the others, and closing what does not speak CA."""
+"""The TCP connection of one client: framing, fairness between clients, and closing connections that are not CA."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeArgument=false
 
@@ -16,20 +16,20 @@ import caproto as ca
 from ioc.ca.outbox import BATCH_BYTES, Outbox
 from ioc.ca.session import ProtocolViolation, Session
 from ioc.ca.site import Site
-from ioc.ca.sockets import give_up_after
+from ioc.ca.sockets import set_peer_timeout
 
 logger = logging.getLogger("ioc.ca")
 
 _PIECE = 4096
-"""Bytes that are parsed at once."""
+"""Bytes parsed at a time."""
 _TURN_SECONDS = 0.005
-"""How long requests of one client are worked on before others have their turn."""
+"""How long requests of one client are handled before other clients get their turn."""
 _VERSION_BYTES = 16
-"""The first request has no more."""
+"""Maximum size of the first request."""
 
 
 class Circuit(asyncio.Protocol):
-    """One client. `admit` is asked when it connects, `leave` told when it is gone."""
+    """One client. `admit` is called when it connects, `leave` when it has disconnected."""
 
     session: Session
     outbox: Outbox
@@ -43,7 +43,7 @@ class Circuit(asyncio.Protocol):
         self._bytes = bytearray()
         self._parsed: deque[Any] = deque()
         self._needed = 0
-        """Bytes that the request being received still lacks."""
+        """Missing bytes of the request being received."""
         self._turn: asyncio.Handle | None = None
         self._closed = False
         self._progress = (0, 0.0)
@@ -58,7 +58,7 @@ class Circuit(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._peer: tuple[str, int] = (transport.get_extra_info("peername") or ("?", 0))[:2]
         if (sock := transport.get_extra_info("socket")) is not None:
-            give_up_after(sock, self._site.limits.vanish_seconds)
+            set_peer_timeout(sock, self._site.limits.vanish_seconds)
         self._protocol = ca.VirtualCircuit(ca.SERVER, self._peer, None)
         self.outbox = Outbox(self._site.turns, self._write)
         self.session = Session(self._site, self._protocol, self.outbox, self._peer[0])
@@ -91,7 +91,7 @@ class Circuit(asyncio.Protocol):
             self._turn = self._loop.call_soon(self._work)
 
     def drop(self, why: str) -> None:
-        """Close the connection without regard to what is still to be sent."""
+        """Close the connection and discard unsent data."""
         if not self._closed:
             self._closed = True
             self.outbox.close()
@@ -99,7 +99,7 @@ class Circuit(asyncio.Protocol):
             self._transport.abort()
 
     def stalled_for(self) -> float:
-        """Seconds for which the client has taken nothing of what waits for it."""
+        """Seconds for which the client has read nothing although data wait for it."""
         if not self.outbox.blocked or self._closed:
             return 0.0
         now, taken = time.monotonic(), self._taken()
@@ -108,7 +108,7 @@ class Circuit(asyncio.Protocol):
         return now - self._progress[1]
 
     def _taken(self) -> int:
-        """Bytes that the operating system has taken for the client."""
+        """Bytes accepted by the operating system for the client."""
         return self.outbox.written - self._transport.get_write_buffer_size()
 
     def _write(self, data: bytes) -> None:
@@ -116,7 +116,7 @@ class Circuit(asyncio.Protocol):
             self._transport.write(data)
 
     def _work(self) -> None:
-        """Answer requests for one turn; the rest has to wait for the others, and for the client to read its answers."""
+        """Answer requests for one turn; the rest waits for other clients, and for the client to read its answers."""
         self._turn = None
         if self._closed:
             return
@@ -151,7 +151,7 @@ class Circuit(asyncio.Protocol):
         try:
             self._parsed, self._needed = self._protocol.recv(piece)
         except Exception as error:
-            raise ProtocolViolation(f"sent what is not Channel Access ({type(error).__name__})") from None
+            raise ProtocolViolation(f"sent data that are not Channel Access ({type(error).__name__})") from None
 
     def _check_length(self) -> None:
         longest = self._site.limits.request_bytes if self.session.spoken else _VERSION_BYTES

@@ -1,4 +1,4 @@
-"""Values on the wire: snapshots of any PV as any DBR type, and what clients put.
+"""Values on the wire: snapshots of any PV as any DBR type, and the data of puts.
 
 A data type number is ``7 * kind + native``: kind 0 is the plain value, 1 adds the alarm (STS), 2 the time stamp (TIME),
 3 display limits (GR), 4 control limits (CTRL). The structures are caproto's, except those of monitors (TIME), where
@@ -21,7 +21,7 @@ from ioc.ca.pv import Properties, Pv, Refused, Snapshot
 
 STRING_SIZE = MAX_STRING_SIZE
 _KEPT = 16
-"""Forms of a snapshot that are kept: more than honest clients ask for, and a bound on what others can make us keep."""
+"""Encoded forms kept per snapshot: more than honest clients request, and a bound for others."""
 _STRUCTURES: dict[Any, Any] = DBR_TYPES
 _STATES = 16
 _INTEGERS: dict[int, tuple[int, int]] = {
@@ -66,9 +66,9 @@ _LIMITS: dict[str, tuple[str, float]] = {
     "upper_ctrl_limit": ("maximum", 0),
     "lower_ctrl_limit": ("minimum", 0),
 }
-"""Field of caproto's structures: the limit, and the number that stands for none."""
+"""Field of caproto's structures: the limit, and the number that means none."""
 _CODE_UNITS = 0x10000
-"""Numbers of UTF-16 code units are below this; two of them together are a character beyond it."""
+"""UTF-16 code units are below this; a character beyond it takes two of them."""
 
 
 class NoConversion(Exception):
@@ -76,12 +76,12 @@ class NoConversion(Exception):
 
 
 def cut(text: str, size: int) -> str:
-    """The longest beginning of `text` that fits into `size` bytes of UTF-8, without NULs."""
+    """The longest prefix of `text` that fits into `size` bytes of UTF-8, without NULs."""
     return text.replace("\0", "").encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
 
 
 def encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> tuple[bytes, int]:
-    """The payload, padded to 8 bytes, and its number of elements; `count` 0 asks for as many as there are.
+    """The payload, padded to 8 bytes, and its number of elements; `count` 0 requests all elements.
 
     Raises:
         NoConversion: there is no such type, or a text was requested as numbers.
@@ -117,7 +117,7 @@ def _encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) ->
         return metadata + strings.ljust(elements * STRING_SIZE, b"\0"), elements
     numbers = pv.numbers(snapshot.value)
     if numbers is None:
-        try:  # as EPICS base reads texts; an empty one is 0
+        try:  # as EPICS base converts texts; an empty one is 0
             numbers = [float(text or 0) for text in pv.texts(snapshot.value)]
         except ValueError:
             raise NoConversion(f"{pv.name} is text and cannot be read as a number") from None
@@ -135,7 +135,7 @@ def _numbers(numbers: Sequence[float], count: int, native: int) -> bytes:
 
 
 def _nearest(number: float, native: int) -> float:
-    """The nearest number that the type can hold."""
+    """The nearest number in the range of the type."""
     if native == ChannelType.DOUBLE:
         return float(number)
     if native == ChannelType.FLOAT:
@@ -176,7 +176,7 @@ def _metadata(properties: Properties, snapshot: Snapshot[Any], kind: int, native
 
 @dataclass(frozen=True)
 class PutData:
-    """The elements of a put, before any PV has judged them: bytes up to the first NUL for DBR_STRING, else numbers."""
+    """The elements of a put, before the PV validates them: bytes up to the first NUL for DBR_STRING, else numbers."""
 
     native: ChannelType
     items: tuple[bytes, ...] | tuple[int, ...] | tuple[float, ...]
@@ -192,17 +192,17 @@ class PutData:
             raise Refused(f"a put must be of a plain data type, 0 to 6, not {data_type}")
         native = ChannelType(data_type)
         size = STRING_SIZE if native is ChannelType.STRING else struct.calcsize(">" + _FORMATS[native])
-        if native is ChannelType.STRING and count == 1:  # a single string comes without its trailing NULs
+        if native is ChannelType.STRING and count == 1:  # a single string is sent without its trailing NULs
             payload = payload[:size].ljust(size, b"\0")
         if len(payload) < count * size:
-            raise Refused(f"a put of {count} elements of {size} bytes came with only {len(payload)} bytes")
+            raise Refused(f"a put of {count} elements of {size} bytes has only {len(payload)} bytes")
         if native is ChannelType.STRING:
             return cls(native, tuple(payload[i * size : (i + 1) * size].split(b"\0", 1)[0] for i in range(count)))
         return cls(native, struct.unpack_from(f">{count}{_FORMATS[native]}", payload))
 
     @property
     def is_cut(self) -> bool:
-        """Whether a text came with the bytes of its last character missing.
+        """Whether the bytes of the last character of a text are missing.
 
         CAJ, the library of Phoebus, sends as many bytes of a DBR_STRING as it has characters; caput sends 39 at most.
         """
@@ -214,8 +214,9 @@ class PutData:
     def text(self, *, of_characters: bool = True) -> str:
         """The put as one text.
 
-        CHAR is UTF-8. Several elements of another type are characters, as Phoebus sends them: the number of a UTF-16
-        code unit each, up to the first 0. A single number is a character too if `of_characters`, else its digits.
+        CHAR is UTF-8. Several elements of another type are characters, as Phoebus sends them: each is the number of a
+        UTF-16 code unit, up to the first 0. A single number is also a character if `of_characters`, else its digits are
+        the text.
 
         Raises:
             Refused: it is not UTF-8, or an element is not a whole character.
@@ -238,7 +239,7 @@ class PutData:
         """The put as one number, an int if it was written as one; a text must read as a number.
 
         Raises:
-            Refused: it does not, or it has more than one element.
+            Refused: it is not a number, or has more than one element.
         """
         if len(self.items) != 1:
             raise Refused(f"it takes one element, but the put has {len(self.items)}")
@@ -246,13 +247,13 @@ class PutData:
         if not isinstance(item, bytes):
             return item
         text = item.decode("utf-8", "replace").strip()
-        if "_" not in text:  # Python's digit separator, which no other EPICS tool would understand
+        if "_" not in text:  # Python's digit separator, which no other EPICS tool understands
             for parse in (lambda: int(text, 0), lambda: float(text)):
                 try:
                     return parse()
                 except ValueError:
                     continue
-        raise Refused(f"{text!r} is no number")
+        raise Refused(f"{text!r} is not a number")
 
     def _raw(self) -> bytes:
         return bytes(int(item) for item in self.items).split(b"\0", 1)[0]
@@ -267,7 +268,7 @@ class PutData:
 
 
 def _digits(number: float) -> str:
-    """``1`` for 1.0 too: clients send the number of a state as DOUBLE."""
+    """``1`` also for 1.0: clients send the number of a state as DOUBLE."""
     return str(int(number)) if number == number // 1 and abs(number) < 2**53 else str(number)
 
 
@@ -279,7 +280,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _whole(raw: bytes) -> bytes:
-    """`raw` without the beginning of a character at its end."""
+    """`raw` without an incomplete character at its end."""
     try:
         raw.decode()
     except UnicodeDecodeError as error:
@@ -289,12 +290,12 @@ def _whole(raw: bytes) -> bytes:
 
 
 def _characters(items: Sequence[bytes | float]) -> str:
-    """The text whose characters the elements are: numbers of UTF-16 code units, or DBR_STRINGs that read as such.
+    """The text given as characters: the elements are numbers of UTF-16 code units, or DBR_STRINGs of such numbers.
 
-    A 0 ends it. Strings of one character each, of which one is no number, are the characters themselves.
+    A 0 ends it. Strings of one character each are the characters themselves, unless all are numbers.
 
     Raises:
-        Refused: an element is not a whole character; it says which, and why.
+        Refused: an element is not a whole character; the text says which, and why.
     """
     words = [item.decode("utf-8", "replace") for item in items if isinstance(item, bytes)]
     if words and all(len(word) == 1 for word in words) and not all(word.isdecimal() for word in words):

@@ -1,8 +1,8 @@
-"""Ports and interfaces of the server: what the EPICS environment variables say, on the interfaces as they are now.
+"""Ports and interfaces of the server, from the EPICS environment variables and the current network interfaces.
 
-A server of one interface only must listen on that interface's broadcast address too, or it never hears the searches
-that clients broadcast; and beacons go to every broadcast address. An interface may have several addresses, and may get
-them long after the start.
+A server on a single interface must also listen on that interface's broadcast address, or it misses the searches that
+clients broadcast; and beacons go to every broadcast address. An interface may have several addresses, and may get them
+long after the start.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _BROADCAST = "255.255.255.255"
 
 
 def broadcast_addresses() -> dict[str, str]:
-    """Each IPv4 address of an interface that is up, without loopback, and its broadcast address.
+    """The IPv4 addresses of all interfaces that are up, without loopback, each with its broadcast address.
 
-    Of a point-to-point connection that is the other end.
+    For a point-to-point connection, the broadcast address is the other end.
     """
     up = {name for name, state in psutil.net_if_stats().items() if state.isup}
     found: dict[str, str] = {}
@@ -36,7 +36,7 @@ def broadcast_addresses() -> dict[str, str]:
         for one in addresses:
             if name in up and one.family == socket.AF_INET and not ipaddress.IPv4Address(one.address).is_loopback:
                 broadcast = one.broadcast or one.ptp
-                if broadcast is None and one.netmask is not None:  # the interface was configured without
+                if broadcast is None and one.netmask is not None:  # the interface was configured without one
                     net = ipaddress.IPv4Network(f"{one.address}/{one.netmask}", strict=False)
                     broadcast = str(net.broadcast_address) if net.prefixlen < 31 else None
                 if broadcast is not None:
@@ -51,7 +51,7 @@ def own_addresses() -> frozenset[str]:
 
 
 class Beacon(NamedTuple):
-    """Where a beacon goes, and what it says: the address of the server, ANY = the one that it comes from."""
+    """Destination and content of a beacon: the address of the server, ANY = the sender's address."""
 
     host: str
     port: int
@@ -60,7 +60,7 @@ class Beacon(NamedTuple):
 
 @dataclass(frozen=True)
 class Environment:
-    """What EPICS_CAS_… and EPICS_CA_… say, with the defaults and fall-backs of EPICS base."""
+    """The variables EPICS_CAS_… and EPICS_CA_…, with the defaults and fall-backs of EPICS base."""
 
     port: int
     interfaces: tuple[str, ...]
@@ -68,17 +68,17 @@ class Environment:
     """Multicast groups in which clients search."""
     named_beacons: tuple[Address, ...]
     automatic_beacons: int | None
-    """Port of the beacons to every interface's broadcast address; None = there are none."""
+    """Port of the beacons to every interface's broadcast address; None = no such beacons."""
     beacon_period: float
     ignored: frozenset[str]
     client_addresses: tuple[Address, ...] = ()
-    """Where clients on this machine search, beside broadcasts."""
+    """Where clients on this machine search besides broadcasts."""
     client_broadcasts: int | None = None
-    """Port of their broadcasts; None = they do not."""
+    """Port of their broadcasts; None = they do not broadcast."""
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Environment:
-        """Raises CannotServe naming the variable that makes no sense."""
+        """Raises CannotServe with the name of an invalid variable."""
         port = _port(variables, ("EPICS_CAS_SERVER_PORT", "EPICS_CA_SERVER_PORT"), 5064)
         beacon_port = _port(variables, ("EPICS_CAS_BEACON_PORT", "EPICS_CA_REPEATER_PORT"), 5065)
         listed = [address for address, _ in _addresses(variables, "EPICS_CAS_INTF_ADDR_LIST", port)]
@@ -95,14 +95,14 @@ class Environment:
             tuple(_addresses(variables, "EPICS_CAS_BEACON_ADDR_LIST", beacon_port)),
             beacon_port if _yes(variables, "EPICS_CAS_AUTO_BEACON_ADDR_LIST") else None,
             beacon_period,
-            # As in EPICS base the host is ignored, whatever its port.
+            # As in EPICS base, the host is ignored, whatever its port.
             frozenset(address for address, _ in _addresses(variables, "EPICS_CAS_IGNORE_ADDR_LIST", port)),
             *_clients(variables),
         )
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Interfaces to serve that this machine does not have now."""
+        """Interfaces to serve that this machine does not have at present."""
         mine = own_addresses()
         return tuple(
             address
@@ -112,7 +112,7 @@ class Environment:
 
     @property
     def beacons(self) -> tuple[Beacon, ...]:
-        """Where beacons go, with the interfaces as they are now."""
+        """Destinations of beacons, with the current interfaces."""
         only = self.interfaces[0] if len(self.interfaces) == 1 else ANY
         found = [Beacon(host, port, only) for host, port in self.named_beacons]
         if (port := self.automatic_beacons) is not None:
@@ -124,7 +124,7 @@ class Environment:
 
     @property
     def search_targets(self) -> tuple[Address, ...]:
-        """Where a server with PVs of the same names would hear of a search, with the interfaces as they are now."""
+        """Addresses where a server with the same PV names would receive a search, with the current interfaces."""
         served = (LOOPBACK, *broadcast_addresses()) if ANY in self.interfaces else self.interfaces
         targets = [(address, self.port) for address in (*served, *self.groups, *self.broadcasts().values())]
         if self.client_broadcasts is not None:
@@ -132,13 +132,13 @@ class Environment:
         return tuple(dict.fromkeys((*targets, *self.client_addresses)))
 
     def broadcasts(self) -> dict[str, str]:
-        """The served addresses that an interface has now, each with its broadcast address."""
+        """The served addresses that currently exist, each with its broadcast address."""
         known = broadcast_addresses()
         return {one: known[one] for one in known if one in self.interfaces or ANY in self.interfaces}
 
 
 def _clients(variables: Mapping[str, str]) -> tuple[tuple[Address, ...], int | None]:
-    """Where clients search. An error in their variables is theirs to report."""
+    """Where clients search. Errors in their variables are reported by the clients."""
     found: list[Address] = []
     with contextlib.suppress(CannotServe):
         port = _port(variables, ("EPICS_CA_SERVER_PORT",), 5064)
@@ -171,4 +171,4 @@ def _address(variables: Mapping[str, str], name: str, word: str, port: int) -> A
     if host and (not colon or (own_port.isdecimal() and 0 < int(own_port) < 65536)):
         with contextlib.suppress(OSError, UnicodeError):
             return socket.gethostbyname(host), int(own_port or port)
-    raise CannotServe(f"{name} is {variables[name]!r}, but {word!r} is no address or host name")
+    raise CannotServe(f"{name} is {variables[name]!r}, but {word!r} is not an address or host name")

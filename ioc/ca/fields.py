@@ -1,10 +1,10 @@
-"""Record fields of a PV (``.DESC``, ``.EGU``, ``.SEVR``, ``.ZRST`` …), each a read-only PV made when first asked for.
+"""Record fields of a PV (``.DESC``, ``.EGU``, ``.SEVR``, ``.ZRST`` …): read-only PVs, created on first use.
 
-A field looks at its PV when it is read, and listens to it only while somebody monitors the field: archivers read a
-dozen fields of every PV once, which must not slow down its updates for ever.
+A field reads its PV on demand, and subscribes to it only while a client monitors the field: archivers read a dozen
+fields of every PV once, which must not slow down its updates for ever.
 
-Only fields that can be answered truthfully exist; a channel to any other is not found, as with a record that has no
-such field. ``NAME$`` and ``NAME.FIELD$`` read a string of any length as CHAR, as EPICS does.
+Only fields with a true answer exist; a channel to any other is not found, as with a record without that field.
+``NAME$`` and ``NAME.FIELD$`` read a string of any length as CHAR, as EPICS does.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ LONG_STRING = 256
 _LONG_TEXT = 40
 _RARE = NEW_ALARM | NEW_PROPERTY
 _OF_THE_VALUE = frozenset({"TIME", "NORD"})
-"""Fields that another value may change; all others change with the alarm or with properties only."""
+"""Fields that change with the value; all others change only with the alarm or properties."""
 
 Getter = Callable[[Any], Any]
-"""Reads the field's value from its PV."""
+"""Gets the field's value from its PV."""
 
 
 class _Field(Pv[Any]):
-    """Shows what `get` reads from the PV `of`."""
+    """Shows the result of `get` for the PV `of`."""
 
     _of: Pv[Any]
     _get: Getter
     _seen: Snapshot[Any] | None = None
     mask = EVENTS
-    """Changes of the PV after which the field may be another."""
+    """Kinds of change of the PV that may change the field."""
 
     def follow(self, of: Pv[Any], get: Getter, mask: int) -> None:
         self._of, self._get, self.mask = of, get, mask
@@ -51,7 +51,7 @@ class _Field(Pv[Any]):
         return super().snapshot
 
     def offer(self, snapshot: Snapshot[Any]) -> None:
-        """Hear of a change of the PV."""
+        """Handle a change of the PV."""
         if snapshot is not self._seen:
             self._seen = snapshot
             value = self._get(self._of)
@@ -81,20 +81,20 @@ class _Integer(_Field, IntPv):
 
 
 class _Float(_Field, FloatPv):
-    """A number that is NaN where there is no limit, which is no alarm."""
+    """A number that is NaN if there is no limit; NaN is not an alarm here."""
 
     def alarm_of(self, value: float, severity: int, status: str) -> tuple[int, str]:
         return severity, status
 
 
 class _Menu(_Field, EnumPv):
-    """One of EPICS' menus, which may be longer than 16 choices."""
+    """An EPICS menu, which may have more than 16 choices."""
 
     max_states = 64
 
 
 Make = Callable[[str, Pv[Any]], _Field]
-"""Makes the field from its name and its PV."""
+"""Makes the field with this name for a PV."""
 
 
 def _string(name: str, _: Pv[Any]) -> _Field:
@@ -114,7 +114,7 @@ def _menu(*choices: str) -> Make:
 
 
 def _state(number: int) -> Getter:
-    """The name of a state, empty if there are fewer."""
+    """The name of a state; empty if there are fewer states."""
     return lambda pv: pv.strings[number] if number < len(pv.strings) else ""
 
 
@@ -145,7 +145,7 @@ _SCANS = ("Passive", "Event", "I/O Intr", *_PERIODS)
 _TYPES = ("STRING", "CHAR")
 _STATES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
 _NAMES_OF_TWO, _NAMES_OF_MANY = ("ZNAM", "ONAM"), tuple(f"{name}ST" for name in _STATES)
-"""Fields with the names of the states, in records of two states and of more."""
+"""Fields with the names of the states, of records with two states or more."""
 _MINOR, _MAJOR = AlarmSeverity.MINOR_ALARM, AlarmSeverity.MAJOR_ALARM
 
 _FIELDS: dict[str, tuple[type | tuple[type, ...], Make, Getter]] = {
@@ -182,7 +182,7 @@ _FIELDS: dict[str, tuple[type | tuple[type, ...], Make, Getter]] = {
     "LSV": (NumericPv, _SEVERITIES, _severity("low", _MINOR)),
     "LLSV": (NumericPv, _SEVERITIES, _severity("lolo", _MAJOR)),
 }
-"""Of each field: the PVs that have it, its type, its value."""
+"""For each field: the PVs that have it, its type, its value."""
 
 
 def field_of(pv: Pv[Any], name: str) -> Pv[Any] | None:

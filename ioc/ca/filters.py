@@ -1,12 +1,13 @@
-"""Channel filters: what a client appends to the name of a PV or field so that it is sent less, as in EPICS base.
+"""Channel filters, as in EPICS base: suffixes of a channel name that reduce what the client receives.
 
 - ``NAME.{"dbnd":{"abs":0.5}}``, ``{"rel":10}`` (percent), ``{"m":"rel","d":10}``: a monitor of a number reports changes
-  by more than that from what it reported last; a changed alarm or property is always reported.
-- ``NAME.[1:3]``, ``NAME.{"arr":{"s":1,"i":1,"e":3}}``: some elements of an array, from the end if negative; read only.
-- ``NAME.{"ts":{}}``: the time stamp is when the value was sent.
+  by more than that from the last reported value; a changed alarm or property is always reported.
+- ``NAME.[1:3]``, ``NAME.{"arr":{"s":1,"i":1,"e":3}}``: some elements of an array, counted from the end if negative;
+  read only.
+- ``NAME.{"ts":{}}``: the time stamp is the time of sending.
 
-Several may stand together. A name with any other filter, ``sync`` among them, is not found. caproto can parse filters
-too, but accepts what EPICS base does not (a deadband of "1" or of infinity) and fails on ``{"m":"rel"}``.
+Filters can be combined. A name with any other filter, such as ``sync``, is not found. caproto can also parse filters,
+but accepts some that EPICS base does not (a deadband of "1" or of infinity) and fails on ``{"m":"rel"}``.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -29,20 +30,20 @@ _LARGEST_INDEX = 10**9
 
 
 class _Unknown(Exception):
-    """This is no filter that is offered."""
+    """The filter is not supported."""
 
 
 @dataclass(frozen=True)
 class _Filters:
     deadband: float | None = None
     relative: bool = False
-    """The deadband is in percent of what was reported last."""
+    """The deadband is in percent of the last reported value."""
     elements: tuple[int, int, int] | None = None
-    """First, step and last, included; negative = from the end."""
+    """First, step and last (included); negative = from the end."""
     stamps: bool = False
 
     def slice_of(self, length: int) -> slice:
-        """Which of `length` elements are meant."""
+        """Indices of the selected elements out of `length`."""
         if self.elements is None:
             return slice(None)
         first, step, last = self.elements
@@ -50,7 +51,7 @@ class _Filters:
         return slice(max(first, 0), max(last + 1, 0), step)
 
     def passes(self, number: float, reported: float) -> bool:
-        """Whether a number is beyond the deadband around the one that was reported last."""
+        """Whether a number is outside the deadband around the last reported one."""
         width = self.deadband or 0.0
         if self.relative:
             width *= abs(reported) / 100
@@ -58,13 +59,13 @@ class _Filters:
 
 
 def split(channel: str) -> tuple[str, str]:
-    """The name without its filters, and these; they are empty if there are none."""
+    """The name without its filters, and the text of the filters (empty if none)."""
     found = _FILTERED.fullmatch(channel)
     return (found[1], found[2]) if found else (channel, "")
 
 
 def filtered(pv: Pv[Any], text: str) -> Pv[Any] | None:
-    """`pv` as a channel with these filters shows it; None if they are not offered or leave nothing."""
+    """`pv` as seen through these filters; None if they are not supported or leave nothing."""
     try:
         filters = _parse(text)
     except (_Unknown, ValueError, RecursionError):
@@ -120,7 +121,7 @@ def _elements(first: Any, step: Any, last: Any) -> tuple[int, int, int]:
 
 
 class _FilteredPv(Pv[Any]):
-    """Shows `source` through filters; it belongs to one channel and has no value of its own."""
+    """Shows `source` through filters; belongs to one channel and has no value of its own."""
 
     def __init__(self, source: Pv[Any], filters: _Filters) -> None:
         part = filters.elements is not None
@@ -145,7 +146,7 @@ class _FilteredPv(Pv[Any]):
         return self.view(self._source.snapshot)
 
     def view(self, snapshot: Snapshot[Any]) -> Snapshot[Any]:
-        """A snapshot of the source as this channel shows it, with an encoding of its own if that is another."""
+        """A snapshot of the source as this channel shows it, encoded separately if it differs."""
         self.properties = self._source.properties
         if self._filters.elements is None and not self._filters.stamps:
             return snapshot
@@ -190,7 +191,7 @@ class _FilteredPv(Pv[Any]):
 
 
 class _Gate:
-    """Stands between the source and one subscription, and lets through what is beyond the deadband."""
+    """Sits between the source and one subscription, and passes changes beyond the deadband."""
 
     def __init__(self, pv: _FilteredPv, filters: _Filters, listener: Listener) -> None:
         self._pv = pv

@@ -1,4 +1,4 @@
-"""Bounds of what clients may cost, and complaints about those who reach them."""
+"""Limits for clients, and rate-limited log messages about clients that reach them."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ logger = logging.getLogger("ioc.ca")
 
 @dataclass(frozen=True)
 class Limits:
-    """The defaults leave room for every real client of an installation and stay below 1024 open files."""
+    """The defaults are ample for every real installation and stay below 1024 open files."""
 
     clients: int = 500
-    """Circuits at once; a newcomer takes the place of the oldest that has no channel."""
+    """Circuits at one time; a new one replaces the oldest without a channel."""
     channels_per_client: int = 10_000
     """Channels of one circuit, and subscriptions of one circuit."""
     channels: int = 100_000
     """Channels of all circuits together."""
     unfinished_puts: int = 1000
-    """Puts of one circuit that are being carried out."""
+    """Unfinished puts of one circuit."""
     request_bytes: int = 65_536
     """Longest request."""
     speak_seconds: float = 5.0
     """A connection must speak Channel Access within this time."""
     stall_seconds: float = 10.0
-    """A client that takes nothing of what waits for it for this time is dropped."""
+    """A client that reads nothing for this time although data wait for it is dropped."""
     interfaces_seconds: float = 5.0
-    """Period of a look at the machine's network interfaces."""
+    """Period of the check of the machine's network interfaces."""
     rivals_seconds: float = 30.0
-    """Period of a search for other servers that have our PVs."""
+    """Period of the search for other servers with the same PVs."""
     vanish_seconds: float = 60.0
-    """A client that cannot be reached any more is dropped after this time, though it never said good-bye."""
+    """A client that became unreachable without closing its connection is dropped after this time."""
 
 
 class Complaints:
-    """Logs each kind of misbehaviour at most once a minute, with the number of those not logged."""
+    """Logs each kind of misbehaviour at most once a minute, with the number of suppressed messages."""
 
     _PERIOD = 60.0
     _KINDS = 1000
@@ -53,4 +53,4 @@ class Complaints:
         if len(self._last) >= self._KINDS:
             self._last = {other: entry for other, entry in self._last.items() if now - entry[0] < self._PERIOD}
         self._last[kind] = now, 0
-        logger.warning("%s%s", text, f" ({silent} more of this kind in the last while)" if silent else "")
+        logger.warning("%s%s", text, f" ({silent} more of this kind since the last message)" if silent else "")

@@ -1,8 +1,8 @@
-"""What one client is still to be sent: answers and updates of its subscriptions, in order and bounded.
+"""The send queue of one client: answers and updates of its subscriptions, in order and bounded.
 
-While a client keeps up every update is sent. While its socket is full the newest value of a subscription takes the
-place of the one that waits. So a client that stops reading costs at most one update per subscription beyond a batch,
-and never holds up anybody else; `ioc.ca.server` drops it after a while.
+While a client keeps up, every update is sent. While its socket is full, the newest value of a subscription replaces the
+waiting one. So a client that stops reading costs at most one update per subscription beyond a batch, and never delays
+other clients; `ioc.ca.server` drops it after a while.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ioc.ca.encoding import encode
 from ioc.ca.pv import Pv, Snapshot
 
 BATCH_BYTES = 65_536
-"""Written at once; after that others have their turn."""
+"""Bytes written at a time; then other clients get their turn."""
 BATCH_ENTRIES = 256
-"""When so many wait for one client, nobody's wait for the event loop's next turn."""
+"""With so many entries waiting for one client, all outboxes are written at once, not in the next turn."""
 
 _HEADER = struct.Struct(">HHHHII")
 _EXTENDED = struct.Struct(">HHHHIIII")
@@ -31,7 +31,7 @@ ECA_NORMAL = 1
 def header(  # noqa: PLR0917 - in the order of the wire
     command: int, size: int, data_type: int, count: int, parameter1: int, parameter2: int
 ) -> bytes:
-    """A message header; the extended form if size or count needs it."""
+    """A message header; the extended form if size or count requires it."""
     if size < 0xFFFF and count <= 0xFFFF:
         return _HEADER.pack(command, size, data_type, count, parameter1, parameter2)
     return _EXTENDED.pack(command, 0xFFFF, data_type, 0, parameter1, parameter2, size, count)
@@ -39,7 +39,7 @@ def header(  # noqa: PLR0917 - in the order of the wire
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """A client's wish to hear of one PV. It is offered the snapshots whose events are in its mask."""
+    """A client's subscription to one PV. It is offered the snapshots whose events are in its mask."""
 
     outbox: Outbox
     pv: Pv[Any]
@@ -49,25 +49,25 @@ class Subscription:
     mask: int
     live: bool = True
     waiting: Update | None = None
-    """Its newest update that is not sent yet."""
+    """Its newest unsent update."""
 
     def offer(self, snapshot: Snapshot[Any]) -> None:
         self.outbox.put_update(self, snapshot)
 
     def start(self) -> None:
-        """Send the present value and follow the changes."""
+        """Send the current value and follow the changes."""
         self.pv.subscribe(self)
         self.offer(self.pv.snapshot)
 
     def cancel(self) -> None:
-        """Nothing of it is sent any more."""
+        """Stop it: nothing more is sent for it."""
         self.live = False
         self.pv.unsubscribe(self)
 
 
 @dataclass(eq=False, slots=True)
 class Update:
-    """One update that waits to be sent."""
+    """One waiting update."""
 
     subscription: Subscription
     snapshot: Snapshot[Any]
@@ -79,9 +79,9 @@ class Update:
 
 
 class Turns:
-    """Lets the outboxes of a server write one batch each, those with the least first.
+    """Lets the outboxes of a server write one batch each, the shortest first.
 
-    So a client of a few PVs does not wait until thousands of updates that came at once are encoded for another.
+    So a client of a few PVs does not wait while thousands of updates are encoded for another.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Turns:
         self._next: asyncio.Handle | None = None
 
     def add(self, outbox: Outbox) -> None:
-        """Let it write in the event loop's next turn."""
+        """Let an outbox write in the event loop's next turn."""
         self._waiting[outbox] = None
         self._go_on()
 
@@ -97,7 +97,7 @@ class Turns:
         self._waiting.pop(outbox, None)
 
     def take(self) -> None:
-        """Let all that wait write now."""
+        """Let all waiting outboxes write now."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -115,7 +115,7 @@ class Turns:
 class Outbox:
     """The queue of one circuit, written out in batches.
 
-    `write` gives bytes to the transport, which calls `pause` when its buffer is full and `resume` when that is empty.
+    `write` passes bytes to the transport, which calls `pause` when its buffer is full and `resume` when it is empty.
     """
 
     def __init__(self, turns: Turns, write: Callable[[bytes], None]) -> None:
@@ -124,13 +124,13 @@ class Outbox:
         self._queue: deque[bytes | Update] = deque()
         self._missed: dict[Subscription, None] | None = None
         self.blocked = False
-        """The transport takes nothing more at present."""
+        """The transport accepts no data at present."""
         self.bytes = 0
-        """Bytes of answers that wait."""
+        """Bytes of waiting answers."""
         self.written = 0
-        """Bytes given to the transport so far."""
+        """Bytes passed to the transport so far."""
         self.high_water = 0
-        """Most entries that ever waited."""
+        """Greatest number of entries that ever waited."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -142,7 +142,7 @@ class Outbox:
         self._schedule()
 
     def put_update(self, subscription: Subscription, snapshot: Snapshot[Any]) -> None:
-        """Queue an update, or let it replace the one that waits if the client cannot follow."""
+        """Queue an update, or replace the waiting one if the client does not keep up."""
         if self._missed is not None:
             self._missed[subscription] = None
             return
@@ -157,7 +157,7 @@ class Outbox:
             self._turns.take()
 
     def events_off(self) -> None:
-        """Hold updates back: the client is behind. What waits is dropped."""
+        """Hold updates back because the client is behind. Waiting updates are dropped."""
         if self._missed is None:
             self._missed = {}
             for entry in self._queue:
@@ -167,7 +167,7 @@ class Outbox:
             self._queue = deque(entry for entry in self._queue if isinstance(entry, bytes))
 
     def events_on(self) -> None:
-        """Send the present value of every subscription that missed something, and go on."""
+        """Send the current value of every subscription that missed an update, and continue."""
         missed, self._missed = self._missed, None
         for subscription in missed or ():
             if subscription.live:
@@ -191,7 +191,7 @@ class Outbox:
             self._turns.add(self)
 
     def flush(self) -> None:
-        """Write one batch now; the rest follows when the others had their turn."""
+        """Write one batch now; the rest follows after the turn of the other clients."""
         self._turns.remove(self)
         queue = self._queue
         self.high_water = max(self.high_water, len(queue))

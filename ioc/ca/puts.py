@@ -1,6 +1,6 @@
-"""Carrying out puts, and the record of who put what and what came of it.
+"""Carries out puts, and records the client, value and result of each.
 
-The work belongs to the server: it continues when the client that asked for it disconnects.
+The work belongs to the server: it continues when its client disconnects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ logger = logging.getLogger("ioc.ca")
 
 _WINDOW = 0.2
 _SINGLE = 50
-"""So many puts of a window have a record each; a client that sends thousands must not fill the disk."""
+"""Puts per window with a record each; a client that sends thousands must not fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PutRecord:
     """One put, granted or not."""
 
     occurred_at: float
-    """When it came, POSIX seconds."""
+    """When it arrived, POSIX seconds."""
     pv: str
     old_value: str
     new_value: str
@@ -36,11 +36,11 @@ class PutRecord:
     result: str
     """``ok``, ``refused``, ``failed`` or ``denied``."""
     message: str = ""
-    """The reason, if it was not granted; else a comment, mostly empty."""
+    """The reason, if it was not granted; else a remark, usually empty."""
     count: int = 1
-    """How many puts of one client to the PV it stands for: of a burst only so many have a record each."""
+    """Number of puts of one client to the PV in this record; of a burst, only the first have a record each."""
     logged: bool = False
-    """The log has `message` already."""
+    """`message` is already in the log."""
 
 
 @dataclass
@@ -53,26 +53,26 @@ class Put:
     data: PutData
     client: Client
     answer: Callable[[str], None]
-    """Told how it ended: the empty text = done, else the reason why not."""
+    """Called at its end: with an empty text = done, else with the reason of the failure."""
     came_at: float = field(default_factory=time.time)
 
 
 class Puts:
     """Validates puts, runs their handlers as tasks and records them.
 
-    Puts to one PV are carried out in the order in which they came, except that a command is refused while it is Busy.
+    Puts to one PV are carried out in the order of arrival, except that a command is refused while it is Busy.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[Pv[Any], deque[Put]] = {}
-        """Puts to a PV that has another one under way."""
+        """Puts waiting for an earlier put to the same PV."""
 
     def start(
         self, pv: Pv[Any], handler: PutHandler[Any], data: PutData, client: Client, answer: Callable[[str], None]
     ) -> None:
-        """Begin a put; it is answered when it has ended, at once if it is refused."""
+        """Begin a put; it is answered when it has ended, or at once if it is refused."""
         try:
             value = pv.accept(data)
         except Refused as error:
@@ -89,7 +89,7 @@ class Puts:
             self._own(self._carry_out_all(pv))
 
     async def close(self) -> None:
-        """End the work that is under way."""
+        """End the work under way."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -134,7 +134,7 @@ class Puts:
 
 @dataclass
 class _Burst:
-    """Puts of one client to one PV, with one result and message, in one window."""
+    """Puts of one client to one PV with the same result and message in one window."""
 
     timer: asyncio.TimerHandle
     recorded: int = 0
@@ -144,8 +144,8 @@ class _Burst:
 class Journal:
     """Passes on each put; of a burst, more than 50 within 0.2 s that differ only in the value, it merges the rest.
 
-    A merged record has the first old value and the newest new one, and says of how many puts it is. Puts not granted
-    are logged, one line a record, unless whoever refused them has done so.
+    A merged record has the first old value, the newest new one, and the number of puts. Puts not granted are logged,
+    one line per record, unless they were already logged.
     """
 
     def __init__(self, write: Callable[[PutRecord], None]) -> None:
@@ -170,7 +170,7 @@ class Journal:
             burst.merged = replace(put, old_value=burst.merged.old_value, count=burst.merged.count + put.count)
 
     def close(self) -> None:
-        """Pass on what is held back."""
+        """Pass on the records held back."""
         for burst in self._bursts.values():
             burst.timer.cancel()
             self._pass_on(burst.merged)
@@ -183,7 +183,7 @@ class Journal:
     def _expire(self, key: tuple[object, ...]) -> None:
         merged = self._bursts.pop(key).merged
         if merged is not None:
-            self._open(key).recorded = _SINGLE  # the burst may still go on
+            self._open(key).recorded = _SINGLE  # the burst may continue
         self._pass_on(merged)
 
     def _pass_on(self, put: PutRecord | None) -> None:

@@ -1,7 +1,7 @@
-"""What every PV has: a name, a value with alarm and time stamp, and subscribers.
+"""The base of all PVs: a name, a value with alarm and time stamp, and subscribers.
 
-PVs know nothing of sockets. A change makes a new `Snapshot`, which is offered to every subscriber whose event mask asks
-for it; `ioc.ca.encoding` encodes a snapshot at most once per data type and count.
+PVs know nothing about sockets. A change makes a new `Snapshot`, which is offered to every subscriber whose event mask
+asks for it; `ioc.ca.encoding` encodes a snapshot at most once per data type and count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Client:
-    """Who asked: the name is reported by the client itself, the host is the address of its connection."""
+    """The client of a request: the name is reported by the client itself, the host is the address of its connection."""
 
     user: str = ""
     host: str = ""
@@ -31,7 +31,7 @@ class Client:
 class PutFailed(Exception):
     """A put could not be carried out, or not completely; the text is a sentence for the client.
 
-    `logged`: whoever raises it has logged it, so that the server need not.
+    `logged`: it is already in the log, so the server does not log it again.
     """
 
     def __init__(self, text: str, *, logged: bool = False) -> None:
@@ -44,11 +44,11 @@ class Refused(PutFailed):
 
 
 PutHandler = Callable[[Client, T], Awaitable[None]]
-"""Carries out a put and posts the new value itself; raises `PutFailed` if that is impossible."""
+"""Carries out a put and posts the new value itself; raises `PutFailed` if it cannot."""
 
 
 STATUSES = frozenset(AlarmStatus.__members__)
-"""Names of all alarm statuses that EPICS knows."""
+"""Names of all EPICS alarm statuses."""
 NEW_VALUE = int(SubscriptionType.DBE_VALUE | SubscriptionType.DBE_LOG)
 """Kinds of change, as in the event mask of a subscription; plain numbers are combined much faster than flags."""
 NEW_ALARM = int(SubscriptionType.DBE_ALARM)
@@ -58,7 +58,7 @@ EVENTS = NEW_VALUE | NEW_ALARM | NEW_PROPERTY
 
 @dataclass(frozen=True)
 class Properties:
-    """Metadata of a PV: how to show its number and what its limits are. None = no such limit."""
+    """Metadata of a PV: how to show its number, and its limits. None = no such limit."""
 
     units: str = ""
     precision: int = 0
@@ -73,7 +73,7 @@ class Properties:
 
 @dataclass(eq=False, slots=True)
 class Snapshot(Generic[T]):
-    """A PV at one moment. `encoded` keeps its wire form by (data type, count), so that all clients share it."""
+    """A PV at one moment. `encoded` caches its wire forms by (data type, count) for all clients."""
 
     value: T
     severity: int
@@ -102,15 +102,15 @@ _DEFAULT_STATUS: dict[int, str] = {
 class Pv(ABC, Generic[T]):
     """A process variable; read only if `on_put` is None.
 
-    Everything is called on the event loop's thread and nothing blocks.
+    All methods are called on the event loop's thread and do not block.
     """
 
     native: ChannelType
     """Its data type on the wire."""
     record_types: tuple[str, str] = "waveform", "waveform"
-    """Of a read-only and of a writable PV."""
+    """Access rights of a read-only and of a writable PV."""
     serial: bool = True
-    """Puts are carried out one after the other; else each at once."""
+    """Puts are carried out one after the other; otherwise each at once."""
 
     def __init__(self, name: str, description: str, value: T, on_put: PutHandler[T] | None = None) -> None:
         self.name = name
@@ -118,7 +118,7 @@ class Pv(ABC, Generic[T]):
         self.on_put = on_put
         self.properties = Properties()
         self.unacknowledged = AlarmSeverity.NO_ALARM
-        """Worst severity since somebody acknowledged it (field ACKS)."""
+        """Worst severity since the last acknowledgement (field ACKS)."""
         self.keeps_transient_alarms = True
         """Whether an alarm that has gone must still be acknowledged (field ACKT)."""
         self._listeners: set[Listener] = set()
@@ -126,12 +126,12 @@ class Pv(ABC, Generic[T]):
 
     @property
     def source(self) -> Pv[T]:
-        """The PV that has the value: another only for a channel with filters (`ioc.ca.filters`)."""
+        """The PV that has the value; different from this one only for a channel with filters (`ioc.ca.filters`)."""
         return self
 
     @property
     def record(self) -> Pv[Any]:
-        """The PV that has the alarm: another only for a field or for a channel with filters."""
+        """The PV that has the alarm; different from this one only for a field or a channel with filters."""
         return self
 
     @property
@@ -149,7 +149,7 @@ class Pv(ABC, Generic[T]):
 
     @property
     def timestamp(self) -> float:
-        """When the value became true; POSIX seconds."""
+        """Time stamp of the value; POSIX seconds."""
         return self.snapshot.timestamp
 
     @property
@@ -159,16 +159,16 @@ class Pv(ABC, Generic[T]):
     def post(
         self, value: T, *, severity: int = AlarmSeverity.NO_ALARM, status: str = "", timestamp: float | None = None
     ) -> None:
-        """Set value and alarm, and tell everybody who monitors them.
+        """Set value and alarm, and notify all subscribers.
 
-        Posting the same value and alarm again is no event and keeps the time stamp. An empty `status` is derived from
-        the severity and, for numbers, from the alarm limits. `timestamp` is in POSIX seconds, None = now.
+        Posting the same value and alarm again causes no event and keeps the time stamp. An empty `status` is derived
+        from the severity and, for numbers, from the alarm limits. `timestamp` is in POSIX seconds, None = now.
 
         Raises:
             ValueError: the value does not fit the type of the PV, or there is no such alarm status.
         """
         if status and status not in STATUSES:
-            raise ValueError(f"{self.name}: alarm status {status!r} is not one that EPICS knows")
+            raise ValueError(f"{self.name}: alarm status {status!r} does not exist in EPICS")
         value = self.check(value)
         severity, status = self.alarm_of(value, severity, status or _DEFAULT_STATUS[severity])
         old = self._snapshot
@@ -183,13 +183,13 @@ class Pv(ABC, Generic[T]):
             self._publish(Snapshot(value, severity, status, time.time() if timestamp is None else timestamp), events)
 
     def acknowledge(self, severity: int) -> None:
-        """Acknowledge an alarm that was no worse than `severity`; monitors of alarms are told."""
+        """Acknowledge an alarm that was no worse than `severity`; subscribers to alarms are notified."""
         if severity >= self.unacknowledged:
             self.unacknowledged = AlarmSeverity.NO_ALARM
         self._publish(replace(self._snapshot, encoded={}), NEW_ALARM)
 
     def keep_transient_alarms(self, keep: bool) -> None:
-        """Whether alarms that have gone must be acknowledged."""
+        """Set whether alarms that have gone must be acknowledged."""
         self.keeps_transient_alarms = keep
         if not keep:
             self.unacknowledged = min(self.unacknowledged, self.severity)
@@ -209,29 +209,29 @@ class Pv(ABC, Generic[T]):
 
     @property
     def listeners(self) -> int:
-        """How many subscriptions and monitored fields are told of changes."""
+        """Number of subscriptions and monitored fields."""
         return len(self._listeners)
 
     @property
     def record_type(self) -> str:
-        """Name of the EPICS record type that behaves like this PV (field RTYP)."""
+        """Name of the EPICS record type that corresponds to this PV (field RTYP)."""
         return self.record_types[self.on_put is not None]
 
     @property
     def max_count(self) -> int:
-        """Most elements it can have on the wire."""
+        """Maximum number of elements on the wire."""
         return 1
 
     @abstractmethod
     def check(self, value: T) -> T:
-        """The value as it is stored, or ValueError."""
+        """The value in its stored form, or ValueError."""
 
     @abstractmethod
     def accept(self, data: PutData) -> T:
-        """The value that a client put, or `Refused` saying what it must be."""
+        """The value of a client's put, or `Refused` with the requirement."""
 
     def remark(self, data: PutData) -> str:
-        """A comment on a put that was accepted, mostly empty."""
+        """A remark on an accepted put, usually empty."""
         return ""
 
     @abstractmethod
@@ -243,16 +243,16 @@ class Pv(ABC, Generic[T]):
         return None
 
     def label(self, value: T) -> str:
-        """The value in one text, for the log of puts."""
+        """The value as one text, for the log of puts."""
         return ", ".join(self.texts(value))
 
     def alarm_of(self, value: T, severity: int, status: str) -> tuple[int, str]:
-        """The alarm after what the value itself adds to it."""
+        """The alarm including that of the value itself."""
         return severity, status
 
     def same(self, value: T, old: T) -> bool:
         return value == old
 
     def cannot_be(self, what: str, must: str) -> Refused:
-        """The refusal of a put."""
+        """Return the error for a refused put."""
         return Refused(f"{self.name} cannot be set to {what}: it must be {must}")

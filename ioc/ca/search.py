@@ -1,4 +1,4 @@
-"""Searches by UDP: answering "who has this PV?", and asking it, to find other servers with PVs of the same names."""
+"""UDP searches: answers those of clients, and sends its own to find other servers with the same PV names."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -22,24 +22,23 @@ from ioc.ca.sockets import broadcasting_socket, search_socket
 logger = logging.getLogger("ioc.ca")
 
 _LONGEST_REQUEST = 4096
-"""No client sends more than 1472 bytes; longer datagrams are not read."""
+"""Clients send at most 1472 bytes; longer datagrams are ignored."""
 _ANSWERS_PER_DATAGRAM = 58
 _NAMES = 20
-"""Names of our own that are searched for at a time; others the next time."""
+"""Number of our names in one search; the next search takes others."""
 _ANSWER_SECONDS = 1.0
 _SOCKETS = 8
-"""Of two servers on one host only one gets what is sent to its address: which one depends on the sender's port."""
+"""Of two servers on one host, only one receives a unicast datagram; the sender's port determines which one."""
 _MOST_ANSWERS = 1000
 _MISSED = 3
-"""A rival that was not heard so many times in a row is gone."""
+"""Searches without an answer after which another server counts as gone."""
 _AS_SENDER = (0, 0xFFFFFFFF)
 
 
 class Search(asyncio.DatagramProtocol):
-    """Answers from the socket that was asked, or from `answer_from`: one datagram to each, as far as it fits.
+    """Answers from the socket that received the search, or from `answer_from`, with one datagram if it fits.
 
-    The answer repeats the sequence number of the request; without it libca considers its searches lost and sends the
-    next ones very slowly.
+    The answer repeats the sequence number of the request; without it, libca considers its searches lost and slows down.
     """
 
     def __init__(
@@ -91,8 +90,8 @@ class Search(asyncio.DatagramProtocol):
 class SearchListener:
     """Listens on the served interfaces, their networks' broadcast addresses and the multicast groups.
 
-    What comes by broadcast or in a group is answered from the socket of the interface, as in EPICS base: the client
-    connects to the address that the answer comes from.
+    A search by broadcast or multicast is answered from the socket of the interface, as in EPICS base: the client
+    connects to the source address of the answer.
     """
 
     def __init__(self, site: Site, environment: Environment, lost: Callable[[Exception | None], None]) -> None:
@@ -102,7 +101,7 @@ class SearchListener:
         self._open: dict[str, asyncio.DatagramTransport] = {}
 
     async def refresh(self) -> None:
-        """Listen on what is new, with the interfaces as they are now, and no longer on what has gone.
+        """Follow the current interfaces: listen on new addresses, and no longer on those that are gone.
 
         Raises:
             CannotServe: a port is in use.
@@ -133,7 +132,7 @@ class SearchListener:
         self._open[address], _ = await loop.create_datagram_endpoint(lambda: search, sock=sock)
 
     def _join(self, group: str) -> None:
-        """On every interface that is served; one that is a member already says so."""
+        """Join on every served interface; an error means that it is already a member."""
         served = self._environment.interfaces
         sock: socket.socket = self._open[group].get_extra_info("socket")
         for address in [*broadcast_addresses(), LOOPBACK] if ANY in served else served:
@@ -146,11 +145,11 @@ class SearchListener:
             transport.close()
 
 
-class Rivals:
-    """Searches as clients do for some names of our own, and warns of whoever else answers.
+class OtherServers:
+    """Searches for some of our own names, as clients do, and warns if another server answers.
 
-    Mostly that is a second IOC that somebody started by mistake. Clients connect to whichever answers first, and
-    neither server would ever notice.
+    Usually that is a second IOC started by mistake. Clients connect to whichever answers first, and neither server
+    would notice.
     """
 
     def __init__(self, site: Site, environment: Environment) -> None:
@@ -161,26 +160,26 @@ class Rivals:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """``host:port`` of each rival there is."""
+        """``host:port`` of each other server."""
         return tuple(self._missed)
 
     async def run(self) -> None:
         while True:
-            heard = await self._look()
-            for address in heard.keys() - self._missed.keys():
+            answered = await self._look()
+            for address in answered.keys() - self._missed.keys():
                 logger.error(
                     "another server, %s, has PVs of the same names (%s): clients get either, so end one of the two",
                     address,
-                    heard[address],
+                    answered[address],
                 )
-            missed = {address: number + 1 for address, number in self._missed.items()} | dict.fromkeys(heard, 0)
+            missed = {address: number + 1 for address, number in self._missed.items()} | dict.fromkeys(answered, 0)
             self._missed = {address: number for address, number in missed.items() if number < _MISSED}
             for address in missed.keys() - self._missed.keys():
                 logger.warning("the other server with PVs of the same names, %s, is gone", address)
             await asyncio.sleep(self._site.limits.rivals_seconds)
 
     async def _look(self) -> dict[str, str]:
-        """Who else answers, with one of the names."""
+        """Other servers that answer, each with one of the names."""
         names, mine = self._names(), own_addresses()
         searches = [ca.SearchRequest(name, number, VERSION) for number, name in enumerate(names)]
         request = b"".join(bytes(part) for part in (ca.VersionRequest(0, VERSION), *searches))
@@ -199,7 +198,7 @@ class Rivals:
         return found
 
     def _names(self) -> list[str]:
-        """The first name, and some others."""
+        """The first name, and some of the others."""
         every = list(self._site.namespace.names)
         start = 1 + self._turn * _NAMES
         self._turn = 0 if start + _NAMES >= len(every) else self._turn + 1
@@ -207,14 +206,14 @@ class Rivals:
 
 
 def _answers(sock: socket.socket) -> Iterator[tuple[str, int, int]]:
-    """What has come: address and port of the server, number of the name."""
+    """The received answers: address and port of the server, number of the name."""
     broadcaster = ca.Broadcaster(ca.CLIENT)
     for _ in range(_MOST_ANSWERS):
         try:
             data, sender = sock.recvfrom(65536)
         except BlockingIOError:
             return
-        except OSError:  # nobody listens there, as it should be
+        except OSError:  # nothing listens there, as it should be
             continue
         with contextlib.suppress(ca.RemoteProtocolError):
             for answer in broadcaster.recv(data, sender):

@@ -1,4 +1,4 @@
-"""The Channel Access server: starts and ends its parts, and decides which clients are served."""
+"""The Channel Access server: starts and ends its parts, and admits clients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ioc.ca.environment import Environment
 from ioc.ca.limits import Complaints, Limits
 from ioc.ca.puts import Journal, PutRecord, Puts
 from ioc.ca.pv import Pv
-from ioc.ca.search import Rivals, SearchListener
+from ioc.ca.search import OtherServers, SearchListener
 from ioc.ca.site import MayWrite, Namespace, Site
 from ioc.ca.sockets import CannotServe, listening_sockets
 
@@ -27,25 +27,25 @@ _WATCH_PERIOD = 0.5
 
 @dataclass(frozen=True)
 class ServerStats:
-    """Numbers for the health PVs."""
+    """Statistics for the health PVs."""
 
     clients: int
-    """Circuits that are open now."""
+    """Open circuits."""
     dropped_clients: int
-    """Clients dropped so far because they took nothing of what waited for them."""
+    """Clients dropped so far because they stopped reading."""
     queue_high_water: int
-    """The most answers and updates that ever waited for one client."""
+    """Greatest number of answers and updates that ever waited for one client."""
     pvs: int
-    rivals: tuple[str, ...] = ()
-    """Addresses of other servers that have PVs of the same names."""
+    other_servers: tuple[str, ...] = ()
+    """Addresses of other servers with the same PV names."""
 
 
 class CaServer:
     """Serves PVs by Channel Access until it is closed; ports and interfaces come from the EPICS environment.
 
-    `may_write` is asked with PV name, address of the client's connection and the user name reported by the client.
-    `journal` gets every put to a writable PV, bursts merged; both are called on the event loop and must not block or
-    raise.
+    `may_write` is called with the PV name, the address of the client's connection and the user name reported by the
+    client. `journal` gets every put to a writable PV, bursts merged; both are called on the event loop and must not
+    block or raise.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class CaServer:
     ) -> None:
         self._site = Site(Namespace(pvs), Puts(Journal(journal)), may_write, limits, Complaints())
         self._circuits: dict[Circuit, None] = {}
-        """In the order of their arrival."""
+        """In the order of connection."""
         self._none_left = asyncio.Event()
         self._dropped = 0
         self._high_water = 0
         self._servers: list[asyncio.Server] = []
         self._searches: SearchListener | None = None
         self._beacons: Beacons | None = None
-        self._rivals: Rivals | None = None
+        self._other_servers: OtherServers | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._died: asyncio.Future[str] | None = None
         self._closing = False
@@ -77,7 +77,7 @@ class CaServer:
 
     @property
     def died(self) -> asyncio.Future[str]:
-        """Done, with the reason, if the server ends without being asked to."""
+        """Done, with the reason, if the server ends unexpectedly."""
         if self._died is None:
             self._died = asyncio.get_running_loop().create_future()
         return self._died
@@ -86,7 +86,7 @@ class CaServer:
         """Open the sockets; the PVs can be reached when this returns.
 
         Raises:
-            CannotServe: a port is in use or an environment variable makes no sense.
+            CannotServe: a port is in use or an environment variable is invalid.
         """
         environment = Environment.read()
         try:
@@ -110,11 +110,11 @@ class CaServer:
         self._searches = searches = SearchListener(site, environment, self._lost)
         await searches.refresh()
         self._beacons = beacons = Beacons(environment, site)
-        self._rivals = rivals = Rivals(site, environment)
-        for work in (beacons.run(), self._watch(), self._watch_interfaces(searches, beacons), rivals.run()):
+        self._other_servers = others = OtherServers(site, environment)
+        for work in (beacons.run(), self._watch(), self._watch_interfaces(searches, beacons), others.run()):
             self._own(work)
         for address in environment.absent:
-            logger.warning("no interface has the address %s yet: clients reach the server when one has", address)
+            logger.warning("no interface has the address %s yet: clients can reach the server once one has", address)
         logger.info(
             "serving %d PVs on %s, TCP port %d, UDP port %d",
             len(site.namespace),
@@ -144,19 +144,19 @@ class CaServer:
         self._site.puts.journal.close()
 
     def add(self, pv: Pv[Any]) -> None:
-        """Serve one more PV. Raises ValueError if the name is taken or cannot be a PV's."""
+        """Add a PV. Raises ValueError if the name is taken or not allowed for a PV."""
         self._site.namespace.add(pv)
         if self._beacons is not None:
             self._beacons.restart()
 
     def remove(self, name: str) -> None:
-        """Serve a PV no longer; its channels are disconnected. Raises ValueError if there is none of that name."""
+        """Remove a PV and disconnect its channels. Raises ValueError if it does not exist."""
         gone = self._site.namespace.remove(name)
         for circuit in list(self._circuits):
             circuit.session.disconnect(gone)
 
     def refresh_access(self) -> None:
-        """Ask `may_write` again for every open channel and tell the clients what has changed."""
+        """Call `may_write` again for every open channel and notify clients whose rights have changed."""
         for circuit in self._circuits:
             circuit.session.refresh_access()
 
@@ -166,7 +166,7 @@ class CaServer:
             self._dropped,
             max([self._high_water, *(circuit.outbox.high_water for circuit in self._circuits)]),
             len(self._site.namespace),
-            self._rivals.addresses if self._rivals is not None else (),
+            self._other_servers.addresses if self._other_servers is not None else (),
         )
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
@@ -187,13 +187,13 @@ class CaServer:
             self.died.set_result(reason)
 
     def _admit(self, circuit: Circuit) -> bool:
-        """Take in a new client; if there is no room the oldest without a channel goes, else the new one."""
+        """Admit a new client; at the limit, close the oldest without a channel, or else the new one."""
         most = self._site.limits.clients
         if len(self._circuits) >= most:
             idle = next((other for other in self._circuits if not other.session.channels), None)
             self._site.complaints.log(
                 "clients",
-                f"there are {len(self._circuits)} clients, more than {most} are not served: "
+                f"there are {len(self._circuits)} clients, but at most {most} are served: "
                 f"{(idle or circuit).name} is closed",
             )
             if idle is None:
@@ -210,7 +210,7 @@ class CaServer:
             self._none_left.set()
 
     async def _watch(self) -> None:
-        """Drop clients that take nothing, and connections that do not speak Channel Access."""
+        """Drop clients that stopped reading, and connections that do not speak Channel Access."""
         limits, complaints = self._site.limits, self._site.complaints
         while True:
             await asyncio.sleep(_WATCH_PERIOD)
@@ -219,14 +219,14 @@ class CaServer:
                 name, stalled, age = circuit.name, circuit.stalled_for(), now - circuit.born
                 if stalled > limits.stall_seconds:
                     self._dropped += 1
-                    complaints.log(f"stalled {name}", f"client {name} took nothing for {stalled:.0f} s: dropped")
+                    complaints.log(f"stalled {name}", f"client {name} read nothing for {stalled:.0f} s: dropped")
                     circuit.drop("took nothing")
                 elif not circuit.session.spoken and age > limits.speak_seconds:
                     complaints.log("silent", f"connection {name} closed: it sent nothing for {age:.0f} s")
                     circuit.drop("did not speak")
 
     async def _watch_interfaces(self, searches: SearchListener, beacons: Beacons) -> None:
-        """Look at the interfaces again now and then: one may get its address, or another, after the start."""
+        """Check the interfaces regularly: an address may appear or change after the start."""
         while True:
             await asyncio.sleep(self._site.limits.interfaces_seconds)
             with contextlib.suppress(CannotServe):  # another program has the port of the new address: try again

@@ -1,7 +1,7 @@
-"""What each request of a client does: the server's half of the Channel Access conversation on one circuit.
+"""Handles the requests of a client: the server's side of the Channel Access protocol on one circuit.
 
-caproto's `VirtualCircuit` checks the life of circuit and channels. Subscriptions, reads and puts have no state in the
-protocol beyond their channel and are answered straight from a PV's snapshot.
+caproto's `VirtualCircuit` checks the states of circuit and channels. Subscriptions, reads and puts have no protocol
+state beyond their channel and are answered directly from a PV's snapshot.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeArgument=false, reportPrivateUsage=false
@@ -30,14 +30,14 @@ _NAME_LENGTH = 100
 _TEXT_LENGTH = 1000
 _ACKNOWLEDGEMENTS = (ca.ChannelType.PUT_ACKT, ca.ChannelType.PUT_ACKS)
 _HOLD_SECONDS = 0.1
-"""So long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
+"""How long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
 _HELD_READS = 10
 _NOTHING = bytes(432)
-"""The payload of a failed read: caproto's client looks for the metadata of the type, of which no more has any."""
+"""The payload of a failed read: caproto's client expects metadata of the type, which is never longer than this."""
 
 
 class ProtocolViolation(Exception):
-    """The client sent something that ends the conversation."""
+    """The client broke the protocol: the circuit is closed."""
 
 
 class _RequestFailed(Exception):
@@ -53,17 +53,17 @@ class _Channel:
     """A client's connection to one PV or field."""
 
     cid: int
-    """The client's number for it."""
+    """The client's id of the channel."""
     sid: int
     """Ours."""
     pv: Pv[Any]
     writable: bool
-    """What the client was told last."""
+    """Access rights last sent to the client."""
     open: bool = True
     subscriptions: set[int] = field(default_factory=set[int])
     unfinished_puts: int = 0
     held_reads: list[Any] = field(default_factory=list[Any])
-    """Reads that came while a put of the same client was being carried out."""
+    """Reads that arrived during a put of the same client."""
 
 
 class Session:
@@ -78,7 +78,7 @@ class Session:
         self._unfinished_puts = 0
         self.client = Client(host=host)
         self.spoken = False
-        """The client has introduced itself as one that speaks Channel Access."""
+        """The client has sent its protocol version."""
         self._handlers: dict[type, Callable[[Any], None]] = {
             ca.VersionRequest: self._version,
             ca.EchoRequest: lambda _: self._outbox.put(_ECHO),
@@ -103,14 +103,14 @@ class Session:
         return len(self._channels)
 
     def handle(self, request: Any) -> None:
-        """Do what a request asks for; answers go to the outbox.
+        """Handle a request; answers go to the outbox.
 
         Raises:
             ProtocolViolation: the circuit must be closed.
         """
         handler = self._handlers.get(type(request))
         if handler is None:
-            raise ProtocolViolation(f"sent {type(request).__name__}, which is no request to a server")
+            raise ProtocolViolation(f"sent {type(request).__name__}, which is not a request to a server")
         if not self.spoken and not isinstance(request, ca.VersionRequest):
             raise ProtocolViolation(f"began with {type(request).__name__} instead of its version")
         try:
@@ -126,13 +126,13 @@ class Session:
             self._forget(channel)
 
     def disconnect(self, pvs: Collection[Pv[Any]]) -> None:
-        """Tell the client that these PVs are gone."""
+        """Notify the client that these PVs are gone."""
         for channel in [channel for channel in self._channels.values() if channel.pv.source in pvs]:
             self._forget(channel)
             self._send(ca.ServerDisconnResponse(channel.cid))
 
     def refresh_access(self) -> None:
-        """Tell the client where its right to write has changed."""
+        """Notify the client of changed access rights."""
         for channel in self._channels.values():
             if channel.writable != (writable := self._site.writable(channel.pv, self.client)):
                 channel.writable = writable
@@ -142,19 +142,19 @@ class Session:
         self._outbox.put(b"".join(bytes(buffer) for buffer in self._protocol.send(*responses)))
 
     def _channel(self, request: Any) -> _Channel:
-        """The channel that a request names by our number for it."""
+        """The channel of a request, by our id."""
         channel = self._channels.get(request.sid)
         if channel is None:  # the PV may just have been removed
-            raise _RequestFailed(CAStatus.ECA_BADCHID, "there is no such channel any more")
+            raise _RequestFailed(CAStatus.ECA_BADCHID, "the channel no longer exists")
         return channel
 
     def _fail(self, request: Any, status: CAStatus, text: str) -> None:
-        """Answer that a request failed: to its callback first, as CAJ, Phoebus' library, passes on nothing else."""
+        """Answer that a request failed: its callback first, because CAJ (Phoebus) passes on nothing else."""
         of, code = request.header, status.value.code_with_severity
         channel = self._channels.get(request.sid)
         answer = b""
         if channel is None:
-            pass  # a client that closed the channel has forgotten the request too
+            pass  # a client that closed the channel has also forgotten the request
         elif isinstance(request, ca.WriteNotifyRequest):
             answer = header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, code, request.ioid)
         elif isinstance(request, ca.ReadNotifyRequest):
@@ -193,7 +193,7 @@ class Session:
             self._site.complaints.log(
                 f"channels {client.host}",
                 f"client {client.user}@{client.host} has {len(self._channels)} channels, all clients together "
-                f"{self._site.channels}: it gets no more",
+                f"{self._site.channels}: no more are allowed",
             )
         if pv is None or full:
             self._outbox.put(bytes(ca.CreateChFailResponse(request.cid)))
@@ -295,7 +295,7 @@ class Session:
             self._outbox.put(header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, ECA_NORMAL, request.ioid))
 
     def _acknowledge(self, channel: _Channel, request: Any) -> None:
-        """A put of DBR_PUT_ACKS or DBR_PUT_ACKT, which changes no value: read-only PVs take it too."""
+        """A put of DBR_PUT_ACKS or DBR_PUT_ACKT, which changes no value: also allowed for read-only PVs."""
         pv, client, number = channel.pv.record, self.client, int(request.buffers[0].value)
         severity = request.header.data_type == ca.ChannelType.PUT_ACKS
         old = int(pv.unacknowledged if severity else pv.keeps_transient_alarms)
@@ -340,7 +340,7 @@ class Session:
 
 
 def _encoded(pv: Pv[Any], request: Any) -> tuple[bytes, int]:
-    """Payload and count that a request asks for."""
+    """Payload and count for a request."""
     count = request.header.data_count
     if count > pv.max_count:
         raise _RequestFailed(CAStatus.ECA_BADCOUNT, f"{pv.name} has at most {pv.max_count} elements")

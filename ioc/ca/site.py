@@ -1,4 +1,4 @@
-"""What all circuits of one server share: its PVs by name, who may write them, and the work on puts."""
+"""Shared by all circuits of a server: its PVs by name, write access, and the puts under way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MayWrite = Callable[[str, str, str], bool]
 
 
 class Namespace:
-    """Finds the PV that a channel name means: ``NAME``, ``NAME.FIELD``, ``NAME$``, ``NAME.FIELD$``, with filters."""
+    """Finds the PV of a channel name: ``NAME``, ``NAME.FIELD``, ``NAME$``, ``NAME.FIELD$``, with filters."""
 
     def __init__(self, pvs: Iterable[Pv[Any]]) -> None:
         self._pvs: dict[str, Pv[Any]] = {}
@@ -35,11 +35,11 @@ class Namespace:
 
     @property
     def names(self) -> Iterable[str]:
-        """Of all PVs, in the order in which they were added."""
+        """Names of all PVs, in the order in which they were added."""
         return self._pvs.keys()
 
     def add(self, pv: Pv[Any]) -> None:
-        """Raises ValueError if the name is taken or cannot be a PV's."""
+        """Raises ValueError if the name is taken or not allowed for a PV."""
         if not _NAME.fullmatch(pv.name):
             raise ValueError(f"PV name {pv.name!r} must be 1 to 60 of A-Z a-z 0-9 _ : -")
         if pv.name in self._pvs:
@@ -48,13 +48,13 @@ class Namespace:
         self._fields[pv.name] = {}
 
     def remove(self, name: str) -> frozenset[Pv[Any]]:
-        """Forget a PV; returns it and its fields. Raises ValueError if there is none of that name."""
+        """Remove a PV; returns it and its fields. Raises ValueError if it does not exist."""
         if name not in self._pvs:
             raise ValueError(f"there is no PV {name}")
         return frozenset({self._pvs.pop(name), *self._fields.pop(name).values()})
 
     def find(self, channel: str) -> Pv[Any] | None:
-        """The PV or field that `channel` names, or None."""
+        """The PV or field with the name `channel`, or None."""
         pv = self._pvs.get(channel)
         if pv is not None:
             return pv

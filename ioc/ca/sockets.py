@@ -12,18 +12,18 @@ _ATTEMPTS = 20
 _IP_FREEBIND = 15
 _PROBES = 3
 _TCP_KEEPALIVE, _TCP_RXT_CONNDROPTIME = 0x10, 0x80
-"""macOS: seconds before the first keepalive probe; seconds for which what is not acknowledged is sent again."""
+"""macOS: seconds before the first keepalive probe; seconds for which unacknowledged data are retransmitted."""
 
 
 class CannotServe(Exception):
-    """The server cannot be started: a port is in use or an environment variable makes no sense."""
+    """The server cannot start: a port is in use or an environment variable is invalid."""
 
 
 def listening_sockets(interfaces: Sequence[str], port: int) -> tuple[list[socket.socket], int]:
     """One TCP socket per interface, all with one port: `port` if it is free, else any other, as EPICS base does.
 
     Raises:
-        CannotServe: no port can be had.
+        CannotServe: no port is available.
     """
     wanted = port
     for _ in range(_ATTEMPTS):
@@ -61,16 +61,16 @@ def _listening_socket(interface: str, port: int) -> socket.socket:
 
 
 def _bind_before_its_time(sock: socket.socket) -> None:
-    """Let it be bound to an address that no interface has yet: the IOC may be started before its network is there."""
+    """Allow binding to an address that no interface has yet: the IOC may start before its network is up."""
     if sys.platform == "linux":
         sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
 
 
-def give_up_after(sock: socket.socket, seconds: float) -> None:
-    """Let the operating system end a connection whose peer has been unreachable for so long.
+def set_peer_timeout(sock: socket.socket, seconds: float) -> None:
+    """Let the operating system end a connection whose peer has been unreachable for this time.
 
-    A host that loses its power or its cable says nothing. Where updates are under way to it they are not acknowledged;
-    where nothing is, keepalive probes are not answered. Without this Linux goes on for 16 minutes.
+    A host that loses power or network does not close its connections: updates to it are not acknowledged, and without
+    updates, keepalive probes are not answered. Without this setting, Linux keeps trying for 16 minutes.
     """
     whole = max(1, round(seconds))
     interval = max(1, whole // (2 * _PROBES))
@@ -90,7 +90,7 @@ def search_socket(interface: str, port: int) -> socket.socket:
     """The UDP socket for searches; several IOCs of one machine share the port.
 
     Raises:
-        CannotServe: a program that is no IOC has the port for itself.
+        CannotServe: a program that does not share the port has it.
     """
     sock = broadcasting_socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

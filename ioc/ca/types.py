@@ -18,7 +18,7 @@ N = TypeVar("N", int, float)
 
 
 class NumberLimits(TypedDict, total=False):
-    """Limits of a number; the alarm limits are those of EPICS."""
+    """Limits of a number; alarm limits as in EPICS."""
 
     low: float | None
     high: float | None
@@ -31,8 +31,8 @@ class NumberLimits(TypedDict, total=False):
 class NumericPv(Pv[N]):
     """A number with units, alarm limits (`lolo`, `low`, `high`, `hihi`) and control limits.
 
-    At a limit or beyond it the alarm is MAJOR (LOLO, HIHI) or MINOR (LOW, HIGH) unless the poster says worse. A put
-    outside of `minimum` … `maximum` is refused.
+    At or beyond a limit the alarm is MAJOR (LOLO, HIHI) or MINOR (LOW, HIGH), unless a worse one is posted. A put
+    outside `minimum` … `maximum` is refused.
     """
 
     digits: int
@@ -178,7 +178,7 @@ class EnumPv(Pv[int]):
         return self.properties.strings
 
     def set_strings(self, strings: Sequence[str]) -> None:
-        """Rename the states (a property event); a value that has no state any more becomes 0.
+        """Rename the states (a property event); a value without a state becomes 0.
 
         Raises:
             ValueError: too many, too long, or none at all.
@@ -235,9 +235,9 @@ class EnumPv(Pv[int]):
 
 
 class CommandPv(EnumPv):
-    """An enum Done, Busy that does something: a put of Busy starts the handler, and it is Busy until that has ended.
+    """An enum Done, Busy that carries out a command: a put of Busy starts the handler; it stays Busy until that ends.
 
-    A put of Done does nothing. While it is Busy another put of Busy is refused.
+    A put of Done has no effect. While it is Busy, another put of Busy is refused.
     """
 
     serial = False
@@ -331,7 +331,7 @@ class StringArrayPv(Pv[Sequence[str]]):
         return tuple(cut(item, STRING_SIZE - 1) for item in value[: self._max_count])
 
     def accept(self, data: PutData) -> Sequence[str]:
-        raise self.cannot_be(str(data)[:40], "left as it is: a list is read only")
+        raise self.cannot_be(str(data)[:40], "left unchanged: a list is read only")
 
     def texts(self, value: Sequence[str]) -> Sequence[str]:
         return value

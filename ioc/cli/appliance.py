@@ -1,4 +1,4 @@
-"""The samples of a run compared with those that an EPICS Archiver Appliance has."""
+"""Compares the samples of a run with those of an EPICS Archiver Appliance."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from ioc.rundb.times import to_microseconds, to_text
 
 _SECONDS = 30.0
 _RELATIVE = 1e-6
-"""The appliance stores FLOAT in single precision; what comes back differs from our double by so much."""
+"""Relative difference allowed, because the appliance stores FLOAT in single precision."""
 _COLUMNS = ("here", "there", "missing here", "missing there", "different")
 
 
 def compare_with_archiver(
     book: RunBook, number: int, observables: Sequence[str], url: str, thinned: Collection[str]
 ) -> tuple[str, bool]:
-    """A table, one line for each observable that followed a PV in the run, and whether all of it agrees.
+    """Return a table with one line for each observable with a source PV, and whether everything agrees.
 
-    `observables` are the names of those that are wanted, empty for all. `thinned` are those of which we keep fewer
-    samples than come: what is missing here is expected then.
+    `observables` are the names to compare, empty for all. `thinned` are those with a dead band or rate limit: samples
+    that are missing here are then expected.
 
     Raises:
         PeerError: the appliance does not answer, or not in the format of its retrieval.
-        Refused: there is no such run or observable, it has no samples, or `url` is no address of an appliance.
+        Refused: there is no such run or observable, it has no samples, or `url` is not an address of an appliance.
     """
     check_address(url)
     followed = _followed(book, number, observables)
@@ -55,7 +55,7 @@ def compare_with_archiver(
 def _followed(book: RunBook, number: int, observables: Sequence[str]) -> list[SheetObservable]:
     sampled = book.sampled(number, observables)
     if observables and (manual := [each.name for each in sampled if each.manual]):
-        raise Refused(f"observable {manual[0]} follows no PV: an archiver has nothing of it")
+        raise Refused(f"observable {manual[0]} is manual: an archiver has no samples of it")
     followed = [each for each in sampled if not each.manual]
     if not followed:
         raise Refused(f"run {number} has no samples to compare")
@@ -65,7 +65,7 @@ def _followed(book: RunBook, number: int, observables: Sequence[str]) -> list[Sh
 def _compare(rows: Iterable[Row], archived: Sequence[Archived], window: tuple[int, int]) -> Counter[str]:
     there = {each.sampled_us: each for each in archived if window[0] < each.sampled_us <= window[1]}
     counts = Counter({"there": len(there)})
-    known = True  # whether the source's value is one that came earlier: at the begin of the run and after a gap
+    known = True  # whether the source's value may be an earlier one: at the begin of the run and after a gap
     found: set[int] = set()
     for row in rows:
         if row["status"] == "disconnected":
@@ -108,7 +108,7 @@ def _same_text(ours: str, theirs: Any) -> bool:
         return ours == first
     if isinstance(theirs, list):
         return ours == _characters(cast("list[Any]", theirs)) or _is_number(ours, first)
-    return isinstance(theirs, int | float)  # of an enum: the appliance has the number, we have the text
+    return isinstance(theirs, int | float)  # enum: the appliance has the number, we have the text
 
 
 def _is_number(text: str, number: Any) -> bool:
@@ -119,12 +119,12 @@ def _is_number(text: str, number: Any) -> bool:
 
 
 def _first(value: Any) -> Any:
-    """Of an array only the first element is recorded."""
+    """Only the first element of an array is recorded."""
     return next(iter(cast("list[Any]", value)), "") if isinstance(value, list) else value
 
 
 def _characters(array: Sequence[Any]) -> str | None:
-    """The text in a waveform of CHAR, which the appliance has as signed numbers."""
+    """The text of a waveform of CHAR, which the appliance stores as signed numbers."""
     try:
         return bytes(each & 0xFF for each in array).split(b"\0")[0].decode(errors="replace")
     except TypeError:
@@ -141,7 +141,7 @@ class Archived:
 
 
 def check_address(url: str) -> None:
-    """See whether `url` can be the address of an appliance.
+    """Check that `url` can be the address of an appliance.
 
     Raises:
         Refused: it cannot.
@@ -149,18 +149,18 @@ def check_address(url: str) -> None:
     try:
         parts = urlsplit(url)
         fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets that are not closed, a port that is no number
+    except ValueError:  # unclosed brackets, a port that is not a number
         fine = False
     if not fine:
         raise _no_address(url)
 
 
 def retrieve(url: str, pv: str, window: tuple[int, int]) -> list[Archived]:
-    """The events of a PV between two times in microseconds; the appliance adds the last one before them.
+    """The events of a PV between two times in microseconds; the appliance adds the last earlier one.
 
     Raises:
         PeerError: the appliance does not answer, or not in the format of its retrieval.
-        Refused: `url` is no address.
+        Refused: `url` is not an address.
     """
     query = urlencode({"pv": pv, "from": to_text(window[0] / 1e6), "to": to_text((window[1] + 1) / 1e6)})
     try:

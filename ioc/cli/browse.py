@@ -28,7 +28,7 @@ from ioc.topology.load import load
     help="Address to serve; with 0.0.0.0 everybody on the network can read the database.",
 )
 @click.option(
-    "--port", type=WholeNumber(0, 65535), default=8001, show_default=True, help="TCP port; 0 takes a free one."
+    "--port", type=WholeNumber(0, 65535), default=8001, show_default=True, help="TCP port; 0 selects a free one."
 )
 def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
     """Show the run database in the browser (needs Datasette).
@@ -41,12 +41,12 @@ def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
 def _serve(path: Path, host: str, port: int) -> None:
     uvicorn = required("uvicorn", "browse", "browsing needs Datasette")
     pages_of = required("ioc.cli.browse_pages", "browse", "browsing needs Datasette").pages_of
-    open_for_reading(path).close()  # says what is wrong with it
+    open_for_reading(path).close()  # reports an error of the database
     with contextlib.closing(_listen(host, port)) as listener:
         server = uvicorn.Server(uvicorn.Config(pages_of(path).app(), log_level="warning", lifespan="on"))
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"{path} is at http://{shown}:{listener.getsockname()[1]}/ until Ctrl-C")
-        # Where the package rich is installed, Datasette prints a traceback there for each query that is wrong.
+        # If the package rich is installed, Datasette prints a traceback with it for each invalid query.
         with (
             Path(os.devnull).open("w") as nowhere,
             contextlib.redirect_stdout(nowhere),
@@ -58,17 +58,18 @@ def _serve(path: Path, host: str, port: int) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.getaddrinfo(host, port, family)  # says more than the server, which takes an empty name for all addresses
+        # clearer than the error of the server, which interprets an empty name as all addresses
+        socket.getaddrinfo(host, port, family)
         return socket.create_server((host, port), family=family)
     except UnicodeError as error:
-        raise _no_address(host, "it is no name of a host") from error
+        raise _no_address(host, "it is not a host name") from error
     except socket.gaierror as error:
         raise _no_address(host, error.strerror or str(error)) from error
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         if error.errno == errno.EADDRNOTAVAIL:
             raise _no_address(host, reason) from error
-        raise Refused(f"{host}:{port} cannot be served: {reason}; --port takes another one") from error
+        raise Refused(f"{host}:{port} cannot be served: {reason}; choose another port with --port") from error
 
 
 def _no_address(host: str, reason: str) -> Refused:

@@ -18,7 +18,7 @@ from ioc.rundb.connection import connect_for_reading
 
 _QUERY_MILLISECONDS = 5000
 _WITHOUT_FILES = "_memory"
-"""What Datasette serves where it is given no file."""
+"""Datasette's name for its database if no file is given."""
 _MOST_ROWS = 1000
 """On a page."""
 _RUNS = "runs JOIN experiments ON experiments.id = runs.experiment_id"
@@ -28,7 +28,7 @@ _RUN = f"""{_EXPERIMENT}
   AND run_number = CASE WHEN :run_number <> '' THEN CAST(:run_number AS INTEGER)
   ELSE (SELECT run_number FROM runs AS newest WHERE newest.experiment_id = runs.experiment_id
     ORDER BY run_number DESC LIMIT 1) END"""
-_EMPTY = "Empty fields: the newest experiment, its newest run."
+_EMPTY = "Empty fields select the newest experiment and its newest run."
 
 _QUERIES = {
     "runs_of_experiment": (
@@ -88,7 +88,7 @@ ORDER BY occurred_at, id""",
 
 
 def metadata(database: str) -> dict[str, Any]:
-    """Datasette's metadata for the run database that it serves under this name."""
+    """Datasette's metadata for the run database served under this name."""
     queries = {
         name: {"title": title, "description": description, "sql": sql, "hide_sql": True}
         for name, (title, description, sql) in _QUERIES.items()
@@ -102,11 +102,11 @@ def metadata(database: str) -> dict[str, Any]:
 
 
 def pages_of(path: Path) -> Datasette:
-    """The pages of a run database, under the name of its file without the ending."""
+    """The pages of a run database, under its file name without suffix."""
     settings = {
         "sql_time_limit_ms": _QUERY_MILLISECONDS,
         "max_returned_rows": _MOST_ROWS,
-        # To look for columns to be counted it computes the whole run sheet once for each of its columns.
+        # To suggest facets, Datasette computes the whole run sheet once per column.
         "suggest_facets": False,
     }
     pages = Datasette(metadata=metadata(path.stem), settings=settings)
@@ -116,10 +116,10 @@ def pages_of(path: Path) -> Datasette:
 
 
 class _RunDatabase(Database):
-    """Opens the file for each query as the other commands do.
+    """Opens the file for each query, as the other commands do.
 
-    How it must be opened changes when an IOC starts or ends; and a connection that stays open between queries keeps
-    files beside the database. Datasette itself puts the path into an address without quoting it.
+    The way to open it changes when an IOC starts or ends, and a connection that stays open between queries keeps files
+    beside the database. Datasette itself puts the path into a URI without quoting it.
     """
 
     def __init__(self, pages: Datasette, path: Path) -> None:

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""The run sheet and samples for other programs: CSV, JSON, Parquet."""
+"""Exports the run sheet and samples: CSV, JSON, Parquet."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _RUN_COLUMNS = {
     "config_name": "string",
     "bytes": "integer",
 }
-"""Those of the view `run_sheet` with their types, without the experiment, which is always the same."""
+"""Columns of the view `run_sheet` with their types, without the experiment, which is always the same."""
 _STATISTICS = ("minimum", "mean", "maximum")
-"""Each has a column of its own, called ``OBSERVABLE.minimum``: no name of an observable has a dot."""
+"""Each has its own column, such as ``OBSERVABLE.minimum``: names of observables have no dot."""
 _SAMPLE_COLUMNS = ("name", "units", "sampled_at", "value", "severity", "status")
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
-"""A spreadsheet takes a text for a formula if it begins with one of these, wide or not."""
+"""A spreadsheet interprets a text that begins with one of these (also full-width) as a formula."""
 _CONTROL = frozenset("\t\r\n")
 _ROWS_AT_ONCE = 100_000
 
 
 class _Heading(NamedTuple):
-    """A column of the sheet as a file has it."""
+    """A column of the exported sheet."""
 
     name: str
     value_type: str
@@ -69,13 +69,13 @@ def _lines(book: RunBook, columns: Sequence[SheetColumn]) -> Iterator[list[Any]]
 
 
 def write_sheet_csv(book: RunBook, output: TextIO) -> None:
-    """One line a run."""
+    """One line per run."""
     columns = book.columns()
     _write_csv((each.name for each in _headings(columns)), _lines(book, columns), output)
 
 
 def write_sheet_json(book: RunBook, output: TextIO) -> None:
-    """A list of objects, one a run; its observables are in an object of their own, each with value and units."""
+    """A list of objects, one per run; observables are in a nested object, each with value and units."""
     columns = book.columns()
     runs = [
         {**{name: run[name] for name in _RUN_COLUMNS}, "observables": _observables(columns, cells)}
@@ -86,7 +86,7 @@ def write_sheet_json(book: RunBook, output: TextIO) -> None:
 
 
 def _observables(columns: Sequence[SheetColumn], cells: Sequence[SheetCell]) -> dict[str, dict[str, Any]]:
-    """By name; if an observable had several units, those of the value."""
+    """Observables by name; if one had several units, those of the value."""
     observables: dict[str, dict[str, Any]] = {}
     for column, cell in zip(columns, cells, strict=True):
         if cell.value is not None or column.name not in observables:
@@ -97,12 +97,12 @@ def _observables(columns: Sequence[SheetColumn], cells: Sequence[SheetCell]) -> 
 
 
 def _for_json(value: Any) -> Any:
-    """JSON has no infinity: it becomes a text."""
+    """JSON has no infinity: write it as text."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_samples_csv(samples: Iterable[Row], output: TextIO) -> None:
-    """One line a sample, in the order given."""
+    """One line per sample, in the order given."""
     _write_csv(
         ("observable", *_SAMPLE_COLUMNS[1:]), ([row[name] for name in _SAMPLE_COLUMNS] for row in samples), output
     )
@@ -116,12 +116,12 @@ def _write_csv(headings: Iterable[str], lines: Iterable[Iterable[Any]], output: 
 
 
 def _harmless(text: str) -> str:
-    """A text that a spreadsheet would compute gets an apostrophe in front."""
+    """Put an apostrophe in front of a text that a spreadsheet would interpret as a formula."""
     return f"'{text}" if text[:1] in _CONTROL or text.lstrip()[:1] in _FORMULA else text
 
 
 class _UnixLines:
-    """Takes rows that end in CR LF: with other line ends csv does not quote a text that contains a CR."""
+    """Receives rows that end in CR LF: with other line ends, csv does not quote a text that contains a CR."""
 
     def __init__(self, output: TextIO) -> None:
         self._output = output
@@ -131,7 +131,7 @@ class _UnixLines:
 
 
 def write_sheet_parquet(book: RunBook, output: Path) -> None:
-    """One row a run; times are timestamps, units are in the metadata of each column.
+    """One row per run; times are timestamps, units are in the metadata of each column.
 
     Raises:
         Refused: pyarrow is not installed.
@@ -143,7 +143,7 @@ def write_sheet_parquet(book: RunBook, output: Path) -> None:
     fields: list[Any] = []
     for number, each in enumerate(headings):
         kind = types.get(each.value_type, arrow.string())
-        # A source may give an infinity also where whole numbers are expected.
+        # A source may return infinity even for whole numbers.
         if each.value_type == "integer" and any(isinstance(line[number], float) for line in lines):
             kind = arrow.float64()
         fields.append(arrow.field(each.name, kind, metadata=None if each.units is None else {"units": each.units}))
@@ -151,7 +151,7 @@ def write_sheet_parquet(book: RunBook, output: Path) -> None:
 
 
 def write_samples_parquet(samples: Iterable[Row], output: Path) -> None:
-    """One row a sample, in the order given; numbers in `value`, texts in `text`.
+    """One row per sample, in the order given; numbers in `value`, texts in `text`.
 
     Raises:
         Refused: pyarrow is not installed.
@@ -201,11 +201,11 @@ def _array(arrow: Any, kind: Any, values: Sequence[Any]) -> Any:
     if arrow.types.is_string(kind):
         values = [None if value is None else str(value) for value in values]
     elif arrow.types.is_floating(kind) or arrow.types.is_integer(kind):
-        # An observable's type may have been changed in the topology since the run.
+        # The observable's type may have changed in the topology since the run.
         values = [value if isinstance(value, (int, float)) else None for value in values]
     return arrow.array(values, kind, safe=False)
 
 
 SHEET_FORMATS = {"csv": write_sheet_csv, "json": write_sheet_json, "parquet": write_sheet_parquet}
 SAMPLE_FORMATS = {"csv": write_samples_csv, "parquet": write_samples_parquet}
-"""Each function takes what `data_output` gives for its format."""
+"""Each function writes to the stream that `data_output` gives for its format."""

@@ -1,4 +1,4 @@
-"""Libraries that only some commands need; attpc-ioc itself is not on PyPI, so its extras have no name there."""
+"""Libraries needed only by some commands. attpc-ioc is not on PyPI, so extras cannot be installed by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ioc.errors import Refused
 
 
 def required(module: str, extra: str, need: str) -> Any:
-    """Import a module of an extra; `need` says for people who needs what.
+    """Import a module of an extra; `need` is the begin of the error text, such as "browsing needs Datasette".
 
     Raises:
         Refused: it is not installed; the text says how to install it.
@@ -24,7 +24,7 @@ def required(module: str, extra: str, need: str) -> Any:
 
 
 def how_to_install(extra: str) -> str:
-    """A command for the shell that installs the requirements of an extra for this Python."""
+    """Return a shell command that installs the requirements of an extra for this Python."""
     try:
         pairs = [requirement.partition(";") for requirement in requires("attpc-ioc") or []]
     except PackageNotFoundError:

@@ -1,7 +1,7 @@
 """``attpc-ioc`` and its commands that run an IOC.
 
-Each command imports what it needs, and other modules with commands are imported when one of theirs is called: importing
-pydantic, caproto, zeep and paramiko takes longer than listing the runs.
+Each command imports only what it needs, and other command modules are imported when one of their commands is called:
+importing pydantic, caproto, zeep and paramiko takes longer than listing the runs.
 """
 
 # ruff: noqa: PLC0415
@@ -39,22 +39,22 @@ log_level_option = click.option(
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
     show_default=True,
-    help="Least severe messages that go to stderr.",
+    help="Lowest severity of messages on stderr.",
 )
 
 
 _NO_COMMAND: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
-"""What click raises for a group without a command; before 8.2 it shows the help itself."""
+"""Raised by click for a group without a command; before 8.2, click shows the help itself."""
 _ELSEWHERE = {
     **dict.fromkeys(("init", "check", "pvs", "screens", "archiver"), "topology"),
     "runs": "runs",
     "browse": "browse",
 }
-"""Commands that other modules of `ioc.cli` have under the same name."""
+"""Commands of other modules of `ioc.cli`, with the same name there."""
 
 
 class _Program(click.Group):
-    """Reports every error in one line: wrong usage, our own errors, standard output that takes no more."""
+    """Reports every error in one line: wrong usage, our own errors, closed or full standard output."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *_ELSEWHERE])
@@ -72,11 +72,11 @@ class _Program(click.Group):
             try:
                 result = self._main(*args, **extra)
             finally:
-                if sys.stdout is not None:  # where it was closed by whoever started us
+                if sys.stdout is not None:  # None if the parent process closed it
                     sys.stdout.flush()
         except OSError as error:
             give_up_stdout()
-            if not isinstance(error, BrokenPipeError):  # then who reads has enough
+            if not isinstance(error, BrokenPipeError):  # then the reader has closed the pipe
                 what = error.filename or "standard output cannot be written"
                 say_error(f"{what}: {reason(error)}")
             result = FAILED
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def _run(work: Callable[[Ending], Coroutine[Any, Any, None]]) -> None:
-    """Run the program's one event loop, and end the process with it; uvloop where it is installed."""
+    """Run the program's event loop and end the process with it; uses uvloop if it is installed."""
     import asyncio
 
     from ioc.app.ending import Ending
@@ -133,7 +133,7 @@ def _run(work: Callable[[Ending], Coroutine[Any, Any, None]]) -> None:
 
 
 def _report(error: Exception) -> None:
-    """Say an error, or all of a group, in a line each."""
+    """Log an error, or all errors of a group, one line each."""
     if isinstance(error, ExceptionGroup):
         for each in cast("ExceptionGroup[Exception]", error).exceptions:
             _report(each)
@@ -172,7 +172,7 @@ def _warned(examined: Examined) -> Topology:
     type=PathName(file_okay=False),
     default=Path("demo-data"),
     show_default=True,
-    help="Directory in which the simulated detector writes.",
+    help="Directory for all files of the simulated detector.",
 )
 @click.option(
     "--speed", type=Factor(0.1, 100), default=1.0, show_default=True, help="Speed of the detector; 1 is real."
@@ -180,14 +180,14 @@ def _warned(examined: Examined) -> Topology:
 @log_level_option
 @click.pass_context
 def demo(context: click.Context, topology: Path, directory: Path, speed: float, log_level: str) -> None:
-    """Simulate a whole detector, with the real IOC in front of it.
+    """Simulate a whole detector and run the real IOC with it.
 
-    Everything runs on this machine. Without a topology in the working directory it is the example of a full AT-TPC.
+    Everything runs on this machine. Without a topology in the working directory, the example of a full AT-TPC is used.
     """
     from ioc.topology.load import EXAMPLE, load
 
     if context.get_parameter_source("topology") is ParameterSource.DEFAULT and not os.path.lexists(topology):
-        click.echo(f"There is no {topology} here: this is the example of a full AT-TPC", err=True)
+        click.echo(f"There is no {topology} here: using the example of a full AT-TPC", err=True)
         topology = EXAMPLE
     loaded = load(topology)
     from ioc.app.demo import demo as run_demo

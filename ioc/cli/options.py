@@ -1,6 +1,6 @@
-"""Types of arguments and options that several commands have.
+"""Types of arguments and options shared by several commands.
 
-The types are stricter than click's own: they refuse what a person would not call a path or a number.
+The types are stricter than click's own, which accept values that are not sensible paths or numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
 class PathName(click.Path):
-    """A path; an empty text would be this directory."""
+    """A path; refuses an empty text, which would mean the current directory."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(path_type=Path, **options)
@@ -28,7 +28,7 @@ class PathName(click.Path):
 
 
 class WholeNumber(click.IntRange):
-    """Decimal digits; Python's own 1_0 and digits of other scripts are refused."""
+    """Decimal digits; refuses Python's 1_0 and digits of other scripts."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not _WHOLE.fullmatch(str(value)):
@@ -37,7 +37,7 @@ class WholeNumber(click.IntRange):
 
 
 class Factor(click.FloatRange):
-    """A number in a range, which nan is not."""
+    """A number in a range; refuses nan."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -51,7 +51,7 @@ topology_option = click.option(
     type=PathName(),
     default=Path("topology.yaml"),
     show_default=True,
-    help="Description of the installation.",
+    help="Topology file, which describes the installation.",
 )
 database_option = click.option(
     "--database", type=PathName(dir_okay=False, readable=False), help="Run database, instead of the topology's."

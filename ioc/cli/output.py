@@ -1,4 +1,4 @@
-"""What a command writes: tables and progress for people, data to a file that is complete or absent, or to stdout."""
+"""Output of commands: tables and progress for people, data to stdout or to a file that is complete or absent."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ioc.errors import Refused
 
 Item = TypeVar("Item")
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
-"""Of the database and the files beside it."""
+"""Suffixes of the database and the files beside it."""
 
 
 def table(lines: Iterable[Sequence[str]]) -> str:
-    """The lines with aligned columns, wide characters too; line breaks inside a cell become spaces."""
+    """The rows with aligned columns, also with wide characters; line breaks inside a cell become spaces."""
     from tabulate import tabulate  # noqa: PLC0415 - not every command prints a table
 
     cells = [[" ".join(cell.split()) for cell in line] for line in lines]
@@ -30,7 +30,7 @@ def table(lines: Iterable[Sequence[str]]) -> str:
 
 @contextmanager
 def progress(items: Iterable[Item], length: int, label: str, *, shown: bool = True) -> Generator[Iterator[Item]]:
-    """Give the items, of which there are about `length`, with a bar on standard error if that is a terminal."""
+    """Yield the items (about `length`) with a progress bar on standard error if that is a terminal."""
     if not shown or not sys.stderr.isatty():
         yield iter(items)
         return
@@ -41,7 +41,7 @@ def progress(items: Iterable[Item], length: int, label: str, *, shown: bool = Tr
 
 @contextmanager
 def whole_file(target: Path, database: Path | None = None) -> Generator[Path]:
-    """Give a path to write to, which becomes `target` when all is written; otherwise `target` stays as it was.
+    """Yield a path to write to, which becomes `target` when everything is written; on failure `target` is unchanged.
 
     Raises:
         UsageError: `target` is a file of the database.
@@ -53,7 +53,7 @@ def whole_file(target: Path, database: Path | None = None) -> Generator[Path]:
         if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
             yield target
             return
-        final = _real(target)  # a link stays one
+        final = _real(target)  # keep a symbolic link
         partial = final.with_name(f".attpc-ioc-{os.getpid()}.partial")
         try:
             yield partial
@@ -68,7 +68,7 @@ def whole_file(target: Path, database: Path | None = None) -> Generator[Path]:
 
 @contextmanager
 def data_output(target: Path | None, form: str, database: Path | None = None) -> Generator[Any]:
-    """As `whole_file`, opened for text unless the format is Parquet; `target` None is standard output.
+    """As `whole_file`, opened for text unless the format is Parquet; `target` None means standard output.
 
     Raises:
         UsageError, Refused: as `whole_file`, Parquet without `target`, or a character that standard output lacks.
@@ -83,26 +83,26 @@ def data_output(target: Path | None, form: str, database: Path | None = None) ->
         with _exact_stdout() as stream:
             yield stream
         return
-    # Spreadsheets take a CSV file for UTF-8 only if it begins with a byte order mark.
+    # Spreadsheets read a CSV file as UTF-8 only if it begins with a byte order mark.
     encoding = "utf-8-sig" if form == "csv" else "utf-8"
     with whole_file(target, database) as path, path.open("w", encoding=encoding, newline="") as stream:
         yield stream
 
 
 def lenient_stdout() -> None:
-    """Show text for people whatever the encoding of the terminal: characters that it lacks by their numbers."""
+    """Print text for people in any terminal encoding: missing characters are shown as their numbers."""
     _reconfigure("backslashreplace")
 
 
 def say_error(text: str) -> None:
-    """Report an error on standard error, in one line even if a name in it has line breaks."""
+    """Report an error on standard error, in one line even if it contains line breaks."""
     click.echo(f"error: {' | '.join(text.splitlines())}", err=True)
 
 
 def give_up_stdout() -> None:
-    """Discard what is left for standard output: writing it would fail once more when the program ends."""
+    """Discard pending standard output: writing it would fail again when the program ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    with suppress(OSError):  # a stream that is no file
+    with suppress(OSError):  # a stream that is not a file
         os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
@@ -114,7 +114,7 @@ def reason(error: OSError) -> str:
 
 @contextmanager
 def _exact_stdout() -> Generator[TextIO]:
-    """Standard output for data, in which no character may be replaced."""
+    """Standard output for data, where no character may be replaced."""
     stdout: TextIO | None = sys.stdout
     if stdout is None:
         raise Refused("standard output is closed, but must be open: --output FILE writes to a file")
@@ -143,4 +143,4 @@ def _refuse_database(target: Path, database: Path) -> None:
 
 
 def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))  # a link to itself is an error for `Path.resolve`
+    return Path(os.path.realpath(path))  # `Path.resolve` fails for a link to itself

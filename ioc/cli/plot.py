@@ -1,7 +1,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Observables over a run, as a picture.
 
-Samples are read one by one and become curves with few points at once: a run may have many millions of them.
+Samples are read one by one and reduced at once to curves with few points: a run may have many millions of them.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST = 40
-"""Observables on one picture."""
+"""Maximum of observables in one picture."""
 _MOST_TEXTS = 12
-"""Different texts of an observable that are named beside its panel."""
+"""Maximum of different texts listed beside an observable's panel."""
 _TEXT_LENGTH = 20
-"""Of a text beside a panel."""
+"""Maximum length of a text beside a panel."""
 _MOST_EVENTS = 20
-"""Changes of state and alarms that are numbered and listed below the panels."""
+"""Maximum of state changes and alarms numbered and listed below the panels."""
 _MESSAGE_LENGTH = 130
 _MARGIN = 0.02
-"""Of the run's time, left and right of it."""
+"""Margin left and right, as a fraction of the run's duration."""
 _DAY = 86400.0
 """matplotlib counts days since 1970."""
 _STATE_SOURCES = {"Run", "System"}
 _COLOURS = {Severity.MINOR: "tab:orange", Severity.MAJOR: "tab:red", Severity.INVALID: "tab:purple"}
 _GAP_COLOUR = "0.85"
 _PIECES = 2000
-"""The run's time is divided into so many: first, least, greatest and last value of each draw the same line as all."""
+"""Number of time bins: first, minimum, maximum and last value of each bin draw the same line as all samples."""
 _LARGEST = 1e300
-"""Larger values, infinity among them, cannot be drawn on an axis with others."""
+"""Larger values, including infinity, cannot be drawn on an axis with others."""
 _SLACK = 10.0
-"""Seconds before and after a run in which its samples may be: recording continues until everything has ended."""
+"""Seconds before and after a run in which it may have samples: recording continues until everything has ended."""
 _TEXTUAL = {"string", "enum"}
 
 
 def plot_run(book: RunBook, number: int, observables: Sequence[str], output: Path) -> None:
-    """Write what `draw_run` draws as a PNG."""
+    """Write the figure of `draw_run` as a PNG file."""
     figure = draw_run(book, number, observables)
     with warnings.catch_warnings():
-        # A title may be in a script that the font does not have.
+        # The font may lack the script of a title.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(output, format="png")
 
@@ -62,8 +62,8 @@ def plot_run(book: RunBook, number: int, observables: Sequence[str], output: Pat
 def draw_run(book: RunBook, number: int, observables: Sequence[str]) -> Figure:
     """Draw a panel for each of `observables` (empty: all) that has values in the run.
 
-    A value lasts until the next; while a source was disconnected the panel is grey. Vertical lines are changes of state
-    and alarms, from the log of the run, which are listed below.
+    A value lasts until the next; where the source was disconnected, the panel is grey. Vertical lines mark state
+    changes and alarms from the log of the run, which are listed below.
 
     Raises:
         Refused: matplotlib is not installed, or there is nothing, or too much, to plot, or no such run or observable.
@@ -77,7 +77,7 @@ def draw_run(book: RunBook, number: int, observables: Sequence[str]) -> Figure:
     margin = _MARGIN * max(ended - began, 1.0)
     curves = _curves(book, number, observables, began, ended)
     events = _shown(page.events, began - margin, ended + margin)
-    with rc_context({"text.parse_math": False}):  # a dollar in a title is a dollar
+    with rc_context({"text.parse_math": False}):  # no math text in a title
         height = 1.2 + 1.6 * len(curves) + 0.17 * min(len(events), _MOST_EVENTS)
         figure = Figure(figsize=(11, height), layout="constrained")
         axes: Any = figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0]
@@ -127,7 +127,7 @@ def _draw(axis: Any, each: Curve) -> None:
 
 
 def _shown(events: Sequence[Row], since: float, until: float) -> list[Row]:
-    """The changes of state and the alarms of that time."""
+    """The state changes and alarms of that time."""
     return [
         event
         for event in events
@@ -147,7 +147,7 @@ def _draw_events(axis: Any, events: Sequence[Row]) -> None:
 
 
 def _number_events(axis: Any, events: Sequence[Row], near: float) -> None:
-    """Number them above the panel; those within `near` seconds of one another share a place."""
+    """Number the events above the panel; those within `near` seconds share a place."""
     groups: list[list[int]] = []
     for number, event in enumerate(events, 1):
         if groups and _when(event) - _when(events[groups[-1][0] - 1]) < near:
@@ -167,7 +167,7 @@ def _number_events(axis: Any, events: Sequence[Row], near: float) -> None:
 
 
 def _list_events(figure: Figure, events: Sequence[Row]) -> None:
-    """Say below the panels what the numbers mean."""
+    """List the numbered events below the panels."""
     from matplotlib.lines import Line2D  # noqa: PLC0415 - an optional extra
 
     lines = {
@@ -211,20 +211,20 @@ def _show_local_time(axis: Any, began: float) -> None:
 
 @dataclass
 class Curve:
-    """What one observable did, with few points that look like all of them; each value lasts until the next."""
+    """The curve of one observable, reduced to few points that look the same; each value lasts until the next."""
 
     name: str
     units: str
     times: list[float] = field(default_factory=list[float])
     """POSIX seconds, rising."""
     values: list[float] = field(default_factory=list[float])
-    """NaN where there is none; for texts their number in `texts`."""
+    """NaN without a value; for texts their index in `texts`."""
     gaps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
-    """From when to when the source was disconnected."""
+    """Begin and end of each disconnection."""
     texts: dict[str, int] = field(default_factory=dict[str, int])
-    """The texts that occurred, numbered in that order."""
+    """The texts in order of appearance."""
     outside: int = 0
-    """Samples with times outside the run, left out: the clock of their source was wrong."""
+    """Number of samples left out because their time stamps are outside the run: the source's clock was wrong."""
 
     @property
     def empty(self) -> bool:
@@ -232,7 +232,7 @@ class Curve:
 
 
 def curve(name: str, units: str, rows: Iterable[Row], began: float, ended: float) -> Curve:
-    """Make the curve of one observable from its samples by time; its last value lasts until `ended`.
+    """Make the curve of one observable from its samples, sorted by time; its last value lasts until `ended`.
 
     Times are in POSIX seconds.
     """
@@ -272,7 +272,7 @@ def _number(made: Curve, row: Row) -> float:
 
 
 def _keep(made: Curve, piece: list[tuple[float, float]]) -> None:
-    """Add the first, least, greatest and last of the values that came in one piece of time, and forget them."""
+    """Add the first, minimum, maximum and last value of one time bin, and clear the bin."""
     if piece:
         values = [value for _, value in piece]
         for place in sorted({0, values.index(min(values)), values.index(max(values)), len(values) - 1}):

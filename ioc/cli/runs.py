@@ -1,7 +1,7 @@
 """``attpc-ioc runs``: the run database from the command line, with or without a running IOC.
 
-What only some commands need, above all the schema of the topology, they import themselves: importing it takes longer
-than printing a list of runs.
+Modules that only some commands need, above all the schema of the topology, are imported in these commands: importing
+them takes longer than printing a list of runs.
 """
 
 # ruff: noqa: PLC0415
@@ -40,14 +40,14 @@ _observables_option = click.option(
 
 
 def _with_book(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where the runs are, and the opened book of them.
+    """Give a command the options that select database and experiment, and the opened runs as an argument.
 
-    The topology, if it was read, becomes the object of click's context.
+    If the topology was read, it is the object of click's context.
     """
 
     @topology_option
     @database_option
-    @click.option("--experiment", help="Experiment; default: the one that the IOC is in.")
+    @click.option("--experiment", help="Experiment; default: the current one of the IOC.")
     @click.pass_context
     @functools.wraps(command)
     def wrapped(
@@ -125,7 +125,7 @@ def edit(book: RunBook, number: int, title: str | None, class_name: str | None, 
 def diff(book: RunBook, first: int, second: int) -> None:
     """Show the differences between two runs.
 
-    They are those in settings, configurations, observables and files.
+    Settings, configurations, observables and files are compared.
     """
     click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
 
@@ -142,11 +142,11 @@ def diff(book: RunBook, first: int, second: int) -> None:
 @output_option
 @_with_book
 def export(book: RunBook, form: str, output: Path | None) -> None:
-    """Write the run sheet: a line for each run.
+    """Write the run sheet: one line per run.
 
-    It has the data of the run, then its observables and their statistics.
+    Each line has the data of the run, then its observables and their statistics.
 
-    In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front.
+    In CSV, a text that a spreadsheet would interpret as a formula gets an apostrophe in front.
     """
     with data_output(output, form, book.path) as target:
         SHEET_FORMATS[form](book, target)
@@ -196,7 +196,8 @@ def samples(
     rows, count = book.samples(number, chosen), book.count_samples(number, chosen)
     with (
         data_output(output, form, book.path) as target,
-        progress(rows, count, "writing", shown=output is not None) as items,  # no bar among the lines on a terminal
+        # no progress bar between lines on a terminal
+        progress(rows, count, "writing", shown=output is not None) as items,
     ):
         SAMPLE_FORMATS[form](items, target)
 
@@ -229,12 +230,12 @@ def _manual_value(
     if name not in known:
         raise Refused(f"experiment {experiment} has no observable {name}: it has {', '.join(known) or 'none'}")
     if not known[name].manual:
-        raise Refused(f"observable {name} follows a PV: only a manual observable can be edited")
+        raise Refused(f"observable {name} has a source PV: only a manual observable can be edited")
     return known[name], parse_manual(Observable.model_validate({"name": name, "type": known[name].value_type}), text)
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # before Python 3.13 the first: the account has no name
+    except (KeyError, OSError):  # KeyError before Python 3.13: the account has no name
         return f"uid {os.getuid()}"

@@ -12,11 +12,11 @@ from ioc.model import Severity
 from ioc.rundb.queries import Row, RunPage
 
 _LARGEST_WHOLE = 1e15
-"""Above it the last digits of a float mean nothing."""
+"""Above it, the last digits of a float are meaningless."""
 _DIGITS = 12
-"""Of a digest: enough to tell two texts apart."""
+"""Characters shown of a digest: enough to distinguish two texts."""
 _FILE = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
-"""A file, whose name may have spaces, with its digest."""
+"""A file name, which may contain spaces, with its digest."""
 
 
 def local_time(text: str | None) -> str:
@@ -34,7 +34,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in the unit that fits, of a thousand each; empty for none."""
+    """Bytes in a suitable decimal unit; empty for none."""
     if count < 1000:
         return f"{count} B" if count else ""
     number, units = count / 1000, iter("kMGTPE")
@@ -45,7 +45,7 @@ def size(count: int) -> str:
 
 
 def value_text(value: object) -> str:
-    """A stored value; empty for none. Whole numbers have all their digits, others six."""
+    """A stored value; empty for none. Whole numbers are shown with all digits, others with six."""
     if value is None:
         return ""
     if not isinstance(value, float):
@@ -58,7 +58,7 @@ def _severity(number: int) -> str:
 
 
 _Columns = Mapping[str, tuple[str, Callable[[Any], str]]]
-"""Heading, column of the database, and how its value is shown."""
+"""Heading, column of the database, and the format of its value."""
 
 _RUNS: _Columns = {
     "run": ("run_number", str),
@@ -145,7 +145,7 @@ def run_diff(experiment: str, first: RunPage, second: RunPage) -> str:
     rows = [(name, left.get(name, ""), right.get(name, "")) for name in left | right]
     differing = [row for row in rows if row[1] != row[2]]
     if not differing:
-        return f"{numbers[0]} and {numbers[1]} of {experiment} differ in nothing that is recorded"
+        return f"{numbers[0]} and {numbers[1]} of {experiment} have no recorded differences"
     return table([(experiment, *numbers), *differing])
 
 

@@ -1,6 +1,6 @@
-"""Commands about a topology: write one, check it, and list or write what follows from it.
+"""Commands for a topology: write one, check it, list its PVs, write its screens and archiver list.
 
-What only one command needs it imports itself.
+Modules that only one command needs are imported in that command.
 """
 
 # ruff: noqa: PLC0415
@@ -24,7 +24,7 @@ Callback = TypeVar("Callback", bound=Callable[..., Any])
 
 
 def _asked(*names: str, question: str, text: str = "", **option: Any) -> Callable[[Callback], Callback]:
-    """An option that is asked for if it is not given; its help is `text`, else the question."""
+    """An option that is prompted for if it is missing; its help is `text`, else the question."""
     return click.option(*names, prompt=question, help=f"{text or question}.", show_default=True, **option)
 
 
@@ -65,7 +65,7 @@ def init(output: Path, **answers: str | int | bool) -> None:
     except Refused as error:
         raise click.UsageError(str(error)) from None
     write_new(output, text)
-    click.echo(f"{output} is written. Edit it, then check it: attpc-ioc check --topology {output}")
+    click.echo(f"{output} has been written. Edit it, then check it: attpc-ioc check --topology {output}")
 
 
 @click.command()
@@ -73,8 +73,8 @@ def init(output: Path, **answers: str | int | bool) -> None:
 def check(topology: Path) -> None:
     """Report every error in a topology.
 
-    Run it on the machine and as the user of the IOC: the files that the topology names must exist there. A warning is
-    about something that works but is probably a mistake.
+    Run it on the machine and as the user of the IOC: the files that the topology names must exist there. A warning
+    means that a setting works but is probably a mistake.
     """
     examined = examine(topology)
     for warning in examined.warnings:
@@ -124,7 +124,7 @@ def screens(topology: Path, output: Path) -> None:
 def archiver(topology: Path, output: Path | None) -> None:
     """Write the list of PVs for an EPICS Archiver Appliance.
 
-    It is the format of the bulk import (archivePV) of the appliance.
+    The format is that of the appliance's bulk import (archivePV).
     """
     from ioc.screens import archiver_list
 

@@ -18,14 +18,14 @@ from ioc.model import ConfigChoice, DataLink, EccReading, EccState, Operation, T
 _log = logging.getLogger(__name__)
 
 _WAITING_READS = 4
-"""Reads that may wait for a slow server at one time; more would only grow old together."""
+"""Reads that may wait for a slow server at one time; more would not help."""
 
 _Number = TypeVar("_Number", bound=IntEnum)
 
 
 @dataclass
 class _Calls:
-    """The calls of one kind that are not answered yet."""
+    """Unanswered calls of one kind."""
 
     most: int
     timeout: float
@@ -35,12 +35,12 @@ class _Calls:
 class ZeepEccClient:
     """One ECC server.
 
-    Each call has a connection of its own, so that GetState is answered while a transition runs, and one time-out for
-    all of it. A call continues even if its caller gives up: a request cannot be taken back.
+    Each call has its own connection, so that GetState is answered while a transition runs, and one overall time-out. A
+    call continues even if its caller gives up: a request cannot be undone.
     """
 
     def __init__(self, name: str, host: str, port: int, *, state_timeout: float, transition_timeout: float) -> None:
-        """Connect nothing yet; time-outs are in seconds, the one for transitions must be above 120 on a real server."""
+        """Does not connect yet. Time-outs are in seconds; the one for transitions must exceed 120 on a real server."""
         self._label = f"ECC server {name} at {host}:{port}"
         self._service = SoapService(name, host, port)
         self._reads = _Calls(_WAITING_READS, state_timeout)
@@ -57,7 +57,7 @@ class ZeepEccClient:
         )
 
     async def get_configs(self) -> tuple[ConfigChoice, ...]:
-        """Read the list of configurations, without those whose names may not be sent (warned of in the log)."""
+        """Read the list of configurations, without those whose names may not be sent (the log has a warning)."""
         reply = await self._ask(self._reads, "GetConfigIDs", {})
         try:
             offered = configs_in(reply.text)
@@ -78,7 +78,7 @@ class ZeepEccClient:
         try:
             reply = await self._ask(self._transitions, operation, arguments)
         except PeerTimeout as error:
-            raise PeerTimeout(f"{error}, read its state to know what it did") from None
+            raise PeerTimeout(f"{error}: read its state to see what it did") from None
         return TransitionReply(
             sources=self._sources(reply.text) if operation is Operation.Describe else (),
             config_digest=config_digest(reply.text) if operation is Operation.Configure else "",
@@ -96,7 +96,7 @@ class ZeepEccClient:
         await self._service.close()
 
     def _sources(self, text: str) -> tuple[str, ...]:
-        # The text is empty if Describe was ignored; one that cannot be read does not make its success a failure.
+        # The text is empty if Describe was ignored; Describe has succeeded even if the text cannot be read.
         if not text:
             return ()
         try:
@@ -113,7 +113,7 @@ class ZeepEccClient:
         call = asyncio.create_task(self._call(operation, calls.timeout, arguments))
         calls.tasks.add(call)
         call.add_done_callback(calls.tasks.discard)
-        call.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits any more
+        call.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may no longer wait
         return await asyncio.shield(call)
 
     async def _call(self, operation: str, timeout: float, arguments: Mapping[str, str]) -> SoapReply:

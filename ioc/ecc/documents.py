@@ -1,4 +1,4 @@
-"""The XML documents inside the texts of the ECC server's operations; built and read without any network."""
+"""The XML documents inside the texts of the ECC server's operations; no network access."""
 # pyright: reportAttributeAccessIssue=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _NAME_CAUSE = "; a configuration file with & or < in its name can cause this and
 
 @dataclass(frozen=True)
 class OfferedConfigs:
-    """What a server answered to GetConfigIDs."""
+    """A server's answer to GetConfigIDs."""
 
     choices: tuple[ConfigChoice, ...]
     """In the server's order."""
     unusable: tuple[str, ...]
-    """Why each configuration that was left out cannot be used: its name is none that may be sent."""
+    """For each configuration left out, why its name may not be sent."""
 
 
 def config_id(config: ConfigChoice) -> str:
@@ -62,7 +62,7 @@ def configs_in(text: str) -> OfferedConfigs:
     """Read the reply to GetConfigIDs. The server does not escape names: a file ``a&b`` spoils the whole list.
 
     Raises:
-        PeerError: if the list cannot be read, saying why.
+        PeerError: the list cannot be read; the text says why.
     """
     choices: list[ConfigChoice] = []
     unusable: list[str] = []
@@ -85,7 +85,7 @@ def sources_in(text: str) -> tuple[str, ...]:
     """Read the reply to Describe: ids of the data sources that the hardware description knows.
 
     Raises:
-        PeerError: if it cannot be read, saying why.
+        PeerError: it cannot be read; the text says why.
     """
     senders = _root(text, "DataSenderSet", "list of data sources").findall("DataSender")
     return tuple(sender.get("id") or "" for sender in senders)
@@ -94,14 +94,14 @@ def sources_in(text: str) -> tuple[str, ...]:
 def config_digest(text: str) -> str:
     """SHA-256 in hex of the ConfigSet in the reply to Configure, from its first to its last tag; empty if it has none.
 
-    It is taken of the text as it was received, so that it says what the electronics were given.
+    It is computed from the text as received, so it identifies exactly what the electronics were given.
     """
     begin = text.find("<ConfigSet")
     return hashlib.sha256(text[begin:].strip().encode()).hexdigest() if begin >= 0 else ""
 
 
 def _root(text: str, tag: str, what: str, cause: str = "") -> Any:
-    # Nothing outside the text is ever read, and entities stay what they are.
+    # Nothing outside the text is ever read, and entities are not expanded.
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
     try:
         root = etree.fromstring(text.encode(), parser)

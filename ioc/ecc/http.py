@@ -1,8 +1,8 @@
-"""One HTTP POST on a connection of its own, sent once.
+"""One HTTP POST on its own connection, sent once.
 
 What HTTP clients usually add (keep-alive, redirects, proxies, retries) must not happen with an ECC server: it closes
 each connection after one answer, and a transition must never be sent twice. Nothing here has a time-out: the caller
-cancels the call, however far it has got.
+cancels the call.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class HttpReply:
 async def post(host: str, port: int, operation: str, body: bytes, resolver: Executor) -> HttpReply:
     """Send `body` once and return the answer, whatever its status; `operation` names the request in errors.
 
-    Host names are resolved in `resolver`: that cannot be interrupted.
+    Host names are resolved in `resolver`, because that cannot be interrupted.
 
     Raises:
-        ExchangeFailedError: there was no complete answer of HTTP.
+        ExchangeFailedError: there was no complete HTTP answer.
     """
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
     headers = [

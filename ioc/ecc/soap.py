@@ -30,7 +30,7 @@ _MAX_ELEMENTS = 100
 
 @dataclass(frozen=True)
 class SoapReply:
-    """An answer of any operation; what an operation does not answer is empty or None."""
+    """The answer to any operation; fields that an operation does not return are empty or None."""
 
     code: int
     """ErrorCode. 0 is not success."""
@@ -40,14 +40,14 @@ class SoapReply:
     state: int | None
     transition: int | None
     received_at: float
-    """When its last byte was there, POSIX seconds."""
+    """When its last byte arrived, POSIX seconds."""
 
 
 class SoapService:
     """The operations of one ECC server.
 
-    It has a thread of its own for what would block the event loop: resolving the host name, and reading an answer,
-    which may be large. So a name server that hangs delays the calls to this server only.
+    It has its own thread for work that would block the event loop: resolving the host name, and parsing an answer,
+    which may be large. So a name server that hangs delays only the calls to this server.
     """
 
     def __init__(self, name: str, host: str, port: int) -> None:
@@ -60,7 +60,7 @@ class SoapService:
         """Send one request, once, and wait for its answer.
 
         Raises:
-            ExchangeFailedError: there was none, or none that can be understood.
+            ExchangeFailedError: there was no answer, or it cannot be understood.
         """
         envelope = self._client.create_message(self._client.service, operation, **arguments)
         request = etree.tostring(envelope, xml_declaration=True, encoding="utf-8")
@@ -69,14 +69,14 @@ class SoapService:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, operation, reply, received_at)
 
     async def close(self) -> None:
-        """End the thread; one that still resolves a name after a second is left behind."""
+        """End the thread; if it still resolves a name after a second, it is abandoned."""
         last = asyncio.get_running_loop().run_in_executor(self._thread, int)
         done, _ = await asyncio.wait((last,), timeout=1.0)
         self._thread.shutdown(wait=bool(done), cancel_futures=True)
 
     def _read(self, operation: str, reply: HttpReply, received_at: float) -> SoapReply:
         status = f"answered {operation} with HTTP status {reply.status_code} ({reply.reason}) and no SOAP fault"
-        # A SOAP fault comes with status 500; no other answer with an error has anything to read.
+        # A SOAP fault has status 500; no other error answer has a useful body.
         if reply.status_code not in (200, 500) or (reply.status_code == 500 and not reply.content):
             raise ExchangeFailedError(status)
         if not reply.content:
@@ -109,18 +109,18 @@ class SoapService:
 
 @cache
 def _interface() -> Document:
-    """The parsed WSDL, which all clients share: parsing takes a hundred times longer than a call."""
+    """The parsed WSDL, shared by all clients: parsing takes a hundred times longer than a call."""
     text = resources.files("ioc.ecc").joinpath("ecc.wsdl").read_bytes()
     document = Document(BytesIO(text), _NoNetwork(), settings=_SETTINGS)  # pyright: ignore[reportArgumentType]
-    # Unprefixed elements are the only form that every build of the server reads.
+    # Every build of the server reads unprefixed elements, and only these.
     document.types.set_ns_prefix(None, "urn:ecc")
-    # zeep logs a traceback for a value that is no number; the error of the call says what it means.
+    # zeep logs a traceback for a value that is not a number; the error of the call explains it.
     logging.getLogger("zeep.xsd").setLevel(logging.CRITICAL)
     return document
 
 
 class _PlainTreesOnly(Plugin):
-    """Refuses trees that no ECC server sends and that would keep zeep busy for seconds, or without an end.
+    """Refuses trees that no ECC server sends and that would keep zeep busy for seconds or for ever.
 
     zeep copies SOAP multi-references (``href``) into each other without a limit.
     """
@@ -135,7 +135,7 @@ class _PlainTreesOnly(Plugin):
 
 
 class _NoNetwork:
-    """zeep's transport: it may fetch nothing, and requests are not sent by zeep."""
+    """A transport for zeep that fetches nothing; requests are sent by `ioc.ecc.http`."""
 
     def load(self, url: str) -> bytes:
         raise ExchangeFailedError(f"refers to {url}, which is not fetched")

@@ -1,4 +1,4 @@
-"""Performs what the core decides, and tells it what came of it."""
+"""Performs the effects of the core and reports the results to it."""
 
 from ioc.engine.engine import Engine
 from ioc.engine.timing import Timing

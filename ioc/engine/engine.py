@@ -1,12 +1,12 @@
 """The engine: one loop turns events into a new state and effects, and tasks turn effects into events.
 
-Theory of operation. `post` is the only place where the state changes: it calls the core, begins the effects and tells
-the listeners, all before it returns. Effects that touch the database in order, and answers, go through the `Ledger`;
-every other effect is performed in a task of its own (`Performer`) that ends in exactly one event. Peers are watched by
-one task each: a poll is an event like any other, and a server that was just sent something is asked at once.
+Theory of operation. `post` is the only place where the state changes: it calls the core, begins the effects and
+notifies the listeners, all before it returns. Effects that touch the database in order, and answers, go through the
+`Ledger`; every other effect is performed in its own task (`Performer`), which ends in exactly one event. One task
+watches each peer: a poll is an event like any other, and a server is polled right after something was sent to it.
 
-The engine owns every task it starts: they live in the task group of `Engine.run` and end with it. An effect that is
-begun while it ends is dropped: the next process finds what is undone in the database and in the peers.
+The engine owns every task it starts: they live in the task group of `Engine.run` and end with it. An effect that begins
+while the group ends is dropped: the next process finds the unfinished work in the database and in the peers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ StateListener = Callable[[State], None]
 """Takes every new state, on the event loop; must not block."""
 
 _ALIVE_PERIOD = 5.0
-"""Seconds between signs of life: how exactly the end of a run is known that ended while the IOC was down."""
+"""Seconds between heartbeats: the uncertainty of the end of a run that ended while the IOC was down."""
 _LIST_PERIOD = 5.0
 """Seconds between attempts to read a list of configurations."""
 _DATABASE_PERIOD = 0.5
@@ -122,10 +122,10 @@ class Engine:
             self._begin(effect, before)
         if self.state is not before:
             for listener in self._listeners:
-                self._tell(listener)
+                self._notify(listener)
 
     async def command(self, command: ev.Command) -> None:
-        """Ask the core for something. Returns when it is done.
+        """Submit a command to the core. Returns when it is done.
 
         Raises:
             Refused: nothing was done, with the reason.
@@ -141,7 +141,7 @@ class Engine:
             self._answers.pop(command, None)
 
     async def copy_previous(self, client: Client) -> None:
-        """Copy title, class and manual observables from the run before the open (or next) one.
+        """Copy title, class and manual observables from the run before the open or next one.
 
         Raises:
             Refused: if there is no such run.
@@ -158,7 +158,7 @@ class Engine:
         """Read the list of configurations of one server again.
 
         Raises:
-            PeerError: if it cannot be had.
+            PeerError: if it cannot be read.
         """
         try:
             offers = await self._ecc[server].get_configs()
@@ -185,7 +185,7 @@ class Engine:
                 answer.set_exception(PeerError("the IOC is stopping: the outcome is unknown"))
         self._answers.clear()
 
-    def _tell(self, listener: StateListener) -> None:
+    def _notify(self, listener: StateListener) -> None:
         try:
             listener(self.state)
         except Exception:
@@ -213,13 +213,13 @@ class Engine:
                 self._spawn(self._performer.perform(effect, self._ledger.settled()))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        if self._tasks is None:  # an event that came while the engine ends: the next process finds what is undone
+        if self._tasks is None:  # the engine ends: the next process finds the unfinished work
             work.close()
         else:
             self._tasks.create_task(work)
 
     async def _watch_server(self, name: str, client: EccClient) -> None:
-        """Poll one server, more often while it is busy; fetch what it offers whenever it comes online."""
+        """Poll one server, more often while it is busy; read its configurations whenever it comes online."""
         loop = asyncio.get_running_loop()
         ask_again_at = 0.0
         while True:
@@ -238,7 +238,7 @@ class Engine:
         try:
             await self.refresh_configs(name)
         except PeerError:
-            pass  # the core has reported it
+            pass  # already reported by the core
         except Exception:
             log.exception("reading the configurations of ECC server %s", name)
 
@@ -253,7 +253,7 @@ class Engine:
         return RunId(self.state.experiment, self.state.run.next_number).directory
 
     async def _stay_alive(self) -> None:
-        """Save a sign of life for the next process."""
+        """Save a heartbeat for the next process."""
         while True:
             if (run := self.state.run).open and not self.state.undecided:
                 alive = memory.Alive(time.time(), run.duration(time.monotonic()), run.number)
@@ -261,7 +261,7 @@ class Engine:
             await asyncio.sleep(_ALIVE_PERIOD)
 
     async def _watch_database(self) -> None:
-        """Tell the core whether the run database can be written, when that changes."""
+        """Report to the core whether the run database can be written, when that changes."""
         while True:
             problem = self._store.problem()
             if problem != self.state.database_problem:
@@ -270,7 +270,7 @@ class Engine:
 
 
 async def _pause(seconds: float, hurry: asyncio.Event) -> None:
-    """Sleep, but not when there is a reason to look again soon."""
+    """Sleep, but return early if there is a reason to poll again soon."""
     try:
         async with asyncio.timeout(seconds):
             await hurry.wait()

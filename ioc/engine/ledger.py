@@ -1,10 +1,10 @@
-"""Everything that must be on disk before it is acknowledged, in order.
+"""Stores, in order, everything that must be on disk before it is acknowledged.
 
-Theory of operation. What to store and what to answer stand in one queue; an answer is given when its turn comes, so
-that all that was put before it has been stored. The database must not block a command, however: an entry is waited for
-half a second at most, then it stays in `_kept`, where a newer one with the same key replaces it, and the queue goes on.
-As long as the database takes nothing (`_down`), nobody waits at all. What is kept is retried every second, oldest
-first, until it is stored, or until the IOC ends.
+Theory of operation. Records and answers share one queue; an answer is sent when its turn comes, after all records
+before it have been stored. The database must not block a command, however: the queue waits half a second at most for an
+entry, then the entry stays in `_kept`, where a newer one with the same key replaces it, and the queue continues. While
+the database accepts nothing (`_down`), nothing waits. Kept entries are retried every second, oldest first, until they
+are stored or the IOC ends.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class SaveFile:
 Save = SaveRun | SaveRunConfigs | SaveSetting | SaveFile
 _RETRY_PERIOD = 1.0
 _PATIENCE = 0.5
-"""Seconds that an answer waits for a slow disk; a locked file or a full disk is known sooner."""
+"""Seconds that an answer waits for a slow disk; a locked file or a full disk is detected sooner."""
 _LAST_PATIENCE = 1.0
-"""Seconds that the end of the IOC waits for what is kept."""
+"""Seconds that the end of the IOC waits for kept entries."""
 
 
 class Ledger:
     """Stores and answers, one after the other.
 
-    A separate task stores, and continues when nobody waits for it any more: what is cancelled may be stored or not.
+    A separate task stores, and continues when its caller no longer waits: a cancelled entry may be stored or not.
     """
 
     def __init__(self, store: RunStore, answer: Callable[[Answer], None]) -> None:
@@ -53,17 +53,17 @@ class Ledger:
         self._storing: asyncio.Task[None] | None = None
         self._retry_at = 0.0
         self._down = False
-        """The database takes nothing: no answer waits for it until it does."""
+        """The database accepts nothing: no answer waits for it until it does."""
         self._handling = False
         self._failing = False
         self._problem = ""
 
     def put(self, entry: Save | Answer) -> None:
-        """Add an entry behind all that are there."""
+        """Add an entry at the end of the queue."""
         self._queue.put_nowait(entry)
 
     def settled(self) -> asyncio.Event:
-        """Return an event that is set when all that was put before has been done, or is kept for later."""
+        """Return an event that is set when all earlier entries have been stored or are kept for later."""
         mark = asyncio.Event()
         if self._queue.empty() and not self._handling:
             mark.set()
@@ -72,7 +72,7 @@ class Ledger:
         return mark
 
     async def record(self, run: RunId, file: FiledFile) -> None:
-        """Record a file that was filed. When this returns it is on disk; or kept, before all that is put later."""
+        """Record a filed file. When this returns it is on disk, or kept ahead of all later entries."""
         self.put(SaveFile(run, file))
         await self.settled().wait()
 
@@ -98,7 +98,7 @@ class Ledger:
             self._handling = False
 
     async def finish(self) -> None:
-        """Store what is left, after `run` was cancelled; what the database does not take now is lost, and said so."""
+        """Store the remaining entries after `run` was cancelled; those now rejected are lost and logged."""
         while not self._queue.empty():
             entry = self._queue.get_nowait()
             if not isinstance(entry, Answer | asyncio.Event):
@@ -114,12 +114,12 @@ class Ledger:
             log.error("%d records lost, the IOC ended before they could be stored: %s", len(self._kept), problem)
 
     def _keep(self, entry: Save) -> None:
-        """Keep it behind all that are kept; it takes the place of an older one of its kind."""
+        """Keep an entry after the others; it replaces an older one with the same key."""
         self._kept.pop(_key(entry), None)
         self._kept[_key(entry)] = entry
 
     async def _store_soon(self, entry: Save) -> None:
-        """Store one entry that is kept, but wait for that no longer than a command may."""
+        """Store one kept entry, waiting no longer than a command may."""
         until = asyncio.get_running_loop().time() + _PATIENCE
         await self._under_way(until)
         self._begin_storing([entry])
@@ -136,7 +136,7 @@ class Ledger:
             self._storing = asyncio.create_task(self._store_all(entries), name="ledger storing")
 
     async def _store_all(self, entries: list[Save]) -> None:
-        """Store these, and all that come meanwhile, in their order, until the database takes nothing."""
+        """Store these and all that arrive meanwhile, in order, until the database rejects one."""
         tried: list[Save] = []
         while entries:
             for entry in entries:
@@ -144,12 +144,12 @@ class Ledger:
                 if not await self._stored(entry) and self._store.problem():
                     self._down = True
                     return
-            # While it is down nobody begins to store what comes.
+            # While it is down no new entry is stored.
             entries = [each for each in self._kept.values() if self._down and id(each) not in map(id, tried)]
         self._down = False
 
     async def _stored(self, entry: Save) -> bool:
-        """Store one entry that is kept; whether that went well."""
+        """Store one kept entry; return whether it succeeded."""
         try:
             await self._write(entry)
         except PeerError as error:
@@ -162,7 +162,7 @@ class Ledger:
             if self._kept.get(_key(entry)) is entry:
                 del self._kept[_key(entry)]
             if self._failing and not self._kept:
-                log.info("everything that could not be stored earlier is now in the run database")
+                log.info("all records that could not be stored earlier are now in the run database")
                 self._failing = False
             return True
         if not self._failing:
@@ -183,7 +183,7 @@ class Ledger:
 
 
 def _key(entry: Save) -> Hashable:
-    """What a newer entry of the same key makes superfluous."""
+    """Key of an entry that a newer one with the same key replaces."""
     match entry:
         case SaveRun(record=record):
             return ("run", record.run)

@@ -1,4 +1,4 @@
-"""Polling peers: whatever they do becomes an event."""
+"""Polling peers: every outcome becomes an event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 async def read_server(name: str, client: EccClient) -> ServerRead | ServerLost:
-    """Ask one server for its state."""
+    """Read the state of one server."""
     try:
         return ServerRead(name, await client.get_state())
     except PeerError as error:
@@ -23,7 +23,7 @@ async def read_server(name: str, client: EccClient) -> ServerRead | ServerLost:
 
 
 async def read_routers(host: Host, run_directory: str) -> RoutersRead | RoutersLost:
-    """Ask one host for the facts of its routers."""
+    """Read the facts of the routers of one host."""
     try:
         return RoutersRead(await host.router_facts(run_directory))
     except PeerError as error:

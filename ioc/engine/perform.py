@@ -1,4 +1,4 @@
-"""Effects that take time: each is performed in a task of its own and ends in exactly one event."""
+"""Effects that take time: each is performed in its own task and ends in exactly one event."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Performer:
         self._record = record
 
     async def perform(self, effect: ef.Effect, settled: asyncio.Event) -> None:
-        """Perform it and post its end, whatever happens. Waits for `settled` where the database is involved."""
+        """Perform an effect and always post its end. Waits for `settled` if the database is involved."""
         if isinstance(effect, ef.SendTransition):
             await self._transition(effect)
             return
@@ -134,7 +134,7 @@ class Performer:
         )
 
     async def _state_after(self, name: str) -> EccReading | None:
-        """Read the state at once; try a little longer if the server does not answer just now."""
+        """Read the state at once; retry for a short time if the server does not answer."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._timing.state_timeout
         while True:
@@ -146,7 +146,7 @@ class Performer:
             await asyncio.sleep(self._timing.poll_ecc_busy)
 
     async def _at_rest(self, name: str, until: float) -> EccReading | None:
-        """The reply was lost: the transition may still run, so wait for its end as long as it may take."""
+        """After a lost reply, the transition may still run: wait for its end as long as it may take."""
         loop = asyncio.get_running_loop()
         while True:
             reading = await self._state_after(name)

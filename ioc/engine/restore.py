@@ -1,4 +1,4 @@
-"""What a restart must remember, read from the database once at start-up."""
+"""The state that survives a restart, read from the database once at start-up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RETRY_PERIOD = 0.5
 
 
 async def restore(store: RunStore, plan: Plan) -> Restored:
-    """Read what the operator set and which run was open; keeps trying while the database cannot be read."""
+    """Read the operator's settings and the open run; retries while the database cannot be read."""
     said = ""
     while True:
         try:
@@ -37,7 +37,7 @@ async def restore(store: RunStore, plan: Plan) -> Restored:
 
 
 async def enter_experiment(recorder: RunRecorder, experiment: str) -> None:
-    """Tell the recorder which experiment this is; if it fails, the recorder catches up at the next run."""
+    """Set the experiment of the recorder; if that fails, the recorder catches up at the next run."""
     try:
         await recorder.change_experiment(experiment)
     except PeerError as error:

@@ -1,11 +1,11 @@
-"""How often peers are looked at, how long they may take."""
+"""Polling periods and time-outs of peers."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How often and how long, in seconds."""
+    """Periods and time-outs in seconds."""
 
     poll_ecc: float = 1.0
     poll_ecc_busy: float = 0.2

@@ -1,4 +1,4 @@
-"""The machines that routers and ECC servers live on, by SSH or this one: facts, filing, backups, log files."""
+"""The machines of routers and ECC servers, by SSH or this one: facts, filing, backups, log files."""
 
 from ioc.hosts.build import build_hosts
 from ioc.hosts.host import MachineHost

@@ -7,24 +7,24 @@ import os
 from dataclasses import dataclass, field
 
 from ioc.errors import PeerError
-from ioc.hosts.config_files import Wanted, hardware_descriptions, of_choice
+from ioc.hosts.config_files import ConfigFile, hardware_descriptions, of_choice
 from ioc.hosts.placing import names
-from ioc.hosts.transport import Transport, expand, make_directories, reason, shown, told
+from ioc.hosts.transport import Transport, expand, make_directories, reason, reason_and_file, shown
 from ioc.model import ConfigBackup, ConfigChoice, RunId
 from ioc.topology.schema import EccServer
 
 LARGEST = 16 * 1024 * 1024
-"""Bytes of a configuration file; a real one has some hundred thousand."""
+"""Maximum bytes of a configuration file; a real one has a few hundred thousand."""
 
 
 def back_up(transport: Transport, server: EccServer, config: ConfigChoice, host: str, run: RunId) -> ConfigBackup:
     """Copy the files to ``config_backup_root/EXPERIMENT/run_NNNN`` of a run.
 
-    A file that differs from a copy that is there already is kept beside it.
+    If a different copy exists already, the file is kept beside it.
 
     Raises:
-        PeerError: naming a file that cannot be read or written, or that no release can do without; what exists is
-            copied all the same.
+        PeerError: a file cannot be read or written, or one that every release requires is missing; the others are still
+        copied.
     """
     root = _expanded(transport, server.config_root, "config_root", server)
     reader = _Reader(transport, root, f"ECC server {server.name} on {host}")
@@ -37,7 +37,7 @@ def back_up(transport: Transport, server: EccServer, config: ConfigChoice, host:
     except OSError as error:
         raise PeerError(
             f"the configuration of ECC server {server.name} cannot be copied to {shown(backup_root)} on {host}: "
-            f"{told(error)}"
+            f"{reason_and_file(error)}"
         ) from None
     if reader.problems:
         raise PeerError("; ".join(reader.problems))
@@ -47,7 +47,7 @@ def back_up(transport: Transport, server: EccServer, config: ConfigChoice, host:
 
 @dataclass
 class _Reader:
-    """Reads the files that a server may read."""
+    """Reads the configuration files of a server."""
 
     transport: Transport
     root: bytes
@@ -57,13 +57,13 @@ class _Reader:
     problems: list[str] = field(default_factory=list[str])
 
     def read_all(self, config: ConfigChoice) -> dict[str, bytes]:
-        """Read what there is of the files behind a choice; returns their contents by name."""
+        """Read the existing files of a choice; returns their contents by name."""
         describe, *others = of_choice(config)
         for file in (*hardware_descriptions(self._take(describe)), *others):
             self._take(file)
         return self.contents
 
-    def _take(self, file: Wanted) -> list[bytes]:
+    def _take(self, file: ConfigFile) -> list[bytes]:
         names = [name for reading in file.readings if (name := next(filter(self._read, reading), None))]
         if not names and file.missed:
             self.missing.append(file.name)
@@ -101,8 +101,8 @@ def _expanded(transport: Transport, path: str | None, key: str, server: EccServe
 
 
 def _keep(transport: Transport, directory: bytes, name: str, content: bytes, server: EccServer) -> str:
-    """Write one file unless it is there already; returns its name there."""
-    # Servers may share the directory, even from several hosts: each writes a file of its own and then renames that.
+    """Write one file unless it exists; returns its name there."""
+    # Servers may share the directory, even from several hosts: each writes its own file and then renames it.
     writing = directory + b"/" + os.fsencode(f".{name}.{server.name}.partial")
     transport.write(writing, content)
     for candidate in names(os.fsencode(name)):

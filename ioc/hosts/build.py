@@ -15,7 +15,7 @@ Machine = tuple[str, int | None, str | None] | Literal["local"]
 
 
 def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
-    """Make one host for each distinct machine, with the routers and ECC servers that live there."""
+    """Make one host for each distinct machine, with its routers and ECC servers."""
     settings: dict[Machine, Ssh | Literal["local"]] = {}
     components: dict[Machine, list[EccServer | DataRouter]] = {}
     for component in (*topology.ecc_servers, *topology.data_routers):

@@ -1,8 +1,8 @@
-"""Which configuration files a choice stands for.
+"""The configuration files that belong to a choice.
 
-Releases of the ECC server differ: of 2021 it reads ``configure-P`` at Prepare, around 2017 ``prepare-P``. A name
-is cut at its last dot to put the extension there: of ``2.5_bar`` ``describe-2.xcfg`` is read, but
-``describe-2.5_bar.xcfg`` listed. What any of them may read counts.
+Releases of the ECC server differ: that of 2021 reads ``configure-P`` at Prepare, those around 2017 ``prepare-P``. A
+name is cut at its last dot before the extension is added: for ``2.5_bar`` ``describe-2.xcfg`` is read, but
+``describe-2.5_bar.xcfg`` is listed. The files of all releases are included.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportAttributeAccessIssue=false
@@ -20,19 +20,19 @@ from lxml import etree
 from ioc.model import ConfigChoice
 
 EXTENSIONS = (".xcfg", ".xml")
-"""The second is read where the first does not exist."""
+"""The second is read if the first does not exist."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One file that a server may read."""
+class ConfigFile:
+    """One file of a choice."""
 
     readings: tuple[tuple[str, ...], ...]
-    """For each reading of its name the names it may have; the first of them that exists is the file."""
+    """For each way to read its name, the possible names; the first existing one is the file."""
     required: bool = False
-    """No release can do without it."""
+    """Every release requires it."""
     missed: bool = True
-    """It is reported if it does not exist."""
+    """It is reported if it is missing."""
 
     @property
     def name(self) -> str:
@@ -40,39 +40,39 @@ class Wanted:
         return self.readings[0][0]
 
 
-def wanted(prefix: str, name: str, *, required: bool = False) -> Wanted:
+def config_file(prefix: str, name: str, *, required: bool = False) -> ConfigFile:
     """Return the file behind one name of a choice."""
     stems = [prefix + name]
     if "." in name:
         stems.append((prefix + name).rpartition(".")[0])
-    return Wanted(tuple(tuple(stem + extension for extension in EXTENSIONS) for stem in stems), required)
+    return ConfigFile(tuple(tuple(stem + extension for extension in EXTENSIONS) for stem in stems), required)
 
 
-def of_choice(config: ConfigChoice) -> tuple[Wanted, ...]:
-    """Return the files of a choice but for the hardware descriptions, which the first one names."""
+def of_choice(config: ConfigChoice) -> tuple[ConfigFile, ...]:
+    """Return the files of a choice except the hardware descriptions, which the first file names."""
     files = (
-        wanted("describe-", config.describe, required=True),
-        wanted("prepare-", config.prepare),
-        wanted("configure-", config.prepare),
-        wanted("configure-", config.configure, required=True),
+        config_file("describe-", config.describe, required=True),
+        config_file("prepare-", config.prepare),
+        config_file("configure-", config.prepare),
+        config_file("configure-", config.configure, required=True),
     )
-    # Where prepare and configure have one name, they have one file, which is required.
+    # If prepare and configure have the same name, they share one file, which is required.
     return tuple({file.name: file for file in files}.values())
 
 
-def hardware_descriptions(contents: Iterable[bytes]) -> tuple[Wanted, ...]:
-    """Return the hardware descriptions that describe files name.
+def hardware_descriptions(contents: Iterable[bytes]) -> tuple[ConfigFile, ...]:
+    """Return the hardware descriptions named in describe files.
 
-    One that only a template without nodes names is never read, so it is not reported as missing.
+    One named only by a template without nodes is never read, so it is not reported as missing.
     """
     roots = [root for content in contents if (root := _parsed(content)) is not None]
     read = {name for root in roots for name in _of_nodes(root)}
     named = dict.fromkeys(name for root in roots for name in _names(root))
-    return tuple(replace(wanted("hardwareDescription_", name), missed=name in read) for name in named)
+    return tuple(replace(config_file("hardwareDescription_", name), missed=name in read) for name in named)
 
 
 def _of_nodes(root: Any) -> Iterator[str]:
-    """Return what each node that is not a template names, or else inherits from one (``*``)."""
+    """Return the name given by each node that is not a template, or the one it inherits from a template (``*``)."""
     nodes = {node.get("id", ""): node for node in root.iter("Node")}
     for kind, node in nodes.items():
         templates = [each for each in node.iter("Instance") if each.get("id") == "*"]
@@ -83,7 +83,7 @@ def _of_nodes(root: Any) -> Iterator[str]:
 
 
 def _names(element: Any) -> Iterator[str]:
-    """Return the names of hardware descriptions within, as far as they can be part of a file name."""
+    """Return the names of hardware descriptions in an element, if they can be part of a file name."""
     for each in element.iter("HardwareConfigId"):
         name = (each.text or "").strip()
         if re.fullmatch(r"[^/\x00]{1,200}", name):
@@ -91,7 +91,7 @@ def _names(element: Any) -> Iterator[str]:
 
 
 def _parsed(content: bytes) -> Any:
-    """Read what can be read: the server is more lenient than XML is."""
+    """Parse leniently: the server accepts more than valid XML."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, recover=True, remove_comments=True
     )

@@ -1,14 +1,14 @@
 """Filing the .graw files of a run on a router's host.
 
-The host, the connection or this program may go away after any step; filing is then repeated from its beginning, and
-ends as if nothing had happened. So no step depends on what an earlier attempt knew, only on what lies on the host:
+The host, the connection or this program may fail after any step; filing is then repeated from its beginning, with the
+same result. So no step depends on the memory of an earlier attempt, only on the files on the host:
 
-1. record what the run's directory holds already (an earlier attempt moved it, but may not have recorded it);
+1. record the files already in the run's directory (an earlier attempt moved them, but may not have recorded them);
 2. wait until nothing in the staging directory has grown for `settle_seconds`: data may still be in flight;
-3. make the run's directory, even if there is no file: the program that merges the files wants it of every router;
+3. make the run's directory, even if there is no file: the program that merges the files expects one per router;
 4. place each file (`ioc.hosts.placing`: never overwriting, never losing one), then record it;
 5. while there are new files, go back to 2;
-6. look at the run's directory once more, and record again the files that grew meanwhile.
+6. read the run's directory again, and update the records of files that grew meanwhile.
 
 A router that was restarted elsewhere during the run has several staging directories (`find_places`): each has a
 `Filing` of its own.
@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 from ioc.hosts.placing import Placer, original_name
-from ioc.hosts.transport import Transport, exists, from_shown, make_directories, shown, told
+from ioc.hosts.transport import Transport, exists, from_shown, make_directories, reason_and_file, shown
 from ioc.model import FiledFile, FilingReport, RunId
 
 P = ParamSpec("P")
@@ -45,7 +45,7 @@ class Call(Protocol):
 def graw_sizes(transport: Transport, directory: bytes) -> dict[bytes, int]:
     """Return the sizes of the data files in `directory` by name, in order.
 
-    Hidden ones are not data: macOS makes ``._NAME`` beside each file on some file systems.
+    Hidden files are not data: macOS creates ``._NAME`` beside each file on some file systems.
     """
     return {
         entry.name: entry.size
@@ -67,7 +67,7 @@ class Filing:
     settle_seconds: float
     filing_timeout: float
     deadline: float
-    """`filing_timeout` after the begin, on the monotonic clock."""
+    """`filing_timeout` after the start, on the monotonic clock."""
     filed: dict[bytes, FiledFile] = field(default_factory=dict[bytes, FiledFile])
     """By path at the final place."""
     problems: list[str] = field(default_factory=list[str])
@@ -79,15 +79,15 @@ class Filing:
         self.complete = False
 
     def report(self) -> FilingReport:
-        """Return what was filed; problems that do not fit a message are counted."""
+        """Return the result; problems beyond the fifth are only counted."""
         rest = f"; and {len(self.problems) - 5} more like these" if len(self.problems) > 5 else ""
         return FilingReport(tuple(self.filed.values()), "; ".join(self.problems[:5]) + rest, self.complete)
 
     async def find_places(self, present: bytes | None, directories: Sequence[str]) -> list[bytes]:
-        """Return the present directory and those named, each once whatever it is called.
+        """Return the current directory and those given, without duplicates under other names.
 
         Raises:
-            PeerError: the host cannot be asked.
+            PeerError: the host cannot be reached.
         """
         places = [] if present is None else [present]
         for path in map(from_shown, directories):
@@ -103,24 +103,24 @@ class Filing:
                     f"(mkdir -p '{shown(path)}')"
                 )
             except OSError as error:
-                self.fail(f"{what} cannot be read ({told(error)}): let the SSH user read and write it")
+                self.fail(f"{what} cannot be read ({reason_and_file(error)}): let the SSH user read and write it")
             else:
                 if place not in places:
                     places.append(place)
         return places
 
     async def file(self, staging: bytes, *, needed: bool) -> None:
-        """File everything in one directory; `needed`: the run's directory must be there even if nothing is filed.
+        """File everything in one directory; `needed`: make the run's directory even if nothing is filed.
 
         Raises:
-            PeerError: the host went away; what it had filed so far is recorded.
+            PeerError: the host was lost; the files filed so far are recorded.
         """
         try:
             await self._file_until_empty(staging, needed)
         except OSError as error:
             self.fail(
                 f"{self.run} of router {self.router} could not be filed in {shown(staging)} on {self.host}: "
-                f"{told(error)}"
+                f"{reason_and_file(error)}"
             )
 
     async def _file_until_empty(self, staging: bytes, needed: bool) -> None:
@@ -150,7 +150,7 @@ class Filing:
         return sizes
 
     async def _record_found(self, directory: bytes) -> None:
-        """Record what the run's directory holds and is not recorded with that size."""
+        """Record the files in the run's directory that are not recorded with their present size."""
         try:
             sizes = await self._sizes(directory)
         except (FileNotFoundError, NotADirectoryError):

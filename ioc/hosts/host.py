@@ -25,16 +25,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WORKERS = 4
-"""Threads per host for everything but the regular look; OpenSSH allows ten sessions on a connection."""
+"""Threads per host for everything except the regular look; OpenSSH allows ten sessions per connection."""
 RETRY_SECONDS = 0.5
 LSOF_SHARE = 4
-"""A look asks lsof twice, and each time it may take this part of the SSH time-out."""
+"""A look runs lsof twice; each run may take this fraction of the SSH time-out."""
 
 
 class MachineHost:
-    """One machine with its routers and ECC servers, whatever its transport is.
+    """One machine with its routers and ECC servers, independent of its transport.
 
-    The regular look at the routers has a thread of its own, so that a filing or a slow log file never delays it.
+    The regular look at the routers has its own thread, so a filing or a slow log file never delays it.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class MachineHost:
         self._filing: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
         """By name of the router, and by directory."""
         self._shared: asyncio.Future[dict[str, Finding]] | None = None
-        """The look that filings which begin at the same moment wait for."""
+        """The look that is shared by filings that begin at the same moment."""
         self._looker = ThreadPoolExecutor(1, thread_name_prefix=f"look-{name}")
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"host-{name}")
 
@@ -70,12 +70,12 @@ class MachineHost:
 
     @property
     def routers(self) -> tuple[str, ...]:
-        """Names of the data routers that live here."""
+        """Names of its data routers."""
         return tuple(site.name for site in self._routers)
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """Names of the ECC servers that live here."""
+        """Names of its ECC servers."""
         return tuple(self._servers)
 
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
@@ -92,7 +92,7 @@ class MachineHost:
         record: Callable[[FiledFile], Awaitable[None]],
         directories: Sequence[str] = (),
     ) -> FilingReport:
-        """See `ioc.ports.Host`. A connection that is lost may be away for the SSH time-out before this gives up."""
+        """See `ioc.ports.Host`. Gives up when the connection has been lost for the SSH time-out."""
         async with self._filing[router.encode()]:
             deadline = time.monotonic() + self._filing_timeout
             give_up_at = None
@@ -124,7 +124,7 @@ class MachineHost:
         return await self._call(read_tail, self._transport, path, lines, self._name)
 
     async def close(self) -> None:
-        """End the connection and the threads; a thread that hangs is left behind after the SSH time-out."""
+        """End the connection and the threads; a thread that hangs is abandoned after the SSH time-out."""
         closer = ThreadPoolExecutor(1, thread_name_prefix=f"close-{self._name}")
         with contextlib.suppress(PeerTimeout):
             await self._in_thread(closer, self._timeout, self._close)
@@ -150,7 +150,7 @@ class MachineHost:
         finding = (await self._shared_look(run.directory))[router]
         present = finding.directory.path if finding.directory else None
         filing = Filing(
-            # A copy onto another file system may take as long as the whole filing.
+            # A copy to another file system may take as long as the whole filing.
             partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
             self._transport,
             self._name,
@@ -166,13 +166,13 @@ class MachineHost:
             filing.fail(f"{run} of router {router} cannot be filed on {self._name}: {reason}")
         places = await filing.find_places(present, directories)
         for place in places:
-            # Two routers may work in one directory: each file is moved by one of them.
+            # Two routers may share a working directory: each file is moved by one of them.
             async with self._filing[place]:
                 await filing.file(place, needed=place == places[0])
         return filing.report()
 
     async def _shared_look(self, run_directory: str) -> dict[str, Finding]:
-        """Look once for all routers that are filed at the same moment, however many live here."""
+        """Look once for all routers that are filed at the same moment."""
         if self._shared is None or self._shared.done():
             self._shared = asyncio.ensure_future(self._find_routers(run_directory))
             self._shared.add_done_callback(lambda look: look.cancelled() or look.exception())
@@ -188,7 +188,7 @@ class MachineHost:
         return findings
 
     def _look(self, run_directory: str) -> dict[str, Finding]:
-        # A router that died leaves its files where it worked.
+        # The files of a router that died are still in its working directory.
         directories = (
             expand(self._transport, site.work_dir) if site.work_dir else self._last_directories.get(site.name, b"")
             for site in self._routers
@@ -208,7 +208,7 @@ class MachineHost:
     async def _in_thread(
         self, threads: ThreadPoolExecutor, timeout: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `function` in a thread, but wait no longer than `timeout` for it, even if it hangs for ever."""
+        """Run `function` in a thread, but wait no longer than `timeout`, even if it hangs."""
         try:
             running = asyncio.get_running_loop().run_in_executor(threads, partial(function, *args, **kwargs))
         except RuntimeError:
@@ -216,7 +216,7 @@ class MachineHost:
         try:
             done, _ = await asyncio.wait((running,), timeout=timeout)
         finally:
-            running.cancel()  # a late result is not needed; no effect if it is done
+            running.cancel()  # a late result is not needed; no effect if it is already done
         if not done:
             self._transport.drop()
             raise PeerTimeout(f"{self._name} did not answer within {timeout:g} s")

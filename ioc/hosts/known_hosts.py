@@ -1,4 +1,4 @@
-"""Checking the keys of SSH servers against files of known hosts, which are read as OpenSSH reads them (man sshd)."""
+"""Checks the keys of SSH servers against known-hosts files, read in the same way as OpenSSH does (man sshd)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ioc.hosts.ssh_config import Endpoint
 
 @dataclass(frozen=True)
 class KnownKey:
-    """One line that is about a host."""
+    """One line for a host."""
 
     file: str
     line: int
@@ -35,7 +35,7 @@ class KnownKey:
 
 
 def known_keys(files: Sequence[str], name: str) -> tuple[KnownKey, ...]:
-    """Return what is known of the host `name` (``[host]:port`` if the port is not 22).
+    """Return the known keys of the host `name` (``[host]:port`` if the port is not 22).
 
     Raises:
         PeerError: a file cannot be read.
@@ -65,7 +65,7 @@ def _of_file(file: str, name: str) -> Iterator[KnownKey]:
 
 
 def _matches(patterns: str, name: str) -> bool:
-    """Whether the first word of a line means this host: a hashed name, or patterns with ``*``, ``?`` and ``!``."""
+    """Whether the first word of a line matches this host: a hashed name, or patterns with ``*``, ``?`` and ``!``."""
     if patterns.startswith("|"):
         try:
             _, kind, salt, digest = patterns.split("|")
@@ -75,7 +75,7 @@ def _matches(patterns: str, name: str) -> bool:
             return False
     found = False
     for pattern in patterns.lower().split(","):
-        # Brackets stand for themselves here: [host]:port.
+        # Brackets are literal here: [host]:port.
         if fnmatchcase(name, pattern.removeprefix("!").replace("[", "[[]")):
             if pattern.startswith("!"):
                 return False
@@ -84,7 +84,7 @@ def _matches(patterns: str, name: str) -> bool:
 
 
 class HostKeys(paramiko.MissingHostKeyPolicy):
-    """Decides about the key that a server shows."""
+    """Accepts or refuses the key of a server."""
 
     def __init__(self, endpoint: Endpoint, *, add: bool) -> None:
         self._name = endpoint.known_as
@@ -93,16 +93,16 @@ class HostKeys(paramiko.MissingHostKeyPolicy):
         self._known = known_keys(self._files, self._name)
         self._bare: tuple[KnownKey, ...] = ()
         if self._name.startswith("["):
-            # As ssh: a key that is known for the host on port 22 will do for another port, too.
+            # As with ssh, a key known for the host on port 22 is also valid for another port.
             self._bare = known_keys(self._files, self._name[1:].partition("]")[0])
 
     def in_order(self, types: Sequence[str]) -> tuple[str, ...]:
-        """Return types of keys with those first that we can compare."""
+        """Return the types of keys, known ones first."""
         known = {key.type for key in (*self._known, *self._bare) if not key.marker}
         return tuple(sorted(types, key=lambda kind: _family(kind) not in known))
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        """Decide about `key`.
+        """Accept `key`, or raise.
 
         Raises:
             PeerError: it is refused, or cannot be added.
@@ -155,7 +155,7 @@ def _fingerprint(key: bytes) -> str:
 
 
 def _family(kind: str) -> str:
-    """Return the type of key that a signature algorithm is for."""
+    """Return the type of key of a signature algorithm."""
     return "ssh-rsa" if kind.startswith("rsa-sha2-") else kind
 
 

@@ -77,7 +77,7 @@ class LocalTransport:
         return entry_of(os.path.basename(path), status.st_mode, status.st_size)  # noqa: PTH119
 
     def read_end(self, path: bytes, limit: int) -> tuple[bytes, bool]:
-        # Without O_NONBLOCK a pipe in place of the file would hold the thread for ever.
+        # Without O_NONBLOCK, opening a pipe in place of the file would block the thread for ever.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - limit))
@@ -110,7 +110,7 @@ class LocalTransport:
         os.unlink(path)  # noqa: PTH108
 
     def drop(self) -> None:
-        """Nothing is connected: a call to the file system of this machine that hangs cannot be helped."""
+        """No effect: there is no connection, and a hanging call to the local file system cannot be interrupted."""
 
     def close(self) -> None:
         with self._lock:

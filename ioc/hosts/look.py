@@ -1,11 +1,11 @@
 """The look at a host (``look.sh``), and reading its answer: the dataRouter processes and the directories they use.
 
 One script looks at everything in one round trip and prints sections, each begun by a line ``@…``; it decides nothing.
-On Linux it prints what ``/proc`` has, elsewhere what ps and lsof answer (`_linux` and `_others` make the same of both).
-Which process is which router, and what an operator is told, is decided in `ioc.hosts.routers`.
+On Linux it prints the contents of ``/proc``, elsewhere the output of ps and lsof (`_linux` and `_others` parse them
+into the same form). `ioc.hosts.routers` decides which process is which router, and what is reported.
 
-Where ``ls``, ``rmdir`` or the kernel give a reason as text only, that text is looked into here and nowhere else; the
-script runs them with ``LC_ALL=C``, so that it does not depend on the language of the host.
+Where ``ls``, ``rmdir`` or the kernel give a reason only as text, that text is examined here and nowhere else; the
+script runs them with ``LC_ALL=C``, so the text does not depend on the language of the host.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ioc.hosts.sockets import Socket, of_lsof, of_proc_net
 SCRIPT = resources.files("ioc.hosts").joinpath("look.sh").read_text(encoding="ascii")
 PROCESS_NAME = "dataRouter"
 DELETED = b" (deleted)"
-"""At the end of a link in /proc to what has no name any more (``man 5 proc``)."""
+"""Suffix of a link in /proc to a deleted file (``man 5 proc``)."""
 
 
 @dataclass(frozen=True)
@@ -35,43 +35,43 @@ class Directory:
     disk_total: int
     run_dir_exists: bool
     unwritable: str = ""
-    """Why the user cannot write there; empty if he can."""
+    """Why the user cannot write there; empty if it is writable."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A dataRouter process that runs."""
+    """A running dataRouter process."""
 
     pid: int
     sockets: tuple[Socket, ...] = ()
     directory: Directory | None = None
-    """Where it works; None if that cannot be determined, or is no place that files can be taken from."""
+    """Its working directory; None if it cannot be determined, or files cannot be taken from it."""
     lost: str = ""
-    """What became of the place where it works (``was deleted``); empty if nothing did, or that cannot be seen."""
+    """What happened to its working directory (``was deleted``); empty if it exists or this is not known."""
     unreadable: str = ""
-    """Why the SSH user cannot look into that place, although it is there."""
+    """Why the SSH user cannot read its working directory, although it exists."""
     place: bytes = b""
-    """The path of that place, as far as it is known."""
+    """Path of its working directory, if known."""
     parent: int = 0
     arguments: tuple[str, ...] = ()
     started: str = ""
-    """When, in a form that no clock step changes."""
+    """Start time, in a form that no clock step changes."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at a host found."""
+    """The result of one look at a host."""
 
     processes: tuple[Process, ...]
     given: dict[int, Directory]
-    """The directories that were asked about by their number, as far as they could be entered."""
+    """The given directories by number, if they could be entered."""
 
 
 def parse(output: bytes) -> Look:
     """Read the answer of `SCRIPT`.
 
     Raises:
-        PeerError: it is not complete, or a tool that it needs failed.
+        PeerError: it is incomplete, or a required tool failed.
     """
     text = output.decode(errors="surrogateescape")
     _, begin, text = ("\n" + text).partition("\n@begin\n")
@@ -119,9 +119,9 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
         arguments = _hex(values.get("arguments", "")).decode(errors="replace").split("\0")
         mine = [socket for socket, inode, _ in sockets if inode in own]
         if "user" in values:
-            # Another user's descriptors are closed to us: what remains are the ports that the process was told.
-            told = {port for argument in arguments for port in _port(argument)}
-            mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in told]
+            # Another user's descriptors are not readable: what remains are the ports in the arguments of the process.
+            argument_ports = {port for argument in arguments for port in _port(argument)}
+            mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in argument_ports]
         place = _hex(values.get("link", ""))
         of_directory = sections.get(f"@directory process {pid}", [])
         directory, lost, unreadable = _directory(of_directory), "", ""
@@ -129,7 +129,7 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
             directory = None
             if place.endswith(DELETED):  # by the kernel
                 place, lost = place.removesuffix(DELETED), "was deleted"
-            elif "apart" not in values:  # in a container a path means something else
+            elif "apart" not in values:  # in a container the path has a different meaning
                 unreadable = _reason(_values(of_directory))
                 lost = (
                     "" if unreadable else "is gone: its file system was unmounted, or another one was mounted over it"
@@ -152,7 +152,7 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
 def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
     sockets = of_lsof(sections.get("@lsof", []), PROCESS_NAME)
     for line in sections["@processes"]:
-        # PID PARENT STATE, five words of the start, and the command: macOS has its whole path; zombies run no more.
+        # PID PARENT STATE, five words of the start, and the command (macOS: with its whole path); zombies do not count.
         fields = line.split(None, 8)
         if len(fields) < 9 or fields[2].startswith("Z") or fields[8].rstrip().rpartition("/")[2] != PROCESS_NAME:
             continue
@@ -161,10 +161,10 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
         of_directory = sections.get(f"@directory process {pid}", [])
         values = _values(of_directory)
         directory, lost, unreadable = _directory(of_directory), "", ""
-        # lsof's number of the directory and that of what has its name now, and then the name.
+        # inode of the directory according to lsof, inode that the name has now, and then the name
         inodes = values.get("inode", "").split()[:2]
         if "link" in values and (directory is None or inodes[:1] != inodes[1:]):
-            # Only the words of ls tell a directory that is gone from one that may not be looked into.
+            # Only the text of ls distinguishes a missing directory from one without read permission.
             gone = directory is not None or "No such file" in values.get("reason", "")
             directory = None
             lost, unreadable = ("was deleted or moved away", "") if gone else ("", _reason(values))
@@ -182,7 +182,7 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
 
 
 def _values(lines: list[str]) -> dict[str, str]:
-    """Read lines ``KEY VALUE``; a line that begins with a blank continues the value. The first of a key counts."""
+    """Read lines ``KEY VALUE``; a leading blank continues the value. The first value of a key counts."""
     values: dict[str, str] = {}
     key = ""
     for line in lines:
@@ -205,7 +205,7 @@ def _port(argument: str) -> Iterator[int]:
 
 
 def data_port(arguments: tuple[str, ...]) -> int | None:
-    """Return the port that a router was told to take data on (``dataRouter CONTROL DATA TYPE``), if it can be seen."""
+    """Return a router's data port from its arguments (``dataRouter CONTROL DATA TYPE``), if they are visible."""
     for i, argument in enumerate(arguments[:-1]):
         ports = [*_port(argument), *_port(arguments[i + 1])]
         if len(ports) == 2:
@@ -214,7 +214,7 @@ def data_port(arguments: tuple[str, ...]) -> int | None:
 
 
 def _reason(values: dict[str, str]) -> str:
-    """Return what ``ls`` said, without its name and that of the file."""
+    """Return the message of ``ls`` without its name and that of the file."""
     return values.get("reason", "").rpartition(": ")[2]
 
 
@@ -230,7 +230,7 @@ def _directory(lines: list[str]) -> Directory | None:
     # Size, used, available, capacity; names before and after may have spaces.
     disk = next((found for line in lines if (found := _DISK.search(line))), None)
     unwritable = values.get("unwritable")
-    # Only the words of rmdir tell a file system that is read-only from missing permissions.
+    # Only the text of rmdir distinguishes a read-only file system from missing permissions.
     read_only = unwritable is not None and "ead-only" in unwritable
     reason = "its file system is read-only" if read_only else "its permissions forbid it"
     return Directory(

@@ -1,10 +1,10 @@
-"""Putting a file at its final place, which never overwrites and never loses one.
+"""Moves a file to its final place without ever overwriting or losing one.
 
-Every step may be the last one before a crash; done again, it ends as if there had been none:
+A crash may follow any step; repeating the move gives the same result as without the crash:
 
-1. *rename* is one step, or two (link, unlink): after the first the file has both names, and the second is made up for.
+1. *rename* is one step, or two (link, unlink): after the first the file has both names, and the second is done later.
 2. Onto another file system: copy to a hidden name beside the target, compare, sync, rename that, remove the source.
-   A copy that is whole under the final name is recognised, and only the source is removed.
+   If a complete copy already has the final name, only the source is removed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from ioc.hosts.transport import CannotRenameError, Transport, shown
 
-# Answers "same" if $1 and $2 are two names of one file, "copied" if $2 is a true copy on another file system. Where $2
-# is a link to $1, or their directories are one, removing $1 would lose the file.
+# Prints "same" if $1 and $2 are names of the same file, "copied" if $2 is an identical copy on another file system. If
+# $2 is a link to $1, or their directories are the same, removing $1 would lose the file.
 COMPARE = """
 mount_point() { df -P "$1" | sed -n '2s/.*% *//p'; }
 main() {
@@ -51,7 +51,7 @@ class Placer:
         """Move `source` into `directory`, under another name if its own is taken; returns its path there.
 
         Raises:
-            OSError: it cannot be moved, and lies where it lay.
+            OSError: it cannot be moved; it is still in its old place.
         """
         for name in names(source.rpartition(b"/")[2]):
             target = directory + b"/" + name
@@ -60,7 +60,7 @@ class Placer:
         raise AssertionError
 
     def _placed(self, source: bytes, target: bytes) -> bool:
-        """Move `source` to `target`; False if that is taken by another file."""
+        """Move `source` to `target`; False if another file has that name."""
         try:
             self.transport.move(source, target)
         except FileExistsError:
@@ -82,7 +82,7 @@ class Placer:
         self.transport.remove(source)
 
     def _is_there(self, source: bytes, target: bytes) -> bool:
-        """Whether `target` is `source` itself, or its copy, from an attempt that was cut off."""
+        """Whether `target` is `source` itself or its copy, left by an interrupted attempt."""
         answer = self.transport.run(COMPARE, (source, target), self.copy_seconds).decode(errors="replace").strip()
         if answer not in ("same", "copied", "different"):
             raise OSError(f"cannot compare {shown(source)} with {shown(target)}: the answer was {answer[:80]!r}")
@@ -90,9 +90,9 @@ class Placer:
 
 
 def names(name: bytes) -> Iterator[bytes]:
-    """Count the names that a file may be placed under: its own, then ``STEM_duplicate-N.SUFFIX``.
+    """Yield possible names of a file at its place: its own, then ``STEM_duplicate-N.SUFFIX``.
 
-    Sorted by name, a second file follows the first, as the program that merges files wants it.
+    Sorted by name, a second file follows the first, as the program that merges files expects.
     """
     yield name
     stem, dot, suffix = name.rpartition(b".")
@@ -103,7 +103,7 @@ def names(name: bytes) -> Iterator[bytes]:
 
 
 def original_name(name: bytes) -> bytes:
-    """Return the name a file had before it was placed under another one, or an empty one if it kept its own."""
+    """Return the original name of a file that was renamed when it was placed; empty if it kept its name."""
     match = _DUPLICATE.fullmatch(name)
     return match["stem"] + (match["suffix"] or b"") if match else b""
 

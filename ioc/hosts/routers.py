@@ -1,8 +1,8 @@
 """Which dataRouter process is which router, and the facts about each.
 
 A router listens on its data port until a source connects; while one is connected, it has that connection and no
-listener. Then its port is only the local end of a connection, and such an end may also be a chance port of a connection
-that another dataRouter opened to somebody. So evidence is taken in the order of its strength (`find_owners`).
+listener. Then its port is only the local end of a connection, which may also be an ephemeral port of a connection
+opened by another dataRouter. So evidence is used in the order of its strength (`find_owners`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _NOWHERE = Directory(b"", 0, 0, 0, 0, run_dir_exists=False)
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look says about one router."""
+    """The result of a look for one router."""
 
     process: Process | None
     directory: Directory | None
-    """Where its files are: the process's, else the one given."""
+    """The directory of its files: that of the process, else the one given."""
     problem: str
 
     def facts(self, asked_at: float, read_at: float) -> RouterFacts:
@@ -48,7 +48,7 @@ class Finding:
 
 
 def find_routers(look: Look, sites: Sequence[DataRouter], host: str) -> dict[str, Finding]:
-    """Tell the routers of a host apart; the directories given to the look are in the order of `sites`."""
+    """Assign processes and directories to routers; the look's given directories are in the order of `sites`."""
     owners = find_owners(look, sites)
     return {
         site.name: _finding(site, owners[site.name], look.given.get(i), host)
@@ -103,7 +103,7 @@ def _why_offline(site: DataRouter, look: Look, owners: dict[str, Process], given
 
 
 def find_owners(look: Look, sites: Sequence[DataRouter]) -> dict[str, Process]:
-    """Return the process of each router that has exactly one; every process is at most one router's."""
+    """Return the process of each router that has exactly one; a process belongs to at most one router."""
     owners: dict[str, Process] = {}
     free = _without_children(look.processes)
     given = {site.name: look.given.get(i) for i, site in enumerate(sites)}
@@ -114,11 +114,11 @@ def find_owners(look: Look, sites: Sequence[DataRouter]) -> dict[str, Process]:
         return works_there and port in (None, site.port)
 
     def here(process: Process, site: DataRouter) -> bool:
-        """Listens on the address of this router: another one may listen on the same port of another address."""
+        """Whether it listens on the address of this router: another router may use the same port on another address."""
         return any(s.port == site.port and s.address == site.host != "" for s in process.sockets)
 
     def only(process: Process, site: DataRouter) -> bool:
-        """Its connection can be of no other router."""
+        """Whether its connection cannot belong to any other router."""
         return not any(_connected(process, other) for other in sites if other.port != site.port)
 
     evidence: tuple[Test, ...] = (
@@ -153,13 +153,13 @@ def _listens(process: Process, site: DataRouter) -> bool:
 
 
 def _connected(process: Process, site: DataRouter) -> bool:
-    """Whether it has a connection on the router's port, or had one a moment ago, and was not told to use another."""
+    """Whether it has or just had a connection on the router's port, and its arguments give no other port."""
     return data_port(process.arguments) in (None, site.port) and any(
         s.port == site.port and not s.listening and not s.outgoing for s in process.sockets
     )
 
 
 def _without_children(processes: Sequence[Process]) -> list[Process]:
-    """Leave out what another one forked: it inherits the sockets, but it is not the router."""
+    """Leave out children of another process in the list: they inherit the sockets, but are not the router."""
     sockets = {process.pid: set(process.sockets) for process in processes}
     return [process for process in processes if not sockets.get(process.parent, set()) & set(process.sockets)]

@@ -2,7 +2,7 @@
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportAttributeAccessIssue=false
-# The stubs of paramiko leave out what SFTPClient offers to its subclasses.
+# The stubs of paramiko leave out the protected methods of SFTPClient.
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ioc.hosts.transport import Entry, entry_of
 
 
 class SftpSession(paramiko.SFTPClient):
-    """paramiko's session, but with listings in bytes: its own fail on a name that is not UTF-8."""
+    """paramiko's session with directory listings in bytes: its own listing fails on a name that is not UTF-8."""
 
     def __init__(self, channel: paramiko.Channel) -> None:
         super().__init__(channel)
@@ -22,7 +22,7 @@ class SftpSession(paramiko.SFTPClient):
 
     @property
     def closed(self) -> bool:
-        """Nothing can be asked any more."""
+        """Whether it is closed."""
         return bool(self._channel.closed)
 
     def real_path(self, path: bytes) -> bytes:

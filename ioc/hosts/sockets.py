@@ -1,4 +1,4 @@
-"""The network sockets of processes, as lsof and Linux's tables show them."""
+"""The network sockets of processes, from lsof or Linux's tables."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class Socket:
     """The local end of a connection, a listener, or a datagram socket."""
 
     address: str
-    """Empty if it is any of the host's own."""
+    """Empty for any address of the host."""
     port: int
     listening: bool
-    """It takes connections, or datagrams of anybody; if not, it has a peer or had one."""
+    """It accepts connections, or datagrams from anybody; otherwise it has or had a peer."""
     outgoing: bool = False
-    """It was certainly opened by this side: its port is a chance one."""
+    """It was certainly opened by this side, so its port is ephemeral."""
 
 
 def of_proc_net(lines: list[str]) -> Iterator[tuple[Socket, str, str]]:
-    """Read ``TABLE LOCAL REMOTE STATE USER INODE`` of ``/proc/net/tcp`` and its like; yields socket, inode and user.
+    """Read ``TABLE LOCAL REMOTE STATE USER INODE`` of ``/proc/net/tcp`` and similar; yields socket, inode and user.
 
     A connection whose other end is a listener of this host was opened by this side.
     """

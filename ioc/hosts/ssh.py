@@ -1,16 +1,16 @@
 """A machine reached by SSH: scripts over a session, files over SFTP.
 
-All that lives on a host shares one connection (`ioc.hosts.ssh_connection`), which may carry few sessions at a time
+Everything on a host shares one connection (`ioc.hosts.ssh_connection`), which allows few sessions at a time
 (``MaxSessions`` in sshd_config, 10 by default). A session is either a script, which ends with it, or SFTP, which one
 thread at a time may use. An SFTP session belongs to
 
-* a thread, while that is within `SshTransport._sftp`; if it is wanted then, the next in the queue gets it as it is,
-  because to end one and begin another takes far longer than most of what is asked over it;
-* the idle list otherwise, until another thread takes it, somebody waits for a session, or the next script finds that
-  nobody has used it for `IDLE_SECONDS`.
+* a thread, while that is within `SshTransport._sftp`; afterwards the next thread in the queue gets it as it is, because
+  opening another one takes far longer than most operations over it;
+* the idle list otherwise, until another thread takes it, a thread waits for a session, or the next script finds it
+  unused for `IDLE_SECONDS`.
 
-`Sessions` counts all that are open. The first refusal tells how many the server allows; from then on those who want
-one queue for it: a filing that uses session after session must not keep the regular look at the routers waiting.
+`Sessions` counts the open ones. The first refusal shows how many the server allows; from then on threads queue for a
+session, because a filing that uses session after session must not delay the regular look at the routers.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from ioc.hosts.transport import ENVIRONMENT, OUTPUT_LIMIT, CannotRenameError, En
 from ioc.topology.schema import Ssh
 
 IDLE_SECONDS = 10.0
-"""How long an SFTP session that nobody uses is kept; each is a process on the host."""
+"""How long an unused SFTP session is kept; each is a process on the host."""
 REFUSED_PAUSE = 0.02
-"""Seconds that a server gets to notice that a session has ended, before it is asked for another."""
+"""Seconds that a server gets to notice the end of a session before the next request."""
 
 
 @dataclass(eq=False)
 class _Turn:
-    """Somebody who waits for a session."""
+    """A thread that waits for a session."""
 
     takes_sftp: bool
-    """An SFTP session that another thread has done with will do."""
+    """It can use an SFTP session that another thread no longer needs."""
     come: threading.Event = field(default_factory=threading.Event)
     sftp: SftpSession | None = None
     """That session; None: one may be opened."""
@@ -60,7 +60,7 @@ class Sessions:
     def enter(self, seconds: float, make_room: Callable[[], None], *, takes_sftp: bool = False) -> _Turn | None:
         """Wait for permission to open one, or for an SFTP session that is passed on; None if neither came in time.
 
-        `make_room` is called if none is free; it ends those that nobody uses.
+        `make_room` is called if none is free; it ends unused ones.
         """
         turn = _Turn(takes_sftp)
         with self._lock:
@@ -91,7 +91,7 @@ class Sessions:
         return bool(self._waiting)
 
     def leave(self, *, refused: bool = False) -> None:
-        """One has ended, or was not opened after all; `refused`: because the server allows no more."""
+        """A session has ended or could not be opened; `refused`: because the server allows no more."""
         with self._lock:
             self._open -= 1
             if refused:
@@ -113,7 +113,7 @@ class SshTransport:
         self._connection = SshConnection(address, settings, timeout)
         self._sessions = Sessions()
         self._idle: list[tuple[SftpSession, float]] = []
-        """Sessions that nobody uses, and since when."""
+        """Unused sessions, and since when."""
         self._lock = threading.Lock()
         self._home: bytes | None = None
         self._checked: paramiko.Transport | None = None
@@ -125,7 +125,7 @@ class SshTransport:
         assert isinstance(channel, paramiko.Channel)
         try:
             channel.settimeout(timeout)
-            # The words must mean the same in every login shell, csh and fish too.
+            # The words must mean the same in every login shell, including csh and fish.
             environment = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
             channel.exec_command(f'exec /usr/bin/env -i HOME="$HOME" {environment} /bin/sh -s')
             channel.sendall(fed_to_sh(script, arguments))
@@ -149,13 +149,13 @@ class SshTransport:
             self._sessions.leave()
 
     def _check_alive(self, channel: paramiko.Channel) -> None:
-        """Tell the end of an output from that of the connection, which look the same."""
+        """Distinguish the end of an output from the end of the connection, which look the same."""
         transport = channel.get_transport()
         if not transport.is_active():
             raise transport.get_exception() or EOFError("it was closed")
 
     def check_files(self) -> None:
-        # Without SFTP nothing can be filed: that must be known before a run is taken, not at its end.
+        # Without SFTP nothing can be filed: that must be known before a run starts, not at its end.
         if self._checked is not self._connection.transport:
             with self._sftp(b"."):
                 self._checked = self._connection.transport
@@ -218,12 +218,12 @@ class SshTransport:
 
     @contextlib.contextmanager
     def _sftp(self, path: bytes) -> Generator[SftpSession]:
-        """Lend an SFTP session to one thread, for `path`; there are as many as are needed at the same time."""
+        """Lend an SFTP session to one thread, for `path`; more are opened as needed."""
         sftp = self._take()
         try:
             yield sftp
         except TimeoutError:
-            sftp.close()  # an answer that comes late would be taken for that of the next request
+            sftp.close()  # a late answer would be mistaken for that of the next request
             raise PeerTimeout(f"{self._address} did not answer SFTP within {self._timeout:g} s") from None
         except (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError) as error:
             if isinstance(error, OSError) and not sftp.closed:
@@ -253,7 +253,7 @@ class SshTransport:
             self._end_idle()
 
     def _end_idle(self, seconds: float = 0.0) -> None:
-        """End the sessions that nobody has used for so long."""
+        """End the sessions unused for this long."""
         since = time.monotonic() - seconds
         with self._lock:
             old = [sftp for sftp, at in self._idle if at <= since or sftp.closed]
@@ -287,9 +287,9 @@ class SshTransport:
         raise error
 
     def _open_channel(self, *, takes_sftp: bool) -> paramiko.Channel | SftpSession:
-        """Open a session, which the caller must `leave`, or get one of SFTP that another thread has done with.
+        """Open a session, which the caller must `leave`, or get the SFTP session that another thread no longer needs.
 
-        Waits for its turn where the server allows few.
+        Waits for its turn if the server allows only few.
         """
         deadline = time.monotonic() + self._timeout
         while True:

@@ -1,7 +1,7 @@
-"""Where an address leads to: the topology's SSH settings over those of ``~/.ssh/config``.
+"""The SSH endpoint of an address: the topology's SSH settings override those of ``~/.ssh/config``.
 
-OpenSSH's own client reads its configuration (``ssh -G``): includes, matches, tokens and all mean here what they mean on
-the command line. Without that program, or a configuration, the settings of the topology are all there is.
+OpenSSH's own client reads its configuration (``ssh -G``), so includes, matches and tokens work as on the command line.
+Without that program, or without a configuration, only the settings of the topology apply.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECONDS = 10.0
 """A configuration may run programs (Match exec)."""
 
 Options = Mapping[str, Sequence[str]]
-"""What ``ssh -G`` says: the values of each keyword, in lower case."""
+"""Output of ``ssh -G``: the values of each keyword, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Endpoint:
 
 
 def resolve(address: str, settings: Ssh) -> Endpoint:
-    """Return where `address` leads to.
+    """Return the endpoint of `address`.
 
     Raises:
         PeerError: the SSH configuration file cannot be used; it names the file, and the line where there is one.
@@ -62,7 +62,7 @@ def resolve(address: str, settings: Ssh) -> Endpoint:
     alias = one.get("hostkeyalias", "none")
     known_as = host if port == 22 else f"[{host}]:{port}"
     if alias != "none":
-        known_as = alias  # it stands for host and port
+        known_as = alias  # it replaces host and port
     tokens = _tokens(address, host, port, user, address if alias == "none" else alias)
     jumps = one.get("proxyjump", "none")
     return Endpoint(
@@ -78,7 +78,7 @@ def resolve(address: str, settings: Ssh) -> Endpoint:
 
 
 def jump_settings(jump: str, settings: Ssh) -> tuple[str, Ssh]:
-    """Return address and settings of a host to go through: its own of the configuration file, and our keys."""
+    """Return address and settings of a jump host: its own from the configuration file, with our keys."""
     user, _, place = jump.removeprefix("ssh://").rpartition("@")
     address, colon, port = place.rpartition(":")
     if not colon or not port.isdecimal():
@@ -116,7 +116,7 @@ def _options(address: str, settings: Ssh) -> Options:
 
 
 def _known_hosts(settings: Ssh, options: Mapping[str, str], tokens: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the file that the topology names; if it names none, those of the configuration, which may be several."""
+    """Return the file given in the topology, else those of the configuration, which may be several."""
     if Path(settings.known_hosts).expanduser() != Path(DEFAULT_KNOWN_HOSTS).expanduser():
         return (settings.known_hosts,)
     files = [DEFAULT_KNOWN_HOSTS]
@@ -126,7 +126,7 @@ def _known_hosts(settings: Ssh, options: Mapping[str, str], tokens: Mapping[str,
 
 
 def _existing(names: str) -> list[str]:
-    """Split names at blanks, but leave a name with blanks in one piece if there is such a file."""
+    """Split names at blanks, but keep a name with blanks whole if such a file exists."""
     words, found = names.split(" "), list[str]()
     while words:
         length = next(
@@ -140,7 +140,7 @@ def _existing(names: str) -> list[str]:
 
 def _keys(settings: Ssh, of_config: Sequence[str], address: str, tokens: Mapping[str, str]) -> tuple[str, ...]:
     if settings.key is None:
-        # As ssh does: files that the configuration names need not exist.
+        # As with ssh, files named in the configuration need not exist.
         keys = [_expanded(key, tokens) for key in of_config if key.lower() != "none"]
         return tuple(dict.fromkeys(key for key in keys if Path(key).is_file()))
     key = Path(settings.key).expanduser()
@@ -150,7 +150,7 @@ def _keys(settings: Ssh, of_config: Sequence[str], address: str, tokens: Mapping
 
 
 def _tokens(address: str, host: str, port: int, user: str, alias: str) -> dict[str, str]:
-    """Return what stands for ``%h`` and the like in the names of files (TOKENS in ``man ssh_config``)."""
+    """Return the values of ``%h`` and the other tokens in file names (TOKENS in ``man ssh_config``)."""
     here = socket.gethostname()
     return {
         "%": "%",

@@ -1,15 +1,15 @@
-"""One SSH connection to a host, which is kept.
+"""One persistent SSH connection to a host.
 
-It is made when it is needed, through the hosts that the machine lies behind (ProxyJump). After a failure there is a
-pause before the next attempt, during which every caller gets the same error at once: short if the host is away, since
-it may be back any moment; longer and longer if somebody must do something first (a key that is refused), since a host
-may lock out a client that tries too often.
+It is made on demand, through jump hosts if necessary (ProxyJump). After a failure there is a pause before the next
+attempt, during which every caller gets the same error at once. The pause is short if the host is unreachable, because
+it may return at any moment. It gets longer each time if somebody has to act first (a key that is refused), because a
+host may lock out a client that tries too often.
 
-Any thread may use it, so three things are guarded: one thread connects while the others wait for it; one opens a
-channel at a time, because paramiko keeps a single reason of failure for all; and whoever finds the connection dead
-closes it, so that the next caller reconnects. Opening a channel shows whether the connection is alive: an SSH server
-answers that at once, however busy the commands on the other channels are. What hangs nevertheless is ended by `drop`,
-by keep-alives, and by the system (`SILENT_SECONDS`).
+Any thread may use it, so three things are guarded: one thread connects while the others wait for it; channels are
+opened one at a time, because paramiko keeps a single failure reason for all; and a thread that finds the connection
+dead closes it, so that the next caller reconnects. Opening a channel shows whether the connection is alive: an SSH
+server answers at once, however busy the commands on other channels are. Calls that hang nevertheless are ended by
+`drop`, by keep-alives, and by the system (`SILENT_SECONDS`).
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from ioc.topology.schema import Ssh
 
 KEEPALIVE_SECONDS = 15
 CONNECT_SECONDS = 3.0
-"""For one attempt to reach a host at all: one that returns must not wait for an attempt that began long before."""
+"""Time-out of one TCP connect: a host that comes back must not wait for an attempt that began long before."""
 AWAY_PAUSE = 1.0
-"""Seconds between attempts to reach a host that is away."""
+"""Seconds between attempts to reach an unreachable host."""
 LONGEST_PAUSE = 30.0
-"""Seconds between attempts where somebody must do something first: a host that counts failed logins may lock us out."""
+"""Seconds between attempts if somebody has to act first: a host that counts failed logins may lock us out."""
 SILENT_SECONDS = 10.0
-"""After this time without an answer to what was sent, the system gives a connection up."""
+"""The system closes a connection whose data are not acknowledged for this time."""
 
 _AWAY = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT}
 _TCP_RXT_CONNDROPTIME = 0x80
 _LOG_CHANNEL = "ioc.hosts.paramiko"
-# paramiko logs a traceback for each connection that is lost; what happened is in the errors raised here.
+# paramiko logs a traceback for each lost connection; the errors raised here explain what happened.
 logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL + 1)
 
 
@@ -55,7 +55,7 @@ class RefusedSessionError(PeerError):
 
 
 class AwayError(PeerError):
-    """The host cannot be reached; it may be back any moment."""
+    """The host cannot be reached; it may return at any moment."""
 
 
 def lost(address: str, error: Exception) -> PeerError:
@@ -80,7 +80,7 @@ class SshConnection:
 
     @property
     def transport(self) -> paramiko.Transport | None:
-        """The present connection, if there is one."""
+        """The current connection, if there is one."""
         clients = self._clients[-1:]
         return clients[0].get_transport() if clients else None
 
@@ -88,7 +88,7 @@ class SshConnection:
         """Open a session on the connection, connecting first if there is none.
 
         Raises:
-            PeerError: it cannot be had; at once if the last attempt failed a short time ago.
+            PeerError: there is no connection; raised at once if the last attempt failed a short time ago.
         """
         transport = self._transport()
         if not self._opening.acquire(timeout=self._timeout):
@@ -109,7 +109,7 @@ class SshConnection:
             self._opening.release()
 
     def drop(self) -> None:
-        """Give the connection up, so that calls which hang in it fail; the next call reconnects."""
+        """Close the connection, so that calls that hang in it fail; the next call reconnects."""
         for client in list(self._clients):
             client.close()
 
@@ -135,7 +135,7 @@ class SshConnection:
 
     def _reconnect(self) -> paramiko.Transport:
         if time.monotonic() < self._retry_at:
-            # Without a countdown: the text is compared with that of the attempt before.
+            # Without a countdown, because the text is compared with that of the previous attempt.
             raise PeerError(self._failure)
         try:
             transport = self._connect()
@@ -151,7 +151,7 @@ class SshConnection:
         return transport
 
     def _connect(self) -> paramiko.Transport:
-        """Connect to the host through the hosts it lies behind; all within the time-out."""
+        """Connect to the host through its jump hosts, within the time-out."""
         deadline = time.monotonic() + self._timeout
         endpoint = resolve(self._address, self._settings)
         transport: paramiko.Transport | None = None
@@ -206,14 +206,14 @@ class SshConnection:
 
     @contextlib.contextmanager
     def _told(self, endpoint: Endpoint, deadline: float) -> Generator[None]:
-        """Turn what may happen on connecting into an error fit for an operator."""
+        """Turn an exception of connecting into an error for operators."""
         where = f"{endpoint.host} port {endpoint.port}"
         try:
             yield
         except AwayError:
             raise
         except paramiko.AuthenticationException:
-            # paramiko raises the same for a login that is refused and for one that takes too long; the clock tells.
+            # paramiko raises the same for a refused login and for one that takes too long; the clock decides.
             if time.monotonic() >= deadline - 0.1:
                 raise PeerTimeout(f"{where} did not finish the SSH login within {self._timeout:g} s") from None
             keys = ", ".join(endpoint.keys) or "the usual ones in ~/.ssh"
@@ -224,7 +224,7 @@ class SshConnection:
         except TimeoutError:
             raise PeerTimeout(f"{where} does not answer SSH within {self._timeout:g} s") from None
         except (OSError, EOFError, paramiko.SSHException, ValueError) as error:
-            # What paramiko raises when the time is over depends on the step it was at.
+            # The exception of paramiko on a time-out depends on the step.
             if time.monotonic() >= deadline - 0.1:
                 raise PeerTimeout(
                     f"{where} accepts connections but does not speak SSH within {self._timeout:g} s"
@@ -247,12 +247,12 @@ class SshConnection:
 
 
 def _connected(place: tuple[str, int], seconds: float, silent: float) -> socket.socket:
-    """Connect to an address, so that the system gives the connection up if its other end falls silent."""
+    """Connect to an address, so that the system closes the connection if the other end falls silent."""
     try:
         stream = socket.create_connection(place, timeout=seconds)
     except OSError as error:
         if isinstance(error, TimeoutError) or error.errno in _AWAY:
-            # Which of these it is changes from one attempt to the next, and it is one thing to do about it.
+            # The error may change from one attempt to the next, but the remedy is the same.
             raise AwayError(
                 f"{place[0]} port {place[1]} cannot be reached by SSH: no answer; is it on, and on the network?"
             ) from None

@@ -1,14 +1,14 @@
-"""The end of a log file as text that can be shown."""
+"""The end of a log file as printable text."""
 
 from __future__ import annotations
 
 import re
 
 from ioc.errors import PeerError
-from ioc.hosts.transport import Transport, expand, shown, told
+from ioc.hosts.transport import Transport, expand, reason_and_file, shown
 
 TAIL_BYTES = 64 * 1024
-"""How much of the end of a file is read."""
+"""Bytes read from the end of a file."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -26,12 +26,12 @@ def read_tail(transport: Transport, path: str, lines: int, host: str) -> str:
             raise PeerError(f"log file {shown(file)} on {host} must be a regular file")
         content, whole = transport.read_end(file, TAIL_BYTES)
     except OSError as error:
-        raise PeerError(f"log file on {host} cannot be read: {told(error)}") from None
+        raise PeerError(f"log file on {host} cannot be read: {reason_and_file(error)}") from None
     return last_lines(content, lines, whole=whole)
 
 
 def last_lines(content: bytes, lines: int, *, whole: bool) -> str:
-    """Make text of the end of a file; a first line that was cut off is left out if there are others."""
+    """Decode the end of a file; an incomplete first line is left out if there are others."""
     text = content.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     text = _CONTROL.sub("", _COLOURS.sub("", text)).removesuffix("\n")
     found = text.split("\n")

@@ -1,4 +1,4 @@
-"""What a machine offers to this package, whether it is reached by SSH or is this one."""
+"""The interface of a machine, reached by SSH or this one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-# What login scripts export (PATH, QUOTING_STYLE, functions that shadow programs) must not change what a script answers.
+# Exports of login scripts (PATH, QUOTING_STYLE, functions that shadow programs) must not change the output of a script.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin", "LC_ALL": "C", "TZ": "UTC0"}
-"""All that a script has of it, besides HOME."""
+"""The environment of a script, besides HOME."""
 OUTPUT_LIMIT = 4 * 1024 * 1024
-"""Bytes of output that a script may have."""
+"""Maximum bytes of a script's output."""
 
 
 class CannotRenameError(OSError):
-    """A file cannot be renamed to its target although that is free: most likely another file system."""
+    """A file cannot be renamed although its target is free: most likely it is on another file system."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Entry:
 class Transport(Protocol):
     """Run scripts and handle files on one machine.
 
-    Every method blocks and may be called from any thread; each ends within the time-out the transport was built with,
-    save where it has its own. Paths are bytes, because file names are.
+    Every method blocks and may be called from any thread; each ends within the transport's time-out unless it has its
+    own. Paths are bytes, because file names are.
 
     Raises:
         PeerError: the machine cannot be reached, or did not answer in time (`PeerTimeout`).
@@ -50,10 +50,10 @@ class Transport(Protocol):
         ...
 
     def check_files(self) -> None:
-        """Find out whether files can be handled at all, once on each connection.
+        """Check that files can be handled, once on each connection.
 
         Raises:
-            PeerError: they cannot; what is to be done about it.
+            PeerError: they cannot; the text names the remedy.
         """
 
     def home(self) -> bytes:
@@ -69,39 +69,39 @@ class Transport(Protocol):
         ...
 
     def look(self, path: bytes) -> Entry:
-        """Look at what `path` leads to, following links."""
+        """Return the entry of `path`, following links."""
         ...
 
     def read_end(self, path: bytes, limit: int) -> tuple[bytes, bool]:
-        """Read at most the last `limit` bytes of a regular file; and whether that is all of it."""
+        """Read at most the last `limit` bytes of a regular file; also return whether that is the whole file."""
         ...
 
     def write(self, path: bytes, content: bytes) -> None:
         """Write a file, replacing it if it exists."""
 
     def make_directory(self, path: bytes) -> None:
-        """Make one directory; an error if the name is taken."""
+        """Make one directory; an error if the name exists."""
 
     def move(self, source: bytes, target: bytes) -> None:
         """Rename without ever replacing `target`.
 
         Raises:
             FileExistsError: `target` is taken.
-            CannotRenameError: it is not, yet a rename does not do.
+            CannotRenameError: it is free, but a rename is not possible.
         """
 
     def remove(self, path: bytes) -> None:
         """Remove a file."""
 
     def drop(self) -> None:
-        """Make calls that hang in the connection fail; the next call reconnects. Does not block."""
+        """Let calls that hang in the connection fail; the next call reconnects. Does not block."""
 
     def close(self) -> None:
         """End everything; calls that still run fail soon."""
 
 
 def entry_of(name: bytes, mode: int, size: int) -> Entry:
-    """Make an `Entry` from what ``stat`` says."""
+    """Make an `Entry` from the result of ``stat``."""
     return Entry(name, size, stat.S_ISREG(mode), stat.S_ISDIR(mode))
 
 
@@ -137,7 +137,7 @@ _LOOKS_ESCAPED = re.compile(rb"\\(?=x[0-9a-f]{2})")
 
 
 def reason(error: Exception) -> str:
-    """Return why something failed in the words of the program that refused it, without Python's ``[Errno 13]``."""
+    """Return the reason of a failure in the words of the system, without Python's ``[Errno 13]``."""
     if isinstance(error, OSError):
         # An answer over SFTP may have words but no number; str() of such an error begins "[Errno None] None".
         words = error.strerror or " ".join(str(argument) for argument in error.args if argument is not None)
@@ -147,8 +147,8 @@ def reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def told(error: OSError) -> str:
-    """Return what was refused, and the file if it is known."""
+def reason_and_file(error: OSError) -> str:
+    """Return the reason of a failure, and the file if known."""
     why = reason(error)
     if not error.filename:
         return why
@@ -157,7 +157,7 @@ def told(error: OSError) -> str:
 
 
 def exists(transport: Transport, path: bytes) -> bool:
-    """Whether `path` leads to something."""
+    """Whether `path` exists."""
     try:
         transport.look(path)
     except FileNotFoundError:
@@ -173,7 +173,7 @@ def make_directories(transport: Transport, base: bytes, relative: str) -> bytes:
         try:
             transport.make_directory(path)
         except OSError:
-            # Over SFTP "it exists already" looks like other failures, so what counts is what is there.
+            # Over SFTP "it exists already" looks like other failures, so check what exists.
             if not exists(transport, path):
                 raise
             if not transport.look(path).is_directory:

@@ -1,4 +1,4 @@
-"""What is sent to an ECC server, and what it answers."""
+"""Data sent to an ECC server, and its answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ConfigChoice:
 
 @dataclass(frozen=True)
 class DataLink:
-    """One connection from a data source to a data router, as Configure tells it to the ECC server."""
+    """One connection from a data source to a data router, as sent with Configure."""
 
     source: str
     """Id in the hardware description: ``CoBo[0]``, ``Mutant[master]``."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 
 class EccState(IntEnum):
-    """State of one ECC server, numbered as on the wire; Unknown is ours: it cannot be read."""
+    """State of one ECC server, numbered as on the wire. We add Unknown: it cannot be read."""
 
     Off = 0
     Idle = 1
@@ -38,7 +38,7 @@ class SystemState(IntEnum):
 
 
 class Transition(IntEnum):
-    """What an ECC server is doing now, numbered as on the wire."""
+    """The transition that an ECC server performs now, numbered as on the wire."""
 
     NoTransition = 0
     Describing = 1
@@ -58,7 +58,7 @@ class Transition(IntEnum):
 
 
 class Operation(StrEnum):
-    """What can be asked of ECC servers and of the run: the SOAP operations that change a state, and Reset."""
+    """Operations of ECC servers and of the run: the SOAP operations that change a state, and Reset."""
 
     Describe = "Describe"
     Prepare = "Prepare"
@@ -70,17 +70,17 @@ class Operation(StrEnum):
     Breakup = "Breakup"
     Undo = "Undo"
     Reset = "Reset"
-    """One step back. Not an operation of the wire: Undo, Breakup or Stop is sent, whichever leads there."""
+    """One step back. Not a SOAP operation: Undo, Breakup or Stop is sent, depending on the state."""
 
 
 SystemOperation = Literal[Operation.Describe, Operation.Prepare, Operation.Configure, Operation.Reset]
-"""What all ECC servers can be asked together."""
+"""Operations of all ECC servers together."""
 RunOperation = Literal[Operation.Start, Operation.Stop, Operation.Pause, Operation.Resume]
-"""What a run can be asked."""
+"""Operations of a run."""
 
 
 class Role(StrEnum):
-    """What an ECC server drives; decides its place in the order of a step."""
+    """What an ECC server drives; determines its place in the order of a step."""
 
     CoBo = "cobo"
     MuTAnT = "mutant"
@@ -105,7 +105,7 @@ class Severity(IntEnum):
 
 
 class RunState(IntEnum):
-    """Where the present run is in its life."""
+    """State of the current run."""
 
     Stopped = 0
     Starting = 1
@@ -117,7 +117,7 @@ class RunState(IntEnum):
 
 
 class RunClass(IntEnum):
-    """What a run was taken for, chosen by the shift."""
+    """Purpose of a run, chosen by the shift."""
 
     Testing = 0
     Production = 1

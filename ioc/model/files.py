@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RouterFacts:
-    """What one look at a router's host found out about the router."""
+    """Facts about a router from one look at its host."""
 
     online: bool
     """A dataRouter process of this router runs."""
@@ -17,21 +17,21 @@ class RouterFacts:
     """.graw files in the working directory itself (not below)."""
     staged_bytes: int
     disk_free: int
-    """Bytes available to the user on the file system of `work_dir`; 0 if not known."""
+    """Free bytes for the user on the file system of `work_dir`; 0 if not known."""
     disk_total: int
     run_dir_exists: bool
-    """Whether the directory that was asked about exists in `work_dir`."""
+    """Whether the directory in question exists in `work_dir`."""
     read_at: float
     problem: str = ""
-    """Why a part of the facts is not known, in a sentence; empty if all are."""
+    """Why some facts are not known, in a sentence; empty if all are known."""
     asked_at: float = 0.0
-    """When the look began; everything that happened before is in the facts."""
+    """When the look began; the facts include everything that happened before."""
     process: str = ""
     """Identifies the process on its host, also against a later one of the same router; empty if not known."""
 
     @property
     def clean(self) -> bool:
-        """No .graw file is staged, and we know it."""
+        """It is known that no .graw file is staged."""
         return self.work_dir != "" and self.file_count == 0
 
 
@@ -51,7 +51,7 @@ class FiledFile:
 
 @dataclass(frozen=True)
 class FilingReport:
-    """How the filing of one router's files ended."""
+    """Result of filing one router's files."""
 
     files: tuple[FiledFile, ...]
     problem: str = ""
@@ -67,4 +67,4 @@ class ConfigBackup:
     digests: tuple[tuple[str, str], ...]
     """(file name, SHA-256 in hex) of each file copied."""
     missing: tuple[str, ...] = ()
-    """Names of files that one release or another of the ECC server may read, but that do not exist."""
+    """Names of files that some release of the ECC server may read, but that do not exist."""

@@ -1,4 +1,4 @@
-"""Who asked for what, and what happened."""
+"""Clients, log lines and puts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ioc.model.run import RunId
 
 @dataclass(frozen=True)
 class Client:
-    """Who asked: the name is reported by the client, the host is the address of its connection."""
+    """The client of a request: the name is reported by the client, the host is the address of its connection."""
 
     user: str = ""
     host: str = ""
@@ -23,7 +23,7 @@ class Event:
     occurred_at: float
     severity: Severity
     source: str
-    """Where it came from: ``ECC:CoBo0``, ``Router:data3``, ``Run``, ``IOC``…"""
+    """Its source: ``ECC:CoBo0``, ``Router:data3``, ``Run``, ``IOC``…"""
     message: str
     run: RunId | None = None
     client: Client = Client()
@@ -34,7 +34,7 @@ class PutRecord:
     """One put, granted or refused (table ``puts``)."""
 
     occurred_at: float
-    """When it came."""
+    """When it arrived."""
     pv: str
     old_value: str
     new_value: str
@@ -44,8 +44,8 @@ class PutRecord:
     message: str = ""
     """The reason, if it was not granted; else a remark, if any."""
     run: RunId | None = None
-    """The run that was open when it came or when it was done, if any."""
+    """The run that was open when it arrived or when it was done, if any."""
     count: int = 1
-    """How many puts of one client to the PV this record stands for; in a burst, only the first are kept one by one."""
+    """Number of puts of one client to the PV in this record; of a burst, only the first have a record each."""
     logged: bool = False
-    """The log has `message` already (not stored)."""
+    """`message` is already in the log (not stored)."""

@@ -20,7 +20,7 @@ def check_config_name(name: str) -> str:
     Allowed: letters, digits, ``_ - . + @`` and spaces inside, 1 to 120 characters (measured on the real server).
 
     Raises:
-        Refused: saying what is wrong with the name.
+        Refused: the name is not allowed; the text says why.
     """
     if len(name) > CONFIG_NAME_LENGTH:
         raise Refused(
@@ -37,7 +37,7 @@ def check_experiment(name: str) -> str:
     """Return `name` if it can be the name of an experiment, which is also a directory on every router host.
 
     Raises:
-        Refused: saying what is wrong with the name.
+        Refused: the name is not allowed; the text says why.
     """
     if not 1 <= len(name) <= EXPERIMENT_LENGTH or len(name.encode()) > 200:
         raise Refused(
@@ -52,7 +52,7 @@ def check_experiment(name: str) -> str:
 
 
 def chosen_experiment(settings: Mapping[str, str], default: str) -> str:
-    """The experiment that the operator chose, unless the topology has got another `default` since.
+    """The experiment chosen by the operator, unless the `default` in the topology has changed since.
 
     `settings` are those of the run database, by name.
     """

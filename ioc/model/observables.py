@@ -11,9 +11,9 @@ Scalar = float | int | str
 
 
 class Reading(NamedTuple):
-    """One update of an observable: a sample, or the news that its source went away.
+    """One update of an observable: a sample, or a gap that begins because its source has disconnected.
 
-    A tuple, because ten thousand a second may be made.
+    A tuple, because up to ten thousand are created per second.
     """
 
     observable: str
@@ -39,25 +39,25 @@ class Statistics:
     minimum: float | None
     maximum: float | None
     mean: float | None
-    """Each value weighted with the time it lasted."""
+    """Time-weighted mean."""
     samples: int
     worst_severity: Severity
     disconnected_seconds: float
 
 
 class ObservableView(NamedTuple):
-    """What the PVs of an observable show; a tuple for the same reason as a reading."""
+    """The data shown by the PVs of an observable; a tuple for the same reason as a reading."""
 
     name: str
     reading: Reading | None
-    """The last reading; None before the first one. One without value says that the source is gone."""
+    """The last reading; None before the first one. A reading without value means that the source is disconnected."""
     connected: bool
     """A manual observable is always connected."""
     units: str
-    """Of the topology, else of the source."""
+    """From the topology, else from the source."""
     precision: int | None
-    """Digits after the point, as given by the source; None if it gives none."""
+    """Digits after the decimal point, as given by the source; None if it gives none."""
     labels: tuple[str, ...] = ()
-    """The strings of an enum, in order; empty for other types and until the source has said."""
+    """The strings of an enum, in order; empty for other types and until they are read from the source."""
     statistics: Statistics | None = None
-    """Over the open run, else the last one; None if only the present value was asked for."""
+    """Statistics of the open run, else of the last one; None if only the current value was requested."""

@@ -26,7 +26,7 @@ class RunId:
 
 
 class RunChanges(TypedDict, total=False):
-    """What changes of a run once its number is reserved."""
+    """The fields of a run that change once its number is reserved."""
 
     state: DocumentState
     run_class: RunClass
@@ -47,7 +47,7 @@ class RunRecord:
     run_class: RunClass
     title: str
     reserved_at: float
-    """When the number was taken; a run that never got to Running has only this time."""
+    """When the number was reserved; a run that never reached Running has only this time."""
     started_at: float | None = None
     """When the last server became Running."""
     stopped_at: float | None = None
@@ -57,7 +57,7 @@ class RunRecord:
     duration: float | None = None
     """Seconds from `started_at` to `stopped_at` on the monotonic clock; None until it is stopped."""
     size: int = 0
-    """Bytes of its filed files, as the database adds them up (column ``runs.bytes``)."""
+    """Total size of its filed files, computed by the database (column ``runs.bytes``)."""
 
     def changed(self, **changes: Unpack[RunChanges]) -> RunRecord:
         return replace(self, **changes)
@@ -65,11 +65,11 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What one ECC server was given for a run (table ``run_configs``)."""
+    """The configuration of one ECC server in a run (table ``run_configs``)."""
 
     ecc_server: str
     config: ConfigChoice
     config_digest: str = ""
-    """SHA-256 (hex) of the text that the electronics were given, as the ECC server answered it."""
+    """SHA-256 (hex) of the configuration text of the electronics, as returned by the ECC server."""
     file_digests: str = ""
     """SHA-256 (hex) of each .xcfg file when the server was configured: ``name=digest …``."""

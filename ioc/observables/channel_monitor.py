@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""One PV of another IOC, followed through its disconnections."""
+"""Monitors one PV of another IOC across disconnections."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _RETRY_SECONDS = 5.0
 
 
 class Source(NamedTuple):
-    """What is followed for an observable."""
+    """The source of an observable."""
 
     name: str
-    """That of the observable."""
+    """Name of the observable."""
     pv: str
     type: ValueType
     deadband: float
-    """As the topology has them."""
+    """Units in the topology."""
     max_rate: float | None
 
 
 class ChannelMonitor:
-    """Follows the PV of one observable until it is closed.
+    """Monitors the PV of one observable until it is closed.
 
     Each connection gets new subscriptions: after a reconnection the PV may have another type.
     """
@@ -45,10 +45,10 @@ class ChannelMonitor:
         deliver: Callable[[Reading], None],
         tell_properties: PropertiesListener,
     ) -> None:
-        """`aioca` is the module; `deliver` takes each reading that the throttle lets through."""
+        """`aioca` is the module; `deliver` takes each reading that passes the throttle."""
         self._source = source
         self.connected = False
-        """Whether readings come, or would if the PV changed."""
+        """Whether it is subscribed to the PV."""
         self._aioca = aioca
         self._loop = asyncio.get_running_loop()
         self._deliver = deliver
@@ -62,12 +62,12 @@ class ChannelMonitor:
         self._task = self._new_task()
 
     def follows(self, source: Source | None) -> bool:
-        """Whether this is the source that it follows; dead band and rate may differ."""
+        """Whether it monitors this source; dead band and rate may differ."""
         present = self._source
         return source is not None and (source.pv, source.type) == (present.pv, present.type)
 
     def change(self, source: Source) -> None:
-        """Continue with another dead band and rate; a reading that was held back is delivered now."""
+        """Continue with another dead band and rate; a reading held back is delivered now."""
         if (source.deadband, source.max_rate) != (self._source.deadband, self._source.max_rate):
             self._cancel_timer()
             self._release()
@@ -75,10 +75,10 @@ class ChannelMonitor:
         self._source = source
 
     def check(self) -> None:
-        """Notice a subscription that ended although the channel is connected, as when read access is lost."""
+        """Detect a subscription that ended on a connected channel, for example because read access was lost."""
         if self._task.done():
             _log.error("%s: %s", self._failed, self._task.exception())
-            self.went_away()
+            self.report_disconnected()
             self._task = self._new_task()
         if any(each.state == each.CLOSED for each in self._subscriptions):
             self._lost.set()
@@ -89,8 +89,8 @@ class ChannelMonitor:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def went_away(self) -> None:
-        """Report once that the source is gone; a value that was still held back is older and goes first."""
+    def report_disconnected(self) -> None:
+        """Report once that the source has disconnected; a value still held back is delivered first."""
         if not self.connected:
             return
         self.connected = False
@@ -121,7 +121,7 @@ class ChannelMonitor:
                 for subscription in self._subscriptions:
                     subscription.close()
                 self._subscriptions.clear()
-            self.went_away()
+            self.report_disconnected()
             if ended:
                 await asyncio.sleep(_RETRY_SECONDS)
 
@@ -137,14 +137,14 @@ class ChannelMonitor:
                 notify_disconnect=True,
             )
         )
-        # Enum strings must be known before the first value; a source without an answer is followed all the same.
+        # Enum strings must be known before the first value; a source that does not answer is monitored without them.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PROPERTIES_SECONDS):
                 await self._have_properties.wait()
         info = await aioca.cainfo(pv)
-        if info.datatype not in range(7):  # the channel was just lost
+        if info.datatype not in range(7):  # the channel has just disconnected
             raise LookupError("it has no type")
-        # An array of characters may be a long text.
+        # an array of characters may be a long text
         text = self._source.type is ValueType.String and info.datatype == aioca.DBR_CHAR
         self._subscriptions.append(
             aioca.camonitor(
@@ -170,9 +170,9 @@ class ChannelMonitor:
             self._tell_properties(self._source.name, properties)
 
     def _on_value(self, update: Any) -> None:
-        if not update.ok:  # aioca reports this after the values that came before
+        if not update.ok:  # aioca reports this after earlier values
             self._lost.set()
-            self.went_away()
+            self.report_disconnected()
             return
         self.connected = True
         labels = self._properties.labels if self._properties else ()

@@ -1,4 +1,4 @@
-"""All observables that come from other IOCs."""
+"""All observables measured by other IOCs."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 2.0
-_SILENT_CHECKS = 15
-"""The receiving process sends something between two checks; when nothing came in so many, it hangs."""
 _END_SECONDS = 2.0
 _POLL_SECONDS = 0.01
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from ioc.observables.receiver import main; main()"
-"""The receiving process is of the same package as this one, wherever that is."""
+"""Starts the receiving process from the same package as this one."""
 
 
 class ObservableFeed:
-    """Follows the PVs of the observables and delivers their readings.
+    """Monitors the PVs of the observables and delivers their readings.
 
-    A source that goes away is delivered as a reading without value, once; its next reading tells that it is back.
+    When a source disconnects, one reading without value is delivered; its next reading shows that it is back.
     Observables without a PV are ignored. The methods belong to the event loop; the listeners are called in a thread,
     which reads what the receiving process sends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent_checks: int = 15) -> None:
+        """`silent_checks`: without a message during so many checks, one every 2 s, the receiving process hangs."""
+        self._silent_checks = silent_checks
         self.received = 0
         """Readings since the start."""
         self._sources: list[Source] = []
         self._connected: dict[str, bool] = {}
         self._silent = 0
-        """Checks since the last message of the process."""
+        """Checks since the last message from the process."""
         self._listeners: tuple[ReadingsListener, PropertiesListener] | None = None
         self._receiver: _Receiver | None = None
         self._searched_from = frozenset[str]()
@@ -63,16 +63,16 @@ class ObservableFeed:
     async def start(
         self, observables: Sequence[Observable], deliver: ReadingsListener, tell_properties: PropertiesListener
     ) -> None:
-        """Begin to follow; `tell_properties` gets an observable's name and its source's units when they are known."""
+        """Start; `tell_properties` gets an observable's name and the properties of its source when they are known."""
         self._listeners = (deliver, tell_properties)
         self._sources = _sources(observables)
         self._launch()
         self._checker = asyncio.create_task(self._check(), name="observables check")
 
     async def update(self, observables: Sequence[Observable]) -> None:
-        """Follow these from now on; one whose PV and type have not changed is not interrupted.
+        """Monitor these from now on; those with unchanged PV and type are not interrupted.
 
-        Of the others nothing is delivered any more when this returns.
+        When this returns, nothing more is delivered for the others.
         """
         if self._checker is None:
             raise RuntimeError("the feed must be started before it is updated")
@@ -82,7 +82,7 @@ class ObservableFeed:
                 await self._receiver.follow(self._sources)
 
     async def close(self) -> None:
-        """End all subscriptions and the process; nothing is delivered when this has returned."""
+        """End all subscriptions and the process; nothing is delivered after this returns."""
         if self._checker is not None:
             self._checker.cancel()
             await asyncio.gather(self._checker, return_exceptions=True)
@@ -104,29 +104,28 @@ class ObservableFeed:
             self._receiver = None
 
     async def _check(self) -> None:
-        """Start another process when the present one has ended, hangs, or searches from too few addresses.
+        """Restart the process if it has ended, hangs, or does not search all networks.
 
-        libca looks at the network's interfaces when it makes the first channel: a PV that is searched by broadcast
-        would never be found on a network that appears later. Those that are connected are interrupted only for one that
-        may be found now.
+        libca reads the network interfaces when it creates the first channel, so it would never find a PV by broadcast
+        on a network that appears later. Connected PVs are interrupted only if a disconnected one may be found now.
         """
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
             self._silent += 1
-            if self._receiver is not None and self._silent > _SILENT_CHECKS:
-                _log.error("the process that receives observables hangs: it is killed")
+            if self._receiver is not None and self._silent > self._silent_checks:
+                _log.error("the process that receives observables hangs and is killed")
                 self._receiver.kill()
                 self._silent = 0
             if self._changing.locked():
-                continue  # who changes observables waits for the process, at most until it is killed
+                continue  # a change of the observables waits for the process, at most until it is killed
             async with self._changing:
                 lost = any(not self._connected.get(source.name) for source in self._sources)
                 if self._receiver is None:
                     pass  # it could not be started
                 elif not self._receiver.alive:
-                    _log.error("the process that receives observables has ended: it is started again")
+                    _log.error("the process that receives observables has ended and is restarted")
                 elif lost and _addresses() - self._searched_from:
-                    _log.info("this machine has a new address: observables are searched again")
+                    _log.info("this machine has a new address: searching the observables again")
                 else:
                     continue
                 await self._end()
@@ -155,7 +154,7 @@ class ObservableFeed:
 
 
 class _Receiver:
-    """The process of `ioc.observables.receiver`, with a thread for each pipe: that of a process that hangs fills up."""
+    """The process of `ioc.observables.receiver`; a thread for each pipe, which fills up when the process hangs."""
 
     def __init__(self, sources: Sequence[Source], take: Any) -> None:
         self._take = take
@@ -166,7 +165,7 @@ class _Receiver:
             [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the IOC, which ends it
+            start_new_session=True,  # Ctrl-C goes to the IOC, which ends this process
         )
         self._thread = threading.Thread(target=self._receive, name="observables", daemon=True)
         self._thread.start()
@@ -175,21 +174,21 @@ class _Receiver:
 
     @property
     def alive(self) -> bool:
-        """Whether messages may come."""
+        """Whether the process runs."""
         return self._thread.is_alive()
 
     async def follow(self, sources: Sequence[Source]) -> None:
-        """Follow these; returns when it does so, or has ended."""
+        """Monitor these; returns when the process does so or has ended."""
         followed = self._send(sources)
         while self.alive and not followed.done():
             await asyncio.wait([followed], timeout=_POLL_SECONDS)
 
     def kill(self) -> None:
-        """Let it end at once."""
+        """Kill it."""
         self._process.kill()
 
     async def end(self) -> None:
-        """End the process; returns when all that it has sent is handled."""
+        """End the process; returns when all its messages are handled."""
         self._lists.put(None)
         until = time.monotonic() + _END_SECONDS
         while self.alive or self._process.poll() is None:
@@ -228,7 +227,7 @@ class _Receiver:
                     _log.exception("an update of observables cannot be handled")
 
     def _settle(self) -> None:
-        """The oldest list that was sent is followed."""
+        """The process monitors the oldest list sent."""
         followed = self._followed.popleft()
         if not followed.done():
             followed.set_result(None)
@@ -243,7 +242,7 @@ def _sources(observables: Sequence[Observable]) -> list[Source]:
 
 
 def _addresses() -> frozenset[str]:
-    """The addresses of this machine whose networks libca would search by broadcast now."""
+    """This machine's addresses on the networks that libca would search by broadcast now."""
     if os.environ.get("EPICS_CA_AUTO_ADDR_LIST", "").strip().upper() == "NO":
         return frozenset()
     up = {name for name, interface in psutil.net_if_stats().items() if interface.isup}

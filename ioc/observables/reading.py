@@ -1,4 +1,4 @@
-"""What came over Channel Access: readings of the type that the topology declares, and properties of the source."""
+"""Converts Channel Access updates to readings of the type declared in the topology, and to properties of the source."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ DISCONNECTED = "disconnected"
 _SEVERITIES = tuple(Severity)
 _STATUS_NAMES = {status.value: status.name for status in AlarmStatus}
 _INTEGERS = 2.0**63
-"""A number of this size or more does not fit into 64 bits: it stays a float, as NaN does."""
+"""Numbers of this size or more do not fit into 64 bits: they stay floats, as does NaN."""
 _EPICS_EPOCH = 631_152_000
-"""Zero in a time stamp. A record that was never processed has that, and gets the time of its arrival."""
+"""Time stamp of a record that was never processed; it is replaced by the time of arrival."""
 
 
 @dataclass(frozen=True)
 class Properties:
-    """What a source reports about its value."""
+    """Properties of a source."""
 
     units: str
     precision: int
-    """Digits after the point; 0 if the source has none."""
+    """Digits after the decimal point; 0 if the source has none."""
     labels: tuple[str, ...]
     """The strings of an enum, in order."""
 
@@ -46,14 +46,14 @@ def to_properties(update: Any) -> Properties:
 
 
 def disconnected(name: str, since: float) -> Reading:
-    """The news that the source of an observable went away."""
+    """The reading for a source that has disconnected."""
     return Reading(name, None, Severity.INVALID, DISCONNECTED, since)
 
 
 def to_reading(name: str, value_type: ValueType, update: Any, labels: Sequence[str]) -> Reading:
     """Turn an update of aioca with a time stamp into a reading; `labels` are the enum strings of the source.
 
-    Of an array it is the first element; NaN stands for that of an empty one.
+    For an array it is the first element, or NaN if it is empty.
     """
     raw: Any = update
     if update.element_count != 1 and not isinstance(raw, str):  # an array

@@ -1,14 +1,14 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The process in which aioca runs, started by `ObservableFeed`.
 
-It reads pickled lists of sources from standard input and follows those of the newest list; it ends with its input, and
-so with the IOC, however that ends. It writes pickled messages to standard output, each a tuple that begins with its
-kind: ``readings`` (a list), ``properties`` (name, properties), ``log`` (logger, level, text), ``followed`` when it
-follows a list, and ``alive`` every two seconds.
+It reads pickled lists of sources from standard input and monitors those of the newest list. It ends when its input
+ends, and so with the IOC, however that ends. It writes pickled messages to standard output, each a tuple that begins
+with its kind: ``readings`` (a list), ``properties`` (name, properties), ``log`` (logger, level, text), ``followed``
+when it monitors a list, and ``alive`` every two seconds.
 
-Signals do not end it: systemd sends them to all processes of a service, and the last readings would be lost. It does
-end if it has no time to check its monitors for 15 s, because more comes than it can handle or the IOC does not read:
-what waits would fill the memory. The IOC then starts another one, and there is a gap.
+Signals do not end it: systemd sends them to all processes of a service, and the last readings would be lost. It ends
+if it cannot check its monitors for 15 s, because more updates arrive than it can handle or the IOC does not read: the
+backlog would fill the memory. The IOC then restarts it, and there is a gap.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LATE_SECONDS = 15.0
 
 
 class Receiver:
-    """Follows sources and sends what comes."""
+    """Monitors sources and sends their readings."""
 
     def __init__(self, output: BinaryIO, nowhere: TextIO) -> None:
         """`nowhere` is the null device."""
@@ -49,7 +49,7 @@ class Receiver:
         self._ready: list[Reading] = []
 
     async def run(self, lists: asyncio.Queue[Sequence[Source] | None]) -> None:
-        """Follow the sources of each list until None comes."""
+        """Monitor the sources of each list until None arrives."""
         while True:
             faulthandler.dump_traceback_later(_LATE_SECONDS, exit=True, file=self._nowhere)  # unless renewed before
             try:
@@ -78,7 +78,7 @@ class Receiver:
                 self._monitors[name] = ChannelMonitor(aioca, source, self._take, self._take_properties)
 
     def _take(self, reading: Reading) -> None:
-        """Send together what comes in one turn of the loop."""
+        """Send the readings of one turn of the event loop together."""
         if not self._ready:
             asyncio.get_running_loop().call_soon(self._deliver)
         self._ready.append(reading)
@@ -92,8 +92,8 @@ class Receiver:
             self.send("readings", readings)
 
     def send(self, *message: Any) -> None:
-        """Send a message; waits while the IOC does not read."""
-        with contextlib.suppress(BrokenPipeError):  # the IOC is gone: the input ends, too
+        """Send a message; blocks while the IOC does not read."""
+        with contextlib.suppress(BrokenPipeError):  # the IOC is gone: the input also ends
             self._output.write(pickle.dumps(message))
             self._output.flush()
 
@@ -111,7 +111,7 @@ class _LogSender(logging.Handler):
 
 @cadef.exception_handler
 def _on_exception(details: Any) -> None:
-    """Log an asynchronous exception of libca in one line; by itself it prints several to stderr."""
+    """Log an asynchronous exception of libca in one line; by default libca prints several to stderr."""
     context = (details.ctx or b"").decode(errors="replace")
     _loop.call_soon_threadsafe(_log.info, "Channel Access: %s: %s", cadef.ca_message(details.stat), context)
 
@@ -133,7 +133,7 @@ async def _main(commands: BinaryIO, output: BinaryIO, nowhere: TextIO) -> None:
             _loop.call_soon_threadsafe(lists.put_nowait, sources)
 
     threading.Thread(target=read, daemon=True).start()
-    aioca.get_channel_infos()  # makes the context that the handler is for
+    aioca.get_channel_infos()  # creates the context for the handler
     cadef.ca_add_exception_event(_on_exception, None)
     await receiver.run(lists)
 
@@ -152,6 +152,6 @@ def main() -> None:
     with Path(os.devnull).open("r+") as nowhere:
         commands, messages = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
         os.dup2(nowhere.fileno(), 0)  # caRepeater would keep the pipe open
-        os.dup2(2, 1)  # what a library prints is no message
+        os.dup2(2, 1)  # output of a library must not mix with the messages
         asyncio.run(_main(commands, messages, nowhere))
         os._exit(0)  # libca's own end waits for servers that hang

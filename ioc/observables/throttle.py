@@ -8,10 +8,10 @@ from ioc.model import Reading
 
 
 class Throttle:
-    """Decides which readings are passed on; pure, the caller keeps the time.
+    """Decides which readings are passed on; pure, the caller gives the time.
 
-    A change of severity, status or connection is always passed on. With a rate limit the newest reading is held and
-    passed on when its time has come, so that the last value is never lost.
+    A change of severity, status or connection is always passed on. With a rate limit, the newest reading is held and
+    passed on when its time has come, so the last value is never lost.
     """
 
     def __init__(self, deadband: float, max_rate: float | None) -> None:
@@ -22,14 +22,14 @@ class Throttle:
         self._held: Reading | None = None
 
     def limit(self, deadband: float, max_rate: float | None) -> None:
-        """Let these hold from the next reading on that is passed."""
+        """Use these from the next reading that is passed on."""
         self._deadband = deadband
         self._interval = 1.0 / max_rate if max_rate else 0.0
 
     def offer(self, reading: Reading, now: float) -> Reading | None:
-        """Return the reading if it is to be passed on at `now` (seconds of any steady clock), else None."""
+        """Return the reading if it is passed on at `now` (seconds of any steady clock), else None."""
         if not self._news(reading):
-            self._held = None  # it went back to where it was
+            self._held = None  # it returned to the last value passed on
             return None
         if now < self._next_at and not self._alarm_changed(reading):
             self._held = reading
@@ -37,11 +37,11 @@ class Throttle:
         return self._pass(reading, now)
 
     def due_at(self) -> float | None:
-        """When a held reading is to be passed on; None if none is held."""
+        """When a held reading is due; None if none is held."""
         return None if self._held is None else self._next_at
 
     def release(self, now: float) -> Reading | None:
-        """Return the reading that was held, if there still is one."""
+        """Return the held reading, if there is one."""
         return None if self._held is None else self._pass(self._held, now)
 
     def _pass(self, reading: Reading, now: float) -> Reading:

@@ -1,4 +1,4 @@
-"""Who may write which PV: the rules of the topology, decided by the peer's address."""
+"""Write access to PVs: the rules of the topology, based on the client's address."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from ioc.ca import own_addresses
 from ioc.topology.schema import AccessRule
 
 _SECONDS = 2.0
-"""How long this machine's addresses are remembered: a network may come after the IOC, or change."""
+"""How long this machine's addresses are cached: a network may appear after the IOC, or change."""
 
 
 class Access:
-    """Decides puts. The first rule that matches decides, none matching means no.
+    """Grants or denies puts. The first matching rule decides; without a match, the put is denied.
 
-    The host is the address of the client's connection, never the name that it gives itself. The user name is reported
-    by the client itself, so a rule by users is a convenience and gives no protection.
+    The host is the address of the client's connection, never the host name reported by the client. The user name is
+    reported by the client itself, so a rule with users is a convenience and gives no protection.
     """
 
     def __init__(self, rules: Sequence[AccessRule] | None) -> None:
-        """Without rules only clients on this machine may write."""
+        """Without rules, only clients on this machine may write."""
         self._rules = rules
         self._networks = [[ipaddress.ip_network(host, strict=False) for host in rule.hosts] for rule in rules or ()]
         self._own = frozenset[str]()
         self._read_at = -_SECONDS
 
     def may_write(self, pv: str, peer_address: str, user: str) -> bool:
-        """Return whether a put to `pv` is granted; an address that is none is refused."""
+        """Return whether a put to `pv` is granted; an invalid address is denied."""
         try:
             address = ipaddress.ip_address(peer_address)
         except ValueError:

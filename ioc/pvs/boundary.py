@@ -1,7 +1,7 @@
-"""The boundary between `ioc.ca`, which knows nothing else of `ioc`, and the rest: clients, errors and records of puts.
+"""The boundary between `ioc.ca`, which is independent of `ioc`, and the rest: maps clients, errors and records of puts.
 
 A put reaches the core in two steps: `ioc.ca` calls the handler of the PV, which is one of the functions made here, and
-this one calls the engine (or whoever else does the work). What that raises becomes the answer to the client.
+that function calls the engine (or the recorder or a host). An exception becomes the answer to the client.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 def handler(
     do: Callable[Concatenate[Client, P], Awaitable[None]],
 ) -> Callable[Concatenate[ca.Client, P], Awaitable[None]]:
-    """Return the handler of a PV's puts that calls `do` with the client and, unless it is a command, the value."""
+    """Return a put handler that calls `do` with the client and, unless the PV is a command, the value."""
 
     async def put(client: ca.Client, *value: P.args, **others: P.kwargs) -> None:
         with _errors_for_clients():
@@ -35,7 +35,7 @@ def handler(
 def command(
     engine: Engine, make: Callable[Concatenate[Client, P], Command]
 ) -> Callable[Concatenate[ca.Client, P], Awaitable[None]]:
-    """Return the handler of puts that the core decides; `make` is called with the client and, if any, the value."""
+    """Return a put handler that submits a command to the core; `make` gets the client and the value, if any."""
 
     async def put(client: ca.Client, *value: P.args, **others: P.kwargs) -> None:
         with _errors_for_clients():
@@ -45,7 +45,7 @@ def command(
 
 
 def put_record(put: ca.PutRecord) -> PutRecord:
-    """Return the record of a put as the run database keeps it, still without its run."""
+    """Return the record of a put for the run database, still without its run."""
     values = put.old_value, put.new_value
     record = PutRecord(put.occurred_at, put.pv, *values, _client(put.client), put.result, put.message)
     return replace(record, count=put.count, logged=put.logged)
@@ -55,7 +55,7 @@ async def start(server: ca.CaServer) -> None:
     """Start the Channel Access server.
 
     Raises:
-        PeerError: a port is in use or an environment variable makes no sense.
+        PeerError: a port is in use or an environment variable is invalid.
     """
     try:
         await server.start()

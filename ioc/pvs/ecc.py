@@ -16,7 +16,7 @@ from ioc.runlogic.state import State
 from ioc.states import server_severity
 
 _MAX_OPTIONS = 400
-"""String array elements: 16,000 bytes, what old clients can still take."""
+"""Elements of a string array: 16,000 bytes, the limit of old clients."""
 
 _DESCRIPTIONS = {
     Operation.Describe: "Describe this server alone",

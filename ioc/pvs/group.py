@@ -1,4 +1,4 @@
-"""What groups of PVs share: the beginning of their names, and how they follow the state of the core.
+"""Base of the groups of PVs: the common prefix of their names, and updates from the state of the core.
 
 A group declares which parts of the state a set of its PVs depends on. A new state renders a set only if one of these
 parts is another object than before: the core replaces what changes and keeps the rest.
@@ -17,7 +17,7 @@ from ioc.runlogic.state import Note, State
 
 MESSAGE_LENGTH = 1024
 LOG_LENGTH = 16_000
-"""A client that takes 16384 bytes, which is the default of many, needs some of them for header and time stamp."""
+"""Longest text. A client with the usual limit of 16384 bytes needs some of them for header and time stamp."""
 MEGABYTE = 1_000_000
 
 P = ParamSpec("P")
@@ -26,7 +26,7 @@ Parts = Callable[[State], tuple[object, ...]]
 
 
 class Group:
-    """PVs whose names begin with `base`, in the order of the interface's documentation."""
+    """PVs whose names begin with `base`, in the order of the documentation."""
 
     def __init__(self, base: str) -> None:
         self.base = base
@@ -35,7 +35,7 @@ class Group:
         self._seen: list[tuple[object, ...]] = []
 
     def add(self, kind: Callable[Concatenate[str, P], AnyPv], name: str, *args: P.args, **options: P.kwargs) -> AnyPv:
-        """Add the PV ``<base><name>``; all but its name is as `kind` wants it."""
+        """Add the PV ``<base><name>`` of type `kind`, which takes the other arguments."""
         pv = kind(self.base + name, *args, **options)
         self.pvs.append(pv)
         return pv
@@ -59,7 +59,7 @@ class Group:
         log = self.add(TextPv, "Log", f"Last 50 lines of the {what}'s log", LOG_LENGTH)
 
     def follow(self, parts: Parts, show: Callable[[State], None]) -> None:
-        """Call `show` with each new state in which one of `parts` is another than before."""
+        """Call `show` with each new state in which one of `parts` has changed."""
         self._rules.append((parts, show))
         self._seen.append(())
 

@@ -59,7 +59,7 @@ class HealthPvs(Group):
         self._clients.post(stats.clients)
         self._dropped.post(stats.dropped_clients)
         self._client_queue.post(stats.queue_high_water)
-        self._others.post(", ".join(stats.rivals), severity=alarm(stats.rivals))
+        self._others.post(", ".join(stats.other_servers), severity=alarm(stats.other_servers))
         self._pvs.post(stats.pvs)
         database = self._database()
         warning = alarm(database.warning, Severity.MINOR)
@@ -73,6 +73,6 @@ class HealthPvs(Group):
         try:
             self._cpu.post(self._process.cpu_percent())
             self._memory.post(self._process.memory_info().rss / 1e6)
-        except (psutil.Error, OSError):  # no file can be opened any more: the other PVs still have to be shown
+        except (psutil.Error, OSError):  # no more files can be opened: still show the other PVs
             for pv in (self._cpu, self._memory):
                 pv.post(pv.value, severity=Severity.INVALID, status="READ")

@@ -14,7 +14,7 @@ _NAMES = {Severity.NO_ALARM: "info", Severity.MINOR: "warning", Severity.MAJOR: 
 
 
 class LogPvs(Group):
-    """What happened lately. Clearing hides it here; the database keeps it."""
+    """The latest events. Clearing hides them here; the database keeps them."""
 
     def __init__(self, prefix: str) -> None:
         super().__init__(f"{prefix}Log:")
@@ -25,7 +25,7 @@ class LogPvs(Group):
         self.add(CommandPv, "Clear", "Hide entries, the database keeps them", handler(self._clear))
 
     def show(self, event: Event) -> None:
-        """Show one more entry."""
+        """Show a new entry."""
         who = f" ({event.client.user}@{event.client.host})" if event.client.host else ""
         text = " ".join(event.message.split())
         line = f"{local_time(event.occurred_at)} {_NAMES[event.severity]} {event.source}: {text}{who}"

@@ -17,22 +17,22 @@ SetManual = Callable[[str, Scalar, Client], Awaitable[None]]
 _ALARM_STATUS = {"disconnected": "COMM"}
 _DESCRIPTION_BYTES = 39
 _STATE_BYTES = 25
-_INVALID = Severity.INVALID  # looking it up in the enum takes longer than to compare a value
+_INVALID = Severity.INVALID  # an enum lookup is slower than comparing the value
 _LONG_MIN, _LONG_MAX = -(2**31), 2**31 - 1
 
 
 class ObservablePvs(Group):
-    """Value with units, time stamp and alarm of its source, and what it did during the run."""
+    """Value with units, time stamp and alarm of its source, and its statistics in the run."""
 
     def __init__(self, prefix: str, observable: Observable, set_manual: SetManual) -> None:
         super().__init__(f"{prefix}Obs:{observable.name}:")
         self.observable = observable
         self._set_manual = set_manual
         self._value = self.add(self._value_pv, "Value")
-        # A number that was never known is no 0.
+        # a number that was never known is not 0
         self._unknown = math.nan if isinstance(self._value, FloatPv) else self._value.value
         self._show_nothing()
-        self.add(TextPv, "Source", "PV that it follows, empty if manual", 128, value=observable.pv or "")
+        self.add(TextPv, "Source", "Source PV, empty if manual", 128, value=observable.pv or "")
         self._connected = self.add(EnumPv, "Connected", "The source is connected", ["No", "Yes"])
         units = observable.units
         self._statistics = (
@@ -43,7 +43,7 @@ class ObservablePvs(Group):
         not_known("UDF", *self._statistics)
         self._samples = self.add(IntPv, "Samples", "Samples recorded in the run")
         self._about: tuple[str, int | None, tuple[str, ...], bool] | None = None
-        """Units, digits, states and connection as they are shown; None before the first."""
+        """Units, digits, states and connection as shown; None before the first update."""
 
     def _value_pv(self, name: str) -> Pv[Any]:
         observable = self.observable
@@ -64,7 +64,7 @@ class ObservablePvs(Group):
         await self._set_manual(self.observable.name, value, client)
 
     def show(self, view: ObservableView) -> None:
-        """Show what the recorder knows."""
+        """Show the recorder's view."""
         about = (view.units, view.precision, view.labels, view.connected)
         if about != self._about:
             self._about = about
@@ -99,7 +99,7 @@ class ObservablePvs(Group):
 
     def _show(self, reading: Reading) -> None:
         status = _ALARM_STATUS.get(reading.status, reading.status)
-        if status not in STATUSES:  # a number that EPICS does not have
+        if status not in STATUSES:  # a number outside the range of the PV's type
             status = ""
         value, severity = self._value.value, _INVALID
         if reading.value is not None:
@@ -111,7 +111,7 @@ class ObservablePvs(Group):
         self._value.post(value, severity=severity, status=status, timestamp=reading.sampled_at)
 
     def _fitting(self, reading: Reading) -> Scalar | None:
-        """Return the reading's value as the PV can hold it, None if it cannot."""
+        """Return the reading's value for the PV, None if it does not fit."""
         pv, value = self._value, reading.value
         if isinstance(pv, StringPv):
             return reading.label or str(value)
@@ -124,5 +124,5 @@ class ObservablePvs(Group):
 
 
 def _cut(text: str, size: int) -> str:
-    """Return the longest beginning of a text that has at most `size` bytes."""
+    """Return the longest prefix of a text that has at most `size` bytes."""
     return text.encode()[:size].decode(errors="ignore").strip()

@@ -32,7 +32,7 @@ class RouterPvs(Group):
         self._files = self.add(IntPv, "FileCount", "Staged .graw files")
         self._staged = self.add(FloatPv, "StagedMB", "Size of the staged files", units="MB", precision=1)
         self._rate = self.add(FloatPv, "RateMBps", "Growth of the staged files", units="MB/s", precision=2)
-        self._silent = self.add(EnumPv, "Silent", "No data arrive although a run takes data", ["No", "Yes"])
+        self._silent = self.add(EnumPv, "Silent", "No data although a run takes data", ["No", "Yes"])
         self._free = self.add(FloatPv, "DiskFreeGB", "Free disk space", units="GB", precision=1, low=2 * low, lolo=low)
         self._used = self.add(FloatPv, "DiskUsedPercent", "Used disk space", units="%", precision=1)
         self._work_dir = self.add(TextPv, "WorkDir", "Directory that the router writes to", 512)
@@ -65,7 +65,7 @@ class RouterPvs(Group):
             not_known("COMM", *self._disk)
 
     def _show_directory(self, router: Router, facts: RouterFacts, run: Run) -> None:
-        """Dirty is an alarm only while no run is open, files only if they belong to none."""
+        """Show the facts. Dirty is an alarm only while no run is open; staged files only if they belong to no run."""
         at = facts.read_at
         dirty = not (run.open or facts.clean)
         self._clean.post(int(facts.clean), severity=alarm(dirty, Severity.MINOR), timestamp=at)

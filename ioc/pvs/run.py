@@ -27,11 +27,11 @@ _DESCRIPTIONS: Mapping[RunOperation, str] = {
 }
 
 MINUTES_WITHOUT_END = 999_999.0
-"""What MinutesToFull shows at most: no disk is getting full."""
+"""Maximum of MinutesToFull, shown if no disk is filling up."""
 
 
 class RunPvs(Group):
-    """Number, life cycle, title and class of the open run, else of the last one."""
+    """Number, state, title and class of the open run, else of the last one."""
 
     def __init__(self, prefix: str, engine: Engine) -> None:
         super().__init__(f"{prefix}Run:")
@@ -59,7 +59,7 @@ class RunPvs(Group):
         self._configs = self.add(TextPv, "Configs", "Configurations in use", 400)
         self._message = self.add(TextPv, "Message", "Status of the run", MESSAGE_LENGTH)
         self.follow(lambda state: (state.run, state.restored), self._show_run)
-        self.follow(lambda state: (state,), self._show_permit)  # whatever changes may block a start
+        self.follow(lambda state: (state,), self._show_permit)  # any change may block a start
         self.follow(lambda state: (state.run, state.routers), self._show_data)
         self.follow(lambda state: (state.run, state.servers), self._show_configs)
         self.follow(lambda state: (state.run, state.servers, state.restored), self._show_message)
@@ -107,7 +107,7 @@ class RunPvs(Group):
         self._message.post(text, severity=alarm(text))
 
     def tick(self) -> None:
-        """Show how long the run has lasted; called once a second."""
+        """Show the duration of the run; called once a second."""
         seconds = self._engine.state.run.duration(time.monotonic())
         self._duration.post(float(int(seconds)))
         self._duration_text.post(clock(seconds))
@@ -122,7 +122,7 @@ class RunPvs(Group):
 
 
 def _lines(reasons: Sequence[str], size: int) -> str:
-    """Return a reason a line, as many as fit into `size` bytes; the last line counts those that do not."""
+    """Return one reason per line, as many as fit into `size` bytes; the last line gives the number of the others."""
     shown = list(reasons)
     text = "\n".join(shown)
     while len(text.encode()) > size:

@@ -23,7 +23,7 @@ _DESCRIPTIONS: Mapping[SystemOperation, str] = {
 
 
 class SystemPvs(Group):
-    """Common state, steps of all servers together, experiment."""
+    """Common state of all servers, commands to all servers, experiment."""
 
     def __init__(self, prefix: str, engine: Engine) -> None:
         super().__init__(prefix)

@@ -1,4 +1,4 @@
-"""All PVs of an installation: the engine's state and the recorder's views go in, PVs change."""
+"""All PVs of an installation, updated from the engine's state and the recorder's views."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from ioc.runlogic.subject import RUN, SYSTEM, Subject, data_router, ecc
 from ioc.topology.schema import Observable, Topology
 
 _SLICE = 15
-"""Observables whose statistics are shown before the loop's other work goes on."""
+"""Observables whose statistics are shown in one turn of the event loop."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What PVs need beside the engine."""
+    """Functions that PVs need besides the engine."""
 
     read_server_log: Callable[[str], Awaitable[str]]
     """Fetches the end of an ECC server's log file, by the server's name."""
     read_router_log: Callable[[str], Awaitable[str]]
     set_manual: SetManual
     views: Callable[[Iterable[str]], Iterable[ObservableView]]
-    """Those of the named observables that exist, as they are now, with statistics."""
+    """Returns the current views, with statistics, of those named observables that exist."""
     database_health: Callable[[], StoreHealth]
     reload: Callable[[Client], Awaitable[None]]
 
 
 class PvTree:
-    """Every PV under the prefix. Observables may come and go; everything else is fixed."""
+    """Every PV under the prefix. Observables may be added and removed; everything else is fixed."""
 
     def __init__(self, topology: Topology, engine: Engine, services: Services, *, simulated: bool) -> None:
         self._prefix = prefix = topology.prefix
@@ -62,9 +62,9 @@ class PvTree:
             },
             RUN: self._run,
         }
-        """What follows the state of the core."""
+        """Groups that show the state of the core."""
         self._subjects = {pv.name: subject for subject, group in self._detector.items() for pv in group.pvs}
-        """Whose message is nearest to a PV; that of the system for all others."""
+        """The subject whose message shows errors of a PV; for all others, the system."""
         self._log = LogPvs(prefix)
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
         self._observables: dict[str, ObservablePvs] = {}
@@ -74,7 +74,7 @@ class PvTree:
 
     @property
     def pvs(self) -> Iterable[Pv[Any]]:
-        """All PVs, in the order of the interface's documentation."""
+        """All PVs, in the order of the documentation."""
         for group in (*self._detector.values(), *self._observables.values(), self._log, self._health):
             yield from group.pvs
 
@@ -84,22 +84,22 @@ class PvTree:
             group.update(state)
 
     def show_observables(self, views: Iterable[ObservableView]) -> None:
-        """Show what some observables do; statistics that they are without follow with the next tick."""
+        """Show the views of some observables; missing statistics follow with the next tick."""
         for view in views:
             if view.name in self._observables:
                 self._observables[view.name].show(view)
 
     def show_put(self, put: PutRecord) -> None:
-        """Say in the nearest message why a put was refused or failed, and what there is to say of one that was not."""
+        """Show in the nearest message why a put was refused or failed, or the remark on an accepted one."""
         if put.message and put.result != "denied" and not put.logged:
             self._engine.post(PutRefused(self._subjects.get(put.pv, SYSTEM), put.message, put.occurred_at))
 
     def show_event(self, event: Event) -> None:
-        """Show one more line of the log."""
+        """Show a new line of the log."""
         self._log.show(event)
 
     def set_observables(self, observables: Sequence[Observable], server: CaServer) -> None:
-        """Serve these observables from now on; one that has not changed keeps its PVs and their clients."""
+        """Serve these observables from now on; unchanged ones keep their PVs and clients."""
         wanted = {observable.name: observable for observable in observables}
         for name, group in list(self._observables.items()):
             if wanted.get(name) != group.observable:
@@ -118,10 +118,10 @@ class PvTree:
 
     async def _set_manual(self, name: str, value: Scalar, client: Client) -> None:
         await self._services.set_manual(name, value, client)
-        self.show_observables(self._services.views([name]))  # before it is answered
+        self.show_observables(self._services.views([name]))  # before the put is answered
 
     async def tick(self, server: CaServer) -> None:
-        """Measure health and time once a second, until cancelled."""
+        """Update health and run time once a second, until cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
@@ -132,7 +132,7 @@ class PvTree:
             await asyncio.sleep(due - loop.time())
 
     async def _show_statistics(self) -> None:
-        """Show all observables, a few at a time: a thousand at once would keep commands waiting."""
+        """Show all observables, a few at a time: a thousand at once would delay commands."""
         names = list(self._observables)
         for start in range(0, len(names), _SLICE):
             self.show_observables(self._services.views(names[start : start + _SLICE]))

@@ -1,4 +1,4 @@
-"""Observables and runs into the run database.
+"""Records observables and runs in the run database.
 
 Theory of operation: the `recorder` takes readings in the thread of the feed. Each goes to the `observable_state` of its
 observable, which keeps the latest and adds it to the `statistics` of the open run, and then into the store's queue,
@@ -6,9 +6,9 @@ which another thread writes. One lock guards states and statistics; the main eve
 or end a run and to read statistics. Ten times a second it shows the observables that changed.
 
 The statistics of all observables in a run are a `recorded_run`. The `saver` stores them every ten seconds and at the
-end of the run, and tries again as long as the database fails. After a restart a run continues from what is stored
-(`earlier`): its statistics, and the few samples that came after them. `manual` checks the values that the shift enters;
-`clock` notices that the machine's time was set.
+end of the run, and retries as long as the database fails. After a restart, a run continues from the stored statistics
+and the few samples after them (`earlier`). `manual` checks the values that the shift enters; `clock` detects that the
+machine's time was set.
 """
 
 from ioc.recorder.clock import Clock

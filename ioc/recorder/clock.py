@@ -1,15 +1,15 @@
-"""The time of day of this machine, which somebody may set."""
+"""This machine's wall clock, which may be set at any time."""
 
 from __future__ import annotations
 
 import time
 
 _STEP_SECONDS = 1.0
-"""Less than this is a clock that is kept in step, not one that was set."""
+"""Smaller steps are corrections by NTP, not a clock that was set."""
 
 
 class Clock:
-    """Returns the time, and by how much it was set."""
+    """Returns the time, and the step by which it was set."""
 
     def __init__(self) -> None:
         self._boot = time.time() - time.monotonic()

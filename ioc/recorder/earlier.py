@@ -1,4 +1,4 @@
-"""The statistics that another process, which recorded a run before, has left in the database."""
+"""Restores the statistics of a run that an earlier process recorded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ioc.rundb import BEGINNING, Measurement, SqliteRunStore, SurveyedObservable
 
 
 async def load_earlier(store: SqliteRunStore, run: RunId, part: EarlierPart) -> tuple[list[RunStatistics], float]:
-    """Statistics of all observables, and when the last sample was taken whose time can be true, or they were stored.
+    """Statistics of all observables, and the time of the last plausible sample or of storing, whichever is later.
 
     Raises:
         PeerError: the database does not work.
     """
     until = max(part.last_alive, part.asked_at)
     before = part.before
-    part.before = part.resumed_at  # if this fails, the next attempt may find samples of this process
+    part.before = part.resumed_at  # if this fails, the next attempt may also find samples of this process
     survey = await store.survey_samples(run, until, before)
     stored = {each.observable_id: each for each in await store.load_measurements(run)}
     record = await store.get_run(run)
@@ -39,18 +39,18 @@ async def _load_one(  # noqa: PLR0917 - facts of one run and one observable
     began_at: float,
     last_at: float,
 ) -> RunStatistics:
-    """What is stored of one observable, continued with the samples that came after.
+    """The stored statistics of one observable, continued with the later samples.
 
-    Those are a few seconds' worth, unless an older program stored what there is. They are told by their time stamps: if
-    the clock of the source was set in these seconds, they are counted about right.
+    Those are the samples of a few seconds, unless an older version stored the statistics. They are selected by their
+    time stamps: if the clock of the source was set in these seconds, the statistics are approximate.
     """
     observable_id, name, manual, last_us = observable
 
-    def begun(at: float) -> RunStatistics:
+    def new_statistics(at: float) -> RunStatistics:
         return RunStatistics(at, observable_id=observable_id, name=name, manual=manual)
 
     page: tuple[int, int] | None = BEGINNING
-    statistics = begun(began_at)
+    statistics = new_statistics(began_at)
     if stored is not None and stored.measured_at is not None:
         last: Reading | None = None
         if stored.last_sample is not None:
@@ -65,11 +65,11 @@ async def _load_one(  # noqa: PLR0917 - facts of one run and one observable
     while last_us is not None and page is not None and page[0] <= last_us:
         samples, page = await store.load_samples(run, observable_id, page, last_us)
         if first and samples:
-            # Nothing was stored of it yet: it began with its first sample, which may be later than the run.
+            # Nothing is stored yet: it began with its first sample, which may be later than the start of the run.
             first = False
-            statistics = begun(min(samples[0].sampled_at, last_at))
+            statistics = new_statistics(min(samples[0].sampled_at, last_at))
             statistics.begin_value = recorded_value(samples[0])
         for sample in samples:
-            # One that is later than the last is of a source whose clock is ahead.
+            # A later time stamp is from a source whose clock is ahead.
             statistics.add(sample, min(sample.sampled_at, last_at))
     return statistics

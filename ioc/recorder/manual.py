@@ -9,13 +9,13 @@ from ioc.model import Scalar, ValueType
 from ioc.topology.schema import Observable
 
 _TEXT_BYTES = 39
-"""A PV of type STRING has no more, in UTF-8."""
+"""Limit of a PV of type STRING, in UTF-8."""
 _GREATEST_INTEGER = 2**31 - 1
-"""A PV of type LONG has 32 bits."""
+"""Limit of a PV of type LONG (32 bits)."""
 
 
 def parse_manual(observable: Observable, value: Scalar) -> Scalar:
-    """The value as the type of a manual observable; a number may come as text.
+    """The value converted to the type of a manual observable; a number may be given as text.
 
     Raises:
         Refused: the observable follows a PV, or the value does not fit its type.

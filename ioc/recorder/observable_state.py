@@ -1,4 +1,4 @@
-"""One observable as the recorder keeps it."""
+"""The recorder's state of one observable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ioc.recorder.statistics import NO_STATISTICS, RunStatistics, recorded_value
 from ioc.topology.schema import Observable
 
 _CLOCK_ERROR_SECONDS = 10.0
-"""A reading that is older or newer than this comes from a source with a wrong clock: statistics use ours."""
+"""If the time stamp differs by more, the source's clock is wrong: statistics use the local time."""
 
 
 class ObservableState:
@@ -29,9 +29,9 @@ class ObservableState:
         self._gap_at = time.time()
 
     def describe(self, observable: Observable) -> None:
-        """Take words, dead band and rate from the topology."""
+        """Take texts, dead band and rate from the topology."""
         self.observable = observable
-        # A reading that a rate limit has held back is old, but right.
+        # A reading held back by a rate limit is old, but correct.
         self._tolerance = _CLOCK_ERROR_SECONDS + (1 / observable.max_rate if observable.max_rate else 0.0)
 
     @property
@@ -40,15 +40,15 @@ class ObservableState:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a value now."""
+        """Whether it has a value now."""
         reading = self.reading
         return reading is not None and reading.connected
 
     def take(self, reading: Reading, now: float) -> Reading:
-        """Make this the latest reading, which came at `now`; returns the sample to be recorded for it.
+        """Make this the latest reading, received at `now`; returns the sample to be recorded for it.
 
-        After a gap the source may come back with a time stamp from before the gap: such a sample gets the time of
-        its arrival, so that the gap ends there.
+        After a gap, the source may return with a time stamp from before the gap: such a sample gets its time of
+        arrival, so that the gap ends there.
         """
         sample = reading
         if not reading.connected:
@@ -62,7 +62,7 @@ class ObservableState:
         return sample
 
     def join(self, run: RecordedRun, now: float) -> list[Reading]:
-        """Take part in a run from `now` on; returns the samples that its record begins with (none or one).
+        """Take part in a run from `now` on; returns the initial samples of its record (none or one).
 
         If it took part before, its statistics continue.
         """
@@ -84,7 +84,7 @@ class ObservableState:
         return [sample]
 
     def leave(self, now: float) -> list[Reading]:
-        """Be followed no more; returns what is to be recorded."""
+        """Stop following it; returns the samples to be recorded."""
         gaps = [disconnected(self.observable.name, now)] if self.connected and not self.manual else []
         for gap in gaps:
             self.take(gap, now)
@@ -97,11 +97,11 @@ class ObservableState:
         self._finished = NO_STATISTICS if statistics is None else statistics
 
     def statistics(self, now: float) -> Statistics:
-        """Of the open run until now, else of the last one."""
+        """The statistics of the open run until now, else of the last one."""
         return self._finished if self._statistics is None else self._statistics.until(now)
 
     def view(self, statistics: Statistics | None = None) -> ObservableView:
-        """What it is now, with these statistics."""
+        """Its view now, with these statistics."""
         observable, reading = self.observable, self.reading
         return ObservableView(
             observable.name,

@@ -1,4 +1,4 @@
-"""What all observables did in one run."""
+"""The statistics of all observables in one run."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from ioc.rundb import Measurement
 
 @dataclass
 class EarlierPart:
-    """The part of a run that another process recorded; all times are POSIX seconds."""
+    """The part of a run that an earlier process recorded; all times are POSIX seconds."""
 
     last_alive: float
-    """When that process was last known to serve."""
+    """When that process was last known to run."""
     asked_at: float
-    """When this process learned of the run. Samples of later are from a source whose clock is ahead."""
+    """When this process learned of the run. Later samples are from a source whose clock is ahead."""
     resumed_at: float | None
-    """Since when this process records the run; None if the run ended with the other process."""
+    """Since when this process records the run; None if the run ended with the earlier process."""
     before: float | None = None
-    """Only samples of before are surely of the other process; None while this one has stored none."""
+    """Only samples before this time are certainly from the earlier process; None while this one has stored none."""
 
 
 class RecordedRun:
-    """The statistics of a run that is recorded, and then of one that is to be stored."""
+    """The statistics of a run while it is recorded and until they are stored."""
 
     def __init__(self, run: RunId, earlier: EarlierPart | None = None, ended_at: float | None = None) -> None:
         self.run = run
         self.earlier = earlier
-        """What must be added to the statistics before they may be stored; None if they are complete."""
+        """The part that must be added to the statistics before they are stored; None if they are complete."""
         self.ended_at = ended_at
         """None while it is open."""
         self.failure_told = False
-        """Somebody was told that the statistics are not stored."""
+        """It was reported that the statistics are not stored."""
         self.statistics: dict[int, RunStatistics] = {}
-        """By the id of the observable. Those of one that is followed no more stay: if it comes back they continue."""
+        """By the id of the observable. Those of a removed observable stay and continue if it returns."""
 
     def shift(self, seconds: float) -> None:
-        """The clock was set by so much."""
+        """Adjust to a clock that was set by this step."""
         for each in self.statistics.values():
             each.shift(seconds)
 
     def measurements(self, now: float) -> list[Measurement]:
-        """What is stored, as if the run ended now if it is open."""
+        """The rows to store; for an open run, as if it ended now."""
         until = now if self.ended_at is None else self.ended_at
         return [each.measurement(until) for each in self.statistics.values()]
 
     def final(self, observable_id: int) -> Statistics | None:
-        """Of an observable over the run, which has ended; None if it has none."""
+        """The statistics of an observable over the ended run; None if it has none."""
         statistics = self.statistics.get(observable_id)
         return None if statistics is None or self.ended_at is None else statistics.until(self.ended_at)
 
     def complete(self, earlier: Iterable[RunStatistics], last_at: float) -> list[Reading]:
-        """Add what the other process has recorded, until `last_at`; returns the gaps to be recorded in between."""
+        """Add the statistics of the earlier process, until `last_at`; returns the gaps to be recorded in between."""
         assert self.earlier is not None
         resumed_at = self.earlier.resumed_at
         stopped_at = max(last_at, self.earlier.last_alive)

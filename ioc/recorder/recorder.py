@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 _CLOSE_SECONDS = 1.0
 _SHOW_SECONDS = 0.1
 _SLICE = 25
-"""Changed observables that are shown in one turn of the event loop, so that commands need not wait for all of them."""
+"""Changed observables shown in one turn of the event loop, so that commands do not wait for all of them."""
 
 ChangeListener = Callable[[frozenset[str]], None]
 """Takes the names of observables that changed; called on the event loop, at most ten times a second for each."""
 
 
 class Feed(Protocol):
-    """Where readings come from (`ioc.observables.ObservableFeed`)."""
+    """The source of readings (`ioc.observables.ObservableFeed`)."""
 
     async def start(
         self,
@@ -69,26 +69,26 @@ class ObservableRecorder:
         self._observables = tuple(observables)
         self._record = record
         self._lock = threading.RLock()
-        """Guards everything that a reading changes: states, the open run's statistics, and what changed."""
+        """Guards everything that a reading changes: states, the open run's statistics, and the set of changes."""
         self._states: dict[str, ObservableState] = {}
         self._run: RecordedRun | None = None
         """The open run."""
         self._changed: set[str] = set()
         self._changing = asyncio.Lock()
-        """Held by who changes experiment, observables or manual values."""
+        """Held during changes of experiment, observables or manual values."""
         self._saver = Saver(store, self._measure, self._complete)
         self._shower: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
-        """What belongs to a run waits for it: the experiment and its observables are known then."""
+        """Set when the experiment and its observables are known; operations of a run wait for it."""
 
-    def when_made_up(self, listener: Callable[[RunId], None]) -> None:
-        """Tell `listener` when the statistics of a run are stored, after `begin_run` or `end_run` had failed to."""
-        self._saver.made_up = listener
+    def when_stored_late(self, listener: Callable[[RunId], None]) -> None:
+        """Call `listener` when the statistics of a run are stored after `begin_run` or `end_run` had failed."""
+        self._saver.stored_late = listener
 
     async def start(self, listener: ChangeListener, experiment: str | None = None) -> None:
-        """Define the observables in the database, load manual values and the last run's statistics, and follow.
+        """Define the observables in the database, load manual values and the last run's statistics, and start the feed.
 
-        `experiment` is another one than the topology's, if the operator has chosen it.
+        `experiment` differs from the topology's if the operator has chosen another.
 
         Raises:
             PeerError: the database does not work; this can be called again.
@@ -101,7 +101,7 @@ class ObservableRecorder:
         self._started.set()
 
     async def close(self) -> None:
-        """Stop following; each observable that was connected gets a gap from now on."""
+        """Stop the feed; for each connected observable a gap begins now."""
         await self._feed.close()
         await self._saver.close()
         if self._shower is not None:
@@ -119,25 +119,25 @@ class ObservableRecorder:
             _log.error("%s: the statistics of the last run are those of a few seconds ago", error)
 
     async def save(self) -> None:
-        """Store the statistics of the open run now, and what else is not stored.
+        """Store the statistics of the open run and everything else that is not stored yet.
 
         Raises:
-            PeerError: the database does not work; what is not stored is kept.
+            PeerError: the database does not work; everything not stored is kept.
         """
         await self._saver.save()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all observables, in display order."""
+        """Views of all observables, in display order."""
         return tuple(self._states)
 
     def values(self, names: Iterable[str]) -> list[ObservableView]:
-        """Those of `names` that exist as they are now, without statistics."""
-        states = self._states  # without the lock: a reading is replaced as a whole
+        """Current views, without statistics, of those of `names` that exist."""
+        states = self._states  # no lock: a reading is replaced as a whole
         return [states[name].view() for name in names if name in states]
 
     def views(self, names: Iterable[str]) -> list[ObservableView]:
-        """Those of `names` that exist as they are now, with statistics."""
+        """Current views, with statistics, of those of `names` that exist."""
         with self._lock:
             now = self._now()
             states = [self._states[name] for name in names if name in self._states]
@@ -151,7 +151,7 @@ class ObservableRecorder:
     async def set_manual(self, name: str, value: Scalar) -> Scalar | None:
         """Set a manual observable. Returns the value before, None if there was none.
 
-        It is on disk when this returns, unless the database cannot be written: then it is stored as soon as it can.
+        It is on disk when this returns, unless the database cannot be written: then it is stored as soon as possible.
 
         Raises:
             Refused: there is no such manual observable, or the value does not fit its type.
@@ -168,9 +168,9 @@ class ObservableRecorder:
             return None if before is None else before.value
 
     async def copy_manual_from(self, run: RunId) -> None:
-        """Set the manual observables as they were at the end of a run (at its begin if it has no end).
+        """Set the manual observables to their values at the end of a run (at its begin if it has no end).
 
-        One whose type or unit has changed since then is left out.
+        Those whose type or unit has changed since are left out.
         """
         self._check_started()
         async with self._changing:
@@ -191,17 +191,17 @@ class ObservableRecorder:
             await self._set(values)
 
     async def change_experiment(self, experiment: str) -> None:
-        """File what follows under another experiment, which gets the same observables with its own manual values."""
+        """Record under another experiment from now on; it gets the same observables with its own manual values."""
         await self._started.wait()
         async with self._changing:
             if experiment != self._experiment:
                 await self._enter_experiment(experiment)
 
     async def reload(self, observables: Sequence[Observable]) -> None:
-        """Take other observables; those that have not changed go on without interruption, also in an open run.
+        """Change the observables; unchanged ones continue without interruption, also in an open run.
 
         Raises:
-            PeerError: the database did not take them; those before are followed again.
+            PeerError: the database did not accept them; the previous ones stay.
             Refused: the database has not been read yet.
         """
         self._check_started()
@@ -229,7 +229,7 @@ class ObservableRecorder:
 
     async def end_run(self, run: RunId, ended_at: float | None = None) -> None:
         await self._started.wait()
-        async with self._changing:  # so that it never overtakes the begin
+        async with self._changing:  # so that the end never overtakes the begin
             self._end(run, ended_at)
         await self._saver.save_in_time()
 
@@ -256,12 +256,12 @@ class ObservableRecorder:
                 self._run, recorded.ended_at = None, now
                 self._show_finished(recorded)
                 return
-        # Nobody continued it: it ended when the process that recorded it did.
+        # No process continued it: it ended with the process that recorded it.
         ended_at = now if ended_at is None else ended_at
         self._saver.add(RecordedRun(run, EarlierPart(ended_at, asked_at=now, resumed_at=None), ended_at))
 
     def _is_followed(self, observable: Observable) -> bool:
-        """Whether there is this observable already: what may have changed are words, order, dead band and rate."""
+        """Whether this observable exists already; texts, order, dead band and rate may differ."""
         state = self._states.get(observable.name)
         present = None if state is None else state.observable
         return present is not None and all(
@@ -291,7 +291,7 @@ class ObservableRecorder:
     def _follow(
         self, observables: Sequence[Observable], ids: Mapping[str, int], settings: Mapping[str, SavedSetting]
     ) -> None:
-        """Have states of these, of which some continue; manual ones have the values of the experiment."""
+        """Create the states of these observables; some continue, and manual ones get the values of the experiment."""
         with self._lock:
             before, states = self._states, dict[str, ObservableState]()
             for each in observables:
@@ -318,7 +318,7 @@ class ObservableRecorder:
         try:
             value = parse_manual(observable, saved.value)
         except Refused:
-            _log.warning("observable %s: its stored value %r is no longer allowed and was dropped", name, saved.value)
+            _log.warning("observable %s: the stored value %r is no longer allowed and was dropped", name, saved.value)
             return None
         return Reading(name, value, Severity.NO_ALARM, "NO_ALARM", saved.saved_at)
 
@@ -333,10 +333,10 @@ class ObservableRecorder:
         self._take([Reading(name, value, Severity.NO_ALARM, "NO_ALARM", now) for name, value in values.items()])
 
     def _now(self) -> float:
-        """The time; if the clock was set since the last call, the open run continues by the new one. Needs the lock."""
+        """The time; adjusts the open run if the clock was set since the last call. Requires the lock."""
         now, step = self._clock.now()
         if step:
-            _log.warning("the clock of this machine was set by %+.1f s: statistics go by the time that passed", step)
+            _log.warning("the clock of this machine was set by %+.1f s: statistics use the elapsed time", step)
             if self._run is not None:
                 self._run.shift(step)
         return now
@@ -358,7 +358,7 @@ class ObservableRecorder:
             self._changed.add(name)
         if declared and properties.units and properties.units not in {declared, before}:
             _log.warning(
-                "observable %s: its source %s has units %s, but the topology says %s, which is what is shown",
+                "observable %s: its source %s has units %s, but the topology has %s, which are shown",
                 name,
                 state.observable.pv,
                 properties.units,
@@ -387,7 +387,7 @@ class ObservableRecorder:
             return run.measurements(self._now())
 
     def _complete(self, run: RecordedRun, earlier: Sequence[RunStatistics], last_at: float) -> None:
-        """Add what another process recorded of a run; show it if the run has ended and none has begun since."""
+        """Add the earlier process's part of a run; show the result if the run has ended and none has begun since."""
         with self._lock:
             self._store.add_samples(run.run.experiment, run.run, run.complete(earlier, last_at))
             if run.ended_at is not None and self._run is None and run.run.experiment == self._experiment:

@@ -1,4 +1,4 @@
-"""Stores the statistics of runs and manual values, again and again until it succeeds."""
+"""Stores the statistics of runs and manual values, with retries until it succeeds."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _SAVE_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 """After a failure."""
 _SETTINGS_SECONDS = 0.5
-"""How long a manual value waits for a slow disk; a locked file or a full disk is known sooner."""
+"""How long a manual value waits for a slow disk; a locked file or a full disk is detected sooner."""
 _PATIENCE_SECONDS = 10.0
-"""How long the end of a run waits for the samples that another process has left to be read."""
+"""How long the end of a run waits for the samples of an earlier process to be read."""
 
 
 class Saver:
-    """Stores the open run every ten seconds, ended runs and manual values until that is done.
+    """Stores the open run every ten seconds, and ended runs and manual values until it succeeds.
 
-    Owns one task. `measure` gives the rows of a run now, `complete` takes what another process recorded of it; both
-    belong to the recorder, whose lock guards the statistics.
+    Owns one task. `measure` returns the current rows of a run, `complete` adds the part recorded by an earlier process;
+    both belong to the recorder, whose lock guards the statistics.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Saver:
         self._measure = measure
         self._complete = complete
         self._runs: list[RecordedRun] = []
-        """The open run, and ended ones that are not stored."""
+        """The open run, and ended ones that are not stored yet."""
         self._settings: dict[str, SavedSetting] = {}
         """Manual values that are not stored yet."""
         self._due = 0.0
         self._saving = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self.made_up: Callable[[RunId], None] = lambda run: None
-        """Called when the statistics of a run are stored after somebody was told that they are not."""
+        self.stored_late: Callable[[RunId], None] = lambda run: None
+        """Called when the statistics of a run are stored after a failure was reported."""
 
     @property
     def unsaved(self) -> Mapping[str, SavedSetting]:
@@ -58,7 +58,7 @@ class Saver:
         return self._settings
 
     def start(self) -> None:
-        """Begin to save now and then."""
+        """Start saving periodically."""
         self._due = time.monotonic() + _SAVE_SECONDS
         self._task = asyncio.create_task(self._save_now_and_then(), name="recorder")
 
@@ -69,13 +69,13 @@ class Saver:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def add(self, run: RecordedRun) -> None:
-        """Save this run until it has ended and is stored; an open one takes the place of another."""
+        """Save this run until it has ended and is stored; an open run replaces another open one."""
         if run.ended_at is None:
             self._runs = self._ended()
         self._runs.append(run)
 
     async def begin(self, run: RecordedRun) -> None:
-        """Store a run that begins, without waiting for others.
+        """Store a starting run, without waiting for others.
 
         Raises:
             PeerError: the database does not work; the run is stored later.
@@ -101,10 +101,10 @@ class Saver:
             self._settings = {name: saved for name, saved in self._settings.items() if settings.get(name) is not saved}
 
     async def save_in_time(self) -> None:
-        """As `save`, but do not wait for a long past of a run that another process began: that follows by itself.
+        """As `save`, but do not wait for a long earlier part of a run to be read: it is stored later automatically.
 
         Raises:
-            PeerError: the database does not work, or it takes too long; what is not stored is kept.
+            PeerError: the database does not work, or it takes too long; everything not stored is kept.
         """
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -148,10 +148,10 @@ class Saver:
         if final and run in self._runs:
             self._runs.remove(run)
         elif run.ended_at is not None:
-            return  # it ended while the database was at work: what is stored is not its end
+            return  # it ended while the database was busy: the stored rows are not final
         if run.failure_told:
             run.failure_told = False
-            self.made_up(run.run)
+            self.stored_late(run.run)
 
     def _ended(self) -> list[RecordedRun]:
         return [run for run in self._runs if run.ended_at is not None]

@@ -1,4 +1,4 @@
-"""What one observable did during one run."""
+"""The statistics of one observable in one run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NO_STATISTICS = Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)
 class RunStatistics:
     """Values at begin and end, and the statistics of the samples between, added in the order of their arrival.
 
-    A value lasts until the next sample. One that is to count from before an earlier one (a clock was set back)
-    counts from there on. Until the first sample the source counts as disconnected, unless it is manual. Texts, the
-    states of an enum and values that are not finite are counted as samples and left out of minimum, maximum and mean.
+    A value lasts until the next sample. A sample that would count from before an earlier one (a clock was set back)
+    counts from the earlier one on. Until the first sample the source counts as disconnected, unless it is manual.
+    Texts, enum states and values that are not finite count as samples, but not for minimum, maximum and mean.
     """
 
     def __init__(self, began_at: float, *, observable_id: int, name: str, manual: bool) -> None:
@@ -31,23 +31,23 @@ class RunStatistics:
         """Until when this counts, POSIX seconds."""
         self._connected = False
         self._number: float | None = None
-        """The present value; None if it is no finite number."""
+        """The current value; None if it is not a finite number."""
         self._last: float | None = None
-        """The last value that was one."""
+        """The last finite number."""
         self._minimum: float | None = None
         self._maximum: float | None = None
         self._mean = 0.0
         self._weight = 0.0
-        """How long the values of the mean lasted, seconds."""
+        """Total duration of the values in the mean, seconds."""
         self._samples = 0
         self._worst = Severity.NO_ALARM
         self._disconnected = 0.0
 
     @classmethod
     def continued(cls, stored: Measurement, last: Reading | None, *, manual: bool) -> RunStatistics:
-        """Continue what is stored; `last` is the last sample that counts in it, None if there is none.
+        """Continue stored statistics; `last` is the last sample included in them, None if there is none.
 
-        `stored` must say which observable it is of and until when it counts.
+        `stored` must have the id of its observable and the time until which it counts.
         """
         assert stored.observable_id is not None
         assert stored.measured_at is not None
@@ -68,7 +68,7 @@ class RunStatistics:
         return statistics
 
     def add(self, sample: Reading, at: float) -> None:
-        """Take the next sample, or the news that the source went away; it counts from `at` on."""
+        """Add the next sample or gap; it counts from `at` on."""
         self.advance(at)
         self._end_value = recorded_value(sample)
         self._count(to_microseconds(sample.sampled_at))
@@ -90,7 +90,7 @@ class RunStatistics:
         return self._statistics(*self._after(max(0.0, time - self._clock)))
 
     def measurement(self, now: float) -> Measurement:
-        """What is stored, as if the run ended now."""
+        """The row to store, as if the run ended now."""
         mean_seconds = self._after(max(0.0, now - self._clock))[1]
         measured_at = max(now, self._clock)
         return Measurement(
@@ -105,7 +105,7 @@ class RunStatistics:
         )
 
     def prepend(self, earlier: RunStatistics) -> None:
-        """Add what was collected until these began."""
+        """Add the statistics collected before these began."""
         weight = earlier._weight + self._weight
         if weight:
             self._mean = earlier._mean * (earlier._weight / weight) + self._mean * (self._weight / weight)
@@ -120,11 +120,11 @@ class RunStatistics:
         self._disconnected += earlier._disconnected
 
     def shift(self, seconds: float) -> None:
-        """The clock was set: all times that follow are later by so much."""
+        """The clock was set: all later times are shifted by this step."""
         self._clock += seconds
 
     def advance(self, time: float) -> None:
-        """Let the last value last until `time`, if that is later than all before."""
+        """Let the last value last until `time`, if that is later than all earlier times."""
         lasted = time - self._clock
         if lasted > 0:
             self._clock = time
@@ -138,34 +138,34 @@ class RunStatistics:
             self._last_sample = sampled_us, last[1] + 1
 
     def _after(self, lasted: float) -> tuple[float, float, float]:
-        """Mean, its weight and the seconds disconnected when the last value has lasted that much longer."""
+        """Mean, its weight and the disconnected seconds after the last value has lasted that much longer."""
         if not self._connected:
             return self._mean, self._weight, self._disconnected + lasted
         if self._number is None or not lasted:
             return self._mean, self._weight, self._disconnected
         weight = self._weight + lasted
         fraction = lasted / weight
-        # Not the difference of the two, which may overflow.
+        # The difference of the two may overflow.
         return self._mean * (1 - fraction) + self._number * fraction, weight, self._disconnected
 
     def _statistics(self, mean: float, weight: float, disconnected: float) -> Statistics:
         finite: float | None = None
         if self._minimum is not None and self._maximum is not None:
-            # Without weight all came at one moment.
+            # Without weight, all samples have the same time.
             finite = min(max(mean, self._minimum), self._maximum) if weight else self._last
         lost = 0.0 if self.manual else disconnected
         return Statistics(self._minimum, self._maximum, finite, self._samples, self._worst, lost)
 
 
 def recorded_value(reading: Reading | None) -> Scalar | None:
-    """What the database gets for a reading: the text of an enum, None without one."""
+    """The database value of a reading: the text of an enum, None without a value."""
     if reading is None:
         return None
     return reading.label or reading.value
 
 
 def _finite(sample: Reading) -> float | None:
-    """The value as a number; None for a text, the state of an enum and what is not finite."""
+    """The value as a number; None for a text, an enum state or a number that is not finite."""
     if isinstance(sample.value, (int, float)) and not sample.label and math.isfinite(sample.value):
         return float(sample.value)
     return None

@@ -1,4 +1,4 @@
-"""The run database: one SQLite file, written by one thread, read by anybody."""
+"""The run database: one SQLite file, written by one thread; any program may read it."""
 
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement, SavedSetting

@@ -1,4 +1,4 @@
-"""Whether the run database can be written now, as any thread may ask."""
+"""Whether the run database can be written now; thread-safe."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _RATE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class StoreHealth:
-    """How the writing of the run database goes."""
+    """Condition of the run database."""
 
     queued: int
-    """Rows that are not on disk yet."""
+    """Rows not on disk yet."""
     written_per_second: float
-    """Queued rows that reached the disk, over the last seconds."""
+    """Queued rows written to disk per second, over the last seconds."""
     dropped: int
     """Rows lost since the start because the queue was full, or because they could not be stored."""
     error: str
     """Why it cannot be written now, in a sentence; empty if it can."""
     warning: str = ""
-    """What is to be done before it can be written no more, in a sentence; empty if nothing."""
+    """What has to be done before writing becomes impossible, in a sentence; empty if nothing."""
     log_bytes: int = 0
     """Size of the file ``-wal`` beside it."""
 
 
 class Condition:
-    """What the writer's thread has seen last. It sets this, others read it."""
+    """The latest observations of the writer's thread, which sets them; other threads read them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,7 +47,7 @@ class Condition:
         self._busy_since: float | None = time.monotonic()
         self._written: deque[tuple[float, int]] = deque(maxlen=2048)
         self.wrote_at = time.monotonic()
-        """When something was written last; by the clock that nobody sets."""
+        """Time of the last successful write, on the monotonic clock."""
         self.warning = ""
         self.log_bytes = 0
 
@@ -58,7 +58,7 @@ class Condition:
 
     @property
     def hangs(self) -> bool:
-        """Whether a transaction takes so long that who waits for another one waits in vain."""
+        """Whether a transaction has taken so long that waiting for another one is pointless."""
         since = self._busy_since
         return since is not None and time.monotonic() - since > _HANGS_SECONDS
 
@@ -73,7 +73,7 @@ class Condition:
 
     @contextlib.contextmanager
     def at_work(self) -> Generator[None]:
-        """While the disk is waited for."""
+        """Marks the time during which the thread waits for the disk."""
         self._busy_since = time.monotonic()
         try:
             yield
@@ -81,20 +81,20 @@ class Condition:
             self._busy_since = None
 
     def opened(self) -> None:
-        """The file is open."""
+        """Note that the file is open."""
         self._opened = True
 
     def failed(self, text: str) -> None:
-        """Nothing can be written, for this reason."""
+        """Note that nothing can be written, for this reason."""
         if not self._error:
             self._failing_since = time.time()
-            _log.error("%s (what is to be written is kept until it works again)", text)
+            _log.error("%s (rows are kept until it works again)", text)
         elif text != self._error:
             _log.error("%s", text)
         self._error = text
 
     def works(self) -> str:
-        """Something was written. Returns since when nothing could be, in a sentence; empty if it could."""
+        """Note a successful write. After a failure, returns a sentence with its begin; else empty."""
         self.wrote_at = time.monotonic()
         if not self._error:
             return ""
@@ -103,11 +103,11 @@ class Condition:
         return f"the run database could not be written since {to_text(self._failing_since)}; it works again"
 
     def wrote_rows(self, count: int) -> None:
-        """So many queued rows are on disk."""
+        """Note that this number of queued rows is on disk."""
         self._written.append((time.monotonic(), count))
 
     def health(self, queued: int, dropped: int) -> StoreHealth:
-        """All of it, with what the queues say."""
+        """Return the condition, with the numbers of the queues."""
         now = time.monotonic()
         recent = sum(count for moment, count in list(self._written) if now - moment < _RATE_SECONDS)
         return StoreHealth(queued, recent / _RATE_SECONDS, dropped, self.problem(), self.warning, self.log_bytes)

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""Opening the database file, and what its errors mean to an operator."""
+"""Opens the database file, and explains its errors to operators."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
     """Open a connection in WAL mode with foreign keys on, for the thread that calls.
 
     Raises:
-        PeerError: it is the database of another program, or of a newer one of ours.
+        PeerError: it is the database of another program or of a newer version.
         sqlite3.Error: the file cannot be opened, or is no database.
     """
     connection = sqlite3.connect(_uri(path, "rwc" if create else "rw"), uri=True, isolation_level=None)
     try:
         db = Database(connection)
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
-        check_version(db, str(path))  # before anything is changed
+        check_version(db, str(path))  # before any change
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA journal_size_limit = 48000000")
-        # A batch touches a page of each observable: all of them fit, and are not written to the file each time.
+        # A batch touches a page of each observable: all pages fit into the cache and are not written to the file each
+        # time.
         connection.execute("PRAGMA cache_size = -16384")
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -40,7 +41,7 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
 
 
 def open_for_editing(path: Path, *, busy_seconds: float = 3.0) -> Database:
-    """Open the database beside a running IOC for a few changes; the caller closes it.
+    """Open the database for a few changes, also while an IOC runs; the caller closes it.
 
     Raises:
         PeerError: there is no such file, it is no run database, or its version is not the program's.
@@ -74,13 +75,13 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def _reading_mode(path: Path) -> str:
-    """How to open the file without leaving files behind that the IOC, as another user, could not write.
+    """Return a URI that leaves no files behind that the IOC, as another user, could not write.
 
     The first program that opens a database in WAL mode creates -wal and -shm, even for reading; the last one that
-    closes it removes them, but only if it may write. Without -wal and without write permission nobody is writing, and
-    we read the file alone.
+    closes it removes them, but only if it may write. Without -wal and without write permission nothing is being
+    written, and only the file itself is read.
     """
-    file = path.resolve()  # the other files are beside it, not beside a link to it
+    file = path.resolve()  # the other files are beside the target of a link
     log, shared = Path(f"{file}-wal"), Path(f"{file}-shm")
     if all(os.access(each, os.W_OK) for each in (file.parent, file, log, shared) if each.exists()):
         return "rw"
@@ -90,13 +91,13 @@ def _reading_mode(path: Path) -> str:
 def _checked(path: Path, access: int, connect: Callable[[], Database]) -> Database:
     try:
         present = path.is_file()
-    except OSError:  # its directory cannot be looked into
+    except OSError:  # its directory cannot be read
         present = True
     if not present:
         raise PeerError(f"there is no run database {path}: the IOC creates it when it first starts")
     if not os.access(path, os.R_OK):
         raise PeerError(f"the run database {path} cannot be read: give the user of this program permission to read it")
-    if not os.access(path, access):  # SQLite would open it all the same, and leave files behind
+    if not os.access(path, access):  # SQLite would still open it, and leave files behind
         raise PeerError(f"the run database {path} {_REASONS['SQLITE_READONLY']}")
     try:
         db = connect()
@@ -124,28 +125,28 @@ _REASONS = {
     "SQLITE_FULL": _FULL,
     "SQLITE_READONLY": "cannot be written: give the user of this program write permission on it and its directory",
     "SQLITE_CANTOPEN": "cannot be opened: its directory must exist and be writable for the user of this program",
-    "SQLITE_NOTADB": "is no SQLite database: name another file as `database` in the topology",
+    "SQLITE_NOTADB": "is not an SQLite database: name another file as `database` in the topology",
     "SQLITE_CORRUPT": "is damaged: restore it from a backup, or name another file as `database` in the topology",
     "SQLITE_IOERR": "cannot be read or written (input/output error): check its disk",
 }
 _OF_THE_DISK = {"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR"}
-"""Errors that the disk may have caused, as when the files beside the database cannot grow."""
+"""Errors possibly caused by the disk, for example when the files beside the database cannot grow."""
 _PASSES = {_LOCKED, _FULL}
 _PAGE_BYTES = 4096
 
 
 class PassingError(PeerError):
-    """The cause may go away by itself: waiting can help."""
+    """The cause may go away without action: waiting can help."""
 
 
 def error_kind(error: sqlite3.Error) -> str:
-    """Primary name of an SQLite error, such as ``SQLITE_BUSY`` (the extended names begin with it)."""
+    """Primary name of an SQLite error, such as ``SQLITE_BUSY`` (extended names begin with it)."""
     name = str(getattr(error, "sqlite_errorname", "") or "")
     return "_".join(name.split("_")[:2])
 
 
 def peer_error(path: Path, error: sqlite3.Error) -> PeerError:
-    """What an SQLite error means, for an operator; a `PassingError` for a lock and a full disk."""
+    """Return an SQLite error as an error for operators; a `PassingError` for a lock or a full disk."""
     kind = error_kind(error)
     reason = (kind in _OF_THE_DISK and _disk_reason(path)) or _REASONS.get(kind, f"failed: {error}")
     return (PassingError if reason in _PASSES else PeerError)(f"the run database {path} {reason}")

@@ -36,30 +36,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one observable did in one run (table ``measurements``)."""
+    """The statistics of one observable in one run (table ``measurements``)."""
 
     observable: str
     begin_value: Scalar | None
     end_value: Scalar | None
     statistics: Statistics
     observable_id: int | None = None
-    """Which of those of this name, if there were several; None for the one that is not retired."""
+    """Which definition, if there were several with this name; None for the one that is not retired."""
     mean_seconds: float | None = None
-    """How long the values lasted of which the mean is."""
+    """Total duration of the values in the mean."""
     measured_at: float | None = None
-    """Until when this counts, POSIX seconds. None: it cannot be continued, as a row of an older program."""
+    """End of the statistics, POSIX seconds. None for a row of an older version: it cannot be continued."""
     last_sample: tuple[int, int] | None = None
-    """The latest sample that is counted, gaps included: microseconds since 1970, and its number among those with that
-    time stamp. None without any."""
+    """The latest sample or gap included: microseconds since 1970, and its number with that time stamp."""
 
 
 def _row(**columns: Scalar | None) -> dict[str, Scalar | None]:
-    """A row of which SQLite can store every value."""
+    """The row with values that SQLite can store."""
     return {name: storable(value) for name, value in columns.items()}
 
 
 def experiment_id(db: Database, name: str) -> int:
-    """Id of an experiment, which is created if there is none; only for functions that write."""
+    """Id of an experiment, which is created if it does not exist; only for functions that write."""
     return cast("int", db.table("experiments").lookup({"name": name}, {"created_at": to_text(time.time())}))
 
 
@@ -84,7 +83,7 @@ def _run_record(row: Mapping[str, Any]) -> RunRecord:
 
 
 def last_run(db: Database, experiment: str) -> RunRecord | None:
-    """The run with the highest number; None if the experiment has none, or is not known."""
+    """The run with the highest number; None if the experiment is not known or has no runs."""
     rows = db.query(_RUNS + "WHERE experiments.name = ? ORDER BY run_number DESC LIMIT 1", [experiment])
     return next(map(_run_record, rows), None)
 
@@ -95,7 +94,7 @@ def get_run(db: Database, run: RunId) -> RunRecord | None:
 
 
 def unfinished_runs(db: Database) -> tuple[RunRecord, ...]:
-    """The runs that are still open, in the order of their reservation."""
+    """The open runs, in the order of their reservation."""
     open_states = [state.value for state in DocumentState if state not in FINISHED]
     marks = ", ".join("?" * len(open_states))
     return tuple(map(_run_record, db.query(f"{_RUNS} WHERE state IN ({marks}) ORDER BY runs.id", open_states)))
@@ -104,7 +103,7 @@ def unfinished_runs(db: Database) -> tuple[RunRecord, ...]:
 def reserve_run(
     db: Database, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
 ) -> RunRecord:
-    """Take the next run number of an experiment, or `at_least`."""
+    """Reserve the next run number of an experiment, or `at_least`."""
     last = last_run(db, experiment)
     record = RunRecord(
         run=RunId(experiment, max(at_least, 0 if last is None else last.run.number + 1)),
@@ -120,7 +119,7 @@ def reserve_run(
 
 
 def save_run(db: Database, record: RunRecord) -> None:
-    """Store every field of a run except its size, which `add_file` adds up.
+    """Store every field of a run except its size, which `add_file` computes.
 
     Raises:
         UnknownRowError: the run was never reserved.
@@ -134,7 +133,7 @@ def save_run(db: Database, record: RunRecord) -> None:
 def _run_columns(record: RunRecord) -> dict[str, Scalar | None]:
     duration, stopped_at = record.duration, record.stopped_at
     if record.started_at is not None and stopped_at is not None:
-        stopped_at = max(record.started_at, stopped_at)  # the clock may have been set back meanwhile
+        stopped_at = max(record.started_at, stopped_at)  # the clock may have been set back
         duration = stopped_at - record.started_at if duration is None else duration
     return {
         "state": record.state.value,
@@ -150,7 +149,7 @@ def _run_columns(record: RunRecord) -> dict[str, Scalar | None]:
 
 
 def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConfig]) -> None:
-    """Store what ECC servers were given for a run; a later call replaces the row of a server."""
+    """Store the configurations of ECC servers in a run; a later call replaces the row of a server."""
     rows = [
         _row(
             run_id=run_id,
@@ -165,9 +164,9 @@ def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConf
 
 
 def add_file(db: Database, run_id: int | None, file: FiledFile) -> None:
-    """Store a file at its final place, and the new size of its run.
+    """Store a filed file and the new size of its run.
 
-    A file that is known keeps the time when it was moved; of size and source the latest known value counts.
+    A known file keeps its time of moving; size and source get their latest known values.
     """
     place = _row(run_id=run_id, host=file.host, path=file.path)
     new = _row(router=file.router, bytes=file.size, moved_at=to_text(file.moved_at))
@@ -178,7 +177,7 @@ def add_file(db: Database, run_id: int | None, file: FiledFile) -> None:
 
 
 HEARTBEAT = "heartbeat"
-"""The setting that the writer saves when it has nothing else to write; only its time means something."""
+"""The setting that the writer saves when it has nothing else to write; only its time has a meaning."""
 
 
 class SavedSetting(NamedTuple):
@@ -202,7 +201,7 @@ def save_settings(db: Database, settings: Mapping[str, str]) -> None:
 
 
 _IDENTITY = ("name", "units", "value_type", "source_pv")
-"""What makes an observable this one and no other of its experiment."""
+"""Identity of an observable within its experiment."""
 
 
 def define_observables(db: Database, experiment: str, observables: Sequence[Observable]) -> dict[str, int]:
@@ -221,7 +220,7 @@ def define_observables(db: Database, experiment: str, observables: Sequence[Obse
     ]
     known = [before[key] | row for key, row in wanted.items() if key in before]
     changed = [row for row in known if row != before[_identity(row)]]
-    table.upsert_all([*retired, *changed], pk="id")  # retired ones first: their names become free
+    table.upsert_all([*retired, *changed], pk="id")  # retired ones first, to free their names
     table.insert_all(row for key, row in wanted.items() if key not in before)
     rebuild_run_sheet(db)
     rows = table.rows_where("experiment_id = ? AND retired_at IS NULL", [owner], order_by="display_order")
@@ -250,7 +249,7 @@ def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def save_measurements(db: Database, run_id: int | None, measurements: Sequence[tuple[int, Measurement]]) -> None:
-    """Store or replace what observables did in a run, each with its observable's id."""
+    """Store or replace the statistics of observables in a run, each with its observable's id."""
     rows = [
         _row(
             run_id=run_id,
@@ -269,7 +268,7 @@ def save_measurements(db: Database, run_id: int | None, measurements: Sequence[t
 
 
 def load_measurements(db: Database, run_id: int | None) -> tuple[Measurement, ...]:
-    """What observables did in a run, in display order, retired ones last."""
+    """The statistics of observables in a run, in display order, retired ones last."""
     rows = db.query(
         "SELECT name, measurements.* FROM measurements JOIN observables ON observables.id = observable_id "
         "WHERE run_id = ? ORDER BY retired_at NOT NULL, display_order",

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""What the command line changes in the run database, with or without a running IOC."""
+"""Changes made by the command line, with or without a running IOC."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def edit_run(
     values: Mapping[SheetObservable, Scalar],
     client: Client,
 ) -> list[str]:
-    """Change a run that has ended in one transaction, also while an IOC runs; every change becomes an event.
+    """Change an ended run in one transaction, also while an IOC runs; every change becomes an event.
 
-    `values` are those of manual observables, checked by the caller; each becomes the value of the whole run: at begin
-    and end, and minimum, maximum and mean of a number. None changes nothing. Returns a sentence for each change.
+    `values` of manual observables are checked by the caller; each becomes the value of the whole run: at begin and end,
+    and for a number also minimum, maximum and mean. None changes nothing. Returns a sentence for each change.
 
     Raises:
         PeerError: the database cannot be changed.
@@ -67,7 +67,7 @@ def edit_run(
     except sqlite3.Error as error:
         raise peer_error(path, error) from error
     finally:
-        db.close()  # what is not committed is undone
+        db.close()  # rolls back an uncommitted transaction
     return changes
 
 
@@ -93,7 +93,7 @@ def _edit_values(db: Database, run: Row, values: Mapping[SheetObservable, Scalar
 
 
 class _Values(NamedTuple):
-    """What an observable was in a run; the names are those of the columns."""
+    """The values of an observable in a run; the fields are named like the columns."""
 
     begin_value: Scalar | None = None
     end_value: Scalar | None = None

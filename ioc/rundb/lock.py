@@ -12,13 +12,13 @@ from ioc.rundb.connection import PassingError
 
 
 class FileLock:
-    """An advisory lock on a file beside the database; the system frees it when the process ends, however it ends."""
+    """An advisory lock on a file beside the database; the system frees it when the process ends for any reason."""
 
     def __init__(self, database: Path) -> None:
         """Take the lock.
 
         Raises:
-            PeerError: another process has it (named by its id), or the file cannot be made.
+            PeerError: another process has it (the text has its id), or the file cannot be created.
             PassingError: the disk is full.
         """
         path = Path(f"{database.resolve()}.lock")
@@ -37,7 +37,7 @@ class FileLock:
                 f"the run database {database} is in use by another IOC (process {owner}): "
                 "stop that one first, or name another file as `database` in the topology"
             ) from None
-        # An empty disk block for the number may be lacking; the lock holds without it.
+        # The disk may have no block for the number; the lock works without it.
         try:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -45,5 +45,5 @@ class FileLock:
             pass
 
     def release(self) -> None:
-        """Let another process have the database; the file stays (removing it would let two have it)."""
+        """Release the database for other processes; the file stays (otherwise two processes could get the lock)."""
         os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""Many rows in few statements."""
+"""Writes many rows with few statements."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ROWS_A_STATEMENT = 400
 
 
 def execute_rows(db: Database, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Execute a statement with ``VALUES {rows}`` in it, for many rows at a time.
+    """Execute a statement that contains ``VALUES {rows}`` for many rows at a time.
 
-    For each step of a statement sqlite3 gives up Python's lock and has to get it back, which takes milliseconds while
+    For each step of a statement, sqlite3 releases Python's lock and has to get it back, which takes milliseconds while
     other threads are busy; `executemany` does so for each row.
     """
     for start in range(0, len(rows), _ROWS_A_STATEMENT):

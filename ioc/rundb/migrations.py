@@ -2,11 +2,11 @@
 """The schema of the run database, as steps from one version to the next.
 
 Each migration runs in one transaction together with the version number (``PRAGMA user_version``) it leads to. A
-migration that was released is never changed: a new one follows it. The first ones are SQL, because the schema has what
-sqlite-utils cannot create: checks, partial indexes and a table without rowid.
+released migration is never changed; a new one is added instead. The first ones are SQL, because sqlite-utils cannot
+create parts of the schema: checks, partial indexes and a table without rowid.
 
-The migrations of sqlite-utils are not used: they keep their own table of names instead of `user_version`, so databases
-of today would have to be entered there first, and a database of a newer program would not be noticed.
+The migrations of sqlite-utils are not used: they keep their own table of names instead of `user_version`, so existing
+databases would first have to be entered there, and a database of a newer version would not be detected.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ APPLICATION_ID = 0x41545043
 """``PRAGMA application_id`` of our files ("ATPC"): a database of another program is never touched."""
 
 MIGRATIONS: list[Callable[[Database], None]] = []
-"""Each leads to the version that is its place, counted from 1."""
+"""Each leads to the version given by its position, counted from 1."""
 
 
 def _migration(step: Callable[[Database], None]) -> Callable[[Database], None]:
-    """Make the step the last of `MIGRATIONS`; the order in this file is the order of the versions."""
+    """Append a step to `MIGRATIONS`; the order in this file is the order of the versions."""
     MIGRATIONS.append(step)
     return step
 
 
 def newest_version() -> int:
-    """The version that this program writes."""
+    """The version written by this program."""
     return len(MIGRATIONS)
 
 
@@ -47,7 +47,7 @@ def check_version(db: Database, path: str) -> int:
     """Return the version of the database if this program can work with it (an older one needs `migrate` first).
 
     Raises:
-        PeerError: the database is newer than the program, or belongs to another program.
+        PeerError: the database is newer than this program, or belongs to another program.
     """
     version = version_of(db)
     application = int(db.execute("PRAGMA application_id").fetchone()[0])
@@ -62,7 +62,7 @@ def check_version(db: Database, path: str) -> int:
 
 
 def check_present_version(db: Database, path: str) -> None:
-    """Like `check_version`, but an older version is refused too.
+    """Like `check_version`, but also refuse an older version.
 
     Raises:
         PeerError: the database does not have the newest version.
@@ -85,8 +85,8 @@ def migrate(db: Database, path: str, target: int | None = None) -> None:
         sqlite3.Error: a step failed; it was undone, the steps before it stay.
     """
     for version in range(check_version(db, path), newest_version() if target is None else target):
-        # Without these a table that others, and views of other people, refer to cannot be replaced; a step that does so
-        # checks the foreign keys itself.
+        # These are needed to replace a table to which other tables or users' views refer; a step that does so checks
+        # the foreign keys itself.
         db.executescript("PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON")
         try:
             with db.atomic():
@@ -291,5 +291,5 @@ _VERSION_3 = """
 
 @_migration
 def runs_have_a_size(db: Database) -> None:
-    """Version 3: the bytes of a run, the source of a file, how many puts a row stands for; a faster run sheet."""
+    """Version 3: the size of a run, the source of a file, the number of puts per row; a faster run sheet."""
     db.executescript(_VERSION_3)

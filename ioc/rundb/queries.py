@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""What the command line reads from the run database, with or without a running IOC."""
+"""Queries of the command line, with or without a running IOC."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class RunPage:
-    """Everything about one run, as rows of the tables."""
+    """All rows about one run."""
 
     run: Row
     configs: Sequence[Row]
@@ -37,14 +37,14 @@ class RunPage:
 
 @dataclass(frozen=True)
 class SheetObservable:
-    """An observable as it was at some time."""
+    """An observable as defined at some time."""
 
     id: int
     name: str
     units: str
     value_type: str
     pv: str | None
-    """What it follows; None if the shift types its value."""
+    """Its source PV; None if the shift enters its value."""
 
     @property
     def manual(self) -> bool:
@@ -53,10 +53,10 @@ class SheetObservable:
 
 @dataclass(frozen=True)
 class SheetColumn:
-    """A column of the run sheet: an observable of one name and unit, whatever its type and source were meanwhile."""
+    """A column of the run sheet: all observables with the same name and units; type and source may differ."""
 
     heading: str
-    """Its name in the view `run_sheet`; with the units if another unit already has that name."""
+    """Its name in the view `run_sheet`; includes the units if a column with other units has that name."""
     name: str
     units: str
     value_type: str
@@ -69,7 +69,7 @@ class SheetColumn:
 
 
 class SheetCell(NamedTuple):
-    """What an observable was in a run; all None if it was not measured."""
+    """The values of an observable in a run; all None if it was not measured."""
 
     value: Scalar | None = None
     """Value at the begin of the run, else at its end."""
@@ -79,10 +79,10 @@ class SheetCell(NamedTuple):
 
 
 class RunBook:
-    """The runs of one experiment, read-only; a context manager that closes the database and explains its errors."""
+    """The runs of one experiment, read-only; a context manager that closes the database and converts its errors."""
 
     def __init__(self, path: Path, experiment: str | None, topology: str | None = None) -> None:
-        """Open the database; `experiment` None: the one that the IOC is in, with `topology` in its topology.
+        """Open the database. `experiment` None: the IOC's current one, where `topology` is the one in its topology.
 
         Raises:
             PeerError: the database cannot be read.
@@ -119,7 +119,7 @@ class RunBook:
         return find_run(self._db, self._experiment_id, self.experiment, number)
 
     def page(self, number: int) -> RunPage:
-        """All about one run.
+        """Return everything about one run.
 
         Raises:
             Refused: there is no such run.
@@ -143,7 +143,7 @@ class RunBook:
         )
 
     def columns(self) -> tuple[SheetColumn, ...]:
-        """Those of the run sheet, in display order; retired ones last, and only if they were ever measured."""
+        """Columns of the run sheet in display order; retired ones last, and only if they were ever measured."""
         found: dict[tuple[str, str], list[SheetObservable]] = {}
         for each in self._observables("retired_at IS NULL OR id IN (SELECT observable_id FROM measurements)"):
             found.setdefault((each.name, each.units), []).append(each)
@@ -167,13 +167,13 @@ class RunBook:
             )
             for observable_id, *cell in measured:
                 number = place.get(observable_id)
-                # Of several definitions of an observable in one run the first that has a value counts.
+                # Of several definitions of an observable in one run, the first with a value counts.
                 if number is not None and (cell[0] is not None or cells[number] is empty):
                     cells[number] = SheetCell(*cell)
             yield run, cells
 
     def definitions(self, number: int) -> dict[str, SheetObservable]:
-        """The observables by name as they are now, those that were measured in a run as they were then.
+        """The observables by name: those measured in a run as defined then, the others as defined now.
 
         Raises:
             Refused: there is no such run.
@@ -185,7 +185,7 @@ class RunBook:
         return {each.name: each for each in (*now, *reversed(then))}
 
     def samples(self, number: int, observables: Iterable[SheetObservable]) -> Iterator[Row]:
-        """Samples of these observables in a run one by one, by observable and time.
+        """Yield the samples of these observables in a run, by observable and time.
 
         Raises:
             Refused: there is no such run.
@@ -201,7 +201,8 @@ class RunBook:
         )
 
     def sampled(self, number: int, observables: Sequence[str] = ()) -> Sequence[SheetObservable]:
-        """The observables that have samples in a run, in display order; of `observables` only, in theirs, if any.
+        """The observables with samples in a run, in display order; if `observables` is not empty, only these, in its
+        order.
 
         Raises:
             Refused: there is no such run or observable.
@@ -218,7 +219,7 @@ class RunBook:
         )
 
     def count_samples(self, number: int, observables: Iterable[SheetObservable]) -> int:
-        """About how many samples a run has of these observables: gaps are left out, and the newest samples.
+        """Approximate number of samples of these observables in a run, without gaps and the newest samples.
 
         Raises:
             Refused: there is no such run.
@@ -233,7 +234,7 @@ class RunBook:
     def span(self, number: int) -> tuple[float, float]:
         """When a run began (with its first sample) and ended (now, if it is open), in POSIX seconds.
 
-        Time stamps from before the reservation, of sources whose clock is behind, do not count.
+        Time stamps from before the reservation, from sources whose clock is behind, are ignored.
 
         Raises:
             Refused: there is no such run.
@@ -253,7 +254,7 @@ class RunBook:
         return began, max(began, from_text(ended)) if ended else began
 
     def _observables(self, condition: str, *parameters: Any) -> list[SheetObservable]:
-        """Those of the experiment for which a condition holds, in display order, retired ones last."""
+        """The experiment's observables that meet a condition, in display order, retired ones last."""
         rows = self._db.table("observables").rows_where(
             f"experiment_id = ? AND ({condition})",
             [self._experiment_id, *parameters],
@@ -265,7 +266,7 @@ class RunBook:
 
 
 def find_experiment(db: Database, path: Path, name: str | None, topology: str | None) -> tuple[int, str]:
-    """Id and name of experiment `name`; None: of the one that the IOC is in, else of the newest run's.
+    """Id and name of experiment `name`; for None, of the IOC's current one, else of that of the newest run.
 
     `topology` is the experiment in the IOC's topology, None if it is not known.
 
@@ -288,9 +289,9 @@ def find_experiment(db: Database, path: Path, name: str | None, topology: str | 
 
 
 def _set_by_pv(db: Database, topology: str | None) -> str | None:
-    """The experiment that was set with the PV `Experiment`; None if it never was, or is no longer in use.
+    """The experiment set with the PV `Experiment`; None if it was never set or is no longer in use.
 
-    The IOC forgets it when its topology gets another experiment; if the topology is not known, a newer run of another
+    The IOC forgets it when the experiment in its topology changes; without the topology, a newer run of another
     experiment shows that.
     """
     rows = db.table("settings").rows_where("name IN ('experiment', 'experiment_default')")

@@ -1,4 +1,4 @@
-"""Rows that wait to be written."""
+"""Rows waiting to be written."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ class RowQueue(Generic[Row]):
     """A bounded queue between any thread and the writer; rows that do not fit are counted, and logged once."""
 
     def __init__(self, kind: str, limit: int) -> None:
-        """`kind` names the rows in the log; `limit` is their greatest number."""
+        """`kind` names the rows in the log; `limit` is their maximum number."""
         self._kind = kind
         self._limit = limit
         self._lock = threading.Lock()
         self._rows: deque[Row] = deque()
         self._dropping = 0
         self.accepted = 0
-        """Rows that were ever put, without those that were dropped."""
+        """Total rows ever queued, without the dropped ones."""
         self.dropped = 0
-        """Rows that were lost since the start of the program."""
+        """Rows lost since the start of the program."""
 
     def __len__(self) -> int:
-        """Rows that are not on disk."""
+        """Rows not on disk."""
         return len(self._rows)
 
     @property
     def removed(self) -> int:
-        """Rows that were ever removed. For the writer's thread."""
+        """Total rows ever removed. For the writer's thread."""
         with self._lock:
             return self.accepted - len(self._rows)
 
     def put(self, rows: Sequence[Row]) -> None:
-        """Append rows; those beyond the limit are dropped (the older ones are kept, so that a gap is at one place)."""
+        """Append rows; those beyond the limit are dropped (older ones are kept, so that there is a single gap)."""
         begins = False
         with self._lock:
             room = max(0, self._limit - len(self._rows))
@@ -66,11 +66,11 @@ class RowQueue(Generic[Row]):
                 self._rows.popleft()
 
     def lost(self) -> int:
-        """How many new rows were dropped until there was room again for half the limit, once; logged."""
+        """Number of rows dropped, returned and logged once when the queue is half empty again; else 0."""
         with self._lock:
             if len(self._rows) > self._limit / 2:
                 return 0
             dropped, self._dropping = self._dropping, 0
         if dropped:
-            _log.warning("run database: writing goes on; %d %s were dropped", dropped, self._kind)
+            _log.warning("run database: writing continues; %d %s were dropped", dropped, self._kind)
         return dropped

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""How queued rows get into their tables: names of the program become ids of the database."""
+"""Inserts queued rows into their tables: names are replaced by ids of the database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OWNER = itemgetter(0, 1)
 
 
 class Sample(NamedTuple):
-    """A reading on its way into the database."""
+    """A reading waiting to be stored."""
 
     experiment: str
     run: RunId | None
@@ -42,7 +42,7 @@ LogRow = Event | PutRecord
 
 
 class UnknownRowError(PeerError):
-    """A row refers to something that is not in the database; writing it again cannot help."""
+    """A row refers to something that is not in the database; retrying cannot help."""
 
 
 BAD_ROW = (
@@ -56,11 +56,11 @@ BAD_ROW = (
     TypeError,
     ValueError,
 )
-"""Errors that are about a row, not about the file: trying again cannot help."""
+"""Errors of a row, not of the file: retrying cannot help."""
 
 
 def storable(value: Scalar | None, label: str = "") -> Scalar | None:
-    """What a column gets for a value: the label of an enum, NULL for what is not a number.
+    """The stored form of a value: the label of an enum, NULL for NaN and a gap.
 
     A whole number that is too large for SQLite becomes a float.
     """
@@ -76,7 +76,7 @@ def storable(value: Scalar | None, label: str = "") -> Scalar | None:
 
 
 class RowWriter:
-    """Writes samples, events and puts through one connection, remembering the ids it has looked up."""
+    """Writes samples, events and puts through one connection, with a cache of ids."""
 
     def __init__(self) -> None:
         self._runs: dict[RunId, int] = {}
@@ -85,7 +85,7 @@ class RowWriter:
         self._alarms: dict[tuple[Severity, str], int] = {}
 
     def forget(self) -> None:
-        """Drop what is remembered: a transaction was undone, and rows made in it with it."""
+        """Clear the cache: a transaction was rolled back, with the rows created in it."""
         self._runs.clear()
         self._observables.clear()
         self._series.clear()
@@ -139,7 +139,7 @@ class RowWriter:
         self.insert_puts(db, [row for row in log if isinstance(row, PutRecord)])
 
     def insert_each(self, db: Database, samples: Sequence[Sample], log: Sequence[LogRow]) -> list[str]:
-        """Insert what can be stored and give up the rest, which would block the queue for ever; returns why."""
+        """Insert the valid rows and drop the others, which would block the queue for ever; returns the reasons."""
         rows = [([sample], []) for sample in samples] + [([], [row]) for row in log]
         reasons: list[str] = []
         for row in rows:
@@ -155,7 +155,7 @@ class RowWriter:
         return reasons
 
     def insert_samples(self, db: Database, samples: Sequence[Sample]) -> None:
-        """Insert samples in the order of the table, so that each page of it is touched once."""
+        """Insert samples in the order of the table, so that each of its pages is touched once."""
         placed: list[_Placed] = []
         for (experiment, run), owned in itertools.groupby(samples, _OWNER):
             readings = [sample.reading for sample in owned]
@@ -175,7 +175,7 @@ class RowWriter:
         return series_id, to_microseconds(reading.sampled_at), storable(reading.value, reading.label), alarm
 
     def _series_of(self, db: Database, experiment: str, run: RunId | None, names: set[str]) -> Mapping[str, int]:
-        """Ids of the series of these observables; those that are not known are made and read together."""
+        """Ids of the series of these observables; missing ones are created and read together."""
         known = self._series.setdefault((experiment, run), {})
         unknown = {self.observable_id(db, experiment, name): name for name in names if name not in known}
         if unknown:

@@ -28,9 +28,9 @@ _MOST_OBSERVABLES = 1900
 
 
 def observable_column(name: str) -> str:
-    """Name of an observable's column; one that is called like a column of the run itself gets a suffix.
+    """Name of an observable's column; a name that is also a column of the run itself gets a suffix.
 
-    So does one that is called like another one with the suffix: two names never get one column.
+    So does a name that equals another one with the suffix: two names never share a column.
     """
     base = name.lower()
     while base.endswith(_SUFFIX):
@@ -39,17 +39,17 @@ def observable_column(name: str) -> str:
 
 
 def rebuild_run_sheet(db: Database) -> None:
-    """Create the view again if the observables of any experiment have changed; part of the caller's transaction.
+    """Recreate the view if the observables of any experiment have changed; part of the caller's transaction.
 
     An observable's column has the value at the begin of the run, or at its end if there was none at the begin.
-    Observables of several experiments that have one name share a column.
+    Observables of several experiments with the same name share a column.
     """
     rows = db.table("observables").rows_where(
         order_by="experiment_id DESC, retired_at IS NOT NULL, display_order, id", select="name, experiment_id, id"
     )
     names: dict[str, str] = {}
     ids: dict[str, dict[int, list[int]]] = {}
-    """By column and experiment: those that were of this name one after the other."""
+    """By column and experiment: the successive observables of this name."""
     for row in rows:
         name = row["name"]
         names.setdefault(name.lower(), name)
@@ -65,9 +65,9 @@ def rebuild_run_sheet(db: Database) -> None:
 
 
 def _value(ids: Mapping[int, Sequence[int]]) -> str:
-    """The value of a column in a run, looked up by the numbers of its observables in each experiment.
+    """SQL for the value of a column in a run, looked up by the ids of its observables in each experiment.
 
-    So nothing is read but the runs and columns that are asked for, and names need not be compared.
+    So only the requested runs and columns are read, and names need not be compared.
     """
     turns = itertools.zip_longest(*([(owner, each) for each in of_one] for owner, of_one in ids.items()))
     wanted = [

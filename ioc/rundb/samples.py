@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""The samples of a run, read back when another process goes on with it."""
+"""The samples of a run, read back when another process continues it."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from ioc.rundb.times import LATEST, optional_time, to_microseconds
 
 
 class SurveyedObservable(NamedTuple):
-    """An observable that has samples or statistics in a run."""
+    """An observable with samples or statistics in a run."""
 
     observable_id: int
     name: str
     manual: bool
     last_us: int | None
-    """The latest time stamp of its samples, microseconds since 1970; None without any."""
+    """The latest time stamp of its samples, microseconds since 1970; None without samples."""
 
 
 class SampleSurvey(NamedTuple):
-    """What there is of the samples of a run."""
+    """Overview of the samples of a run."""
 
     observables: tuple[SurveyedObservable, ...]
     last_at: float | None
-    """The latest time stamp of all that is not later than asked for; None if there is none."""
+    """The latest time stamp that is not later than the given limit; None if there is none."""
 
 
 class SamplePage(NamedTuple):
-    """Some samples of one observable by time."""
+    """Some samples of one observable, by time."""
 
     samples: tuple[Reading, ...]
     following: tuple[int, int] | None
-    """Where the next page begins; None if there are no more."""
+    """Begin of the next page; None if there are no more samples."""
 
 
 BEGINNING = (-1, -1)
-"""Where the first page begins."""
+"""Begin of the first page."""
 
 
 def survey_samples(db: Database, run_id: int | None, until: float, before: float | None) -> SampleSurvey:
@@ -64,7 +64,7 @@ def load_samples(  # noqa: PLR0917 - as the store has them
 ) -> SamplePage:
     """A page of samples from `begin` (microseconds and sequence number) on, up to `until_us` included.
 
-    A value that was not a number comes back as NaN.
+    NaN was stored as NULL and is returned as NaN.
     """
     rows = db.execute(
         "SELECT name, value, severity, status, sampled_us, seq FROM sample_series "

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false
-"""The writer's connection, through errors and reconnections."""
+"""The writer's connection, with error handling and reconnection."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ioc.rundb.lock import FileLock
 from ioc.rundb.migrations import migrate
 
 _PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_CONSTRAINT"}
-"""Errors after which the connection is as good as before."""
+"""Errors after which the connection is still usable."""
 
 
 class Session:
-    """One file, for this process alone; reopened as needed, but never created again: run numbers would be used twice.
+    """One file, used only by this process; reopened as needed, but never recreated, or run numbers would be used twice.
 
     Belongs to one thread. Each transaction is on disk (fsync) when it ends.
     """
@@ -37,7 +37,7 @@ class Session:
 
         Raises:
             PassingError: it is locked, or its disk is full.
-            PeerError: it is not ours, too new, or cannot be opened; waiting does not help.
+            PeerError: it belongs to another program, is too new, or cannot be opened; waiting does not help.
         """
         try:
             self._lock = self._lock or FileLock(self._path)
@@ -49,11 +49,11 @@ class Session:
         except sqlite3.Error as error:
             raise peer_error(self._path, error) from error
         self._file = self._identity()
-        self._log = Path(f"{self._path.resolve()}-wal")  # beside the file, not beside a link to it
+        self._log = Path(f"{self._path.resolve()}-wal")  # beside the target of a link
 
     @contextlib.contextmanager
     def transaction(self, busy_seconds: float) -> Generator[Database]:
-        """One transaction, undone on any error; waits for a lock at most `busy_seconds`.
+        """One transaction, rolled back on any error; waits for a lock at most `busy_seconds`.
 
         Raises:
             PeerError: the file is not the one that was opened.
@@ -73,7 +73,7 @@ class Session:
 
     @property
     def changes(self) -> int:
-        """Counts the rows that were written; another connection begins again."""
+        """Number of rows written; a new connection starts again from 0."""
         return 0 if self._db is None else self._db.conn.total_changes
 
     def log_bytes(self) -> int:
@@ -84,18 +84,18 @@ class Session:
             return 0
 
     def empty_log(self) -> None:
-        """Move the file ``-wal`` into the database and truncate it, unless somebody reads an old state."""
+        """Move the file ``-wal`` into the database and truncate it, unless a reader uses an old state."""
         if self._db is not None:
             self._db.conn.execute("PRAGMA busy_timeout = 0")
             self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def recover_from(self, error: sqlite3.Error) -> None:
-        """Drop the connection if the error may be its own: the next transaction makes a new one."""
+        """Drop the connection if it may have caused the error: the next transaction opens a new one."""
         if error_kind(error) not in _PASSING:
             self._disconnect()
 
     def close(self) -> None:
-        """Close the file and let another process have it."""
+        """Close the file and release it for other processes."""
         self._disconnect()
         if self._lock is not None:
             self._lock.release()

@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _CALL_SECONDS = 10.0
-"""Longest wait for one transaction: a locked file or a full disk gives up at once, a slow disk does not."""
+"""Longest wait for one transaction. Only a slow disk takes that long; a locked file or a full disk fails sooner."""
 _CLOSE_SECONDS = 2.0
 _PAGE = 10_000
-"""Samples that are read back in one transaction; it takes 50 ms, in which nothing else is written."""
+"""Samples read back in one transaction, which takes 50 ms; nothing else is written meanwhile."""
 _SAMPLE_LIMIT = 200_000
 _LOG_LIMIT = 20_000
 
 
 class SqliteRunStore:
-    """`ioc.ports.RunStore` in one SQLite file, with what the recorder needs besides.
+    """`ioc.ports.RunStore` in one SQLite file, with further methods for the recorder.
 
-    Every awaited call is one transaction and on disk when it returns. It raises `PeerError` within `call_seconds` if
-    that was not possible: nothing has changed then, except after `PeerTimeout`, when it is unknown.
+    Every awaited call is one transaction and on disk when it returns. It raises `PeerError` within `call_seconds` on
+    failure: then nothing has changed, except after `PeerTimeout`, when the outcome is unknown.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SqliteRunStore:
         sample_limit: int = _SAMPLE_LIMIT,
         log_limit: int = _LOG_LIMIT,
     ) -> None:
-        """`sample_limit` and `log_limit` rows are kept while none can be written."""
+        """`sample_limit` and `log_limit` are the maximum numbers of rows kept while none can be written."""
         self._path = path
         self._call_seconds = call_seconds
         self._started = False
@@ -57,24 +57,24 @@ class SqliteRunStore:
     async def open(cls, path: Path) -> Self:
         """Open the file, creating or migrating it as needed.
 
-        No other IOC can have it until `close`.
+        No other IOC can use it until `close`.
 
         Raises:
-            PeerError: it cannot be opened, is no run database, is too new, or another IOC has it.
+            PeerError: it cannot be opened, is not a run database, is too new, or is in use by another IOC.
         """
         store = cls(path)
         await store.start()
         return store
 
     async def start(self) -> None:
-        """As `open`, but wait as long as another program has the file locked or its disk is full; `problem` says so."""
+        """As `open`, but wait while another program has locked the file or its disk is full; `problem` reports that."""
         if not self._started:
             self._started = True
             self._writer.start()
         await asyncio.shield(asyncio.wrap_future(self._writer.opened))
 
     def health(self) -> StoreHealth:
-        """How the writing goes; thread-safe."""
+        """Condition of the database; thread-safe."""
         return self._writer.health()
 
     async def last_run(self, experiment: str) -> RunRecord | None:
@@ -112,7 +112,7 @@ class SqliteRunStore:
         return {name: saved.value for name, saved in (await self.load_saved_settings()).items()}
 
     async def load_saved_settings(self) -> Mapping[str, documents.SavedSetting]:
-        """The settings, each with the time when it was saved."""
+        """The settings, each with its time of saving."""
         return await self.transaction(documents.load_saved_settings)
 
     async def save_setting(self, name: str, value: str) -> None:
@@ -125,8 +125,8 @@ class SqliteRunStore:
     async def define_observables(self, experiment: str, observables: Sequence[Observable]) -> dict[str, int]:
         """Make these the observables of an experiment, in this order; returns their ids by name.
 
-        Others are retired, their values stay. So it is with one whose type, units or source has changed: samples that
-        were queued before belong to that one, those that follow to another of the same name.
+        Others are retired; their values stay. One whose type, units or source has changed is also retired: samples
+        queued before belong to it, later ones to the new observable of the same name.
         """
 
         def define(db: Database) -> dict[str, int]:
@@ -136,7 +136,7 @@ class SqliteRunStore:
         return await self.transaction(define, behind_rows=True)
 
     async def save_measurements(self, run: RunId, measurements: Sequence[Measurement]) -> None:
-        """Store or replace what observables did in a run, behind the samples that were queued before."""
+        """Store or replace the statistics of observables in a run, after the samples queued before."""
         rows = self._writer.rows
 
         def save(db: Database) -> None:
@@ -154,21 +154,22 @@ class SqliteRunStore:
         return await self.transaction(lambda db: documents.load_measurements(db, rows.run_id(db, run)))
 
     async def survey_samples(self, run: RunId, until: float, before: float | None) -> samples.SampleSurvey:
-        """What samples of a run are on disk (those `before` a time, if any), and the last time up to `until`."""
+        """Overview of the stored samples of a run (those `before` a time, if given), with the last time up to
+        `until`."""
         rows = self._writer.rows
         return await self.transaction(lambda db: samples.survey_samples(db, rows.run_id(db, run), until, before))
 
     async def load_samples(
         self, run: RunId, observable_id: int, begin: tuple[int, int], until_us: int
     ) -> samples.SamplePage:
-        """Samples of an observable in a run, by time, of those that are on disk: a page from `begin` on."""
+        """A page of the stored samples of an observable in a run, by time, from `begin` on."""
         rows = self._writer.rows
         return await self.transaction(
             lambda db: samples.load_samples(db, rows.run_id(db, run), observable_id, begin, until_us, _PAGE)
         )
 
     async def flush(self) -> None:
-        """Write what is queued now, if it can be written."""
+        """Write the queued rows now, if possible."""
         await self.transaction(lambda _: None, behind_rows=True)
 
     def add_samples(self, experiment: str, run: RunId | None, readings: Iterable[Reading]) -> None:
@@ -182,10 +183,10 @@ class SqliteRunStore:
         self._writer.log.put([put])
 
     async def close(self) -> None:
-        """Write what is queued, then close the file and let others have it.
+        """Write the queued rows, then close and release the file.
 
         Raises:
-            PeerTimeout: the disk hangs; the process can end all the same.
+            PeerTimeout: the disk hangs; the process can still end.
         """
         if not self._started:
             return

@@ -11,26 +11,26 @@ Result = TypeVar("Result")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = 253_402_300_799_999_999
-"""The last microsecond of the year 9999: a source with a broken clock cannot make a text that does not sort."""
+"""The last microsecond of the year 9999, so that even with a broken clock at the source the texts sort."""
 
 
 def to_microseconds(time: float) -> int:
-    """Whole microseconds since 1970 of POSIX seconds, kept within the years 1970 to 9999."""
+    """POSIX seconds as whole microseconds since 1970, limited to the years 1970 to 9999."""
     microseconds = round(time * 1e6)
     return microseconds if 0 <= microseconds <= LATEST else max(0, min(LATEST, microseconds))
 
 
 def to_text(time: float) -> str:
-    """Text of POSIX seconds."""
+    """POSIX seconds as text."""
     moment = _EPOCH + timedelta(microseconds=to_microseconds(time))
     return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z".rjust(27, "0")
 
 
 def from_text(text: str) -> float:
-    """POSIX seconds of a text made by `to_text`.
+    """The POSIX seconds of a text from `to_text`.
 
     Raises:
-        ValueError: the text is no ISO 8601 time.
+        ValueError: the text is not an ISO 8601 time.
     """
     return (datetime.fromisoformat(text) - _EPOCH) / timedelta(seconds=1)
 
@@ -41,9 +41,9 @@ def optional(convert: Callable[[Value], Result], value: Value | None) -> Result 
 
 
 def optional_time(microseconds: int | None) -> float | None:
-    """POSIX seconds of microseconds; None stays None."""
+    """Microseconds as POSIX seconds; None stays None."""
     return None if microseconds is None else microseconds / 1e6
 
 
 MICROSECONDS_TO_TEXT = "strftime('%Y-%m-%dT%H:%M:%S', {us} / 1000000, 'unixepoch') || printf('.%06dZ', {us} % 1000000)"
-"""The SQL that does what `to_text` does, for a column of microseconds."""
+"""SQL equivalent of `to_text` for a column of microseconds."""

@@ -1,15 +1,15 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The one thread that writes the run database.
 
-Theory of operation: two things come to this thread. *Jobs* are transactions that somebody waits for, such as to take a
-run number: each is done at once and is on disk when its future is done. *Rows* (samples, events, puts) are queued
-without waiting, and all that are there are written in one transaction every 0.4 s. A job may be queued *behind rows*:
-it is done after the rows that were queued before it and before those that are queued later, so that the definition of
-an observable separates the samples of before and after.
+Theory of operation: the thread handles jobs and rows. *Jobs* are transactions with a caller that waits, such as
+reserving a run number: each is carried out at once and is on disk when its future is done. *Rows* (samples, events,
+puts) are queued without waiting, and all queued rows are written in one transaction every 0.4 s. A job may be queued
+*behind rows*: it is carried out after the rows queued before it and before those queued later, so that a new definition
+of an observable separates earlier from later samples.
 
-While the file is locked, its disk is full or the like, writing is tried again for ever: a job fails with the reason,
-rows stay in their bounded queues; when these are full, new rows are dropped and counted. So nobody ever waits for the
-disk longer than one attempt takes. A row that is itself at fault is dropped.
+While the file is locked, its disk is full or the like, writing is retried indefinitely: a job fails with the reason,
+and rows stay in their bounded queues; when these are full, new rows are dropped and counted. So no caller waits for the
+disk longer than one attempt takes. An invalid row is dropped.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 FLUSH_SECONDS = 0.4
-"""Queued rows are committed this often; with the time of the commit no row is older than a second."""
+"""Period of writing queued rows; including the commit, no unwritten row is older than a second."""
 _ROWS = 10_000
-"""Most rows of one transaction, for which a job may have to wait."""
+"""Maximum rows of one transaction, for which a job may have to wait."""
 _PATIENCE_SECONDS = 0.25
-"""How long a lock of another program is waited for, but once: while nothing can be written, nobody waits again."""
+"""How long to wait for a lock of another program; only once: while nothing can be written, there is no further wait."""
 _REOPEN_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 1.0
-"""Where nothing was written for so long, something is, to know whether it can be."""
+"""After this time without a write, a heartbeat is written, to check whether writing works."""
 _LOG_BYTES = 48_000_000
-"""So large -wal is only if it could not be moved into the database for a while, which is done from 33 MB on."""
+"""The file -wal gets this large only if it could not be moved into the database, which is done from 33 MB on."""
 _LARGE_LOG_BYTES = 100_000_000
 _DRAIN_SECONDS = 1.5
 
 
 @dataclass
 class _Job:
-    """A transaction that somebody waits for."""
+    """A transaction with a caller that waits."""
 
     function: Callable[[Database], Any]
     future: Future[Any]
     behind: tuple[int, int] | None = None
-    """How many samples and other rows had been queued, if it is to be done behind them."""
+    """Numbers of samples and other rows queued before it, if it is behind rows."""
 
 
 class Writer:
@@ -78,15 +78,15 @@ class Writer:
         self._wake = threading.Condition()
         self._jobs: deque[_Job] = deque()
         self._behind_rows: deque[_Job] = deque()
-        """Those that wait for rows to be written."""
+        """Jobs that wait for rows to be written."""
         self._closing = False
         self._rejected = 0
         self.condition = Condition(path)
         self._log_checked_at = 0.0
         self.opened: Future[None] = Future()
-        """Done when the database is open and up to date, or with the reason why it cannot be."""
+        """Done when the database is open and up to date; has the exception if that fails."""
         self.closed: Future[None] = Future()
-        """Done when all is written, the file closed and the lock free."""
+        """Done when everything is written, the file closed and the lock free."""
         self._thread = threading.Thread(target=self._run, name="run database", daemon=True)
 
     def start(self) -> None:
@@ -105,7 +105,7 @@ class Writer:
         return future
 
     def stop(self) -> None:
-        """Ask the thread to write what is queued and to end; `closed` tells when."""
+        """Let the thread write the queued rows and end; `closed` is done then."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -135,7 +135,7 @@ class Writer:
             self.opened.set_exception(error)
         except Exception as error:
             _log.exception("the writer of the run database ends")
-            self.condition.failed(f"the run database {self._path} is written no more, see the log: restart the IOC")
+            self.condition.failed(f"the run database {self._path} is no longer written, see the log: restart the IOC")
             if not self.opened.done():
                 self.opened.set_exception(error)
         finally:
@@ -145,7 +145,7 @@ class Writer:
             self.closed.set_result(None)
 
     def _open(self) -> bool:
-        """Open the file, however long it is locked or its disk is full; False if this is to end before.
+        """Open the file; wait while it is locked or its disk is full. False if the thread is closed before.
 
         Raises:
             PeerError: it cannot be opened, and waiting does not help.
@@ -195,14 +195,14 @@ class Writer:
         self._count_lost()
 
     def _perform_behind_rows(self, *, written: bool) -> None:
-        """Do the jobs whose rows are written; if rows cannot be written, all of these jobs fail."""
+        """Carry out the jobs whose rows are written; if rows cannot be written, all of these jobs fail."""
         if not written:
             self._fail_jobs(self.condition.problem(), only_behind_rows=True)
         while self._behind_rows and self._rows_before(self._behind_rows[0]) == (0, 0):
             self._perform(self._behind_rows.popleft())
 
     def _rows_before(self, job: _Job) -> tuple[int, int]:
-        """How many samples and other rows must be written before a job."""
+        """Numbers of samples and other rows to be written before a job."""
         assert job.behind is not None
         return job.behind[0] - self.samples.removed, job.behind[1] - self.log.removed
 
@@ -222,7 +222,7 @@ class Writer:
         except BaseException as error:
             job.future.set_exception(error)
         else:
-            # While rows cannot be written, it is they that tell when they can: a small job may fit on a full disk.
+            # While rows cannot be written, only they show when writing works again: a small job may fit on a full disk.
             if self._session.changes != before and not (self.condition.failing and (self.samples or self.log)):
                 self._report(self.condition.works())
             job.future.set_result(result)
@@ -257,7 +257,7 @@ class Writer:
         return True
 
     def _insert(self, samples: list[Sample], log: list[LogRow]) -> int:
-        """Insert rows in one transaction; returns how many could not be stored."""
+        """Insert rows in one transaction; returns the number of those that could not be stored."""
         try:
             with self._transaction() as db:
                 self.rows.insert(db, samples, log)
@@ -269,7 +269,7 @@ class Writer:
         return 0
 
     def _check_log(self) -> None:
-        """See once a second whether the log of the file (-wal) grows because somebody reads an old state."""
+        """Check once a second whether the log of the file (-wal) grows because of a reader with an old state."""
         now = time.monotonic()
         if now < self._log_checked_at + _HEARTBEAT_SECONDS:
             return
@@ -281,8 +281,8 @@ class Writer:
             size = self._session.log_bytes()
         self.condition.log_bytes = size
         self.condition.warning = (
-            f"the log of the run database {self._path} (-wal) grows: a program that reads it does not end its "
-            "transaction: end that one"
+            f"the log of the run database {self._path} (-wal) grows: a reading program does not end its "
+            "transaction: end that program"
             if size > _LARGE_LOG_BYTES
             else ""
         )
@@ -298,7 +298,7 @@ class Writer:
             raise
 
     def _failed(self, error: PeerError | sqlite3.Error) -> PeerError:
-        """Nothing can be written now; returns why, for an operator."""
+        """Note that nothing can be written now; returns the reason for operators."""
         reason = error if isinstance(error, PeerError) else peer_error(self._path, error)
         self.condition.failed(str(reason))
         if isinstance(error, sqlite3.Error):

@@ -13,11 +13,11 @@ from ioc.runlogic.turn import Turn, listing
 
 AT_START = 0
 AT_CONFIGURE = -1
-"""Instead of the number of a job: copies that nothing waits for."""
+"""Used instead of a job number for copies that nothing waits for."""
 
 
 def at_configure(turn: Turn, name: str) -> None:
-    """Copy the files when a server was configured, into the directory of the open or the next run."""
+    """After Configure, copy the files into the directory of the open or the next run."""
     state = turn.state
     config = turn.server(name).in_use
     if turn.plan.servers[name].backs_up and config is not None:
@@ -33,20 +33,20 @@ def remember(turn: Turn, name: str) -> None:
 
 
 def at_start(turn: Turn) -> None:
-    """Copy the files when a run has started, so that they are kept even if the run never ends properly."""
-    for name, config in _wanted(turn).items():
+    """Copy the files at the start of a run, so that they are kept even if the run never ends properly."""
+    for name, config in _configs_to_copy(turn).items():
         turn.emit(BackUp(AT_START, name, turn.record.run, config))
 
 
 def begin_backup(turn: Turn, job: Job) -> None:
     """Copy the configuration files in use beside the run, on each server's host."""
-    wanted = _wanted(turn)
+    wanted = _configs_to_copy(turn)
     turn.set_job(waiting=frozenset(wanted))
     for name, config in wanted.items():
         turn.emit(BackUp(job.id, name, turn.record.run, config))
 
 
-def _wanted(turn: Turn) -> dict[str, ConfigChoice]:
+def _configs_to_copy(turn: Turn) -> dict[str, ConfigChoice]:
     return {
         name: server.in_use
         for name, server in turn.state.servers.items()

@@ -1,9 +1,9 @@
-"""The connections between data sources and data routers, as far as they can be known from outside.
+"""The connections between data sources and data routers, as far as the IOC can observe them.
 
 A source with a link of type TCP or ZBUF is connected to its router at Configure, over many runs, until Breakup. A
-router that is restarted in between gets no data, and nothing else shows it: Start succeeds all the same. FDT links are
-made at each Start, and ICE links find the new process by themselves (GET release 20210208). So we remember which
-process a router was when its source was connected to it.
+router that is restarted in between gets no data, and nothing else shows it: Start still succeeds. FDT links are
+made at each Start, and ICE links reconnect to the new process automatically (GET release 20210208). So we remember
+which process a router was when its source was connected to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LASTING = frozenset({LinkType.TCP, LinkType.ZBUF})
 
 
 def state_changed(turn: Turn, server: str, was: EccState, now: EccState) -> None:
-    """An ECC server was configured or broken up, by us or somebody else. Unknown says nothing."""
+    """An ECC server was configured or broken up, by us or by another client. The state Unknown changes nothing."""
     if now is EccState.Unknown:
         return
     if now not in LINKED:
@@ -33,7 +33,7 @@ def state_changed(turn: Turn, server: str, was: EccState, now: EccState) -> None
 
 
 def look(turn: Turn) -> None:
-    """Look at the routers right after Configure, so that few restarts in between go unnoticed."""
+    """Look at the routers right after Configure, so that hardly any restart in between is missed."""
     if any(router.linked_at is not None and not router.linked for router in turn.state.routers.values()):
         turn.emit(ProbeRouters(job=0))
 
@@ -45,11 +45,11 @@ def _set(turn: Turn, server: str, linked_at: float | None) -> None:
         if (router.linked_at, router.linked) != (linked_at, ""):
             turn.set_router(name, linked_at=linked_at, linked="")
             turn.emit(memory.LINK.save("", name))
-            troubles.mend(turn, About.Link, name, f"router {name} was connected again by Configure")
+            troubles.mend(turn, About.Link, name, f"router {name} was reconnected by Configure")
 
 
 def router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
-    """Remember the process that a source was just connected to; report if another one runs during a run."""
+    """Remember the process that a source was just connected to; report a different process during a run."""
     router = turn.router(name)
     if router.linked_at is not None and not router.linked and facts.process and facts.asked_at >= router.linked_at:
         turn.set_router(name, linked=facts.process)

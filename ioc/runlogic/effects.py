@@ -1,4 +1,4 @@
-"""What the core asks the engine to do. None of it has happened until an event says so.
+"""What the core asks the engine to do. Nothing counts as done until an event reports it.
 
 Effects are performed in the order given, as far as they touch the database or answer a command: an answer never
 overtakes the record of what it acknowledges. Everything else runs at the same time.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Effect:
-    """Anything that the engine can be asked for."""
+    """Any effect."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ReserveRun(Effect):
     run_class: RunClass
     config_name: str
     at_least: int
-    """The number is this, or more."""
+    """Lowest number allowed."""
 
 
 class Snapshot(Enum):
@@ -66,7 +66,7 @@ class TakeSnapshot(Effect):
     run: RunId
     which: Snapshot
     at: float | None = None
-    """For Resume: when the process before this one was last known to live. For End: when the run ended; None: now."""
+    """For Resume: when the previous process was last known to run. For End: when the run ended; None: now."""
 
 
 @dataclass(frozen=True)

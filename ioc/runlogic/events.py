@@ -1,4 +1,4 @@
-"""What can happen to the core: news from the world, and what somebody asks for.
+"""The inputs of the core: readings of peers, ends of effects, and commands.
 
 Exactly one `effects.Answer` to each command follows, at once or later.
 """
@@ -34,7 +34,7 @@ class Event:
 
 @dataclass(frozen=True, eq=False)
 class Command(Event):
-    """What all commands have in common. Each is one of a kind: two puts of the same value are two commands."""
+    """Base of all commands. Commands compare by identity: two puts of the same value are two commands."""
 
     client: Client
 
@@ -148,7 +148,7 @@ class Ended(Event, Generic[_Work, _Result]):
     effect: _Work
     result: _Result | None = None
     error: str = ""
-    """Why it failed, in a sentence; empty if it did not."""
+    """Why it failed, in a sentence; empty if it succeeded."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class DatabaseProblem(Event):
 
 @dataclass(frozen=True)
 class RunRecorded(Event):
-    """The observables of a run, reported as not recorded before, are in the database after all."""
+    """The observables of a run, reported earlier as not recorded, are now in the database."""
 
     run: RunId
 
@@ -192,7 +192,7 @@ class Restored(Event):
     """What the database remembers, once at start-up."""
 
     settings: Mapping[str, str]
-    """As `memory` wrote them."""
+    """In the form that `memory` writes."""
     last_run: RunRecord | None
     """Of the chosen experiment."""
     unfinished: tuple[RunRecord, ...]
@@ -201,10 +201,10 @@ class Restored(Event):
 
 @dataclass(frozen=True)
 class PutRefused(Event):
-    """A put was refused or failed before it reached the core, which says its own refusals itself."""
+    """A put was refused or failed before it reached the core; the core reports its own refusals itself."""
 
     subject: Subject
-    """Whose message is nearest."""
+    """The subject whose message PV shows it."""
     reason: str
     at: float
-    """When, POSIX seconds."""
+    """Time of the put, POSIX seconds."""

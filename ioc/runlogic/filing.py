@@ -1,12 +1,12 @@
-"""The end of a run: filing what the routers wrote, again until all of it is at its place, then closing the run.
+"""The end of a run: filing the routers' files, with retries until all are in place, then closing the run.
 
-Theory of operation. `Run.unfiled` names the routers whose files are not all at their place; the run is closed when it
+Theory of operation. `Run.unfiled` names the routers whose files are not all in place; the run is closed when it
 is empty. The File stage of a job asks each router once. A router that fails stays in `unfiled`, the job ends, and the
-run stays Filing: from then on each look at its host tries again (`resume`), as do Stop and Organize. Nothing is filed
-from a router whose source still takes data, because its files would continue to grow in another place.
+run stays Filing: from then on each look at its host triggers another attempt (`resume`), as do Stop and Organize.
+Nothing is filed from a router whose source still takes data, because its files would continue to grow in another place.
 
 The host side never overwrites and may be repeated after a crash at any point (`ioc/hosts/filing.py`), so this side need
-not know how far an attempt came.
+not know how far an attempt got.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from ioc.runlogic.troubles import forget, mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
 
 STAGES: tuple[Stage, ...] = (Phase.File, Phase.Probe, Phase.Backup, Phase.Close)
-"""What is left of a run when nothing runs any more and its observables are recorded."""
+"""The remaining phases of a run once all servers have stopped and its observables are recorded."""
 
 RETRY_SECONDS = 3.0
-"""From the end of a failed attempt to the next, at least. A look begins it: within 5 s of the end of the cause."""
+"""Minimum time between attempts. A look at the host starts the next one: within 5 s of the cause's end."""
 
 
 FLOW_SECONDS = 5.0
-"""Data that still come so long after the end of a run are not those that were under way."""
+"""Data that still arrive this long after the end of a run were not merely in flight."""
 
 
 def begin_file(turn: Turn, job: Job) -> None:
-    """File away what every router wrote, all at once."""
+    """File the files of all routers, all at once."""
     record = turn.record
     turn.set_run(state=RunState.Filing)
     turn.say(RUN, f"{record.run} is being filed")
     turn.set_job(waiting=turn.state.run.unfiled)
     for name in sorted(turn.state.run.unfiled):
         if turn.router(name).filing:
-            continue  # tried again by itself just now: its end is that of this attempt
+            continue  # an automatic retry is under way: this attempt ends with it
         if reason := _still_written(turn, name):
             _not_filed(turn, name, reason, Cause.StillRunning, asked=job.command is not None)
             jobs.arrived(turn, name, f"router {name} is not filed: {reason}")
@@ -63,7 +63,7 @@ def _still_written(turn: Turn, name: str) -> str:
 
 
 def resume(turn: Turn, name: str) -> None:
-    """File what is left of a router when its host answers again."""
+    """File the remaining files of a router when its host answers again."""
     run, router = turn.state.run, turn.router(name)
     if run.state is not RunState.Filing or turn.state.job is not None or name not in run.unfiled or router.filing:
         return
@@ -72,7 +72,7 @@ def resume(turn: Turn, name: str) -> None:
 
 
 def watch_growth(turn: Turn, name: str) -> None:
-    """Say why filing does not end: data still come although the run is stopped and no ECC server runs."""
+    """Report why filing does not end: data still arrive although the run is stopped and no ECC server runs."""
     run, router = turn.state.run, turn.router(name)
     if run.state is not RunState.Filing or not router.filing or not router.rate:
         return
@@ -86,7 +86,7 @@ def watch_growth(turn: Turn, name: str) -> None:
 
 
 def organize(turn: Turn, event: Organize) -> None:
-    """File away what one router has staged, under the last finished run.
+    """File the staged files of one router under the last finished run.
 
     Raises:
         Refused: while a run or its sources take data, while the router is being filed already, or before the first run.
@@ -154,7 +154,7 @@ def _say_filed(turn: Turn, name: str, report: FilingReport) -> None:
 
 
 def _not_filed(turn: Turn, name: str, problem: str, cause: Cause, *, asked: bool = False) -> None:
-    """Show the newest reason, but log it once, however often it is tried again; and whenever somebody `asked`."""
+    """Show the newest reason. Automatic retries log it once; an attempt that somebody `asked` for always logs it."""
     known = standing(turn.state.run, About.Filing, name)
     if known is not None and known.cause is Cause.StillSent and turn.router(name).rate:
         cause = Cause.StillSent  # that is why it fails
@@ -177,7 +177,7 @@ def _filed(turn: Turn, name: str) -> None:
     if run.state is not RunState.Filing or run.unfiled - {name} or turn.state.job is not None:
         return
     if any(each.standing and each.about is About.Backup for each in run.troubles):
-        # what kept the files from being filed kept the configuration from being backed up, and is over
+        # the backup failed for the same reason as the filing, which is over
         stages = (Phase.Backup, Phase.Close)
         jobs.launch(turn, JobKind.Recover, f"backup of run {run.number}", stages)
     else:
@@ -185,7 +185,7 @@ def _filed(turn: Turn, name: str) -> None:
 
 
 def close(turn: Turn, job: Job) -> None:
-    """The run is over, unless files of it are still in a staging directory."""
+    """The run is over, unless some of its files are still in a staging directory."""
     del job
     if turn.state.run.unfiled:
         turn.say(RUN, f"run {turn.state.run.number} is stopped", Severity.MAJOR)
@@ -194,13 +194,13 @@ def close(turn: Turn, job: Job) -> None:
 
 
 def close_document(turn: Turn) -> None:
-    """All files are at their place: the run gets its final state. The title is cleared unless the start failed."""
+    """All files are in place: the run gets its final state. The title is cleared unless the start failed."""
     run = turn.state.run
     failed = run.ending is DocumentState.Failed
     if not failed:
         _name_silent_sources(turn)
     record = turn.save_run(state=run.ending, size=sum(file.size for file in run.files))
-    title = run.title if failed else ""  # whoever tries again need not type it again
+    title = run.title if failed else ""  # so that it need not be typed again for the next attempt
     text = f"{record.run} failed to start" if failed else f"{record.run} is {record.state.value}"
     turn.say(RUN, text, Severity.MAJOR if failed else Severity.NO_ALARM)
     turn.set_run(
@@ -214,7 +214,7 @@ def close_document(turn: Turn) -> None:
 
 def _name_silent_sources(turn: Turn) -> None:
     """Report each source that sent no data in this run."""
-    heard = {file.source for file in turn.state.run.files if file.size}
+    with_data = {file.source for file in turn.state.run.files if file.size}
     for source in turn.plan.sources:
-        if source not in heard:
+        if source not in with_data:
             trouble(turn, About.Data, source, f"no data from {source}")

@@ -1,8 +1,8 @@
-"""A job of the whole system goes through its stages one after the other, through each with all members at once.
+"""A job of the whole system: its stages run one after the other, each with all its members at once.
 
 A stage is a group of servers that makes one transition (`Move`), or a part of a run's life (`Phase`). What a stage
-begins is in `Job.waiting` until its end is reported by `arrived`; the job goes on when nobody is left there. A job that
-starts something halts at the first stage with a failure; one that ends something goes on and collects what failed.
+begins is in `Job.waiting` until `arrived` reports its end; the job continues when `waiting` is empty. A job that starts
+something halts at the first stage with a failure; one that ends something continues and collects failures.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ioc.runlogic.turn import Turn
 from ioc.states import sources, target
 
 Begin = Callable[[Turn, Job], None]
-"""Starts a phase: emits its effects and sets what the job waits for, or nothing if it is over at once."""
+"""Starts a phase: emits its effects and sets what the job waits for; nothing if the phase ends at once."""
 
 _NO_CONFIG = ConfigChoice("none", "none", "none")
-"""For operations that ignore the configuration, on a server for which none was chosen: an empty name could kill it."""
+"""Sent with operations that ignore the configuration if none was selected: an empty name could kill the server."""
 
 NEEDS_CONFIG = frozenset({Operation.Describe, Operation.Prepare, Operation.Configure})
 
@@ -35,14 +35,14 @@ def launch(
     command: Command | None = None,
     failures: tuple[str, ...] = (),
 ) -> None:
-    """Make a job the system's job. It has not begun: `step` does that."""
+    """Make a job the system's job; `step` begins it."""
     number = turn.state.next_job
     job = Job(id=number, kind=kind, name=name, command=command, stages=stages, failures=failures)
     turn.set(job=job, next_job=number + 1)
 
 
 def begin_stage(turn: Turn, phases: Mapping[Phase, Begin]) -> None:
-    """Start the present stage of the job."""
+    """Start the current stage of the job."""
     turn.set_job(begun=True)
     stage = turn.job.stage
     if not isinstance(stage, Move):
@@ -55,7 +55,7 @@ def begin_stage(turn: Turn, phases: Mapping[Phase, Begin]) -> None:
 
 
 def arrived(turn: Turn, member: str, failure: str = "") -> None:
-    """A member of the present stage is done or failed. A server that does not stop with the run is reported at once."""
+    """A member of the current stage is done or failed. A server that does not stop with the run is reported at once."""
     job = turn.job
     if failure and isinstance(job.stage, Move) and job.goes_on_after_failure:
         trouble(turn, About.Server, member, failure)
@@ -66,7 +66,7 @@ def arrived(turn: Turn, member: str, failure: str = "") -> None:
 
 
 def send_or_skip(turn: Turn, name: str, move: Move) -> None:
-    """Send a member of the stage what it must do, if its state allows that; say why not if it does not."""
+    """Send a member of the stage its operation if its state allows it; otherwise report why not."""
     server, job = turn.server(name), turn.job
     reason = cannot(name, server, move.operation)
     if not reason:
@@ -82,7 +82,7 @@ def send_or_skip(turn: Turn, name: str, move: Move) -> None:
 
 
 def cannot(name: str, server: Server, operation: Operation) -> str:
-    """Say why a server cannot do an operation in its present state; empty if it can."""
+    """Return why a server cannot do an operation in its current state; empty if it can."""
     if server.busy:
         return f"ECC server {name} cannot {operation}: it is {server.doing.name}, but must be at rest"
     if not server.online or server.state is EccState.Unknown:
@@ -101,7 +101,7 @@ def cannot(name: str, server: Server, operation: Operation) -> str:
 
 
 def send(turn: Turn, name: str, operation: Operation, command: Command | None = None) -> None:
-    """Send one transition; only called for a server that is at rest, in a state that it leads on from."""
+    """Send one transition; only called for a server that is at rest and in a state from which it is possible."""
     server = turn.server(name)
     turn.set_server(name, pending=operation, wanted=target(operation, server.state), command=command)
     turn.emit(SendTransition(name, operation, server.config or _NO_CONFIG, turn.plan.servers[name].links))
@@ -110,7 +110,8 @@ def send(turn: Turn, name: str, operation: Operation, command: Command | None = 
 def outcome(event: TransitionEnded, before: Server) -> str:
     """Return why a transition failed, in a sentence; empty if the server reads the new state.
 
-    Only the state that is read afterwards counts: error code 0 is not success, and a lost reply is no failure.
+    Only the state that is read afterwards counts: error code 0 does not mean success, a lost reply does not mean
+    failure.
     """
     name, operation, wanted = event.server, event.operation, before.wanted
     if event.reading is None:

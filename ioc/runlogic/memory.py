@@ -1,6 +1,6 @@
-"""What the IOC keeps for the process that comes after it: text under a name, in the table ``settings``.
+"""What the IOC stores for its next start: texts by name, in the table ``settings``.
 
-Each kind is written and read by one `Setting`, so that both sides agree. What cannot be read is as good as absent.
+Each kind is written and read by one `Setting`, so that both sides agree. What cannot be parsed counts as absent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class Setting(Generic[_Value]):
-    """One kind of setting; those of servers and routers have the object's name behind their own."""
+    """One kind of setting; for servers and routers its name is followed by the name of the object."""
 
     name: str
     default: _Value
@@ -65,7 +65,7 @@ class Alive:
     at: float = 0.0
     """POSIX seconds; 0 if there was none."""
     duration: float | None = None
-    """How many seconds the run had lasted then."""
+    """Seconds that the run had lasted then."""
     number: int = -1
 
     def to_text(self) -> str:
@@ -89,22 +89,22 @@ _NO_DIRECTORIES: tuple[str, ...] = ()
 _NO_CONFIG: ConfigChoice | None = None
 
 EXPERIMENT = Setting("experiment", "", str, str)
-"""That the operator has put; see `ioc.model.chosen_experiment`."""
+"""Set by the operator; see `ioc.model.chosen_experiment`."""
 EXPERIMENT_DEFAULT = Setting("experiment_default", "", str, str)
-"""That the topology had then."""
+"""The topology's experiment at that time."""
 NOTES_OF = Setting("notes_of", "", str, str)
-"""The experiment that title and number of the next run were put for."""
+"""The experiment for which title and number of the next run were set."""
 TITLE = Setting("title", "", str, str)
 NEXT_NUMBER = Setting("next_number", 0, str, int)
-"""The lowest that the next run may have."""
+"""Lowest number of the next run."""
 CLASS = Setting("class", RunClass.Testing, lambda value: value.name, RunClass.__getitem__)
 ORPHANED = Setting("orphaned", -1, str, int)
-"""Number of the run that was last found to have ended while the IOC was away; it may still be filed."""
+"""Number of the last run that ended while the IOC was down; it may still have to be filed."""
 ALIVE = Setting("last_alive", Alive(), Alive.to_text, Alive.from_text)
 CONFIG = Setting("config", _NO_CONFIG, str, _default_config)
-"""That the operator has selected for an ECC server."""
+"""Selected by the operator for an ECC server."""
 CONFIGURED = Setting("configured", Configured(), Configured.to_text, Configured.from_text)
 LINK = Setting("link", "", str, str)
-"""The process of a router that a source was connected to; empty if none is."""
+"""The router process to which a source was connected; empty if none."""
 DIRECTORIES = Setting("directories", _NO_DIRECTORIES, json.dumps, _directories)
-"""Where a router has worked in the open run, or the last one."""
+"""Working directories of a router in the open run or the last one."""

@@ -1,4 +1,4 @@
-"""A message about an earlier state is marked with its time, so that nobody takes it for one about the present state."""
+"""Messages about an earlier state get their time in front, so that nobody takes them for the current state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ioc.states import aggregate
 
 
 def mark_past(turn: Turn, before: State) -> None:
-    """Mark each message that was not renewed although its object has moved on since."""
+    """Mark each message that is older than the last state change of its object."""
     state = turn.state
     moved_on = state.job is None and _whole(state) is not _whole(before)
     if moved_on and state.message is before.message:

@@ -1,4 +1,4 @@
-"""What forbids a start, and a step of the whole system: every reason, a sentence each."""
+"""What forbids a start or a step of the whole system: every reason, one sentence each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _database_reason(state: State) -> str:
 
 
 def system_reason(state: State) -> str:
-    """Return why nothing new can begin for the whole system: a run is open, something is under way; else empty."""
+    """Return why nothing new can begin for the whole system, such as an open run or a job under way; else empty."""
     if not state.restored:
         return NOT_READ
     if state.run.open:
@@ -54,7 +54,7 @@ def _open_run(state: State) -> str:
     run = state.run
     if state.undecided:
         silent = [name for name, server in state.servers.items() if server.busy or server.state is EccState.Unknown]
-        return f"run {run.number} was open before the restart: {listing(silent)} must say whether it still runs"
+        return f"run {run.number} was open before the restart: {listing(silent)} must show whether it still runs"
     if _waits_for_organize(state):
         return f"run {run.number} is not filed: {listing(sorted(run.unfiled))} must be filed first"
     if filing := [name for name, router in state.routers.items() if router.filing]:

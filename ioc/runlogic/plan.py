@@ -1,4 +1,4 @@
-"""What the core needs to know of an installation: who is there, in which order they go, what a run requires."""
+"""What the core needs to know about an installation: its parts, their order, and the requirements of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ServerPlan:
     sources: tuple[str, ...]
     default_config: ConfigChoice | None
     backs_up: bool
-    """Its configuration files are copied beside each run, and digested when it is configured."""
+    """Its configuration files are copied with each run, and hashed when it is configured."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,21 @@ class Plan:
     """An installation, by name; immutable."""
 
     experiment: str
-    """Of the topology; what the operator typed later goes before it."""
+    """From the topology; the operator's later choice takes precedence."""
     servers: Mapping[str, ServerPlan]
     routers: tuple[str, ...]
     sources: Mapping[str, tuple[str, ...]]
-    """For each data source the routers that get its data."""
+    """Routers that receive the data of each data source."""
     host_of: Mapping[str, str]
-    """For each data router the address of its host."""
+    """Host address of each data router."""
     server_of: Mapping[str, str]
-    """For each data source the ECC server that drives it."""
+    """ECC server that drives each data source."""
     order: Mapping[Operation, tuple[Role, ...]]
     reset_mutant_before_start: bool
     min_disk_free: int
-    """Bytes that each router's disk must have before a run may start."""
+    """Free bytes that each router's disk must have before a run may start."""
     silent_seconds: float
-    """A router that has written nothing for so long in a run is silent."""
+    """A router that has written nothing for this long during a run counts as silent."""
     require: tuple[str, ...]
     """Observables that must be connected before a run may start."""
 
@@ -98,7 +98,7 @@ class Plan:
         return tuple(dict.fromkeys(self.server_of[source] for source in self.sources_of(router)))
 
     def attributed(self, router: str, file: FiledFile) -> FiledFile:
-        """Return a file that a router wrote with the id of the source whose data it has, if that can be determined.
+        """Return a router's file with the id of the source of its data, if that can be determined.
 
         A file of CoBo k is called ``CoBo<k>_AsAd<a>_…graw`` (dataRouter of GET release 20210208).
         """
@@ -113,6 +113,6 @@ class Plan:
         return tuple(server.name for server in self.servers.values() if server.role is role)
 
     def groups(self, operation: Operation) -> tuple[tuple[str, ...], ...]:
-        """Return the names of all servers, group after group in the order that `operation` asks for."""
+        """Return the names of all servers, group by group in the order for `operation`."""
         groups = (self.of_role(role) for role in self.order[operation])
         return tuple(group for group in groups if group)

@@ -1,16 +1,16 @@
-"""After a restart: what became of the run that was open when the IOC died.
+"""After a restart: what happened to the run that was open when the IOC ended.
 
-The database says that a run was open; only the servers can say whether it still is. Until each was found at rest or
-unreadable the run is `undecided`: nothing is sent, and a start is refused. Then, by what the database had last written
-of the run:
+The database shows that a run was open; only the servers show whether it still is. Until each was found at rest or
+unreadable the run is `undecided`: nothing is sent, and a start is refused. Then the run's last record in the database
+decides:
 
-- it was being stopped: it is stopped, whatever the servers do;
-- no server runs, and all can be read: it ended meanwhile, and is closed as orphaned with the last known time. While one
-  cannot be read it may still run: the decision waits, and the operator is told for whom. Stop ends the waiting;
+- it was being stopped: it is stopped, whatever state the servers are in;
+- no server runs, and all can be read: it ended meanwhile, and is closed as orphaned with the last known time. While a
+  server cannot be read it may still run: the decision waits, and a message names the server. Stop ends the wait;
 - it was starting and some servers do not run: the start failed with the IOC, the others are stopped;
-- else it continues, and servers that do not run are its troubles.
+- otherwise it continues, and servers that do not run are recorded as its troubles.
 
-A run that was being filed is filed again from the beginning, which changes nothing that was done.
+A run that was being filed is filed again from the beginning; what was already filed stays as it is.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from ioc.runlogic.turn import Turn, listing, local
 
 
 def restored(turn: Turn, event: Restored) -> None:
-    """Take over what the database remembers. An open run waits for the servers to say whether it still runs."""
+    """Restore from the database. An open run stays undecided until the servers show whether it still runs."""
     settings, newest = event.settings, _open_run(event)
     for record in event.unfinished:
         if record is newest:
             continue
-        text = f"{local(turn.now)} found still open after a later run"
+        text = f"{local(turn.now)} found open although a later run exists"
         message = "\n".join(filter(None, (record.message, text)))
         turn.emit(SaveRun(record.changed(state=DocumentState.Orphaned, message=message)))
     record = newest or event.last_run
@@ -74,9 +74,9 @@ def restored(turn: Turn, event: Restored) -> None:
 
 
 def _take_over_notes(turn: Turn, settings: Mapping[str, str]) -> None:
-    """Title and number of the next run are taken over only for the experiment that they were put for.
+    """Title and number of the next run are restored only for the experiment for which they were set.
 
-    A database of an earlier version says so only if the experiment was put, not taken from the topology.
+    An earlier version stored that only if the experiment was set by a PV, not taken from the topology.
     """
     default, experiment = turn.plan.experiment, turn.state.experiment
     if memory.NOTES_OF.read(settings):
@@ -102,7 +102,7 @@ def _take_over_peers(turn: Turn, settings: Mapping[str, str]) -> None:
 
 
 def _open_run(event: Restored) -> RunRecord | None:
-    """The newest unfinished run, unless a later one was finished: then its number was taken without our knowledge."""
+    """The newest unfinished run, unless a later one has finished: then its number was taken without our knowledge."""
     newest, last = event.unfinished[-1] if event.unfinished else None, event.last_run
     if newest and last and newest.run.experiment == last.run.experiment and newest.run.number < last.run.number:
         return None
@@ -110,7 +110,7 @@ def _open_run(event: Restored) -> RunRecord | None:
 
 
 def decide(turn: Turn) -> None:
-    """Decide what became of the run, as soon as every server was found at rest or unreadable."""
+    """Decide what happened to the run, as soon as every server was found at rest or unreadable."""
     servers = turn.state.servers
     record = turn.state.run.record
     if (
@@ -160,7 +160,7 @@ def _go_on(turn: Turn, others: list[str]) -> None:
 
 
 def _lasted(turn: Turn) -> float:
-    """Return for how many seconds the run has lasted: what an earlier process counted, and the time since then."""
+    """Return the run's duration in seconds: what an earlier process counted, and the time since then."""
     started_at, state = turn.record.started_at, turn.state
     if started_at is None:
         return 0.0
@@ -197,7 +197,7 @@ def _close_orphan(turn: Turn) -> None:
 
 
 def _recover(turn: Turn) -> None:
-    """Do what belongs to the end of a run; what was done before is done again, which changes nothing."""
+    """Do what belongs to the end of a run; repeating what was already done has no effect."""
     record = turn.record
     if record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)

@@ -1,4 +1,4 @@
-"""The life of a run: Start with all its permits, Pause, Resume, Stop, and the roll-back of a start that failed."""
+"""The life of a run: Start with all its permits, Pause, Resume, Stop, and the roll-back of a failed start."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ROUTERS = "routers"
 
 
 def command(turn: Turn, event: RunCommand) -> None:
-    """Begin what was asked of the run.
+    """Begin the requested operation of the run.
 
     Raises:
         Refused: if the run is not in the state for it, or a start is not permitted, with every reason that is known.
-            What is known of the routers may be old: if nothing else forbids a start, they are looked at once more.
+            The facts about the routers may be old: if nothing else forbids a start, all routers are looked at again.
     """
     match event.operation:
         case Operation.Start:
@@ -62,7 +62,7 @@ def begin_probe(turn: Turn, job: Job) -> None:
 
 
 def _is_of_present_job(turn: Turn, effect: ProbeRouters | ReserveRun | TakeSnapshot) -> bool:
-    """Whether a result is of the present job, not of one that was abandoned."""
+    """Whether a result belongs to the current job, not to an abandoned one."""
     return turn.state.job is not None and turn.state.job.id == effect.job
 
 
@@ -90,7 +90,7 @@ def _refuse_start(turn: Turn, job: Job, why: str) -> None:
 
 
 def begin_reserve(turn: Turn, job: Job) -> None:
-    """Take a run number: from here on a run is open."""
+    """Reserve a run number: from here on a run is open."""
     run = turn.state.run
     turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(
@@ -99,12 +99,12 @@ def begin_reserve(turn: Turn, job: Job) -> None:
 
 
 def config_name(state: State) -> str:
-    """Return the configurations in use, each once, as the PV ``Run:Configs`` shows them."""
+    """Return the distinct configurations in use, as the PV ``Run:Configs`` shows them."""
     return ", ".join(sorted({str(server.in_use) for server in state.servers.values() if server.in_use}))
 
 
 def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
-    """The number is taken, or the database could not take it."""
+    """The number is reserved, or the database could not reserve it."""
     if not _is_of_present_job(turn, event.effect):
         return
     job, record = turn.job, event.result
@@ -144,7 +144,7 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
 
 
 def _begin_of_routers(turn: Turn) -> None:
-    """Nothing is written yet; each router writes the files of the run into its present working directory."""
+    """Nothing is written yet; each router writes the files of the run into its current working directory."""
     for name, router in turn.state.routers.items():
         directories = (router.facts.work_dir,) if router.facts is not None and router.facts.work_dir else ()
         if directories != router.directories:
@@ -160,7 +160,7 @@ def begin_snapshot(turn: Turn, job: Job) -> None:
 
 
 def opened(turn: Turn, job: Job) -> None:
-    """Every server is Running, so the run is. One that has stopped again since makes the start fail."""
+    """Every server is Running, so the run is Running. The start fails if one has stopped again since."""
     for name, server in turn.state.servers.items():
         if server.state is not EccState.Running:
             jobs.arrived(turn, name, f"ECC server {name} is {server.state.name}, but must be Running")
@@ -173,7 +173,7 @@ def opened(turn: Turn, job: Job) -> None:
 
 
 def roll_back(turn: Turn, job: Job) -> None:
-    """A start failed: stop those that had started, file what they wrote, keep the number."""
+    """A start failed: stop the servers that had started, file their data, keep the number."""
     record = turn.save_run(state=DocumentState.Stopping)
     turn.set_run(state=RunState.Stopping, ending=DocumentState.Failed)
     trouble(turn, About.Start, "", "; ".join(job.failures), client=job.client)
@@ -213,7 +213,7 @@ def _stop(turn: Turn, event: RunCommand) -> None:
 
 
 def _stop_again(turn: Turn, event: RunCommand) -> None:
-    """The run is stopped, but not filed: stop what runs all the same, and file again."""
+    """The run is stopped, but not filed: stop servers that still run, and file again."""
     run = turn.state.run
     left = {
         name
@@ -228,12 +228,12 @@ def _stop_again(turn: Turn, event: RunCommand) -> None:
 
 
 def stop_stages(turn: Turn) -> tuple[Stage, ...]:
-    """Return all that belongs to the end of a run."""
+    """Return all phases of the end of a run."""
     return (*_moves(turn, Operation.Stop), Phase.End, *filing.STAGES)
 
 
 def begin_end(turn: Turn, job: Job) -> None:
-    """Nothing runs any more: end-of-run snapshot, stop time (unless it ended while the IOC was down)."""
+    """All servers have stopped: end-of-run snapshot, stop time (unless it ended while the IOC was down)."""
     known = turn.record.stopped_at
     duration = turn.state.run.duration(turn.steady)
     began_at = turn.record.started_at

@@ -1,4 +1,4 @@
-"""One ECC server: its readings, commands to it alone, and changes that somebody else made."""
+"""One ECC server: its readings, commands to it alone, and changes made by other clients."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OUTSIDE_A_RUN = {
 
 
 def read(turn: Turn, event: ServerRead) -> None:
-    """Take a new reading and report a change that we did not ask for."""
+    """Take a new reading and report a change that the IOC did not request."""
     name, state = event.server, event.reading.state
     before = turn.server(name)
     _store(turn, name, event.reading)
@@ -65,9 +65,9 @@ def _with_remedy(state: EccState) -> str:
 
 
 def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
-    """A server that runs although its run is being stopped is stopped again, or the operator is told to.
+    """A server that runs although its run is being stopped is stopped again, or a message asks the operator to stop it.
 
-    It was cut off when all others were stopped, or somebody started it since.
+    It was unreachable when the others were stopped, or another client has started it since.
     """
     server, run, job = turn.server(name), turn.state.run, turn.state.job
     if run.state not in _ENDING or turn.state.undecided or server.busy:
@@ -77,7 +77,7 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
             mend(turn, About.Server, name, f"ECC server {name} is {server.state.name}")
         return
     if before.online and before.takes_data and not before.busy:
-        return  # known already
+        return  # already reported
     if job is None:
         text = f"ECC server {name} is {server.state.name} although run {run.number} was stopped: press Stop of the run"
     elif not _will_be_stopped(job, name):
@@ -95,9 +95,9 @@ def _at_rest(server: Server) -> bool:
 
 
 def _follow_electronics(turn: Turn, name: str, was: EccState, now: EccState) -> None:
-    """Take notice of what shows that the electronics send data, or send none any more.
+    """Note whether the electronics send data.
 
-    Ready does so only if the server did not come there by Configure: one that was restarted begins at Idle.
+    Ready shows that they do not only after Stop. After Configure of a restarted server they may still send.
     """
     if now in RUNNING:
         turn.set_server(name, sending=True)
@@ -120,7 +120,7 @@ def data_ended(turn: Turn, router: str) -> None:
 
 
 def _will_be_stopped(job: Job, name: str) -> bool:
-    """Whether the job has yet to come to a server."""
+    """Whether a server is still to be handled by the job."""
     present = job.stage
     if isinstance(present, Move) and name in (job.waiting if job.begun else present.servers):
         return True
@@ -144,7 +144,7 @@ def _store(turn: Turn, name: str, reading: EccReading) -> None:
 
 
 def _somebody_else(turn: Turn, name: str, was: EccState, now: EccState) -> None:
-    text = f"ECC server {name} went from {was.name} to {now.name} by itself or through another client"
+    text = f"ECC server {name} changed from {was.name} to {now.name} without a command of this IOC"
     if now is EccState.Off:
         text += ", a fault: restart the ECC server"
     run = turn.state.run
@@ -215,13 +215,13 @@ def command(turn: Turn, event: ServerCommand) -> None:
             f"ECC server {name} cannot Resume: the server crashes on it unless the topology says supports_resume: true"
         )
     on_wire = sent(operation, server.state)
-    assert on_wire is not None, "cannot() refuses states that have no step back"
+    assert on_wire is not None, "cannot() refuses states without a step back"
     jobs.send(turn, name, on_wire, event)
     turn.log(ecc(name), f"{operation} of ECC server {name} alone", client=event.client)
 
 
 def ended(turn: Turn, event: TransitionEnded) -> str:
-    """Take the outcome of a transition; returns why it failed, empty if it did not."""
+    """Take the outcome of a transition; returns why it failed, empty if it succeeded."""
     name = event.server
     before = turn.server(name)
     failure = jobs.outcome(event, before)
@@ -288,7 +288,7 @@ def _succeeded(turn: Turn, event: TransitionEnded, *, alone: bool) -> None:
 
 
 def _remember_given(turn: Turn, name: str, operation: Operation) -> None:
-    """Each of the three files is the one selected when the transition that reads it was sent."""
+    """Each of the three files is the one that was selected when the transition that reads it was sent."""
     server = turn.server(name)
     selected = server.config
     if selected is None:

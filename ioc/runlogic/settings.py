@@ -31,7 +31,7 @@ def set_experiment(turn: Turn, event: SetExperiment) -> None:
     if busy := [router for router, each in state.routers.items() if each.filing]:
         raise Refused(f"experiment cannot be changed: {listing(busy)} must be filed first")
     dirty = [router for router, each in state.routers.items() if each.facts is not None and each.facts.file_count]
-    if dirty and state.run.record is not None:  # without a run there is nothing that they could be organized under
+    if dirty and state.run.record is not None:  # without a run they cannot be organized
         raise Refused(
             f"experiment cannot be changed: {listing(dirty)} still has files of {state.experiment}: Organize first"
         )
@@ -70,7 +70,7 @@ def set_title(turn: Turn, event: SetTitle) -> None:
 
 
 def set_next_number(turn: Turn, event: SetNextNumber) -> None:
-    """Raise the number of the next run, for example where directories of runs exist that the database does not know.
+    """Raise the number of the next run, for example if there are run directories that the database does not know.
 
     Raises:
         Refused: while a run is open or the system is busy, or if the number is below the next one.
@@ -98,7 +98,7 @@ def set_class(turn: Turn, event: SetClass) -> None:
 
 
 def copy_previous(turn: Turn, event: CopyPrevious) -> None:
-    """Take title and class from the run before.
+    """Copy title and class of the previous run.
 
     Raises:
         Refused: if there is none.
@@ -113,7 +113,7 @@ def copy_previous(turn: Turn, event: CopyPrevious) -> None:
 
 
 def _describe_run(turn: Turn, *, title: str | None = None, run_class: RunClass | None = None) -> None:
-    """Set what is not None in the open run, or the next one."""
+    """Set each value that is not None in the open run, or the next one."""
     run = turn.state.run
     if title is not None:
         turn.set_run(title=title)

@@ -1,4 +1,4 @@
-"""The whole state of the core: frozen, replaced at each step, and published to the PVs without change."""
+"""The whole state of the core: frozen, replaced at each step, and passed to the PVs as it is."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class About(Enum):
     Directory = auto()
     """The working directory of a router cannot be determined."""
     Link = auto()
-    """A router was restarted, so that no source is connected to it."""
+    """A router was restarted, so no source is connected to it."""
     Data = auto()
     """A source sends nothing."""
     Filing = auto()
@@ -58,33 +58,33 @@ class About(Enum):
 
 
 class Cause(Enum):
-    """Tells a trouble from another one about the same thing where the text cannot, because numbers in it change."""
+    """Identifies a trouble where its text cannot, because numbers in the text change."""
 
     Unreachable = auto()
     Incomplete = auto()
     StillRunning = auto()
     """An ECC server still takes data."""
     StillSent = auto()
-    """None does, but data still come."""
+    """No server takes data, but data still arrive."""
     NoDirectory = auto()
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that went wrong in a run, kept with the run for good."""
+    """Something that went wrong in a run, kept permanently with the run."""
 
     about: About
     name: str
-    """Of the server, router, source or observable; empty for the run as a whole."""
+    """Server, router, source or observable; empty for the run as a whole."""
     at: float
     text: str
     severity: Severity
     cause: Cause | None = None
-    """If None, the text tells it from another one about the same thing."""
+    """None: the text identifies it."""
     standing: bool = True
-    """It has not ended, as far as we know."""
+    """It has not ended, as far as the IOC knows."""
     mended: str = ""
-    """How it ended; empty while it stands, and if another trouble of the same kind took its place."""
+    """How it ended; empty while it lasts, and if another trouble of the same kind replaced it."""
     mended_at: float = 0.0
 
     def renewed(self, text: str) -> Trouble:
@@ -102,14 +102,14 @@ class Server:
     transition: Transition = Transition.NoTransition
     online: bool = False
     seen: bool = False
-    """It was read, or found to be unreadable, at least once since the start."""
+    """It was read, or found unreadable, at least once since the start."""
     changed_at: float = 0.0
     """When `state` became true."""
     sending: bool = False
     """Its electronics may be sending data: it ran, and neither Stop nor Breakup has been seen since. A restart of the
     server ends no data, and Configure after that does not either."""
     pending: Operation | None = None
-    """The operation that we sent and whose outcome is not known yet."""
+    """The operation that the IOC sent and whose outcome is not known yet."""
     wanted: EccState | None = None
     """The state that `pending` leads to."""
     command: Command | None = None
@@ -117,27 +117,27 @@ class Server:
     config: ConfigChoice | None = None
     """Selected by the operator: what the next transition carries."""
     given: ConfigChoice | None = None
-    """The configurations sent with the transitions that succeeded since Idle, as far as we saw them."""
+    """The configurations sent with the successful transitions since Idle, as far as the IOC saw them."""
     offers: tuple[ConfigChoice, ...] = ()
     """The configurations that the server lists."""
     list_read: bool = False
-    """That list was read since the server came Online."""
+    """The list was read after the server came Online."""
     list_failed: bool = False
-    """The last attempt to read that list failed, and `message` says so."""
+    """The last attempt to read the list failed, and `message` reports it."""
     config_digest: str = ""
-    """Of what the last Configure gave the electronics."""
+    """Digest of what the last Configure gave the electronics."""
     files: tuple[tuple[str, str], ...] = ()
     """Its .xcfg files when it was configured: (file name, SHA-256 in hex)."""
     message: Note = Note()
 
     @property
     def in_use(self) -> ConfigChoice | None:
-        """The configuration that the electronics have; what is selected if they have none that we know of."""
+        """The configuration of the electronics; the selected one if theirs is not known."""
         return self.config if self.state is EccState.Idle or self.given is None else self.given
 
     @property
     def doing(self) -> Transition:
-        """The transition under way: what we sent, else what the server says."""
+        """The transition under way: the one we sent, else the one the server reports."""
         return IN_PROGRESS[self.pending] if self.pending else self.transition
 
     @property
@@ -154,25 +154,25 @@ class Router:
     """What is known of one data router."""
 
     last: RouterFacts | None = None
-    """What its host said last."""
+    """The last report of its host."""
     lost: bool = False
-    """Its host cannot be asked, and `message` says so."""
+    """Its host cannot be reached, and `message` reports it."""
     rate: float = 0.0
     """Growth of the staged files in bytes per second."""
     mean_rate: float = 0.0
-    """The same, averaged over a minute, or over the run if that is younger."""
+    """The same, averaged over a minute, or over the run if that is shorter."""
     rate_age: float = 0.0
     """Seconds over which it is averaged."""
     grew_at: float = 0.0
     """When they last grew, on the monotonic clock."""
     silent: bool = False
-    """It writes nothing although a run takes data."""
+    """It writes nothing although the run takes data."""
     written: int = 0
     """Bytes by which its files have grown in the open run, or grew in the last one."""
     directories: tuple[str, ...] = ()
-    """Where it has worked during the open run, or did during the last one, in order."""
+    """Its working directories during the open or last run, in order."""
     linked_at: float | None = None
-    """When a source was connected to it by Configure; None while none is, or if that was not seen."""
+    """When Configure connected a source to it; None while none is connected, or if the IOC did not see it."""
     linked: str = ""
     """The process that the source was connected to then; empty if not known."""
     disk_filling: bool = False
@@ -188,7 +188,7 @@ class Router:
 
     @property
     def facts(self) -> RouterFacts | None:
-        """None until its host answered, and while the host cannot be asked."""
+        """None until its host has answered, and while the host cannot be reached."""
         return None if self.lost else self.last
 
     @property
@@ -201,7 +201,7 @@ class Router:
 
     @property
     def restarted(self) -> bool:
-        """Another process runs than the one that a source was connected to: that connection is lost."""
+        """The process is not the one to which a source was connected: the connection is lost."""
         return bool(self.facts and self.facts.process and self.linked and self.facts.process != self.linked)
 
 
@@ -215,9 +215,9 @@ class Run:
     title: str = ""
     run_class: RunClass = RunClass.Testing
     unfiled: frozenset[str] = frozenset()
-    """Routers whose files of this run are not all at their place."""
+    """Routers whose files of this run are not all in place."""
     ending: DocumentState = DocumentState.Complete
-    """What the run becomes in the database once it is filed."""
+    """The run's state in the database once it is filed."""
     running_since: float = 0.0
     """When it started, on the monotonic clock; 0 if it did not."""
     taking_since: float = 0.0
@@ -225,16 +225,16 @@ class Run:
     troubles: tuple[Trouble, ...] = ()
     """What went wrong in it, in order."""
     earlier: str = ""
-    """What an earlier process wrote into its message."""
+    """The message that an earlier process stored."""
     files: tuple[FiledFile, ...] = ()
-    """Files that were filed, as far as this process knows."""
+    """Number of filed files, as far as this process knows."""
     least_number: int = 0
-    """The number that the operator set for the next run; an earlier run may need a higher one."""
+    """The number that the operator set for the next run; earlier runs may require a higher one."""
     message: Note = Note()
 
     @property
     def open(self) -> bool:
-        """A number is taken and the run has not been closed."""
+        """A number is reserved and the run is not closed."""
         return self.state not in {RunState.Stopped, RunState.Failed}
 
     @property
@@ -251,7 +251,7 @@ class Run:
         return tuple(trouble for trouble in self.troubles if trouble.standing)
 
     def duration(self, steady: float) -> float:
-        """Seconds that the run lasts, or has lasted; `steady` is now, on the monotonic clock."""
+        """Seconds that the run has lasted; `steady` is now, on the monotonic clock."""
         if self.record is None or self.record.started_at is None:
             return 0.0
         if self.record.duration is not None:
@@ -269,9 +269,9 @@ class Phase(Enum):
     """The parts of a job that are not transitions."""
 
     Probe = auto()
-    """Look at every router now; before a start, the permits are checked again with what is found."""
+    """Look at every router now; before a start, the permits are checked again with the result."""
     Reserve = auto()
-    """Take a run number in the database."""
+    """Reserve a run number in the database."""
     Begin = auto()
     """Begin-of-run snapshot of the observables."""
     Opened = auto()
@@ -279,7 +279,7 @@ class Phase(Enum):
     End = auto()
     """End-of-run snapshot; the run has its stop time."""
     File = auto()
-    """File away what the routers wrote."""
+    """File the files of the routers."""
     Backup = auto()
     """Copy the configuration files in use."""
     Close = auto()
@@ -298,7 +298,7 @@ Stage = Move | Phase
 
 
 class JobKind(Enum):
-    """What the system is busy with."""
+    """What the system is doing."""
 
     Step = auto()
     Start = auto()
@@ -313,23 +313,23 @@ class JobKind(Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """What the system as a whole is doing; there is one at most."""
+    """What the system as a whole is doing; at most one job exists."""
 
     id: int
-    """Tells results of an abandoned job from those of the present one."""
+    """Distinguishes results of an abandoned job from those of the current one."""
     kind: JobKind
     name: str
     """For messages: ``Describe``, ``Start``…"""
     command: Command | None
-    """Asked for it and waits for its end; None if the core began it by itself."""
+    """The command that waits for its end; None if the core began it automatically."""
     stages: tuple[Stage, ...]
-    """What remains; the present one first."""
+    """The remaining stages, the current one first."""
     begun: bool = False
-    """The present stage was started."""
+    """The current stage was started."""
     waiting: frozenset[str] = frozenset()
-    """Servers, routers or "database" that the present stage waits for."""
+    """Servers, routers or "database" that the current stage waits for."""
     failures: tuple[str, ...] = ()
-    """What went wrong, a sentence each."""
+    """What went wrong, one sentence each."""
 
     @property
     def client(self) -> Client:
@@ -341,7 +341,7 @@ class Job:
 
     @property
     def goes_on_after_failure(self) -> bool:
-        """Stopping and filing continue with whatever can be done; everything else halts."""
+        """Stopping and filing continue with what can be done; everything else halts."""
         return self.kind in {JobKind.RollBack, JobKind.Stop, JobKind.Recover}
 
 
@@ -361,13 +361,13 @@ class State:
     restored: bool = False
     """The database was read."""
     undecided: bool = False
-    """An open run was found at start-up, and the servers have not yet said whether it still runs."""
+    """An open run was found at start-up, and the servers have not yet shown whether it still runs."""
     silent: frozenset[str] = frozenset()
-    """Servers that the operator was told of, because they cannot be asked."""
+    """Servers already reported to the operator as unreachable."""
     last_alive: float = 0.0
-    """When an earlier process was last known to live; closes a run that ended without us."""
+    """When an earlier process was last known to run; used to close a run that ended while the IOC was down."""
     last_duration: float | None = None
-    """How long the open run had lasted then, if that is known."""
+    """How long the open run had lasted then, if known."""
     database_problem: str = ""
     """Why the run database cannot be written now; empty if it can."""
     opening: SetExperiment | None = None

@@ -1,18 +1,18 @@
 """The core itself: ``step(plan, state, event, now, steady) -> (state, effects)``, a pure function.
 
 Theory of operation. An event is a command, a reading of a server or a host, or the end of an effect. Its handler works
-on a `Turn`, the state and the effects so far, and may raise `Refused`: then the turn is thrown away, and the refusal
-becomes an answer, a message and a line of the log. After each event the job of the whole system goes on as far as it
-can (`jobs`): a stage is begun, and when nobody is waited for, the next. So a handler never calls another one; it
-changes the state, and what follows from that is found by looking at the state.
+on a `Turn`, the state and the effects so far, and may raise `Refused`: then the turn is discarded, and the refusal
+becomes an answer, a message and a log line. After each event the job of the whole system advances as far as it can
+(`jobs`): it begins a stage, and the next one when nothing is left to wait for. So a handler never calls another one; it
+changes the state, and the next step is derived from the state.
 
-Nothing is believed because it was sent: a transition succeeded when the server's state says so, a router is clean when
-a look at its host says so. Everything that a restart needs is saved as it changes (`memory`, `SaveRun`), so that the
-core can begin from the database and the readings of the peers at any time (`restart`).
+Sending is not success: a transition has succeeded when the server's state shows it, and a router is clean when a look
+at its host shows it. Everything that a restart needs is saved as it changes (`memory`, `SaveRun`), so that the core can
+start from the database and the readings of the peers at any time (`restart`).
 
-What is wrong lives in three places. The message of a server or router is its latest sentence, marked as past when its
-state moves on (`messages`). The troubles of a run stay with the run and say how they ended (`troubles`). What forbids
-a start is computed from the state whenever it is asked for (`permits`), and so is never out of date.
+Faults are kept in three places. The message of a server or router is its latest sentence, marked as past when its state
+changes (`messages`). The troubles of a run stay with the run and record how they ended (`troubles`). What forbids a
+start is computed from the state on demand (`permits`), and so is never out of date.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _PHASES: Mapping[Phase, jobs.Begin] = {
 
 
 def initial(plan: Plan) -> State:
-    """Return what is known before anything happened."""
+    """Return the state before the first event."""
     return State(
         experiment=plan.experiment,
         servers={name: Server(config=server.default_config) for name, server in plan.servers.items()},
@@ -69,10 +69,10 @@ def initial(plan: Plan) -> State:
 
 
 def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -> tuple[State, tuple[Effect, ...]]:
-    """Compute what follows from one event at the time `now` (POSIX seconds).
+    """Compute the new state and the effects of one event at the time `now` (POSIX seconds).
 
     `steady` is the same moment on the monotonic clock (seconds, any origin): durations are measured with it.
-    Never raises: a command that cannot be done is answered with the reason and changes nothing but a message.
+    Never raises: a command that is refused is answered with the reason and changes nothing but a message.
     """
     turn = Turn(plan, state, now, steady)
     try:
@@ -88,13 +88,13 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
 
 
 def _refuse_before_restored(state: State, event: ev.Event) -> None:
-    """Until the database is read it is unknown whether a run is open; a command to one server does not need to know."""
+    """Refuse commands, except those to one server, until the database is read: a run may be open."""
     if isinstance(event, ev.Command) and not isinstance(event, ev.ServerCommand) and not state.restored:
         raise Refused(f"{permits.NOT_READ}: until then only commands to single ECC servers are accepted")
 
 
 def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
-    """Show a refusal in the nearest message without changing its alarm: a refusal is no fault."""
+    """Show a refusal in the nearest message without changing its alarm: a refusal is not a fault."""
     match command:
         case ev.ServerCommand(server=name) | ev.SelectConfig(server=name):
             subject = ecc(name)
@@ -113,14 +113,14 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
 
 
 def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
-    """Show it in the nearest message, unless that has something newer."""
+    """Show it in the nearest message, unless that message is newer."""
     note = turn.message(event.subject)
     if note.at <= event.at:
         turn.set_message(event.subject, turn.note(event.reason, note.severity))
 
 
 def _advance(turn: Turn) -> None:
-    """Go through the stages of the job until one has to wait."""
+    """Run the stages of the job until one has to wait."""
     restart.decide(turn)
     while (job := turn.state.job) is not None:
         if not job.begun:
@@ -156,7 +156,7 @@ def _transition_ended(turn: Turn, event: ev.TransitionEnded) -> None:
     if job is None or event.server not in job.waiting or not isinstance(job.stage, Move):
         return
     if alone or job.stage.operation is not event.operation:
-        jobs.send_or_skip(turn, event.server, job.stage)  # it was still busy with something older
+        jobs.send_or_skip(turn, event.server, job.stage)  # it was still busy with an earlier operation
     else:
         jobs.arrived(turn, event.server, failure)
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What has a message of its own; the value is how the log names it."""
+    """Kinds of subjects that have their own message; the value is the name in the log."""
 
     System = "System"
     Run = "Run"

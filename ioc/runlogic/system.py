@@ -1,4 +1,4 @@
-"""Describe, Prepare, Configure and Reset of all ECC servers, group after group."""
+"""Describe, Prepare, Configure and Reset of all ECC servers, group by group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def command(turn: Turn, event: SystemCommand) -> None:
     """Begin one step of the whole system.
 
     Raises:
-        Refused: unless all servers are at rest in one and the same fitting state, and no run is open.
+        Refused: unless all servers are at rest, in the same and suitable state, and no run is open.
     """
     operation = event.operation
     if reason := permits.system_reason(turn.state):
@@ -39,7 +39,7 @@ def command(turn: Turn, event: SystemCommand) -> None:
     ]:
         raise Refused("; ".join(reasons))
     on_wire = sent(operation, state)
-    assert on_wire is not None, "cannot() refuses states that have no step back"
+    assert on_wire is not None, "cannot() refuses states without a step back"
     moves = tuple(Move(on_wire, group) for group in turn.plan.groups(on_wire))
     jobs.launch(turn, JobKind.Step, operation.value, moves, command=event)
     turn.say(SYSTEM, f"{operation} started", client=event.client)
@@ -70,7 +70,7 @@ def _refuse_if_servers_differ(turn: Turn, operation: Operation) -> None:
 
 
 def finish(turn: Turn, job: Job) -> None:
-    """Answer the command, naming what failed and which servers were not touched."""
+    """Answer the command; name what failed and the servers that were left alone."""
     turn.set(job=None)
     datalinks.look(turn)
     if not job.failures:

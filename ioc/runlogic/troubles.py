@@ -1,8 +1,8 @@
-"""What goes wrong in a run, kept with it for good in ``runs.message``: when, what, and how it ended.
+"""What goes wrong in a run, kept permanently with it in ``runs.message``: when, what, and how it ended.
 
-A trouble is about one thing: a kind (`About`) and a name. It stands until it is mended; a newer one about the same
-thing takes its place. The run's message names what stands, the database has all. Whoever finds something wrong reports
-it each time it is seen: one that is known already changes nothing, so that nobody must remember what was reported.
+A trouble is about one thing: a kind (`About`) and a name. It lasts until it is mended; a newer one about the same thing
+replaces it. The run's message names the current troubles, the database has all. Handlers report a trouble each time
+they see it; a known one changes nothing, so no handler has to remember what it reported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ioc.runlogic.subject import RUN
 from ioc.runlogic.turn import Turn, local
 
 MOST = 100
-"""Lines in the message of a run; a peer that comes and goes all night would fill it. The log has them all."""
+"""Limit of lines in the message of a run, for a peer that comes and goes all night. The log has them all."""
 
 
 def trouble(
@@ -27,9 +27,9 @@ def trouble(
     client: Client = Client(),
     cause: Cause | None = None,
 ) -> None:
-    """Something went wrong in the open run; nothing if none is open, or if it is known already.
+    """Record that something went wrong in the open run; no effect if none is open, or if it is known already.
 
-    Another trouble about the same thing takes the place of the one before; with the same `cause` only its text changes.
+    Another trouble about the same thing replaces the previous one; with the same `cause` only its text changes.
     """
     run = turn.state.run
     known = standing(run, about, name)
@@ -44,22 +44,22 @@ def trouble(
 
 
 def forget(turn: Turn, about: About, name: str) -> None:
-    """Something else has become the trouble with it: the line stays with the run, but stands no more."""
+    """End a trouble because another one replaces it: its line stays with the run."""
     run = turn.state.run
     if run.open and standing(run, about, name):
         turn.set_run(troubles=_without(run, about, name))
 
 
 def mend(turn: Turn, about: About, name: str, how: str) -> None:
-    """What went wrong with something in the open or the last run is over; nothing if nothing is wrong with it.
+    """Record that a trouble of the open or last run is over; no effect if there is none.
 
-    The row of a run that was closed stays as it is: what went wrong lasted until its end.
+    The row of a closed run stays as it is: the trouble lasted until its end.
     """
     _mend(turn, about, name, how, save=turn.state.run.open)
 
 
 def recorded(turn: Turn, event: RunRecorded) -> None:
-    """The observables of the open run, or of the last one, are recorded after all."""
+    """The observables of the open or last run are now recorded after an earlier failure."""
     record = turn.state.run.record
     if record is not None and record.run == event.run:
         _mend(turn, About.Recording, "", f"the observables of {event.run} are recorded", save=True)
@@ -86,7 +86,7 @@ def _show(turn: Turn) -> None:
 
 
 def _without(run: Run, about: About, name: str, how: str = "", at: float = 0.0) -> tuple[Trouble, ...]:
-    """Return the troubles of a run, but that with this stands no more."""
+    """Return the troubles of a run with this one marked as ended."""
     return tuple(each.ended(how, at) if _is(each, about, name) else each for each in run.troubles)
 
 
@@ -95,12 +95,12 @@ def _is(trouble: Trouble, about: About, name: str) -> bool:
 
 
 def standing(run: Run, about: About, name: str) -> Trouble | None:
-    """What is wrong with it now."""
+    """Return its current trouble."""
     return next((each for each in run.troubles if _is(each, about, name)), None)
 
 
 def document(run: Run) -> str:
-    """Return what is kept with the run: a line for each trouble, in order, with its time and its end."""
+    """Return the text kept with the run: a line for each trouble, in order, with its time and its end."""
     lines = [*run.earlier.splitlines(), *map(_line, run.troubles)]
     more = len(lines) - MOST
     if more > 0:

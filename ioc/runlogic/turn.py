@@ -1,8 +1,8 @@
 """One step of the core while it is being computed: the state so far and the effects so far.
 
-`dataclasses.replace` takes any keyword, as far as type checkers know before Python 3.13. So the core changes its state
-only by the ``set`` methods below, which have the keywords and types of the class that they change: pyright rejects a
-misspelt field (tests/runlogic/typed_changes.py).
+Before Python 3.13, type checkers accept any keyword of `dataclasses.replace`. So the core changes its state only with
+the ``set`` methods below, which have the keywords and types of the class that they change: pyright rejects a misspelt
+field (tests/runlogic/typed_changes.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Fields = ParamSpec("_Fields")
 def _fields_of(
     _: Callable[_Fields, Any],
 ) -> Callable[[Callable[[Turn, dict[str, Any]], None]], Callable[Concatenate[Turn, _Fields], None]]:
-    """Let a method take the fields of a class, each with a default there, as its keywords."""
+    """Give a method the fields of a class as keywords; each field must have a default."""
 
     def decorate(method: Callable[[Turn, dict[str, Any]], None]) -> Callable[Concatenate[Turn, _Fields], None]:
         def change(turn: Turn, *_: _Fields.args, **changes: _Fields.kwargs) -> None:
@@ -39,7 +39,7 @@ def _fields_of(
 def _fields_of_named(
     _: Callable[_Fields, Any],
 ) -> Callable[[Callable[[Turn, str, dict[str, Any]], None]], Callable[Concatenate[Turn, str, _Fields], None]]:
-    """The same, after the name of the object."""
+    """The same for a method whose first argument is the name of the object."""
 
     def decorate(
         method: Callable[[Turn, str, dict[str, Any]], None],
@@ -53,7 +53,7 @@ def _fields_of_named(
 
 
 class JobProgress(TypedDict, total=False):
-    """What changes of a job once it is launched."""
+    """The fields of a job that change once it is launched."""
 
     stages: tuple[Stage, ...]
     begun: bool
@@ -63,7 +63,7 @@ class JobProgress(TypedDict, total=False):
 
 @dataclass
 class Turn:
-    """A scratch pad that lives for one call of `step`: nothing else in the core is ever changed in place."""
+    """A scratch pad for one call of `step`: nothing else in the core is ever changed in place."""
 
     plan: Plan
     state: State
@@ -75,7 +75,7 @@ class Turn:
         self.effects += effects
 
     def answer(self, command: Command | None, error: str = "", *, refused: bool = False) -> None:
-        """A command is over; nobody waits for what the core began by itself."""
+        """Answer a command; None for a job that the core began automatically."""
         if command is not None:
             self.emit(Answer(command, error, refused))
 
@@ -87,13 +87,13 @@ class Turn:
 
     @property
     def job(self) -> Job:
-        """The present job; only asked for where there is one."""
+        """The current job; only used where there is one."""
         assert self.state.job is not None
         return self.state.job
 
     @property
     def record(self) -> RunRecord:
-        """The record of the open or last run; only asked for where there is one."""
+        """The record of the open or last run; only used where there is one."""
         assert self.state.run.record is not None
         return self.state.run.record
 
@@ -149,7 +149,7 @@ class Turn:
                 self.set(message=note)
 
     def show(self, subject: Subject, text: str, severity: Severity = Severity.NO_ALARM) -> None:
-        """Put a sentence into the message of its subject; that of the run also names what is wrong at present."""
+        """Put a sentence into the message of its subject; the run's message also names its current troubles."""
         run = self.state.run
         if subject == RUN and (wrong := run.standing):
             but = ", but" if run.ending is DocumentState.Complete else ":"
@@ -171,16 +171,16 @@ class Turn:
 
 
 def listing(names: Sequence[str]) -> str:
-    """Join names as a sentence does: ``a, b and c``."""
+    """Join names for a sentence: ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def few(texts: Sequence[str], most: int = 4) -> str:
-    """Join sentences, and count those that are too many to be read at once."""
+    """Join sentences; give only the number of those beyond a readable few."""
     rest = len(texts) - most
     return "; ".join((*texts[:most], f"and {rest} more") if rest > 0 else texts)
 
 
 def local(posix: float) -> str:
-    """Return a time as people read it: ISO 8601 local time with offset, to the second."""
+    """Return a time for people: ISO 8601 local time with offset, to the second."""
     return datetime.fromtimestamp(posix).astimezone().isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Watching the routers: what is read of them, and what of it an operator must be told in time."""
+"""Watching the routers: their facts, and what has to be reported to the operator in time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def routers_read(turn: Turn, event: RoutersRead) -> None:
 
 
 def _watch_observables(turn: Turn) -> None:
-    """Report also a required observable that has not connected since a restart of the IOC, once it had time to."""
+    """Also report a required observable that has not connected within a grace period after a restart of the IOC."""
     run = turn.state.run
     since = turn.steady - run.taking_since
     if run.state is RunState.Running and not turn.state.undecided and since >= turn.plan.silent_seconds:
@@ -62,7 +62,7 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
 
 
 def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
-    """Note how fast the staged files grow, now and on average, when they last grew, and by how much in the run."""
+    """Update the growth of the staged files: now, on average, when they last grew, and their growth in the run."""
     last = before.last
     here_before = last is not None and last.work_dir == facts.work_dir
     grown = facts.staged_bytes - (last.staged_bytes if last is not None and here_before else 0)
@@ -74,7 +74,7 @@ def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -
     seconds = facts.read_at - last.read_at
     rate = max(0.0, grown / seconds)
     age = min(before.rate_age + seconds, _SMOOTHING_SECONDS)
-    weight = max(1 - math.exp(-seconds / _SMOOTHING_SECONDS), seconds / age)  # at first it is the plain mean
+    weight = max(1 - math.exp(-seconds / _SMOOTHING_SECONDS), seconds / age)  # at first the plain mean
     mean_rate = before.mean_rate + weight * (rate - before.mean_rate)
     turn.set_router(name, rate=rate, mean_rate=mean_rate, rate_age=age)
 
@@ -96,7 +96,7 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
 
 
 def _watch_silence(turn: Turn, name: str) -> None:
-    """A source whose data are lost looks normal, except that its file does not grow."""
+    """Report silent routers: a source whose data are lost looks normal, except that its file does not grow."""
     run, router = turn.state.run, turn.router(name)
     silent = (
         run.state is RunState.Running
@@ -134,7 +134,7 @@ def _watch_sources(turn: Turn, name: str) -> None:
 
 
 def _watch_disk(turn: Turn, name: str) -> None:
-    """Report once that the disk will be full within the hour; again only after the forecast was longer than that."""
+    """Report once that the disk will be full within the hour; again only after the forecast was longer."""
     router = turn.router(name)
     facts = router.facts
     if facts is None or not facts.disk_total:
@@ -154,7 +154,7 @@ def _watch_disk(turn: Turn, name: str) -> None:
 
 
 def _disk_rate(plan: Plan, state: State, name: str) -> float:
-    """Return how fast the disk of a router fills: routers of a host whose disks have one size share a disk."""
+    """Return how fast the disk of a router fills. Routers of a host whose disks have the same size share a disk."""
     facts = state.routers[name].facts
     return sum(
         other.mean_rate
@@ -166,7 +166,7 @@ def _disk_rate(plan: Plan, state: State, name: str) -> float:
 
 
 def seconds_to_full(plan: Plan, state: State) -> float:
-    """Return after how many seconds the first of all disks is full, if data come in as they do now."""
+    """Return the seconds until the first disk is full at the current rate."""
     if state.run.state not in TAKING_DATA:
         return math.inf
     return min(
@@ -187,7 +187,7 @@ def total_bytes(state: State) -> int:
 
 
 def routers_lost(turn: Turn, event: RoutersLost) -> None:
-    """A host cannot be asked: nothing is known of its routers. Said once, whatever the later reasons are."""
+    """A host cannot be reached: nothing is known about its routers. Reported once, whatever the later reasons are."""
     for name in event.routers:
         if name not in turn.state.routers:
             continue

@@ -1,4 +1,4 @@
-"""Writes Phoebus display files (``.bob``) and their like as XML: the same input gives the same bytes."""
+"""Writes Phoebus display files (``.bob``) and similar files as XML: the same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 Colour = tuple[str, int, int, int]
-"""Name, red, green and blue. A display also carries the values, for where the colour file is not loaded."""
+"""Name, red, green and blue. A display also contains the values, in case the colour file is not loaded."""
 Value: TypeAlias = "bool | int | str | Colour | list[ET.Element] | Mapping[str, Value]"
-"""What a property can be: a list has elements of its own kind, a mapping (macros, fields) a child for each key."""
+"""Value of a property: a list has elements of its own kind, a mapping (macros, fields) has a child for each key."""
 
 BACKGROUND: Colour = ("ATTPC Background", 214, 216, 219)
 PANEL: Colour = ("ATTPC Panel", 232, 234, 236)
@@ -30,12 +30,12 @@ def font(name: str, size: int, style: str = "REGULAR") -> list[ET.Element]:
 
 
 def widget(kind: str, version: str, box: Box, properties: Mapping[str, Value]) -> ET.Element:
-    """Return a widget; `version` is the one that Phoebus 5.0.5 writes."""
+    """Return a widget; `version` is that written by Phoebus 5.0.5."""
     return element("widget", {**properties, **box._asdict()}, type=kind, version=version)
 
 
 def embedded(name: str, file: str, box: Box, macros: Mapping[str, str]) -> ET.Element:
-    """Return a display inside another, without scroll bars."""
+    """Return an embedded display without scroll bars."""
     properties: dict[str, Value] = {"name": name, "macros": macros, "file": file, "resize": 2, "transparent": True}
     return widget("embedded", "2.0.0", box, properties)
 

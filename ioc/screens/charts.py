@@ -24,7 +24,7 @@ _OVERVIEW_LINES = 5
 _LIST_WIDTH = 646
 _LIST_HEIGHT = 822
 _CHART_HEIGHTS = 180, 250
-"""At least and at most; between them the charts share the height of the page."""
+"""Minimum and maximum height; between them, the charts share the height of the page."""
 _STEPS = 2
 
 
@@ -44,7 +44,7 @@ def overview_chart(topology: Topology, p: str) -> str:
 
 
 def chart_list(topology: Topology, p: str) -> str:
-    """Return a display with a chart for each unit, one below the other; one of many lines is split."""
+    """Return a display with a chart for each unit, one below the other; a chart with many lines is split."""
     units: dict[str, list[Trace]] = {}
     for trace in _traces(topology, p):
         units.setdefault(trace.unit, []).append(trace)
@@ -97,7 +97,7 @@ def data_browser_plot(topology: Topology) -> str:
 
 
 def _traces(topology: Topology, p: str) -> list[Trace]:
-    """Return the observables worth a line: numbers that another IOC measures."""
+    """Return the observables to plot: numbers measured by other IOCs."""
     return [
         Trace(title_of(each), f"{p}Obs:{each.name}:Value", each.units or title_of(each))
         for each in topology.observables
@@ -153,7 +153,7 @@ def _chart(name: str, box: Box, traces: Sequence[Trace]) -> ET.Element:
 def _nothing(box: Box) -> ET.Element:
     properties: dict[str, Value] = {
         "name": "Nothing to plot",
-        "text": "No observable follows a PV: there is nothing to plot.",
+        "text": "No observable has a source PV: there is nothing to plot.",
         "font": font("ATTPC Body", 16),
         "foreground_color": TEXT,
     }

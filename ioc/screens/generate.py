@@ -13,11 +13,11 @@ from ioc.topology.schema import Topology
 
 _PAGES = Path(__file__).with_name("pages")
 _PREFIX = "$(P=ATTPC:)"
-"""The prefix as the pages write it: it can be given on Phoebus' command line and has a default."""
+"""The prefix macro used in the pages: it can be set on Phoebus' command line and has a default."""
 
 
 def screen_files(topology: Topology) -> dict[str, str]:
-    """Return the text of every file by its name."""
+    """Return the text of every file, by name."""
     p = f"$(P={topology.prefix})"
     pages = {page.name: page.read_text(encoding="utf-8") for page in sorted(_PAGES.iterdir()) if page.is_file()}
     pause_only = pages.pop("pause_only.bob")
@@ -37,7 +37,7 @@ def screen_files(topology: Topology) -> dict[str, str]:
 
 
 def write_screens(topology: Topology, folder: Path) -> tuple[Path, ...]:
-    """Write every file into `folder`, which is created if necessary; files of other names stay.
+    """Write every file into `folder`, which is created if necessary; other files stay.
 
     Raises:
         PeerError: if the folder or a file cannot be written.

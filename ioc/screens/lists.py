@@ -1,4 +1,4 @@
-"""Lists of like things: one embedded row for each ECC server, data router or observable."""
+"""Lists with one embedded row for each ECC server, data router or observable."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def list_files(topology: Topology) -> dict[str, str]:
 
 
 def title_of(observable: Observable) -> str:
-    """Return what people call it, without what Phoebus would take for a macro."""
+    """Return the label or name, without characters that Phoebus would interpret as a macro."""
     return (observable.label or observable.name).replace("$(", "(").replace("${", "{")
 
 
 def _macros(observable: Observable, *, required: bool) -> dict[str, str]:
-    """Return the macros of an observable's rows; a manual value that is not set is quiet unless runs require it."""
+    """Return the macros of an observable's rows; a missing manual value is an alarm only if runs require it."""
     return {
         "NAME": observable.name,
         "LABEL": title_of(observable),
@@ -54,10 +54,10 @@ def _macros(observable: Observable, *, required: bool) -> dict[str, str]:
 
 
 def _manual_row(observable: Observable) -> str:
-    """Return the file of the row in which a value is typed; a text is typed as an array of characters.
+    """Return the file of the row for entering a value; texts are written as an array of characters.
 
-    Phoebus sends as many bytes of a DBR_STRING as it has characters, which cuts what is not ASCII; so a text is
-    written as the array of characters that a record's ``.VAL$`` is.
+    Phoebus sends as many bytes of a DBR_STRING as it has characters, which cuts text that is not ASCII; so a text is
+    written to ``.VAL$``, an array of characters.
     """
     return "manual_text_row.bob" if observable.type is ValueType.String else "manual_row.bob"
 

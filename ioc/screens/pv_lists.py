@@ -12,10 +12,10 @@ _ROUTER = ("Online", "Clean", "FileCount", "StagedMB", "RateMBps", "DiskFreeGB",
 
 
 def archiver_list(topology: Topology) -> str:
-    """Return what the EPICS Archiver Appliance's bulk import (``archivePV``) takes.
+    """Return the list for the EPICS Archiver Appliance's bulk import (``archivePV``).
 
-    The sources of the observables are included: their samples are what the run database has, with the same time
-    stamps. `samplingperiod` tells the appliance how many updates to expect; with MONITOR it archives every one.
+    It includes the sources of the observables: their samples have the same time stamps as those in the run database.
+    `samplingperiod` tells the appliance how many updates to expect; with MONITOR it archives every one.
     """
     names = [
         *_system(topology, "State", "Run:Number", "Run:State", "Run:Class", "Run:Title", "Log:Errors"),
@@ -44,7 +44,7 @@ def pv_table(topology: Topology) -> str:
 
 
 def save_restore_list(topology: Topology) -> str:
-    """Return a configuration for save-and-restore: what describes a set-up and may be written back."""
+    """Return a configuration for save-and-restore: the PVs that describe a set-up and may be written back."""
     manual = [each for each in topology.observables if each.pv is None]
     names = [
         *_system(topology, "Run:Class"),
@@ -61,5 +61,5 @@ def _system(topology: Topology, *pvs: str) -> list[str]:
 def _each(
     topology: Topology, kind: str, components: Sequence[EccServer | DataRouter | Observable], *pvs: str
 ) -> Iterable[str]:
-    """Return these PVs of every component, one component after the other."""
+    """Return these PVs of every component, component by component."""
     return [f"{topology.prefix}{kind}:{each.name}:{pv}" for each in components for pv in pvs]

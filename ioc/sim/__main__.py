@@ -16,7 +16,7 @@ _MAX_PLAN = 1 << 20
 
 
 async def serve() -> None:
-    """Simulate what the plan says until stdin ends or a signal comes."""
+    """Run the simulation of the plan until stdin ends or a signal arrives."""
     loop = asyncio.get_running_loop()
     stdin = asyncio.StreamReader(limit=_MAX_PLAN)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
@@ -35,7 +35,7 @@ async def serve() -> None:
 
 
 def main() -> int:
-    """Run the simulator; exit code 2 for a wrong plan, 1 for other failures, with one line on stderr."""
+    """Run the simulator; exit code 2 for an invalid plan, 1 for other failures, with one line on stderr."""
     try:
         asyncio.run(serve())
     except (SimulatorError, OSError) as error:

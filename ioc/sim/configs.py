@@ -1,4 +1,4 @@
-"""Configurations: the identifiers in requests, and the files, written like GET's in shape and size, with no meaning."""
+"""Configurations: the identifiers in requests, and files with the form and size of GET's, but without meaning."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ioc.sim.plan import ConfigNames
 
 KINDS = ("describe", "prepare", "configure")
 _EXTENSIONS = (".xcfg", ".xml")
-"""The second is read where the first is missing."""
+"""The second is read if the first is missing."""
 _ONE_KIND_SINCE = 2021
-"""Release from which on prepare and configure are files of one kind."""
+"""First release in which prepare and configure are files of one kind."""
 _HARDWARE = re.compile(r"<HardwareConfigId>\s*([^<]*?)\s*</HardwareConfigId>")
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8" ?>\n'
 _HARDWARE_NAME = "fullCoBoStandAlone"
@@ -23,7 +23,7 @@ _CHANNELS = 68
 
 
 class ServerCrashError(Exception):
-    """The real server's process would have died of this input."""
+    """The real server's process would have crashed on this input."""
 
 
 def config_id_text(names: Mapping[str, str]) -> str:
@@ -72,7 +72,7 @@ class ConfigDirectory:
         return sorted({file.stem[len(prefix) :] for end in _EXTENSIONS for file in self._path.glob(f"{prefix}?*{end}")})
 
     def files(self, kind: str, name: str) -> list[Path]:
-        """The files that a step reads, or MissingConfigError: one, and with describe the hardware that it names."""
+        """The files that a step reads, for describe also the hardware file that it names; or MissingConfigError."""
         file = self._file(f"{self._prefix[kind]}-", name)
         if kind != "describe":
             return [file]
@@ -80,7 +80,7 @@ class ConfigDirectory:
         return [file, *(self._file("hardwareDescription_", name) for name in _HARDWARE.findall(text))]
 
     def _file(self, prefix: str, name: str) -> Path:
-        stem = name.rpartition(".")[0] or name  # the server takes what follows a dot for the extension
+        stem = name.rpartition(".")[0] or name  # the server interprets the text after a dot as the extension
         for extension in _EXTENSIONS:
             path = self._path / f"{prefix}{stem}{extension}"
             if path.is_file():
@@ -88,14 +88,15 @@ class ConfigDirectory:
         raise MissingConfigError(name)
 
     def list_text(self) -> str:
-        """The answer to GetConfigIDs: describe x configure, with prepare always equal to configure."""
+        """The answer to GetConfigIDs: all pairs of describe and configure; prepare always equals configure."""
         describe, configure = self.names("describe"), self.names("configure")
         pairs = ((first, second) for first in describe for second in configure)
         ids = ({"describe": first, "prepare": second, "configure": second} for first, second in pairs)
         return set_of("ConfigIdSet", map(config_id_text, ids))
 
     def contents_text(self, names: Mapping[str, str]) -> str:
-        """The second part of the answer to Configure: every file that the steps read, in full, unless removed since."""
+        """The second part of the answer to Configure: the text of every file read by the steps, unless removed
+        since."""
         if not names:
             raise MissingConfigError("")
         files = dict.fromkeys(file for kind, name in names.items() for file in self.files(kind, name))
@@ -103,7 +104,7 @@ class ConfigDirectory:
 
 
 def write_configs(directory: Path, names: ConfigNames) -> None:
-    """Write ``KIND-NAME.xcfg`` for every name whose file does not exist, and the hardware description they name."""
+    """Write each missing ``KIND-NAME.xcfg``, and the hardware description that they name."""
     directory.mkdir(parents=True, exist_ok=True)
     registers = "".join(f'  <Register id="reg{n}"><offset>{4 * n}</offset></Register>\n' for n in range(_CHANNELS))
     texts = {

@@ -1,4 +1,4 @@
-"""The control port of a running simulator: one JSON object a line in, one a line out.
+"""The control port of a running simulator: one JSON object per line in each direction.
 
 From the shell: ``python -m ioc.sim.control PORT '{"ecc": "CoBo0", "do": "kill"}'``; ``docs/simulator.md`` lists the
 commands.
@@ -19,11 +19,11 @@ from ioc.sim.site import send_command
 
 
 async def serve_control(run: Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]) -> asyncio.Server:
-    """Listen on a free port and hand one command after the other to `run`, whoever sent it."""
+    """Listen on a free port and pass the commands of all clients to `run`, one after the other."""
     one_at_a_time = asyncio.Lock()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, ValueError):  # the client went away, or sent an endless line
+        with suppress(OSError, ValueError):  # the client disconnected, or sent an endless line
             while line := await reader.readline():
                 try:
                     async with one_at_a_time:

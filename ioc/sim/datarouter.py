@@ -1,16 +1,16 @@
-"""A simulated ``dataRouter``, run as a process of that name: it writes what it receives to .graw files.
+"""A simulated ``dataRouter``, run as a process with that name: it writes received data to .graw files.
 
 Standard library only, run by path as a script with ``-I -S``, so that twelve of them start at once. The first four
-arguments are the real one's: control address and port, data address and port, flow type, ``FrameStorage``. The others
-are the log file, the bytes beyond which a .graw file is full, and the bytes that it may write in all. A port of 0 is
-any; it prints both when it listens.
+arguments are those of the real program: control address and port, data address and port, flow type, ``FrameStorage``.
+The others are the log file, the maximum bytes of a .graw file, and the maximum bytes in total. Port 0 means any free
+port; it prints both ports when it listens.
 
-As the real one it takes one source at a time: while that is connected it does not listen for data, only on its control
-port. When the source resets the connection (TCP RST), it never listens for data again: it is deaf. One of flow type ICE
-takes any number of sources and always listens.
+Like the real one, it accepts one source at a time: while that is connected, it does not listen for data, only on its
+control port. When the source resets the connection (TCP RST), it never listens for data again. With flow type ICE, it
+accepts any number of sources and always listens.
 
-It takes commands on stdin (``silence``, ``speak``, ``refuse``, ``accept``), each answered with a line, and ends when
-stdin does.
+It reads commands from stdin (``silence``, ``speak``, ``refuse``, ``accept``), answers each with a line, and ends when
+stdin closes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _MUTANT_TYPE = 8
 
 
 def time_stamp() -> str:
-    """Local time with milliseconds, as it stands in the names of .graw files."""
+    """Local time with milliseconds, in the format of .graw file names."""
     now = time.time()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"
 
 
 def take_frames(pending: bytearray) -> Iterator[bytes]:
-    """Take the complete frames from the front of `pending`; after an impossible size, drop all of it."""
+    """Remove the complete frames from the front of `pending`; after an impossible size, drop everything."""
     while len(pending) >= _PRIMARY_HEADER:
         size = int.from_bytes(pending[1:4], "big") << (pending[0] & 0x0F)
         if size < _PRIMARY_HEADER:
@@ -48,7 +48,7 @@ def take_frames(pending: bytearray) -> Iterator[bytes]:
 
 
 def _origin(frame: bytes) -> tuple[str, int]:
-    """Who made a frame, as its file is named, and its event number; nobody for a type that is not stored."""
+    """The sender of a frame, as in its file name, and its event number; no sender for a type that is not stored."""
     frame_type = int.from_bytes(frame[5:7], "big")
     if frame_type in _COBO_TYPES and len(frame) > 27:
         return f"CoBo{frame[26]}_AsAd{frame[27]}", int.from_bytes(frame[22:26], "big")
@@ -63,12 +63,12 @@ class FrameStorage:
     def __init__(self, file_size: int, now: Callable[[], str] = time_stamp) -> None:
         self._file_size = file_size
         self._now = now
-        self._stamp = ""  # one for all AsAds: their next files may have another than their first
+        self._stamp = ""  # shared by all AsAds, so the time of later files may differ from that of the first
         self._files: dict[str, tuple[Path, int, int]] = {}
-        """Of each AsAd: its file, the index in the name of that, and the last event number."""
+        """For each AsAd: its file, the index in the file name, and the last event number."""
 
     def store(self, frame: bytes) -> None:
-        """Append a frame to the file of its AsAd; to a new one if the event number did not rise."""
+        """Append a frame to the file of its AsAd, or to a new file if the event number did not increase."""
         origin, event = _origin(frame)
         if not origin:
             return
@@ -77,7 +77,7 @@ class FrameStorage:
             self._begin_file(origin, 0, event)
         path, index, _ = self._files[origin]
         self._files[origin] = path, index, event
-        with path.open("ab") as file:  # created again where it was moved away
+        with path.open("ab") as file:  # created again if it was moved away
             file.write(frame)
             size = file.tell()
         if size > self._file_size:
@@ -95,7 +95,7 @@ def _listen(address: str) -> socket.socket:
 
 
 class Router:
-    """Takes one source after the other until stdin ends."""
+    """Serves one source after the other until stdin ends."""
 
     def __init__(self, arguments: list[str]) -> None:
         control, self._data, flow, _, log_path, file_size, budget = arguments
@@ -110,7 +110,7 @@ class Router:
         self._selector.register(self._control, selectors.EVENT_READ, self._accept_control)
         self._listener: socket.socket | None = None
         self._sources: dict[socket.socket, bytearray] = {}
-        """What each has sent of a frame that is not complete."""
+        """Incomplete frame of each source."""
         self._listen_or_not()
 
     def run(self) -> None:
@@ -136,10 +136,10 @@ class Router:
             self._listener = None
 
     def _accept_control(self) -> None:
-        self._control.accept()[0].close()  # the real one speaks Ice here; nobody asks this one anything
+        self._control.accept()[0].close()  # the real one has an Ice interface here, which is not simulated
 
     def _accept(self) -> None:
-        if self._listener is not None:  # or it was told to refuse within the same turn
+        if self._listener is not None:  # or it got a command to refuse in the same turn
             source, peer = self._listener.accept()
             self._sources[source] = bytearray()
             self._selector.register(source, selectors.EVENT_READ, lambda: self._receive(source))
@@ -160,7 +160,7 @@ class Router:
         if not data:
             self._selector.unregister(source)
             del self._sources[source]
-            self._listen_or_not()  # before the good-bye, so that whoever waits for that can connect
+            self._listen_or_not()  # before closing, so that a source waiting for the close can connect
             source.close()
             self._log("data sender disconnected")
 

@@ -1,8 +1,8 @@
 """One simulated ECC server on a TCP port of this machine.
 
-A connection carries one request and one reply, as with the real one: `EccServer` parses it, asks the state `Machine`
-what becomes of it, does what the step does (read configuration files, make links), waits as long as the real step
-takes, lets the electronics follow, and replies. Faults are switches that it checks on the way.
+As with the real one, a connection carries one request and one reply. `EccServer` parses the request, consults the state
+`Machine`, performs the step (reads configuration files, makes links), waits as long as the real step takes, updates the
+electronics, and replies. Faults are switches that it checks on the way.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StepError(Exception):
 
 
 class EccServer:
-    """Listens, answers, obeys the state machine, and misbehaves when told to."""
+    """Listens, answers, follows the state machine, and misbehaves on command."""
 
     def __init__(
         self, plan: ServerPlan, configs: ConfigDirectory, electronics: Electronics, log_path: Path, speed: float
@@ -58,7 +58,7 @@ class EccServer:
         self._forget()
 
     def _forget(self) -> None:
-        """Start as a new process does: without memory and without faults."""
+        """Start like a new process, without memory and faults."""
         self.machine = Machine()
         self._failures: dict[str, str] = {}
         self._delays: dict[str, float] = {}
@@ -74,7 +74,7 @@ class EccServer:
         return EccAddress(self._port, str(self._log_path))
 
     def status(self) -> dict[str, int]:
-        """What it does, as the command ``status`` answers it."""
+        """Its state, for the command ``status``."""
         return {
             "listening": self._listener is not None,
             "frozen": not self._thawed.is_set(),
@@ -84,23 +84,23 @@ class EccServer:
         }
 
     async def start(self) -> None:
-        """Listen: on a free port at first, on the same one after that; the state is Idle."""
+        """Listen on a free port the first time, later on the same port; the state is Idle."""
         if self._listener:
             raise SimulatorError(f"simulated ECC server {self._plan.name} runs already; kill it first")
         self._forget()
         self.electronics.dead = False
         self.electronics.follow(self.machine.state)
-        await self.electronics.parted()
+        await self.electronics.links_closed()
         self._listener = await asyncio.start_server(self._accept, self._plan.host, self._port, limit=_MAX_REQUEST)
         self._port = self._listener.sockets[0].getsockname()[1]
         self._log(f"listening on port {self._port}")
 
     async def kill(self, links: Links = Links.STAY) -> None:
-        """Die as the process would: connections end without a byte, new ones are refused, the boards continue."""
+        """Die like a killed process: connections end without a byte, new ones are refused, the boards continue."""
         connections = list(self._connections)
         self._die(links)
         await asyncio.gather(*connections, return_exceptions=True)
-        await self.electronics.parted()
+        await self.electronics.links_closed()
 
     async def close(self) -> None:
         """Kill it, and its electronics too."""
@@ -113,11 +113,11 @@ class EccServer:
         self._released = asyncio.Event()
 
     def freeze(self) -> None:
-        """Stand still as after SIGSTOP: the system accepts connections, nobody answers; the sources continue."""
+        """Stop as after SIGSTOP: the system accepts connections, but nothing answers; the sources continue."""
         self._thawed.clear()
 
     def thaw(self) -> None:
-        """Continue as after SIGCONT: with what was in progress, and with all requests that came meanwhile."""
+        """Continue as after SIGCONT, with the interrupted work and all requests received meanwhile."""
         self._thawed.set()
 
     def fail_next(self, operation: str, message: str) -> None:
@@ -125,7 +125,7 @@ class EccServer:
         self._failures[_known(operation, [*OPERATIONS, "GetConfigIDs"])] = message
 
     def complain(self, message: str) -> None:
-        """Let the next Configure answer its error code and this message although it is done."""
+        """Let the next Configure succeed but answer with its error code and this message."""
         self._complaint = message
 
     def delay(self, operation: str, seconds: float) -> None:
@@ -142,7 +142,7 @@ class EccServer:
         self.electronics.leave(links)
         current = asyncio.current_task()
         for task, writer in self._connections.items():
-            writer.transport.abort()  # what was not sent yet is lost with the process
+            writer.transport.abort()  # unsent data are lost with the process
             if task is not current:
                 task.cancel()
 
@@ -174,7 +174,7 @@ class EccServer:
             self._log(f"killed: {crash}")
             self._die()
         except (OSError, EOFError, asyncio.LimitOverrunError):
-            pass  # the client went away or does not speak HTTP
+            pass  # the client disconnected or does not speak HTTP
         finally:
             writer.close()
 
@@ -226,17 +226,17 @@ class EccServer:
                 self.machine.finish(succeeded=False)
                 if name == "Breakup":
                     self.force_state(State.OFF)
-                    await self.electronics.parted()
+                    await self.electronics.links_closed()
                 self._log(f"{name} failed: {failure}")
                 return self._dialect.text_reply(number, str(failure), "")
             self.electronics.follow(self.machine.target)
-            await self.electronics.parted()
+            await self.electronics.links_closed()
             self.machine.finish(succeeded=True)
         message, text = self._result(name)
         return self._dialect.text_reply(number if message else 0, message, text)
 
     async def _perform(self, name: str, config: dict[str, str], table: str) -> None:
-        """Do what the change of state does not do by itself, in the time that it takes."""
+        """Perform the work of the transition beyond the change of state, in real time."""
         if name == "Resume" and not self._plan.supports_resume:
             raise ServerCrashError("this release crashes on Resume")
         if name.lower() in KINDS:
@@ -265,7 +265,7 @@ class EccServer:
         self._loaded[kind] = config[kind]
 
     async def _connect(self, table: str) -> None:
-        """Make the first link of each source in the document; the others are ignored without a word."""
+        """Make the first link of each source in the document; the others are silently ignored."""
         first: dict[str, Link] = {}
         for link in ecc_wire.parse_links(table):
             first.setdefault(link.source, link)
@@ -276,7 +276,7 @@ class EccServer:
         await self.electronics.connect(first)
 
     def _result(self, name: str) -> tuple[str, str]:
-        """Error message and text of the reply to what was done, and also to what was ignored."""
+        """Error message and text of the reply to a successful or an ignored operation."""
         if name == "Describe":
             return "", ecc_wire.sources_text(self._plan.sources)
         if name != "Configure":

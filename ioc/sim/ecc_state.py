@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class State(IntEnum):
-    """State of the server, as its GetState numbers it."""
+    """State of the server, with the numbers of GetState."""
 
     OFF = 0
     IDLE = 1
@@ -23,11 +23,11 @@ class Operation:
     """One operation that changes the state."""
 
     number: int
-    """What GetState shows as the transition meanwhile, and the error code of a failure."""
+    """Number of the transition in GetState, and the error code of its failure."""
     seconds: float
-    """How long it really takes."""
+    """Real duration."""
     leads: dict[State, State]
-    """Where it leads from each state; in any other it is ignored."""
+    """The new state for each state; in any other state the operation is ignored."""
 
 
 OPERATIONS = {
@@ -51,12 +51,12 @@ class Machine:
     def __init__(self) -> None:
         self.state = State.IDLE
         self.transition = 0
-        """Number of the transition that runs, 0 if none does; meanwhile every other operation is refused."""
+        """Number of the running transition, 0 if none; while one runs, every other operation is refused."""
         self.target = State.IDLE
-        """Where the transition that runs leads."""
+        """Target state of the running transition."""
 
     def begin(self, name: str) -> bool:
-        """Begin an operation; False if it is ignored in this state, otherwise `finish` must follow."""
+        """Begin an operation; False if it is ignored in this state, otherwise `finish` must be called."""
         operation = OPERATIONS[name]
         if self.state not in operation.leads:
             return False
@@ -64,11 +64,11 @@ class Machine:
         return True
 
     def finish(self, *, succeeded: bool) -> None:
-        """End the transition that runs; a failed one leaves the state as it was."""
+        """End the running transition; if it failed, the state is unchanged."""
         self.transition = 0
         if succeeded:
             self.state = self.target
 
     def force(self, state: State) -> None:
-        """Be in `state`, whatever led there; a transition that runs ends there too if it succeeds."""
+        """Force `state`; a running transition also ends there if it succeeds."""
         self.state = self.target = state

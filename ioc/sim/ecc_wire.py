@@ -1,7 +1,7 @@
-"""The bytes of an ECC server: requests are parsed, replies written as two real builds were recorded to do it.
+"""The bytes of an ECC server: parses requests and writes replies as recorded from two real builds.
 
-The builds differ in small things (`Dialect`); one of them, that 2.8 ignores prefixed arguments, is a trap for clients.
-On demand a reply is wrong in one of the ways of `Behaviour`.
+The builds differ in details (`Dialect`); one of them is a trap for clients: build 2.8 ignores prefixed arguments.
+On demand, a reply is wrong in one of the ways in `Behaviour`.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ class FaultError(Exception):
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one build of the server reads and writes."""
+    """Format details of one build of the server."""
 
     headers: tuple[str, ...]
     """HTTP header lines before Content-Type."""
     prefix: str
-    """Of the children of a response element."""
+    """Namespace prefix of the children of a response element."""
     accepts_prefixed_arguments: bool
-    """If not, ``<ns0:configID>`` is silently ignored."""
+    """If False, ``<ns0:configID>`` is silently ignored."""
     empty_element: str
-    """How an element without a text is written."""
+    """Form of an element without text."""
     newline: str
-    """How a line feed in a text is written."""
+    """Form of a line feed in a text."""
     fault_attributes: str
-    """Of the Body element around a fault."""
+    """Attributes of the Body element around a fault."""
     end: str
-    """What follows the Envelope."""
+    """Bytes after the Envelope."""
 
     def parse_request(self, body: bytes) -> tuple[str, dict[str, str]]:
-        """The operation of a SOAP request, and its arguments as far as this build understands them.
+        """The operation of a SOAP request, and the arguments that this build understands.
 
         Raises:
             FaultError: it is not XML, or has no operation in this namespace.
@@ -88,7 +88,7 @@ class Dialect:
         return _http(soap, self.headers, "500 Internal Server Error")
 
     def wrong_reply(self, behaviour: Behaviour, right: bytes) -> bytes:
-        """The bytes that answer a request as `behaviour` says; `right` is the reply that they should be."""
+        """The bytes of the answer for this `behaviour`; `right` is the correct reply."""
         reply = right
         match behaviour:
             case Behaviour.HTML:
@@ -148,7 +148,7 @@ DIALECTS = {
 
 
 def not_implemented(operation: str) -> FaultError:
-    """The fault that answers an operation the service does not have."""
+    """The fault for an unknown operation."""
     return FaultError(f"Method '{operation}' not implemented: method name or namespace not recognized")
 
 
@@ -164,10 +164,10 @@ def _elements(parent: minidom.Element | None) -> list[minidom.Element]:
 
 
 class Behaviour(StrEnum):
-    """How a server treats every connection until told otherwise."""
+    """How a server treats every connection until the next command."""
 
     NORMAL = "normal"
-    HANG = "hang"  # accept and never answer; what waits is answered when the behaviour changes
+    HANG = "hang"  # accept and never answer; waiting requests are answered when the behaviour changes
     DROP = "drop"  # close without a byte
     RESET = "reset"  # reset the connection
     HTML = "html"  # a web page with status 200
@@ -176,7 +176,7 @@ class Behaviour(StrEnum):
     HUGE = "huge"  # a reply of 64 MiB
     SLOW = "slow"  # the right reply byte by byte, 20 a second
     DTD = "dtd"  # a reply with an external entity
-    UNKNOWN_STATE = "unknown-state"  # GetState answers state 42 and transition 17, which are in no table
+    UNKNOWN_STATE = "unknown-state"  # GetState answers state 42 and transition 17, which do not exist
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Link:
 
 
 def parse_links(text: str) -> tuple[Link, ...]:
-    """Read the text of ``table``; as the real server does, ignore what is not a valid link."""
+    """Read the text of ``table``; like the real server, ignore invalid links."""
     if "<!" in text:
         return ()
     try:
@@ -228,5 +228,5 @@ def links_text(links: Iterable[Link]) -> str:
 
 
 def set_of(name: str, items: Iterable[str]) -> str:
-    """An element with one item a line, as the real server writes its lists."""
+    """An element with one item per line, like lists of the real server."""
     return "\n".join([f"<{name}>", *(f"\t{item}" for item in items), f"</{name}>"])

@@ -1,9 +1,9 @@
-"""The boards behind one ECC server: their links to the data routers, and the data that they send.
+"""The boards of one ECC server: their links to the data routers, and their data.
 
-The server tells its boards what to do (`Electronics.connect`, `begin`, `follow`), but they run on their own: when the
-server dies, they keep their links and continue to send. A new server starts in Idle and does not know that. Its
-Configure takes the boards over and reconnects them, but a board that was sending continues until Breakup, or until a
-run is started and stopped.
+The server controls its boards (`Electronics.connect`, `begin`, `follow`), but they run independently: when the server
+dies, they keep their links and continue to send. A new server starts in Idle and does not know that. Its Configure
+takes over the boards and reconnects them, but a board that was sending continues until Breakup, or until a run is
+started and stopped.
 
 How long a link stands depends on its type:
 
@@ -37,7 +37,7 @@ from ioc.sim.plan import HOST
 HEARTBEAT = 3.0
 """Seconds between two checks of the FDT link of a running source."""
 _IN_FLIGHT_PERIODS = 3
-"""For so long data still arrive at the routers after Stop."""
+"""Time after Stop during which data still arrive at the routers."""
 _PERIOD = 0.1
 _PART_WITHIN = 1.0
 _MEMORY = 1 << 16
@@ -49,23 +49,25 @@ _LINKED = _IN_A_RUN | {State.READY}
 
 
 class LinkError(Exception):
-    """A source could not connect to its router; the text is what the ECC server answers."""
+    """A source could not connect to its router; the text is the ECC server's error message."""
 
 
 class Links(StrEnum):
-    """What happens to the links of an ECC server that dies."""
+    """Behaviour of the links when an ECC server dies."""
 
     STAY = "stay"
-    """The boards continue. The next Configure closes a TCP or ZBUF link and reconnects before the router listens again:
-    it fails, and the one after it works. With real servers it fails only sometimes."""
+    """The boards continue. The next Configure closes a TCP or ZBUF link and reconnects before the router listens again.
+
+    So it fails, and the one after it works. With real servers it fails only sometimes.
+    """
     YIELD = "yield"
     """The boards continue, and at the next Configure the router listens again in time."""
     END = "end"
-    """The boards are restarted too."""
+    """The boards are also restarted."""
 
 
 class _Wire(asyncio.Protocol):
-    """A TCP connection to a router, which sends nothing but its good-bye."""
+    """A TCP connection to a router, which sends nothing until it closes the connection."""
 
     def __init__(self) -> None:
         self.gone = asyncio.get_running_loop().create_future()
@@ -90,9 +92,9 @@ class Source:
     def __init__(self, name: str, asads: int, rate: float, host: str = HOST) -> None:
         self.name = name
         self.silent = False
-        """It sends nothing, whatever the server says, as a board whose trigger is dead."""
+        """It sends nothing, whatever the state of the server, like a board with a dead trigger."""
         self.counts_on = False
-        """Event numbers continue at the next Start, as if the counter were not reset."""
+        """Event numbers continue at the next Start, as if the counter was not reset."""
         self.event = 0
         """Number of the next event."""
         self._board = Board(name, asads)
@@ -101,14 +103,14 @@ class Source:
         self._link: Link | None = None
         self._wire: _Wire | None = None
         self._leaving: list[_Wire] = []
-        """Connections whose router has not said good-bye."""
+        """Dropped connections that the router has not closed yet."""
         self._flow: asyncio.Task[None] | None = None
         self._periods_left = 0.0
         self._began = 0.0
 
     @property
     def port(self) -> int:
-        """Of the router to which it is connected, 0 if it is not."""
+        """Port of the connected router, 0 if not connected."""
         return self._link.port if self._link and self._wire and not self._wire.gone.done() else 0
 
     @property
@@ -117,9 +119,9 @@ class Source:
         return self._flow is not None and not self._flow.done()
 
     async def configure(self, link: Link, busy: Collection[int] = ()) -> None:
-        """Set the router, and try once to connect to it, unless the link stands only in a run.
+        """Set the router, and try once to connect to it, unless the link exists only during a run.
 
-        A router on another machine is accepted and never connected. On the ports `busy` the routers do not listen yet.
+        A router on another machine is accepted but never connected. On the ports `busy`, the routers do not listen yet.
 
         Raises:
             LinkError: the router does not listen, or the link has no known type.
@@ -140,7 +142,7 @@ class Source:
             await self._connect()
 
     async def begin(self) -> None:
-        """Make a link that stands only in a run; LinkError if the router does not listen."""
+        """Make a link that exists only during a run; LinkError if the router does not listen."""
         if self._is(_ONLY_IN_A_RUN):
             try:
                 await self._connect()
@@ -156,12 +158,12 @@ class Source:
         self._flow = asyncio.get_running_loop().create_task(self._send())
 
     def pause(self) -> None:
-        """Send nothing more, but continue with the event numbers later."""
+        """Stop sending, but keep the event numbers."""
         self.halt()
         self.end_run_link()
 
     def stop(self) -> None:
-        """Send what is in flight and no more; a link that stands only in a run ends at once."""
+        """Send only the data in flight; a link that exists only during a run ends at once."""
         if self._is(_ONLY_IN_A_RUN):
             if self._flow:
                 self._emit()
@@ -170,28 +172,28 @@ class Source:
             self._periods_left = min(self._periods_left, _IN_FLIGHT_PERIODS)
 
     def halt(self) -> None:
-        """Send nothing more."""
+        """Stop sending."""
         if self._flow:
             self._flow.cancel()
             self._flow = None
 
     def end_run_link(self) -> None:
-        """End a link that stands only in a run."""
+        """End a link that exists only during a run."""
         if self._is(_ONLY_IN_A_RUN):
             self._disconnect()
 
     def drop_link(self) -> None:
-        """End the link and forget the router; `parted` waits for its good-bye."""
+        """End the link and forget the router; `links_closed` waits until the router has closed it."""
         self._disconnect()
         self._link = None
 
     async def reset(self) -> None:
-        """Lose the link with a TCP RST, as a board that is switched off and on."""
+        """Lose the link with a TCP RST, like a board that is power-cycled."""
         if self._wire and self.port:
             reset_connection(self._wire.transport)
             await asyncio.wait([self._wire.gone])
 
-    async def parted(self) -> None:
+    async def links_closed(self) -> None:
         """Wait until the router has closed a dropped link: it listens again then."""
         leaving, self._leaving = self._leaving, []
         if leaving:
@@ -201,7 +203,7 @@ class Source:
 
     @property
     def _full(self) -> bool:
-        """Whether its memory is full: its router does not read, and it takes no events."""
+        """Whether its memory is full because its router does not read; then it takes no events."""
         return bool(self._wire and self.port and self._wire.transport.get_write_buffer_size() > _MEMORY)
 
     def _is(self, link_type: str) -> bool:
@@ -238,10 +240,10 @@ class Source:
             if time.monotonic() >= beat:
                 beat += HEARTBEAT
                 if self._is(_ONLY_IN_A_RUN) and self._wire and not self.port:
-                    self._wire = None  # a router that is not there now gets nothing until the next Start
+                    self._wire = None  # a router that is absent now gets no data until the next Start
                     with contextlib.suppress(LinkError):
                         await self._connect()
-        await self._send_event()  # what was in the board's memory
+        await self._send_event()  # the data in the board's memory
 
     async def _send_event(self) -> None:
         if self._is(_COMES_BACK):
@@ -258,21 +260,21 @@ class Source:
 
 
 class Electronics:
-    """The sources of one ECC server; `follow` makes them do what the server's state says."""
+    """The sources of one ECC server; `follow` adapts them to the server's state."""
 
     def __init__(self, sources: tuple[str, ...], rate_per_source: float, asads: int = 4, host: str = HOST) -> None:
         self.sources = tuple(Source(name, asads, rate_per_source, host) for name in sources)
         self.dead = False
-        """They have lost power: they send nothing, and Breakup will notice."""
+        """They have lost power: they send nothing, and Breakup will detect it."""
         self._left = Links.END
         """Unless END, their server died and they continue until a Configure takes them over."""
         self._state = State.IDLE
 
     async def connect(self, links: Mapping[str, Link]) -> None:
-        """Link every source to its router, as far as that is done at Configure; all or none (LinkError)."""
+        """Make all links that are made at Configure, or none (LinkError)."""
         busy = {source.port for source in self.sources} if self._left is Links.STAY else ()
         self._drop_links()
-        await self.parted()
+        await self.links_closed()
         try:
             for source in self.sources:
                 await source.configure(links[source.name], busy)
@@ -283,7 +285,7 @@ class Electronics:
             self._left, self._state = Links.END, State.PREPARED
 
     async def begin(self) -> None:
-        """Make the links that stand only in a run; all or none (LinkError)."""
+        """Make all links that exist only during a run, or none (LinkError)."""
         try:
             for source in self.sources:
                 await source.begin()
@@ -309,7 +311,7 @@ class Electronics:
                 source.stop()
 
     def leave(self, links: Links) -> None:
-        """Continue without the server, which died."""
+        """Continue without the server, which has died."""
         if links is Links.END or self.dead:
             self.restart()
         elif self._state in _LINKED:
@@ -325,9 +327,9 @@ class Electronics:
         self.restart()
         self.dead = True
 
-    async def parted(self) -> None:
+    async def links_closed(self) -> None:
         """Wait until the routers of the dropped links listen again."""
-        await asyncio.gather(*(source.parted() for source in self.sources))
+        await asyncio.gather(*(source.links_closed() for source in self.sources))
 
     def _drop_links(self) -> None:
         for source in self.sources:

@@ -76,10 +76,10 @@ SOURCE_VERBS: Verbs[Source] = {
 
 
 async def run_command(simulation: Simulation, command: Command) -> dict[str, Any]:
-    """Do what `command` says and return the answer.
+    """Carry out `command` and return the answer.
 
     Raises:
-        SimulatorError: it names no part of this simulation, or something that the part cannot do.
+        SimulatorError: it names no part of this simulation, or the part does not have this command.
     """
     answer: dict[str, Any] = {"ok": True}
     try:
@@ -87,7 +87,8 @@ async def run_command(simulation: Simulation, command: Command) -> dict[str, Any
             case {"ecc": name}:
                 server = _named(simulation.servers, name, "ECC server")
                 await _run(ECC_VERBS, server, command)
-                await server.electronics.parted()  # a command that ends a link is done when the router listens again
+                # a command that ends a link is finished when the router listens again
+                await server.electronics.links_closed()
             case {"router": name}:
                 await _run(ROUTER_VERBS, _named(simulation.routers, name, "router"), command)
             case {"source": name}:

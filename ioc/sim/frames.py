@@ -14,11 +14,11 @@ _ITEMS = _BLOCK // 4
 _SAMPLES = struct.pack(
     f">{_ITEMS}I", *((n % 4) << 30 | (n % 68) << 23 | (8 * n) << 14 | (200 + n) for n in range(_ITEMS))
 )
-"""In each item: chip in 2 bits, channel in 7, time bucket in 9, nothing in 2, sample in 12."""
+"""Bits of each item: 2 chip, 7 channel, 9 time bucket, 2 unused, 12 sample."""
 
 
 def _start(blocks: int, frame_type: int, revision: int) -> bytes:
-    """What every MFM frame begins with: meta type, size, data source, frame type, revision."""
+    """Begin of every MFM frame: meta type, size, data source, frame type, revision."""
     return struct.pack(">BxHBHB", _META_TYPE, blocks, 0, frame_type, revision)
 
 
@@ -33,7 +33,7 @@ class Board:
     def event(self, number: int, ticks: int = 0) -> bytes:
         """The frames of one event; `ticks` is its time stamp, in 10 ns."""
         stamp = ticks.to_bytes(6, "big")
-        if not self._asads:  # only the type and the event number are where the MuTAnT has them
+        if not self._asads:  # only the type and the event number are in the same places as in frames of the real MuTAnT
             frame = _start(1, _MUTANT, _MUTANT_REVISION) + struct.pack(">6sI", stamp, number)
             return frame.ljust(_BLOCK, b"\0")
         frames = b""

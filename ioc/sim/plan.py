@@ -1,4 +1,4 @@
-"""What to simulate (`SitePlan`) and where it then is (`SiteAddresses`): frozen and checked, JSON between processes."""
+"""What to simulate (`SitePlan`) and the resulting addresses (`SiteAddresses`), exchanged as JSON."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 HOST = "127.0.0.1"
-"""All simulated parts listen on this address, and on no other unless their plan says so."""
+"""All simulated parts listen only on this address, unless their plan gives another."""
 _CONFIG = ConfigDict(extra="forbid")
 
 
 class SimulatorError(Exception):
-    """The simulator cannot do what it was told, or does not answer; the text is one sentence that says why."""
+    """The simulator cannot carry out a command, or does not answer; the text gives the reason in one sentence."""
 
 
 class _Json:
@@ -25,10 +25,10 @@ class _Json:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises:
-            SimulatorError: naming every error in it.
+            SimulatorError: the text has every error in it.
         """
         try:
             return TypeAdapter(cls).validate_json(text)
@@ -47,13 +47,13 @@ class ServerPlan:
     role: str = "cobo"
     """``cobo``, or ``mutant``, whose sources send a tenth of a CoBo's data."""
     supports_resume: bool = False
-    """Whether it survives Resume; the release of 2021 does not."""
+    """Whether it survives Resume; the release of 2021 crashes."""
     dialect: Literal["2.7", "2.8"] = "2.8"
-    """gSOAP build of the recordings whose bytes it speaks."""
+    """gSOAP build whose recorded bytes it imitates."""
     asads: Annotated[int, Field(ge=1, le=4)] = 4
-    """AsAd boards of each of its CoBos: so many files per CoBo."""
+    """AsAd boards of each of its CoBos: the number of files per CoBo."""
     release: Literal[2017, 2021] = 2021
-    """Of the GET software: to prepare, 2017 reads ``prepare-P`` and 2021 ``configure-P``."""
+    """Release of the GET software: at Prepare, 2017 reads ``prepare-P`` and 2021 ``configure-P``."""
     host: str = HOST
     """Address of this machine on which it listens; its sources connect only to routers on this address."""
 
@@ -64,7 +64,7 @@ class RouterPlan:
 
     name: str
     type: str = "TCP"
-    """Flow type, an argument of its process: TCP, ZBUF and FDT take one source at a time, ICE any number."""
+    """Flow type, an argument of its process: TCP, ZBUF and FDT accept one source at a time, ICE any number."""
     host: str = HOST
     """Address on which it listens."""
 
@@ -107,19 +107,19 @@ class SitePlan(_Json):
     """A whole simulated AT-TPC. A plan that cannot be simulated raises ValueError when it is made."""
 
     directory: str
-    """For everything it writes; created if missing. Files of an earlier simulation stay."""
+    """Directory for all its files; created if missing. Files of an earlier simulation stay."""
     servers: Annotated[tuple[ServerPlan, ...], AfterValidator(_distinct_names)] = ()
     routers: Annotated[tuple[RouterPlan, ...], AfterValidator(_distinct_names)] = ()
     observables: tuple[ObservablePlan, ...] = ()
     configs: ConfigNames = ConfigNames()
     speed: Annotated[float, _Positive] = 1.0
-    """Transitions take their real time divided by this."""
+    """Divisor of the real duration of transitions."""
     data_rate: Annotated[float, _Positive] = 200_000.0
-    """Bytes per second that all sources together send while Running."""
+    """Total bytes per second of all sources while Running."""
     file_size: Annotated[int, _Positive] = 1024 * 1024 * 1024
-    """Bytes beyond which a router begins the next .graw file of a run."""
+    """Maximum bytes of a .graw file; then the router begins the next file of the run."""
     disk_budget: int = 2_000_000_000
-    """Bytes that all routers together write at most; data beyond it are dropped."""
+    """Maximum total bytes written by all routers; further data are dropped."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class RouterAddress:
     """Where a simulated data router is."""
 
     port: int
-    """For data; while a source is connected the router does not listen on it."""
+    """Data port; while a source is connected, the router does not listen on it."""
     work_dir: str
     log_path: str
     control_port: int
@@ -152,4 +152,4 @@ class SiteAddresses(_Json):
     ca_port: int
     """Channel Access port (UDP and TCP) of the slow controls; 0 if the plan has no observables."""
     control_port: int
-    """Takes the commands of ``docs/simulator.md``."""
+    """Port for the commands in ``docs/simulator.md``."""

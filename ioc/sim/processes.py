@@ -1,7 +1,7 @@
 """Child processes: the whole simulator (for `Site`), and in it the data routers and the IOC of the slow controls.
 
-A child talks in lines, a command on its stdin and an answer on its stdout, and must end when its stdin does: so none
-is left behind, however its parent ended.
+A child reads commands from stdin and answers on stdout, one per line, and must end when its stdin closes, so none is
+left behind, however its parent ended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MIN_PERIOD = 0.1
 
 
 class Child:
-    """A process that is started, killed and started again; whoever launched it must `close` or `kill` it."""
+    """A process that can be started, killed and restarted; its owner must `close` or `kill` it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -33,7 +33,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Process id, 0 if it does not run."""
+        """Process id, 0 if it is not running."""
         return self._process.pid if self._process and self._process.returncode is None else 0
 
     async def launch(
@@ -44,12 +44,12 @@ class Child:
         environment: Mapping[str, str] | None = None,
         log_path: Path | None = None,
     ) -> str:
-        """Start it with `first_line` on its stdin; return the first line on its stdout, which says that it is ready.
+        """Start it with `first_line` on its stdin; return the first line on its stdout, which reports that it is ready.
 
-        Its stderr is appended to `log_path`, or shared with us. It has a session of its own: Ctrl-C is left to us.
+        Its stderr is appended to `log_path`, or inherited. It has its own session, so Ctrl-C does not reach it.
 
         Raises:
-            SimulatorError: it runs already, ended, or said nothing in time.
+            SimulatorError: it runs already, has ended, or did not answer in time.
         """
         if self.pid:
             raise SimulatorError(f"{self._name} runs already; stop it first")
@@ -69,7 +69,7 @@ class Child:
         """Write one line to its stdin, unless empty, and return the next line on its stdout.
 
         Raises:
-            SimulatorError: it does not run, ended, or did not answer in time; in the last case it is killed.
+            SimulatorError: it is not running, has ended, or did not answer in time; in the last case it is killed.
         """
         answer = b""
         if self._process and self._process.stdin and self._process.stdout:
@@ -94,7 +94,7 @@ class Child:
                 await self.kill()
 
     async def kill(self) -> None:
-        """End it as kill -9 does."""
+        """End it with SIGKILL."""
         if self._process:
             if self.pid:
                 self._process.kill()
@@ -102,7 +102,7 @@ class Child:
 
 
 def link_interpreter(directory: Path) -> Path:
-    """Make ``dataRouter``, a link to this Python: ps and lsof show a process by the name that it was run by."""
+    """Make ``dataRouter``, a link to this Python: ps and lsof show a process under the name used to start it."""
     target = Path(sys.executable).resolve()
     link = directory / "dataRouter"
     directory.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def link_interpreter(directory: Path) -> Path:
 
 
 class RouterProcess(Child):
-    """One simulated data router: a process really named ``dataRouter``, always on the same ports."""
+    """One simulated data router: a process with the real name ``dataRouter``, always on the same ports."""
 
     def __init__(self, plan: RouterPlan, directory: Path, interpreter: Path, file_size: int, disk_budget: int) -> None:
         super().__init__(f"simulated router {plan.name}")
@@ -151,7 +151,7 @@ class RouterProcess(Child):
 
 
 def free_port() -> int:
-    """A port that is free for UDP and TCP: Channel Access wants both."""
+    """A port that is free for UDP and TCP: Channel Access needs both."""
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
             udp.bind((HOST, 0))
@@ -174,7 +174,7 @@ class SlowControls(Child):
         self.port = free_port() if observables else 0
 
     async def start(self) -> None:
-        """Run the IOC and wait until it serves; without observables there is none."""
+        """Run the IOC and wait until it is ready; without observables, none is started."""
         if self.port:
             await self.launch(
                 *(sys.executable, "-m", "ioc.sim.slowcontrol"),
@@ -191,5 +191,5 @@ class SlowControls(Child):
             )
 
     async def command(self, pv: str, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Hand a command for one PV (or ``*``) to the IOC and return its answer."""
+        """Pass a command for one PV (or ``*``) to the IOC and return its answer."""
         return json.loads(await self.ask(json.dumps({**command, "pv": pv})))

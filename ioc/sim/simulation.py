@@ -1,4 +1,4 @@
-"""Everything of a simulated site put together, in the process of ``python -m ioc.sim``."""
+"""All parts of a simulated site, in the process of ``python -m ioc.sim``."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ class Simulation:
         self.slow_controls = SlowControls(plan.observables, plan.speed)
 
     async def start(self) -> None:
-        """Start everything at once; returns when all of it is ready."""
+        """Start everything concurrently; returns when all of it is ready."""
         async with asyncio.TaskGroup() as starting:
             for part in (self.slow_controls, *self.routers.values(), *self.servers.values()):
                 starting.create_task(part.start())
 
     async def close(self) -> None:
-        """End everything, all at once."""
+        """End everything concurrently."""
         parts = (self.slow_controls, *self.routers.values(), *self.servers.values())
         await asyncio.gather(*(part.close() for part in parts))
 
     def addresses(self, control_port: int) -> SiteAddresses:
-        """Where everything is, once started."""
+        """Addresses of all parts, once started."""
         return SiteAddresses(
             servers={name: server.address for name, server in self.servers.items()},
             routers={name: router.address for name, router in self.routers.items()},
@@ -70,7 +70,7 @@ class Simulation:
         )
 
     def status(self) -> dict[str, Any]:
-        """The state of every part, as the command ``status`` answers it."""
+        """The state of every part, for the command ``status``."""
         return {
             "pid": os.getpid(),
             "ecc": {name: server.status() for name, server in self.servers.items()},

@@ -1,4 +1,4 @@
-"""`Site`: a whole simulated AT-TPC as a child process of this one."""
+"""`Site`: a whole simulated AT-TPC as a child process."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ioc.sim.plan import HOST, SimulatorError, SiteAddresses, SitePlan
 from ioc.sim.processes import Child
 
 _END_WITHIN = 6.0
-"""Seconds; longer than the simulator gives its own children."""
+"""Seconds; longer than the simulator's time-out for its own children."""
 
 
 class Site(Child):
-    """Async context manager: inside it the plan's site runs on loopback, at `addresses`.
+    """Async context manager in which the plan's site runs on loopback, at `addresses`.
 
-    The simulator ends with the context, and also when this process dies. Its messages go to ``simulator.log`` in the
+    The simulator ends with the context, or when this process dies. Its messages go to ``simulator.log`` in the
     plan's directory.
     """
 
     addresses: SiteAddresses
-    """Where everything is; set on entry."""
+    """Addresses of all parts; set on entry."""
 
     def __init__(self, plan: SitePlan) -> None:
         super().__init__("simulator")
@@ -53,7 +53,7 @@ class Site(Child):
         """Send one command of ``docs/simulator.md`` to the simulator and return its answer.
 
         Raises:
-            SimulatorError: the simulator does not answer or could not do it.
+            SimulatorError: the simulator does not answer or cannot carry it out.
         """
         answer = await send_command(self.addresses.control_port, command)
         if not answer.get("ok"):

@@ -1,8 +1,8 @@
-"""The simulated slow controls: an IOC of its own (stock caproto), run as ``python -m ioc.sim.slowcontrol``.
+"""The simulated slow controls: a separate IOC (plain caproto), run as ``python -m ioc.sim.slowcontrol``.
 
 The first line on stdin is JSON: ``observables`` (as in the plan) and ``period`` (seconds between updates). It prints
-``ready`` when Channel Access answers; every further line on stdin is a command, answered by one line. The port and the
-interface come from the EPICS environment variables. When stdin ends, so does the process.
+``ready`` when Channel Access answers; every further line on stdin is a command, answered by one line. Port and
+interface are set by the EPICS environment variables. The process ends when stdin closes.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -150,5 +150,6 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    logging.getLogger("caproto").setLevel(logging.CRITICAL)  # else a traceback for every beacon that nobody hears
+    # otherwise caproto logs a traceback for every beacon without a receiver
+    logging.getLogger("caproto").setLevel(logging.CRITICAL)
     asyncio.run(serve())

@@ -1,1 +1,1 @@
-"""``topology.yaml``: the one description of an installation, from YAML to a validated model."""
+"""``topology.yaml``, the single description of an installation: from YAML to a validated model."""

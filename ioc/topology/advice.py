@@ -1,4 +1,4 @@
-"""Warnings: what a topology may say but probably does not mean, and what will not work on this machine."""
+"""Warnings: settings that are allowed but probably mistakes, and settings that will not work on this machine."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 from ioc.model import LinkType, Role, ValueType
 from ioc.topology.derived import sources_of, ssh_for
 from ioc.topology.document import Fault, Loc, show
-from ioc.topology.messages import said
+from ioc.topology.messages import value_fault
 from ioc.topology.place import is_here
 from ioc.topology.schema import USUAL_PORTS, AccessRule, DataRouter, DataSource, EccServer, Ssh, Topology
 
 Advice = tuple[Loc, str]
-"""Where a value is, and what it should be."""
+"""The place of a value, and what it should be."""
 
 _SOURCE_ID = re.compile(r"CoBo\[(0|[1-9]\d*)\]|Mutant\[.+\]")
 _FILE_PREFIX = re.compile(r"(describe|prepare|configure|hardwareDescription)[-_]")
 _KINDS = {"ecc_servers": "an ECC server", "data_routers": "a data router"}
 _AT_LEAST = (
-    ("timeouts", "transition", 121.0, "electronics that hang take 120, and the work goes on anyway"),
+    ("timeouts", "transition", 121.0, "electronics that hang take 120, and the transition continues anyway"),
     ("timeouts", "state", 1.0, "a busy host takes that long to answer"),
     ("timeouts", "ssh", 2.0, "logging in to a host takes that long"),
     ("timeouts", "filing", 10.0, "files may grow that long after a stop"),
@@ -41,7 +41,7 @@ def advise(topology: Topology) -> Iterator[Fault]:
     """Yield every warning about a topology whose paths are resolved."""
     for adviser in _ADVISERS:
         for loc, advice in adviser(topology):
-            yield said(loc, reduce(_inside, loc, topology), advice)
+            yield value_fault(loc, reduce(_inside, loc, topology), advice)
     yield from _rules(topology)
 
 
@@ -64,7 +64,7 @@ def _configs(topology: Topology) -> Iterator[Advice]:
         for key, name in server.config or ():
             loc = ("ecc_servers", index, "config", key)
             if "." in name:
-                yield loc, "should have no dot: the ECC server cuts the name of the file there and does not find it"
+                yield loc, "should have no dot: the ECC server cuts the file name there and does not find the file"
             if begin := _FILE_PREFIX.match(name):
                 short = name[begin.end() :]
                 yield loc, f"should be {short!r} if the file is {begin[0]}{short}.xcfg: {key}- comes before it"
@@ -77,7 +77,7 @@ def _backups(topology: Topology) -> Iterator[Advice]:
         if backup is not None and root is None:
             yield loc, "should come with config_root: without it nothing is copied"
         elif backup is not None and root is not None and backup.rstrip("/") == root.rstrip("/"):
-            yield loc, "should be another folder than config_root"
+            yield loc, "should differ from config_root"
 
 
 def _ports(topology: Topology) -> Iterator[Advice]:
@@ -113,7 +113,7 @@ def _links(topology: Topology) -> Iterator[Advice]:
             if kind in {LinkType.TCP, LinkType.FDT} and kind is not wanted:
                 yield ("data_routers", index_of[name], "type"), f"should be {wanted}: {source.id} sends its data there"
             if first is not source:
-                why = f"one takes one source at a time, this one {first.id}"
+                why = f"a router accepts one source at a time, and this one has {first.id}"
                 yield ("data_sources", index, "data_routers", place), f"should be another router: {why}"
 
 
@@ -151,21 +151,21 @@ def _observables(topology: Topology) -> Iterator[Advice]:
             if first != each.name:
                 yield (*loc, "pv"), f"should be another PV: {first} follows it"
             if each.pv.startswith(topology.prefix):
-                why = f"it begins with our prefix {topology.prefix}, but is none of ours"
+                why = f"it begins with our prefix {topology.prefix}, but this IOC does not have it"
                 yield (*loc, "pv"), f"should be a PV of another IOC: {why}"
             if each.deadband and each.type in {ValueType.String, ValueType.Enum}:
-                yield (*loc, "deadband"), f"should be left out: {each.name} is no number"
+                yield (*loc, "deadband"), f"should be left out: {each.name} is not a number"
         else:
             for key in ("deadband", "max_rate"):
                 if getattr(each, key):
-                    yield (*loc, key), "should be left out: what the shift types is all recorded"
+                    yield (*loc, key), "should be left out: every value that the shift enters is recorded"
     for index, name in enumerate(topology.runs.require):
         if name in topology.runs.require[:index]:
-            yield ("runs", "require", index), "should be there once"
+            yield ("runs", "require", index), "should be given once"
 
 
 def _ssh(topology: Topology) -> Iterator[Advice]:
-    """Look at each section's own settings: those that it gives, and the files that it does not take from another."""
+    """Check the settings of each section: its own values, and its own files, not inherited ones."""
     general = topology.ssh
     if isinstance(general, Ssh) and any(each.ssh is None for _, each in _components(topology)):
         yield from _files(general, ("ssh",), {*general.model_fields_set, "known_hosts"})
@@ -180,19 +180,19 @@ def _files(ssh: Ssh, loc: Loc, keys: set[str]) -> Iterator[Advice]:
     paths = {key: Path(path) for key in keys & {"key", "known_hosts", "config"} if (path := getattr(ssh, key))}
     if key := paths.get("key"):
         if not key.is_file():
-            yield (*loc, "key"), "should be a private key: there is no such file, and no host can be reached"
+            yield (*loc, "key"), "should be a private key: the file does not exist, so no host can be reached"
         elif key.suffix == ".pub":
             yield (*loc, "key"), f"should be the private key, {key.with_suffix('')}, not the public one"
         elif not os.access(key, os.R_OK):
             yield (*loc, "key"), "should be a file that this user may read"
     if known := paths.get("known_hosts"):
         if not known.is_file() and ssh.unknown_hosts == "refuse":
-            why = "there is no such file, and hosts that are not known are refused"
+            why = "the file does not exist, and unknown hosts are refused"
             yield (*loc, "known_hosts"), f"should be a file with the keys of the hosts: {why}"
         if not known.parent.is_dir() and ssh.unknown_hosts == "add":
-            yield (*loc, "known_hosts"), "should be in a directory that exists, to add keys there"
+            yield (*loc, "known_hosts"), "should be in an existing directory, so that keys can be added"
     if (config := paths.get("config")) and not config.is_file():
-        yield (*loc, "config"), "should be an OpenSSH client configuration: there is no such file"
+        yield (*loc, "config"), "should be an OpenSSH client configuration: the file does not exist"
 
 
 def _patterns(topology: Topology) -> Iterator[Advice]:
@@ -217,7 +217,7 @@ def _matches_all(rule: AccessRule) -> bool:
 
 
 def _may_match(pattern: str, prefix: str) -> bool:
-    """Whether a pattern can match a name with this prefix: as far as both have letters, these are the same."""
+    """Whether a pattern can match a name with this prefix, judged by its literal characters."""
     literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     return literal.startswith(prefix) or (literal != pattern and prefix.startswith(literal))
 

@@ -1,7 +1,7 @@
-"""What must fit together across the sections of a topology.
+"""Checks of consistency between the sections of a topology.
 
-The checks look at the plain data of the file, not at the validated model, so that their errors are reported together
-with those of the schema. A value of the wrong type is left to the schema.
+The checks use the plain data of the file, not the validated model, so that their errors are reported together with
+those of the schema. Values of a wrong type are left to the schema.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import cast
 
 from ioc.model import Role, ValueType
 from ioc.topology.document import Fault, Loc, show
-from ioc.topology.messages import said, suggest
+from ioc.topology.messages import suggest, value_fault
 from ioc.topology.names import channel_of, is_own
 from ioc.topology.schema import USUAL_PORTS, Order, Runs, Timeouts, Topology
 
 PV_NAME_LENGTH = 59
-"""PV names stay under 60 characters."""
+"""Maximum length of PV names."""
 LONGEST_PV = {
     "ecc_servers": "ECC:{}:RefreshConfigs",
     "data_routers": "Router:{}:DiskUsedPercent",
@@ -25,12 +25,12 @@ LONGEST_PV = {
 }
 """The longest PV of each kind of component, after the prefix."""
 _KEYS = {"ecc_servers": "name", "data_routers": "name", "data_sources": "id", "observables": "name"}
-"""What tells the entries of each list apart."""
+"""The key that identifies the entries of each list."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One mapping of the file; what has the wrong type is as if it were not there."""
+    """One mapping of the file; values of a wrong type count as absent."""
 
     loc: Loc
     fields: dict[str, object]
@@ -60,7 +60,7 @@ class _Part:
 
 
 def check_consistency(data: dict[str, object]) -> Iterator[Fault]:
-    """Yield every fault between the sections."""
+    """Yield every inconsistency between the sections."""
     whole = _Part((), data)
     for section, key in _KEYS.items():
         yield from _same_names(whole.parts(section), key)
@@ -86,7 +86,7 @@ def _same_names(parts: list[_Part], key: str) -> Iterator[Fault]:
             reason = f"must be another {key}: {show(other.loc)} has it already"
         else:
             reason = f"must differ from {other.text(key)!r} of {show(other.loc)} by more than upper and lower case"
-        yield said((*part.loc, key), name, reason)
+        yield value_fault((*part.loc, key), name, reason)
 
 
 def _same_addresses(whole: _Part) -> Iterator[Fault]:
@@ -105,7 +105,7 @@ def _same_addresses(whole: _Part) -> Iterator[Fault]:
 
 
 def _references(whole: _Part) -> Iterator[Fault]:
-    """Yield each name that a source uses and no component has, and each component that no source uses."""
+    """Yield each name used by a source without a component, and each component not used by any source."""
     used: dict[str, set[str]] = {"ecc_servers": set(), "data_routers": set()}
     names = {section: _names(whole, section) for section in used}
     for source in whole.parts("data_sources"):
@@ -115,10 +115,10 @@ def _references(whole: _Part) -> Iterator[Fault]:
         wanted += [("data_routers", loc, router) for loc, router in source.texts("data_routers")]
         for section, loc, name in wanted:
             if name not in names[section]:
-                yield said(loc, name, f"must be one of {section}{suggest(name, names[section])}")
+                yield value_fault(loc, name, f"must be one of {section}{suggest(name, names[section])}")
             if section == "data_routers":
                 if name in mine:
-                    yield loc, f"{show(loc)} is {name!r} for the second time, but a source must name a router once"
+                    yield loc, f"{show(loc)} repeats {name!r}, but a source must name a router only once"
                 mine.add(name)
             used[section].add(name)
     for section, key in (("ecc_servers", "ecc_server"), ("data_routers", "data_routers")):
@@ -153,15 +153,15 @@ def _filing(whole: _Part) -> Iterator[Fault]:
     settle = whole.part("runs").number("settle_seconds", Runs().settle_seconds)
     timeout = whole.part("timeouts").number("filing", Timeouts().filing)
     if settle is not None and timeout is not None and settle >= timeout:
-        reason = f"must be less than timeouts.filing ({timeout:g}): no run would ever be filed"
-        yield said(("runs", "settle_seconds"), settle, reason)
+        reason = f"must be less than timeouts.filing ({timeout:g}), or no run would ever be filed"
+        yield value_fault(("runs", "settle_seconds"), settle, reason)
 
 
 def _required(whole: _Part) -> Iterator[Fault]:
     names = _names(whole, "observables")
     for loc, name in whole.part("runs").texts("require"):
         if name not in names:
-            yield said(loc, name, f"must be one of observables{suggest(name, names)}")
+            yield value_fault(loc, name, f"must be one of observables{suggest(name, names)}")
 
 
 def _pv_lengths(whole: _Part, prefix: str) -> Iterator[Fault]:
@@ -179,14 +179,14 @@ def _sources(whole: _Part, prefix: str) -> Iterator[Fault]:
         pv = observable.text("pv")
         if pv is not None and _is_ours(pv, prefix):
             loc = (*observable.loc, "pv")
-            yield loc, f"{show(loc)} is {pv!r}, which this IOC serves itself, but must be a PV of another one"
+            yield loc, f"{show(loc)} is {pv!r}, which this IOC serves itself, but must be a PV of another IOC"
         if observable.text("type") == ValueType.Enum and observable.fields.get("pv") is None:
             reason = "must be float, integer or string as long as it has no pv (manual)"
-            yield said((*observable.loc, "type"), "enum", reason)
+            yield value_fault((*observable.loc, "type"), "enum", reason)
 
 
 def _is_ours(pv: str, prefix: str) -> bool:
     try:
         return is_own(channel_of(pv), prefix)
-    except ValueError:  # the schema reports it
+    except ValueError:  # reported by the schema
         return False

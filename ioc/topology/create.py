@@ -24,12 +24,12 @@ database: runs.db
 
 @dataclass(frozen=True)
 class Answers:
-    """What differs between usual installations."""
+    """The differences between usual installations."""
 
     experiment: str
     cobos: int = 11
     first_ecc: str = "192.168.41.60"
-    """IPv4 address of the first ECC server; the next ones count upward in the last part."""
+    """IPv4 address of the first ECC server; the last part is incremented for the next ones."""
     first_router: str = "192.168.41.60"
     mutant: bool = True
     single_ecc_server: bool = False
@@ -38,10 +38,10 @@ class Answers:
 
 
 def create(answers: Answers) -> str:
-    """Return the text of a topology that loads without a problem.
+    """Return the text of a topology that loads without errors.
 
     Raises:
-        Refused: if an answer is impossible, saying which.
+        Refused: an answer is impossible; the text says which.
     """
     if not 1 <= answers.cobos <= MAX_COBOS:
         raise Refused(f"the number of CoBos is {answers.cobos}, but must be 1 to {MAX_COBOS}")
@@ -79,16 +79,16 @@ def create(answers: Answers) -> str:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a file that does not exist yet.
+    """Write a new file.
 
     Raises:
-        Refused: if it exists or cannot be written.
+        Refused: it exists or cannot be written.
     """
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise Refused(f"{path} exists, but must not: it is never overwritten") from None
+        raise Refused(f"{path} exists and is not overwritten: choose another file") from None
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error.strerror or error}") from None
 

@@ -1,4 +1,4 @@
-"""What follows from a topology: data links and the SSH settings of a host."""
+"""Data derived from a topology: data links and the SSH settings of a host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def sources_of(topology: Topology, server: str) -> tuple[DataSource, ...]:
 
 
 def links_of(topology: Topology, server: str) -> tuple[DataLink, ...]:
-    """One link for each pair of a source of this ECC server and a router that gets its data."""
+    """One link for each pair of a source of this ECC server and a router of that source."""
     routers = {router.name: router for router in topology.data_routers}
     return tuple(
         DataLink(source.id, router.name, router.host, router.port, router.type)
@@ -24,7 +24,7 @@ def links_of(topology: Topology, server: str) -> tuple[DataLink, ...]:
 
 
 def ssh_for(topology: Topology, component: EccServer | DataRouter) -> Ssh | Literal["local"]:
-    """Return the general settings with the component's own put over them, key by key; or ``"local"``: no SSH."""
+    """Return the general settings, overridden key by key by the component's own; or ``"local"``: no SSH."""
     general, own = topology.ssh, component.ssh
     if own is None:
         return general

@@ -1,12 +1,12 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-"""YAML text as plain data that remembers its lines, strict where YAML is lenient.
+"""YAML text as plain data with line numbers, stricter than YAML.
 
 Plain scalars are read by YAML 1.2 (its core schema), while PyYAML itself follows YAML 1.1: there ``046005`` is octal,
 ``12:46`` counts in sixties, ``1_000`` is a thousand, ``off`` is false and ``1e-3`` is text. Here the first is 46005,
-the last a thousandth, and the others are text, which is then no port, no time and no switch.
+the last is a thousandth, and the others are text, which is rejected as a port, a time or a switch.
 
-Refused: keys given twice, keys that are no text, tags (``!!int``), and aliases (``*name``): one value is written in
-one place.
+Refused: keys given twice, keys that are not text, tags (``!!int``), and aliases (``*name``), so that each value is
+written in its place.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 import yaml
 
 Loc = tuple[str | int, ...]
-"""Where a value is: keys and indices from the top."""
+"""Place of a value: keys and indices from the top."""
 Fault = tuple[Loc, str]
-"""What is wrong there."""
+"""Place and text of an error."""
 
 _TAG = "tag:yaml.org,2002:"
 _NUMBER = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
@@ -39,7 +39,7 @@ class _Yaml12Loader(yaml.SafeLoader):
 
 
 for _name, _pattern in _SCALARS.items():
-    # PyYAML matches only the beginning. None: whatever the first character is.
+    # PyYAML matches only the beginning. None: any first character.
     _Yaml12Loader.add_implicit_resolver(f"{_TAG}{_name}", re.compile(f"(?:{_pattern})\\Z", re.ASCII), None)
 
 
@@ -52,7 +52,7 @@ def _value_of(node: yaml.ScalarNode) -> object:
         case "bool":
             return text.lower() == "true"
         case "int":
-            # Zeros in front mean nothing: base 0 would refuse them.
+            # Leading zeros have no meaning: base 0 would refuse them.
             return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
         case "float":
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
@@ -62,10 +62,10 @@ def _value_of(node: yaml.ScalarNode) -> object:
 
 @dataclass
 class Document:
-    """What a file says, and where."""
+    """The data of a file, with their lines."""
 
     data: object = None
-    """Mappings, lists, str, int, float, bool and None. What could not be read is left out."""
+    """Mappings, lists, str, int, float, bool and None. Unreadable values are left out."""
     lines: dict[Loc, int] = field(default_factory=dict[Loc, int])
     plain: dict[Loc, str] = field(default_factory=dict[Loc, str])
     """The text of each scalar that is not in quotes."""
@@ -73,7 +73,7 @@ class Document:
     """(line, text) of each error in the YAML itself."""
 
     def line(self, loc: Loc) -> int:
-        """Line of a value, or of the nearest thing around it that is in the file."""
+        """Line of a value, or of the nearest enclosing one in the file."""
         while loc and loc not in self.lines:
             loc = loc[:-1]
         return self.lines.get(loc, 1)
@@ -122,7 +122,7 @@ class _Reader:
     def _value(self, node: yaml.Node, loc: Loc) -> object:
         self.document.lines.setdefault(loc, node.start_mark.line + 1)
         if id(node) in self._seen:
-            return self._refuse(node, f"{show(loc)} is used again as an alias, but must be written out at each place")
+            return self._refuse(node, f"{show(loc)} is given by an alias, but must be written out")
         self._seen.add(id(node))
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         implicit = (plain, not plain) if isinstance(node, yaml.ScalarNode) else (True, False)
@@ -147,7 +147,7 @@ class _Reader:
             if key.value in result:
                 self._refuse(key, f"{show(here)} is given twice (first in line {lines[here]}), but must be given once")
                 continue
-            # A scalar is looked for where it stands, a list or a mapping where its key stands.
+            # the line of a scalar is its own, the line of a list or mapping is that of its key
             at = value if isinstance(value, yaml.ScalarNode) and value.value else key
             lines[here] = at.start_mark.line + 1
             result[key.value] = self._value(value, here)
@@ -163,7 +163,7 @@ class _Reader:
 
 
 def show(loc: Loc) -> str:
-    """A place as an operator writes it: ``data_routers[2].port``."""
+    """A place in the notation of users: ``data_routers[2].port``."""
     text = ""
     for part in loc:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

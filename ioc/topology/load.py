@@ -1,4 +1,4 @@
-"""Reads ``topology.yaml`` into the validated model, or reports every error in it, each with its line."""
+"""Reads ``topology.yaml`` into the validated model, or reports every error in it with its line."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ioc.topology.place import Place
 from ioc.topology.schema import Topology
 
 EXAMPLE = Path(__file__).with_name("example.yaml")
-"""The example of a full AT-TPC: in a checkout a link to the one at the root."""
+"""The example of a full AT-TPC; in a checkout, a link to the file at the root."""
 _WHAT_TO_DO = "`attpc-ioc init` writes one from a few answers, `--topology FILE` takes another"
 _MOST_BYTES = 4_000_000
 _PATHS = {"config_root", "config_backup_root", "log_path", "work_dir", "key", "config"}
-"""Keys that take a path or nothing."""
+"""Keys whose value is a path or null."""
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A topology without errors, and the warnings about it."""
+    """A topology without errors, and its warnings."""
 
     topology: Topology
     warnings: tuple[Problem, ...]
 
 
 def load(path: Path) -> Topology:
-    """Read a topology file; its paths on this machine become absolute, relative to the folder of the file.
+    """Read a topology file; relative paths on this machine are resolved from the folder of the file.
 
     Raises:
         ConfigurationError: with every problem of the file.
@@ -43,7 +43,7 @@ def load(path: Path) -> Topology:
 
 
 def examine(path: Path) -> Examined:
-    """As `load`, for an IOC that is to run on this machine: the database must be possible, and there are warnings.
+    """As `load`, for an IOC on this machine: also check the database, and return warnings.
 
     Raises:
         ConfigurationError: with every problem of the file.
@@ -64,17 +64,17 @@ def parse(text: str, file_name: str) -> Topology:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:  # which may be a device without an end
+        with path.open("rb") as file:  # it may be an endless device
             content = file.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
             raise _refusal(path, 0, f"has more than {_MOST_BYTES} bytes, but must be a topology file")
         return content.decode()
     except FileNotFoundError:
-        raise _refusal(path, 0, f"there is no such file, but must be: {_WHAT_TO_DO}") from None
+        raise _refusal(path, 0, f"does not exist: {_WHAT_TO_DO}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise _refusal(path, line, "has a byte that is not UTF-8, but must be UTF-8 text") from None
-    except (OSError, ValueError) as error:  # the latter: a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise _refusal(path, 0, f"cannot be read ({reason}), but must be a topology file") from None
 
@@ -101,10 +101,13 @@ def _parse(text: str, file_name: str, place: Place | None) -> tuple[Topology, Do
 
 
 def _lone_tildes(document: Document) -> Iterator[Fault]:
-    """A path ``~`` without quotes is nothing in YAML, although the home was meant."""
+    """Report a path ``~`` without quotes: it is null in YAML, although the home directory was meant."""
     for loc, text in document.plain.items():
         if text == "~" and loc[-1] in _PATHS:
-            yield loc, f"{show(loc)} is ~, which is nothing in YAML, but must be a path: the home is '~' in quotes"
+            yield (
+                loc,
+                f"{show(loc)} is ~, which is null in YAML, but must be a path: quote it ('~') for the home",
+            )
 
 
 def _refusal(path: Path, line: int, text: str) -> ConfigurationError:

@@ -1,4 +1,4 @@
-"""The errors that pydantic finds, in an operator's language. Only their kinds decide, never their text."""
+"""Translates pydantic's errors for operators, based on their kinds, never on their texts."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SCALARS = {
     "float_type": ("a number such as 10, 0.5 or 1e-3", "a number without quotes"),
     "bool_type": ("true or false", "true or false without quotes"),
 }
-"""What the value must be, if it is written without quotes and with quotes."""
+"""The requirement for a value written without quotes and with quotes."""
 _OLD_SWITCHES = {"yes", "no", "on", "off", "y", "n"}
-"""True and false in YAML 1.1, text in 1.2."""
+"""Booleans in YAML 1.1, text in 1.2."""
 
 
 def rephrase(error: ErrorDetails, plain: Mapping[Loc, str]) -> Fault:
-    """Where the error is in the file, and what it is and should be; `plain` is as in a `Document`."""
+    """Place of the error in the file, and its text with actual and required value; `plain` is as in a `Document`."""
     # The names of the two forms of `ssh` are pydantic's, not the file's.
     loc: Loc = tuple(part for part in error["loc"] if part not in ("(mapping)", "(word)"))
     if error["type"] == "missing":
@@ -37,9 +37,9 @@ def rephrase(error: ErrorDetails, plain: Mapping[Loc, str]) -> Fault:
     if error["type"] == "extra_forbidden":
         parents = [part for part in loc[:-1] if isinstance(part, str)]
         known = SECTIONS[parents[-1] if parents else ""].model_fields
-        return loc, f"{show(loc)} is no known key{suggest(str(loc[-1]), known)}"
+        return loc, f"{show(loc)} is not a known key{suggest(str(loc[-1]), known)}"
     written, value = plain.get(loc), error["input"]
-    # A number is shown with the zeros and the base that it has in the file.
+    # a number is shown as written in the file
     shown = written if written and not isinstance(value, str) else describe(value)
     return loc, f"{show(loc)} is {shown}, but must {_requirement(error, written)}"
 
@@ -65,7 +65,7 @@ def _requirement(error: ErrorDetails, plain: str | None) -> str:
 
 
 def describe(value: object) -> str:
-    """A value of the file, short enough for a sentence."""
+    """A value of the file, shortened for a sentence."""
     match value:
         case None | [] | {}:
             return "empty"
@@ -79,14 +79,14 @@ def describe(value: object) -> str:
             return str(value)
 
 
-def said(loc: Loc, value: object, requirement: str) -> Fault:
-    """What a value that has passed the schema is, and what it must or should be."""
+def value_fault(loc: Loc, value: object, requirement: str) -> Fault:
+    """A sentence with a valid value, and what it must or should be."""
     shown = repr(str(value)) if isinstance(value, str) else describe(value)
     return loc, f"{show(loc)} is {shown}, but {requirement}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, or list them all; empty if there are none."""
+    """Suggest the closest known name, or list them all; empty if there are none."""
     names = sorted(set(known))
     folded = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)

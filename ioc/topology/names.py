@@ -1,6 +1,6 @@
-"""Names that a topology refers to: hosts, networks and PVs of other IOCs, and what people write instead.
+"""Names in a topology of hosts, networks and PVs of other IOCs, with advice for common mistakes.
 
-The message of a ValueError says what the name must be, as in `ioc.topology.schema`.
+The message of a ValueError is what the name must be, as in `ioc.topology.schema`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def check_address(host: str) -> str:
 
 
 def check_network(text: str) -> str:
-    """Return `text` if it is an address, or a network whose address fits its mask."""
+    """Return `text` if it is an address, or a network whose address matches its mask."""
     try:
         ipaddress.ip_network(text)
     except ValueError:
@@ -61,13 +61,13 @@ def _instead(host: str) -> str:
 
 
 def channel_of(name: str) -> str:
-    """Return the Channel Access name that `name` means: without ``ca://``, which Phoebus writes before it."""
+    """Return the Channel Access name of `name`, without Phoebus' prefix ``ca://``."""
     if scheme := _SCHEME.fullmatch(name):
         kind, name = scheme[1].lower(), scheme[2]
         if kind == "pva":
             raise ValueError("a Channel Access PV: pvAccess (pva://) cannot be followed yet")
         if kind != "ca" or "://" in name:
-            raise ValueError(f"a Channel Access PV, with ca:// or nothing before its name: {kind}:// is none")
+            raise ValueError(f"a Channel Access PV, with ca:// or nothing before its name, not {kind}://")
     if not _PV_NAME.fullmatch(name):
         raise ValueError("a PV name of 1 to 60 characters without spaces")
     return name

@@ -1,4 +1,4 @@
-"""The machine on which a topology is read: its paths, its addresses, whether the run database is possible here."""
+"""The machine on which a topology is read: its paths, its addresses, and whether the run database can be used."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ _SQLITE = b"SQLite format 3\0"
 
 @dataclass(frozen=True)
 class Place:
-    """The context in which the schema validates paths on this machine."""
+    """Context for the validation of paths on this machine."""
 
     folder: Path
-    """Relative paths are taken from here."""
+    """Base of relative paths."""
     serves: bool
-    """An IOC is to run here, with the database of the topology."""
+    """An IOC will run here, with the database of the topology."""
 
     def absolute(self, path: str) -> Path:
         return self.folder / Path(path).expanduser()
 
 
 def check_database(path: Path) -> None:
-    """Raise ValueError saying what the run database must be, if `path` cannot be it."""
+    """Raise ValueError with the requirement if `path` cannot be the run database."""
     folder = path.parent
     try:
         exists = path.exists()
         if path.is_dir():
             fault = f"a file, not a directory: {path / 'runs.db'}, for instance"
         elif not folder.is_dir():
-            fault = f"in a directory that exists: {folder} {'is a file' if folder.exists() else 'is not there'}"
+            fault = f"in an existing directory: {folder} {'is a file' if folder.exists() else 'does not exist'}"
         elif exists and not path.is_file():
             fault = "a file"
         elif exists and not os.access(path, os.R_OK | os.W_OK):
             fault = "a file that this user may read and write"
         elif not os.access(folder, os.W_OK | os.X_OK):
-            fault = f"in a directory in which this user may write: {folder} is none"
+            fault = f"in a directory that this user may write: {folder} is not"
         elif exists and path.stat().st_size and not _is_sqlite(path):
             fault = "a run database or a new file: it is a file of another kind"
         else:
@@ -55,7 +55,7 @@ def _is_sqlite(path: Path) -> bool:
 
 
 def is_here(host: str) -> bool:
-    """Whether an address is of this machine. Of a name it is not asked: that may take long, or the network."""
+    """Whether an address belongs to this machine. Names are not resolved: that may take long or need the network."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

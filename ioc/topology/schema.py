@@ -1,4 +1,4 @@
-"""The validated model of ``topology.yaml``: the one description of an installation.
+"""The validated model of ``topology.yaml``, the single description of an installation.
 
 Each class is one section of the file; every field is explained in ``topology.yaml`` at the root and in
 ``docs/topology.md``. Paths on this machine are resolved if the context of the validation is a `Place`; paths on other
@@ -23,9 +23,9 @@ _CONFIG_FILE = re.compile(r"(describe-|prepare-|configure-|hardwareDescription_)
 
 
 def _must(be: str, holds: Callable[[Any], object]) -> AfterValidator:
-    """Refuse a value for which `holds` is false or raises `Refused`, saying what it must be.
+    """Refuse a value for which `holds` is false or raises `Refused`; the error is what it must be.
 
-    The loader makes a sentence of the key, its value, "must be" and the message of any validator.
+    The loader forms a sentence from the key, its value, "must be" and the message of the validator.
     """
 
     def check(value: object) -> object:
@@ -46,7 +46,7 @@ def _text(be: str, pattern: str) -> AfterValidator:
 
 def _config_name(name: str) -> str:
     if file := _CONFIG_FILE.fullmatch(name):
-        raise ValueError(f"{file[2]!r}, the name without what is the same in all names of files")
+        raise ValueError(f"{file[2]!r}, without the parts common to all file names")
     return name
 
 
@@ -69,9 +69,9 @@ def _database(path: str, info: ValidationInfo) -> str:
 
 
 USUAL_PORTS = {"ecc_servers": 8083, "data_routers": 46005}
-"""The port of a component for which the file gives none."""
+"""Default port of a component."""
 
-_a_file = _must("a file, not a directory (without '/' at its end)", lambda path: not path.endswith("/"))
+_a_file = _must("a file, not a directory (without '/' at the end)", lambda path: not path.endswith("/"))
 _number = Field(strict=True)
 
 Component = Annotated[str, _text("1 to 30 of A-Z a-z 0-9 _ - (it becomes part of PV names)", r"[A-Za-z0-9_\-]{1,30}")]
@@ -118,7 +118,7 @@ LocalPath = Annotated[
     _a_file,
     AfterValidator(_resolve),
 ]
-"""On the machine this program runs on; made absolute, from the topology's folder, when a file is loaded."""
+"""Path on this machine; made absolute, from the topology's folder, when a file is loaded."""
 RemotePath = Annotated[
     str,
     _must(
@@ -126,13 +126,13 @@ RemotePath = Annotated[
         lambda path: path.startswith(("/", "~")) and path.isprintable(),
     ),
 ]
-"""On the host of the server or router; ``~`` is the home of the user who logs in there."""
+"""Path on the host of the server or router; ``~`` is the home directory of the login user."""
 RemoteFile = Annotated[RemotePath, _a_file]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
-    """A mapping of the file: unknown keys are refused, nothing changes after loading."""
+    """A mapping of the file: unknown keys are refused; immutable after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -152,7 +152,7 @@ def _ssh_form(value: object) -> str:
     return "(mapping)" if isinstance(value, dict | Ssh) else "(word)"
 
 
-# Which form was meant is decided by the value, so that a wrong key is reported once and not once for each form.
+# The value selects the form, so that a wrong key is reported once, not once for each form.
 SshChoice = Annotated[
     Annotated[Ssh, Tag("(mapping)")] | Annotated[Literal["local"], Tag("(word)")], Discriminator(_ssh_form)
 ]
@@ -198,7 +198,7 @@ class DataRouter(Section):
 
 
 class DataSource(Section):
-    """One CoBo or MuTAnT: which ECC server drives it, which routers get its data (the file writer first)."""
+    """One CoBo or MuTAnT: its ECC server, and the routers of its data (the file writer first)."""
 
     id: SourceId
     ecc_server: str
@@ -209,7 +209,7 @@ Roles = Annotated[tuple[Role, ...], Field(min_length=1)]
 
 
 class Order(Section):
-    """Which group goes first at each step; Breakup, Undo, Pause and Resume follow `reset`."""
+    """Order of the groups at each step; Breakup, Undo, Pause and Resume use that of `reset`."""
 
     describe: Roles = (Role.CoBo, Role.MuTAnT)
     prepare: Roles = (Role.MuTAnT, Role.CoBo)
@@ -220,7 +220,7 @@ class Order(Section):
 
 
 class Polling(Section):
-    """How often things are looked at, in seconds."""
+    """Polling periods in seconds."""
 
     ecc: Seconds = 1.0
     ecc_busy: Seconds = 0.2
@@ -228,7 +228,7 @@ class Polling(Section):
 
 
 class Timeouts(Section):
-    """How long a peer may take, in seconds."""
+    """Time-outs of peers in seconds."""
 
     state: Seconds = 5.0
     transition: Seconds = 180.0
@@ -237,7 +237,7 @@ class Timeouts(Section):
 
 
 class Runs(Section):
-    """What a run needs and does."""
+    """Requirements and actions of a run."""
 
     reset_mutant_before_start: Flag = False
     settle_seconds: SettleSeconds = 2.0
@@ -247,7 +247,7 @@ class Runs(Section):
 
 
 class Observable(Section):
-    """A quantity of the conditions, recorded with every run; manual if it has no `pv`."""
+    """A quantity recorded with every run; manual if it has no `pv`."""
 
     name: Component
     label: Annotated[str, Field(max_length=40)] = ""
@@ -260,11 +260,11 @@ class Observable(Section):
 
 
 class AccessRule(Section):
-    """Who may write: the first rule that matches PV, host and user decides."""
+    """Write access: the first rule that matches PV, host and user decides."""
 
     pvs: str = "*"
     hosts: Annotated[tuple[Network, ...], Field(min_length=1)] = ()
-    """Absent: any host; an empty list, which could be read both ways, is refused."""
+    """Absent: any host. An empty list is refused as ambiguous."""
     users: Names = ("*",)
     write: Flag
 
@@ -290,7 +290,7 @@ class Topology(Section):
 
 
 def _sections(model: type[Section], key: str) -> dict[str, type[Section]]:
-    """Return a section and all below it, each by the key that holds it."""
+    """Return a section and all nested ones, each with its key."""
     found = {key: model}
     for name, field in model.model_fields.items():
         for part in _parts_of(field.annotation):

@@ -29,7 +29,7 @@ HEADER = struct.Struct(">HHHHII")
         (VERSION + HEADER.pack(4711, 0, 0, 0, 0, 0), "not Channel Access"),
         (VERSION + struct.pack(">HHHHIIII", 4, 0xFFFF, 6, 0, 1, 1, 0x7FFFFFF0, 1), "more than 65536 bytes"),
         (bytes(ca.EchoRequest()), "began with EchoRequest"),
-        (VERSION + bytes(ca.RepeaterRegisterRequest("0.0.0.0")), "no request to a server"),
+        (VERSION + bytes(ca.RepeaterRegisterRequest("0.0.0.0")), "not a request to a server"),
         (VERSION + HEADER.pack(1, 8, 6, 1, 1, 1) + bytes(8), "not Channel Access"),
         (VERSION + HEADER.pack(19, 8, 999, 1, 1, 1) + bytes(8), "not Channel Access"),
     ],
@@ -76,7 +76,7 @@ async def test_more_connections_than_allowed(serve: Serve, caplog: pytest.LogCap
             async with RawClient(server.port) as late:
                 await late.channel("T:X")
     assert len(caplog.records) == 1
-    assert "more than 20 are not served" in caplog.text
+    assert "at most 20 are served" in caplog.text
 
 
 async def test_no_room_beside_real_clients(serve: Serve) -> None:

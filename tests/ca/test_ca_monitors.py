@@ -131,7 +131,7 @@ async def test_a_frozen_client_harms_nobody_and_is_dropped(
             await eventually(lambda: server.stats().clients == 1)
     assert slowest < 0.5
     assert server.stats().queue_high_water <= BATCH_ENTRIES + len(texts)
-    assert [text for text in caplog.messages if "frozen@127.0.0.1" in text and "took nothing" in text]
+    assert [text for text in caplog.messages if "frozen@127.0.0.1" in text and "read nothing" in text]
 
 
 class Pipe:

@@ -162,8 +162,8 @@ def test_a_database_that_cannot_be(command: str, tmp_path: Path) -> None:
     result = call(command, "--topology", path)
     assert (result.exit_code, result.stdout) == (2, "")
     database, unknown = result.stderr.splitlines()
-    assert "database is 'nowhere/runs.db', but must be in a directory that exists" in database
-    assert "nope is no known key" in unknown
+    assert "database is 'nowhere/runs.db', but must be in an existing directory" in database
+    assert "nope is not a known key" in unknown
     assert call("pvs", "--topology", EXAMPLE).exit_code == 0, "what only reads needs no database"
 
 
@@ -180,7 +180,7 @@ def test_a_missing_topology(command: str, tmp_path: Path) -> None:
     result = call(*command.split(), "--topology", tmp_path / "nowhere.yaml")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        f"error: {tmp_path}/nowhere.yaml: there is no such file, but must be: "
+        f"error: {tmp_path}/nowhere.yaml: does not exist: "
         "`attpc-ioc init` writes one from a few answers, `--topology FILE` takes another\n"
     )
 
@@ -192,7 +192,7 @@ def test_an_empty_directory(command: str, tmp_path: Path, monkeypatch: pytest.Mo
     result = call(*command.split())
     assert (result.exit_code, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
-    assert line.startswith("error: topology.yaml: there is no such file")
+    assert line.startswith("error: topology.yaml: does not exist")
     assert "attpc-ioc init" in line
     assert list(tmp_path.iterdir()) == []
 
@@ -252,7 +252,7 @@ def test_init_writes_a_topology_that_is_fine(tmp_path: Path) -> None:
     before = output.read_text()
     again = call("init", "--output", output, answers="e24\n\n\n\n\n\n")
     assert again.exit_code == 1
-    assert again.stderr.splitlines() == [f"error: {output} exists, but must not: it is never overwritten"]
+    assert again.stderr.splitlines() == [f"error: {output} exists and is not overwritten: choose another file"]
     assert output.read_text() == before
 
 

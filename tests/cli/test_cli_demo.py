@@ -1,4 +1,4 @@
-"""IOC:Reload in the demonstration: the file is read again, as `run` does."""
+"""IOC:Reload in the demo: the file is read again, as `run` does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ observables:
 
 
 class Demo:
-    """A demonstration that runs, and its topology file."""
+    """A running demo, and its topology file."""
 
     def __init__(self, ioc: Ioc, epics: Epics, file: Path) -> None:
         self.ioc = ioc
@@ -66,11 +66,14 @@ def test_a_broken_file_is_refused_with_its_errors(demo: Demo) -> None:
     """The put fails, the log has every fault, everything stays as it is; a file that is gone is refused as well."""
     assert not demo.reload(TOPOLOGY.replace("port", "prt").replace("e1", "a/b").replace("gas, type", "gas, typ"))
     demo.said("topology not reloaded, nothing changed: ")
-    for fault in (f"{demo.file}:2: experiment is 'a/b', but must be", f"{demo.file}:8: observables[0].typ is no known"):
+    for fault in (
+        f"{demo.file}:2: experiment is 'a/b', but must be",
+        f"{demo.file}:8: observables[0].typ is not",
+    ):
         demo.said(fault)
     demo.file.unlink()
     assert demo.epics.caput("-c", "D:IOC:Reload", "1").returncode != 0
-    demo.said("there is no such file")
+    demo.said("does not exist")
     assert demo.get("D:Experiment") == "e1"
     assert demo.reload(TOPOLOGY)
     demo.said("topology reloaded: nothing has changed")
@@ -81,7 +84,7 @@ def test_a_good_file_is_taken_over(demo: Demo) -> None:
     assert demo.reload(f"{TOPOLOGY}  - {{name: energy, units: MeV}}\n  - {{name: flow, pv: 'GAS:F'}}\n")
     assert demo.get("D:Obs:energy:Value.EGU") == "MeV"
     assert demo.get("D:Obs:flow:Connected") != ""
-    demo.said("GAS:F (float) is not simulated until the demonstration is restarted")
+    demo.said("GAS:F (float) is not simulated until the demo is restarted")
     assert demo.reload(TOPOLOGY.replace("10.0.0.1", "10.0.0.9")), "addresses do not matter: they are simulated"
     assert demo.get("D:Obs:energy:Value") == ""
     assert demo.reload(TOPOLOGY.replace('"D:"', '"E:"').replace("e1", "e2"))
@@ -97,6 +100,6 @@ def test_other_parts_than_those_that_are_simulated_are_refused(demo: Demo) -> No
     """A server or router that nobody simulates would stay Offline: it is refused, with what to do."""
     more = TOPOLOGY.replace("data_routers: [{", "data_routers: [{name: data1, host: 10.0.0.2}, {")
     assert not demo.reload(more.replace("[data0]", "[data0, data1]"))
-    demo.said("the demonstration simulates the data_routers that it started with: restart it")
+    demo.said("the demo simulates the data_routers with which it was started: restart it")
     assert demo.get("D:Router:data1:Online") == ""
     assert demo.get("D:State") == "Idle"

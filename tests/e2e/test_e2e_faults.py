@@ -71,14 +71,14 @@ async def test_a_server_that_leaves_the_run_raises_an_alarm(ready: Plant) -> Non
     assert await ready.put("Run:Start")
     await ready.control(ecc="North", do="state", state="Ready")
     await ready.until("ECC:North:State", "Ready", 3)
-    assert "North went from Running to Ready" in await ready.text("Run:Message")
+    assert "North changed from Running to Ready" in await ready.text("Run:Message")
     assert await ready.severity("Run:Message") == "MAJOR"
     assert await ready.get("Run:State") == "Running"
     assert await ready.get("State") == "Mixed"
     assert await ready.put("Run:Stop"), await ready.text("Run:Message")
     logged = ready.query(
         "SELECT runs.run_number FROM events JOIN runs ON runs.id = run_id "
-        "WHERE events.message LIKE '%North went from Running%'"
+        "WHERE events.message LIKE '%North changed from Running%'"
     )
     assert logged
     assert logged[0] == (0,)

@@ -57,7 +57,7 @@ async def test_state_is_read_while_a_transition_hangs(server: MakeServer, client
     await asyncio.to_thread(wait_until, lambda: len(ecc.requests) == 1)
     for _ in range(5):
         assert (await asyncio.wait_for(peer.get_state(), 0.5)).transition == 2
-    with pytest.raises(PeerTimeout, match="did not answer Prepare within 1 s, read its state to know what it did"):
+    with pytest.raises(PeerTimeout, match="did not answer Prepare within 1 s: read its state to see what it did"):
         await task
     assert ecc.operations().count("Prepare") == 1
 

@@ -15,7 +15,7 @@ import pytest
 from ioc.errors import PeerError
 from ioc.hosts import MachineHost
 from ioc.hosts.ssh import SshTransport
-from ioc.hosts.transport import told
+from ioc.hosts.transport import reason_and_file
 from ioc.model import ConfigChoice, RunId
 from tests.hosts.rig import Hosts, Records, contents, ecc_server, put, site
 from tests.sshd import SFTP_SERVERS, SSHD, SshServer
@@ -185,7 +185,7 @@ async def test_the_words_of_the_server(shared_sshd: SshServer, tmp_path: pathlib
     ):
         with pytest.raises(OSError, match=r".*") as error:
             await asyncio.to_thread(refused)
-        text = told(error.value)
+        text = reason_and_file(error.value)
         assert "Errno" not in text
         assert "None" not in text
         assert text.startswith((str(tmp_path), "/proc/x"))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ioc.model import Reading
-from ioc.observables import ObservableFeed, Properties, feed
+from ioc.observables import ObservableFeed, Properties
 from ioc.topology.schema import Observable
 
 
@@ -52,7 +52,7 @@ async def lag(counts: dict[str, int]) -> None:
         tell(lag=longest, count=counts["readings"])
 
 
-async def main(quiet: bool) -> None:
+async def main(quiet: bool, impatient: bool) -> None:
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str] = asyncio.Queue()
 
@@ -67,7 +67,7 @@ async def main(quiet: bool) -> None:
     def count(readings: Sequence[Reading]) -> None:
         counts["readings"] += len(readings)
 
-    followed = ObservableFeed()
+    followed = ObservableFeed(silent_checks=2) if impatient else ObservableFeed()
     await followed.start(observables(await lines.get()), count if quiet else deliver, properties)
     lagging = asyncio.create_task(lag(counts)) if quiet else None
     while line := await lines.get():
@@ -79,6 +79,4 @@ async def main(quiet: bool) -> None:
 
 
 if __name__ == "__main__":
-    if "--impatient" in sys.argv:
-        feed._SILENT_CHECKS = 2
-    asyncio.run(main("--quiet" in sys.argv))
+    asyncio.run(main("--quiet" in sys.argv, "--impatient" in sys.argv))

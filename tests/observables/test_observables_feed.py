@@ -202,8 +202,8 @@ async def test_a_source_that_freezes_is_gone_until_it_goes_on(epics: Epics) -> N
 
 
 PROCESS = "the process that receives observables"
-ENDED = f"{PROCESS} has ended: it is started again\n"
-ENDINGS = [("kill", "", ENDED), ("suspend", "--impatient", f"{PROCESS} hangs: it is killed\n{ENDED}")]
+ENDED = f"{PROCESS} has ended and is restarted\n"
+ENDINGS = [("kill", "", ENDED), ("suspend", "--impatient", f"{PROCESS} hangs and is killed\n{ENDED}")]
 
 
 @pytest.mark.parametrize(("ending", "option", "said"), ENDINGS)
@@ -296,7 +296,7 @@ async def test_observables_change_while_the_receiving_process_hangs(epics: Epics
             it.receiver().suspend()
             await it.send(observable("s", "T:S", "string"), *(observable(f"n{n}", f"T:NONE{n}") for n in range(3000)))
             await it.until("s", value="text", timeout=30)
-            it.logged = f"{PROCESS} hangs: it is killed\n{ENDED}".encode()
+            it.logged = f"{PROCESS} hangs and is killed\n{ENDED}".encode()
 
 
 async def test_the_receiving_process_ends_with_the_ioc(epics: Epics) -> None:

@@ -111,7 +111,7 @@ def nothing_is_lost_and_all_counts_alike(database: Path) -> None:
 
 @needs_faketime
 async def test_a_source_whose_clock_is_set(epics: Epics, tmp_path: Path) -> None:
-    """Samples keep the time stamps of the source, an hour ahead or back; statistics go by the time that passed."""
+    """Samples keep the time stamps of the source, an hour ahead or back; statistics use the elapsed time."""
     database = tmp_path / "runs.db"
     clock = Clock(tmp_path)
     with source(epics, clock.environment), recorded_run(epics, database, {}):
@@ -123,7 +123,7 @@ async def test_a_source_whose_clock_is_set(epics: Epics, tmp_path: Path) -> None
 
 @needs_faketime
 async def test_the_own_clock_is_set(epics: Epics, tmp_path: Path) -> None:
-    """When the clock of the recording machine is set, statistics go by the time that passed all the same."""
+    """When the clock of the recording machine is set, statistics still use the elapsed time."""
     database = tmp_path / "runs.db"
     clock = Clock(tmp_path)
     with source(epics, {}), recorded_run(epics, database, clock.environment):

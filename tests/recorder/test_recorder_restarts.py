@@ -242,7 +242,7 @@ async def test_the_end_of_a_run_waits_only_so_long_for_its_past(
         with pytest.raises(PeerError, match="statistics follow when the samples of an earlier process have been read"):
             await it.recorder.end_run(run)
         told: list[RunId] = []
-        it.recorder.when_made_up(told.append)
+        it.recorder.when_stored_late(told.append)
         reading.set()
         await resuming
         await eventually(lambda: told == [run])

@@ -226,7 +226,7 @@ async def test_statistics_wait_for_a_database_that_is_locked(database: Path) -> 
     """If the end of a run cannot be stored it is an error at once; it is stored soon after, and that is told."""
     told: list[RunId] = []
     async with rig(database) as it:
-        it.recorder.when_made_up(told.append)
+        it.recorder.when_stored_late(told.append)
         it.feed.send(5.0)
         run = await it.run()
         await it.recorder.begin_run(run)

@@ -227,7 +227,7 @@ async def test_a_type_that_has_changed_since(database_with_run: Path, store: Sql
         (("--format", "csv"), 2, "--from-archiver writes no samples: leave out --format"),
         (("--format", "parquet"), 2, "--from-archiver writes no samples: leave out --format"),
         (("--observable", "nope"), 1, "experiment e18008 has no observable nope"),
-        (("--observable", "note"), 1, "observable note follows no PV: an archiver has nothing of it"),
+        (("--observable", "note"), 1, "observable note is manual: an archiver has no samples of it"),
     ],
 )
 async def test_what_cannot_be_compared_is_refused(

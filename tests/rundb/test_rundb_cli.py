@@ -177,7 +177,7 @@ async def test_whole_numbers_are_shown_whole(
         (("show", "7"), 1, "error: run 7 is not in experiment e18008: its last one is run 1\n"),
         (("list", "--experiment", "nope"), 1, "experiment nope is not in the run database .*: it has older, e18008\n"),
         (("samples", "0", "--observable", "nope"), 1, "error: experiment e18008 has no observable nope\n"),
-        (("edit", "0", "--set", "pressure=3"), 1, "observable pressure follows a PV: only a manual"),
+        (("edit", "0", "--set", "pressure=3"), 1, "observable pressure has a source PV: only a manual"),
         (("edit", "0", "--set", "nope=3"), 1, "has no observable nope: it has pressure, target_gas, field\n"),
         (
             ("edit", "1", "--set", "target_gas=Ar"),
@@ -389,7 +389,7 @@ async def test_diff_shows_what_differs(filled: SqliteRunStore, database: Path) -
         ["state", "complete", "running"],
         ["duration", "25:01:01"],
     ]
-    assert invoke(database, "diff", "0", "0").stdout == "run 0 and run 0 of e18008 differ in nothing that is recorded\n"
+    assert invoke(database, "diff", "0", "0").stdout == "run 0 and run 0 of e18008 have no recorded differences\n"
 
 
 A, B, C = (letter * 64 for letter in "abc")

@@ -209,7 +209,7 @@ async def test_a_bug_in_the_writer_is_told(
 
     monkeypatch.setattr("ioc.rundb.rows.RowWriter.insert_events", bug)
     store.add_event(event("lost"))
-    await eventually(lambda: "is written no more, see the log: restart the IOC" in store.problem())
+    await eventually(lambda: "is no longer written, see the log: restart the IOC" in store.problem())
     with pytest.raises(PeerError, match="is closed"):
         await store.load_settings()
     await store.close()

@@ -69,7 +69,7 @@ async def test_an_older_version_is_not_read(database: Path) -> None:
 def test_a_file_that_is_no_database_is_refused(database: Path) -> None:
     """A text file named as database is refused and stays as it is."""
     database.write_text("my precious notes\n" * 100)
-    with pytest.raises(PeerError, match=r"runs\.db is no SQLite database"):
+    with pytest.raises(PeerError, match=r"runs\.db is not an SQLite database"):
         asyncio.run(SqliteRunStore.open(database))
     assert database.read_text().startswith("my precious notes")
 

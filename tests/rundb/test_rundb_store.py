@@ -232,7 +232,7 @@ async def test_the_queue_is_bounded_and_says_what_it_dropped(database: Path, cap
     assert rows(database, "SELECT count(*), max(value) FROM samples") == [(100, 99.0)]
     assert [record.message for record in caplog.records if "dropped" in record.message] == [
         "run database: 100 samples wait to be written, new ones are dropped",
-        "run database: writing goes on; 200 samples were dropped",
+        "run database: writing continues; 200 samples were dropped",
     ]
     messages = [message for (message,) in rows(database, "SELECT message FROM events")]
     assert any("200 rows were dropped" in message for message in messages)

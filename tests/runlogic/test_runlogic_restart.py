@@ -84,12 +84,12 @@ def test_nothing_is_decided_while_a_server_cannot_be_read() -> None:
     world.servers["MuTAnT"].reachable = False
     world.restart()
     assert world.pending == []
-    sentence = "run 0 was open before the restart: MuTAnT must say whether it still runs"
+    sentence = "run 0 was open before the restart: MuTAnT must show whether it still runs"
     assert world.state.run.message.text == sentence
-    assert world.blocked_by()[0] == ("run 0 was open before the restart: MuTAnT must say whether it still runs")
+    assert world.blocked_by()[0] == ("run 0 was open before the restart: MuTAnT must show whether it still runs")
     pause = world.run("Pause")
     assert world.answers[pause].error == (
-        "run 0 cannot Pause: run 0 was open before the restart: MuTAnT must say whether it still runs"
+        "run 0 cannot Pause: run 0 was open before the restart: MuTAnT must show whether it still runs"
     )
     world.poll()
     assert [line.text for line in world.log].count(sentence) == 1
@@ -330,12 +330,12 @@ def test_who_must_still_say_whether_the_run_runs_is_named_as_it_is_now() -> None
         world.servers[name].reachable = False
     world.restart()
     world.poll()
-    assert "CoBo0 and CoBo1 must say" in world.state.run.message.text
+    assert "CoBo0 and CoBo1 must show" in world.state.run.message.text
     world.servers["CoBo0"].reachable = True
     world.poll()
     world.poll()
-    assert "restart: CoBo1 must say" in world.state.run.message.text
-    assert len([line for line in world.log if "must say" in line.text]) == 2
+    assert "restart: CoBo1 must show" in world.state.run.message.text
+    assert len([line for line in world.log if "must show" in line.text]) == 2
 
 
 def test_settings_of_an_earlier_version_are_read_in_an_open_run() -> None:

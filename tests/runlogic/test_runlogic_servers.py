@@ -123,7 +123,7 @@ def test_a_server_that_leaves_running_raises_an_alarm(state: EccState) -> None:
     world = World()
     world.start_run()
     world.put_servers(state, "CoBo1")
-    text = f"ECC server CoBo1 went from Running to {state.name} by itself or through another client"
+    text = f"ECC server CoBo1 changed from Running to {state.name} without a command of this IOC"
     if state is EccState.Off:
         text += ", a fault: restart the ECC server"
     assert world.state.servers["CoBo1"].message.text == text
@@ -200,7 +200,7 @@ def test_a_change_outside_a_run_is_said_without_alarm() -> None:
     world = World()
     world.put_servers(EccState.Described, "CoBo0")
     assert world.state.servers["CoBo0"].message.severity is Severity.NO_ALARM
-    assert "by itself or through another client" in world.state.servers["CoBo0"].message.text
+    assert "without a command of this IOC" in world.state.servers["CoBo0"].message.text
     world.put_servers(EccState.Off, "CoBo0")
     assert world.state.servers["CoBo0"].message.severity is Severity.MAJOR
     assert "a fault: restart the ECC server" in world.state.servers["CoBo0"].message.text
@@ -313,7 +313,7 @@ def test_a_message_about_a_state_of_the_past_begins_with_its_time() -> None:
     world.settle()
     world.put_servers(EccState.Idle)
     assert world.state.message.text.count("at ") == 1
-    assert world.state.servers["CoBo0"].message.text.endswith("by itself or through another client")
+    assert world.state.servers["CoBo0"].message.text.endswith("without a command of this IOC")
 
 
 def test_a_failed_step_that_was_mended_is_no_alarm_any_more() -> None:

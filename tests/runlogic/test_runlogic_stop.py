@@ -110,7 +110,7 @@ def test_a_server_that_is_off_in_a_run_is_named_with_its_remedy_at_the_end() -> 
     world.run("Stop")
     world.settle()
     sentence = (
-        "ECC server CoBo1 went from Running to Off by itself or through another client, a fault: restart the ECC server"
+        "ECC server CoBo1 changed from Running to Off without a command of this IOC, a fault: restart the ECC server"
     )
     assert world.state.run.message.text == f"run 0 is complete, but {sentence}"
     assert world.state.run.message.severity is Severity.MAJOR

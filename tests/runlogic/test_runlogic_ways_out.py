@@ -180,7 +180,7 @@ def test_a_refusal_does_not_hide_what_is_wrong_with_the_run() -> None:
     world.start_run()
     world.put_servers(EccState.Ready, "CoBo0")
     world.run("Start")
-    assert "CoBo0 went from Running to Ready" in world.state.run.message.text
+    assert "CoBo0 changed from Running to Ready" in world.state.run.message.text
 
 
 def test_stop_again_does_not_wait_for_a_router_that_is_filed() -> None:
@@ -280,7 +280,7 @@ def test_a_server_that_was_restarted_in_the_run_is_not_mended_by_being_idle() ->
     while not any(isinstance(effect, ef.FileRouter) for effect in world.pending):
         world.perform()
         world.poll_server("CoBo0")
-    assert "CoBo0 went from Running to Idle" in world.state.run.message.text
+    assert "CoBo0 changed from Running to Idle" in world.state.run.message.text
     assert world.state.run.message.severity is Severity.MAJOR
     world.settle()
 

@@ -195,7 +195,7 @@ async def test_router_that_does_not_read() -> None:
     reading.set()
     await until(lambda: source.event > held)
     electronics.leave(Links.END)
-    await electronics.parted()
+    await electronics.links_closed()
     server.close()
 
 

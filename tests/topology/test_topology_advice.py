@@ -56,7 +56,7 @@ STRANGE = [
     (CONFIG, CONFIG.replace(" d,", " describe-d,"), 9, "is 'describe-d', but should be 'd'"),
     (CONFIG, CONFIG.replace(" p,", " configure-p,"), 9, "is 'configure-p', but should be 'p'"),
     (CONFIG, "config_backup_root: /b", 9, "config_backup_root is '/b', but should come with config_root"),
-    (CONFIG, "config_root: /b/\n    config_backup_root: /b", 10, "'/b', but should be another folder than config_root"),
+    (CONFIG, "config_root: /b/\n    config_backup_root: /b", 10, "'/b', but should differ from config_root"),
     # ports and addresses
     ("port: 46007", "port: 22", 12, "data_routers[1].port is 22, but should be 46005, or another one above 1023"),
     ("2, port: 46007", "3, port: 8083", 12, "port is 8083, but should be 46005, or another one: 8083 is usual for an"),
@@ -72,7 +72,7 @@ STRANGE = [
     ('id: "CoBo[0]"', 'id: "AsAd[0]"', 14, "data_sources[0].id is 'AsAd[0]', but should be as in the .xcfg file"),
     ("role: cobo", "role: mutant", 5, "ecc_servers[0].role is 'mutant', but should be cobo: CoBo0 drives CoBo[0]"),
     ("role: mutant", "role: cobo", 7, "ecc_servers[1].role is 'cobo', but should be mutant: MuTAnT drives Mutant[mast"),
-    ("[trigger]", "[trigger, data0]", 15, "is 'data0', but should be another router: one takes one source at a time"),
+    ("[trigger]", "[trigger, data0]", 15, "is 'data0', but should be another router: a router accepts one source"),
     # times
     ("polling: {ecc: 1}", "timeouts: {transition: 5}", 20, "timeouts.transition is 5.0, but should be at least 121 se"),
     ("polling: {ecc: 1}", "timeouts: {transition: 120}", 20, "electronics that hang take 120"),
@@ -85,12 +85,12 @@ STRANGE = [
     ("settle_seconds: 0", "silent_seconds: 3", 21, "silent_seconds is 3.0, but should be at least twice polling.route"),
     ("settle_seconds: 0", "min_disk_free_gb: 5000", 21, "runs.min_disk_free_gb is 5000.0, but should be at most 1000"),
     # observables
-    ("[pressure]", "[pressure, pressure]", 21, "runs.require[1] is 'pressure', but should be there once"),
+    ("[pressure]", "[pressure, pressure]", 21, "runs.require[1] is 'pressure', but should be given once"),
     ('pv: "GAS:P"', "pv: 'T:GAS:P'", 23, "'T:GAS:P', but should be a PV of another IOC: it begins with our prefix T:"),
     ("target_gas, type: string", "p2, pv: 'ca://GAS:P'", 24, "pv is 'GAS:P', but should be another PV: pressure follo"),
-    ("target_gas, type: string", "gas, deadband: 1", 24, "observables[1].deadband is 1.0, but should be left out: wha"),
-    ("target_gas, type: string", "gas, max_rate: 1", 24, "observables[1].max_rate is 1.0, but should be left out: wha"),
-    ("type: float", "type: string, deadband: 1", 23, "deadband is 1.0, but should be left out: pressure is no number"),
+    ("target_gas, type: string", "gas, deadband: 1", 24, "observables[1].deadband is 1.0, but should be left out: eve"),
+    ("target_gas, type: string", "gas, max_rate: 1", 24, "observables[1].max_rate is 1.0, but should be left out: eve"),
+    ("type: float", "type: string, deadband: 1", 23, "is 1.0, but should be left out: pressure is not a number"),
     # access
     ('pvs: "*"', "pvs: 'Run:*'", 26, "access[0].pvs is 'Run:*', but should begin with our prefix T: or '*'"),
     ('pvs: "*"', "pvs: 'T'", 26, "access[0].pvs is 'T', but should begin with our prefix T: or '*'"),
@@ -98,13 +98,13 @@ STRANGE = [
     ("hosts: [127.0.0.1], write: true}", "write: false}\n  - {write: true}", 26, "access[0] matches everything, but"),
     # this machine
     ("ssh:\n  username: attpc", "ssh: local", 5, "host is '10.0.0.1', but should be an address of this machine: ssh i"),
-    ("  username: attpc", "  key: ~/.ssh/nope", 19, "should be a private key: there is no such file"),
-    ("  username: attpc", "  key: nope", 19, "should be a private key: there is no such file"),
-    ("  username: attpc", "  key: home", 19, "should be a private key: there is no such file"),
+    ("  username: attpc", "  key: ~/.ssh/nope", 19, "should be a private key: the file does not exist"),
+    ("  username: attpc", "  key: nope", 19, "should be a private key: the file does not exist"),
+    ("  username: attpc", "  key: home", 19, "should be a private key: the file does not exist"),
     ("  username: attpc", "  key: ~/.ssh/id_ed25519.pub", 19, "should be the private key, "),
-    ("  username: attpc", "  known_hosts: ~/.ssh/nope", 19, "should be a file with the keys of the hosts: there is no"),
-    ("  username: attpc", "  config: ~/.ssh/nope", 19, "should be an OpenSSH client configuration: there is no such"),
-    ("  username: attpc", "  {unknown_hosts: add, known_hosts: no/known}", 19, "should be in a directory that exists"),
+    ("  username: attpc", "  known_hosts: ~/.ssh/nope", 19, "should be a file with the keys of the hosts: the file do"),
+    ("  username: attpc", "  config: ~/.ssh/nope", 19, "should be an OpenSSH client configuration: the file does not"),
+    ("  username: attpc", "  {unknown_hosts: add, known_hosts: no/known}", 19, "should be in an existing directory"),
     ("port: 46007", "ssh: {key: nope}", 12, "data_routers[1].ssh.key is "),
 ]  # fmt: skip
 
@@ -139,9 +139,9 @@ def test_a_known_hosts_that_is_not_there_is_said_also_of_the_default(folder: Pat
 
 NEVER = [
     # what is replaced, by what, line, part of the message
-    (CONFIG, CONFIG.replace(" d,", " describe-cobo0.xcfg,"), 9, "'describe-cobo0.xcfg', but must be 'cobo0', the name"),
-    (CONFIG, CONFIG.replace(" d,", " cobo0.XCFG,"), 9, "is 'cobo0.XCFG', but must be 'cobo0', the name without what i"),
-    (CONFIG, CONFIG.replace(" c}", " configure-x.y.xml}"), 9, "is 'configure-x.y.xml', but must be 'x.y', the name"),
+    (CONFIG, CONFIG.replace(" d,", " describe-cobo0.xcfg,"), 9, "'describe-cobo0.xcfg', but must be 'cobo0', without"),
+    (CONFIG, CONFIG.replace(" d,", " cobo0.XCFG,"), 9, "is 'cobo0.XCFG', but must be 'cobo0', without the parts comm"),
+    (CONFIG, CONFIG.replace(" c}", " configure-x.y.xml}"), 9, "is 'configure-x.y.xml', but must be 'x.y', without"),
     (CONFIG, "log_path: logs/ecc.log", 9, "is 'logs/ecc.log', but must be a path on that host that begins with / or ~"),
     (CONFIG, "log_path: /var/log/", 9, "is '/var/log/', but must be a file, not a directory"),
     ("host: 10.0.0.2\n", "host: 10.0.0.2/24\n", 8, "is '10.0.0.2/24', but must be an IP address or a host name, not a"),
@@ -158,7 +158,7 @@ NEVER = [
     ("  username: attpc", "  username: attpc@daq", 19, "is 'attpc@daq', but must be the name of an account"),
     ("  username: attpc", "  username: ''", 19, "ssh.username is '', but must be the name of an account"),
     ("  username: attpc", "  key: ~/.ssh/", 19, "ssh.key is '~/.ssh/', but must be a file, not a directory"),
-    ("settle_seconds: 0", "settle_seconds: 120", 21, "is 120, but must be less than timeouts.filing (120): no run wou"),
+    ("settle_seconds: 0", "settle_seconds: 120", 21, "is 120, but must be less than timeouts.filing (120), or no run"),
     (DATABASE, "database: data/", 3, "database is 'data/', but must be a file, not a directory"),
 ]  # fmt: skip
 
@@ -177,11 +177,11 @@ def test_what_never_works_is_refused(old: str, new: str, line: int, message: str
         ("/tmp", "must be a file, not a directory: /tmp/runs.db, for instance"),
         (".", "must be a file, not a directory"),
         ("~", "must be a file, not a directory"),
-        ("nowhere/runs.db", "must be in a directory that exists: {folder}/nowhere is not there"),
-        ("topology.yaml/runs.db", "must be in a directory that exists: {folder}/topology.yaml is a file"),
+        ("nowhere/runs.db", "must be in an existing directory: {folder}/nowhere does not exist"),
+        ("topology.yaml/runs.db", "must be in an existing directory: {folder}/topology.yaml is a file"),
         ("topology.yaml", "must be a run database or a new file: it is a file of another kind"),
         ("/dev/null", "must be a file"),
-        ("sqlite:///runs.db", "must be in a directory that exists"),
+        ("sqlite:///runs.db", "must be in an existing directory"),
         ("x" * 300, "must be a path that can be used (File name too long)"),
     ],
 )
@@ -207,7 +207,7 @@ def test_a_directory_in_which_nobody_may_write(folder: Path) -> None:
     closed.mkdir(mode=0o500)
     [(_, kind, text)] = examined(folder, GOOD.replace("runs.db", "closed/runs.db"))
     assert kind == "error"
-    assert "must be in a directory in which this user may write" in text
+    assert "must be in a directory that this user may write" in text
 
 
 def test_a_host_name_is_not_looked_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

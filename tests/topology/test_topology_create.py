@@ -76,7 +76,7 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
     """A second write of the same file is refused and leaves it as it was."""
     path = tmp_path / "topology.yaml"
     write_new(path, "first")
-    with pytest.raises(Refused, match="never overwritten"):
+    with pytest.raises(Refused, match="is not overwritten"):
         write_new(path, "second")
     assert path.read_text() == "first"
 

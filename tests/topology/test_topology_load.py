@@ -135,12 +135,12 @@ BROKEN = [
     ("hosts: [127.0.0.1]", "hosts: []", 26, "access[0].hosts is empty, but must have at least one entry"),
     ("write: true", "write: 'yes'", 26, "access[0].write is 'yes', but must be true or false"),
     # unknown keys
-    ("prefix:", "prefx:", 1, "prefx is no known key; did you mean 'prefix'?"),
-    ("role: cobo, host", "role: cobo, hots", 5, "ecc_servers[0].hots is no known key; did you mean 'host'?"),
-    ("  username: attpc", "  zzz: attpc", 19, "ssh.zzz is no known key; known are config, key, known_hosts, port"),
-    ("  username: attpc", "  passphrase: x", 19, "ssh.passphrase is no known key"),
-    ("order:\n  start", "order:\n  Start", 17, "order.Start is no known key; did you mean 'start'?"),
-    ("config: {describe", "config: {descibe", 9, "config.descibe is no known key; did you mean 'describe'?"),
+    ("prefix:", "prefx:", 1, "prefx is not a known key; did you mean 'prefix'?"),
+    ("role: cobo, host", "role: cobo, hots", 5, "ecc_servers[0].hots is not a known key; did you mean 'host'?"),
+    ("  username: attpc", "  zzz: attpc", 19, "ssh.zzz is not a known key; known are config, key, known_hosts, port"),
+    ("  username: attpc", "  passphrase: x", 19, "ssh.passphrase is not a known key"),
+    ("order:\n  start", "order:\n  Start", 17, "order.Start is not a known key; did you mean 'start'?"),
+    ("config: {describe", "config: {descibe", 9, "config.descibe is not a known key; did you mean 'describe'?"),
     # names and references
     ("name: MuTAnT", "name: CoBo0", 6, "ecc_servers[1].name is 'CoBo0', but must be another name: ecc_servers[0]"),
     ("name: MuTAnT", "name: cobo0", 6, "but must differ from 'CoBo0' of ecc_servers[0] by more than"),
@@ -152,7 +152,7 @@ BROKEN = [
     ("ecc_server: CoBo0", "ecc_server: cobo0", 14, "ecc_server is 'cobo0', but must be one of ecc_servers; did you"),
     ("[trigger]", "[triger]", 15, "data_routers[0] is 'triger', but must be one of data_routers; did you mean 'trig"),
     ("[trigger]", "[data0]", 12, "data_routers[1] is trigger, which no source uses, but one of data_sources must have"),
-    ("[trigger]", "[trigger, trigger]", 15, "is 'trigger' for the second time, but a source must name a router once"),
+    ("[trigger]", "[trigger, trigger]", 15, "repeats 'trigger', but a source must name a router only once"),
     ("ecc_server: MuTAnT", "ecc_server: CoBo0", 6, "ecc_servers[1] is MuTAnT, which no source uses, but"),
     ("start: [cobo, mutant]", "start: [cobo]", 17, "order.start is [cobo], but must also have mutant"),
     ("start: [cobo, mutant]", "start: [cobo, mutant, cobo]", 17, "but must have cobo only once"),
@@ -165,7 +165,7 @@ BROKEN = [
     ("experiment: e1", "? [a]\n: e1", 2, "the file has a key that is a list or a mapping, but keys must be text"),
     ("experiment: e1", "experiment: !!python/name:os.system x", 2, "experiment has the tag tag:yaml.org,2002:python"),
     ("port: 46007", "port: !!int '46007'", 12, "data_routers[1].port has the tag"),
-    ('experiment: e1\ndatabase: runs.db', 'experiment: &a e1\ndatabase: *a', 2, "database is used again as an alias"),
+    ('experiment: e1\ndatabase: runs.db', 'experiment: &a e1\ndatabase: *a', 2, "database is given by an alias"),
     ("port: 46007", "port: 0b_", 12, "data_routers[1].port is '0b_', but must be a whole number in decimal digits"),
     ("port: 46007", f"port: {'9' * 5000}", 12, "data_routers[1].port has more digits than a number may have"),
     ("ssh:\n  username", "ssh:\n\tusername", 19, "is not valid YAML"),
@@ -194,14 +194,14 @@ def test_all_faults_are_reported_at_once() -> None:
     )
     found = problems_of(text)
     assert [line for line, _ in found] == sorted(line for line, _ in found)
-    expected = ["given twice", "rolle is no known key; did you mean 'role'?", "has no 'role'", "70000", "'CoBo7'"]
+    expected = ["given twice", "rolle is not a known key; did you mean 'role'?", "has no 'role'", "70000", "'CoBo7'"]
     assert all(any(part in text for _, text in found) for part in expected), found
 
 
 def test_a_list_whose_entries_are_all_wrong_is_not_called_empty() -> None:
     """Each entry has its fault; that no valid one is left is none."""
     found = problems_of(GOOD.replace("host: 10.0.0.", "hostt: 10.0.0."))
-    assert any("hostt is no known key" in text for _, text in found)
+    assert any("hostt is not a known key" in text for _, text in found)
     assert not [text for _, text in found if "at least one entry" in text]
 
 
@@ -238,7 +238,7 @@ def test_unreadable_files_are_configuration_errors(tmp_path: Path) -> None:
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"prefix: x\nexperiment: \xff\n")
     for path, line, message in [
-        (tmp_path / "none.yaml", 0, "there is no such file, but must be: `attpc-ioc init` writes one"),
+        (tmp_path / "none.yaml", 0, "does not exist: `attpc-ioc init` writes one"),
         (Path("/dev/zero"), 0, "has more than 4000000 bytes, but must be a topology file"),
         (tmp_path, 0, "cannot be read (Is a directory)"),
         (Path("a\0b"), 0, "cannot be read (embedded null byte)"),

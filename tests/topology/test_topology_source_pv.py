@@ -41,9 +41,9 @@ def test_what_is_followed(written: str, followed: str) -> None:
     [
         ("pva://GAS:P", "'pva://GAS:P', but must be a Channel Access PV: pvAccess (pva://) cannot be followed yet"),
         ("PVA://GAS:P", "but must be a Channel Access PV: pvAccess (pva://) cannot be followed yet"),
-        ("loc://x(3)", "but must be a Channel Access PV, with ca:// or nothing before its name: loc:// is none"),
-        ("sim://sine", "sim:// is none"),
-        ("http://host/P", "http:// is none"),
+        ("loc://x(3)", "but must be a Channel Access PV, with ca:// or nothing before its name, not loc://"),
+        ("sim://sine", "not sim://"),
+        ("http://host/P", "not http://"),
         ("ca://ca://P", "must be a Channel Access PV"),
         ("ca://pva://P", "must be a Channel Access PV"),
         ("ca://", "must be a PV name of 1 to 60 characters without spaces"),
@@ -51,7 +51,7 @@ def test_what_is_followed(written: str, followed: str) -> None:
         ("", "must be a PV name of 1 to 60 characters without spaces"),
         ("ca://" + "P" * 61, "must be a PV name of 1 to 60 characters without spaces"),
         *(
-            (f"{scheme}T:{name}{field}", "which this IOC serves itself, but must be a PV of another one")
+            (f"{scheme}T:{name}{field}", "which this IOC serves itself, but must be a PV of another IOC")
             for scheme in ("", "ca://")
             for name in ("Obs:pressure:Value", "State", "ECC:CoBo0:State", "Run:Duration", "IOC:Heartbeat", "Message")
             for field in ("", ".VAL", ".SEVR")

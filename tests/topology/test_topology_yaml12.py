@@ -108,12 +108,12 @@ TRAPS = [
     ("write: true", "write: ~", 26, "access[0].write is ~, but must be true or false"),
     ("experiment: e1", "experiment: null", 2, "experiment is null, but must be text (put it in quotes)"),
     ("experiment: e1", "experiment: 0x1F", 2, "experiment is 0x1F, but must be text (put it in quotes)"),
-    ("port: 46007", "work_dir: ~", 12, "data_routers[1].work_dir is ~, which is nothing in YAML, but must be a path: "),
+    ("port: 46007", "work_dir: ~", 12, "data_routers[1].work_dir is ~, which is null in YAML, but must be a path: "),
     (
         "  username: attpc",
         "  key: ~",
         19,
-        "ssh.key is ~, which is nothing in YAML, but must be a path: the home is '~'",
+        "ssh.key is ~, which is null in YAML, but must be a path: quote it ('~')",
     ),
 ]
 
