@@ -306,9 +306,9 @@ def test_an_environment_that_makes_no_sense(ioc: Ioc, epics: Epics, tmp_path: Pa
     assert "EPICS_CAS_SERVER_PORT is 'many'" in line
 
 
-@pytest.mark.parametrize(("directory", "said"), [("file/demo", "cannot be made"), ("/proc", "cannot be used")])
+@pytest.mark.parametrize(("directory", "said"), [("file/demo", "cannot be created"), ("/proc", "cannot be used")])
 def test_a_demo_that_cannot_write(ioc: Ioc, tmp_path: Path, directory: str, said: str) -> None:
-    """A directory that cannot be made or written in ends the demo with 1 and one line."""
+    """A directory that cannot be created or written to ends the demo with 1 and one line."""
     (tmp_path / "file").write_text("")
     ioc.start("demo", "--topology", EXAMPLE, "--directory", tmp_path / directory)
     assert ioc.ends() == 1

@@ -316,9 +316,10 @@ async def test_a_receiving_process_that_does_not_end_is_killed(tmp_path: Path, m
     stand_in.write_text("#!/bin/sh\nexec >&- sleep 60\n")
     stand_in.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(stand_in))
+    before = set(psutil.Process().children())  # a server that tests share, for instance
     followed = ObservableFeed()
     await followed.start([], lambda readings: None, lambda name, properties: None)
-    [process] = psutil.Process().children()
+    [process] = set(psutil.Process().children()) - before
     closing = asyncio.create_task(followed.close())
     begun = time.monotonic()
     await asyncio.sleep(0.5)
