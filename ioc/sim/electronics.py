@@ -2,8 +2,8 @@
 
 The server controls its boards (`Electronics.connect`, `begin`, `follow`), but they run independently: when the server
 dies, they keep their links and continue to send. A new server starts in Idle and does not know that. Its Configure
-takes over the boards and reconnects them, but a board that was sending continues until Breakup, or until a run is
-started and stopped.
+takes over the boards and makes the links that are made at Configure. A board that was sending continues over such a
+link until Breakup, or until a run is started and stopped; without a link (FDT) its data end.
 
 How long a link stands depends on its type:
 
@@ -138,7 +138,7 @@ class Source:
         if link.type in _LASTING and link.port in busy:
             raise _refused(link, errno.ECONNREFUSED)
         self._link = link if link.address in {self._host, "localhost"} else None
-        if link.type != _ONLY_IN_A_RUN or self.sending:
+        if link.type != _ONLY_IN_A_RUN:
             await self._connect()
 
     async def begin(self) -> None:
