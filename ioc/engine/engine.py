@@ -30,6 +30,7 @@ from ioc.runlogic import memory
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 from ioc.runlogic.step import initial, step
+from ioc.runlogic.wake import wake_at
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class Engine:
             record=self._ledger.record,
         )
         self._tasks: asyncio.TaskGroup | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        """Sends the core `TimePassed`."""
 
     def subscribe(self, listener: StateListener) -> None:
         """Call `listener` with every new state from now on."""
@@ -104,6 +107,7 @@ class Engine:
                     await self._stay_alive()
                 finally:
                     self._tasks = None
+                    self._set_alarm(None)
                     self._give_up_commands()
         finally:
             await self._ledger.finish()
@@ -112,7 +116,7 @@ class Engine:
         """Handle one event: the state changes at once, effects begin, listeners are called."""
         before = self.state
         try:
-            self.state, effects = step(self.plan, self.state, event, time.time(), time.monotonic())
+            self.state, effects = step(self.plan, self.state, event, time.time(), self._steady())
         except Exception:
             log.exception("the core failed on %s: nothing was done", type(event).__name__)
             effects = ()
@@ -121,8 +125,22 @@ class Engine:
         for effect in effects:
             self._begin(effect, before)
         if self.state is not before:
+            self._set_alarm(wake_at(self.plan, self.state))
             for listener in self._listeners:
                 self._notify(listener)
+
+    @staticmethod
+    def _steady() -> float:
+        """The monotonic clock: that of the event loop, so that `_set_alarm` needs no conversion."""
+        return asyncio.get_running_loop().time()
+
+    def _set_alarm(self, at: float | None) -> None:
+        """Send `TimePassed` at a time on the monotonic clock; None: not at all."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if at is not None and self._tasks is not None:
+            self._alarm = asyncio.get_running_loop().call_at(at, self.post, ev.TimePassed())
 
     async def command(self, command: ev.Command) -> None:
         """Submit a command to the core. Returns when it is done.
@@ -256,7 +274,7 @@ class Engine:
         """Save a heartbeat for the next process."""
         while True:
             if (run := self.state.run).open and not self.state.undecided:
-                alive = memory.Alive(time.time(), run.duration(time.monotonic()), run.number)
+                alive = memory.Alive(time.time(), run.duration(self._steady()), run.number)
                 self._ledger.put(memory.ALIVE.save(alive))
             await asyncio.sleep(_ALIVE_PERIOD)
 

@@ -167,6 +167,11 @@ class RoutersLost(Event):
 
 
 @dataclass(frozen=True)
+class TimePassed(Event):
+    """The time has come that `wake.wake_at` gave."""
+
+
+@dataclass(frozen=True)
 class ObservablesMissing(Event):
     """Which required observables are not connected."""
 

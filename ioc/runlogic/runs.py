@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ioc.errors import Refused
-from ioc.model import DocumentState, EccState, Operation, Role, RunConfig, RunRecord, RunState, Severity
+from ioc.model import Client, DocumentState, EccState, Operation, Role, RunConfig, RunRecord, RunState, Severity
 from ioc.runlogic import backup, filing, jobs, memory, permits
 from ioc.runlogic.effects import (
     ProbeRouters,
@@ -33,9 +33,9 @@ def command(turn: Turn, event: RunCommand) -> None:
     """
     match event.operation:
         case Operation.Start:
-            _start(turn, event)
+            start(turn, event)
         case Operation.Stop:
-            _stop(turn, event)
+            stop(turn, event)
         case Operation.Pause | Operation.Resume:
             _pause_or_resume(turn, event)
 
@@ -44,7 +44,12 @@ def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
     return tuple(Move(operation, group) for group in turn.plan.groups(operation))
 
 
-def _start(turn: Turn, event: RunCommand) -> None:
+def start(turn: Turn, command: RunCommand | None = None) -> None:
+    """Begin the start of a run; without a command, the core itself starts it.
+
+    Raises:
+        Refused: it is not permitted, with every reason.
+    """
     if reasons := permits.blocked_by(turn.plan, turn.state):
         raise Refused(f"run {turn.state.run.next_number} cannot start: {'; '.join(reasons)}")
     reset: tuple[Stage, ...] = ()
@@ -52,7 +57,7 @@ def _start(turn: Turn, event: RunCommand) -> None:
         mutants = turn.plan.of_role(Role.MuTAnT)
         reset = (Move(Operation.Breakup, mutants), Move(Operation.Configure, mutants)) if mutants else ()
     stages = (Phase.Probe, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
-    jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=event)
+    jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=command)
 
 
 def begin_probe(turn: Turn, job: Job) -> None:
@@ -183,7 +188,13 @@ def roll_back(turn: Turn, job: Job) -> None:
     jobs.launch(turn, JobKind.RollBack, name, stages, command=job.command, failures=job.failures)
 
 
-def _stop(turn: Turn, event: RunCommand) -> None:
+def stop(turn: Turn, command: RunCommand | None = None) -> None:
+    """Begin the end of the open run, and abort what is under way; without a command, the core itself stops it.
+
+    Raises:
+        Refused: no run is open, or it is being stopped already.
+    """
+    client = command.client if command is not None else Client()
     run, job = turn.state.run, turn.state.job
     if not run.open:
         running = [name for name, server in turn.state.servers.items() if server.state is EccState.Running]
@@ -196,7 +207,7 @@ def _stop(turn: Turn, event: RunCommand) -> None:
         turn.log(RUN, text, Severity.MINOR, job.client)
         turn.answer(job.command, text)
     if run.state is RunState.Filing:
-        _stop_again(turn, event)
+        _stop_again(turn, command)
         return
     turn.save_run(state=DocumentState.Stopping)
     if turn.state.undecided:
@@ -207,13 +218,14 @@ def _stop(turn: Turn, event: RunCommand) -> None:
     if turn.record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
         if not turn.record.message:
-            trouble(turn, About.Start, "", "it was stopped before it was Running", client=event.client)
-    turn.say(RUN, f"run {run.number} is stopping", client=event.client)
-    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), command=event)
+            trouble(turn, About.Start, "", "it was stopped before it was Running", client=client)
+    turn.say(RUN, f"run {run.number} is stopping", client=client)
+    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), command=command)
 
 
-def _stop_again(turn: Turn, event: RunCommand) -> None:
+def _stop_again(turn: Turn, command: RunCommand | None) -> None:
     """The run is stopped, but not filed: stop servers that still run, and file again."""
+    client = command.client if command is not None else Client()
     run = turn.state.run
     left = {
         name
@@ -222,9 +234,9 @@ def _stop_again(turn: Turn, event: RunCommand) -> None:
         or any(turn.server(each).takes_data for each in turn.plan.servers_of(name))
     }
     turn.set_run(unfiled=run.unfiled | left)
-    turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=event.client)
+    turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=client)
     stages = (*_moves(turn, Operation.Stop), *filing.STAGES)
-    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stages, command=event)
+    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stages, command=command)
 
 
 def stop_stages(turn: Turn) -> tuple[Stage, ...]:

@@ -173,6 +173,10 @@ def _observables_missing(turn: Turn, event: ev.ObservablesMissing) -> None:
     turn.set(missing=event.names)
 
 
+def _time_passed(turn: Turn, event: ev.TimePassed) -> None:
+    """Nothing by itself: what is due is derived from the state and the time at the end of every step."""
+
+
 def _database_problem(turn: Turn, event: ev.DatabaseProblem) -> None:
     turn.set(database_problem=event.text)
 
@@ -206,6 +210,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.RoutersLost: watch.routers_lost,
     ev.ObservablesMissing: _observables_missing,
     ev.DatabaseProblem: _database_problem,
+    ev.TimePassed: _time_passed,
     ev.Ended: _ended,
     ev.RunRecorded: troubles.recorded,
     ev.Restored: restart.restored,
