@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ioc import ca
 from ioc.app.journal import Journal
+from ioc.app.pvaccess import PvAccess
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
@@ -35,6 +36,7 @@ class Parts:
     engine: Engine
     tree: PvTree
     server: ca.CaServer
+    pva: PvAccess
     journal: Journal
 
 
@@ -103,7 +105,8 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         tree.show_put(put)
 
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
-    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, journal)
+    pva = PvAccess(server.site, wanted=topology.pva)
+    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, journal)
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:

@@ -44,6 +44,7 @@ class Reloader:
         elif new == old.model_copy(update={"observables": new.observables}):
             await self.parts.recorder.reload(new.observables)
             self.parts.tree.set_observables(new.observables, self.parts.server)
+            self.parts.pva.forget_removed()
             self.parts.tree.show_observables(self.parts.recorder.views(self.parts.recorder.names))
             self._topology = new
             self._say("topology reloaded: observables have changed", client)

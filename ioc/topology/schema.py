@@ -287,6 +287,7 @@ class Topology(Section):
     record: Literal["always", "runs"] = "always"
     access: tuple[AccessRule, ...] | None = None
     """None: only clients on this machine may write."""
+    pva: Flag = True
 
 
 def _sections(model: type[Section], key: str) -> dict[str, type[Section]]:
