@@ -25,6 +25,7 @@ from ioc.model.log import Client, Event, PutRecord
 from ioc.model.names import (
     CONFIG_NAME_LENGTH,
     EXPERIMENT_LENGTH,
+    PVA_SCHEME,
     check_config_name,
     check_experiment,
     chosen_experiment,
@@ -37,6 +38,7 @@ __all__ = [
     "SystemState",
     "Transition",
     "Operation",
+    "PVA_SCHEME",
     "SystemOperation",
     "RunOperation",
     "Role",

@@ -13,6 +13,9 @@ CONFIG_NAME_LENGTH = 120
 
 EXPERIMENT_LENGTH = 100
 
+PVA_SCHEME = "pva://"
+"""Before the name of a PV that is followed by PVAccess; without it Channel Access is meant."""
+
 
 def check_config_name(name: str) -> str:
     """Return `name` if it is safe inside a configID; a malformed one can kill the ECC server process.

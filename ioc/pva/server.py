@@ -1,5 +1,6 @@
 """The PVAccess server: finds PVs by name, and owns pvxs' server and the mirrors."""
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from p4p.client.asyncio import Context
@@ -21,7 +22,7 @@ class Both(Serve):
         super().__init__()
         self.pva: list[PvaServer] = []
 
-    async def by_both(self, *pvs: Pv[object], limits: Limits = Limits()) -> PvaServer:  # noqa: B008 - frozen
+    async def by_both(self, *pvs: Pv[Any], limits: Limits = Limits()) -> PvaServer:  # noqa: B008 - frozen
         server = PvaServer((await self(*pvs, limits=limits)).site)
         await server.start()
         self.pva.append(server)

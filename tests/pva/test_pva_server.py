@@ -14,6 +14,12 @@ from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Limits, Pv, Refuse
 from tests.epics import Epics, eventually
 from tests.pva.conftest import Both
 
+
+async def structure(client: Context, pv: str) -> Any:
+    """The whole structure of a PV."""
+    return await client.get(pv)
+
+
 AT = 1_700_000_000.25
 """A time stamp that both protocols carry without rounding."""
 
@@ -44,7 +50,7 @@ async def test_every_type_has_the_value_alarm_and_time_of_channel_access(both: B
     pvs = one_of_each()
     await both.by_both(*pvs)
     for pv in pvs:
-        got = await client.get(pv.name)
+        got = await structure(client, pv.name)
         value = got["value.index"] if isinstance(pv, EnumPv) else got["value"]
         assert (list(value) if isinstance(pv, StringArrayPv) else value) == (
             list(pv.value) if isinstance(pv, StringArrayPv) else pv.value
@@ -57,13 +63,13 @@ async def test_every_type_has_the_value_alarm_and_time_of_channel_access(both: B
 async def test_units_limits_choices_and_reasons(both: Both, client: Context) -> None:
     """Metadata are those of the PV; the reason of an alarm is the status of a number and the text of a text."""
     await both.by_both(*one_of_each())
-    number, text, choice = [await client.get(name) for name in ("T:Float", "T:Text", "T:Enum")]
+    number, text, choice = [await structure(client, name) for name in ("T:Float", "T:Text", "T:Enum")]
     assert (number["display.units"], number["display.precision"], number["control.limitHigh"]) == ("Torr", 2, 100)
     assert number["valueAlarm.highAlarmLimit"] == 9
     assert (number["alarm.message"], number["alarm.status"]) == ("HIHI", 1)
     assert text["alarm.message"] == "router data3 is Dirty: grün"
     assert list(choice["value.choices"]) == ["Off", "On"]
-    assert (await client.get("T:Int"))["display.units"] == "runs"
+    assert (await structure(client, "T:Int"))["display.units"] == "runs"
 
 
 async def test_a_softioc_gives_the_same_structures(both: Both, client: Context, epics: Epics) -> None:
@@ -186,7 +192,7 @@ async def test_a_command_answers_when_it_is_done(both: Both, client: Context) ->
     await both.by_both(pv)
     put = asyncio.create_task(client.put("T:Command", {"value.index": 1}))
     await begun.wait()
-    assert (await client.get("T:Command"))["value.index"] == 1
+    assert (await structure(client, "T:Command"))["value.index"] == 1
     assert not put.done()
     go.set()
     await put
