@@ -32,27 +32,29 @@ class Subscription:
     data_type: int
     count: int
     mask: int
-    _head: tuple[int, bytes] = (-1, b"")
-    """Number of elements of the last update, and its header: usually that of the next one too."""
     _form: tuple[int, int] = field(init=False)
+    _elements: int = -1
+    """Of the last update; the next one usually has as many, and the same header."""
+    _header: bytes = b""
 
     def __post_init__(self) -> None:
         self._form = self.data_type, self.count
 
     def offer(self, snapshot: Snapshot[Any]) -> None:
-        missed = self.outbox.missed
-        if missed is None:
-            self.outbox.put_update(self.message(snapshot))
-        else:
-            missed[self] = snapshot
+        outbox = self.outbox
+        if outbox.missed is not None:
+            outbox.missed[self] = snapshot
+            return
+        outbox.queue.append(self.message(snapshot))
+        if not outbox.due or len(outbox.queue) >= BATCH_ENTRIES:
+            outbox.schedule()
 
     def message(self, snapshot: Snapshot[Any]) -> bytes:
-        payload, count = snapshot.encoded.get(self._form) or encode(self.pv, snapshot, self.data_type, self.count)
-        known, head = self._head
-        if count != known:
-            head = header(EVENT_ADD, len(payload), self.data_type, count, ECA_NORMAL, self.identifier)
-            self._head = count, head
-        return head + payload
+        payload, elements = snapshot.encoded.get(self._form) or encode(self.pv, snapshot, *self._form)
+        if elements != self._elements:
+            self._elements = elements
+            self._header = header(EVENT_ADD, len(payload), self.data_type, elements, ECA_NORMAL, self.identifier)
+        return self._header + payload
 
     def start(self) -> None:
         """Send the current value and follow the changes."""
@@ -109,40 +111,43 @@ class Outbox:
     def __init__(self, turns: Turns, write: Callable[[bytes], None]) -> None:
         self._turns = turns
         self._write = write
-        self._queue: list[bytes] = []
-        self._due = False
-        """It will be written: by `Turns`, or when the requests under way have been answered."""
         self._off = False
+        self.queue: list[bytes] = []
+        """Messages, or the rest of one, in the order in which they are sent."""
+        self.due = False
+        """It will be written: by `Turns`, or when the requests under way have been answered."""
         self.missed: dict[Subscription, Snapshot[Any]] | None = None
         """The newest update of each subscription that waits apart from the queue; None = updates are queued."""
         self.blocked = False
         """The transport accepts no data at present."""
         self.bytes = 0
-        """Bytes in the queue."""
+        """Bytes of answers since the last write."""
         self.written = 0
         """Bytes passed to the transport so far."""
         self.high_water = 0
         """Greatest number of entries that ever waited."""
 
     def __len__(self) -> int:
-        return len(self._queue) + len(self.missed or ())
+        return len(self.queue) + len(self.missed or ())
 
     def put(self, message: bytes) -> None:
         """Queue an answer."""
-        self._queue.append(message)
+        self.queue.append(message)
         self.bytes += len(message)
-        if not self._due:
-            self._schedule()
-
-    def put_update(self, message: bytes) -> None:
-        """Queue an update; only while `missed` is None."""
-        self.put(message)
-        if len(self._queue) >= BATCH_ENTRIES:
-            self._turns.take()
+        if not self.due:
+            self.schedule()
 
     def hold(self) -> None:
         """Queue until `flush`: requests that came together are answered together."""
-        self._due = True
+        self.due = True
+
+    def schedule(self) -> None:
+        """Write in the next turn, or, if much waits, all outboxes now."""
+        if not self.due and not self.blocked:
+            self.due = True
+            self._turns.add(self)
+        if len(self.queue) >= BATCH_ENTRIES:
+            self._turns.take()
 
     def events_off(self) -> None:
         """Hold updates back because the client is behind."""
@@ -163,59 +168,45 @@ class Outbox:
         self.blocked = False
         self._go_on()
 
+    def _go_on(self) -> None:
+        if not self.missed and not self.blocked and not self._off:
+            self.missed = None
+        self.schedule()
+
     def close(self) -> None:
         self._turns.remove(self)
         self.blocked = True
         self.high_water = max(self.high_water, len(self))
-        self._queue.clear()
+        self.queue.clear()
         self.missed = {}
-
-    def _go_on(self) -> None:
-        if not self.missed and not self.blocked and not self._off:
-            self.missed = None
-        self._schedule()
-
-    def _schedule(self) -> None:
-        if not self.blocked and not self._due:
-            self._due = True
-            self._turns.add(self)
 
     def flush(self) -> None:
         """Write one batch now; the rest follows after the turn of the other clients."""
         self._turns.remove(self)
-        self._due = False
+        self.due = False
         self.high_water = max(self.high_water, len(self))
         if self.blocked:
             return
         if self.missed is not None and not self._off:
             self._catch_up(self.missed)
-        if not self._queue:
+        if not self.queue:
             return
-        batch = self._take_batch()
-        self.bytes -= len(batch)
+        batch = b"".join(self.queue)
+        self.queue = []
+        if len(batch) > BATCH_BYTES:
+            self.queue.append(batch[BATCH_BYTES:])
+            batch = batch[:BATCH_BYTES]
+        self.bytes = 0
         self.written += len(batch)
         self._write(batch)
-        if self._queue or (self.missed and not self._off):
-            self._schedule()
+        if self.queue or (self.missed and not self._off):
+            self.schedule()
 
     def _catch_up(self, missed: dict[Subscription, Snapshot[Any]]) -> None:
-        while missed and self.bytes < BATCH_BYTES:
+        size = 0
+        while missed and size < BATCH_BYTES:
             subscription = next(iter(missed))
-            message = subscription.message(missed.pop(subscription))
-            self._queue.append(message)
-            self.bytes += len(message)
+            self.queue.append(message := subscription.message(missed.pop(subscription)))
+            size += len(message)
         if not missed:
             self.missed = None
-
-    def _take_batch(self) -> bytes:
-        queue = self._queue
-        if self.bytes < BATCH_BYTES:
-            batch, self._queue = queue, []
-            return b"".join(batch)
-        size = number = 0
-        while size < BATCH_BYTES:
-            size += len(queue[number])
-            number += 1
-        batch = queue[:number]
-        del queue[:number]
-        return b"".join(batch)

@@ -307,6 +307,8 @@ class Session:
             self._done(request)
         if not channel.unfinished_puts:
             self._release_reads(channel)
+        if not self._unfinished_puts:
+            self._outbox.flush()  # the client probably waits for this
 
     def _done(self, request: Request) -> None:
         if request.command == WRITE_NOTIFY:
