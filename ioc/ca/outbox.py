@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ioc.ca.encoding import encode
+from caproto import CAStatus
+
+from ioc.ca.encoding import NoConversion, encode
 from ioc.ca.pv import Pv, Snapshot
 
 BATCH_BYTES = 65_536
@@ -26,6 +28,9 @@ _HEADER = struct.Struct(">HHHHII")
 _EXTENDED = struct.Struct(">HHHHIIII")
 EVENT_ADD = 1
 ECA_NORMAL = 1
+_ECA_NOCONVERT: int = CAStatus.ECA_NOCONVERT.value.code_with_severity
+NOTHING = bytes(432)
+"""The payload of a failed read: caproto's client expects metadata of the type, which is never longer than this."""
 
 
 def header(  # noqa: PLR0917 - in the order of the wire
@@ -74,7 +79,10 @@ class Update:
 
     def message(self) -> tuple[bytes, bytes]:
         of = self.subscription
-        payload, count = encode(of.pv, self.snapshot, of.data_type, of.count)
+        try:
+            payload, count = encode(of.pv, self.snapshot, of.data_type, of.count)
+        except NoConversion:  # a client follows a text as a number: it fails until the text is one again
+            return header(EVENT_ADD, len(NOTHING), of.data_type, 0, _ECA_NOCONVERT, of.identifier), NOTHING
         return header(EVENT_ADD, len(payload), of.data_type, count, ECA_NORMAL, of.identifier), payload
 
 

@@ -18,7 +18,7 @@ import caproto as ca
 from caproto import CAStatus
 
 from ioc.ca.encoding import NoConversion, PutData, encode
-from ioc.ca.outbox import ECA_NORMAL, EVENT_ADD, Outbox, Subscription, header
+from ioc.ca.outbox import ECA_NORMAL, EVENT_ADD, NOTHING, Outbox, Subscription, header
 from ioc.ca.pv import EVENTS, Client, Pv, Refused
 from ioc.ca.site import Site
 
@@ -32,8 +32,6 @@ _ACKNOWLEDGEMENTS = (ca.ChannelType.PUT_ACKT, ca.ChannelType.PUT_ACKS)
 _HOLD_SECONDS = 0.1
 """How long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
 _HELD_READS = 10
-_NOTHING = bytes(432)
-"""The payload of a failed read: caproto's client expects metadata of the type, which is never longer than this."""
 
 
 class ProtocolViolation(Exception):
@@ -158,7 +156,7 @@ class Session:
         elif isinstance(request, ca.WriteNotifyRequest):
             answer = header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, code, request.ioid)
         elif isinstance(request, ca.ReadNotifyRequest):
-            answer = header(_READ_NOTIFY, len(_NOTHING), of.data_type, 0, code, request.ioid) + _NOTHING
+            answer = header(_READ_NOTIFY, len(NOTHING), of.data_type, 0, code, request.ioid) + NOTHING
         reason = text.encode("utf-8", "replace")[:_TEXT_LENGTH].decode("utf-8", "ignore") + "\0"
         cid = _NO_CID if channel is None else channel.cid
         self._outbox.put(answer + bytes(ca.ErrorResponse(request, cid, status=status, error_message=reason)))
