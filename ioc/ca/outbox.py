@@ -14,8 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from caproto import CAStatus
-
 from ioc.ca.encoding import NoConversion, encode
 from ioc.ca.pv import Pv, Snapshot
 
@@ -28,7 +26,7 @@ _HEADER = struct.Struct(">HHHHII")
 _EXTENDED = struct.Struct(">HHHHIIII")
 EVENT_ADD = 1
 ECA_NORMAL = 1
-_ECA_NOCONVERT: int = CAStatus.ECA_NOCONVERT.value.code_with_severity
+_ECA_NOCONVERT = 400
 NOTHING = bytes(432)
 """The payload of a failed read: caproto's client expects metadata of the type, which is never longer than this."""
 

@@ -1,0 +1,59 @@
+"""The memory of the program that records does not grow with the number of runs."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import gc
+import sys
+from dataclasses import replace
+
+import pytest
+
+from ioc.model import DocumentState, RunClass
+from ioc.rundb import SqliteRunStore
+from ioc.topology.schema import Observable
+from tests.rundb.rows import event, reading
+
+OBSERVABLES = tuple(Observable(name=f"v{number}", pv=f"V:{number}") for number in range(50))
+
+
+async def take_runs(store: SqliteRunStore, count: int, *, samples: int = 1) -> None:
+    """Runs, each with samples of all observables and an event."""
+    for _ in range(count):
+        record = await store.reserve_run("e1", "", RunClass.Testing, "")
+        for at in range(samples):
+            store.add_samples("e1", record.run, [reading(1.5, 1e9 + at, name=each.name) for each in OBSERVABLES])
+        store.add_event(event("begun", record.run))
+        await store.flush()
+        await store.save_run(replace(record, state=DocumentState.Complete))
+
+
+async def test_nothing_is_kept_of_earlier_runs(store: SqliteRunStore) -> None:
+    """After 40 more runs with 50 observables each, the program has as many objects as before."""
+    await store.define_observables("e1", OBSERVABLES)
+    counts: list[int] = []
+    for runs in (10, 40):
+        await take_runs(store, runs)
+        gc.collect()
+        counts.append(sys.getallocatedblocks())
+    assert counts[1] - counts[0] < 40 * len(OBSERVABLES) / 2
+
+
+async def test_sqlite_keeps_no_pages_of_earlier_runs(store: SqliteRunStore) -> None:
+    """The page cache that a run has filled is free again at the next one."""
+    library = ctypes.util.find_library("sqlite3")
+    if library is None:
+        pytest.skip("there is no SQLite library to ask")
+    sqlite = ctypes.CDLL(library)
+    sqlite.sqlite3_memory_used.restype = ctypes.c_int64
+    if not sqlite.sqlite3_memory_used():
+        pytest.skip("Python has an SQLite of its own, which cannot be asked")
+    await store.define_observables("e1", OBSERVABLES)
+    await take_runs(store, 1)
+    before = sqlite.sqlite3_memory_used()
+    await take_runs(store, 1, samples=1000)
+    filled = sqlite.sqlite3_memory_used()
+    await take_runs(store, 1)
+    assert filled - before > 1_000_000
+    assert sqlite.sqlite3_memory_used() - before < (filled - before) / 3
