@@ -6,6 +6,7 @@ import ctypes
 import ctypes.util
 import gc
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -40,20 +41,43 @@ async def test_nothing_is_kept_of_earlier_runs(store: SqliteRunStore) -> None:
     assert counts[1] - counts[0] < 40 * len(OBSERVABLES) / 2
 
 
-async def test_sqlite_keeps_no_pages_of_earlier_runs(store: SqliteRunStore) -> None:
-    """The page cache that a run has filled is free again at the next one."""
+@pytest.fixture
+def memory_used(store: SqliteRunStore) -> Callable[[], int]:
+    """What SQLite has allocated in this process, in bytes."""
     library = ctypes.util.find_library("sqlite3")
     if library is None:
         pytest.skip("there is no SQLite library to ask")
-    sqlite = ctypes.CDLL(library)
-    sqlite.sqlite3_memory_used.restype = ctypes.c_int64
-    if not sqlite.sqlite3_memory_used():
+    used: Callable[[], int] = ctypes.CDLL(library).sqlite3_memory_used
+    used.restype = ctypes.c_int64  # type: ignore[attr-defined]
+    if not used():
         pytest.skip("Python has an SQLite of its own, which cannot be asked")
+    return used
+
+
+async def test_sqlite_keeps_no_pages_of_earlier_runs(store: SqliteRunStore, memory_used: Callable[[], int]) -> None:
+    """The page cache that a run has filled is free again at the next one."""
     await store.define_observables("e1", OBSERVABLES)
     await take_runs(store, 1)
-    before = sqlite.sqlite3_memory_used()
+    before = memory_used()
     await take_runs(store, 1, samples=1000)
-    filled = sqlite.sqlite3_memory_used()
+    filled = memory_used()
     await take_runs(store, 1)
     assert filled - before > 1_000_000
-    assert sqlite.sqlite3_memory_used() - before < (filled - before) / 3
+    assert memory_used() - before < (filled - before) / 3
+
+
+async def test_sqlite_keeps_few_compiled_statements(store: SqliteRunStore, memory_used: Callable[[], int]) -> None:
+    """Batches of all sizes take no more memory than the largest one."""
+    await store.define_observables("e1", OBSERVABLES)
+    begun = 0
+
+    async def write(sizes: Iterable[int]) -> int:
+        nonlocal begun
+        for size in sizes:
+            store.add_samples("e1", None, [reading(1.5, 1e9 + begun + at, name="v0") for at in range(size)])
+            begun += size
+            await store.flush()
+        return memory_used()
+
+    largest = await write([127])
+    assert await write(range(1, 127)) - largest < 1_000_000
