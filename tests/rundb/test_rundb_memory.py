@@ -8,13 +8,16 @@ import gc
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from ioc.model import DocumentState, RunClass
 from ioc.rundb import SqliteRunStore
+from ioc.rundb.condition import Condition
 from ioc.topology.schema import Observable
 from tests.rundb.rows import event, reading
+from tests.stopped_clock import StoppedClock
 
 OBSERVABLES = tuple(Observable(name=f"v{number}", pv=f"V:{number}") for number in range(50))
 
@@ -39,6 +42,22 @@ async def test_nothing_is_kept_of_earlier_runs(store: SqliteRunStore) -> None:
         gc.collect()
         counts.append(sys.getallocatedblocks())
     assert counts[1] - counts[0] < 40 * len(OBSERVABLES) / 2
+
+
+def test_the_rate_remembers_only_the_last_seconds() -> None:
+    """Rows written per second are a mean over five seconds, and an hour of writing leaves nothing behind."""
+    clock = StoppedClock()
+    condition = Condition(Path("runs.db"), clock)
+    blocks: list[int] = []
+    for writes in (100, 9000):
+        for _ in range(writes):
+            clock.now += 0.4
+            condition.wrote_rows(1000)
+        blocks.append(sys.getallocatedblocks())
+    assert condition.health(0, 0).written_per_second == pytest.approx(2500, rel=0.1)
+    clock.now += 60
+    assert condition.health(0, 0).written_per_second == 0
+    assert blocks[1] - blocks[0] < 1000
 
 
 @pytest.fixture
