@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ioc.ca.encoding import encode
+from ioc.ca.encoding import NoConversion, encode
 from ioc.ca.pv import Pv, Snapshot
-from ioc.ca.wire import ECA_NORMAL, EVENT_ADD, header
+from ioc.ca.wire import ECA_NOCONVERT, ECA_NORMAL, EVENT_ADD, NOTHING, header
 
 BATCH_BYTES = 65_536
 """Bytes written at a time; then other clients get their turn."""
@@ -50,7 +50,11 @@ class Subscription:
             outbox.schedule()
 
     def message(self, snapshot: Snapshot[Any]) -> bytes:
-        payload, elements = snapshot.encoded.get(self._form) or encode(self.pv, snapshot, *self._form)
+        try:
+            payload, elements = snapshot.encoded.get(self._form) or encode(self.pv, snapshot, *self._form)
+        except NoConversion:  # a client follows a text as a number: it fails until the text is one again
+            self._elements = -1
+            return header(EVENT_ADD, len(NOTHING), self.data_type, 0, ECA_NOCONVERT, self.identifier) + NOTHING
         if elements != self._elements:
             self._elements = elements
             self._header = header(EVENT_ADD, len(payload), self.data_type, elements, ECA_NORMAL, self.identifier)

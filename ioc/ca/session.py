@@ -27,6 +27,7 @@ from ioc.ca.wire import (
     CREATE,
     ECA_NORMAL,
     EVENT_ADD,
+    NOTHING,
     READ,
     READ_NOTIFY,
     VERSION,
@@ -49,8 +50,6 @@ _ACKNOWLEDGEMENTS = (ca.ChannelType.PUT_ACKT, ca.ChannelType.PUT_ACKS)
 _HOLD_SECONDS = 0.1
 """How long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
 _HELD_READS = 10
-_NOTHING = bytes(432)
-"""The payload of a failed read: caproto's client expects metadata of the type, which is never longer than this."""
 
 
 class _RequestFailed(Exception):
@@ -184,7 +183,7 @@ class Session:
         elif request.command == WRITE_NOTIFY:
             answer = header(WRITE_NOTIFY, 0, request.data_type, request.count, code, request.two)
         elif request.command == READ_NOTIFY:
-            answer = header(READ_NOTIFY, len(_NOTHING), request.data_type, 0, code, request.two) + _NOTHING
+            answer = header(READ_NOTIFY, len(NOTHING), request.data_type, 0, code, request.two) + NOTHING
         reason = text.encode("utf-8", "replace")[:_TEXT_LENGTH].decode("utf-8", "ignore")
         self._outbox.put(answer + error(request, _NO_CID if channel is None else channel.cid, code, reason))
 

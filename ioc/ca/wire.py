@@ -21,6 +21,9 @@ _VERSION, _ERROR, _ACCESS_RIGHTS = 0, 11, 22
 VERSION = 13
 """Minor version of the protocol."""
 ECA_NORMAL = 1
+ECA_NOCONVERT = 400
+NOTHING = bytes(432)
+"""The payload of a failed read: caproto's client expects metadata of the type, which is never longer than this."""
 _HEADER = struct.Struct(">HHHHII")
 _EXTENDED = struct.Struct(">HHHHIIII")
 _SIZE_AND_COUNT = struct.Struct(">II")

@@ -89,9 +89,14 @@ class SqliteRunStore:
     async def reserve_run(
         self, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
     ) -> RunRecord:
-        return await self.transaction(
-            lambda db: documents.reserve_run(db, experiment, title, run_class, config_name, at_least=at_least)
-        )
+        def reserve(db: Database) -> RunRecord:
+            # What was remembered for earlier runs is hardly used again, and would grow with each: ids, and pages of
+            # the file.
+            self._writer.rows.forget()
+            db.execute("PRAGMA shrink_memory")
+            return documents.reserve_run(db, experiment, title, run_class, config_name, at_least=at_least)
+
+        return await self.transaction(reserve)
 
     def problem(self) -> str:
         """As in `RunStore`; thread-safe."""
