@@ -65,6 +65,7 @@ _RUNS: _Columns = {
     "class": ("run_class", str),
     "title": ("title", str),
     "state": ("state", str),
+    "quality": ("quality", str),
     "started": ("started_at", local_time),
     "duration": ("duration", duration),
     "size": ("bytes", size),
@@ -80,6 +81,8 @@ _FACTS: _Columns = {
     "Duration": ("duration", duration),
     "Size": ("bytes", size),
     "Configuration": ("config_name", str),
+    "Quality": ("quality", str),
+    "Comment": ("comment", str),
     "Message": ("message", str),
 }
 _MEASUREMENTS: _Columns = {
@@ -150,7 +153,7 @@ def run_diff(experiment: str, first: RunPage, second: RunPage) -> str:
 
 
 def _compared(page: RunPage) -> Iterator[tuple[str, str]]:
-    for heading in ("class", "title", "state", "duration", "configuration"):
+    for heading in ("class", "title", "state", "quality", "duration", "configuration"):
         name, show = _RUNS[heading]
         yield heading, show(page.run[name])
     for row in page.configs:
