@@ -233,6 +233,48 @@ def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path 
     click.echo(target)
 
 
+@runs.command()
+@click.argument("directories", metavar="DIRECTORY...", nargs=-1, required=True, type=PathName())
+@topology_option
+@database_option
+@click.option("--experiment", help="Experiment; default: the name of the directories that hold the runs.")
+@click.option(
+    "--class",
+    "class_name",
+    type=click.Choice(_CLASSES, case_sensitive=False),
+    default=RunClass.Testing.name,
+    show_default=True,
+    help="Class of these runs.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+def adopt(
+    directories: tuple[Path, ...],
+    topology: Path,
+    database: Path | None,
+    experiment: str | None,
+    class_name: str,
+    *,
+    dry_run: bool,
+) -> None:
+    """Enter runs into the database whose files exist, but which it does not know.
+
+    DIRECTORY is that of an experiment, which has directories run_NNNN, or that of one run. Those of all routers and of
+    the backups of configurations may be named: the same number is the same run. The IOC must not run. Nothing is
+    entered if anything is wrong.
+    """
+    from ioc.cli.adopt import adopt_runs
+
+    routers: dict[str, str] = {}
+    if database is None:
+        from ioc.topology.load import load
+
+        loaded = load(topology)
+        database = Path(loaded.database)
+        routers = {source.id: source.data_routers[0] for source in loaded.data_sources}
+    client = Client(_user(), "localhost")
+    adopt_runs(database, directories, experiment, RunClass[class_name], client=client, routers=routers, dry_run=dry_run)
+
+
 def _manual_value(
     experiment: str, known: Mapping[str, SheetObservable], setting: str
 ) -> tuple[SheetObservable, Scalar]:

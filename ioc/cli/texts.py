@@ -9,7 +9,9 @@ from typing import Any
 
 from ioc.cli.output import table
 from ioc.model import Severity
+from ioc.rundb.adopt import FoundRun
 from ioc.rundb.queries import Row, RunPage
+from ioc.rundb.times import optional, to_text
 
 _LARGEST_WHOLE = 1e15
 """Above it, the last digits of a float are meaningless."""
@@ -84,6 +86,7 @@ _FACTS: _Columns = {
     "Quality": ("quality", str),
     "Comment": ("comment", str),
     "Message": ("message", str),
+    "Adopted": ("adopted_at", local_time),
 }
 _MEASUREMENTS: _Columns = {
     "observable": ("name", str),
@@ -139,6 +142,18 @@ def run_page(experiment: str, page: RunPage) -> str:
         (_EVENTS, page.events),
     )
     return "\n\n".join([table(facts), *(_table(columns, rows) for columns, rows in tables if rows)])
+
+
+def adopted_list(runs: Sequence[FoundRun]) -> str:
+    """One line a run that was found."""
+    heading = ("run", "began", "ended", "files", "size", "configuration", "directories")
+    return table([heading, *map(_adopted, runs)])
+
+
+def _adopted(found: FoundRun) -> tuple[str, ...]:
+    times = (local_time(optional(to_text, each)) for each in (found.started_at, found.stopped_at))
+    last = (size(found.size), found.config_name, ", ".join(found.directories))
+    return (str(found.run.number), *times, str(len(found.files)), *last)
 
 
 def run_diff(experiment: str, first: RunPage, second: RunPage) -> str:

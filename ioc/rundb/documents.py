@@ -116,9 +116,15 @@ def reserve_run(
         reserved_at=time.time(),
         config_name=config_name,
     )
-    row = _row(experiment_id=experiment_id(db, experiment), run_number=record.run.number, **_run_columns(record))
-    db.table("runs").insert(row)
+    insert_run(db, record)
     return record
+
+
+def insert_run(db: Database, record: RunRecord, *, adopted_at: float | None = None) -> int:
+    """Store a new run and return its id; `adopted_at` is None for a run of the IOC."""
+    owner, columns = experiment_id(db, record.run.experiment), _run_columns(record)
+    row = _row(experiment_id=owner, run_number=record.run.number, **columns, adopted_at=optional(to_text, adopted_at))
+    return cast("int", db.table("runs").insert(row).last_pk)
 
 
 def save_run(db: Database, record: RunRecord) -> None:
