@@ -25,6 +25,7 @@ from ioc.model import (
     RunClass,
     RunConfig,
     RunId,
+    RunQuality,
     RunRecord,
     TransitionReply,
 )
@@ -122,7 +123,15 @@ class RunStore(Protocol):
         ...
 
     async def save_run(self, record: RunRecord) -> None:
-        """Store every field of a reserved run."""
+        """Store every field of a reserved run except its comment and quality."""
+        ...
+
+    async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
+        """Store comment and quality of a run; None leaves what is there."""
+        ...
+
+    def changes_elsewhere(self) -> int:
+        """Return a number that is another one within two seconds after another program has changed the database."""
         ...
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:

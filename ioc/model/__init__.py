@@ -13,6 +13,7 @@ from ioc.model.enums import (
     Role,
     RunClass,
     RunOperation,
+    RunQuality,
     RunState,
     Severity,
     SystemOperation,
@@ -23,9 +24,11 @@ from ioc.model.enums import (
 from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
 from ioc.model.log import Client, Event, PutRecord
 from ioc.model.names import (
+    COMMENT_LENGTH,
     CONFIG_NAME_LENGTH,
     EXPERIMENT_LENGTH,
     PVA_SCHEME,
+    check_comment,
     check_config_name,
     check_experiment,
     chosen_experiment,
@@ -46,10 +49,13 @@ __all__ = [
     "Severity",
     "RunState",
     "RunClass",
+    "RunQuality",
     "DocumentState",
     "ValueType",
+    "COMMENT_LENGTH",
     "CONFIG_NAME_LENGTH",
     "EXPERIMENT_LENGTH",
+    "check_comment",
     "check_config_name",
     "check_experiment",
     "chosen_experiment",

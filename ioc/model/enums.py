@@ -126,6 +126,16 @@ class RunClass(IntEnum):
     Junk = 4
 
 
+class RunQuality(IntEnum):
+    """What the shift thinks of the data of a run."""
+
+    Unknown = 0
+    Good = 1
+    Check = 2
+    """Somebody has to look at it."""
+    Bad = 3
+
+
 class DocumentState(StrEnum):
     """State of a run in the database (column ``runs.state``)."""
 

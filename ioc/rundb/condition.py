@@ -52,6 +52,8 @@ class Condition:
         """Time of the last successful write, on the monotonic clock."""
         self.warning = ""
         self.log_bytes = 0
+        self.changes_elsewhere = 0
+        """SQLite's number for what other programs have written; another one after each of their transactions."""
 
     @property
     def failing(self) -> bool:

@@ -293,3 +293,18 @@ _VERSION_3 = """
 def runs_have_a_size(db: Database) -> None:
     """Version 3: the size of a run, the source of a file, the number of puts per row; a faster run sheet."""
     db.executescript(_VERSION_3)
+
+
+_VERSION_4 = """
+    ALTER TABLE runs ADD COLUMN comment TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN quality TEXT NOT NULL DEFAULT 'Unknown'
+        CHECK (quality IN ('Unknown', 'Good', 'Check', 'Bad'));
+    ALTER TABLE runs ADD COLUMN adopted_at TEXT;
+    CREATE INDEX runs_adopted_at ON runs (adopted_at);
+"""
+
+
+@_migration
+def runs_have_a_verdict(db: Database) -> None:
+    """Version 4: comment and quality of a run; runs whose files were found, not taken by an IOC."""
+    db.executescript(_VERSION_4)

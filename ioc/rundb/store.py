@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from sqlite_utils import Database
 
 from ioc.errors import PeerTimeout
-from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunRecord
+from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunQuality, RunRecord
 from ioc.rundb import documents, samples
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
@@ -104,6 +104,14 @@ class SqliteRunStore:
 
     async def save_run(self, record: RunRecord) -> None:
         await self.transaction(lambda db: documents.save_run(db, record))
+
+    async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
+        rows = self._writer.rows
+        await self.transaction(lambda db: documents.save_verdict(db, rows.run_id(db, run), comment, quality))
+
+    def changes_elsewhere(self) -> int:
+        """As in `RunStore`; thread-safe."""
+        return self._writer.condition.changes_elsewhere
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         rows = self._writer.rows

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from ioc.model import Client, ConfigChoice, DataLink, Operation, RunClass, RunConfig, RunId, RunRecord, Severity
+from ioc.model import (
+    Client,
+    ConfigChoice,
+    DataLink,
+    Operation,
+    RunClass,
+    RunConfig,
+    RunId,
+    RunQuality,
+    RunRecord,
+    Severity,
+)
 from ioc.runlogic.subject import Subject
 
 if TYPE_CHECKING:
@@ -102,6 +113,18 @@ class SaveRun(Effect):
 
 
 @dataclass(frozen=True)
+class SaveVerdict(Effect):
+    """Store the comment or the quality of a run; None leaves it as it is.
+
+    `SaveRun` stores neither: anybody may change them at any time in a finished run (``runs edit``).
+    """
+
+    run: RunId
+    comment: str | None = None
+    quality: RunQuality | None = None
+
+
+@dataclass(frozen=True)
 class SaveRunConfigs(Effect):
     run: RunId
     configs: Sequence[RunConfig]
@@ -131,3 +154,5 @@ class Log(Effect):
     subject: Subject
     text: str
     client: Client = Client()
+    run: RunId | None = None
+    """The run that it is about; None: the open run, if any."""

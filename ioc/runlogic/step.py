@@ -100,7 +100,15 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
             subject = ecc(name)
         case ev.Organize(router=name):
             subject = data_router(name)
-        case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass() | ev.SetNextNumber():
+        case (
+            ev.RunCommand()
+            | ev.CopyPrevious()
+            | ev.SetTitle()
+            | ev.SetClass()
+            | ev.SetNextNumber()
+            | ev.SetComment()
+            | ev.SetQuality()
+        ):
             subject = RUN
         case _:
             subject = SYSTEM
@@ -199,6 +207,8 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SetTitle: settings.set_title,
     ev.SetClass: settings.set_class,
     ev.SetNextNumber: settings.set_next_number,
+    ev.SetComment: settings.set_comment,
+    ev.SetQuality: settings.set_quality,
     ev.CopyPrevious: settings.copy_previous,
     ev.SelectConfig: servers.select_config,
     ev.ServerRead: servers.read,
@@ -213,6 +223,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.TimePassed: _time_passed,
     ev.Ended: _ended,
     ev.RunRecorded: troubles.recorded,
+    ev.RunEdited: settings.run_edited,
     ev.Restored: restart.restored,
     ev.PutRefused: _put_refused,
 }

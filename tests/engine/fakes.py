@@ -23,6 +23,7 @@ from ioc.model import (
     RunClass,
     RunConfig,
     RunId,
+    RunQuality,
     RunRecord,
     Transition,
     TransitionReply,
@@ -137,6 +138,8 @@ class FakeStore:
         """Seconds of a call."""
         self.calls: list[str] = []
         """Methods in the order of their begin, also those that failed."""
+        self.edits = 0
+        """Transactions of other programs."""
         self.stored: list[str] = []
         """What was written, in order."""
         self.configs: dict[RunId, tuple[RunConfig, ...]] = {}
@@ -164,8 +167,16 @@ class FakeStore:
 
     async def save_run(self, record: RunRecord) -> None:
         await self._call("save_run")
-        self.database.runs[record.run] = record
+        self.database.save(record)
         self.stored.append(f"{record.run} {record.state}")
+
+    async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
+        await self._call("save_verdict")
+        self.database.judge(run, comment, quality)
+        self.stored.append(f"{run} {comment} {quality}")
+
+    def changes_elsewhere(self) -> int:
+        return self.edits
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         await self._call("save_run_configs")

@@ -6,7 +6,7 @@ The ECC server's table is written here a second time, from the protocol's descri
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ioc.model import (
     DocumentState,
@@ -17,6 +17,7 @@ from ioc.model import (
     RouterFacts,
     RunClass,
     RunId,
+    RunQuality,
     RunRecord,
     Transition,
 )
@@ -131,6 +132,16 @@ class Database:
         assert run not in self.runs, "a run number is never used twice"
         self.runs[run] = RunRecord(run, DocumentState.Starting, run_class, title, now, config_name=config_name)
         return self.runs[run]
+
+    def save(self, record: RunRecord) -> None:
+        """Comment and quality stay as they are, as the run database has it."""
+        known = self.runs.get(record.run, record)
+        self.runs[record.run] = replace(record, comment=known.comment, quality=known.quality)
+
+    def judge(self, run: RunId, comment: str | None, quality: RunQuality | None) -> None:
+        known = self.runs[run]
+        comment = known.comment if comment is None else comment
+        self.runs[run] = replace(known, comment=comment, quality=known.quality if quality is None else quality)
 
     def unfinished(self) -> tuple[RunRecord, ...]:
         return tuple(record for record in self.runs.values() if record.state in UNFINISHED)
