@@ -6,8 +6,10 @@ Sizes are bytes.
 
 from ioc.model.ecc import ConfigChoice, DataLink, EccReading, TransitionReply
 from ioc.model.enums import (
+    Action,
     DocumentState,
     EccState,
+    InterlockState,
     LinkType,
     Operation,
     Role,
@@ -30,7 +32,8 @@ from ioc.model.names import (
     chosen_experiment,
 )
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
-from ioc.model.run import RunChanges, RunConfig, RunId, RunRecord
+from ioc.model.run import RunChanges, RunConfig, RunId, RunInterval, RunRecord
+from ioc.model.window import Window
 
 __all__ = [
     "EccState",
@@ -59,6 +62,7 @@ __all__ = [
     "RunRecord",
     "RunChanges",
     "RunConfig",
+    "RunInterval",
     "RouterFacts",
     "FiledFile",
     "FilingReport",
@@ -70,4 +74,7 @@ __all__ = [
     "Statistics",
     "Reading",
     "ObservableView",
+    "Window",
+    "Action",
+    "InterlockState",
 ]
