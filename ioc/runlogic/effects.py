@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from ioc.model import Client, ConfigChoice, DataLink, Operation, RunClass, RunConfig, RunId, RunRecord, Severity
+from ioc.model import (
+    Client,
+    ConfigChoice,
+    DataLink,
+    Operation,
+    RunClass,
+    RunConfig,
+    RunId,
+    RunInterval,
+    RunRecord,
+    Severity,
+)
 from ioc.runlogic.subject import Subject
 
 if TYPE_CHECKING:
@@ -105,6 +116,13 @@ class SaveRun(Effect):
 class SaveRunConfigs(Effect):
     run: RunId
     configs: Sequence[RunConfig]
+
+
+@dataclass(frozen=True)
+class SaveInterval(Effect):
+    """Store a bad time of a run, or its end."""
+
+    interval: RunInterval
 
 
 @dataclass(frozen=True)
