@@ -34,7 +34,7 @@ class Reloader:
         """Apply the changes of the file.
 
         Raises:
-            Refused: the file has errors, or more than observables and interlocks changed while a server is not Idle or a run is open.
+            Refused: the file has errors, or more than observables and interlocks changed while not all is Idle.
         """
         assert self.parts is not None
         try:
