@@ -108,6 +108,7 @@ def _outside(turn: Turn, plan: InterlockPlan, reading: Reading | None, why: str)
     if now.state is InterlockState.Tripped:
         if now.inside_since is not None:
             turn.set_interlock(plan.name, inside_since=None)
+            turn.show(interlock(plan.name), now.reason + _CONSEQUENCES[plan.action], Severity.MAJOR)
         return
     if now.outside_since is None or (reading is not None and not now.was_read):
         turn.set_interlock(plan.name, outside_since=_since(turn, reading), was_read=reading is not None)
@@ -139,6 +140,8 @@ def _inside(turn: Turn, plan: InterlockPlan) -> None:
         since = turn.steady if now.inside_since is None else now.inside_since
         if now.inside_since is None:
             turn.set_interlock(plan.name, inside_since=since)
+            text = f"{now.reason}; inside again, clear if that lasts {plan.clear_seconds:g} s"
+            turn.show(interlock(plan.name), text, Severity.MAJOR)
         if turn.is_due(since + plan.clear_seconds):
             _clear(turn, plan)
 

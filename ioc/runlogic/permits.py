@@ -43,7 +43,8 @@ def _interlock_reasons(plan: Plan, state: State) -> Iterator[str]:
         if not each.forbids_start or now.state is InterlockState.Bypassed:
             continue
         if now.state is InterlockState.Tripped:
-            yield f"interlock {name}: {now.reason}"
+            clearing = "" if now.inside_since is None else f", inside again, but not yet for {each.clear_seconds:g} s"
+            yield f"interlock {name}: {now.reason}{clearing}"
         elif each.watches not in state.readings and not each.in_run_only:
             yield f"interlock {name}: {each.what} has no value yet"
 
