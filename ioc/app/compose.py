@@ -10,6 +10,7 @@ from pathlib import Path
 from ioc import ca
 from ioc.app.journal import Journal
 from ioc.app.pvaccess import PvAccess
+from ioc.app.watching import Watching
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
@@ -21,6 +22,7 @@ from ioc.recorder import ObservableRecorder
 from ioc.rundb import SqliteRunStore
 from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.plan import Plan
+from ioc.topology.derived import watched_pvs
 from ioc.topology.schema import DataRouter, EccServer, Topology
 
 
@@ -38,6 +40,7 @@ class Parts:
     server: ca.CaServer
     pva: PvAccess
     journal: Journal
+    watching: Watching
 
 
 def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awaitable[None]]) -> Parts:
@@ -49,6 +52,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         experiment=topology.experiment,
         observables=topology.observables,
         record=topology.record,
+        unrecorded=watched_pvs(topology),
     )
     hosts = build_hosts(topology)
     ecc = {
@@ -106,7 +110,8 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
 
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     pva = PvAccess(server.site, wanted=topology.pva)
-    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, journal)
+    watching = Watching(engine, recorder)
+    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, watching, journal)
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:

@@ -6,8 +6,10 @@ Sizes are bytes.
 
 from ioc.model.ecc import ConfigChoice, DataLink, EccReading, TransitionReply
 from ioc.model.enums import (
+    Action,
     DocumentState,
     EccState,
+    InterlockState,
     LinkType,
     Operation,
     Role,
@@ -34,7 +36,8 @@ from ioc.model.names import (
     chosen_experiment,
 )
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
-from ioc.model.run import RunChanges, RunConfig, RunId, RunRecord
+from ioc.model.run import RunChanges, RunConfig, RunId, RunInterval, RunRecord
+from ioc.model.window import Window
 
 __all__ = [
     "EccState",
@@ -67,6 +70,7 @@ __all__ = [
     "RunRecord",
     "RunChanges",
     "RunConfig",
+    "RunInterval",
     "RouterFacts",
     "FiledFile",
     "FilingReport",
@@ -78,4 +82,7 @@ __all__ = [
     "Statistics",
     "Reading",
     "ObservableView",
+    "Window",
+    "Action",
+    "InterlockState",
 ]

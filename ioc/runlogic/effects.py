@@ -19,6 +19,7 @@ from ioc.model import (
     RunClass,
     RunConfig,
     RunId,
+    RunInterval,
     RunQuality,
     RunRecord,
     Severity,
@@ -128,6 +129,13 @@ class SaveVerdict(Effect):
 class SaveRunConfigs(Effect):
     run: RunId
     configs: Sequence[RunConfig]
+
+
+@dataclass(frozen=True)
+class SaveInterval(Effect):
+    """Store a bad time of a run, or its end."""
+
+    interval: RunInterval
 
 
 @dataclass(frozen=True)

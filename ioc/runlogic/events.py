@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ioc.model import (
     Client,
     ConfigChoice,
     EccReading,
     Operation,
+    Reading,
     RouterFacts,
     RunClass,
     RunId,
@@ -24,6 +25,9 @@ from ioc.model import (
 )
 from ioc.runlogic.effects import Effect
 from ioc.runlogic.subject import Subject
+
+if TYPE_CHECKING:
+    from ioc.runlogic.plan import Plan
 
 _Work = TypeVar("_Work", bound=Effect)
 _Result = TypeVar("_Result")
@@ -104,6 +108,30 @@ class SelectConfig(Command):
     config: ConfigChoice
 
 
+@dataclass(frozen=True, eq=False)
+class SetLimits(Command):
+    """Change a limit of an interlock; None leaves it as it is."""
+
+    interlock: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SetBypass(Command):
+    interlock: str
+    bypassed: bool
+
+
+@dataclass(frozen=True)
+class PlanChanged(Event):
+    """The interlocks or observables of the topology have changed; `step` gets the new plan."""
+
+    before: Plan
+    readings: tuple[Reading, ...]
+    """All latest readings of the observables that are watched now."""
+
+
 @dataclass(frozen=True)
 class ServerRead(Event):
     """GetState answered."""
@@ -180,6 +208,13 @@ class RoutersLost(Event):
 @dataclass(frozen=True)
 class TimePassed(Event):
     """The time has come that `wake.wake_at` gave."""
+
+
+@dataclass(frozen=True)
+class ObservablesRead(Event):
+    """New readings of observables that are `readings.watched`; others are ignored."""
+
+    readings: tuple[Reading, ...]
 
 
 @dataclass(frozen=True)

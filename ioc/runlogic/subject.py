@@ -13,6 +13,7 @@ class Kind(StrEnum):
     Run = "Run"
     Server = "ECC"
     Router = "Router"
+    Interlock = "Interlock"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Subject:
 
     kind: Kind
     name: str = ""
-    """Of the ECC server or the router."""
+    """Of the ECC server, the router or the interlock."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
@@ -39,3 +40,8 @@ def ecc(name: str) -> Subject:
 def data_router(name: str) -> Subject:
     """A data router."""
     return Subject(Kind.Router, name)
+
+
+def interlock(name: str) -> Subject:
+    """An interlock."""
+    return Subject(Kind.Interlock, name)
