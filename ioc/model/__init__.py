@@ -6,6 +6,7 @@ Sizes are bytes.
 
 from ioc.model.ecc import ConfigChoice, DataLink, EccReading, TransitionReply
 from ioc.model.enums import (
+    AutoState,
     DocumentState,
     EccState,
     LinkType,
@@ -30,6 +31,7 @@ from ioc.model.names import (
     chosen_experiment,
 )
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
+from ioc.model.planned import PlannedRun
 from ioc.model.run import RunChanges, RunConfig, RunId, RunRecord
 
 __all__ = [
@@ -44,6 +46,8 @@ __all__ = [
     "Severity",
     "RunState",
     "RunClass",
+    "AutoState",
+    "PlannedRun",
     "DocumentState",
     "ValueType",
     "CONFIG_NAME_LENGTH",

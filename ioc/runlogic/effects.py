@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from ioc.model import Client, ConfigChoice, DataLink, Operation, RunClass, RunConfig, RunId, RunRecord, Severity
+from ioc.model import Client, ConfigChoice, DataLink, Operation, RunClass, RunConfig, RunId, RunRecord, Scalar, Severity
 from ioc.runlogic.subject import Subject
 
 if TYPE_CHECKING:
@@ -94,6 +94,13 @@ class OpenExperiment(Effect):
     """→ `Ended[OpenExperiment, RunRecord]`: its last run, if any"""
 
     name: str
+
+
+@dataclass(frozen=True)
+class SetManual(Effect):
+    """Set manual observables → `Ended[SetManual, None]`"""
+
+    values: tuple[tuple[str, Scalar], ...]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from ioc.errors import Refused
 from ioc.model import ConfigChoice, RunClass
 from ioc.runlogic.effects import SaveSetting
+from ioc.runlogic.sequence import Limits, Progress, RunPlan
 
 _Value = TypeVar("_Value")
 
@@ -98,6 +99,9 @@ TITLE = Setting("title", "", str, str)
 NEXT_NUMBER = Setting("next_number", 0, str, int)
 """Lowest number of the next run."""
 CLASS = Setting("class", RunClass.Testing, lambda value: value.name, RunClass.__getitem__)
+AUTO_LIMITS = Setting("auto_limits", Limits(), Limits.to_text, Limits.from_text)
+AUTO_PLAN = Setting("auto_plan", RunPlan(), RunPlan.to_text, RunPlan.from_text)
+AUTO_PROGRESS = Setting("auto_progress", Progress(), Progress.to_text, Progress.from_text)
 ORPHANED = Setting("orphaned", -1, str, int)
 """Number of the last run that ended while the IOC was down; it may still have to be filed."""
 ALIVE = Setting("last_alive", Alive(), Alive.to_text, Alive.from_text)

@@ -44,8 +44,10 @@ def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
     return tuple(Move(operation, group) for group in turn.plan.groups(operation))
 
 
-def start(turn: Turn, command: RunCommand | None = None) -> None:
+def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) -> None:
     """Begin the start of a run; without a command, the core itself starts it.
+
+    `probe` is False if all routers were looked at just before.
 
     Raises:
         Refused: it is not permitted, with every reason.
@@ -56,7 +58,8 @@ def start(turn: Turn, command: RunCommand | None = None) -> None:
     if turn.plan.reset_mutant_before_start:
         mutants = turn.plan.of_role(Role.MuTAnT)
         reset = (Move(Operation.Breakup, mutants), Move(Operation.Configure, mutants)) if mutants else ()
-    stages = (Phase.Probe, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
+    look: tuple[Stage, ...] = (Phase.Probe,) if probe else ()
+    stages = (*look, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
     jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=command)
 
 
@@ -96,11 +99,10 @@ def _refuse_start(turn: Turn, job: Job, why: str) -> None:
 
 def begin_reserve(turn: Turn, job: Job) -> None:
     """Reserve a run number: from here on a run is open."""
-    run = turn.state.run
+    state, run = turn.state, turn.state.run
+    title = state.auto.expanded(run.title, run.next_number)
     turn.set_job(waiting=frozenset({DATABASE}))
-    turn.emit(
-        ReserveRun(job.id, turn.state.experiment, run.title, run.run_class, config_name(turn.state), run.least_number)
-    )
+    turn.emit(ReserveRun(job.id, state.experiment, title, run.run_class, config_name(state), run.least_number))
 
 
 def config_name(state: State) -> str:
@@ -117,9 +119,11 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         _refuse_start(turn, job, f"no run number could be reserved: {event.error}")
         return
     run = turn.state.run
+    title = turn.state.auto.expanded(run.title, record.run.number)
     turn.set_run(
         state=RunState.Starting,
         record=record,
+        title=title,
         unfiled=frozenset(),
         running_since=0.0,
         troubles=(),
@@ -127,8 +131,8 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         files=(),
     )
     _begin_of_routers(turn)
-    if (run.title, run.run_class) != (record.title, record.run_class):
-        turn.save_run(title=run.title, run_class=run.run_class)  # typed while the number was being reserved
+    if (title, run.run_class) != (record.title, record.run_class):
+        turn.save_run(title=title, run_class=run.run_class)  # typed while the number was being reserved
     turn.say(RUN, f"{record.run} is starting", client=job.client)
     turn.emit(
         SaveRunConfigs(

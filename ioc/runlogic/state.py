@@ -21,6 +21,7 @@ from ioc.model import (
     Transition,
 )
 from ioc.runlogic.events import Command, SetExperiment
+from ioc.runlogic.sequence import Auto
 from ioc.states import IN_PROGRESS, RUNNING
 
 
@@ -373,3 +374,5 @@ class State:
     opening: SetExperiment | None = None
     """The put to Experiment that waits for the database."""
     next_job: int = 1
+    auto: Auto = field(default_factory=Auto)
+    auto_message: Note = Note()

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ioc.runlogic import automatic
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 
-_DUE: tuple[Callable[[Plan, State], float | None], ...] = ()
+_DUE: tuple[Callable[[Plan, State], float | None], ...] = (automatic.due,)
 """Each gives a time on the monotonic clock, or None if its part waits for nothing."""
 
 
