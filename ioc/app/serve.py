@@ -239,6 +239,7 @@ def _observable_listener(parts: Parts) -> Callable[[frozenset[str]], None]:
 
     def changed(names: frozenset[str]) -> None:
         nonlocal missing
+        parts.watching.changed(names)
         parts.tree.show_observables(parts.recorder.values(names))
         now = frozenset(parts.recorder.disconnected(parts.engine.plan.require))
         if now != missing:

@@ -6,9 +6,11 @@ Sizes are bytes.
 
 from ioc.model.ecc import ConfigChoice, DataLink, EccReading, TransitionReply
 from ioc.model.enums import (
+    Action,
     AutoState,
     DocumentState,
     EccState,
+    InterlockState,
     LinkType,
     Operation,
     Role,
@@ -32,7 +34,8 @@ from ioc.model.names import (
 )
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
 from ioc.model.planned import PlannedRun
-from ioc.model.run import RunChanges, RunConfig, RunId, RunRecord
+from ioc.model.run import RunChanges, RunConfig, RunId, RunInterval, RunRecord
+from ioc.model.window import Window
 
 __all__ = [
     "EccState",
@@ -63,6 +66,7 @@ __all__ = [
     "RunRecord",
     "RunChanges",
     "RunConfig",
+    "RunInterval",
     "RouterFacts",
     "FiledFile",
     "FilingReport",
@@ -74,4 +78,7 @@ __all__ = [
     "Statistics",
     "Reading",
     "ObservableView",
+    "Window",
+    "Action",
+    "InterlockState",
 ]

@@ -159,3 +159,26 @@ class ValueType(StrEnum):
     Integer = "integer"
     String = "string"
     Enum = "enum"
+
+
+class Action(StrEnum):
+    """What an interlock does while it is tripped."""
+
+    Alarm = "alarm"
+    """It says so, and marks the run."""
+    Block = "block"
+    """It forbids Start."""
+    Hold = "hold"
+    """It forbids Start, and pauses the run if every ECC server supports Resume."""
+    Stop = "stop"
+    """It forbids Start, and stops the run."""
+
+
+class InterlockState(IntEnum):
+    """State of an interlock."""
+
+    Ok = 0
+    Waiting = 1
+    """Outside its limits, but not for long enough."""
+    Tripped = 2
+    Bypassed = 3

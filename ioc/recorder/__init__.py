@@ -12,7 +12,7 @@ machine's time was set.
 """
 
 from ioc.recorder.clock import Clock
-from ioc.recorder.manual import parse_manual
 from ioc.recorder.recorder import ObservableRecorder
+from ioc.topology.manual_value import parse_manual
 
 __all__ = ["Clock", "ObservableRecorder", "parse_manual"]

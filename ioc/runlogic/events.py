@@ -15,6 +15,7 @@ from ioc.model import (
     EccReading,
     Operation,
     PlannedRun,
+    Reading,
     RouterFacts,
     RunClass,
     RunId,
@@ -193,6 +194,13 @@ class RoutersLost(Event):
 @dataclass(frozen=True)
 class TimePassed(Event):
     """The time has come that `wake.wake_at` gave."""
+
+
+@dataclass(frozen=True)
+class ObservablesRead(Event):
+    """New readings of observables that are `readings.watched`; others are ignored."""
+
+    readings: tuple[Reading, ...]
 
 
 @dataclass(frozen=True)

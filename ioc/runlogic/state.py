@@ -13,6 +13,7 @@ from ioc.model import (
     EccState,
     FiledFile,
     Operation,
+    Reading,
     RouterFacts,
     RunClass,
     RunRecord,
@@ -359,6 +360,8 @@ class State:
     """Outcome of the last command of the system."""
     missing: frozenset[str] = frozenset()
     """Required observables that are not connected."""
+    readings: Mapping[str, Reading] = field(default_factory=dict[str, Reading])
+    """The latest reading of each watched observable; none until it has had a value."""
     restored: bool = False
     """The database was read."""
     undecided: bool = False
