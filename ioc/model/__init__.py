@@ -33,7 +33,7 @@ from ioc.model.names import (
     chosen_experiment,
 )
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
-from ioc.model.planned import PlannedRun
+from ioc.model.planned import PlannedRun, Wait
 from ioc.model.run import RunChanges, RunConfig, RunId, RunInterval, RunRecord
 from ioc.model.window import Window
 
@@ -51,6 +51,7 @@ __all__ = [
     "RunClass",
     "AutoState",
     "PlannedRun",
+    "Wait",
     "DocumentState",
     "ValueType",
     "CONFIG_NAME_LENGTH",

@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 from ioc.model.enums import RunClass
 from ioc.model.observables import Scalar
+from ioc.model.window import Window
+
+
+@dataclass(frozen=True)
+class Wait:
+    """An observable that must be inside its window before a run starts."""
+
+    observable: str
+    window: Window
+    units: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,3 +31,4 @@ class PlannedRun:
     """Size of the data in GB; 0 = not limited by it. At least one of the two is given."""
     manual: tuple[tuple[str, Scalar], ...] = ()
     """Values of manual observables."""
+    wait_for: tuple[Wait, ...] = ()

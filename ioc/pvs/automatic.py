@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ioc.ca import EnumPv, FloatPv, IntPv, TextPv
 from ioc.engine import Engine
+from ioc.errors import ConfigurationError, Refused
 from ioc.model import AutoState, Client
 from ioc.pvs.boundary import command, handler
 from ioc.pvs.group import MESSAGE_LENGTH, Group
@@ -86,5 +88,11 @@ class AutomaticPvs(Group):
         self._next.post(seconds_to_next(self._engine.state, time.monotonic()))
 
     async def _put_plan(self, client: Client, path: str) -> None:
-        runs = await asyncio.to_thread(load_plan, path, self._observables()) if path else ()
+        """The path is on the machine of the IOC, whose working directory nobody knows."""
+        if path and not Path(path).is_absolute():
+            raise Refused(f"the plan {path!r} must be an absolute path, on the machine of the IOC")
+        try:
+            runs = await asyncio.to_thread(load_plan, path, self._observables()) if path else ()
+        except ConfigurationError as error:
+            raise Refused(f"plan not read, nothing changed: {'; '.join(map(str, error.problems))}") from None
         await self._engine.command(SetPlan(client, path, runs))

@@ -22,7 +22,7 @@ from dataclasses import replace
 from ioc.errors import Refused
 from ioc.model import AutoState, Client, DocumentState, Operation, RunRecord, RunState, Severity
 from ioc.runlogic import memory, permits, runs
-from ioc.runlogic.automatic_shown import phase, place, sentence, taken, waits
+from ioc.runlogic.automatic_shown import phase, place, sentence, taken, waits, waits_for
 from ioc.runlogic.effects import SetManual
 from ioc.runlogic.events import EnableAutomatic, Ended, RunCommand, SetAutomatic, SetPlan
 from ioc.runlogic.plan import GIGABYTE, Plan
@@ -167,7 +167,7 @@ def restored(turn: Turn, settings: Mapping[str, str]) -> None:
     progress = memory.AUTO_PROGRESS.read(settings)
     turn.set_auto(limits=memory.AUTO_LIMITS.read(settings), plan=memory.AUTO_PLAN.read(settings), progress=progress)
     if progress.ended and not progress.enabled:
-        note = turn.note(progress.ended, Severity(progress.severity))
+        note = turn.note(progress.ended, progress.severity)
         turn.set(auto_message=replace(note, at=progress.ended_at))
     if progress.enabled and progress.experiment != turn.state.experiment:
         _end(turn, f"off: the experiment is {turn.state.experiment} now, and no longer {progress.experiment}")
@@ -206,8 +206,9 @@ def _follow(turn: Turn) -> None:
     if turn.state.auto.progress.run != run.number:
         _opened(turn)
     progress = turn.state.auto.progress
-    if record.started_at is not None and progress.stopped_at is not None:
-        turn.save_progress(dead=max(0.0, record.started_at - progress.stopped_at), stopped_at=None)
+    if record.started_at is not None and (progress.stopped_at is not None or progress.failures):
+        dead = progress.dead if progress.stopped_at is None else max(0.0, record.started_at - progress.stopped_at)
+        turn.save_progress(dead=dead, stopped_at=None, failures=0)
     if run.state is RunState.Paused and progress.paused_from is None:
         turn.save_progress(paused_from=run.duration(turn.steady))
     elif run.state is RunState.Running:
@@ -247,7 +248,7 @@ def _closed(turn: Turn, record: RunRecord) -> None:
         _failed(turn, f"{record.run} failed to start")
         return
     done = auto.progress.done + auto.progress.reached
-    turn.save_progress(run=-1, reached=False, stopped_at=stopped_at, done=done, failures=0)
+    turn.save_progress(run=-1, reached=False, stopped_at=stopped_at, done=done)
     if auto.limits.pause:
         turn.set_auto(next_at=turn.steady + auto.limits.pause, because="")
 
@@ -276,7 +277,13 @@ def _start_next(turn: Turn) -> None:
         turn.set_auto(next_at=None, because="")
     _prepare(turn)
     auto = turn.state.auto
-    if not auto.enabled or auto.setting or auto.next_at is not None or job is not None or _blocked(turn):
+    if (
+        not auto.enabled
+        or auto.setting
+        or auto.next_at is not None
+        or job is not None
+        or waits_for(turn.plan, turn.state)
+    ):
         return
     turn.set_auto(trying=True)
     runs.start(turn, probe=not _just_looked(turn))
@@ -285,14 +292,10 @@ def _start_next(turn: Turn) -> None:
 def _refused(turn: Turn) -> None:
     """The start that we began was refused after all: by what the routers showed, or by the database."""
     turn.set_auto(trying=False)
-    if reasons := _blocked(turn):
+    if reasons := waits_for(turn.plan, turn.state):
         turn.set_auto(next_at=turn.steady + RETRY_SECONDS, because=few(reasons, 2))
     else:
         _failed(turn, turn.state.run.message.text)
-
-
-def _blocked(turn: Turn) -> tuple[str, ...]:
-    return permits.blocked_by(turn.plan, turn.state)
 
 
 def _just_looked(turn: Turn) -> bool:
@@ -325,7 +328,9 @@ def _prepare(turn: Turn) -> None:
 def manual_set(turn: Turn, event: Ended[SetManual, None]) -> None:
     """The manual observables of the planned run are set, or could not be."""
     turn.set_auto(setting=False)
-    if event.error:
+    if not event.error:
+        turn.log(AUTO, "set " + ", ".join(f"{name} to {value}" for name, value in event.effect.values))
+    else:
         turn.set_auto(prepared=-1)
         if turn.state.auto.enabled and not turn.state.run.open:
             _failed(turn, event.error)
@@ -335,7 +340,7 @@ def _end(
     turn: Turn, why: str, severity: Severity = Severity.NO_ALARM, *, client: Client = Client(), keep_title: bool = True
 ) -> None:
     """Turn automatic runs off, and say why."""
-    turn.save_progress(enabled=False, ended=why, ended_at=turn.now, severity=int(severity))
+    turn.save_progress(enabled=False, ended=why, ended_at=turn.now, severity=severity)
     turn.set_auto(next_at=None, because="", trying=False, told="")
     if not keep_title:
         turn.set_run(title="")

@@ -54,9 +54,19 @@ def sentence(plan: Plan, state: State) -> str:
         case AutoState.Pause:
             text = f"pause of {auto.limits.pause:g} s before run {run.next_number}"
         case _:
-            why = auto.because or few(permits.blocked_by(plan, state), 2) or "manual observables are being set"
+            why = auto.because or few(waits_for(plan, state), 2) or "manual observables are being set"
             text = waits(state) + why
     return text
+
+
+def waits_for(plan: Plan, state: State) -> tuple[str, ...]:
+    """Return every reason why the next run cannot start now."""
+    planned = state.auto.planned
+    waits = () if planned is None else planned.wait_for
+    outside = (
+        (wait.observable, wait.window.why_outside(state.readings.get(wait.observable), wait.units)) for wait in waits
+    )
+    return (*permits.blocked_by(plan, state), *(f"{name} {why}" for name, why in outside if why))
 
 
 def waits(state: State) -> str:

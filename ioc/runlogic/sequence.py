@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from ioc.model import PlannedRun, RunClass, Severity
+from ioc.model import PlannedRun, Severity
 from ioc.runlogic.events import RunCommand
 
 
@@ -23,13 +21,6 @@ class Limits:
     pause: float = 0.0
     """Seconds between two runs."""
 
-    def to_text(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_text(cls, text: str) -> Limits:
-        return cls(**json.loads(text))
-
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -37,29 +28,6 @@ class RunPlan:
 
     path: str = ""
     runs: tuple[PlannedRun, ...] = ()
-
-    def to_text(self) -> str:
-        return json.dumps({"path": self.path, "runs": [_stored(run) for run in self.runs]})
-
-    @classmethod
-    def from_text(cls, text: str) -> RunPlan:
-        had = json.loads(text)
-        return cls(had["path"], tuple(map(_restored, had["runs"])))
-
-
-def _stored(run: PlannedRun) -> dict[str, Any]:
-    return {**asdict(run), "run_class": run.run_class.name if run.run_class is not None else None}
-
-
-def _restored(had: dict[str, Any]) -> PlannedRun:
-    name = had["run_class"]
-    return PlannedRun(
-        title=had["title"],
-        run_class=RunClass[name] if name is not None else None,
-        minutes=had["minutes"],
-        gb=had["gb"],
-        manual=tuple((name, value) for name, value in had["manual"]),
-    )
 
 
 @dataclass(frozen=True)
@@ -90,15 +58,8 @@ class Progress:
     ended: str = ""
     """Why it is off."""
     ended_at: float = 0.0
-    severity: int = Severity.NO_ALARM
+    severity: Severity = Severity.NO_ALARM
     """Of `ended`."""
-
-    def to_text(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_text(cls, text: str) -> Progress:
-        return cls(**json.loads(text))
 
 
 _TITLE_BYTES = 200

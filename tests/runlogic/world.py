@@ -20,6 +20,7 @@ from ioc.model import (
     RunId,
     RunOperation,
     RunRecord,
+    Scalar,
     SystemOperation,
     chosen_experiment,
 )
@@ -62,6 +63,8 @@ class World:
         self.log: list[ef.Log] = []
         self.faults: dict[tuple[str, str], str] = {}
         self.failed_jobs: set[int] = set()
+        self.manual: dict[str, Scalar] = {}
+        """Values of manual observables."""
         self._next_file = 0
         if fresh:
             self.restart()
@@ -193,6 +196,12 @@ class World:
                     self.feed(ev.Ended(effect, error="no space left on device"))
                 else:
                     self.feed(ev.Ended(effect, backup))
+            case ef.SetManual(values=values):
+                if fault or self.faults.pop(("database", "manual"), ""):
+                    self.feed(ev.Ended(effect, error="the database is locked"))
+                else:
+                    self.manual |= dict(values)
+                    self.feed(ev.Ended(effect))
             case ef.OpenExperiment(name=name):
                 if fault or self.faults.pop(("database", "experiment"), ""):
                     self.feed(ev.Ended(effect, error="the database is locked"))
