@@ -37,7 +37,7 @@ MOST_FAILURES = 3
 RETRY_SECONDS = 3.0
 """Least time between two attempts to start after one that did not succeed."""
 FRESH_SECONDS = 1.0
-"""A look at the routers at the end of a run also serves for the start of the next if it is not older."""
+"""The look at all routers at the end of a run also serves for the start of the next within this time."""
 
 
 # What the operator does
@@ -286,7 +286,7 @@ def _start_next(turn: Turn) -> None:
     ):
         return
     turn.set_auto(trying=True)
-    runs.start(turn, probe=not _just_looked(turn))
+    runs.start(turn, probe=turn.steady - turn.state.looked_at > FRESH_SECONDS)
 
 
 def _refused(turn: Turn) -> None:
@@ -296,14 +296,6 @@ def _refused(turn: Turn) -> None:
         turn.set_auto(next_at=turn.steady + RETRY_SECONDS, because=few(reasons, 2))
     else:
         _failed(turn, turn.state.run.message.text)
-
-
-def _just_looked(turn: Turn) -> bool:
-    """Whether all routers were looked at just now, at the end of the run before."""
-    return all(
-        router.facts is not None and turn.now - router.facts.asked_at <= FRESH_SECONDS
-        for router in turn.state.routers.values()
-    )
 
 
 def _prepare(turn: Turn) -> None:

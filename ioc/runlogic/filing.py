@@ -21,7 +21,7 @@ from ioc.runlogic.subject import RUN, data_router
 from ioc.runlogic.troubles import forget, mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
 
-STAGES: tuple[Stage, ...] = (Phase.File, Phase.Probe, Phase.Backup, Phase.Close)
+STAGES: tuple[Stage, ...] = (Phase.File, Phase.Backup, Phase.Close)
 """The remaining phases of a run once all servers have stopped and its observables are recorded."""
 
 RETRY_SECONDS = 3.0

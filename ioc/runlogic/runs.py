@@ -21,7 +21,6 @@ from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 
 DATABASE = "database"
-ROUTERS = "routers"
 
 
 def command(turn: Turn, event: RunCommand) -> None:
@@ -65,7 +64,7 @@ def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) 
 
 def begin_probe(turn: Turn, job: Job) -> None:
     """Look at every router now."""
-    turn.set_job(waiting=frozenset({ROUTERS}))
+    turn.set_job(waiting=frozenset({jobs.ROUTERS}))
     turn.emit(ProbeRouters(job.id))
 
 
@@ -76,9 +75,10 @@ def _is_of_present_job(turn: Turn, effect: ProbeRouters | ReserveRun | TakeSnaps
 
 def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
     """All routers were looked at: before a start, this decides whether it is permitted."""
+    turn.set(looked_at=turn.steady)
     if not _is_of_present_job(turn, event.effect):
         return
-    jobs.arrived(turn, ROUTERS)
+    jobs.arrived(turn, jobs.ROUTERS)
     job = turn.job
     if job.kind is not JobKind.Start:
         return

@@ -72,8 +72,8 @@ def parse_plan(text: str, file_name: str, observables: Sequence[Observable]) -> 
     """
     document, known = read_document(text), {each.name: each for each in observables}
     problems, runs = set(document.problems), list[PlannedRun]()
-    content: object = document.data
-    entries = cast("list[object]", content if isinstance(content, list) else [])
+    content = document.data
+    entries = cast("list[object]", content) if isinstance(content, list) else []
     if entries:
         for index, entry in enumerate(entries):
             plain = {loc[1:]: text for loc, text in document.plain.items() if loc and loc[0] == index}
@@ -81,7 +81,7 @@ def parse_plan(text: str, file_name: str, observables: Sequence[Observable]) -> 
             runs += [run] if run is not None else []
             problems |= {(document.line((index, *loc)), f"run {index + 1}: {text}") for loc, text in faults}
     elif not problems:
-        problems = {(1, f"is {describe(content)}, but must be a list of runs (- title: …)")}
+        problems = {(1, f"is {describe(cast('object', content))}, but must be a list of runs (- title: …)")}
     if problems:
         raise ConfigurationError(tuple(Problem(file_name, line, text) for line, text in sorted(problems)))
     return tuple(runs)
