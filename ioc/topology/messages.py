@@ -68,7 +68,9 @@ def _requirement(error: ErrorDetails, plain: str | None) -> str:
 def describe(value: object) -> str:
     """A value of the file, shortened for a sentence."""
     match value:
-        case None | [] | {}:
+        case None | []:
+            return "empty"
+        case dict() if not value:
             return "empty"
         case bool():
             return str(value).lower()
