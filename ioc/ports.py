@@ -25,6 +25,7 @@ from ioc.model import (
     RunClass,
     RunConfig,
     RunId,
+    RunInterval,
     RunRecord,
     Scalar,
     TransitionReply,
@@ -128,6 +129,10 @@ class RunStore(Protocol):
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         """Store or replace the configuration of each ECC server."""
+        ...
+
+    async def save_interval(self, interval: RunInterval) -> None:
+        """Store a bad time of a run, or its end; run, interlock and begin identify it."""
         ...
 
     async def add_file(self, run: RunId, file: FiledFile) -> None:

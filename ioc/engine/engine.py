@@ -22,7 +22,7 @@ from ioc.engine.ledger import Ledger
 from ioc.engine.perform import INTERNAL, Performer
 from ioc.engine.timing import Timing
 from ioc.errors import PeerError, Refused
-from ioc.model import Client, Event, RunId
+from ioc.model import Client, Event, Reading, RunId
 from ioc.ports import EccClient, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
@@ -111,6 +111,15 @@ class Engine:
                     self._give_up_commands()
         finally:
             await self._ledger.finish()
+
+    def change_plan(self, plan: Plan, readings: tuple[Reading, ...]) -> None:
+        """Continue with a plan in which only interlocks and observables differ.
+
+        `readings` are the latest ones of the observables that the core watches with it. The performer keeps the first
+        plan: it needs only sources and routers, which stay.
+        """
+        before, self.plan = self.plan, plan
+        self.post(ev.PlanChanged(before, readings))
 
     def post(self, event: ev.Event) -> None:
         """Handle one event: the state changes at once, effects begin, listeners are called."""
@@ -223,7 +232,7 @@ class Engine:
                         client=effect.client,
                     )
                 )
-            case ef.SaveRun() | ef.SaveRunConfigs() | ef.SaveSetting() | ef.Answer():
+            case ef.SaveRun() | ef.SaveRunConfigs() | ef.SaveInterval() | ef.SaveSetting() | ef.Answer():
                 self._ledger.put(effect)
             case _:
                 if isinstance(effect, ef.SendTransition):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ioc.errors import PeerError
 from ioc.model import FiledFile, RunId
 from ioc.ports import RunStore
-from ioc.runlogic.effects import Answer, SaveRun, SaveRunConfigs, SaveSetting
+from ioc.runlogic.effects import Answer, SaveInterval, SaveRun, SaveRunConfigs, SaveSetting
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class SaveFile:
     file: FiledFile
 
 
-Save = SaveRun | SaveRunConfigs | SaveSetting | SaveFile
+Save = SaveRun | SaveRunConfigs | SaveInterval | SaveSetting | SaveFile
 _RETRY_PERIOD = 1.0
 _PATIENCE = 0.5
 """Seconds that an answer waits for a slow disk; a locked file or a full disk is detected sooner."""
@@ -176,6 +176,8 @@ class Ledger:
                 await self._store.save_run(record)
             case SaveRunConfigs(run=run, configs=configs):
                 await self._store.save_run_configs(run, configs)
+            case SaveInterval(interval=interval):
+                await self._store.save_interval(interval)
             case SaveSetting(name=name, value=value):
                 await self._store.save_setting(name, value)
             case SaveFile(run=run, file=file):
@@ -189,6 +191,8 @@ def _key(entry: Save) -> Hashable:
             return ("run", record.run)
         case SaveRunConfigs(run=run):
             return ("configs", run)
+        case SaveInterval(interval=interval):
+            return ("interval", interval.run, interval.interlock, interval.began_at)
         case SaveSetting(name=name):
             return ("setting", name)
         case SaveFile(run=run, file=file):

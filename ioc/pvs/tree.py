@@ -15,6 +15,7 @@ from ioc.pvs.automatic import AutomaticPvs
 from ioc.pvs.ecc import EccPvs
 from ioc.pvs.group import Group
 from ioc.pvs.health import HealthPvs
+from ioc.pvs.interlock import InterlockPvs, SummaryPvs, shown_as
 from ioc.pvs.log import LogPvs
 from ioc.pvs.observable import ObservablePvs, SetManual
 from ioc.pvs.router import RouterPvs
@@ -23,7 +24,7 @@ from ioc.pvs.system import SystemPvs
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
-from ioc.runlogic.subject import AUTO, RUN, SYSTEM, Subject, data_router, ecc
+from ioc.runlogic.subject import AUTO, RUN, SYSTEM, Subject, data_router, ecc, interlock
 from ioc.topology.schema import Observable, Topology
 
 _SLICE = 15
@@ -45,7 +46,7 @@ class Services:
 
 
 class PvTree:
-    """Every PV under the prefix. Observables may be added and removed; everything else is fixed."""
+    """Every PV under the prefix. Observables and interlocks may come and go; everything else is fixed."""
 
     def __init__(self, topology: Topology, engine: Engine, services: Services, *, simulated: bool) -> None:
         self._prefix = prefix = topology.prefix
@@ -68,6 +69,8 @@ class PvTree:
         """Groups that show the state of the core."""
         self._subjects = {pv.name: subject for subject, group in self._detector.items() for pv in group.pvs}
         """The subject whose message shows errors of a PV; for all others, the system."""
+        self._summary = SummaryPvs(prefix)
+        self._interlocks = {name: InterlockPvs(prefix, each, engine) for name, each in engine.plan.interlocks.items()}
         self._log = LogPvs(prefix)
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
         self._observables: dict[str, ObservablePvs] = {}
@@ -78,12 +81,19 @@ class PvTree:
     @property
     def pvs(self) -> Iterable[Pv[Any]]:
         """All PVs, in the order of the documentation."""
-        for group in (*self._detector.values(), *self._observables.values(), self._log, self._health):
+        for group in (
+            *self._detector.values(),
+            *self._observables.values(),
+            *self._interlocks.values(),
+            self._summary,
+            self._log,
+            self._health,
+        ):
             yield from group.pvs
 
     def show(self, state: State) -> None:
         """Show a new state of the core."""
-        for group in self._detector.values():
+        for group in (*self._detector.values(), *self._interlocks.values(), self._summary):
             group.update(state)
 
     def show_observables(self, views: Iterable[ObservableView]) -> None:
@@ -95,7 +105,13 @@ class PvTree:
     def show_put(self, put: PutRecord) -> None:
         """Show in the nearest message why a put was refused or failed, or the remark on an accepted one."""
         if put.message and put.result != "denied" and not put.logged:
-            self._engine.post(PutRefused(self._subjects.get(put.pv, SYSTEM), put.message, put.occurred_at))
+            self._engine.post(PutRefused(self._subject_of(put.pv), put.message, put.occurred_at))
+
+    def _subject_of(self, pv: str) -> Subject:
+        for name, group in self._interlocks.items():
+            if pv.startswith(group.base):
+                return interlock(name)
+        return self._subjects.get(pv, SYSTEM)
 
     def show_event(self, event: Event) -> None:
         """Show a new line of the log."""
@@ -116,6 +132,21 @@ class PvTree:
 
     def _present_observables(self) -> Sequence[Observable]:
         return [group.observable for group in self._observables.values()]
+
+    def set_interlocks(self, server: CaServer) -> None:
+        """Serve the interlocks of the engine's plan from now on; those that look the same keep PVs and clients."""
+        wanted = self._engine.plan.interlocks
+        for name, group in list(self._interlocks.items()):
+            if name not in wanted or shown_as(wanted[name]) != group.looks_like:
+                for pv in group.pvs:
+                    server.remove(pv.name)
+                del self._interlocks[name]
+        for name, plan in wanted.items():
+            if name not in self._interlocks:
+                self._interlocks[name] = group = InterlockPvs(self._prefix, plan, self._engine)
+                group.update(self._engine.state)
+                for pv in group.pvs:
+                    server.add(pv)
 
     def _add(self, observable: Observable) -> ObservablePvs:
         group = ObservablePvs(self._prefix, observable, self._set_manual)

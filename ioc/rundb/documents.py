@@ -26,6 +26,7 @@ from ioc.model import (
     Statistics,
 )
 from ioc.ports import FINISHED
+from ioc.rundb.intervals import conclude
 from ioc.rundb.rows import UnknownRowError, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
 from ioc.rundb.times import from_text, optional, optional_time, to_microseconds, to_text
@@ -128,6 +129,8 @@ def save_run(db: Database, record: RunRecord) -> None:
     if row is None:
         raise UnknownRowError(f"{record.run} of experiment {record.run.experiment} is not in the run database")
     db.table("runs").update(row["id"], _row(**_run_columns(record)))
+    if record.stopped_at is not None:
+        conclude(db, row["id"])
 
 
 def _run_columns(record: RunRecord) -> dict[str, Scalar | None]:
@@ -265,6 +268,7 @@ def save_measurements(db: Database, run_id: int | None, measurements: Sequence[t
         for observable_id, each in measurements
     ]
     db.table("measurements").upsert_all(rows, pk=("run_id", "observable_id"))
+    conclude(db, run_id)
 
 
 def load_measurements(db: Database, run_id: int | None) -> tuple[Measurement, ...]:

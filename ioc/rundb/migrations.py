@@ -293,3 +293,32 @@ _VERSION_3 = """
 def runs_have_a_size(db: Database) -> None:
     """Version 3: the size of a run, the source of a file, the number of puts per row; a faster run sheet."""
     db.executescript(_VERSION_3)
+
+
+_VERSION_4 = """
+    CREATE TABLE run_intervals (
+        id INTEGER PRIMARY KEY,
+        run_id INTEGER NOT NULL REFERENCES runs (id),
+        interlock TEXT NOT NULL,
+        observable_id INTEGER REFERENCES observables (id),
+        began_at TEXT NOT NULL,
+        ended_at TEXT,
+        action TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        low REAL,
+        high REAL,
+        value,
+        UNIQUE (run_id, interlock, began_at)
+    );
+    CREATE INDEX run_intervals_observable_id ON run_intervals (observable_id);
+    CREATE INDEX run_intervals_began_at ON run_intervals (began_at);
+    CREATE INDEX run_intervals_ended_at ON run_intervals (ended_at);
+    ALTER TABLE runs ADD COLUMN good_fraction REAL;
+    ALTER TABLE measurements ADD COLUMN good_fraction REAL;
+"""
+
+
+@_migration
+def runs_have_bad_times(db: Database) -> None:
+    """Version 4: the times in which interlocks were tripped, and the fractions of good time."""
+    db.executescript(_VERSION_4)

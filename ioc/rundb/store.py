@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from sqlite_utils import Database
 
 from ioc.errors import PeerTimeout
-from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunRecord
-from ioc.rundb import documents, samples
+from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunInterval, RunRecord
+from ioc.rundb import documents, intervals, samples
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
-from ioc.rundb.rows import Sample
+from ioc.rundb.rows import Sample, UnknownRowError
 from ioc.rundb.writer import Writer
 
 if TYPE_CHECKING:
@@ -103,6 +103,18 @@ class SqliteRunStore:
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         rows = self._writer.rows
         await self.transaction(lambda db: documents.save_run_configs(db, rows.run_id(db, run), configs))
+
+    async def save_interval(self, interval: RunInterval) -> None:
+        rows, name = self._writer.rows, interval.observable
+
+        def save(db: Database) -> None:
+            try:
+                observable_id = rows.observable_id(db, interval.run.experiment, name) if name else None
+            except UnknownRowError:  # it was removed from the topology since
+                observable_id = None
+            intervals.save_interval(db, rows.run_id(db, interval.run), observable_id, interval)
+
+        await self.transaction(save)
 
     async def add_file(self, run: RunId, file: FiledFile) -> None:
         rows = self._writer.rows

@@ -22,7 +22,7 @@ from dataclasses import replace
 from ioc.errors import Refused
 from ioc.model import AutoState, Client, DocumentState, Operation, RunRecord, RunState, Severity
 from ioc.runlogic import memory, permits, runs
-from ioc.runlogic.automatic_shown import phase, place, sentence, taken, waits, waits_for
+from ioc.runlogic.automatic_shown import phase, place, sentence, waits, waits_for
 from ioc.runlogic.effects import SetManual
 from ioc.runlogic.events import EnableAutomatic, Ended, RunCommand, SetAutomatic, SetPlan
 from ioc.runlogic.plan import GIGABYTE, Plan
@@ -234,9 +234,8 @@ def _opened(turn: Turn) -> None:
 
 
 def _reached(turn: Turn) -> bool:
-    auto, state = turn.state.auto, turn.state
-    seconds, size = auto.minutes * 60, auto.gb * GIGABYTE
-    return bool((seconds and taken(state, turn.steady) >= seconds) or (size and total_bytes(state) >= size))
+    size = turn.state.auto.gb * GIGABYTE
+    return turn.is_due(due(turn.plan, turn.state)) or bool(size and total_bytes(turn.state) >= size)
 
 
 def _closed(turn: Turn, record: RunRecord) -> None:
@@ -273,7 +272,7 @@ def _start_next(turn: Turn) -> None:
         return
     if auto.trying and job is None:
         _refused(turn)
-    if turn.state.auto.next_at is not None and turn.steady >= turn.state.auto.next_at:
+    if turn.is_due(turn.state.auto.next_at):
         turn.set_auto(next_at=None, because="")
     _prepare(turn)
     auto = turn.state.auto

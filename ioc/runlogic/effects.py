@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from ioc.model import Client, ConfigChoice, DataLink, Operation, RunClass, RunConfig, RunId, RunRecord, Scalar, Severity
+from ioc.model import (
+    Client,
+    ConfigChoice,
+    DataLink,
+    Operation,
+    RunClass,
+    RunConfig,
+    RunId,
+    RunInterval,
+    RunRecord,
+    Scalar,
+    Severity,
+)
 from ioc.runlogic.subject import Subject
 
 if TYPE_CHECKING:
@@ -112,6 +124,13 @@ class SaveRun(Effect):
 class SaveRunConfigs(Effect):
     run: RunId
     configs: Sequence[RunConfig]
+
+
+@dataclass(frozen=True)
+class SaveInterval(Effect):
+    """Store a bad time of a run, or its end."""
+
+    interval: RunInterval
 
 
 @dataclass(frozen=True)

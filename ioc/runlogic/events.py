@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ioc.model import (
     Client,
@@ -25,6 +25,9 @@ from ioc.model import (
 )
 from ioc.runlogic.effects import Effect
 from ioc.runlogic.subject import Subject
+
+if TYPE_CHECKING:
+    from ioc.runlogic.plan import Plan
 
 _Work = TypeVar("_Work", bound=Effect)
 _Result = TypeVar("_Result")
@@ -116,6 +119,30 @@ class SetPlan(Command):
 
     path: str
     runs: tuple[PlannedRun, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SetLimits(Command):
+    """Change a limit of an interlock; None leaves it as it is."""
+
+    interlock: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SetBypass(Command):
+    interlock: str
+    bypassed: bool
+
+
+@dataclass(frozen=True)
+class PlanChanged(Event):
+    """The interlocks or observables of the topology have changed; `step` gets the new plan."""
+
+    before: Plan
+    readings: tuple[Reading, ...]
+    """All latest readings of the observables that are watched now."""
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,11 @@ class Plan:
             interlocks=_interlocks(topology),
         )
 
+    @property
+    def resumes(self) -> bool:
+        """Whether every ECC server supports Resume."""
+        return all(server.supports_resume for server in self.servers.values())
+
     def sources_of(self, router: str) -> tuple[str, ...]:
         """Return the ids of the data sources that send to a router."""
         return tuple(source for source, routers in self.sources.items() if router in routers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from ioc.errors import Refused
 from ioc.model import Client, DocumentState, EccState, Operation, Role, RunConfig, RunRecord, RunState, Severity
@@ -36,7 +37,7 @@ def command(turn: Turn, event: RunCommand) -> None:
         case Operation.Stop:
             stop(turn, event)
         case Operation.Pause | Operation.Resume:
-            _pause_or_resume(turn, event)
+            pause_or_resume(turn, event.operation, event)
 
 
 def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
@@ -192,8 +193,10 @@ def roll_back(turn: Turn, job: Job) -> None:
     jobs.launch(turn, JobKind.RollBack, name, stages, command=job.command, failures=job.failures)
 
 
-def stop(turn: Turn, command: RunCommand | None = None) -> None:
+def stop(turn: Turn, command: RunCommand | None = None, why: str = "Stop requested") -> None:
     """Begin the end of the open run, and abort what is under way; without a command, the core itself stops it.
+
+    `why` is the answer to the command that is aborted.
 
     Raises:
         Refused: no run is open, or it is being stopped already.
@@ -207,7 +210,7 @@ def stop(turn: Turn, command: RunCommand | None = None) -> None:
     if job is not None and job.goes_on_after_failure:
         raise Refused(f"run {run.number} is being stopped already")
     if job is not None and job.command is not None:
-        text = f"run {run.number}: {job.name} aborted: Stop requested"
+        text = f"run {run.number}: {job.name} aborted: {why}"
         turn.log(RUN, text, Severity.MINOR, job.client)
         turn.answer(job.command, text)
     if run.state is RunState.Filing:
@@ -279,12 +282,31 @@ def snapshot_taken(turn: Turn, event: Ended[TakeSnapshot, None]) -> None:
     jobs.arrived(turn, DATABASE)
 
 
-def _pause_or_resume(turn: Turn, event: RunCommand) -> None:
-    operation, run, job = event.operation, turn.state.run, turn.state.job
+def set_held(turn: Turn, *, held: bool) -> None:
+    """Remember whether an interlock has paused the run and will resume it, also over a restart."""
+    if held != turn.state.run.held:
+        turn.set_run(held=held)
+        turn.emit(memory.HELD.save(turn.state.run.number if held else -1))
+
+
+def pause_or_resume(
+    turn: Turn, operation: Literal[Operation.Pause, Operation.Resume], command: RunCommand | None = None
+) -> None:
+    """Begin to pause or resume the run; without a command, the core itself does.
+
+    Raises:
+        Refused: it is not in the state for it, or a server cannot do it.
+    """
+    run, job = turn.state.run, turn.state.job
     paused, running = EccState.Paused, EccState.Running
     before, after = (running, paused) if operation is Operation.Pause else (paused, running)
     if not run.open:
         raise Refused(f"run cannot {operation}: no run is open")
+    if command is not None and operation is Operation.Pause and run.held and run.state is RunState.Paused:
+        set_held(turn, held=False)
+        turn.say(RUN, f"run {run.number} stays Paused until Resume is pressed", client=command.client)
+        turn.answer(command)
+        return
     if turn.state.undecided:
         raise Refused(f"run {run.number} cannot {operation}: {permits.system_reason(turn.state)}")
     if job is not None:
@@ -303,7 +325,9 @@ def _pause_or_resume(turn: Turn, event: RunCommand) -> None:
     moves = (tuple(name for name in group if name in rest) for group in turn.plan.groups(operation))
     stages = tuple(Move(operation, group) for group in moves)
     kind = JobKind.Pause if operation is Operation.Pause else JobKind.Resume
-    jobs.launch(turn, kind, operation.value, stages, command=event)
+    jobs.launch(turn, kind, operation.value, stages, command=command)
+    if command is not None:
+        set_held(turn, held=False)
 
 
 _REACHED: Mapping[JobKind, RunState] = {JobKind.Pause: RunState.Paused, JobKind.Resume: RunState.Running}

@@ -13,16 +13,21 @@ from ioc.model import (
     DocumentState,
     EccState,
     FiledFile,
+    InterlockState,
     Operation,
     Reading,
     RouterFacts,
     RunClass,
+    RunInterval,
     RunRecord,
     RunState,
+    Scalar,
     Severity,
     Transition,
+    Window,
 )
 from ioc.runlogic.events import Command, SetExperiment
+from ioc.runlogic.memory import Interlocked
 from ioc.runlogic.sequence import Auto
 from ioc.states import IN_PROGRESS, RUNNING
 
@@ -57,6 +62,7 @@ class About(Enum):
     Backup = auto()
     Observable = auto()
     Recording = auto()
+    Interlock = auto()
     Restart = auto()
 
 
@@ -209,6 +215,35 @@ class Router:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Interlock:
+    """What is known of one interlock; times on the monotonic clock."""
+
+    window: Window = field(default_factory=Window)
+    """Its limits now."""
+    state: InterlockState = InterlockState.Ok
+    reason: str = ""
+    """Why it tripped; empty unless it is Tripped."""
+    value: Scalar | None = None
+    """The value that tripped it."""
+    was_read: bool = False
+    """There was a reading since it is watched."""
+    outside_since: float | None = None
+    """Since when it has been outside; None while it is inside, not checked or bypassed."""
+    inside_since: float | None = None
+    """While it is Tripped: since when it has been inside again."""
+    bypass_ends: float = 0.0
+    bypassed_until: float = 0.0
+    """The same in POSIX seconds; 0 while it is not bypassed."""
+    interval: RunInterval | None = None
+    """The bad time of the open run that has not ended."""
+    paused: int = -1
+    """The run that was paused for it since it tripped."""
+    saved: Interlocked = field(default_factory=Interlocked)
+    """What is stored of it."""
+    message: Note = Note()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """The open run, else the last one; title, class and number of the next one."""
 
@@ -231,6 +266,8 @@ class Run:
     """The message that an earlier process stored."""
     files: tuple[FiledFile, ...] = ()
     """Number of filed files, as far as this process knows."""
+    held: bool = False
+    """An interlock has paused it and will resume it."""
     least_number: int = 0
     """The number that the operator set for the next run; earlier runs may require a higher one."""
     message: Note = Note()
@@ -361,6 +398,7 @@ class State:
     """Outcome of the last command of the system."""
     missing: frozenset[str] = frozenset()
     """Required observables that are not connected."""
+    interlocks: Mapping[str, Interlock] = field(default_factory=dict[str, Interlock])
     readings: Mapping[str, Reading] = field(default_factory=dict[str, Reading])
     """The latest reading of each watched observable; none until it has had a value."""
     restored: bool = False

@@ -26,6 +26,7 @@ from ioc.runlogic import (
     automatic,
     backup,
     filing,
+    interlocks,
     jobs,
     messages,
     permits,
@@ -42,8 +43,8 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.effects import Effect
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Router, Run, Server, State
-from ioc.runlogic.subject import AUTO, RUN, SYSTEM, data_router, ecc
+from ioc.runlogic.state import About, Interlock, Job, JobKind, Move, Phase, Router, Run, Server, State
+from ioc.runlogic.subject import AUTO, RUN, SYSTEM, data_router, ecc, interlock
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, few
 
@@ -66,6 +67,7 @@ def initial(plan: Plan) -> State:
         servers={name: Server(config=server.default_config) for name, server in plan.servers.items()},
         routers={name: Router() for name in plan.routers},
         run=Run(),
+        interlocks={name: Interlock(window=each.window) for name, each in plan.interlocks.items()},
         missing=frozenset(plan.require),
     )
 
@@ -104,6 +106,8 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
             subject = ecc(name)
         case ev.Organize(router=name):
             subject = data_router(name)
+        case ev.SetLimits(interlock=name) | ev.SetBypass(interlock=name):
+            subject = interlock(name)
         case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass() | ev.SetNextNumber():
             subject = RUN
         case ev.EnableAutomatic() | ev.SetAutomatic() | ev.SetPlan():
@@ -128,6 +132,7 @@ def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
 def _advance(turn: Turn) -> None:
     """Run the stages of the job until one has to wait."""
     restart.decide(turn)
+    interlocks.decide(turn)
     while (job := turn.state.job) is not None:
         if not job.begun:
             jobs.begin_stage(turn, _PHASES)
@@ -211,6 +216,9 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SetNextNumber: settings.set_next_number,
     ev.CopyPrevious: settings.copy_previous,
     ev.SelectConfig: servers.select_config,
+    ev.SetLimits: interlocks.set_limits,
+    ev.SetBypass: interlocks.set_bypass,
+    ev.PlanChanged: interlocks.replanned,
     ev.ServerRead: servers.read,
     ev.ServerLost: servers.lost,
     ev.ConfigsRead: servers.configs_read,

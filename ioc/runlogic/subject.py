@@ -15,6 +15,7 @@ class Kind(StrEnum):
     """Automatic runs."""
     Server = "ECC"
     Router = "Router"
+    Interlock = "Interlock"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Subject:
 
     kind: Kind
     name: str = ""
-    """Of the ECC server or the router."""
+    """Of the ECC server, the router or the interlock."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
@@ -42,3 +43,8 @@ def ecc(name: str) -> Subject:
 def data_router(name: str) -> Subject:
     """A data router."""
     return Subject(Kind.Router, name)
+
+
+def interlock(name: str) -> Subject:
+    """An interlock."""
+    return Subject(Kind.Interlock, name)

@@ -18,10 +18,12 @@ from ioc.runlogic.effects import Answer, Effect, Log, SaveRun
 from ioc.runlogic.events import Command
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.sequence import Auto, Progress
-from ioc.runlogic.state import Job, Note, Router, Run, Server, Stage, State
+from ioc.runlogic.state import Interlock, Job, Note, Router, Run, Server, Stage, State
 from ioc.runlogic.subject import RUN, Kind, Subject
 
 _Fields = ParamSpec("_Fields")
+
+_EARLY_SECONDS = 0.001
 
 
 def _fields_of(
@@ -72,6 +74,10 @@ class Turn:
     now: float
     steady: float
     effects: list[Effect] = field(default_factory=list[Effect])
+
+    def is_due(self, at: float) -> bool:
+        """Whether a time on the monotonic clock has come; timers may be early by the resolution of the clock."""
+        return self.steady >= at - _EARLY_SECONDS
 
     def emit(self, *effects: Effect) -> None:
         self.effects += effects
@@ -125,6 +131,10 @@ class Turn:
     def set_router(self, name: str, changes: dict[str, Any]) -> None:
         self.set(routers={**self.state.routers, name: replace(self.state.routers[name], **changes)})
 
+    @_fields_of_named(Interlock)
+    def set_interlock(self, name: str, changes: dict[str, Any]) -> None:
+        self.set(interlocks={**self.state.interlocks, name: replace(self.state.interlocks[name], **changes)})
+
     def set_job(self, **progress: Unpack[JobProgress]) -> None:
         self.set(job=replace(self.job, **progress))
 
@@ -144,6 +154,8 @@ class Turn:
                 return self.server(subject.name).message
             case Kind.Router:
                 return self.router(subject.name).message
+            case Kind.Interlock:
+                return self.state.interlocks.get(subject.name, Interlock()).message  # it may just have been removed
             case Kind.Run:
                 return self.state.run.message
             case Kind.Auto:
@@ -157,6 +169,9 @@ class Turn:
                 self.set_server(subject.name, message=note)
             case Kind.Router:
                 self.set_router(subject.name, message=note)
+            case Kind.Interlock:
+                if subject.name in self.state.interlocks:
+                    self.set_interlock(subject.name, message=note)
             case Kind.Run:
                 self.set_run(message=note)
             case Kind.Auto:

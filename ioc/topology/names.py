@@ -15,7 +15,7 @@ _WITH_PORT = re.compile(r"\[?([^/@\]]+)\]?:([0-9]{1,5})")
 _PV_NAME = re.compile(r"[\x21-\x7e]{1,60}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
 
-_FAMILIES = ("ECC:", "Router:", "Run:", "Auto:", "Obs:", "Log:", "IOC:")
+_FAMILIES = ("ECC:", "Router:", "Run:", "Auto:", "Obs:", "Interlock:", "Log:", "IOC:")
 _OF_THE_SYSTEM = {
     *("State", "Message", "Busy", "Experiment"),
     *("Describe", "Prepare", "Configure", "Reset"),

@@ -23,6 +23,7 @@ from ioc.model import (
     RunClass,
     RunConfig,
     RunId,
+    RunInterval,
     RunRecord,
     Scalar,
     Transition,
@@ -172,6 +173,10 @@ class FakeStore:
         await self._call("save_run_configs")
         self.configs[run] = tuple(configs)
         self.stored.append(f"configs of {run}")
+
+    async def save_interval(self, interval: RunInterval) -> None:
+        await self._call("save_interval")
+        self.stored.append(f"interval of {interval.interlock}")
 
     async def add_file(self, run: RunId, file: FiledFile) -> None:
         await self._call("add_file")

@@ -142,5 +142,5 @@ def test_all_errors_are_reported_at_once() -> None:
 @pytest.mark.parametrize("name", ["missing.yaml", "."])
 def test_a_file_that_cannot_be_read_is_an_error_like_the_others(name: str, tmp_path: Path) -> None:
     """A missing file and a directory are named."""
-    with pytest.raises(ConfigurationError, match="does not exist|cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"does not exist|cannot be read"):
         load_plan(str(tmp_path / name), OBSERVABLES)
