@@ -58,8 +58,11 @@ class Engine:
         recorder: RunRecorder,
         timing: Timing,
         journal: Callable[[Event], None],
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`steady`: the monotonic clock of the core, in seconds."""
         self.plan = plan
+        self.steady = steady
         self.state = initial(plan)
         self._ecc = ecc
         self._hosts = hosts
@@ -125,7 +128,7 @@ class Engine:
         """Handle one event: the state changes at once, effects begin, listeners are called."""
         before = self.state
         try:
-            self.state, effects = step(self.plan, self.state, event, time.time(), self._steady())
+            self.state, effects = step(self.plan, self.state, event, time.time(), self.steady())
         except Exception:
             log.exception("the core failed on %s: nothing was done", type(event).__name__)
             effects = ()
@@ -133,23 +136,19 @@ class Engine:
                 answer.set_exception(PeerError(INTERNAL))  # no message has it yet
         for effect in effects:
             self._begin(effect, before)
+        self._set_alarm(wake_at(self.plan, self.state))  # always: a timer may fire a little early
         if self.state is not before:
-            self._set_alarm(wake_at(self.plan, self.state))
             for listener in self._listeners:
                 self._notify(listener)
 
-    @staticmethod
-    def _steady() -> float:
-        """The monotonic clock: that of the event loop, so that `_set_alarm` needs no conversion."""
-        return asyncio.get_running_loop().time()
-
     def _set_alarm(self, at: float | None) -> None:
-        """Send `TimePassed` at a time on the monotonic clock; None: not at all."""
+        """Send `TimePassed` at a time on the core's monotonic clock; None: not at all."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if at is not None and self._tasks is not None:
-            self._alarm = asyncio.get_running_loop().call_at(at, self.post, ev.TimePassed())
+            delay = max(0.0, at - self.steady())
+            self._alarm = asyncio.get_running_loop().call_later(delay, self.post, ev.TimePassed())
 
     async def command(self, command: ev.Command) -> None:
         """Submit a command to the core. Returns when it is done.
@@ -283,7 +282,7 @@ class Engine:
         """Save a heartbeat for the next process."""
         while True:
             if (run := self.state.run).open and not self.state.undecided:
-                alive = memory.Alive(time.time(), run.duration(self._steady()), run.number)
+                alive = memory.Alive(time.time(), run.duration(self.steady()), run.number)
                 self._ledger.put(memory.ALIVE.save(alive))
             await asyncio.sleep(_ALIVE_PERIOD)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -108,7 +107,7 @@ class RunPvs(Group):
 
     def tick(self) -> None:
         """Show the duration of the run; called once a second."""
-        seconds = self._engine.state.run.duration(time.monotonic())
+        seconds = self._engine.state.run.duration(self._engine.steady())
         self._duration.post(float(int(seconds)))
         self._duration_text.post(clock(seconds))
 
