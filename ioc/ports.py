@@ -28,6 +28,7 @@ from ioc.model import (
     RunInterval,
     RunQuality,
     RunRecord,
+    Scalar,
     TransitionReply,
 )
 
@@ -175,6 +176,14 @@ class RunRecorder(Protocol):
 
     async def copy_manual_from(self, run: RunId) -> None:
         """Set every manual observable to its value in `run`."""
+        ...
+
+    async def set_manual(self, name: str, value: Scalar) -> object:
+        """Set one manual observable.
+
+        Raises:
+            Refused: the value does not fit, or there is no such manual observable.
+        """
         ...
 
     async def change_experiment(self, experiment: str) -> None:

@@ -7,6 +7,7 @@ Sizes are bytes.
 from ioc.model.ecc import ConfigChoice, DataLink, EccReading, TransitionReply
 from ioc.model.enums import (
     Action,
+    AutoState,
     DocumentState,
     EccState,
     InterlockState,
@@ -36,6 +37,7 @@ from ioc.model.names import (
     chosen_experiment,
 )
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
+from ioc.model.planned import PlannedRun, Wait
 from ioc.model.run import RunChanges, RunConfig, RunId, RunInterval, RunRecord
 from ioc.model.window import Window
 
@@ -53,6 +55,9 @@ __all__ = [
     "RunState",
     "RunClass",
     "RunQuality",
+    "AutoState",
+    "PlannedRun",
+    "Wait",
     "DocumentState",
     "ValueType",
     "COMMENT_LENGTH",

@@ -116,6 +116,20 @@ class RunState(IntEnum):
     Failed = 6
 
 
+class AutoState(IntEnum):
+    """What automatic runs are doing."""
+
+    Off = 0
+    Waiting = 1
+    """The next start is blocked, or waits for an observable."""
+    Starting = 2
+    Running = 3
+    Stopping = 4
+    Filing = 5
+    Pause = 6
+    """Between two runs."""
+
+
 class RunClass(IntEnum):
     """Purpose of a run, chosen by the shift."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
 from ioc.model import Client, Event, ObservableView, PutRecord, Scalar
+from ioc.pvs.automatic import AutomaticPvs
 from ioc.pvs.ecc import EccPvs
 from ioc.pvs.group import Group
 from ioc.pvs.health import HealthPvs
@@ -23,7 +24,7 @@ from ioc.pvs.system import SystemPvs
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
-from ioc.runlogic.subject import RUN, SYSTEM, Subject, data_router, ecc, interlock
+from ioc.runlogic.subject import AUTO, RUN, SYSTEM, Subject, data_router, ecc, interlock
 from ioc.topology.schema import Observable, Topology
 
 _SLICE = 15
@@ -54,6 +55,7 @@ class PvTree:
         servers, routers = topology.ecc_servers, topology.data_routers
         read_server, read_router = services.read_server_log, services.read_router_log
         self._run = RunPvs(prefix, engine)
+        self._automatic = AutomaticPvs(prefix, engine, self._present_observables)
         self._detector: dict[Subject, Group] = {
             SYSTEM: SystemPvs(prefix, engine),
             **{ecc(each.name): EccPvs(prefix, each.name, engine, partial(read_server, each.name)) for each in servers},
@@ -62,6 +64,7 @@ class PvTree:
                 for each in routers
             },
             RUN: self._run,
+            AUTO: self._automatic,
         }
         """Groups that show the state of the core."""
         self._subjects = {pv.name: subject for subject, group in self._detector.items() for pv in group.pvs}
@@ -127,6 +130,9 @@ class PvTree:
                 for pv in self._add(observable).pvs:
                     server.add(pv)
 
+    def _present_observables(self) -> Sequence[Observable]:
+        return [group.observable for group in self._observables.values()]
+
     def set_interlocks(self, server: CaServer) -> None:
         """Serve the interlocks of the engine's plan from now on; those that look the same keep PVs and clients."""
         wanted = self._engine.plan.interlocks
@@ -158,6 +164,7 @@ class PvTree:
         while True:
             self._health.tick(server)
             self._run.tick()
+            self._automatic.tick()
             await self._show_statistics()
             due = max(due + 1.0, loop.time())
             await asyncio.sleep(due - loop.time())

@@ -13,12 +13,12 @@ from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
 from ioc.observables import Properties
 from ioc.ports import ReadingsListener
 from ioc.recorder.clock import Clock
-from ioc.recorder.manual import parse_manual
 from ioc.recorder.observable_state import ObservableState
 from ioc.recorder.recorded_run import EarlierPart, RecordedRun
 from ioc.recorder.saver import Saver
 from ioc.recorder.statistics import RunStatistics
 from ioc.rundb import Measurement, SavedSetting, SqliteRunStore
+from ioc.topology.manual_value import parse_manual
 from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from ioc.model import (
     RunInterval,
     RunQuality,
     RunRecord,
+    Scalar,
     Severity,
 )
 from ioc.runlogic.subject import Subject
@@ -106,6 +107,13 @@ class OpenExperiment(Effect):
     """→ `Ended[OpenExperiment, RunRecord]`: its last run, if any"""
 
     name: str
+
+
+@dataclass(frozen=True)
+class SetManual(Effect):
+    """Set manual observables → `Ended[SetManual, None]`"""
+
+    values: tuple[tuple[str, Scalar], ...]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ioc.model import (
     ConfigChoice,
     EccReading,
     Operation,
+    PlannedRun,
     Reading,
     RouterFacts,
     RunClass,
@@ -106,6 +107,29 @@ class CopyPrevious(Command):
 class SelectConfig(Command):
     server: str
     config: ConfigChoice
+
+
+@dataclass(frozen=True, eq=False)
+class EnableAutomatic(Command):
+    on: bool
+
+
+@dataclass(frozen=True, eq=False)
+class SetAutomatic(Command):
+    """Change the settings that are not None."""
+
+    minutes: float | None = None
+    gb: float | None = None
+    runs: int | None = None
+    pause: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SetPlan(Command):
+    """The sender has read the file; no runs: no plan."""
+
+    path: str
+    runs: tuple[PlannedRun, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Generic, TypeVar
 
+from pydantic import TypeAdapter
+
 from ioc.errors import Refused
 from ioc.model import Action, ConfigChoice, RunClass, RunId, RunInterval, Scalar, Window
 from ioc.runlogic.effects import SaveSetting
+from ioc.runlogic.sequence import Limits, Progress, RunPlan
 
 _Value = TypeVar("_Value")
 
@@ -116,6 +119,12 @@ def _default_config(text: str) -> ConfigChoice | None:
     return ConfigChoice.parse(text)
 
 
+def _as_json(name: str, default: _Value) -> Setting[_Value]:
+    """A setting whose value is a dataclass."""
+    kind = TypeAdapter(type(default))
+    return Setting(name, default, lambda value: kind.dump_json(value).decode(), kind.validate_json)
+
+
 _NO_DIRECTORIES: tuple[str, ...] = ()
 _NO_CONFIG: ConfigChoice | None = None
 
@@ -129,6 +138,9 @@ TITLE = Setting("title", "", str, str)
 NEXT_NUMBER = Setting("next_number", 0, str, int)
 """Lowest number of the next run."""
 CLASS = Setting("class", RunClass.Testing, lambda value: value.name, RunClass.__getitem__)
+AUTO_LIMITS = _as_json("auto_limits", Limits())
+AUTO_PLAN = _as_json("auto_plan", RunPlan())
+AUTO_PROGRESS = _as_json("auto_progress", Progress())
 ORPHANED = Setting("orphaned", -1, str, int)
 """Number of the last run that ended while the IOC was down; it may still have to be filed."""
 ALIVE = Setting("last_alive", Alive(), Alive.to_text, Alive.from_text)

@@ -14,8 +14,9 @@ from ioc.runlogic.turn import Turn
 
 def watched(plan: Plan, state: State) -> frozenset[str]:
     """Return the names of the readings that the core needs now."""
-    del state
-    return frozenset(each.watches for each in plan.interlocks.values())
+    planned = state.auto.planned if state.auto.enabled else None
+    waits = () if planned is None else planned.wait_for
+    return frozenset((*(each.watches for each in plan.interlocks.values()), *(wait.observable for wait in waits)))
 
 
 def observables_read(turn: Turn, event: ObservablesRead) -> None:

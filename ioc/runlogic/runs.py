@@ -22,7 +22,6 @@ from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 
 DATABASE = "database"
-ROUTERS = "routers"
 
 
 def command(turn: Turn, event: RunCommand) -> None:
@@ -45,8 +44,10 @@ def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
     return tuple(Move(operation, group) for group in turn.plan.groups(operation))
 
 
-def start(turn: Turn, command: RunCommand | None = None) -> None:
+def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) -> None:
     """Begin the start of a run; without a command, the core itself starts it.
+
+    `probe` is False if all routers were looked at just before.
 
     Raises:
         Refused: it is not permitted, with every reason.
@@ -57,13 +58,14 @@ def start(turn: Turn, command: RunCommand | None = None) -> None:
     if turn.plan.reset_mutant_before_start:
         mutants = turn.plan.of_role(Role.MuTAnT)
         reset = (Move(Operation.Breakup, mutants), Move(Operation.Configure, mutants)) if mutants else ()
-    stages = (Phase.Probe, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
+    look: tuple[Stage, ...] = (Phase.Probe,) if probe else ()
+    stages = (*look, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
     jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=command)
 
 
 def begin_probe(turn: Turn, job: Job) -> None:
     """Look at every router now."""
-    turn.set_job(waiting=frozenset({ROUTERS}))
+    turn.set_job(waiting=frozenset({jobs.ROUTERS}))
     turn.emit(ProbeRouters(job.id))
 
 
@@ -74,9 +76,10 @@ def _is_of_present_job(turn: Turn, effect: ProbeRouters | ReserveRun | TakeSnaps
 
 def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
     """All routers were looked at: before a start, this decides whether it is permitted."""
+    turn.set(looked_at=turn.steady)
     if not _is_of_present_job(turn, event.effect):
         return
-    jobs.arrived(turn, ROUTERS)
+    jobs.arrived(turn, jobs.ROUTERS)
     job = turn.job
     if job.kind is not JobKind.Start:
         return
@@ -97,11 +100,10 @@ def _refuse_start(turn: Turn, job: Job, why: str) -> None:
 
 def begin_reserve(turn: Turn, job: Job) -> None:
     """Reserve a run number: from here on a run is open."""
-    run = turn.state.run
+    state, run = turn.state, turn.state.run
+    title = state.auto.expanded(run.title, run.next_number)
     turn.set_job(waiting=frozenset({DATABASE}))
-    turn.emit(
-        ReserveRun(job.id, turn.state.experiment, run.title, run.run_class, config_name(turn.state), run.least_number)
-    )
+    turn.emit(ReserveRun(job.id, state.experiment, title, run.run_class, config_name(state), run.least_number))
 
 
 def config_name(state: State) -> str:
@@ -118,9 +120,11 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         _refuse_start(turn, job, f"no run number could be reserved: {event.error}")
         return
     run = turn.state.run
+    title = turn.state.auto.expanded(run.title, record.run.number)
     turn.set_run(
         state=RunState.Starting,
         record=record,
+        title=title,
         unfiled=frozenset(),
         running_since=0.0,
         troubles=(),
@@ -128,8 +132,8 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         files=(),
     )
     _begin_of_routers(turn)
-    if (run.title, run.run_class) != (record.title, record.run_class):
-        turn.save_run(title=run.title, run_class=run.run_class)  # typed while the number was being reserved
+    if (title, run.run_class) != (record.title, record.run_class):
+        turn.save_run(title=title, run_class=run.run_class)  # typed while the number was being reserved
     turn.say(RUN, f"{record.run} is starting", client=job.client)
     turn.emit(
         SaveRunConfigs(

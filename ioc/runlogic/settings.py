@@ -32,6 +32,8 @@ def set_experiment(turn: Turn, event: SetExperiment) -> None:
     state = turn.state
     if reason := permits.system_reason(state):
         raise Refused(f"experiment cannot be changed: {reason}")
+    if state.auto.enabled:
+        raise Refused("experiment cannot be changed: automatic runs are on: put Off to Auto:Enable first")
     if others := [
         f"{server_name} is {server.doing.name if server.busy else server.state.name}"
         for server_name, server in state.servers.items()
@@ -126,7 +128,10 @@ def _describe_run(turn: Turn, *, title: str | None = None, run_class: RunClass |
     """Set each value that is not None in the open run, or the next one."""
     run = turn.state.run
     if title is not None:
-        turn.set_run(title=title)
+        auto = turn.state.auto
+        if auto.enabled:
+            turn.save_progress(title=title)
+        turn.set_run(title=auto.expanded(title, run.number) if run.open else title)
         if not run.open:
             turn.emit(memory.TITLE.save(title))
     if run_class is not None:

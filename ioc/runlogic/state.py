@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -27,6 +28,7 @@ from ioc.model import (
 )
 from ioc.runlogic.events import Command, SetExperiment
 from ioc.runlogic.memory import Interlocked
+from ioc.runlogic.sequence import Auto
 from ioc.states import IN_PROGRESS, RUNNING
 
 
@@ -319,7 +321,7 @@ class Phase(Enum):
     File = auto()
     """File the files of the routers."""
     Backup = auto()
-    """Copy the configuration files in use."""
+    """Copy the configuration files in use, and look at every router."""
     Close = auto()
     """The run is over."""
 
@@ -413,4 +415,8 @@ class State:
     """Why the run database cannot be written now; empty if it can."""
     opening: SetExperiment | None = None
     """The put to Experiment that waits for the database."""
+    looked_at: float = -math.inf
+    """When the last look at all routers ended, on the monotonic clock."""
     next_job: int = 1
+    auto: Auto = field(default_factory=Auto)
+    auto_message: Note = Note()

@@ -23,6 +23,7 @@ from typing import Any
 from ioc.errors import Refused
 from ioc.model import Severity
 from ioc.runlogic import (
+    automatic,
     backup,
     filing,
     interlocks,
@@ -43,7 +44,7 @@ from ioc.runlogic import events as ev
 from ioc.runlogic.effects import Effect
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Interlock, Job, JobKind, Move, Phase, Router, Run, Server, State
-from ioc.runlogic.subject import RUN, SYSTEM, data_router, ecc, interlock
+from ioc.runlogic.subject import AUTO, RUN, SYSTEM, data_router, ecc, interlock
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, few
 
@@ -86,6 +87,8 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
         assert isinstance(event, ev.Command)
         _refused(turn, event, str(refusal))
     _advance(turn)
+    automatic.decide(turn)  # after the run before is closed, and before the next event
+    _advance(turn)
     messages.mark_past(turn, state)
     return turn.state, tuple(turn.effects)
 
@@ -115,6 +118,8 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
             | ev.SetQuality()
         ):
             subject = RUN
+        case ev.EnableAutomatic() | ev.SetAutomatic() | ev.SetPlan():
+            subject = AUTO
         case _:
             subject = SYSTEM
     run = turn.state.run
@@ -202,12 +207,16 @@ _ENDS: Mapping[type[Effect], Callable[[Turn, Any], None]] = {
     ef.FileRouter: filing.filing_ended,
     ef.BackUp: backup.backup_ended,
     ef.OpenExperiment: settings.experiment_opened,
+    ef.SetManual: automatic.manual_set,
 }
 
 _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SystemCommand: system.command,
     ev.ServerCommand: servers.command,
-    ev.RunCommand: runs.command,
+    ev.RunCommand: automatic.run_command,
+    ev.EnableAutomatic: automatic.enable,
+    ev.SetAutomatic: automatic.set_limits,
+    ev.SetPlan: automatic.set_plan,
     ev.Organize: filing.organize,
     ev.SetExperiment: settings.set_experiment,
     ev.SetTitle: settings.set_title,

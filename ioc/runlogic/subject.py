@@ -11,6 +11,8 @@ class Kind(StrEnum):
 
     System = "System"
     Run = "Run"
+    Auto = "Auto"
+    """Automatic runs."""
     Server = "ECC"
     Router = "Router"
     Interlock = "Interlock"
@@ -30,6 +32,7 @@ class Subject:
 
 SYSTEM = Subject(Kind.System)
 RUN = Subject(Kind.Run)
+AUTO = Subject(Kind.Auto)
 
 
 def ecc(name: str) -> Subject:

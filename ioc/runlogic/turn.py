@@ -13,9 +13,11 @@ from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypedDict, Unpack
 
 from ioc.model import Client, DocumentState, RunChanges, RunId, RunRecord, Severity
+from ioc.runlogic import memory
 from ioc.runlogic.effects import Answer, Effect, Log, SaveRun
 from ioc.runlogic.events import Command
 from ioc.runlogic.plan import Plan
+from ioc.runlogic.sequence import Auto, Progress
 from ioc.runlogic.state import Interlock, Job, Note, Router, Run, Server, Stage, State
 from ioc.runlogic.subject import RUN, Kind, Subject
 
@@ -111,6 +113,16 @@ class Turn:
     def set_run(self, changes: dict[str, Any]) -> None:
         self.set(run=replace(self.state.run, **changes))
 
+    @_fields_of(Auto)
+    def set_auto(self, changes: dict[str, Any]) -> None:
+        self.set(auto=replace(self.state.auto, **changes))
+
+    @_fields_of(Progress)
+    def save_progress(self, changes: dict[str, Any]) -> None:
+        """Change the progress of automatic runs and store it."""
+        self.set_auto(progress=replace(self.state.auto.progress, **changes))
+        self.emit(memory.AUTO_PROGRESS.save(self.state.auto.progress))
+
     @_fields_of_named(Server)
     def set_server(self, name: str, changes: dict[str, Any]) -> None:
         self.set(servers={**self.state.servers, name: replace(self.state.servers[name], **changes)})
@@ -146,6 +158,8 @@ class Turn:
                 return self.state.interlocks.get(subject.name, Interlock()).message  # it may just have been removed
             case Kind.Run:
                 return self.state.run.message
+            case Kind.Auto:
+                return self.state.auto_message
             case Kind.System:
                 return self.state.message
 
@@ -160,6 +174,8 @@ class Turn:
                     self.set_interlock(subject.name, message=note)
             case Kind.Run:
                 self.set_run(message=note)
+            case Kind.Auto:
+                self.set(auto_message=note)
             case Kind.System:
                 self.set(message=note)
 

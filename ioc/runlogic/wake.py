@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ioc.runlogic import interlocks
+from ioc.runlogic import automatic, interlocks
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 
-_DUE: tuple[Callable[[Plan, State], float | None], ...] = (interlocks.due,)
+_DUE: tuple[Callable[[Plan, State], float | None], ...] = (interlocks.due, automatic.due)
 """Each gives a time on the monotonic clock, or None if its part waits for nothing."""
 
 

@@ -90,6 +90,8 @@ USUAL_PORTS = {"ecc_servers": 8083, "data_routers": 46005}
 
 _a_file = _must("a file, not a directory (without '/' at the end)", lambda path: not path.endswith("/"))
 _number = Field(strict=True)
+must, number = _must, _number
+"""For the files that are read in the same way (`run_plan`)."""
 
 Component = Annotated[str, _text("1 to 30 of A-Z a-z 0-9 _ - (it becomes part of PV names)", r"[A-Za-z0-9_\-]{1,30}")]
 Prefix = Annotated[str, _text("1 to 20 of A-Z a-z 0-9 _ : - (every PV name begins with it)", r"[A-Za-z0-9_:\-]{1,20}")]

@@ -26,6 +26,7 @@ from ioc.model import (
     RunInterval,
     RunQuality,
     RunRecord,
+    Scalar,
     Transition,
     TransitionReply,
 )
@@ -228,6 +229,9 @@ class FakeRecorder:
 
     async def copy_manual_from(self, run: RunId) -> None:
         await self._call("copy_manual_from", run)
+
+    async def set_manual(self, name: str, value: Scalar) -> None:
+        await self._call("set_manual", (name, value))
 
     async def change_experiment(self, experiment: str) -> None:
         await self._call("change_experiment", experiment)

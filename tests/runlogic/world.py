@@ -68,6 +68,8 @@ class World:
         self.log: list[ef.Log] = []
         self.faults: dict[tuple[str, str], str] = {}
         self.failed_jobs: set[int] = set()
+        self.manual: dict[str, Scalar] = {}
+        """Values of manual observables."""
         self.values: dict[str, Scalar | None] = {}
         """The sources of observables, as far as they were ever there."""
         self._next_file = 0
@@ -243,6 +245,12 @@ class World:
                     self.feed(ev.Ended(effect, error="no space left on device"))
                 else:
                     self.feed(ev.Ended(effect, backup))
+            case ef.SetManual(values=values):
+                if fault or self.faults.pop(("database", "manual"), ""):
+                    self.feed(ev.Ended(effect, error="the database is locked"))
+                else:
+                    self.manual |= dict(values)
+                    self.feed(ev.Ended(effect))
             case ef.OpenExperiment(name=name):
                 if fault or self.faults.pop(("database", "experiment"), ""):
                     self.feed(ev.Ended(effect, error="the database is locked"))
