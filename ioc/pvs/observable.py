@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ioc.ca import STATUSES, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
+from ioc.ca import STATUSES, EnumPv, FloatArrayPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.model import Client, ObservableView, Reading, Scalar, Severity, Statistics, ValueType
 from ioc.pvs.boundary import handler
 from ioc.pvs.group import Group, not_known
@@ -14,6 +15,10 @@ from ioc.topology.schema import Observable
 
 SetManual = Callable[[str, Scalar, Client], Awaitable[None]]
 
+HISTORY_SECONDS = 10
+"""Between two points of a history."""
+_POINTS = 361
+"""An hour."""
 _ALARM_STATUS = {"disconnected": "COMM"}
 _DESCRIPTION_BYTES = 39
 _STATE_BYTES = 25
@@ -42,8 +47,23 @@ class ObservablePvs(Group):
         )
         not_known("UDF", *self._statistics)
         self._samples = self.add(IntPv, "Samples", "Samples recorded in the run")
+        self._points: deque[float] = deque([math.nan] * _POINTS, _POINTS)
+        self._history = self.add(FloatArrayPv, "History", "Values of the last hour", _POINTS, units=units)
         self._about: tuple[str, int | None, tuple[str, ...], bool] | None = None
         """Units, digits, states and connection as shown; None before the first update."""
+
+    @property
+    def severity(self) -> int:
+        """The alarm of the value; a manual value that nobody set is none."""
+        manual = self.observable.pv is None
+        return 0 if manual and self._value.severity == _INVALID else self._value.severity
+
+    def remember(self) -> None:
+        """Add the present value to the history; called every `HISTORY_SECONDS`."""
+        pv = self._value
+        if isinstance(pv, FloatPv | IntPv):
+            self._points.append(math.nan if pv.severity == _INVALID else float(pv.value))
+            self._history.post(tuple(self._points))
 
     def _value_pv(self, name: str) -> Pv[Any]:
         observable = self.observable
@@ -121,6 +141,15 @@ class ObservablePvs(Group):
             return float(value)
         low, high = (0, len(pv.strings) - 1) if isinstance(pv, EnumPv) else (_LONG_MIN, _LONG_MAX)
         return int(value) if low <= value <= high else None
+
+
+class HistoryAxis(Group):
+    """The times of the points of every history."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(f"{prefix}IOC:")
+        minutes = [(i + 1 - _POINTS) * HISTORY_SECONDS / 60 for i in range(_POINTS)]
+        self.add(FloatArrayPv, "HistoryMinutes", "Times of all histories", _POINTS, units="min", value=minutes)
 
 
 def _cut(text: str, size: int) -> str:
