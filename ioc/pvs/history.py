@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from ioc.ca import TextPv
+from ioc.ca import IntPv, TextPv
 from ioc.engine import Engine
 from ioc.model import DocumentState, RunRecord
 from ioc.pvs.group import LOG_LENGTH, Group, bytes_text, clock
@@ -29,7 +29,8 @@ class HistoryPvs(Group):
         self._experiment = ""
         self._runs: dict[int, RunRecord] = {}
         self._text = self.add(TextPv, "History", "The last 50 runs, newest first", LOG_LENGTH)
-        self.follow(lambda state: (state.run.record,), self._show)
+        self._previous = self.add(IntPv, "PreviousNumber", "Run before the open or next one", value=-1)
+        self.follow(lambda state: (state.run.record, state.run.state), self._show)
 
     async def load(self) -> None:
         """Read the runs of the experiment if that has changed.
@@ -52,6 +53,8 @@ class HistoryPvs(Group):
             for number in sorted(self._runs)[:-RUNS]:
                 del self._runs[number]
         self._text.post(history_text(self._runs.values()))
+        previous = state.run.number - 1 if state.run.open else state.run.number
+        self._previous.post(previous if previous in self._runs else -1)
 
 
 def history_text(runs: Iterable[RunRecord]) -> str:

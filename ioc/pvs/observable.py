@@ -22,6 +22,8 @@ _POINTS = 361
 _ALARM_STATUS = {"disconnected": "COMM"}
 _DESCRIPTION_BYTES = 39
 _STATE_BYTES = 25
+_ENTRY_BYTES = 100
+"""More than a value may have, so that a longer one is refused by name."""
 _INVALID = Severity.INVALID  # an enum lookup is slower than comparing the value
 _LONG_MIN, _LONG_MAX = -(2**31), 2**31 - 1
 
@@ -47,6 +49,11 @@ class ObservablePvs(Group):
         )
         not_known("UDF", *self._statistics)
         self._samples = self.add(IntPv, "Samples", "Samples recorded in the run")
+        self._entry: TextPv | None = None
+        self._refusal: TextPv | None = None
+        if observable.pv is None:
+            self._entry = self.add(TextPv, "Entry", "The value as it is typed", _ENTRY_BYTES, on_put=handler(self._put))
+            self._refusal = self.add(TextPv, "Message", "Why the last value was refused", 256)
         self._points: deque[float] = deque([math.nan] * _POINTS, _POINTS)
         self._history = self.add(FloatArrayPv, "History", "Values of the last hour", _POINTS, units=units)
         self._about: tuple[str, int | None, tuple[str, ...], bool] | None = None
@@ -82,6 +89,12 @@ class ObservablePvs(Group):
 
     async def _put(self, client: Client, value: Scalar) -> None:
         await self._set_manual(self.observable.name, value, client)
+        self.show_refusal("")
+
+    def show_refusal(self, text: str) -> None:
+        """Show why the last value was refused; empty if it was not."""
+        if self._refusal is not None:
+            self._refusal.post(text, severity=Severity.MAJOR if text else Severity.NO_ALARM)
 
     def show(self, view: ObservableView) -> None:
         """Show the recorder's view."""
@@ -129,6 +142,8 @@ class ObservablePvs(Group):
             else:
                 value, severity = fitting, reading.severity
         self._value.post(value, severity=severity, status=status, timestamp=reading.sampled_at)
+        if self._entry is not None and severity < _INVALID:
+            self._entry.post(f"{value:g}" if isinstance(value, float) else str(value), timestamp=reading.sampled_at)
 
     def _fitting(self, reading: Reading) -> Scalar | None:
         """Return the reading's value for the PV, None if it does not fit."""

@@ -30,6 +30,8 @@ _DESCRIPTIONS: Mapping[RunOperation, str] = {
 MINUTES_WITHOUT_END = 999_999.0
 """Maximum of MinutesToFull, shown if no disk is filling up."""
 _LONG_SECONDS = 7 * 86400.0
+_HOURS = 2
+"""A shorter time is shown in minutes."""
 
 
 class RunPvs(Group):
@@ -133,9 +135,12 @@ class RunPvs(Group):
 def _time_left(seconds: float) -> str:
     """Return how long a disk lasts, in words."""
     if math.isinf(seconds) or seconds > _LONG_SECONDS:
-        return "more than a week"
-    minutes = int(seconds // 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+        return "over a week"
+    hours, minutes = divmod(int(seconds // 60), 60)
+    if hours < _HOURS:
+        return f"{60 * hours + minutes} min"
+    days = hours // 24
+    return f"{days} d {hours % 24} h" if days > 1 else f"{hours} h {minutes} min"
 
 
 def _lines(reasons: Sequence[str], size: int) -> str:

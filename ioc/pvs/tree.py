@@ -99,8 +99,15 @@ class PvTree:
 
     def show_put(self, put: PutRecord) -> None:
         """Show in the nearest message why a put was refused or failed, or the remark on an accepted one."""
+        if put.message and put.result not in {"ok", "denied"} and (group := self._observable_of(put.pv)) is not None:
+            group.show_refusal(put.message)
         if put.message and put.result != "denied" and not put.logged:
             self._engine.post(PutRefused(self._subjects.get(put.pv, SYSTEM), put.message, put.occurred_at))
+
+    def _observable_of(self, pv: str) -> ObservablePvs | None:
+        """Return the observable that a PV belongs to, None if it belongs to none."""
+        begin, _, rest = pv.partition("Obs:")
+        return self._observables.get(rest.partition(":")[0]) if begin == self._prefix else None
 
     def show_event(self, event: Event) -> None:
         """Show a new line of the log."""

@@ -159,7 +159,7 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         return (reason(" has not been checked yet", "not checked yet", "wait"),)
     if facts is None or not facts.online:
         why = f" ({router.message.text})" if facts is None and router.message.text else ""
-        advice = "start dataRouter on its host" if facts is not None else "its host cannot be reached"
+        advice = "start dataRouter on its host" if facts is not None else "the host cannot be reached"
         return (reason(f" is Offline, but must be Online{why}", "Offline", advice),)
     found: list[Reason] = []
     if under_way:

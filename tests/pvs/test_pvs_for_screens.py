@@ -6,7 +6,20 @@ import asyncio
 import math
 from dataclasses import replace
 
-from ioc.model import DocumentState, EccReading, EccState, NextStep, RunClass, RunId, RunRecord, Severity, Transition
+from ioc.model import (
+    Client,
+    DocumentState,
+    EccReading,
+    EccState,
+    NextStep,
+    PutRecord,
+    RunClass,
+    RunId,
+    RunRecord,
+    RunState,
+    Severity,
+    Transition,
+)
 from ioc.pvs.group import LOG_LENGTH, bytes_text
 from ioc.pvs.history import history_text
 from ioc.runlogic import events as ev
@@ -74,6 +87,9 @@ async def test_earlier_runs_are_read_once_and_the_current_one_is_kept_up_to_date
     later = replace(RECORD, run=RunId("e20", 7), state=DocumentState.Running, duration=None)
     panel.tree.show(replace(state, run=replace(state.run, record=later)))
     assert [line.split("\t")[0] for line in panel.text("Run:History").splitlines()] == ["7", "6"]
+    assert panel["Run:PreviousNumber"].value == 7
+    panel.tree.show(replace(state, run=replace(state.run, record=later, state=RunState.Running)))
+    assert panel["Run:PreviousNumber"].value == 6
 
 
 async def test_what_is_in_alarm_is_named(panel: Panel) -> None:
@@ -97,3 +113,18 @@ async def test_a_history_has_a_point_for_each_time(panel: Panel) -> None:
     assert len(times) == len(values)
     assert (times[0], times[-1]) == (-60.0, 0.0)
     assert all(math.isnan(value) for value in values)
+
+
+async def test_a_number_is_typed_as_a_text(panel: Panel) -> None:
+    """A refusal is shown beside the field until a value is accepted; what is typed reaches the recorder."""
+    refused = PutRecord(1e9, "T:Obs:gas:Entry", "", "x", Client("ana", "127.0.0.1"), "refused", "it must be a gas")
+    panel.tree.show_put(refused)
+    assert (panel.text("Obs:gas:Message"), panel["Obs:gas:Message"].severity) == ("it must be a gas", Severity.MAJOR)
+    await panel.put("Obs:gas:Entry", "P10")
+    assert panel.set == [("gas", "P10")]
+    assert (panel.text("Obs:gas:Message"), panel["Obs:gas:Message"].severity) == ("", Severity.NO_ALARM)
+
+
+def test_the_previous_run_is_known_only_if_there_is_one(panel: Panel) -> None:
+    """In the first run there is nothing to copy."""
+    assert panel["Run:PreviousNumber"].value == -1
