@@ -112,7 +112,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     pva = PvAccess(server.site, wanted=topology.pva)
     watching = Watching(engine, recorder)
-    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, watching, journal)
+    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, journal, watching)
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:
