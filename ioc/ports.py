@@ -129,8 +129,8 @@ class RunStore(Protocol):
         """Store or replace the configuration of each ECC server."""
         ...
 
-    async def add_file(self, run: RunId, file: FiledFile) -> None:
-        """Record one filed file; repeating host and path updates only its size. `runs.bytes` follows."""
+    async def add_files(self, run: RunId, *files: FiledFile) -> None:
+        """Record filed files, all or none; repeating host and path updates only a size. `runs.bytes` follows."""
         ...
 
     def problem(self) -> str:

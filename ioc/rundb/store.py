@@ -104,9 +104,9 @@ class SqliteRunStore:
         rows = self._writer.rows
         await self.transaction(lambda db: documents.save_run_configs(db, rows.run_id(db, run), configs))
 
-    async def add_file(self, run: RunId, file: FiledFile) -> None:
+    async def add_files(self, run: RunId, *files: FiledFile) -> None:
         rows = self._writer.rows
-        await self.transaction(lambda db: documents.add_file(db, rows.run_id(db, run), file))
+        await self.transaction(lambda db: documents.add_files(db, rows.run_id(db, run), files))
 
     async def load_settings(self) -> Mapping[str, str]:
         return {name: saved.value for name, saved in (await self.load_saved_settings()).items()}
