@@ -60,6 +60,7 @@ def described(parts: int, observables: int) -> dict[str, Any]:
         "prefix": "S:",
         "experiment": "scale",
         "database": "runs.db",
+        "timeouts": {"state": 60.0, "ssh": 60.0},
         "ecc_servers": [
             {"name": name, "role": "cobo", "host": "127.0.0.1", "port": 10_000 + i} for i, name in enumerate(names)
         ],

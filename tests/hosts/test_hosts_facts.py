@@ -380,7 +380,7 @@ def tools_of_macos(programs: pathlib.Path, monkeypatch: pytest.MonkeyPatch, **sc
 
 PS_OF_MACOS = """case "$*" in
   *etime*) : ;;
-  *args*) echo '/Users/at tpc/bin/dataRouter 127.0.0.1:46003 127.0.0.1:46005 TCP FrameStorage' ;;
+  *args*) echo '  501 /Users/at tpc/bin/dataRouter 127.0.0.1:46003 127.0.0.1:46005 TCP FrameStorage' ;;
   *) echo '  501     1 S    Fri Nov 27 09:09:09 2026     /Users/at tpc/bin/dataRouter' ;;
 esac
 """
