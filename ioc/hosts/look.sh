@@ -35,7 +35,7 @@ there_is_run() { if [ -e "$run" ] || [ -L "$run" ]; then echo 'run yes'; else ec
 look_alone() (
   cd "$1" || { printf 'reason %s\n' "$(ls -ld "$1/." 2>&1 >/dev/null)"; exit; }
   pwd -P | hex path
-  if files=$(ls -lnq 2>&1); then
+  if files=$(ls -lnq 2>&1) || files=$(ls -ln 2>&1); then
     printf '%s\n' "$files" | awk '/^-/ && /\.graw$/ { n++; s += $5 } END { printf "graw %.0f %.0f\n", n, s }'
   else
     printf 'reason %s\n' "$files"
@@ -45,12 +45,12 @@ look_alone() (
   # Of a name that does not exist rmdir says first that the file system is read-only.
   [ -w . ] || { printf 'unwritable '; rmdir './.no such directory' 2>&1 | tail -n 1; }
 )
-# A single directory would be listed without its name.
-list() { [ $# -gt 1 ] || set -- "$1" "$1"; ls -lnq "$@"; }
+# A single directory would be listed without its name. The ls of busybox does what -q asks for, but does not know it.
+list() { options=$1; shift; [ $# -gt 1 ] || set -- "$1" "$1"; ls "$options" "$@"; }
 listings() (
   cd /; set -f; IFS=$newline; set -- $places
   [ $# -gt 0 ] || exit
-  list "$@" | awk '
+  { list -lnq "$@" || list -ln "$@"; } | awk '
     function tell() { if (place != "") printf "@listing %s\ngraw %.0f %.0f\n", place, n, s }
     /^\/.*\/\.:$/ { tell(); place = substr($0, 1, length($0) - 3); n = s = 0 }
     /^-/ && /\.graw$/ { n++; s += $5 }
@@ -95,7 +95,7 @@ linux() {
   done
   # The number of the boot, which is in no argument, separates the arguments of one process from those of the next.
   [ -n "$arguments" ] && { echo @arguments; od -An -v -tx1 $arguments; }
-  { [ -z "$descriptors" ] || list $descriptors; printf '%s\n' "$before"; tables; } | awk -v users="$users" '
+  { [ -z "$descriptors" ] || list -ln $descriptors; printf '%s\n' "$before"; tables; } | awk -v users="$users" '
     /^\/.*\/fd:$/ { n = split($0, part, "/"); print "@process " part[n - 1] }
     / socket:\[[0-9]+\]$/ { gsub(/[^0-9]/, "", $NF); mine[$NF]; print "socket " $NF }
     $1 == "row" && ($5 == "0A" || $7 in mine || index(users, " " $6 " ")) {
