@@ -5,7 +5,8 @@
 For each number of parts, `attpc-ioc run` controls so many simulated ECC servers with a CoBo and a data router each, all
 on this machine, three of the routers over SSH. The simulators' transitions take no time (speed 1000), so that what a
 step takes is the IOC's part and the processor time of the simulators, which share this machine with it; the settle time
-is subtracted from Stop. CPU and memory are those of the IOC and its receiving process.
+is subtracted from Stop. CPU and memory are those of the IOC and its receiving process; the CPU has that of the scripts
+that look at this machine too.
 
 The latency of a state is the time from the time stamp of an update of `ECC:…:State` to its arrival in a client that
 monitors the states of all servers.
@@ -48,6 +49,8 @@ ROWS = (
     ("memory at the end, MB", "memory"),
     *((f"{step}, s", step) for step in STEPS[:-1]),
     ("Stop after settling, s", "Stop"),
+    ("CPU time of Start, s", "cpu_of_Start"),
+    ("CPU time of Stop, s", "cpu_of_Stop"),
     ("latency of a state, p50, ms", "p50"),
     ("latency of a state, p99, ms", "p99"),
 )
@@ -163,9 +166,10 @@ async def as_client(parts: int, pid: int, began: float) -> dict[str, float]:
     for step in STEPS:
         if step == "Start":
             await until("S:Run:CanStart", "Yes")
-        at = time.monotonic()
+        at, used = time.monotonic(), processes.seconds()
         await aioca.caput(f"S:{'Run:' * (step in ('Start', 'Stop'))}{step}", 1, wait=True, timeout=300)
         figures[step] = time.monotonic() - at - SETTLE * (step == "Stop")
+        figures[f"cpu_of_{step}"] = processes.seconds() - used
         if step == "Start":
             figures["cpu_running"] = await processes.load(IDLE_SECONDS)
     figures["memory"] = processes.memory()
