@@ -144,8 +144,8 @@ class RunStore(Protocol):
         """Store a bad time of a run, or its end; run, interlock and begin identify it."""
         ...
 
-    async def add_file(self, run: RunId, file: FiledFile) -> None:
-        """Record one filed file; repeating host and path updates only its size. `runs.bytes` follows."""
+    async def add_files(self, run: RunId, *files: FiledFile) -> None:
+        """Record filed files, all or none; repeating host and path updates only a size. `runs.bytes` follows."""
         ...
 
     def problem(self) -> str:

@@ -102,7 +102,7 @@ def parse(output: bytes) -> Look:
     given = {
         int(title.removeprefix("@directory given ")): directory
         for title in sections
-        if title.startswith("@directory given ") and (directory := _directory(sections, title))
+        if title.startswith("@directory given ") and (directory := _directory(_lines(sections, title)))
     }
     return Look(tuple(_linux(sections) if "@boot" in sections else _others(sections)), given)
 
@@ -124,15 +124,15 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
             # Another user's descriptors are not readable: what remains are the ports in the arguments of the process.
             argument_ports = {port for word in words for port in _port(word)}
             mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in argument_ports]
-        of_directory = _values(sections.get(f"@directory process {pid}", []))
-        directory, lost, unreadable = _directory(sections, f"@directory process {pid}"), "", ""
+        of_directory = _lines(sections, f"@directory process {pid}")
+        directory, lost, unreadable = _directory(of_directory), "", ""
         place = _hex(values.get("link", ""))
         if place and ("here" not in values or directory is None):
             directory = None
             if place.endswith(DELETED):  # by the kernel
                 place, lost = place.removesuffix(DELETED), "was deleted"
             elif "apart" not in values:  # in a container the path has a different meaning
-                unreadable = _reason(of_directory)
+                unreadable = _reason(_values(of_directory))
                 lost = (
                     "" if unreadable else "is gone: its file system was unmounted, or another one was mounted over it"
                 )
@@ -144,7 +144,7 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
             directory,
             lost,
             unreadable,
-            place or of_directory.get("at", "").encode(),
+            place or _values(of_directory).get("at", "").encode(),
             int(values.get("parent") or 0),
             words,
             started,
@@ -153,18 +153,20 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
 
 def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
     sockets = of_lsof(sections.get("@lsof", []), PROCESS_NAME)
+    commands = _values([line.lstrip() for line in sections.get("@commands", [])])
     for line in sections["@processes"]:
         # PID PARENT STATE, five words of the start, and the command (macOS: with its whole path); zombies do not count.
         fields = line.split(None, 8)
         if len(fields) < 9 or fields[2].startswith("Z") or fields[8].rstrip().rpartition("/")[2] != PROCESS_NAME:
             continue
         pid = int(fields[0])
-        said = _values(sections.get(f"@arguments {pid}", [])).get("arguments", "")
-        values = _values(sections.get(f"@directory process {pid}", []))
-        directory, lost, unreadable = _directory(sections, f"@directory process {pid}"), "", ""
-        # inode of the directory according to lsof, inode that the name has now, and then the name
-        inodes = values.get("inode", "").split()[:2]
-        if "link" in values and (directory is None or inodes[:1] != inodes[1:]):
+        of_directory = _lines(sections, f"@directory process {pid}")
+        values = _values(of_directory)
+        directory, lost, unreadable = _directory(of_directory), "", ""
+        place = values["name"].encode() if "name" in values else _hex(values.get("link", ""))
+        # inode of the directory according to lsof, and that of the name now
+        inodes = f"{values.get('inode', '')} {values.get('node', '')}".split()[:2]
+        if place and (directory is None or inodes[:1] != inodes[1:]):
             # Only the text of ls distinguishes a missing directory from one without read permission.
             gone = directory is not None or "No such file" in values.get("reason", "")
             directory = None
@@ -175,9 +177,9 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
             directory,
             lost,
             unreadable,
-            _hex(values.get("link", "")),
+            place,
             int(fields[1]),
-            tuple(_hex(said).decode(errors="replace").split()),
+            tuple(commands.get(str(pid), "").split()),
             " ".join(fields[3:8]),
         )
 
@@ -222,14 +224,16 @@ def _reason(values: dict[str, str]) -> str:
 _DISK = re.compile(r"\s(\d+)\s+\d+\s+(-?\d+)\s+\d+%\s")
 
 
-def _directory(sections: dict[str, list[str]], title: str) -> Directory | None:
+def _lines(sections: dict[str, list[str]], title: str) -> list[str]:
+    """Return what is said about a directory: of one looked at with others, a section of its path has the rest."""
     lines = sections.get(title, [])
+    at = _values(lines).get("at")
+    return lines if at is None else [*lines, *sections.get(f"@listing {at}", [])]
+
+
+def _directory(lines: list[str]) -> Directory | None:
     values = _values(lines)
-    path = _hex(values.get("path", ""))[:-1]  # pwd ends it with a newline
-    if "at" in values:  # looked at with others: its files and its disk are in a section of its path
-        path = values["at"].encode()
-        lines = [*lines, *sections.get(f"@listing {values['at']}", [])]
-        values = _values(lines)
+    path = values["at"].encode() if "at" in values else _hex(values.get("path", ""))[:-1]  # pwd ends it with a newline
     graw = re.fullmatch(r"(\d+) (\d+)", values.get("graw", ""))
     if not path or not graw or "run" not in values:
         return None

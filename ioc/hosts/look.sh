@@ -21,7 +21,7 @@ hex() { printf '%s\n' "$1"; od -An -v -tx1; }
 # Directories: those that "listings" looks at, all at once, are collected in $places, each once.
 look() {
   printf '@directory %s\n' "$1"
-  usable "$2" || { look_alone "$2"; return; }
+  usable "$2" || { look_alone "$2"; return 1; }
   printf 'at %s\n' "$PWD"
   there_is_run
   case $places in *"$newline$PWD/.$newline"*) ;; *) places=$places$PWD/.$newline ;; esac
@@ -35,7 +35,7 @@ there_is_run() { if [ -e "$run" ] || [ -L "$run" ]; then echo 'run yes'; else ec
 look_alone() (
   cd "$1" || { printf 'reason %s\n' "$(ls -ld "$1/." 2>&1 >/dev/null)"; exit; }
   pwd -P | hex path
-  if files=$(ls -lnq 2>&1); then
+  if files=$(ls -lnq 2>&1) || files=$(ls -ln 2>&1); then
     printf '%s\n' "$files" | awk '/^-/ && /\.graw$/ { n++; s += $5 } END { printf "graw %.0f %.0f\n", n, s }'
   else
     printf 'reason %s\n' "$files"
@@ -45,12 +45,12 @@ look_alone() (
   # Of a name that does not exist rmdir says first that the file system is read-only.
   [ -w . ] || { printf 'unwritable '; rmdir './.no such directory' 2>&1 | tail -n 1; }
 )
-# A single directory would be listed without its name.
-list() { [ $# -gt 1 ] || set -- "$1" "$1"; ls -lnq "$@"; }
+# A single directory would be listed without its name. The ls of busybox does what -q asks for, but does not know it.
+list() { options=$1; shift; [ $# -gt 1 ] || set -- "$1" "$1"; ls "$options" "$@"; }
 listings() (
   cd /; set -f; IFS=$newline; set -- $places
   [ $# -gt 0 ] || exit
-  list "$@" | awk '
+  { list -lnq "$@" || list -ln "$@"; } | awk '
     function tell() { if (place != "") printf "@listing %s\ngraw %.0f %.0f\n", place, n, s }
     /^\/.*\/\.:$/ { tell(); place = substr($0, 1, length($0) - 3); n = s = 0 }
     /^-/ && /\.graw$/ { n++; s += $5 }
@@ -60,11 +60,13 @@ listings() (
     NR > 1 { disk[NR - 1] = $0 }
     END { if (NR - 1 != all) exit 1; for (i = 1; i <= all; i++) printf "@listing %s\n%s\n", place[i], disk[i] }' "$@" ||
     for place; do printf '@listing %s\n' "${place%/.}"; df -Pk "$place"; done
+  [ -z "$pids" ] || ls -di "$@" | awk '
+    { node = $1; sub(/^ *[0-9]+ /, ""); printf "@listing %s\nnode %s\n", substr($0, 1, length($0) - 2), node }'
 )
 
 tables() { awk 'FNR > 1 { sub(".*/", "", FILENAME); print "row", FILENAME, $2, $3, $4, $8, $10 }' $tables; }
 linux() {
-  boot=$proc/sys/kernel/random/boot_id; printf '@boot\n'; cat "$boot"
+  boot=$proc/sys/kernel/random/boot_id; read -r number <"$boot"; printf '@boot\n%s\n' "$number"
   found=$(grep -lsx dataRouter "$proc"/[0-9]*/comm); [ -n "$found" ] || return
   tables=
   for table in tcp tcp6 udp udp6; do [ -r "$proc/net/$table" ] && tables="$tables $proc/net/$table"; done
@@ -93,7 +95,7 @@ linux() {
   done
   # The number of the boot, which is in no argument, separates the arguments of one process from those of the next.
   [ -n "$arguments" ] && { echo @arguments; od -An -v -tx1 $arguments; }
-  { [ -z "$descriptors" ] || list $descriptors; printf '%s\n' "$before"; tables; } | awk -v users="$users" '
+  { [ -z "$descriptors" ] || list -ln $descriptors; printf '%s\n' "$before"; tables; } | awk -v users="$users" '
     /^\/.*\/fd:$/ { n = split($0, part, "/"); print "@process " part[n - 1] }
     / socket:\[[0-9]+\]$/ { gsub(/[^0-9]/, "", $NF); mine[$NF]; print "socket " $NF }
     $1 == "row" && ($5 == "0A" || $7 in mine || index(users, " " $6 " ")) {
@@ -113,9 +115,9 @@ others() {
   for tool in ps lsof; do command -v "$tool" >/dev/null || printf '@missing %s\n' "$tool"; done
   processes=$(ps -A -ww -o pid= -o ppid= -o stat= -o lstart= -o comm= | grep dataRouter)
   printf '@processes\n%s\n' "$processes"
-  pids=$(printf '%s\n' "$processes" | awk '$3 !~ /^Z/ && /[ \/]dataRouter$/ { print $1 }')
+  pids=$(printf '%s\n' "$processes" | awk '$3 !~ /^Z/ && /[ \/]dataRouter$/ { printf "%s%s", comma, $1; comma = "," }')
   [ -n "$pids" ] || return
-  for pid in $pids; do printf '@arguments %s\n' "$pid"; ps -ww -o args= -p "$pid" | hex arguments; done
+  echo @commands; ps -ww -o pid= -o args= -p "$pids" | sed 's/^/ /'
   old=$(ps -A -o pid= -o etime= -o args= | awk '/[l]sof .*-c dataRouter/ && $2 !~ /^0?0:[01]/ { print $1 }')
   for pid in $old; do kill -9 "$pid"; kill -0 "$pid" && { echo @hung; return; }; done
   echo @lsof
@@ -128,8 +130,9 @@ others() {
     case $line in
       p*) pid=${line#p} ;;
       i*) inode=${line#i} ;;
-      n*) look "process $pid" "${line#n}"; printf '%s' "${line#n}" | hex link
-          printf 'inode %s %s\n' "$inode" "$(ls -di "${line#n}/.")" ;;
+      n*) name=${line#n}
+          look "process $pid" "$name" && echo "inode $inode" || echo "inode $inode $(ls -di "$name/.")"
+          case $name in *[!\ -~]*) printf '%s' "$name" | hex link ;; *) printf 'name %s\n' "$name" ;; esac ;;
     esac
   done <<FOUND
 $found
@@ -137,7 +140,7 @@ FOUND
 }
 
 main() {
-  proc=/proc; run=$1; limit=$2; places=$newline; shift 2
+  proc=/proc; run=$1; limit=$2; places=$newline; pids=; shift 2
   echo @begin
   if [ -r "$proc/self/stat" ]; then linux; else others; fi
   number=0

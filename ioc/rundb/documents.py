@@ -8,7 +8,7 @@ named, a row is a dictionary of its columns.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -134,7 +134,7 @@ def insert_run(db: Database, record: RunRecord, *, adopted_at: float | None = No
 
 
 def save_run(db: Database, record: RunRecord) -> None:
-    """Store every field of a run except its size, which `add_file` computes, and its verdict (`save_verdict`).
+    """Store every field of a run except its size, which `add_files` computes, and its verdict (`save_verdict`).
 
     Raises:
         UnknownRowError: the run was never reserved.
@@ -188,16 +188,17 @@ def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConf
     db.table("run_configs").upsert_all(rows, pk=("run_id", "ecc_server"))
 
 
-def add_file(db: Database, run_id: int | None, file: FiledFile) -> None:
-    """Store a filed file and the new size of its run.
+def add_files(db: Database, run_id: int | None, files: Iterable[FiledFile]) -> None:
+    """Store filed files and the new size of their run.
 
     A known file keeps its time of moving; size and source get their latest known values.
     """
-    place = _row(run_id=run_id, host=file.host, path=file.path)
-    new = _row(router=file.router, bytes=file.size, moved_at=to_text(file.moved_at))
-    latest = _row(bytes=file.size, source=file.source) if file.source else _row(bytes=file.size)
-    files = db.table("files")
-    files.update(cast("int", files.lookup(place, new)), latest)
+    table = db.table("files")
+    for file in files:
+        place = _row(run_id=run_id, host=file.host, path=file.path)
+        new = _row(router=file.router, bytes=file.size, moved_at=to_text(file.moved_at))
+        latest = _row(bytes=file.size, source=file.source) if file.source else _row(bytes=file.size)
+        table.update(cast("int", table.lookup(place, new)), latest)
     db.execute("UPDATE runs SET bytes = (SELECT sum(bytes) FROM files WHERE run_id = runs.id) WHERE id = ?", [run_id])
 
 

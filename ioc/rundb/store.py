@@ -144,9 +144,9 @@ class SqliteRunStore:
 
         await self.transaction(save)
 
-    async def add_file(self, run: RunId, file: FiledFile) -> None:
+    async def add_files(self, run: RunId, *files: FiledFile) -> None:
         rows = self._writer.rows
-        await self.transaction(lambda db: documents.add_file(db, rows.run_id(db, run), file))
+        await self.transaction(lambda db: documents.add_files(db, rows.run_id(db, run), files))
 
     async def load_settings(self) -> Mapping[str, str]:
         return {name: saved.value for name, saved in (await self.load_saved_settings()).items()}

@@ -189,11 +189,11 @@ class FakeStore:
         await self._call("save_interval")
         self.stored.append(f"interval of {interval.interlock}")
 
-    async def add_file(self, run: RunId, file: FiledFile) -> None:
-        await self._call("add_file")
-        self.files.append(file.path)
-        self.sources.add(file.source)
-        self.stored.append(f"file {file.path}")
+    async def add_files(self, run: RunId, *files: FiledFile) -> None:
+        await self._call("add_files")
+        self.files += [file.path for file in files]
+        self.sources |= {file.source for file in files}
+        self.stored += [f"file {file.path}" for file in files]
 
     def problem(self) -> str:
         return str(self.fault or "")

@@ -100,7 +100,7 @@ async def test_files_are_recorded_before_the_run_is_complete() -> None:
 
 @pytest.mark.parametrize("fault", [PeerError("it does not work"), BUG])
 @pytest.mark.parametrize(
-    "method", ["begin_run", "end_run", "file_run", "backup_configs", "router_facts", "add_file", "get_state"]
+    "method", ["begin_run", "end_run", "file_run", "backup_configs", "router_facts", "add_files", "get_state"]
 )
 async def test_nothing_that_a_peer_raises_ends_the_engine(method: str, fault: Exception) -> None:
     """Each peer may raise what it likes in a run: Stop is answered, the engine goes on, all goes well afterwards."""

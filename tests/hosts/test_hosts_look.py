@@ -69,9 +69,8 @@ MACOS = b"""@begin
   501     1 S    Fri Nov 27 09:09:09 2026     /Users/at tpc/GET/bin/dataRouter
   777     1 S    Fri Nov 27 09:09:10 2026     /usr/sbin/dataRouterHelper
   778     1 Z    Fri Nov 27 09:09:10 2026     dataRouter
-@arguments 501
-arguments
- 2f782f64617461526f75746572203132372e302e302e313a34363030332031302e302e302e313a3436303035205443500a
+@commands
+   501 /x/dataRouter 127.0.0.1:46003 10.0.0.1:46005 TCP
 @lsof
 p501
 cdataRouter
@@ -105,14 +104,16 @@ n*:9999
 TST=LISTEN
 @directories
 @directory process 501
-path
- 2f 56 6f 6c 75 6d 65 73 2f 64 61 74 61 30 0a
-graw 0 0
-/dev/disk1s1   488245288  10485760 203423744     5%    /Volumes/data 0
+at /Volumes/data0
 run no
-link
- 2f 56 6f 6c 75 6d 65 73 2f 64 61 74 61 30
-inode 7  7 /Volumes/data0
+inode 7
+name /Volumes/data0
+@listing /Volumes/data0
+graw 0 0
+@listing /Volumes/data0
+/dev/disk1s1   488245288  10485760 203423744     5%    /Volumes/data 0
+@listing /Volumes/data0
+node 7
 @end
 """
 

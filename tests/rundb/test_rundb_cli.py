@@ -50,7 +50,7 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
             ],
         )
         await store.save_run_configs(run, [RunConfig("CoBo0", ConfigChoice("cobo0", "e18008", "x"))])
-        await store.add_file(run, FiledFile("data0", "192.168.41.60", "/d/f.graw", 5_000_000, STARTED))
+        await store.add_files(run, FiledFile("data0", "192.168.41.60", "/d/f.graw", 5_000_000, STARTED))
         store.add_event(event("everything began", run))
         state = DocumentState.Running if number else DocumentState.Complete
         stopped = None if number else STARTED + 90_061
