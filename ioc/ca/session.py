@@ -182,7 +182,7 @@ class Session:
         if channel is None:
             pass  # a client that closed the channel has also forgotten the request
         elif request.command == WRITE_NOTIFY:
-            answer = header(WRITE_NOTIFY, 0, request.data_type, request.count, code, request.two)
+            answer = header(WRITE_NOTIFY, 0, request.data_type, request.elements, code, request.two)
         elif request.command == READ_NOTIFY:
             answer = header(READ_NOTIFY, len(_NOTHING), request.data_type, 0, code, request.two) + _NOTHING
         reason = text.encode("utf-8", "replace")[:_TEXT_LENGTH].decode("utf-8", "ignore")
@@ -276,7 +276,7 @@ class Session:
         pv, client = channel.pv.source, self.client
         data, status, result, reason = None, CAStatus.ECA_PUTFAIL, "refused", ""
         try:
-            data = PutData.decode(request.data_type, request.count, request.payload)
+            data = PutData.decode(request.data_type, request.elements, request.payload)
         except Refused as refusal:
             reason = f"{pv.name}: {refusal}"
         handler = pv.on_put if channel.pv.on_put is not None else None
@@ -312,7 +312,7 @@ class Session:
 
     def _done(self, request: Request) -> None:
         if request.command == WRITE_NOTIFY:
-            self._outbox.put(header(WRITE_NOTIFY, 0, request.data_type, request.count, ECA_NORMAL, request.two))
+            self._outbox.put(header(WRITE_NOTIFY, 0, request.data_type, request.elements, ECA_NORMAL, request.two))
 
     def _acknowledge(self, channel: _Channel, request: Request) -> None:
         """A put of DBR_PUT_ACKS or DBR_PUT_ACKT, which changes no value: also allowed for read-only PVs."""
@@ -344,7 +344,7 @@ class Session:
             self._site.complaints.log(f"subscriptions {client.host}", f"{client.user}@{client.host}: {text}")
             raise _RequestFailed(CAStatus.ECA_ALLOCMEM, text)
         _encoded(channel.pv, request)
-        subscription = Subscription(self._outbox, channel.pv, identifier, request.data_type, request.count, mask)
+        subscription = Subscription(self._outbox, channel.pv, identifier, request.data_type, request.elements, mask)
         self._subscriptions[identifier] = subscription
         channel.subscriptions.add(identifier)
         subscription.start()
@@ -360,9 +360,9 @@ class Session:
 
 def _encoded(pv: Pv[Any], request: Request) -> tuple[bytes, int]:
     """Payload and count for a request."""
-    if request.count > pv.max_count:
+    if request.elements > pv.max_count:
         raise _RequestFailed(CAStatus.ECA_BADCOUNT, f"{pv.name} has at most {pv.max_count} elements")
     try:
-        return encode(pv, pv.snapshot, request.data_type, request.count)
+        return encode(pv, pv.snapshot, request.data_type, request.elements)
     except NoConversion as problem:
         raise _RequestFailed(CAStatus.ECA_NOCONVERT, str(problem)) from None

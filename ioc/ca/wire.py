@@ -41,7 +41,7 @@ class Request(NamedTuple):
 
     command: int
     data_type: int
-    count: int
+    elements: int
     one: int
     """First parameter of the header: the server's id of the channel, or the client's in a `CREATE`."""
     two: int
@@ -50,7 +50,7 @@ class Request(NamedTuple):
 
     @property
     def header(self) -> bytes:
-        return header(self.command, len(self.payload), self.data_type, self.count, self.one, self.two)
+        return header(self.command, len(self.payload), self.data_type, self.elements, self.one, self.two)
 
     @property
     def mask(self) -> int:
@@ -146,7 +146,7 @@ def decode_searches(data: bytes, sender: tuple[str, int], broadcaster: ca.Broadc
     while at + 16 <= end:
         command, size, data_type, _, one, _ = _HEADER.unpack_from(data, at)
         at += 16
-        if command == SEARCH and at + size <= end:
+        if command == SEARCH:
             names.append((one, _name(data[at : at + size])))
             at += size
         elif command == _VERSION:
