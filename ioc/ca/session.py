@@ -23,10 +23,12 @@ from ioc.ca.outbox import Outbox, Subscription
 from ioc.ca.pv import EVENTS, Client, Pv, Refused
 from ioc.ca.site import Site
 from ioc.ca.wire import (
+    CLEAR,
     COMMON,
     CREATE,
     ECA_NORMAL,
     EVENT_ADD,
+    EVENT_CANCEL,
     READ,
     READ_NOTIFY,
     VERSION,
@@ -101,6 +103,8 @@ class Session:
             WRITE_NOTIFY: self._write,
             WRITE: self._write,
             EVENT_ADD: self._event_add,
+            EVENT_CANCEL: self._event_cancel,
+            CLEAR: self._clear,
         }
         self._rare: dict[type, Callable[[Any], None]] = {
             ca.VersionRequest: self._version,
@@ -108,8 +112,6 @@ class Session:
             ca.ClientNameRequest: self._client_name,
             ca.HostNameRequest: lambda _: None,  # only the address of the connection counts
             ca.SearchRequest: self._search,
-            ca.ClearChannelRequest: self._clear,
-            ca.EventCancelRequest: self._event_cancel,
             ca.EventsOffRequest: lambda _: self._outbox.events_off(),
             ca.EventsOnRequest: lambda _: self._outbox.events_on(),
             ca.ReadSyncRequest: lambda _: None,  # nothing to do since version 3.13
@@ -231,11 +233,11 @@ class Session:
         self._site.channels += 1
         self._outbox.put(access_rights(cid, channel.writable) + created(cid, channel.sid, pv.native, pv.max_count))
 
-    def _clear(self, request: ca.ClearChannelRequest) -> None:
-        channel = self._channels.get(request.sid)
-        if channel is not None and channel.cid == request.cid:
+    def _clear(self, request: Request) -> None:
+        channel = self._channels.get(request.one)
+        if channel is not None and channel.cid == request.two:
             self._forget(channel)
-            self._outbox.put(bytes(ca.ClearChannelResponse(channel.sid, channel.cid)))
+            self._outbox.put(header(CLEAR, 0, 0, 0, channel.sid, channel.cid))
 
     def _forget(self, channel: _Channel) -> None:
         for identifier in channel.subscriptions:
@@ -301,14 +303,17 @@ class Session:
         channel.unfinished_puts -= 1
         if not channel.open:
             return
+        last = not self._unfinished_puts
+        if last:
+            self._outbox.hold()
         if reason:
             self._fail(request, CAStatus.ECA_PUTFAIL, reason)
         else:
             self._done(request)
-        if not channel.unfinished_puts:
+        if not channel.unfinished_puts and channel.held_reads:
             self._release_reads(channel)
-        if not self._unfinished_puts:
-            self._outbox.flush()  # the client probably waits for this
+        if last:
+            self._outbox.flush()  # the client probably waits for it
 
     def _done(self, request: Request) -> None:
         if request.command == WRITE_NOTIFY:
@@ -349,8 +354,8 @@ class Session:
         channel.subscriptions.add(identifier)
         subscription.start()
 
-    def _event_cancel(self, request: ca.EventCancelRequest) -> None:
-        channel, identifier = self._channels.get(request.sid), request.subscriptionid
+    def _event_cancel(self, request: Request) -> None:
+        channel, identifier = self._channels.get(request.one), request.two
         if channel is not None and identifier in channel.subscriptions:
             channel.subscriptions.discard(identifier)
             ended = self._subscriptions.pop(identifier)
