@@ -80,6 +80,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: dict[Outbox, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Kept, because asking for it is a system call."""
         self._next: asyncio.Handle | None = None
 
     def add(self, outbox: Outbox) -> None:
@@ -103,7 +105,8 @@ class Turns:
 
     def _go_on(self) -> None:
         if self._waiting and self._next is None:
-            self._next = asyncio.get_running_loop().call_soon(self.take)
+            self._loop = self._loop or asyncio.get_running_loop()
+            self._next = self._loop.call_soon(self.take)
 
 
 class Outbox:

@@ -43,7 +43,7 @@ class PutRecord:
     """`message` is already in the log."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Put:
     """One put that its PV has accepted."""
 
@@ -65,6 +65,8 @@ class Puts:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Kept, because asking for it is a system call."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[Pv[Any], deque[Put]] = {}
         """Puts waiting for an earlier put to the same PV."""
@@ -95,7 +97,8 @@ class Puts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        self._loop = self._loop or asyncio.get_running_loop()
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -23,10 +23,12 @@ from ioc.ca.outbox import Outbox, Subscription
 from ioc.ca.pv import EVENTS, Client, Pv, Refused
 from ioc.ca.site import Site
 from ioc.ca.wire import (
+    CLEAR,
     COMMON,
     CREATE,
     ECA_NORMAL,
     EVENT_ADD,
+    EVENT_CANCEL,
     NOTHING,
     READ,
     READ_NOTIFY,
@@ -100,6 +102,8 @@ class Session:
             WRITE_NOTIFY: self._write,
             WRITE: self._write,
             EVENT_ADD: self._event_add,
+            EVENT_CANCEL: self._event_cancel,
+            CLEAR: self._clear,
         }
         self._rare: dict[type, Callable[[Any], None]] = {
             ca.VersionRequest: self._version,
@@ -107,8 +111,6 @@ class Session:
             ca.ClientNameRequest: self._client_name,
             ca.HostNameRequest: lambda _: None,  # only the address of the connection counts
             ca.SearchRequest: self._search,
-            ca.ClearChannelRequest: self._clear,
-            ca.EventCancelRequest: self._event_cancel,
             ca.EventsOffRequest: lambda _: self._outbox.events_off(),
             ca.EventsOnRequest: lambda _: self._outbox.events_on(),
             ca.ReadSyncRequest: lambda _: None,  # nothing to do since version 3.13
@@ -181,7 +183,7 @@ class Session:
         if channel is None:
             pass  # a client that closed the channel has also forgotten the request
         elif request.command == WRITE_NOTIFY:
-            answer = header(WRITE_NOTIFY, 0, request.data_type, request.count, code, request.two)
+            answer = header(WRITE_NOTIFY, 0, request.data_type, request.elements, code, request.two)
         elif request.command == READ_NOTIFY:
             answer = header(READ_NOTIFY, len(NOTHING), request.data_type, 0, code, request.two) + NOTHING
         reason = text.encode("utf-8", "replace")[:_TEXT_LENGTH].decode("utf-8", "ignore")
@@ -230,11 +232,11 @@ class Session:
         self._site.channels += 1
         self._outbox.put(access_rights(cid, channel.writable) + created(cid, channel.sid, pv.native, pv.max_count))
 
-    def _clear(self, request: ca.ClearChannelRequest) -> None:
-        channel = self._channels.get(request.sid)
-        if channel is not None and channel.cid == request.cid:
+    def _clear(self, request: Request) -> None:
+        channel = self._channels.get(request.one)
+        if channel is not None and channel.cid == request.two:
             self._forget(channel)
-            self._outbox.put(bytes(ca.ClearChannelResponse(channel.sid, channel.cid)))
+            self._outbox.put(header(CLEAR, 0, 0, 0, channel.sid, channel.cid))
 
     def _forget(self, channel: _Channel) -> None:
         for identifier in channel.subscriptions:
@@ -275,7 +277,7 @@ class Session:
         pv, client = channel.pv.source, self.client
         data, status, result, reason = None, CAStatus.ECA_PUTFAIL, "refused", ""
         try:
-            data = PutData.decode(request.data_type, request.count, request.payload)
+            data = PutData.decode(request.data_type, request.elements, request.payload)
         except Refused as refusal:
             reason = f"{pv.name}: {refusal}"
         handler = pv.on_put if channel.pv.on_put is not None else None
@@ -300,18 +302,21 @@ class Session:
         channel.unfinished_puts -= 1
         if not channel.open:
             return
+        last = not self._unfinished_puts
+        if last:
+            self._outbox.hold()
         if reason:
             self._fail(request, CAStatus.ECA_PUTFAIL, reason)
         else:
             self._done(request)
-        if not channel.unfinished_puts:
+        if not channel.unfinished_puts and channel.held_reads:
             self._release_reads(channel)
-        if not self._unfinished_puts:
-            self._outbox.flush()  # the client probably waits for this
+        if last:
+            self._outbox.flush()  # the client probably waits for it
 
     def _done(self, request: Request) -> None:
         if request.command == WRITE_NOTIFY:
-            self._outbox.put(header(WRITE_NOTIFY, 0, request.data_type, request.count, ECA_NORMAL, request.two))
+            self._outbox.put(header(WRITE_NOTIFY, 0, request.data_type, request.elements, ECA_NORMAL, request.two))
 
     def _acknowledge(self, channel: _Channel, request: Request) -> None:
         """A put of DBR_PUT_ACKS or DBR_PUT_ACKT, which changes no value: also allowed for read-only PVs."""
@@ -343,13 +348,13 @@ class Session:
             self._site.complaints.log(f"subscriptions {client.host}", f"{client.user}@{client.host}: {text}")
             raise _RequestFailed(CAStatus.ECA_ALLOCMEM, text)
         _encoded(channel.pv, request)
-        subscription = Subscription(self._outbox, channel.pv, identifier, request.data_type, request.count, mask)
+        subscription = Subscription(self._outbox, channel.pv, identifier, request.data_type, request.elements, mask)
         self._subscriptions[identifier] = subscription
         channel.subscriptions.add(identifier)
         subscription.start()
 
-    def _event_cancel(self, request: ca.EventCancelRequest) -> None:
-        channel, identifier = self._channels.get(request.sid), request.subscriptionid
+    def _event_cancel(self, request: Request) -> None:
+        channel, identifier = self._channels.get(request.one), request.two
         if channel is not None and identifier in channel.subscriptions:
             channel.subscriptions.discard(identifier)
             ended = self._subscriptions.pop(identifier)
@@ -359,9 +364,9 @@ class Session:
 
 def _encoded(pv: Pv[Any], request: Request) -> tuple[bytes, int]:
     """Payload and count for a request."""
-    if request.count > pv.max_count:
+    if request.elements > pv.max_count:
         raise _RequestFailed(CAStatus.ECA_BADCOUNT, f"{pv.name} has at most {pv.max_count} elements")
     try:
-        return encode(pv, pv.snapshot, request.data_type, request.count)
+        return encode(pv, pv.snapshot, request.data_type, request.elements)
     except NoConversion as problem:
         raise _RequestFailed(CAStatus.ECA_NOCONVERT, str(problem)) from None

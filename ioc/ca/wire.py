@@ -1,9 +1,9 @@
 """Messages as bytes: the common requests are decoded here, all others by caproto.
 
 A message is a header of 16 bytes and a payload; the header has 8 bytes more if the payload or the number of elements
-does not fit. The requests that clients send by the thousand (create, read, write, subscribe, search) are decoded with
-`struct` in one pass over what was received. caproto decodes those that are rare, and judges those that are odd: an
-unknown command, a write of a type with metadata, a subscription without its mask.
+does not fit. The requests that clients send by the thousand (to search, create, clear, read, write, subscribe, cancel)
+are decoded with `struct` in one pass over what was received. caproto decodes those that are rare, and judges those that
+are odd: an unknown command, a write of a type with metadata, a subscription without its mask.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeArgument=false
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import caproto as ca
 
-EVENT_ADD, READ, WRITE, SEARCH, READ_NOTIFY, CREATE, WRITE_NOTIFY = 1, 3, 4, 6, 15, 18, 19
+EVENT_ADD, EVENT_CANCEL, READ, WRITE, SEARCH, CLEAR, READ_NOTIFY, CREATE, WRITE_NOTIFY = 1, 2, 3, 4, 6, 12, 15, 18, 19
 _VERSION, _ERROR, _ACCESS_RIGHTS = 0, 11, 22
 VERSION = 13
 """Minor version of the protocol."""
@@ -44,16 +44,16 @@ class Request(NamedTuple):
 
     command: int
     data_type: int
-    count: int
+    elements: int
     one: int
     """First parameter of the header: the server's id of the channel, or the client's in a `CREATE`."""
     two: int
-    """Second parameter: the client's id of the request or subscription."""
+    """Second parameter: the client's id of the request or subscription, of the channel in a `CLEAR`."""
     payload: bytes
 
     @property
     def header(self) -> bytes:
-        return header(self.command, len(self.payload), self.data_type, self.count, self.one, self.two)
+        return header(self.command, len(self.payload), self.data_type, self.elements, self.one, self.two)
 
     @property
     def mask(self) -> int:
@@ -68,8 +68,10 @@ class Request(NamedTuple):
 
 COMMON: dict[int, tuple[type, int]] = {
     EVENT_ADD: (ca.EventAddRequest, _MASK.size),
+    EVENT_CANCEL: (ca.EventCancelRequest, 0),
     READ: (ca.ReadRequest, 0),
     WRITE: (ca.WriteRequest, 0),
+    CLEAR: (ca.ClearChannelRequest, 0),
     READ_NOTIFY: (ca.ReadNotifyRequest, 0),
     CREATE: (ca.CreateChanRequest, 0),
     WRITE_NOTIFY: (ca.WriteNotifyRequest, 0),
@@ -149,7 +151,7 @@ def decode_searches(data: bytes, sender: tuple[str, int], broadcaster: ca.Broadc
     while at + 16 <= end:
         command, size, data_type, _, one, _ = _HEADER.unpack_from(data, at)
         at += 16
-        if command == SEARCH and at + size <= end:
+        if command == SEARCH:
             names.append((one, _name(data[at : at + size])))
             at += size
         elif command == _VERSION:

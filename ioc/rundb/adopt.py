@@ -128,8 +128,7 @@ def _enter(db: Database, found: FoundRun, run_class: RunClass, client: Client, n
         duration=found.duration,
     )
     run_id = documents.insert_run(db, record, adopted_at=now)
-    for file in found.files:
-        documents.add_file(db, run_id, file)
+    documents.add_files(db, run_id, found.files)
     db.table("events").insert(
         {
             "occurred_at": to_text(now),
