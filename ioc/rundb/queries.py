@@ -23,6 +23,8 @@ from ioc.rundb.times import from_text, to_microseconds
 
 Row = Mapping[str, Any]
 
+_IN_USE = "retired_at IS NULL OR EXISTS (SELECT 1 FROM measurements WHERE observable_id = observables.id)"
+
 
 @dataclass(frozen=True)
 class RunPage:
@@ -146,7 +148,7 @@ class RunBook:
     def columns(self) -> tuple[SheetColumn, ...]:
         """Columns of the run sheet in display order; retired ones last, and only if they were ever measured."""
         found: dict[tuple[str, str], list[SheetObservable]] = {}
-        for each in self._observables("retired_at IS NULL OR id IN (SELECT observable_id FROM measurements)"):
+        for each in self._observables(_IN_USE):
             found.setdefault((each.name, each.units), []).append(each)
         columns: dict[str, SheetColumn] = {}
         for (name, units), its in found.items():
