@@ -58,6 +58,9 @@ _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.Close: filing.close,
 }
 
+_MOST_ROUNDS = 10
+"""Two or three are usual: a bug must not hang the IOC."""
+
 
 def initial(plan: Plan) -> State:
     """Return the state before the first event."""
@@ -125,9 +128,18 @@ def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
 
 
 def _advance(turn: Turn) -> None:
+    """Decide what follows from the state, and advance the job, until neither changes anything."""
+    for _ in range(_MOST_ROUNDS):
+        before = turn.state
+        restart.decide(turn)
+        interlocks.decide(turn)
+        _advance_job(turn)
+        if turn.state is before:
+            return
+
+
+def _advance_job(turn: Turn) -> None:
     """Run the stages of the job until one has to wait."""
-    restart.decide(turn)
-    interlocks.decide(turn)
     while (job := turn.state.job) is not None:
         if not job.begun:
             jobs.begin_stage(turn, _PHASES)
