@@ -133,15 +133,16 @@ class Engine:
                 answer.set_exception(PeerError(INTERNAL))  # no message has it yet
         for effect in effects:
             self._begin(effect, before)
-        if self.state is not before:
+        if self.state is not before or isinstance(event, ev.TimePassed):  # a timer may be early
             self._set_alarm(wake_at(self.plan, self.state))
+        if self.state is not before:
             for listener in self._listeners:
                 self._notify(listener)
 
     @staticmethod
     def _steady() -> float:
-        """The monotonic clock: that of the event loop, so that `_set_alarm` needs no conversion."""
-        return asyncio.get_running_loop().time()
+        """The monotonic clock, which may be read without an event loop."""
+        return time.monotonic()
 
     def _set_alarm(self, at: float | None) -> None:
         """Send `TimePassed` at a time on the monotonic clock; None: not at all."""
@@ -149,7 +150,7 @@ class Engine:
             self._alarm.cancel()
             self._alarm = None
         if at is not None and self._tasks is not None:
-            self._alarm = asyncio.get_running_loop().call_at(at, self.post, ev.TimePassed())
+            self._alarm = asyncio.get_running_loop().call_later(at - self._steady(), self.post, ev.TimePassed())
 
     async def command(self, command: ev.Command) -> None:
         """Submit a command to the core. Returns when it is done.

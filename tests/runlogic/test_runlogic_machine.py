@@ -250,6 +250,9 @@ class Operating(RuleBasedStateMachine):
         """Random values alone would seldom be outside for long enough, at a point of a start or in a run."""
         if performed is not None:
             self.start_a_run_from_ready(performed, then="", after=0)
+        elif then == "Start" and not self.world.state.run.open:
+            self.mend_all()
+            self.world.ready()
         for name in watched(self.world.plan, self.world.state):
             self.world.read(name, value)
         self.world.pass_time(6.0)
