@@ -2,10 +2,10 @@
 
     python -m benchmarks.interlocks [runs]
 
-The installed IOC runs in front of four simulated ECC servers; the pressure comes from a simulated slow control in a
+The installed IOC runs in front of a simulated ECC server; the pressure comes from a simulated slow control in a
 process of its own (caproto). In each run the pressure leaves its limits at a random moment. Measured is the time from
 the time stamp of that value to the arrival of the first Stop at an ECC server, beyond `for_seconds`. A proxy before
-each server sees the Stop arrive.
+the server sees the Stop arrive.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ async def measure(runs: int) -> None:
             plant = ProxiedPlant(
                 Path(directory),
                 epics,
+                boards=1,
                 interlocks=[{**interlock, "for_seconds": for_seconds}],
                 timeouts={"state": 5, "transition": 180, "ssh": 60, "filing": 120},
             )
