@@ -26,6 +26,7 @@ from ioc.runlogic import (
     automatic,
     backup,
     filing,
+    interlock_commands,
     interlocks,
     jobs,
     messages,
@@ -58,6 +59,9 @@ _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.Backup: backup.begin_backup,
     Phase.Close: filing.close,
 }
+
+_MOST_ROUNDS = 10
+"""Two or three are usual: a bug must not hang the IOC."""
 
 
 def initial(plan: Plan) -> State:
@@ -138,9 +142,18 @@ def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
 
 
 def _advance(turn: Turn) -> None:
+    """Decide what follows from the state, and advance the job, until neither changes anything."""
+    for _ in range(_MOST_ROUNDS):
+        before = turn.state
+        restart.decide(turn)
+        interlocks.decide(turn)
+        _advance_job(turn)
+        if turn.state is before:
+            return
+
+
+def _advance_job(turn: Turn) -> None:
     """Run the stages of the job until one has to wait."""
-    restart.decide(turn)
-    interlocks.decide(turn)
     while (job := turn.state.job) is not None:
         if not job.begun:
             jobs.begin_stage(turn, _PHASES)
@@ -226,9 +239,9 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SetQuality: settings.set_quality,
     ev.CopyPrevious: settings.copy_previous,
     ev.SelectConfig: servers.select_config,
-    ev.SetLimits: interlocks.set_limits,
-    ev.SetBypass: interlocks.set_bypass,
-    ev.PlanChanged: interlocks.replanned,
+    ev.SetLimits: interlock_commands.set_limits,
+    ev.SetBypass: interlock_commands.set_bypass,
+    ev.PlanChanged: interlock_commands.replanned,
     ev.ServerRead: servers.read,
     ev.ServerLost: servers.lost,
     ev.ConfigsRead: servers.configs_read,

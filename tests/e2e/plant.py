@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,10 +51,15 @@ class Plant:
     command: tuple[str | Path, ...] = (COMMAND, "run", "--topology")
     """Starts the IOC, with the topology file as its last argument."""
 
-    def __init__(self, directory: Path, epics: Epics, *, speed: float = 20.0, **topology: Any) -> None:
+    def __init__(
+        self, directory: Path, epics: Epics, *, speed: float = 20.0, boards: int = len(SERVERS), **topology: Any
+    ) -> None:
+        """`boards`: how many of the sources there are, each with its server and router."""
         self.directory = directory
         self.epics = epics
-        self.site = Site(site_plan(directory / "site", speed=speed))
+        plan = site_plan(directory / "site", speed=speed)
+        self.site = Site(replace(plan, servers=plan.servers[:boards], routers=plan.routers[:boards]))
+        self._boards = boards
         self.file = directory / "plant.yaml"
         self.database = directory / "runs.db"
         self.log = directory / "ioc.log"
@@ -95,7 +101,7 @@ class Plant:
                     "config_backup_root": str(self.directory / "backups" / name),
                     "log_path": at.servers[name].log_path,
                 }
-                for name in SERVERS
+                for name in SERVERS[: self._boards]
             ],
             "data_routers": [
                 {
@@ -105,7 +111,7 @@ class Plant:
                     "type": "FDT" if name == "rt" else "TCP",
                     "log_path": at.routers[name].log_path,
                 }
-                for name in ROUTERS
+                for name in ROUTERS[: self._boards]
             ],
             "data_sources": [
                 {
@@ -113,7 +119,7 @@ class Plant:
                     "ecc_server": name,
                     "data_routers": [ROUTERS[n]],
                 }
-                for n, name in enumerate(SERVERS)
+                for n, name in enumerate(SERVERS[: self._boards])
             ],
             "polling": {"ecc": 0.3, "ecc_busy": 0.1, "routers": 0.5},
             "timeouts": {"state": 1, "transition": 20, "ssh": 10, "filing": 20},
