@@ -235,7 +235,11 @@ def _opened(turn: Turn) -> None:
 
 def _reached(turn: Turn) -> bool:
     size = turn.state.auto.gb * GIGABYTE
-    return turn.is_due(due(turn.plan, turn.state)) or bool(size and total_bytes(turn.state) >= size)
+    return _is_due(turn, due(turn.plan, turn.state)) or bool(size and total_bytes(turn.state) >= size)
+
+
+def _is_due(turn: Turn, at: float | None) -> bool:
+    return at is not None and turn.is_due(at)
 
 
 def _closed(turn: Turn, record: RunRecord) -> None:
@@ -272,7 +276,7 @@ def _start_next(turn: Turn) -> None:
         return
     if auto.trying and job is None:
         _refused(turn)
-    if turn.is_due(turn.state.auto.next_at):
+    if _is_due(turn, turn.state.auto.next_at):
         turn.set_auto(next_at=None, because="")
     _prepare(turn)
     auto = turn.state.auto
