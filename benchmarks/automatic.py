@@ -15,6 +15,7 @@ in the second half its memory is watched. At the end no number may be missing, n
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import sqlite3
 import statistics
@@ -82,7 +83,7 @@ def _report(database: Path) -> None:
         ).fetchall()
     times = [[datetime.fromisoformat(each).timestamp() for each in row] for row in rows]
     whole, own = [], []
-    for (_, _, stopped), (reserved, started, _) in zip(times, times[1:], strict=False):
+    for (_, _, stopped), (reserved, started, _) in itertools.pairwise(times):
         whole.append(started - stopped)
         own.append(started - reserved)
     rest = [dead - servers - SETTLE_SECONDS for dead, servers in zip(whole, own, strict=True)]

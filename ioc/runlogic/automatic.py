@@ -305,7 +305,7 @@ def _prepare(turn: Turn) -> None:
     """Set what the next planned run gives: title, class and manual observables."""
     auto = turn.state.auto
     planned, index = auto.planned, auto.progress.done
-    if planned is None or auto.prepared == index or auto.setting or auto.next_at is not None:
+    if planned is None or auto.prepared == index or auto.setting or auto.because:
         return
     turn.set_auto(prepared=index)
     if planned.title is not None:
