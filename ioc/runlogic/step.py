@@ -59,6 +59,9 @@ _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.Close: filing.close,
 }
 
+_MOST_ROUNDS = 10
+"""Two or three are usual: a bug must not hang the IOC."""
+
 
 def initial(plan: Plan) -> State:
     """Return the state before the first event."""
@@ -86,8 +89,6 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
         turn = Turn(plan, state, now, steady)
         assert isinstance(event, ev.Command)
         _refused(turn, event, str(refusal))
-    _advance(turn)
-    automatic.decide(turn)  # after the run before is closed, and before the next event
     _advance(turn)
     messages.mark_past(turn, state)
     return turn.state, tuple(turn.effects)
@@ -130,9 +131,19 @@ def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
 
 
 def _advance(turn: Turn) -> None:
+    """Decide what follows from the state, and advance the job, until neither changes anything."""
+    for _ in range(_MOST_ROUNDS):
+        before = turn.state
+        restart.decide(turn)
+        interlocks.decide(turn)
+        _advance_job(turn)
+        automatic.decide(turn)
+        if turn.state is before:
+            return
+
+
+def _advance_job(turn: Turn) -> None:
     """Run the stages of the job until one has to wait."""
-    restart.decide(turn)
-    interlocks.decide(turn)
     while (job := turn.state.job) is not None:
         if not job.begun:
             jobs.begin_stage(turn, _PHASES)

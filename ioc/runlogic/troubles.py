@@ -7,7 +7,7 @@ they see it; a known one changes nothing, so no handler has to remember what it 
 
 from __future__ import annotations
 
-from ioc.model import Client, Severity
+from ioc.model import Client, RunState, Severity
 from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.state import About, Cause, Run, Trouble
 from ioc.runlogic.subject import RUN
@@ -82,7 +82,8 @@ def _keep(turn: Turn, troubles: tuple[Trouble, ...], *, save: bool = True) -> No
 
 def _show(turn: Turn) -> None:
     run, record = turn.state.run, turn.record
-    turn.show(RUN, f"{record.run} is {run.state.name if run.open else record.state.value}")
+    severity = Severity.MAJOR if run.state is RunState.Failed else Severity.NO_ALARM
+    turn.show(RUN, f"{record.run} is {run.state.name if run.open else record.state.value}", severity)
 
 
 def _without(run: Run, about: About, name: str, how: str = "", at: float = 0.0) -> tuple[Trouble, ...]:

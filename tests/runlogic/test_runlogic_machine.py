@@ -103,7 +103,7 @@ class Operating(RuleBasedStateMachine):
             self.perform_some(after)
 
     def mend_all(self) -> None:
-        """Every peer is well and at rest, and nothing lies on a router, or is outside limits, that could block a start."""
+        """Every peer is well and at rest, nothing lies on a router, no interlock is tripped: a start is possible."""
         world = self.world
         world.interlocks_clear()
         for name, server in world.servers.items():
@@ -238,6 +238,30 @@ class Operating(RuleBasedStateMachine):
     def a_value_changes(self, data: st.DataObject, value: float | None) -> None:
         name = data.draw(st.sampled_from(sorted(watched(self.world.plan, self.world.state))))
         self.world.read(name, value)
+
+    @precondition(lambda self: self.world.plan.interlocks)
+    @rule(
+        performed=st.sampled_from([None, 0, 1, 2, 3, 5, 8]),
+        value=st.sampled_from([3, 9, None]),
+        after=st.integers(0, 4),
+        then=st.sampled_from(["", "crash", "Start", "Stop", "Resume"]),
+    )
+    def an_interlock_trips(self, performed: int | None, value: float | None, after: int, then: str) -> None:
+        """Random values alone would seldom be outside for long enough, at a point of a start or in a run."""
+        if performed is not None:
+            self.start_a_run_from_ready(performed, then="", after=0)
+        elif then == "Start" and not self.world.state.run.open:
+            self.mend_all()
+            self.world.ready()
+        for name in watched(self.world.plan, self.world.state):
+            self.world.read(name, value)
+        self.world.pass_time(6.0)
+        self.perform_some(after)
+        if then == "crash":
+            self.world.restart()
+        elif then:
+            self.world.run(then)
+            self.perform_some(after)
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 6.0, 61.0]))
     def time_passes(self, seconds: float) -> None:
