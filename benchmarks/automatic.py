@@ -2,6 +2,7 @@
 
     python -m benchmarks.automatic dead [runs] [speed]
     python -m benchmarks.automatic faults [runs] [seed]
+    python -m benchmarks.automatic core [runs] [seed]
 
 *dead*: ``attpc-ioc demo`` takes runs of three seconds. The dead time is what the run database has, from the stop of a
 run to the start of the next. The servers' own time is that from the number's reservation to the start; the settle time
@@ -9,7 +10,8 @@ is that of the demo. What is left must not be more than 0.5 s: filing and record
 of the configurations.
 
 *faults*: the night of `tests.e2e.faulty_night` in a small plant at speed 100. In its first half the IOC is also killed,
-in the second half its memory is watched. At the end no number may be missing, no file lost.
+in the second half its memory is watched. At the end no number may be missing, no file lost. *core*: the same for the
+core alone, with the fakes of its tests (`tests.runlogic.long_sequence`), without a clock.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
 from tests.e2e.faulty_night import TIMEOUTS, Night, check_nothing_is_lost
 from tests.e2e.plant import COMMAND, Plant
 from tests.epics import Epics
+from tests.runlogic.long_sequence import files, take
 
 SETTLE_SECONDS = 1.0
 """Of the demo."""
@@ -116,6 +120,17 @@ async def faults(runs: int, seed: int) -> None:
             print(f"memory at the end {sizes[-1]:.0f} MB, growth from the second third to the last {growth:.1f} MB")
 
 
+def core(runs: int, seed: int) -> None:
+    """Take runs with the core alone; print what happened."""
+    world, sizes = take(runs, seed)
+    numbers, found = [run.number for run in world.database.runs], files(world)
+    assert numbers == list(range(len(numbers))), "a number is missing or used twice"
+    assert found == list(range(1, len(found) + 1)), "a file is lost"
+    states = dict(Counter(record.state.value for record in world.database.runs.values()))
+    print(f"{time.process_time():.0f} s of CPU; runs: {states}; files: {len(found)}")
+    print(f"size of the state: {max(sizes[:10])} bytes in the first tenth, {max(sizes[-10:])} in the last")
+
+
 def main() -> None:
     match sys.argv[1:]:
         case ["dead", *rest]:
@@ -124,6 +139,9 @@ def main() -> None:
         case ["faults", *rest]:
             runs, seed = [*rest, *("1000", "1")[len(rest) :]]
             asyncio.run(faults(int(runs), int(seed)))
+        case ["core", *rest]:
+            runs, seed = [*rest, *("1000", "1")[len(rest) :]]
+            core(int(runs), int(seed))
         case _:
             print(__doc__)
 

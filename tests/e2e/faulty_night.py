@@ -117,7 +117,7 @@ class Night:
 
     async def _mend(self, *, enable: bool = True) -> None:
         """What needs hands, until a run runs (or, with `enable` False, none is open)."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while True:
             assert time.monotonic() < deadline, await self._why()
             state, run = await self._states("Auto:State", "Run:State")

@@ -80,13 +80,13 @@ async def test_a_plan_is_started_from_the_command_line(ready: Plant) -> None:
     ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_nothing_is_lost_in_a_night_with_faults(tmp_path: Path, epics: Epics) -> None:
     """Some runs of `benchmarks/automatic.py faults`: no number twice, no file lost, no two runs open."""
     async with Plant(tmp_path, epics, speed=100, timeouts=TIMEOUTS) as plant:
         await plant.to_ready()
         night = Night(plant, random.Random(1))
-        await night.take(6, seconds=200)
+        await night.take(4, seconds=400)
         assert night.faults
         await eventually(lambda: plant.query("SELECT 1 FROM runs WHERE state = 'filing'") == [])
         check_nothing_is_lost(plant)
