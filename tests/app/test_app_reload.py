@@ -118,3 +118,35 @@ async def test_the_heap_is_left_alone_while_serving(epics: Epics, tmp_path: Path
         assert gc.get_freeze_count() > 10 * objects
         assert gc.get_threshold()[0] > before[0][0]
     assert (gc.get_threshold(), gc.get_freeze_count()) == before
+
+
+async def test_interlocks_change_at_run_time(ioc: RunningIoc) -> None:
+    """New interlocks are served and judged at once, gone ones are not, changed limits count; nothing restarts."""
+    assert await ioc.get("T:Interlock:Summary", "-S") == "no interlocks"
+    assert await ioc.put("T:Obs:gas:Value", "P10")
+    assert await ioc.put("T:ECC:CoBo0:Describe")
+    ioc.write(interlocks=[{"name": "gas", "observable": "gas", "allowed": ["P10"], "action": "block"}])
+    assert await ioc.put("T:IOC:Reload")
+    assert await ioc.get("T:Interlock:gas:State") == "Ok"
+    assert await ioc.get("T:Interlock:gas:Value") == "P10"
+    assert await ioc.get("T:Interlock:Summary", "-S") == "the interlock is Ok"
+    changed = {"name": "gas", "observable": "gas", "allowed": ["He"], "action": "block", "for_seconds": 0}
+    ioc.write(
+        interlocks=[changed, {"name": "hv", "observable": "hv", "low": 3, "action": "alarm", "for_seconds": 0}],
+        observables=[{"name": "gas", "type": "string"}, {"name": "hv", "units": "kV"}],
+    )
+    assert await ioc.put("T:IOC:Reload")
+    assert await ioc.get("T:Interlock:gas:State") == "Tripped"
+    assert "but must be He" in await ioc.get("T:Run:BlockedBy", "-S")
+    assert await ioc.put("T:Obs:hv:Value", "2.5")
+    await ioc.until("Interlock:hv:State", "Tripped")
+    assert await ioc.get("T:Interlock:hv:Value.EGU") == "kV"
+    assert not await ioc.put("T:Interlock:gas:Low", "1")
+    assert "has no limits" in await ioc.get("T:Interlock:gas:Message", "-S")
+    assert await ioc.put("T:Interlock:hv:Low", "2")
+    await ioc.until("Interlock:hv:Low", "2")
+    ioc.write()
+    assert await ioc.put("T:IOC:Reload")
+    assert await ioc.get("T:Interlock:hv:State") == ""
+    assert await ioc.get("T:Interlock:Summary", "-S") == "no interlocks"
+    assert ioc.ready == 1, "nothing restarted"

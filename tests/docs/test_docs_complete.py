@@ -20,6 +20,8 @@ _SECTIONS = {
     "## The run": "Run:",
     "## Automatic runs": "Auto:",
     "## An observable": "Obs:<name>:",
+    "## An interlock": "Interlock:<name>:",
+    "## All interlocks": "",
     "## Log and health": "",
 }
 _ROW = re.compile(r"\| `(?P<name>[A-Za-z:]+)` \| (?P<type>[^|]+) \|")
@@ -41,7 +43,7 @@ def served() -> dict[str, PvDescription]:
     """Every PV of the example topology, components replaced by ``<name>``."""
     topology = load(ROOT / "topology.yaml")
     return {
-        re.sub(r"^(ECC|Router|Obs):[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix)): pv
+        re.sub(r"^(ECC|Router|Obs|Interlock):[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix)): pv
         for pv in describe_pvs(topology)
     }
 

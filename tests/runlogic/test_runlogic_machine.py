@@ -250,9 +250,6 @@ class Operating(RuleBasedStateMachine):
         """Random values alone would seldom be outside for long enough, at a point of a start or in a run."""
         if performed is not None:
             self.start_a_run_from_ready(performed, then="", after=0)
-        elif then == "Start" and not self.world.state.run.open:
-            self.mend_all()
-            self.world.ready()
         for name in watched(self.world.plan, self.world.state):
             self.world.read(name, value)
         self.world.pass_time(6.0)
@@ -262,6 +259,26 @@ class Operating(RuleBasedStateMachine):
         elif then:
             self.world.run(then)
             self.perform_some(after)
+
+    @precondition(lambda self: self.world.plan.interlocks and not self.world.state.run.open)
+    @rule(before=st.booleans(), crash=st.booleans())
+    def a_start_against_interlocks(self, before: bool, crash: bool) -> None:
+        """All is ready but for the interlocks, which trip before the Start or while the routers are looked at."""
+        self.world.settle()
+        if self.world.state.run.open:
+            return
+        self.mend_all()
+        self.world.ready()
+        if not before:
+            self.world.run("Start")
+        for name in watched(self.world.plan, self.world.state):
+            self.world.read(name, None)
+        self.world.pass_time(6.0)
+        if crash:
+            self.world.restart()
+        if before:
+            self.world.run("Start")
+        self.perform_some(3)
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 6.0, 61.0]))
     def time_passes(self, seconds: float) -> None:
