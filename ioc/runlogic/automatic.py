@@ -235,7 +235,11 @@ def _opened(turn: Turn) -> None:
 
 def _reached(turn: Turn) -> bool:
     size = turn.state.auto.gb * GIGABYTE
-    return turn.is_due(due(turn.plan, turn.state)) or bool(size and total_bytes(turn.state) >= size)
+    return _is_due(turn, due(turn.plan, turn.state)) or bool(size and total_bytes(turn.state) >= size)
+
+
+def _is_due(turn: Turn, at: float | None) -> bool:
+    return at is not None and turn.is_due(at)
 
 
 def _closed(turn: Turn, record: RunRecord) -> None:
@@ -248,8 +252,10 @@ def _closed(turn: Turn, record: RunRecord) -> None:
         return
     done = auto.progress.done + auto.progress.reached
     turn.save_progress(run=-1, reached=False, stopped_at=stopped_at, done=done)
-    if auto.limits.pause:
-        turn.set_auto(next_at=turn.steady + auto.limits.pause, because="")
+    if done == auto.progress.done:
+        _wait(turn, RETRY_SECONDS, f"{record.run} ended before its length or size")
+    elif auto.limits.pause:
+        _wait(turn, auto.limits.pause)
 
 
 def _failed(turn: Turn, what: str) -> None:
@@ -259,9 +265,13 @@ def _failed(turn: Turn, what: str) -> None:
     if failures >= MOST_FAILURES:
         _end(turn, f"off: {failures} failures in a row, the last: {what}", Severity.MAJOR)
         return
-    wait = max(RETRY_SECONDS, auto.limits.pause)
-    turn.set_auto(next_at=turn.steady + wait, because=f"{what} (failure {failures} of {MOST_FAILURES})")
-    turn.log(AUTO, f"{what}; next attempt in {wait:g} s", Severity.MINOR)
+    _wait(turn, RETRY_SECONDS, f"{what} (failure {failures} of {MOST_FAILURES})")
+    turn.log(AUTO, f"{what}; next attempt in {RETRY_SECONDS:g} s", Severity.MINOR)
+
+
+def _wait(turn: Turn, seconds: float, because: str = "") -> None:
+    """Try the next start after this time, or after the pause between runs if that is longer."""
+    turn.set_auto(next_at=turn.steady + max(seconds, turn.state.auto.limits.pause), because=because)
 
 
 def _start_next(turn: Turn) -> None:
@@ -272,7 +282,7 @@ def _start_next(turn: Turn) -> None:
         return
     if auto.trying and job is None:
         _refused(turn)
-    if turn.is_due(turn.state.auto.next_at):
+    if _is_due(turn, turn.state.auto.next_at):
         turn.set_auto(next_at=None, because="")
     _prepare(turn)
     auto = turn.state.auto
@@ -292,7 +302,7 @@ def _refused(turn: Turn) -> None:
     """The start that we began was refused after all: by what the routers showed, or by the database."""
     turn.set_auto(trying=False)
     if reasons := waits_for(turn.plan, turn.state):
-        turn.set_auto(next_at=turn.steady + RETRY_SECONDS, because=few(reasons, 2))
+        _wait(turn, RETRY_SECONDS, few(reasons, 2))
     else:
         _failed(turn, turn.state.run.message.text)
 
@@ -301,7 +311,7 @@ def _prepare(turn: Turn) -> None:
     """Set what the next planned run gives: title, class and manual observables."""
     auto = turn.state.auto
     planned, index = auto.planned, auto.progress.done
-    if planned is None or auto.prepared == index or auto.setting or auto.next_at is not None:
+    if planned is None or auto.prepared == index or auto.setting or auto.because:
         return
     turn.set_auto(prepared=index)
     if planned.title is not None:

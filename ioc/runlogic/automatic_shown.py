@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from ioc.model import AutoState, RunState
+from ioc.model import Action, AutoState, InterlockState, RunState
 from ioc.runlogic import permits
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import JobKind, State
@@ -66,7 +66,21 @@ def waits_for(plan: Plan, state: State) -> tuple[str, ...]:
     outside = (
         (wait.observable, wait.window.why_outside(state.readings.get(wait.observable), wait.units)) for wait in waits
     )
-    return (*permits.blocked_by(plan, state), *(f"{name} {why}" for name, why in outside if why))
+    return (
+        *permits.blocked_by(plan, state),
+        *_would_stop(plan, state),
+        *(f"{name} {why}" for name, why in outside if why),
+    )
+
+
+def _would_stop(plan: Plan, state: State) -> Iterator[str]:
+    """Interlocks that judge only runs, forbid no start, and would stop the next run at once."""
+    for name, each in plan.interlocks.items():
+        now = state.interlocks[name]
+        if each.in_run_only and each.action is Action.Stop and now.state is not InterlockState.Bypassed:
+            why = now.window.why_outside(state.readings.get(each.watches), each.units)
+            if why:
+                yield f"{each.what} {why}: interlock {name} would stop the run"
 
 
 def waits(state: State) -> str:

@@ -91,8 +91,6 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
         assert isinstance(event, ev.Command)
         _refused(turn, event, str(refusal))
     _advance(turn)
-    automatic.decide(turn)  # after the run before is closed, and before the next event
-    _advance(turn)
     messages.mark_past(turn, state)
     return turn.state, tuple(turn.effects)
 
@@ -148,6 +146,7 @@ def _advance(turn: Turn) -> None:
         restart.decide(turn)
         interlocks.decide(turn)
         _advance_job(turn)
+        automatic.decide(turn)
         if turn.state is before:
             return
 

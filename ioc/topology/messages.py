@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ioc.topology.document import Fault, Loc, show
-from ioc.topology.schema import SECTIONS, Section
+from ioc.topology.schema import SECTIONS
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
 _KINDS = {
@@ -28,7 +29,9 @@ _OLD_SWITCHES = {"yes", "no", "on", "off", "y", "n"}
 """Booleans in YAML 1.1, text in 1.2."""
 
 
-def rephrase(error: ErrorDetails, plain: Mapping[Loc, str], sections: Mapping[str, type[Section]] = SECTIONS) -> Fault:
+def rephrase(
+    error: ErrorDetails, plain: Mapping[Loc, str], sections: Mapping[str, type[BaseModel]] = SECTIONS
+) -> Fault:
     """Place of the error in the file, and its text with actual and required value; `plain` is as in a `Document`."""
     # The names of the two forms of `ssh` are pydantic's, not the file's.
     loc: Loc = tuple(part for part in error["loc"] if part not in ("(mapping)", "(word)"))

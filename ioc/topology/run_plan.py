@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ioc.errors import ConfigurationError, Problem, Refused
 from ioc.model import PlannedRun, RunClass, ValueType, Wait, Window
@@ -17,7 +17,7 @@ from ioc.topology.document import Fault, Loc, read_document, show
 from ioc.topology.files import read_text
 from ioc.topology.manual_value import parse_manual
 from ioc.topology.messages import describe, rephrase, suggest
-from ioc.topology.schema import Limit, Observable, Section, Value, must, number
+from ioc.topology.schema import Limit, Observable, Value, must, number
 
 _TITLE_BYTES = 200
 _CLASSES = tuple(RunClass.__members__)
@@ -25,14 +25,20 @@ _CLASSES = tuple(RunClass.__members__)
 Positive = Annotated[float, number, must("a finite number, more than 0", lambda value: 0 < value < float("inf"))]
 
 
-class _Wait(Section):
+class _Part(BaseModel):
+    """A mapping of the file: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Wait(_Part):
     observable: str
     low: Limit | None = None
     high: Limit | None = None
     allowed: Annotated[tuple[Value, ...], Field(min_length=1)] = ()
 
 
-class _Run(Section):
+class _Run(_Part):
     title: (
         Annotated[
             str,
@@ -52,7 +58,7 @@ class _Run(Section):
     wait_for: tuple[_Wait, ...] = ()
 
 
-_SECTIONS: Mapping[str, type[Section]] = {"": _Run, "wait_for": _Wait}
+_SECTIONS: Mapping[str, type[BaseModel]] = {"": _Run, "wait_for": _Wait}
 
 
 def load_plan(path: str, observables: Sequence[Observable]) -> tuple[PlannedRun, ...]:

@@ -18,6 +18,7 @@ _SECTIONS = {
     "## An ECC server": "ECC:<name>:",
     "## A data router": "Router:<name>:",
     "## The run": "Run:",
+    "## Automatic runs": "Auto:",
     "## An observable": "Obs:<name>:",
     "## An interlock": "Interlock:<name>:",
     "## All interlocks": "",

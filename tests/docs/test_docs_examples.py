@@ -147,12 +147,39 @@ def test_the_first_steps_of_the_readme(shell: Shell) -> None:
     assert "my first run  complete" in printed
 
 
+@pytest.mark.timeout(300)
+def test_the_page_about_automatic_runs(shell: Shell) -> None:
+    """Its sequence and its plan take their first run, with the title that the page shows."""
+    page = DOCS / "how-to" / "automatic-runs.md"
+    sequence, check, start = blocks(page, "sh")
+    (plan,) = blocks(page, "yaml")
+    (shell.folder / "night.yaml").write_text(plan)
+    (shell.folder / "topology.yaml").write_text((ROOT / "topology.yaml").read_text())
+    stop, off, empty = re.findall(r"`(caput [^`]*)`", page.read_text())
+    for step in ("Describe", "Prepare", "Configure"):
+        shell.run(f"caput -c -w 50 ATTPC:{step} 1")
+    for line in sequence.splitlines():
+        if not line.startswith("camonitor"):
+            shell.run(line)
+    shell.wait("Running", "ATTPC:Auto:State")
+    assert shell.run("caget -t -S ATTPC:Run:Title").strip() == "alpha source 1"
+    shell.run(stop)
+    assert "3 runs: at most 1.6 h of data" in shell.run(f"{PROGRAMS}/{check.strip()}")
+    assert "started" in shell.run(f"{PROGRAMS}/{start.strip()}")
+    shell.wait("Running", "ATTPC:Auto:State")
+    assert shell.run("caget -t ATTPC:Run:Class ATTPC:Obs:target_gas:Value").split() == ["Pulser", "He:CO2"]
+    shell.run(off)
+    shell.run(empty)
+    assert shell.run("caget -t -S ATTPC:Auto:Plan ATTPC:Auto:Message").strip() == "no plan"
+
+
 @pytest.mark.parametrize("page", sorted((DOCS / "how-to").glob("*.md")), ids=lambda page: page.stem)
 def test_the_parts_of_a_topology_fit_the_example(page: Path, tmp_path: Path) -> None:
     """What a page adds to lists and changes in ``topology.yaml`` leaves a topology without errors."""
     document: dict[str, Any] = yaml.safe_load((ROOT / "topology.yaml").read_text())
     for block in blocks(page, "yaml"):
-        for key, value in yaml.safe_load(block).items():
+        part = yaml.safe_load(block)
+        for key, value in part.items() if isinstance(part, dict) else ():  # a list is a plan of runs
             document[key] = document[key] + value if isinstance(value, list) else value
     document["database"] = str(tmp_path / Path(document["database"]).name)
     changed = tmp_path / "topology.yaml"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ioc.model import (
+    Action,
     AutoState,
     DocumentState,
     EccState,
@@ -23,7 +24,9 @@ from ioc.runlogic import events as ev
 from ioc.runlogic import runs
 from ioc.runlogic.automatic_shown import seconds_to_next, step_text
 from ioc.runlogic.turn import Turn
+from ioc.topology.schema import Interlock
 from tests.runlogic.automatic import enable, limit, message, plan, ready_world, sequence, state, wait
+from tests.runlogic.installation import topology
 from tests.runlogic.world import OPERATOR, World
 
 
@@ -236,11 +239,37 @@ def test_an_interlock_is_followed_by_another_run() -> None:
     wait(world, 100)
     interlock(world)
     world.settle()
+    wait(world, 3)
     assert states(world) == [DocumentState.Complete, DocumentState.Running]
     assert titles(world) == ["alpha 1", "alpha 1"]
     wait(world, 600)
     assert states(world) == [DocumentState.Complete, DocumentState.Complete]
     assert state(world) is AutoState.Off
+
+
+def test_an_interlock_that_judges_only_runs_is_waited_for() -> None:
+    """It forbids no start by hand, but would stop one automatic run after the other."""
+    section = Interlock(
+        name="p", observable="pressure", low=5, high=7, action=Action.Stop, when="run", for_seconds=0, clear_seconds=0
+    )
+    world = World(topology(interlocks=(section,)))
+    world.ready()
+    world.read("pressure", 3)
+    sequence(world, minutes=10)
+    assert message(world) == (
+        "run 0 waits: pressure is 3 Torr, but must be 5 to 7 Torr: interlock p would stop the run"
+    )
+    world.read("pressure", 6)
+    world.settle()
+    assert states(world) == [DocumentState.Running]
+    world.read("pressure", 3)
+    world.settle()
+    wait(world, 1000)
+    assert states(world) == [DocumentState.Complete]
+    world.read("pressure", 6)
+    world.settle()
+    assert states(world) == [DocumentState.Complete, DocumentState.Running]
+    assert world.state.auto.progress.done == 0
 
 
 def in_pause(world: World) -> None:
