@@ -44,6 +44,7 @@ POLLING = {"ecc": 0.5, "ecc_busy": 0.1, "routers": 1.0}
 TIMEOUTS = {"state": 3, "transition": 30, "ssh": 60, "filing": 60}
 """Seconds; only a machine with much other work needs so many for a look at itself."""
 RUN_SECONDS = (0.3, 4.0)
+AUTOMATIC_SECONDS = 30.0
 CHANGE_EVERY, RESTART_EVERY, COUNT_EVERY = 5, 9, 3
 """Rounds from one change of observables, internal restart, count to the next."""
 LOOKS = 5
@@ -79,6 +80,7 @@ class Soak:
         self._chance = chance
         self._fate = Fate(chance, PARTS)
         self._served = listing(topology=plant.file)
+        self.operator.automatic = any(pv["name"] == f"{PREFIX}Auto:Enable" for pv in self._served)
         self._more = False
         """There is one observable more, and another has other units."""
         self._poll = POLLING["routers"]
@@ -111,12 +113,27 @@ class Soak:
             await self._count()
 
     async def _take_run(self) -> None:
+        if self.operator.automatic and self._chance.random() < 0.5:
+            await self._take_runs_automatically()
+            return
         if await self.operator.put("Run:Start"):
             self.done["runs"] += 1
         await asyncio.sleep(self._chance.uniform(*RUN_SECONDS))
         if self._chance.random() < 0.2:
             await self.operator.put("Run:Pause")
-        await self.operator.put("Run:Stop")
+        await self.operator.end_run()
+
+    async def _take_runs_automatically(self) -> None:
+        """Two short runs; a fault may end the sequence earlier, or block it until the time is over."""
+        settings = (("RunMinutes", self._chance.uniform(*RUN_SECONDS) / 60), ("Runs", 2), ("PauseSeconds", 0.5))
+        for name, value in settings:
+            await self.operator.put(f"Auto:{name}", value)
+        if await self.operator.put("Auto:Enable"):
+            self.done["automatic sequences"] += 1
+        end = time.monotonic() + AUTOMATIC_SECONDS
+        while await self.operator.get("Auto:Enable") != "Off" and time.monotonic() < end:
+            await asyncio.sleep(0.5)
+        await self.operator.end_run()
 
     async def _happens(self, happening: Happening) -> None:
         self.faults[happening.fault.name] += 1
