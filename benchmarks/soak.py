@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import json
 import os
 import random
@@ -130,9 +131,8 @@ class Soak:
             await self.operator.put(f"Auto:{name}", value)
         if await self.operator.put("Auto:Enable"):
             self.done["automatic sequences"] += 1
-        end = time.monotonic() + AUTOMATIC_SECONDS
-        while await self.operator.get("Auto:Enable") != "Off" and time.monotonic() < end:
-            await asyncio.sleep(0.5)
+        with contextlib.suppress(Stuck):
+            await self.operator.until("Auto:Enable", lambda value: value == "Off", AUTOMATIC_SECONDS)
         await self.operator.end_run()
 
     async def _happens(self, happening: Happening) -> None:
