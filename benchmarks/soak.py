@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import json
 import os
 import random
@@ -44,8 +45,10 @@ POLLING = {"ecc": 0.5, "ecc_busy": 0.1, "routers": 1.0}
 TIMEOUTS = {"state": 3, "transition": 30, "ssh": 60, "filing": 60}
 """Seconds; only a machine with much other work needs so many for a look at itself."""
 RUN_SECONDS = (0.3, 4.0)
+AUTOMATIC_SECONDS = 30.0
 CHANGE_EVERY, RESTART_EVERY, COUNT_EVERY = 5, 9, 3
 """Rounds from one change of observables, internal restart, count to the next."""
+LOOKS = 5
 ITS_OWN_ROUND = {"Run:NextNumber", "IOC:Reload", "Experiment"}
 """Not among the random puts: these have a round, or change what the books must contain."""
 VALUES: tuple[Any, ...] = (1, 0, 2, -1, 1e9, float("nan"), "", "x", "ü" * 30, "1")
@@ -78,6 +81,7 @@ class Soak:
         self._chance = chance
         self._fate = Fate(chance, PARTS)
         self._served = listing(topology=plant.file)
+        self.operator.automatic = any(pv["name"] == f"{PREFIX}Auto:Enable" for pv in self._served)
         self._more = False
         """There is one observable more, and another has other units."""
         self._poll = POLLING["routers"]
@@ -110,12 +114,26 @@ class Soak:
             await self._count()
 
     async def _take_run(self) -> None:
+        if self.operator.automatic and self._chance.random() < 0.5:
+            await self._take_runs_automatically()
+            return
         if await self.operator.put("Run:Start"):
             self.done["runs"] += 1
         await asyncio.sleep(self._chance.uniform(*RUN_SECONDS))
         if self._chance.random() < 0.2:
             await self.operator.put("Run:Pause")
-        await self.operator.put("Run:Stop")
+        await self.operator.end_run()
+
+    async def _take_runs_automatically(self) -> None:
+        """Two short runs; a fault may end the sequence earlier, or block it until the time is over."""
+        settings = (("RunMinutes", self._chance.uniform(*RUN_SECONDS) / 60), ("Runs", 2), ("PauseSeconds", 0.5))
+        for name, value in settings:
+            await self.operator.put(f"Auto:{name}", value)
+        if await self.operator.put("Auto:Enable"):
+            self.done["automatic sequences"] += 1
+        with contextlib.suppress(Stuck):
+            await self.operator.until("Auto:Enable", lambda value: value == "Off", AUTOMATIC_SECONDS)
+        await self.operator.end_run()
 
     async def _happens(self, happening: Happening) -> None:
         self.faults[happening.fault.name] += 1
@@ -161,23 +179,31 @@ class Soak:
         self._plant.write_topology(observables=observables, polling={**POLLING, "routers": self._poll})
 
     async def _count(self) -> None:
+        """Look a few times: what is under way at the moment of a look, such as a poll, does not count."""
         await self.operator.until("IOC:Clients", lambda clients: clients == "1")
+        looks: list[dict[str, float]] = []
+        for _ in range(LOOKS):
+            await asyncio.sleep(0.2)
+            looks.append(await self._look())
+        found = {name: min(look[name] for look in looks) for name in looks[0]}
+        at = time.monotonic() - self._began
+        self.counts.append((at, found))
+        now = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
+        print(f"{at / 60:.1f} min, {self.done['rounds']} rounds, {self.done['runs']} runs: {now}", flush=True)
+
+    async def _look(self) -> dict[str, float]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         inside: dict[str, float] = json.loads(await reader.readline())
         writer.close()
         ioc = psutil.Process(self._plant.pid)
         receivers = [child for child in ioc.children() if "receiver" in " ".join(child.cmdline())]
-        found = {
+        return {
             "memory, MB": ioc.memory_info().rss / 2**20,
             "memory of the receiving process, MB": sum(each.memory_info().rss for each in receivers) / 2**20,
             "descriptors": ioc.num_fds(),
             "threads": ioc.num_threads(),
             **inside,
         }
-        at = time.monotonic() - self._began
-        self.counts.append((at, found))
-        now = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
-        print(f"{at / 60:.1f} min, {self.done['rounds']} rounds, {self.done['runs']} runs: {now}", flush=True)
 
     def growth(self) -> list[tuple[str, float, float, float | None]]:
         """Of each number: at the begin, at the end, and the limit of its growth, None if it does not count."""

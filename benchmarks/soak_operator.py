@@ -36,6 +36,8 @@ class Operator:
 
         self._ca = aioca
         self._plant = plant
+        self.automatic = False
+        """The IOC takes runs automatically if it is told to."""
         self.puts = 0
         """Answered ones."""
         self.uncertain = 0
@@ -86,6 +88,12 @@ class Operator:
                 raise Stuck(f"{name} is {value!r} after {seconds:g} s")
             await asyncio.sleep(0.2)
 
+    async def end_run(self) -> None:
+        """No more automatic runs, and the end of the present one."""
+        if self.automatic:
+            await self.put("Auto:Enable", 0)
+        await self.put("Run:Stop")
+
     async def recover(self) -> None:
         """Bring the system to where a run can start, with commands and restarts of dead programs.
 
@@ -96,6 +104,7 @@ class Operator:
             await self.control({"ecc": server, "do": "behave", "as": "normal"})
             await self.control({"ecc": server, "do": "thaw"})
         await self.control({"slow_controls": "*", "do": "start"})
+        await self.end_run()
         began = time.monotonic()
         tried_all = False
         while await self.get("Run:CanStart") != "Yes":
