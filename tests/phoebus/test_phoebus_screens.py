@@ -156,6 +156,18 @@ def test_typed_configuration(phoebus: DisplayRuntime, detector: Detector) -> Non
     refused(phoebus, detector, "ECC:CoBo3:Config", "", "ECC:CoBo3:Message")
 
 
+def test_chosen_configuration(phoebus: DisplayRuntime, detector: Detector) -> None:
+    """A configuration is marked in the list of the server and used: no name is typed."""
+    detector.idle()
+    detector.put("ECC:CoBo3:Config", "sim/sim/sim")
+    phoebus.show(PAGES["ecc CoBo3"])
+    until(lambda: PREFIX + "ECC:CoBo3:ConfigIndex" in phoebus.enabled(), 10, "a configuration can be chosen")
+    for row, name in enumerate(detector.text("ECC:CoBo3:ConfigList").splitlines()):
+        phoebus.do("mark", "Available configurations", str(row))
+        phoebus.do("press", "Use the marked one")
+        until(lambda: detector.text("ECC:CoBo3:Config") == name, 10, f"{name} is selected")  # noqa: B023
+
+
 def test_refused_text(phoebus: DisplayRuntime, detector: Detector) -> None:
     """A refusal leaves what was, which Phoebus shows again; the next text is taken."""
     phoebus.show(PAGES["run"])

@@ -27,6 +27,7 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * enabled                        list the PVs of the buttons, text entries and choices that can be operated
  * visible                        list the texts and PVs that are seen
  * press NAME                     press a button, answer Yes
+ * mark NAME ROW                  mark a row of a table
  * type PV TEXT                   type into the text entry of a PV in place of what it shows, press Enter
  * shown PV                       tell what the text entry of a PV shows
  * shot FILE                      write a PNG
@@ -91,6 +92,7 @@ public final class Main {
                 return screen.visible();
             }
             case "press" -> screen.press(words[1]);
+            case "mark" -> screen.mark(words[1], Integer.parseInt(words[2]));
             case "type" -> screen.type(words[1], words[2]);
             case "shown" -> {
                 return List.of(screen.shown(words[1]));

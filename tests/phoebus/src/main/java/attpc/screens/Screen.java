@@ -14,6 +14,7 @@ import javafx.scene.Parent;
 import javafx.scene.control.ButtonBase;
 import javafx.scene.control.ButtonType;
 import javafx.scene.control.DialogPane;
+import javafx.scene.control.TableView;
 import javafx.scene.control.TextInputControl;
 import javafx.scene.input.KeyCode;
 import javafx.scene.input.KeyEvent;
@@ -26,6 +27,7 @@ import org.csstudio.display.builder.model.persist.ModelLoader;
 import org.csstudio.display.builder.model.widgets.ActionButtonWidget;
 import org.csstudio.display.builder.model.widgets.EmbeddedDisplayWidget;
 import org.csstudio.display.builder.model.widgets.LabelWidget;
+import org.csstudio.display.builder.model.widgets.TableWidget;
 import org.csstudio.display.builder.model.widgets.TextEntryWidget;
 import org.csstudio.display.builder.model.widgets.TextUpdateWidget;
 import org.csstudio.display.builder.model.widgets.VisibleWidget;
@@ -158,6 +160,18 @@ final class Screen {
         onScreen(() -> {
             final ButtonType answer = question.getButtonTypes().contains(ButtonType.YES) ? ButtonType.YES : ButtonType.OK;
             ((ButtonBase) question.lookupButton(answer)).fire();
+            return null;
+        });
+    }
+
+    /** Marks a row of the table of this name. */
+    void mark(final String name, final int row) throws Exception {
+        final Widget table = widgets(model).stream().filter(each -> each instanceof TableWidget && each.getName().equals(name))
+                .findFirst().orElseThrow(() -> new IllegalArgumentException("no table is named " + name));
+        final Node node = JFXBaseRepresentation.getJFXNode(table);
+        onScreen(() -> {
+            final TableView<?> view = (TableView<?>) node.lookup(".table-view");
+            view.getSelectionModel().clearAndSelect(row);
             return null;
         });
     }
