@@ -68,15 +68,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(name: str, count: int, rate: float) -> Iterator[Server]:
-    """Start a server and wait until a channel of it can be created."""
+def running(name: str, count: int, rate: float, profile: Path | None = None) -> Iterator[Server]:
+    """Start a server and wait until a channel of it can be created; `profile` gets its cProfile."""
     with Epics() as epics, contextlib.ExitStack() as cleanup:
         if name == "softIoc":
             database = softioc_database(count, rate)
             cleanup.callback(database.unlink)
             command: list[str | Path] = [BINARIES / "softIoc", "-S", "-d", database]
         else:
-            command = [sys.executable, "-m", "benchmarks.ca_servers", name, str(count), str(rate)]
+            profiler = [] if profile is None else ["-m", "cProfile", "-o", profile]
+            command = [sys.executable, *profiler, "-m", "benchmarks.ca_servers", name, str(count), str(rate)]
         started = time.monotonic()
         process = subprocess.Popen(
             command,
@@ -96,7 +97,8 @@ def running(name: str, count: int, rate: float) -> Iterator[Server]:
                 time.sleep(0.005)
             yield Server(epics, process, time.monotonic() - started)
         finally:
-            process.kill()
+            if profile is None:
+                process.kill()
             process.communicate()
 
 

@@ -25,7 +25,10 @@ from ioc.model import (
     RunClass,
     RunConfig,
     RunId,
+    RunInterval,
+    RunQuality,
     RunRecord,
+    Scalar,
     TransitionReply,
 )
 
@@ -122,11 +125,23 @@ class RunStore(Protocol):
         ...
 
     async def save_run(self, record: RunRecord) -> None:
-        """Store every field of a reserved run."""
+        """Store every field of a reserved run except its comment and quality."""
+        ...
+
+    async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
+        """Store comment and quality of a run; None leaves what is there."""
+        ...
+
+    def changes_elsewhere(self) -> int:
+        """Return a number that is another one within two seconds after another program has changed the database."""
         ...
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         """Store or replace the configuration of each ECC server."""
+        ...
+
+    async def save_interval(self, interval: RunInterval) -> None:
+        """Store a bad time of a run, or its end; run, interlock and begin identify it."""
         ...
 
     async def add_file(self, run: RunId, file: FiledFile) -> None:
@@ -161,6 +176,14 @@ class RunRecorder(Protocol):
 
     async def copy_manual_from(self, run: RunId) -> None:
         """Set every manual observable to its value in `run`."""
+        ...
+
+    async def set_manual(self, name: str, value: Scalar) -> object:
+        """Set one manual observable.
+
+        Raises:
+            Refused: the value does not fit, or there is no such manual observable.
+        """
         ...
 
     async def change_experiment(self, experiment: str) -> None:

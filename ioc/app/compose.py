@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ioc import ca
 from ioc.app.journal import Journal
+from ioc.app.pvaccess import PvAccess
+from ioc.app.watching import Watching
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
@@ -20,6 +22,7 @@ from ioc.recorder import ObservableRecorder
 from ioc.rundb import SqliteRunStore
 from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.plan import Plan
+from ioc.topology.derived import watched_pvs
 from ioc.topology.schema import DataRouter, EccServer, Topology
 
 
@@ -35,7 +38,9 @@ class Parts:
     engine: Engine
     tree: PvTree
     server: ca.CaServer
+    pva: PvAccess
     journal: Journal
+    watching: Watching
 
 
 def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awaitable[None]]) -> Parts:
@@ -47,6 +52,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         experiment=topology.experiment,
         observables=topology.observables,
         record=topology.record,
+        unrecorded=watched_pvs(topology),
     )
     hosts = build_hosts(topology)
     ecc = {
@@ -104,7 +110,9 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         tree.show_put(put)
 
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
-    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, journal)
+    pva = PvAccess(server.site, wanted=topology.pva)
+    watching = Watching(engine, recorder)
+    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, journal, watching)
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:

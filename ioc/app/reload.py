@@ -1,4 +1,4 @@
-"""``IOC:Reload``: observables change at once, everything else by an internal restart while the detector is Idle."""
+"""``IOC:Reload``: observables and interlocks change at once, all else by an internal restart while all is Idle."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from ioc.app.compose import Parts
 from ioc.errors import ConfigurationError, Refused
 from ioc.model import Client, EccState, Event, Severity
 from ioc.runlogic.permits import system_reason
+from ioc.runlogic.plan import Plan
+from ioc.runlogic.readings import watched
+from ioc.topology.derived import watched_pvs
 from ioc.topology.schema import Topology
 
 _ANSWER_SECONDS = 0.5
@@ -31,7 +34,7 @@ class Reloader:
         """Apply the changes of the file.
 
         Raises:
-            Refused: the file has errors, or more than observables changed while a server is not Idle or a run is open.
+            Refused: the file has errors, or more than observables and interlocks changed while not all is Idle.
         """
         assert self.parts is not None
         try:
@@ -41,16 +44,26 @@ class Reloader:
         old = self._topology
         if new == old:
             self._say("topology reloaded: nothing has changed", client)
-        elif new == old.model_copy(update={"observables": new.observables}):
-            await self.parts.recorder.reload(new.observables)
-            self.parts.tree.set_observables(new.observables, self.parts.server)
-            self.parts.tree.show_observables(self.parts.recorder.views(self.parts.recorder.names))
+        elif new == old.model_copy(update={"observables": new.observables, "interlocks": new.interlocks}):
+            await self._change(new)
             self._topology = new
-            self._say("topology reloaded: observables have changed", client)
+            what = [key for key in ("observables", "interlocks") if getattr(old, key) != getattr(new, key)]
+            self._say(f"topology reloaded: {' and '.join(what)} have changed", client)
         else:
             self._check_at_rest(old, new)
             self._say("topology reloaded: the IOC restarts internally", client)
             asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._rebuild, old, new)
+
+    async def _change(self, new: Topology) -> None:
+        """Take over observables and interlocks."""
+        assert self.parts is not None
+        parts, plan = self.parts, Plan.of(new)
+        await parts.recorder.reload(new.observables, watched_pvs(new))
+        parts.engine.change_plan(plan, tuple(parts.recorder.readings(watched(plan, parts.engine.state))))
+        parts.tree.set_observables(new.observables, parts.server)
+        parts.tree.set_interlocks(parts.server)
+        parts.pva.forget_removed()
+        parts.tree.show_observables(parts.recorder.views(parts.recorder.names))
 
     def _rebuild(self, old: Topology, new: Topology) -> None:
         """Restart internally, unless an operation began while the command was being answered."""

@@ -137,6 +137,8 @@ async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
             await recording
         await start(parts.server)
         stack.push_async_callback(parts.server.close)
+        await parts.pva.start()
+        stack.push_async_callback(parts.pva.close)
         await stack.enter_async_context(_running(parts, recording))
         stack.enter_context(_rare_garbage_collection())
         stack.enter_context(_short_thread_switches())
@@ -240,6 +242,7 @@ def _observable_listener(parts: Parts) -> Callable[[frozenset[str]], None]:
 
     def changed(names: frozenset[str]) -> None:
         nonlocal missing
+        parts.watching.changed(names)
         parts.tree.show_observables(parts.recorder.values(names))
         now = frozenset(parts.recorder.disconnected(parts.engine.plan.require))
         if now != missing:

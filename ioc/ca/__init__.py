@@ -24,7 +24,7 @@ from ioc.ca.limits import Limits
 from ioc.ca.puts import PutRecord
 from ioc.ca.pv import STATUSES, Client, PutFailed, PutHandler, Pv, Refused
 from ioc.ca.server import CaServer, ServerStats
-from ioc.ca.site import MayWrite
+from ioc.ca.site import MayWrite, Site
 from ioc.ca.sockets import CannotServe
 from ioc.ca.types import CommandPv, EnumPv, FloatArrayPv, FloatPv, IntPv, StringArrayPv, StringPv, TextPv
 
@@ -46,6 +46,7 @@ __all__ = [
     "Pv",
     "Refused",
     "ServerStats",
+    "Site",
     "StringArrayPv",
     "StringPv",
     "TextPv",

@@ -138,7 +138,10 @@ class _Burst:
 
     timer: asyncio.TimerHandle
     recorded: int = 0
-    merged: PutRecord | None = None
+    merged: int = 0
+    first: PutRecord | None = None
+    last: PutRecord | None = None
+    """Of the merged ones."""
 
 
 class Journal:
@@ -164,16 +167,15 @@ class Journal:
         if burst.recorded < _SINGLE:
             burst.recorded += 1
             self._pass_on(put)
-        elif burst.merged is None:
-            burst.merged = put
         else:
-            burst.merged = replace(put, old_value=burst.merged.old_value, count=burst.merged.count + put.count)
+            burst.merged += 1
+            burst.first, burst.last = burst.first or put, put
 
     def close(self) -> None:
         """Pass on the records held back."""
         for burst in self._bursts.values():
             burst.timer.cancel()
-            self._pass_on(burst.merged)
+            self._pass_on_merged(burst)
         self._bursts.clear()
 
     def _open(self, key: tuple[object, ...]) -> _Burst:
@@ -181,14 +183,16 @@ class Journal:
         return self._bursts.setdefault(key, burst)
 
     def _expire(self, key: tuple[object, ...]) -> None:
-        merged = self._bursts.pop(key).merged
-        if merged is not None:
+        burst = self._bursts.pop(key)
+        if burst.merged:
             self._open(key).recorded = _SINGLE  # the burst may continue
-        self._pass_on(merged)
+        self._pass_on_merged(burst)
 
-    def _pass_on(self, put: PutRecord | None) -> None:
-        if put is None:
-            return
+    def _pass_on_merged(self, burst: _Burst) -> None:
+        if burst.first is not None and burst.last is not None:
+            self._pass_on(replace(burst.last, old_value=burst.first.old_value, count=burst.merged))
+
+    def _pass_on(self, put: PutRecord) -> None:
         if put.message and not put.logged:
             logger.warning("put by %s@%s %s: %s", put.client.user or "?", put.client.host, put.result, put.message)
         self._write(put)

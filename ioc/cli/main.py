@@ -48,6 +48,7 @@ _NO_COMMAND: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exc
 _ELSEWHERE = {
     **dict.fromkeys(("init", "check", "pvs", "screens", "archiver"), "topology"),
     "runs": "runs",
+    "plan": "plan",
     "browse": "browse",
 }
 """Commands of other modules of `ioc.cli`, with the same name there."""

@@ -22,7 +22,7 @@ from ioc.engine.ledger import Ledger
 from ioc.engine.perform import INTERNAL, Performer
 from ioc.engine.timing import Timing
 from ioc.errors import PeerError, Refused
-from ioc.model import Client, Event, RunId
+from ioc.model import Client, Event, Reading, RunId
 from ioc.ports import EccClient, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
@@ -30,6 +30,7 @@ from ioc.runlogic import memory
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 from ioc.runlogic.step import initial, step
+from ioc.runlogic.wake import wake_at
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +58,11 @@ class Engine:
         recorder: RunRecorder,
         timing: Timing,
         journal: Callable[[Event], None],
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`steady`: the monotonic clock of the core, in seconds."""
         self.plan = plan
+        self.steady = steady
         self.state = initial(plan)
         self._ecc = ecc
         self._hosts = hosts
@@ -82,6 +86,8 @@ class Engine:
             record=self._ledger.record,
         )
         self._tasks: asyncio.TaskGroup | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        """Sends the core `TimePassed`."""
 
     def subscribe(self, listener: StateListener) -> None:
         """Call `listener` with every new state from now on."""
@@ -104,15 +110,25 @@ class Engine:
                     await self._stay_alive()
                 finally:
                     self._tasks = None
+                    self._set_alarm(None)
                     self._give_up_commands()
         finally:
             await self._ledger.finish()
+
+    def change_plan(self, plan: Plan, readings: tuple[Reading, ...]) -> None:
+        """Continue with a plan in which only interlocks and observables differ.
+
+        `readings` are the latest ones of the observables that the core watches with it. The performer keeps the first
+        plan: it needs only sources and routers, which stay.
+        """
+        before, self.plan = self.plan, plan
+        self.post(ev.PlanChanged(before, readings))
 
     def post(self, event: ev.Event) -> None:
         """Handle one event: the state changes at once, effects begin, listeners are called."""
         before = self.state
         try:
-            self.state, effects = step(self.plan, self.state, event, time.time(), time.monotonic())
+            self.state, effects = step(self.plan, self.state, event, time.time(), self.steady())
         except Exception:
             log.exception("the core failed on %s: nothing was done", type(event).__name__)
             effects = ()
@@ -120,9 +136,19 @@ class Engine:
                 answer.set_exception(PeerError(INTERNAL))  # no message has it yet
         for effect in effects:
             self._begin(effect, before)
+        self._set_alarm(wake_at(self.plan, self.state))  # always: a timer may fire a little early
         if self.state is not before:
             for listener in self._listeners:
                 self._notify(listener)
+
+    def _set_alarm(self, at: float | None) -> None:
+        """Send `TimePassed` at a time on the core's monotonic clock; None: not at all."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if at is not None and self._tasks is not None:
+            delay = max(0.0, at - self.steady())
+            self._alarm = asyncio.get_running_loop().call_later(delay, self.post, ev.TimePassed())
 
     async def command(self, command: ev.Command) -> None:
         """Submit a command to the core. Returns when it is done.
@@ -201,11 +227,18 @@ class Engine:
                         severity=effect.severity,
                         source=str(effect.subject),
                         message=effect.text,
-                        run=run.record.run if run.open and run.record else None,
+                        run=effect.run or (run.record.run if run.open and run.record else None),
                         client=effect.client,
                     )
                 )
-            case ef.SaveRun() | ef.SaveRunConfigs() | ef.SaveSetting() | ef.Answer():
+            case (
+                ef.SaveRun()
+                | ef.SaveVerdict()
+                | ef.SaveRunConfigs()
+                | ef.SaveInterval()
+                | ef.SaveSetting()
+                | ef.Answer()
+            ):
                 self._ledger.put(effect)
             case _:
                 if isinstance(effect, ef.SendTransition):
@@ -256,17 +289,41 @@ class Engine:
         """Save a heartbeat for the next process."""
         while True:
             if (run := self.state.run).open and not self.state.undecided:
-                alive = memory.Alive(time.time(), run.duration(time.monotonic()), run.number)
+                alive = memory.Alive(time.time(), run.duration(self.steady()), run.number)
                 self._ledger.put(memory.ALIVE.save(alive))
             await asyncio.sleep(_ALIVE_PERIOD)
 
     async def _watch_database(self) -> None:
-        """Report to the core whether the run database can be written, when that changes."""
+        """Report to the core whether the run database can be written, and what others have changed in it."""
+        seen = self._store.changes_elsewhere()
         while True:
             problem = self._store.problem()
             if problem != self.state.database_problem:
                 self.post(ev.DatabaseProblem(problem))
+            changes = self._store.changes_elsewhere()
+            if changes != seen and await self._read_edited_run():
+                seen = changes
             await asyncio.sleep(_DATABASE_PERIOD)
+
+    async def _read_edited_run(self) -> bool:
+        """Read the last run again; False if that has to be repeated because the run has changed meanwhile."""
+        record = self.state.run.record
+        if self._ledger.behind:
+            return False
+        if record is None:
+            return True
+        try:
+            found = await self._store.get_run(record.run)
+        except PeerError:
+            return False
+        except Exception:
+            log.exception("reading %s", record.run)
+            return True
+        if self.state.run.record is not record or self._ledger.behind:
+            return False
+        if found is not None:
+            self.post(ev.RunEdited(found))
+        return True
 
 
 async def _pause(seconds: float, hurry: asyncio.Event) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ioc.errors import PeerError
 from ioc.model import FiledFile, RunId
 from ioc.ports import RunStore
-from ioc.runlogic.effects import Answer, SaveRun, SaveRunConfigs, SaveSetting
+from ioc.runlogic.effects import Answer, SaveInterval, SaveRun, SaveRunConfigs, SaveSetting, SaveVerdict
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class SaveFile:
     file: FiledFile
 
 
-Save = SaveRun | SaveRunConfigs | SaveSetting | SaveFile
+Save = SaveRun | SaveVerdict | SaveRunConfigs | SaveInterval | SaveSetting | SaveFile
 _RETRY_PERIOD = 1.0
 _PATIENCE = 0.5
 """Seconds that an answer waits for a slow disk; a locked file or a full disk is detected sooner."""
@@ -70,6 +70,11 @@ class Ledger:
         else:
             self._queue.put_nowait(mark)
         return mark
+
+    @property
+    def behind(self) -> bool:
+        """Whether the database lacks something that was acknowledged or is about to be."""
+        return bool(self._kept) or self._handling or not self._queue.empty()
 
     async def record(self, run: RunId, file: FiledFile) -> None:
         """Record a filed file. When this returns it is on disk, or kept ahead of all later entries."""
@@ -174,8 +179,12 @@ class Ledger:
         match entry:
             case SaveRun(record=record):
                 await self._store.save_run(record)
+            case SaveVerdict(run=run, comment=comment, quality=quality):
+                await self._store.save_verdict(run, comment=comment, quality=quality)
             case SaveRunConfigs(run=run, configs=configs):
                 await self._store.save_run_configs(run, configs)
+            case SaveInterval(interval=interval):
+                await self._store.save_interval(interval)
             case SaveSetting(name=name, value=value):
                 await self._store.save_setting(name, value)
             case SaveFile(run=run, file=file):
@@ -187,8 +196,12 @@ def _key(entry: Save) -> Hashable:
     match entry:
         case SaveRun(record=record):
             return ("run", record.run)
+        case SaveVerdict(run=run, comment=comment):
+            return ("quality" if comment is None else "comment", run)
         case SaveRunConfigs(run=run):
             return ("configs", run)
+        case SaveInterval(interval=interval):
+            return ("interval", interval.run, interval.interlock, interval.began_at)
         case SaveSetting(name=name):
             return ("setting", name)
         case SaveFile(run=run, file=file):

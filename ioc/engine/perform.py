@@ -9,8 +9,8 @@ from functools import partial
 
 from ioc.engine import observe
 from ioc.engine.timing import Timing
-from ioc.errors import PeerError, PeerRejected
-from ioc.model import EccReading, FiledFile, Operation, RunId, RunRecord, Transition, TransitionReply
+from ioc.errors import PeerError, PeerRejected, Refused
+from ioc.model import EccReading, FiledFile, Operation, RunId, RunRecord, Scalar, Transition, TransitionReply
 from ioc.ports import EccClient, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
@@ -59,7 +59,7 @@ class Performer:
         result, error = None, ""
         try:
             result = await self._work(effect)
-        except PeerError as failure:
+        except (PeerError, Refused) as failure:
             error = str(failure)
         except Exception:
             log.exception("performing %s", effect)
@@ -83,6 +83,8 @@ class Performer:
             case ef.FileRouter(router=router, run=run, directories=directories):
                 record = partial(self._record_file, router, run)
                 return self._host_of_router[router].file_run(router, run, record, directories)
+            case ef.SetManual(values=values):
+                return self._set_manual(values)
             case ef.OpenExperiment(name=name):
                 return self._open_experiment(name)
             case _:
@@ -90,6 +92,10 @@ class Performer:
 
     async def _record_file(self, router: str, run: RunId, file: FiledFile) -> None:
         await self._record(run, self._plan.attributed(router, file))
+
+    async def _set_manual(self, values: Sequence[tuple[str, Scalar]]) -> None:
+        for name, value in values:
+            await self._recorder.set_manual(name, value)
 
     async def _open_experiment(self, name: str) -> RunRecord | None:
         last_run = await self._store.last_run(name)

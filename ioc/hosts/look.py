@@ -88,7 +88,7 @@ def parse(output: bytes) -> Look:
     lines: list[str] = []
     for line in text.split("\n"):
         if line.startswith("@"):
-            lines = sections[line] = []
+            lines = sections.setdefault(line, [])
         else:
             lines.append(line)
     for tool in ("ps", "lsof"):
@@ -101,50 +101,52 @@ def parse(output: bytes) -> Look:
         )
     given = {
         int(title.removeprefix("@directory given ")): directory
-        for title, body in sections.items()
-        if title.startswith("@directory given ") and (directory := _directory(body))
+        for title in sections
+        if title.startswith("@directory given ") and (directory := _directory(sections, title))
     }
     return Look(tuple(_linux(sections) if "@boot" in sections else _others(sections)), given)
 
 
 def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
-    boot = sections["@boot"][0][:8]
+    boot = sections["@boot"][0]
     sockets = list(of_proc_net(sections.get("@sockets", [])))
-    for title, lines in sections.items():
-        if not title.startswith("@process "):
-            continue
-        pid, values = int(title.removeprefix("@process ")), _values(lines)
+    titles = [title for title in sections if title.startswith("@process ")]
+    # Each process has the number of the boot before its arguments.
+    said = _hex("".join(sections.get("@arguments", []))).split(f"{boot}\n".encode())[1:]
+    for i, title in enumerate(titles):
+        arguments = said[i] if i < len(said) else b""
+        pid, values = int(title.removeprefix("@process ")), _values(sections[title])
         after = values.get("stat", "").split()
-        own = {line.removeprefix("socket ") for line in lines if line.startswith("socket ")}
-        arguments = _hex(values.get("arguments", "")).decode(errors="replace").split("\0")
+        own = {line.removeprefix("socket ") for line in sections[title] if line.startswith("socket ")}
+        words = tuple(arguments.decode(errors="replace").split("\0")[:-1])
         mine = [socket for socket, inode, _ in sockets if inode in own]
         if "user" in values:
             # Another user's descriptors are not readable: what remains are the ports in the arguments of the process.
-            argument_ports = {port for argument in arguments for port in _port(argument)}
+            argument_ports = {port for word in words for port in _port(word)}
             mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in argument_ports]
+        of_directory = _values(sections.get(f"@directory process {pid}", []))
+        directory, lost, unreadable = _directory(sections, f"@directory process {pid}"), "", ""
         place = _hex(values.get("link", ""))
-        of_directory = sections.get(f"@directory process {pid}", [])
-        directory, lost, unreadable = _directory(of_directory), "", ""
         if place and ("here" not in values or directory is None):
             directory = None
             if place.endswith(DELETED):  # by the kernel
                 place, lost = place.removesuffix(DELETED), "was deleted"
             elif "apart" not in values:  # in a container the path has a different meaning
-                unreadable = _reason(_values(of_directory))
+                unreadable = _reason(of_directory)
                 lost = (
                     "" if unreadable else "is gone: its file system was unmounted, or another one was mounted over it"
                 )
         # The 22nd field of stat is the start in ticks since boot; the first four are not in `after`.
-        started = f"{boot}:{after[17]}" if len(after) > 17 else ""
+        started = f"{boot[:8]}:{after[17]}" if len(after) > 17 else ""
         yield Process(
             pid,
             tuple(mine),
             directory,
             lost,
             unreadable,
-            place,
+            place or of_directory.get("at", "").encode(),
             int(values.get("parent") or 0),
-            tuple(arguments[:-1]),
+            words,
             started,
         )
 
@@ -158,9 +160,8 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
             continue
         pid = int(fields[0])
         said = _values(sections.get(f"@arguments {pid}", [])).get("arguments", "")
-        of_directory = sections.get(f"@directory process {pid}", [])
-        values = _values(of_directory)
-        directory, lost, unreadable = _directory(of_directory), "", ""
+        values = _values(sections.get(f"@directory process {pid}", []))
+        directory, lost, unreadable = _directory(sections, f"@directory process {pid}"), "", ""
         # inode of the directory according to lsof, inode that the name has now, and then the name
         inodes = values.get("inode", "").split()[:2]
         if "link" in values and (directory is None or inodes[:1] != inodes[1:]):
@@ -221,9 +222,14 @@ def _reason(values: dict[str, str]) -> str:
 _DISK = re.compile(r"\s(\d+)\s+\d+\s+(-?\d+)\s+\d+%\s")
 
 
-def _directory(lines: list[str]) -> Directory | None:
+def _directory(sections: dict[str, list[str]], title: str) -> Directory | None:
+    lines = sections.get(title, [])
     values = _values(lines)
     path = _hex(values.get("path", ""))[:-1]  # pwd ends it with a newline
+    if "at" in values:  # looked at with others: its files and its disk are in a section of its path
+        path = values["at"].encode()
+        lines = [*lines, *sections.get(f"@listing {values['at']}", [])]
+        values = _values(lines)
     graw = re.fullmatch(r"(\d+) (\d+)", values.get("graw", ""))
     if not path or not graw or "run" not in values:
         return None

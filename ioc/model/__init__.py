@@ -6,14 +6,18 @@ Sizes are bytes.
 
 from ioc.model.ecc import ConfigChoice, DataLink, EccReading, TransitionReply
 from ioc.model.enums import (
+    Action,
+    AutoState,
     DocumentState,
     EccState,
+    InterlockState,
     LinkType,
     NextStep,
     Operation,
     Role,
     RunClass,
     RunOperation,
+    RunQuality,
     RunState,
     Severity,
     SystemOperation,
@@ -24,14 +28,19 @@ from ioc.model.enums import (
 from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
 from ioc.model.log import Client, Event, PutRecord
 from ioc.model.names import (
+    COMMENT_LENGTH,
     CONFIG_NAME_LENGTH,
     EXPERIMENT_LENGTH,
+    PVA_SCHEME,
+    check_comment,
     check_config_name,
     check_experiment,
     chosen_experiment,
 )
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
-from ioc.model.run import RunChanges, RunConfig, RunId, RunRecord
+from ioc.model.planned import PlannedRun, Wait
+from ioc.model.run import RunChanges, RunConfig, RunId, RunInterval, RunRecord
+from ioc.model.window import Window
 
 __all__ = [
     "EccState",
@@ -39,6 +48,7 @@ __all__ = [
     "Transition",
     "NextStep",
     "Operation",
+    "PVA_SCHEME",
     "SystemOperation",
     "RunOperation",
     "Role",
@@ -46,10 +56,16 @@ __all__ = [
     "Severity",
     "RunState",
     "RunClass",
+    "RunQuality",
+    "AutoState",
+    "PlannedRun",
+    "Wait",
     "DocumentState",
     "ValueType",
+    "COMMENT_LENGTH",
     "CONFIG_NAME_LENGTH",
     "EXPERIMENT_LENGTH",
+    "check_comment",
     "check_config_name",
     "check_experiment",
     "chosen_experiment",
@@ -61,6 +77,7 @@ __all__ = [
     "RunRecord",
     "RunChanges",
     "RunConfig",
+    "RunInterval",
     "RouterFacts",
     "FiledFile",
     "FilingReport",
@@ -72,4 +89,7 @@ __all__ = [
     "Statistics",
     "Reading",
     "ObservableView",
+    "Window",
+    "Action",
+    "InterlockState",
 ]

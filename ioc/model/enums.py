@@ -116,6 +116,20 @@ class RunState(IntEnum):
     Failed = 6
 
 
+class AutoState(IntEnum):
+    """What automatic runs are doing."""
+
+    Off = 0
+    Waiting = 1
+    """The next start is blocked, or waits for an observable."""
+    Starting = 2
+    Running = 3
+    Stopping = 4
+    Filing = 5
+    Pause = 6
+    """Between two runs."""
+
+
 class NextStep(IntEnum):
     """What the shift does next; Wait if there is nothing to press."""
 
@@ -139,6 +153,16 @@ class RunClass(IntEnum):
     Junk = 4
 
 
+class RunQuality(IntEnum):
+    """What the shift thinks of the data of a run."""
+
+    Unknown = 0
+    Good = 1
+    Check = 2
+    """Somebody has to look at it."""
+    Bad = 3
+
+
 class DocumentState(StrEnum):
     """State of a run in the database (column ``runs.state``)."""
 
@@ -158,3 +182,26 @@ class ValueType(StrEnum):
     Integer = "integer"
     String = "string"
     Enum = "enum"
+
+
+class Action(StrEnum):
+    """What an interlock does while it is tripped."""
+
+    Alarm = "alarm"
+    """It says so, and marks the run."""
+    Block = "block"
+    """It forbids Start."""
+    Hold = "hold"
+    """It forbids Start, and pauses the run if every ECC server supports Resume."""
+    Stop = "stop"
+    """It forbids Start, and stops the run."""
+
+
+class InterlockState(IntEnum):
+    """State of an interlock."""
+
+    Ok = 0
+    Waiting = 1
+    """Outside its limits, but not for long enough."""
+    Tripped = 2
+    Bypassed = 3

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TypedDict, Unpack
 
 from ioc.model.ecc import ConfigChoice
-from ioc.model.enums import DocumentState, RunClass
+from ioc.model.enums import Action, DocumentState, RunClass, RunQuality
+from ioc.model.observables import Scalar
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class RunChanges(TypedDict, total=False):
     duration: float | None
     message: str
     size: int
+    comment: str
+    quality: RunQuality
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ class RunRecord:
     """Seconds from `started_at` to `stopped_at` on the monotonic clock; None until it is stopped."""
     size: int = 0
     """Total size of its filed files, computed by the database (column ``runs.bytes``)."""
+    comment: str = ""
+    """What the shift wrote about it, during the run or later."""
+    quality: RunQuality = RunQuality.Unknown
 
     def changed(self, **changes: Unpack[RunChanges]) -> RunRecord:
         return replace(self, **changes)
@@ -73,3 +79,23 @@ class RunConfig:
     """SHA-256 (hex) of the configuration text of the electronics, as returned by the ECC server."""
     file_digests: str = ""
     """SHA-256 (hex) of each .xcfg file when the server was configured: ``name=digest …``."""
+
+
+@dataclass(frozen=True)
+class RunInterval:
+    """A time in a run during which an interlock was tripped (table ``run_intervals``)."""
+
+    run: RunId
+    interlock: str
+    began_at: float
+    """When the value went outside, or the run started if that was later."""
+    action: Action
+    reason: str
+    observable: str = ""
+    """Empty if the interlock follows a PV of its own."""
+    low: float | None = None
+    high: float | None = None
+    value: Scalar | None = None
+    """The value that tripped it; None while disconnected."""
+    ended_at: float | None = None
+    """When the value was inside again, or the run ended; None until then."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, StringPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
-from ioc.model import Client, EccState, Operation, RunClass, RunOperation, RunState
+from ioc.model import COMMENT_LENGTH, Client, EccState, Operation, RunClass, RunOperation, RunQuality, RunState
 from ioc.pvs.boundary import command, handler
 from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, bytes_text, clock, local_time, not_known, post_note
-from ioc.runlogic.events import RunCommand, SetClass, SetNextNumber, SetTitle
+from ioc.runlogic.events import RunCommand, SetClass, SetComment, SetNextNumber, SetQuality, SetTitle
 from ioc.runlogic.permits import NOT_READ, blocked_by, grouped
 from ioc.runlogic.runs import config_name
 from ioc.runlogic.state import State
@@ -53,6 +52,10 @@ class RunPvs(Group):
         set_title, set_class = handler(self._put_title), handler(self._put_class)
         self._title = self.add(TextPv, "Title", "Title of the open or next run", 200, on_put=set_title)
         self._class = self.add(EnumPv, "Class", "Class of the open or next run", classes, on_put=set_class)
+        set_comment, set_quality = command(engine, SetComment), handler(self._put_quality)
+        self._comment = self.add(TextPv, "Comment", "Comment on the run", COMMENT_LENGTH, on_put=set_comment)
+        qualities = [each.name for each in RunQuality]
+        self._quality = self.add(EnumPv, "Quality", "Quality of the run", qualities, on_put=set_quality)
         self.add(CommandPv, "SameAsPrevious", "Copy title, class and manual values", handler(engine.copy_previous))
         self._start_time = self.add(StringPv, "StartTime", "Start of the run, ISO 8601")
         self._stop_time = self.add(StringPv, "StopTime", "End of the run, ISO 8601")
@@ -79,6 +82,8 @@ class RunPvs(Group):
             self._state.post(run.state, severity=alarm(run.state is RunState.Failed))
         self._title.post(run.title)
         self._class.post(run.run_class)
+        self._comment.post(record.comment if record else "")
+        self._quality.post(record.quality if record else RunQuality.Unknown)
         self._start_time.post(local_time(record.started_at) if record else "")
         self._stop_time.post(local_time(record.stopped_at) if record else "")
         self.tick()
@@ -119,7 +124,7 @@ class RunPvs(Group):
 
     def tick(self) -> None:
         """Show the duration of the run; called once a second."""
-        seconds = self._engine.state.run.duration(time.monotonic())
+        seconds = self._engine.state.run.duration(self._engine.steady())
         self._duration.post(float(int(seconds)))
         self._duration_text.post(clock(seconds))
 
@@ -130,6 +135,9 @@ class RunPvs(Group):
 
     async def _put_class(self, client: Client, value: int) -> None:
         await self._engine.command(SetClass(client, RunClass(value)))
+
+    async def _put_quality(self, client: Client, value: int) -> None:
+        await self._engine.command(SetQuality(client, RunQuality(value)))
 
 
 def _time_left(seconds: float) -> str:

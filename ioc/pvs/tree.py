@@ -13,10 +13,12 @@ from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
 from ioc.errors import PeerError
 from ioc.model import Client, Event, ObservableView, PutRecord, Scalar, Severity
+from ioc.pvs.automatic import AutomaticPvs
 from ioc.pvs.ecc import EccPvs
 from ioc.pvs.group import Group
 from ioc.pvs.health import HealthPvs
 from ioc.pvs.history import HistoryPvs, LastRuns
+from ioc.pvs.interlock import InterlockPvs, SummaryPvs, shown_as
 from ioc.pvs.log import LogPvs
 from ioc.pvs.observable import HISTORY_SECONDS, HistoryAxis, ObservablePvs, SetManual
 from ioc.pvs.router import RouterPvs
@@ -25,7 +27,7 @@ from ioc.pvs.system import SystemPvs
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
-from ioc.runlogic.subject import RUN, SYSTEM, Subject, data_router, ecc
+from ioc.runlogic.subject import AUTO, RUN, SYSTEM, Subject, data_router, ecc, interlock
 from ioc.topology.schema import Observable, Topology
 
 _SLICE = 15
@@ -48,7 +50,7 @@ class Services:
 
 
 class PvTree:
-    """Every PV under the prefix. Observables may be added and removed; everything else is fixed."""
+    """Every PV under the prefix. Observables and interlocks may come and go; everything else is fixed."""
 
     def __init__(self, topology: Topology, engine: Engine, services: Services, *, simulated: bool) -> None:
         self._prefix = prefix = topology.prefix
@@ -57,6 +59,7 @@ class PvTree:
         servers, routers = topology.ecc_servers, topology.data_routers
         read_server, read_router = services.read_server_log, services.read_router_log
         self._run = RunPvs(prefix, engine)
+        self._automatic = AutomaticPvs(prefix, engine, self._present_observables)
         self._detector: dict[Subject, Group] = {
             SYSTEM: SystemPvs(prefix, engine),
             **{ecc(each.name): EccPvs(prefix, each.name, engine, partial(read_server, each.name)) for each in servers},
@@ -65,10 +68,13 @@ class PvTree:
                 for each in routers
             },
             RUN: self._run,
+            AUTO: self._automatic,
         }
         """Groups that show the state of the core."""
         self._subjects = {pv.name: subject for subject, group in self._detector.items() for pv in group.pvs}
         """The subject whose message shows errors of a PV; for all others, the system."""
+        self._summary = SummaryPvs(prefix)
+        self._interlocks = {name: InterlockPvs(prefix, each, engine) for name, each in engine.plan.interlocks.items()}
         self._history = HistoryPvs(prefix, engine, services.last_runs)
         self._axis = HistoryAxis(prefix)
         self._log = LogPvs(prefix)
@@ -81,13 +87,21 @@ class PvTree:
     @property
     def pvs(self) -> Iterable[Pv[Any]]:
         """All PVs, in the order of the documentation."""
-        others = self._history, self._axis, *self._observables.values(), self._log, self._health
-        for group in (*self._detector.values(), *others):
+        for group in (
+            *self._detector.values(),
+            self._history,
+            self._axis,
+            *self._observables.values(),
+            *self._interlocks.values(),
+            self._summary,
+            self._log,
+            self._health,
+        ):
             yield from group.pvs
 
     def show(self, state: State) -> None:
         """Show a new state of the core."""
-        for group in self._detector.values():
+        for group in (*self._detector.values(), *self._interlocks.values(), self._summary):
             group.update(state)
         self._history.update(state)
 
@@ -102,7 +116,13 @@ class PvTree:
         if put.message and put.result not in {"ok", "denied"} and (group := self._observable_of(put.pv)) is not None:
             group.show_refusal(put.message)
         if put.message and put.result != "denied" and not put.logged:
-            self._engine.post(PutRefused(self._subjects.get(put.pv, SYSTEM), put.message, put.occurred_at))
+            self._engine.post(PutRefused(self._subject_of(put.pv), put.message, put.occurred_at))
+
+    def _subject_of(self, pv: str) -> Subject:
+        for name, group in self._interlocks.items():
+            if pv.startswith(group.base):
+                return interlock(name)
+        return self._subjects.get(pv, SYSTEM)
 
     def _observable_of(self, pv: str) -> ObservablePvs | None:
         """Return the observable that a PV belongs to, None if it belongs to none."""
@@ -126,6 +146,24 @@ class PvTree:
                 for pv in self._add(observable).pvs:
                     server.add(pv)
 
+    def _present_observables(self) -> Sequence[Observable]:
+        return [group.observable for group in self._observables.values()]
+
+    def set_interlocks(self, server: CaServer) -> None:
+        """Serve the interlocks of the engine's plan from now on; those that look the same keep PVs and clients."""
+        wanted = self._engine.plan.interlocks
+        for name, group in list(self._interlocks.items()):
+            if name not in wanted or shown_as(wanted[name]) != group.looks_like:
+                for pv in group.pvs:
+                    server.remove(pv.name)
+                del self._interlocks[name]
+        for name, plan in wanted.items():
+            if name not in self._interlocks:
+                self._interlocks[name] = group = InterlockPvs(self._prefix, plan, self._engine)
+                group.update(self._engine.state)
+                for pv in group.pvs:
+                    server.add(pv)
+
     def _add(self, observable: Observable) -> ObservablePvs:
         group = ObservablePvs(self._prefix, observable, self._set_manual)
         self._observables[observable.name] = group
@@ -143,6 +181,7 @@ class PvTree:
         while True:
             self._health.tick(server)
             self._run.tick()
+            self._automatic.tick()
             self._health.show_alarms(self._alarms())
             remember = due - remembered >= HISTORY_SECONDS
             await self._show_statistics(remember=remember)

@@ -13,12 +13,12 @@ from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
 from ioc.observables import Properties
 from ioc.ports import ReadingsListener
 from ioc.recorder.clock import Clock
-from ioc.recorder.manual import parse_manual
 from ioc.recorder.observable_state import ObservableState
 from ioc.recorder.recorded_run import EarlierPart, RecordedRun
 from ioc.recorder.saver import Saver
 from ioc.recorder.statistics import RunStatistics
 from ioc.rundb import Measurement, SavedSetting, SqliteRunStore
+from ioc.topology.manual_value import parse_manual
 from ioc.topology.schema import Observable
 
 _log = logging.getLogger(__name__)
@@ -59,15 +59,19 @@ class ObservableRecorder:
         experiment: str,
         observables: Sequence[Observable],
         record: Literal["always", "runs"],
+        unrecorded: Sequence[Observable] = (),
         clock: Clock | None = None,
     ) -> None:
-        """`record`: whether samples between runs are kept too."""
+        """`record`: whether samples between runs are kept too. `unrecorded` are only followed (`readings`)."""
         self._clock = clock or Clock()
         self._store = store
         self._feed = feed
         self._experiment = experiment
         self._observables = tuple(observables)
         self._record = record
+        self._unrecorded = tuple(unrecorded)
+        self._others: dict[str, Reading | None] = {each.name: None for each in unrecorded}
+        """Latest readings of the unrecorded ones."""
         self._lock = threading.RLock()
         """Guards everything that a reading changes: states, the open run's statistics, and the set of changes."""
         self._states: dict[str, ObservableState] = {}
@@ -96,7 +100,7 @@ class ObservableRecorder:
         async with self._changing:
             await self._enter_experiment(experiment or self._experiment)
         self._shower = asyncio.create_task(self._show_changes(listener), name="observables shown")
-        await self._feed.start(self._observables, self._take, self._take_properties)
+        await self._feed.start((*self._observables, *self._unrecorded), self._take, self._take_properties)
         self._saver.start()
         self._started.set()
 
@@ -142,6 +146,12 @@ class ObservableRecorder:
             now = self._now()
             states = [self._states[name] for name in names if name in self._states]
             return [state.view(state.statistics(now)) for state in states]
+
+    def readings(self, names: Iterable[str]) -> list[Reading]:
+        """Latest readings of those of `names` that have had one, also unrecorded ones."""
+        states, others = self._states, self._others
+        found = [states[name].reading if name in states else others.get(name) for name in names]
+        return [reading for reading in found if reading is not None]
 
     def disconnected(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of `names` that have no value now: source gone, manual value never set, or no such observable."""
@@ -197,7 +207,7 @@ class ObservableRecorder:
             if experiment != self._experiment:
                 await self._enter_experiment(experiment)
 
-    async def reload(self, observables: Sequence[Observable]) -> None:
+    async def reload(self, observables: Sequence[Observable], unrecorded: Sequence[Observable] = ()) -> None:
         """Change the observables; unchanged ones continue without interruption, also in an open run.
 
         Raises:
@@ -207,7 +217,7 @@ class ObservableRecorder:
         self._check_started()
         async with self._changing:
             same = {each.name for each in observables if self._is_followed(each)}
-            await self._feed.update([each for each in self._observables if each.name in same])
+            await self._feed.update([*(each for each in self._observables if each.name in same), *self._unrecorded])
             with self._lock:
                 now = self._now()
                 left = [state for name, state in self._states.items() if name not in same]
@@ -216,11 +226,17 @@ class ObservableRecorder:
                 settings = await self._saved_settings()
                 ids = await self._store.define_observables(self._experiment, observables)
             except PeerError:
-                await self._feed.update(self._observables)
+                await self._feed.update((*self._observables, *self._unrecorded))
                 self._join(left)
                 raise
             self._follow(observables, ids, settings)
-            await self._feed.update(observables)
+            with self._lock:
+                kept = {each.name for each in unrecorded if each in self._unrecorded}
+                self._unrecorded = tuple(unrecorded)
+                self._others = {
+                    each.name: self._others.get(each.name) if each.name in kept else None for each in unrecorded
+                }
+            await self._feed.update((*observables, *unrecorded))
 
     async def begin_run(self, run: RunId) -> None:
         recorded = RecordedRun(run)
@@ -347,6 +363,14 @@ class ObservableRecorder:
             samples = [states[each.observable].take(each, now) for each in readings if each.observable in states]
             self._record_samples(samples)
             self._changed.update([sample.observable for sample in samples])
+            if self._others:
+                self._take_others(readings)
+
+    def _take_others(self, readings: Sequence[Reading]) -> None:
+        for each in readings:
+            if each.observable in self._others:
+                self._others[each.observable] = each
+                self._changed.add(each.observable)
 
     def _take_properties(self, name: str, properties: Properties) -> None:
         with self._lock:

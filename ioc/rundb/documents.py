@@ -20,12 +20,14 @@ from ioc.model import (
     RunClass,
     RunConfig,
     RunId,
+    RunQuality,
     RunRecord,
     Scalar,
     Severity,
     Statistics,
 )
 from ioc.ports import FINISHED
+from ioc.rundb.intervals import conclude
 from ioc.rundb.rows import UnknownRowError, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
 from ioc.rundb.times import from_text, optional, optional_time, to_microseconds, to_text
@@ -79,6 +81,8 @@ def _run_record(row: Mapping[str, Any]) -> RunRecord:
         message=row["message"],
         duration=row["duration"],
         size=row["bytes"],
+        comment=row["comment"],
+        quality=RunQuality[row["quality"]],
     )
 
 
@@ -118,13 +122,19 @@ def reserve_run(
         reserved_at=time.time(),
         config_name=config_name,
     )
-    row = _row(experiment_id=experiment_id(db, experiment), run_number=record.run.number, **_run_columns(record))
-    db.table("runs").insert(row)
+    insert_run(db, record)
     return record
 
 
+def insert_run(db: Database, record: RunRecord, *, adopted_at: float | None = None) -> int:
+    """Store a new run and return its id; `adopted_at` is None for a run of the IOC."""
+    owner, columns = experiment_id(db, record.run.experiment), _run_columns(record)
+    row = _row(experiment_id=owner, run_number=record.run.number, **columns, adopted_at=optional(to_text, adopted_at))
+    return cast("int", db.table("runs").insert(row).last_pk)
+
+
 def save_run(db: Database, record: RunRecord) -> None:
-    """Store every field of a run except its size, which `add_file` computes.
+    """Store every field of a run except its size, which `add_file` computes, and its verdict (`save_verdict`).
 
     Raises:
         UnknownRowError: the run was never reserved.
@@ -133,6 +143,8 @@ def save_run(db: Database, record: RunRecord) -> None:
     if row is None:
         raise UnknownRowError(f"{record.run} of experiment {record.run.experiment} is not in the run database")
     db.table("runs").update(row["id"], _row(**_run_columns(record)))
+    if record.stopped_at is not None:
+        conclude(db, row["id"])
 
 
 def _run_columns(record: RunRecord) -> dict[str, Scalar | None]:
@@ -151,6 +163,14 @@ def _run_columns(record: RunRecord) -> dict[str, Scalar | None]:
         "config_name": record.config_name,
         "message": record.message,
     }
+
+
+def save_verdict(db: Database, run_id: int | None, comment: str | None, quality: RunQuality | None) -> None:
+    """Store comment and quality of a run; None leaves what is there."""
+    wanted = {"comment": comment, "quality": None if quality is None else quality.name}
+    db.table("runs").update(
+        cast("int", run_id), _row(**{name: value for name, value in wanted.items() if value is not None})
+    )
 
 
 def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConfig]) -> None:
@@ -270,6 +290,7 @@ def save_measurements(db: Database, run_id: int | None, measurements: Sequence[t
         for observable_id, each in measurements
     ]
     db.table("measurements").upsert_all(rows, pk=("run_id", "observable_id"))
+    conclude(db, run_id)
 
 
 def load_measurements(db: Database, run_id: int | None) -> tuple[Measurement, ...]:

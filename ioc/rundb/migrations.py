@@ -293,3 +293,47 @@ _VERSION_3 = """
 def runs_have_a_size(db: Database) -> None:
     """Version 3: the size of a run, the source of a file, the number of puts per row; a faster run sheet."""
     db.executescript(_VERSION_3)
+
+
+_VERSION_4 = """
+    ALTER TABLE runs ADD COLUMN comment TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN quality TEXT NOT NULL DEFAULT 'Unknown'
+        CHECK (quality IN ('Unknown', 'Good', 'Check', 'Bad'));
+    ALTER TABLE runs ADD COLUMN adopted_at TEXT;
+    CREATE INDEX runs_adopted_at ON runs (adopted_at);
+"""
+
+
+@_migration
+def runs_have_a_verdict(db: Database) -> None:
+    """Version 4: comment and quality of a run; runs whose files were found, not taken by an IOC."""
+    db.executescript(_VERSION_4)
+
+
+_VERSION_5 = """
+    CREATE TABLE run_intervals (
+        id INTEGER PRIMARY KEY,
+        run_id INTEGER NOT NULL REFERENCES runs (id),
+        interlock TEXT NOT NULL,
+        observable_id INTEGER REFERENCES observables (id),
+        began_at TEXT NOT NULL,
+        ended_at TEXT,
+        action TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        low REAL,
+        high REAL,
+        value,
+        UNIQUE (run_id, interlock, began_at)
+    );
+    CREATE INDEX run_intervals_observable_id ON run_intervals (observable_id);
+    CREATE INDEX run_intervals_began_at ON run_intervals (began_at);
+    CREATE INDEX run_intervals_ended_at ON run_intervals (ended_at);
+    ALTER TABLE runs ADD COLUMN good_fraction REAL;
+    ALTER TABLE measurements ADD COLUMN good_fraction REAL;
+"""
+
+
+@_migration
+def runs_have_bad_times(db: Database) -> None:
+    """Version 5: the times in which interlocks were tripped, and the fractions of good time."""
+    db.executescript(_VERSION_5)

@@ -104,11 +104,12 @@ class RunBook:
         if isinstance(error, sqlite3.Error):
             raise peer_error(self.path, error) from error
 
-    def runs(self) -> Sequence[Row]:
-        """Rows of `runs` by number."""
-        return list(
-            self._db.table("runs").rows_where("experiment_id = ?", [self._experiment_id], order_by="run_number")
-        )
+    def runs(self, quality: str | None = None) -> Sequence[Row]:
+        """Rows of `runs` by number; only those of one quality, if given."""
+        where, values = ("experiment_id = ?", [self._experiment_id])
+        if quality is not None:
+            where, values = f"{where} AND quality = ?", [*values, quality]
+        return list(self._db.table("runs").rows_where(where, values, order_by="run_number"))
 
     def run(self, number: int) -> Row:
         """One row of `runs`.

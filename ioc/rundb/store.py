@@ -11,11 +11,22 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from sqlite_utils import Database
 
 from ioc.errors import PeerTimeout
-from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunRecord
-from ioc.rundb import documents, samples
+from ioc.model import (
+    Event,
+    FiledFile,
+    PutRecord,
+    Reading,
+    RunClass,
+    RunConfig,
+    RunId,
+    RunInterval,
+    RunQuality,
+    RunRecord,
+)
+from ioc.rundb import documents, intervals, samples
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
-from ioc.rundb.rows import Sample
+from ioc.rundb.rows import Sample, UnknownRowError
 from ioc.rundb.writer import Writer
 
 if TYPE_CHECKING:
@@ -93,9 +104,14 @@ class SqliteRunStore:
     async def reserve_run(
         self, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
     ) -> RunRecord:
-        return await self.transaction(
-            lambda db: documents.reserve_run(db, experiment, title, run_class, config_name, at_least=at_least)
-        )
+        def reserve(db: Database) -> RunRecord:
+            # What was remembered for earlier runs is hardly used again, and would grow with each: ids, and pages of
+            # the file.
+            self._writer.rows.forget()
+            db.execute("PRAGMA shrink_memory")
+            return documents.reserve_run(db, experiment, title, run_class, config_name, at_least=at_least)
+
+        return await self.transaction(reserve)
 
     def problem(self) -> str:
         """As in `RunStore`; thread-safe."""
@@ -104,9 +120,29 @@ class SqliteRunStore:
     async def save_run(self, record: RunRecord) -> None:
         await self.transaction(lambda db: documents.save_run(db, record))
 
+    async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
+        rows = self._writer.rows
+        await self.transaction(lambda db: documents.save_verdict(db, rows.run_id(db, run), comment, quality))
+
+    def changes_elsewhere(self) -> int:
+        """As in `RunStore`; thread-safe."""
+        return self._writer.condition.changes_elsewhere
+
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         rows = self._writer.rows
         await self.transaction(lambda db: documents.save_run_configs(db, rows.run_id(db, run), configs))
+
+    async def save_interval(self, interval: RunInterval) -> None:
+        rows, name = self._writer.rows, interval.observable
+
+        def save(db: Database) -> None:
+            try:
+                observable_id = rows.observable_id(db, interval.run.experiment, name) if name else None
+            except UnknownRowError:  # it was removed from the topology since
+                observable_id = None
+            intervals.save_interval(db, rows.run_id(db, interval.run), observable_id, interval)
+
+        await self.transaction(save)
 
     async def add_file(self, run: RunId, file: FiledFile) -> None:
         rows = self._writer.rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ioc.model import ConfigBackup, ConfigChoice, RunId, Severity
 from ioc.runlogic import jobs, memory
-from ioc.runlogic.effects import BackUp
+from ioc.runlogic.effects import BackUp, ProbeRouters
 from ioc.runlogic.events import Ended
 from ioc.runlogic.state import About, Job, Phase
 from ioc.runlogic.subject import ecc
@@ -39,9 +39,10 @@ def at_start(turn: Turn) -> None:
 
 
 def begin_backup(turn: Turn, job: Job) -> None:
-    """Copy the configuration files in use beside the run, on each server's host."""
+    """Copy the configuration files in use beside the run, on each server's host; meanwhile look at all routers."""
     wanted = _configs_to_copy(turn)
-    turn.set_job(waiting=frozenset(wanted))
+    turn.set_job(waiting=frozenset((*wanted, jobs.ROUTERS)))
+    turn.emit(ProbeRouters(job.id))
     for name, config in wanted.items():
         turn.emit(BackUp(job.id, name, turn.record.run, config))
 

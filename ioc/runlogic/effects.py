@@ -11,7 +11,20 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from ioc.model import Client, ConfigChoice, DataLink, Operation, RunClass, RunConfig, RunId, RunRecord, Severity
+from ioc.model import (
+    Client,
+    ConfigChoice,
+    DataLink,
+    Operation,
+    RunClass,
+    RunConfig,
+    RunId,
+    RunInterval,
+    RunQuality,
+    RunRecord,
+    Scalar,
+    Severity,
+)
 from ioc.runlogic.subject import Subject
 
 if TYPE_CHECKING:
@@ -97,14 +110,40 @@ class OpenExperiment(Effect):
 
 
 @dataclass(frozen=True)
+class SetManual(Effect):
+    """Set manual observables → `Ended[SetManual, None]`"""
+
+    values: tuple[tuple[str, Scalar], ...]
+
+
+@dataclass(frozen=True)
 class SaveRun(Effect):
     record: RunRecord
+
+
+@dataclass(frozen=True)
+class SaveVerdict(Effect):
+    """Store the comment or the quality of a run; None leaves it as it is.
+
+    `SaveRun` stores neither: anybody may change them at any time in a finished run (``runs edit``).
+    """
+
+    run: RunId
+    comment: str | None = None
+    quality: RunQuality | None = None
 
 
 @dataclass(frozen=True)
 class SaveRunConfigs(Effect):
     run: RunId
     configs: Sequence[RunConfig]
+
+
+@dataclass(frozen=True)
+class SaveInterval(Effect):
+    """Store a bad time of a run, or its end."""
+
+    interval: RunInterval
 
 
 @dataclass(frozen=True)
@@ -131,3 +170,5 @@ class Log(Effect):
     subject: Subject
     text: str
     client: Client = Client()
+    run: RunId | None = None
+    """The run that it is about; None: the open run, if any."""

@@ -7,22 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ioc.model import (
     Client,
     ConfigChoice,
     EccReading,
     Operation,
+    PlannedRun,
+    Reading,
     RouterFacts,
     RunClass,
     RunId,
     RunOperation,
+    RunQuality,
     RunRecord,
     SystemOperation,
 )
 from ioc.runlogic.effects import Effect
 from ioc.runlogic.subject import Subject
+
+if TYPE_CHECKING:
+    from ioc.runlogic.plan import Plan
 
 _Work = TypeVar("_Work", bound=Effect)
 _Result = TypeVar("_Result")
@@ -76,6 +82,16 @@ class SetClass(Command):
 
 
 @dataclass(frozen=True, eq=False)
+class SetComment(Command):
+    comment: str
+
+
+@dataclass(frozen=True, eq=False)
+class SetQuality(Command):
+    quality: RunQuality
+
+
+@dataclass(frozen=True, eq=False)
 class SetNextNumber(Command):
     number: int
 
@@ -91,6 +107,53 @@ class CopyPrevious(Command):
 class SelectConfig(Command):
     server: str
     config: ConfigChoice
+
+
+@dataclass(frozen=True, eq=False)
+class EnableAutomatic(Command):
+    on: bool
+
+
+@dataclass(frozen=True, eq=False)
+class SetAutomatic(Command):
+    """Change the settings that are not None."""
+
+    minutes: float | None = None
+    gb: float | None = None
+    runs: int | None = None
+    pause: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SetPlan(Command):
+    """The sender has read the file; no runs: no plan."""
+
+    path: str
+    runs: tuple[PlannedRun, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SetLimits(Command):
+    """Change a limit of an interlock; None leaves it as it is."""
+
+    interlock: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SetBypass(Command):
+    interlock: str
+    bypassed: bool
+
+
+@dataclass(frozen=True)
+class PlanChanged(Event):
+    """The interlocks or observables of the topology have changed; `step` gets the new plan."""
+
+    before: Plan
+    readings: tuple[Reading, ...]
+    """All latest readings of the observables that are watched now."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +230,18 @@ class RoutersLost(Event):
 
 
 @dataclass(frozen=True)
+class TimePassed(Event):
+    """The time has come that `wake.wake_at` gave."""
+
+
+@dataclass(frozen=True)
+class ObservablesRead(Event):
+    """New readings of observables that are `readings.watched`; others are ignored."""
+
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True)
 class ObservablesMissing(Event):
     """Which required observables are not connected."""
 
@@ -185,6 +260,13 @@ class RunRecorded(Event):
     """The observables of a run, reported earlier as not recorded, are now in the database."""
 
     run: RunId
+
+
+@dataclass(frozen=True)
+class RunEdited(Event):
+    """Another program has changed the database, which now has this record of a run."""
+
+    record: RunRecord
 
 
 @dataclass(frozen=True)

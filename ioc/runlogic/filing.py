@@ -21,7 +21,7 @@ from ioc.runlogic.subject import RUN, data_router
 from ioc.runlogic.troubles import forget, mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
 
-STAGES: tuple[Stage, ...] = (Phase.File, Phase.Probe, Phase.Backup, Phase.Close)
+STAGES: tuple[Stage, ...] = (Phase.File, Phase.Backup, Phase.Close)
 """The remaining phases of a run once all servers have stopped and its observables are recorded."""
 
 RETRY_SECONDS = 3.0
@@ -194,13 +194,18 @@ def close(turn: Turn, job: Job) -> None:
 
 
 def close_document(turn: Turn) -> None:
-    """All files are in place: the run gets its final state. The title is cleared unless the start failed."""
-    run = turn.state.run
+    """All files are in place: the run gets its final state. The title is cleared unless the start failed.
+
+    Between automatic runs, the title is the one that all of them have.
+    """
+    run, auto = turn.state.run, turn.state.auto
     failed = run.ending is DocumentState.Failed
     if not failed:
         _name_silent_sources(turn)
     record = turn.save_run(state=run.ending, size=sum(file.size for file in run.files))
     title = run.title if failed else ""  # so that it need not be typed again for the next attempt
+    if auto.enabled:
+        title = auto.progress.title
     text = f"{record.run} failed to start" if failed else f"{record.run} is {record.state.value}"
     turn.say(RUN, text, Severity.MAJOR if failed else Severity.NO_ALARM)
     turn.set_run(

@@ -23,6 +23,9 @@ Begin = Callable[[Turn, Job], None]
 _NO_CONFIG = ConfigChoice("none", "none", "none")
 """Sent with operations that ignore the configuration if none was selected: an empty name could kill the server."""
 
+ROUTERS = "all routers"
+"""What a job waits for while all routers are looked at."""
+
 NEEDS_CONFIG = frozenset({Operation.Describe, Operation.Prepare, Operation.Configure})
 
 

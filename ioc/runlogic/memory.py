@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Generic, TypeVar
 
+from pydantic import TypeAdapter
+
 from ioc.errors import Refused
-from ioc.model import ConfigChoice, RunClass
+from ioc.model import Action, ConfigChoice, RunClass, RunId, RunInterval, Scalar, Window
 from ioc.runlogic.effects import SaveSetting
+from ioc.runlogic.sequence import Limits, Progress, RunPlan
 
 _Value = TypeVar("_Value")
 
@@ -77,12 +80,49 @@ class Alive:
         return cls(float(at), float(run[0]), int(run[1])) if run else cls(float(at))
 
 
+@dataclass(frozen=True)
+class Interlocked:
+    """What is kept of an interlock."""
+
+    window: Window | None = None
+    """Its limits; None: those of the topology."""
+    topology: Window | None = None
+    """The limits of the topology then."""
+    bypassed_until: float = 0.0
+    reason: str = ""
+    """Why it is Tripped; empty if it is not."""
+    value: Scalar | None = None
+    interval: RunInterval | None = None
+    paused: int = -1
+    """The run that it has paused."""
+
+    def to_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Interlocked:
+        kept = json.loads(text)
+        for name in ("window", "topology"):
+            if (limits := kept[name]) is not None:
+                kept[name] = Window(limits["low"], limits["high"], tuple(limits["allowed"]))
+        if (interval := kept["interval"]) is not None:
+            run, action = RunId(**interval.pop("run")), Action(interval.pop("action"))
+            kept["interval"] = RunInterval(run=run, action=action, **interval)
+        return cls(**kept)
+
+
 def _directories(text: str) -> tuple[str, ...]:
     return tuple(map(str, json.loads(text)))
 
 
 def _default_config(text: str) -> ConfigChoice | None:
     return ConfigChoice.parse(text)
+
+
+def _as_json(name: str, default: _Value) -> Setting[_Value]:
+    """A setting whose value is a dataclass."""
+    kind = TypeAdapter(type(default))
+    return Setting(name, default, lambda value: kind.dump_json(value).decode(), kind.validate_json)
 
 
 _NO_DIRECTORIES: tuple[str, ...] = ()
@@ -98,6 +138,9 @@ TITLE = Setting("title", "", str, str)
 NEXT_NUMBER = Setting("next_number", 0, str, int)
 """Lowest number of the next run."""
 CLASS = Setting("class", RunClass.Testing, lambda value: value.name, RunClass.__getitem__)
+AUTO_LIMITS = _as_json("auto_limits", Limits())
+AUTO_PLAN = _as_json("auto_plan", RunPlan())
+AUTO_PROGRESS = _as_json("auto_progress", Progress())
 ORPHANED = Setting("orphaned", -1, str, int)
 """Number of the last run that ended while the IOC was down; it may still have to be filed."""
 ALIVE = Setting("last_alive", Alive(), Alive.to_text, Alive.from_text)
@@ -108,3 +151,6 @@ LINK = Setting("link", "", str, str)
 """The router process to which a source was connected; empty if none."""
 DIRECTORIES = Setting("directories", _NO_DIRECTORIES, json.dumps, _directories)
 """Working directories of a router in the open run or the last one."""
+INTERLOCK = Setting("interlock", Interlocked(), Interlocked.to_text, Interlocked.from_text)
+HELD = Setting("held", -1, str, int)
+"""Number of the run that an interlock has paused and will resume; -1 if there is none."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ioc.model import EccState, Operation, RunState
+from ioc.model import EccState, InterlockState, Operation, RunState
 from ioc.runlogic import datalinks
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import Router, Server, State
@@ -92,7 +93,20 @@ def reasons(plan: Plan, state: State) -> tuple[Reason, ...]:
             for name in plan.require
             if name in state.missing
         ),
+        *_interlock_reasons(plan, state),
     )
+
+
+def _interlock_reasons(plan: Plan, state: State) -> Iterator[Reason]:
+    for name, each in plan.interlocks.items():
+        now = state.interlocks[name]
+        if not each.forbids_start or now.state is InterlockState.Bypassed:
+            continue
+        if now.state is InterlockState.Tripped:
+            clearing = "" if now.inside_since is None else f", inside again, but not yet for {each.clear_seconds:g} s"
+            yield Reason(f"interlock {name}: {now.reason}{clearing}")
+        elif each.watches not in state.readings and not each.in_run_only:
+            yield Reason(f"interlock {name}: {each.what} has no value yet")
 
 
 def _database_reason(state: State) -> str:

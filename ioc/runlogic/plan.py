@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ioc.model import ConfigChoice, DataLink, FiledFile, Operation, Role
-from ioc.topology.derived import links_of, sources_of
+from ioc.model import Action, ConfigChoice, DataLink, FiledFile, Operation, Role, ValueType, Window
+from ioc.topology.derived import links_of, sources_of, watched_by
 from ioc.topology.schema import Topology
 
 GIGABYTE = 1_000_000_000
@@ -25,6 +25,33 @@ class ServerPlan:
     default_config: ConfigChoice | None
     backs_up: bool
     """Its configuration files are copied with each run, and hashed when it is configured."""
+
+
+@dataclass(frozen=True)
+class InterlockPlan:
+    """One interlock; times in seconds."""
+
+    name: str
+    watches: str
+    """Name of its readings."""
+    observable: str
+    """Name of its observable; empty if it follows a PV of its own."""
+    what: str
+    """The observable or PV, for messages."""
+    units: str
+    numeric: bool
+    """Its value is shown as a number."""
+    window: Window
+    """Limits of the topology; a PV may change them."""
+    action: Action
+    in_run_only: bool
+    for_seconds: float
+    clear_seconds: float
+    bypass_seconds: float
+
+    @property
+    def forbids_start(self) -> bool:
+        return self.action is not Action.Alarm
 
 
 @dataclass(frozen=True)
@@ -49,6 +76,7 @@ class Plan:
     """A router that has written nothing for this long during a run counts as silent."""
     require: tuple[str, ...]
     """Observables that must be connected before a run may start."""
+    interlocks: Mapping[str, InterlockPlan]
 
     @classmethod
     def of(cls, topology: Topology) -> Plan:
@@ -87,7 +115,13 @@ class Plan:
             min_disk_free=int(topology.runs.min_disk_free_gb * GIGABYTE),
             silent_seconds=topology.runs.silent_seconds,
             require=topology.runs.require,
+            interlocks=_interlocks(topology),
         )
+
+    @property
+    def resumes(self) -> bool:
+        """Whether every ECC server supports Resume."""
+        return all(server.supports_resume for server in self.servers.values())
 
     def sources_of(self, router: str) -> tuple[str, ...]:
         """Return the ids of the data sources that send to a router."""
@@ -116,3 +150,26 @@ class Plan:
         """Return the names of all servers, group by group in the order for `operation`."""
         groups = (self.of_role(role) for role in self.order[operation])
         return tuple(group for group in groups if group)
+
+
+def _interlocks(topology: Topology) -> Mapping[str, InterlockPlan]:
+    observables = {each.name: each for each in topology.observables}
+    plans: dict[str, InterlockPlan] = {}
+    for each in topology.interlocks:
+        observable = observables[each.observable] if each.observable is not None else None
+        of_number = observable is None or observable.type in {ValueType.Float, ValueType.Integer}
+        plans[each.name] = InterlockPlan(
+            name=each.name,
+            watches=watched_by(each),
+            observable=each.observable or "",
+            what=each.observable or each.pv or "",
+            units=observable.units if observable is not None else "",
+            numeric=not each.allowed or (of_number and not any(isinstance(value, str) for value in each.allowed)),
+            window=Window(each.low, each.high, each.allowed),
+            action=each.action,
+            in_run_only=each.when == "run",
+            for_seconds=each.for_seconds,
+            clear_seconds=each.clear_seconds,
+            bypass_seconds=each.bypass_minutes * 60,
+        )
+    return plans

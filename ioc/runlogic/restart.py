@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ioc.model import DocumentState, EccState, RunRecord, RunState, Severity, chosen_experiment
-from ioc.runlogic import filing, jobs, memory, permits, runs
+from ioc.runlogic import automatic, filing, interlocks, jobs, memory, permits, runs
 from ioc.runlogic.effects import SaveRun
 from ioc.runlogic.events import Restored
 from ioc.runlogic.state import About, JobKind, Phase
@@ -46,8 +46,10 @@ def restored(turn: Turn, event: Restored) -> None:
         last_duration=alive.duration if newest and newest.run.number == alive.number else None,
     )
     _take_over_peers(turn, settings)
+    interlocks.restored(turn, settings)
     turn.set_run(record=record, run_class=memory.CLASS.read(settings))
     _take_over_notes(turn, settings)
+    automatic.restored(turn, settings)
     if record is not None and record.state is DocumentState.Failed:
         text = f"{record.run} failed to start: {record.message}"
         turn.set_run(state=RunState.Failed, message=turn.note(text, Severity.MAJOR))
@@ -58,6 +60,7 @@ def restored(turn: Turn, event: Restored) -> None:
         title=newest.title,
         run_class=newest.run_class,
         earlier=newest.message,
+        held=memory.HELD.read(settings) == newest.run.number,
         running_since=turn.steady - _lasted(turn),
     )
     for name, server in turn.state.servers.items():

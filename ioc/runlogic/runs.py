@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from ioc.errors import Refused
-from ioc.model import DocumentState, EccState, Operation, Role, RunConfig, RunRecord, RunState, Severity
+from ioc.model import Client, DocumentState, EccState, Operation, Role, RunConfig, RunRecord, RunState, Severity
 from ioc.runlogic import backup, filing, jobs, memory, permits
 from ioc.runlogic.effects import (
     ProbeRouters,
@@ -21,7 +22,6 @@ from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 
 DATABASE = "database"
-ROUTERS = "routers"
 
 
 def command(turn: Turn, event: RunCommand) -> None:
@@ -33,31 +33,39 @@ def command(turn: Turn, event: RunCommand) -> None:
     """
     match event.operation:
         case Operation.Start:
-            _start(turn, event)
+            start(turn, event)
         case Operation.Stop:
-            _stop(turn, event)
+            stop(turn, event)
         case Operation.Pause | Operation.Resume:
-            _pause_or_resume(turn, event)
+            pause_or_resume(turn, event.operation, event)
 
 
 def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
     return tuple(Move(operation, group) for group in turn.plan.groups(operation))
 
 
-def _start(turn: Turn, event: RunCommand) -> None:
+def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) -> None:
+    """Begin the start of a run; without a command, the core itself starts it.
+
+    `probe` is False if all routers were looked at just before.
+
+    Raises:
+        Refused: it is not permitted, with every reason.
+    """
     if reasons := permits.blocked_by(turn.plan, turn.state):
         raise Refused(f"run {turn.state.run.next_number} cannot start: {'; '.join(reasons)}")
     reset: tuple[Stage, ...] = ()
     if turn.plan.reset_mutant_before_start:
         mutants = turn.plan.of_role(Role.MuTAnT)
         reset = (Move(Operation.Breakup, mutants), Move(Operation.Configure, mutants)) if mutants else ()
-    stages = (Phase.Probe, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
-    jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=event)
+    look: tuple[Stage, ...] = (Phase.Probe,) if probe else ()
+    stages = (*look, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
+    jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=command)
 
 
 def begin_probe(turn: Turn, job: Job) -> None:
     """Look at every router now."""
-    turn.set_job(waiting=frozenset({ROUTERS}))
+    turn.set_job(waiting=frozenset({jobs.ROUTERS}))
     turn.emit(ProbeRouters(job.id))
 
 
@@ -68,9 +76,10 @@ def _is_of_present_job(turn: Turn, effect: ProbeRouters | ReserveRun | TakeSnaps
 
 def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
     """All routers were looked at: before a start, this decides whether it is permitted."""
+    turn.set(looked_at=turn.steady)
     if not _is_of_present_job(turn, event.effect):
         return
-    jobs.arrived(turn, ROUTERS)
+    jobs.arrived(turn, jobs.ROUTERS)
     job = turn.job
     if job.kind is not JobKind.Start:
         return
@@ -91,11 +100,10 @@ def _refuse_start(turn: Turn, job: Job, why: str) -> None:
 
 def begin_reserve(turn: Turn, job: Job) -> None:
     """Reserve a run number: from here on a run is open."""
-    run = turn.state.run
+    state, run = turn.state, turn.state.run
+    title = state.auto.expanded(run.title, run.next_number)
     turn.set_job(waiting=frozenset({DATABASE}))
-    turn.emit(
-        ReserveRun(job.id, turn.state.experiment, run.title, run.run_class, config_name(turn.state), run.least_number)
-    )
+    turn.emit(ReserveRun(job.id, state.experiment, title, run.run_class, config_name(state), run.least_number))
 
 
 def config_name(state: State) -> str:
@@ -112,9 +120,11 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         _refuse_start(turn, job, f"no run number could be reserved: {event.error}")
         return
     run = turn.state.run
+    title = turn.state.auto.expanded(run.title, record.run.number)
     turn.set_run(
         state=RunState.Starting,
         record=record,
+        title=title,
         unfiled=frozenset(),
         running_since=0.0,
         troubles=(),
@@ -122,8 +132,8 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         files=(),
     )
     _begin_of_routers(turn)
-    if (run.title, run.run_class) != (record.title, record.run_class):
-        turn.save_run(title=run.title, run_class=run.run_class)  # typed while the number was being reserved
+    if (title, run.run_class) != (record.title, record.run_class):
+        turn.save_run(title=title, run_class=run.run_class)  # typed while the number was being reserved
     turn.say(RUN, f"{record.run} is starting", client=job.client)
     turn.emit(
         SaveRunConfigs(
@@ -183,7 +193,15 @@ def roll_back(turn: Turn, job: Job) -> None:
     jobs.launch(turn, JobKind.RollBack, name, stages, command=job.command, failures=job.failures)
 
 
-def _stop(turn: Turn, event: RunCommand) -> None:
+def stop(turn: Turn, command: RunCommand | None = None, why: str = "Stop requested") -> None:
+    """Begin the end of the open run, and abort what is under way; without a command, the core itself stops it.
+
+    `why` is the answer to the command that is aborted.
+
+    Raises:
+        Refused: no run is open, or it is being stopped already.
+    """
+    client = command.client if command is not None else Client()
     run, job = turn.state.run, turn.state.job
     if not run.open:
         running = [name for name, server in turn.state.servers.items() if server.state is EccState.Running]
@@ -192,11 +210,11 @@ def _stop(turn: Turn, event: RunCommand) -> None:
     if job is not None and job.goes_on_after_failure:
         raise Refused(f"run {run.number} is being stopped already")
     if job is not None and job.command is not None:
-        text = f"run {run.number}: {job.name} aborted: Stop requested"
+        text = f"run {run.number}: {job.name} aborted: {why}"
         turn.log(RUN, text, Severity.MINOR, job.client)
         turn.answer(job.command, text)
     if run.state is RunState.Filing:
-        _stop_again(turn, event)
+        _stop_again(turn, command)
         return
     turn.save_run(state=DocumentState.Stopping)
     if turn.state.undecided:
@@ -207,13 +225,14 @@ def _stop(turn: Turn, event: RunCommand) -> None:
     if turn.record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
         if not turn.record.message:
-            trouble(turn, About.Start, "", "it was stopped before it was Running", client=event.client)
-    turn.say(RUN, f"run {run.number} is stopping", client=event.client)
-    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), command=event)
+            trouble(turn, About.Start, "", "it was stopped before it was Running", client=client)
+    turn.say(RUN, f"run {run.number} is stopping", client=client)
+    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), command=command)
 
 
-def _stop_again(turn: Turn, event: RunCommand) -> None:
+def _stop_again(turn: Turn, command: RunCommand | None) -> None:
     """The run is stopped, but not filed: stop servers that still run, and file again."""
+    client = command.client if command is not None else Client()
     run = turn.state.run
     left = {
         name
@@ -222,9 +241,9 @@ def _stop_again(turn: Turn, event: RunCommand) -> None:
         or any(turn.server(each).takes_data for each in turn.plan.servers_of(name))
     }
     turn.set_run(unfiled=run.unfiled | left)
-    turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=event.client)
+    turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=client)
     stages = (*_moves(turn, Operation.Stop), *filing.STAGES)
-    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stages, command=event)
+    jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stages, command=command)
 
 
 def stop_stages(turn: Turn) -> tuple[Stage, ...]:
@@ -263,12 +282,31 @@ def snapshot_taken(turn: Turn, event: Ended[TakeSnapshot, None]) -> None:
     jobs.arrived(turn, DATABASE)
 
 
-def _pause_or_resume(turn: Turn, event: RunCommand) -> None:
-    operation, run, job = event.operation, turn.state.run, turn.state.job
+def set_held(turn: Turn, *, held: bool) -> None:
+    """Remember whether an interlock has paused the run and will resume it, also over a restart."""
+    if held != turn.state.run.held:
+        turn.set_run(held=held)
+        turn.emit(memory.HELD.save(turn.state.run.number if held else -1))
+
+
+def pause_or_resume(
+    turn: Turn, operation: Literal[Operation.Pause, Operation.Resume], command: RunCommand | None = None
+) -> None:
+    """Begin to pause or resume the run; without a command, the core itself does.
+
+    Raises:
+        Refused: it is not in the state for it, or a server cannot do it.
+    """
+    run, job = turn.state.run, turn.state.job
     paused, running = EccState.Paused, EccState.Running
     before, after = (running, paused) if operation is Operation.Pause else (paused, running)
     if not run.open:
         raise Refused(f"run cannot {operation}: no run is open")
+    if command is not None and operation is Operation.Pause and run.held and run.state is RunState.Paused:
+        set_held(turn, held=False)
+        turn.say(RUN, f"run {run.number} stays Paused until Resume is pressed", client=command.client)
+        turn.answer(command)
+        return
     if turn.state.undecided:
         raise Refused(f"run {run.number} cannot {operation}: {permits.system_reason(turn.state)}")
     if job is not None:
@@ -287,7 +325,9 @@ def _pause_or_resume(turn: Turn, event: RunCommand) -> None:
     moves = (tuple(name for name in group if name in rest) for group in turn.plan.groups(operation))
     stages = tuple(Move(operation, group) for group in moves)
     kind = JobKind.Pause if operation is Operation.Pause else JobKind.Resume
-    jobs.launch(turn, kind, operation.value, stages, command=event)
+    jobs.launch(turn, kind, operation.value, stages, command=command)
+    if command is not None:
+        set_held(turn, held=False)
 
 
 _REACHED: Mapping[JobKind, RunState] = {JobKind.Pause: RunState.Paused, JobKind.Resume: RunState.Running}

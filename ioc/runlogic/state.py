@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -12,15 +13,22 @@ from ioc.model import (
     DocumentState,
     EccState,
     FiledFile,
+    InterlockState,
     Operation,
+    Reading,
     RouterFacts,
     RunClass,
+    RunInterval,
     RunRecord,
     RunState,
+    Scalar,
     Severity,
     Transition,
+    Window,
 )
 from ioc.runlogic.events import Command, SetExperiment
+from ioc.runlogic.memory import Interlocked
+from ioc.runlogic.sequence import Auto
 from ioc.states import IN_PROGRESS, RUNNING
 
 
@@ -54,6 +62,7 @@ class About(Enum):
     Backup = auto()
     Observable = auto()
     Recording = auto()
+    Interlock = auto()
     Restart = auto()
 
 
@@ -206,6 +215,35 @@ class Router:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Interlock:
+    """What is known of one interlock; times on the monotonic clock."""
+
+    window: Window = field(default_factory=Window)
+    """Its limits now."""
+    state: InterlockState = InterlockState.Ok
+    reason: str = ""
+    """Why it tripped; empty unless it is Tripped."""
+    value: Scalar | None = None
+    """The value that tripped it."""
+    was_read: bool = False
+    """There was a reading since it is watched."""
+    outside_since: float | None = None
+    """Since when it has been outside; None while it is inside, not checked or bypassed."""
+    inside_since: float | None = None
+    """While it is Tripped: since when it has been inside again."""
+    bypass_ends: float = 0.0
+    bypassed_until: float = 0.0
+    """The same in POSIX seconds; 0 while it is not bypassed."""
+    interval: RunInterval | None = None
+    """The bad time of the open run that has not ended."""
+    paused: int = -1
+    """The run that was paused for it since it tripped."""
+    saved: Interlocked = field(default_factory=Interlocked)
+    """What is stored of it."""
+    message: Note = Note()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """The open run, else the last one; title, class and number of the next one."""
 
@@ -228,6 +266,8 @@ class Run:
     """The message that an earlier process stored."""
     files: tuple[FiledFile, ...] = ()
     """Number of filed files, as far as this process knows."""
+    held: bool = False
+    """An interlock has paused it and will resume it."""
     least_number: int = 0
     """The number that the operator set for the next run; earlier runs may require a higher one."""
     message: Note = Note()
@@ -281,7 +321,7 @@ class Phase(Enum):
     File = auto()
     """File the files of the routers."""
     Backup = auto()
-    """Copy the configuration files in use."""
+    """Copy the configuration files in use, and look at every router."""
     Close = auto()
     """The run is over."""
 
@@ -358,6 +398,9 @@ class State:
     """Outcome of the last command of the system."""
     missing: frozenset[str] = frozenset()
     """Required observables that are not connected."""
+    interlocks: Mapping[str, Interlock] = field(default_factory=dict[str, Interlock])
+    readings: Mapping[str, Reading] = field(default_factory=dict[str, Reading])
+    """The latest reading of each watched observable; none until it has had a value."""
     restored: bool = False
     """The database was read."""
     undecided: bool = False
@@ -372,4 +415,8 @@ class State:
     """Why the run database cannot be written now; empty if it can."""
     opening: SetExperiment | None = None
     """The put to Experiment that waits for the database."""
+    looked_at: float = -math.inf
+    """When the last look at all routers ended, on the monotonic clock."""
     next_job: int = 1
+    auto: Auto = field(default_factory=Auto)
+    auto_message: Note = Note()

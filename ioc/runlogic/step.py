@@ -23,11 +23,14 @@ from typing import Any
 from ioc.errors import Refused
 from ioc.model import Severity
 from ioc.runlogic import (
+    automatic,
     backup,
     filing,
+    interlocks,
     jobs,
     messages,
     permits,
+    readings,
     restart,
     runs,
     servers,
@@ -40,8 +43,8 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.effects import Effect
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Router, Run, Server, State
-from ioc.runlogic.subject import RUN, SYSTEM, data_router, ecc
+from ioc.runlogic.state import About, Interlock, Job, JobKind, Move, Phase, Router, Run, Server, State
+from ioc.runlogic.subject import AUTO, RUN, SYSTEM, data_router, ecc, interlock
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, few
 
@@ -64,6 +67,7 @@ def initial(plan: Plan) -> State:
         servers={name: Server(config=server.default_config) for name, server in plan.servers.items()},
         routers={name: Router() for name in plan.routers},
         run=Run(),
+        interlocks={name: Interlock(window=each.window) for name, each in plan.interlocks.items()},
         missing=frozenset(plan.require),
     )
 
@@ -83,6 +87,8 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
         assert isinstance(event, ev.Command)
         _refused(turn, event, str(refusal))
     _advance(turn)
+    automatic.decide(turn)  # after the run before is closed, and before the next event
+    _advance(turn)
     messages.mark_past(turn, state)
     return turn.state, tuple(turn.effects)
 
@@ -100,8 +106,20 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
             subject = ecc(name)
         case ev.Organize(router=name):
             subject = data_router(name)
-        case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass() | ev.SetNextNumber():
+        case ev.SetLimits(interlock=name) | ev.SetBypass(interlock=name):
+            subject = interlock(name)
+        case (
+            ev.RunCommand()
+            | ev.CopyPrevious()
+            | ev.SetTitle()
+            | ev.SetClass()
+            | ev.SetNextNumber()
+            | ev.SetComment()
+            | ev.SetQuality()
+        ):
             subject = RUN
+        case ev.EnableAutomatic() | ev.SetAutomatic() | ev.SetPlan():
+            subject = AUTO
         case _:
             subject = SYSTEM
     run = turn.state.run
@@ -122,6 +140,7 @@ def _put_refused(turn: Turn, event: ev.PutRefused) -> None:
 def _advance(turn: Turn) -> None:
     """Run the stages of the job until one has to wait."""
     restart.decide(turn)
+    interlocks.decide(turn)
     while (job := turn.state.job) is not None:
         if not job.begun:
             jobs.begin_stage(turn, _PHASES)
@@ -173,6 +192,10 @@ def _observables_missing(turn: Turn, event: ev.ObservablesMissing) -> None:
     turn.set(missing=event.names)
 
 
+def _time_passed(turn: Turn, event: ev.TimePassed) -> None:
+    """Nothing by itself: what is due is derived from the state and the time at the end of every step."""
+
+
 def _database_problem(turn: Turn, event: ev.DatabaseProblem) -> None:
     turn.set(database_problem=event.text)
 
@@ -184,19 +207,28 @@ _ENDS: Mapping[type[Effect], Callable[[Turn, Any], None]] = {
     ef.FileRouter: filing.filing_ended,
     ef.BackUp: backup.backup_ended,
     ef.OpenExperiment: settings.experiment_opened,
+    ef.SetManual: automatic.manual_set,
 }
 
 _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SystemCommand: system.command,
     ev.ServerCommand: servers.command,
-    ev.RunCommand: runs.command,
+    ev.RunCommand: automatic.run_command,
+    ev.EnableAutomatic: automatic.enable,
+    ev.SetAutomatic: automatic.set_limits,
+    ev.SetPlan: automatic.set_plan,
     ev.Organize: filing.organize,
     ev.SetExperiment: settings.set_experiment,
     ev.SetTitle: settings.set_title,
     ev.SetClass: settings.set_class,
     ev.SetNextNumber: settings.set_next_number,
+    ev.SetComment: settings.set_comment,
+    ev.SetQuality: settings.set_quality,
     ev.CopyPrevious: settings.copy_previous,
     ev.SelectConfig: servers.select_config,
+    ev.SetLimits: interlocks.set_limits,
+    ev.SetBypass: interlocks.set_bypass,
+    ev.PlanChanged: interlocks.replanned,
     ev.ServerRead: servers.read,
     ev.ServerLost: servers.lost,
     ev.ConfigsRead: servers.configs_read,
@@ -204,10 +236,13 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.TransitionEnded: _transition_ended,
     ev.RoutersRead: watch.routers_read,
     ev.RoutersLost: watch.routers_lost,
+    ev.ObservablesRead: readings.observables_read,
     ev.ObservablesMissing: _observables_missing,
     ev.DatabaseProblem: _database_problem,
+    ev.TimePassed: _time_passed,
     ev.Ended: _ended,
     ev.RunRecorded: troubles.recorded,
+    ev.RunEdited: settings.run_edited,
     ev.Restored: restart.restored,
     ev.PutRefused: _put_refused,
 }

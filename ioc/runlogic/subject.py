@@ -11,8 +11,11 @@ class Kind(StrEnum):
 
     System = "System"
     Run = "Run"
+    Auto = "Auto"
+    """Automatic runs."""
     Server = "ECC"
     Router = "Router"
+    Interlock = "Interlock"
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Subject:
 
     kind: Kind
     name: str = ""
-    """Of the ECC server or the router."""
+    """Of the ECC server, the router or the interlock."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
@@ -29,6 +32,7 @@ class Subject:
 
 SYSTEM = Subject(Kind.System)
 RUN = Subject(Kind.Run)
+AUTO = Subject(Kind.Auto)
 
 
 def ecc(name: str) -> Subject:
@@ -39,3 +43,8 @@ def ecc(name: str) -> Subject:
 def data_router(name: str) -> Subject:
     """A data router."""
     return Subject(Kind.Router, name)
+
+
+def interlock(name: str) -> Subject:
+    """An interlock."""
+    return Subject(Kind.Interlock, name)

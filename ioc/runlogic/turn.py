@@ -12,14 +12,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypedDict, Unpack
 
-from ioc.model import Client, DocumentState, RunChanges, RunRecord, Severity
+from ioc.model import Client, DocumentState, RunChanges, RunId, RunRecord, Severity
+from ioc.runlogic import memory
 from ioc.runlogic.effects import Answer, Effect, Log, SaveRun
 from ioc.runlogic.events import Command
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import Job, Note, Router, Run, Server, Stage, State
+from ioc.runlogic.sequence import Auto, Progress
+from ioc.runlogic.state import Interlock, Job, Note, Router, Run, Server, Stage, State
 from ioc.runlogic.subject import RUN, Kind, Subject
 
 _Fields = ParamSpec("_Fields")
+
+_EARLY_SECONDS = 0.001
 
 
 def _fields_of(
@@ -71,6 +75,10 @@ class Turn:
     steady: float
     effects: list[Effect] = field(default_factory=list[Effect])
 
+    def is_due(self, at: float) -> bool:
+        """Whether a time on the monotonic clock has come; timers may be early by the resolution of the clock."""
+        return self.steady >= at - _EARLY_SECONDS
+
     def emit(self, *effects: Effect) -> None:
         self.effects += effects
 
@@ -105,6 +113,16 @@ class Turn:
     def set_run(self, changes: dict[str, Any]) -> None:
         self.set(run=replace(self.state.run, **changes))
 
+    @_fields_of(Auto)
+    def set_auto(self, changes: dict[str, Any]) -> None:
+        self.set(auto=replace(self.state.auto, **changes))
+
+    @_fields_of(Progress)
+    def save_progress(self, changes: dict[str, Any]) -> None:
+        """Change the progress of automatic runs and store it."""
+        self.set_auto(progress=replace(self.state.auto.progress, **changes))
+        self.emit(memory.AUTO_PROGRESS.save(self.state.auto.progress))
+
     @_fields_of_named(Server)
     def set_server(self, name: str, changes: dict[str, Any]) -> None:
         self.set(servers={**self.state.servers, name: replace(self.state.servers[name], **changes)})
@@ -112,6 +130,10 @@ class Turn:
     @_fields_of_named(Router)
     def set_router(self, name: str, changes: dict[str, Any]) -> None:
         self.set(routers={**self.state.routers, name: replace(self.state.routers[name], **changes)})
+
+    @_fields_of_named(Interlock)
+    def set_interlock(self, name: str, changes: dict[str, Any]) -> None:
+        self.set(interlocks={**self.state.interlocks, name: replace(self.state.interlocks[name], **changes)})
 
     def set_job(self, **progress: Unpack[JobProgress]) -> None:
         self.set(job=replace(self.job, **progress))
@@ -132,8 +154,12 @@ class Turn:
                 return self.server(subject.name).message
             case Kind.Router:
                 return self.router(subject.name).message
+            case Kind.Interlock:
+                return self.state.interlocks.get(subject.name, Interlock()).message  # it may just have been removed
             case Kind.Run:
                 return self.state.run.message
+            case Kind.Auto:
+                return self.state.auto_message
             case Kind.System:
                 return self.state.message
 
@@ -143,8 +169,13 @@ class Turn:
                 self.set_server(subject.name, message=note)
             case Kind.Router:
                 self.set_router(subject.name, message=note)
+            case Kind.Interlock:
+                if subject.name in self.state.interlocks:
+                    self.set_interlock(subject.name, message=note)
             case Kind.Run:
                 self.set_run(message=note)
+            case Kind.Auto:
+                self.set(auto_message=note)
             case Kind.System:
                 self.set(message=note)
 
@@ -158,9 +189,14 @@ class Turn:
         self.set_message(subject, self.note(text, severity))
 
     def log(
-        self, subject: Subject, text: str, severity: Severity = Severity.NO_ALARM, client: Client = Client()
+        self,
+        subject: Subject,
+        text: str,
+        severity: Severity = Severity.NO_ALARM,
+        client: Client = Client(),
+        run: RunId | None = None,
     ) -> None:
-        self.emit(Log(severity, subject, text, client))
+        self.emit(Log(severity, subject, text, client, run))
 
     def say(
         self, subject: Subject, text: str, severity: Severity = Severity.NO_ALARM, client: Client = Client()

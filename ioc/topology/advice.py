@@ -10,7 +10,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from ioc.model import LinkType, Role, ValueType
+from ioc.model import PVA_SCHEME, Action, LinkType, Role, ValueType
 from ioc.topology.derived import sources_of, ssh_for
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import value_fault
@@ -23,6 +23,8 @@ Advice = tuple[Loc, str]
 _SOURCE_ID = re.compile(r"CoBo\[(0|[1-9]\d*)\]|Mutant\[.+\]")
 _FILE_PREFIX = re.compile(r"(describe|prepare|configure|hardwareDescription)[-_]")
 _KINDS = {"ecc_servers": "an ECC server", "data_routers": "a data router"}
+_FAST_SECONDS = 0.2
+"""Delays of values up to this are no surprise."""
 _AT_LEAST = (
     ("timeouts", "transition", 121.0, "electronics that hang take 120, and the transition continues anyway"),
     ("timeouts", "state", 1.0, "a busy host takes that long to answer"),
@@ -150,7 +152,7 @@ def _observables(topology: Topology) -> Iterator[Advice]:
             first = following.setdefault(each.pv, each.name)
             if first != each.name:
                 yield (*loc, "pv"), f"should be another PV: {first} follows it"
-            if each.pv.startswith(topology.prefix):
+            if each.pv.removeprefix(PVA_SCHEME).startswith(topology.prefix):
                 why = f"it begins with our prefix {topology.prefix}, but this IOC does not have it"
                 yield (*loc, "pv"), f"should be a PV of another IOC: {why}"
             if each.deadband and each.type in {ValueType.String, ValueType.Enum}:
@@ -162,6 +164,26 @@ def _observables(topology: Topology) -> Iterator[Advice]:
     for index, name in enumerate(topology.runs.require):
         if name in topology.runs.require[:index]:
             yield ("runs", "require", index), "should be given once"
+
+
+def _interlocks(topology: Topology) -> Iterator[Advice]:
+    observables = {each.name: each for each in topology.observables}
+    follows = {each.pv: each.name for each in topology.observables if each.pv is not None}
+    not_resuming = [server.name for server in topology.ecc_servers if not server.supports_resume]
+    for index, each in enumerate(topology.interlocks):
+        loc = ("interlocks", index)
+        if each.action is Action.Hold and not_resuming:
+            others = f" and {len(not_resuming) - 1} more" if len(not_resuming) > 1 else ""
+            why = f"runs are not paused, only marked, because {not_resuming[0]}{others} cannot Resume"
+            yield (*loc, "action"), f"should be block or stop, or every server have supports_resume: {why}"
+        if each.action is Action.Block and each.when == "run":
+            yield (*loc, "when"), "should be always: no run is started during a run, so it would block nothing"
+        if each.pv in follows:
+            yield (*loc, "pv"), f"should be replaced by observable: {follows[each.pv]}, which follows it"
+        rate = observables[each.observable].max_rate if each.observable is not None else None
+        if rate is not None and 1 / rate > max(each.for_seconds, _FAST_SECONDS):
+            why = f"{each.observable} has max_rate {rate:g}, so a change may be seen that late"
+            yield (*loc, "for_seconds"), f"should be at least {1 / rate:g} seconds: {why}"
 
 
 def _ssh(topology: Topology) -> Iterator[Advice]:
@@ -233,4 +255,17 @@ def _is_loopback(component: EccServer | DataRouter) -> bool:
         return component.host.lower() == "localhost"
 
 
-_ADVISERS = (_prefix, _configs, _backups, _ports, _roles, _links, _times, _observables, _patterns, _hosts, _ssh)
+_ADVISERS = (
+    _prefix,
+    _configs,
+    _backups,
+    _ports,
+    _roles,
+    _links,
+    _times,
+    _observables,
+    _patterns,
+    _hosts,
+    _ssh,
+    _interlocks,
+)

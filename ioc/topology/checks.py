@@ -6,6 +6,7 @@ those of the schema. Values of a wrong type are left to the schema.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -22,9 +23,16 @@ LONGEST_PV = {
     "ecc_servers": "ECC:{}:RefreshConfigs",
     "data_routers": "Router:{}:DiskUsedPercent",
     "observables": "Obs:{}:Connected",
+    "interlocks": "Interlock:{}:Message",
 }
 """The longest PV of each kind of component, after the prefix."""
-_KEYS = {"ecc_servers": "name", "data_routers": "name", "data_sources": "id", "observables": "name"}
+_KEYS = {
+    "ecc_servers": "name",
+    "data_routers": "name",
+    "data_sources": "id",
+    "observables": "name",
+    "interlocks": "name",
+}
 """The key that identifies the entries of each list."""
 
 
@@ -69,6 +77,7 @@ def check_consistency(data: dict[str, object]) -> Iterator[Fault]:
     yield from _order(whole)
     yield from _filing(whole)
     yield from _required(whole)
+    yield from _interlocks(whole)
     prefix = data.get("prefix", Topology.model_fields["prefix"].default)
     if isinstance(prefix, str):
         yield from _pv_lengths(whole, prefix)
@@ -164,6 +173,33 @@ def _required(whole: _Part) -> Iterator[Fault]:
             yield value_fault(loc, name, f"must be one of observables{suggest(name, names)}")
 
 
+def _interlocks(whole: _Part) -> Iterator[Fault]:
+    types = {part.text("name"): part.text("type") for part in whole.parts("observables")}
+    names = _names(whole, "observables")
+    for part in whole.parts("interlocks"):
+        given = {key for key, value in part.fields.items() if value is not None}
+        observable, sources, limits = part.text("observable"), given & {"observable", "pv"}, given & {"low", "high"}
+        if len(sources) != 1:
+            yield part.loc, f"{show(part.loc)} has {_both(sources)}, but must have one of observable and pv"
+        if observable is not None and observable not in names:
+            reason = f"must be one of observables{suggest(observable, names)}"
+            yield value_fault((*part.loc, "observable"), observable, reason)
+        if "allowed" in given and limits:
+            yield part.loc, f"{show(part.loc)} has allowed and {_both(limits)}, but must have either"
+        elif not limits and "allowed" not in given:
+            yield part.loc, f"{show(part.loc)} has no limit, but must have low, high, both, or allowed"
+        if limits and types.get(observable) == ValueType.String:
+            text = f"compares the text {observable} with a number, but must have allowed instead of low and high"
+            yield part.loc, f"{show(part.loc)} {text}"
+        low, high = part.number("low", -math.inf), part.number("high", math.inf)
+        if low is not None and high is not None and low > high:
+            yield value_fault((*part.loc, "low"), low, f"must be at most high ({high:g})")
+
+
+def _both(keys: set[str]) -> str:
+    return " and ".join(sorted(keys, reverse=True)) or "neither observable nor pv"
+
+
 def _pv_lengths(whole: _Part, prefix: str) -> Iterator[Fault]:
     for section, pattern in LONGEST_PV.items():
         for part in whole.parts(section):
@@ -175,11 +211,12 @@ def _pv_lengths(whole: _Part, prefix: str) -> Iterator[Fault]:
 
 
 def _sources(whole: _Part, prefix: str) -> Iterator[Fault]:
-    for observable in whole.parts("observables"):
-        pv = observable.text("pv")
+    for follower in (*whole.parts("observables"), *whole.parts("interlocks")):
+        pv = follower.text("pv")
         if pv is not None and _is_ours(pv, prefix):
-            loc = (*observable.loc, "pv")
+            loc = (*follower.loc, "pv")
             yield loc, f"{show(loc)} is {pv!r}, which this IOC serves itself, but must be a PV of another IOC"
+    for observable in whole.parts("observables"):
         if observable.text("type") == ValueType.Enum and observable.fields.get("pv") is None:
             reason = "must be float, integer or string as long as it has no pv (manual)"
             yield value_fault((*observable.loc, "type"), "enum", reason)

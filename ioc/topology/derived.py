@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ioc.model import DataLink
-from ioc.topology.schema import DataRouter, DataSource, EccServer, Ssh, Topology
+from ioc.model import DataLink, ValueType
+from ioc.topology.schema import DataRouter, DataSource, EccServer, Interlock, Observable, Ssh, Topology
 
 
 def sources_of(topology: Topology, server: str) -> tuple[DataSource, ...]:
@@ -31,3 +31,23 @@ def ssh_for(topology: Topology, component: EccServer | DataRouter) -> Ssh | Lite
     if own == "local" or general == "local":
         return own
     return general.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+
+
+def watched_by(interlock: Interlock) -> str:
+    """Name of the readings of an interlock: its observable's, or one that no observable can have."""
+    return interlock.observable or f"Interlock:{interlock.name}"
+
+
+def watched_pvs(topology: Topology) -> tuple[Observable, ...]:
+    """The PVs of interlocks that are no observables, as observables that are followed but not recorded."""
+    return tuple(
+        Observable.model_construct(name=watched_by(each), pv=each.pv, type=_type_of(each))
+        for each in topology.interlocks
+        if each.pv is not None
+    )
+
+
+def _type_of(interlock: Interlock) -> ValueType:
+    """A PV that is compared with texts is read as a text, which for an enum is its label."""
+    texts = any(isinstance(value, str) for value in interlock.allowed)
+    return ValueType.String if texts else ValueType.Float

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ioc.topology.document import Fault, Loc, show
-from ioc.topology.schema import SECTIONS
+from ioc.topology.schema import SECTIONS, Section
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -28,7 +28,7 @@ _OLD_SWITCHES = {"yes", "no", "on", "off", "y", "n"}
 """Booleans in YAML 1.1, text in 1.2."""
 
 
-def rephrase(error: ErrorDetails, plain: Mapping[Loc, str]) -> Fault:
+def rephrase(error: ErrorDetails, plain: Mapping[Loc, str], sections: Mapping[str, type[Section]] = SECTIONS) -> Fault:
     """Place of the error in the file, and its text with actual and required value; `plain` is as in a `Document`."""
     # The names of the two forms of `ssh` are pydantic's, not the file's.
     loc: Loc = tuple(part for part in error["loc"] if part not in ("(mapping)", "(word)"))
@@ -36,7 +36,8 @@ def rephrase(error: ErrorDetails, plain: Mapping[Loc, str]) -> Fault:
         return loc, f"{show(loc[:-1]) or 'the file'} has no {str(loc[-1])!r}, but must have one"
     if error["type"] == "extra_forbidden":
         parents = [part for part in loc[:-1] if isinstance(part, str)]
-        known = SECTIONS[parents[-1] if parents else ""].model_fields
+        fields = sections[parents[-1] if parents else ""].model_fields
+        known = [field.alias or name for name, field in fields.items()]
         return loc, f"{show(loc)} is not a known key{suggest(str(loc[-1]), known)}"
     written, value = plain.get(loc), error["input"]
     # a number is shown as written in the file
@@ -67,7 +68,9 @@ def _requirement(error: ErrorDetails, plain: str | None) -> str:
 def describe(value: object) -> str:
     """A value of the file, shortened for a sentence."""
     match value:
-        case None | [] | {}:
+        case None | []:
+            return "empty"
+        case dict() if not value:
             return "empty"
         case bool():
             return str(value).lower()

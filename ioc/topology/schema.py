@@ -7,15 +7,26 @@ hosts stay as written. Instances are frozen.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, ValidationInfo
 
 from ioc.errors import Refused
-from ioc.model import CONFIG_NAME_LENGTH, ConfigChoice, LinkType, Role, ValueType, check_config_name, check_experiment
+from ioc.model import (
+    CONFIG_NAME_LENGTH,
+    Action,
+    ConfigChoice,
+    LinkType,
+    Role,
+    Scalar,
+    ValueType,
+    check_config_name,
+    check_experiment,
+)
 from ioc.topology.names import channel_of, check_address, check_network
 from ioc.topology.place import Place, check_database
 
@@ -68,11 +79,19 @@ def _database(path: str, info: ValidationInfo) -> str:
     return path
 
 
+def _value(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+        raise ValueError("a text or a number (quotes make a text of anything)")
+    return value
+
+
 USUAL_PORTS = {"ecc_servers": 8083, "data_routers": 46005}
 """Default port of a component."""
 
 _a_file = _must("a file, not a directory (without '/' at the end)", lambda path: not path.endswith("/"))
 _number = Field(strict=True)
+must, number = _must, _number
+"""For the files that are read in the same way (`run_plan`)."""
 
 Component = Annotated[str, _text("1 to 30 of A-Z a-z 0-9 _ - (it becomes part of PV names)", r"[A-Za-z0-9_\-]{1,30}")]
 Prefix = Annotated[str, _text("1 to 20 of A-Z a-z 0-9 _ : - (every PV name begins with it)", r"[A-Za-z0-9_:\-]{1,20}")]
@@ -110,6 +129,8 @@ Port = Annotated[int, _number, _must("1 to 65535", lambda port: 1 <= port <= 655
 Seconds = Annotated[float, _number, _must("more than 0 and at most 86400 seconds", lambda time: 0 < time <= 86400)]
 SettleSeconds = Annotated[float, _number, _must("0 to 3600 seconds", lambda time: 0 <= time <= 3600)]
 Amount = Annotated[float, _number, _must("a finite number, 0 or more", lambda amount: 0 <= amount < float("inf"))]
+Limit = Annotated[float, _number, _must("a finite number", math.isfinite)]
+Minutes = Annotated[float, _number, _must("more than 0 and at most 10080 minutes", lambda time: 0 < time <= 10080)]
 Rate = Annotated[float, _number, _must("more than 0 and at most 1000 samples a second", lambda rate: 0 < rate <= 1000)]
 LocalPath = Annotated[
     str,
@@ -128,6 +149,8 @@ RemotePath = Annotated[
 ]
 """Path on the host of the server or router; ``~`` is the home directory of the login user."""
 RemoteFile = Annotated[RemotePath, _a_file]
+Value = Annotated[Scalar, PlainValidator(_value)]
+"""A text or a number."""
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -259,6 +282,22 @@ class Observable(Section):
     comment: str = ""
 
 
+class Interlock(Section):
+    """A condition of the runs: a value that must be inside its limits."""
+
+    name: Component
+    observable: str | None = None
+    pv: Annotated[str, AfterValidator(channel_of)] | None = None
+    low: Limit | None = None
+    high: Limit | None = None
+    allowed: Annotated[tuple[Value, ...], Field(min_length=1)] = ()
+    action: Action
+    when: Literal["always", "run"] = "always"
+    for_seconds: SettleSeconds = 2.0
+    clear_seconds: SettleSeconds = 10.0
+    bypass_minutes: Minutes = 30.0
+
+
 class AccessRule(Section):
     """Write access: the first rule that matches PV, host and user decides."""
 
@@ -285,8 +324,10 @@ class Topology(Section):
     runs: Runs = Runs()
     observables: tuple[Observable, ...] = ()
     record: Literal["always", "runs"] = "always"
+    interlocks: tuple[Interlock, ...] = ()
     access: tuple[AccessRule, ...] | None = None
     """None: only clients on this machine may write."""
+    pva: Flag = True
 
 
 def _sections(model: type[Section], key: str) -> dict[str, type[Section]]:

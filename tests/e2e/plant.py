@@ -47,6 +47,9 @@ def site_plan(directory: Path, *, speed: float = 20.0) -> SitePlan:
 class Plant:
     """The IOC as a process of its own in front of a simulated site. Async context manager."""
 
+    command: tuple[str | Path, ...] = (COMMAND, "run", "--topology")
+    """Starts the IOC, with the topology file as its last argument."""
+
     def __init__(self, directory: Path, epics: Epics, *, speed: float = 20.0, **topology: Any) -> None:
         self.directory = directory
         self.epics = epics
@@ -136,9 +139,7 @@ class Plant:
             "PYTHONUNBUFFERED": "1",
         }
         with self.log.open("ab") as log:
-            self._ioc = subprocess.Popen(
-                [COMMAND, "run", "--topology", self.file], stdout=log, stderr=log, env=environment
-            )
+            self._ioc = subprocess.Popen([*self.command, self.file], stdout=log, stderr=log, env=environment)
         await self.until("State", lambda state: state not in {"", "Unknown"}, 20)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Self
 
@@ -15,6 +16,15 @@ from ioc.runlogic.state import State
 from ioc.topology.schema import Topology
 from tests.engine.fakes import FakeEcc, FakeHost, FakeRecorder, FakeStore
 from tests.runlogic.installation import topology as small_topology
+
+
+def steady() -> float:
+    """The clock of the running loop, which may be a `ClockLoop`; outside a loop the machine's."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return time.monotonic()
+
 
 ANA = Client("ana", "192.168.41.2")
 
@@ -42,6 +52,7 @@ class Bench:
             recorder=self.recorder,
             timing=Timing(),
             journal=self.journal.append,
+            steady=steady,
         )
         self.engine.subscribe(self.states.append)
         self.task: asyncio.Task[None] | None = None

@@ -23,7 +23,10 @@ from ioc.model import (
     RunClass,
     RunConfig,
     RunId,
+    RunInterval,
+    RunQuality,
     RunRecord,
+    Scalar,
     Transition,
     TransitionReply,
 )
@@ -137,6 +140,8 @@ class FakeStore:
         """Seconds of a call."""
         self.calls: list[str] = []
         """Methods in the order of their begin, also those that failed."""
+        self.edits = 0
+        """Transactions of other programs."""
         self.stored: list[str] = []
         """What was written, in order."""
         self.configs: dict[RunId, tuple[RunConfig, ...]] = {}
@@ -164,13 +169,25 @@ class FakeStore:
 
     async def save_run(self, record: RunRecord) -> None:
         await self._call("save_run")
-        self.database.runs[record.run] = record
+        self.database.save(record)
         self.stored.append(f"{record.run} {record.state}")
+
+    async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
+        await self._call("save_verdict")
+        self.database.judge(run, comment, quality)
+        self.stored.append(f"{run} {comment} {quality}")
+
+    def changes_elsewhere(self) -> int:
+        return self.edits
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         await self._call("save_run_configs")
         self.configs[run] = tuple(configs)
         self.stored.append(f"configs of {run}")
+
+    async def save_interval(self, interval: RunInterval) -> None:
+        await self._call("save_interval")
+        self.stored.append(f"interval of {interval.interlock}")
 
     async def add_file(self, run: RunId, file: FiledFile) -> None:
         await self._call("add_file")
@@ -212,6 +229,9 @@ class FakeRecorder:
 
     async def copy_manual_from(self, run: RunId) -> None:
         await self._call("copy_manual_from", run)
+
+    async def set_manual(self, name: str, value: Scalar) -> None:
+        await self._call("set_manual", (name, value))
 
     async def change_experiment(self, experiment: str) -> None:
         await self._call("change_experiment", experiment)

@@ -83,13 +83,23 @@ class Rig:
     """A recorder with its store and feed, and the names that it said had changed."""
 
     def __init__(
-        self, store: SqliteRunStore, record: Literal["always", "runs"] = "always", clock: Clock | None = None
+        self,
+        store: SqliteRunStore,
+        record: Literal["always", "runs"] = "always",
+        clock: Clock | None = None,
+        unrecorded: Sequence[Observable] = (),
     ) -> None:
         self.store = store
         self.feed = HandFeed()
         self.changes: list[frozenset[str]] = []
         self.recorder = ObservableRecorder(
-            store, self.feed, experiment="e1", observables=ALL, record=record, clock=clock
+            store,
+            self.feed,
+            experiment="e1",
+            observables=ALL,
+            record=record,
+            unrecorded=unrecorded,
+            clock=clock,
         )
 
     async def run(self) -> RunId:
@@ -107,13 +117,16 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    database: Path, record: Literal["always", "runs"] = "always", clock: Clock | None = None
+    database: Path,
+    record: Literal["always", "runs"] = "always",
+    clock: Clock | None = None,
+    unrecorded: Sequence[Observable] = (),
 ) -> AsyncIterator[Rig]:
     """One life of the IOC: store and recorder started, and closed at the end."""
     store = SqliteRunStore(database, call_seconds=3.0)
     await store.start()
     try:
-        made = Rig(store, record, clock)
+        made = Rig(store, record, clock, unrecorded)
         await made.recorder.start(made.changes.append)
         yield made
         await made.recorder.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from ioc.errors import PeerError
 from ioc.model import RunClass, ValueType
 from ioc.topology.schema import Observable
+from tests.epics import eventually
 from tests.recorder.rig import ALL, COUNT, ENERGY, HandClock, rig
 from tests.rundb.rows import GAS, PRESSURE, locked, rows
 
@@ -145,3 +147,24 @@ async def test_a_value_that_was_held_back_counts_from_its_own_time(database: Pat
         await it.recorder.end_run(run)
         (figures,) = [each for each in await it.store.load_measurements(run) if each.observable == "pressure"]
     assert figures.statistics.mean == pytest.approx(97.5)
+
+
+async def test_what_is_only_followed_is_never_recorded(database: Path) -> None:
+    """An unrecorded PV has readings and is reported as changed, but has no view, no row and no sample; it may go."""
+    beam = Observable.model_construct(name="Interlock:beam", pv="BEAM:Current", type=ValueType.Float)
+    async with rig(database, unrecorded=[beam]) as made:
+        made.feed.send(2.5, name=beam.name)
+        await eventually(lambda: any(beam.name in names for names in made.changes))
+        (reading,) = made.recorder.readings([beam.name, "nothing", "pressure"])
+        assert (reading.observable, reading.value) == (beam.name, 2.5)
+        assert made.recorder.values([beam.name]) == []
+        assert beam.name not in made.recorder.names
+        await made.recorder.reload(ALL, [beam])
+        assert made.recorder.readings([beam.name]) == [reading], "it goes on without interruption"
+        await made.recorder.reload(ALL)
+        assert made.recorder.readings([beam.name]) == []
+        assert beam.name not in made.feed.followed
+        await made.store.flush()
+    with sqlite3.connect(database) as db:
+        assert not db.execute("SELECT name FROM observables WHERE name LIKE 'Interlock%'").fetchall()
+        assert not db.execute("SELECT value FROM samples WHERE value = 2.5").fetchall()

@@ -45,6 +45,15 @@ async def test_run_numbers_count_from_zero_in_each_experiment(store: SqliteRunSt
     assert numbers == [RunId("e1", 0), RunId("e1", 1), RunId("e2", 0), RunId("e1", 2)]
 
 
+async def test_samples_of_one_moment_are_numbered_without_gap(store: SqliteRunStore, database: Path) -> None:
+    """Samples of one moment have numbers from 0 on, in their order, also over several statements and transactions."""
+    await store.define_observables("e1", [PRESSURE])
+    for begin, end in ((0, 7), (7, 10)):
+        store.add_samples("e1", None, [reading(float(value), 1e9) for value in range(begin, end)])
+        await store.flush()
+    assert rows(database, "SELECT seq, value FROM sample_rows ORDER BY seq") == [(n, float(n)) for n in range(10)]
+
+
 async def test_concurrent_reservations_never_share_a_number(store: SqliteRunStore) -> None:
     """Fifty reservations at once get fifty different numbers."""
     records = await asyncio.gather(*(store.reserve_run("e1", "", RunClass.Beam, "") for _ in range(50)))

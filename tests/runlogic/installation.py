@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from ioc.model import LinkType, Role
-from ioc.topology.schema import Config, DataRouter, DataSource, EccServer, Runs, Topology
+from ioc.topology.schema import Config, DataRouter, DataSource, EccServer, Interlock, Observable, Runs, Topology
 
 CONFIG = Config(describe="front", prepare="e20", configure="e20")
+OBSERVABLES = (Observable(name="pressure", pv="GAS:P", units="Torr"),)
 
 
-def topology(*, resume: bool = True, reset_mutant: bool = False, config: bool = True) -> Topology:
+def topology(
+    *, resume: bool = True, reset_mutant: bool = False, config: bool = True, interlocks: tuple[Interlock, ...] = ()
+) -> Topology:
     """Two CoBos and a MuTAnT, each with a router of its own; one observable is required."""
     boards = (("CoBo0", Role.CoBo, "CoBo[0]", "data0"), ("CoBo1", Role.CoBo, "CoBo[1]", "data1"))
     sections = (*boards, ("MuTAnT", Role.MuTAnT, "Mutant[master]", "mutant"))
@@ -33,5 +36,7 @@ def topology(*, resume: bool = True, reset_mutant: bool = False, config: bool = 
         data_sources=tuple(
             DataSource(id=source, ecc_server=name, data_routers=(router,)) for name, _, source, router in sections
         ),
+        observables=OBSERVABLES if interlocks else (),
+        interlocks=interlocks,
         runs=Runs(require=("pressure",), reset_mutant_before_start=reset_mutant),
     )

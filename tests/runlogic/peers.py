@@ -6,7 +6,7 @@ The ECC server's table is written here a second time, from the protocol's descri
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ioc.model import (
     DocumentState,
@@ -17,6 +17,8 @@ from ioc.model import (
     RouterFacts,
     RunClass,
     RunId,
+    RunInterval,
+    RunQuality,
     RunRecord,
     Transition,
 )
@@ -117,6 +119,7 @@ class Database:
     runs: dict[RunId, RunRecord] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     experiments: set[str] = field(default_factory=set)
+    intervals: dict[tuple[RunId, str, float], RunInterval] = field(default_factory=dict)
 
     def last_run(self, experiment: str) -> RunRecord | None:
         self.experiments.add(experiment)
@@ -131,6 +134,27 @@ class Database:
         assert run not in self.runs, "a run number is never used twice"
         self.runs[run] = RunRecord(run, DocumentState.Starting, run_class, title, now, config_name=config_name)
         return self.runs[run]
+
+    def save(self, record: RunRecord) -> None:
+        """Comment and quality stay as they are, as the run database has it."""
+        known = self.runs.get(record.run, record)
+        self.runs[record.run] = replace(record, comment=known.comment, quality=known.quality)
+
+    def judge(self, run: RunId, comment: str | None, quality: RunQuality | None) -> None:
+        known = self.runs[run]
+        comment = known.comment if comment is None else comment
+        self.runs[run] = replace(known, comment=comment, quality=known.quality if quality is None else quality)
+
+    def save_interval(self, interval: RunInterval) -> None:
+        """Store a bad time or its end; it lies in its run."""
+        record = self.runs[interval.run]
+        key = interval.run, interval.interlock, interval.began_at
+        known = self.intervals.get(key)
+        assert known is None or replace(known, ended_at=interval.ended_at) == interval, "an interval changes"
+        assert record.started_at is not None, "a run that does not run has no bad time"
+        assert interval.began_at >= record.started_at
+        assert interval.ended_at is None or interval.began_at <= interval.ended_at
+        self.intervals[key] = interval
 
     def unfinished(self) -> tuple[RunRecord, ...]:
         return tuple(record for record in self.runs.values() if record.state in UNFINISHED)

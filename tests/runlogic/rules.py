@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ioc.model import EccState, Operation, RunRecord, RunState, Severity, Transition
+from ioc.model import Action, EccState, InterlockState, Operation, RunRecord, RunState, Severity, Transition
 from ioc.runlogic import effects as ef
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.runs import config_name
@@ -30,6 +30,7 @@ def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
             case ef.SendTransition(server=name, operation=operation):
                 _check_transition(world, name, operation)
             case ef.ReserveRun():
+                _check_interlocks(world)
                 wrong = [name for name, server in state.servers.items() if server.state is not EccState.Ready]
                 assert not wrong, f"a run starts although {wrong} are not Ready"
                 assert all(router.online and router.clean for router in state.routers.values())
@@ -41,7 +42,31 @@ def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
                 assert "None" not in text
             case _:
                 pass
+    _check_stopping(world)
     _render(world)
+
+
+def _check_interlocks(world: World) -> None:
+    """A start is not against an interlock; judged by the sources themselves, so only what the core was told counts."""
+    for name, plan in world.plan.interlocks.items():
+        now = world.state.interlocks[name]
+        if plan.action is not Action.Alarm and now.state is not InterlockState.Bypassed and not plan.in_run_only:
+            assert now.state is not InterlockState.Tripped, f"a run starts against interlock {name}"
+            assert plan.watches in world.state.readings, f"a run starts although {plan.what} has no value"
+
+
+def _check_stopping(world: World) -> None:
+    """A tripped stop leaves no run running, whatever the order of events; a start under way is not continued."""
+    state = world.state
+    if (
+        not state.restored
+        or state.undecided
+        or state.run.state not in {RunState.Starting, RunState.Running, RunState.Paused}
+    ):
+        return
+    for name, plan in world.plan.interlocks.items():
+        stops = plan.action is Action.Stop and state.interlocks[name].state is InterlockState.Tripped
+        assert not stops, f"a run is {state.run.state.name} against interlock {name}"
 
 
 def _check_transition(world: World, name: str, operation: Operation) -> None:

@@ -3,23 +3,37 @@
 They are: a run number is never used twice; no run starts with a router that is dirty or away or a server that is not
 Ready; every command is answered exactly once; a later group is not touched after an earlier one failed; a refusal
 changes nothing; a run is closed only when no router has files of it; a transition is sent only to a server at rest, in
-a state for which the table has it, one at a time; the system comes to rest; the state can always be shown.
+a state for which the table has it, one at a time; no run starts against a tripped interlock, none goes on against a
+tripped stop; the system comes to rest; the state can always be shown.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ioc.model import DocumentState, EccState, Operation, RunOperation, RunState, SystemOperation, Transition
+from ioc.model import (
+    Action,
+    DocumentState,
+    EccState,
+    Operation,
+    RunOperation,
+    RunQuality,
+    RunState,
+    SystemOperation,
+    Transition,
+)
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.readings import watched
+from ioc.topology.schema import Interlock
 from tests.runlogic.installation import topology
 from tests.runlogic.peers import TABLE, UNFINISHED
-from tests.runlogic.world import World
+from tests.runlogic.world import OPERATOR, World
 
 SERVERS = st.sampled_from(["CoBo0", "CoBo1", "MuTAnT"])
 ROUTERS = st.sampled_from(["data0", "data1", "mutant"])
@@ -34,12 +48,42 @@ RUN_STATES = {
 }
 
 
+@st.composite
+def interlocks(draw: st.DrawFn) -> tuple[Interlock, ...]:
+    """Up to three interlocks, of the pressure or of a PV of their own."""
+    sections: list[Interlock] = []
+    for name in draw(st.sampled_from([(), ("p",), ("p", "q"), ("p", "q", "r")])):
+        source = draw(st.sampled_from([{"observable": "pressure"}, {"pv": "BEAM:I"}]))
+        times = draw(st.sampled_from([(0, 0), (2, 3), (0, 5)]))
+        sections.append(
+            Interlock(
+                name=name,
+                low=5,
+                high=7,
+                action=draw(st.sampled_from(list(Action))),
+                when=draw(st.sampled_from(["always", "always", "run"])),
+                for_seconds=times[0],
+                clear_seconds=times[1],
+                bypass_minutes=1,
+                **source,
+            )
+        )
+    return tuple(sections)
+
+
+INTERLOCKS = interlocks()
+
+
 class Operating(RuleBasedStateMachine):
     """Operators, peers and accidents, in any order."""
 
-    @initialize(resume=st.booleans(), reset_mutant=st.booleans(), state=READABLE)
-    def installation(self, resume: bool, reset_mutant: bool, state: EccState) -> None:
-        self.world = World(topology(resume=resume, reset_mutant=reset_mutant))
+    @initialize(resume=st.booleans(), reset_mutant=st.booleans(), state=READABLE, interlocks=INTERLOCKS)
+    def installation(
+        self, resume: bool, reset_mutant: bool, state: EccState, interlocks: tuple[Interlock, ...]
+    ) -> None:
+        self.world = World(topology(resume=resume, reset_mutant=reset_mutant, interlocks=interlocks))
+        for name in watched(self.world.plan, self.world.state):
+            self.world.read(name, 6)
         self.world.put_servers(state)
         if state is EccState.Running:
             self.start_a_run_from_ready(performed=8, then="", after=0)
@@ -70,8 +114,9 @@ class Operating(RuleBasedStateMachine):
             self.perform_some(after)
 
     def mend_all(self) -> None:
-        """Every peer is well and at rest, nothing lies on a router that could block a start."""
+        """Every peer is well and at rest, nothing lies on a router, no interlock is tripped: a start is possible."""
         world = self.world
+        world.interlocks_clear()
         for name, server in world.servers.items():
             server.reachable = True
             world.finish_under_way(name)
@@ -110,6 +155,22 @@ class Operating(RuleBasedStateMachine):
             self.world.copy_previous(self.world.database.last_run(self.world.state.experiment))
         else:
             self.world.title(title)
+
+    @rule(verdict=st.sampled_from(["all is well", "a\nb", "", *RunQuality]))
+    def judge(self, verdict: str | RunQuality) -> None:
+        if isinstance(verdict, RunQuality):
+            self.world.ask(ev.SetQuality(OPERATOR, verdict))
+        else:
+            self.world.ask(ev.SetComment(OPERATOR, verdict))
+
+    @rule(quality=st.sampled_from(RunQuality), title=st.sampled_from(["alpha", "corrected"]))
+    def somebody_edits_the_last_run(self, quality: RunQuality, title: str) -> None:
+        """`runs edit` refuses an open run; the IOC is told about it, and may ask for what it knows already."""
+        record = self.world.database.last_run(self.world.state.experiment)
+        if record is not None and record.state not in UNFINISHED:
+            self.world.database.runs[record.run] = record = replace(record, quality=quality, title=title)
+        if record is not None and self.world.state.restored:
+            self.world.feed(ev.RunEdited(record))
 
     @rule(name=st.sampled_from(["e20", "e21", "../e22"]))
     def change_the_experiment(self, name: str) -> None:
@@ -199,6 +260,53 @@ class Operating(RuleBasedStateMachine):
     def an_observable_goes_or_comes(self, missing: bool) -> None:
         self.world.feed(ev.ObservablesMissing(frozenset({"pressure"} if missing else ())))
 
+    @precondition(lambda self: self.world.plan.interlocks)
+    @rule(data=st.data(), value=st.sampled_from([6, 6, 3, 9, None]))
+    def a_value_changes(self, data: st.DataObject, value: float | None) -> None:
+        name = data.draw(st.sampled_from(sorted(watched(self.world.plan, self.world.state))))
+        self.world.read(name, value)
+
+    @precondition(lambda self: self.world.plan.interlocks)
+    @rule(
+        performed=st.sampled_from([None, 0, 1, 2, 3, 5, 8]),
+        value=st.sampled_from([3, 9, None]),
+        after=st.integers(0, 4),
+        then=st.sampled_from(["", "crash", "Start", "Stop", "Resume"]),
+    )
+    def an_interlock_trips(self, performed: int | None, value: float | None, after: int, then: str) -> None:
+        """Random values alone would seldom be outside for long enough, at a point of a start or in a run."""
+        if performed is not None:
+            self.start_a_run_from_ready(performed, then="", after=0)
+        for name in watched(self.world.plan, self.world.state):
+            self.world.read(name, value)
+        self.world.pass_time(6.0)
+        self.perform_some(after)
+        if then == "crash":
+            self.world.restart()
+        elif then:
+            self.world.run(then)
+            self.perform_some(after)
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 6.0, 61.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.pass_time(seconds)
+
+    @precondition(lambda self: self.world.plan.interlocks)
+    @rule(data=st.data(), bypassed=st.booleans())
+    def an_interlock_is_bypassed(self, data: st.DataObject, bypassed: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.world.plan.interlocks)))
+        self.world.ask(ev.SetBypass(OPERATOR, name, bypassed))
+
+    @precondition(lambda self: self.world.plan.interlocks)
+    @rule(data=st.data(), low=st.sampled_from([2.0, 5.0, 8.0]))
+    def a_limit_changes(self, data: st.DataObject, low: float) -> None:
+        name = data.draw(st.sampled_from(sorted(self.world.plan.interlocks)))
+        self.world.ask(ev.SetLimits(OPERATOR, name, low=low))
+
+    @rule(interlocks=INTERLOCKS)
+    def the_topology_is_reloaded(self, interlocks: tuple[Interlock, ...]) -> None:
+        self.world.change_interlocks(interlocks)
+
     @rule(data=st.data(), poll=st.booleans())
     def crash(self, data: st.DataObject, poll: bool) -> None:
         """Each transition on its way was done, was never begun, or goes on; a reservation may have been made."""
@@ -234,6 +342,7 @@ class Operating(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
+        world.interlocks_clear()
         world.faults.clear()
         for name, server in world.servers.items():
             server.reachable = True
@@ -283,6 +392,14 @@ class Operating(RuleBasedStateMachine):
         assert stored.state in UNFINISHED
         if not state.undecided and state.job is None:
             assert state.run.state in RUN_STATES[stored.state]
+
+    @invariant()
+    def the_verdict_is_the_one_in_the_database(self) -> None:
+        """Whatever else happens to a run, what the shift said about it is not lost."""
+        record = self.world.state.run.record
+        if record is not None:
+            stored = self.world.database.runs[record.run]
+            assert (stored.comment, stored.quality) == (record.comment, record.quality)
 
     @invariant()
     def a_run_is_running_only_when_it_was_seen_running(self) -> None:

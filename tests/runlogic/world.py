@@ -17,9 +17,12 @@ from ioc.model import (
     EccState,
     FilingReport,
     Operation,
+    Reading,
     RunId,
     RunOperation,
     RunRecord,
+    Scalar,
+    Severity,
     SystemOperation,
     chosen_experiment,
 )
@@ -27,10 +30,12 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
+from ioc.runlogic.readings import watched
 from ioc.runlogic.state import State
 from ioc.runlogic.step import initial, step
-from ioc.topology.schema import Topology
-from tests.runlogic.installation import topology
+from ioc.runlogic.wake import wake_at
+from ioc.topology.schema import Interlock, Topology
+from tests.runlogic.installation import OBSERVABLES, topology
 from tests.runlogic.peers import TABLE, UNFINISHED, Database, DataRouter, EccServer
 from tests.runlogic.rules import check
 
@@ -43,7 +48,8 @@ class World:
     """An installation and the core that runs it."""
 
     def __init__(self, installation: Topology | None = None, *, fresh: bool = True) -> None:
-        self.plan = Plan.of(installation or topology())
+        self.topology = installation or topology()
+        self.plan = Plan.of(self.topology)
         self.servers = {name: EccServer() for name in self.plan.servers}
         self.routers = {name: DataRouter() for name in self.plan.routers}
         self.database = Database()
@@ -62,6 +68,10 @@ class World:
         self.log: list[ef.Log] = []
         self.faults: dict[tuple[str, str], str] = {}
         self.failed_jobs: set[int] = set()
+        self.manual: dict[str, Scalar] = {}
+        """Values of manual observables."""
+        self.values: dict[str, Scalar | None] = {}
+        """The sources of observables, as far as they were ever there."""
         self._next_file = 0
         if fresh:
             self.restart()
@@ -87,16 +97,58 @@ class World:
                     self.answers[command] = effect
                 case ef.SaveRun(record=record):
                     self._save(record)
+                case ef.SaveVerdict(run=run, comment=comment, quality=quality):
+                    self.database.judge(run, comment, quality)
                 case ef.SaveSetting(name=name, value=value):
                     self.database.settings[name] = value
                 case ef.SaveRunConfigs(run=run):
                     assert run in self.database.runs
+                case ef.SaveInterval(interval=interval):
+                    self.database.save_interval(interval)
                 case ef.SendTransition():
                     self.sent.append(effect)
                     self.pending.append(effect)
                 case _:
                     self.pending.append(effect)
         return effects
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and wake the core as the engine does."""
+        until = self.steady + seconds
+        while (at := wake_at(self.plan, self.state)) is not None and at <= until:
+            assert at > self.steady, "the core is woken again and again"
+            self.now += at - self.steady
+            self.steady = at
+            self.feed(ev.TimePassed())
+        self.now += until - self.steady
+        self.steady = until
+        self.feed(ev.TimePassed())
+
+    def read(
+        self, name: str, value: Scalar | None, severity: Severity = Severity.NO_ALARM, *, late: float = 0.0
+    ) -> None:
+        """A watched observable has a new value, with a time stamp of `late` seconds ago."""
+        self.values[name] = value
+        status = "disconnected" if value is None else "NO_ALARM"
+        self.feed(ev.ObservablesRead((Reading(name, value, severity, status, self.now + 1.0 - late),)))
+
+    def change_interlocks(self, sections: tuple[Interlock, ...]) -> None:
+        """The topology is reloaded with other interlocks; PVs that are new are connected."""
+        before = self.plan
+        self.plan = Plan.of(self.topology.model_copy(update={"interlocks": sections, "observables": OBSERVABLES}))
+        self.feed(ev.PlanChanged(before, tuple(self.state.readings.values())))
+        for name in watched(self.plan, self.state):
+            self.read(name, self.values.get(name, 6))
+
+    def interlocks_clear(self) -> None:
+        """All limits are those of the tests, all values inside, and have been for long."""
+        for name in self.plan.interlocks:
+            self.feed(ev.SetLimits(OPERATOR, name, low=5))
+            self.feed(ev.SetBypass(OPERATOR, name, bypassed=False))
+        for name in watched(self.plan, self.state):
+            self.read(name, 6)
+        self.pass_time(10)
+        self.settle()
 
     def ask(self, command: ev.Command) -> ev.Command:
         """Give a command; returns it, to look for its answer."""
@@ -193,6 +245,12 @@ class World:
                     self.feed(ev.Ended(effect, error="no space left on device"))
                 else:
                     self.feed(ev.Ended(effect, backup))
+            case ef.SetManual(values=values):
+                if fault or self.faults.pop(("database", "manual"), ""):
+                    self.feed(ev.Ended(effect, error="the database is locked"))
+                else:
+                    self.manual |= dict(values)
+                    self.feed(ev.Ended(effect))
             case ef.OpenExperiment(name=name):
                 if fault or self.faults.pop(("database", "experiment"), ""):
                     self.feed(ev.Ended(effect, error="the database is locked"))
@@ -211,6 +269,8 @@ class World:
         if poll:
             self.feed(ev.ObservablesMissing(frozenset()))
             self.poll()
+            for name, value in self.values.items():
+                self.read(name, value)
 
     def restore(self) -> None:
         settings = self.database.settings
@@ -344,4 +404,4 @@ class World:
         if record.state is DocumentState.Complete:
             assert record.started_at is not None
             assert record.stopped_at is not None
-        runs[record.run] = record
+        self.database.save(record)

@@ -1,0 +1,96 @@
+"""``attpc-ioc plan``: check a plan of runs, and start it in the running IOC.
+
+Modules that only one of both needs are imported there.
+"""
+
+# ruff: noqa: PLC0415
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ioc.cli.options import PathName, topology_option
+from ioc.cli.output import table
+from ioc.errors import PeerError, Refused
+from ioc.model import PlannedRun
+
+_CONNECT_SECONDS = 5.0
+_PUT_SECONDS = 30.0
+
+
+@click.command()
+@click.argument("file", type=PathName(dir_okay=False))
+@topology_option
+@click.option("--check", is_flag=True, help="Only check the plan and print it.")
+def plan(file: Path, topology: Path, check: bool) -> None:
+    """Take the runs of FILE, a YAML list, one after the other.
+
+    Every error of the plan is reported with its line. The running IOC is found by Channel Access, reads FILE on its own
+    machine and keeps what it reads. With --check, nothing is started.
+    """
+    from ioc.topology.load import load
+    from ioc.topology.run_plan import load_plan
+
+    installation, path = load(topology), str(file.absolute())
+    runs = load_plan(path, installation.observables)
+    click.echo(_shown(runs))
+    if not check:
+        click.echo(asyncio.run(_start(f"{installation.prefix}Auto:", path)))
+
+
+def _shown(runs: Sequence[PlannedRun]) -> str:
+    rows = [
+        (
+            str(number),
+            "" if run.title is None else run.title,
+            "" if run.run_class is None else run.run_class.name,
+            f"{run.minutes:g}" if run.minutes else "",
+            f"{run.gb:g}" if run.gb else "",
+            ", ".join(f"{name}={value}" for name, value in run.manual),
+            ", ".join(f"{wait.observable} {wait.window.text(wait.units)}" for wait in run.wait_for),
+        )
+        for number, run in enumerate(runs, start=1)
+    ]
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    longest = sum(run.minutes for run in runs)
+    open_ended = sum(1 for run in runs if not run.minutes)
+    rest = f", and {open_ended} without a limit of time" if open_ended else ""
+    heading = ("run", "title", "class", "minutes", "GB", "manual values", "waits for")
+    return f"{table([heading, *rows])}\n{count}: at most {longest / 60:.1f} h of data{rest}"
+
+
+async def _start(prefix: str, path: str) -> str:
+    """Give the plan to the IOC, and turn automatic runs on; returns what the IOC says.
+
+    Raises:
+        PeerError: no IOC answers.
+        Refused: it refuses the plan, or to start it.
+    """
+    import aioca
+    from epicscorelibs.ca.dbr import DBR_CHAR_STR
+
+    async def put(name: str, value: str | int, datatype: Any = None) -> None:
+        try:
+            await aioca.caput(prefix + name, value, datatype=datatype, wait=True, timeout=_PUT_SECONDS)
+        except aioca.CANothing:
+            raise Refused(f"{prefix}{name}: {await message()}") from None
+
+    async def message() -> str:
+        return str(await aioca.caget(f"{prefix}Message", datatype=DBR_CHAR_STR, timeout=_CONNECT_SECONDS))
+
+    try:
+        await aioca.connect(f"{prefix}Plan", timeout=_CONNECT_SECONDS)
+    except aioca.CANothing:
+        raise PeerError(
+            f"no IOC answers for {prefix}Plan within {_CONNECT_SECONDS:g} s: it must run, and EPICS_CA_ADDR_LIST "
+            "must name its machine or network"
+        ) from None
+    await put("Plan", path, DBR_CHAR_STR)
+    await put("Enable", 1)
+    return f"started; {prefix}Message: {await message()}"

@@ -1,0 +1,77 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Bad times of runs (table ``run_intervals``), and the fractions of good time derived from them.
+
+The functions are called in open transactions, as those of `documents`. When a run has ended, `conclude` ends what is
+still open, even if the process that began it was killed, and computes the fractions. It is called after each change
+of what they depend on, so the order in which run, intervals and measurements are stored does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlite_utils import Database
+
+from ioc.model import RunInterval
+from ioc.rundb.rows import storable
+from ioc.rundb.times import from_text, optional, to_text
+
+
+def save_interval(db: Database, run_id: int | None, observable_id: int | None, interval: RunInterval) -> None:
+    """Store an interval or its end."""
+    row = {
+        "run_id": run_id,
+        "interlock": interval.interlock,
+        "observable_id": observable_id,
+        "began_at": to_text(interval.began_at),
+        "ended_at": optional(to_text, interval.ended_at),
+        "action": interval.action.value,
+        "reason": storable(interval.reason),
+        "low": interval.low,
+        "high": interval.high,
+        "value": storable(interval.value),
+    }
+    key = row["run_id"], row["interlock"], row["began_at"]
+    intervals = db.table("run_intervals")
+    known = next(intervals.rows_where("run_id = ? AND interlock = ? AND began_at = ?", key, select="id"), None)
+    if known is None:
+        intervals.insert(row)
+    else:
+        intervals.update(known["id"], {"ended_at": row["ended_at"]})
+    conclude(db, run_id)
+
+
+def conclude(db: Database, run_id: int | None) -> None:
+    """End the open intervals of a run that has ended, and compute the fractions of good time; else do nothing."""
+    run = next(db.query("SELECT started_at, stopped_at, duration FROM runs WHERE id = ?", [run_id]), None)
+    if run is None or run["started_at"] is None or run["stopped_at"] is None or not run["duration"]:
+        return
+    begin, duration = from_text(run["started_at"]), float(run["duration"])
+    db.execute(
+        "UPDATE run_intervals SET ended_at = max(began_at, ?) WHERE run_id = ? AND ended_at IS NULL",
+        [run["stopped_at"], run_id],
+    )
+    rows = list(db.table("run_intervals").rows_where("run_id = ?", [run_id], order_by="began_at"))
+    bad = [(row["observable_id"], from_text(row["began_at"]), from_text(row["ended_at"])) for row in rows]
+
+    def good(intervals: Iterable[tuple[float, float]]) -> float:
+        return max(0.0, 1.0 - _union(intervals, begin, begin + duration) / duration)
+
+    db.execute("UPDATE runs SET good_fraction = ? WHERE id = ?", [good(each[1:] for each in bad), run_id])
+    db.execute("UPDATE measurements SET good_fraction = 1 WHERE run_id = ?", [run_id])
+    for observable in {each[0] for each in bad if each[0] is not None}:
+        fraction = good(each[1:] for each in bad if each[0] == observable)
+        db.execute(
+            "UPDATE measurements SET good_fraction = ? WHERE run_id = ? AND observable_id = ?",
+            [fraction, run_id, observable],
+        )
+
+
+def _union(intervals: Iterable[tuple[float, float]], begin: float, end: float) -> float:
+    """Return the total time between `begin` and `end` of intervals in the order of their begin; they may overlap."""
+    total, until = 0.0, begin
+    for began, ended in intervals:
+        last = min(ended, end)
+        total += max(0.0, last - max(began, until))
+        until = max(until, last)
+    return total
