@@ -59,7 +59,7 @@ class Proxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, look: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if look and self.stopped_at is None and b":Stop" in data:
+                if look and self.stopped_at is None and b"</Stop>" in data:
                     self.stopped_at = time.time()
                 writer.write(data)
                 await writer.drain()

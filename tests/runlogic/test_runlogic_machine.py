@@ -53,7 +53,7 @@ def interlocks(draw: st.DrawFn) -> tuple[Interlock, ...]:
     """Up to three interlocks, of the pressure or of a PV of their own."""
     sections: list[Interlock] = []
     for name in draw(st.sampled_from([(), ("p",), ("p", "q"), ("p", "q", "r")])):
-        source = draw(st.sampled_from([{"observable": "pressure"}, {"pv": "BEAM:I"}]))
+        source = draw(st.sampled_from([("pressure", None), (None, "BEAM:I")]))
         times = draw(st.sampled_from([(0, 0), (2, 3), (0, 5)]))
         sections.append(
             Interlock(
@@ -65,7 +65,8 @@ def interlocks(draw: st.DrawFn) -> tuple[Interlock, ...]:
                 for_seconds=times[0],
                 clear_seconds=times[1],
                 bypass_minutes=1,
-                **source,
+                observable=source[0],
+                pv=source[1],
             )
         )
     return tuple(sections)
