@@ -92,6 +92,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
             views=recorder.views,
             database_health=store.health,
             reload=reload,
+            last_runs=store.last_runs,
         ),
         simulated=simulated,
     )

@@ -219,6 +219,7 @@ async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerato
         running = [
             tasks.create_task(parts.engine.run(), name="engine"),
             tasks.create_task(parts.tree.tick(parts.server), name="clock"),
+            tasks.create_task(parts.tree.keep_history(), name="run history"),
             tasks.create_task(_outcome(recording), name="recording"),
         ]
         await asyncio.sleep(0)  # the engine accepts events once its task has begun

@@ -26,7 +26,7 @@ from ioc.ca.pv import STATUSES, Client, PutFailed, PutHandler, Pv, Refused
 from ioc.ca.server import CaServer, ServerStats
 from ioc.ca.site import MayWrite
 from ioc.ca.sockets import CannotServe
-from ioc.ca.types import CommandPv, EnumPv, FloatPv, IntPv, StringArrayPv, StringPv, TextPv
+from ioc.ca.types import CommandPv, EnumPv, FloatArrayPv, FloatPv, IntPv, StringArrayPv, StringPv, TextPv
 
 __all__ = [
     "STATUSES",
@@ -35,6 +35,7 @@ __all__ = [
     "Client",
     "CommandPv",
     "EnumPv",
+    "FloatArrayPv",
     "FloatPv",
     "IntPv",
     "Limits",

@@ -116,6 +116,19 @@ class RunState(IntEnum):
     Failed = 6
 
 
+class NextStep(IntEnum):
+    """What the shift does next; Wait if there is nothing to press."""
+
+    Wait = 0
+    Describe = 1
+    Prepare = 2
+    Configure = 3
+    Start = 4
+    Stop = 5
+    Resume = 6
+    Reset = 7
+
+
 class RunClass(IntEnum):
     """Purpose of a run, chosen by the shift."""
 

@@ -84,8 +84,13 @@ def _run_record(row: Mapping[str, Any]) -> RunRecord:
 
 def last_run(db: Database, experiment: str) -> RunRecord | None:
     """The run with the highest number; None if the experiment is not known or has no runs."""
-    rows = db.query(_RUNS + "WHERE experiments.name = ? ORDER BY run_number DESC LIMIT 1", [experiment])
-    return next(map(_run_record, rows), None)
+    return next(iter(last_runs(db, experiment, 1)), None)
+
+
+def last_runs(db: Database, experiment: str, most: int) -> tuple[RunRecord, ...]:
+    """The runs with the highest numbers, the highest first."""
+    rows = db.query(_RUNS + "WHERE experiments.name = ? ORDER BY run_number DESC LIMIT ?", [experiment, most])
+    return tuple(map(_run_record, rows))
 
 
 def get_run(db: Database, run: RunId) -> RunRecord | None:

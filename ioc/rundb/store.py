@@ -80,6 +80,10 @@ class SqliteRunStore:
     async def last_run(self, experiment: str) -> RunRecord | None:
         return await self.transaction(lambda db: documents.last_run(db, experiment))
 
+    async def last_runs(self, experiment: str, most: int) -> tuple[RunRecord, ...]:
+        """Return the newest runs of an experiment, newest first."""
+        return await self.transaction(lambda db: documents.last_runs(db, experiment, most))
+
     async def get_run(self, run: RunId) -> RunRecord | None:
         return await self.transaction(lambda db: documents.get_run(db, run))
 
