@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,13 @@ import pytest
 from ioc.sim import send_command
 from ioc.topology.load import load
 from tests.epics import LOOPBACK, Epics
-from tests.phoebus.display_runtime import ROOT, TARGET, DisplayRuntime, MissingError, build, display_runtime, until
-from tests.phoebus.tables import FAILED, FAULTY, IDLE, PREPARING, READY, RUNNING
+from tests.phoebus.display_runtime import TARGET, DisplayRuntime, MissingError, build, display_runtime, until
+from tests.phoebus.pages import ROOT
+from tests.phoebus.tables import FAILED, FAULTY, GAS, IDLE, PREPARING, READY, RUNNING, TITLE
 
 TOPOLOGY = load(ROOT / "topology.yaml")
 PREFIX = TOPOLOGY.prefix
 SERVERS = [server.name for server in TOPOLOGY.ecc_servers]
-_PREPARING_SECONDS = 12
 _STEPS = ("Describe", "Prepare", "Configure")
 
 
@@ -51,11 +51,11 @@ class Detector:
         result = self._epics.caput("-c", "-w", "5", "-S", PREFIX + pv, value)
         assert result.returncode == 0, f"{pv}: {result.stderr}"
 
-    def puts(self, pv: str) -> list[str]:
-        """Return how each put to a PV ended, of all puts so far, as the run database has them."""
+    def puts(self, pv: str) -> list[tuple[str, str]]:
+        """Return how each put to a PV ended, and why it was not done, as the run database has it."""
         with contextlib.closing(sqlite3.connect(f"{self._database.as_uri()}?mode=ro", uri=True)) as database:
-            rows = database.execute("SELECT result FROM puts WHERE pv = ? ORDER BY id", (PREFIX + pv,))
-            return [result for (result,) in rows]
+            rows = database.execute("SELECT result, message FROM puts WHERE pv = ? ORDER BY id", (PREFIX + pv,))
+            return [(result, message) for result, message in rows]
 
     def command(self, name: str) -> None:
         """Carry out a command to its end."""
@@ -87,16 +87,16 @@ class Detector:
 
     @contextlib.contextmanager
     def preparing(self, server: str) -> Iterator[None]:
-        """Let a server take long to prepare; this ends when it is done."""
+        """Let a server prepare for as long as this lasts; it ends with a new start of the server."""
         self.idle()
         self.command("Describe")
-        self.simulate({"ecc": server, "do": "delay", "operation": "Prepare", "seconds": _PREPARING_SECONDS})
+        self.simulate({"ecc": server, "do": "delay", "operation": "Prepare", "seconds": 600})
         assert self._epics.caput(PREFIX + "Prepare", "1").returncode == 0
         until(lambda: self.text(f"ECC:{server}:Transition") == "Preparing", 10, "Preparing")
         yield
-        assert self.text(f"ECC:{server}:Transition") == "Preparing", "it did not last long enough"
-        self.simulate({"ecc": server, "do": "delay", "operation": "Prepare", "seconds": 0})
-        until(lambda: self.text("Busy") == "Idle", 60, "the end of Prepare")
+        self.simulate({"ecc": server, "do": "restart"})
+        until(lambda: self.text("Busy") == "Done", 60, "the end of Prepare")
+        until(lambda: self.text(f"ECC:{server}:State") == "Idle", 60, f"{server} is Idle again")
 
     @contextlib.contextmanager
     def failed(self, server: str) -> Iterator[None]:
@@ -200,9 +200,19 @@ def pictures() -> Path:
 
 
 @pytest.fixture(scope="module")
-def situation(request: pytest.FixtureRequest, detector: Detector) -> Iterator[str]:
-    """One of `SITUATIONS`, which lasts for all tests that want it."""
-    with detector.situation(request.param):
-        detector.put("Run:Title", "alpha source, 370 Torr")
-        detector.put("Obs:target_gas:Value.VAL$", "He + 10 % CO2")
-        yield request.param
+def enter(detector: Detector) -> Iterator[Callable[[str], None]]:
+    """Return what brings everything into one of `SITUATIONS`, in which it then stays until the next one is wanted."""
+    now = ""
+    with contextlib.ExitStack() as stack:
+
+        def enter(situation: str) -> None:
+            nonlocal now
+            if situation != now:
+                now = ""
+                stack.close()
+                stack.enter_context(detector.situation(situation))
+                detector.put(TITLE, "alpha source, 370 Torr")
+                detector.put(GAS, "He + 10 % CO2")
+                now = situation
+
+        yield enter

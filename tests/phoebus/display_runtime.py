@@ -13,16 +13,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from tests.phoebus.pages import OPI, ROOT, pvs_on
 from tests.phoebus.tables import READERS
-from tests.screens.screens_reader import Page, Screens, Shown, pvs_of
+from tests.screens.screens_reader import Page
 
-ROOT = Path(__file__).resolve().parents[2]
-OPI = ROOT / "opi"
 TARGET = ROOT / "tests/phoebus/target"
-SCREENS = Screens({file.name: file.read_text(encoding="utf-8") for file in sorted(OPI.iterdir())})
 TOOLS = ("javac", "mvn", "Xvfb")
-_WRITING = {"textentry", "combo", "bool_button", "checkbox", "choice", "radio", "slide_button", "spinner"}
-"""Kinds of widgets that write their PV; buttons write those of their actions."""
 _ANSWER_SECONDS = 120.0
 _CONNECT_SECONDS = 60.0
 
@@ -78,69 +74,16 @@ def until(holds: Callable[[], object], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
-def pvs_on(page: Page) -> set[str]:
-    """Return every PV that Phoebus connects to on a page and all that it embeds."""
-    return {pv for widget in SCREENS.shown_on(page) for pv in pvs_of(widget)}
-
-
-def pages() -> dict[str, Page]:
-    """Return the pages that an operator can open, by file and component, each once.
-
-    Some are reached with macros that they do not use.
-    """
-    found: dict[tuple[str, frozenset[str]], Page] = {}
-    for page in sorted(SCREENS.pages, key=lambda page: len(page.macros)):
-        if not page.embedded:
-            found.setdefault((page.file, frozenset(pvs_on(page))), page)
-    return {f"{kind_of(page)} {dict(page.macros).get('NAME', '')}".strip(): page for page in found.values()}
-
-
-def kind_of(page: Page) -> str:
-    """Return the name of a page in the tables."""
-    return page.file.removesuffix(".bob")
-
-
-def controls_on(page: Page) -> list[tuple[str, Shown]]:
-    """Return the PV and the widget of everything on a page, and on what it embeds, that writes a PV."""
-    found: list[tuple[str, Shown]] = []
-    for widget in SCREENS.shown_on(page):
-        written = [pv for pv, _ in widget.written_pvs()]
-        if widget.kind in _WRITING or widget.element.find("actions/action[@type='execute']") is not None:
-            written = [widget.text("pv_name") or ""]
-        if written:
-            found.append((widget.text("pv_name") or written[0], widget))
-    return found
-
-
-def links_on(page: Page) -> list[tuple[str, Page]]:
-    """Return the buttons of a page that lead to another: the display file in which it is, and the page."""
-    return [
-        (widget.file, target)
-        for widget in SCREENS.shown_on(page)
-        for file, macros, clicks in SCREENS.leads_to(widget)
-        if clicks == 1
-        for target in pages().values()
-        if target.file == file and dict(target.macros).items() <= {**widget.macros, **macros}.items()
-    ]
-
-
-def asks(widget: Shown) -> bool:
-    """Whether a button asks before it does something."""
-    return widget.element.findtext("show_confirm_dialog", "false") in {"true", "1"}
-
-
 class Seen(NamedTuple):
-    """A text on the screen: where it is, how large it is, which room it needs and has, in pixels."""
+    """A text on the screen: where it is, its size, the width and height that it needs and has, in pixels."""
 
     file: str
     name: str
     kind: str
     pv: str
     size: float
-    width: float
-    height: float
-    room: float
-    room_height: float
+    needs: tuple[float, float]
+    has: tuple[float, float]
     text: str
 
 
@@ -214,6 +157,10 @@ class DisplayRuntime:
         """Press the button that writes a PV, as soon as it can be pressed, and return the questions."""
         return self._as_soon_as_possible("press", pv, answer)
 
+    def mark(self, table: str, row: int) -> None:
+        """Mark a row, from 0, of the table of this name, as soon as it has so many."""
+        self._as_soon_as_possible("mark", table, str(row))
+
     def choose(self, pv: str, item: str) -> None:
         """Choose an item of the list that writes a PV."""
         self._as_soon_as_possible("choose", pv, item)
@@ -235,7 +182,19 @@ class DisplayRuntime:
     def texts(self) -> list[Seen]:
         """Return every text that is seen, measured."""
         rows = [line.split("\t") for line in self.do("texts")]
-        return [Seen(*row[:4], *map(float, row[4:9]), row[9]) for row in rows]
+        return [
+            Seen(
+                file,
+                name,
+                kind,
+                pv,
+                float(size),
+                (float(width), float(height)),
+                (float(room), float(room_height)),
+                text,
+            )
+            for file, name, kind, pv, size, width, height, room, room_height, text in rows
+        ]
 
     def shown(self, pv: str) -> str:
         """Return what the text entry or the list of a PV shows."""

@@ -15,6 +15,9 @@ FAULTY = "CoBo3"
 """The ECC server whose page is looked at: the slow one in Preparing, the lost one in failed."""
 FAULTY_ROUTER = "data3"
 
+OTHER = "CoBo0"
+"""An ECC server whose page is looked at, too, when the faulty one has failed."""
+
 PICTURED = ("main", "run", "observables", "history", "expert", f"ecc {FAULTY}", f"router {FAULTY_ROUTER}")
 
 _ALWAYS = frozenset(SITUATIONS)
@@ -37,21 +40,22 @@ ENABLED: dict[str, dict[str, frozenset[str]]] = {
         "Run:Start": _in(READY),
         "Run:Stop": _in(RUNNING, FAILED),
         "Run:Pause": _in(RUNNING),
+        "Run:Resume": _NEVER,
     },
     "run": {
         "Run:Title": _ALWAYS,
         "Run:Class": _ALWAYS,
         "Run:SameAsPrevious": _ALWAYS,
-        "Obs:target_gas:Value.VAL$": _ALWAYS,
-        "Obs:beam:Value.VAL$": _ALWAYS,
-        "Obs:energy:Value": _ALWAYS,
-        "Obs:e_drift:Value": _ALWAYS,
-        "Obs:e_trans:Value": _ALWAYS,
-        "Obs:get_frequency:Value": _ALWAYS,
+        "Obs:target_gas:Entry": _ALWAYS,
+        "Obs:beam:Entry": _ALWAYS,
+        "Obs:energy:Entry": _ALWAYS,
+        "Obs:e_drift:Entry": _ALWAYS,
+        "Obs:e_trans:Entry": _ALWAYS,
+        "Obs:get_frequency:Entry": _ALWAYS,
     },
     "observables": {},
     "history": {"Log:Clear": _ALWAYS},
-    "expert": {"Experiment": _in(IDLE, PREPARING, READY), "IOC:Reload": _ALWAYS},
+    "expert": {"Experiment": _in(IDLE), "IOC:Reload": _ALWAYS},
     "ecc": {
         "ECC:$(NAME):Config": _in(IDLE, READY),
         "ECC:$(NAME):ConfigIndex": _in(IDLE, READY),
@@ -86,6 +90,8 @@ class Press(NamedTuple):
     control: str
     before: str = ""
     """A method of `Detector`."""
+    mark: str = ""
+    """The table of which the second row is marked."""
 
 
 ROUTE = (
@@ -114,6 +120,7 @@ ROUTE = (
             ("Reset", ""),
         )
     ),
+    Press(f"ecc {FAULTY}", f"ECC:{FAULTY}:ConfigIndex", "idle", "Available configurations"),
     Press(f"router {FAULTY_ROUTER}", f"Router:{FAULTY_ROUTER}:RefreshLog"),
     Press(f"router {FAULTY_ROUTER}", f"Router:{FAULTY_ROUTER}:Organize"),
     Press("main", "Log:Clear"),
@@ -125,7 +132,10 @@ ROUTE = (
 `FAULTY_ROUTER` gets the data of `FAULTY`: what that sends outside a run is left for Organize.
 """
 
-NOT_PRESSED = {"ECC:$(NAME):Resume": "the ECC servers of the example installation cannot resume"}
+NOT_PRESSED = {
+    "Run:Resume": "the ECC servers of the example installation cannot resume",
+    "ECC:$(NAME):Resume": "the same",
+}
 
 TEXTS = ("14 MeV, target 2", "Größe ä", "α-Quelle, 5 µm", "good 😀", "漢字", " 'quotes' \\ \"too\"", "")  # noqa: RUF001
 
@@ -140,30 +150,39 @@ class Field(NamedTuple):
 
 FIELDS: dict[str, Field] = {
     "Run:Title": Field(TEXTS, ("x" * 300,), "Run:Message"),
-    "Obs:*:Value.VAL$": Field(TEXTS, ("x" * 300,), "Message"),
-    "Obs:*:Value": Field(("4.25", "-1.5", "12"), (), ""),
+    "Obs:target_gas:Entry": Field(TEXTS, ("x" * 300,), "Obs:target_gas:Message"),
+    "Obs:beam:Entry": Field(TEXTS, ("x" * 300,), "Obs:beam:Message"),
+    "Obs:*:Entry": Field(("4.25", "-1.5", "12"), ("twelve", "1 µm"), "Obs:*:Message"),
     "Experiment": Field(("e20009", "Ωä😀", "e20009"), ("a/b", ""), "Message"),
-    "ECC:*:Config": Field(("sim/pulser/sim", "sim/sim/sim"), ("sim/ä/sim", ""), "ECC:$(NAME):Message"),
-    "ECC:*:ConfigIndex": Field(("1", "0"), (), ""),
+    "ECC:*:Config": Field(("sim/pulser/sim", "sim/sim/sim"), ("sim/ä/sim", ""), "ECC:*:Message"),
 }
-"""By PV, with ``*`` for a name. A list offers what it offers: no row is needed."""
+"""By PV, with ``*`` for a name; the first that fits. A list offers what it offers: no row is needed."""
+
+WORDS = {
+    "no run yet": (("main", "history"), "Run:Number"),
+    "not set": (("main", "run", "observables"), "Obs:energy:Value"),
+}
+"""Before the first run: words, the pages that say them, and the reading that is not seen there meanwhile."""
+
+SAID = {(RUNNING, "main"): {f"Router:{FAULTY_ROUTER}:Staging": "Writing"}}
+"""Words that are seen in a situation on a page, by the PV that they come from."""
+
+UNSAID = {(RUNNING, "main"): {"Dirty", "Left behind"}}
+"""Words that are not seen there: what is normal has a normal word."""
+
+TITLE, GAS = "Run:Title", "Obs:target_gas:Entry"
+"""What is filled in before pages are looked at."""
 
 TEXT_PIXELS = 14
 STATE_PIXELS = 18
 STATES = ("State", "Run:State", "ECC:*:State")
 """PVs that are read from two metres."""
 
-RUN_ON = ("Log:Lines", "ECC:*:Log", "Router:*:Log", "ECC:*:ConfigList")
+RUN_ON = ("Log:*", "ECC:*:Log", "Router:*:Log", "ECC:*:ConfigList")
 """PVs whose texts are longer than any field: the newest is seen."""
 
-KNOWN_FAULTS = {
-    ("ecc_row.bob", "State"),
-    ("router_row.bob", "Message"),
-    ("main.bob", "Run:BlockedBy"),
-    ("run.bob", "Run:BlockedBy"),
-    ("main.bob", "Log:Lines"),
-}
-"""File and name of widgets whose text is too small or cut, to be mended."""
+KNOWN_FAULTS = (("ecc_row.bob", ":Message"), ("log_list.bob", "text *"), ("history.bob", "Runs"))
+"""File and name of widgets that are too small for a long message, to be mended: then a row goes."""
 
 READERS = {
     "alarm-tree.xml": ("AlarmTree", "app-alarm-model"),

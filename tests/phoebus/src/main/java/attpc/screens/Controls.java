@@ -10,6 +10,7 @@ import javafx.scene.control.ButtonBase;
 import javafx.scene.control.ButtonType;
 import javafx.scene.control.ComboBox;
 import javafx.scene.control.DialogPane;
+import javafx.scene.control.TableColumn;
 import javafx.scene.control.TableView;
 import javafx.scene.control.TextInputControl;
 import javafx.scene.input.KeyCode;
@@ -136,22 +137,23 @@ final class Controls {
         return null;
     }
 
-    /** Marks a row, from 0, of the table that shows this PV. */
-    void mark(final String pv, final int row) throws Exception {
+    /** Marks a row, from 0, of the table of this name. */
+    @SuppressWarnings("unchecked")
+    void mark(final String name, final int row) throws Exception {
         for (final Widget widget : screen.widgets()) {
-            if (widget instanceof TableWidget table && table.propPVName().getValue().equals(pv)) {
+            if (widget instanceof TableWidget && widget.getName().equals(name)) {
                 Jfx.on(() -> {
-                    final TableView<?> view = Jfx.find(Jfx.node(widget), TableView.class);
+                    final TableView<Object> view = (TableView<Object>) Jfx.find(Jfx.node(widget), TableView.class);
                     if (row >= view.getItems().size()) {
-                        throw new IllegalStateException("the table of " + pv + " has " + view.getItems().size() + " rows");
+                        throw new IllegalStateException("no row that can be operated: " + name + " has " + view.getItems().size());
                     }
-                    view.getSelectionModel().clearAndSelect(row);
+                    view.getSelectionModel().clearAndSelect(row, (TableColumn<Object, ?>) view.getColumns().get(0));
                     return null;
                 });
                 return;
             }
         }
-        throw new IllegalArgumentException("there is no table of " + pv);
+        throw new IllegalArgumentException("there is no table named " + name);
     }
 
     /** Chooses an item of the list that writes this PV. */

@@ -30,7 +30,7 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * visible                        list the texts and PVs that are seen
  * texts                          measure every text that is seen
  * press PV ANSWER                press the button that writes a PV; ANSWER to its question is yes, no or none
- * mark PV ROW                    mark a row of the table that shows a PV
+ * mark NAME ROW                  mark a row of the table of this name
  * choose PV ITEM                 choose an item of the list that writes a PV
  * type PV TEXT                   type into the text entry of a PV in place of what it shows, press Enter
  * shown PV                       tell what the text entry or the list of a PV shows

@@ -8,6 +8,7 @@ import javafx.geometry.Insets;
 import javafx.scene.Node;
 import javafx.scene.control.Label;
 import javafx.scene.control.Labeled;
+import javafx.scene.control.TextArea;
 import javafx.scene.control.TextInputControl;
 import javafx.scene.layout.Region;
 import javafx.scene.text.Font;
@@ -90,7 +91,8 @@ final class Texts {
             found.add(measured(labeled, labeled.getText(), labeled.getFont(), labeled.isWrapText(), padding));
         } else if (node instanceof TextInputControl field) {
             if (!field.getText().isBlank()) {
-                found.add(measured(field, field.getText(), field.getFont(), false, Insets.EMPTY));
+                found.add(measured(field, field.getText(), field.getFont(),
+                        field instanceof TextArea area && area.isWrapText(), Insets.EMPTY));
             }
         } else {
             Jfx.parts(node).forEach(part -> measure(part, found));
