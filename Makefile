@@ -2,6 +2,7 @@
 #   make demo    a simulated AT-TPC with the real IOC in front of it
 #   make test    lint, types, layers, tests (on two processes)
 #   make docs    the documentation, into build/docs
+#   make profile where the Channel Access server spends its time
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ LOCK := requirements-ci.txt
 # Measured where it costs little; before Python 3.12 it would double the time of many tests (COVERAGE=--cov does it).
 COVERAGE ?= $(shell $(BIN)/python -c 'import sys; print("--cov" * (sys.version_info >= (3, 12)))')
 
-.PHONY: demo test docs phoebus lint lock dist clean
+.PHONY: demo test docs phoebus profile lint lock dist clean
 
 demo: $(VENV)/installed
 	$(BIN)/attpc-ioc demo
@@ -32,6 +33,10 @@ docs: $(VENV)/installed-dev
 # Every screen in real Phoebus; skipped without Phoebus, a JDK, Maven and Xvfb (tests/phoebus/README.md).
 phoebus: $(VENV)/installed-dev
 	$(BIN)/pytest tests/phoebus
+
+# Before and after a change for speed; python -m benchmarks.ca tells whether it was worth it.
+profile: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.ca_profile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/pre-commit run --all-files

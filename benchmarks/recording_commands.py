@@ -48,6 +48,7 @@ async def serve_ioc(observables: int, directory: Path) -> None:
 
     described: dict[str, Any] = yaml.safe_load((ROOT / "topology.yaml").read_text())
     described["observables"] = []
+    described["interlocks"] = []
     described["runs"]["require"] = []
     path = directory / "topology.yaml"
     path.write_text(yaml.safe_dump(described))

@@ -26,6 +26,7 @@ from ioc.model import (
     RunConfig,
     RunId,
     RunInterval,
+    RunQuality,
     RunRecord,
     Scalar,
     TransitionReply,
@@ -124,7 +125,15 @@ class RunStore(Protocol):
         ...
 
     async def save_run(self, record: RunRecord) -> None:
-        """Store every field of a reserved run."""
+        """Store every field of a reserved run except its comment and quality."""
+        ...
+
+    async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
+        """Store comment and quality of a run; None leaves what is there."""
+        ...
+
+    def changes_elsewhere(self) -> int:
+        """Return a number that is another one within two seconds after another program has changed the database."""
         ...
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
@@ -135,8 +144,8 @@ class RunStore(Protocol):
         """Store a bad time of a run, or its end; run, interlock and begin identify it."""
         ...
 
-    async def add_file(self, run: RunId, file: FiledFile) -> None:
-        """Record one filed file; repeating host and path updates only its size. `runs.bytes` follows."""
+    async def add_files(self, run: RunId, *files: FiledFile) -> None:
+        """Record filed files, all or none; repeating host and path updates only a size. `runs.bytes` follows."""
         ...
 
     def problem(self) -> str:

@@ -89,6 +89,11 @@ class Epics:
             "EPICS_CAS_INTF_ADDR_LIST": LOOPBACK,
             "EPICS_CAS_BEACON_ADDR_LIST": LOOPBACK,
             "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+            "EPICS_PVAS_SERVER_PORT": str(free_port()),
+            "EPICS_PVAS_BROADCAST_PORT": str(pva_searches := free_port()),
+            "EPICS_PVA_BROADCAST_PORT": str(pva_searches),
+            "EPICS_PVA_ADDR_LIST": LOOPBACK,
+            "EPICS_PVA_AUTO_ADDR_LIST": "NO",
         }
         self._repeater: subprocess.Popen[bytes] | None = None
 

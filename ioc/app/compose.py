@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ioc import ca
 from ioc.app.journal import Journal
+from ioc.app.pvaccess import PvAccess
 from ioc.app.watching import Watching
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
@@ -37,6 +38,7 @@ class Parts:
     engine: Engine
     tree: PvTree
     server: ca.CaServer
+    pva: PvAccess
     journal: Journal
     watching: Watching
 
@@ -96,6 +98,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
             views=recorder.views,
             database_health=store.health,
             reload=reload,
+            last_runs=store.last_runs,
         ),
         simulated=simulated,
     )
@@ -107,7 +110,9 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         tree.show_put(put)
 
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
-    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, journal, Watching(engine, recorder))
+    pva = PvAccess(server.site, wanted=topology.pva)
+    watching = Watching(engine, recorder)
+    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, journal, watching)
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:

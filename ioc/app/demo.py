@@ -12,6 +12,7 @@ from pathlib import Path
 from ioc.app.ending import Ending
 from ioc.app.serve import serve
 from ioc.errors import PeerError, Refused
+from ioc.model import PVA_SCHEME
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, SimulatorError, Site, SiteAddresses, SitePlan
 from ioc.sim.plan import HOST
 from ioc.topology.derived import sources_of
@@ -119,11 +120,16 @@ def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:
         ),
         routers=tuple(RouterPlan(router.name, router.type.value) for router in topology.data_routers),
         observables=tuple(
-            ObservablePlan(each.pv, each.type.value, each.units) for each in topology.observables if each.pv
+            ObservablePlan(_simulated(each.pv), each.type.value, each.units) for each in topology.observables if each.pv
         ),
         configs=_CONFIG_NAMES,
         speed=speed,
     )
+
+
+def _simulated(pv: str) -> str:
+    """Return the PV that the simulated slow controls serve, by Channel Access, for one that is followed."""
+    return pv.removeprefix(PVA_SCHEME).partition("/")[0] if pv.startswith(PVA_SCHEME) else pv
 
 
 def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Path) -> Topology:
@@ -155,6 +161,9 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
         )
         for router in topology.data_routers
     )
+    observables = tuple(
+        each.model_copy(update={"pv": _simulated(each.pv)}) if each.pv else each for each in topology.observables
+    )
     runs = topology.runs.model_copy(update={"settle_seconds": _SETTLE_SECONDS, "min_disk_free_gb": _MIN_DISK_FREE_GB})
     return topology.model_copy(
         update={
@@ -162,6 +171,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
             "ecc_servers": servers,
             "data_routers": routers,
             "ssh": "local",
+            "observables": observables,
             "runs": runs,
             "access": None,
         }

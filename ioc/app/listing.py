@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ioc.app.compose import build
-from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
+from ioc.ca import CommandPv, EnumPv, FloatArrayPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
 from ioc.model import Client
 from ioc.topology.schema import Topology
 
@@ -18,6 +18,7 @@ _TYPES: tuple[tuple[type[Pv[Any]], str], ...] = (
     (StringPv, "string"),
     (TextPv, "text"),
     (StringArrayPv, "string array"),
+    (FloatArrayPv, "float array"),
 )
 
 
@@ -27,7 +28,7 @@ class PvDescription:
 
     name: str
     type: str
-    """``command``, ``enum``, ``int``, ``float``, ``string``, ``text`` or ``string array``."""
+    """``command``, ``enum``, ``int``, ``float``, ``string``, ``text``, ``string array`` or ``float array``."""
     writable: bool
     units: str
     description: str

@@ -62,6 +62,7 @@ class Reloader:
         parts.engine.change_plan(plan, tuple(parts.recorder.readings(watched(plan, parts.engine.state))))
         parts.tree.set_observables(new.observables, parts.server)
         parts.tree.set_interlocks(parts.server)
+        parts.pva.forget_removed()
         parts.tree.show_observables(parts.recorder.views(parts.recorder.names))
 
     def _rebuild(self, old: Topology, new: Topology) -> None:

@@ -137,6 +137,8 @@ async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
             await recording
         await start(parts.server)
         stack.push_async_callback(parts.server.close)
+        await parts.pva.start()
+        stack.push_async_callback(parts.pva.close)
         await stack.enter_async_context(_running(parts, recording))
         stack.enter_context(_rare_garbage_collection())
         stack.enter_context(_short_thread_switches())
@@ -219,6 +221,7 @@ async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerato
         running = [
             tasks.create_task(parts.engine.run(), name="engine"),
             tasks.create_task(parts.tree.tick(parts.server), name="clock"),
+            tasks.create_task(parts.tree.keep_history(), name="run history"),
             tasks.create_task(_outcome(recording), name="recording"),
         ]
         await asyncio.sleep(0)  # the engine accepts events once its task has begun

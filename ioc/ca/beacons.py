@@ -12,9 +12,9 @@ from itertools import count
 import caproto as ca
 
 from ioc.ca.environment import Beacon, Environment
-from ioc.ca.session import VERSION
 from ioc.ca.site import Site
 from ioc.ca.sockets import broadcasting_socket
+from ioc.ca.wire import VERSION
 
 logger = logging.getLogger("ioc.ca")
 

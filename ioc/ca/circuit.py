@@ -7,25 +7,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import caproto as ca
 
 from ioc.ca.outbox import BATCH_BYTES, Outbox
-from ioc.ca.session import ProtocolViolation, Session
+from ioc.ca.session import Session
 from ioc.ca.site import Site
 from ioc.ca.sockets import set_peer_timeout
+from ioc.ca.wire import ProtocolViolation, Requests
 
 logger = logging.getLogger("ioc.ca")
 
-_PIECE = 4096
-"""Bytes parsed at a time."""
 _TURN_SECONDS = 0.005
 """How long requests of one client are handled before other clients get their turn."""
+_TURN_REQUESTS = 400
+"""How many: its own puts must get their turn before it has too many unfinished ones."""
 _VERSION_BYTES = 16
-"""Maximum size of the first request."""
+"""Maximum payload of the first request."""
 
 
 class Circuit(asyncio.Protocol):
@@ -40,10 +40,7 @@ class Circuit(asyncio.Protocol):
         self._admit = admit
         self._leave = leave
         self._loop = asyncio.get_running_loop()
-        self._bytes = bytearray()
-        self._parsed: deque[Any] = deque()
-        self._needed = 0
-        """Missing bytes of the request being received."""
+        self._reading = True
         self._turn: asyncio.Handle | None = None
         self._closed = False
         self._progress = (0, 0.0)
@@ -59,9 +56,10 @@ class Circuit(asyncio.Protocol):
         self._peer: tuple[str, int] = (transport.get_extra_info("peername") or ("?", 0))[:2]
         if (sock := transport.get_extra_info("socket")) is not None:
             set_peer_timeout(sock, self._site.limits.vanish_seconds)
-        self._protocol = ca.VirtualCircuit(ca.SERVER, self._peer, None)
+        protocol = ca.VirtualCircuit(ca.SERVER, self._peer, None)
+        self._requests = Requests(protocol)
         self.outbox = Outbox(self._site.turns, self._write)
-        self.session = Session(self._site, self._protocol, self.outbox, self._peer[0])
+        self.session = Session(self._site, protocol, self.outbox, self._peer[0])
         if not self._admit(self):
             self._closed = True
             self._transport.abort()
@@ -75,14 +73,13 @@ class Circuit(asyncio.Protocol):
         self._leave(self)
 
     def data_received(self, data: bytes) -> None:
-        self._bytes += data
+        self._requests.feed(data)
         if self._turn is None and not self.outbox.blocked:
             self._work()
 
     def pause_writing(self) -> None:
         self.outbox.pause()
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._read_on(False)
         self._progress = self._taken(), time.monotonic()
 
     def resume_writing(self) -> None:
@@ -120,40 +117,35 @@ class Circuit(asyncio.Protocol):
         self._turn = None
         if self._closed:
             return
-        end = self._loop.time() + _TURN_SECONDS
+        outbox, session, complete = self.outbox, self.session, True
         try:
-            while (self._parsed or self._bytes) and not self.outbox.blocked and self._loop.time() < end:
-                if not self._parsed:
-                    self._parse()
-                else:
-                    self.session.handle(self._parsed.popleft())
-                    if self.outbox.bytes >= BATCH_BYTES:
-                        self.outbox.flush()
-            if not self._parsed:
-                self._check_length()
+            end = self._loop.time() + _TURN_SECONDS
+            outbox.hold()
+            for _ in range(_TURN_REQUESTS):
+                request = self._requests.next(self._site.limits.request_bytes if session.spoken else _VERSION_BYTES)
+                if request is None:
+                    complete = False
+                    break
+                session.handle(request)
+                if outbox.bytes >= BATCH_BYTES:
+                    outbox.flush()
+                    outbox.hold()
+                if outbox.blocked or self._loop.time() >= end:
+                    break
         except ProtocolViolation as error:
             self._site.complaints.log(f"protocol {self._peer[0]}", f"client {self.name} closed: it {error}")
             self.drop(str(error))
             return
-        self.outbox.flush()
-        if self._transport.is_closing():
-            return
-        if not self.outbox.blocked and not self._parsed and not self._bytes:
-            self._transport.resume_reading()
-            return
-        self._transport.pause_reading()
-        if not self.outbox.blocked:
+        outbox.flush()
+        self._read_on(not outbox.blocked and not complete)
+        if complete and not outbox.blocked:
             self._turn = self._loop.call_soon(self._work)
 
-    def _parse(self) -> None:
-        piece = bytes(self._bytes[:_PIECE])
-        del self._bytes[:_PIECE]
-        try:
-            self._parsed, self._needed = self._protocol.recv(piece)
-        except Exception as error:
-            raise ProtocolViolation(f"sent data that are not Channel Access ({type(error).__name__})") from None
-
-    def _check_length(self) -> None:
-        longest = self._site.limits.request_bytes if self.session.spoken else _VERSION_BYTES
-        if self._needed > longest:
-            raise ProtocolViolation(f"announced a request of more than {longest} bytes")
+    def _read_on(self, wanted: bool) -> None:
+        """Read more from the client, or no more at present."""
+        if wanted != self._reading and not self._transport.is_closing():
+            self._reading = wanted
+            if wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()

@@ -38,24 +38,18 @@ _FORMATS: dict[int, str] = {
     ChannelType.LONG: "i",
     ChannelType.DOUBLE: "d",
 }
+_SIZES = {ChannelType.STRING: STRING_SIZE} | {ChannelType(n): struct.calcsize(form) for n, form in _FORMATS.items()}
+_PLAIN = tuple(ChannelType(number) for number in range(ChannelType.DOUBLE + 1))
 _FLOAT_MAX = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
-_TIME = 2
+_TIME, _CTRL = 2, 4
+_STRING, _FLOATING = int(ChannelType.STRING), int(ChannelType.DOUBLE)
 _EPICS_EPOCH = 631152000
 _STATUSES = {name: int(status) for name, status in AlarmStatus.__members__.items()}
 _DOUBLE = struct.Struct(">d")
 _ALARM = struct.Struct(">HH")
 _ACKNOWLEDGEMENT = struct.Struct(">HHHH")
-_STAMP = struct.Struct(">HHII")
-_TIME_PADDING: dict[int, bytes] = {
-    ChannelType.STRING: b"",
-    ChannelType.INT: bytes(2),
-    ChannelType.FLOAT: b"",
-    ChannelType.ENUM: bytes(2),
-    ChannelType.CHAR: bytes(3),
-    ChannelType.LONG: b"",
-    ChannelType.DOUBLE: bytes(4),
-}
-"""Between time stamp and value."""
+_STAMP = tuple(struct.Struct(f">HHII{padding}x") for padding in (0, 2, 0, 2, 3, 0, 4))
+"""Alarm, time stamp, and the padding before the value, for each native type."""
 _LIMITS: dict[str, tuple[str, float]] = {
     "upper_disp_limit": ("maximum", 0),
     "lower_disp_limit": ("minimum", 0),
@@ -98,19 +92,21 @@ def encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> 
 
 
 def _encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) -> tuple[bytes, int]:
-    if data_type == ChannelType.CLASS_NAME:
+    kind, native = divmod(data_type, 7)
+    if kind == _TIME:
+        metadata = _stamp(snapshot, native)
+    elif kind <= _CTRL:
+        metadata = _metadata(pv.properties, snapshot, kind, native) if kind else b""
+    elif data_type == ChannelType.CLASS_NAME:
         return pv.record_type.encode().ljust(STRING_SIZE, b"\0"), 1
-    if data_type == ChannelType.STSACK_STRING:
+    elif data_type == ChannelType.STSACK_STRING:
         of, native = pv.record, int(ChannelType.STRING)
         metadata = _ACKNOWLEDGEMENT.pack(
             _STATUSES[snapshot.status], snapshot.severity, of.keeps_transient_alarms, of.unacknowledged
         )
-    elif 0 <= data_type <= ChannelType.CTRL_DOUBLE:
-        kind, native = divmod(data_type, 7)
-        metadata = _metadata(pv.properties, snapshot, kind, native) if kind else b""
     else:
         raise NoConversion(f"data type {data_type} cannot be read")
-    if native == ChannelType.STRING:
+    if native == _STRING:
         texts = pv.texts(snapshot.value)
         elements = count or max(1, len(texts))
         strings = b"".join(cut(text, STRING_SIZE - 1).encode().ljust(STRING_SIZE, b"\0") for text in texts[:elements])
@@ -126,7 +122,7 @@ def _encode(pv: Pv[Any], snapshot: Snapshot[Any], data_type: int, count: int) ->
 
 
 def _numbers(numbers: Sequence[float], count: int, native: int) -> bytes:
-    if native == ChannelType.DOUBLE and count == len(numbers) == 1:
+    if native == _FLOATING and count == len(numbers) == 1:
         return _DOUBLE.pack(numbers[0])
     if isinstance(numbers, bytes) and native == ChannelType.CHAR:
         return numbers[:count].ljust(count, b"\0")
@@ -147,14 +143,15 @@ def _nearest(number: float, native: int) -> float:
     return nearest & 0xFF if native == ChannelType.CHAR else nearest  # -1 and 255 are the same byte
 
 
+def _stamp(snapshot: Snapshot[Any], native: int) -> bytes:
+    timestamp = max(snapshot.timestamp - _EPICS_EPOCH, 0)
+    seconds = int(timestamp)
+    status = _STATUSES[snapshot.status]
+    return _STAMP[native].pack(status, snapshot.severity, seconds, int((timestamp - seconds) * 1e9))
+
+
 def _metadata(properties: Properties, snapshot: Snapshot[Any], kind: int, native: int) -> bytes:
     status = _STATUSES[snapshot.status]
-    if kind == _TIME:
-        timestamp = max(snapshot.timestamp, _EPICS_EPOCH)
-        seconds = int(timestamp)
-        nanoseconds = int((timestamp - seconds) * 1e9)
-        stamp = _STAMP.pack(status, snapshot.severity, seconds - _EPICS_EPOCH, nanoseconds)
-        return stamp + _TIME_PADDING[native]
     if native == ChannelType.STRING:  # in EPICS base a string has no more metadata than its alarm
         return _ALARM.pack(status, snapshot.severity)
     dbr: Any = _STRUCTURES[ChannelType(7 * kind + native)]()
@@ -188,10 +185,10 @@ class PutData:
         Raises:
             Refused: the type cannot be put, or the payload is shorter than its count says.
         """
-        if not 0 <= data_type <= ChannelType.DOUBLE:
+        if not 0 <= data_type < len(_PLAIN):
             raise Refused(f"a put must be of a plain data type, 0 to 6, not {data_type}")
-        native = ChannelType(data_type)
-        size = STRING_SIZE if native is ChannelType.STRING else struct.calcsize(">" + _FORMATS[native])
+        native = _PLAIN[data_type]
+        size = _SIZES[native]
         if native is ChannelType.STRING and count == 1:  # a single string is sent without its trailing NULs
             payload = payload[:size].ljust(size, b"\0")
         if len(payload) < count * size:

@@ -1,40 +1,25 @@
 """The send queue of one client: answers and updates of its subscriptions, in order and bounded.
 
-While a client keeps up, every update is sent. While its socket is full, the newest value of a subscription replaces the
-waiting one. So a client that stops reading costs at most one update per subscription beyond a batch, and never delays
-other clients; `ioc.ca.server` drops it after a while.
+While a client keeps up, every update is sent. While its socket is full, or while it wants no updates, only the newest
+of each subscription waits, apart from the queue, and is sent after it. So a client that stops reading costs at most one
+update per subscription beyond a batch, and never delays other clients; `ioc.ca.server` drops it after a while.
 """
 
 from __future__ import annotations
 
 import asyncio
-import struct
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ioc.ca.encoding import encode
+from ioc.ca.encoding import NoConversion, encode
 from ioc.ca.pv import Pv, Snapshot
+from ioc.ca.wire import ECA_NOCONVERT, ECA_NORMAL, EVENT_ADD, NOTHING, header
 
 BATCH_BYTES = 65_536
 """Bytes written at a time; then other clients get their turn."""
 BATCH_ENTRIES = 256
 """With so many entries waiting for one client, all outboxes are written at once, not in the next turn."""
-
-_HEADER = struct.Struct(">HHHHII")
-_EXTENDED = struct.Struct(">HHHHIIII")
-EVENT_ADD = 1
-ECA_NORMAL = 1
-
-
-def header(  # noqa: PLR0917 - in the order of the wire
-    command: int, size: int, data_type: int, count: int, parameter1: int, parameter2: int
-) -> bytes:
-    """A message header; the extended form if size or count requires it."""
-    if size < 0xFFFF and count <= 0xFFFF:
-        return _HEADER.pack(command, size, data_type, count, parameter1, parameter2)
-    return _EXTENDED.pack(command, 0xFFFF, data_type, 0, parameter1, parameter2, size, count)
 
 
 @dataclass(eq=False, slots=True)
@@ -47,12 +32,33 @@ class Subscription:
     data_type: int
     count: int
     mask: int
-    live: bool = True
-    waiting: Update | None = None
-    """Its newest unsent update."""
+    _form: tuple[int, int] = field(init=False)
+    _elements: int = -1
+    """Of the last update; the next one usually has as many, and the same header."""
+    _header: bytes = b""
+
+    def __post_init__(self) -> None:
+        self._form = self.data_type, self.count
 
     def offer(self, snapshot: Snapshot[Any]) -> None:
-        self.outbox.put_update(self, snapshot)
+        outbox = self.outbox
+        if outbox.missed is not None:
+            outbox.missed[self] = snapshot
+            return
+        outbox.queue.append(self.message(snapshot))
+        if not outbox.due or len(outbox.queue) >= BATCH_ENTRIES:
+            outbox.schedule()
+
+    def message(self, snapshot: Snapshot[Any]) -> bytes:
+        try:
+            payload, elements = snapshot.encoded.get(self._form) or encode(self.pv, snapshot, *self._form)
+        except NoConversion:  # a client follows a text as a number: it fails until the text is one again
+            self._elements = -1
+            return header(EVENT_ADD, len(NOTHING), self.data_type, 0, ECA_NOCONVERT, self.identifier) + NOTHING
+        if elements != self._elements:
+            self._elements = elements
+            self._header = header(EVENT_ADD, len(payload), self.data_type, elements, ECA_NORMAL, self.identifier)
+        return self._header + payload
 
     def start(self) -> None:
         """Send the current value and follow the changes."""
@@ -60,22 +66,10 @@ class Subscription:
         self.offer(self.pv.snapshot)
 
     def cancel(self) -> None:
-        """Stop it: nothing more is sent for it."""
-        self.live = False
+        """Stop it: nothing more is queued for it."""
         self.pv.unsubscribe(self)
-
-
-@dataclass(eq=False, slots=True)
-class Update:
-    """One waiting update."""
-
-    subscription: Subscription
-    snapshot: Snapshot[Any]
-
-    def message(self) -> tuple[bytes, bytes]:
-        of = self.subscription
-        payload, count = encode(of.pv, self.snapshot, of.data_type, of.count)
-        return header(EVENT_ADD, len(payload), of.data_type, count, ECA_NORMAL, of.identifier), payload
+        if self.outbox.missed is not None:
+            self.outbox.missed.pop(self, None)
 
 
 class Turns:
@@ -86,6 +80,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: dict[Outbox, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Kept, because asking for it is a system call."""
         self._next: asyncio.Handle | None = None
 
     def add(self, outbox: Outbox) -> None:
@@ -109,7 +105,8 @@ class Turns:
 
     def _go_on(self) -> None:
         if self._waiting and self._next is None:
-            self._next = asyncio.get_running_loop().call_soon(self.take)
+            self._loop = self._loop or asyncio.get_running_loop()
+            self._next = self._loop.call_soon(self.take)
 
 
 class Outbox:
@@ -121,99 +118,102 @@ class Outbox:
     def __init__(self, turns: Turns, write: Callable[[bytes], None]) -> None:
         self._turns = turns
         self._write = write
-        self._queue: deque[bytes | Update] = deque()
-        self._missed: dict[Subscription, None] | None = None
+        self._off = False
+        self.queue: list[bytes] = []
+        """Messages, or the rest of one, in the order in which they are sent."""
+        self.due = False
+        """It will be written: by `Turns`, or when the requests under way have been answered."""
+        self.missed: dict[Subscription, Snapshot[Any]] | None = None
+        """The newest update of each subscription that waits apart from the queue; None = updates are queued."""
         self.blocked = False
         """The transport accepts no data at present."""
         self.bytes = 0
-        """Bytes of waiting answers."""
+        """Bytes of answers since the last write."""
         self.written = 0
         """Bytes passed to the transport so far."""
         self.high_water = 0
         """Greatest number of entries that ever waited."""
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self.queue) + len(self.missed or ())
 
     def put(self, message: bytes) -> None:
         """Queue an answer."""
-        self._queue.append(message)
+        self.queue.append(message)
         self.bytes += len(message)
-        self._schedule()
+        if not self.due:
+            self.schedule()
 
-    def put_update(self, subscription: Subscription, snapshot: Snapshot[Any]) -> None:
-        """Queue an update, or replace the waiting one if the client does not keep up."""
-        if self._missed is not None:
-            self._missed[subscription] = None
-            return
-        waiting = subscription.waiting
-        if waiting is not None and self.blocked:
-            waiting.snapshot = snapshot
-            return
-        subscription.waiting = update = Update(subscription, snapshot)
-        self._queue.append(update)
-        self._schedule()
-        if len(self._queue) >= BATCH_ENTRIES and not self.blocked:
+    def hold(self) -> None:
+        """Queue until `flush`: requests that came together are answered together."""
+        self.due = True
+
+    def schedule(self) -> None:
+        """Write in the next turn, or, if much waits, all outboxes now."""
+        if not self.due and not self.blocked:
+            self.due = True
+            self._turns.add(self)
+        if len(self.queue) >= BATCH_ENTRIES:
             self._turns.take()
 
     def events_off(self) -> None:
-        """Hold updates back because the client is behind. Waiting updates are dropped."""
-        if self._missed is None:
-            self._missed = {}
-            for entry in self._queue:
-                if isinstance(entry, Update) and entry.subscription.live:
-                    self._missed[entry.subscription] = None
-                    entry.subscription.waiting = None
-            self._queue = deque(entry for entry in self._queue if isinstance(entry, bytes))
+        """Hold updates back because the client is behind."""
+        self._off = True
+        self.missed = self.missed or {}
 
     def events_on(self) -> None:
         """Send the current value of every subscription that missed an update, and continue."""
-        missed, self._missed = self._missed, None
-        for subscription in missed or ():
-            if subscription.live:
-                self.put_update(subscription, subscription.pv.snapshot)
+        self._off = False
+        self.missed = {subscription: subscription.pv.snapshot for subscription in self.missed or ()}
+        self._go_on()
 
     def pause(self) -> None:
         self.blocked = True
+        self.missed = self.missed or {}
 
     def resume(self) -> None:
         self.blocked = False
-        self._schedule()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if not self.missed and not self.blocked and not self._off:
+            self.missed = None
+        self.schedule()
 
     def close(self) -> None:
         self._turns.remove(self)
         self.blocked = True
-        self.high_water = max(self.high_water, len(self._queue))
-        self._queue.clear()
-
-    def _schedule(self) -> None:
-        if not self.blocked:
-            self._turns.add(self)
+        self.high_water = max(self.high_water, len(self))
+        self.queue.clear()
+        self.missed = {}
 
     def flush(self) -> None:
         """Write one batch now; the rest follows after the turn of the other clients."""
         self._turns.remove(self)
-        queue = self._queue
-        self.high_water = max(self.high_water, len(queue))
-        if self.blocked or not queue:
+        self.due = False
+        self.high_water = max(self.high_water, len(self))
+        if self.blocked:
             return
-        parts: list[bytes] = []
+        if self.missed is not None and not self._off:
+            self._catch_up(self.missed)
+        if not self.queue:
+            return
+        batch = b"".join(self.queue)
+        self.queue = []
+        if len(batch) > BATCH_BYTES:
+            self.queue.append(batch[BATCH_BYTES:])
+            batch = batch[:BATCH_BYTES]
+        self.bytes = 0
+        self.written += len(batch)
+        self._write(batch)
+        if self.queue or (self.missed and not self._off):
+            self.schedule()
+
+    def _catch_up(self, missed: dict[Subscription, Snapshot[Any]]) -> None:
         size = 0
-        while queue and size < BATCH_BYTES:
-            entry = queue.popleft()
-            if isinstance(entry, bytes):
-                parts.append(entry)
-                size += len(entry)
-                self.bytes -= len(entry)
-                continue
-            subscription = entry.subscription
-            if subscription.waiting is entry:
-                subscription.waiting = None
-            if subscription.live:
-                head, payload = entry.message()
-                parts += (head, payload)
-                size += len(head) + len(payload)
-        self.written += size
-        self._write(b"".join(parts))
-        if queue:
-            self._schedule()
+        while missed and size < BATCH_BYTES:
+            subscription = next(iter(missed))
+            self.queue.append(message := subscription.message(missed.pop(subscription)))
+            size += len(message)
+        if not missed:
+            self.missed = None

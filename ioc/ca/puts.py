@@ -43,7 +43,7 @@ class PutRecord:
     """`message` is already in the log."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Put:
     """One put that its PV has accepted."""
 
@@ -65,6 +65,8 @@ class Puts:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Kept, because asking for it is a system call."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[Pv[Any], deque[Put]] = {}
         """Puts waiting for an earlier put to the same PV."""
@@ -95,7 +97,8 @@ class Puts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        self._loop = self._loop or asyncio.get_running_loop()
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -138,7 +141,10 @@ class _Burst:
 
     timer: asyncio.TimerHandle
     recorded: int = 0
-    merged: PutRecord | None = None
+    merged: int = 0
+    first: PutRecord | None = None
+    last: PutRecord | None = None
+    """Of the merged ones."""
 
 
 class Journal:
@@ -164,16 +170,15 @@ class Journal:
         if burst.recorded < _SINGLE:
             burst.recorded += 1
             self._pass_on(put)
-        elif burst.merged is None:
-            burst.merged = put
         else:
-            burst.merged = replace(put, old_value=burst.merged.old_value, count=burst.merged.count + put.count)
+            burst.merged += 1
+            burst.first, burst.last = burst.first or put, put
 
     def close(self) -> None:
         """Pass on the records held back."""
         for burst in self._bursts.values():
             burst.timer.cancel()
-            self._pass_on(burst.merged)
+            self._pass_on_merged(burst)
         self._bursts.clear()
 
     def _open(self, key: tuple[object, ...]) -> _Burst:
@@ -181,14 +186,16 @@ class Journal:
         return self._bursts.setdefault(key, burst)
 
     def _expire(self, key: tuple[object, ...]) -> None:
-        merged = self._bursts.pop(key).merged
-        if merged is not None:
+        burst = self._bursts.pop(key)
+        if burst.merged:
             self._open(key).recorded = _SINGLE  # the burst may continue
-        self._pass_on(merged)
+        self._pass_on_merged(burst)
 
-    def _pass_on(self, put: PutRecord | None) -> None:
-        if put is None:
-            return
+    def _pass_on_merged(self, burst: _Burst) -> None:
+        if burst.first is not None and burst.last is not None:
+            self._pass_on(replace(burst.last, old_value=burst.first.old_value, count=burst.merged))
+
+    def _pass_on(self, put: PutRecord) -> None:
         if put.message and not put.logged:
             logger.warning("put by %s@%s %s: %s", put.client.user or "?", put.client.host, put.result, put.message)
         self._write(put)

@@ -15,9 +15,9 @@ from typing import cast
 import caproto as ca
 
 from ioc.ca.environment import ANY, LOOPBACK, Environment, broadcast_addresses, own_addresses
-from ioc.ca.session import VERSION
 from ioc.ca.site import Site
 from ioc.ca.sockets import broadcasting_socket, search_socket
+from ioc.ca.wire import VERSION, decode_searches, found, version
 
 logger = logging.getLogger("ioc.ca")
 
@@ -68,23 +68,15 @@ class Search(asyncio.DatagramProtocol):
         if len(data) > _LONGEST_REQUEST or addr[0] in self._ignored:
             return
         try:
-            requests = self._broadcaster.recv(data, addr)
+            searches = decode_searches(data, addr, self._broadcaster)
         except ca.RemoteProtocolError as error:
             self._site.complaints.log("garbage on udp", f"a datagram from {addr[0]} is not Channel Access: {error}")
             return
-        sequence: int | None = None
-        answers: list[ca.SearchResponse] = []
-        for request in requests:
-            if isinstance(request, ca.VersionRequest) and request.header.data_type & 1:
-                sequence = request.header.parameter1
-            elif isinstance(request, ca.SearchRequest) and self._site.namespace.find(request.name) is not None:
-                answers.append(ca.SearchResponse(self._site.port, None, request.cid, VERSION))
-        version = ca.VersionResponse(VERSION)
-        version.header.data_type = 0 if sequence is None else 1
-        version.header.parameter1 = sequence or 0
+        find, port = self._site.namespace.find, self._site.port
+        answers = [found(port, number) for number, name in searches.names if find(name) is not None]
         for first in range(0, len(answers), _ANSWERS_PER_DATAGRAM):
             batch = answers[first : first + _ANSWERS_PER_DATAGRAM]
-            self._transport.sendto(self._broadcaster.send(version, *batch), addr)
+            self._transport.sendto(version(searches.sequence) + b"".join(batch), addr)
 
 
 class SearchListener:

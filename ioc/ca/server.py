@@ -71,6 +71,11 @@ class CaServer:
         self._closing = False
 
     @property
+    def site(self) -> Site:
+        """What another server of the same PVs shares with this one."""
+        return self._site
+
+    @property
     def port(self) -> int:
         """TCP port in use; 0 before `start`."""
         return self._site.port

@@ -1,7 +1,7 @@
 """Handles the requests of a client: the server's side of the Channel Access protocol on one circuit.
 
-caproto's `VirtualCircuit` checks the states of circuit and channels. Subscriptions, reads and puts have no protocol
-state beyond their channel and are answered directly from a PV's snapshot.
+Common requests come as `Request`, the others as caproto's commands (`ioc.ca.wire`). Reads, puts and subscriptions have
+no protocol state beyond their channel and are answered directly from a PV's snapshot.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeArgument=false, reportPrivateUsage=false
@@ -12,18 +12,38 @@ import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
 import caproto as ca
 from caproto import CAStatus
 
 from ioc.ca.encoding import NoConversion, PutData, encode
-from ioc.ca.outbox import ECA_NORMAL, EVENT_ADD, Outbox, Subscription, header
+from ioc.ca.outbox import Outbox, Subscription
 from ioc.ca.pv import EVENTS, Client, Pv, Refused
 from ioc.ca.site import Site
+from ioc.ca.wire import (
+    CLEAR,
+    COMMON,
+    CREATE,
+    ECA_NORMAL,
+    EVENT_ADD,
+    EVENT_CANCEL,
+    NOTHING,
+    READ,
+    READ_NOTIFY,
+    VERSION,
+    WRITE,
+    WRITE_NOTIFY,
+    ProtocolViolation,
+    Request,
+    access_rights,
+    created,
+    error,
+    found,
+    header,
+)
 
-VERSION = 13
-_READ, _READ_NOTIFY, _WRITE_NOTIFY = 3, 15, 19
 _NO_CID = 0xFFFFFFFF
 _ECHO = bytes(ca.EchoResponse())
 _NAME_LENGTH = 100
@@ -32,12 +52,6 @@ _ACKNOWLEDGEMENTS = (ca.ChannelType.PUT_ACKT, ca.ChannelType.PUT_ACKS)
 _HOLD_SECONDS = 0.1
 """How long a read waits for a put of the same client to the same PV, so that ``caput`` shows the new value."""
 _HELD_READS = 10
-_NOTHING = bytes(432)
-"""The payload of a failed read: caproto's client expects metadata of the type, which is never longer than this."""
-
-
-class ProtocolViolation(Exception):
-    """The client broke the protocol: the circuit is closed."""
 
 
 class _RequestFailed(Exception):
@@ -62,7 +76,7 @@ class _Channel:
     open: bool = True
     subscriptions: set[int] = field(default_factory=set[int])
     unfinished_puts: int = 0
-    held_reads: list[Any] = field(default_factory=list[Any])
+    held_reads: list[Request] = field(default_factory=list[Request])
     """Reads that arrived during a put of the same client."""
 
 
@@ -74,25 +88,29 @@ class Session:
         self._protocol = protocol
         self._outbox = outbox
         self._channels: dict[int, _Channel] = {}
+        self._cids: set[int] = set()
+        self._sids = count()
         self._subscriptions: dict[int, Subscription] = {}
         self._unfinished_puts = 0
         self.client = Client(host=host)
         self.spoken = False
         """The client has sent its protocol version."""
-        self._handlers: dict[type, Callable[[Any], None]] = {
+        self._common: dict[int, Callable[[Request], None]] = {
+            CREATE: self._create,
+            READ_NOTIFY: self._read,
+            READ: self._read,
+            WRITE_NOTIFY: self._write,
+            WRITE: self._write,
+            EVENT_ADD: self._event_add,
+            EVENT_CANCEL: self._event_cancel,
+            CLEAR: self._clear,
+        }
+        self._rare: dict[type, Callable[[Any], None]] = {
             ca.VersionRequest: self._version,
             ca.EchoRequest: lambda _: self._outbox.put(_ECHO),
             ca.ClientNameRequest: self._client_name,
             ca.HostNameRequest: lambda _: None,  # only the address of the connection counts
             ca.SearchRequest: self._search,
-            ca.CreateChanRequest: self._create,
-            ca.ClearChannelRequest: self._clear,
-            ca.ReadNotifyRequest: self._read,
-            ca.ReadRequest: self._read,
-            ca.WriteNotifyRequest: self._write,
-            ca.WriteRequest: self._write,
-            ca.EventAddRequest: self._event_add,
-            ca.EventCancelRequest: self._event_cancel,
             ca.EventsOffRequest: lambda _: self._outbox.events_off(),
             ca.EventsOnRequest: lambda _: self._outbox.events_on(),
             ca.ReadSyncRequest: lambda _: None,  # nothing to do since version 3.13
@@ -102,23 +120,35 @@ class Session:
     def channels(self) -> int:
         return len(self._channels)
 
-    def handle(self, request: Any) -> None:
+    def handle(self, request: Request | Any) -> None:
         """Handle a request; answers go to the outbox.
 
         Raises:
             ProtocolViolation: the circuit must be closed.
         """
-        handler = self._handlers.get(type(request))
-        if handler is None:
-            raise ProtocolViolation(f"sent {type(request).__name__}, which is not a request to a server")
-        if not self.spoken and not isinstance(request, ca.VersionRequest):
-            raise ProtocolViolation(f"began with {type(request).__name__} instead of its version")
+        if not self.spoken:
+            self._check_first(request)
+        if type(request) is not Request:
+            self._handle_rare(request)
+            return
         try:
-            handler(request)
+            self._common[request.command](request)
         except _RequestFailed as failure:
             self._fail(request, failure.status, str(failure))
+
+    def _handle_rare(self, request: Any) -> None:
+        handler = self._rare.get(type(request))
+        if handler is None:
+            raise ProtocolViolation(f"sent {type(request).__name__}, which is not a request to a server")
+        try:
+            handler(request)
         except ca.RemoteProtocolError as violation:
             raise ProtocolViolation(str(violation)) from None
+
+    def _check_first(self, request: Request | Any) -> None:
+        kind = COMMON[request.command][0] if isinstance(request, Request) else type(request)
+        if kind is not ca.VersionRequest:
+            raise ProtocolViolation(f"began with {kind.__name__} instead of its version")
 
     def close(self) -> None:
         """Forget all channels; puts that are under way continue."""
@@ -129,39 +159,35 @@ class Session:
         """Notify the client that these PVs are gone."""
         for channel in [channel for channel in self._channels.values() if channel.pv.source in pvs]:
             self._forget(channel)
-            self._send(ca.ServerDisconnResponse(channel.cid))
+            self._outbox.put(bytes(ca.ServerDisconnResponse(channel.cid)))
 
     def refresh_access(self) -> None:
         """Notify the client of changed access rights."""
         for channel in self._channels.values():
             if channel.writable != (writable := self._site.writable(channel.pv, self.client)):
                 channel.writable = writable
-                self._send(ca.AccessRightsResponse(channel.cid, _rights(writable)))
+                self._outbox.put(access_rights(channel.cid, writable))
 
-    def _send(self, *responses: Any) -> None:
-        self._outbox.put(b"".join(bytes(buffer) for buffer in self._protocol.send(*responses)))
-
-    def _channel(self, request: Any) -> _Channel:
+    def _channel(self, request: Request) -> _Channel:
         """The channel of a request, by our id."""
-        channel = self._channels.get(request.sid)
+        channel = self._channels.get(request.one)
         if channel is None:  # the PV may just have been removed
             raise _RequestFailed(CAStatus.ECA_BADCHID, "the channel no longer exists")
         return channel
 
-    def _fail(self, request: Any, status: CAStatus, text: str) -> None:
+    def _fail(self, request: Request, status: CAStatus, text: str) -> None:
         """Answer that a request failed: its callback first, because CAJ (Phoebus) passes on nothing else."""
-        of, code = request.header, status.value.code_with_severity
-        channel = self._channels.get(request.sid)
+        code = status.value.code_with_severity
+        channel = self._channels.get(request.one)
         answer = b""
         if channel is None:
             pass  # a client that closed the channel has also forgotten the request
-        elif isinstance(request, ca.WriteNotifyRequest):
-            answer = header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, code, request.ioid)
-        elif isinstance(request, ca.ReadNotifyRequest):
-            answer = header(_READ_NOTIFY, len(_NOTHING), of.data_type, 0, code, request.ioid) + _NOTHING
-        reason = text.encode("utf-8", "replace")[:_TEXT_LENGTH].decode("utf-8", "ignore") + "\0"
-        cid = _NO_CID if channel is None else channel.cid
-        self._outbox.put(answer + bytes(ca.ErrorResponse(request, cid, status=status, error_message=reason)))
+        elif request.command == WRITE_NOTIFY:
+            answer = header(WRITE_NOTIFY, 0, request.data_type, request.elements, code, request.two)
+        elif request.command == READ_NOTIFY:
+            answer = header(READ_NOTIFY, len(NOTHING), request.data_type, 0, code, request.two) + NOTHING
+        reason = text.encode("utf-8", "replace")[:_TEXT_LENGTH].decode("utf-8", "ignore")
+        self._outbox.put(answer + error(request, _NO_CID if channel is None else channel.cid, code, reason))
 
     def _version(self, request: ca.VersionRequest) -> None:
         """The first introduces the client; libca sends more with its searches (EPICS_CA_NAME_SERVERS), as on UDP.
@@ -171,7 +197,7 @@ class Session:
         """
         if not self.spoken:
             self._protocol.process_command(request)
-            self._send(ca.VersionResponse(VERSION))
+            self._outbox.put(bytes(ca.VersionResponse(VERSION)))
             self.spoken = True
 
     def _client_name(self, request: ca.ClientNameRequest) -> None:
@@ -181,12 +207,12 @@ class Session:
 
     def _search(self, request: ca.SearchRequest) -> None:
         if self._site.namespace.find(request.name) is not None:
-            self._outbox.put(bytes(ca.SearchResponse(self._site.port, None, request.cid, VERSION)))
+            self._outbox.put(found(self._site.port, request.cid))
         elif request.reply == ca.DO_REPLY:
             self._outbox.put(bytes(ca.NotFoundResponse(VERSION, request.cid)))
 
-    def _create(self, request: ca.CreateChanRequest) -> None:
-        pv = self._site.namespace.find(request.name)
+    def _create(self, request: Request) -> None:
+        pv, cid = self._site.namespace.find(request.name), request.one
         limits, client = self._site.limits, self.client
         full = len(self._channels) >= limits.channels_per_client or self._site.channels >= limits.channels
         if full:
@@ -196,34 +222,31 @@ class Session:
                 f"{self._site.channels}: no more are allowed",
             )
         if pv is None or full:
-            self._outbox.put(bytes(ca.CreateChFailResponse(request.cid)))
+            self._outbox.put(bytes(ca.CreateChFailResponse(cid)))
             return
-        # The name without filters: caproto would parse them too, and fails on some that are right.
-        self._protocol.process_command(ca.CreateChanRequest(pv.name, request.cid, VERSION))
-        sid = self._protocol.new_channel_id()
-        channel = _Channel(request.cid, sid, pv, self._site.writable(pv, client))
-        self._channels[sid] = channel
+        if cid in self._cids:
+            raise ProtocolViolation(f"created a second channel with its id {cid}")
+        self._cids.add(cid)
+        channel = _Channel(cid, next(self._sids), pv, self._site.writable(pv, client))
+        self._channels[channel.sid] = channel
         self._site.channels += 1
-        self._send(
-            ca.AccessRightsResponse(channel.cid, _rights(channel.writable)),
-            ca.CreateChanResponse(pv.native, pv.max_count, channel.cid, sid),
-        )
+        self._outbox.put(access_rights(cid, channel.writable) + created(cid, channel.sid, pv.native, pv.max_count))
 
-    def _clear(self, request: ca.ClearChannelRequest) -> None:
-        channel = self._channels.get(request.sid)
-        if channel is not None and channel.cid == request.cid:
-            self._protocol.process_command(request)
+    def _clear(self, request: Request) -> None:
+        channel = self._channels.get(request.one)
+        if channel is not None and channel.cid == request.two:
             self._forget(channel)
-            self._send(ca.ClearChannelResponse(channel.sid, channel.cid))
+            self._outbox.put(header(CLEAR, 0, 0, 0, channel.sid, channel.cid))
 
     def _forget(self, channel: _Channel) -> None:
         for identifier in channel.subscriptions:
             self._subscriptions.pop(identifier).cancel()
         del self._channels[channel.sid]
+        self._cids.discard(channel.cid)
         channel.open = False
         self._site.channels -= 1
 
-    def _read(self, request: Any) -> None:
+    def _read(self, request: Request) -> None:
         channel = self._channel(request)
         if channel.unfinished_puts and channel.pv.serial and len(channel.held_reads) < _HELD_READS:
             if not channel.held_reads:
@@ -240,24 +263,21 @@ class Session:
             except _RequestFailed as failure:
                 self._fail(request, failure.status, str(failure))
 
-    def _answer_read(self, channel: _Channel, request: Any) -> None:
+    def _answer_read(self, channel: _Channel, request: Request) -> None:
         payload, count = _encoded(channel.pv, request)
-        if isinstance(request, ca.ReadNotifyRequest):
-            command, first = _READ_NOTIFY, ECA_NORMAL
-        else:
-            command, first = _READ, channel.cid
-        data_type = request.header.data_type
-        self._outbox.put(header(command, len(payload), data_type, count, first, request.ioid) + payload)
+        command, data_type = request.command, request.data_type
+        first = ECA_NORMAL if command == READ_NOTIFY else channel.cid
+        self._outbox.put(header(command, len(payload), data_type, count, first, request.two) + payload)
 
-    def _write(self, request: Any) -> None:
-        channel, of = self._channel(request), request.header
-        if of.data_type in _ACKNOWLEDGEMENTS:
+    def _write(self, request: Request) -> None:
+        channel = self._channel(request)
+        if request.data_type in _ACKNOWLEDGEMENTS:
             self._acknowledge(channel, request)
             return
         pv, client = channel.pv.source, self.client
         data, status, result, reason = None, CAStatus.ECA_PUTFAIL, "refused", ""
         try:
-            data = PutData.decode(of.data_type, of.data_count, bytes(request.buffers[1]))
+            data = PutData.decode(request.data_type, request.elements, request.payload)
         except Refused as refusal:
             reason = f"{pv.name}: {refusal}"
         handler = pv.on_put if channel.pv.on_put is not None else None
@@ -277,27 +297,31 @@ class Session:
         self._site.puts.journal.note(pv.name, pv.label(pv.value), new, client, result, reason)
         raise _RequestFailed(status, reason)
 
-    def _put_ended(self, request: Any, channel: _Channel, reason: str) -> None:
+    def _put_ended(self, request: Request, channel: _Channel, reason: str) -> None:
         self._unfinished_puts -= 1
         channel.unfinished_puts -= 1
         if not channel.open:
             return
+        last = not self._unfinished_puts
+        if last:
+            self._outbox.hold()
         if reason:
             self._fail(request, CAStatus.ECA_PUTFAIL, reason)
         else:
             self._done(request)
-        if not channel.unfinished_puts:
+        if not channel.unfinished_puts and channel.held_reads:
             self._release_reads(channel)
+        if last:
+            self._outbox.flush()  # the client probably waits for it
 
-    def _done(self, request: Any) -> None:
-        if isinstance(request, ca.WriteNotifyRequest):
-            of = request.header
-            self._outbox.put(header(_WRITE_NOTIFY, 0, of.data_type, of.data_count, ECA_NORMAL, request.ioid))
+    def _done(self, request: Request) -> None:
+        if request.command == WRITE_NOTIFY:
+            self._outbox.put(header(WRITE_NOTIFY, 0, request.data_type, request.elements, ECA_NORMAL, request.two))
 
-    def _acknowledge(self, channel: _Channel, request: Any) -> None:
+    def _acknowledge(self, channel: _Channel, request: Request) -> None:
         """A put of DBR_PUT_ACKS or DBR_PUT_ACKT, which changes no value: also allowed for read-only PVs."""
-        pv, client, number = channel.pv.record, self.client, int(request.buffers[0].value)
-        severity = request.header.data_type == ca.ChannelType.PUT_ACKS
+        pv, client, number = channel.pv.record, self.client, int.from_bytes(request.payload[:2])
+        severity = request.data_type == ca.ChannelType.PUT_ACKS
         old = int(pv.unacknowledged if severity else pv.keeps_transient_alarms)
         denied = ""
         if not self._site.may_write(pv.name, client.host, client.user):
@@ -312,10 +336,10 @@ class Session:
             pv.keep_transient_alarms(bool(number))
         self._done(request)
 
-    def _event_add(self, request: ca.EventAddRequest) -> None:
+    def _event_add(self, request: Request) -> None:
         channel, most = self._channel(request), self._site.limits.channels_per_client
-        identifier = request.subscriptionid
-        if not request.mask & EVENTS:
+        identifier, mask = request.two, request.mask & EVENTS
+        if not mask:
             raise _RequestFailed(CAStatus.ECA_BADMASK, "the event mask is empty")
         if identifier in self._subscriptions:
             raise _RequestFailed(CAStatus.ECA_BADMONID, "this subscription id is in use")
@@ -324,14 +348,13 @@ class Session:
             self._site.complaints.log(f"subscriptions {client.host}", f"{client.user}@{client.host}: {text}")
             raise _RequestFailed(CAStatus.ECA_ALLOCMEM, text)
         _encoded(channel.pv, request)
-        of, mask = request.header, request.mask & EVENTS
-        subscription = Subscription(self._outbox, channel.pv, identifier, of.data_type, of.data_count, mask)
+        subscription = Subscription(self._outbox, channel.pv, identifier, request.data_type, request.elements, mask)
         self._subscriptions[identifier] = subscription
         channel.subscriptions.add(identifier)
         subscription.start()
 
-    def _event_cancel(self, request: ca.EventCancelRequest) -> None:
-        channel, identifier = self._channels.get(request.sid), request.subscriptionid
+    def _event_cancel(self, request: Request) -> None:
+        channel, identifier = self._channels.get(request.one), request.two
         if channel is not None and identifier in channel.subscriptions:
             channel.subscriptions.discard(identifier)
             ended = self._subscriptions.pop(identifier)
@@ -339,16 +362,11 @@ class Session:
             self._outbox.put(header(EVENT_ADD, 0, ended.data_type, ended.count, channel.cid, identifier))
 
 
-def _encoded(pv: Pv[Any], request: Any) -> tuple[bytes, int]:
+def _encoded(pv: Pv[Any], request: Request) -> tuple[bytes, int]:
     """Payload and count for a request."""
-    count = request.header.data_count
-    if count > pv.max_count:
+    if request.elements > pv.max_count:
         raise _RequestFailed(CAStatus.ECA_BADCOUNT, f"{pv.name} has at most {pv.max_count} elements")
     try:
-        return encode(pv, pv.snapshot, request.header.data_type, count)
+        return encode(pv, pv.snapshot, request.data_type, request.elements)
     except NoConversion as problem:
         raise _RequestFailed(CAStatus.ECA_NOCONVERT, str(problem)) from None
-
-
-def _rights(writable: bool) -> ca.AccessRights:
-    return ca.AccessRights.READ | ca.AccessRights.WRITE if writable else ca.AccessRights.READ

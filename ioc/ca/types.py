@@ -335,3 +335,32 @@ class StringArrayPv(Pv[Sequence[str]]):
 
     def texts(self, value: Sequence[str]) -> Sequence[str]:
         return value
+
+
+class FloatArrayPv(Pv[Sequence[float]]):
+    """A read-only waveform of at most `max_count` DOUBLEs; NaN is a gap."""
+
+    native = ChannelType.DOUBLE
+
+    def __init__(
+        self, name: str, description: str, max_count: int, *, units: str = "", value: Sequence[float] = ()
+    ) -> None:
+        self._max_count = max_count
+        super().__init__(name, description, self.check(value))
+        self.properties = Properties(units, 3)
+
+    @property
+    def max_count(self) -> int:
+        return self._max_count
+
+    def check(self, value: Sequence[float]) -> Sequence[float]:
+        return tuple(value[: self._max_count])
+
+    def accept(self, data: PutData) -> Sequence[float]:
+        raise self.cannot_be(str(data)[:40], "left unchanged: it is read only")
+
+    def texts(self, value: Sequence[float]) -> Sequence[str]:
+        return [f"{number:.{self.properties.precision}f}" for number in value]
+
+    def numbers(self, value: Sequence[float]) -> Sequence[float]:
+        return value

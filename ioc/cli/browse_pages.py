@@ -34,8 +34,8 @@ _QUERIES = {
     "runs_of_experiment": (
         "Runs of an experiment",
         _EMPTY,
-        f"""SELECT run_number, run_class, title, state, started_at, round(duration, 1) AS duration_s,
-  config_name, runs.message
+        f"""SELECT run_number, run_class, title, state, quality, runs.comment, started_at,
+  round(duration, 1) AS duration_s, config_name, runs.message
 FROM {_RUNS}
 WHERE {_EXPERIMENT}
 ORDER BY run_number DESC""",

@@ -24,6 +24,8 @@ _RUN_COLUMNS = {
     "duration": "float",
     "config_name": "string",
     "bytes": "integer",
+    "quality": "string",
+    "comment": "string",
 }
 """Columns of the view `run_sheet` with their types, without the experiment, which is always the same."""
 _STATISTICS = ("minimum", "mean", "maximum")

@@ -118,7 +118,9 @@ def _run(work: Callable[[Ending], Coroutine[Any, Any, None]]) -> None:
     import asyncio
 
     from ioc.app.ending import Ending
+    from ioc.app.heap import few_heaps
 
+    few_heaps()
     try:
         from uvloop import new_event_loop
     except ImportError:

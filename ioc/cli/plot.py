@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ioc.cli.extras import required
 from ioc.cli.output import progress
 from ioc.errors import Refused
-from ioc.model import Severity
+from ioc.model import RunQuality, Severity
 from ioc.rundb.queries import Row, RunBook
 from ioc.rundb.times import from_text
 
@@ -88,7 +88,8 @@ def draw_run(book: RunBook, number: int, observables: Sequence[str]) -> Figure:
         _number_events(axes[0], events[:_MOST_EVENTS], margin / 2)
         _list_events(figure, events)
         _show_local_time(axes[-1], began)
-        figure.suptitle(f"{book.experiment}, run {number}: {page.run['title']}".rstrip(": "))
+        judged = "" if page.run["quality"] == RunQuality.Unknown.name else f" ({page.run['quality']})"
+        figure.suptitle(f"{book.experiment}, run {number}{judged}: {page.run['title']}".rstrip(": "))
     return figure
 
 

@@ -24,7 +24,7 @@ from ioc.cli.output import data_output, progress, whole_file
 from ioc.cli.plot import plot_run
 from ioc.cli.texts import run_diff, run_list, run_page
 from ioc.errors import Refused
-from ioc.model import Client, RunClass, Scalar
+from ioc.model import Client, RunClass, RunQuality, Scalar, check_comment
 from ioc.rundb.queries import RunBook, SheetObservable
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _TITLE_LENGTH = 200
 _NUMBER = WholeNumber(0, 2**31 - 1)
 _CLASSES = [each.name for each in RunClass]
+_QUALITIES = [each.name for each in RunQuality]
 _number_argument = click.argument("number", type=_NUMBER)
 _observables_option = click.option(
     "--observable", "observables", multiple=True, help="Only this observable; may be repeated. Default: all."
@@ -70,10 +71,11 @@ def runs() -> None:
 
 
 @runs.command("list")
+@click.option("--quality", type=click.Choice(_QUALITIES, case_sensitive=False), help="Only runs of this quality.")
 @_with_book
-def list_command(book: RunBook) -> None:
+def list_command(book: RunBook, quality: str | None) -> None:
     """List the runs of an experiment."""
-    click.echo(run_list(book.experiment, book.runs()))
+    click.echo(run_list(book.experiment, book.runs(quality)))
 
 
 @runs.command()
@@ -88,19 +90,30 @@ def show(book: RunBook, number: int) -> None:
 @_number_argument
 @click.option("--title", help="New title.")
 @click.option("--class", "class_name", type=click.Choice(_CLASSES, case_sensitive=False), help="New class.")
+@click.option("--comment", help="New comment; may have several lines.")
+@click.option("--quality", type=click.Choice(_QUALITIES, case_sensitive=False), help="New quality.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="New value of a manual observable; may be repeated."
 )
 @_with_book
-def edit(book: RunBook, number: int, title: str | None, class_name: str | None, settings: tuple[str, ...]) -> None:
-    """Correct title, class or manual observables of a run.
+def edit(
+    *,
+    book: RunBook,
+    number: int,
+    title: str | None,
+    class_name: str | None,
+    comment: str | None,
+    quality: str | None,
+    settings: tuple[str, ...],
+) -> None:
+    """Correct title, class, comment, quality or manual observables of a run.
 
     Run NUMBER must have ended. Each change becomes an event in the database.
     """
     from ioc.rundb.edit import edit_run
 
-    if title is None and class_name is None and not settings:
-        raise click.UsageError("nothing to change: give --title, --class or --set")
+    if title is class_name is comment is quality is None and not settings:
+        raise click.UsageError("nothing to change: give --title, --class, --comment, --quality or --set")
     if title is not None and (len(title) > _TITLE_LENGTH or not title.isprintable()):
         raise Refused(f"the title must be one line of at most {_TITLE_LENGTH} printable characters")
     known = book.definitions(number)
@@ -111,6 +124,8 @@ def edit(book: RunBook, number: int, title: str | None, class_name: str | None, 
         number,
         title=title,
         run_class=None if class_name is None else RunClass[class_name],
+        comment=None if comment is None else check_comment(comment),
+        quality=None if quality is None else RunQuality[quality],
         values=values,
         client=Client(_user(), "localhost"),
     )
@@ -216,6 +231,48 @@ def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path 
     with whole_file(target, book.path) as path:
         plot_run(book, number, observables, path)
     click.echo(target)
+
+
+@runs.command()
+@click.argument("directories", metavar="DIRECTORY...", nargs=-1, required=True, type=PathName())
+@topology_option
+@database_option
+@click.option("--experiment", help="Experiment; default: the name of the directories that hold the runs.")
+@click.option(
+    "--class",
+    "class_name",
+    type=click.Choice(_CLASSES, case_sensitive=False),
+    default=RunClass.Testing.name,
+    show_default=True,
+    help="Class of these runs.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+def adopt(
+    directories: tuple[Path, ...],
+    topology: Path,
+    database: Path | None,
+    experiment: str | None,
+    class_name: str,
+    *,
+    dry_run: bool,
+) -> None:
+    """Enter runs into the database whose files exist, but which it does not know.
+
+    DIRECTORY is that of an experiment, which has directories run_NNNN, or that of one run. Those of all routers and of
+    the backups of configurations may be named: the same number is the same run. The IOC must not run. Nothing is
+    entered if anything is wrong.
+    """
+    from ioc.cli.adopt import adopt_runs
+
+    routers: dict[str, str] = {}
+    if database is None:
+        from ioc.topology.load import load
+
+        loaded = load(topology)
+        database = Path(loaded.database)
+        routers = {source.id: source.data_routers[0] for source in loaded.data_sources}
+    client = Client(_user(), "localhost")
+    adopt_runs(database, directories, experiment, RunClass[class_name], client=client, routers=routers, dry_run=dry_run)
 
 
 def _manual_value(

@@ -9,7 +9,9 @@ from typing import Any
 
 from ioc.cli.output import table
 from ioc.model import Severity
+from ioc.rundb.adopt import FoundRun
 from ioc.rundb.queries import Row, RunPage
+from ioc.rundb.times import optional, to_text
 
 _LARGEST_WHOLE = 1e15
 """Above it, the last digits of a float are meaningless."""
@@ -65,6 +67,7 @@ _RUNS: _Columns = {
     "class": ("run_class", str),
     "title": ("title", str),
     "state": ("state", str),
+    "quality": ("quality", str),
     "started": ("started_at", local_time),
     "duration": ("duration", duration),
     "size": ("bytes", size),
@@ -80,7 +83,10 @@ _FACTS: _Columns = {
     "Duration": ("duration", duration),
     "Size": ("bytes", size),
     "Configuration": ("config_name", str),
+    "Quality": ("quality", str),
+    "Comment": ("comment", str),
     "Message": ("message", str),
+    "Adopted": ("adopted_at", local_time),
 }
 _MEASUREMENTS: _Columns = {
     "observable": ("name", str),
@@ -138,6 +144,18 @@ def run_page(experiment: str, page: RunPage) -> str:
     return "\n\n".join([table(facts), *(_table(columns, rows) for columns, rows in tables if rows)])
 
 
+def adopted_list(runs: Sequence[FoundRun]) -> str:
+    """One line a run that was found."""
+    heading = ("run", "began", "ended", "files", "size", "configuration", "directories")
+    return table([heading, *map(_adopted, runs)])
+
+
+def _adopted(found: FoundRun) -> tuple[str, ...]:
+    times = (local_time(optional(to_text, each)) for each in (found.started_at, found.stopped_at))
+    last = (size(found.size), found.config_name, ", ".join(found.directories))
+    return (str(found.run.number), *times, str(len(found.files)), *last)
+
+
 def run_diff(experiment: str, first: RunPage, second: RunPage) -> str:
     """A line for each setting, configuration and observable that differs; numbers are compared as they are shown."""
     numbers = (f"run {first.run['run_number']}", f"run {second.run['run_number']}")
@@ -150,7 +168,7 @@ def run_diff(experiment: str, first: RunPage, second: RunPage) -> str:
 
 
 def _compared(page: RunPage) -> Iterator[tuple[str, str]]:
-    for heading in ("class", "title", "state", "duration", "configuration"):
+    for heading in ("class", "title", "state", "quality", "duration", "configuration"):
         name, show = _RUNS[heading]
         yield heading, show(page.run[name])
     for row in page.configs:

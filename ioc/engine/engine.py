@@ -227,11 +227,18 @@ class Engine:
                         severity=effect.severity,
                         source=str(effect.subject),
                         message=effect.text,
-                        run=run.record.run if run.open and run.record else None,
+                        run=effect.run or (run.record.run if run.open and run.record else None),
                         client=effect.client,
                     )
                 )
-            case ef.SaveRun() | ef.SaveRunConfigs() | ef.SaveInterval() | ef.SaveSetting() | ef.Answer():
+            case (
+                ef.SaveRun()
+                | ef.SaveVerdict()
+                | ef.SaveRunConfigs()
+                | ef.SaveInterval()
+                | ef.SaveSetting()
+                | ef.Answer()
+            ):
                 self._ledger.put(effect)
             case _:
                 if isinstance(effect, ef.SendTransition):
@@ -287,12 +294,36 @@ class Engine:
             await asyncio.sleep(_ALIVE_PERIOD)
 
     async def _watch_database(self) -> None:
-        """Report to the core whether the run database can be written, when that changes."""
+        """Report to the core whether the run database can be written, and what others have changed in it."""
+        seen = self._store.changes_elsewhere()
         while True:
             problem = self._store.problem()
             if problem != self.state.database_problem:
                 self.post(ev.DatabaseProblem(problem))
+            changes = self._store.changes_elsewhere()
+            if changes != seen and await self._read_edited_run():
+                seen = changes
             await asyncio.sleep(_DATABASE_PERIOD)
+
+    async def _read_edited_run(self) -> bool:
+        """Read the last run again; False if that has to be repeated because the run has changed meanwhile."""
+        record = self.state.run.record
+        if self._ledger.behind:
+            return False
+        if record is None:
+            return True
+        try:
+            found = await self._store.get_run(record.run)
+        except PeerError:
+            return False
+        except Exception:
+            log.exception("reading %s", record.run)
+            return True
+        if self.state.run.record is not record or self._ledger.behind:
+            return False
+        if found is not None:
+            self.post(ev.RunEdited(found))
+        return True
 
 
 async def _pause(seconds: float, hurry: asyncio.Event) -> None:

@@ -1,10 +1,12 @@
 """Stores, in order, everything that must be on disk before it is acknowledged.
 
 Theory of operation. Records and answers share one queue; an answer is sent when its turn comes, after all records
-before it have been stored. The database must not block a command, however: the queue waits half a second at most for an
-entry, then the entry stays in `_kept`, where a newer one with the same key replaces it, and the queue continues. While
-the database accepts nothing (`_down`), nothing waits. Kept entries are retried every second, oldest first, until they
-are stored or the IOC ends.
+before it have been stored. Files that are recorded while an earlier entry is being stored share one entry, and so one
+transaction, because all routers are filed at the same time.
+
+The database must not block a command, however: the queue waits half a second at most for an entry, then the entry stays
+in `_kept`, where a newer one with the same key replaces it, and the queue continues. While the database accepts nothing
+(`_down`), nothing waits. Kept entries are retried every second, oldest first, until they are stored or the IOC ends.
 """
 
 from __future__ import annotations
@@ -12,25 +14,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ioc.errors import PeerError
 from ioc.model import FiledFile, RunId
 from ioc.ports import RunStore
-from ioc.runlogic.effects import Answer, SaveInterval, SaveRun, SaveRunConfigs, SaveSetting
+from ioc.runlogic.effects import Answer, SaveInterval, SaveRun, SaveRunConfigs, SaveSetting, SaveVerdict
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class SaveFile:
-    """Record one file that was filed."""
+@dataclass(eq=False)
+class SaveFiles:
+    """Record files that were filed."""
 
     run: RunId
-    file: FiledFile
+    files: list[FiledFile] = field(default_factory=list[FiledFile])
+    """Grows while the entry is the last one in the queue."""
 
 
-Save = SaveRun | SaveRunConfigs | SaveInterval | SaveSetting | SaveFile
+Save = SaveRun | SaveVerdict | SaveRunConfigs | SaveInterval | SaveSetting | SaveFiles
 _RETRY_PERIOD = 1.0
 _PATIENCE = 0.5
 """Seconds that an answer waits for a slow disk; a locked file or a full disk is detected sooner."""
@@ -48,6 +51,8 @@ class Ledger:
         self._store = store
         self._answer = answer
         self._queue: asyncio.Queue[Save | Answer | asyncio.Event] = asyncio.Queue()
+        self._files: SaveFiles | None = None
+        """The entry that further files may join: nothing that must be stored or answered is behind it."""
         self._kept: dict[Hashable, Save] = {}
         """Not stored yet, oldest first."""
         self._storing: asyncio.Task[None] | None = None
@@ -60,6 +65,7 @@ class Ledger:
 
     def put(self, entry: Save | Answer) -> None:
         """Add an entry at the end of the queue."""
+        self._files = None
         self._queue.put_nowait(entry)
 
     def settled(self) -> asyncio.Event:
@@ -71,9 +77,17 @@ class Ledger:
             self._queue.put_nowait(mark)
         return mark
 
+    @property
+    def behind(self) -> bool:
+        """Whether the database lacks something that was acknowledged or is about to be."""
+        return bool(self._kept) or self._handling or not self._queue.empty()
+
     async def record(self, run: RunId, file: FiledFile) -> None:
         """Record a filed file. When this returns it is on disk, or kept ahead of all later entries."""
-        self.put(SaveFile(run, file))
+        if self._files is None or self._files.run != run:
+            self.put(files := SaveFiles(run))
+            self._files = files
+        self._files.files.append(file)
         await self.settled().wait()
 
     async def run(self) -> None:
@@ -92,6 +106,8 @@ class Ledger:
                 case asyncio.Event():
                     entry.set()
                 case _:
+                    if entry is self._files:
+                        self._files = None
                     self._keep(entry)
                     if not self._down:
                         await self._store_soon(entry)
@@ -174,14 +190,16 @@ class Ledger:
         match entry:
             case SaveRun(record=record):
                 await self._store.save_run(record)
+            case SaveVerdict(run=run, comment=comment, quality=quality):
+                await self._store.save_verdict(run, comment=comment, quality=quality)
             case SaveRunConfigs(run=run, configs=configs):
                 await self._store.save_run_configs(run, configs)
             case SaveInterval(interval=interval):
                 await self._store.save_interval(interval)
             case SaveSetting(name=name, value=value):
                 await self._store.save_setting(name, value)
-            case SaveFile(run=run, file=file):
-                await self._store.add_file(run, file)
+            case SaveFiles(run=run, files=files):
+                await self._store.add_files(run, *files)
 
 
 def _key(entry: Save) -> Hashable:
@@ -189,11 +207,13 @@ def _key(entry: Save) -> Hashable:
     match entry:
         case SaveRun(record=record):
             return ("run", record.run)
+        case SaveVerdict(run=run, comment=comment):
+            return ("quality" if comment is None else "comment", run)
         case SaveRunConfigs(run=run):
             return ("configs", run)
         case SaveInterval(interval=interval):
             return ("interval", interval.run, interval.interlock, interval.began_at)
         case SaveSetting(name=name):
             return ("setting", name)
-        case SaveFile(run=run, file=file):
-            return ("file", run, file.host, file.path)
+        case SaveFiles():
+            return entry

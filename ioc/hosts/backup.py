@@ -104,14 +104,32 @@ def _keep(transport: Transport, directory: bytes, name: str, content: bytes, ser
     """Write one file unless it exists; returns its name there."""
     # Servers may share the directory, even from several hosts: each writes its own file and then renames it.
     writing = directory + b"/" + os.fsencode(f".{name}.{server.name}.partial")
-    transport.write(writing, content)
+    written = False
     for candidate in names(os.fsencode(name)):
         target = directory + b"/" + candidate
-        try:
-            transport.move(writing, target)
-        except FileExistsError:
-            if transport.read_end(target, LARGEST)[0] != content:
-                continue
-            transport.remove(writing)
-        return os.fsdecode(candidate)
+        # Most often there is a copy already: of another server with the same file, or of this one at Configure.
+        same = _is_copy(transport, target, content)
+        if same is None:
+            if not written:
+                transport.write(writing, content)
+                written = True
+            try:
+                transport.move(writing, target)
+            except FileExistsError:
+                same = _is_copy(transport, target, content)
+            else:
+                return os.fsdecode(candidate)
+        if same:
+            if written:
+                transport.remove(writing)
+            return os.fsdecode(candidate)
     raise AssertionError
+
+
+def _is_copy(transport: Transport, path: bytes, content: bytes) -> bool | None:
+    """Whether a file has this content; None if there is no file."""
+    try:
+        entry = transport.look(path)
+        return entry.is_file and entry.size == len(content) and transport.read_end(path, LARGEST)[0] == content
+    except FileNotFoundError:
+        return None

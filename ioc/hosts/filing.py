@@ -125,21 +125,27 @@ class Filing:
 
     async def _file_until_empty(self, staging: bytes, needed: bool) -> None:
         directory = staging + b"/" + os.fsencode(self.run.directory)
-        await self._record_found(directory)
-        while sizes := await self._settled(staging):
-            await self.call(make_directories, self.transport, staging, self.run.directory)
+        found, sizes = await self.call(self._both_sizes, directory, staging)
+        await self._record_found(directory, found)
+        made = False
+        while sizes:
+            sizes = await self._settled(staging, sizes)
+            if sizes:
+                await self.call(make_directories, self.transport, staging, self.run.directory)
+                made = True
             for name, size in sizes.items():
                 self._check_time(len(sizes))
                 await self._file(staging + b"/" + name, size, directory)
-        with contextlib.nullcontext() if needed else contextlib.suppress(OSError):
-            await self.call(make_directories, self.transport, staging, self.run.directory)
-        if self.filed:
-            await self._record_found(directory)
+            found, sizes = await self.call(self._both_sizes, directory, staging)
+        if not made:
+            with contextlib.nullcontext() if needed else contextlib.suppress(OSError):
+                await self.call(make_directories, self.transport, staging, self.run.directory)
+        await self._record_found(directory, found)
 
-    async def _settled(self, staging: bytes) -> dict[bytes, int]:
-        """Wait until the staged files have stopped growing; returns their sizes by name."""
+    async def _settled(self, staging: bytes, sizes: dict[bytes, int]) -> dict[bytes, int]:
+        """Wait until the staged files, which have just had these sizes, no longer grow; returns their sizes by name."""
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, self.settle_seconds / 8))
-        sizes, since = await self._sizes(staging), time.monotonic()
+        since = time.monotonic()
         while sizes and time.monotonic() - since < self.settle_seconds:
             await asyncio.sleep(pause)
             now = await self._sizes(staging)
@@ -149,12 +155,16 @@ class Filing:
                 sizes, since = now, time.monotonic()
         return sizes
 
-    async def _record_found(self, directory: bytes) -> None:
-        """Record the files in the run's directory that are not recorded with their present size."""
+    def _both_sizes(self, directory: bytes, staging: bytes) -> tuple[dict[bytes, int], dict[bytes, int]]:
+        """Return the sizes of the files in the run's directory, and of those in the staging directory."""
+        staged = graw_sizes(self.transport, staging)
         try:
-            sizes = await self._sizes(directory)
+            return graw_sizes(self.transport, directory), staged
         except (FileNotFoundError, NotADirectoryError):
-            return
+            return {}, staged
+
+    async def _record_found(self, directory: bytes, sizes: dict[bytes, int]) -> None:
+        """Record the files in the run's directory that are not recorded with their present size."""
         for name, size in sizes.items():
             path = directory + b"/" + name
             if path not in self.filed or self.filed[path].size != size:

@@ -88,7 +88,7 @@ def parse(output: bytes) -> Look:
     lines: list[str] = []
     for line in text.split("\n"):
         if line.startswith("@"):
-            lines = sections[line] = []
+            lines = sections.setdefault(line, [])
         else:
             lines.append(line)
     for tool in ("ps", "lsof"):
@@ -101,30 +101,32 @@ def parse(output: bytes) -> Look:
         )
     given = {
         int(title.removeprefix("@directory given ")): directory
-        for title, body in sections.items()
-        if title.startswith("@directory given ") and (directory := _directory(body))
+        for title in sections
+        if title.startswith("@directory given ") and (directory := _directory(_lines(sections, title)))
     }
     return Look(tuple(_linux(sections) if "@boot" in sections else _others(sections)), given)
 
 
 def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
-    boot = sections["@boot"][0][:8]
+    boot = sections["@boot"][0]
     sockets = list(of_proc_net(sections.get("@sockets", [])))
-    for title, lines in sections.items():
-        if not title.startswith("@process "):
-            continue
-        pid, values = int(title.removeprefix("@process ")), _values(lines)
+    titles = [title for title in sections if title.startswith("@process ")]
+    # Each process has the number of the boot before its arguments.
+    said = _hex("".join(sections.get("@arguments", []))).split(f"{boot}\n".encode())[1:]
+    for i, title in enumerate(titles):
+        arguments = said[i] if i < len(said) else b""
+        pid, values = int(title.removeprefix("@process ")), _values(sections[title])
         after = values.get("stat", "").split()
-        own = {line.removeprefix("socket ") for line in lines if line.startswith("socket ")}
-        arguments = _hex(values.get("arguments", "")).decode(errors="replace").split("\0")
+        own = {line.removeprefix("socket ") for line in sections[title] if line.startswith("socket ")}
+        words = tuple(arguments.decode(errors="replace").split("\0")[:-1])
         mine = [socket for socket, inode, _ in sockets if inode in own]
         if "user" in values:
             # Another user's descriptors are not readable: what remains are the ports in the arguments of the process.
-            argument_ports = {port for argument in arguments for port in _port(argument)}
+            argument_ports = {port for word in words for port in _port(word)}
             mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in argument_ports]
-        place = _hex(values.get("link", ""))
-        of_directory = sections.get(f"@directory process {pid}", [])
+        of_directory = _lines(sections, f"@directory process {pid}")
         directory, lost, unreadable = _directory(of_directory), "", ""
+        place = _hex(values.get("link", ""))
         if place and ("here" not in values or directory is None):
             directory = None
             if place.endswith(DELETED):  # by the kernel
@@ -135,35 +137,36 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
                     "" if unreadable else "is gone: its file system was unmounted, or another one was mounted over it"
                 )
         # The 22nd field of stat is the start in ticks since boot; the first four are not in `after`.
-        started = f"{boot}:{after[17]}" if len(after) > 17 else ""
+        started = f"{boot[:8]}:{after[17]}" if len(after) > 17 else ""
         yield Process(
             pid,
             tuple(mine),
             directory,
             lost,
             unreadable,
-            place,
+            place or _values(of_directory).get("at", "").encode(),
             int(values.get("parent") or 0),
-            tuple(arguments[:-1]),
+            words,
             started,
         )
 
 
 def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
     sockets = of_lsof(sections.get("@lsof", []), PROCESS_NAME)
+    commands = _values([line.lstrip() for line in sections.get("@commands", [])])
     for line in sections["@processes"]:
         # PID PARENT STATE, five words of the start, and the command (macOS: with its whole path); zombies do not count.
         fields = line.split(None, 8)
         if len(fields) < 9 or fields[2].startswith("Z") or fields[8].rstrip().rpartition("/")[2] != PROCESS_NAME:
             continue
         pid = int(fields[0])
-        said = _values(sections.get(f"@arguments {pid}", [])).get("arguments", "")
-        of_directory = sections.get(f"@directory process {pid}", [])
+        of_directory = _lines(sections, f"@directory process {pid}")
         values = _values(of_directory)
         directory, lost, unreadable = _directory(of_directory), "", ""
-        # inode of the directory according to lsof, inode that the name has now, and then the name
-        inodes = values.get("inode", "").split()[:2]
-        if "link" in values and (directory is None or inodes[:1] != inodes[1:]):
+        place = values["name"].encode() if "name" in values else _hex(values.get("link", ""))
+        # inode of the directory according to lsof, and that of the name now
+        inodes = f"{values.get('inode', '')} {values.get('node', '')}".split()[:2]
+        if place and (directory is None or inodes[:1] != inodes[1:]):
             # Only the text of ls distinguishes a missing directory from one without read permission.
             gone = directory is not None or "No such file" in values.get("reason", "")
             directory = None
@@ -174,9 +177,9 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
             directory,
             lost,
             unreadable,
-            _hex(values.get("link", "")),
+            place,
             int(fields[1]),
-            tuple(_hex(said).decode(errors="replace").split()),
+            tuple(commands.get(str(pid), "").split()),
             " ".join(fields[3:8]),
         )
 
@@ -221,9 +224,16 @@ def _reason(values: dict[str, str]) -> str:
 _DISK = re.compile(r"\s(\d+)\s+\d+\s+(-?\d+)\s+\d+%\s")
 
 
+def _lines(sections: dict[str, list[str]], title: str) -> list[str]:
+    """Return what is said about a directory: of one looked at with others, a section of its path has the rest."""
+    lines = sections.get(title, [])
+    at = _values(lines).get("at")
+    return lines if at is None else [*lines, *sections.get(f"@listing {at}", [])]
+
+
 def _directory(lines: list[str]) -> Directory | None:
     values = _values(lines)
-    path = _hex(values.get("path", ""))[:-1]  # pwd ends it with a newline
+    path = values["at"].encode() if "at" in values else _hex(values.get("path", ""))[:-1]  # pwd ends it with a newline
     graw = re.fullmatch(r"(\d+) (\d+)", values.get("graw", ""))
     if not path or not graw or "run" not in values:
         return None

@@ -1,8 +1,12 @@
 # Looks at the data routers of a host (Linux and macOS); fed to "sh -s", and read by look.py.
 #
 # $1 is the run directory asked about, $2 the seconds that lsof may take; the rest are directories to look at besides
-# those of the processes. A section begins with a line "@NAME". Paths come in hexadecimal, since they may hold any byte:
-# a line with their key, and lines that begin with a blank. Each program that is started costs time on the host.
+# those of the processes. A section begins with a line "@NAME"; if one name comes twice, its lines belong together.
+# Paths that may hold any byte come in hexadecimal: a line with their key, and lines that begin with a blank.
+#
+# Each program that is started costs a millisecond or more of the host's time, so their number does not depend on the
+# number of routers: what the shell cannot do itself is done by one program for all routers (one ls for all directories,
+# one df, one od for all arguments). Only directories with odd names or problems are looked at alone.
 #
 # Linux has everything in /proc. lsof is used only where there is no /proc, and never while an earlier one still hangs:
 # a process that waits in the kernel for a dead file server cannot be killed.
@@ -10,54 +14,96 @@
 # The tables of sockets are read before and after the descriptors: a router that takes a connection changes its listener
 # for a connection at that moment, and must be found by one of them.
 
+newline='
+'
 hex() { printf '%s\n' "$1"; od -An -v -tx1; }
+
+# Directories: those that "listings" looks at, all at once, are collected in $places, each once.
 look() {
   printf '@directory %s\n' "$1"
-  (
-    cd "$2" || { printf 'reason %s\n' "$(ls -ld "$2/." 2>&1 >/dev/null)"; exit; }
-    pwd -P | hex path
-    if files=$(ls -lnq 2>&1); then
-      printf '%s\n' "$files" | awk '/^-/ && /\.graw$/ { n++; s += $5 } END { printf "graw %.0f %.0f\n", n, s }'
-    else
-      printf 'reason %s\n' "$files"
-    fi
-    df -Pk .
-    if [ -e "$run" ] || [ -L "$run" ]; then echo 'run yes'; else echo 'run no'; fi
-    # Of a name that does not exist rmdir says first that the file system is read-only.
-    [ -w . ] || { printf 'unwritable '; rmdir './.no such directory' 2>&1 | tail -n 1; }
-  )
+  usable "$2" || { look_alone "$2"; return 1; }
+  printf 'at %s\n' "$PWD"
+  there_is_run
+  case $places in *"$newline$PWD/.$newline"*) ;; *) places=$places$PWD/.$newline ;; esac
 }
-tables() {
-  for table in tcp tcp6 udp udp6; do
-    awk -v table="$table" 'NR > 1 { print table, $2, $3, $4, $8, $10 }' "$proc/net/$table"
-  done
+usable() {
+  cd -P "$1" || return
+  case $PWD in [!/]* | *[!\ -~]* | "$proc"/*) return 1 ;; esac
+  [ . -ef "$PWD" ] && [ -r . ] && [ -w . ]
 }
+there_is_run() { if [ -e "$run" ] || [ -L "$run" ]; then echo 'run yes'; else echo 'run no'; fi; }
+look_alone() (
+  cd "$1" || { printf 'reason %s\n' "$(ls -ld "$1/." 2>&1 >/dev/null)"; exit; }
+  pwd -P | hex path
+  if files=$(ls -lnq 2>&1) || files=$(ls -ln 2>&1); then
+    printf '%s\n' "$files" | awk '/^-/ && /\.graw$/ { n++; s += $5 } END { printf "graw %.0f %.0f\n", n, s }'
+  else
+    printf 'reason %s\n' "$files"
+  fi
+  df -Pk .
+  there_is_run
+  # Of a name that does not exist rmdir says first that the file system is read-only.
+  [ -w . ] || { printf 'unwritable '; rmdir './.no such directory' 2>&1 | tail -n 1; }
+)
+# A single directory would be listed without its name. The ls of busybox does what -q asks for, but does not know it.
+list() { options=$1; shift; [ $# -gt 1 ] || set -- "$1" "$1"; ls "$options" "$@"; }
+listings() (
+  cd /; set -f; IFS=$newline; set -- $places
+  [ $# -gt 0 ] || exit
+  { list -lnq "$@" || list -ln "$@"; } | awk '
+    function tell() { if (place != "") printf "@listing %s\ngraw %.0f %.0f\n", place, n, s }
+    /^\/.*\/\.:$/ { tell(); place = substr($0, 1, length($0) - 3); n = s = 0 }
+    /^-/ && /\.graw$/ { n++; s += $5 }
+    END { tell() }'
+  df -Pk "$@" | awk '
+    BEGIN { for (i = 1; i < ARGC; i++) place[i] = substr(ARGV[i], 1, length(ARGV[i]) - 2); all = ARGC - 1; ARGC = 1 }
+    NR > 1 { disk[NR - 1] = $0 }
+    END { if (NR - 1 != all) exit 1; for (i = 1; i <= all; i++) printf "@listing %s\n%s\n", place[i], disk[i] }' "$@" ||
+    for place; do printf '@listing %s\n' "${place%/.}"; df -Pk "$place"; done
+  [ -z "$pids" ] || ls -di "$@" | awk '
+    { node = $1; sub(/^ *[0-9]+ /, ""); printf "@listing %s\nnode %s\n", substr($0, 1, length($0) - 2), node }'
+)
+
+tables() { awk 'FNR > 1 { sub(".*/", "", FILENAME); print "row", FILENAME, $2, $3, $4, $8, $10 }' $tables; }
 linux() {
-  printf '@boot\n'; cat "$proc/sys/kernel/random/boot_id"
-  before=$(tables); inodes=' '; users=' '
-  for entry in "$proc"/[0-9]*; do
-    read -r pid name state parent rest <"$entry/stat" || continue
-    [ "$name" = '(dataRouter)' ] && [ "$state" != Z ] && [ "$state" != X ] || continue
-    printf '@process %s\nstat %s\n' "$pid" "$rest"
-    echo "parent $parent"
-    hex arguments <"$entry/cmdline"
-    if sockets=$(ls -l "$entry/fd"); then
-      sockets=$(printf '%s\n' "$sockets" | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p')
-      for socket in $sockets; do echo "socket $socket"; inodes="$inodes$socket "; done
+  boot=$proc/sys/kernel/random/boot_id; read -r number <"$boot"; printf '@boot\n%s\n' "$number"
+  found=$(grep -lsx dataRouter "$proc"/[0-9]*/comm); [ -n "$found" ] || return
+  tables=
+  for table in tcp tcp6 udp udp6; do [ -r "$proc/net/$table" ] && tables="$tables $proc/net/$table"; done
+  before=$(tables); arguments=; descriptors=; users=' '
+  for entry in $found; do
+    entry=${entry%/comm}
+    read -r pid name state parent rest <"$entry/stat" && [ "$state" != Z ] && [ "$state" != X ] || continue
+    printf '@process %s\nstat %s\nparent %s\n' "$pid" "$rest" "$parent"
+    arguments="$arguments $boot $entry/cmdline"
+    if [ -r "$entry/fd" ] && [ -e "$entry/exe" ]; then
+      descriptors="$descriptors $entry/fd"
     else
-      user=$(awk '/^Uid:/ { print $3 }' "$entry/status"); echo "user $user"; users="$users$user "
+      user=; while read -r key real user more; do [ "$key" != Uid: ] || break; done <"$entry/status"
+      echo "user $user"; users="$users$user "
     fi
-    link=$(readlink "$entry/cwd" && echo .) && link=${link%??} && {
-      printf '%s' "$link" | hex link
-      [ "$entry/cwd/." -ef "$link" ] && echo 'here yes'
-      [ "$entry/ns/mnt" -ef "$proc/self/ns/mnt" ] || echo 'apart yes'
-    }
+    if usable "$entry/cwd"; then
+      echo 'here yes'
+    else
+      link=$(readlink "$entry/cwd" && echo .) && link=${link%??} && {
+        printf '%s' "$link" | hex link
+        [ "$entry/cwd/." -ef "$link" ] && echo 'here yes'
+        [ "$entry/ns/mnt" -ef "$proc/self/ns/mnt" ] || echo 'apart yes'
+      }
+    fi
     look "process $pid" "$entry/cwd"
   done
-  echo @sockets
-  { printf '%s\n' "$before"; tables; } | awk -v inodes="$inodes" -v users="$users" '
-    $4 == "0A" || index(inodes, " " $6 " ") || index(users, " " $5 " ")'
+  # The number of the boot, which is in no argument, separates the arguments of one process from those of the next.
+  [ -n "$arguments" ] && { echo @arguments; od -An -v -tx1 $arguments; }
+  { [ -z "$descriptors" ] || list -ln $descriptors; printf '%s\n' "$before"; tables; } | awk -v users="$users" '
+    /^\/.*\/fd:$/ { n = split($0, part, "/"); print "@process " part[n - 1] }
+    / socket:\[[0-9]+\]$/ { gsub(/[^0-9]/, "", $NF); mine[$NF]; print "socket " $NF }
+    $1 == "row" && ($5 == "0A" || $7 in mine || index(users, " " $6 " ")) {
+      if (!rows++) print "@sockets"
+      print $2, $3, $4, $5, $6, $7
+    }'
 }
+
 lsof_of_routers() {
   locale=$1; shift
   LC_ALL=$locale lsof -w -nP -a -c dataRouter "$@" & job=$!
@@ -69,9 +115,9 @@ others() {
   for tool in ps lsof; do command -v "$tool" >/dev/null || printf '@missing %s\n' "$tool"; done
   processes=$(ps -A -ww -o pid= -o ppid= -o stat= -o lstart= -o comm= | grep dataRouter)
   printf '@processes\n%s\n' "$processes"
-  pids=$(printf '%s\n' "$processes" | awk '$3 !~ /^Z/ && /[ \/]dataRouter$/ { print $1 }')
+  pids=$(printf '%s\n' "$processes" | awk '$3 !~ /^Z/ && /[ \/]dataRouter$/ { printf "%s%s", comma, $1; comma = "," }')
   [ -n "$pids" ] || return
-  for pid in $pids; do printf '@arguments %s\n' "$pid"; ps -ww -o args= -p "$pid" | hex arguments; done
+  echo @commands; ps -ww -o pid= -o args= -p "$pids" | sed 's/^/ /'
   old=$(ps -A -o pid= -o etime= -o args= | awk '/[l]sof .*-c dataRouter/ && $2 !~ /^0?0:[01]/ { print $1 }')
   for pid in $old; do kill -9 "$pid"; kill -0 "$pid" && { echo @hung; return; }; done
   echo @lsof
@@ -80,17 +126,21 @@ others() {
   # In a UTF-8 locale lsof escapes no letters. What it does escape (control characters) cannot be found then.
   found=$(lsof_of_routers en_US.UTF-8 -d cwd -Fpcin)
   case $found in *@hung) echo @hung; return ;; esac
-  printf '%s\n' "$found" | while IFS= read -r line; do
+  while IFS= read -r line; do
     case $line in
       p*) pid=${line#p} ;;
       i*) inode=${line#i} ;;
-      n*) look "process $pid" "${line#n}"; printf '%s' "${line#n}" | hex link
-          printf 'inode %s %s\n' "$inode" "$(ls -di "${line#n}/.")" ;;
+      n*) name=${line#n}
+          look "process $pid" "$name" && echo "inode $inode" || echo "inode $inode $(ls -di "$name/.")"
+          case $name in *[!\ -~]*) printf '%s' "$name" | hex link ;; *) printf 'name %s\n' "$name" ;; esac ;;
     esac
-  done
+  done <<FOUND
+$found
+FOUND
 }
+
 main() {
-  proc=/proc; run=$1; limit=$2; shift 2
+  proc=/proc; run=$1; limit=$2; places=$newline; pids=; shift 2
   echo @begin
   if [ -r "$proc/self/stat" ]; then linux; else others; fi
   number=0
@@ -99,5 +149,6 @@ main() {
     [ -n "$directory" ] && look "given $number" "$directory"
     number=$((number + 1))
   done
+  listings
   echo @end
 }

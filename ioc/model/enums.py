@@ -130,6 +130,19 @@ class AutoState(IntEnum):
     """Between two runs."""
 
 
+class NextStep(IntEnum):
+    """What the shift does next; Wait if there is nothing to press."""
+
+    Wait = 0
+    Describe = 1
+    Prepare = 2
+    Configure = 3
+    Start = 4
+    Stop = 5
+    Resume = 6
+    Reset = 7
+
+
 class RunClass(IntEnum):
     """Purpose of a run, chosen by the shift."""
 
@@ -138,6 +151,16 @@ class RunClass(IntEnum):
     Beam = 2
     Pulser = 3
     Junk = 4
+
+
+class RunQuality(IntEnum):
+    """What the shift thinks of the data of a run."""
+
+    Unknown = 0
+    Good = 1
+    Check = 2
+    """Somebody has to look at it."""
+    Bad = 3
 
 
 class DocumentState(StrEnum):

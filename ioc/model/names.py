@@ -1,4 +1,4 @@
-"""Names from outside that could do harm where they are used."""
+"""Names and texts from outside that could do harm where they are used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ _CONFIG_NAME = re.compile(r"[A-Za-z0-9_\-.+@](?:[A-Za-z0-9_\-.+@ ]*[A-Za-z0-9_\-
 CONFIG_NAME_LENGTH = 120
 
 EXPERIMENT_LENGTH = 100
+
+PVA_SCHEME = "pva://"
+"""Before the name of a PV that is followed by PVAccess; without it Channel Access is meant."""
+
+COMMENT_LENGTH = 2000
+"""Bytes of UTF-8."""
 
 
 def check_config_name(name: str) -> str:
@@ -49,6 +55,19 @@ def check_experiment(name: str) -> str:
             "not start with '.' or '-', and have no space at either end"
         )
     return name
+
+
+def check_comment(text: str) -> str:
+    """Return `text` if it can be the comment on a run: printable, but it may have several lines and tabs.
+
+    Raises:
+        Refused: it is too long, or has a control character; the text says which.
+    """
+    if (length := len(text.encode())) > COMMENT_LENGTH:
+        raise Refused(f"comment has {length} bytes of UTF-8, but must have at most {COMMENT_LENGTH}")
+    if wrong := next((letter for letter in text if not letter.isprintable() and letter not in "\n\t"), None):
+        raise Refused(f"comment has the character {wrong!r}, but must be printable text; line breaks are \\n")
+    return text
 
 
 def chosen_experiment(settings: Mapping[str, str], default: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict, Unpack
 
 from ioc.model.ecc import ConfigChoice
-from ioc.model.enums import Action, DocumentState, RunClass
+from ioc.model.enums import Action, DocumentState, RunClass, RunQuality
 from ioc.model.observables import Scalar
 
 
@@ -37,6 +37,8 @@ class RunChanges(TypedDict, total=False):
     duration: float | None
     message: str
     size: int
+    comment: str
+    quality: RunQuality
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ class RunRecord:
     """Seconds from `started_at` to `stopped_at` on the monotonic clock; None until it is stopped."""
     size: int = 0
     """Total size of its filed files, computed by the database (column ``runs.bytes``)."""
+    comment: str = ""
+    """What the shift wrote about it, during the run or later."""
+    quality: RunQuality = RunQuality.Unknown
 
     def changed(self, **changes: Unpack[RunChanges]) -> RunRecord:
         return replace(self, **changes)

@@ -1,18 +1,17 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""Monitors one PV of another IOC across disconnections."""
+"""Monitors one PV of another IOC by Channel Access."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ioc.model import Reading, ValueType
-from ioc.observables.reading import Properties, PropertiesListener, disconnected, to_properties, to_reading
-from ioc.observables.throttle import Throttle
+from ioc.observables.monitor import Monitor, Source
+from ioc.observables.reading import PropertiesListener, to_properties, to_reading
 
 _log = logging.getLogger(__name__)
 
@@ -20,23 +19,8 @@ _PROPERTIES_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 
 
-class Source(NamedTuple):
-    """The source of an observable."""
-
-    name: str
-    """Name of the observable."""
-    pv: str
-    type: ValueType
-    deadband: float
-    """Units in the topology."""
-    max_rate: float | None
-
-
-class ChannelMonitor:
-    """Monitors the PV of one observable until it is closed.
-
-    Each connection gets new subscriptions: after a reconnection the PV may have another type.
-    """
+class ChannelMonitor(Monitor):
+    """Each connection gets new subscriptions: after a reconnection the PV may have another type."""
 
     def __init__(
         self,
@@ -45,69 +29,33 @@ class ChannelMonitor:
         deliver: Callable[[Reading], None],
         tell_properties: PropertiesListener,
     ) -> None:
-        """`aioca` is the module; `deliver` takes each reading that passes the throttle."""
-        self._source = source
-        self.connected = False
-        """Whether it is subscribed to the PV."""
+        """`aioca` is the module."""
+        super().__init__(source, deliver, tell_properties)
         self._aioca = aioca
-        self._loop = asyncio.get_running_loop()
-        self._deliver = deliver
-        self._tell_properties = tell_properties
-        self._throttle = Throttle(source.deadband, source.max_rate)
-        self._properties: Properties | None = None
         self._have_properties = asyncio.Event()
         self._lost = asyncio.Event()
         self._subscriptions: list[Any] = []
-        self._timer: asyncio.TimerHandle | None = None
         self._task = self._new_task()
-
-    def follows(self, source: Source | None) -> bool:
-        """Whether it monitors this source; dead band and rate may differ."""
-        present = self._source
-        return source is not None and (source.pv, source.type) == (present.pv, present.type)
-
-    def change(self, source: Source) -> None:
-        """Continue with another dead band and rate; a reading held back is delivered now."""
-        if (source.deadband, source.max_rate) != (self._source.deadband, self._source.max_rate):
-            self._cancel_timer()
-            self._release()
-            self._throttle.limit(source.deadband, source.max_rate)
-        self._source = source
 
     def check(self) -> None:
         """Detect a subscription that ended on a connected channel, for example because read access was lost."""
         if self._task.done():
-            _log.error("%s: %s", self._failed, self._task.exception())
+            _log.error("%s: %s", self.failed, self._task.exception())
             self.report_disconnected()
             self._task = self._new_task()
         if any(each.state == each.CLOSED for each in self._subscriptions):
             self._lost.set()
 
-    async def close(self) -> None:
-        """End the task and all subscriptions; nothing is delivered any more."""
-        self._cancel_timer()
+    async def _unsubscribe(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def report_disconnected(self) -> None:
-        """Report once that the source has disconnected; a value still held back is delivered first."""
-        if not self.connected:
-            return
-        self.connected = False
-        self._cancel_timer()
-        self._release()
-        self._offer(disconnected(self._source.name, time.time()))
-
-    @property
-    def _failed(self) -> str:
-        return f"observable {self._source.name}: {self._source.pv} cannot be followed"
-
     def _new_task(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self._follow(), name=f"observable {self._source.name}")
+        return asyncio.create_task(self._follow(), name=f"observable {self.source.name}")
 
     async def _follow(self) -> None:
         while True:
-            await self._aioca.connect(self._source.pv, timeout=None)
+            await self._aioca.connect(self.source.pv, timeout=None)
             self._lost.clear()
             self._have_properties.clear()
             try:
@@ -115,7 +63,7 @@ class ChannelMonitor:
                 await self._lost.wait()
                 ended = any(each.state == each.CLOSED for each in self._subscriptions)
             except (self._aioca.CANothing, LookupError) as error:
-                _log.warning("%s: %s", self._failed, error)
+                _log.warning("%s: %s", self.failed, error)
                 ended = True
             finally:
                 for subscription in self._subscriptions:
@@ -126,7 +74,7 @@ class ChannelMonitor:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _subscribe(self) -> None:
-        aioca, pv = self._aioca, self._source.pv
+        aioca, pv = self._aioca, self.source.pv
         self._subscriptions.append(
             aioca.camonitor(
                 pv,
@@ -145,7 +93,7 @@ class ChannelMonitor:
         if info.datatype not in range(7):  # the channel has just disconnected
             raise LookupError("it has no type")
         # an array of characters may be a long text
-        text = self._source.type is ValueType.String and info.datatype == aioca.DBR_CHAR
+        text = self.source.type is ValueType.String and info.datatype == aioca.DBR_CHAR
         self._subscriptions.append(
             aioca.camonitor(
                 pv,
@@ -163,37 +111,13 @@ class ChannelMonitor:
         if not update.ok:
             self._lost.set()
             return
-        properties = to_properties(update)
         self._have_properties.set()
-        if properties != self._properties:
-            self._properties = properties
-            self._tell_properties(self._source.name, properties)
+        self.take_properties(to_properties(update))
 
     def _on_value(self, update: Any) -> None:
         if not update.ok:  # aioca reports this after earlier values
             self._lost.set()
             self.report_disconnected()
             return
-        self.connected = True
-        labels = self._properties.labels if self._properties else ()
-        self._offer(to_reading(self._source.name, self._source.type, update, labels))
-
-    def _offer(self, reading: Reading) -> None:
-        """Deliver a reading now or, if there is a rate limit, when its time has come."""
-        passed = self._throttle.offer(reading, self._loop.time())
-        if passed is not None:
-            self._cancel_timer()
-            self._deliver(passed)
-        elif self._timer is None and (due := self._throttle.due_at()) is not None:
-            self._timer = self._loop.call_at(due, self._release)
-
-    def _release(self) -> None:
-        self._timer = None
-        reading = self._throttle.release(self._loop.time())
-        if reading is not None:
-            self._deliver(reading)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        labels = self.properties.labels if self.properties else ()
+        self.take(to_reading(self.source.name, self.source.type, update, labels))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ioc.observables.channel_monitor import Source
+from ioc.observables.monitor import Source
 from ioc.observables.reading import PropertiesListener, disconnected
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Converts Channel Access updates to readings of the type declared in the topology, and to properties of the source."""
+"""Converts updates of sources to readings of the type declared in the topology, and to properties of the source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ioc.model import Reading, Scalar, Severity, ValueType
 
 DISCONNECTED = "disconnected"
 _SEVERITIES = tuple(Severity)
-_STATUS_NAMES = {status.value: status.name for status in AlarmStatus}
+STATUSES = {status.value: status.name for status in AlarmStatus}
+"""EPICS alarm statuses by number."""
 _INTEGERS = 2.0**63
 """Numbers of this size or more do not fit into 64 bits: they stay floats, as does NaN."""
 _EPICS_EPOCH = 631_152_000
@@ -64,15 +65,16 @@ def to_reading(name: str, value_type: ValueType, update: Any, labels: Sequence[s
     status, stamp = update.status, update.timestamp
     return Reading(
         name,
-        _convert(raw, label, value_type),
+        convert(raw, label, value_type),
         _SEVERITIES[min(update.severity, 3)],
-        _STATUS_NAMES.get(status) or f"STATUS_{status}",
+        STATUSES.get(status) or f"STATUS_{status}",
         stamp if stamp > _EPICS_EPOCH else time.time(),
         label if value_type is ValueType.Enum else "",
     )
 
 
-def _convert(raw: Any, label: str, value_type: ValueType) -> Scalar:
+def convert(raw: Any, label: str, value_type: ValueType) -> Scalar:
+    """Return a number, text or enum string of the source in the type that the topology declares."""
     if value_type is ValueType.String:
         return label or str(raw)
     try:

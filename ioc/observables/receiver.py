@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""The process in which aioca runs, started by `ObservableFeed`.
+"""The process in which the clients of both protocols run, started by `ObservableFeed`.
 
 It reads pickled lists of sources from standard input and monitors those of the newest list. It ends when its input
 ends, and so with the IOC, however that ends. It writes pickled messages to standard output, each a tuple that begins
@@ -28,8 +28,10 @@ from typing import Any, BinaryIO, TextIO
 import aioca
 from epicscorelibs.ca import cadef
 
-from ioc.model import Reading
-from ioc.observables.channel_monitor import ChannelMonitor, Source
+from ioc.model import PVA_SCHEME, Reading
+from ioc.observables.channel_monitor import ChannelMonitor
+from ioc.observables.monitor import Monitor, Source
+from ioc.observables.pva_monitor import PvaMonitor
 from ioc.observables.reading import Properties
 
 _log = logging.getLogger("ioc.observables")
@@ -45,7 +47,7 @@ class Receiver:
         """`nowhere` is the null device."""
         self._output = output
         self._nowhere = nowhere
-        self._monitors: dict[str, ChannelMonitor] = {}
+        self._monitors: dict[str, Monitor] = {}
         self._ready: list[Reading] = []
 
     async def run(self, lists: asyncio.Queue[Sequence[Source] | None]) -> None:
@@ -75,7 +77,12 @@ class Receiver:
             if name in self._monitors:
                 self._monitors[name].change(source)
             else:
-                self._monitors[name] = ChannelMonitor(aioca, source, self._take, self._take_properties)
+                self._monitors[name] = self._new_monitor(source)
+
+    def _new_monitor(self, source: Source) -> Monitor:
+        if source.pv.startswith(PVA_SCHEME):
+            return PvaMonitor(source, self._take, self._take_properties)
+        return ChannelMonitor(aioca, source, self._take, self._take_properties)
 
     def _take(self, reading: Reading) -> None:
         """Send the readings of one turn of the event loop together."""

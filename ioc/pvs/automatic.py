@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -85,7 +84,7 @@ class AutomaticPvs(Group):
 
     def tick(self) -> None:
         """Show the time to the next step; called once a second."""
-        self._next.post(seconds_to_next(self._engine.state, time.monotonic()))
+        self._next.post(seconds_to_next(self._engine.state, self._engine.steady()))
 
     async def _put_plan(self, client: Client, path: str) -> None:
         """The path is on the machine of the IOC, whose working directory nobody knows."""

@@ -93,6 +93,16 @@ def local_time(posix: float | None) -> str:
     return "" if posix is None else datetime.fromtimestamp(posix).astimezone().isoformat(timespec="seconds")
 
 
+def bytes_text(size: int) -> str:
+    """Return a size for people: ``12.3 GB``."""
+    amount, units = size / MEGABYTE, ("MB", "GB", "TB", "PB")
+    for unit in units[:-1]:
+        if amount < 1000:
+            return f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} {units[-1]}"
+
+
 def clock(seconds: float) -> str:
     """Return HH:MM:SS; the hours may pass 24."""
     whole = max(0, int(seconds))

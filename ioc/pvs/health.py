@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import psutil
 
@@ -31,6 +31,7 @@ class HealthPvs(Group):
         self._process = psutil.Process()
         self._started = time.time()
         self._heartbeat = self.add(IntPv, "Heartbeat", "Counts once a second")
+        self._time = self.add(StringPv, "Time", "Local time of the IOC")
         self._uptime = self.add(FloatPv, "UptimeSeconds", "Time since the IOC started", units="s", precision=0)
         self.add(StringPv, "Version", "Version of attpc-ioc", value=__version__)
         self.add(StringPv, "StartTime", "Start of the IOC, ISO 8601", value=local_time(self._started))
@@ -48,11 +49,19 @@ class HealthPvs(Group):
         self._db_dropped = self.add(IntPv, "DatabaseDropped", "Rows dropped since the start")
         self._db_log = self.add(FloatPv, "DatabaseWalMB", "Size of the database's log file", units="MB", precision=1)
         self._db_message = self.add(TextPv, "DatabaseMessage", "Why the database cannot be written", 512)
+        self._alarms = self.add(TextPv, "Alarms", "What is in alarm, worst first", 256)
         self.add(CommandPv, "Reload", "Read the topology again", handler(reload))
+
+    def show_alarms(self, alarms: Mapping[str, int]) -> None:
+        """Show what is in alarm: severities by name."""
+        worst_first = sorted(alarms, key=lambda name: -alarms[name])
+        text = f"{len(alarms)} in alarm: {', '.join(worst_first)}" if alarms else "no alarm"
+        self._alarms.post(text, severity=Severity(max(alarms.values(), default=0)))
 
     def tick(self, server: CaServer) -> None:
         """Measure; called once a second."""
         self._heartbeat.post((self._heartbeat.value + 1) % 2**31)
+        self._time.post(time.strftime("%a %d %b %H:%M:%S"))
         self._uptime.post(float(int(time.time() - self._started)))
         self._measure_process()
         stats = server.stats()

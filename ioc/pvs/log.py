@@ -10,6 +10,8 @@ from ioc.pvs.boundary import handler
 from ioc.pvs.group import LOG_LENGTH, Group, local_time
 
 _KEPT = 100
+_LONGEST = 512
+"""Characters of a line; the database has all of a long comment on a run."""
 _NAMES = {Severity.NO_ALARM: "info", Severity.MINOR: "warning", Severity.MAJOR: "error", Severity.INVALID: "error"}
 
 
@@ -29,6 +31,8 @@ class LogPvs(Group):
         who = f" ({event.client.user}@{event.client.host})" if event.client.host else ""
         text = " ".join(event.message.split())
         line = f"{local_time(event.occurred_at)} {_NAMES[event.severity]} {event.source}: {text}{who}"
+        if len(line) > _LONGEST:
+            line = f"{line[: _LONGEST - 1]}…"
         self._lines.appendleft(line)
         self._last.post(line, severity=event.severity, timestamp=event.occurred_at)
         self._all.post("\n".join(self._lines))

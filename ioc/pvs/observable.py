@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ioc.ca import STATUSES, EnumPv, FloatPv, IntPv, Pv, StringPv, TextPv
+from ioc.ca import STATUSES, EnumPv, FloatArrayPv, FloatPv, IntPv, Pv, StringPv, TextPv
 from ioc.model import Client, ObservableView, Reading, Scalar, Severity, Statistics, ValueType
 from ioc.pvs.boundary import handler
 from ioc.pvs.group import Group, not_known
@@ -14,9 +15,15 @@ from ioc.topology.schema import Observable
 
 SetManual = Callable[[str, Scalar, Client], Awaitable[None]]
 
+HISTORY_SECONDS = 10
+"""Between two points of a history."""
+_POINTS = 361
+"""An hour."""
 _ALARM_STATUS = {"disconnected": "COMM"}
 _DESCRIPTION_BYTES = 39
 _STATE_BYTES = 25
+_ENTRY_BYTES = 100
+"""More than a value may have, so that a longer one is refused by name."""
 _INVALID = Severity.INVALID  # an enum lookup is slower than comparing the value
 _LONG_MIN, _LONG_MAX = -(2**31), 2**31 - 1
 
@@ -42,8 +49,28 @@ class ObservablePvs(Group):
         )
         not_known("UDF", *self._statistics)
         self._samples = self.add(IntPv, "Samples", "Samples recorded in the run")
+        self._entry: TextPv | None = None
+        self._refusal: TextPv | None = None
+        if observable.pv is None:
+            self._entry = self.add(TextPv, "Entry", "The value as it is typed", _ENTRY_BYTES, on_put=handler(self._put))
+            self._refusal = self.add(TextPv, "Message", "Why the last value was refused", 256)
+        self._points: deque[float] = deque([math.nan] * _POINTS, _POINTS)
+        self._history = self.add(FloatArrayPv, "History", "Values of the last hour", _POINTS, units=units)
         self._about: tuple[str, int | None, tuple[str, ...], bool] | None = None
         """Units, digits, states and connection as shown; None before the first update."""
+
+    @property
+    def severity(self) -> int:
+        """The alarm of the value; a manual value that nobody set is none."""
+        manual = self.observable.pv is None
+        return 0 if manual and self._value.severity == _INVALID else self._value.severity
+
+    def remember(self) -> None:
+        """Add the present value to the history; called every `HISTORY_SECONDS`."""
+        pv = self._value
+        if isinstance(pv, FloatPv | IntPv):
+            self._points.append(math.nan if pv.severity == _INVALID else float(pv.value))
+            self._history.post(tuple(self._points))
 
     def _value_pv(self, name: str) -> Pv[Any]:
         observable = self.observable
@@ -62,6 +89,12 @@ class ObservablePvs(Group):
 
     async def _put(self, client: Client, value: Scalar) -> None:
         await self._set_manual(self.observable.name, value, client)
+        self.show_refusal("")
+
+    def show_refusal(self, text: str) -> None:
+        """Show why the last value was refused; empty if it was not."""
+        if self._refusal is not None:
+            self._refusal.post(text, severity=Severity.MAJOR if text else Severity.NO_ALARM)
 
     def show(self, view: ObservableView) -> None:
         """Show the recorder's view."""
@@ -109,6 +142,8 @@ class ObservablePvs(Group):
             else:
                 value, severity = fitting, reading.severity
         self._value.post(value, severity=severity, status=status, timestamp=reading.sampled_at)
+        if self._entry is not None and severity < _INVALID:
+            self._entry.post(f"{value:g}" if isinstance(value, float) else str(value), timestamp=reading.sampled_at)
 
     def _fitting(self, reading: Reading) -> Scalar | None:
         """Return the reading's value for the PV, None if it does not fit."""
@@ -121,6 +156,15 @@ class ObservablePvs(Group):
             return float(value)
         low, high = (0, len(pv.strings) - 1) if isinstance(pv, EnumPv) else (_LONG_MIN, _LONG_MAX)
         return int(value) if low <= value <= high else None
+
+
+class HistoryAxis(Group):
+    """The times of the points of every history."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(f"{prefix}IOC:")
+        minutes = [(i + 1 - _POINTS) * HISTORY_SECONDS / 60 for i in range(_POINTS)]
+        self.add(FloatArrayPv, "HistoryMinutes", "Times of all histories", _POINTS, units="min", value=minutes)
 
 
 def _cut(text: str, size: int) -> str:

@@ -14,7 +14,7 @@ from ioc.runlogic.events import Organize
 from ioc.runlogic.plan import GIGABYTE
 from ioc.runlogic.state import TAKING_DATA, Router, Run, State
 
-_EMPTY, _WRITING, _LEFT_BEHIND = range(3)
+_EMPTY, _WRITING, _LEFT_BEHIND, _UNKNOWN = range(4)
 """Values of Staging."""
 
 
@@ -25,10 +25,10 @@ class RouterPvs(Group):
         super().__init__(f"{prefix}Router:{name}:")
         self._name = name
         low = engine.plan.min_disk_free / GIGABYTE
-        staging = ["Empty", "Writing", "Left behind"]
+        staging = ["Empty", "Writing", "Left behind", "Unknown"]
         self._online = self.add(EnumPv, "Online", "The dataRouter process runs", ["Offline", "Online"])
         self._clean = self.add(EnumPv, "Clean", "No .graw file is staged", ["Dirty", "Clean"])
-        self._staging = self.add(EnumPv, "Staging", "Contents of the staging directory", staging)
+        self._staging = self.add(EnumPv, "Staging", "Contents of the staging directory", staging, value=_UNKNOWN)
         self._files = self.add(IntPv, "FileCount", "Staged .graw files")
         self._staged = self.add(FloatPv, "StagedMB", "Size of the staged files", units="MB", precision=1)
         self._rate = self.add(FloatPv, "RateMBps", "Growth of the staged files", units="MB/s", precision=2)
@@ -37,8 +37,8 @@ class RouterPvs(Group):
         self._used = self.add(FloatPv, "DiskUsedPercent", "Used disk space", units="%", precision=1)
         self._work_dir = self.add(TextPv, "WorkDir", "Directory that the router writes to", 512)
         self._disk = self._free, self._used
-        self._directory = self._clean, self._staging, self._files, self._staged, self._rate, self._work_dir
-        not_known("UDF", self._online, *self._directory, *self._disk)
+        self._directory = self._clean, self._files, self._staged, self._rate, self._work_dir
+        not_known("UDF", self._online, self._staging, *self._directory, *self._disk)
         self.add_message("Last error or result", MESSAGE_LENGTH, lambda state: state.routers[name].message)
         organize = command(engine, partial(Organize, router=name))
         self.add(CommandPv, "Organize", "File staged files under the last run", organize)
@@ -49,20 +49,25 @@ class RouterPvs(Group):
         router = state.routers[self._name]
         if (facts := router.facts) is None:
             self._online.post(0, severity=Severity.INVALID)
-            not_known("COMM", *self._directory, *self._disk)
+            self._show_no_directory()
+            not_known("COMM", *self._disk)
             return
         self._silent.post(int(router.silent), severity=alarm(router.silent))
         self._online.post(int(facts.online), severity=alarm(not facts.online), timestamp=facts.read_at)
         if facts.work_dir:
             self._show_directory(router, facts, state.run)
         else:
-            not_known("COMM", *self._directory)
+            self._show_no_directory()
         if facts.work_dir and facts.disk_total:
             used = 100 * (1 - facts.disk_free / facts.disk_total)
             self._free.post(facts.disk_free / GIGABYTE, severity=alarm(router.disk_filling), timestamp=facts.read_at)
             self._used.post(used, timestamp=facts.read_at)
         else:
             not_known("COMM", *self._disk)
+
+    def _show_no_directory(self) -> None:
+        not_known("COMM", *self._directory)
+        self._staging.post(_UNKNOWN, severity=Severity.INVALID)
 
     def _show_directory(self, router: Router, facts: RouterFacts, run: Run) -> None:
         """Show the facts. Dirty is an alarm only while no run is open; staged files only if they belong to no run."""

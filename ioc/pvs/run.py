@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, StringPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
-from ioc.model import Client, EccState, Operation, RunClass, RunOperation, RunState
+from ioc.model import COMMENT_LENGTH, Client, EccState, Operation, RunClass, RunOperation, RunQuality, RunState
 from ioc.pvs.boundary import command, handler
-from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, clock, local_time, not_known, post_note
-from ioc.runlogic.events import RunCommand, SetClass, SetNextNumber, SetTitle
-from ioc.runlogic.permits import NOT_READ, blocked_by
+from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, bytes_text, clock, local_time, not_known, post_note
+from ioc.runlogic.events import RunCommand, SetClass, SetComment, SetNextNumber, SetQuality, SetTitle
+from ioc.runlogic.permits import NOT_READ, blocked_by, grouped
 from ioc.runlogic.runs import config_name
 from ioc.runlogic.state import State
 from ioc.runlogic.turn import listing
@@ -27,6 +28,9 @@ _DESCRIPTIONS: Mapping[RunOperation, str] = {
 
 MINUTES_WITHOUT_END = 999_999.0
 """Maximum of MinutesToFull, shown if no disk is filling up."""
+_LONG_SECONDS = 7 * 86400.0
+_HOURS = 2
+"""A shorter time is shown in minutes."""
 
 
 class RunPvs(Group):
@@ -44,17 +48,24 @@ class RunPvs(Group):
             self.add(CommandPv, operation, description, command(engine, partial(RunCommand, operation=operation)))
         self._can_start = self.add(EnumPv, "CanStart", "A run can start now", ["No", "Yes"])
         self._blocked_by = self.add(TextPv, "BlockedBy", "Why a run cannot start", MESSAGE_LENGTH)
+        self._groups = self.add(TextPv, "BlockedGroups", "The same, one line for a group", MESSAGE_LENGTH)
         set_title, set_class = handler(self._put_title), handler(self._put_class)
         self._title = self.add(TextPv, "Title", "Title of the open or next run", 200, on_put=set_title)
         self._class = self.add(EnumPv, "Class", "Class of the open or next run", classes, on_put=set_class)
+        set_comment, set_quality = command(engine, SetComment), handler(self._put_quality)
+        self._comment = self.add(TextPv, "Comment", "Comment on the run", COMMENT_LENGTH, on_put=set_comment)
+        qualities = [each.name for each in RunQuality]
+        self._quality = self.add(EnumPv, "Quality", "Quality of the run", qualities, on_put=set_quality)
         self.add(CommandPv, "SameAsPrevious", "Copy title, class and manual values", handler(engine.copy_previous))
         self._start_time = self.add(StringPv, "StartTime", "Start of the run, ISO 8601")
         self._stop_time = self.add(StringPv, "StopTime", "End of the run, ISO 8601")
         self._duration = self.add(FloatPv, "Duration", "Duration of the run", units="s", precision=0)
         self._duration_text = self.add(StringPv, "DurationText", "Duration of the run, HH:MM:SS")
         self._total = self.add(FloatPv, "TotalMB", "Size of the run's data", units="MB", precision=1)
+        self._total_text = self.add(StringPv, "TotalText", "Size of the run's data, as a text")
         self._rate = self.add(FloatPv, "RateMBps", "Growth of the run's data", units="MB/s", precision=2)
         self._to_full = self.add(FloatPv, "MinutesToFull", "Time until a disk is full", units="min", precision=0)
+        self._to_full_text = self.add(StringPv, "ToFullText", "Time until a disk is full, as a text")
         self._configs = self.add(TextPv, "Configs", "Configurations in use", 400)
         self._message = self.add(TextPv, "Message", "Status of the run", MESSAGE_LENGTH)
         self.follow(lambda state: (state.run, state.restored), self._show_run)
@@ -71,6 +82,8 @@ class RunPvs(Group):
             self._state.post(run.state, severity=alarm(run.state is RunState.Failed))
         self._title.post(run.title)
         self._class.post(run.run_class)
+        self._comment.post(record.comment if record else "")
+        self._quality.post(record.quality if record else RunQuality.Unknown)
         self._start_time.post(local_time(record.started_at) if record else "")
         self._stop_time.post(local_time(record.stopped_at) if record else "")
         self.tick()
@@ -79,13 +92,17 @@ class RunPvs(Group):
         reasons = blocked_by(self._engine.plan, state)
         self._can_start.post(int(not reasons))
         self._blocked_by.post(_lines(reasons, MESSAGE_LENGTH))
+        self._groups.post(_lines(grouped(self._engine.plan, state), MESSAGE_LENGTH))
 
     def _show_data(self, state: State) -> None:
         seconds = seconds_to_full(self._engine.plan, state)
         soon = state.run.open and seconds < DISK_SECONDS
-        self._total.post(total_bytes(state) / MEGABYTE)
+        size = total_bytes(state)
+        self._total.post(size / MEGABYTE)
+        self._total_text.post(bytes_text(size))
         self._rate.post(sum(router.rate for router in state.routers.values()) / MEGABYTE)
         self._to_full.post(min(seconds / 60, MINUTES_WITHOUT_END), severity=alarm(soon))
+        self._to_full_text.post(_time_left(seconds) if state.run.open else "", severity=alarm(soon))
 
     def _show_configs(self, state: State) -> None:
         record = state.run.record
@@ -118,6 +135,20 @@ class RunPvs(Group):
 
     async def _put_class(self, client: Client, value: int) -> None:
         await self._engine.command(SetClass(client, RunClass(value)))
+
+    async def _put_quality(self, client: Client, value: int) -> None:
+        await self._engine.command(SetQuality(client, RunQuality(value)))
+
+
+def _time_left(seconds: float) -> str:
+    """Return how long a disk lasts, in words."""
+    if math.isinf(seconds) or seconds > _LONG_SECONDS:
+        return "over a week"
+    hours, minutes = divmod(int(seconds // 60), 60)
+    if hours < _HOURS:
+        return f"{60 * hours + minutes} min"
+    days = hours // 24
+    return f"{days} d {hours % 24} h" if days > 1 else f"{hours} h {minutes} min"
 
 
 def _lines(reasons: Sequence[str], size: int) -> str:

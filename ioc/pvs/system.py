@@ -7,10 +7,11 @@ from functools import partial
 
 from ioc.ca import CommandPv, EnumPv, TextPv
 from ioc.engine import Engine
-from ioc.model import EXPERIMENT_LENGTH, Operation, Severity, SystemOperation, SystemState
+from ioc.model import EXPERIMENT_LENGTH, NextStep, Operation, Severity, SystemOperation, SystemState
 from ioc.pvs.boundary import command
 from ioc.pvs.group import Group, not_known
 from ioc.runlogic.events import SetExperiment, SystemCommand
+from ioc.runlogic.next_step import next_step
 from ioc.runlogic.state import State
 from ioc.states import aggregate, system_severity
 
@@ -27,6 +28,7 @@ class SystemPvs(Group):
 
     def __init__(self, prefix: str, engine: Engine) -> None:
         super().__init__(prefix)
+        self._plan = engine.plan
         states = [state.name for state in SystemState]
         self._state = self.add(EnumPv, "State", "Common state of all ECC servers", states, value=SystemState.Unknown)
         not_known("UDF", self._state)
@@ -36,6 +38,10 @@ class SystemPvs(Group):
         put = command(engine, SetExperiment)
         experiment = self.add(TextPv, "Experiment", "Experiment that runs belong to", EXPERIMENT_LENGTH, on_put=put)
         self.add_message("Result of the last command", 256, lambda state: state.message)
+        steps = [step.name for step in NextStep]
+        self._next_step = self.add(EnumPv, "NextStep", "What to do next", steps)
+        self._next_action = self.add(TextPv, "NextAction", "What the next step will do", 400)
+        self.follow(lambda state: (state,), self._show_next)  # any change may be what was waited for
         self.follow(lambda state: (state.servers,), self._show_state)
         self.follow(lambda state: (state.servers, state.job), self._show_busy)
         self.follow(lambda state: (state.experiment,), lambda state: experiment.post(state.experiment))
@@ -50,6 +56,11 @@ class SystemPvs(Group):
             status="COMM" if severity is Severity.INVALID else "",
             timestamp=max(server.changed_at for server in servers) or None,
         )
+
+    def _show_next(self, state: State) -> None:
+        step, action = next_step(self._plan, state)
+        self._next_step.post(step)
+        self._next_action.post(action)
 
     def _show_busy(self, state: State) -> None:
         self._busy.post(int(state.job is not None or any(server.busy for server in state.servers.values())))

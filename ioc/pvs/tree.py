@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,14 +11,16 @@ from typing import Any
 
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
-from ioc.model import Client, Event, ObservableView, PutRecord, Scalar
+from ioc.errors import PeerError
+from ioc.model import Client, Event, ObservableView, PutRecord, Scalar, Severity
 from ioc.pvs.automatic import AutomaticPvs
 from ioc.pvs.ecc import EccPvs
 from ioc.pvs.group import Group
 from ioc.pvs.health import HealthPvs
+from ioc.pvs.history import HistoryPvs, LastRuns
 from ioc.pvs.interlock import InterlockPvs, SummaryPvs, shown_as
 from ioc.pvs.log import LogPvs
-from ioc.pvs.observable import ObservablePvs, SetManual
+from ioc.pvs.observable import HISTORY_SECONDS, HistoryAxis, ObservablePvs, SetManual
 from ioc.pvs.router import RouterPvs
 from ioc.pvs.run import RunPvs
 from ioc.pvs.system import SystemPvs
@@ -43,6 +46,7 @@ class Services:
     """Returns the current views, with statistics, of those named observables that exist."""
     database_health: Callable[[], StoreHealth]
     reload: Callable[[Client], Awaitable[None]]
+    last_runs: LastRuns
 
 
 class PvTree:
@@ -71,6 +75,8 @@ class PvTree:
         """The subject whose message shows errors of a PV; for all others, the system."""
         self._summary = SummaryPvs(prefix)
         self._interlocks = {name: InterlockPvs(prefix, each, engine) for name, each in engine.plan.interlocks.items()}
+        self._history = HistoryPvs(prefix, engine, services.last_runs)
+        self._axis = HistoryAxis(prefix)
         self._log = LogPvs(prefix)
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
         self._observables: dict[str, ObservablePvs] = {}
@@ -83,6 +89,8 @@ class PvTree:
         """All PVs, in the order of the documentation."""
         for group in (
             *self._detector.values(),
+            self._history,
+            self._axis,
             *self._observables.values(),
             *self._interlocks.values(),
             self._summary,
@@ -95,6 +103,7 @@ class PvTree:
         """Show a new state of the core."""
         for group in (*self._detector.values(), *self._interlocks.values(), self._summary):
             group.update(state)
+        self._history.update(state)
 
     def show_observables(self, views: Iterable[ObservableView]) -> None:
         """Show the views of some observables; missing statistics follow with the next tick."""
@@ -104,6 +113,8 @@ class PvTree:
 
     def show_put(self, put: PutRecord) -> None:
         """Show in the nearest message why a put was refused or failed, or the remark on an accepted one."""
+        if put.message and put.result not in {"ok", "denied"} and (group := self._observable_of(put.pv)) is not None:
+            group.show_refusal(put.message)
         if put.message and put.result != "denied" and not put.logged:
             self._engine.post(PutRefused(self._subject_of(put.pv), put.message, put.occurred_at))
 
@@ -112,6 +123,11 @@ class PvTree:
             if pv.startswith(group.base):
                 return interlock(name)
         return self._subjects.get(pv, SYSTEM)
+
+    def _observable_of(self, pv: str) -> ObservablePvs | None:
+        """Return the observable that a PV belongs to, None if it belongs to none."""
+        begin, _, rest = pv.partition("Obs:")
+        return self._observables.get(rest.partition(":")[0]) if begin == self._prefix else None
 
     def show_event(self, event: Event) -> None:
         """Show a new line of the log."""
@@ -161,17 +177,38 @@ class PvTree:
         """Update health and run time once a second, until cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time()
+        remembered = due - HISTORY_SECONDS
         while True:
             self._health.tick(server)
             self._run.tick()
             self._automatic.tick()
-            await self._show_statistics()
+            self._health.show_alarms(self._alarms())
+            remember = due - remembered >= HISTORY_SECONDS
+            await self._show_statistics(remember=remember)
+            remembered = due if remember else remembered
             due = max(due + 1.0, loop.time())
             await asyncio.sleep(due - loop.time())
 
-    async def _show_statistics(self) -> None:
+    async def keep_history(self) -> None:
+        """Read the earlier runs of each experiment that is chosen, until cancelled."""
+        while True:
+            with contextlib.suppress(PeerError):  # the database's own PVs say what is wrong
+                await self._history.load()
+            await asyncio.sleep(1.0)
+
+    def _alarms(self) -> dict[str, int]:
+        """Return the severity of everything that is in alarm, by the name of the component."""
+        found = {str(subject): max(pv.severity for pv in group.pvs) for subject, group in self._detector.items()}
+        found |= {f"Obs:{name}": group.severity for name, group in self._observables.items()}
+        return {name: severity for name, severity in found.items() if severity > Severity.NO_ALARM}
+
+    async def _show_statistics(self, *, remember: bool) -> None:
         """Show all observables, a few at a time: a thousand at once would delay commands."""
         names = list(self._observables)
         for start in range(0, len(names), _SLICE):
-            self.show_observables(self._services.views(names[start : start + _SLICE]))
+            some = names[start : start + _SLICE]
+            self.show_observables(self._services.views(some))
+            if remember:
+                for name in some:
+                    self._observables[name].remember()
             await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,17 +39,21 @@ class StoreHealth:
 class Condition:
     """The latest observations of the writer's thread, which sets them; other threads read them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._now = now
         self._error = ""
         self._failing_since = 0.0
         self._opened = False
         self._busy_since: float | None = time.monotonic()
-        self._written: deque[tuple[float, int]] = deque(maxlen=2048)
+        self._written: deque[tuple[float, int]] = deque()
+        """When rows were written in the last seconds, and how many."""
         self.wrote_at = time.monotonic()
         """Time of the last successful write, on the monotonic clock."""
         self.warning = ""
         self.log_bytes = 0
+        self.changes_elsewhere = 0
+        """SQLite's number for what other programs have written; another one after each of their transactions."""
 
     @property
     def failing(self) -> bool:
@@ -104,10 +108,13 @@ class Condition:
 
     def wrote_rows(self, count: int) -> None:
         """Note that this number of queued rows is on disk."""
-        self._written.append((time.monotonic(), count))
+        now = self._now()
+        self._written.append((now, count))
+        while self._written[0][0] <= now - _RATE_SECONDS:
+            self._written.popleft()
 
     def health(self, queued: int, dropped: int) -> StoreHealth:
         """Return the condition, with the numbers of the queues."""
-        now = time.monotonic()
+        now = self._now()
         recent = sum(count for moment, count in list(self._written) if now - moment < _RATE_SECONDS)
         return StoreHealth(queued, recent / _RATE_SECONDS, dropped, self.problem(), self.warning, self.log_bytes)

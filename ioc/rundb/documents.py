@@ -8,7 +8,7 @@ named, a row is a dictionary of its columns.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -20,6 +20,7 @@ from ioc.model import (
     RunClass,
     RunConfig,
     RunId,
+    RunQuality,
     RunRecord,
     Scalar,
     Severity,
@@ -80,13 +81,20 @@ def _run_record(row: Mapping[str, Any]) -> RunRecord:
         message=row["message"],
         duration=row["duration"],
         size=row["bytes"],
+        comment=row["comment"],
+        quality=RunQuality[row["quality"]],
     )
 
 
 def last_run(db: Database, experiment: str) -> RunRecord | None:
     """The run with the highest number; None if the experiment is not known or has no runs."""
-    rows = db.query(_RUNS + "WHERE experiments.name = ? ORDER BY run_number DESC LIMIT 1", [experiment])
-    return next(map(_run_record, rows), None)
+    return next(iter(last_runs(db, experiment, 1)), None)
+
+
+def last_runs(db: Database, experiment: str, most: int) -> tuple[RunRecord, ...]:
+    """The runs with the highest numbers, the highest first."""
+    rows = db.query(_RUNS + "WHERE experiments.name = ? ORDER BY run_number DESC LIMIT ?", [experiment, most])
+    return tuple(map(_run_record, rows))
 
 
 def get_run(db: Database, run: RunId) -> RunRecord | None:
@@ -114,13 +122,19 @@ def reserve_run(
         reserved_at=time.time(),
         config_name=config_name,
     )
-    row = _row(experiment_id=experiment_id(db, experiment), run_number=record.run.number, **_run_columns(record))
-    db.table("runs").insert(row)
+    insert_run(db, record)
     return record
 
 
+def insert_run(db: Database, record: RunRecord, *, adopted_at: float | None = None) -> int:
+    """Store a new run and return its id; `adopted_at` is None for a run of the IOC."""
+    owner, columns = experiment_id(db, record.run.experiment), _run_columns(record)
+    row = _row(experiment_id=owner, run_number=record.run.number, **columns, adopted_at=optional(to_text, adopted_at))
+    return cast("int", db.table("runs").insert(row).last_pk)
+
+
 def save_run(db: Database, record: RunRecord) -> None:
-    """Store every field of a run except its size, which `add_file` computes.
+    """Store every field of a run except its size, which `add_files` computes, and its verdict (`save_verdict`).
 
     Raises:
         UnknownRowError: the run was never reserved.
@@ -151,6 +165,14 @@ def _run_columns(record: RunRecord) -> dict[str, Scalar | None]:
     }
 
 
+def save_verdict(db: Database, run_id: int | None, comment: str | None, quality: RunQuality | None) -> None:
+    """Store comment and quality of a run; None leaves what is there."""
+    wanted = {"comment": comment, "quality": None if quality is None else quality.name}
+    db.table("runs").update(
+        cast("int", run_id), _row(**{name: value for name, value in wanted.items() if value is not None})
+    )
+
+
 def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConfig]) -> None:
     """Store the configurations of ECC servers in a run; a later call replaces the row of a server."""
     rows = [
@@ -166,16 +188,17 @@ def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConf
     db.table("run_configs").upsert_all(rows, pk=("run_id", "ecc_server"))
 
 
-def add_file(db: Database, run_id: int | None, file: FiledFile) -> None:
-    """Store a filed file and the new size of its run.
+def add_files(db: Database, run_id: int | None, files: Iterable[FiledFile]) -> None:
+    """Store filed files and the new size of their run.
 
     A known file keeps its time of moving; size and source get their latest known values.
     """
-    place = _row(run_id=run_id, host=file.host, path=file.path)
-    new = _row(router=file.router, bytes=file.size, moved_at=to_text(file.moved_at))
-    latest = _row(bytes=file.size, source=file.source) if file.source else _row(bytes=file.size)
-    files = db.table("files")
-    files.update(cast("int", files.lookup(place, new)), latest)
+    table = db.table("files")
+    for file in files:
+        place = _row(run_id=run_id, host=file.host, path=file.path)
+        new = _row(router=file.router, bytes=file.size, moved_at=to_text(file.moved_at))
+        latest = _row(bytes=file.size, source=file.source) if file.source else _row(bytes=file.size)
+        table.update(cast("int", table.lookup(place, new)), latest)
     db.execute("UPDATE runs SET bytes = (SELECT sum(bytes) FROM files WHERE run_id = runs.id) WHERE id = ?", [run_id])
 
 

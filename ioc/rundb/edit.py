@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from ioc.errors import Refused
-from ioc.model import Client, DocumentState, RunClass, Scalar, Severity
+from ioc.model import Client, DocumentState, RunClass, RunQuality, Scalar, Severity
 from ioc.ports import FINISHED
 from ioc.rundb.connection import open_for_editing, peer_error
 from ioc.rundb.queries import Row, SheetObservable, find_experiment, find_run
@@ -26,13 +26,16 @@ def edit_run(
     *,
     title: str | None,
     run_class: RunClass | None,
+    comment: str | None,
+    quality: RunQuality | None,
     values: Mapping[SheetObservable, Scalar],
     client: Client,
 ) -> list[str]:
     """Change an ended run in one transaction, also while an IOC runs; every change becomes an event.
 
-    `values` of manual observables are checked by the caller; each becomes the value of the whole run: at begin and end,
-    and for a number also minimum, maximum and mean. None changes nothing. Returns a sentence for each change.
+    Title, comment and `values` of manual observables are checked by the caller; each value becomes the value of the
+    whole run: at begin and end, and for a number also minimum, maximum and mean. None changes nothing. Returns a
+    sentence for each change.
 
     Raises:
         PeerError: the database cannot be changed.
@@ -44,11 +47,18 @@ def edit_run(
         run = find_run(db, find_experiment(db, path, experiment, None)[0], experiment, number)
         if DocumentState(run["state"]) not in FINISHED:
             raise Refused(
-                f"run {number} is {run['state']}: title, class and observables are set by their PVs until it has ended"
+                f"run {number} is {run['state']}: "
+                "title, class, comment, quality and observables are set by their PVs until it has ended"
             )
+        columns = {
+            "title": title,
+            "run_class": None if run_class is None else run_class.name,
+            "comment": comment,
+            "quality": None if quality is None else quality.name,
+        }
         changes = [
             f"run {number} of {experiment}: {change}"
-            for change in (*_edit_columns(db, run, title, run_class), *_edit_values(db, run, values))
+            for change in (*_edit_columns(db, run, columns), *_edit_values(db, run, values))
         ]
         now = to_text(time.time())
         db.table("events").insert_all(
@@ -71,8 +81,7 @@ def edit_run(
     return changes
 
 
-def _edit_columns(db: Database, run: Row, title: str | None, run_class: RunClass | None) -> list[str]:
-    wanted = {"title": title, "run_class": run_class.name if run_class is not None else None}
+def _edit_columns(db: Database, run: Row, wanted: Mapping[str, str | None]) -> list[str]:
     changed = {column: value for column, value in wanted.items() if value is not None and value != run[column]}
     db.table("runs").update(run["id"], changed)
     return [f"{column} changed from {run[column]!r} to {value!r}" for column, value in changed.items()]

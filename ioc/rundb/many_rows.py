@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
-_ROWS_A_STATEMENT = 400
+_MOST_ROWS = 512
+
+Row = TypeVar("Row")
+
+
+def pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Split rows into pieces of 512, 256, 128, … 1 rows, so that there are only ten different statements.
+
+    sqlite3 keeps the last 128 statements compiled. If each number of rows had its own, they would take 5 MB with up to
+    128 rows in a statement, and 20 MB with more.
+    """
+    start = 0
+    while left := len(rows) - start:
+        size = min(_MOST_ROWS, 1 << (left.bit_length() - 1))
+        yield rows[start : start + size]
+        start += size
 
 
 def execute_rows(db: Database, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Execute a statement that contains ``VALUES {rows}`` for many rows at a time.
+    """Execute a statement that contains ``VALUES {rows}`` for all rows of a piece.
 
     For each step of a statement, sqlite3 releases Python's lock and has to get it back, which takes milliseconds while
     other threads are busy; `executemany` does so for each row.
     """
-    for start in range(0, len(rows), _ROWS_A_STATEMENT):
-        some = rows[start : start + _ROWS_A_STATEMENT]
-        one = f"({', '.join('?' * len(some[0]))})"
-        values = list(itertools.chain.from_iterable(some))
-        db.conn.execute(sql.format(rows=", ".join([one] * len(some))), values)  # pyright: ignore[reportUnknownMemberType]
+    one = f"({', '.join('?' * len(rows[0]))})"
+    values = list(itertools.chain.from_iterable(rows))
+    db.conn.execute(sql.format(rows=", ".join([one] * len(rows))), values)  # pyright: ignore[reportUnknownMemberType]

@@ -296,6 +296,54 @@ def runs_have_a_size(db: Database) -> None:
 
 
 _VERSION_4 = """
+    ALTER TABLE runs ADD COLUMN comment TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN quality TEXT NOT NULL DEFAULT 'Unknown'
+        CHECK (quality IN ('Unknown', 'Good', 'Check', 'Bad'));
+    ALTER TABLE runs ADD COLUMN adopted_at TEXT;
+    CREATE INDEX runs_adopted_at ON runs (adopted_at);
+"""
+
+
+@_migration
+def runs_have_a_verdict(db: Database) -> None:
+    """Version 4: comment and quality of a run; runs whose files were found, not taken by an IOC."""
+    db.executescript(_VERSION_4)
+
+
+# Each cell of the run sheet is looked up by the primary key: without rowid, that is one search instead of two.
+_VERSION_5 = """
+    DROP VIEW run_sheet;
+    CREATE TABLE measurements_5 (
+        run_id INTEGER NOT NULL REFERENCES runs (id),
+        observable_id INTEGER NOT NULL REFERENCES observables (id),
+        begin_value,
+        end_value,
+        minimum REAL,
+        maximum REAL,
+        mean REAL,
+        samples INTEGER NOT NULL DEFAULT 0,
+        worst_severity INTEGER NOT NULL DEFAULT 0,
+        disconnected_seconds REAL NOT NULL DEFAULT 0,
+        mean_seconds REAL,
+        measured_us INTEGER,
+        last_sampled_us INTEGER,
+        last_seq INTEGER,
+        PRIMARY KEY (run_id, observable_id)
+    ) WITHOUT ROWID;
+    INSERT INTO measurements_5 SELECT * FROM measurements ORDER BY run_id, observable_id;
+    DROP TABLE measurements;
+    ALTER TABLE measurements_5 RENAME TO measurements;
+    CREATE INDEX measurements_observable_id ON measurements (observable_id);
+"""
+
+
+@_migration
+def the_run_sheet_is_faster(db: Database) -> None:
+    """Version 5: measurements of a run are beside each other, and found with one search."""
+    db.executescript(_VERSION_5)
+
+
+_VERSION_6 = """
     CREATE TABLE run_intervals (
         id INTEGER PRIMARY KEY,
         run_id INTEGER NOT NULL REFERENCES runs (id),
@@ -320,5 +368,5 @@ _VERSION_4 = """
 
 @_migration
 def runs_have_bad_times(db: Database) -> None:
-    """Version 4: the times in which interlocks were tripped, and the fractions of good time."""
-    db.executescript(_VERSION_4)
+    """Version 6: the times in which interlocks were tripped, and the fractions of good time."""
+    db.executescript(_VERSION_6)

@@ -23,6 +23,8 @@ from ioc.rundb.times import from_text, to_microseconds
 
 Row = Mapping[str, Any]
 
+_IN_USE = "retired_at IS NULL OR EXISTS (SELECT 1 FROM measurements WHERE observable_id = observables.id)"
+
 
 @dataclass(frozen=True)
 class RunPage:
@@ -104,11 +106,12 @@ class RunBook:
         if isinstance(error, sqlite3.Error):
             raise peer_error(self.path, error) from error
 
-    def runs(self) -> Sequence[Row]:
-        """Rows of `runs` by number."""
-        return list(
-            self._db.table("runs").rows_where("experiment_id = ?", [self._experiment_id], order_by="run_number")
-        )
+    def runs(self, quality: str | None = None) -> Sequence[Row]:
+        """Rows of `runs` by number; only those of one quality, if given."""
+        where, values = ("experiment_id = ?", [self._experiment_id])
+        if quality is not None:
+            where, values = f"{where} AND quality = ?", [*values, quality]
+        return list(self._db.table("runs").rows_where(where, values, order_by="run_number"))
 
     def run(self, number: int) -> Row:
         """One row of `runs`.
@@ -145,7 +148,7 @@ class RunBook:
     def columns(self) -> tuple[SheetColumn, ...]:
         """Columns of the run sheet in display order; retired ones last, and only if they were ever measured."""
         found: dict[tuple[str, str], list[SheetObservable]] = {}
-        for each in self._observables("retired_at IS NULL OR id IN (SELECT observable_id FROM measurements)"):
+        for each in self._observables(_IN_USE):
             found.setdefault((each.name, each.units), []).append(each)
         columns: dict[str, SheetColumn] = {}
         for (name, units), its in found.items():

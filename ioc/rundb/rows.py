@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from ioc.errors import PeerError
 from ioc.model import Event, PutRecord, Reading, RunId, Scalar, Severity
-from ioc.rundb.many_rows import execute_rows
+from ioc.rundb.many_rows import execute_rows, pieces
 from ioc.rundb.times import to_microseconds, to_text
 
 _INSERT_SAMPLES = """INSERT INTO sample_rows (series_id, sampled_us, seq, value, alarm_id)
@@ -161,14 +161,8 @@ class RowWriter:
             readings = [sample.reading for sample in owned]
             series = self._series_of(db, experiment, run, {reading.observable for reading in readings})
             placed.extend(self._place(db, series[reading.observable], reading) for reading in readings)
-        rows: list[_SampleRow] = []
-        before: tuple[int, int] | None = None
-        again = 0
-        for series_id, moment, value, alarm in sorted(placed, key=_PLACE):
-            again = again + 1 if before == (series_id, moment) else 0
-            before = (series_id, moment)
-            rows.append((series_id, moment, again, value, alarm))
-        execute_rows(db, _INSERT_SAMPLES, rows)
+        for piece in pieces(sorted(placed, key=_PLACE)):
+            execute_rows(db, _INSERT_SAMPLES, _numbered(piece))
 
     def _place(self, db: Database, series_id: int, reading: Reading) -> _Placed:
         alarm = self._alarm_id(db, reading)
@@ -239,3 +233,15 @@ class RowWriter:
                 row = db.conn.execute(insert, columns).fetchone()
             self._alarms[key] = row[0]
         return self._alarms[key]
+
+
+def _numbered(placed: Sequence[_Placed]) -> list[_SampleRow]:
+    """Number the samples of one moment within a statement; those of earlier statements are counted in the table."""
+    rows: list[_SampleRow] = []
+    before: tuple[int, int] | None = None
+    again = 0
+    for series_id, moment, value, alarm in placed:
+        again = again + 1 if before == (series_id, moment) else 0
+        before = (series_id, moment)
+        rows.append((series_id, moment, again, value, alarm))
+    return rows

@@ -20,6 +20,8 @@ _FIXED = (
     ("duration", "runs.duration"),
     ("config_name", "runs.config_name"),
     ("bytes", "runs.bytes"),
+    ("quality", "runs.quality"),
+    ("comment", "runs.comment"),
 )
 _OF_THE_RUN = {column for column, _ in _FIXED}
 _SUFFIX = "_observable"

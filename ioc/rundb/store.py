@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from sqlite_utils import Database
 
 from ioc.errors import PeerTimeout
-from ioc.model import Event, FiledFile, PutRecord, Reading, RunClass, RunConfig, RunId, RunInterval, RunRecord
+from ioc.model import (
+    Event,
+    FiledFile,
+    PutRecord,
+    Reading,
+    RunClass,
+    RunConfig,
+    RunId,
+    RunInterval,
+    RunQuality,
+    RunRecord,
+)
 from ioc.rundb import documents, intervals, samples
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
@@ -80,6 +91,10 @@ class SqliteRunStore:
     async def last_run(self, experiment: str) -> RunRecord | None:
         return await self.transaction(lambda db: documents.last_run(db, experiment))
 
+    async def last_runs(self, experiment: str, most: int) -> tuple[RunRecord, ...]:
+        """Return the newest runs of an experiment, newest first."""
+        return await self.transaction(lambda db: documents.last_runs(db, experiment, most))
+
     async def get_run(self, run: RunId) -> RunRecord | None:
         return await self.transaction(lambda db: documents.get_run(db, run))
 
@@ -89,9 +104,14 @@ class SqliteRunStore:
     async def reserve_run(
         self, experiment: str, title: str, run_class: RunClass, config_name: str, *, at_least: int = 0
     ) -> RunRecord:
-        return await self.transaction(
-            lambda db: documents.reserve_run(db, experiment, title, run_class, config_name, at_least=at_least)
-        )
+        def reserve(db: Database) -> RunRecord:
+            # What was remembered for earlier runs is hardly used again, and would grow with each: ids, and pages of
+            # the file.
+            self._writer.rows.forget()
+            db.execute("PRAGMA shrink_memory")
+            return documents.reserve_run(db, experiment, title, run_class, config_name, at_least=at_least)
+
+        return await self.transaction(reserve)
 
     def problem(self) -> str:
         """As in `RunStore`; thread-safe."""
@@ -99,6 +119,14 @@ class SqliteRunStore:
 
     async def save_run(self, record: RunRecord) -> None:
         await self.transaction(lambda db: documents.save_run(db, record))
+
+    async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
+        rows = self._writer.rows
+        await self.transaction(lambda db: documents.save_verdict(db, rows.run_id(db, run), comment, quality))
+
+    def changes_elsewhere(self) -> int:
+        """As in `RunStore`; thread-safe."""
+        return self._writer.condition.changes_elsewhere
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         rows = self._writer.rows
@@ -116,9 +144,9 @@ class SqliteRunStore:
 
         await self.transaction(save)
 
-    async def add_file(self, run: RunId, file: FiledFile) -> None:
+    async def add_files(self, run: RunId, *files: FiledFile) -> None:
         rows = self._writer.rows
-        await self.transaction(lambda db: documents.add_file(db, rows.run_id(db, run), file))
+        await self.transaction(lambda db: documents.add_files(db, rows.run_id(db, run), files))
 
     async def load_settings(self) -> Mapping[str, str]:
         return {name: saved.value for name, saved in (await self.load_saved_settings()).items()}

@@ -292,6 +292,7 @@ class Writer:
         patience = 0.0 if self.condition.failing else _PATIENCE_SECONDS
         try:
             with self.condition.at_work(), self._session.transaction(patience) as db:
+                self.condition.changes_elsewhere = db.execute("PRAGMA data_version").fetchone()[0]
                 yield db
         except BaseException:
             self.rows.forget()

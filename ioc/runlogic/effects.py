@@ -20,6 +20,7 @@ from ioc.model import (
     RunConfig,
     RunId,
     RunInterval,
+    RunQuality,
     RunRecord,
     Scalar,
     Severity,
@@ -121,6 +122,18 @@ class SaveRun(Effect):
 
 
 @dataclass(frozen=True)
+class SaveVerdict(Effect):
+    """Store the comment or the quality of a run; None leaves it as it is.
+
+    `SaveRun` stores neither: anybody may change them at any time in a finished run (``runs edit``).
+    """
+
+    run: RunId
+    comment: str | None = None
+    quality: RunQuality | None = None
+
+
+@dataclass(frozen=True)
 class SaveRunConfigs(Effect):
     run: RunId
     configs: Sequence[RunConfig]
@@ -157,3 +170,5 @@ class Log(Effect):
     subject: Subject
     text: str
     client: Client = Client()
+    run: RunId | None = None
+    """The run that it is about; None: the open run, if any."""

@@ -20,6 +20,7 @@ from ioc.model import (
     RunClass,
     RunId,
     RunOperation,
+    RunQuality,
     RunRecord,
     SystemOperation,
 )
@@ -78,6 +79,16 @@ class SetTitle(Command):
 @dataclass(frozen=True, eq=False)
 class SetClass(Command):
     run_class: RunClass
+
+
+@dataclass(frozen=True, eq=False)
+class SetComment(Command):
+    comment: str
+
+
+@dataclass(frozen=True, eq=False)
+class SetQuality(Command):
+    quality: RunQuality
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +260,13 @@ class RunRecorded(Event):
     """The observables of a run, reported earlier as not recorded, are now in the database."""
 
     run: RunId
+
+
+@dataclass(frozen=True)
+class RunEdited(Event):
+    """Another program has changed the database, which now has this record of a run."""
+
+    record: RunRecord
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from ioc.model import EccState, InterlockState, RunState
+from ioc.model import EccState, InterlockState, Operation, RunState
 from ioc.runlogic import datalinks
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import Router, Server, State
@@ -13,11 +14,67 @@ from ioc.runlogic.turn import listing
 NOT_READ = "the run database has not been read yet"
 
 
+_FEW = 3
+"""So many components of a group are named."""
+_NEXT: dict[EccState, str] = {
+    EccState.Idle: f"press {Operation.Describe}",
+    EccState.Described: f"press {Operation.Prepare}",
+    EccState.Prepared: f"press {Operation.Configure}",
+    EccState.Paused: f"press {Operation.Reset}",
+    EccState.Off: "restart getEccSoapServer",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason not to start: a sentence, and what it has in common with the same reason of other components."""
+
+    text: str
+    kind: str = ""
+    """``ECC server``, ``router`` or ``observable``; empty for a reason that stands alone."""
+    name: str = ""
+    condition: str = ""
+    """What is said of the component, ``Idle``; the same condition makes a group."""
+    advice: str = ""
+    """What to do about it."""
+
+
 def blocked_by(plan: Plan, state: State) -> tuple[str, ...]:
+    """Return every reason why a run cannot start now; empty if it can."""
+    return tuple(reason.text for reason in reasons(plan, state))
+
+
+def grouped(plan: Plan, state: State) -> tuple[str, ...]:
+    """Return the same reasons with one sentence for all components of a kind in the same condition."""
+    groups: dict[tuple[str, str, str], list[Reason]] = {}
+    for reason in reasons(plan, state):
+        key = (reason.kind, reason.condition, reason.advice) if reason.kind else (reason.text, "", "")
+        groups.setdefault(key, []).append(reason)
+    totals = {"ECC server": len(state.servers), "router": len(state.routers)}
+    return tuple(_group(members, totals.get(members[0].kind, 0)) for members in groups.values())
+
+
+def _group(members: list[Reason], total: int) -> str:
+    first, number = members[0], len(members)
+    if not first.kind:
+        return first.text
+    names = [member.name for member in members]
+    if number == 1:
+        who = f"{first.kind} {names[0]} is"
+    elif number == total:
+        who = f"all {number} {first.kind}s are"
+    elif number <= _FEW:
+        who = f"{first.kind}s {listing(names)} are"
+    else:
+        who = f"{number} {first.kind}s are"
+    return f"{who} {first.condition}" + (f": {first.advice}" if first.advice else "")
+
+
+def reasons(plan: Plan, state: State) -> tuple[Reason, ...]:
     """Return every reason why a run cannot start now; empty if it can."""
     under_way = state.run.open and not _waits_for_organize(state)
     return (
-        *filter(None, (system_reason(state), _database_reason(state))),
+        *(Reason(text) for text in (system_reason(state), _database_reason(state)) if text),
         *(
             reason
             for name, server in state.servers.items()
@@ -29,7 +86,10 @@ def blocked_by(plan: Plan, state: State) -> tuple[str, ...]:
             for reason in _router_reasons(plan, state, name, router, under_way=under_way)
         ),
         *(
-            f"observable {name} is not connected, but this topology requires it"
+            Reason(
+                f"observable {name} is not connected, but this topology requires it",
+                *("observable", name, "not connected", "runs require it"),
+            )
             for name in plan.require
             if name in state.missing
         ),
@@ -37,16 +97,16 @@ def blocked_by(plan: Plan, state: State) -> tuple[str, ...]:
     )
 
 
-def _interlock_reasons(plan: Plan, state: State) -> Iterator[str]:
+def _interlock_reasons(plan: Plan, state: State) -> Iterator[Reason]:
     for name, each in plan.interlocks.items():
         now = state.interlocks[name]
         if not each.forbids_start or now.state is InterlockState.Bypassed:
             continue
         if now.state is InterlockState.Tripped:
             clearing = "" if now.inside_since is None else f", inside again, but not yet for {each.clear_seconds:g} s"
-            yield f"interlock {name}: {now.reason}{clearing}"
+            yield Reason(f"interlock {name}: {now.reason}{clearing}")
         elif each.watches not in state.readings and not each.in_run_only:
-            yield f"interlock {name}: {each.what} has no value yet"
+            yield Reason(f"interlock {name}: {each.what} has no value yet")
 
 
 def _database_reason(state: State) -> str:
@@ -83,49 +143,65 @@ def _waits_for_organize(state: State) -> bool:
     return state.run.state is RunState.Filing and state.job is None
 
 
-def _server_reasons(state: State, name: str, server: Server, *, under_way: bool) -> tuple[str, ...]:
+def _server_reasons(state: State, name: str, server: Server, *, under_way: bool) -> tuple[Reason, ...]:
+    def reason(text: str, condition: str, advice: str) -> tuple[Reason, ...]:
+        return (Reason(f"ECC server {name} is {text}", "ECC server", name, condition, advice),)
+
     if server.state is EccState.Unknown or not server.online:
-        return (f"ECC server {name} is Offline, but must be Online and Ready",)
+        return reason("Offline, but must be Online and Ready", "Offline", "start getEccSoapServer on its host")
     if under_way:
         return ()  # its state belongs to the open run
     if server.state is EccState.Running and state.restored and not state.run.open:
-        return (f"ECC server {name} is Running although no run is open: stop it, or Reset the system",)
+        stop = "stop it, or Reset the system"
+        return reason(
+            f"Running although no run is open: {stop}", "Running although no run is open", "stop it, or press Reset"
+        )
     if server.busy:
-        return (f"ECC server {name} is {server.doing.name}, but must be Ready and at rest",)
+        return reason(f"{server.doing.name}, but must be Ready and at rest", server.doing.name, "wait")
     if server.state is not EccState.Ready:
-        return (f"ECC server {name} is {server.state.name}, but must be Ready",)
+        return reason(f"{server.state.name}, but must be Ready", server.state.name, _NEXT.get(server.state, ""))
     return ()
 
 
-def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> tuple[str, ...]:
+def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> tuple[Reason, ...]:
     facts, servers = router.facts, plan.servers_of(name)
+
+    def reason(text: str, condition: str, advice: str = "") -> Reason:
+        return Reason(f"router {name}{text}", "router", name, condition, advice)
+
     if router.last is None and not router.lost:
-        return (f"router {name} has not been checked yet",)
+        return (reason(" has not been checked yet", "not checked yet", "wait"),)
     if facts is None or not facts.online:
         why = f" ({router.message.text})" if facts is None and router.message.text else ""
-        return (f"router {name} is Offline, but must be Online{why}",)
-    reasons: list[str] = []
+        advice = "start dataRouter on its host" if facts is not None else "the host cannot be reached"
+        return (reason(f" is Offline, but must be Online{why}", "Offline", advice),)
+    found: list[Reason] = []
     if under_way:
         pass  # its files are those of the open run
     elif router.filing:
-        reasons.append(f"router {name}: its files are being filed")
+        found.append(reason(": its files are being filed", "being filed", "wait"))
     elif not facts.work_dir:
-        reasons.append(
-            f"router {name}: its working directory cannot be determined: {facts.problem or 'no reason given'}"
+        why = facts.problem or "no reason given"
+        found.append(
+            reason(f": its working directory cannot be determined: {why}", "without a known working directory", why)
         )
     elif facts.file_count:
         files = "1 .graw file" if facts.file_count == 1 else f"{facts.file_count} .graw files"
-        reasons.append(f"router {name} is Dirty with {files}, but must be Clean: Organize it")
+        found.append(reason(f" is Dirty with {files}, but must be Clean: Organize it", "Dirty", "Organize it"))
     if facts.run_dir_exists:
-        reasons.append(
-            f"router {name} already has a directory for run {state.run.next_number} of {state.experiment}, "
-            f"but it must not exist: move it away, or set Run:NextNumber to a free number"
-        )
-    if router.restarted and not under_way and any(state.servers[name].state is EccState.Ready for name in servers):
-        reasons.append(datalinks.lost(plan, name))
+        run = f"a directory for run {state.run.next_number} of {state.experiment}"
+        advice = "move it away, or set Run:NextNumber to a free number"
+        found.append(reason(f" already has {run}, but it must not exist: {advice}", f"not free for {run}", advice))
+    if router.restarted and not under_way and any(state.servers[each].state is EccState.Ready for each in servers):
+        advice = "Breakup and Configure its ECC server"
+        found.append(Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice))
     if facts.work_dir and facts.disk_free < plan.min_disk_free:
-        reasons.append(
-            f"router {name} has {facts.disk_free / GIGABYTE:.1f} GB of free disk, "
-            f"but must have {plan.min_disk_free / GIGABYTE:g} GB"
+        must = f"{plan.min_disk_free / GIGABYTE:g} GB"
+        found.append(
+            reason(
+                f" has {facts.disk_free / GIGABYTE:.1f} GB of free disk, but must have {must}",
+                "almost full",
+                f"its disk must have {must}",
+            )
         )
-    return tuple(reasons)
+    return tuple(found)

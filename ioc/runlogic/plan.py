@@ -27,6 +27,14 @@ class ServerPlan:
     """Its configuration files are copied with each run, and hashed when it is configured."""
 
 
+_CONSEQUENCES: Mapping[Action, str] = {
+    Action.Alarm: "",
+    Action.Block: ": no run can start",
+    Action.Hold: ": no run can start, and an open run is paused",
+    Action.Stop: ": no run can start, and an open run is stopped",
+}
+
+
 @dataclass(frozen=True)
 class InterlockPlan:
     """One interlock; times in seconds."""
@@ -52,6 +60,10 @@ class InterlockPlan:
     @property
     def forbids_start(self) -> bool:
         return self.action is not Action.Alarm
+
+    def tripped(self, reason: str) -> str:
+        """Return the message while it is tripped."""
+        return reason + _CONSEQUENCES[self.action]
 
 
 @dataclass(frozen=True)

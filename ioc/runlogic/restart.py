@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ioc.model import DocumentState, EccState, RunRecord, RunState, Severity, chosen_experiment
-from ioc.runlogic import automatic, filing, interlocks, jobs, memory, permits, runs
+from ioc.runlogic import automatic, filing, interlock_records, jobs, memory, permits, runs
 from ioc.runlogic.effects import SaveRun
 from ioc.runlogic.events import Restored
 from ioc.runlogic.state import About, JobKind, Phase
@@ -46,7 +46,7 @@ def restored(turn: Turn, event: Restored) -> None:
         last_duration=alive.duration if newest and newest.run.number == alive.number else None,
     )
     _take_over_peers(turn, settings)
-    interlocks.restored(turn, settings)
+    interlock_records.restored(turn, settings)
     turn.set_run(record=record, run_class=memory.CLASS.read(settings))
     _take_over_notes(turn, settings)
     automatic.restored(turn, settings)

@@ -1,12 +1,22 @@
-"""What the operator sets: experiment, title, class and number of the run."""
+"""What the operator sets: experiment, title, class and number of the next run; comment and quality of the last one."""
 
 from __future__ import annotations
 
 from ioc.errors import Refused
-from ioc.model import EccState, RunClass, RunRecord, Severity, check_experiment
+from ioc.model import EccState, RunClass, RunRecord, Severity, check_comment, check_experiment
 from ioc.runlogic import memory, permits
-from ioc.runlogic.effects import OpenExperiment, ProbeRouters
-from ioc.runlogic.events import CopyPrevious, Ended, SetClass, SetExperiment, SetNextNumber, SetTitle
+from ioc.runlogic.effects import OpenExperiment, ProbeRouters, SaveVerdict
+from ioc.runlogic.events import (
+    CopyPrevious,
+    Ended,
+    RunEdited,
+    SetClass,
+    SetComment,
+    SetExperiment,
+    SetNextNumber,
+    SetQuality,
+    SetTitle,
+)
 from ioc.runlogic.state import Run
 from ioc.runlogic.subject import RUN, SYSTEM
 from ioc.runlogic.turn import Turn, listing
@@ -129,3 +139,50 @@ def _describe_run(turn: Turn, *, title: str | None = None, run_class: RunClass |
         turn.emit(memory.CLASS.save(run_class))
     if run.open:
         turn.save_run(title=turn.state.run.title, run_class=turn.state.run.run_class)
+
+
+def set_comment(turn: Turn, event: SetComment) -> None:
+    """Comment on the open run, or the last one.
+
+    Raises:
+        Refused: before the first run of the experiment, or if it is too long or not printable.
+    """
+    comment, record = check_comment(event.comment), _judged(turn, "comment")
+    if comment != record.comment:
+        turn.set_run(record=record.changed(comment=comment))
+        turn.emit(SaveVerdict(record.run, comment=comment))
+        text = f"{record.run}: comment changed from {record.comment!r} to {comment!r}"
+        turn.log(RUN, text, client=event.client, run=record.run)
+    turn.answer(event)
+
+
+def set_quality(turn: Turn, event: SetQuality) -> None:
+    """Judge the open run, or the last one.
+
+    Raises:
+        Refused: before the first run of the experiment.
+    """
+    quality, record = event.quality, _judged(turn, "quality")
+    if quality is not record.quality:
+        turn.set_run(record=record.changed(quality=quality))
+        turn.emit(SaveVerdict(record.run, quality=quality))
+        text = f"{record.run}: quality changed from {record.quality.name} to {quality.name}"
+        turn.log(RUN, text, client=event.client, run=record.run)
+    turn.answer(event)
+
+
+def _judged(turn: Turn, what: str) -> RunRecord:
+    if (record := turn.state.run.record) is None:
+        raise Refused(f"{what} cannot be set: experiment {turn.state.experiment} has no run yet")
+    return record
+
+
+def run_edited(turn: Turn, event: RunEdited) -> None:
+    """Take over what another program has changed in the last run; the open one is changed only by this IOC."""
+    run, new = turn.state.run, event.record
+    if run.record is not None and run.record.run == new.run and not run.open:
+        turn.set_run(
+            record=run.record.changed(
+                title=new.title, run_class=new.run_class, comment=new.comment, quality=new.quality
+            )
+        )

@@ -26,6 +26,7 @@ from ioc.runlogic import (
     automatic,
     backup,
     filing,
+    interlock_commands,
     interlocks,
     jobs,
     messages,
@@ -109,7 +110,15 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
             subject = data_router(name)
         case ev.SetLimits(interlock=name) | ev.SetBypass(interlock=name):
             subject = interlock(name)
-        case ev.RunCommand() | ev.CopyPrevious() | ev.SetTitle() | ev.SetClass() | ev.SetNextNumber():
+        case (
+            ev.RunCommand()
+            | ev.CopyPrevious()
+            | ev.SetTitle()
+            | ev.SetClass()
+            | ev.SetNextNumber()
+            | ev.SetComment()
+            | ev.SetQuality()
+        ):
             subject = RUN
         case ev.EnableAutomatic() | ev.SetAutomatic() | ev.SetPlan():
             subject = AUTO
@@ -225,11 +234,13 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SetTitle: settings.set_title,
     ev.SetClass: settings.set_class,
     ev.SetNextNumber: settings.set_next_number,
+    ev.SetComment: settings.set_comment,
+    ev.SetQuality: settings.set_quality,
     ev.CopyPrevious: settings.copy_previous,
     ev.SelectConfig: servers.select_config,
-    ev.SetLimits: interlocks.set_limits,
-    ev.SetBypass: interlocks.set_bypass,
-    ev.PlanChanged: interlocks.replanned,
+    ev.SetLimits: interlock_commands.set_limits,
+    ev.SetBypass: interlock_commands.set_bypass,
+    ev.PlanChanged: interlock_commands.replanned,
     ev.ServerRead: servers.read,
     ev.ServerLost: servers.lost,
     ev.ConfigsRead: servers.configs_read,
@@ -243,6 +254,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.TimePassed: _time_passed,
     ev.Ended: _ended,
     ev.RunRecorded: troubles.recorded,
+    ev.RunEdited: settings.run_edited,
     ev.Restored: restart.restored,
     ev.PutRefused: _put_refused,
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypedDict, Unpack
 
-from ioc.model import Client, DocumentState, RunChanges, RunRecord, Severity
+from ioc.model import Client, DocumentState, RunChanges, RunId, RunRecord, Severity
 from ioc.runlogic import memory
 from ioc.runlogic.effects import Answer, Effect, Log, SaveRun
 from ioc.runlogic.events import Command
@@ -189,9 +189,14 @@ class Turn:
         self.set_message(subject, self.note(text, severity))
 
     def log(
-        self, subject: Subject, text: str, severity: Severity = Severity.NO_ALARM, client: Client = Client()
+        self,
+        subject: Subject,
+        text: str,
+        severity: Severity = Severity.NO_ALARM,
+        client: Client = Client(),
+        run: RunId | None = None,
     ) -> None:
-        self.emit(Log(severity, subject, text, client))
+        self.emit(Log(severity, subject, text, client, run))
 
     def say(
         self, subject: Subject, text: str, severity: Severity = Severity.NO_ALARM, client: Client = Client()

@@ -40,13 +40,13 @@ def embedded(name: str, file: str, box: Box, macros: Mapping[str, str]) -> ET.El
     return widget("embedded", "2.0.0", box, properties)
 
 
-def display(title: str, width: int, height: int, widgets: Iterable[ET.Element]) -> str:
+def display(title: str, width: int, height: int, widgets: Iterable[ET.Element], colour: Colour = BACKGROUND) -> str:
     """Return the text of a display file."""
     properties: dict[str, Value] = {
         "name": title,
         "width": width,
         "height": height,
-        "background_color": BACKGROUND,
+        "background_color": colour,
         "grid_visible": False,
     }
     root = element("display", properties, version="2.0.0")

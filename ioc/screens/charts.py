@@ -1,4 +1,4 @@
-"""Charts of the observables: strip charts on the screens, and the Data Browser plot (``.plt``)."""
+"""Charts of the observables: the last hour on the screens, and the Data Browser plot (``.plt``)."""
 
 from __future__ import annotations
 
@@ -19,45 +19,50 @@ _COLOURS: Sequence[Colour] = (
     ("ATTPC Trace 5", 120, 100, 0),
     ("ATTPC Trace 6", 70, 74, 80),
 )
-_OVERVIEW = Box(0, 0, 796, 220)
-_OVERVIEW_LINES = 5
-_LIST_WIDTH = 646
-_LIST_HEIGHT = 822
-_CHART_HEIGHTS = 180, 250
-"""Minimum and maximum height; between them, the charts share the height of the page."""
+_LINES = 3
+"""Lines in a chart; more of the same unit get another chart."""
+_OVERVIEW = Box(0, 0, 368, 416)
+_PAGE = Box(0, 0, 646, 822)
+_HEIGHTS = 100, 260
+"""Minimum and maximum height of a chart; between them, the charts share the height of their place."""
 _STEPS = 2
+_SCROLL_BAR = 20
 
 
 class Trace(NamedTuple):
     """One line of a chart."""
 
     name: str
-    pv: str
+    base: str
+    """Its PVs are called ``<base>Value``, ``<base>History``…"""
     unit: str
 
 
 def overview_chart(topology: Topology, p: str) -> str:
-    """Return one chart of the first observables; `p` is the prefix as a macro."""
-    traces = _traces(topology, p)[:_OVERVIEW_LINES]
-    content = _chart("Observables", _OVERVIEW, traces) if traces else _nothing(_OVERVIEW)
-    return display("Overview", _OVERVIEW.width, _OVERVIEW.height, [content])
+    """Return the small charts of the main screen; `p` is the prefix as a macro."""
+    return _charts(topology, p, _OVERVIEW)
 
 
 def chart_list(topology: Topology, p: str) -> str:
-    """Return a display with a chart for each unit, one below the other; a chart with many lines is split."""
+    """Return the charts of the page of the observables."""
+    return _charts(topology, p, _PAGE)
+
+
+def _charts(topology: Topology, p: str, place: Box) -> str:
+    """Return a display with a chart for each unit, one below the other; it is longer than its place if it must be."""
     units: dict[str, list[Trace]] = {}
     for trace in _traces(topology, p):
         units.setdefault(trace.unit, []).append(trace)
-    lines = len(_COLOURS)
-    groups = [traces[first : first + lines] for traces in units.values() for first in range(0, len(traces), lines)]
-    least, most = _CHART_HEIGHTS
-    height = max(least, min(most, _LIST_HEIGHT // max(1, len(groups))))
+    groups = [traces[first : first + _LINES] for traces in units.values() for first in range(0, len(traces), _LINES)]
+    least, most = _HEIGHTS
+    height = max(least, min(most, place.height // max(1, len(groups))))
+    width = place.width - (_SCROLL_BAR if height * len(groups) > place.height else 0)
     charts = [
-        _chart(f"{group[0].unit} {i}", Box(0, i * height, _LIST_WIDTH, height - 6), group)
+        _chart(Box(0, i * height, width, height - 4), group, p, last=i == len(groups) - 1)
         for i, group in enumerate(groups)
     ]
-    content = charts or [_nothing(Box(0, 0, _LIST_WIDTH, height))]
-    return display("Strip charts", _LIST_WIDTH, len(content) * height, content)
+    content = charts or [_nothing(Box(0, 0, width, height))]
+    return display("Charts of the last hour", width, len(content) * height, content, PANEL)
 
 
 def data_browser_plot(topology: Topology) -> str:
@@ -73,7 +78,7 @@ def data_browser_plot(topology: Topology) -> str:
         about: dict[str, Value] = {
             "display_name": trace.name,
             "visible": True,
-            "name": trace.pv,
+            "name": f"{trace.base}Value",
             "axis": units.index(trace.unit),
             "color": {"red": red, "green": green, "blue": blue},
             "trace_type": "AREA",
@@ -99,7 +104,7 @@ def data_browser_plot(topology: Topology) -> str:
 def _traces(topology: Topology, p: str) -> list[Trace]:
     """Return the observables to plot: numbers measured by other IOCs."""
     return [
-        Trace(title_of(each), f"{p}Obs:{each.name}:Value", each.units or title_of(each))
+        Trace(title_of(each), f"{p}Obs:{each.name}:", each.units or title_of(each))
         for each in topology.observables
         if each.pv is not None and each.type in {ValueType.Float, ValueType.Integer}
     ]
@@ -113,41 +118,35 @@ def _colour(number: int) -> Colour:
     return _COLOURS[number % len(_COLOURS)]
 
 
-def _chart(name: str, box: Box, traces: Sequence[Trace]) -> ET.Element:
-    """Return a strip chart of the last ten minutes, with one axis for each unit in the colour of its first line."""
-    units = _units(traces)
-    first = {unit: next(i for i, trace in enumerate(traces) if trace.unit == unit) for unit in units}
-    axes = [
-        element("y_axis", {"title": unit, "autoscale": True, "show_grid": False, "color": _colour(first[unit])})
-        for unit in units
-    ]
+def _chart(box: Box, traces: Sequence[Trace], p: str, *, last: bool) -> ET.Element:
+    """Return a chart of the last hour as the IOC remembers it, complete when it is opened; the last one has times."""
+    small = font("ATTPC Small", 14)
+    fonts: dict[str, Value] = {"title_font": small, "scale_font": small}
+    times: dict[str, Value] = {"title": "", "minimum": -60, "maximum": 0, "show_grid": True, **fonts, "visible": last}
+    values: dict[str, Value] = {"title": traces[0].unit, "autoscale": True, "show_grid": True, **fonts}
     lines: list[ET.Element] = []
     for number, trace in enumerate(traces):
         about: dict[str, Value] = {
             "name": trace.name,
-            "y_pv": trace.pv,
-            "axis": units.index(trace.unit),
+            "x_pv": f"{p}IOC:HistoryMinutes",
+            "y_pv": f"{trace.base}History",
+            "axis": 0,
             "trace_type": _STEPS,
             "color": _colour(number),
             "line_width": 2,
         }
         lines.append(element("trace", about))
     properties: dict[str, Value] = {
-        "name": name,
+        "name": ", ".join(trace.name for trace in traces),
         "foreground_color": TEXT,
         "background_color": PANEL,
-        "show_grid": True,
-        "title_font": font("ATTPC Heading", 18, "BOLD"),
-        "label_font": font("ATTPC Small", 14),
-        "scale_font": font("ATTPC Small", 14),
         "show_toolbar": False,
         "show_legend": True,
-        "start": "10 minutes",
-        "end": "now",
-        "y_axes": axes,
+        "x_axis": times,
+        "y_axes": [element("y_axis", values)],
         "traces": lines,
     }
-    return widget("stripchart", "2.1.0", box, properties)
+    return widget("xyplot", "3.0.0", box, properties)
 
 
 def _nothing(box: Box) -> ET.Element:

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from ioc.model import ValueType
-from ioc.screens.bob import Box, display, embedded
+from ioc.screens.bob import PANEL, Box, display, embedded
 from ioc.topology.schema import Observable, Topology
 
-_ROW = 30
-"""Height of a row; the widths are those of the rows in ``pages/``."""
+Row = Mapping[str, str]
+"""The macros of a row."""
+_ROWS = 12
+"""So many rows of components fit on the main screen; more of them are tiles, several in a row."""
 
-Row = tuple[str, Mapping[str, str]]
-"""The file of a row and its macros."""
+
+class Kind(NamedTuple):
+    """A page of a row in ``pages/``, with its size."""
+
+    file: str
+    width: int
+    height: int
+    columns: int = 1
+
+
+_SERVERS = Kind("ecc_row.bob", 540, 33), Kind("ecc_short_row.bob", 172, 33, 3)
+_ROUTERS = Kind("router_row.bob", 506, 33), Kind("router_short_row.bob", 160, 33, 3)
+_VALUES, _MANUAL_VALUES = Kind("value_row.bob", 350, 26), Kind("manual_value_row.bob", 350, 26)
+_STATISTICS, _MANUAL_STATISTICS = Kind("statistic_row.bob", 1176, 30), Kind("manual_statistic_row.bob", 1176, 30)
+_MANUAL = Kind("manual_row.bob", 872, 34)
 
 
 def list_files(topology: Topology) -> dict[str, str]:
     """Return the lists by file name."""
     required = set(topology.runs.require)
     servers = [
-        ("ecc_row.bob", {"NAME": each.name, "RESUME": str(int(each.supports_resume))}) for each in topology.ecc_servers
+        {"NAME": each.name, "RESUME": str(int(each.supports_resume)), "LOG": each.log_path or ""}
+        for each in topology.ecc_servers
     ]
-    routers = [("router_row.bob", {"NAME": each.name}) for each in topology.data_routers]
+    routers = [{"NAME": each.name, "LOG": each.log_path or ""} for each in topology.data_routers]
     observables = [(each, _macros(each, required=each.name in required)) for each in topology.observables]
+    values = [(_MANUAL_VALUES if each.pv is None else _VALUES, macros) for each, macros in observables]
+    statistics = [(_MANUAL_STATISTICS if each.pv is None else _STATISTICS, macros) for each, macros in observables]
+    manual = [(_MANUAL, macros) for each, macros in observables if each.pv is None]
     return {
-        "ecc_list.bob": _list("ECC servers", 612, servers),
-        "router_list.bob": _list("Data routers", 592, routers),
-        "value_list.bob": _list("Observables", 426, [("value_row.bob", macros) for _, macros in observables]),
-        "statistic_list.bob": _list(
-            "Statistics of the observables", 1176, [("statistic_row.bob", macros) for _, macros in observables]
-        ),
-        "manual_list.bob": _list(
-            "Manual observables",
-            636,
-            [(_manual_row(each), macros) for each, macros in observables if each.pv is None],
-        ),
+        "ecc_list.bob": _components("ECC servers", *_SERVERS, servers),
+        "router_list.bob": _components("Data routers", *_ROUTERS, routers),
+        "value_list.bob": _list("Observables", _VALUES, values),
+        "statistic_list.bob": _list("Statistics", _STATISTICS, statistics),
+        "manual_list.bob": _list("Manual observables", _MANUAL, manual),
     }
 
 
@@ -48,22 +61,27 @@ def _macros(observable: Observable, *, required: bool) -> dict[str, str]:
     return {
         "NAME": observable.name,
         "LABEL": title_of(observable),
-        "FOLLOWED": str(observable.pv is not None).lower(),
         "QUIET": str(not required).lower(),
+        "UNITS": observable.units,
     }
 
 
-def _manual_row(observable: Observable) -> str:
-    """Return the file of the row for entering a value; texts are written as an array of characters.
-
-    Phoebus sends as many bytes of a DBR_STRING as it has characters, which cuts text that is not ASCII; so a text is
-    written to ``.VAL$``, an array of characters.
-    """
-    return "manual_text_row.bob" if observable.type is ValueType.String else "manual_row.bob"
+def _components(title: str, row: Kind, tile: Kind, components: Sequence[Row]) -> str:
+    kind = row if len(components) <= _ROWS else tile
+    return _list(title, kind, [(kind, macros) for macros in components])
 
 
-def _list(title: str, width: int, rows: Iterable[Row]) -> str:
+def _list(title: str, kind: Kind, rows: Sequence[tuple[Kind, Row]]) -> str:
+    """Return a display of rows, or of tiles column by column."""
+    columns = kind.columns
+    lines = max(1, -(-len(rows) // columns))
     widgets = [
-        embedded(macros["NAME"], file, Box(0, _ROW * i, width, _ROW), macros) for i, (file, macros) in enumerate(rows)
+        embedded(
+            macros["NAME"],
+            each.file,
+            Box((i // lines) * each.width, (i % lines) * each.height, each.width, each.height),
+            macros,
+        )
+        for i, (each, macros) in enumerate(rows)
     ]
-    return display(title, width, _ROW * max(1, len(widgets)), widgets)
+    return display(title, kind.width * columns, kind.height * lines, widgets, PANEL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+from ioc.model import PVA_SCHEME
 from ioc.screens.bob import document, element
 from ioc.topology.schema import DataRouter, EccServer, Observable, Topology
 
@@ -24,10 +25,15 @@ def archiver_list(topology: Topology) -> str:
         *_each(topology, "Router", topology.data_routers, *_ROUTER),
         *_each(topology, "Obs", topology.observables, "Value"),
     ]
-    sources = [each.pv for each in topology.observables if each.pv is not None]
+    sources = [each.pv for each in topology.observables if each.pv is not None and not _is_field(each.pv)]
     periods = {**dict.fromkeys(names, "1.0"), **dict.fromkeys(sources, "0.1")}
     entries = [{"pv": name, "samplingperiod": period, "samplingmethod": "MONITOR"} for name, period in periods.items()]
     return json.dumps(entries, indent=1) + "\n"
+
+
+def _is_field(pv: str) -> bool:
+    """Whether it is a field of a PVAccess structure, which the appliance cannot archive alone."""
+    return pv.startswith(PVA_SCHEME) and "/" in pv.removeprefix(PVA_SCHEME)
 
 
 def pv_table(topology: Topology) -> str:

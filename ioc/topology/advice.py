@@ -10,7 +10,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from ioc.model import Action, LinkType, Role, ValueType
+from ioc.model import PVA_SCHEME, Action, LinkType, Role, ValueType
 from ioc.topology.derived import sources_of, ssh_for
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import value_fault
@@ -152,7 +152,7 @@ def _observables(topology: Topology) -> Iterator[Advice]:
             first = following.setdefault(each.pv, each.name)
             if first != each.name:
                 yield (*loc, "pv"), f"should be another PV: {first} follows it"
-            if each.pv.startswith(topology.prefix):
+            if each.pv.removeprefix(PVA_SCHEME).startswith(topology.prefix):
                 why = f"it begins with our prefix {topology.prefix}, but this IOC does not have it"
                 yield (*loc, "pv"), f"should be a PV of another IOC: {why}"
             if each.deadband and each.type in {ValueType.String, ValueType.Enum}:

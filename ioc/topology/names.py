@@ -8,11 +8,14 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from ioc.model import PVA_SCHEME
+
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_\-]*[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _ALL_NUMERIC = re.compile(r"[0-9.]+")
 _WITH_PORT = re.compile(r"\[?([^/@\]]+)\]?:([0-9]{1,5})")
 _PV_NAME = re.compile(r"[\x21-\x7e]{1,60}")
+_FIELD = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
 
 _FAMILIES = ("ECC:", "Router:", "Run:", "Auto:", "Obs:", "Interlock:", "Log:", "IOC:")
@@ -61,13 +64,19 @@ def _instead(host: str) -> str:
 
 
 def channel_of(name: str) -> str:
-    """Return the Channel Access name of `name`, without Phoebus' prefix ``ca://``."""
+    """Return the name of a PV to follow: without Phoebus' prefix ``ca://``, but with ``pva://``.
+
+    A PVAccess name may be followed by a field of its structure: ``pva://NAME/field``, ``pva://NAME/field/part``.
+    """
     if scheme := _SCHEME.fullmatch(name):
         kind, name = scheme[1].lower(), scheme[2]
+        if kind not in {"ca", "pva"} or "://" in name:
+            raise ValueError(f"a PV with ca://, pva:// or nothing before its name, not {kind}://")
         if kind == "pva":
-            raise ValueError("a Channel Access PV: pvAccess (pva://) cannot be followed yet")
-        if kind != "ca" or "://" in name:
-            raise ValueError(f"a Channel Access PV, with ca:// or nothing before its name, not {kind}://")
+            pv, slash, field = name.partition("/")
+            if slash and not _FIELD.fullmatch(field):
+                raise ValueError("a PV and a field of its structure, as pva://NAME/field or pva://NAME/field/part")
+            return PVA_SCHEME + channel_of(pv) + slash + field
     if not _PV_NAME.fullmatch(name):
         raise ValueError("a PV name of 1 to 60 characters without spaces")
     return name
@@ -75,5 +84,6 @@ def channel_of(name: str) -> str:
 
 def is_own(name: str, prefix: str) -> bool:
     """Whether an IOC with this prefix serves `name` itself, or a field of it."""
-    rest = name.split(".", 1)[0].removeprefix(prefix)
+    name = name.removeprefix(PVA_SCHEME)
+    rest = re.split(r"[./]", name, maxsplit=1)[0].removeprefix(prefix)
     return name.startswith(prefix) and (rest in _OF_THE_SYSTEM or rest.startswith(_FAMILIES))

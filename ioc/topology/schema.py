@@ -327,6 +327,7 @@ class Topology(Section):
     interlocks: tuple[Interlock, ...] = ()
     access: tuple[AccessRule, ...] | None = None
     """None: only clients on this machine may write."""
+    pva: Flag = True
 
 
 def _sections(model: type[Section], key: str) -> dict[str, type[Section]]:

@@ -13,11 +13,11 @@ class Serve:
     def __init__(self) -> None:
         self.puts: list[PutRecord] = []
         self.denied_users: set[str] = set()
-        self._servers: list[CaServer] = []
+        self.servers: list[CaServer] = []
 
     async def __call__(self, *pvs: Pv[Any], limits: Limits = Limits()) -> CaServer:  # noqa: B008 - frozen
         server = CaServer(pvs, may_write=self._may_write, journal=self.puts.append, limits=limits)
-        self._servers.append(server)
+        self.servers.append(server)
         await server.start()
         return server
 
@@ -26,5 +26,5 @@ class Serve:
         return host == "127.0.0.1" and user not in self.denied_users
 
     async def close(self) -> None:
-        for server in self._servers:
+        for server in self.servers:
             await server.close()

@@ -32,6 +32,8 @@ HEADER = struct.Struct(">HHHHII")
         (VERSION + bytes(ca.RepeaterRegisterRequest("0.0.0.0")), "not a request to a server"),
         (VERSION + HEADER.pack(1, 8, 6, 1, 1, 1) + bytes(8), "not Channel Access"),
         (VERSION + HEADER.pack(19, 8, 999, 1, 1, 1) + bytes(8), "not Channel Access"),
+        (bytes(ca.ReadNotifyRequest(6, 1, 1, 1)), "began with ReadNotifyRequest"),
+        (VERSION + 2 * bytes(ca.CreateChanRequest("T:X", 7, 13)), "second channel with its id 7"),
     ],
 )
 async def test_garbage_ends_the_circuit(

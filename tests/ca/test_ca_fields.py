@@ -24,10 +24,10 @@ POSTS = 2000
 
 
 def seconds(pv: Pv[Any], first: int) -> float:
-    begun = time.perf_counter()
+    begun = time.thread_time()  # other work on this machine does not count
     for value in range(first, first + POSTS):
         pv.post(value)
-    return time.perf_counter() - begun
+    return time.thread_time() - begun
 
 
 async def test_fields_that_were_read_cost_nothing(serve: Serve) -> None:

@@ -12,7 +12,7 @@ import pytest
 from caproto import AlarmSeverity
 from raw_client import RawClient
 
-from ioc.ca import EnumPv, IntPv, Limits, TextPv
+from ioc.ca import EnumPv, IntPv, Limits, StringPv, TextPv
 from ioc.ca.outbox import BATCH_ENTRIES, Outbox, Subscription, Turns
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
@@ -100,6 +100,32 @@ async def test_events_off_and_on(serve: Serve) -> None:
         await client.echo()
         assert (update.subscriptionid, update.data[0]) == (0, 49)
         assert len([one for one in client.received if isinstance(one, ca.EventAddResponse)]) == 1
+
+
+async def test_a_text_followed_as_a_number(serve: Serve) -> None:
+    """If a text stops being a number, its subscription gets an error and continues; nothing else is delayed or lost."""
+    text, number = StringPv("T:Text", ""), IntPv("T:X", "")
+    server = await serve(text, number)
+    async with RawClient(server.port) as odd, RawClient(server.port) as other:
+        await odd.send((await odd.channel("T:Text")).subscribe(data_type=ca.ChannelType.TIME_DOUBLE, subscriptionid=7))
+        await odd.send((await odd.channel("T:X")).subscribe(subscriptionid=8))
+        await other.send((await other.channel("T:X")).subscribe(subscriptionid=9))
+        for client in (odd, other):
+            await client.echo()
+            client.forget()
+        text.post("12")
+        text.post("2026-11-27T15:37:09")
+        number.post(1)
+        text.post("13")
+        updates = [await odd.next(ca.EventAddResponse) for _ in range(4)]
+        assert [(one.subscriptionid, one.status.name) for one in updates] == [
+            (7, "ECA_NORMAL"),
+            (7, "ECA_NOCONVERT"),
+            (8, "ECA_NORMAL"),
+            (7, "ECA_NORMAL"),
+        ]
+        assert [one.data[0] for one in updates if one.status.name == "ECA_NORMAL"] == [12, 1, 13]
+        assert (await other.next(ca.EventAddResponse)).data[0] == 1
 
 
 async def test_a_frozen_client_harms_nobody_and_is_dropped(

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tabulate import tabulate
 
 from ioc.cli.main import main
-from ioc.cli.output import whole_file
+from ioc.cli.output import table, whole_file
 from ioc.model import RunClass
 from ioc.rundb import SqliteRunStore
 from tests.rundb.rows import GAS, PRESSURE, reading
@@ -248,3 +251,19 @@ def test_data_are_not_changed_for_a_terminal(
     [line] = done.stderr.decode("ascii").splitlines()
     assert line.startswith("error: standard output is ")
     assert line.endswith(f", which has no '{character}': --output FILE writes UTF-8")
+
+
+@settings(max_examples=300)
+@given(
+    st.integers(1, 4).flatmap(
+        lambda columns: st.lists(
+            st.lists(st.text(st.sampled_from("ab \n\t日é\u0301µ=-"), max_size=8), min_size=columns, max_size=columns),
+            min_size=1,
+        )
+    )
+)
+def test_tables_are_aligned_as_those_of_tabulate(lines: list[list[str]]) -> None:
+    """Also with wide and combining characters; but no line ends in spaces."""
+    cells = [[" ".join(cell.split()) for cell in line] for line in lines]
+    expected = tabulate(cells, tablefmt="plain", disable_numparse=True)
+    assert table(lines).split("\n") == [line.rstrip() for line in expected.split("\n")]

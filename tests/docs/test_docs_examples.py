@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,7 @@ class Shell:
     def run(self, command: str) -> str:
         """Run one command of a page in the folder and return what it prints."""
         command = command.replace(".venv/bin", str(PROGRAMS)).replace(PORT, self.fault_port)
+        command = re.sub(r"^attpc-ioc", str(PROGRAMS / "attpc-ioc"), command)
         done = subprocess.run(
             ["sh", "-c", command],
             cwd=self.folder,
@@ -124,6 +126,15 @@ def test_the_tutorials(shell: Shell) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("run 0: my first run, ")
+
+
+def test_a_shift_without_phoebus(shell: Shell) -> None:
+    """Each command prints what the page shows, from the first look to the end of a run."""
+    shutil.copy(ROOT / "topology.yaml", shell.folder)
+    session = "".join(blocks(DOCS / "how-to" / "without-phoebus.md", "console"))
+    for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE):
+        printed = shell.run(command)
+        assert matches(shown, printed), f"{command} printed:\n{printed}"
 
 
 def test_the_first_steps_of_the_readme(shell: Shell) -> None:

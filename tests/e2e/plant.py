@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,10 +48,18 @@ def site_plan(directory: Path, *, speed: float = 20.0) -> SitePlan:
 class Plant:
     """The IOC as a process of its own in front of a simulated site. Async context manager."""
 
-    def __init__(self, directory: Path, epics: Epics, *, speed: float = 20.0, **topology: Any) -> None:
+    command: tuple[str | Path, ...] = (COMMAND, "run", "--topology")
+    """Starts the IOC, with the topology file as its last argument."""
+
+    def __init__(
+        self, directory: Path, epics: Epics, *, speed: float = 20.0, boards: int = len(SERVERS), **topology: Any
+    ) -> None:
+        """`boards`: how many of the sources there are, each with its server and router."""
         self.directory = directory
         self.epics = epics
-        self.site = Site(site_plan(directory / "site", speed=speed))
+        plan = site_plan(directory / "site", speed=speed)
+        self.site = Site(replace(plan, servers=plan.servers[:boards], routers=plan.routers[:boards]))
+        self._boards = boards
         self.file = directory / "plant.yaml"
         self.database = directory / "runs.db"
         self.log = directory / "ioc.log"
@@ -92,7 +101,7 @@ class Plant:
                     "config_backup_root": str(self.directory / "backups" / name),
                     "log_path": at.servers[name].log_path,
                 }
-                for name in SERVERS
+                for name in SERVERS[: self._boards]
             ],
             "data_routers": [
                 {
@@ -102,7 +111,7 @@ class Plant:
                     "type": "FDT" if name == "rt" else "TCP",
                     "log_path": at.routers[name].log_path,
                 }
-                for name in ROUTERS
+                for name in ROUTERS[: self._boards]
             ],
             "data_sources": [
                 {
@@ -110,7 +119,7 @@ class Plant:
                     "ecc_server": name,
                     "data_routers": [ROUTERS[n]],
                 }
-                for n, name in enumerate(SERVERS)
+                for n, name in enumerate(SERVERS[: self._boards])
             ],
             "polling": {"ecc": 0.3, "ecc_busy": 0.1, "routers": 0.5},
             "timeouts": {"state": 1, "transition": 20, "ssh": 10, "filing": 20},
@@ -136,9 +145,7 @@ class Plant:
             "PYTHONUNBUFFERED": "1",
         }
         with self.log.open("ab") as log:
-            self._ioc = subprocess.Popen(
-                [COMMAND, "run", "--topology", self.file], stdout=log, stderr=log, env=environment
-            )
+            self._ioc = subprocess.Popen([*self.command, self.file], stdout=log, stderr=log, env=environment)
         await self.until("State", lambda state: state not in {"", "Unknown"}, 20)
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.plant import Plant, eventually, ready_plant
+from tests.e2e.plant import COMMAND, ROUTERS, Plant, eventually, ready_plant
 from tests.epics import Epics
 
 Break = Callable[[Path], contextlib.AbstractContextManager[None]]
@@ -106,3 +106,21 @@ async def test_no_command_waits_for_the_database(on_a_small_disk: Plant, fails: 
     measured = "SELECT count(*) FROM measurements WHERE run_id = 2 AND samples > 0 AND end_value NOT NULL"
     await eventually(lambda: plant.query(measured) == [(2,)], timeout=3)
     await eventually(lambda: plant.query("SELECT count(*) FROM puts WHERE pv LIKE '%Run:Title'") == [(2,)])
+
+
+async def test_the_ioc_counts_on_after_adopted_runs(plant: Plant) -> None:
+    """Runs found on a disk are entered while the IOC is stopped: then the last one is theirs, and the next is free."""
+    directory = plant.directory / "found" / "e99" / "run_0012"
+    directory.mkdir(parents=True)
+    (directory / "CoBo0_AsAd0_2026-11-22T12:00:00.500_0000.graw").write_bytes(b"data")
+    command = [COMMAND, "runs", "adopt", directory.parent, "--topology", plant.file]
+    running = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (running.returncode, running.stderr.count("in use by another IOC")) == (1, 1)
+    plant.stop()
+    subprocess.run(command, capture_output=True, check=True)
+    await plant.start()
+    assert (await plant.get("Run:Number"), await plant.get("Run:NextNumber")) == ("12", "13")
+    assert await plant.put("Run:Quality", "Good")
+    assert plant.query("SELECT run_number, quality, router FROM runs JOIN files ON run_id = runs.id") == [
+        (12, "Good", ROUTERS[0])
+    ]

@@ -123,3 +123,30 @@ async def test_runs_can_be_listed_and_edited_while_the_ioc_runs(ready: Plant) ->
     assert {"state", "duration", "pressure", "pressure.mean"} <= set(header.split(","))
     assert row.startswith("0,Production,renamed,")
     assert len(SERVERS) == len(ready.query("SELECT * FROM run_configs"))
+
+
+async def test_the_verdict_on_a_run(ready: Plant) -> None:
+    """Comment and quality are put in the run and after it, edited by the command line, and not lost by kill -9."""
+    assert not await ready.put("Run:Quality", "Good"), "there is no run yet"
+    assert await ready.text("Run:Message") == "quality cannot be set: experiment e99 has no run yet"
+    assert await ready.put("Run:Start")
+    assert await ready.put("Run:Comment", "zweite Zeile:\nfür Tomás", "-S")
+    assert await ready.put("Run:Stop")
+    assert await ready.put("Run:Quality", "Good")
+    assert not await ready.put("Run:Comment", "x" * 2001, "-S")
+    edited = subprocess.run(
+        [COMMAND, "runs", "edit", "0", "--quality", "check", "--topology", ready.file], capture_output=True, check=True
+    )
+    assert edited.stdout == b"run 0 of e99: quality changed from 'Good' to 'Check'\n"
+    await ready.until("Run:Quality", lambda quality: quality == "Check", 5)
+    assert ready.query("SELECT comment, quality FROM runs") == [("zweite Zeile:\nfür Tomás", "Check")]
+    assert await ready.put("Run:Comment", "for Tom", "-S")
+    history = "SELECT message, host FROM events WHERE run_id = 1 AND message LIKE '%changed from%'"
+    await eventually(lambda: len(ready.query(history)) == 4)
+    assert ("run 0: quality changed from Unknown to Good", "127.0.0.1") in ready.query(history)
+    assert await ready.put("Run:Start"), await ready.text("Run:Message")
+    assert (await ready.text("Run:Comment"), await ready.get("Run:Quality")) == ("", "Unknown")
+    assert await ready.put("Run:Quality", "Bad")
+    ready.stop(signal.SIGKILL)
+    await ready.start()
+    await ready.until("Run:Quality", lambda quality: quality == "Bad", 10)

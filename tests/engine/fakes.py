@@ -24,6 +24,7 @@ from ioc.model import (
     RunConfig,
     RunId,
     RunInterval,
+    RunQuality,
     RunRecord,
     Scalar,
     Transition,
@@ -139,6 +140,8 @@ class FakeStore:
         """Seconds of a call."""
         self.calls: list[str] = []
         """Methods in the order of their begin, also those that failed."""
+        self.edits = 0
+        """Transactions of other programs."""
         self.stored: list[str] = []
         """What was written, in order."""
         self.configs: dict[RunId, tuple[RunConfig, ...]] = {}
@@ -166,8 +169,16 @@ class FakeStore:
 
     async def save_run(self, record: RunRecord) -> None:
         await self._call("save_run")
-        self.database.runs[record.run] = record
+        self.database.save(record)
         self.stored.append(f"{record.run} {record.state}")
+
+    async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
+        await self._call("save_verdict")
+        self.database.judge(run, comment, quality)
+        self.stored.append(f"{run} {comment} {quality}")
+
+    def changes_elsewhere(self) -> int:
+        return self.edits
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
         await self._call("save_run_configs")
@@ -178,11 +189,11 @@ class FakeStore:
         await self._call("save_interval")
         self.stored.append(f"interval of {interval.interlock}")
 
-    async def add_file(self, run: RunId, file: FiledFile) -> None:
-        await self._call("add_file")
-        self.files.append(file.path)
-        self.sources.add(file.source)
-        self.stored.append(f"file {file.path}")
+    async def add_files(self, run: RunId, *files: FiledFile) -> None:
+        await self._call("add_files")
+        self.files += [file.path for file in files]
+        self.sources |= {file.source for file in files}
+        self.stored += [f"file {file.path}" for file in files]
 
     def problem(self) -> str:
         return str(self.fault or "")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ioc.engine.ledger import Ledger
 from ioc.errors import PeerError
-from ioc.model import Client, DocumentState, RunClass, RunId, RunRecord
+from ioc.model import Client, DocumentState, FiledFile, RunClass, RunId, RunRecord
 from ioc.runlogic.effects import Answer, SaveRun, SaveRunConfigs, SaveSetting
 from ioc.runlogic.events import SetTitle
 from tests.engine.clock import ClockLoop
@@ -65,6 +65,39 @@ async def test_an_answer_follows_its_record(desk: Desk) -> None:
             desk.ledger.put(entry)
         await desk.until(lambda: "answer 8" in desk.store.stored)
     assert desk.store.stored == ["run 1 running", "title=x", "answer 7", "run 2 running", "answer 8"]
+
+
+async def test_files_recorded_at_the_same_time_share_a_transaction(desk: Desk) -> None:
+    """A hundred files cost two transactions; each is stored when its record returns, and before what follows it."""
+    desk.store.takes = 0.1
+
+    async def record_file(number: int) -> None:
+        path = f"/data/{number}.graw"
+        await desk.ledger.record(RunId("e20", 1), FiledFile("data0", "host0", path, 10, 0.0))
+        assert path in desk.store.files
+
+    async with desk.at_work(), asyncio.TaskGroup() as filings:
+        for number in range(100):
+            filings.create_task(record_file(number))
+        await asyncio.sleep(0.05)
+        desk.ledger.put(answer(7))
+        filings.create_task(record_file(100))
+    assert desk.store.calls.count("add_files") <= 3
+    assert desk.store.files == [f"/data/{number}.graw" for number in range(101)]
+    assert desk.store.stored.index("answer 7") == 100
+
+
+async def test_files_wait_for_a_database_that_fails(desk: Desk) -> None:
+    """Files recorded while nothing can be stored are all stored later, those of each run under it."""
+    desk.store.fault = LOCKED
+    async with desk.at_work():
+        for number in range(6):
+            file = FiledFile("data0", "host0", f"/data/{number}.graw", 10, 0.0)
+            await desk.ledger.record(RunId("e20", number % 2), file)
+        assert desk.store.files == []
+        desk.store.fault = None
+        await desk.until(lambda: len(desk.store.files) == 6)
+    assert sorted(desk.store.files) == [f"/data/{number}.graw" for number in range(6)]
 
 
 async def test_a_failing_database_does_not_keep_answers_back(desk: Desk) -> None:

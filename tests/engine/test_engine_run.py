@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from ioc.errors import PeerError, Refused
-from ioc.model import DocumentState, EccState, FiledFile, Operation, RunClass, RunId, RunRecord, RunState, Severity
+from ioc.model import (
+    DocumentState,
+    EccState,
+    FiledFile,
+    Operation,
+    RunClass,
+    RunId,
+    RunQuality,
+    RunRecord,
+    RunState,
+    Severity,
+)
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.state import State
@@ -88,7 +100,7 @@ async def test_files_are_recorded_before_the_run_is_complete() -> None:
 
 @pytest.mark.parametrize("fault", [PeerError("it does not work"), BUG])
 @pytest.mark.parametrize(
-    "method", ["begin_run", "end_run", "file_run", "backup_configs", "router_facts", "add_file", "get_state"]
+    "method", ["begin_run", "end_run", "file_run", "backup_configs", "router_facts", "add_files", "get_state"]
 )
 async def test_nothing_that_a_peer_raises_ends_the_engine(method: str, fault: Exception) -> None:
     """Each peer may raise what it likes in a run: Stop is answered, the engine goes on, all goes well afterwards."""
@@ -263,3 +275,39 @@ async def test_a_bug_in_the_core_answers_the_command(caplog: pytest.LogCaptureFi
         assert bench.ecc["CoBo0"].sent == [Operation.Describe]
     assert all(event.severity < Severity.MAJOR for event in bench.journal if "Describe" in event.message)
     assert "KeyError" in caplog.text
+
+
+async def test_what_is_edited_in_the_database_shows() -> None:
+    """The last run is read again when another program has written; what was set meanwhile is not undone by it."""
+    async with Bench() as bench:
+        await bench.to_running()
+        await bench.run(Operation.Stop)
+        runs = bench.store.database.runs
+        runs[RUN_0] = replace(runs[RUN_0], comment="edited")
+        bench.store.edits += 1
+        await bench.until(lambda: bench.state.run.record == runs[RUN_0])
+        bench.store.faults["save_verdict"] = LOCKED  # it is stored later: until then the database has the old one
+        await bench.engine.command(ev.SetQuality(ANA, RunQuality.Good))
+        runs[RUN_0] = replace(runs[RUN_0], comment="edited again")
+        bench.store.edits += 1
+        await bench.until(lambda: bench.store.calls.count("save_verdict") > 3)
+        assert bench.state.run.record == replace(runs[RUN_0], comment="edited", quality=RunQuality.Good)
+        del bench.store.faults["save_verdict"]
+        await bench.until(lambda: bench.state.run.record == runs[RUN_0])
+        assert (runs[RUN_0].comment, runs[RUN_0].quality) == ("edited again", RunQuality.Good)
+        [changed] = [event for event in bench.journal if "quality changed" in event.message]
+        assert (changed.run, changed.client) == (RUN_0, ANA)
+
+
+async def test_a_run_that_cannot_be_read_again_is_tried_again() -> None:
+    """After an edit the database may be locked for a while."""
+    async with Bench() as bench:
+        await bench.to_running()
+        await bench.run(Operation.Stop)
+        runs = bench.store.database.runs
+        runs[RUN_0] = replace(runs[RUN_0], quality=RunQuality.Bad)
+        bench.store.faults["get_run"] = LOCKED
+        bench.store.edits += 1
+        await bench.until(lambda: bench.store.calls.count("get_run") > 1)
+        del bench.store.faults["get_run"]
+        await bench.until(lambda: bench.state.run.record == runs[RUN_0])

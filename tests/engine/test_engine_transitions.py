@@ -37,7 +37,7 @@ async def perform(ecc: FakeEcc, effect: ef.SendTransition = CONFIGURE) -> tuple[
         timing=TIMING,
         post=events.append,
         next_directory=lambda: "e20/run_0000",
-        record=FakeStore().add_file,
+        record=FakeStore().add_files,
     )
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -17,11 +17,11 @@ from functools import partial
 import pytest
 
 from ioc.errors import PeerError
-from ioc.hosts.look import SCRIPT
-from ioc.hosts.transport import ENVIRONMENT
+from ioc.hosts.look import SCRIPT, parse
+from ioc.hosts.transport import ENVIRONMENT, fed_to_sh
 from ioc.model import RouterFacts
 from ioc.topology.schema import DataRouter
-from tests.hosts.rig import DataRouters, Hosts, site
+from tests.hosts.rig import DataRouters, Hosts, put, site
 from tests.sshd import SshServer, free_port
 
 TOOLS = ("sh", "awk", "sed", "grep", "ls", "od", "tr", "df", "tail", "cat", "sleep", "readlink", "rmdir")
@@ -366,6 +366,69 @@ async def test_what_is_exported_changes_nothing(
             assert facts.disk_total == pytest.approx(shutil.disk_usage(place).total, rel=0.01)
 
 
+@pytest.mark.parametrize("shell", ["dash", "bash", "ksh", "mksh", "busybox"])
+@pytest.mark.skipif(not pathlib.Path("/proc/self/stat").exists(), reason="there is no /proc here")
+async def test_every_shell(data_routers: DataRouters, tmp_path: pathlib.Path, shell: str):
+    """Any POSIX shell finds each router with its directory and files; busybox does so with its own tools."""
+    program, path = shutil.which(shell), ENVIRONMENT["PATH"]
+    if program is None:
+        pytest.skip(f"{shell} is not installed")
+    if shell == "busybox":
+        path = str(tmp_path / "bin")
+        pathlib.Path(path).mkdir()
+        for tool in subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split():
+            (tmp_path / "bin" / tool).symlink_to(program)
+        program = f"{path}/sh"
+    places = [tmp_path / name for name in ("plain", "with space", "new\nline", "ümlaut", "it's (deleted)", "gone")]
+    for i, place in enumerate(places):
+        place.mkdir()
+        put(place, {b"a.graw": bytes(i)})
+    ports = [data_routers.start(place) for place in places]
+    data_routers.connect(ports[1])
+    shutil.rmtree(places[-1])
+    environment = {**ENVIRONMENT, "PATH": path, "HOME": "/"}
+    text = fed_to_sh(SCRIPT, (RUN.encode(), b"2", os.fsencode(tmp_path), os.fsencode(places[0]), b"/none"))
+    answer = subprocess.run([program, "-s"], input=text, env=environment, capture_output=True, check=False).stdout
+    look = parse(answer)
+    of_port = {socket.port: process for process in look.processes for socket in process.sockets}
+    for i, (port, place) in enumerate(zip(ports[:-1], places, strict=False)):
+        directory = of_port[port].directory
+        assert directory is not None
+        assert (directory.path, directory.file_count, directory.staged_bytes) == (os.fsencode(place), 1, i)
+        assert (directory.disk_total, directory.run_dir_exists) == (
+            pytest.approx(shutil.disk_usage(place).total, rel=0.01),
+            False,
+        )
+        assert "-I" in of_port[port].arguments
+    assert (of_port[ports[-1]].directory, of_port[ports[-1]].lost) == (None, "was deleted")
+    assert {number: directory.file_count for number, directory in look.given.items()} == {0: 0, 1: 1}
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/stat").exists(), reason="there is no /proc here")
+def test_as_many_programs_for_one_router_as_for_twelve(data_routers: DataRouters, tmp_path: pathlib.Path):
+    """The number of programs that a look starts does not depend on the number of routers: that is what it costs."""
+    tools, log, counts = tmp_path / "bin", tmp_path / "log", list[int]()
+    tools.mkdir()
+    for tool in TOOLS:
+        (tools / tool).write_text(f'#!/bin/sh\necho {tool} >>"{log}"\nexec {shutil.which(tool)} "$@"\n')
+        (tools / tool).chmod(0o755)
+    directories: list[bytes] = []
+    for more in (1, 11):
+        for _ in range(more):
+            place = tmp_path / f"data{len(directories)}"
+            place.mkdir()
+            directories.append(os.fsencode(place))
+            data_routers.connect(data_routers.start(place))
+        log.write_text("")
+        text = fed_to_sh(SCRIPT, (RUN.encode(), b"2", *directories))
+        environment = {**ENVIRONMENT, "PATH": str(tools), "HOME": "/"}
+        answer = subprocess.run(["/bin/sh", "-s"], input=text, env=environment, capture_output=True, check=True).stdout
+        assert {*directories} <= {process.place for process in parse(answer).processes}
+        counts.append(len(log.read_text().split()))
+    # Routers of somebody else on this machine may come meanwhile, with a directory that must be looked at alone.
+    assert counts[1] < counts[0] + 11
+
+
 def tools_of_macos(programs: pathlib.Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
     """Make the look work without /proc, with `scripts` for ps and lsof."""
     programs.mkdir()
@@ -380,7 +443,7 @@ def tools_of_macos(programs: pathlib.Path, monkeypatch: pytest.MonkeyPatch, **sc
 
 PS_OF_MACOS = """case "$*" in
   *etime*) : ;;
-  *args*) echo '/Users/at tpc/bin/dataRouter 127.0.0.1:46003 127.0.0.1:46005 TCP FrameStorage' ;;
+  *args*) echo '  501 /Users/at tpc/bin/dataRouter 127.0.0.1:46003 127.0.0.1:46005 TCP FrameStorage' ;;
   *) echo '  501     1 S    Fri Nov 27 09:09:09 2026     /Users/at tpc/bin/dataRouter' ;;
 esac
 """

@@ -15,6 +15,7 @@ from ioc.hosts.routers import find_routers
 from ioc.hosts.sockets import Socket
 from tests.hosts.rig import site
 
+BOOT = b"1a2b3c4d-0000-4000-8000-000000000000\n"
 LINUX = b"""Last login: Sun Nov 22 on console
 @begin
 @boot
@@ -22,25 +23,13 @@ LINUX = b"""Last login: Sun Nov 22 on console
 @process 911
 stat 1 1 0 -1 4194304 1535 0 0 0 2 0 0 0 30 10 1 0 169797 15384576 2981 18446744073709551615 9
 parent 1
-arguments
- 64 61 74 61 5f 72 6f
- 75 74 65 72 00
-socket 1001
-socket 1002
-link
- 2f 64 61 74 61 2f 30
 here yes
 @directory process 911
-path
- 2f 64 61 74 61 2f 30 20 61 0a
-graw 3 2147483650
-/dev/sda1         264212084 12378632  83122632      13% /mnt/my 50% disk
+at /data/0 a
 run no
 @process 912
 stat 1 1 0 -1 4194304 1535 0 0 0 2 0 0 0 30 10 1 0 169799 15384576 2981
 parent 1
-arguments
- 64 00
 socket 1003
 link
  2f 78
@@ -55,9 +44,12 @@ unwritable rmdir: failed to remove './.no such directory': Read-only file system
 @process 913
 stat 1 1 1
 parent 1
-arguments
- 00
 user 501
+@arguments
+ ARGUMENTS
+@process 911
+socket 1001
+socket 1002
 @sockets
 tcp 00000000:B3B3 00000000:0000 0A 0 1001
 tcp6 0000000000000000FFFF00003C29A8C0:B3B5 0000000000000000FFFF00000129A8C0:C74E 01 0 1002
@@ -65,17 +57,20 @@ udp 0100007F:B3B7 00000000:0000 07 0 1003
 tcp 00000000:0016 00000000:0000 0A 0 77
 @directory given 1
 reason ls: cannot access '/gone/.': No such file or directory
+@listing /data/0 a
+graw 3 2147483650
+@listing /data/0 a
+/dev/sda1         264212084 12378632  83122632      13% /mnt/my 50% disk
 @end
-"""
+""".replace(b"ARGUMENTS", (BOOT + b"data_router\0" + BOOT + b"d\0" + BOOT + b"\0").hex(" ").encode())
 
 MACOS = b"""@begin
 @processes
   501     1 S    Fri Nov 27 09:09:09 2026     /Users/at tpc/GET/bin/dataRouter
   777     1 S    Fri Nov 27 09:09:10 2026     /usr/sbin/dataRouterHelper
   778     1 Z    Fri Nov 27 09:09:10 2026     dataRouter
-@arguments 501
-arguments
- 2f782f64617461526f75746572203132372e302e302e313a34363030332031302e302e302e313a3436303035205443500a
+@commands
+   501 /x/dataRouter 127.0.0.1:46003 10.0.0.1:46005 TCP
 @lsof
 p501
 cdataRouter
@@ -109,14 +104,16 @@ n*:9999
 TST=LISTEN
 @directories
 @directory process 501
-path
- 2f 56 6f 6c 75 6d 65 73 2f 64 61 74 61 30 0a
-graw 0 0
-/dev/disk1s1   488245288  10485760 203423744     5%    /Volumes/data 0
+at /Volumes/data0
 run no
-link
- 2f 56 6f 6c 75 6d 65 73 2f 64 61 74 61 30
-inode 7  7 /Volumes/data0
+inode 7
+name /Volumes/data0
+@listing /Volumes/data0
+graw 0 0
+@listing /Volumes/data0
+/dev/disk1s1   488245288  10485760 203423744     5%    /Volumes/data 0
+@listing /Volumes/data0
+node 7
 @end
 """
 

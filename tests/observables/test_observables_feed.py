@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
-import signal
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,8 @@ from ioc.model import Reading
 from ioc.observables import ObservableFeed
 from ioc.topology.schema import Observable
 from tests.epics import Epics, eventually, free_port
+from tests.observables.follower import follower, observable
 
-ROOT = Path(__file__).parents[2]
 DB = """
 record(ao, "T:A") { field(EGU, "Torr") field(PREC, "2") field(HIHI, "100") field(HHSV, "MAJOR") field(PINI, "YES") }
 record(bo, "T:B") { field(ZNAM, "Shut") field(ONAM, "Open") field(PINI, "YES") }
@@ -30,103 +27,6 @@ record(waveform, "T:C") { field(FTVL, "CHAR") field(NELM, "100") }
 record(stringout, "T:S") { field(VAL, "text") field(PINI, "YES") }
 record(longout, "T:L") { field(PINI, "YES") }
 """
-
-
-class Follower:
-    """The process of `following.py` and what it has told so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.told: list[dict[str, Any]] = []
-        self.logged = b""
-        """What it is expected to print to stderr; nothing else must be there."""
-
-    def receiver(self) -> psutil.Process:
-        """The process that receives."""
-        (process,) = psutil.Process(self._process.pid).children()
-        return process
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def suspend(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        return [fact for fact in self.told if fact.get("name") == name]
-
-    async def until(self, name: str, timeout: float = 8.0, **expected: Any) -> dict[str, Any]:
-        """Wait until the newest reading of an observable is as expected."""
-        async with asyncio.timeout(timeout):
-            while True:
-                for fact in self.of(name)[-1:]:
-                    if all(fact[key] == value for key, value in expected.items()):
-                        return fact
-                await self.next()
-
-    async def until_counted(self, count: int, timeout: float = 20.0) -> None:
-        """Wait until so many readings have come, if it only counts them."""
-        async with asyncio.timeout(timeout):
-            while (await self.next()).get("count", 0) < count:
-                pass
-
-    async def next(self) -> dict[str, Any]:
-        """The next fact that the process tells."""
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        assert line, "the process has ended"
-        self.told.append(json.loads(line))
-        return self.told[-1]
-
-    async def send(self, *observables: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(observables).encode() + b"\n")
-        await self._process.stdin.drain()
-
-    async def end(self) -> None:
-        """Let the process end by itself; it must have left no task and logged only what is expected."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        async with asyncio.timeout(10):
-            while "tasks" not in await self.next():
-                pass
-            assert self.told[-1] == {"tasks": []}
-            assert self._process.stderr is not None
-            assert await self._process.stderr.read() == self.logged
-            assert await self._process.wait() == 0
-
-
-@contextlib.asynccontextmanager
-async def follower(epics: Epics, *observables: dict[str, Any], option: str = "") -> AsyncIterator[Follower]:
-    """A running follower of these observables."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.observables.following",
-        option,
-        cwd=ROOT,
-        env=epics.environment(),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    made = Follower(process)
-    try:
-        await made.send(*observables)
-        yield made
-        if process.returncode is None:
-            await made.end()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def observable(name: str, pv: str, kind: str = "float", **more: Any) -> dict[str, Any]:
-    return {"name": name, "pv": pv, "type": kind, **more}
 
 
 async def test_every_type_of_source_becomes_its_observable(epics: Epics) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,30 +17,45 @@ from ioc.sim import send_command
 from ioc.topology.load import load
 from tests.epics import LOOPBACK, Epics
 from tests.phoebus.display_runtime import ROOT, TARGET, DisplayRuntime, MissingError, build, display_runtime, until
+from tests.phoebus.tables import FAILED, FAULTY, IDLE, PREPARING, READY, RUNNING
 
-PREFIX = load(ROOT / "topology.yaml").prefix
+TOPOLOGY = load(ROOT / "topology.yaml")
+PREFIX = TOPOLOGY.prefix
+SERVERS = [server.name for server in TOPOLOGY.ecc_servers]
+_PREPARING_SECONDS = 12
 _STEPS = ("Describe", "Prepare", "Configure")
 
 
 class Detector:
     """The simulated detector of the example topology with the real IOC in front of it."""
 
-    def __init__(self, epics: Epics, process: subprocess.Popen[bytes], control_port: int) -> None:
+    def __init__(self, epics: Epics, process: subprocess.Popen[bytes], control_port: int, database: Path) -> None:
         self._epics = epics
         self._process = process
         self._control_port = control_port
+        self._database = database
 
     def text(self, pv: str) -> str:
         """Return a text, or the name of a state, as EPICS base reads it."""
-        result = self._epics.caget("-S", "-t", PREFIX + pv)
+        result = self._epics.caget("-w", "5", "-S", "-t", PREFIX + pv)
         assert result.returncode == 0, result.stderr
         escaped = result.stdout.removesuffix("\n")
         return escaped.encode().decode("unicode_escape").encode("latin-1").decode()
 
+    def number(self, pv: str) -> float:
+        """Return a number."""
+        return float(self._epics.caget("-w", "5", "-t", "-n", PREFIX + pv).stdout)
+
     def put(self, pv: str, value: str) -> None:
         """Put a text and wait until it is stored."""
-        result = self._epics.caput("-c", "-S", PREFIX + pv, value)
+        result = self._epics.caput("-c", "-w", "5", "-S", PREFIX + pv, value)
         assert result.returncode == 0, f"{pv}: {result.stderr}"
+
+    def puts(self, pv: str) -> list[str]:
+        """Return how each put to a PV ended, of all puts so far, as the run database has them."""
+        with contextlib.closing(sqlite3.connect(f"{self._database.as_uri()}?mode=ro", uri=True)) as database:
+            rows = database.execute("SELECT result FROM puts WHERE pv = ? ORDER BY id", (PREFIX + pv,))
+            return [result for (result,) in rows]
 
     def command(self, name: str) -> None:
         """Carry out a command to its end."""
@@ -50,8 +67,10 @@ class Detector:
         if self.text("Run:State") == "Running":
             self.command("Run:Stop")
         until(lambda: self.text("Run:State") in ("Stopped", "Failed"), 60, "the end of the run")
-        while self.text("State") != "Idle":
-            self.command("Reset")
+        while (state := self.text("State")) != "Idle":
+            lone = [server for server in SERVERS if state == "Mixed" and self.text(f"ECC:{server}:State") != "Idle"]
+            for command in [f"ECC:{server}:Reset" for server in lone] or ["Reset"]:
+                self.command(command)
 
     def ready(self) -> None:
         """Bring all servers to Ready."""
@@ -66,9 +85,39 @@ class Detector:
             self.ready()
             self.command("Run:Start")
 
-    def fail(self, server: str) -> None:
-        """Kill an ECC server."""
-        asyncio.run(send_command(self._control_port, {"ecc": server, "do": "kill"}))
+    @contextlib.contextmanager
+    def preparing(self, server: str) -> Iterator[None]:
+        """Let a server take long to prepare; this ends when it is done."""
+        self.idle()
+        self.command("Describe")
+        self.simulate({"ecc": server, "do": "delay", "operation": "Prepare", "seconds": _PREPARING_SECONDS})
+        assert self._epics.caput(PREFIX + "Prepare", "1").returncode == 0
+        until(lambda: self.text(f"ECC:{server}:Transition") == "Preparing", 10, "Preparing")
+        yield
+        assert self.text(f"ECC:{server}:Transition") == "Preparing", "it did not last long enough"
+        self.simulate({"ecc": server, "do": "delay", "operation": "Prepare", "seconds": 0})
+        until(lambda: self.text("Busy") == "Idle", 60, "the end of Prepare")
+
+    @contextlib.contextmanager
+    def failed(self, server: str) -> Iterator[None]:
+        """Kill an ECC server in a run."""
+        self.running()
+        self.simulate({"ecc": server, "do": "kill"})
+        until(lambda: self.text(f"ECC:{server}:Online") != "Online", 30, "the loss")
+        yield
+
+    def situation(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Bring everything into one of `SITUATIONS`, in which it then stays."""
+        if name == PREPARING:
+            return self.preparing(FAULTY)
+        if name == FAILED:
+            return self.failed(FAULTY)
+        {IDLE: self.idle, READY: self.ready, RUNNING: self.running}[name]()
+        return contextlib.nullcontext()
+
+    def simulate(self, command: dict[str, object]) -> None:
+        """Carry out a command of the simulator."""
+        asyncio.run(send_command(self._control_port, command))
 
     def end(self) -> None:
         """End everything, as Ctrl-C does."""
@@ -84,15 +133,22 @@ def own_epics() -> Iterator[Epics]:
 
 
 @pytest.fixture(scope="module")
-def built() -> None:
+def without() -> frozenset[str]:
+    """Build everything; return the parts of Phoebus beside the display runtime that are not at hand."""
+    TARGET.mkdir(exist_ok=True)
+    outcome = TARGET / "outcome.txt"
     try:
-        build()
-    except MissingError as missing:
-        pytest.skip(str(missing))
+        missing = build()
+    except MissingError as error:
+        outcome.write_text(f"not tried: {error}\n")
+        pytest.skip(str(error))
+    parts = f", without {', '.join(sorted(missing))}" if missing else ""
+    outcome.write_text(f"tried in 5.0.5{parts}; pictures in tests/phoebus/target/pictures\n")
+    return missing
 
 
 @pytest.fixture(scope="module")
-def detector(built: None, own_epics: Epics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Detector]:
+def detector(without: frozenset[str], own_epics: Epics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Detector]:
     directory = tmp_path_factory.mktemp("detector")
     with (TARGET / "detector.log").open("wb") as log:
         process = subprocess.Popen(
@@ -103,7 +159,7 @@ def detector(built: None, own_epics: Epics, tmp_path_factory: pytest.TempPathFac
             stderr=log,
         )
     assert process.stdout is not None
-    detector = Detector(own_epics, process, int(process.stdout.readline()))
+    detector = Detector(own_epics, process, int(process.stdout.readline()), directory / "runs.db")
     try:
         assert process.stdout.readline() == b"ready\n"
         yield detector
@@ -113,7 +169,9 @@ def detector(built: None, own_epics: Epics, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def runtime(built: None, own_epics: Epics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DisplayRuntime]:
+def runtime(
+    without: frozenset[str], own_epics: Epics, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DisplayRuntime]:
     settings = {
         "org.phoebus.pv.ca/addr_list": LOOPBACK,
         "org.phoebus.pv.ca/auto_addr_list": "false",
@@ -139,3 +197,12 @@ def pictures() -> Path:
     folder = ROOT / "tests/phoebus/target/pictures"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def situation(request: pytest.FixtureRequest, detector: Detector) -> Iterator[str]:
+    """One of `SITUATIONS`, which lasts for all tests that want it."""
+    with detector.situation(request.param):
+        detector.put("Run:Title", "alpha source, 370 Torr")
+        detector.put("Obs:target_gas:Value.VAL$", "He + 10 % CO2")
+        yield request.param

@@ -11,15 +11,18 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
-from tests.screens.screens_reader import Page, Screens, pvs_of
+from tests.phoebus.tables import READERS
+from tests.screens.screens_reader import Page, Screens, Shown, pvs_of
 
 ROOT = Path(__file__).resolve().parents[2]
 OPI = ROOT / "opi"
 TARGET = ROOT / "tests/phoebus/target"
 SCREENS = Screens({file.name: file.read_text(encoding="utf-8") for file in sorted(OPI.iterdir())})
 TOOLS = ("javac", "mvn", "Xvfb")
+_WRITING = {"textentry", "combo", "bool_button", "checkbox", "choice", "radio", "slide_button", "spinner"}
+"""Kinds of widgets that write their PV; buttons write those of their actions."""
 _ANSWER_SECONDS = 120.0
 _CONNECT_SECONDS = 60.0
 
@@ -32,24 +35,38 @@ class AmissError(AssertionError):
     """Phoebus did not do what it must."""
 
 
-def build() -> None:
+def build() -> frozenset[str]:
     """Compile the driver of the display runtime, and put Phoebus beside it.
+
+    Returns:
+        The parts of Phoebus, of those in `READERS`, that are not at hand.
 
     Raises:
         MissingError: this machine lacks a tool, or no Maven repository that it reaches has Phoebus.
     """
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
         raise MissingError(f"{', '.join(missing)} not found (tests/phoebus/README.md)")
-    command = ["mvn", "-B", "-q", "-f", "tests/phoebus/pom.xml", "compile", "dependency:copy-dependencies"]
+    parts = {part for _, part in READERS.values()}
+    without: set[str] = set()
+    while said := _maven(*(f"-Dno.{part}" for part in sorted(without))):
+        if not re.search("could not be resolved|Could not (resolve|transfer|find)", said):
+            raise AmissError(said)
+        lacking = parts.intersection(re.findall(r"org\.phoebus:([\w-]+):jar", said)) or parts
+        if lacking <= without:
+            what = "Phoebus 5.0.5" if "org.phoebus" in said else "the plugins that Maven needs"
+            raise MissingError(f"no Maven repository at hand has {what} (tests/phoebus/README.md)")
+        without |= lacking
+    return frozenset(without)
+
+
+def _maven(*options: str) -> str:
+    """Return what it said if it failed."""
+    command = ["mvn", "-B", "-q", "-f", "tests/phoebus/pom.xml", *options, "compile", "dependency:copy-dependencies"]
     try:
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     except subprocess.TimeoutExpired:
         raise MissingError("Maven did not get Phoebus within ten minutes") from None
-    if result.returncode != 0:
-        if re.search("could not be resolved|Could not (resolve|transfer|find)", result.stdout):
-            lacking = "Phoebus 5.0.5" if "org.phoebus" in result.stdout else "the plugins that Maven needs"
-            raise MissingError(f"no Maven repository at hand has {lacking} (tests/phoebus/README.md)")
-        raise AmissError(result.stdout)
+    return "" if result.returncode == 0 else result.stdout or "mvn failed"
 
 
 def until(holds: Callable[[], object], seconds: float, what: str) -> None:
@@ -66,13 +83,65 @@ def pvs_on(page: Page) -> set[str]:
     return {pv for widget in SCREENS.shown_on(page) for pv in pvs_of(widget)}
 
 
-def pages() -> list[Page]:
-    """Return the pages that an operator can open, each once: some are reached with macros that they do not use."""
+def pages() -> dict[str, Page]:
+    """Return the pages that an operator can open, by file and component, each once.
+
+    Some are reached with macros that they do not use.
+    """
     found: dict[tuple[str, frozenset[str]], Page] = {}
     for page in sorted(SCREENS.pages, key=lambda page: len(page.macros)):
         if not page.embedded:
             found.setdefault((page.file, frozenset(pvs_on(page))), page)
-    return list(found.values())
+    return {f"{kind_of(page)} {dict(page.macros).get('NAME', '')}".strip(): page for page in found.values()}
+
+
+def kind_of(page: Page) -> str:
+    """Return the name of a page in the tables."""
+    return page.file.removesuffix(".bob")
+
+
+def controls_on(page: Page) -> list[tuple[str, Shown]]:
+    """Return the PV and the widget of everything on a page, and on what it embeds, that writes a PV."""
+    found: list[tuple[str, Shown]] = []
+    for widget in SCREENS.shown_on(page):
+        written = [pv for pv, _ in widget.written_pvs()]
+        if widget.kind in _WRITING or widget.element.find("actions/action[@type='execute']") is not None:
+            written = [widget.text("pv_name") or ""]
+        if written:
+            found.append((widget.text("pv_name") or written[0], widget))
+    return found
+
+
+def links_on(page: Page) -> list[tuple[str, Page]]:
+    """Return the buttons of a page that lead to another: the display file in which it is, and the page."""
+    return [
+        (widget.file, target)
+        for widget in SCREENS.shown_on(page)
+        for file, macros, clicks in SCREENS.leads_to(widget)
+        if clicks == 1
+        for target in pages().values()
+        if target.file == file and dict(target.macros).items() <= {**widget.macros, **macros}.items()
+    ]
+
+
+def asks(widget: Shown) -> bool:
+    """Whether a button asks before it does something."""
+    return widget.element.findtext("show_confirm_dialog", "false") in {"true", "1"}
+
+
+class Seen(NamedTuple):
+    """A text on the screen: where it is, how large it is, which room it needs and has, in pixels."""
+
+    file: str
+    name: str
+    kind: str
+    pv: str
+    size: float
+    width: float
+    height: float
+    room: float
+    room_height: float
+    text: str
 
 
 class DisplayRuntime:
@@ -111,6 +180,10 @@ class DisplayRuntime:
     def show(self, page: Page) -> None:
         """Open a page, and wait until each of its PVs is connected and no widget says otherwise."""
         self.open(page)
+        self.complete(page)
+
+    def complete(self, page: Page) -> None:
+        """Wait until each PV of the page is connected and no widget says otherwise."""
         wanted = pvs_on(page)
         missing: set[str] = set()
 
@@ -126,27 +199,50 @@ class DisplayRuntime:
 
     def open(self, page: Page) -> None:
         """Open a page in place of the one before."""
-        self.do("open", str(OPI / page.file), *(f"{name}={value}" for name, value in page.macros))
+        self.do("open", str(OPI / page.file), *_given(page))
+
+    def follow(self, page: Page) -> None:
+        """Press the button that leads to a page, and wait until it is complete."""
+        self.do("follow", page.file, *_given(page))
+        self.complete(page)
+
+    def read(self, reader: str, file: Path) -> list[tuple[str, ...]]:
+        """Return what a part of Phoebus reads in a file beside the screens."""
+        return [tuple(line.split("\t")) for line in self.do("read", reader, str(file))]
+
+    def press(self, pv: str, answer: str) -> list[str]:
+        """Press the button that writes a PV, as soon as it can be pressed, and return the questions."""
+        return self._as_soon_as_possible("press", pv, answer)
+
+    def choose(self, pv: str, item: str) -> None:
+        """Choose an item of the list that writes a PV."""
+        self._as_soon_as_possible("choose", pv, item)
 
     def type(self, pv: str, text: str) -> None:
         """Type into the text entry of a PV, as soon as Phoebus knows that the PV can be written."""
+        self._as_soon_as_possible("type", pv, text)
+
+    def _as_soon_as_possible(self, *words: str) -> list[str]:
         deadline = time.monotonic() + 10
         while True:
             try:
-                self.do("type", pv, text)
+                return self.do(*words)
             except AmissError as amiss:
-                if "nothing can be typed" not in str(amiss) or time.monotonic() > deadline:
+                if "that can be operated" not in str(amiss) or time.monotonic() > deadline:
                     raise
-                time.sleep(0.1)
-            else:
-                return
+                time.sleep(0.05)
+
+    def texts(self) -> list[Seen]:
+        """Return every text that is seen, measured."""
+        rows = [line.split("\t") for line in self.do("texts")]
+        return [Seen(*row[:4], *map(float, row[4:9]), row[9]) for row in rows]
 
     def shown(self, pv: str) -> str:
-        """Return what the text entry of a PV shows."""
+        """Return what the text entry or the list of a PV shows."""
         return self.do("shown", pv)[0]
 
     def enabled(self) -> set[str]:
-        """Return the PVs of the buttons, text entries and choices that can be operated now."""
+        """Return the PVs that can be written from the screen now."""
         return set(self.do("enabled"))
 
     def visible(self) -> set[str]:
@@ -156,6 +252,10 @@ class DisplayRuntime:
     def faults(self) -> list[str]:
         """Return what was logged as a warning or worse since the last time."""
         return self.do("faults")
+
+
+def _given(page: Page) -> list[str]:
+    return [f"{name}={value}" for name, value in page.macros]
 
 
 @contextlib.contextmanager

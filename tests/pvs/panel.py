@@ -6,7 +6,7 @@ from typing import Any
 
 from ioc import ca
 from ioc.ca import CaServer, Pv
-from ioc.model import Client, ObservableView, Scalar
+from ioc.model import Client, ObservableView, RunRecord, Scalar
 from ioc.pvs import PvTree, Services
 from ioc.rundb import StoreHealth
 from ioc.topology.schema import Observable, Topology
@@ -34,6 +34,7 @@ class Panel:
         self.health = StoreHealth(0, 0.0, 0, "")
         self.views: list[ObservableView] = []
         self.set: list[tuple[str, Scalar]] = []
+        self.runs: list[RunRecord] = []
         self.log_text = "one\ntwo\n"
         self.services = Services(
             read_server_log=self._log,
@@ -42,6 +43,7 @@ class Panel:
             views=lambda names: [view for view in self.views if view.name in set(names)],
             database_health=lambda: self.health,
             reload=self._reload,
+            last_runs=self._last_runs,
         )
         self.tree = PvTree(self.bench.topology, self.bench.engine, self.services, simulated=simulated)
         self.server = CaServer(self.tree.pvs, may_write=lambda *_: True, journal=lambda _: None)
@@ -65,6 +67,9 @@ class Panel:
 
     async def _set_manual(self, name: str, value: Scalar, client: Client) -> None:
         self.set.append((name, value))
+
+    async def _last_runs(self, experiment: str, most: int) -> tuple[RunRecord, ...]:
+        return tuple(self.runs)
 
     async def _reload(self, client: Client) -> None:
         """Nothing to reload."""

@@ -36,7 +36,7 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
         store.add_samples("e18008", run, [reading(1.5, STARTED)])
         row = Measurement("pressure", 1.5 + number, 2.0, Statistics(1.0, 3.0, 2.0, 10, Severity.NO_ALARM, 0.5))
         await store.save_measurements(run, [row])
-        await store.add_file(run, FiledFile("data0", "host0", f"/data/{number}.graw", 100, STARTED))
+        await store.add_files(run, FiledFile("data0", "host0", f"/data/{number}.graw", 100, STARTED))
         store.add_event(event(f"event {number}", run=run))
     await store.flush()
     return store

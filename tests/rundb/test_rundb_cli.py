@@ -50,7 +50,7 @@ async def filled(store: SqliteRunStore) -> SqliteRunStore:
             ],
         )
         await store.save_run_configs(run, [RunConfig("CoBo0", ConfigChoice("cobo0", "e18008", "x"))])
-        await store.add_file(run, FiledFile("data0", "192.168.41.60", "/d/f.graw", 5_000_000, STARTED))
+        await store.add_files(run, FiledFile("data0", "192.168.41.60", "/d/f.graw", 5_000_000, STARTED))
         store.add_event(event("everything began", run))
         state = DocumentState.Running if number else DocumentState.Complete
         stopped = None if number else STARTED + 90_061
@@ -182,11 +182,16 @@ async def test_whole_numbers_are_shown_whole(
         (
             ("edit", "1", "--set", "target_gas=Ar"),
             1,
-            "run 1 is running: title, class and observables are set by their PVs",
+            "run 1 is running: title, class, comment, quality and observables are set by their PVs",
         ),
         (("edit", "0", "--title", "two\nlines"), 1, "the title must be one line"),
         (("edit", "0", "--class", "Great"), 2, "'Great' is not one of"),
         (("edit", "0"), 2, "nothing to change"),
+        (("edit", "0", "--quality", "Great"), 2, "'Great' is not one of"),
+        (("edit", "0", "--comment", "ü" * 1001), 1, "comment has 2002 bytes of UTF-8, but must have at most 2000"),
+        (("edit", "0", "--comment", "a\x1b[1m"), 1, r"comment has the character '\\x1b', but must be printable"),
+        (("edit", "1", "--quality", "good"), 1, "run 1 is running: title, class, comment, quality"),
+        (("list", "--quality", "fine"), 2, "'fine' is not one of"),
         (("show", "x"), 2, "'x' is not a valid int"),
         (("export", "--output", "/nowhere/x.csv"), 1, "error: /nowhere/x.csv cannot be written: No such file"),
     ],
@@ -269,15 +274,15 @@ async def test_export_csv_is_the_run_sheet(filled: SqliteRunStore, database: Pat
     header, first, second = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert header == [
         *("run_number", "run_class", "title", "state", "started_at", "stopped_at", "duration"),
-        *("config_name", "bytes", "pressure", "target_gas", "field"),
+        *("config_name", "bytes", "quality", "comment", "pressure", "target_gas", "field"),
         *("pressure.minimum", "pressure.mean", "pressure.maximum", "field.minimum", "field.mean", "field.maximum"),
     ]
     assert first[:4] == ["0", "Production", 'say "0", twice', "complete"]
-    assert first[6:12] == ["90061.0", "a/b/c", "5000000", "1.5", "'=P10", "inf"]
-    assert first[12:] == ["1.0", "1.75", "3.0", "", "", ""]
+    assert first[6:14] == ["90061.0", "a/b/c", "5000000", "Unknown", "", "1.5", "'=P10", "inf"]
+    assert first[14:] == ["1.0", "1.75", "3.0", "", "", ""]
     assert second[3:7] == ["running", first[4], "", ""]
     view = [row[1] for row in rows(database, "PRAGMA table_info(run_sheet)")]
-    assert header[:12] == view[1:], "the columns of the view, without the experiment"
+    assert header[:14] == view[1:], "the columns of the view, without the experiment"
 
 
 async def test_a_failed_run_is_seen_as_failed(store: SqliteRunStore, database: Path) -> None:
@@ -330,7 +335,7 @@ async def test_headings_are_those_of_the_run_sheet(store: SqliteRunStore, databa
     names = ("title", "state", "pressure")
     await store.define_observables("e1", [Observable(name=name, units="Torr") for name in names])
     header = invoke(database, "export").stdout.splitlines()[0].split(",")
-    assert header[9:12] == ["title_observable", "state_observable", "pressure"]
+    assert header[11:14] == ["title_observable", "state_observable", "pressure"]
     assert len(set(header)) == len(header)
 
 

@@ -1,7 +1,8 @@
-"""``attpc-ioc runs edit --set``: manual observables of a run."""
+"""``attpc-ioc runs edit``: manual observables and the verdict on a run."""
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ioc.cli.main import main
-from ioc.model import DocumentState, RunClass, Severity, Statistics
+from ioc.model import DocumentState, RunClass, RunQuality, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
-from tests.rundb.rows import GAS, rows
+from tests.epics import eventually
+from tests.rundb.invoking import invoke
+from tests.rundb.rows import GAS, complete_run, rows
 
 ENERGY = Observable(name="energy", units="MeV/u")
 SHIFT = Observable.model_validate({"name": "shift", "type": "integer"})
@@ -149,3 +152,50 @@ async def test_an_account_without_a_name(
     monkeypatch.setattr("pwd.getpwuid", unknown)
     assert edit(database, "energy=6").exit_code == 0
     assert rows(database, "SELECT user FROM events") == [(f"uid {os.getuid()}",)]
+
+
+async def test_the_verdict_is_edited_listed_and_exported(store: SqliteRunStore, database: Path) -> None:
+    """A run is judged later, with a history of who did it; lists and sheets have it."""
+    for _ in range(2):
+        await complete_run(store, database, await store.reserve_run("e1", "", RunClass.Beam, ""), 1e9, 60.0)
+    result = invoke(database, "edit", "0", "--quality", "bad", "--comment", "no gas\nfor an hour")
+    changes = [
+        "run 0 of e1: comment changed from '' to 'no gas\\nfor an hour'",
+        "run 0 of e1: quality changed from 'Unknown' to 'Bad'",
+    ]
+    assert result.output.splitlines() == changes
+    assert rows(database, "SELECT message FROM events WHERE user <> '' AND run_id = 1") == [(each,) for each in changes]
+    columns = "run_number, quality, comment"
+    stored = [(0, "Bad", "no gas\nfor an hour"), (1, "Unknown", "")]
+    assert rows(database, f"SELECT {columns} FROM run_sheet ORDER BY run_number") == stored
+    assert [(run["run_number"], run["quality"], run["comment"]) for run in json.loads(exported(database))] == stored
+    listed = {quality: invoke(database, "list", "--quality", quality).stdout for quality in ("bad", "unknown", "good")}
+    assert {name: len(text.splitlines()) for name, text in listed.items()} == {"bad": 3, "unknown": 3, "good": 2}
+    assert "Bad" in listed["bad"]
+    page = invoke(database, "show", "0").stdout
+    assert "Quality        Bad\n" in page
+    assert "Comment        no gas for an hour\n" in page
+    assert "quality  Bad    Unknown" in invoke(database, "diff", "0", "1").stdout
+
+
+def exported(database: Path) -> str:
+    return invoke(database, "export", "--format", "json").stdout
+
+
+async def test_the_ioc_learns_of_an_edit_and_does_not_undo_it(store: SqliteRunStore, database: Path) -> None:
+    """The number of changes is another one soon after an edit, and saving the run leaves its verdict as edited."""
+    record = await store.reserve_run("e1", "", RunClass.Beam, "")
+    await complete_run(store, database, record, 1e9, 60.0)
+    await store.flush()
+    before = store.changes_elsewhere()
+    await store.save_verdict(record.run, comment="mine", quality=RunQuality.Check)
+    await store.flush()
+    assert store.changes_elsewhere() == before, "the IOC's own changes are none of others"
+    assert invoke(database, "edit", "0", "--comment", "theirs").exit_code == 0
+    await eventually(lambda: store.changes_elsewhere() != before)
+    found = await store.get_run(record.run)
+    assert found is not None
+    assert (found.comment, found.quality) == ("theirs", RunQuality.Check)
+    await store.save_verdict(record.run, comment=None, quality=RunQuality.Bad)
+    await store.save_run(replace(record, state=DocumentState.Complete, message="m"))
+    assert rows(database, "SELECT comment, quality, message FROM runs") == [("theirs", "Bad", "m")]

@@ -20,6 +20,8 @@ NAMES = [
     "duration",
     "config_name",
     "bytes",
+    "quality",
+    "comment",
 ]
 
 

@@ -45,6 +45,15 @@ async def test_run_numbers_count_from_zero_in_each_experiment(store: SqliteRunSt
     assert numbers == [RunId("e1", 0), RunId("e1", 1), RunId("e2", 0), RunId("e1", 2)]
 
 
+async def test_samples_of_one_moment_are_numbered_without_gap(store: SqliteRunStore, database: Path) -> None:
+    """Samples of one moment have numbers from 0 on, in their order, also over several statements and transactions."""
+    await store.define_observables("e1", [PRESSURE])
+    for begin, end in ((0, 7), (7, 10)):
+        store.add_samples("e1", None, [reading(float(value), 1e9) for value in range(begin, end)])
+        await store.flush()
+    assert rows(database, "SELECT seq, value FROM sample_rows ORDER BY seq") == [(n, float(n)) for n in range(10)]
+
+
 async def test_concurrent_reservations_never_share_a_number(store: SqliteRunStore) -> None:
     """Fifty reservations at once get fifty different numbers."""
     records = await asyncio.gather(*(store.reserve_run("e1", "", RunClass.Beam, "") for _ in range(50)))
@@ -87,7 +96,7 @@ async def test_the_bytes_of_a_run_are_added_up(store: SqliteRunStore, database: 
         (second, "/a", 5, ""),
         (first, "/a", 12, ""),
     ):
-        await store.add_file(record.run, FiledFile("data0", "h", path, size, 5.0, source=source))
+        await store.add_files(record.run, FiledFile("data0", "h", path, size, 5.0, source=source))
     await store.save_run(replace(first, state=DocumentState.Complete, size=7))
     assert rows(database, "SELECT bytes FROM runs ORDER BY id") == [(32,), (5,)]
     found = await store.get_run(first.run)
@@ -106,7 +115,7 @@ async def test_saving_an_unknown_run_is_an_error(store: SqliteRunStore) -> None:
         await store.save_run_configs(unknown, [RunConfig("CoBo0", ConfigChoice("a", "b", "c"))])
     assert store.health().error == ""
     with pytest.raises(PeerError, match="run 7 of experiment e1"):
-        await store.add_file(unknown, FiledFile("data0", "h", "/p", 1, 0.0))
+        await store.add_files(unknown, FiledFile("data0", "h", "/p", 1, 0.0))
 
 
 async def test_configs_are_replaced_and_files_are_recorded_once(store: SqliteRunStore, database: Path) -> None:
@@ -115,7 +124,7 @@ async def test_configs_are_replaced_and_files_are_recorded_once(store: SqliteRun
     for digest in ("", "x=1"):
         await store.save_run_configs(run, [RunConfig("CoBo0", ConfigChoice("a", "b", "c"), digest)])
     for size in (10, 12):
-        await store.add_file(run, FiledFile("data0", "192.168.41.60", "/d/e1/run_0000/f.graw", size, 5.0))
+        await store.add_files(run, FiledFile("data0", "192.168.41.60", "/d/e1/run_0000/f.graw", size, 5.0))
     assert rows(database, "SELECT ecc_server, describe, prepare, configure, config_digest FROM run_configs") == [
         ("CoBo0", "a", "b", "c", "x=1")
     ]

@@ -18,6 +18,7 @@ from ioc.model import (
     RunClass,
     RunId,
     RunInterval,
+    RunQuality,
     RunRecord,
     Transition,
 )
@@ -133,6 +134,16 @@ class Database:
         assert run not in self.runs, "a run number is never used twice"
         self.runs[run] = RunRecord(run, DocumentState.Starting, run_class, title, now, config_name=config_name)
         return self.runs[run]
+
+    def save(self, record: RunRecord) -> None:
+        """Comment and quality stay as they are, as the run database has it."""
+        known = self.runs.get(record.run, record)
+        self.runs[record.run] = replace(record, comment=known.comment, quality=known.quality)
+
+    def judge(self, run: RunId, comment: str | None, quality: RunQuality | None) -> None:
+        known = self.runs[run]
+        comment = known.comment if comment is None else comment
+        self.runs[run] = replace(known, comment=comment, quality=known.quality if quality is None else quality)
 
     def save_interval(self, interval: RunInterval) -> None:
         """Store a bad time or its end; it lies in its run."""

@@ -9,13 +9,24 @@ tripped stop; the system comes to rest; the state can always be shown.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ioc.model import Action, DocumentState, EccState, Operation, RunOperation, RunState, SystemOperation, Transition
+from ioc.model import (
+    Action,
+    DocumentState,
+    EccState,
+    Operation,
+    RunOperation,
+    RunQuality,
+    RunState,
+    SystemOperation,
+    Transition,
+)
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.readings import watched
@@ -144,6 +155,22 @@ class Operating(RuleBasedStateMachine):
             self.world.copy_previous(self.world.database.last_run(self.world.state.experiment))
         else:
             self.world.title(title)
+
+    @rule(verdict=st.sampled_from(["all is well", "a\nb", "", *RunQuality]))
+    def judge(self, verdict: str | RunQuality) -> None:
+        if isinstance(verdict, RunQuality):
+            self.world.ask(ev.SetQuality(OPERATOR, verdict))
+        else:
+            self.world.ask(ev.SetComment(OPERATOR, verdict))
+
+    @rule(quality=st.sampled_from(RunQuality), title=st.sampled_from(["alpha", "corrected"]))
+    def somebody_edits_the_last_run(self, quality: RunQuality, title: str) -> None:
+        """`runs edit` refuses an open run; the IOC is told about it, and may ask for what it knows already."""
+        record = self.world.database.last_run(self.world.state.experiment)
+        if record is not None and record.state not in UNFINISHED:
+            self.world.database.runs[record.run] = record = replace(record, quality=quality, title=title)
+        if record is not None and self.world.state.restored:
+            self.world.feed(ev.RunEdited(record))
 
     @rule(name=st.sampled_from(["e20", "e21", "../e22"]))
     def change_the_experiment(self, name: str) -> None:
@@ -385,6 +412,14 @@ class Operating(RuleBasedStateMachine):
         assert stored.state in UNFINISHED
         if not state.undecided and state.job is None:
             assert state.run.state in RUN_STATES[stored.state]
+
+    @invariant()
+    def the_verdict_is_the_one_in_the_database(self) -> None:
+        """Whatever else happens to a run, what the shift said about it is not lost."""
+        record = self.world.state.run.record
+        if record is not None:
+            stored = self.world.database.runs[record.run]
+            assert (stored.comment, stored.quality) == (record.comment, record.quality)
 
     @invariant()
     def a_run_is_running_only_when_it_was_seen_running(self) -> None:

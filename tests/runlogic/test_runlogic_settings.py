@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ioc.model import EccState, Operation, RunClass, RunId, RunState, Severity
+from ioc.model import EccState, Operation, RunClass, RunId, RunQuality, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from tests.runlogic.world import OPERATOR, World
@@ -199,3 +201,78 @@ def test_a_start_is_blocked_while_the_database_cannot_be_written() -> None:
     assert world.answers[token] == ef.Answer(token, f"run 0 cannot start: {sentence}", refused=True)
     world.feed(ev.DatabaseProblem(""))
     assert world.blocked_by() == ()
+
+
+def test_the_verdict_is_on_the_open_run_or_the_last_one() -> None:
+    """It is stored with its run, whose history has who changed what; the next run begins without one."""
+    world = World()
+    world.start_run()
+    comment = world.ask(ev.SetComment(OPERATOR, "beam\nunstable"))
+    quality = world.ask(ev.SetQuality(OPERATOR, RunQuality.Check))
+    assert world.answers[comment] == ef.Answer(comment)
+    assert world.answers[quality] == ef.Answer(quality)
+    world.run("Stop")
+    world.settle()
+    world.ask(ev.SetQuality(OPERATOR, RunQuality.Bad))
+    world.ask(ev.SetQuality(OPERATOR, RunQuality.Bad))  # changes nothing
+    assert (world.record.comment, world.record.quality) == ("beam\nunstable", RunQuality.Bad)
+    run = world.record.run
+    assert [(line.text, line.client, line.run) for line in world.log if line.client == OPERATOR and line.run] == [
+        ("run 0: comment changed from '' to 'beam\\nunstable'", OPERATOR, run),
+        ("run 0: quality changed from Unknown to Check", OPERATOR, run),
+        ("run 0: quality changed from Check to Bad", OPERATOR, run),
+    ]
+    world.restart()
+    assert (world.state.run.record, world.record.quality) == (world.record, RunQuality.Bad)
+    world.copy_previous(world.record)
+    world.start_run()
+    assert (world.record.run.number, world.record.comment, world.record.quality) == (1, "", RunQuality.Unknown)
+
+
+@pytest.mark.parametrize(
+    ("comment", "sentence"),
+    [
+        ("x" * 2001, "comment has 2001 bytes of UTF-8, but must have at most 2000"),
+        ("ü" * 1001, "comment has 2002 bytes of UTF-8, but must have at most 2000"),
+        ("a\x07", "comment has the character '\\x07', but must be printable text; line breaks are \\n"),
+    ],
+)
+def test_a_comment_that_cannot_be_stored_is_refused(comment: str, sentence: str) -> None:
+    """The refusal says how long it is and may be, or what is wrong in it; the comment stays as it was."""
+    world = World()
+    world.start_run()
+    world.ask(ev.SetComment(OPERATOR, "ü" * 1000))
+    token = world.ask(ev.SetComment(OPERATOR, comment))
+    assert world.answers[token] == ef.Answer(token, sentence, refused=True)
+    assert world.record.comment == "ü" * 1000
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [(ev.SetComment(OPERATOR, "good"), "comment"), (ev.SetQuality(OPERATOR, RunQuality.Good), "quality")],
+)
+def test_there_is_no_verdict_before_the_first_run(command: ev.Command, what: str) -> None:
+    """It belongs to a run, so without one it is refused, also in an experiment that was just entered."""
+    world = World()
+    world.ask(command)
+    sentence = f"{what} cannot be set: experiment e20 has no run yet"
+    assert world.answers[command] == ef.Answer(command, sentence, refused=True)
+    assert world.state.run.message.text == sentence
+
+
+def test_what_is_edited_in_the_database_is_taken_over() -> None:
+    """The last run shows what another program has made of it; the open run and other runs are not touched."""
+    world = World()
+    world.start_run()
+    edited = replace(world.record, title="edited", quality=RunQuality.Bad)
+    world.feed(ev.RunEdited(edited))
+    assert world.state.run.record == world.record
+    world.run("Stop")
+    world.settle()
+    world.title("of the next run")
+    edited = replace(world.record, title="edited", run_class=RunClass.Junk, comment="no", quality=RunQuality.Bad)
+    world.feed(ev.RunEdited(replace(edited, run=RunId("e20", 7))))
+    assert world.state.run.record == world.record
+    world.feed(ev.RunEdited(edited))
+    assert world.state.run.record == edited
+    assert (world.state.run.title, world.state.run.run_class) == ("of the next run", RunClass.Testing)

@@ -97,6 +97,8 @@ class World:
                     self.answers[command] = effect
                 case ef.SaveRun(record=record):
                     self._save(record)
+                case ef.SaveVerdict(run=run, comment=comment, quality=quality):
+                    self.database.judge(run, comment, quality)
                 case ef.SaveSetting(name=name, value=value):
                     self.database.settings[name] = value
                 case ef.SaveRunConfigs(run=run):
@@ -402,4 +404,4 @@ class World:
         if record.state is DocumentState.Complete:
             assert record.started_at is not None
             assert record.stopped_at is not None
-        runs[record.run] = record
+        self.database.save(record)

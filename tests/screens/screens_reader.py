@@ -43,11 +43,12 @@ class Shown:
 
     @cached_property
     def own(self) -> dict[str, str]:
-        """Macros that texts of this widget may use: the display's and its own pv_name."""
+        """Macros that texts of this widget may use: the display's and its own PV."""
         found = dict(self.macros)
         pv = self.element.findtext("pv_name")
         if pv is not None:
             found["pv_name"] = expand(pv, self.macros)
+            found["pv_value"] = "a value"
         return found
 
     def text(self, tag: str) -> str | None:
@@ -82,7 +83,8 @@ class Shown:
     @property
     def is_control(self) -> bool:
         """Whether it writes a PV."""
-        return self.kind in {"textentry", "combo"} or any(self.written_pvs())
+        scripts = self.element.find("actions/action[@type='execute']") is not None
+        return self.kind in {"textentry", "combo"} or scripts or any(self.written_pvs())
 
     def written_pvs(self) -> Iterator[tuple[str, str]]:
         """Yield (PV, value) of every write_pv action."""
@@ -167,7 +169,7 @@ def _macros(element: ET.Element, known: Mapping[str, str]) -> dict[str, str]:
 
 def pvs_of(widget: Shown) -> Iterator[str]:
     """Yield every PV that a widget connects to."""
-    for path in ("pv_name", "rules/rule/pv_name", "traces/trace/y_pv"):
+    for path in ("pv_name", "rules/rule/pv_name", "scripts/script/pv_name", "traces/trace/x_pv", "traces/trace/y_pv"):
         for element in widget.element.findall(path):
             yield expand(element.text or "", widget.own)
     for pv, _ in widget.written_pvs():

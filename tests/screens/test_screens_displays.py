@@ -22,13 +22,27 @@ HARMLESS = {"RefreshLog", "RefreshConfigs", "Clear"}
 """Commands that change nothing at the detector: no question is asked."""
 
 STRUCTURES = {
-    "actions/action": {"description", "pv_name", "value", "file", "target", "macros"},
+    "actions/action": {"description", "pv_name", "value", "file", "target", "macros", "script"},
+    "scripts/script": {"text", "pv_name"},
     "rules/rule": {"exp", "pv_name"},
     "rules/rule/exp": {"value"},
     "states/state": {"value", "label", "color"},
-    "y_axes/y_axis": {"title", "autoscale", "log_scale", "minimum", "maximum", "show_grid", "visible", "color"},
+    "y_axes/y_axis": {
+        "title",
+        "autoscale",
+        "log_scale",
+        "minimum",
+        "maximum",
+        "show_grid",
+        "title_font",
+        "scale_font",
+        "on_right",
+        "visible",
+        "color",
+    },
     "traces/trace": {
         "name",
+        "x_pv",
         "y_pv",
         "axis",
         "trace_type",
@@ -199,11 +213,23 @@ def test_nothing_overlaps_or_leaves_its_place(screens: Screens) -> None:
 
 
 def _take_turns(one: Shown, other: Shown) -> bool:
-    """Whether a value and the words that stand in its place while there is none exclude each other by rules."""
-    rules = [each.element.find("rules/rule[@prop_id='visible']") for each in (one, other)]
-    if one.box() != other.box() or None in rules:
+    """Whether two widgets in one place exclude each other by rules, as a value and the words in its place."""
+    if one.box() != other.box():
         return False
-    return {each.kind for each in (one, other)} == {"textupdate", "label"}
+    rules = [each.element.find("rules/rule[@prop_id='visible']") for each in (one, other)]
+    if any(rule is None or rule.findtext("pv_name") != rules[0].findtext("pv_name") for rule in rules):
+        return False
+    seen = [_seen(each) for each in (one, other)]
+    return not any(both for both in zip(*seen, strict=True) if all(both))
+
+
+def _seen(widget: Shown) -> list[bool]:
+    """Return whether a widget is seen for each number and severity of the PV of its rule."""
+    widget = Shown(widget.file, widget.element, {"NAME": "x"})
+    name = expand(widget.element.findtext("rules/rule[@prop_id='visible']/pv_name", ""), {"P": "", "NAME": "x"})
+    values = [(float(number), severity) for number in range(-1, 10) for severity in range(4)]
+    ruled = [widget.ruled("visible", {name: value}) for value in values]
+    return [(found or widget.text("visible") or "true") == "true" for found in ruled]
 
 
 def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:

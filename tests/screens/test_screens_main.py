@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from screens_reader import Page, Screens, Shown
 
-from ioc.model import EccState, RunState, SystemState, Transition
+from ioc.model import EccState, NextStep, RunState, SystemState, Transition
 from ioc.screens import screen_files
 from ioc.topology.load import load
 from ioc.topology.schema import Topology
@@ -38,48 +38,64 @@ def _buttons(topology: Topology) -> dict[str, Shown]:
     }
 
 
-def _looks(
-    buttons: dict[str, Shown], state: SystemState, run: RunState, can_start: int, busy: int
-) -> tuple[set[str], set[str]]:
-    numbers = {"State": state.value, "Run:State": run.value, "Run:CanStart": can_start, "Busy": busy}
-    values = {name: (float(number), 0) for name, number in numbers.items()}
-    bright = {name for name, each in buttons.items() if each.ruled("background_color", values) is not None}
-    pressable = {name for name, each in buttons.items() if each.ruled("enabled", values) == "true"} - {"Clear"}
-    return bright, pressable
+LARGE = {
+    NextStep.Describe: ("Describe all", "Describe"),
+    NextStep.Prepare: ("Prepare all", "Prepare"),
+    NextStep.Configure: ("Configure all", "Configure"),
+    NextStep.Start: ("Start run", "Run:Start"),
+    NextStep.Stop: ("Stop run", "Run:Stop"),
+    NextStep.Resume: ("Resume run", "Run:Resume"),
+    NextStep.Reset: ("Reset all", "Reset"),
+}
+"""The large buttons, with their commands."""
+
+
+@pytest.mark.parametrize("step", NextStep)
+def test_the_next_step_is_one_large_button(main_buttons: dict[str, Shown], step: NextStep) -> None:
+    """It alone is seen and can be pressed, and it does what the step says; with Wait there is none."""
+    values = {"NextStep": (float(step), 0)}
+    large = {name: main_buttons[name] for name, _ in LARGE.values()}
+    assert {each.text("visible") for each in large.values()} == {"false"}
+    seen = [name for name, each in large.items() if each.ruled("visible", values) == "true"]
+    assert seen == [name for name, each in large.items() if each.ruled("enabled", values) == "true"]
+    assert seen == ([LARGE[step][0]] if step in LARGE else [])
+    for name, command in LARGE.values():
+        assert [pv.removeprefix("ATTPC:") for pv, _ in large[name].written_pvs()] == [command]
 
 
 @pytest.mark.parametrize(
-    ("situation", "bright", "pressable"),
+    ("situation", "pressable"),
     [
-        ((SystemState.Off, RunState.Stopped, NO, 0), set(), set()),
-        ((SystemState.Idle, RunState.Stopped, NO, 0), {"Describe"}, {"Describe"}),
-        ((SystemState.Idle, RunState.Stopped, NO, 1), set(), set()),
-        ((SystemState.Described, RunState.Stopped, NO, 0), {"Prepare"}, {"Prepare", "Reset"}),
-        ((SystemState.Prepared, RunState.Stopped, NO, 0), {"Configure"}, {"Configure", "Reset"}),
-        ((SystemState.Ready, RunState.Stopped, NO, 0), set(), {"Reset"}),
-        ((SystemState.Ready, RunState.Stopped, YES, 0), {"Start"}, {"Start", "Reset"}),
-        ((SystemState.Ready, RunState.Starting, NO, 1), {"Stop"}, {"Stop"}),
-        ((SystemState.Running, RunState.Running, NO, 0), {"Stop"}, {"Stop", "Pause"}),
-        ((SystemState.Running, RunState.Running, NO, 1), {"Stop"}, {"Stop"}),
-        ((SystemState.Paused, RunState.Paused, NO, 0), {"Stop"}, {"Stop", "Resume"}),
-        ((SystemState.Mixed, RunState.Running, NO, 0), {"Stop"}, {"Stop"}),
-        ((SystemState.Ready, RunState.Stopping, NO, 1), set(), set()),
-        ((SystemState.Ready, RunState.Filing, NO, 1), set(), set()),
-        ((SystemState.Ready, RunState.Filing, NO, 0), set(), {"Stop"}),
-        ((SystemState.Idle, RunState.Filing, NO, 0), set(), {"Stop"}),
-        ((SystemState.Idle, RunState.Failed, NO, 0), {"Describe"}, {"Describe", "Reset"}),
-        ((SystemState.Mixed, RunState.Stopped, NO, 0), set(), set()),
-        ((SystemState.Unknown, RunState.Stopped, NO, 0), set(), set()),
+        ((SystemState.Off, RunState.Stopped, NO, 0), set()),
+        ((SystemState.Idle, RunState.Stopped, NO, 0), {"Describe"}),
+        ((SystemState.Idle, RunState.Stopped, NO, 1), set()),
+        ((SystemState.Described, RunState.Stopped, NO, 0), {"Prepare", "Reset"}),
+        ((SystemState.Prepared, RunState.Stopped, NO, 0), {"Configure", "Reset"}),
+        ((SystemState.Ready, RunState.Stopped, NO, 0), {"Reset"}),
+        ((SystemState.Ready, RunState.Stopped, YES, 0), {"Start", "Reset"}),
+        ((SystemState.Ready, RunState.Starting, NO, 1), {"Stop"}),
+        ((SystemState.Running, RunState.Running, NO, 0), {"Stop", "Pause"}),
+        ((SystemState.Running, RunState.Running, NO, 1), {"Stop"}),
+        ((SystemState.Paused, RunState.Paused, NO, 0), {"Stop", "Resume"}),
+        ((SystemState.Mixed, RunState.Running, NO, 0), {"Stop"}),
+        ((SystemState.Ready, RunState.Stopping, NO, 1), set()),
+        ((SystemState.Ready, RunState.Filing, NO, 1), set()),
+        ((SystemState.Ready, RunState.Filing, NO, 0), {"Stop"}),
+        ((SystemState.Idle, RunState.Filing, NO, 0), {"Stop"}),
+        ((SystemState.Idle, RunState.Failed, NO, 0), {"Describe", "Reset"}),
+        ((SystemState.Mixed, RunState.Stopped, NO, 0), set()),
+        ((SystemState.Unknown, RunState.Stopped, NO, 0), set()),
     ],
 )
-def test_the_next_step_stands_out_and_the_impossible_cannot_be_pressed(
-    main_buttons: dict[str, Shown],
-    situation: tuple[SystemState, RunState, int, int],
-    bright: set[str],
-    pressable: set[str],
+def test_the_impossible_cannot_be_pressed(
+    main_buttons: dict[str, Shown], situation: tuple[SystemState, RunState, int, int], pressable: set[str]
 ) -> None:
-    """In each state the rules light one button at most and bar what the IOC would refuse."""
-    assert _looks(main_buttons, *situation) == (bright, pressable)
+    """In each state the rules of the small buttons bar what the IOC would refuse."""
+    state, run, can_start, busy = situation
+    numbers = {"State": state.value, "Run:State": run.value, "Run:CanStart": can_start, "Busy": busy}
+    values = {name: (float(number), 0) for name, number in numbers.items()}
+    small = {name: each for name, each in main_buttons.items() if name not in {name for name, _ in LARGE.values()}}
+    assert {name for name, each in small.items() if each.ruled("enabled", values) == "true"} - {"Clear"} == pressable
 
 
 def test_pause_warns_where_resume_would_kill_the_ecc_server() -> None:
@@ -96,7 +112,7 @@ def test_a_full_detector_needs_no_scrolling() -> None:
     assert width <= 1920
     assert height <= 1080 - 150, "Phoebus' own menus, tabs and status bar need 150 pixels"
     lists = [each for each in screens.widgets_of(screens.pages[0]) if (each.text("file") or "").endswith("_list.bob")]
-    assert len(lists) == 3
+    assert len(lists) == 4
     for widget in lists:
         assert screens.size(widget.text("file") or "")[1] <= widget.box()[3], f"{widget} would scroll"
 
@@ -107,7 +123,10 @@ def _pressable(file: str, macros: dict[str, str], values: Mapping[str, float]) -
     page = Page(file, tuple(macros.items()), 1, embedded=False)
     known = {name: (float(number), 0) for name, number in values.items()}
     buttons = [each for each in screens.widgets_of(page) if each.kind == "action_button" and each.is_control]
-    return {each.text("text") or "" for each in buttons if each.ruled("enabled", known) == "true"} - {"Get log"}
+    return {each.text("text") or "" for each in buttons if each.ruled("enabled", known) == "true"} - {
+        "Get log",
+        "Use the marked one",
+    }
 
 
 @pytest.mark.parametrize(

@@ -29,37 +29,41 @@ def following(pv: str) -> str:
         ("XT:State", "XT:State"),
         ("t:State", "t:State"),
         ("ca://" + "P" * 60, "P" * 60),
+        ("pva://GAS:P", "pva://GAS:P"),
+        ("PVA://GAS:P/value", "pva://GAS:P/value"),
+        ("pva://GAS:P/gas/pressure", "pva://GAS:P/gas/pressure"),
     ],
 )
 def test_what_is_followed(written: str, followed: str) -> None:
-    """ca:// is Channel Access, as in Phoebus; every other name is itself."""
+    """ca:// is Channel Access and pva:// PVAccess, as in Phoebus; every other name is itself."""
     assert parse(following(written), "t.yaml").observables[0].pv == followed
 
 
 @pytest.mark.parametrize(
     ("pv", "message"),
     [
-        ("pva://GAS:P", "'pva://GAS:P', but must be a Channel Access PV: pvAccess (pva://) cannot be followed yet"),
-        ("PVA://GAS:P", "but must be a Channel Access PV: pvAccess (pva://) cannot be followed yet"),
-        ("loc://x(3)", "but must be a Channel Access PV, with ca:// or nothing before its name, not loc://"),
+        ("pva://GAS:P/", "'pva://GAS:P/', but must be a PV and a field of its structure"),
+        ("pva://GAS:P/a.b", "but must be a PV and a field of its structure, as pva://NAME/field"),
+        ("pva:///value", "must be a PV name of 1 to 60 characters without spaces"),
+        ("loc://x(3)", "but must be a PV with ca://, pva:// or nothing before its name, not loc://"),
         ("sim://sine", "not sim://"),
         ("http://host/P", "not http://"),
-        ("ca://ca://P", "must be a Channel Access PV"),
-        ("ca://pva://P", "must be a Channel Access PV"),
+        ("ca://ca://P", "must be a PV with ca://, pva:// or nothing before its name"),
+        ("ca://pva://P", "must be a PV with ca://, pva:// or nothing before its name"),
         ("ca://", "must be a PV name of 1 to 60 characters without spaces"),
         ("ca://GAS P", "must be a PV name of 1 to 60 characters without spaces"),
         ("", "must be a PV name of 1 to 60 characters without spaces"),
         ("ca://" + "P" * 61, "must be a PV name of 1 to 60 characters without spaces"),
         *(
             (f"{scheme}T:{name}{field}", "which this IOC serves itself, but must be a PV of another IOC")
-            for scheme in ("", "ca://")
+            for scheme in ("", "ca://", "pva://")
             for name in ("Obs:pressure:Value", "State", "ECC:CoBo0:State", "Run:Duration", "IOC:Heartbeat", "Message")
             for field in ("", ".VAL", ".SEVR")
         ),
     ],
 )
 def test_what_is_refused(pv: str, message: str) -> None:
-    """Other protocols, and PVs of the IOC itself, are refused in the line of the key."""
+    """Other schemes, and PVs of the IOC itself, are refused in the line of the key."""
     [(line, text)] = problems_of(following(pv))
     assert line == 23
     assert text.startswith("observables[0].pv is ")
@@ -75,11 +79,12 @@ def test_the_prefix_of_the_file_counts() -> None:
 
 @given(st.text(alphabet="cavp:/T.x ", max_size=12))
 def test_a_name_that_is_followed_has_no_scheme(name: str) -> None:
-    """Whatever stands there, libca is never asked for a name with a scheme."""
+    """Whatever stands there, neither client is asked for a name with a scheme."""
     try:
         channel = channel_of(name)
     except ValueError:
         return
+    channel = channel.removeprefix("pva://")
     assert name.endswith(channel)
     assert not channel.lower().startswith(("ca://", "pva://"))
 

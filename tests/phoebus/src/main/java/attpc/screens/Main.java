@@ -20,15 +20,20 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  *
  * <pre>
  * check FILE [NAME=VALUE…]       compare what Phoebus reads of a display to what the file says
+ * save FILE TARGET               write a display as Phoebus' editor saves it
+ * read READER FILE               read a file beside the screens; READER is the class that does it
  * open FILE [NAME=VALUE…]        show a display with these macros
+ * follow FILE [NAME=VALUE…]      press the button that leads to a display
  * connected                      list the PVs that are connected
  * disconnected                   list the widgets whose PVs are not all connected
- * save FILE TARGET               write a display as Phoebus' editor saves it
- * enabled                        list the PVs of the buttons, text entries and choices that can be operated
+ * enabled                        list the PVs that can be written from the screen now
  * visible                        list the texts and PVs that are seen
- * press NAME                     press a button, answer Yes
+ * texts                          measure every text that is seen
+ * press PV ANSWER                press the button that writes a PV; ANSWER to its question is yes, no or none
+ * mark PV ROW                    mark a row of the table that shows a PV
+ * choose PV ITEM                 choose an item of the list that writes a PV
  * type PV TEXT                   type into the text entry of a PV in place of what it shows, press Enter
- * shown PV                       tell what the text entry of a PV shows
+ * shown PV                       tell what the text entry or the list of a PV shows
  * shot FILE                      write a PNG
  * faults                         list what was logged as a warning or worse since the last time
  * </pre>
@@ -39,6 +44,8 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
 public final class Main {
     private final Faults faults = Faults.listen();
     private final Screen screen = new Screen();
+    private final Controls controls = new Controls(screen);
+    private final Texts texts = new Texts(screen);
 
     private Main() {
     }
@@ -76,32 +83,38 @@ public final class Main {
     private List<String> carryOut(final String[] words) throws Exception {
         switch (words[0]) {
             case "check" -> new ModelCheck(faults).check(new File(words[1]), macros(words));
-            case "open" -> screen.open(new File(words[1]), macros(words));
-            case "connected" -> {
-                return Screen.connected();
-            }
-            case "disconnected" -> {
-                return screen.disconnected();
-            }
             case "save" -> ModelCheck.save(new File(words[1]), new File(words[2]));
-            case "enabled" -> {
-                return screen.enabled();
-            }
-            case "visible" -> {
-                return screen.visible();
-            }
-            case "press" -> screen.press(words[1]);
-            case "type" -> screen.type(words[1], words[2]);
-            case "shown" -> {
-                return List.of(screen.shown(words[1]));
-            }
+            case "open" -> screen.open(new File(words[1]), macros(words));
+            case "follow" -> screen.follow(words[1], macros(words));
+            case "mark" -> controls.mark(words[1], Integer.parseInt(words[2]));
+            case "choose" -> controls.choose(words[1], words[2]);
+            case "type" -> controls.type(words[1], words[2]);
             case "shot" -> screen.photograph(new File(words[1]));
-            case "faults" -> {
-                return faults.take();
+            default -> {
+                return find(words);
             }
-            default -> throw new IllegalArgumentException("unknown command " + words[0]);
         }
         return List.of();
+    }
+
+    private List<String> find(final String[] words) throws Exception {
+        return switch (words[0]) {
+            case "read" -> reader(words[1]).read(new File(words[2]));
+            case "connected" -> Screen.connected();
+            case "disconnected" -> screen.disconnected();
+            case "enabled" -> controls.enabled();
+            case "visible" -> texts.visible();
+            case "texts" -> texts.measured();
+            case "press" -> controls.press(words[1], words[2]);
+            case "shown" -> List.of(controls.shown(words[1]));
+            case "faults" -> faults.take();
+            default -> throw new IllegalArgumentException("unknown command " + words[0]);
+        };
+    }
+
+    /** Found by its name, since those whose part of Phoebus is not at hand are not compiled. */
+    private static FileReader reader(final String name) throws Exception {
+        return (FileReader) Class.forName("attpc.screens." + name).getDeclaredConstructor().newInstance();
     }
 
     private static Map<String, String> macros(final String[] words) {

@@ -1,0 +1,57 @@
+"""PVAccess beside Channel Access: the IOC runs without it if p4p is missing or fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ioc.ca import Site
+
+if TYPE_CHECKING:
+    from ioc.pva import PvaServer
+
+_log = logging.getLogger(__name__)
+
+
+class PvAccess:
+    """Owns the PVAccess server, if there is one."""
+
+    def __init__(self, site: Site, *, wanted: bool) -> None:
+        self._site = site
+        self._wanted = wanted
+        self._server: PvaServer | None = None
+
+    async def start(self) -> None:
+        """Serve the PVs by PVAccess; why that is impossible is logged, since runs do not need it."""
+        if not self._wanted:
+            return
+        try:
+            await asyncio.to_thread(_load)
+        except ImportError as error:
+            _log.warning("PVAccess is off: p4p cannot be loaded (%s); set pva: false if that is intended", error)
+            return
+        from ioc.pva import PvaServer  # noqa: PLC0415
+
+        server = PvaServer(self._site)
+        try:
+            await server.start()
+        except RuntimeError as error:
+            _log.error("PVAccess is off: %s", error)
+            return
+        self._server = server
+
+    async def close(self) -> None:
+        if self._server is not None:
+            await self._server.close()
+
+    def forget_removed(self) -> None:
+        """Disconnect PVAccess clients from PVs that have been removed."""
+        if self._server is not None:
+            self._server.forget_removed()
+
+
+def _load() -> None:
+    """Import p4p, which takes a third of a second, while the event loop serves Channel Access."""
+    import_module("ioc.pva")

@@ -1,0 +1,103 @@
+"""The one next step of a shift: which command to give now, and what it will do, in a sentence."""
+
+from __future__ import annotations
+
+from ioc.model import EccState, NextStep, RunState, SystemState
+from ioc.runlogic import permits
+from ioc.runlogic.plan import Plan
+from ioc.runlogic.state import State
+from ioc.runlogic.turn import few, listing
+from ioc.states import aggregate
+
+_STEPS = {
+    SystemState.Idle: NextStep.Describe,
+    SystemState.Described: NextStep.Prepare,
+    SystemState.Prepared: NextStep.Configure,
+}
+_NAMED = 3
+"""So many servers are named."""
+
+
+def next_step(plan: Plan, state: State) -> tuple[NextStep, str]:
+    """Return the next step and what it will do; with Wait, what is missing."""
+    if not state.restored or state.undecided:
+        return NextStep.Wait, f"Wait: {permits.system_reason(state)}"
+    if state.run.open:
+        return _of_the_run(plan, state)
+    if state.opening is not None or state.job is not None:
+        return NextStep.Wait, f"Wait: {permits.system_reason(state)}"
+    return _of_the_servers(plan, state)
+
+
+def _of_the_run(plan: Plan, state: State) -> tuple[NextStep, str]:
+    run = state.run
+    name = f"run {run.number}{_quoted(run.title)}"
+    match run.state:
+        case RunState.Running:
+            return NextStep.Stop, f"Stop {name}"
+        case RunState.Paused if all(server.supports_resume for server in plan.servers.values()):
+            return NextStep.Resume, f"Resume {name}"
+        case RunState.Paused:
+            return NextStep.Stop, f"Stop {name}, which cannot be resumed"
+        case RunState.Filing if state.job is None:
+            waiting = listing(sorted(run.unfiled))
+            return NextStep.Stop, f"File run {run.number}: the files of {waiting} are not in their place yet"
+        case _:
+            return NextStep.Wait, f"Wait: run {run.number} is {run.state.name}"
+
+
+def _of_the_servers(plan: Plan, state: State) -> tuple[NextStep, str]:
+    servers = state.servers
+    if trouble := _not_at_rest(state):
+        return NextStep.Wait, trouble
+    whole = aggregate(server.state for server in servers.values())
+    if whole in _STEPS:
+        step = _STEPS[whole]
+        return step, f"{step.name} {_all(len(servers))}"
+    if whole is not SystemState.Ready:
+        return NextStep.Reset, f"Reset {_all(len(servers))}: {whole.name} although no run is open"
+    if reasons := permits.grouped(plan, state):
+        return NextStep.Wait, f"Not ready to start: {few(reasons, 2)}"
+    return NextStep.Start, f"Start run {state.run.next_number}{_quoted(state.run.title)}"
+
+
+def _not_at_rest(state: State) -> str:
+    """Return what keeps all servers from doing the next step together; empty if nothing does."""
+    servers = state.servers
+    if silent := [n for n, each in servers.items() if each.state is EccState.Unknown or not each.online]:
+        return f"Start getEccSoapServer: {_servers(silent, len(servers))} Offline"
+    if off := [name for name, server in servers.items() if server.state is EccState.Off]:
+        return f"Restart getEccSoapServer: {_servers(off, len(servers))} Off, which is a fault"
+    if busy := [name for name, server in servers.items() if server.busy]:
+        return f"Wait: {_servers(busy, len(servers))} {servers[busy[0]].doing.name}"
+    mixed = aggregate(server.state for server in servers.values()) is SystemState.Mixed
+    return _bring_together(state) if mixed else ""
+
+
+def _quoted(title: str) -> str:
+    return f" “{title}”" if title else " without a title"
+
+
+def _all(number: int) -> str:
+    return "the ECC server" if number == 1 else f"all {number} ECC servers"
+
+
+def _servers(names: list[str], total: int) -> str:
+    """Return the servers and their verb."""
+    if len(names) == 1:
+        return f"ECC server {names[0]} is" if total > 1 else "the ECC server is"
+    if len(names) == total:
+        return f"all {total} ECC servers are"
+    return f"{listing(names) if len(names) <= _NAMED else f'{len(names)} ECC servers'} are"
+
+
+def _bring_together(state: State) -> str:
+    """Return which servers are in another state than most."""
+    by_state: dict[EccState, list[str]] = {}
+    for name, server in state.servers.items():
+        by_state.setdefault(server.state, []).append(name)
+    most = max(by_state, key=lambda each: len(by_state[each]))
+    odd = "; ".join(
+        f"{_servers(names, len(state.servers))} {each.name}" for each, names in by_state.items() if each is not most
+    )
+    return f"{odd}, the others are {most.name}: bring them together on their pages"

@@ -1,0 +1,215 @@
+package attpc.screens;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import javafx.application.Platform;
+import javafx.event.Event;
+import javafx.scene.Node;
+import javafx.scene.control.ButtonBase;
+import javafx.scene.control.ButtonType;
+import javafx.scene.control.ComboBox;
+import javafx.scene.control.DialogPane;
+import javafx.scene.control.TableView;
+import javafx.scene.control.TextInputControl;
+import javafx.scene.input.KeyCode;
+import javafx.scene.input.KeyEvent;
+import javafx.stage.Window;
+import org.csstudio.display.actions.ExecuteScriptAction;
+import org.csstudio.display.actions.WritePVAction;
+import org.csstudio.display.builder.model.Widget;
+import org.csstudio.display.builder.model.WidgetProperty;
+import org.csstudio.display.builder.model.spi.ActionInfo;
+import org.csstudio.display.builder.model.widgets.ActionButtonWidget;
+import org.csstudio.display.builder.model.widgets.TableWidget;
+import org.csstudio.display.builder.model.widgets.TextEntryWidget;
+import org.csstudio.display.builder.model.widgets.WritablePVWidget;
+import org.phoebus.framework.macros.MacroHandler;
+
+/**
+ * What a person can press, choose and type on a screen. A control is known by the PV that it writes: two that write one PV
+ * do the same. Not to be used on JavaFX's thread.
+ */
+final class Controls {
+    private final Screen screen;
+
+    Controls(final Screen screen) {
+        this.screen = screen;
+    }
+
+    /** @return the PVs that can be written from this screen now, once for each control */
+    List<String> enabled() throws Exception {
+        final List<String> found = new ArrayList<>();
+        for (final Widget widget : operable()) {
+            found.add(pv(widget));
+        }
+        return found;
+    }
+
+    private List<Widget> operable() throws Exception {
+        final List<Widget> widgets = screen.widgets();
+        return Jfx.on(() -> widgets.stream().filter(widget -> isControl(widget) && isTrue(widget, "enabled")
+                && isTrue(widget, "pv_writable") && Jfx.isSeen(widget)).toList());
+    }
+
+    /** A button that leads to another display is none. */
+    private static boolean isControl(final Widget widget) {
+        if (widget instanceof ActionButtonWidget button) {
+            return button.propActions().getValue().getActions().stream()
+                    .anyMatch(action -> action instanceof WritePVAction || action instanceof ExecuteScriptAction);
+        }
+        return widget instanceof WritablePVWidget;
+    }
+
+    private static boolean isTrue(final Widget widget, final String property) {
+        final Optional<WidgetProperty<Object>> found = widget.checkProperty(property);
+        return found.isEmpty() || Boolean.TRUE.equals(found.get().getValue());
+    }
+
+    private static String pv(final Widget widget) throws Exception {
+        final String own = widget.getPropertyValue("pv_name");
+        if (own.isEmpty() && widget instanceof ActionButtonWidget button) {
+            for (final ActionInfo action : button.propActions().getValue().getActions()) {
+                if (action instanceof WritePVAction writing) {
+                    return MacroHandler.replace(widget.getMacrosOrProperties(), writing.getPV());
+                }
+            }
+        }
+        return own;
+    }
+
+    private <T extends Node> List<T> nodes(final String pv, final Class<T> kind) throws Exception {
+        final List<T> found = new ArrayList<>();
+        for (final Widget widget : operable()) {
+            if (pv(widget).equals(pv)) {
+                final T node = Jfx.on(() -> Jfx.find(Jfx.node(widget), kind));
+                if (node != null) {
+                    found.add(node);
+                }
+            }
+        }
+        if (found.isEmpty()) {
+            throw new IllegalStateException("no " + kind.getSimpleName() + " that can be operated writes " + pv);
+        }
+        return found;
+    }
+
+    /**
+     * Presses the button that writes this PV, or what is switched by a press, and answers the question that follows.
+     * With No, every such button is pressed, one after the other.
+     *
+     * @param answer yes, no, or none where no question is asked
+     * @return the questions
+     */
+    List<String> press(final String pv, final String answer) throws Exception {
+        final List<String> questions = new ArrayList<>();
+        for (final ButtonBase button : nodes(pv, ButtonBase.class)) {
+            Platform.runLater(button::fire);
+            if (answer.equals("none")) {
+                return List.of();
+            }
+            questions.add(say(answer.equals("yes")));
+            if (answer.equals("yes")) {
+                break;
+            }
+        }
+        return questions;
+    }
+
+    private static String say(final boolean yes) throws Exception {
+        final DialogPane question = Jfx.until("no question was asked", () -> Jfx.on(Controls::dialog));
+        final String asked = question.getHeaderText();
+        Jfx.on(() -> {
+            ((ButtonBase) question.lookupButton(yes ? ButtonType.YES : ButtonType.NO)).fire();
+            return null;
+        });
+        Jfx.until("the question stayed", () -> Jfx.on(() -> dialog() == null ? true : null));
+        return asked;
+    }
+
+    private static DialogPane dialog() {
+        for (final Window window : Window.getWindows()) {
+            if (window.getScene() != null && window.getScene().getRoot() instanceof DialogPane pane) {
+                return pane;
+            }
+        }
+        return null;
+    }
+
+    /** Marks a row, from 0, of the table that shows this PV. */
+    void mark(final String pv, final int row) throws Exception {
+        for (final Widget widget : screen.widgets()) {
+            if (widget instanceof TableWidget table && table.propPVName().getValue().equals(pv)) {
+                Jfx.on(() -> {
+                    final TableView<?> view = Jfx.find(Jfx.node(widget), TableView.class);
+                    if (row >= view.getItems().size()) {
+                        throw new IllegalStateException("the table of " + pv + " has " + view.getItems().size() + " rows");
+                    }
+                    view.getSelectionModel().clearAndSelect(row);
+                    return null;
+                });
+                return;
+            }
+        }
+        throw new IllegalArgumentException("there is no table of " + pv);
+    }
+
+    /** Chooses an item of the list that writes this PV. */
+    void choose(final String pv, final String item) throws Exception {
+        @SuppressWarnings("unchecked")
+        final ComboBox<String> box = (ComboBox<String>) nodes(pv, ComboBox.class).get(0);
+        Jfx.on(() -> {
+            if (!box.getItems().contains(item)) {
+                throw new IllegalArgumentException(pv + " offers " + box.getItems() + ", not " + item);
+            }
+            box.setValue(item);
+            return null;
+        });
+    }
+
+    /**
+     * Types a text into the entry of this PV in place of what is there, and presses Enter. Every key goes through the
+     * field, since the first one makes Phoebus select the old text, which the next one then replaces.
+     */
+    void type(final String pv, final String text) throws Exception {
+        final TextInputControl field = nodes(pv, TextInputControl.class).get(0);
+        Jfx.on(() -> {
+            if (!field.isEditable()) {
+                throw new IllegalStateException("no TextInputControl that can be operated writes " + pv);
+            }
+            field.requestFocus();
+            press(field, KeyCode.HOME);
+            press(field, KeyCode.BACK_SPACE);
+            text.codePoints().mapToObj(Character::toString).forEach(character -> Event.fireEvent(
+                    field,
+                    new KeyEvent(KeyEvent.KEY_TYPED, character, "", KeyCode.UNDEFINED, false, false, false, false)));
+            if (!field.getText().equals(text)) {
+                throw new IllegalStateException("typing left " + field.getText() + " in the entry of " + pv);
+            }
+            press(field, KeyCode.ENTER);
+            return null;
+        });
+    }
+
+    private static void press(final Node node, final KeyCode key) {
+        Event.fireEvent(node, new KeyEvent(KeyEvent.KEY_PRESSED, "", "", key, false, false, false, false));
+    }
+
+    /** @return what the text entry or the list of this PV shows */
+    String shown(final String pv) throws Exception {
+        for (final Widget widget : screen.widgets()) {
+            if (widget instanceof WritablePVWidget && pv(widget).equals(pv)) {
+                final String text = Jfx.on(() -> {
+                    if (Jfx.node(widget) instanceof ComboBox<?> box) {
+                        return String.valueOf(box.getValue());
+                    }
+                    return widget instanceof TextEntryWidget ? ((TextInputControl) Jfx.node(widget)).getText() : null;
+                });
+                if (text != null) {
+                    return text;
+                }
+            }
+        }
+        throw new IllegalArgumentException("there is no text entry or list of " + pv);
+    }
+}

@@ -1,0 +1,174 @@
+"""What the pages offer, as tables: a changed page needs a changed row here and no other edit in this folder.
+
+A page is known by its display file without suffix, a control by the PV that it writes, without the prefix. ``$(NAME)``
+is the component of a page that each component has. The tests compare the tables with the display files: a control that
+no table knows, and one that is not on its page, are errors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+IDLE, PREPARING, READY, RUNNING, FAILED = SITUATIONS = ("idle", "preparing", "ready", "running", "failed")
+"""Failed: a run whose ECC server `FAULTY` was killed. With the IOC gone, nothing is enabled anywhere."""
+FAULTY = "CoBo3"
+"""The ECC server whose page is looked at: the slow one in Preparing, the lost one in failed."""
+FAULTY_ROUTER = "data3"
+
+PICTURED = ("main", "run", "observables", "history", "expert", f"ecc {FAULTY}", f"router {FAULTY_ROUTER}")
+
+_ALWAYS = frozenset(SITUATIONS)
+_NEVER = frozenset[str]()
+
+
+def _in(*situations: str) -> frozenset[str]:
+    return frozenset(situations)
+
+
+ENABLED: dict[str, dict[str, frozenset[str]]] = {
+    "main": {
+        "Run:Title": _ALWAYS,
+        "Run:Class": _ALWAYS,
+        "Log:Clear": _ALWAYS,
+        "Describe": _in(IDLE),
+        "Prepare": _NEVER,
+        "Configure": _NEVER,
+        "Reset": _in(READY),
+        "Run:Start": _in(READY),
+        "Run:Stop": _in(RUNNING, FAILED),
+        "Run:Pause": _in(RUNNING),
+    },
+    "run": {
+        "Run:Title": _ALWAYS,
+        "Run:Class": _ALWAYS,
+        "Run:SameAsPrevious": _ALWAYS,
+        "Obs:target_gas:Value.VAL$": _ALWAYS,
+        "Obs:beam:Value.VAL$": _ALWAYS,
+        "Obs:energy:Value": _ALWAYS,
+        "Obs:e_drift:Value": _ALWAYS,
+        "Obs:e_trans:Value": _ALWAYS,
+        "Obs:get_frequency:Value": _ALWAYS,
+    },
+    "observables": {},
+    "history": {"Log:Clear": _ALWAYS},
+    "expert": {"Experiment": _in(IDLE, PREPARING, READY), "IOC:Reload": _ALWAYS},
+    "ecc": {
+        "ECC:$(NAME):Config": _in(IDLE, READY),
+        "ECC:$(NAME):ConfigIndex": _in(IDLE, READY),
+        "ECC:$(NAME):RefreshConfigs": _ALWAYS,
+        "ECC:$(NAME):RefreshLog": _ALWAYS,
+        "ECC:$(NAME):Describe": _in(IDLE),
+        "ECC:$(NAME):Prepare": _NEVER,
+        "ECC:$(NAME):Configure": _NEVER,
+        "ECC:$(NAME):Undo": _NEVER,
+        "ECC:$(NAME):Start": _in(READY),
+        "ECC:$(NAME):Stop": _in(RUNNING, FAILED),
+        "ECC:$(NAME):Pause": _in(RUNNING, FAILED),
+        "ECC:$(NAME):Resume": _NEVER,
+        "ECC:$(NAME):Breakup": _in(READY, RUNNING, FAILED),
+        "ECC:$(NAME):Reset": _in(READY, RUNNING, FAILED),
+    },
+    "router": {"Router:$(NAME):RefreshLog": _ALWAYS, "Router:$(NAME):Organize": _NEVER},
+}
+"""For each control of a page, in which situations it can be operated."""
+
+LOST = ("ECC:$(NAME):RefreshLog",)
+"""All that can be operated on the page of an ECC server that does not answer."""
+
+NOT_YET = ("Run:SameAsPrevious",)
+"""What cannot be operated before the first run."""
+
+
+class Press(NamedTuple):
+    """A button, the page on which it is pressed, and what is done before to make that possible."""
+
+    page: str
+    control: str
+    before: str = ""
+    """A method of `Detector`."""
+
+
+ROUTE = (
+    Press("main", "Describe"),
+    Press("main", "Prepare"),
+    Press("main", "Configure"),
+    Press("main", "Run:Start"),
+    Press("main", "Run:Pause"),
+    Press("main", "Run:Stop"),
+    Press("main", "Reset"),
+    Press("run", "Run:SameAsPrevious"),
+    *(
+        Press(f"ecc {FAULTY}", f"ECC:{FAULTY}:{name}", before)
+        for name, before in (
+            ("RefreshConfigs", "idle"),
+            ("RefreshLog", ""),
+            ("Describe", ""),
+            ("Undo", ""),
+            ("Describe", ""),
+            ("Prepare", ""),
+            ("Configure", ""),
+            ("Start", ""),
+            ("Pause", ""),
+            ("Stop", ""),
+            ("Breakup", ""),
+            ("Reset", ""),
+        )
+    ),
+    Press(f"router {FAULTY_ROUTER}", f"Router:{FAULTY_ROUTER}:RefreshLog"),
+    Press(f"router {FAULTY_ROUTER}", f"Router:{FAULTY_ROUTER}:Organize"),
+    Press("main", "Log:Clear"),
+    Press("history", "Log:Clear"),
+    Press("expert", "IOC:Reload", "idle"),
+)
+"""Every button, in an order in which each makes sense, beginning with all ECC servers in Idle.
+
+`FAULTY_ROUTER` gets the data of `FAULTY`: what that sends outside a run is left for Organize.
+"""
+
+NOT_PRESSED = {"ECC:$(NAME):Resume": "the ECC servers of the example installation cannot resume"}
+
+TEXTS = ("14 MeV, target 2", "Größe ä", "α-Quelle, 5 µm", "good 😀", "漢字", " 'quotes' \\ \"too\"", "")  # noqa: RUF001
+
+
+class Field(NamedTuple):
+    """What is typed into a text entry: `good` is taken, `bad` is refused and `message` says why."""
+
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    message: str
+
+
+FIELDS: dict[str, Field] = {
+    "Run:Title": Field(TEXTS, ("x" * 300,), "Run:Message"),
+    "Obs:*:Value.VAL$": Field(TEXTS, ("x" * 300,), "Message"),
+    "Obs:*:Value": Field(("4.25", "-1.5", "12"), (), ""),
+    "Experiment": Field(("e20009", "Ωä😀", "e20009"), ("a/b", ""), "Message"),
+    "ECC:*:Config": Field(("sim/pulser/sim", "sim/sim/sim"), ("sim/ä/sim", ""), "ECC:$(NAME):Message"),
+    "ECC:*:ConfigIndex": Field(("1", "0"), (), ""),
+}
+"""By PV, with ``*`` for a name. A list offers what it offers: no row is needed."""
+
+TEXT_PIXELS = 14
+STATE_PIXELS = 18
+STATES = ("State", "Run:State", "ECC:*:State")
+"""PVs that are read from two metres."""
+
+RUN_ON = ("Log:Lines", "ECC:*:Log", "Router:*:Log", "ECC:*:ConfigList")
+"""PVs whose texts are longer than any field: the newest is seen."""
+
+KNOWN_FAULTS = {
+    ("ecc_row.bob", "State"),
+    ("router_row.bob", "Message"),
+    ("main.bob", "Run:BlockedBy"),
+    ("run.bob", "Run:BlockedBy"),
+    ("main.bob", "Log:Lines"),
+}
+"""File and name of widgets whose text is too small or cut, to be mended."""
+
+READERS = {
+    "alarm-tree.xml": ("AlarmTree", "app-alarm-model"),
+    "overview.pvs": ("PvTable", "app-pvtable"),
+    "observables.plt": ("Plot", "app-databrowser"),
+    "save-restore.csv": ("SaveRestore", "save-and-restore"),
+}
+"""For each file beside the screens, the class that reads it and the part of Phoebus that this needs."""

@@ -1,0 +1,109 @@
+"""What the shift is told to do next, and the reasons not to start, in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ioc.model import EccState, NextStep, Operation
+from ioc.runlogic.next_step import next_step
+from ioc.runlogic.permits import grouped
+from tests.runlogic.installation import topology
+from tests.runlogic.world import World
+
+
+def _servers(state: EccState, *names: str) -> Callable[[World], None]:
+    return lambda world: world.put_servers(state, *names)
+
+
+def _silent(world: World) -> None:
+    world.servers["CoBo1"].reachable = False
+
+
+def _busy(world: World) -> None:
+    world.servers["CoBo1"].under_way = Operation.Describe
+
+
+def _dirty(world: World) -> None:
+    world.ready()
+    for router in world.routers.values():
+        router.staged = [("a.graw", None)]
+
+
+STEPS = [
+    (_servers(EccState.Idle), NextStep.Describe, "Describe all 3 ECC servers"),
+    (_servers(EccState.Described), NextStep.Prepare, "Prepare all 3 ECC servers"),
+    (_servers(EccState.Prepared), NextStep.Configure, "Configure all 3 ECC servers"),
+    (_servers(EccState.Ready), NextStep.Start, "Start run 0 “α source”"),  # noqa: RUF001
+    (_servers(EccState.Running), NextStep.Reset, "Reset all 3 ECC servers: Running although no run is open"),
+    (_silent, NextStep.Wait, "Start getEccSoapServer: ECC server CoBo1 is Offline"),
+    (_servers(EccState.Off), NextStep.Wait, "Restart getEccSoapServer: all 3 ECC servers are Off, which is a fault"),
+    (_busy, NextStep.Wait, "Wait: ECC server CoBo1 is Describing"),
+    (
+        _servers(EccState.Ready, "CoBo0", "CoBo1"),
+        NextStep.Wait,
+        "ECC server MuTAnT is Idle, the others are Ready: bring them together on their pages",
+    ),
+    (_dirty, NextStep.Wait, "Not ready to start: all 3 routers are Dirty: Organize it"),
+]
+
+
+@pytest.mark.parametrize(("happens", "step", "action"), STEPS)
+def test_the_next_step_without_a_run(happens: Callable[[World], None], step: NextStep, action: str) -> None:
+    """One command at most, with what it will do; where none helps, what is missing."""
+    world = World()
+    world.title("α source")  # noqa: RUF001
+    happens(world)
+    world.poll()
+    assert next_step(world.plan, world.state) == (step, action)
+
+
+@pytest.mark.parametrize(("resume", "paused"), [(True, NextStep.Resume), (False, NextStep.Stop)])
+def test_the_next_step_in_a_run(resume: bool, paused: NextStep) -> None:
+    """Stop; Resume after a pause, if every server survives that; nothing while the system works."""
+    world = World(topology(resume=resume))
+    world.ready()
+    world.run("Start")
+    assert next_step(world.plan, world.state) == (NextStep.Wait, "Wait: Start of a run is under way")
+    world.settle()
+    assert next_step(world.plan, world.state) == (NextStep.Stop, "Stop run 0 without a title")
+    world.run("Pause")
+    world.settle()
+    assert next_step(world.plan, world.state)[0] is paused
+
+
+def test_before_the_database_is_read_nothing_is_offered() -> None:
+    """The number of the next run is not known yet."""
+    world = World(fresh=False)
+    assert next_step(world.plan, world.state) == (NextStep.Wait, "Wait: the run database has not been read yet")
+
+
+def test_reasons_are_grouped() -> None:
+    """All in the same condition take one line; a few are named; another condition is another line."""
+    world = World()
+    world.poll()
+    assert grouped(world.plan, world.state) == ("all 3 ECC servers are Idle: press Describe",)
+    world.put_servers(EccState.Ready, "MuTAnT")
+    _silent(world)
+    world.routers["data1"].online = False
+    world.poll()
+    assert grouped(world.plan, world.state) == (
+        "ECC server CoBo0 is Idle: press Describe",
+        "ECC server CoBo1 is Offline: start getEccSoapServer on its host",
+        "router data1 is Offline: start dataRouter on its host",
+    )
+    world.put_servers(EccState.Idle, "MuTAnT")
+    world.poll()
+    assert grouped(world.plan, world.state)[0] == "ECC servers CoBo0 and MuTAnT are Idle: press Describe"
+
+
+def test_there_is_a_group_exactly_if_there_is_a_reason() -> None:
+    """Grouping loses no reason."""
+    world = World()
+    world.ready()
+    world.poll()
+    assert (grouped(world.plan, world.state), world.blocked_by()) == ((), ())
+    _dirty(world)
+    world.poll()
+    assert grouped(world.plan, world.state)
