@@ -171,6 +171,8 @@ def pvs_of(widget: Shown) -> Iterator[str]:
     """Yield every PV that a widget connects to."""
     for path in ("pv_name", "rules/rule/pv_name", "scripts/script/pv_name", "traces/trace/x_pv", "traces/trace/y_pv"):
         for element in widget.element.findall(path):
-            yield expand(element.text or "", widget.own)
+            pv = expand(element.text or "", widget.own)
+            if not pv.startswith("sim://"):  # made by Phoebus
+                yield pv
     for pv, _ in widget.written_pvs():
         yield pv

@@ -216,8 +216,8 @@ def _take_turns(one: Shown, other: Shown) -> bool:
     """Whether two widgets in one place exclude each other by rules, as a value and the words in its place."""
     if one.box() != other.box():
         return False
-    rules = [each.element.find("rules/rule[@prop_id='visible']") for each in (one, other)]
-    if any(rule is None or rule.findtext("pv_name") != rules[0].findtext("pv_name") for rule in rules):
+    pvs = {each.element.findtext("rules/rule[@prop_id='visible']/pv_name") for each in (one, other)}
+    if None in pvs or len(pvs) > 1:
         return False
     seen = [_seen(each) for each in (one, other)]
     return not any(both for both in zip(*seen, strict=True) if all(both))
