@@ -67,7 +67,7 @@ def waits_for(plan: Plan, state: State) -> tuple[str, ...]:
         (wait.observable, wait.window.why_outside(state.readings.get(wait.observable), wait.units)) for wait in waits
     )
     return (
-        *permits.blocked_by(plan, state),
+        *permits.grouped(plan, state),
         *_would_stop(plan, state),
         *(f"{name} {why}" for name, why in outside if why),
     )

@@ -164,8 +164,8 @@ def test_the_page_about_automatic_runs(shell: Shell) -> None:
     shell.wait("Running", "ATTPC:Auto:State")
     assert shell.run("caget -t -S ATTPC:Run:Title").strip() == "alpha source 1"
     shell.run(stop)
-    assert "3 runs: at most 1.6 h of data" in shell.run(f"{PROGRAMS}/{check.strip()}")
-    assert "started" in shell.run(f"{PROGRAMS}/{start.strip()}")
+    assert "3 runs: at most 1.6 h of data" in shell.run(f".venv/bin/{check.strip()}")
+    assert "started" in shell.run(f".venv/bin/{start.strip()}")
     shell.wait("Running", "ATTPC:Auto:State")
     assert shell.run("caget -t ATTPC:Run:Class ATTPC:Obs:target_gas:Value").split() == ["Pulser", "He:CO2"]
     shell.run(off)

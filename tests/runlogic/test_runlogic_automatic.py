@@ -156,7 +156,7 @@ def test_a_blocked_start_waits_and_says_for_what() -> None:
     world.feed(ev.TimePassed())
     wait(world, 600)
     assert state(world) is AutoState.Waiting
-    assert message(world).startswith("run 1 waits: router data0 is Offline, but must be Online")
+    assert message(world).startswith("run 1 waits: router data0 is Offline: start dataRouter on its host")
     wait(world, 5000)
     assert len(states(world)) == 1
     world.routers["data0"].online = True
@@ -164,7 +164,7 @@ def test_a_blocked_start_waits_and_says_for_what() -> None:
     world.settle()
     assert states(world) == [DocumentState.Complete, DocumentState.Running]
     assert [line.text for line in world.log if "waits" in line.text] == [
-        "run 1 waits: router data0 is Offline, but must be Online"
+        "run 1 waits: router data0 is Offline: start dataRouter on its host"
     ]
 
 
