@@ -41,7 +41,8 @@ PARTS = {
     "source": (*(f"CoBo[{number}]" for number in range(len(COBOS))), "Mutant[master]"),
     "slow_controls": ("SIM:gas:pressure", "SIM:hv:cathode"),
 }
-POLLING = {"ecc": 0.5, "ecc_busy": 0.1, "routers": 1.0}
+POLLS = (1.0, 1.1)
+POLLING = {"ecc": 0.5, "ecc_busy": 0.1, "routers": POLLS[0]}
 TIMEOUTS = {"state": 3, "transition": 30, "ssh": 60, "filing": 60}
 """Seconds; only a machine with much other work needs so many for a look at itself."""
 RUN_SECONDS = (0.3, 4.0)
@@ -84,7 +85,7 @@ class Soak:
         self.operator.automatic = any(pv["name"] == f"{PREFIX}Auto:Enable" for pv in self._served)
         self._more = False
         """There is one observable more, and another has other units."""
-        self._poll = POLLING["routers"]
+        self._poll = POLLS[0]
 
     async def run(self, seconds: float) -> None:
         """Round after round.
@@ -117,8 +118,7 @@ class Soak:
         if self.operator.automatic and self._chance.random() < 0.5:
             await self._take_runs_automatically()
             return
-        if await self.operator.put("Run:Start"):
-            self.done["runs"] += 1
+        await self.operator.put("Run:Start")
         await asyncio.sleep(self._chance.uniform(*RUN_SECONDS))
         if self._chance.random() < 0.2:
             await self.operator.put("Run:Pause")
@@ -153,9 +153,9 @@ class Soak:
             await asyncio.sleep(self._chance.uniform(0, 0.5))
 
     async def _change_observables(self) -> None:
-        self._more = not self._more
-        self._write_topology()
+        self._write_topology(more=not self._more, poll=self._poll)
         if await self.operator.put("IOC:Reload"):
+            self._more = not self._more
             self.done["changes of observables"] += 1
 
     async def _restart_internally(self) -> None:
@@ -163,20 +163,21 @@ class Soak:
         for _ in range(3):
             await self.operator.put("Reset")
         began = await self.operator.get("IOC:StartTime")
-        self._poll = 2.1 - self._poll
-        self._write_topology()
-        if await self.operator.put("IOC:Reload"):
+        poll = next(each for each in POLLS if each != self._poll)
+        self._write_topology(more=self._more, poll=poll)
+        if await self.operator.put("IOC:Reload"):  # refused if a server is not Idle, for example dead
+            self._poll = poll
             self.done["internal restarts"] += 1
             await self.operator.until("IOC:StartTime", lambda time: time != began)
             await self.operator.until("State", lambda state: state == "Idle")
             await self.operator.put("Experiment", self._chance.choice(("e98", "e99")))
 
-    def _write_topology(self) -> None:
+    def _write_topology(self, *, more: bool, poll: float) -> None:
         observables = self._plant.topology()["observables"]
-        if self._more:
+        if more:
             observables[1]["units"] = "V"
             observables.append({"name": "again", "pv": PARTS["slow_controls"][1], "units": "kV"})
-        self._plant.write_topology(observables=observables, polling={**POLLING, "routers": self._poll})
+        self._plant.write_topology(observables=observables, polling={**POLLING, "routers": poll})
 
     async def _count(self) -> None:
         """Look a few times: what is under way at the moment of a look, such as a poll, does not count."""
@@ -189,7 +190,7 @@ class Soak:
         at = time.monotonic() - self._began
         self.counts.append((at, found))
         now = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
-        print(f"{at / 60:.1f} min, {self.done['rounds']} rounds, {self.done['runs']} runs: {now}", flush=True)
+        print(f"{at / 60:.1f} min, {self.done['rounds']} rounds: {now}", flush=True)
 
     async def _look(self) -> dict[str, float]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -210,12 +211,13 @@ class Soak:
         if not self.counts:
             return []
         length = self.counts[-1][0]
-        warm = [found for at, found in self.counts if at >= min(WARM_SECONDS, length / 3)]
+        long = length > 2 * WARM_SECONDS
+        warm = [found for at, found in self.counts if at >= (WARM_SECONDS if long else length / 3)]
         few = max(1, min(5, len(warm) // 2))
         rows: list[tuple[str, float, float, float | None]] = []
         for name in warm[0]:
             first, last = (statistics.median(found[name] for found in some) for some in (warm[:few], warm[-few:]))
-            counts = length > 2 * WARM_SECONDS or not name.endswith("MB")
+            counts = long or not name.endswith("MB")
             rows.append((name, first, last, MARGINS.get(name) if counts else None))
         return rows
 
@@ -254,6 +256,8 @@ async def soak(minutes: float, seed: int, directory: Path) -> list[str]:
                 wrong.append(f"{stuck}, after the faults {', '.join(work.faults)}")
             finally:
                 work.operator.close()
+    for state, count in plant.query("SELECT state, count(*) FROM runs GROUP BY state"):
+        work.done[f"{state} runs"] = count
     print(table(work))
     wrong += [
         f"{name} grew by {last - first:.4g}, from {first:.5g}"

@@ -131,12 +131,19 @@ class Operator:
             if await self.get(f"Router:{name}:Online") != "Online":
                 await self.control({"router": name, "do": "restart"})
             elif await self.get(f"Router:{name}:Clean") != "Clean":
-                await self.put(f"Router:{name}:Organize")
+                granted = await self.put(f"Router:{name}:Organize")
+                if not granted and await self.get("Run:Number") == "-1":
+                    self._move_by_hand(name)
         await asyncio.gather(*(self._one_step_of(name) for name in SERVERS))
         states = {await self.get(f"ECC:{name}:State") for name in SERVERS}
         again = states == {"Ready"} and "restarted" in await self.text("Run:BlockedBy")
         if again or await self.get("Run:State") == "Failed":
             await self.put("Reset")
+
+    def _move_by_hand(self, router: str) -> None:
+        """Before the first run of an experiment there is no run to which left-behind files could belong."""
+        for path in (self._plant.directory / "site" / "routers" / router).glob("*/*.graw"):
+            path.rename(self._plant.directory / f"{time.time_ns()} {path.name}")
 
     async def _one_step_of(self, name: str) -> None:
         """Bring one server nearer to Ready."""

@@ -16,8 +16,8 @@ Row = TypeVar("Row")
 def pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     """Split rows into pieces of 512, 256, 128, … 1 rows, so that there are only ten different statements.
 
-    sqlite3 keeps the last 128 statements compiled. If each number of rows had its own, they would take 5 MB with up to
-    128 rows in a statement, and 20 MB with more.
+    sqlite3 keeps the last 128 statements compiled. If each number of rows had its own, those of 1 to 128 rows would
+    take 5 MB; one of 400 rows takes 0.18 MB.
     """
     start = 0
     while left := len(rows) - start:
