@@ -15,15 +15,16 @@ pytestmark = pytest.mark.timeout(900)
 
 PAGES = {f"{page.file.removesuffix('.bob')} {dict(page.macros).get('NAME', '')}".strip(): page for page in pages()}
 EDITED = ROOT / "ioc/screens/pages"
-PICTURED = ("main", "run", "observables", "history", "expert", "ecc CoBo3", "router data3")
+PICTURED = ("main", "run", "observables", "history", "expert", "interlocks", "ecc CoBo3", "router data3")
 TEXTS = ("14 MeV, target 2", "Größe ä", "α-Quelle, 5 µm", "good 😀", "漢字", " 'quotes' \\ \"too\"", "")  # noqa: RUF001
 FIRST_RULES_SECONDS = 60.0
 """Jython, which carries out the rules, starts once in a process, in about 14 s on a fast machine."""
 
 ECC, ROUTER = "ECC:CoBo3:", "Router:data3:"
 MANUAL = ("target_gas", "beam", "energy", "e_drift", "e_trans", "get_frequency")
+AUTO = ("Enable", "RunMinutes", "RunGB", "Runs", "PauseSeconds", "Plan")
 ALWAYS = {
-    "main": ("Run:Title", "Run:Class", "Log:Clear"),
+    "main": ("Run:Title", "Run:Class", "Log:Clear", *(f"Auto:{name}" for name in AUTO)),
     "run": ("Run:Title", "Run:Class", *(f"Obs:{name}:Entry" for name in MANUAL)),
     "history": ("Log:Clear",),
     "expert": ("IOC:Reload",),
@@ -43,6 +44,7 @@ ENABLED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "running": {
         "main": ("Run:Stop", "Run:Pause"),
+        "run": ("Run:Quality", "Run:Comment"),
         "ecc CoBo3": tuple(ECC + name for name in ("Stop", "Pause", "Breakup", "Reset")),
     },
 }
