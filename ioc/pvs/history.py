@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from ioc.ca import IntPv, TextPv
 from ioc.engine import Engine
-from ioc.model import DocumentState, RunRecord
+from ioc.model import DocumentState, RunQuality, RunRecord
 from ioc.pvs.group import LOG_LENGTH, Group, bytes_text, clock
 from ioc.runlogic.state import State
 
@@ -76,9 +76,15 @@ def _row(record: RunRecord) -> tuple[str, ...]:
         time.strftime("%d %b %H:%M", time.localtime(at)),
         clock(record.duration) if record.duration is not None else record.state.value,
         bytes_text(record.size) if done else "",
-        "failed" if record.state is DocumentState.Failed else "",
+        _quality(record),
         _one_line(record.message, _MESSAGE),
     )
+
+
+def _quality(record: RunRecord) -> str:
+    if record.state is DocumentState.Failed:
+        return "failed"
+    return "" if record.quality is RunQuality.Unknown else record.quality.name
 
 
 def _one_line(text: str, most: int) -> str:
