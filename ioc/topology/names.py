@@ -20,7 +20,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
 
 _FAMILIES = ("ECC:", "Router:", "Run:", "Auto:", "Obs:", "Interlock:", "Log:", "IOC:")
 _OF_THE_SYSTEM = {
-    *("State", "Message", "Busy", "Experiment"),
+    *("State", "Message", "Busy", "Experiment", "NextStep", "NextAction"),
     *("Describe", "Prepare", "Configure", "Reset"),
 }
 

@@ -31,7 +31,7 @@ BROKEN = [
     ("observable: pressure", "observable: target_gas", "compares the text target_gas with a number, but must have all"),
     ("observable: pressure", 'pv: "T:State"', "interlocks[0].pv is 'T:State', which this IOC serves itself"),
     ("observable: pressure", 'pv: "T:Interlock:q:State"', "which this IOC serves itself"),
-    ("observable: pressure", "pv: pva://X", "must be a Channel Access PV"),
+    ("observable: pressure", "pv: loc://X", "must be a PV with ca://, pva:// or nothing before its name"),
     ("action: stop", "action: halt", "interlocks[0].action is 'halt', but must be alarm, block, hold or stop"),
     (", action: stop", "", "interlocks[0] has no 'action', but must have one"),
     ("action: stop", "action: stop, when: never", "interlocks[0].when is 'never', but must be always or run"),
