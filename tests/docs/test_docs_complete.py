@@ -74,6 +74,19 @@ def _commands(group: click.Group, path: str = "attpc-ioc") -> list[str]:
     return names
 
 
+def test_every_pv_that_a_page_names_is_served() -> None:
+    """Each PV in an example or a table is one of the example topology, perhaps of an added component."""
+    named = re.compile(r"\bATTPC:((?:ECC|Router|Obs|Interlock):[\w-]+:)?([A-Z]\w*(?::[A-Z]\w*)?)(?![\w:…*])")
+    known = set(served())
+    unknown = {
+        f"{page.name}: {found[0]}"
+        for page in PAGES
+        for found in named.finditer(page.read_text())
+        if re.sub(r":[\w-]+:$", ":<name>:", found[1] or "") + found[2] not in known
+    }
+    assert unknown == set()
+
+
 def test_every_command_is_documented() -> None:
     """Each command of the command line stands in docs/administrators.md or docs/run-database.md, with its help."""
     text = "".join((ROOT / "docs" / page).read_text() for page in ("administrators.md", "run-database.md"))
