@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from ioc.model import Severity
+from ioc.runlogic import permits
 from ioc.runlogic.state import Note, State
 from ioc.runlogic.turn import Turn, local
 from ioc.states import aggregate
 
 
 def mark_past(turn: Turn, before: State) -> None:
-    """Mark each message that is older than the last state change of its object."""
+    """Mark each message that is older than the last state change of its object, or a refusal without its reasons."""
     state = turn.state
     moved_on = state.job is None and _whole(state) is not _whole(before)
     if moved_on and state.message is before.message:
         turn.set(message=_past(state.message, Severity.NO_ALARM))
     run = state.run
-    if (run.state, run.number) != (before.run.state, before.run.number) and run.message is before.run.message:
+    if _no_longer_true(turn, before) and run.message is before.run.message:
         turn.set_run(message=_past(run.message, run.message.severity))
     for name, router in state.routers.items():
         if run.number != before.run.number and router.message is before.routers[name].message:
@@ -24,6 +25,13 @@ def mark_past(turn: Turn, before: State) -> None:
         was = before.servers[name]
         if server.state is not was.state and server.message is was.message:
             turn.set_server(name, message=_past(server.message, server.message.severity))
+
+
+def _no_longer_true(turn: Turn, before: State) -> bool:
+    """Whether the run has moved on, or a refused start would be refused for other reasons now, or for none."""
+    run, reasons = turn.state.run, turn.state.run.message.reasons
+    moved_on = (run.state, run.number) != (before.run.state, before.run.number)
+    return moved_on or bool(reasons and permits.blocked_by(turn.plan, turn.state) != reasons)
 
 
 def _whole(state: State) -> object:

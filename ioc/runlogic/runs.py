@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from ioc.errors import Refused
@@ -93,7 +94,8 @@ def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
 def _refuse_start(turn: Turn, job: Job, why: str) -> None:
     text = f"run {turn.state.run.next_number} cannot start: {why}"
     turn.set(job=None)
-    turn.set_run(message=turn.note(text, turn.state.run.message.severity))
+    note = turn.note(text, turn.state.run.message.severity)
+    turn.set_run(message=replace(note, reasons=permits.blocked_by(turn.plan, turn.state)))
     turn.log(RUN, text, Severity.MINOR, job.client)
     turn.answer(job.command, text, refused=True)
 

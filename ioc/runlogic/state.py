@@ -41,6 +41,8 @@ class Note:
     at: float = 0.0
     past: bool = False
     """`text` begins with its time, because its subject has moved on since."""
+    reasons: tuple[str, ...] = ()
+    """What forbade the start that `text` refuses; the text is true as long as they are."""
 
 
 class About(Enum):

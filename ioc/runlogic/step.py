@@ -18,10 +18,11 @@ start is computed from the state on demand (`permits`), and so is never out of d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ioc.errors import Refused
-from ioc.model import Severity
+from ioc.model import Operation, Severity
 from ioc.runlogic import (
     automatic,
     backup,
@@ -127,7 +128,9 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
     run = turn.state.run
     still = f" (run {run.number}: {few([each.text for each in run.standing])})" if run.standing else ""
     text = reason + still if subject == RUN else reason
-    turn.set_message(subject, turn.note(text, turn.message(subject).severity))
+    starting = isinstance(command, ev.RunCommand) and command.operation is Operation.Start
+    reasons = permits.blocked_by(turn.plan, turn.state) if starting else ()
+    turn.set_message(subject, replace(turn.note(text, turn.message(subject).severity), reasons=reasons))
     turn.log(subject, reason, Severity.MINOR, command.client)
     turn.answer(command, reason, refused=True)
 

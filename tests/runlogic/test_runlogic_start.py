@@ -79,6 +79,28 @@ PERMITS = [
 ]
 
 
+def test_a_refusal_is_past_when_its_reason_is_gone() -> None:
+    """What forbade a start does so no longer: the refusal does not stand beside `CanStart` Yes."""
+    world = World()
+    world.ready()
+    world.run("Start")
+    world.settle()
+    world.run("Stop")
+    world.settle()
+    refusal = "run 1 cannot start: ECC server CoBo0 is Prepared, but must be Ready"
+    world.server("CoBo0", "Breakup")
+    world.settle()
+    world.run("Start")
+    assert world.state.run.message.text == refusal
+    world.poll()
+    assert world.state.run.message.text == refusal
+    world.server("CoBo0", "Configure")
+    world.settle()
+    assert world.blocked_by() == ()
+    assert world.state.run.message.text.startswith("at ")
+    assert world.state.run.message.text.endswith(refusal)
+
+
 @pytest.mark.parametrize(("spoil", "reason"), PERMITS)
 def test_each_permit(spoil: Callable[[World], None], reason: str) -> None:
     """Each condition alone blocks a start, is told beforehand, and is the one reason of the refusal."""
