@@ -46,6 +46,11 @@ def size(count: int) -> str:
     return f"{number:.1f} {unit}B"
 
 
+def percent(fraction: float | None) -> str:
+    """A fraction in percent; empty for none."""
+    return "" if fraction is None else f"{fraction:.1%}".replace("%", " %")
+
+
 def value_text(value: object) -> str:
     """A stored value; empty for none. Whole numbers are shown with all digits, others with six."""
     if value is None:
@@ -85,6 +90,7 @@ _FACTS: _Columns = {
     "Configuration": ("config_name", str),
     "Quality": ("quality", str),
     "Comment": ("comment", str),
+    "Good time": ("good_fraction", percent),
     "Message": ("message", str),
     "Adopted": ("adopted_at", local_time),
 }
@@ -99,6 +105,13 @@ _MEASUREMENTS: _Columns = {
     "samples": ("samples", str),
     "worst": ("worst_severity", _severity),
     "disconnected": ("disconnected_seconds", lambda seconds: f"{seconds:.1f} s" if seconds else ""),
+}
+_INTERVALS: _Columns = {
+    "bad time": ("interlock", str),
+    "from": ("began_at", local_time),
+    "until": ("ended_at", local_time),
+    "action": ("action", str),
+    "reason": ("reason", str),
 }
 _CONFIGS: _Columns = {
     "server": ("ecc_server", str),
@@ -137,6 +150,7 @@ def run_page(experiment: str, page: RunPage) -> str:
     facts += [(heading, show(page.run[name])) for heading, (name, show) in _FACTS.items()]
     tables = (
         (_MEASUREMENTS, page.measurements),
+        (_INTERVALS, page.intervals),
         (_CONFIGS, page.configs),
         (_FILES, page.files),
         (_EVENTS, page.events),

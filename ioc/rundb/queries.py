@@ -33,6 +33,7 @@ class RunPage:
     run: Row
     configs: Sequence[Row]
     measurements: Sequence[Row]
+    intervals: Sequence[Row]
     files: Sequence[Row]
     events: Sequence[Row]
 
@@ -141,6 +142,7 @@ class RunBook:
             run=run,
             configs=of_run("run_configs", "length(ecc_server), ecc_server"),
             measurements=list(measurements),
+            intervals=of_run("run_intervals", "began_at, interlock"),
             files=of_run("files", "length(router), router, path"),
             events=of_run("events", "occurred_at, id"),
         )

@@ -13,6 +13,7 @@ _RUN = (
     ("Run:State", "Run", "The start failed: Run status says why. Start again, or Reset."),
     ("Run:Message", "Run status", "The message says what to do."),
 )
+_AUTOMATIC = ("Auto:Message", "Automatic runs", "The message says why they ended. Fix it, then turn them on again.")
 _SERVER = (
     ("Online", "ECC server answers", "Is getEccSoapServer running on its host? Is the network up?"),
     ("State", "State of the ECC server", "Open the server's page: status and log say why."),
@@ -38,11 +39,13 @@ def alarm_tree(topology: Topology) -> str:
     servers = [_component(each.name, f"{prefix}ECC:{each.name}:", _SERVER) for each in topology.ecc_servers]
     routers = [_component(each.name, f"{prefix}Router:{each.name}:", _ROUTER) for each in topology.data_routers]
     root = ET.Element("config", name="AT-TPC")
-    root.append(_component("Run", prefix, _RUN))
+    root.append(_component("Run", prefix, (*_RUN, _AUTOMATIC)))
     root.append(_group("ECC servers", servers))
     root.append(_group("Data routers", routers))
     if topology.observables:
         root.append(_group("Observables", [_observable(each, prefix) for each in topology.observables]))
+    if topology.interlocks:
+        root.append(_group("Interlocks", [_interlock(each.name, prefix) for each in topology.interlocks]))
     root.append(_component("IOC", f"{prefix}IOC:", _IOC))
     return document(root)
 
@@ -60,6 +63,10 @@ def _component(name: str, base: str, leaves: tuple[tuple[str, str, str], ...]) -
 def _observable(observable: Observable, prefix: str) -> ET.Element:
     advice = "Look at the alarm of its source PV." if observable.pv else "Type the value on the run sheet."
     return _leaf(f"{prefix}Obs:{observable.name}:Value", observable.label or observable.name, advice)
+
+
+def _interlock(name: str, prefix: str) -> ET.Element:
+    return _leaf(f"{prefix}Interlock:{name}:State", name, "The message on the page of the interlocks says why.")
 
 
 def _leaf(pv: str, title: str, advice: str) -> ET.Element:

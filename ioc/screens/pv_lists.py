@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from ioc.model import PVA_SCHEME
 from ioc.screens.bob import document, element
-from ioc.topology.schema import DataRouter, EccServer, Observable, Topology
+from ioc.topology.schema import DataRouter, EccServer, Interlock, Observable, Topology
 
 _ROUTER = ("Online", "Clean", "FileCount", "StagedMB", "RateMBps", "DiskFreeGB", "DiskUsedPercent")
 
@@ -19,11 +19,12 @@ def archiver_list(topology: Topology) -> str:
     `samplingperiod` tells the appliance how many updates to expect; with MONITOR it archives every one.
     """
     names = [
-        *_system(topology, "State", "Run:Number", "Run:State", "Run:Class", "Run:Title", "Log:Errors"),
+        *_system(topology, "State", "Run:Number", "Run:State", "Run:Class", "Run:Title", "Auto:State", "Log:Errors"),
         *_system(topology, "IOC:UptimeSeconds", "IOC:CPUPercent", "IOC:MemoryMB", "IOC:Clients", "IOC:DatabaseQueue"),
         *_each(topology, "ECC", topology.ecc_servers, "State", "Transition", "Online"),
         *_each(topology, "Router", topology.data_routers, *_ROUTER),
         *_each(topology, "Obs", topology.observables, "Value"),
+        *_each(topology, "Interlock", topology.interlocks, "State"),
     ]
     sources = [each.pv for each in topology.observables if each.pv is not None and not _is_field(each.pv)]
     periods = {**dict.fromkeys(names, "1.0"), **dict.fromkeys(sources, "0.1")}
@@ -40,7 +41,7 @@ def pv_table(topology: Topology) -> str:
     """Return the PV table (``.pvs``) for a first look; no PV is selected, so none is written by mistake."""
     names = [
         *_system(topology, "State", "Busy", "Message", "Run:Number", "Run:State", "Run:CanStart", "Run:BlockedBy"),
-        *_system(topology, "Run:Message", "Log:Last"),
+        *_system(topology, "Run:Message", "Auto:Message", "Interlock:Summary", "Log:Last"),
         *_each(topology, "ECC", topology.ecc_servers, "State", "Transition", "Message"),
         *_each(topology, "Router", topology.data_routers, "Online", "Staging", "RateMBps", "DiskFreeGB", "Message"),
         *_each(topology, "Obs", topology.observables, "Value"),
@@ -56,6 +57,9 @@ def save_restore_list(topology: Topology) -> str:
         *_system(topology, "Run:Class"),
         *_each(topology, "ECC", topology.ecc_servers, "Config"),
         *_each(topology, "Obs", manual, "Value"),
+        *_each(topology, "Interlock", [each for each in topology.interlocks if each.low is not None], "Low"),
+        *_each(topology, "Interlock", [each for each in topology.interlocks if each.high is not None], "High"),
+        *_system(topology, "Auto:RunMinutes", "Auto:RunGB", "Auto:Runs", "Auto:PauseSeconds"),
     ]
     return "\n".join(["PV,READBACK,READ_ONLY", *(f"{name},,false" for name in names), ""])
 
@@ -65,7 +69,7 @@ def _system(topology: Topology, *pvs: str) -> list[str]:
 
 
 def _each(
-    topology: Topology, kind: str, components: Sequence[EccServer | DataRouter | Observable], *pvs: str
+    topology: Topology, kind: str, components: Sequence[EccServer | DataRouter | Observable | Interlock], *pvs: str
 ) -> Iterable[str]:
     """Return these PVs of every component, component by component."""
     return [f"{topology.prefix}{kind}:{each.name}:{pv}" for each in components for pv in pvs]
