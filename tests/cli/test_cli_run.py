@@ -153,7 +153,8 @@ def test_a_refused_put_is_one_line(ioc: Ioc, epics: Epics, tmp_path: Path) -> No
 def test_a_quiet_log_level_still_fills_the_database(ioc: Ioc, epics: Epics, tmp_path: Path) -> None:
     """--log-level decides about stderr only: the database and the PVs of the log have what is not shown there."""
     ioc.start("run", "--topology", topology(tmp_path), "--log-level", "error")
-    ioc.until(lambda: epics.caget("-w", "1", "T:Run:Stop").returncode == 0)
+    ioc.until(lambda: "ECC server" in epics.caget("-w", "1", "-t", "-S", "T:Run:BlockedBy").stdout)
+    ioc.until(lambda: "has not been read" not in epics.caget("-t", "-S", "T:Run:BlockedBy").stdout)
     epics.caput("-c", "T:Run:Stop", "1")
     ioc.until(lambda: "nothing to stop" in epics.caget("-t", "-S", "T:Log:Lines").stdout)
     ioc.signal(signal.SIGTERM)

@@ -17,8 +17,13 @@ from ioc.observables import ObservableFeed, Properties
 from ioc.topology.schema import Observable
 
 
+_lock = threading.Lock()
+
+
 def tell(**fact: object) -> None:
-    print(json.dumps(fact), flush=True)
+    """Print one line; the thread of the feed and the event loop both do."""
+    with _lock:
+        print(json.dumps(fact), flush=True)
 
 
 def deliver(readings: Sequence[Reading]) -> None:
