@@ -119,8 +119,17 @@ def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:
             for index, server in enumerate(topology.ecc_servers)
         ),
         routers=tuple(RouterPlan(router.name, router.type.value) for router in topology.data_routers),
-        observables=tuple(
-            ObservablePlan(_simulated(each.pv), each.type.value, each.units) for each in topology.observables if each.pv
+        observables=(
+            *(
+                ObservablePlan(_simulated(each.pv), each.type.value, each.units)
+                for each in topology.observables
+                if each.pv
+            ),
+            *(
+                ObservablePlan(_simulated(each.pv), low=each.low, high=each.high)
+                for each in topology.interlocks
+                if each.pv and not each.allowed
+            ),
         ),
         configs=_CONFIG_NAMES,
         speed=speed,
@@ -164,6 +173,9 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
     observables = tuple(
         each.model_copy(update={"pv": _simulated(each.pv)}) if each.pv else each for each in topology.observables
     )
+    interlocks = tuple(
+        each.model_copy(update={"pv": _simulated(each.pv)}) if each.pv else each for each in topology.interlocks
+    )
     runs = topology.runs.model_copy(update={"settle_seconds": _SETTLE_SECONDS, "min_disk_free_gb": _MIN_DISK_FREE_GB})
     return topology.model_copy(
         update={
@@ -172,6 +184,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
             "data_routers": routers,
             "ssh": "local",
             "observables": observables,
+            "interlocks": interlocks,
             "runs": runs,
             "access": None,
         }

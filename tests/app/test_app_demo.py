@@ -1,0 +1,30 @@
+"""What the demo simulates for a topology."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ioc.app.demo import site_plan
+from ioc.topology.load import load
+
+EXAMPLE = Path(__file__).parents[2] / "topology.yaml"
+
+
+@pytest.fixture
+def topology_file(tmp_path: Path) -> Path:
+    """The example with one more interlock and an observable from PVAccess."""
+    text = EXAMPLE.read_text()
+    text = text.replace("interlocks:\n", 'interlocks:\n  - {name: beam, pv: "BEAM:Current", low: 1.0, action: hold}\n')
+    text = text.replace('pv: "GAS:P1:Pressure"', 'pv: "pva://GAS:P1/pressure"')
+    file = tmp_path / "topology.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_slow_controls(topology_file: Path, tmp_path: Path) -> None:
+    """They serve the sources of observables, whatever the protocol, and of interlocks, inside their limits."""
+    served = {each.pv: each for each in site_plan(load(topology_file), tmp_path, speed=1.0).observables}
+    assert "GAS:P1" in served
+    assert served["BEAM:Current"].low == 1.0
