@@ -12,7 +12,7 @@ from ioc.runlogic.turn import few
 from ioc.runlogic.watch import total_bytes
 
 NOT_KNOWN = 999_999.0
-"""Shown as time to the next step while it cannot be told."""
+"""Shown as the time to the next step if that is not known."""
 
 
 def phase(state: State) -> AutoState:
