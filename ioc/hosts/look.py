@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 
 from ioc.errors import PeerError
@@ -56,6 +57,11 @@ class Process:
     arguments: tuple[str, ...] = ()
     started: str = ""
     """Start time, in a form that no clock step changes."""
+
+    @cached_property
+    def data_port(self) -> int | None:
+        """Its data port by its arguments; None if they do not tell."""
+        return data_port(self.arguments)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ opened by another dataRouter. So evidence is used in the order of its strength (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ioc.hosts.look import Directory, Look, Process, data_port
+from ioc.hosts.look import Directory, Look, Process
 from ioc.hosts.transport import shown
 from ioc.model import RouterFacts
 from ioc.topology.schema import DataRouter
@@ -109,7 +110,7 @@ def find_owners(look: Look, sites: Sequence[DataRouter]) -> dict[str, Process]:
     given = {site.name: look.given.get(i) for i, site in enumerate(sites)}
 
     def at_home(process: Process, site: DataRouter) -> bool:
-        place, port = given[site.name], data_port(process.arguments)
+        place, port = given[site.name], process.data_port
         works_there = place is not None and process.directory is not None and process.directory.path == place.path
         return works_there and port in (None, site.port)
 
@@ -125,27 +126,51 @@ def find_owners(look: Look, sites: Sequence[DataRouter]) -> dict[str, Process]:
         lambda p, s: _listens(p, s) and at_home(p, s),
         lambda p, s: _listens(p, s) and here(p, s),
         _listens,
-        lambda p, s: _connected(p, s) and data_port(p.arguments) == s.port and at_home(p, s),
-        lambda p, s: _connected(p, s) and data_port(p.arguments) == s.port and here(p, s),
-        lambda p, s: _connected(p, s) and data_port(p.arguments) == s.port,
+        lambda p, s: _connected(p, s) and p.data_port == s.port and at_home(p, s),
+        lambda p, s: _connected(p, s) and p.data_port == s.port and here(p, s),
+        lambda p, s: _connected(p, s) and p.data_port == s.port,
         lambda p, s: _connected(p, s) and at_home(p, s),
         lambda p, s: _connected(p, s) and only(p, s) and here(p, s),
         lambda p, s: _connected(p, s) and only(p, s),
         _connected,
         at_home,
     )
+    candidates = _candidates(free, sites, given)
+    owned: set[int] = set()
     for test in evidence:
-        matches = {site.name: [process for process in free if test(process, site)] for site in sites}
-        for site in sites:
-            mine = matches[site.name]
-            shared = [other for other, theirs in matches.items() if other not in owners and mine and mine[0] in theirs]
-            if site.name not in owners and len(mine) == 1 and shared == [site.name] and mine[0] in free:
-                owners[site.name] = mine[0]
-                free.remove(mine[0])
+        open_sites = [site for site in sites if site.name not in owners]
+        matches = {
+            site.name: [each for each in candidates[site.name] if each.pid not in owned and test(each, site)]
+            for site in open_sites
+        }
+        claims = Counter(process.pid for mine in matches.values() for process in mine)
+        for name, mine in matches.items():
+            if len(mine) == 1 and claims[mine[0].pid] == 1:
+                owners[name] = mine[0]
+                owned.add(mine[0].pid)
     alone = len(sites) == len(free) == 1 and not owners
-    if alone and not free[0].sockets and data_port(free[0].arguments) in (None, sites[0].port):
+    if alone and not free[0].sockets and free[0].data_port in (None, sites[0].port):
         owners[sites[0].name] = free[0]
     return owners
+
+
+def _candidates(
+    processes: Sequence[Process], sites: Sequence[DataRouter], given: Mapping[str, Directory | None]
+) -> dict[str, list[Process]]:
+    """Return the processes that can be each router's: with a socket on its port, or in its directory."""
+    on_port: dict[int, list[Process]] = defaultdict(list)
+    in_directory: dict[bytes, list[Process]] = defaultdict(list)
+    for process in processes:
+        for port in {socket.port for socket in process.sockets}:
+            on_port[port].append(process)
+        if process.directory is not None:
+            in_directory[process.directory.path].append(process)
+    found: dict[str, list[Process]] = {}
+    for site in sites:
+        place = given[site.name]
+        near = [*on_port[site.port], *(in_directory[place.path] if place is not None else ())]
+        found[site.name] = list({process.pid: process for process in near}.values())
+    return found
 
 
 def _listens(process: Process, site: DataRouter) -> bool:
@@ -154,7 +179,7 @@ def _listens(process: Process, site: DataRouter) -> bool:
 
 def _connected(process: Process, site: DataRouter) -> bool:
     """Whether it has or just had a connection on the router's port, and its arguments give no other port."""
-    return data_port(process.arguments) in (None, site.port) and any(
+    return process.data_port in (None, site.port) and any(
         s.port == site.port and not s.listening and not s.outgoing for s in process.sockets
     )
 

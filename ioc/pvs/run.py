@@ -13,7 +13,7 @@ from ioc.model import COMMENT_LENGTH, Client, EccState, Operation, RunClass, Run
 from ioc.pvs.boundary import command, handler
 from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, bytes_text, clock, local_time, not_known, post_note
 from ioc.runlogic.events import RunCommand, SetClass, SetComment, SetNextNumber, SetQuality, SetTitle
-from ioc.runlogic.permits import NOT_READ, blocked_by, grouped
+from ioc.runlogic.permits import NOT_READ, group, reasons
 from ioc.runlogic.runs import config_name
 from ioc.runlogic.state import State
 from ioc.runlogic.turn import listing
@@ -89,10 +89,10 @@ class RunPvs(Group):
         self.tick()
 
     def _show_permit(self, state: State) -> None:
-        reasons = blocked_by(self._engine.plan, state)
-        self._can_start.post(int(not reasons))
-        self._blocked_by.post(_lines(reasons, MESSAGE_LENGTH))
-        self._groups.post(_lines(grouped(self._engine.plan, state), MESSAGE_LENGTH))
+        found = reasons(self._engine.plan, state)
+        self._can_start.post(int(not found))
+        self._blocked_by.post(_lines([reason.text for reason in found], MESSAGE_LENGTH))
+        self._groups.post(_lines(group(state, found), MESSAGE_LENGTH))
 
     def _show_data(self, state: State) -> None:
         seconds = seconds_to_full(self._engine.plan, state)

@@ -46,8 +46,13 @@ def blocked_by(plan: Plan, state: State) -> tuple[str, ...]:
 
 def grouped(plan: Plan, state: State) -> tuple[str, ...]:
     """Return the same reasons with one sentence for all components of a kind in the same condition."""
+    return group(state, reasons(plan, state))
+
+
+def group(state: State, found: tuple[Reason, ...]) -> tuple[str, ...]:
+    """Return one sentence for all reasons of a kind of component in the same condition."""
     groups: dict[tuple[str, str, str], list[Reason]] = {}
-    for reason in reasons(plan, state):
+    for reason in found:
         key = (reason.kind, reason.condition, reason.advice) if reason.kind else (reason.text, "", "")
         groups.setdefault(key, []).append(reason)
     totals = {"ECC server": len(state.servers), "router": len(state.routers)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ioc.model import Action, ConfigChoice, DataLink, FiledFile, Operation, Role, ValueType, Window
 from ioc.topology.derived import links_of, sources_of, watched_by
@@ -137,7 +138,15 @@ class Plan:
 
     def sources_of(self, router: str) -> tuple[str, ...]:
         """Return the ids of the data sources that send to a router."""
-        return tuple(source for source, routers in self.sources.items() if router in routers)
+        return self._sources_of.get(router, ())
+
+    @cached_property
+    def _sources_of(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for source, routers in self.sources.items():
+            for router in routers:
+                found[router] = (*found.get(router, ()), source)
+        return found
 
     def servers_of(self, router: str) -> tuple[str, ...]:
         """Return the names of the ECC servers whose sources send to a router."""

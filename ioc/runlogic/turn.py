@@ -56,6 +56,11 @@ def _fields_of_named(
     return decorate
 
 
+def _differs(part: object, changes: dict[str, Any]) -> bool:
+    """Whether these changes change anything: nobody is told of a state that is the same."""
+    return any(getattr(part, name) != value for name, value in changes.items())
+
+
 class JobProgress(TypedDict, total=False):
     """The fields of a job that change once it is launched."""
 
@@ -125,15 +130,18 @@ class Turn:
 
     @_fields_of_named(Server)
     def set_server(self, name: str, changes: dict[str, Any]) -> None:
-        self.set(servers={**self.state.servers, name: replace(self.state.servers[name], **changes)})
+        if _differs(self.state.servers[name], changes):
+            self.set(servers={**self.state.servers, name: replace(self.state.servers[name], **changes)})
 
     @_fields_of_named(Router)
     def set_router(self, name: str, changes: dict[str, Any]) -> None:
-        self.set(routers={**self.state.routers, name: replace(self.state.routers[name], **changes)})
+        if _differs(self.state.routers[name], changes):
+            self.set(routers={**self.state.routers, name: replace(self.state.routers[name], **changes)})
 
     @_fields_of_named(Interlock)
     def set_interlock(self, name: str, changes: dict[str, Any]) -> None:
-        self.set(interlocks={**self.state.interlocks, name: replace(self.state.interlocks[name], **changes)})
+        if _differs(self.state.interlocks[name], changes):
+            self.set(interlocks={**self.state.interlocks, name: replace(self.state.interlocks[name], **changes)})
 
     def set_job(self, **progress: Unpack[JobProgress]) -> None:
         self.set(job=replace(self.job, **progress))
