@@ -51,11 +51,13 @@ class Detector:
         result = self._epics.caput("-c", "-w", "5", "-S", PREFIX + pv, value)
         assert result.returncode == 0, f"{pv}: {result.stderr}"
 
-    def puts(self, pv: str) -> list[tuple[str, str]]:
-        """Return how each put to a PV ended, and why it was not done, as the run database has it."""
+    def puts(self, pv: str, result: str = "%") -> list[tuple[str, str]]:
+        """Return how each put to a PV ended that ended so, and why it was not done, as the run database has it."""
         with contextlib.closing(sqlite3.connect(f"{self._database.as_uri()}?mode=ro", uri=True)) as database:
-            rows = database.execute("SELECT result, message FROM puts WHERE pv = ? ORDER BY id", (PREFIX + pv,))
-            return [(result, message) for result, message in rows]
+            rows = database.execute(
+                "SELECT result, message FROM puts WHERE pv = ? AND result LIKE ? ORDER BY id", (PREFIX + pv, result)
+            )
+            return [(ended, message) for ended, message in rows]
 
     def command(self, name: str) -> None:
         """Carry out a command to its end."""
@@ -71,6 +73,12 @@ class Detector:
             lone = [server for server in SERVERS if state == "Mixed" and self.text(f"ECC:{server}:State") != "Idle"]
             for command in [f"ECC:{server}:Reset" for server in lone] or ["Reset"]:
                 self.command(command)
+
+    def idle_after_a_run(self) -> None:
+        """Bring all servers to Idle, when there has been a run."""
+        if self.number("Run:Number") < 0:
+            self.running()
+        self.idle()
 
     def ready(self) -> None:
         """Bring all servers to Ready."""

@@ -161,9 +161,9 @@ class DisplayRuntime:
         """Mark a row, from 0, of the table of this name, as soon as it has so many."""
         self._as_soon_as_possible("mark", table, str(row))
 
-    def choose(self, pv: str, item: str) -> None:
-        """Choose an item of the list that writes a PV."""
-        self._as_soon_as_possible("choose", pv, item)
+    def choose(self, pv: str, item: str, answer: str) -> None:
+        """Choose an item of the list that writes a PV, and answer yes, no, or none where no question is asked."""
+        self._as_soon_as_possible("choose", pv, item, answer)
 
     def type(self, pv: str, text: str) -> None:
         """Type into the text entry of a PV, as soon as Phoebus knows that the PV can be written."""
