@@ -126,19 +126,24 @@ class DisplayRuntime:
         self.complete(page)
 
     def complete(self, page: Page) -> None:
-        """Wait until each PV of the page is connected and no widget says otherwise."""
+        """Wait until each PV of the page is connected and no widget says otherwise, twice in a row.
+
+        A new page still finds the connections of the one before, and its widgets have not yet begun.
+        """
         wanted = pvs_on(page)
-        missing: set[str] = set()
+        lacking: list[str] = []
+        in_a_row = 0
 
         def all_connected() -> bool:
-            nonlocal missing
-            missing = wanted - set(self.do("connected"))
-            return not missing and not self.do("disconnected")
+            nonlocal in_a_row
+            lacking[:] = sorted(wanted - self.connected()) or self.do("disconnected")
+            in_a_row = 0 if lacking else in_a_row + 1
+            return in_a_row > 1
 
-        with contextlib.suppress(AmissError):
+        try:
             until(all_connected, _CONNECT_SECONDS, "")
-        if missing or (widgets := self.do("disconnected")):
-            raise AmissError(f"{page.file}: not connected: {sorted(missing) or widgets}")
+        except AmissError:
+            raise AmissError(f"{page.file}: not connected: {lacking}") from None
 
     def open(self, page: Page) -> None:
         """Open a page in place of the one before."""
@@ -199,6 +204,10 @@ class DisplayRuntime:
     def shown(self, pv: str) -> str:
         """Return what the text entry or the list of a PV shows."""
         return self.do("shown", pv)[0]
+
+    def connected(self) -> set[str]:
+        """Return the PVs that are connected, except for those that Phoebus makes itself."""
+        return {pv for pv in self.do("connected") if not pv.startswith("sim://")}
 
     def enabled(self) -> set[str]:
         """Return the PVs that can be written from the screen now."""
