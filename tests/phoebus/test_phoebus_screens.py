@@ -309,17 +309,17 @@ def matches(pv: str, patterns: tuple[str, ...]) -> bool:
 # --- the end
 
 
-def test_ioc_gone(runtime: DisplayRuntime, detector: Detector, pictures: Path) -> None:
+def test_ioc_gone(phoebus: DisplayRuntime, detector: Detector, pictures: Path) -> None:
     """The last test: nothing looks connected that is not, and nothing can be operated, also where it could before."""
-    runtime.show(PAGES["main"])
-    until(runtime.enabled, 10, "something can be operated")
+    phoebus.show(PAGES["main"])
+    until(phoebus.enabled, 10, "something can be operated")
     detector.end()
-    until(lambda: runtime.enabled() == set(), DEATH_SECONDS, "nothing can be operated")
-    until(lambda: not runtime.connected(), DEATH_SECONDS, "no PV is connected")
+    until(lambda: phoebus.enabled() == set(), DEATH_SECONDS, "nothing can be operated")
+    until(lambda: not phoebus.connected(), DEATH_SECONDS, "no PV is connected")
     for name in tables.PICTURED:
-        runtime.open(PAGES[name])
-        assert runtime.enabled() == set(), name
-        until(lambda: runtime.do("disconnected"), 10, "widgets look disconnected")
-        runtime.do("shot", str(pictures / f"{name.replace(' ', '-')}-gone.png"))
-        assert runtime.enabled() == set(), name
-    assert not runtime.connected()
+        phoebus.open(PAGES[name])
+        assert phoebus.enabled() == set(), name
+        until(lambda: phoebus.do("disconnected"), 10, "widgets look disconnected")
+        phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-gone.png"))
+        assert phoebus.enabled() == set(), name
+    assert not phoebus.connected()
