@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -94,7 +94,7 @@ class Detector:
             self.command("Run:Start")
 
     @contextlib.contextmanager
-    def preparing(self, server: str) -> Iterator[None]:
+    def preparing(self, server: str) -> Generator[None]:
         """Let a server prepare for as long as this lasts; it ends with a new start of the server."""
         self.idle()
         self.command("Describe")
@@ -107,7 +107,7 @@ class Detector:
         until(lambda: self.text(f"ECC:{server}:State") == "Idle", 60, f"{server} is Idle again")
 
     @contextlib.contextmanager
-    def failed(self, server: str) -> Iterator[None]:
+    def failed(self, server: str) -> Generator[None]:
         """Kill an ECC server in a run."""
         self.running()
         self.simulate({"ecc": server, "do": "kill"})

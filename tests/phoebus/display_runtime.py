@@ -9,7 +9,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -227,7 +227,7 @@ def _given(page: Page) -> list[str]:
 
 
 @contextlib.contextmanager
-def virtual_screen() -> Iterator[str]:
+def virtual_screen() -> Generator[str]:
     """Run Xvfb; yields the name of its display."""
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1920x1200x24", "-nolisten", "tcp"]
@@ -245,7 +245,7 @@ def virtual_screen() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def display_runtime(user: Path, settings: Mapping[str, str]) -> Iterator[DisplayRuntime]:
+def display_runtime(user: Path, settings: Mapping[str, str]) -> Generator[DisplayRuntime]:
     """Run the display runtime with the settings of opi/ and these; its preferences go to `user`."""
     own = user / "own.ini"
     own.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
