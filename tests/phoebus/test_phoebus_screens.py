@@ -7,6 +7,7 @@ that is gone. What the pages offer is in `tables`.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -263,14 +264,28 @@ def test_situation(
     page = PAGES[name]
     phoebus.show(page)
     expect_enabled(phoebus, enabled_on(page, situation))
-    if name in tables.PICTURED:
-        phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-{situation}.png"))
+    settle(phoebus)
     for pv, word in tables.SAID.get((situation, name), {}).items():
         until(lambda: (PREFIX + pv, word) in {(text.pv, text.text) for text in phoebus.texts()}, 30, f"{pv}: {word}")  # noqa: B023
     assert not {text.text for text in phoebus.texts()} & tables.UNSAID.get((situation, name), set())
+    if name in tables.PICTURED:
+        phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-{situation}.png"))
     with contextlib.suppress(AmissError):
         until(lambda: not amiss(phoebus), 5, "")
     assert amiss(phoebus) == []
+
+
+def settle(phoebus: DisplayRuntime) -> None:
+    """Wait until no text is added or goes in half a second: what is connected is drawn a little later."""
+    before: list[tuple[str, str]] = []
+
+    def same() -> bool:
+        nonlocal before
+        time.sleep(0.5)
+        earlier, before = before, [(text.file, text.name) for text in phoebus.texts()]
+        return before == earlier
+
+    until(same, 10, "the texts are drawn")
 
 
 def amiss(phoebus: DisplayRuntime) -> list[str]:
