@@ -35,6 +35,8 @@ class ObservablePvs(Group):
         super().__init__(f"{prefix}Obs:{observable.name}:")
         self.observable = observable
         self._set_manual = set_manual
+        self._entry: TextPv | None = None
+        self._refusal: TextPv | None = None
         self._value = self.add(self._value_pv, "Value")
         # a number that was never known is not 0
         self._unknown = math.nan if isinstance(self._value, FloatPv) else self._value.value
@@ -49,8 +51,6 @@ class ObservablePvs(Group):
         )
         not_known("UDF", *self._statistics)
         self._samples = self.add(IntPv, "Samples", "Samples recorded in the run")
-        self._entry: TextPv | None = None
-        self._refusal: TextPv | None = None
         if observable.pv is None:
             self._entry = self.add(TextPv, "Entry", "The value as it is typed", _ENTRY_BYTES, on_put=handler(self._put))
             self._refusal = self.add(TextPv, "Message", "Why the last value was refused", 256)
@@ -120,6 +120,8 @@ class ObservablePvs(Group):
 
     def _show_nothing(self) -> None:
         self._value.post(self._unknown, severity=_INVALID, status="UDF")
+        if self._entry is not None:
+            self._entry.post("")
 
     def _show_statistics(self, statistics: Statistics) -> None:
         numbers = (statistics.minimum, statistics.maximum, statistics.mean)

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,11 +51,13 @@ class Detector:
         result = self._epics.caput("-c", "-w", "5", "-S", PREFIX + pv, value)
         assert result.returncode == 0, f"{pv}: {result.stderr}"
 
-    def puts(self, pv: str) -> list[tuple[str, str]]:
-        """Return how each put to a PV ended, and why it was not done, as the run database has it."""
+    def puts(self, pv: str, result: str = "%") -> list[tuple[str, str]]:
+        """Return how each put to a PV ended that ended so, and why it was not done, as the run database has it."""
         with contextlib.closing(sqlite3.connect(f"{self._database.as_uri()}?mode=ro", uri=True)) as database:
-            rows = database.execute("SELECT result, message FROM puts WHERE pv = ? ORDER BY id", (PREFIX + pv,))
-            return [(result, message) for result, message in rows]
+            rows = database.execute(
+                "SELECT result, message FROM puts WHERE pv = ? AND result LIKE ? ORDER BY id", (PREFIX + pv, result)
+            )
+            return [(ended, message) for ended, message in rows]
 
     def command(self, name: str) -> None:
         """Carry out a command to its end."""
@@ -72,6 +74,12 @@ class Detector:
             for command in [f"ECC:{server}:Reset" for server in lone] or ["Reset"]:
                 self.command(command)
 
+    def idle_after_a_run(self) -> None:
+        """Bring all servers to Idle, when there has been a run."""
+        if self.number("Run:Number") < 0:
+            self.running()
+        self.idle()
+
     def ready(self) -> None:
         """Bring all servers to Ready."""
         if self.text("State") != "Ready":
@@ -86,7 +94,7 @@ class Detector:
             self.command("Run:Start")
 
     @contextlib.contextmanager
-    def preparing(self, server: str) -> Iterator[None]:
+    def preparing(self, server: str) -> Generator[None]:
         """Let a server prepare for as long as this lasts; it ends with a new start of the server."""
         self.idle()
         self.command("Describe")
@@ -99,7 +107,7 @@ class Detector:
         until(lambda: self.text(f"ECC:{server}:State") == "Idle", 60, f"{server} is Idle again")
 
     @contextlib.contextmanager
-    def failed(self, server: str) -> Iterator[None]:
+    def failed(self, server: str) -> Generator[None]:
         """Kill an ECC server in a run."""
         self.running()
         self.simulate({"ecc": server, "do": "kill"})

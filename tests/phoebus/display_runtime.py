@@ -9,7 +9,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -126,19 +126,24 @@ class DisplayRuntime:
         self.complete(page)
 
     def complete(self, page: Page) -> None:
-        """Wait until each PV of the page is connected and no widget says otherwise."""
+        """Wait until each PV of the page is connected and no widget says otherwise, twice in a row.
+
+        A new page still finds the connections of the one before, and its widgets have not yet begun.
+        """
         wanted = pvs_on(page)
-        missing: set[str] = set()
+        lacking: list[str] = []
+        in_a_row = 0
 
         def all_connected() -> bool:
-            nonlocal missing
-            missing = wanted - set(self.do("connected"))
-            return not missing and not self.do("disconnected")
+            nonlocal in_a_row
+            lacking[:] = sorted(wanted - self.connected()) or self.do("disconnected")
+            in_a_row = 0 if lacking else in_a_row + 1
+            return in_a_row > 1
 
-        with contextlib.suppress(AmissError):
+        try:
             until(all_connected, _CONNECT_SECONDS, "")
-        if missing or (widgets := self.do("disconnected")):
-            raise AmissError(f"{page.file}: not connected: {sorted(missing) or widgets}")
+        except AmissError:
+            raise AmissError(f"{page.file}: not connected: {lacking}") from None
 
     def open(self, page: Page) -> None:
         """Open a page in place of the one before."""
@@ -161,9 +166,9 @@ class DisplayRuntime:
         """Mark a row, from 0, of the table of this name, as soon as it has so many."""
         self._as_soon_as_possible("mark", table, str(row))
 
-    def choose(self, pv: str, item: str) -> None:
-        """Choose an item of the list that writes a PV."""
-        self._as_soon_as_possible("choose", pv, item)
+    def choose(self, pv: str, item: str, answer: str) -> None:
+        """Choose an item of the list that writes a PV, and answer yes, no, or none where no question is asked."""
+        self._as_soon_as_possible("choose", pv, item, answer)
 
     def type(self, pv: str, text: str) -> None:
         """Type into the text entry of a PV, as soon as Phoebus knows that the PV can be written."""
@@ -200,6 +205,10 @@ class DisplayRuntime:
         """Return what the text entry or the list of a PV shows."""
         return self.do("shown", pv)[0]
 
+    def connected(self) -> set[str]:
+        """Return the PVs that are connected, except for those that Phoebus makes itself."""
+        return {pv for pv in self.do("connected") if not pv.startswith("sim://")}
+
     def enabled(self) -> set[str]:
         """Return the PVs that can be written from the screen now."""
         return set(self.do("enabled"))
@@ -218,7 +227,7 @@ def _given(page: Page) -> list[str]:
 
 
 @contextlib.contextmanager
-def virtual_screen() -> Iterator[str]:
+def virtual_screen() -> Generator[str]:
     """Run Xvfb; yields the name of its display."""
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1920x1200x24", "-nolisten", "tcp"]
@@ -236,7 +245,7 @@ def virtual_screen() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def display_runtime(user: Path, settings: Mapping[str, str]) -> Iterator[DisplayRuntime]:
+def display_runtime(user: Path, settings: Mapping[str, str]) -> Generator[DisplayRuntime]:
     """Run the display runtime with the settings of opi/ and these; its preferences go to `user`."""
     own = user / "own.ini"
     own.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))

@@ -18,7 +18,7 @@ FAULTY_ROUTER = "data3"
 OTHER = "CoBo0"
 """An ECC server whose page is looked at, too, when the faulty one has failed."""
 
-PICTURED = ("main", "run", "observables", "history", "expert", f"ecc {FAULTY}", f"router {FAULTY_ROUTER}")
+PICTURED = ("main", "run", "observables", "interlocks", "history", "expert", f"ecc {FAULTY}", f"router {FAULTY_ROUTER}")
 
 _ALWAYS = frozenset(SITUATIONS)
 _NEVER = frozenset[str]()
@@ -41,11 +41,19 @@ ENABLED: dict[str, dict[str, frozenset[str]]] = {
         "Run:Stop": _in(RUNNING, FAILED),
         "Run:Pause": _in(RUNNING),
         "Run:Resume": _NEVER,
+        "Auto:Enable": _ALWAYS,
+        "Auto:RunMinutes": _ALWAYS,
+        "Auto:RunGB": _ALWAYS,
+        "Auto:Runs": _ALWAYS,
+        "Auto:PauseSeconds": _ALWAYS,
+        "Auto:Plan": _ALWAYS,
     },
     "run": {
         "Run:Title": _ALWAYS,
         "Run:Class": _ALWAYS,
         "Run:SameAsPrevious": _ALWAYS,
+        "Run:Quality": _ALWAYS,
+        "Run:Comment": _ALWAYS,
         "Obs:target_gas:Entry": _ALWAYS,
         "Obs:beam:Entry": _ALWAYS,
         "Obs:energy:Entry": _ALWAYS,
@@ -54,6 +62,14 @@ ENABLED: dict[str, dict[str, frozenset[str]]] = {
         "Obs:get_frequency:Entry": _ALWAYS,
     },
     "observables": {},
+    "interlocks": {
+        "Interlock:pressure:Low": _ALWAYS,
+        "Interlock:pressure:High": _ALWAYS,
+        "Interlock:pressure:Bypass": _ALWAYS,
+        "Interlock:cathode:Low": _ALWAYS,
+        "Interlock:cathode:High": _ALWAYS,
+        "Interlock:cathode:Bypass": _ALWAYS,
+    },
     "history": {"Log:Clear": _ALWAYS},
     "expert": {"Experiment": _in(IDLE), "IOC:Reload": _ALWAYS},
     "ecc": {
@@ -79,7 +95,7 @@ ENABLED: dict[str, dict[str, frozenset[str]]] = {
 LOST = ("ECC:$(NAME):RefreshLog",)
 """All that can be operated on the page of an ECC server that does not answer."""
 
-NOT_YET = ("Run:SameAsPrevious",)
+NOT_YET = ("Run:SameAsPrevious", "Run:Quality", "Run:Comment")
 """What cannot be operated before the first run."""
 
 
@@ -150,13 +166,24 @@ class Field(NamedTuple):
 
 FIELDS: dict[str, Field] = {
     "Run:Title": Field(TEXTS, ("x" * 300,), "Run:Message"),
+    "Run:Comment": Field(TEXTS, ("x" * 2001,), "Run:Message"),
     "Obs:target_gas:Entry": Field(TEXTS, ("x" * 300,), "Obs:target_gas:Message"),
     "Obs:beam:Entry": Field(TEXTS, ("x" * 300,), "Obs:beam:Message"),
     "Obs:*:Entry": Field(("4.25", "-1.5", "12"), ("twelve", "1 µm"), "Obs:*:Message"),
+    "Interlock:pressure:Low": Field(("310.5", "300"), ("501",), "Interlock:pressure:Message"),
+    "Interlock:pressure:High": Field(("490", "500"), ("299",), "Interlock:pressure:Message"),
+    "Interlock:cathode:Low": Field(("19.5", "20"), (), ""),
+    "Interlock:cathode:High": Field(("9999",), ("19",), "Interlock:cathode:Message"),
+    "Auto:Runs": Field(("12", "0"), ("-1",), "Auto:Message"),
+    "Auto:Plan": Field(("",), ("plan.yaml", "/no/such/plan"), "Auto:Message"),
+    "Auto:*": Field(("1.5", "60"), ("-1",), "Auto:Message"),
     "Experiment": Field(("e20009", "Ωä😀", "e20009"), ("a/b", ""), "Message"),
     "ECC:*:Config": Field(("sim/pulser/sim", "sim/sim/sim"), ("sim/ä/sim", ""), "ECC:*:Message"),
 }
-"""By PV, with ``*`` for a name; the first that fits. A list offers what it offers: no row is needed."""
+"""By PV, with ``*`` for a name; the first that fits. A list offers what it offers: no row is needed.
+
+Automatic runs can be enabled after they have a length. Text that is no number never leaves Phoebus as one.
+"""
 
 WORDS = {
     "no run yet": (("main", "history"), "Run:Number"),
@@ -180,9 +207,6 @@ STATES = ("State", "Run:State", "ECC:*:State")
 
 RUN_ON = ("Log:*", "ECC:*:Log", "Router:*:Log", "ECC:*:ConfigList")
 """PVs whose texts are longer than any field: the newest is seen."""
-
-KNOWN_FAULTS = (("ecc_row.bob", ":Message"), ("log_list.bob", "text *"), ("history.bob", "Runs"))
-"""File and name of widgets that are too small for a long message, to be mended: then a row goes."""
 
 READERS = {
     "alarm-tree.xml": ("AlarmTree", "app-alarm-model"),

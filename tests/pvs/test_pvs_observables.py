@@ -122,3 +122,11 @@ def test_a_value_without_statistics_leaves_them(panel: Panel) -> None:
     assert panel.text("Obs:pressure:Value") == "2.00"
     assert panel["Obs:pressure:RunMean"].value == 0.25
     assert panel["Obs:pressure:Samples"].value == 3
+
+
+def test_the_entry_of_a_value_that_is_forgotten_is_empty(panel: Panel) -> None:
+    """What was typed does not stand beside "not set" after a change of the experiment."""
+    panel.tree.show_observables([_view("gas", Reading("gas", "P10", Severity.NO_ALARM, "NO_ALARM", 777.0))])
+    assert panel.text("Obs:gas:Entry") == "P10"
+    panel.tree.show_observables([_view("gas", None)])
+    assert panel.text("Obs:gas:Entry") == ""

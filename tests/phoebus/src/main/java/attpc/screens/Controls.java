@@ -12,6 +12,7 @@ import javafx.scene.control.ComboBox;
 import javafx.scene.control.DialogPane;
 import javafx.scene.control.TableColumn;
 import javafx.scene.control.TableView;
+import javafx.scene.control.TextArea;
 import javafx.scene.control.TextInputControl;
 import javafx.scene.input.KeyCode;
 import javafx.scene.input.KeyEvent;
@@ -156,10 +157,16 @@ final class Controls {
         throw new IllegalArgumentException("there is no table named " + name);
     }
 
-    /** Chooses an item of the list that writes this PV. */
-    void choose(final String pv, final String item) throws Exception {
+    /**
+     * Chooses another item of the list that writes this PV, and answers the question that follows. After a choice the
+     * list shows it until Phoebus has put the value of the PV back, and choosing the same would be none.
+     *
+     * @param answer yes, no, or none where no question is asked
+     */
+    void choose(final String pv, final String item, final String answer) throws Exception {
         @SuppressWarnings("unchecked")
         final ComboBox<String> box = (ComboBox<String>) nodes(pv, ComboBox.class).get(0);
+        Jfx.until(pv + " was " + item + " already", () -> Jfx.on(() -> item.equals(box.getValue()) ? null : true));
         Jfx.on(() -> {
             if (!box.getItems().contains(item)) {
                 throw new IllegalArgumentException(pv + " offers " + box.getItems() + ", not " + item);
@@ -167,11 +174,14 @@ final class Controls {
             box.setValue(item);
             return null;
         });
+        if (!answer.equals("none")) {
+            say(answer.equals("yes"));
+        }
     }
 
     /**
-     * Types a text into the entry of this PV in place of what is there, and presses Enter. Every key goes through the
-     * field, since the first one makes Phoebus select the old text, which the next one then replaces.
+     * Types a text into the entry of this PV in place of what is there, and presses Enter, or Ctrl-Enter if it has several
+     * lines. Every key goes through the field: the first one tells Phoebus that somebody types.
      */
     void type(final String pv, final String text) throws Exception {
         final TextInputControl field = nodes(pv, TextInputControl.class).get(0);
@@ -180,21 +190,22 @@ final class Controls {
                 throw new IllegalStateException("no TextInputControl that can be operated writes " + pv);
             }
             field.requestFocus();
-            press(field, KeyCode.HOME);
-            press(field, KeyCode.BACK_SPACE);
+            press(field, KeyCode.HOME, false);
+            field.selectAll();
+            press(field, KeyCode.BACK_SPACE, false);
             text.codePoints().mapToObj(Character::toString).forEach(character -> Event.fireEvent(
                     field,
                     new KeyEvent(KeyEvent.KEY_TYPED, character, "", KeyCode.UNDEFINED, false, false, false, false)));
             if (!field.getText().equals(text)) {
                 throw new IllegalStateException("typing left " + field.getText() + " in the entry of " + pv);
             }
-            press(field, KeyCode.ENTER);
+            press(field, KeyCode.ENTER, field instanceof TextArea);
             return null;
         });
     }
 
-    private static void press(final Node node, final KeyCode key) {
-        Event.fireEvent(node, new KeyEvent(KeyEvent.KEY_PRESSED, "", "", key, false, false, false, false));
+    private static void press(final Node node, final KeyCode key, final boolean ctrl) {
+        Event.fireEvent(node, new KeyEvent(KeyEvent.KEY_PRESSED, "", "", key, false, ctrl, false, false));
     }
 
     /** @return what the text entry or the list of this PV shows */

@@ -18,7 +18,9 @@ final class Faults extends Handler {
             // JavaFX styled a button before it knew the colours of the window; on the next pulse it does.
             "Caught 'java.lang.ClassCastException: class java.lang.String cannot be cast to class javafx.scene.paint.Paint",
             // A PV connected before Phoebus had noted its channel; it subscribes all the same.
-            "Subscription uses ");
+            "Subscription uses ",
+            // A disabled text entry of several lines was updated before JavaFX had drawn it; then it is updated again.
+            "Representation update failed (java.lang.NullPointerException: Cannot invoke \"javafx.scene.Node.setCursor(");
 
     private final List<String> lines = new ArrayList<>();
     private final SimpleFormatter formatter = new SimpleFormatter();
@@ -47,14 +49,17 @@ final class Faults extends Handler {
     @Override
     public synchronized void publish(final LogRecord record) {
         if (isLoggable(record) && !isHarmless(record)) {
-            final Throwable cause = record.getThrown();
-            lines.add(record.getLevel() + " " + record.getLoggerName() + ": " + formatter.formatMessage(record)
-                    + (cause == null ? "" : " (" + cause + ")"));
+            lines.add(record.getLevel() + " " + record.getLoggerName() + ": " + text(record));
         }
     }
 
-    private static boolean isHarmless(final LogRecord record) {
-        return HARMLESS.stream().anyMatch(String.valueOf(record.getMessage())::startsWith);
+    private boolean isHarmless(final LogRecord record) {
+        return HARMLESS.stream().anyMatch(text(record)::startsWith);
+    }
+
+    private String text(final LogRecord record) {
+        final Throwable cause = record.getThrown();
+        return formatter.formatMessage(record) + (cause == null ? "" : " (" + cause + ")");
     }
 
     @Override

@@ -87,7 +87,7 @@ public final class Main {
             case "open" -> screen.open(new File(words[1]), macros(words));
             case "follow" -> screen.follow(words[1], macros(words));
             case "mark" -> controls.mark(words[1], Integer.parseInt(words[2]));
-            case "choose" -> controls.choose(words[1], words[2]);
+            case "choose" -> controls.choose(words[1], words[2], words[3]);
             case "type" -> controls.type(words[1], words[2]);
             case "shot" -> screen.photograph(new File(words[1]));
             default -> {
