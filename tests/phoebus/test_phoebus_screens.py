@@ -276,12 +276,12 @@ def test_situation(
 
 
 def settle(phoebus: DisplayRuntime) -> None:
-    """Wait until no text is added or goes in half a second: what is connected is drawn a little later."""
+    """Wait until no text is added or goes for a moment: what is connected is drawn a little later."""
     before: list[tuple[str, str]] = []
 
     def same() -> bool:
         nonlocal before
-        time.sleep(0.5)
+        time.sleep(0.3)
         earlier, before = before, [(text.file, text.name) for text in phoebus.texts()]
         return before == earlier
 
