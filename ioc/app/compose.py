@@ -99,6 +99,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
             database_health=store.health,
             reload=reload,
             last_runs=store.last_runs,
+            database_changes=store.changes_elsewhere,
         ),
         simulated=simulated,
     )

@@ -22,10 +22,14 @@ LastRuns = Callable[[str, int], Awaitable[Sequence[RunRecord]]]
 class HistoryPvs(Group):
     """The latest runs of the experiment: those that the database had at first, and each that changed since."""
 
-    def __init__(self, prefix: str, engine: Engine, last_runs: LastRuns) -> None:
+    def __init__(self, prefix: str, engine: Engine, last_runs: LastRuns, changes: Callable[[], int]) -> None:
+        """`changes` returns another number after another program has changed the database."""
         super().__init__(f"{prefix}Run:")
         self._engine = engine
         self._last_runs = last_runs
+        self._changes = changes
+        self._loaded_at = -1
+        """What `changes` returned before the runs were read."""
         self._experiment = ""
         self._runs: dict[int, RunRecord] = {}
         self._text = self.add(TextPv, "History", "The last 50 runs, newest first", LOG_LENGTH)
@@ -33,16 +37,16 @@ class HistoryPvs(Group):
         self.follow(lambda state: (state.run.record, state.run.state), self._show)
 
     async def load(self) -> None:
-        """Read the runs of the experiment if that has changed.
+        """Read the runs of the experiment if it is another one, or another program may have changed them.
 
         Raises:
             PeerError: the database cannot be read.
         """
-        state = self._engine.state
-        if not state.restored or state.experiment == self._experiment:
+        state, changes = self._engine.state, self._changes()
+        if not state.restored or (state.experiment, changes) == (self._experiment, self._loaded_at):
             return
         runs = await self._last_runs(state.experiment, RUNS)
-        self._experiment = state.experiment
+        self._experiment, self._loaded_at = state.experiment, changes
         self._runs = {record.run.number: record for record in runs}
         self._show(self._engine.state)
 

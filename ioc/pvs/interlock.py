@@ -48,6 +48,11 @@ class InterlockPvs(Group):
         self.follow(lambda state: (state.interlocks.get(name), state.restored), self._show)
         self.follow(lambda state: (state.readings.get(plan.watches),), lambda state: self._show_value(state, plan))
 
+    @property
+    def severity(self) -> int:
+        """The alarm of its state."""
+        return self._state.severity
+
     def _show(self, state: State) -> None:
         now = state.interlocks.get(self._name)
         if now is None or not state.restored:

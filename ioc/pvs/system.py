@@ -28,7 +28,7 @@ class SystemPvs(Group):
 
     def __init__(self, prefix: str, engine: Engine) -> None:
         super().__init__(prefix)
-        self._plan = engine.plan
+        self._engine = engine
         states = [state.name for state in SystemState]
         self._state = self.add(EnumPv, "State", "Common state of all ECC servers", states, value=SystemState.Unknown)
         not_known("UDF", self._state)
@@ -58,7 +58,7 @@ class SystemPvs(Group):
         )
 
     def _show_next(self, state: State) -> None:
-        step, action = next_step(self._plan, state)
+        step, action = next_step(self._engine.plan, state)
         self._next_step.post(step)
         self._next_action.post(action)
 

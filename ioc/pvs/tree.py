@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,9 @@ from ioc.runlogic.state import State
 from ioc.runlogic.subject import AUTO, RUN, SYSTEM, Subject, data_router, ecc, interlock
 from ioc.topology.schema import Observable, Topology
 
+_log = logging.getLogger(__name__)
+
+_BAD_ROW_SECONDS = 60.0
 _SLICE = 15
 """Observables whose statistics are shown in one turn of the event loop."""
 
@@ -47,6 +50,8 @@ class Services:
     database_health: Callable[[], StoreHealth]
     reload: Callable[[Client], Awaitable[None]]
     last_runs: LastRuns
+    database_changes: Callable[[], int]
+    """Returns another number after another program has changed the database."""
 
 
 class PvTree:
@@ -75,7 +80,7 @@ class PvTree:
         """The subject whose message shows errors of a PV; for all others, the system."""
         self._summary = SummaryPvs(prefix)
         self._interlocks = {name: InterlockPvs(prefix, each, engine) for name, each in engine.plan.interlocks.items()}
-        self._history = HistoryPvs(prefix, engine, services.last_runs)
+        self._history = HistoryPvs(prefix, engine, services.last_runs, services.database_changes)
         self._axis = HistoryAxis(prefix)
         self._log = LogPvs(prefix)
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
@@ -101,9 +106,11 @@ class PvTree:
 
     def show(self, state: State) -> None:
         """Show a new state of the core."""
-        for group in (*self._detector.values(), *self._interlocks.values(), self._summary):
-            group.update(state)
-        self._history.update(state)
+        for group in (*self._detector.values(), *self._interlocks.values(), self._summary, self._history):
+            try:
+                group.update(state)
+            except Exception:  # the others must not stop with it
+                _log.exception("the PVs %s… cannot be shown", group.base)
 
     def show_observables(self, views: Iterable[ObservableView]) -> None:
         """Show the views of some observables; missing statistics follow with the next tick."""
@@ -192,14 +199,20 @@ class PvTree:
     async def keep_history(self) -> None:
         """Read the earlier runs of each experiment that is chosen, until cancelled."""
         while True:
-            with contextlib.suppress(PeerError):  # the database's own PVs say what is wrong
+            try:
                 await self._history.load()
+            except PeerError:
+                pass  # the database's own PVs say what is wrong
+            except Exception:  # a row that somebody has changed by hand
+                _log.exception("the latest runs cannot be shown")
+                await asyncio.sleep(_BAD_ROW_SECONDS)
             await asyncio.sleep(1.0)
 
     def _alarms(self) -> dict[str, int]:
         """Return the severity of everything that is in alarm, by the name of the component."""
         found = {str(subject): max(pv.severity for pv in group.pvs) for subject, group in self._detector.items()}
         found |= {f"Obs:{name}": group.severity for name, group in self._observables.items()}
+        found |= {f"Interlock:{name}": group.severity for name, group in self._interlocks.items()}
         return {name: severity for name, severity in found.items() if severity > Severity.NO_ALARM}
 
     async def _show_statistics(self, *, remember: bool) -> None:

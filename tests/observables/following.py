@@ -16,7 +16,6 @@ from ioc.model import Reading
 from ioc.observables import ObservableFeed, Properties
 from ioc.topology.schema import Observable
 
-
 _lock = threading.Lock()
 
 

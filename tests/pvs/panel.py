@@ -35,6 +35,7 @@ class Panel:
         self.views: list[ObservableView] = []
         self.set: list[tuple[str, Scalar]] = []
         self.runs: list[RunRecord] = []
+        self.changes = 0
         self.log_text = "one\ntwo\n"
         self.services = Services(
             read_server_log=self._log,
@@ -44,6 +45,7 @@ class Panel:
             database_health=lambda: self.health,
             reload=self._reload,
             last_runs=self._last_runs,
+            database_changes=lambda: self.changes,
         )
         self.tree = PvTree(self.bench.topology, self.bench.engine, self.services, simulated=simulated)
         self.server = CaServer(self.tree.pvs, may_write=lambda *_: True, journal=lambda _: None)
