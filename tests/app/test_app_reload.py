@@ -150,16 +150,3 @@ async def test_interlocks_change_at_run_time(ioc: RunningIoc) -> None:
     assert await ioc.get("T:Interlock:hv:State") == ""
     assert await ioc.get("T:Interlock:Summary", "-S") == "no interlocks"
     assert ioc.ready == 1, "nothing restarted"
-
-
-async def test_a_removed_interlock_leaves_the_other_pvs_alive(ioc: RunningIoc) -> None:
-    """After a reload without an interlock that forbade starts, every other PV still follows the detector."""
-    interlock = {"name": "gas", "observable": "gas", "allowed": ["P10"], "action": "block"}
-    ioc.write(prefix="U:", interlocks=[interlock])
-    assert await ioc.put("T:IOC:Reload")  # the IOC restarts internally
-    await ioc.until("State", "Idle", prefix="U:")
-    ioc.write(prefix="U:")
-    assert await ioc.put("U:IOC:Reload")
-    assert await ioc.put("U:ECC:CoBo0:Describe")
-    await ioc.until("State", "Mixed", prefix="U:")
-    assert await ioc.get("U:ECC:CoBo0:State") == "Described"

@@ -23,8 +23,10 @@ from ioc.model import (
 from ioc.pvs.group import LOG_LENGTH, bytes_text
 from ioc.pvs.history import history_text
 from ioc.runlogic import events as ev
+from ioc.runlogic.plan import Plan
+from ioc.topology.schema import Interlock
 from tests.epics import eventually
-from tests.pvs.panel import Panel
+from tests.pvs.panel import Panel, topology
 
 RECORD = RunRecord(
     run=RunId("e20", 6),
@@ -128,3 +130,16 @@ async def test_a_number_is_typed_as_a_text(panel: Panel) -> None:
 def test_the_previous_run_is_known_only_if_there_is_one(panel: Panel) -> None:
     """In the first run there is nothing to copy."""
     assert panel["Run:PreviousNumber"].value == -1
+
+
+async def test_a_removed_interlock_leaves_the_next_step_alive() -> None:
+    """After a reload without an interlock that forbade starts, the next step is decided without it."""
+    interlock = Interlock.model_validate({"name": "gas", "observable": "pressure", "low": 1, "action": "block"})
+    panel = Panel(interlocks=(interlock,))
+    engine = panel.bench.engine
+    engine.change_plan(Plan.of(topology()), ())
+    ready = {name: replace(each, state=EccState.Ready, online=True) for name, each in engine.state.servers.items()}
+    panel.tree.show(replace(engine.state, servers=ready, restored=True))
+    assert panel.text("State") == "Ready"
+    assert "interlock" not in panel.text("NextAction")
+    assert panel.text("NextAction")
