@@ -81,7 +81,9 @@ def _judge(turn: Turn, plan: InterlockPlan) -> None:
             return
         end_bypass(turn, plan, f"the bypass has ended by itself after {plan.bypass_seconds / 60:g} min", Client())
         now = turn.state.interlocks[plan.name]
-    if plan.in_run_only and (turn.state.run.state not in _TAKING or turn.state.undecided):
+    if plan.in_run_only and turn.state.undecided:
+        return  # whether the run takes data shows soon: until then what was tripped stays so
+    if plan.in_run_only and turn.state.run.state not in _TAKING:
         if now.state is not InterlockState.Ok or now.outside_since is not None:
             to_ok(turn, plan)
         return

@@ -545,6 +545,24 @@ def test_a_tripped_interlock_survives_a_restart(action: str) -> None:
     assert site.state.run.state is RunState.Running
 
 
+def test_a_hold_that_judges_only_runs_survives_a_restart() -> None:
+    """The held run is not resumed while the value is bad; when it is good again, run and bad time go on as ever."""
+    site = Site(section("hold", when="run"))
+    site.start_run()
+    site.poll()
+    site.trip()
+    site.settle()
+    assert site.state.run.state is RunState.Paused
+    site.restart()
+    site.settle()
+    assert (site.state.run.state, site.interlock().state) == (RunState.Paused, TRIPPED)
+    site.clear()
+    site.settle()
+    assert site.state.run.state is RunState.Running
+    [interval] = site.intervals
+    assert interval.ended_at is not None
+
+
 def test_a_stop_is_carried_out_after_a_restart() -> None:
     """A run that still runs when the IOC comes back is stopped by what is tripped."""
     site = Site(section("stop"))
