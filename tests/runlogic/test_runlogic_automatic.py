@@ -418,6 +418,27 @@ def test_a_plan_is_taken_run_by_run() -> None:
     assert step_text(world.state) == "all 3 runs done"
 
 
+def test_a_plan_never_waits_for_an_old_value() -> None:
+    """A value read for an earlier run is forgotten when it is no longer watched: a later run waits for a new one."""
+    world = ready_world()
+    wait_for = (Wait("pressure", Window(350, 420), "Torr"),)
+    plan(
+        world,
+        PlannedRun("a", None, minutes=5, wait_for=wait_for),
+        PlannedRun("b", None, minutes=5),
+        PlannedRun("c", None, minutes=5, wait_for=wait_for),
+    )
+    enable(world)
+    read_pressure(world, 380.0)
+    world.settle()
+    wait(world, 600)
+    assert titles(world) == ["a", "b"]
+    assert message(world) == "run 2 waits: pressure has no value yet"
+    read_pressure(world, 380.0)
+    world.settle()
+    assert titles(world) == ["a", "b", "c"]
+
+
 def test_a_plan_continues_where_it_stands() -> None:
     """After Off and On it goes on with the run that is not done; the same plan put again begins with the first."""
     world = ready_world()
