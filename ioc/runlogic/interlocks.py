@@ -191,8 +191,8 @@ def _hold(turn: Turn, names: Sequence[str]) -> None:
         return
     if run.state is RunState.Paused:
         _remember_paused(turn, names)
-        if run.held and not names and _try(turn, Operation.Resume):
-            runs.set_held(turn, held=False)
+        if run.held and not names:
+            _try(turn, Operation.Resume)  # held until that is done: a restart may come in between
         return
     new = [name for name in names if turn.state.interlocks[name].paused != run.number]
     if new and turn.plan.resumes and _try(turn, Operation.Pause):

@@ -25,7 +25,7 @@ def observables_read(turn: Turn, event: ObservablesRead) -> None:
 
 
 def forget(turn: Turn) -> None:
-    """Drop readings that are no longer watched: when they are watched again, only a new value counts."""
+    """Drop readings that are no longer watched: when they are watched again, the value of that time is sent."""
     wanted, readings = watched(turn.plan, turn.state), turn.state.readings
     if not wanted.issuperset(readings):
         turn.set(readings={name: reading for name, reading in readings.items() if name in wanted})

@@ -152,6 +152,9 @@ def _go_on(turn: Turn, others: list[str]) -> None:
         running_since=turn.steady - _lasted(turn),
         taking_since=turn.steady,
     )
+    if turn.state.run.held and not paused:
+        for name in turn.state.interlocks:
+            turn.set_interlock(name, paused=-1)  # the IOC ended before their pause was complete
     for name in others:
         text = f"ECC server {name} is {turn.server(name).state.name} after the restart of the IOC"
         trouble(turn, About.Server, name, text)
