@@ -581,18 +581,23 @@ def test_a_restart_while_a_hold_pauses_the_run(performed: int) -> None:
     assert site.state.run.state is RunState.Running
 
 
-def test_a_restart_while_a_held_run_is_resumed() -> None:
-    """A crash after the command to resume, and before a server obeyed: the run is resumed nevertheless."""
+@pytest.mark.parametrize("performed", range(5))
+def test_a_restart_while_a_held_run_is_resumed(performed: int) -> None:
+    """However far the resume was, every server runs afterwards."""
     site = Site(section("hold"))
     site.start_run()
     site.trip()
     site.settle()
     site.clear()
     assert site.pending
+    for _ in range(performed):
+        if site.pending:
+            site.perform()
     site.restart()
     site.settle()
     assert site.state.run.state is RunState.Running
     assert not site.state.run.held
+    assert {server.state for server in site.servers.values()} == {EccState.Running}
 
 
 def test_a_resume_that_fails_is_not_repeated() -> None:
