@@ -27,7 +27,7 @@ from ioc.runlogic.effects import SetManual
 from ioc.runlogic.events import EnableAutomatic, Ended, RunCommand, SetAutomatic, SetPlan
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.sequence import Limits, RunPlan
-from ioc.runlogic.state import JobKind, State
+from ioc.runlogic.state import About, JobKind, State
 from ioc.runlogic.subject import AUTO
 from ioc.runlogic.turn import Turn, few
 from ioc.runlogic.watch import total_bytes
@@ -77,7 +77,7 @@ def _enable(turn: Turn, client: Client) -> None:
     )
     if not run.open or auto.progress.run != run.number:
         turn.save_progress(run=-1, reached=False)
-    turn.set_auto(next_at=None, because="", trying=False, told="")
+    turn.set_auto(next_at=None, because="", trying=False, told="", prepared=-1)
     first = f"run {run.number if run.open else run.next_number} is {place(turn.state)}"
     turn.log(AUTO, f"on: {first}", client=client)
 
@@ -177,7 +177,10 @@ def decide(turn: Turn) -> None:
     """Do what is due. Called at the end of every step."""
     if turn.state.auto.stop is not None:
         _stop_what_was_starting(turn, turn.state.auto.stop)
-    if not turn.state.auto.enabled or not turn.state.restored or turn.state.undecided:
+    if not turn.state.restored or turn.state.undecided:
+        return
+    _count_pauses(turn)
+    if not turn.state.auto.enabled:
         return
     if turn.state.run.open:
         _follow(turn)
@@ -200,6 +203,18 @@ def _stop_what_was_starting(turn: Turn, command: RunCommand) -> None:
         turn.answer(command)
 
 
+def _count_pauses(turn: Turn) -> None:
+    """Count the time for which the run of the sequence is paused, also while automatic runs are off meanwhile."""
+    run, progress = turn.state.run, turn.state.auto.progress
+    if not run.open or progress.run != run.number:
+        return
+    if run.state is RunState.Paused and progress.paused_from is None:
+        turn.save_progress(paused_from=run.duration(turn.steady))
+    elif run.state is RunState.Running and progress.paused_from is not None:
+        paused = progress.paused + run.duration(turn.steady) - progress.paused_from
+        turn.save_progress(paused=paused, paused_from=None)
+
+
 def _follow(turn: Turn) -> None:
     """Follow the open run, and stop it when it has reached its length or size."""
     run, record = turn.state.run, turn.record
@@ -209,15 +224,9 @@ def _follow(turn: Turn) -> None:
     if record.started_at is not None and (progress.stopped_at is not None or progress.failures):
         dead = progress.dead if progress.stopped_at is None else max(0.0, record.started_at - progress.stopped_at)
         turn.save_progress(dead=dead, stopped_at=None, failures=0)
-    if run.state is RunState.Paused and progress.paused_from is None:
-        turn.save_progress(paused_from=run.duration(turn.steady))
-    elif run.state is RunState.Running:
-        if progress.paused_from is not None:
-            paused = progress.paused + run.duration(turn.steady) - progress.paused_from
-            turn.save_progress(paused=paused, paused_from=None)
-        if _reached(turn):
-            turn.save_progress(reached=True)
-            runs.stop(turn)
+    if run.state is RunState.Running and _reached(turn):
+        turn.save_progress(reached=True)
+        runs.stop(turn)
     elif run.state is RunState.Filing and turn.state.job is None:
         _end(turn, f"off: {permits.system_reason(turn.state)}", Severity.MAJOR)
 
@@ -246,7 +255,7 @@ def _closed(turn: Turn, record: RunRecord) -> None:
     """The run under way is over: count it, and decide how it goes on."""
     auto = turn.state.auto
     stopped_at = record.stopped_at if record.started_at is not None else auto.progress.stopped_at
-    if record.state is DocumentState.Failed:
+    if record.state is DocumentState.Failed and not _stopped_by_interlock(turn):
         turn.save_progress(run=-1, reached=False, stopped_at=stopped_at)
         _failed(turn, f"{record.run} failed to start")
         return
@@ -256,6 +265,12 @@ def _closed(turn: Turn, record: RunRecord) -> None:
         _wait(turn, RETRY_SECONDS, f"{record.run} ended before its length or size")
     elif auto.limits.pause:
         _wait(turn, auto.limits.pause)
+
+
+def _stopped_by_interlock(turn: Turn) -> bool:
+    """Whether an interlock stopped the run while it was starting: then the start itself did not fail."""
+    kinds = {trouble.about for trouble in turn.state.run.troubles}
+    return About.Interlock in kinds and About.Start not in kinds
 
 
 def _failed(turn: Turn, what: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ioc.model import InterlockState, RunInterval, Severity
+from ioc.model import Action, InterlockState, RunInterval, Severity
 from ioc.runlogic import memory
 from ioc.runlogic.effects import SaveInterval
 from ioc.runlogic.plan import InterlockPlan
@@ -99,6 +99,14 @@ def restored(turn: Turn, settings: Mapping[str, str]) -> None:
                 outside_since=turn.steady,
             )
             turn.show(interlock(name), plan.tripped(kept.reason), Severity.MAJOR)
+
+
+def holds(turn: Turn) -> bool:
+    """Whether an interlock that holds runs is tripped now."""
+    return any(
+        plan.action is Action.Hold and turn.state.interlocks[name].state is InterlockState.Tripped
+        for name, plan in turn.plan.interlocks.items()
+    )
 
 
 def save(turn: Turn, plan: InterlockPlan) -> None:

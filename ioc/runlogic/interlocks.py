@@ -81,7 +81,9 @@ def _judge(turn: Turn, plan: InterlockPlan) -> None:
             return
         end_bypass(turn, plan, f"the bypass has ended by itself after {plan.bypass_seconds / 60:g} min", Client())
         now = turn.state.interlocks[plan.name]
-    if plan.in_run_only and (turn.state.run.state not in _TAKING or turn.state.undecided):
+    if plan.in_run_only and turn.state.undecided:
+        return  # whether the run takes data shows soon: until then what was tripped stays so
+    if plan.in_run_only and turn.state.run.state not in _TAKING:
         if now.state is not InterlockState.Ok or now.outside_since is not None:
             to_ok(turn, plan)
         return
@@ -189,8 +191,8 @@ def _hold(turn: Turn, names: Sequence[str]) -> None:
         return
     if run.state is RunState.Paused:
         _remember_paused(turn, names)
-        if run.held and not names and _try(turn, Operation.Resume):
-            runs.set_held(turn, held=False)
+        if run.held and not names:
+            _try(turn, Operation.Resume)  # held until that is done: a restart may come in between
         return
     new = [name for name in names if turn.state.interlocks[name].paused != run.number]
     if new and turn.plan.resumes and _try(turn, Operation.Pause):

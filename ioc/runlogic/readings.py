@@ -20,7 +20,12 @@ def watched(plan: Plan, state: State) -> frozenset[str]:
 
 
 def observables_read(turn: Turn, event: ObservablesRead) -> None:
-    """Take new readings, and drop those that are no longer watched."""
-    wanted = watched(turn.plan, turn.state)
-    readings = {**turn.state.readings, **{each.observable: each for each in event.readings}}
-    turn.set(readings={name: reading for name, reading in readings.items() if name in wanted})
+    """Take new readings; `forget` drops those that nobody watches."""
+    turn.set(readings={**turn.state.readings, **{each.observable: each for each in event.readings}})
+
+
+def forget(turn: Turn) -> None:
+    """Drop readings that are no longer watched: when they are watched again, the value of that time is sent."""
+    wanted, readings = watched(turn.plan, turn.state), turn.state.readings
+    if not wanted.issuperset(readings):
+        turn.set(readings={name: reading for name, reading in readings.items() if name in wanted})

@@ -146,12 +146,17 @@ def _go_on(turn: Turn, others: list[str]) -> None:
     record = turn.record
     started_at = record.started_at if record.started_at is not None else record.reserved_at
     record = turn.save_run(state=DocumentState.Running, started_at=started_at)
-    paused = all(server.state is EccState.Paused for server in turn.state.servers.values())
+    paused = [server.state is EccState.Paused for server in turn.state.servers.values()]
+    resuming = turn.state.run.held and not others and not interlock_records.holds(turn)
+    is_paused = any(paused) if resuming else all(paused)
     turn.set_run(
-        state=RunState.Paused if paused else RunState.Running,
+        state=RunState.Paused if is_paused else RunState.Running,
         running_since=turn.steady - _lasted(turn),
         taking_since=turn.steady,
     )
+    if turn.state.run.held and not is_paused:
+        for name in turn.state.interlocks:
+            turn.set_interlock(name, paused=-1)  # the IOC ended before their pause was complete
     for name in others:
         text = f"ECC server {name} is {turn.server(name).state.name} after the restart of the IOC"
         trouble(turn, About.Server, name, text)

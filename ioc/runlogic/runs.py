@@ -304,7 +304,8 @@ def pause_or_resume(
     before, after = (running, paused) if operation is Operation.Pause else (paused, running)
     if not run.open:
         raise Refused(f"run cannot {operation}: no run is open")
-    if command is not None and operation is Operation.Pause and run.held and run.state is RunState.Paused:
+    stays = operation is Operation.Pause and run.held and run.state is RunState.Paused and job is None
+    if command is not None and stays:
         set_held(turn, held=False)
         turn.say(RUN, f"run {run.number} stays Paused until Resume is pressed", client=command.client)
         turn.answer(command)
@@ -345,6 +346,7 @@ def finish(turn: Turn, job: Job) -> None:
         text = f"{job.name} failed: {failures}"
         trouble(turn, About.Pause, "", text, client=job.client)
         turn.answer(job.command, text)
+        set_held(turn, held=False)  # else an interlock would resume it again and again
     else:
         turn.set_run(state=_REACHED[job.kind], taking_since=turn.steady)
         mend(turn, About.Pause, "", f"{job.name} done")

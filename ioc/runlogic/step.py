@@ -92,6 +92,7 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
         assert isinstance(event, ev.Command)
         _refused(turn, event, str(refusal))
     _advance(turn)
+    readings.forget(turn)
     messages.mark_past(turn, state)
     return turn.state, tuple(turn.effects)
 

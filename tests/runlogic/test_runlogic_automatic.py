@@ -272,6 +272,29 @@ def test_an_interlock_that_judges_only_runs_is_waited_for() -> None:
     assert world.state.auto.progress.done == 0
 
 
+def test_a_start_that_an_interlock_stops_is_no_failure() -> None:
+    """The sequence waits for the interlock however often that happens, and goes on when it is clear."""
+    section = Interlock(
+        name="p", observable="pressure", low=5, high=7, action=Action.Stop, for_seconds=0, clear_seconds=0
+    )
+    world = World(topology(interlocks=(section,)))
+    world.ready()
+    world.read("pressure", 6)
+    limit(world, minutes=10)
+    enable(world)
+    for _ in range(4):
+        while world.state.run.state is not RunState.Starting:
+            world.perform()
+        world.read("pressure", 3)
+        world.settle()
+        wait(world, 100)
+        world.ready()
+        world.read("pressure", 6)
+    world.settle()
+    assert states(world) == [DocumentState.Failed] * 4 + [DocumentState.Running]
+    assert world.state.auto.progress.failures == 0
+
+
 def in_pause(world: World) -> None:
     sequence(world, pause=60)
     wait(world, 600)
@@ -418,6 +441,27 @@ def test_a_plan_is_taken_run_by_run() -> None:
     assert step_text(world.state) == "all 3 runs done"
 
 
+def test_a_plan_never_waits_for_an_old_value() -> None:
+    """A value read for an earlier run is forgotten when it is no longer watched: a later run waits for a new one."""
+    world = ready_world()
+    wait_for = (Wait("pressure", Window(350, 420), "Torr"),)
+    plan(
+        world,
+        PlannedRun("a", None, minutes=5, wait_for=wait_for),
+        PlannedRun("b", None, minutes=5),
+        PlannedRun("c", None, minutes=5, wait_for=wait_for),
+    )
+    enable(world)
+    read_pressure(world, 380.0)
+    world.settle()
+    wait(world, 600)
+    assert titles(world) == ["a", "b"]
+    assert message(world) == "run 2 waits: pressure has no value yet"
+    read_pressure(world, 380.0)
+    world.settle()
+    assert titles(world) == ["a", "b", "c"]
+
+
 def test_a_plan_continues_where_it_stands() -> None:
     """After Off and On it goes on with the run that is not done; the same plan put again begins with the first."""
     world = ready_world()
@@ -437,6 +481,42 @@ def test_a_plan_continues_where_it_stands() -> None:
     enable(world)
     world.settle()
     assert world.record.title == "source 1"
+
+
+def test_on_after_off_sets_the_planned_run_again() -> None:
+    """What was typed in between for a run by hand does not count for the planned one: title, class, manual values."""
+    world = ready_world()
+    plan(world, *PLAN)
+    enable(world)
+    world.settle()
+    world.run("Stop")
+    world.settle()
+    world.title("by hand")
+    world.ask(ev.SetClass(OPERATOR, RunClass.Testing))
+    world.manual["gas"] = "Ar"
+    enable(world)
+    world.settle()
+    assert (world.record.title, world.record.run_class) == ("source 1", RunClass.Pulser)
+    assert world.manual["gas"] == "P10"
+
+
+def test_a_pause_while_off_does_not_count() -> None:
+    """Off and On in a run of the sequence: the time for which it was paused meanwhile is not part of its length."""
+    world = ready_world()
+    sequence(world)
+    wait(world, 100)
+    enable(world, on=False)
+    world.run("Pause")
+    world.settle()
+    wait(world, 1000)
+    world.run("Resume")
+    world.settle()
+    enable(world)
+    world.settle()
+    assert states(world) == [DocumentState.Running]
+    assert seconds_to_next(world.state, world.steady) == 500
+    wait(world, 500)
+    assert states(world)[0] is DocumentState.Complete
 
 
 def test_a_plan_does_not_begin_in_a_run_of_somebody_else() -> None:

@@ -545,6 +545,93 @@ def test_a_tripped_interlock_survives_a_restart(action: str) -> None:
     assert site.state.run.state is RunState.Running
 
 
+def test_a_hold_that_judges_only_runs_survives_a_restart() -> None:
+    """The held run is not resumed while the value is bad; when it is good again, run and bad time go on as ever."""
+    site = Site(section("hold", when="run"))
+    site.start_run()
+    site.poll()
+    site.trip()
+    site.settle()
+    assert site.state.run.state is RunState.Paused
+    site.restart()
+    site.settle()
+    assert (site.state.run.state, site.interlock().state) == (RunState.Paused, TRIPPED)
+    site.clear()
+    site.settle()
+    assert site.state.run.state is RunState.Running
+    [interval] = site.intervals
+    assert interval.ended_at is not None
+
+
+@pytest.mark.parametrize("performed", range(5))
+def test_a_restart_while_a_hold_pauses_the_run(performed: int) -> None:
+    """However far the pause was, the run is paused afterwards, and resumed when the value is good again."""
+    site = Site(section("hold"))
+    site.start_run()
+    site.trip()
+    assert site.pending
+    for _ in range(performed):
+        if site.pending:
+            site.perform()
+    site.restart()
+    site.settle()
+    assert site.state.run.state is RunState.Paused
+    site.clear()
+    site.settle()
+    assert site.state.run.state is RunState.Running
+
+
+@pytest.mark.parametrize("performed", range(5))
+def test_a_restart_while_a_held_run_is_resumed(performed: int) -> None:
+    """However far the resume was, every server runs afterwards."""
+    site = Site(section("hold"))
+    site.start_run()
+    site.trip()
+    site.settle()
+    site.clear()
+    assert site.pending
+    for _ in range(performed):
+        if site.pending:
+            site.perform()
+    site.restart()
+    site.settle()
+    assert site.state.run.state is RunState.Running
+    assert not site.state.run.held
+    assert {server.state for server in site.servers.values()} == {EccState.Running}
+
+
+def test_a_resume_that_fails_is_not_repeated() -> None:
+    """A server that refuses to resume is not asked again and again; the run stays paused until somebody resumes it."""
+    site = Site(section("hold"))
+    site.start_run()
+    site.trip()
+    site.settle()
+    site.faults["CoBo0", "Resume"] = "error"
+    site.clear()
+    site.settle()
+    assert (site.state.run.state, site.state.run.held) == (RunState.Paused, False)
+    count = len(site.sent)
+    for _ in range(5):
+        site.pass_time(10)
+        site.poll()
+        site.settle()
+    assert len(site.sent) == count
+
+
+def test_a_run_that_is_being_resumed_cannot_be_kept_paused() -> None:
+    """Pause during the resume is refused: it would be answered with success, but the run would run."""
+    site = Site(section("hold"))
+    site.start_run()
+    site.trip()
+    site.settle()
+    site.clear()
+    assert site.pending
+    token = site.run("Pause")
+    assert site.answers[token].error == "run 0 cannot Pause: Resume is under way"
+    site.settle()
+    assert site.state.run.state is RunState.Running
+
+
 def test_a_stop_is_carried_out_after_a_restart() -> None:
     """A run that still runs when the IOC comes back is stopped by what is tripped."""
     site = Site(section("stop"))
