@@ -31,6 +31,10 @@ class AmissError(AssertionError):
     """Phoebus did not do what it must."""
 
 
+class LateError(AmissError):
+    """Something did not come true in time."""
+
+
 def build() -> frozenset[str]:
     """Compile the driver of the display runtime, and put Phoebus beside it.
 
@@ -70,7 +74,7 @@ def until(holds: Callable[[], object], seconds: float, what: str) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise AmissError(f"{what}: not within {seconds:g} s")
+            raise LateError(f"{what}: not within {seconds:g} s")
         time.sleep(0.1)
 
 
@@ -142,7 +146,7 @@ class DisplayRuntime:
 
         try:
             until(all_connected, _CONNECT_SECONDS, "")
-        except AmissError:
+        except LateError:
             raise AmissError(f"{page.file}: not connected: {lacking}") from None
 
     def open(self, page: Page) -> None:

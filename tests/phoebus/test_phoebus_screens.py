@@ -17,7 +17,7 @@ import pytest
 from ioc.app.listing import describe_pvs
 from tests.phoebus import tables
 from tests.phoebus.conftest import PREFIX, TOPOLOGY, Detector
-from tests.phoebus.display_runtime import AmissError, DisplayRuntime, Seen, until
+from tests.phoebus.display_runtime import DisplayRuntime, LateError, Seen, until
 from tests.phoebus.files_beside import FILES
 from tests.phoebus.pages import OPI, ROOT, SCREENS, asks, controls_on, kind_of, links_on, pages
 from tests.screens.screens_reader import Page, Shown, expand
@@ -80,7 +80,7 @@ def enabled_on(page: Page, situation: str) -> set[str]:
 
 def expect_enabled(phoebus: DisplayRuntime, expected: set[str]) -> None:
     """Wait until exactly this can be operated."""
-    with contextlib.suppress(AmissError):
+    with contextlib.suppress(LateError):
         until(lambda: phoebus.enabled() == expected, 10, "")
     now = phoebus.enabled()
     assert now == expected, f"wrongly enabled: {sorted(now - expected)}; wrongly disabled: {sorted(expected - now)}"
@@ -270,7 +270,7 @@ def test_situation(
     assert not {text.text for text in phoebus.texts()} & tables.UNSAID.get((situation, name), set())
     if name in tables.PICTURED:
         phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-{situation}.png"))
-    with contextlib.suppress(AmissError):
+    with contextlib.suppress(LateError):
         until(lambda: not amiss(phoebus), 5, "")
     assert amiss(phoebus) == []
 

@@ -2,6 +2,7 @@ package attpc.screens;
 
 import java.io.File;
 import java.util.ArrayList;
+import java.util.ConcurrentModificationException;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -171,16 +172,26 @@ final class Screen {
         return Jfx.widgets(model);
     }
 
-    /** @return the PVs, of widgets and of rules, that are connected */
-    static List<String> connected() {
-        final List<String> found = new ArrayList<>();
-        for (final RefCountMap.ReferencedEntry<PV> reference : PVPool.getPVReferences()) {
-            final PV pv = reference.getEntry();
-            if (!PV.isDisconnected(pv.read())) {
-                found.add(pv.getName());
+    /**
+     * Phoebus gives out its pool of PVs itself, not a copy, while its threads still add PVs: looks again when one did so.
+     *
+     * @return the PVs, of widgets and of rules, that are connected
+     */
+    static List<String> connected() throws Exception {
+        return Jfx.until("the PVs could not be listed", () -> {
+            final List<String> found = new ArrayList<>();
+            try {
+                for (final RefCountMap.ReferencedEntry<PV> reference : PVPool.getPVReferences()) {
+                    final PV pv = reference.getEntry();
+                    if (!PV.isDisconnected(pv.read())) {
+                        found.add(pv.getName());
+                    }
+                }
+            } catch (final ConcurrentModificationException changed) {
+                return null;
             }
-        }
-        return found;
+            return found;
+        });
     }
 
     /** @return the widgets, those in embedded displays too, whose PVs are not all connected */
