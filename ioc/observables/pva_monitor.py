@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 _QUEUE = 1000
 """Updates that pvxs keeps for us; beyond that it merges them, as Channel Access does."""
+_EPICS_EPOCH = 631152000
+"""1990; the time stamp of a record that was never processed."""
 _STATUSES: Mapping[int, str] = {0: "STATE", 1: "STATE", 2: "UDF"}
 """Numbers of `alarm.status` without a name in `alarm.message`."""
 
@@ -156,9 +158,9 @@ def _alarm(part: Any) -> tuple[Severity, str]:
 
 
 def _time(part: Any) -> float:
-    """Return the time stamp; that of arrival if there is none."""
+    """Return the time stamp; that of arrival if there is none, or none that Channel Access can carry (1990 to 2126)."""
     if "timeStamp" not in part:
         return time.time()
     stamp = part["timeStamp"]
     seconds = float(stamp["secondsPastEpoch"]) + float(stamp["nanoseconds"]) * 1e-9
-    return seconds if seconds > 0 else time.time()
+    return seconds if _EPICS_EPOCH < seconds < _EPICS_EPOCH + 2**32 else time.time()
