@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 from typing import Any
 
@@ -10,7 +11,21 @@ import psutil
 import pytest
 from p4p.client.asyncio import Context, Disconnected
 
-from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Limits, Pv, Refused, StringArrayPv, StringPv, TextPv
+import ioc.ca
+from ioc.ca import (
+    Client,
+    CommandPv,
+    EnumPv,
+    FloatArrayPv,
+    FloatPv,
+    IntPv,
+    Limits,
+    Pv,
+    Refused,
+    StringArrayPv,
+    StringPv,
+    TextPv,
+)
 from tests.epics import Epics, eventually
 from tests.pva.conftest import Both
 
@@ -36,13 +51,25 @@ def one_of_each() -> list[Pv[Any]]:
     text = TextPv("T:Text", "a text", 200)
     string = StringPv("T:String", "a string")
     names = StringArrayPv("T:Names", "names", 5)
+    trend = FloatArrayPv("T:Trend", "a trend", 5, units="Hz")
     number.post(9.5, timestamp=AT)
     whole.post(-7, severity=1, timestamp=AT)
     choice.post(1, severity=2, timestamp=AT)
     text.post("router data3 is Dirty: grün", severity=2, timestamp=AT)
     string.post("grün", severity=3, status="COMM", timestamp=AT)
     names.post(["one", "two"], timestamp=AT)
-    return [number, whole, choice, text, string, names, CommandPv("T:Command", "a command", nothing)]
+    trend.post([1.5, -2.0], severity=1, timestamp=AT)
+    return [number, whole, choice, text, string, names, trend, CommandPv("T:Command", "a command", nothing)]
+
+
+def test_no_type_is_forgotten() -> None:
+    """`one_of_each`, with which each type is tested, has all types of PV that `ioc.ca` offers."""
+    offered = {
+        each
+        for each in vars(ioc.ca).values()
+        if inspect.isclass(each) and issubclass(each, Pv) and not inspect.isabstract(each)
+    }
+    assert {type(pv) for pv in one_of_each()} == offered
 
 
 async def test_every_type_has_the_value_alarm_and_time_of_channel_access(both: Both, client: Context) -> None:
@@ -52,9 +79,8 @@ async def test_every_type_has_the_value_alarm_and_time_of_channel_access(both: B
     for pv in pvs:
         got = await structure(client, pv.name)
         value = got["value.index"] if isinstance(pv, EnumPv) else got["value"]
-        assert (list(value) if isinstance(pv, StringArrayPv) else value) == (
-            list(pv.value) if isinstance(pv, StringArrayPv) else pv.value
-        )
+        several = isinstance(pv, (StringArrayPv, FloatArrayPv))
+        assert (list(value) if several else value) == (list(pv.value) if several else pv.value)
         assert got["alarm.severity"] == pv.severity
         assert got["timeStamp.secondsPastEpoch"] + got["timeStamp.nanoseconds"] / 1e9 == pytest.approx(pv.timestamp)
         assert got["display.description"] == pv.description
@@ -70,6 +96,7 @@ async def test_units_limits_choices_and_reasons(both: Both, client: Context) -> 
     assert text["alarm.message"] == "router data3 is Dirty: grün"
     assert list(choice["value.choices"]) == ["Off", "On"]
     assert (await structure(client, "T:Int"))["display.units"] == "runs"
+    assert (await structure(client, "T:Trend"))["display.units"] == "Hz"
 
 
 async def test_a_softioc_gives_the_same_structures(both: Both, client: Context, epics: Epics) -> None:
