@@ -8,6 +8,7 @@ import time
 import pytest
 from p4p.nt import NTScalar
 
+from ioc.model import ValueType
 from ioc.observables.monitor import Source
 from ioc.observables.pva_monitor import reading_of
 
@@ -31,5 +32,5 @@ def test_a_time_stamp_outside_the_epics_range_is_that_of_arrival(seconds: int, *
     """A source that was never processed, or counts milliseconds, gives a reading with the present time."""
     value = NTScalar("d").wrap(1.0)
     value["timeStamp.secondsPastEpoch"] = seconds
-    reading = reading_of(Source("x", "pva://X", "float", 0.0, None), value, value, ())
+    reading = reading_of(Source("x", "pva://X", ValueType.Float, 0.0, None), value, value, ())
     assert reading.sampled_at == (seconds if kept else pytest.approx(time.time(), abs=60))
