@@ -26,6 +26,7 @@ from ioc.ca import (
     StringPv,
     TextPv,
 )
+from ioc.pva.mirror import client_of
 from tests.epics import Epics, eventually
 from tests.pva.conftest import Both
 
@@ -270,6 +271,33 @@ async def test_one_client_cannot_pile_up_puts(both: Both, client: Context) -> No
         await client.put("T:B", {"value": 1.0})
     go.set()
     await first
+
+
+@pytest.mark.parametrize("on_put", [nothing, None])
+async def test_a_put_that_is_too_long_is_refused(both: Both, client: Context, on_put: Any) -> None:
+    """The limit is that of Channel Access, the reason tells both sizes, and the record has only the beginning."""
+    await both.by_both(TextPv("T:Text", "", 2000, on_put=on_put), limits=Limits(request_bytes=1000))
+    with pytest.raises(Exception, match="T:Text cannot be set to 1001 bytes: a put must have at most 1000"):
+        await client.put("T:Text", {"value": "x" * 1001})
+    (record,) = both.puts
+    assert record.result == "refused"
+    assert record.new_value == "x" * 200 + "…"
+
+
+class FromEvil:
+    """An operation of a client that reports an odd account."""
+
+    def peer(self) -> str:
+        return "[::ffff:127.0.0.1]:1234"
+
+    def account(self) -> str:
+        return "ca/eve\n\x1b[2J" + "l" * 200
+
+
+def test_the_reported_account_is_cleaned() -> None:
+    """It is recorded and logged, so it has neither control characters nor any length."""
+    operation: Any = FromEvil()
+    assert client_of(operation) == Client("eve[2J" + "l" * 92, "127.0.0.1")
 
 
 async def test_a_removed_pv_disconnects_and_its_successor_is_found(both: Both, client: Context) -> None:
