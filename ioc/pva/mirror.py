@@ -41,13 +41,17 @@ class Mirror:
         self._loop = loop
         self._properties: object = None
         """The properties that the clients have."""
+        self._connected = False
+        """Whether it has clients; set by pvxs, and so ahead of what waits in the event loop."""
         self.shared = SharedPV(handler=self)
         """What pvxs serves; closed, so that clients wait, until `_open`."""
 
     def onFirstConnect(self, _: SharedPV) -> None:  # noqa: N802 - the name is p4p's
+        self._connected = True
         self._soon(self._open)
 
     def onLastDisconnect(self, _: SharedPV) -> None:  # noqa: N802
+        self._connected = False
         self._soon(self._leave)
 
     def put(self, _: SharedPV, operation: ServOpWrap) -> None:
@@ -79,6 +83,8 @@ class Mirror:
             self.pv.subscribe(self)
 
     def _leave(self) -> None:
+        if self._connected:  # a new client came after the last one had left
+            return
         self.pv.unsubscribe(self)
         self.shared.close()
 

@@ -33,7 +33,7 @@ def type_of(pv: Pv[Any]) -> Type:
     """Return the structure of a PV."""
     if isinstance(pv, EnumPv):
         return _ENUM
-    return _TYPES.get(type(pv), _TEXT)
+    return next((structure for kind, structure in _TYPES.items() if isinstance(pv, kind)), _TEXT)
 
 
 def value_of(pv: Pv[Any], snapshot: Snapshot[Any], *, properties: bool) -> Value:

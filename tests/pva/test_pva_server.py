@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+from collections import Counter
 from typing import Any
 
 import psutil
@@ -26,7 +27,8 @@ from ioc.ca import (
     StringPv,
     TextPv,
 )
-from ioc.pva.mirror import client_of
+from ioc.ca.pv import Listener
+from ioc.pva.mirror import Mirror, client_of
 from tests.epics import Epics, eventually
 from tests.pva.conftest import Both
 
@@ -153,6 +155,34 @@ async def test_new_units_and_states_reach_monitors(both: Both, client: Context) 
     await eventually(lambda: units[-1] == "mbar" and choices[-1] == ["x", "y", "z"])
     for monitor in monitors:
         monitor.close()
+
+
+class LeftPv(FloatPv):
+    """Counts how often a subscriber has left."""
+
+    left = 0
+
+    def unsubscribe(self, listener: Listener) -> None:
+        self.left += 1
+        super().unsubscribe(listener)
+
+
+async def test_a_client_that_comes_as_the_last_one_leaves_stays(both: Both) -> None:
+    """Both may happen before the event loop has a turn; the new client is not disconnected."""
+    pv = LeftPv("T:Float", "")
+    await both.by_both(pv)
+    mirror = Mirror(pv, both.servers[0].site, Counter(), asyncio.get_running_loop())
+    mirror.onFirstConnect(mirror.shared)
+    await eventually(mirror.shared.isOpen)
+    mirror.onLastDisconnect(mirror.shared)
+    mirror.onFirstConnect(mirror.shared)
+    turn = asyncio.Event()
+    asyncio.get_running_loop().call_soon_threadsafe(turn.set)
+    await turn.wait()
+    assert mirror.shared.isOpen()
+    assert (pv.listeners, pv.left) == (1, 0)
+    mirror.onLastDisconnect(mirror.shared)
+    await eventually(lambda: not mirror.shared.isOpen() and pv.listeners == 0)
 
 
 async def test_without_clients_a_pv_has_no_subscriber(both: Both, client: Context, epics: Epics) -> None:
