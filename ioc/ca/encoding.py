@@ -44,6 +44,7 @@ _FLOAT_MAX = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
 _TIME, _CTRL = 2, 4
 _STRING, _FLOATING = int(ChannelType.STRING), int(ChannelType.DOUBLE)
 _EPICS_EPOCH = 631152000
+_LAST_SECOND = 0xFFFFFFFF
 _STATUSES = {name: int(status) for name, status in AlarmStatus.__members__.items()}
 _DOUBLE = struct.Struct(">d")
 _ALARM = struct.Struct(">HH")
@@ -144,7 +145,7 @@ def _nearest(number: float, native: int) -> float:
 
 
 def _stamp(snapshot: Snapshot[Any], native: int) -> bytes:
-    timestamp = max(snapshot.timestamp - _EPICS_EPOCH, 0)
+    timestamp = min(max(0.0, snapshot.timestamp - _EPICS_EPOCH), _LAST_SECOND)  # in this order, NaN is 0
     seconds = int(timestamp)
     status = _STATUSES[snapshot.status]
     return _STAMP[native].pack(status, snapshot.severity, seconds, int((timestamp - seconds) * 1e9))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ioc.ca.encoding import PutData
 
 T = TypeVar("T")
+_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Client:
 
     user: str = ""
     host: str = ""
+
+    @classmethod
+    def reported(cls, user: str, host: str) -> Client:
+        """Return a client by the name that it reports, cut and without control characters."""
+        return cls("".join(character for character in user[:_NAME_LENGTH] if character.isprintable()), host)
 
 
 class PutFailed(Exception):

@@ -46,7 +46,6 @@ from ioc.ca.wire import (
 
 _NO_CID = 0xFFFFFFFF
 _ECHO = bytes(ca.EchoResponse())
-_NAME_LENGTH = 100
 _TEXT_LENGTH = 1000
 _ACKNOWLEDGEMENTS = (ca.ChannelType.PUT_ACKT, ca.ChannelType.PUT_ACKS)
 _HOLD_SECONDS = 0.1
@@ -202,8 +201,7 @@ class Session:
             self.spoken = True
 
     def _client_name(self, request: ca.ClientNameRequest) -> None:
-        name = "".join(character for character in request.name[:_NAME_LENGTH] if character.isprintable())
-        self.client = Client(name, self.client.host)
+        self.client = Client.reported(request.name, self.client.host)
         self.refresh_access()
 
     def _search(self, request: ca.SearchRequest) -> None:

@@ -60,8 +60,7 @@ def find_runs(experiment: str, directories: Iterable[Path], host: str, routers: 
     collected: dict[int, _Collected] = {}
     for place in dict.fromkeys(Path(os.path.realpath(each)) for each in directories):
         try:
-            runs = [place] if _RUN.fullmatch(place.name) else list(_runs_in(place, problems))
-            for each in runs:
+            for each in _well_named([place] if _RUN.fullmatch(place.name) else _runs_in(place, problems), problems):
                 number = int(each.name.removeprefix("run_"))
                 _collect(collected.setdefault(number, _Collected()), each, host, routers)
         except OSError as error:
@@ -70,11 +69,15 @@ def find_runs(experiment: str, directories: Iterable[Path], host: str, routers: 
     return Found(found, problems)
 
 
-def _runs_in(place: Path, problems: list[str]) -> Iterator[Path]:
+def _runs_in(place: Path, problems: list[str]) -> list[Path]:
     named = sorted(each for each in place.iterdir() if each.name.startswith("run_") and each.is_dir())
     if not named:
         problems.append(f"{place} has no directory run_NNNN: name the directory of an experiment, or that of a run")
-    for each in named:
+    return named
+
+
+def _well_named(runs: Iterable[Path], problems: list[str]) -> Iterator[Path]:
+    for each in runs:
         match = _RUN.fullmatch(each.name)
         number = int(match[1]) if match else -1
         if 0 <= number <= _LARGEST_NUMBER and each.name == f"run_{number:04d}":
@@ -97,8 +100,19 @@ def _collect(into: _Collected, place: Path, host: str, routers: Mapping[str, str
         router = routers.get(source, "")
         into.files.append(FiledFile(router, host, str(path), status.st_size, status.st_mtime, source))
         into.times.append(status.st_mtime)
-        if began := _BEGAN.search(path.name):
-            into.began.append(datetime.fromisoformat(began[1]).astimezone().timestamp())
+        if (began := _began(path.name)) is not None:
+            into.began.append(began)
+
+
+def _began(name: str) -> float | None:
+    """When the router began a file; None if its name does not tell, or tells a time that does not exist."""
+    stamp = _BEGAN.search(name)
+    if stamp is None:
+        return None
+    try:
+        return datetime.fromisoformat(stamp[1]).astimezone().timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _source(name: str, routers: Mapping[str, str]) -> str:

@@ -19,6 +19,12 @@ _log = logging.getLogger(__name__)
 
 _QUEUE = 1000
 """Updates that pvxs keeps for us; beyond that it merges them, as Channel Access does."""
+_AGAIN_SECONDS = 5.0
+"""Between two subscriptions to a PV whose server ended the first."""
+_ENDED = ("RemoteError", "Finished")
+"""p4p's names of what ends a subscription for good; after a disconnection it subscribes again by itself."""
+_EPICS_EPOCH = 631152000
+"""1990; the time stamp of a record that was never processed."""
 _STATUSES: Mapping[int, str] = {0: "STATE", 1: "STATE", 2: "UDF"}
 """Numbers of `alarm.status` without a name in `alarm.message`."""
 
@@ -28,7 +34,10 @@ class NoReading(Exception):
 
 
 class PvaMonitor(Monitor):
-    """p4p connects again by itself; a new connection may bring another structure."""
+    """p4p connects again by itself; a new connection may bring another structure.
+
+    But p4p does not subscribe again after its server refused or ended the subscription: `check` does.
+    """
 
     def __init__(self, source: Source, deliver: Callable[[Reading], None], tell_properties: PropertiesListener) -> None:
         super().__init__(source, deliver, tell_properties)
@@ -36,12 +45,18 @@ class PvaMonitor(Monitor):
         self._field = field.replace("/", ".")
         self._complaint = ""
         """The last failure logged, so that each is logged once."""
+        self._ended = False
+        """Whether the server has refused or ended the subscription."""
+        self._subscribed_at = 0.0
         self._subscription = self._subscribe()
 
     def check(self) -> None:
-        """Nothing ends by itself: p4p subscribes again after every failure."""
+        if self._ended and self._loop.time() - self._subscribed_at >= _AGAIN_SECONDS:
+            self._subscription.close()
+            self._subscription = self._subscribe()
 
     def _subscribe(self) -> Any:
+        self._ended, self._subscribed_at = False, self._loop.time()
         request = f"record[queueSize={_QUEUE}]"
         return _context().monitor(self._pv, self._on_update, request=request, notify_disconnect=True)
 
@@ -51,7 +66,9 @@ class PvaMonitor(Monitor):
 
     async def _on_update(self, update: Any) -> None:
         if isinstance(update, Exception):
-            if type(update).__name__ == "RemoteError":
+            kind = type(update).__name__
+            self._ended = self._ended or kind in _ENDED
+            if kind == "RemoteError":
                 self._complain(str(update))
             self.report_disconnected()
             return
@@ -156,9 +173,9 @@ def _alarm(part: Any) -> tuple[Severity, str]:
 
 
 def _time(part: Any) -> float:
-    """Return the time stamp; that of arrival if there is none."""
+    """Return the time stamp; that of arrival if there is none, or none that Channel Access can carry (1990 to 2126)."""
     if "timeStamp" not in part:
         return time.time()
     stamp = part["timeStamp"]
     seconds = float(stamp["secondsPastEpoch"]) + float(stamp["nanoseconds"]) * 1e-9
-    return seconds if seconds > 0 else time.time()
+    return seconds if _EPICS_EPOCH < seconds < _EPICS_EPOCH + 2**32 else time.time()

@@ -14,10 +14,14 @@ from caproto import ChannelType
 from p4p.server.raw import ServOpWrap, SharedPV
 
 from ioc.ca import Client, EnumPv, Pv
-from ioc.ca.encoding import PutData
+from ioc.ca.encoding import PutData, cut
 from ioc.ca.pv import EVENTS, Snapshot
 from ioc.ca.site import Site
 from ioc.pva.structures import value_of
+
+_SHOWN_BYTES = 200
+"""Recorded of a put that is too long."""
+_NUMBER_BYTES = 8
 
 
 class Mirror:
@@ -37,13 +41,17 @@ class Mirror:
         self._loop = loop
         self._properties: object = None
         """The properties that the clients have."""
+        self._connected = False
+        """Whether it has clients; set by pvxs, and so ahead of what waits in the event loop."""
         self.shared = SharedPV(handler=self)
         """What pvxs serves; closed, so that clients wait, until `_open`."""
 
     def onFirstConnect(self, _: SharedPV) -> None:  # noqa: N802 - the name is p4p's
+        self._connected = True
         self._soon(self._open)
 
     def onLastDisconnect(self, _: SharedPV) -> None:  # noqa: N802
+        self._connected = False
         self._soon(self._leave)
 
     def put(self, _: SharedPV, operation: ServOpWrap) -> None:
@@ -75,14 +83,20 @@ class Mirror:
             self.pv.subscribe(self)
 
     def _leave(self) -> None:
+        if self._connected:  # a new client came after the last one had left
+            return
         self.pv.unsubscribe(self)
         self.shared.close()
 
     def _put(self, operation: ServOpWrap, data: PutData | None, client: Client) -> None:
         pv, handler = self.pv, self.pv.on_put
         result, reason = "denied", ""
+        size, most = _size(data), self._site.limits.request_bytes
         if data is None:
             result, reason = "refused", f"{pv.name}: the put has no value"
+        elif size > most:
+            result, reason = "refused", f"{pv.name} cannot be set to {size} bytes: a put must have at most {most}"
+            data = _beginning(data)
         elif handler is None:
             reason = f"{pv.name} is read only"
         elif not self._site.writable(pv, client):
@@ -110,7 +124,18 @@ def client_of(operation: ServOpWrap) -> Client:
     """Return who puts: the account is reported by the client itself, the address is that of its connection."""
     address = operation.peer().rpartition(":")[0].strip("[]")
     account = operation.account().rpartition("/")[2]
-    return Client(account, address.removeprefix("::ffff:"))
+    return Client.reported(account, address.removeprefix("::ffff:"))
+
+
+def _size(data: PutData | None) -> int:
+    return sum(len(item) if isinstance(item, bytes) else _NUMBER_BYTES for item in data.items) if data else 0
+
+
+def _beginning(data: PutData) -> PutData:
+    """Return what is recorded of a put that is too long."""
+    items = [item[:_SHOWN_BYTES] if isinstance(item, bytes) else item for item in data.items[:_SHOWN_BYTES]]
+    text = cut(str(PutData(data.native, tuple(items))), _SHOWN_BYTES)  # pyright: ignore[reportArgumentType]
+    return PutData(ChannelType.STRING, (f"{text}…".encode(),))
 
 
 def _data(pv: Pv[Any], value: Any) -> PutData | None:

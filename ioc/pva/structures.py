@@ -1,4 +1,4 @@
-"""A PV as a normative type: NTScalar, NTScalarArray (lists of texts) or NTEnum.
+"""A PV as a normative type: NTScalar, NTScalarArray (lists of texts or numbers) or NTEnum.
 
 Fields and numbers follow pvxs' own IOC (QSRV 2), so that a client sees no difference from other IOCs; only a text is
 one string instead of an array of bytes.
@@ -13,7 +13,7 @@ from typing import Any
 from p4p import Type, Value
 from p4p.nt import NTEnum, NTScalar
 
-from ioc.ca import EnumPv, FloatPv, IntPv, Pv, StringArrayPv, TextPv
+from ioc.ca import EnumPv, FloatArrayPv, FloatPv, IntPv, Pv, StringArrayPv, TextPv
 from ioc.ca.pv import Properties, Snapshot
 
 _ENUM = NTEnum.buildType(display=True)
@@ -21,6 +21,7 @@ _TYPES: dict[type[Pv[Any]], Type] = {
     FloatPv: NTScalar.buildType("d", display=True, control=True, valueAlarm=True, form=True),
     IntPv: NTScalar.buildType("i", display=True, control=True, valueAlarm=True, form=True),
     StringArrayPv: NTScalar.buildType("as", display=True),
+    FloatArrayPv: NTScalar.buildType("ad", display=True),
 }
 _TEXT = NTScalar.buildType("s", display=True)
 _DEVICE_STATUSES = frozenset(
@@ -32,7 +33,7 @@ def type_of(pv: Pv[Any]) -> Type:
     """Return the structure of a PV."""
     if isinstance(pv, EnumPv):
         return _ENUM
-    return _TYPES.get(type(pv), _TEXT)
+    return next((structure for kind, structure in _TYPES.items() if isinstance(pv, kind)), _TEXT)
 
 
 def value_of(pv: Pv[Any], snapshot: Snapshot[Any], *, properties: bool) -> Value:
@@ -50,7 +51,7 @@ def value_of(pv: Pv[Any], snapshot: Snapshot[Any], *, properties: bool) -> Value
         },
         "timeStamp": {"secondsPastEpoch": int(seconds), "nanoseconds": int(fraction * 1e9)},
     }
-    if isinstance(pv, StringArrayPv):
+    if isinstance(pv, (StringArrayPv, FloatArrayPv)):
         fields["value"] = list(snapshot.value)
     if properties:
         _add_properties(pv, fields)
@@ -67,6 +68,8 @@ def _add_properties(pv: Pv[Any], fields: dict[str, Any]) -> None:
         fields["display"] |= {"units": limits.units, "precision": limits.precision, "limitLow": low, "limitHigh": high}
         fields["control"] = {"limitLow": low, "limitHigh": high}
         fields["valueAlarm"] = _alarm_limits(limits, whole=isinstance(pv, IntPv))
+    elif isinstance(pv, FloatArrayPv):
+        fields["display"] |= {"units": pv.properties.units}
 
 
 def _alarm_limits(limits: Properties, *, whole: bool) -> dict[str, float]:

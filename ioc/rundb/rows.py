@@ -47,6 +47,7 @@ class UnknownRowError(PeerError):
 
 BAD_ROW = (
     UnknownRowError,
+    sqlite3.DataError,
     sqlite3.IntegrityError,
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,

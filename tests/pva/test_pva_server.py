@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
+from collections import Counter
 from typing import Any
 
 import psutil
 import pytest
 from p4p.client.asyncio import Context, Disconnected
 
-from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Limits, Pv, Refused, StringArrayPv, StringPv, TextPv
+import ioc.ca
+from ioc.ca import (
+    Client,
+    CommandPv,
+    EnumPv,
+    FloatArrayPv,
+    FloatPv,
+    IntPv,
+    Limits,
+    Pv,
+    Refused,
+    StringArrayPv,
+    StringPv,
+    TextPv,
+)
+from ioc.ca.pv import Listener
+from ioc.pva.mirror import Mirror, client_of
 from tests.epics import Epics, eventually
 from tests.pva.conftest import Both
 
@@ -36,13 +54,25 @@ def one_of_each() -> list[Pv[Any]]:
     text = TextPv("T:Text", "a text", 200)
     string = StringPv("T:String", "a string")
     names = StringArrayPv("T:Names", "names", 5)
+    trend = FloatArrayPv("T:Trend", "a trend", 5, units="Hz")
     number.post(9.5, timestamp=AT)
     whole.post(-7, severity=1, timestamp=AT)
     choice.post(1, severity=2, timestamp=AT)
     text.post("router data3 is Dirty: grün", severity=2, timestamp=AT)
     string.post("grün", severity=3, status="COMM", timestamp=AT)
     names.post(["one", "two"], timestamp=AT)
-    return [number, whole, choice, text, string, names, CommandPv("T:Command", "a command", nothing)]
+    trend.post([1.5, -2.0], severity=1, timestamp=AT)
+    return [number, whole, choice, text, string, names, trend, CommandPv("T:Command", "a command", nothing)]
+
+
+def test_no_type_is_forgotten() -> None:
+    """`one_of_each`, with which each type is tested, has all types of PV that `ioc.ca` offers."""
+    offered = {
+        each
+        for each in vars(ioc.ca).values()
+        if inspect.isclass(each) and issubclass(each, Pv) and not inspect.isabstract(each)
+    }
+    assert {type(pv) for pv in one_of_each()} == offered
 
 
 async def test_every_type_has_the_value_alarm_and_time_of_channel_access(both: Both, client: Context) -> None:
@@ -52,9 +82,8 @@ async def test_every_type_has_the_value_alarm_and_time_of_channel_access(both: B
     for pv in pvs:
         got = await structure(client, pv.name)
         value = got["value.index"] if isinstance(pv, EnumPv) else got["value"]
-        assert (list(value) if isinstance(pv, StringArrayPv) else value) == (
-            list(pv.value) if isinstance(pv, StringArrayPv) else pv.value
-        )
+        several = isinstance(pv, (StringArrayPv, FloatArrayPv))
+        assert (list(value) if several else value) == (list(pv.value) if several else pv.value)
         assert got["alarm.severity"] == pv.severity
         assert got["timeStamp.secondsPastEpoch"] + got["timeStamp.nanoseconds"] / 1e9 == pytest.approx(pv.timestamp)
         assert got["display.description"] == pv.description
@@ -70,6 +99,7 @@ async def test_units_limits_choices_and_reasons(both: Both, client: Context) -> 
     assert text["alarm.message"] == "router data3 is Dirty: grün"
     assert list(choice["value.choices"]) == ["Off", "On"]
     assert (await structure(client, "T:Int"))["display.units"] == "runs"
+    assert (await structure(client, "T:Trend"))["display.units"] == "Hz"
 
 
 async def test_a_softioc_gives_the_same_structures(both: Both, client: Context, epics: Epics) -> None:
@@ -125,6 +155,34 @@ async def test_new_units_and_states_reach_monitors(both: Both, client: Context) 
     await eventually(lambda: units[-1] == "mbar" and choices[-1] == ["x", "y", "z"])
     for monitor in monitors:
         monitor.close()
+
+
+class LeftPv(FloatPv):
+    """Counts how often a subscriber has left."""
+
+    left = 0
+
+    def unsubscribe(self, listener: Listener) -> None:
+        self.left += 1
+        super().unsubscribe(listener)
+
+
+async def test_a_client_that_comes_as_the_last_one_leaves_stays(both: Both) -> None:
+    """Both may happen before the event loop has a turn; the new client is not disconnected."""
+    pv = LeftPv("T:Float", "")
+    await both.by_both(pv)
+    mirror = Mirror(pv, both.servers[0].site, Counter(), asyncio.get_running_loop())
+    mirror.onFirstConnect(mirror.shared)
+    await eventually(mirror.shared.isOpen)
+    mirror.onLastDisconnect(mirror.shared)
+    mirror.onFirstConnect(mirror.shared)
+    turn = asyncio.Event()
+    asyncio.get_running_loop().call_soon_threadsafe(turn.set)
+    await turn.wait()
+    assert mirror.shared.isOpen()
+    assert (pv.listeners, pv.left) == (1, 0)
+    mirror.onLastDisconnect(mirror.shared)
+    await eventually(lambda: not mirror.shared.isOpen() and pv.listeners == 0)
 
 
 async def test_without_clients_a_pv_has_no_subscriber(both: Both, client: Context, epics: Epics) -> None:
@@ -243,6 +301,33 @@ async def test_one_client_cannot_pile_up_puts(both: Both, client: Context) -> No
         await client.put("T:B", {"value": 1.0})
     go.set()
     await first
+
+
+@pytest.mark.parametrize("on_put", [nothing, None])
+async def test_a_put_that_is_too_long_is_refused(both: Both, client: Context, on_put: Any) -> None:
+    """The limit is that of Channel Access, the reason tells both sizes, and the record has only the beginning."""
+    await both.by_both(TextPv("T:Text", "", 2000, on_put=on_put), limits=Limits(request_bytes=1000))
+    with pytest.raises(Exception, match="T:Text cannot be set to 1001 bytes: a put must have at most 1000"):
+        await client.put("T:Text", {"value": "x" * 1001})
+    (record,) = both.puts
+    assert record.result == "refused"
+    assert record.new_value == "x" * 200 + "…"
+
+
+class FromEvil:
+    """An operation of a client that reports an odd account."""
+
+    def peer(self) -> str:
+        return "[::ffff:127.0.0.1]:1234"
+
+    def account(self) -> str:
+        return "ca/eve\n\x1b[2J" + "l" * 200
+
+
+def test_the_reported_account_is_cleaned() -> None:
+    """It is recorded and logged, so it has neither control characters nor any length."""
+    operation: Any = FromEvil()
+    assert client_of(operation) == Client("eve[2J" + "l" * 92, "127.0.0.1")
 
 
 async def test_a_removed_pv_disconnects_and_its_successor_is_found(both: Both, client: Context) -> None:

@@ -153,6 +153,26 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, places: tuple[
     assert rows(database, "SELECT * FROM runs") == before
 
 
+@pytest.mark.parametrize("name", ["run_00099", "run_2147483648"])
+def test_a_directory_of_a_run_is_checked_as_those_of_an_experiment(tmp_path: Path, name: str) -> None:
+    """Named directly, it must have the name that filing gives it, too."""
+    place = write(tmp_path / "e18008" / name / "a.graw").parent
+    done = adopt(tmp_path / "runs.db", place)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {place} must be named run_NNNN after its number, such as run_0012: rename or move it\n"
+    )
+
+
+@pytest.mark.parametrize("stamp", ["2026-02-30T12:00:00", "0000-01-01T00:00:00", "0001-01-01T00:00:00"])
+def test_an_impossible_time_in_a_file_name_is_unknown(tmp_path: Path, stamp: str) -> None:
+    """The run is entered without the time of its start."""
+    place = write(tmp_path / "e18008" / "run_0007" / f"CoBo0_AsAd0_{stamp}_0000.graw").parent
+    done = adopt(tmp_path / "runs.db", place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rows(tmp_path / "runs.db", "SELECT run_number, started_at IS NULL FROM runs") == [(7, 1)]
+
+
 def test_directories_of_two_experiments_are_refused(tmp_path: Path, places: tuple[Path, ...]) -> None:
     """Which experiment is meant is never guessed; --experiment says it."""
     other = write(tmp_path / "copy" / "run_0011" / "a.graw").parent
