@@ -23,6 +23,8 @@ def screen_files(topology: Topology) -> dict[str, str]:
     pause_only = pages.pop("pause_only.bob")
     if not all(server.supports_resume for server in topology.ecc_servers):
         pages["pause.bob"] = pause_only
+    if topology.archiver is not None:
+        pages["settings.ini"] = _with_archive(pages["settings.ini"], topology.archiver)
     return {
         **{name: text.replace(_PREFIX, p) for name, text in pages.items()},
         **list_files(topology),
@@ -34,6 +36,15 @@ def screen_files(topology: Topology) -> dict[str, str]:
         "save-restore.csv": save_restore_list(topology),
         "archiver.json": archiver_list(topology),
     }
+
+
+def _with_archive(settings: str, address: str) -> str:
+    """Return the settings with the archive that plots read."""
+    archive = f"pbraw\\{address.removeprefix('http')}|Archive"
+    for key in ("urls", "archives"):
+        setting = f"org.csstudio.trends.databrowser3/{key}="
+        settings = settings.replace(f"{setting}\n", f"{setting}{archive}\n")
+    return settings
 
 
 def write_screens(topology: Topology, folder: Path) -> tuple[Path, ...]:

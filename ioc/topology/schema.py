@@ -94,6 +94,13 @@ must, number = _must, _number
 """For the files that are read in the same way (`run_plan`)."""
 
 Component = Annotated[str, _text("1 to 30 of A-Z a-z 0-9 _ - (it becomes part of PV names)", r"[A-Za-z0-9_\-]{1,30}")]
+Retrieval = Annotated[
+    str,
+    _text(
+        "the retrieval address of an EPICS Archiver Appliance, http://HOST:PORT/retrieval",
+        r"http://[^\s|*/]+/retrieval",
+    ),
+]
 Prefix = Annotated[str, _text("1 to 20 of A-Z a-z 0-9 _ : - (every PV name begins with it)", r"[A-Za-z0-9_:\-]{1,20}")]
 Experiment = Annotated[
     str,
@@ -328,6 +335,8 @@ class Topology(Section):
     access: tuple[AccessRule, ...] | None = None
     """None: only clients on this machine may write."""
     pva: Flag = True
+    archiver: Retrieval | None = None
+    """Where Phoebus finds the past of the PVs; None: nowhere."""
 
 
 def _sections(model: type[Section], key: str) -> dict[str, type[Section]]:

@@ -137,3 +137,14 @@ def test_every_alarm_has_guidance(files: dict[str, str]) -> None:
     leaves = list(ET.fromstring(files["alarm-tree.xml"]).iter("pv"))
     assert leaves
     assert all(leaf.findtext("guidance/details", "").endswith((".", "?")) for leaf in leaves)
+
+
+def test_the_archive_of_the_topology_is_in_the_settings(topology: Topology) -> None:
+    """Data Browser asks the archive that the topology names, and none without one."""
+    without = screen_files(topology)["settings.ini"]
+    named = topology.model_copy(update={"archiver": "http://arch:17668/retrieval"})
+    settings = screen_files(named)["settings.ini"].splitlines()
+    for key in ("urls", "archives"):
+        setting = f"org.csstudio.trends.databrowser3/{key}="
+        assert f"{setting}\n" in without
+        assert f"{setting}pbraw\\://arch:17668/retrieval|Archive" in settings
