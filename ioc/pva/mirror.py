@@ -77,7 +77,9 @@ class Mirror:
         self.shared.close(destroy=True)
 
     def _open(self) -> None:
-        if not self.shared.isOpen():
+        if self._site.namespace.find(self.pv.name) is not self.pv:  # removed since the client found it
+            self.close()
+        elif not self.shared.isOpen():
             self._properties = self.pv.properties
             self.shared.open(value_of(self.pv, self.pv.snapshot, properties=True))
             self.pv.subscribe(self)

@@ -67,7 +67,7 @@ class PvaServer:
         """Disconnect the clients of PVs that have been removed from the Channel Access server, or replaced."""
         for name, mirror in list(self._mirrors.items()):
             if self._site.namespace.find(name) is not mirror.pv:
-                del self._mirrors[name]
+                self._mirrors.pop(name, None)  # makeChannel may have been faster
                 mirror.close()
 
     def testChannel(self, name: str) -> bool:  # noqa: N802 - the name is p4p's
@@ -81,6 +81,10 @@ class PvaServer:
         if found is None:
             return None
         mirror = self._mirrors.get(name)
+        if mirror is not None and mirror.pv is not found:  # replaced, but not yet forgotten
+            self._loop.call_soon_threadsafe(mirror.close)
+            self._mirrors.pop(name, None)
+            mirror = None
         if mirror is None:
             mirror = Mirror(found, self._site, self._unfinished, self._loop)
             mirror = self._mirrors.setdefault(name, mirror)  # another thread may have been faster

@@ -349,6 +349,31 @@ async def test_a_removed_pv_disconnects_and_its_successor_is_found(both: Both, c
     monitor.close()
 
 
+async def test_a_replaced_pv_is_not_served_before_it_is_forgotten(both: Both, client: Context) -> None:
+    """A client that connects between the removal of a PV and `forget_removed` gets the new PV of that name."""
+    server = await both.by_both(FloatPv("T:Pv", ""))
+    assert server.makeChannel("T:Pv", "") is not None
+    both.servers[0].remove("T:Pv")
+    both.servers[0].add(TextPv("T:Pv", "", 20, value="new"))
+    assert (await structure(client, "T:Pv"))["value"] == "new"
+    server.forget_removed()
+    assert (await structure(client, "T:Pv"))["value"] == "new"
+
+
+async def test_a_pv_removed_while_a_client_connects_stays_closed(both: Both) -> None:
+    """It is not served although a client had found it."""
+    pv = FloatPv("T:Pv", "")
+    await both.by_both(pv)
+    mirror = Mirror(pv, both.servers[0].site, Counter(), asyncio.get_running_loop())
+    both.servers[0].remove("T:Pv")
+    mirror.onFirstConnect(mirror.shared)
+    turn = asyncio.Event()
+    asyncio.get_running_loop().call_soon_threadsafe(turn.set)
+    await turn.wait()
+    assert not mirror.shared.isOpen()
+    assert pv.listeners == 0
+
+
 async def test_a_restarted_server_is_found_again(both: Both, client: Context) -> None:
     """Clients see the end of the server, and its successor."""
     server = await both.by_both(FloatPv("T:Pv", "", value=1.0))
