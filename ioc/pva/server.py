@@ -67,7 +67,8 @@ class PvaServer:
         """Disconnect the clients of PVs that have been removed from the Channel Access server, or replaced."""
         for name, mirror in list(self._mirrors.items()):
             if self._site.namespace.find(name) is not mirror.pv:
-                self._mirrors.pop(name, None)  # makeChannel may have been faster
+                if self._mirrors.get(name) is mirror:  # else makeChannel has replaced it
+                    del self._mirrors[name]
                 mirror.close()
 
     def testChannel(self, name: str) -> bool:  # noqa: N802 - the name is p4p's

@@ -1,5 +1,5 @@
 """Time stamps of PVAccess sources that Channel Access cannot carry."""
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """PVs in the test's own process, served by both protocols."""
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 

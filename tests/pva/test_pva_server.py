@@ -1,4 +1,6 @@
 """PVs by PVAccess: the same as by Channel Access, seen with EPICS base's tools and with p4p."""
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 
