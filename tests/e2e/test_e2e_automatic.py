@@ -29,7 +29,7 @@ async def test_a_sequence_survives_kill_9_and_ends_by_itself(ready: Plant) -> No
     await ready.until("Auto:State", "Running")
     ready.stop(signal.SIGKILL)
     await ready.start()
-    assert await ready.get("Auto:Enable") == "On"
+    await ready.until("Auto:Enable", "On", 20)
     await ready.until("Auto:State", "Filing", 20)
     ready.stop(signal.SIGKILL)
     await ready.start()
