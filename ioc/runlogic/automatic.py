@@ -220,6 +220,8 @@ def _follow(turn: Turn) -> None:
     run, record = turn.state.run, turn.record
     if turn.state.auto.progress.run != run.number:
         _opened(turn)
+    if not turn.state.auto.progress.excused and _stopped_by_interlock(turn):
+        turn.save_progress(excused=True)
     progress = turn.state.auto.progress
     if record.started_at is not None and (progress.stopped_at is not None or progress.failures):
         dead = progress.dead if progress.stopped_at is None else max(0.0, record.started_at - progress.stopped_at)
@@ -234,7 +236,7 @@ def _follow(turn: Turn) -> None:
 def _opened(turn: Turn) -> None:
     """A run of the sequence has opened, or an open one is taken over."""
     auto, run = turn.state.auto, turn.state.run
-    turn.save_progress(run=run.number, reached=False, paused=0.0, paused_from=None)
+    turn.save_progress(run=run.number, reached=False, excused=False, paused=0.0, paused_from=None)
     turn.set_auto(trying=False, next_at=None, because="")
     title = auto.expanded(auto.progress.title, run.number)
     if title != run.title:
@@ -255,7 +257,7 @@ def _closed(turn: Turn, record: RunRecord) -> None:
     """The run under way is over: count it, and decide how it goes on."""
     auto = turn.state.auto
     stopped_at = record.stopped_at if record.started_at is not None else auto.progress.stopped_at
-    if record.state is DocumentState.Failed and not _stopped_by_interlock(turn):
+    if record.state is DocumentState.Failed and not auto.progress.excused:
         turn.save_progress(run=-1, reached=False, stopped_at=stopped_at)
         _failed(turn, f"{record.run} failed to start")
         return
@@ -268,7 +270,7 @@ def _closed(turn: Turn, record: RunRecord) -> None:
 
 
 def _stopped_by_interlock(turn: Turn) -> bool:
-    """Whether an interlock stopped the run while it was starting: then the start itself did not fail."""
+    """Whether an interlock stopped the run, and not a failure of its start."""
     kinds = {trouble.about for trouble in turn.state.run.troubles}
     return About.Interlock in kinds and About.Start not in kinds
 

@@ -47,6 +47,8 @@ class Progress:
     """Number of the run under way; -1 between runs."""
     reached: bool = False
     """That run has reached its length or size."""
+    excused: bool = False
+    """An interlock stopped that run: if it was not Running yet, its start did not fail."""
     paused: float = 0.0
     """Seconds for which that run was paused, without the present pause."""
     paused_from: float | None = None
