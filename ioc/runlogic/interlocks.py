@@ -131,7 +131,7 @@ def _inside(turn: Turn, plan: InterlockPlan) -> None:
         since = turn.steady if now.inside_since is None else now.inside_since
         if now.inside_since is None:
             turn.set_interlock(plan.name, inside_since=since)
-            text = f"{now.reason}; inside again, clear if that lasts {plan.clear_seconds:g} s"
+            text = f"inside again, clear if that lasts {plan.clear_seconds:g} s (tripped: {now.reason})"
             turn.show(interlock(plan.name), text, Severity.MAJOR)
         if turn.is_due(since + plan.clear_seconds):
             _clear(turn, plan)

@@ -108,8 +108,8 @@ def _interlock_reasons(plan: Plan, state: State) -> Iterator[Reason]:
         if not each.forbids_start or now.state is InterlockState.Bypassed:
             continue
         if now.state is InterlockState.Tripped:
-            clearing = "" if now.inside_since is None else f", inside again, but not yet for {each.clear_seconds:g} s"
-            yield Reason(f"interlock {name}: {now.reason}{clearing}")
+            clearing = f"inside again, but must stay so for {each.clear_seconds:g} s (tripped: {now.reason})"
+            yield Reason(f"interlock {name}: {now.reason if now.inside_since is None else clearing}")
         elif each.watches not in state.readings and not each.in_run_only:
             yield Reason(f"interlock {name}: {each.what} has no value yet")
 
@@ -196,7 +196,7 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
     if facts.run_dir_exists:
         run = f"a directory for run {state.run.next_number} of {state.experiment}"
         advice = "move it away, or set Run:NextNumber to a free number"
-        found.append(reason(f" already has {run}, but it must not exist: {advice}", f"not free for {run}", advice))
+        found.append(reason(f" already has {run}, but it must not exist: {advice}", f"blocked by {run}", advice))
     if router.restarted and not under_way and any(state.servers[each].state is EccState.Ready for each in servers):
         advice = "Breakup and Configure its ECC server"
         found.append(Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice))

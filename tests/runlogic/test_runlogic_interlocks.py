@@ -237,7 +237,7 @@ def test_a_start_is_possible_again_when_it_is_clear() -> None:
     site.trip()
     assert site.reason()
     site.read("pressure", 6)
-    assert site.reason().endswith("inside again, but not yet for 3 s")
+    assert "p: inside again, but must stay so for 3 s (tripped: " in site.reason()
     site.pass_time(3)
     site.start_run()
 
