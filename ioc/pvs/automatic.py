@@ -11,7 +11,7 @@ from ioc.engine import Engine
 from ioc.errors import ConfigurationError, Refused
 from ioc.model import AutoState, Client
 from ioc.pvs.boundary import command, handler
-from ioc.pvs.group import MESSAGE_LENGTH, Group
+from ioc.pvs.group import MESSAGE_LENGTH, Group, not_known
 from ioc.runlogic.automatic_shown import phase, seconds_to_next, step_text
 from ioc.runlogic.events import EnableAutomatic, SetAutomatic, SetPlan
 from ioc.runlogic.state import State
@@ -63,10 +63,13 @@ class AutomaticPvs(Group):
         self._next = self.add(FloatPv, "NextIn", "Time to the next step", units="s", precision=0)
         self._dead = self.add(FloatPv, "DeadSeconds", "From the last stop to the last start", units="s", precision=3)
         self.add_message("Status of automatic runs", MESSAGE_LENGTH, lambda state: state.auto_message)
-        self.follow(lambda state: (state.auto,), self._show)
-        self.follow(lambda state: (state.auto, state.run, state.job), self._show_state)
+        not_known("UDF", self._enable, self._state, self._done)
+        self.follow(lambda state: (state.auto, state.restored), self._show)
+        self.follow(lambda state: (state.auto, state.run, state.job, state.restored), self._show_state)
 
     def _show(self, state: State) -> None:
+        if not state.restored:
+            return  # a sequence may be under way
         auto, progress = state.auto, state.auto.progress
         self._enable.post(int(auto.enabled))
         self._minutes.post(auto.limits.minutes)
@@ -79,6 +82,8 @@ class AutomaticPvs(Group):
         self._dead.post(progress.dead)
 
     def _show_state(self, state: State) -> None:
+        if not state.restored:
+            return
         self._state.post(phase(state))
         self.tick()
 

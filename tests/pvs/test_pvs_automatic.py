@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,16 @@ async def panel() -> AsyncIterator[Panel]:
     async with panel.bench:
         await panel.bench.to_ready()
         yield panel
+
+
+def test_nothing_is_claimed_before_the_database_was_read() -> None:
+    """Until then, Enable, State and Done are INVALID: a sequence may be under way."""
+    panel = Panel()
+    shown = [panel[f"Auto:{name}"] for name in ("Enable", "State", "Done")]
+    panel.tree.show(panel.bench.engine.state)
+    assert [pv.severity for pv in shown] == [Severity.INVALID] * 3
+    panel.tree.show(replace(panel.bench.engine.state, restored=True))
+    assert [pv.severity for pv in shown] == [Severity.NO_ALARM] * 3
 
 
 async def test_a_sequence_is_set_up_shown_and_ended(panel: Panel) -> None:
