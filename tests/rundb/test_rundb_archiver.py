@@ -357,7 +357,7 @@ def test_the_list_for_the_appliance(tmp_path: Path) -> None:
     assert printed.exit_code == 0
     entries = {each["pv"]: each for each in json.loads(printed.output)}
     assert entries["GAS:P1:Pressure"] == {"pv": "GAS:P1:Pressure", "samplingperiod": "0.1", "samplingmethod": "MONITOR"}
-    assert entries["ATTPC:State"]["samplingperiod"] == "1.0"
+    assert entries["ATTPC:State"]["samplingperiod"] == "0.1"
     assert CliRunner().invoke(main, ["archiver", *topology, "--output", str(tmp_path / "list.json")]).exit_code == 0
     assert (tmp_path / "list.json").read_text() == printed.output == (ROOT / "opi" / "archiver.json").read_text()
     failed = CliRunner().invoke(main, ["archiver", *topology, "--output", str(tmp_path / "no" / "list.json")])
