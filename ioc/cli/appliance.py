@@ -9,6 +9,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException, InvalidURL
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -158,13 +159,16 @@ def check_address(url: str) -> None:
 def retrieve(url: str, pv: str, window: tuple[int, int]) -> list[Archived]:
     """The events of a PV between two times in microseconds; the appliance adds the last earlier one.
 
+    `url` may end with ``/retrieval``, as Phoebus and the topology want it.
+
     Raises:
         PeerError: the appliance does not answer, or not in the format of its retrieval.
         Refused: `url` is not an address.
     """
+    server = url.rstrip("/").removesuffix("/retrieval")
     query = urlencode({"pv": pv, "from": to_text(window[0] / 1e6), "to": to_text((window[1] + 1) / 1e6)})
     try:
-        series = json.loads(_get(url, f"{url.rstrip('/')}/retrieval/data/getData.json?{query}", pv))
+        series = json.loads(_get(url, f"{server}/retrieval/data/getData.json?{query}", pv))
         return [
             Archived(each["secs"] * 1_000_000 + round(each["nanos"] / 1000), each["val"], int(each["severity"]))
             for one in series
@@ -181,6 +185,8 @@ def _get(url: str, address: str, pv: str) -> bytes:
             return content
     except urllib.error.HTTPError as error:
         error.close()
+        if error.code == HTTPStatus.NOT_FOUND:
+            raise PeerError(f"{pv} is not archived by {url}, or that is not the address of its retrieval") from error
         raise PeerError(f"the archiver appliance {url} answered {error.code} {error.reason} for {pv}") from error
     except (InvalidURL, UnicodeError) as error:
         raise _no_address(url) from error

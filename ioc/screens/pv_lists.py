@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 
 from ioc.model import PVA_SCHEME
 from ioc.screens.bob import document, element
 from ioc.topology.schema import DataRouter, EccServer, Interlock, Observable, Topology
 
+_UPDATES_EVERY = "0.1"
+"""Sampling period in seconds: the least that an appliance accepts without a change of its configuration."""
+_ARCHIVABLE = re.compile(
+    r"""[\w\-+:\[\]<>;/,\#{}^]++                          # record
+        (\.[A-Za-z_]\w*+)?                               # field
+        (\.?(\{[A-Za-z0-9:(){}."',-]+\}|\[\d+:\d+\]))?  # filter""",
+    re.ASCII | re.VERBOSE,
+)
+"""A name that the appliance can archive: record, field, filter. It reads no more of a list after any other name."""
 _ROUTER = ("Online", "Clean", "FileCount", "StagedMB", "RateMBps", "DiskFreeGB", "DiskUsedPercent")
 
 
@@ -16,7 +26,8 @@ def archiver_list(topology: Topology) -> str:
     """Return the list for the EPICS Archiver Appliance's bulk import (``archivePV``).
 
     It includes the sources of the observables: their samples have the same time stamps as those in the run database.
-    `samplingperiod` tells the appliance how many updates to expect; with MONITOR it archives every one.
+    With MONITOR the appliance archives updates as they come, but between two writes, 10 s apart, it keeps only as many
+    as `samplingperiod` makes it expect, and drops the oldest.
     """
     names = [
         *_system(topology, "State", "Run:Number", "Run:State", "Run:Class", "Run:Title", "Auto:State", "Log:Errors"),
@@ -26,15 +37,18 @@ def archiver_list(topology: Topology) -> str:
         *_each(topology, "Obs", topology.observables, "Value"),
         *_each(topology, "Interlock", topology.interlocks, "State"),
     ]
-    sources = [each.pv for each in topology.observables if each.pv is not None and not _is_field(each.pv)]
-    periods = {**dict.fromkeys(names, "1.0"), **dict.fromkeys(sources, "0.1")}
-    entries = [{"pv": name, "samplingperiod": period, "samplingmethod": "MONITOR"} for name, period in periods.items()]
+    sources = [each.pv for each in topology.observables if each.pv is not None and _is_archivable(each.pv)]
+    entries = [
+        {"pv": name, "samplingperiod": _UPDATES_EVERY, "samplingmethod": "MONITOR"}
+        for name in dict.fromkeys([*names, *sources])
+    ]
     return json.dumps(entries, indent=1) + "\n"
 
 
-def _is_field(pv: str) -> bool:
-    """Whether it is a field of a PVAccess structure, which the appliance cannot archive alone."""
-    return pv.startswith(PVA_SCHEME) and "/" in pv.removeprefix(PVA_SCHEME)
+def _is_archivable(pv: str) -> bool:
+    """Whether the appliance can archive it: not a field of a PVAccess structure, nor a name with unusual characters."""
+    is_part = pv.startswith(PVA_SCHEME) and "/" in pv.removeprefix(PVA_SCHEME)
+    return not is_part and _ARCHIVABLE.fullmatch(pv) is not None
 
 
 def pv_table(topology: Topology) -> str:

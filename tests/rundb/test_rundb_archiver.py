@@ -62,8 +62,8 @@ def appliance(series: dict[str, list[Event]], status: int = 200, body: str | Non
             assert page.path == "/retrieval/data/getData.json"
             assert query["from"][0] == "2026-11-22T12:20:00.000000Z"
             pv = query["pv"][0]
-            answer = [{"meta": {"name": pv, "PREC": "0"}, "data": series[pv]}] if pv in series else []
-            self.send_response(status)
+            answer = [{"meta": {"name": pv, "PREC": "0"}, "data": series.get(pv)}]
+            self.send_response(status if pv in series else 404)
             self.end_headers()
             self.wfile.write((json.dumps(answer) if body is None else body).encode())
 
@@ -256,10 +256,19 @@ async def test_a_dead_band_explains_what_is_missing_here(database_with_run: Path
     assert thinned.exit_code == 0, thinned.output
 
 
+async def test_the_address_of_the_topology_is_known_too(database_with_run: Path) -> None:
+    """What the topology has as `archiver`, ``http://HOST:PORT/retrieval``, is an address of the same appliance."""
+    with appliance(COMPLETE) as url:
+        expected = compare(database_with_run, url)
+        for same in (f"{url}/retrieval", f"{url}/retrieval/"):
+            assert compare(database_with_run, same).output == expected.output
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (404, None, "answered 404 Not Found for GAS:P"),
+        (404, None, "GAS:P is not archived by http://127.0.0.1:"),
+        (500, None, "answered 500 Internal Server Error for GAS:P"),
         (200, "<html>", "did not answer like the retrieval of an archiver appliance for GAS:P"),
         (200, '[{"data": [{"secs": 1}]}]', "did not answer like the retrieval of an archiver appliance for GAS:P"),
         (200, '{"a": 1}', "did not answer like the retrieval of an archiver appliance for GAS:P"),
@@ -357,7 +366,7 @@ def test_the_list_for_the_appliance(tmp_path: Path) -> None:
     assert printed.exit_code == 0
     entries = {each["pv"]: each for each in json.loads(printed.output)}
     assert entries["GAS:P1:Pressure"] == {"pv": "GAS:P1:Pressure", "samplingperiod": "0.1", "samplingmethod": "MONITOR"}
-    assert entries["ATTPC:State"]["samplingperiod"] == "1.0"
+    assert entries["ATTPC:State"]["samplingperiod"] == "0.1"
     assert CliRunner().invoke(main, ["archiver", *topology, "--output", str(tmp_path / "list.json")]).exit_code == 0
     assert (tmp_path / "list.json").read_text() == printed.output == (ROOT / "opi" / "archiver.json").read_text()
     failed = CliRunner().invoke(main, ["archiver", *topology, "--output", str(tmp_path / "no" / "list.json")])

@@ -9,14 +9,18 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from archive_pv import archive
 from click.testing import CliRunner
+from hypothesis import given, reject
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from screens_reader import Screens, Shown
 
 from ioc.app.listing import PvDescription
 from ioc.cli.main import main
-from ioc.screens import screen_files
+from ioc.screens import archiver_list, screen_files
 from ioc.topology.load import load
-from ioc.topology.schema import Topology
+from ioc.topology.schema import Observable, Topology
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,11 +120,58 @@ def test_what_is_restored_can_be_written(files: dict[str, str], served: dict[str
         assert served[name].type != "command", name
 
 
-def test_the_archiver_list_has_the_form_of_the_appliance(files: dict[str, str]) -> None:
-    """Each entry has exactly the keys that the bulk import wants."""
-    for entry in json.loads(files["archiver.json"]):
-        assert set(entry) == {"pv", "samplingperiod", "samplingmethod"}
-        assert entry["samplingmethod"] == "MONITOR"
+def test_the_appliance_archives_every_update_of_the_archiver_list(files: dict[str, str]) -> None:
+    """It skips no entry and refuses none, and ten updates a second fit into the buffer of each PV."""
+    archived = archive(files["archiver.json"])
+    assert [each.pv for each in archived] == _names(files)["archiver.json"]
+    for each in archived:
+        assert each.method == "MONITOR", each.pv
+        assert each.buffer > 100, each.pv
+
+
+@pytest.mark.parametrize(
+    ("source", "archived"),
+    [
+        ("GAS:P1:Pressure", "GAS:P1:Pressure"),
+        ("ca://GAS:P1:Pressure", "GAS:P1:Pressure"),
+        ("pva://GAS:P1:Pressure", "GAS:P1:Pressure"),
+        ("GAS:P1.RVAL", "GAS:P1.RVAL"),
+        ("GAS:P1.VAL", "GAS:P1"),
+        ("SR:C01{BPM:1}X-I", "SR:C01{BPM:1}X-I"),
+        ('GAS:P1.{"dbnd":{"abs":1.5}}', 'GAS:P1.{"dbnd":{"abs":1.5}}'),
+        ("GAS:Table.VAL[0:3]", "GAS:Table"),
+        # It would be taken for a PV of this name.
+        ("pva://GAS:P1/alarm/severity", None),
+        # Any of these would be the last that the appliance reads.
+        ("GAS:P1.DESC$", None),
+        ("GAS:P1.", None),
+        ("GAS:P1.5", None),
+        ("GAS=P1", None),
+        ("GAS:P1{(1)}", None),
+    ],
+)
+def test_a_source_is_archived_if_the_appliance_can(topology: Topology, source: str, archived: str | None) -> None:
+    """One that it would refuse is left out, so that it reads the whole list."""
+    observable = Observable(name="followed", pv=source)
+    read = [each.pv for each in archive(archiver_list(topology.model_copy(update={"observables": (observable,)})))]
+    assert f"{topology.prefix}Obs:followed:Value" in read
+    assert [pv for pv in read if not pv.startswith(topology.prefix)] == ([archived] if archived else [])
+
+
+@given(
+    source=st.text(st.sampled_from("a5_:./[]{}()'$"), min_size=1, max_size=12)
+    | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)
+)
+def test_no_source_hides_the_rest_of_the_archiver_list(source: str) -> None:
+    """Whatever name a topology accepts as the source of an observable, the appliance reads the list to its end."""
+    topology = load(ROOT / "topology.yaml")
+    try:
+        first = Observable(name="first", pv=source)
+    except ValidationError:
+        reject()
+    last = Observable(name="last", pv="GAS:Last")
+    read = archive(archiver_list(topology.model_copy(update={"observables": (first, last)})))
+    assert {"GAS:Last", f"{topology.prefix}Obs:first:Value"} <= {each.pv for each in read}
 
 
 def test_the_plot_has_an_axis_for_each_unit(files: dict[str, str], topology: Topology) -> None:
