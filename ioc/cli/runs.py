@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS
 from ioc.cli.options import PathName, WholeNumber, database_option, output_option, topology_option
@@ -54,11 +55,12 @@ def _with_book(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(
         context: click.Context, *, topology: Path, database: Path | None, experiment: str | None, **arguments: Any
     ) -> None:
-        if database is None:
+        named = context.get_parameter_source("topology") is ParameterSource.COMMANDLINE
+        if database is None or named:
             from ioc.topology.load import load
 
             context.obj = load(topology)
-            database = Path(context.obj.database)
+            database = database or Path(context.obj.database)
         with RunBook(database, experiment, context.obj and context.obj.experiment) as book:
             command(book=book, **arguments)
 

@@ -243,7 +243,7 @@ async def test_what_cannot_be_compared_is_refused(
 
 
 async def test_a_dead_band_explains_what_is_missing_here(database_with_run: Path, tmp_path: Path) -> None:
-    """Of an observable that the topology thins the archive may have more."""
+    """Of an observable that the topology thins the archive may have more, also if the database is named besides."""
     topology = tmp_path / "topology.yaml"
     text = (ROOT / "topology.yaml").read_text().replace("GAS:P1:Pressure", "GAS:P")
     topology.write_text(text.replace("database: ", f"database: {database_with_run} # "))
@@ -251,9 +251,11 @@ async def test_a_dead_band_explains_what_is_missing_here(database_with_run: Path
     with appliance(more) as url:
         arguments = ["samples", "0", "--topology", str(topology), "--experiment", "e18008", "--from-archiver", url]
         thinned = CliRunner().invoke(main, ["runs", *arguments])
+        both = CliRunner().invoke(main, ["runs", *arguments, "--database", str(database_with_run)])
         assert compare(database_with_run, url).exit_code == 1
     assert line(thinned, "pressure")[2] == "1"
     assert thinned.exit_code == 0, thinned.output
+    assert both.output == thinned.output
 
 
 async def test_the_address_of_the_topology_is_known_too(database_with_run: Path) -> None:
