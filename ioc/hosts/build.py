@@ -7,6 +7,7 @@ from typing import Literal
 from ioc.hosts.host import MachineHost
 from ioc.hosts.local import LocalTransport
 from ioc.hosts.ssh import SshTransport
+from ioc.hosts.transport import Transport
 from ioc.topology.derived import ssh_for
 from ioc.topology.schema import DataRouter, EccServer, Ssh, Topology
 
@@ -24,6 +25,14 @@ def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
         settings.setdefault(machine, ssh)
         components.setdefault(machine, []).append(component)
     return tuple(_host(topology, settings[machine], living) for machine, living in components.items())
+
+
+def build_transport(topology: Topology, address: str) -> Transport:
+    """Make a connection of its own to the host of a component, or to this machine, ``local``."""
+    components = (*topology.ecc_servers, *topology.data_routers)
+    local: Ssh | Literal["local"] = "local"
+    ssh = next((ssh_for(topology, each) for each in components if each.host == address), local)
+    return LocalTransport() if ssh == "local" else SshTransport(address, ssh, topology.timeouts.ssh)
 
 
 def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccServer | DataRouter]) -> MachineHost:
