@@ -3,14 +3,15 @@
     python -m benchmarks.start [runs]
 
 Several installed IOCs, each in front of a simulated detector of its own, take runs in turn, so that a change in the
-machine's load affects all of them. One has no neighbours. The others have two hooks each that answer at once and that
-the start waits for: a program (``true``), and a POST to a server in this process. Measured is ``caput -c`` of
+machine's load affects all of them. One has no neighbours. The others have two hooks each that answer at once, for
+which Start and Stop wait: a program (``true``), and a POST to a server in this process. Measured is ``caput -c`` of
 ``Run:Start`` and ``Run:Stop``, which include the start of caput.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import statistics
 import sys
@@ -36,17 +37,15 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 def _neighbours(port: int) -> dict[str, dict[str, Any]]:
-    """The topologies to compare, by the name of their row; the first is compared with."""
-    program = {"name": "program", "run": ["true"]}
-    other = {"name": "other", "run": ["true"]}
+    """What is compared, by the name of its row: the first has none."""
+    program, other = {"name": "program", "run": ["true"]}, {"name": "other", "run": ["true"]}
     post = {"name": "post", "post": f"http://127.0.0.1:{port}/"}
-    return {
-        "none": {},
-        "two programs": {"hooks": {"before_start": [program, other], "before_stop": [program | {}, other | {}]}},
-        "a program and a POST": {
-            "hooks": {"before_start": [program | {}, post], "before_stop": [program | {}, post | {}]}
-        },
-    }
+
+    def hooks(*each: dict[str, Any]) -> dict[str, Any]:
+        # YAML would have aliases for what is used twice.
+        return {"hooks": {point: copy.deepcopy(list(each)) for point in ("before_start", "before_stop")}}
+
+    return {"none": {}, "two programs": hooks(program, other), "a program and a POST": hooks(program, post)}
 
 
 async def measure(runs: int) -> None:
