@@ -30,8 +30,11 @@ def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
 def build_transport(topology: Topology, address: str) -> Transport:
     """Make a connection of its own to the host of a component, or to this machine, ``local``."""
     components = (*topology.ecc_servers, *topology.data_routers)
-    local: Ssh | Literal["local"] = "local"
-    ssh = next((ssh_for(topology, each) for each in components if each.host == address), local)
+    component = next((each for each in components if each.host == address), None)
+    return _transport(address, "local" if component is None else ssh_for(topology, component), topology)
+
+
+def _transport(address: str, ssh: Ssh | Literal["local"], topology: Topology) -> Transport:
     return LocalTransport() if ssh == "local" else SshTransport(address, ssh, topology.timeouts.ssh)
 
 
@@ -40,7 +43,7 @@ def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccS
     name = addresses.pop() if len(addresses) == 1 else "localhost"
     return MachineHost(
         name,
-        LocalTransport() if ssh == "local" else SshTransport(name, ssh, topology.timeouts.ssh),
+        _transport(name, ssh, topology),
         [component for component in components if isinstance(component, DataRouter)],
         [component for component in components if isinstance(component, EccServer)],
         ssh_timeout=topology.timeouts.ssh,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
+import socket
 import subprocess
 import sys
 import time
@@ -15,10 +17,12 @@ import psutil
 import pytest
 
 from ioc.hooks import HookRunner
+from ioc.hooks.command import SCRIPT
 from ioc.hosts.local import LocalTransport
 from ioc.hosts.ssh import SshTransport
+from ioc.hosts.transport import fed_to_sh
 from ioc.model import HookOutcome, HookPoint
-from ioc.topology.schema import Hook, Hooks
+from ioc.topology.schema import Hook, Hooks, Ssh
 from tests.hooks.conftest import RUN, Make
 from tests.sshd import SshServer
 
@@ -213,8 +217,6 @@ asyncio.run(HookRunner(hooks, {"there": made}).run(HookPoint.AfterStart, "hv", r
 @pytest.mark.parametrize("over_ssh", [False, True])
 async def test_a_hook_ends_when_the_ioc_is_killed(shared_sshd: SshServer, tmp_path: Path, over_ssh: bool) -> None:
     """After kill -9 of the IOC nothing of a hook is left, on no machine."""
-    import pickle
-
     mark = tmp_path / "mark"
     hook = Hook(name="hv", run=(sys.executable, "-c", f"{IGNORE}time.sleep(1000)", str(mark)), host="there", timeout=99)
     settings = shared_sshd.settings() if over_ssh else None
@@ -230,8 +232,6 @@ async def test_a_hook_ends_when_the_ioc_is_killed(shared_sshd: SshServer, tmp_pa
 
 async def test_a_program_is_ended_even_if_nobody_can_tell_it(tmp_path: Path) -> None:
     """The script itself ends a program after its limit: the network between may be cut."""
-    from ioc.hooks.command import SCRIPT
-
     mark = tmp_path / "mark"
     words = ("1", "{}", "0", sys.executable, "-c", f"{IGNORE}time.sleep(1000)", str(mark))
     program = LocalTransport().start(SCRIPT, [word.encode() for word in words])
@@ -263,13 +263,22 @@ async def test_a_host_that_dies_and_comes_back(tmp_path_factory: pytest.TempPath
         await runner.close()
 
 
+async def test_a_host_that_accepts_and_says_nothing() -> None:
+    """The hook has failed at its own time-out, however long a connection may take."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = Ssh(port=silent.getsockname()[1], config=None, unknown_hosts="add")
+        hook = Hook(name="hv", run=("true",), host="there", timeout=0.5)
+        runner = HookRunner(Hooks(after_start=(hook,)), {"there": SshTransport("127.0.0.1", settings, 3.0)})
+        before = time.monotonic()
+        assert await run(runner) == HookOutcome("it did not end within 0.5 s")
+        assert time.monotonic() - before < 2
+        await runner.close()
+
+
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 @pytest.mark.parametrize("has_setsid", [True, False])
 def test_the_script_in_other_shells(tmp_path: Path, shell: str, has_setsid: bool) -> None:
     """bash in place of dash, and without setsid, as on macOS: the same status, output and end of the children."""
-    from ioc.hooks.command import SCRIPT
-    from ioc.hosts.transport import fed_to_sh
-
     if not has_setsid and shell == "/bin/sh" and os.path.realpath(shell).endswith("dash"):
         pytest.skip("dash makes no process group without a terminal, but every Linux has setsid")
     tools = tmp_path / "bin"
