@@ -69,7 +69,6 @@ class Engine:
         self._hosts = hosts
         self._store = store
         self._recorder = recorder
-        self._hooks = hooks
         self._timing = timing
         self._journal = journal
         self._listeners: list[StateListener] = []
@@ -243,8 +242,6 @@ class Engine:
                 | ef.Answer()
             ):
                 self._ledger.put(effect)
-            case ef.AbortHook(point=point, name=name):
-                self._hooks.abort(point, name)
             case _:
                 if isinstance(effect, ef.SendTransition):
                     self._hurry[effect.server].set()

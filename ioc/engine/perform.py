@@ -56,6 +56,9 @@ class Performer:
         if isinstance(effect, ef.SendTransition):
             await self._transition(effect)
             return
+        if isinstance(effect, ef.AbortHook):
+            self._hooks.abort(effect.point, effect.name)  # here, so that it cannot overtake the begin of the hook
+            return
         awaited = isinstance(effect, ef.RunHook) and effect.job  # its job does not wait for the database
         if not awaited and not isinstance(effect, ef.ProbeRouters | ef.BackUp):
             await settled.wait()

@@ -29,7 +29,7 @@ class Command:
         self._transport = transport
         limit = str(int(timeout) + _SPARE_SECONDS)
         words = (limit, document, str(len(variables)), *variables, *program)
-        self._words = tuple(word.encode(errors="surrogateescape") for word in words)
+        self._words = tuple(word.encode(errors="replace") for word in words)
         self._over = threading.Event()
         self.output = b""
         """The end of what it has written so far."""

@@ -224,6 +224,7 @@ class FakeHooks:
         self.hang: set[str] = set()
         self.ran: list[tuple[HookPoint, str, RunRecord]] = []
         self.cancelled: list[str] = []
+        self.aborted: list[str] = []
         self._aborted: dict[str, asyncio.Event] = {}
 
     async def run(self, point: HookPoint, name: str, record: RunRecord) -> HookOutcome:
@@ -242,6 +243,7 @@ class FakeHooks:
         return outcome
 
     def abort(self, point: HookPoint, name: str) -> None:
+        self.aborted.append(name)
         self._aborted[name].set()
 
 

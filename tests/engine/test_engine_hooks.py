@@ -8,7 +8,8 @@ import pytest
 
 from ioc.errors import PeerError, Refused
 from ioc.model import HookOutcome, HookPoint, Operation, RunState
-from tests.engine.bench import Bench
+from ioc.runlogic import events as ev
+from tests.engine.bench import ANA, Bench
 from tests.engine.fakes import LOCKED
 from tests.runlogic.installation import HOOKS, topology
 
@@ -70,6 +71,18 @@ async def test_stop_while_a_start_waits() -> None:
         running.hooks.hang = set()
         await running.run(Operation.Start)
         assert running.state.run.number == 0
+
+
+async def test_a_stop_that_comes_just_before_the_hooks() -> None:
+    """Hooks that are begun and aborted in the same step are aborted: nothing overtakes."""
+    async with bench() as running:
+        await running.to_ready()
+        running.hooks.hang = {"hv", "light"}
+        await running.engine.command(ev.SetAutomatic(ANA, minutes=1.0))
+        await running.engine.command(ev.EnableAutomatic(ANA, on=True))
+        await running.run(Operation.Stop)
+        await running.until(lambda: sorted(running.hooks.aborted) == ["hv", "light"])
+    assert running.hooks.cancelled == []
 
 
 async def test_before_stop_does_not_wait_for_the_database() -> None:

@@ -90,6 +90,13 @@ async def test_what_a_program_is_told(command: Make, tmp_path: Path) -> None:
     assert {told[name] for name in ("stopped_at", "duration")} == {None}
 
 
+async def test_a_title_that_is_no_text(command: Make) -> None:
+    """Half a surrogate pair and NUL, which no variable can have, do no harm."""
+    odd = RUN.changed(title="a\ud800b\0c")
+    outcome = await command("sh", "-c", "echo $ATTPC_TITLE").run(HookPoint.AfterStart, "hv", odd)
+    assert outcome == HookOutcome("", "a?bc")
+
+
 ENDS = [
     (("true",), "", ""),
     (("sh", "-c", "exit 3"), "exit status 3", ""),
