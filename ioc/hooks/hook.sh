@@ -35,7 +35,8 @@ main() {
   group=$!
   (read -r nothing <&3; end) >/dev/null &
   reader=$!
-  (trap 'kill "$sleep"; exit' TERM; sleep "$limit" & sleep=$!; wait "$sleep"; end) >/dev/null 3<&- &
+  # SIGKILL, because dash swallows a SIGTERM that comes before its child has become the program.
+  (trap 'kill -KILL "$!"; exit' TERM; sleep "$limit" & wait "$!"; end) >/dev/null 3<&- &
   timer=$!
   wait "$group"; status=$?
   kill -KILL "-$group"

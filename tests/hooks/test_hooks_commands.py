@@ -165,6 +165,25 @@ async def test_output_is_bounded(command: Make) -> None:
     assert len(endless.output) < 4100
 
 
+async def test_nothing_is_left_of_a_hook_that_ended(command: Make) -> None:
+    """What would have ended it is gone too, however quickly it ended."""
+    runner = command("true", timeout=7654)
+    for _ in range(20):
+        assert (await run(runner)).error == ""
+    await until_gone("7659")
+
+
+async def test_two_hooks_over_one_session(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A host that allows only one session runs the hooks one after the other."""
+    with SshServer(tmp_path_factory.mktemp("sshd"), MaxSessions=1) as sshd:
+        hooks = tuple(Hook(name=name, run=("sleep", "0.3"), host="there") for name in ("a", "b", "c"))
+        transport = SshTransport("127.0.0.1", sshd.settings(), 10.0)
+        runner = HookRunner(Hooks(after_start=hooks), {"there": transport})
+        outcomes = await asyncio.gather(*(runner.run(HookPoint.AfterStart, hook.name, RUN) for hook in hooks))
+        assert outcomes == [HookOutcome()] * 3
+        await runner.close()
+
+
 async def test_abort_and_cancel(command: Make, tmp_path: Path) -> None:
     """`abort` lets `run` return at once and ends the program; so does cancelling."""
     mark = tmp_path / "mark"
