@@ -80,7 +80,10 @@ def topology_page() -> str:
         "",
         "Generated from the code. [topology.yaml](../topology.md) explains each key and its limits.",
     ]
+    first = {section: name for name, section in reversed(SECTIONS.items())}  # lists of hooks have the same keys
     for name, section in SECTIONS.items():
+        if first[section] != name:
+            continue
         rows = [(f"`{key}`", _type(field), _default(field)) for key, field in section.model_fields.items()]
         title = f"`{name}`" if name else "The whole file"
         lines += ["", f"## {title}", "", _first_paragraph(section), "", *_table(("key", "type", "default"), rows)]

@@ -19,6 +19,8 @@ from ioc.model import (
     EccReading,
     FiledFile,
     FilingReport,
+    HookOutcome,
+    HookPoint,
     Operation,
     Reading,
     RouterFacts,
@@ -100,6 +102,21 @@ class Host(Protocol):
 
     async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
         """Copy the .xcfg files that `server` uses into its backup root under the run's directory."""
+        ...
+
+
+class HookRunner(Protocol):
+    """Runs the hooks of the topology."""
+
+    async def run(self, point: HookPoint, name: str, record: RunRecord) -> HookOutcome:
+        """Run one hook. Returns at its time-out at the latest; a failure is in the result.
+
+        Cancelling it ends the hook.
+        """
+        ...
+
+    def abort(self, point: HookPoint, name: str) -> None:
+        """End a hook wherever it is under way; its `run` returns at once."""
         ...
 
 

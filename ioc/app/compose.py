@@ -14,8 +14,9 @@ from ioc.app.watching import Watching
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
-from ioc.hosts import MachineHost, build_hosts
-from ioc.model import Client, Event, RunId, Scalar, Severity
+from ioc.hooks import HookRunner
+from ioc.hosts import MachineHost, build_hosts, build_transport
+from ioc.model import Client, Event, HookPoint, RunId, Scalar, Severity
 from ioc.observables import ObservableFeed
 from ioc.pvs import Access, PvTree, Services, put_record
 from ioc.recorder import ObservableRecorder
@@ -35,6 +36,7 @@ class Parts:
     recorder: ObservableRecorder
     hosts: tuple[MachineHost, ...]
     ecc: dict[str, ZeepEccClient]
+    hooks: HookRunner
     engine: Engine
     tree: PvTree
     server: ca.CaServer
@@ -65,6 +67,8 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         )
         for server in topology.ecc_servers
     }
+    named = {hook.host for point in HookPoint for hook in topology.hooks.at(point)}
+    hooks = HookRunner(topology.hooks, {host: build_transport(topology, host) for host in named})
     shown: list[Callable[[Event], None]] = []  # the PVs of the log are created after the parts that log
 
     def show_event(event: Event) -> None:
@@ -78,6 +82,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         hosts=hosts,
         store=store,
         recorder=recorder,
+        hooks=hooks,
         timing=Timing(
             poll_ecc=topology.polling.ecc,
             poll_ecc_busy=topology.polling.ecc_busy,
@@ -113,7 +118,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     pva = PvAccess(server.site, wanted=topology.pva)
     watching = Watching(engine, recorder)
-    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, journal, watching)
+    return Parts(topology, store, recorder, hosts, ecc, hooks, engine, tree, server, pva, journal, watching)
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:

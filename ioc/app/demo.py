@@ -16,7 +16,7 @@ from ioc.model import PVA_SCHEME
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, SimulatorError, Site, SiteAddresses, SitePlan
 from ioc.sim.plan import HOST
 from ioc.topology.derived import sources_of
-from ioc.topology.schema import Config, Topology
+from ioc.topology.schema import Config, Hooks, Topology
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +186,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
             "observables": observables,
             "interlocks": interlocks,
             "runs": runs,
+            "hooks": Hooks(),  # they act on real devices
             "access": None,
         }
     )

@@ -23,7 +23,7 @@ from ioc.engine.perform import INTERNAL, Performer
 from ioc.engine.timing import Timing
 from ioc.errors import PeerError, Refused
 from ioc.model import Client, Event, Reading, RunId
-from ioc.ports import EccClient, Host, RunRecorder, RunStore
+from ioc.ports import EccClient, HookRunner, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic import memory
@@ -56,6 +56,7 @@ class Engine:
         hosts: Sequence[Host],
         store: RunStore,
         recorder: RunRecorder,
+        hooks: HookRunner,
         timing: Timing,
         journal: Callable[[Event], None],
         steady: Callable[[], float] = time.monotonic,
@@ -80,6 +81,7 @@ class Engine:
             hosts=hosts,
             store=store,
             recorder=recorder,
+            hooks=hooks,
             timing=timing,
             post=self.post,
             next_directory=self._next_directory,

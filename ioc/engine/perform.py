@@ -11,7 +11,7 @@ from ioc.engine import observe
 from ioc.engine.timing import Timing
 from ioc.errors import PeerError, PeerRejected, Refused
 from ioc.model import EccReading, FiledFile, Operation, RunId, RunRecord, Scalar, Transition, TransitionReply
-from ioc.ports import EccClient, Host, RunRecorder, RunStore
+from ioc.ports import EccClient, HookRunner, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
@@ -32,6 +32,7 @@ class Performer:
         hosts: Sequence[Host],
         store: RunStore,
         recorder: RunRecorder,
+        hooks: HookRunner,
         timing: Timing,
         post: Callable[[ev.Event], None],
         next_directory: Callable[[], str],
@@ -44,6 +45,7 @@ class Performer:
         self._host_of_server = {name: host for host in hosts for name in host.servers}
         self._store = store
         self._recorder = recorder
+        self._hooks = hooks
         self._timing = timing
         self._post = post
         self._next_directory = next_directory
@@ -54,7 +56,11 @@ class Performer:
         if isinstance(effect, ef.SendTransition):
             await self._transition(effect)
             return
-        if not isinstance(effect, ef.ProbeRouters | ef.BackUp):
+        if isinstance(effect, ef.AbortHook):
+            self._hooks.abort(effect.point, effect.name)  # here, so that it cannot overtake the begin of the hook
+            return
+        awaited = isinstance(effect, ef.RunHook) and effect.job  # its job does not wait for the database
+        if not awaited and not isinstance(effect, ef.ProbeRouters | ef.BackUp):
             await settled.wait()
         result, error = None, ""
         try:
@@ -83,6 +89,8 @@ class Performer:
             case ef.FileRouter(router=router, run=run, directories=directories):
                 record = partial(self._record_file, router, run)
                 return self._host_of_router[router].file_run(router, run, record, directories)
+            case ef.RunHook(point=point, name=name, record=run_record):
+                return self._hooks.run(point, name, run_record)
             case ef.SetManual(values=values):
                 return self._set_manual(values)
             case ef.OpenExperiment(name=name):

@@ -7,6 +7,7 @@ from typing import Literal
 from ioc.hosts.host import MachineHost
 from ioc.hosts.local import LocalTransport
 from ioc.hosts.ssh import SshTransport
+from ioc.hosts.transport import Transport
 from ioc.topology.derived import ssh_for
 from ioc.topology.schema import DataRouter, EccServer, Ssh, Topology
 
@@ -26,12 +27,23 @@ def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
     return tuple(_host(topology, settings[machine], living) for machine, living in components.items())
 
 
+def build_transport(topology: Topology, address: str) -> Transport:
+    """Make a connection of its own to the host of a component, or to this machine, ``local``."""
+    components = (*topology.ecc_servers, *topology.data_routers)
+    component = next((each for each in components if each.host == address), None)
+    return _transport(address, "local" if component is None else ssh_for(topology, component), topology)
+
+
+def _transport(address: str, ssh: Ssh | Literal["local"], topology: Topology) -> Transport:
+    return LocalTransport() if ssh == "local" else SshTransport(address, ssh, topology.timeouts.ssh)
+
+
 def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccServer | DataRouter]) -> MachineHost:
     addresses = {component.host for component in components}
     name = addresses.pop() if len(addresses) == 1 else "localhost"
     return MachineHost(
         name,
-        LocalTransport() if ssh == "local" else SshTransport(name, ssh, topology.timeouts.ssh),
+        _transport(name, ssh, topology),
         [component for component in components if isinstance(component, DataRouter)],
         [component for component in components if isinstance(component, EccServer)],
         ssh_timeout=topology.timeouts.ssh,

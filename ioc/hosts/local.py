@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -12,9 +13,57 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ioc.errors import PeerError, PeerTimeout
-from ioc.hosts.transport import ENVIRONMENT, OUTPUT_LIMIT, CannotRenameError, Entry, entry_of, fed_to_sh
+from ioc.hosts.transport import (
+    END_SECONDS,
+    ENVIRONMENT,
+    OUTPUT_LIMIT,
+    CannotRenameError,
+    Entry,
+    entry_of,
+    fed_to_sh,
+    reason,
+)
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+class LocalProgram:
+    """`ioc.hosts.transport.Program` on this machine."""
+
+    def __init__(self, script: bytes) -> None:
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-s"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self._shell.stdin is not None
+        assert self._shell.stdout is not None
+        self._input, self._output = self._shell.stdin, self._shell.stdout
+        self._poll = select.poll()  # unlike select(), it knows descriptors above 1023
+        self._poll.register(self._output, select.POLLIN)
+        try:
+            self._input.write(script)
+            self._input.flush()
+        except OSError:
+            self.close()
+            raise
+
+    def read(self, seconds: float) -> bytes | None:
+        return os.read(self._output.fileno(), 65536) if self._poll.poll(seconds * 1000) else None
+
+    def status(self) -> int | None:
+        return self._shell.poll()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._input.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._shell.wait(END_SECONDS)
+        _kill_group(self._shell)
+        self._shell.wait()
+        self._output.close()
 
 
 class LocalTransport:
@@ -53,6 +102,12 @@ class LocalTransport:
         if len(output) > OUTPUT_LIMIT:
             raise PeerError(f"a command on this machine wrote more than {OUTPUT_LIMIT} bytes")
         return output
+
+    def start(self, script: str, arguments: Sequence[bytes]) -> LocalProgram:
+        try:
+            return LocalProgram(fed_to_sh(script, arguments))
+        except OSError as error:
+            raise PeerError(f"this machine cannot start /bin/sh: {reason(error)}") from None
 
     def check_files(self) -> None:
         """They can be handled."""

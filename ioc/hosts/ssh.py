@@ -27,7 +27,16 @@ import paramiko
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts.sftp import SftpSession
 from ioc.hosts.ssh_connection import RefusedSessionError, SshConnection, lost
-from ioc.hosts.transport import ENVIRONMENT, OUTPUT_LIMIT, CannotRenameError, Entry, entry_of, fed_to_sh, reason
+from ioc.hosts.transport import (
+    END_SECONDS,
+    ENVIRONMENT,
+    OUTPUT_LIMIT,
+    CannotRenameError,
+    Entry,
+    entry_of,
+    fed_to_sh,
+    reason,
+)
 from ioc.topology.schema import Ssh
 
 IDLE_SECONDS = 10.0
@@ -104,6 +113,37 @@ class Sessions:
             self._waiting.popleft().come.set()
 
 
+class SshProgram:
+    """`ioc.hosts.transport.Program` in a session of its own."""
+
+    def __init__(self, address: str, channel: paramiko.Channel, leave: Callable[[], None]) -> None:
+        self._address = address
+        self._channel = channel
+        self._leave = leave
+
+    def read(self, seconds: float) -> bytes | None:
+        self._channel.settimeout(seconds)
+        try:
+            piece = self._channel.recv(65536)
+        except TimeoutError:
+            piece = None
+        if not piece and self._channel.exit_status == -1:
+            transport = self._channel.get_transport()
+            if not transport.is_active():
+                raise lost(self._address, transport.get_exception() or EOFError("it was closed"))
+        return piece
+
+    def status(self) -> int | None:
+        return self._channel.exit_status if self._channel.status_event.is_set() else None
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.shutdown_write()
+            self._channel.status_event.wait(END_SECONDS)
+        self._channel.close()
+        self._leave()
+
+
 class SshTransport:
     """`ioc.hosts.transport.Transport` over one SSH connection."""
 
@@ -147,6 +187,22 @@ class SshTransport:
         finally:
             channel.close()
             self._sessions.leave()
+
+    def start(self, script: str, arguments: Sequence[bytes]) -> SshProgram:
+        channel = self._open_channel(takes_sftp=False)
+        assert isinstance(channel, paramiko.Channel)
+        program = SshProgram(self._address, channel, self._sessions.leave)
+        try:
+            channel.settimeout(self._timeout)
+            channel.exec_command("exec /bin/sh -s")  # means the same in every login shell
+            channel.sendall(fed_to_sh(script, arguments))
+        except TimeoutError:
+            program.close()
+            raise PeerTimeout(f"{self._address} did not start a command within {self._timeout:g} s") from None
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            program.close()
+            raise lost(self._address, error) from None
+        return program
 
     def _check_alive(self, channel: paramiko.Channel) -> None:
         """Distinguish the end of an output from the end of the connection, which look the same."""

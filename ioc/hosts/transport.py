@@ -13,6 +13,7 @@ from typing import Protocol
 # Exports of login scripts (PATH, QUOTING_STYLE, functions that shadow programs) must not change the output of a script.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin", "LC_ALL": "C", "TZ": "UTC0"}
 """The environment of a script, besides HOME."""
+END_SECONDS = 3.0
 OUTPUT_LIMIT = 4 * 1024 * 1024
 """Maximum bytes of a script's output."""
 
@@ -31,6 +32,21 @@ class Entry:
     is_directory: bool
 
 
+class Program(Protocol):
+    """A script under way. Its input stays open, and its end tells it that nobody waits for it any more."""
+
+    def read(self, seconds: float) -> bytes | None:
+        """Return the next piece of its output, empty at the end, or None if none came within this time."""
+        ...
+
+    def status(self) -> int | None:
+        """Return its exit status; None while it runs, and if it is not known."""
+        ...
+
+    def close(self) -> None:
+        """End its input, which gives it `END_SECONDS` to end, and leave it."""
+
+
 class Transport(Protocol):
     """Run scripts and handle files on one machine.
 
@@ -46,6 +62,13 @@ class Transport(Protocol):
         """Feed `script` to a POSIX ``sh`` with `arguments` as ``$1``…; returns its output.
 
         The script must be a function ``main``. Its exit status is not looked at.
+        """
+        ...
+
+    def start(self, script: str, arguments: Sequence[bytes]) -> Program:
+        """Feed `script` to a POSIX ``sh`` as `run` does, but in the environment that the user has there.
+
+        Returns when it has begun.
         """
         ...
 

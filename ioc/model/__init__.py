@@ -26,6 +26,7 @@ from ioc.model.enums import (
     ValueType,
 )
 from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
+from ioc.model.hooks import HookOutcome, HookPoint
 from ioc.model.log import Client, Event, PutRecord
 from ioc.model.names import (
     COMMENT_LENGTH,
@@ -86,6 +87,8 @@ __all__ = [
     "Event",
     "PutRecord",
     "Scalar",
+    "HookPoint",
+    "HookOutcome",
     "Statistics",
     "Reading",
     "ObservableView",

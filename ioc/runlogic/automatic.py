@@ -146,7 +146,7 @@ def run_command(turn: Turn, event: RunCommand) -> None:
     who = f" by {event.client.user}" if event.client.user else ""
     _end(turn, f"off: Stop{who}", client=event.client)
     run, job = turn.state.run, turn.state.job
-    if not run.open:
+    if not run.open and not runs.awaits_hooks(turn.state):
         if job is not None and job.kind is JobKind.Start:
             turn.set_auto(stop=event)  # its run is about to open
         else:
@@ -195,7 +195,7 @@ def decide(turn: Turn) -> None:
 
 def _stop_what_was_starting(turn: Turn, command: RunCommand) -> None:
     run, job = turn.state.run, turn.state.job
-    if run.open:
+    if run.open or runs.awaits_hooks(turn.state):
         turn.set_auto(stop=None)
         runs.stop(turn, command)
     elif job is None or job.kind is not JobKind.Start:

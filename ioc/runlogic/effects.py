@@ -15,6 +15,7 @@ from ioc.model import (
     Client,
     ConfigChoice,
     DataLink,
+    HookPoint,
     Operation,
     RunClass,
     RunConfig,
@@ -100,6 +101,26 @@ class BackUp(Effect):
     server: str
     run: RunId
     config: ConfigChoice
+
+
+@dataclass(frozen=True)
+class RunHook(Effect):
+    """→ `Ended[RunHook, HookOutcome]`"""
+
+    job: int
+    """The job that waits for it; 0: none."""
+    point: HookPoint
+    name: str
+    record: RunRecord
+    """The run that it is told about. Before a start, the run that would be next, which does not exist yet."""
+
+
+@dataclass(frozen=True)
+class AbortHook(Effect):
+    """End a hook that is under way; its end is of no interest."""
+
+    point: HookPoint
+    name: str
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ not know how far an attempt got.
 from __future__ import annotations
 
 from ioc.errors import Refused
-from ioc.model import DocumentState, FilingReport, RunState, Severity
-from ioc.runlogic import jobs, memory, servers
+from ioc.model import DocumentState, FilingReport, HookPoint, RunState, Severity
+from ioc.runlogic import hooks, jobs, memory, servers
 from ioc.runlogic.effects import FileRouter, ProbeRouters
 from ioc.runlogic.events import Ended, Organize
 from ioc.runlogic.state import TAKING_DATA, About, Cause, Job, JobKind, Phase, Stage
@@ -215,6 +215,8 @@ def close_document(turn: Turn) -> None:
         unfiled=frozenset(),
     )
     turn.emit(memory.TITLE.save(title))
+    if not failed:
+        hooks.tell(turn, HookPoint.AfterFiling)
 
 
 def _name_silent_sources(turn: Turn) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ioc.model import Action, ConfigChoice, DataLink, FiledFile, Operation, Role, ValueType, Window
+from ioc.model import Action, ConfigChoice, DataLink, FiledFile, HookPoint, Operation, Role, ValueType, Window
 from ioc.topology.derived import links_of, sources_of, watched_by
 from ioc.topology.schema import Topology
 
@@ -68,6 +68,14 @@ class InterlockPlan:
 
 
 @dataclass(frozen=True)
+class HookPlan:
+    """One hook, as far as runs depend on it."""
+
+    name: str
+    required: bool
+
+
+@dataclass(frozen=True)
 class Plan:
     """An installation, by name; immutable."""
 
@@ -90,6 +98,7 @@ class Plan:
     require: tuple[str, ...]
     """Observables that must be connected before a run may start."""
     interlocks: Mapping[str, InterlockPlan]
+    hooks: Mapping[HookPoint, tuple[HookPlan, ...]]
 
     @classmethod
     def of(cls, topology: Topology) -> Plan:
@@ -129,6 +138,10 @@ class Plan:
             silent_seconds=topology.runs.silent_seconds,
             require=topology.runs.require,
             interlocks=_interlocks(topology),
+            hooks={
+                point: tuple(HookPlan(hook.name, hook.required) for hook in topology.hooks.at(point))
+                for point in HookPoint
+            },
         )
 
     @property

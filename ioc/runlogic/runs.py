@@ -7,8 +7,20 @@ from dataclasses import replace
 from typing import Literal
 
 from ioc.errors import Refused
-from ioc.model import Client, DocumentState, EccState, Operation, Role, RunConfig, RunRecord, RunState, Severity
-from ioc.runlogic import backup, filing, jobs, memory, permits
+from ioc.model import (
+    Client,
+    DocumentState,
+    EccState,
+    HookPoint,
+    Operation,
+    Role,
+    RunConfig,
+    RunId,
+    RunRecord,
+    RunState,
+    Severity,
+)
+from ioc.runlogic import backup, filing, hooks, jobs, memory, permits
 from ioc.runlogic.effects import (
     ProbeRouters,
     ReserveRun,
@@ -60,7 +72,15 @@ def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) 
         mutants = turn.plan.of_role(Role.MuTAnT)
         reset = (Move(Operation.Breakup, mutants), Move(Operation.Configure, mutants)) if mutants else ()
     look: tuple[Stage, ...] = (Phase.Probe,) if probe else ()
-    stages = (*look, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
+    stages = (
+        *look,
+        Phase.BeforeStart,
+        Phase.Reserve,
+        *reset,
+        Phase.Begin,
+        *_moves(turn, Operation.Start),
+        Phase.Opened,
+    )
     jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=command)
 
 
@@ -86,23 +106,49 @@ def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
         return
     turn.set(job=None)
     if reasons := permits.blocked_by(turn.plan, turn.state):
-        _refuse_start(turn, job, "; ".join(reasons))
+        refuse_start(turn, job, "; ".join(reasons))
     else:
         turn.set(job=job)
 
 
-def _refuse_start(turn: Turn, job: Job, why: str) -> None:
+def refuse_start(turn: Turn, job: Job, why: str) -> None:
+    """End a start that has no number yet."""
     text = f"run {turn.state.run.next_number} cannot start: {why}"
     turn.set(job=None)
     note = turn.note(text, turn.state.run.message.severity)
     turn.set_run(message=replace(note, reasons=permits.blocked_by(turn.plan, turn.state)))
     turn.log(RUN, text, Severity.MINOR, job.client)
+    hooks.log_remarks(turn, job)
     turn.answer(job.command, text, refused=True)
 
 
-def begin_reserve(turn: Turn, job: Job) -> None:
-    """Reserve a run number: from here on a run is open."""
+def begin_before_start(turn: Turn, job: Job) -> None:
+    """Run the hooks before the run gets its number."""
+    del job
     state, run = turn.state, turn.state.run
+    if names := [hook.name for hook in turn.plan.hooks[HookPoint.BeforeStart]]:
+        text = f"run {run.next_number} waits for hook {listing(names)}"
+        turn.set_run(message=turn.note(text, run.message.severity))
+    record = RunRecord(
+        RunId(state.experiment, run.next_number),
+        DocumentState.Starting,
+        run.run_class,
+        state.auto.expanded(run.title, run.next_number),
+        turn.now,
+        config_name=config_name(state),
+    )
+    hooks.wait_for(turn, HookPoint.BeforeStart, record)
+
+
+def begin_reserve(turn: Turn, job: Job) -> None:
+    """Reserve a run number: from here on a run is open. While hooks ran, something may have come up that forbids it."""
+    state, run = turn.state, turn.state.run
+    if turn.plan.hooks[HookPoint.BeforeStart]:
+        turn.set(job=None)
+        if reasons := permits.blocked_by(turn.plan, turn.state):
+            refuse_start(turn, job, "; ".join(reasons))
+            return
+        turn.set(job=job)
     title = state.auto.expanded(run.title, run.next_number)
     turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(ReserveRun(job.id, state.experiment, title, run.run_class, config_name(state), run.least_number))
@@ -119,7 +165,7 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         return
     job, record = turn.job, event.result
     if record is None:
-        _refuse_start(turn, job, f"no run number could be reserved: {event.error}")
+        refuse_start(turn, job, f"no run number could be reserved: {event.error}")
         return
     run = turn.state.run
     title = turn.state.auto.expanded(run.title, record.run.number)
@@ -137,6 +183,7 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
     if (title, run.run_class) != (record.title, record.run_class):
         turn.save_run(title=title, run_class=run.run_class)  # typed while the number was being reserved
     turn.say(RUN, f"{record.run} is starting", client=job.client)
+    hooks.add_remarks(turn, job)
     turn.emit(
         SaveRunConfigs(
             record.run,
@@ -182,6 +229,7 @@ def opened(turn: Turn, job: Job) -> None:
     turn.set_run(state=RunState.Running, running_since=turn.steady, taking_since=turn.steady)
     turn.say(RUN, f"{record.run} is Running", client=job.client)
     backup.at_start(turn)
+    hooks.tell(turn, HookPoint.AfterStart)
 
 
 def roll_back(turn: Turn, job: Job) -> None:
@@ -205,6 +253,9 @@ def stop(turn: Turn, command: RunCommand | None = None, why: str = "Stop request
     """
     client = command.client if command is not None else Client()
     run, job = turn.state.run, turn.state.job
+    if awaits_hooks(turn.state):
+        _give_up_start(turn, command, why)
+        return
     if not run.open:
         running = [name for name, server in turn.state.servers.items() if server.state is EccState.Running]
         aside = f"; {listing(running)} can be stopped one by one or with Reset" if running else ""
@@ -232,6 +283,22 @@ def stop(turn: Turn, command: RunCommand | None = None, why: str = "Stop request
     jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), command=command)
 
 
+def awaits_hooks(state: State) -> bool:
+    """Whether a start is under way that has no number yet, and waits for hooks."""
+    return state.job is not None and state.job.stage is Phase.BeforeStart
+
+
+def _give_up_start(turn: Turn, command: RunCommand | None, why: str) -> None:
+    job, run = turn.job, turn.state.run
+    text = f"run {run.next_number} does not start: {why}"
+    turn.set(job=None)
+    turn.set_run(message=turn.note(text, run.message.severity))
+    turn.log(RUN, text, Severity.MINOR, command.client if command is not None else job.client)
+    hooks.abort(turn, job)
+    turn.answer(job.command, text)
+    turn.answer(command)
+
+
 def _stop_again(turn: Turn, command: RunCommand | None) -> None:
     """The run is stopped, but not filed: stop servers that still run, and file again."""
     client = command.client if command is not None else Client()
@@ -250,7 +317,7 @@ def _stop_again(turn: Turn, command: RunCommand | None) -> None:
 
 def stop_stages(turn: Turn) -> tuple[Stage, ...]:
     """Return all phases of the end of a run."""
-    return (*_moves(turn, Operation.Stop), Phase.End, *filing.STAGES)
+    return (Phase.BeforeStop, *_moves(turn, Operation.Stop), Phase.End, *filing.STAGES)
 
 
 def begin_end(turn: Turn, job: Job) -> None:
@@ -281,6 +348,9 @@ def snapshot_taken(turn: Turn, event: Ended[TakeSnapshot, None]) -> None:
         return
     if event.error:
         trouble(turn, About.Recording, "", text)
+    if event.effect.which is Snapshot.End:
+        failed = turn.state.run.ending is DocumentState.Failed
+        hooks.tell(turn, HookPoint.Failed if failed else HookPoint.AfterStop)
     jobs.arrived(turn, DATABASE)
 
 

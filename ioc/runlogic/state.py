@@ -66,6 +66,7 @@ class About(Enum):
     Recording = auto()
     Interlock = auto()
     Restart = auto()
+    Hook = auto()
 
 
 class Cause(Enum):
@@ -312,12 +313,16 @@ class Phase(Enum):
 
     Probe = auto()
     """Look at every router now; before a start, the permits are checked again with the result."""
+    BeforeStart = auto()
+    """Hooks that the start waits for; no number is reserved yet."""
     Reserve = auto()
     """Reserve a run number in the database."""
     Begin = auto()
     """Begin-of-run snapshot of the observables."""
     Opened = auto()
     """All servers run: the run has its start time."""
+    BeforeStop = auto()
+    """Hooks that the stop waits for."""
     End = auto()
     """End-of-run snapshot; the run has its stop time."""
     File = auto()
@@ -369,9 +374,11 @@ class Job:
     begun: bool = False
     """The current stage was started."""
     waiting: frozenset[str] = frozenset()
-    """Servers, routers or "database" that the current stage waits for."""
+    """Servers, routers, hooks or "database" that the current stage waits for."""
     failures: tuple[str, ...] = ()
     """What went wrong, one sentence each."""
+    remarks: tuple[tuple[str, str], ...] = ()
+    """What else went wrong before the run opened: name and text of each trouble that it will have."""
 
     @property
     def client(self) -> Client:

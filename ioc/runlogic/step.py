@@ -27,6 +27,7 @@ from ioc.runlogic import (
     automatic,
     backup,
     filing,
+    hooks,
     interlock_commands,
     interlocks,
     jobs,
@@ -52,9 +53,11 @@ from ioc.runlogic.turn import Turn, few
 
 _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.Probe: runs.begin_probe,
+    Phase.BeforeStart: runs.begin_before_start,
     Phase.Reserve: runs.begin_reserve,
     Phase.Begin: runs.begin_snapshot,
     Phase.Opened: runs.opened,
+    Phase.BeforeStop: hooks.begin_before_stop,
     Phase.End: runs.begin_end,
     Phase.File: filing.begin_file,
     Phase.Backup: backup.begin_backup,
@@ -171,7 +174,9 @@ def _advance_job(turn: Turn) -> None:
 
 
 def _halt(turn: Turn, job: Job) -> None:
-    if job.kind is JobKind.Start:
+    if job.stage is Phase.BeforeStart:
+        runs.refuse_start(turn, job, "; ".join(job.failures))
+    elif job.kind is JobKind.Start:
         runs.roll_back(turn, job)
     else:
         _finish(turn, job)
@@ -222,6 +227,7 @@ _ENDS: Mapping[type[Effect], Callable[[Turn, Any], None]] = {
     ef.TakeSnapshot: runs.snapshot_taken,
     ef.FileRouter: filing.filing_ended,
     ef.BackUp: backup.backup_ended,
+    ef.RunHook: hooks.ended,
     ef.OpenExperiment: settings.experiment_opened,
     ef.SetManual: automatic.manual_set,
 }

@@ -26,21 +26,23 @@ def trouble(
     *,
     client: Client = Client(),
     cause: Cause | None = None,
+    closed: bool = False,
 ) -> None:
     """Record that something went wrong in the open run; no effect if none is open, or if it is known already.
 
+    With `closed`, it may also be the last run, which is over.
     Another trouble about the same thing replaces the previous one; with the same `cause` only its text changes.
     """
     run = turn.state.run
     known = standing(run, about, name)
-    if not run.open or (known is not None and known.text == text):
+    if not (run.open or closed) or (known is not None and known.text == text):
         return
     if known is not None and cause is not None and known.cause is cause:
         turn.set_run(troubles=tuple(each.renewed(text) if each is known else each for each in run.troubles))
         _show(turn)
         return
     _keep(turn, (*_without(run, about, name), Trouble(about, name, turn.now, text, severity, cause)))
-    turn.log(RUN, f"run {run.number}: {text}", severity, client)
+    turn.log(RUN, f"run {run.number}: {text}", severity, client, None if run.open else turn.record.run)
 
 
 def forget(turn: Turn, about: About, name: str) -> None:

@@ -68,6 +68,7 @@ class JobProgress(TypedDict, total=False):
     begun: bool
     waiting: frozenset[str]
     failures: tuple[str, ...]
+    remarks: tuple[tuple[str, str], ...]
 
 
 @dataclass

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from ioc.model import PVA_SCHEME, Action, LinkType, Role, ValueType
+from ioc.model import PVA_SCHEME, Action, HookPoint, LinkType, Role, ValueType
 from ioc.topology.derived import sources_of, ssh_for
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import value_fault
@@ -25,6 +26,8 @@ _FILE_PREFIX = re.compile(r"(describe|prepare|configure|hardwareDescription)[-_]
 _KINDS = {"ecc_servers": "an ECC server", "data_routers": "a data router"}
 _FAST_SECONDS = 0.2
 """Delays of values up to this are no surprise."""
+_LONG_STOP = 30.0
+"""Seconds for which a Stop may well wait."""
 _AT_LEAST = (
     ("timeouts", "transition", 121.0, "electronics that hang take 120, and the transition continues anyway"),
     ("timeouts", "state", 1.0, "a busy host takes that long to answer"),
@@ -186,6 +189,16 @@ def _interlocks(topology: Topology) -> Iterator[Advice]:
             yield (*loc, "for_seconds"), f"should be at least {1 / rate:g} seconds: {why}"
 
 
+def _hooks(topology: Topology) -> Iterator[Advice]:
+    for point in HookPoint:
+        for index, each in enumerate(topology.hooks.at(point)):
+            loc = ("hooks", point.value, index)
+            if each.run and each.host == "local" and shutil.which(Path(each.run[0]).expanduser()) is None:
+                yield (*loc, "run", 0), "should be a program that this user may start: this machine has none there"
+            if point is HookPoint.BeforeStop and each.timeout > _LONG_STOP:
+                yield (*loc, "timeout"), f"should be at most {_LONG_STOP:g} seconds: the run is not stopped before"
+
+
 def _ssh(topology: Topology) -> Iterator[Advice]:
     """Check the settings of each section: its own values, and its own files, not inherited ones."""
     general = topology.ssh
@@ -268,4 +281,5 @@ _ADVISERS = (
     _hosts,
     _ssh,
     _interlocks,
+    _hooks,
 )

@@ -7,6 +7,7 @@ those of the schema. Values of a wrong type are left to the schema.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -15,7 +16,7 @@ from ioc.model import Role, ValueType
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import suggest, value_fault
 from ioc.topology.names import channel_of, is_own
-from ioc.topology.schema import USUAL_PORTS, Order, Runs, Timeouts, Topology
+from ioc.topology.schema import USUAL_PORTS, Hooks, Order, Runs, Timeouts, Topology
 
 PV_NAME_LENGTH = 59
 """Maximum length of PV names."""
@@ -26,6 +27,7 @@ LONGEST_PV = {
     "interlocks": "Interlock:{}:Message",
 }
 """The longest PV of each kind of component, after the prefix."""
+_PROGRAM = re.compile(r"/.+|~/.+|[^/~\-][^/]*", re.DOTALL)
 _KEYS = {
     "ecc_servers": "name",
     "data_routers": "name",
@@ -78,6 +80,7 @@ def check_consistency(data: dict[str, object]) -> Iterator[Fault]:
     yield from _filing(whole)
     yield from _required(whole)
     yield from _interlocks(whole)
+    yield from _hooks(whole)
     prefix = data.get("prefix", Topology.model_fields["prefix"].default)
     if isinstance(prefix, str):
         yield from _pv_lengths(whole, prefix)
@@ -194,6 +197,26 @@ def _interlocks(whole: _Part) -> Iterator[Fault]:
         low, high = part.number("low", -math.inf), part.number("high", math.inf)
         if low is not None and high is not None and low > high:
             yield value_fault((*part.loc, "low"), low, f"must be at most high ({high:g})")
+
+
+def _hooks(whole: _Part) -> Iterator[Fault]:
+    known = {part.text("host") or "" for section in USUAL_PORTS for part in whole.parts(section)}
+    for point in Hooks.model_fields:
+        hooks = whole.part("hooks").parts(point)
+        yield from _same_names(hooks, "name")
+        for hook in hooks:
+            given = {key for key, value in hook.fields.items() if value is not None}
+            if len(given & {"run", "post"}) != 1:
+                has = "run and post" if {"run", "post"} <= given else "neither run nor post"
+                yield hook.loc, f"{show(hook.loc)} has {has}, but must have one of run and post"
+            if {"host", "post"} <= given:
+                yield hook.loc, f"{show(hook.loc)} has post and host, but must have host only with run"
+            host, program = hook.text("host"), next(iter(hook.texts("run")), None)
+            if host is not None and host != "local" and host not in known:
+                reason = f"must be local or the host of a server or router{suggest(host, known - {''})}"
+                yield value_fault((*hook.loc, "host"), host, reason)
+            if program is not None and not _PROGRAM.fullmatch(program[1]):
+                yield value_fault(*program, "must be a program: a name, or a path that begins with / or ~/")
 
 
 def _both(keys: set[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
+_PASSWORD = re.compile(r"://[^/@\s]*@")
+"""In a URL; errors are also logged."""
 _KINDS = {
     "string_type": "text (put it in quotes)",
     "tuple_type": "a list",
@@ -45,6 +48,7 @@ def rephrase(
     written, value = plain.get(loc), error["input"]
     # a number is shown as written in the file
     shown = written if written and not isinstance(value, str) else describe(value)
+    shown = _PASSWORD.sub("://…@", shown)
     return loc, f"{show(loc)} is {shown}, but must {_requirement(error, written)}"
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, ValidationInfo
 
@@ -20,6 +21,7 @@ from ioc.model import (
     CONFIG_NAME_LENGTH,
     Action,
     ConfigChoice,
+    HookPoint,
     LinkType,
     Role,
     Scalar,
@@ -159,6 +161,22 @@ RemoteFile = Annotated[RemotePath, _a_file]
 Value = Annotated[Scalar, PlainValidator(_value)]
 """A text or a number."""
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+Url = Annotated[
+    str,
+    _text("a URL without spaces and with ASCII letters only", r"[!-~]*"),
+    _must("the URL of a web server, http://HOST:PORT/PATH or https://HOST/PATH", _is_url),
+]
+Argument = Annotated[str, _must("a text without the character NUL", lambda text: "\0" not in text)]
 
 
 class Section(BaseModel):
@@ -305,6 +323,31 @@ class Interlock(Section):
     bypass_minutes: Minutes = 30.0
 
 
+class Hook(Section):
+    """A program that is started, or a web server that is told, when something happens to a run."""
+
+    name: Component
+    run: Annotated[tuple[Argument, ...], Field(min_length=1)] | None = None
+    host: str = "local"
+    post: Url | None = None
+    timeout: Seconds = 10.0
+    required: Flag = False
+
+
+class Hooks(Section):
+    """What happens beside a run: a list of hooks for each occasion."""
+
+    before_start: tuple[Hook, ...] = ()
+    after_start: tuple[Hook, ...] = ()
+    before_stop: tuple[Hook, ...] = ()
+    after_stop: tuple[Hook, ...] = ()
+    after_filing: tuple[Hook, ...] = ()
+    failed: tuple[Hook, ...] = ()
+
+    def at(self, point: HookPoint) -> tuple[Hook, ...]:
+        return getattr(self, point.value)
+
+
 class AccessRule(Section):
     """Write access: the first rule that matches PV, host and user decides."""
 
@@ -332,6 +375,7 @@ class Topology(Section):
     observables: tuple[Observable, ...] = ()
     record: Literal["always", "runs"] = "always"
     interlocks: tuple[Interlock, ...] = ()
+    hooks: Hooks = Hooks()
     access: tuple[AccessRule, ...] | None = None
     """None: only clients on this machine may write."""
     pva: Flag = True

@@ -65,6 +65,20 @@ async def test_everything_else_is_refused_unless_idle(ioc: RunningIoc) -> None:
     assert ioc.ready == 1
 
 
+async def test_hooks_change_while_idle(ioc: RunningIoc) -> None:
+    """Hooks are taken over by an internal restart: refused unless every server is Idle, and with errors."""
+    ioc.write(hooks={"failed": [{"name": "a", "run": ["true"], "timeout": 0}]})
+    assert not await ioc.put("T:IOC:Reload")
+    assert "hooks.failed[0].timeout is 0, but must be more than 0" in await ioc.log()
+    ioc.write(hooks={"failed": [{"name": "a", "run": ["true"]}]})
+    assert await ioc.put("T:ECC:CoBo1:Describe")
+    assert not await ioc.put("T:IOC:Reload")
+    assert "hooks changed, but every ECC server must be Idle" in await ioc.log()
+    assert await ioc.put("T:ECC:CoBo1:Undo")
+    assert await ioc.put("T:IOC:Reload")
+    await eventually(lambda: ioc.ready == 2, 20)
+
+
 class Meddler(logging.Handler):
     """Somebody else Describes a server at the very moment at which the rebuild is announced."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ioc.hooks.document import document, variables
+from ioc.model import DocumentState, HookPoint, RunClass, RunId, RunRecord
 from ioc.sim import Site
 from ioc.topology.load import load
 from tests.epics import BINARIES, Epics
@@ -185,6 +188,33 @@ def test_the_parts_of_a_topology_fit_the_example(page: Path, tmp_path: Path) -> 
     changed = tmp_path / "topology.yaml"
     changed.write_text(yaml.safe_dump(document, sort_keys=False))
     assert load(changed).prefix == "ATTPC:"
+
+
+def test_the_script_of_a_hook(tmp_path: Path) -> None:
+    """The script of the page refuses a start while its file exists, with the sentence that the page shows."""
+    page = DOCS / "how-to" / "hooks.md"
+    (script,) = blocks(page, "bash")
+    (shown,) = blocks(page, "text")
+    flag = tmp_path / "attpc-no-beam"
+    file = tmp_path / "beam"
+    file.write_text(script.replace("/tmp/attpc-no-beam", str(flag)))
+    file.chmod(0o755)
+    environment = {**os.environ, "ATTPC_RUN": "0"}
+    assert subprocess.run([file], env=environment, check=False).returncode == 0
+    flag.touch()
+    done = subprocess.run([file], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert shown.strip().endswith(f"exit status 1: {done.stdout.strip()}".replace(str(flag), "/tmp/attpc-no-beam"))
+
+
+def test_the_document_of_a_hook() -> None:
+    """The page shows every key of the document, and every variable."""
+    page = DOCS / "how-to" / "hooks.md"
+    (shown,) = blocks(page, "json")
+    record = RunRecord(RunId("e18008", 12), DocumentState.Complete, RunClass.Beam, "alpha source", 0.0)
+    told = document(HookPoint.AfterFiling, "notes", record)
+    assert list(json.loads(shown)) == list(json.loads(told))
+    assert all(f"| `{each.partition('=')[0]}` |" in page.read_text() for each in variables(told))
 
 
 async def test_the_example_of_the_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epics: Epics) -> None:

@@ -14,7 +14,7 @@ from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 from ioc.topology.schema import Topology
-from tests.engine.fakes import FakeEcc, FakeHost, FakeRecorder, FakeStore
+from tests.engine.fakes import FakeEcc, FakeHooks, FakeHost, FakeRecorder, FakeStore
 from tests.runlogic.installation import topology as small_topology
 
 
@@ -42,6 +42,7 @@ class Bench:
         ]
         self.store = FakeStore()
         self.recorder = FakeRecorder()
+        self.hooks = FakeHooks()
         self.journal: list[Event] = []
         self.states: list[State] = []
         self.engine = Engine(
@@ -50,6 +51,7 @@ class Bench:
             hosts=self.hosts,
             store=self.store,
             recorder=self.recorder,
+            hooks=self.hooks,
             timing=Timing(),
             journal=self.journal.append,
             steady=steady,

@@ -18,6 +18,8 @@ from ioc.model import (
     EccState,
     FiledFile,
     FilingReport,
+    HookOutcome,
+    HookPoint,
     Operation,
     RouterFacts,
     RunClass,
@@ -212,6 +214,37 @@ class FakeStore:
         await asyncio.sleep(self.takes)
         if fault := self.fault or self.faults.get(method):
             raise fault
+
+
+class FakeHooks:
+    """The hooks. `outcomes` is how each ends, by name; `hang` names those that do not end until they are aborted."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, HookOutcome | Exception] = {}
+        self.hang: set[str] = set()
+        self.ran: list[tuple[HookPoint, str, RunRecord]] = []
+        self.cancelled: list[str] = []
+        self.aborted: list[str] = []
+        self._aborted: dict[str, asyncio.Event] = {}
+
+    async def run(self, point: HookPoint, name: str, record: RunRecord) -> HookOutcome:
+        self.ran.append((point, name, record))
+        try:
+            if name in self.hang:
+                await self._aborted.setdefault(name, asyncio.Event()).wait()
+                return HookOutcome("it was aborted")
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.cancelled.append(name)
+            raise
+        outcome = self.outcomes.get(name, HookOutcome())
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def abort(self, point: HookPoint, name: str) -> None:
+        self.aborted.append(name)
+        self._aborted[name].set()
 
 
 class FakeRecorder:

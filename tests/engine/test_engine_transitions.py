@@ -13,7 +13,7 @@ from ioc.model import ConfigChoice, EccReading, EccState, Operation, Transition,
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
-from tests.engine.fakes import FakeEcc, FakeRecorder, FakeStore
+from tests.engine.fakes import FakeEcc, FakeHooks, FakeRecorder, FakeStore
 from tests.runlogic.installation import topology
 
 CONFIGURE = ef.SendTransition("CoBo0", Operation.Configure, ConfigChoice("a", "b", "c"), ())
@@ -34,6 +34,7 @@ async def perform(ecc: FakeEcc, effect: ef.SendTransition = CONFIGURE) -> tuple[
         hosts=(),
         store=FakeStore(),
         recorder=FakeRecorder(),
+        hooks=FakeHooks(),
         timing=TIMING,
         post=events.append,
         next_directory=lambda: "e20/run_0000",

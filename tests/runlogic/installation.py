@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from ioc.model import LinkType, Role
-from ioc.topology.schema import Config, DataRouter, DataSource, EccServer, Interlock, Observable, Runs, Topology
+from ioc.topology.schema import (
+    Config,
+    DataRouter,
+    DataSource,
+    EccServer,
+    Hook,
+    Hooks,
+    Interlock,
+    Observable,
+    Runs,
+    Topology,
+)
 
 CONFIG = Config(describe="front", prepare="e20", configure="e20")
 OBSERVABLES = (Observable(name="pressure", pv="GAS:P", units="Torr"),)
 
+HOOKS = Hooks(
+    before_start=(Hook(name="hv", run=("hv", "on"), required=True), Hook(name="light", run=("light", "off"))),
+    after_start=(Hook(name="note", post="http://127.0.0.1/"),),
+    before_stop=(Hook(name="hv", run=("hv", "save")),),
+    after_stop=(Hook(name="hv", run=("hv", "off"), required=True),),
+    after_filing=(Hook(name="copy", run=("copy",)),),
+    failed=(Hook(name="note", post="http://127.0.0.1/"),),
+)
+"""One or two for each occasion."""
+
 
 def topology(
-    *, resume: bool = True, reset_mutant: bool = False, config: bool = True, interlocks: tuple[Interlock, ...] = ()
+    *,
+    resume: bool = True,
+    reset_mutant: bool = False,
+    config: bool = True,
+    interlocks: tuple[Interlock, ...] = (),
+    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
 ) -> Topology:
     """Two CoBos and a MuTAnT, each with a router of its own; one observable is required."""
     boards = (("CoBo0", Role.CoBo, "CoBo[0]", "data0"), ("CoBo1", Role.CoBo, "CoBo[1]", "data1"))
@@ -38,5 +64,6 @@ def topology(
         ),
         observables=OBSERVABLES if interlocks else (),
         interlocks=interlocks,
+        hooks=hooks,
         runs=Runs(require=("pressure",), reset_mutant_before_start=reset_mutant),
     )

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ioc.model import Action, EccState, InterlockState, Operation, RunRecord, RunState, Severity, Transition
+from ioc.model import (
+    Action,
+    DocumentState,
+    EccState,
+    HookPoint,
+    InterlockState,
+    Operation,
+    RunRecord,
+    RunState,
+    Severity,
+    Transition,
+)
 from ioc.runlogic import effects as ef
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.runs import config_name
@@ -34,6 +45,8 @@ def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
                 wrong = [name for name, server in state.servers.items() if server.state is not EccState.Ready]
                 assert not wrong, f"a run starts although {wrong} are not Ready"
                 assert all(router.online and router.clean for router in state.routers.values())
+            case ef.RunHook(point=point, record=record):
+                _check_hook(world, point, record)
             case ef.Answer(error=error, refused=refused):
                 assert error == error.strip()
                 assert not error.endswith(":")
@@ -44,6 +57,26 @@ def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
                 pass
     _check_stopping(world)
     _render(world)
+
+
+def _check_hook(world: World, point: HookPoint, record: RunRecord) -> None:
+    """A hook is told about a run only at the occasion that it is for."""
+    match point:
+        case HookPoint.BeforeStart:
+            assert not world.state.run.open, "a run is open before it starts"
+            assert record.run.number == world.state.run.next_number
+        case HookPoint.AfterStart:
+            assert all(server.state is EccState.Running for server in world.state.servers.values())
+        case HookPoint.BeforeStop:
+            assert world.state.run.state is RunState.Stopping
+        case HookPoint.AfterStop:
+            assert record.started_at is not None
+            assert record.stopped_at is not None
+        case HookPoint.AfterFiling:
+            assert record.state in {DocumentState.Complete, DocumentState.Orphaned}
+            assert not world.state.run.unfiled
+        case HookPoint.Failed:
+            assert record.started_at is None
 
 
 def _check_interlocks(world: World) -> None:

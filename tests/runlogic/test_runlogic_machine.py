@@ -4,7 +4,7 @@ They are: a run number is never used twice; no run starts with a router that is 
 Ready; every command is answered exactly once; a later group is not touched after an earlier one failed; a refusal
 changes nothing; a run is closed only when no router has files of it; a transition is sent only to a server at rest, in
 a state for which the table has it, one at a time; no run starts against a tripped interlock, none goes on against a
-tripped stop; the system comes to rest; the state can always be shown.
+tripped stop; hooks run at their occasions; the system comes to rest; the state can always be shown.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ioc.model import (
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.readings import watched
-from ioc.topology.schema import Interlock
-from tests.runlogic.installation import topology
+from ioc.topology.schema import Hooks, Interlock
+from tests.runlogic.installation import HOOKS, topology
 from tests.runlogic.peers import TABLE, UNFINISHED
 from tests.runlogic.world import OPERATOR, World
 
@@ -78,11 +78,15 @@ INTERLOCKS = interlocks()
 class Operating(RuleBasedStateMachine):
     """Operators, peers and accidents, in any order."""
 
-    @initialize(resume=st.booleans(), reset_mutant=st.booleans(), state=READABLE, interlocks=INTERLOCKS)
+    @initialize(
+        resume=st.booleans(), reset_mutant=st.booleans(), state=READABLE, interlocks=INTERLOCKS, hooks=st.booleans()
+    )
     def installation(
-        self, resume: bool, reset_mutant: bool, state: EccState, interlocks: tuple[Interlock, ...]
+        self, resume: bool, reset_mutant: bool, state: EccState, interlocks: tuple[Interlock, ...], hooks: bool
     ) -> None:
-        self.world = World(topology(resume=resume, reset_mutant=reset_mutant, interlocks=interlocks))
+        self.world = World(
+            topology(resume=resume, reset_mutant=reset_mutant, interlocks=interlocks, hooks=HOOKS if hooks else Hooks())
+        )
         for name in watched(self.world.plan, self.world.state):
             self.world.read(name, 6)
         self.world.put_servers(state)

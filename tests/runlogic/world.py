@@ -16,6 +16,7 @@ from ioc.model import (
     DocumentState,
     EccState,
     FilingReport,
+    HookOutcome,
     Operation,
     Reading,
     RunId,
@@ -62,6 +63,8 @@ class World:
         self.state: State = initial(self.plan)
         self.pending: list[ef.Effect] = []
         self.sent: list[ef.SendTransition] = []
+        self.hooked: list[ef.RunHook] = []
+        """Every hook that has ended."""
         self.effects: list[ef.Effect] = []
         self.answers: dict[ev.Command, ef.Answer] = {}
         self.asked: set[ev.Command] = set()
@@ -105,6 +108,9 @@ class World:
                     assert run in self.database.runs
                 case ef.SaveInterval(interval=interval):
                     self.database.save_interval(interval)
+                case ef.AbortHook(point=point, name=name):
+                    asked = [each for each in self.pending if isinstance(each, ef.RunHook)]
+                    assert any((each.point, each.name) == (point, name) for each in asked), "no such hook is under way"
                 case ef.SendTransition():
                     self.sent.append(effect)
                     self.pending.append(effect)
@@ -230,6 +236,10 @@ class World:
                 self._reserve(effect, fault or self.faults.pop(("database", "reserve"), ""))
             case ef.FileRouter(router=name):
                 self._file(effect, fault or self.faults.pop((name, "file"), ""))
+            case ef.RunHook(name=name):
+                fault = fault or self.faults.pop(("hook", name), "")
+                self.hooked.append(effect)
+                self.feed(ev.Ended(effect, HookOutcome("exit status 1", "HV is off") if fault else HookOutcome()))
             case _:
                 self._perform_small(effect, fault)
 

@@ -12,7 +12,9 @@ import yaml
 from ioc.topology.schema import SECTIONS, Section
 
 ROOT = Path(__file__).parents[2]
-KEYS = [(section, key) for section, model in SECTIONS.items() for key in model.model_fields]
+FIRST = {model: section for section, model in reversed(SECTIONS.items())}
+"""Where each section is documented: hooks have the same keys in every list."""
+KEYS = [(section, key) for model, section in FIRST.items() for key in model.model_fields]
 
 
 def table_rows() -> set[tuple[str, str]]:

@@ -1,0 +1,116 @@
+"""Runs the hooks of a topology.
+
+Theory of operation. Each hook that is under way is a task, which its caller or `abort` may cancel. A POST runs in it; a
+program needs a thread, because SSH blocks. The task waits for the thread no longer than the hook's time-out; then it
+tells the thread to end the program and leaves it: ending may take seconds, for which no run waits. The few threads that
+a hook may have are counted, so that one whose programs cannot be ended is not started again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from ioc.errors import PeerError
+from ioc.hooks.command import Command
+from ioc.hooks.document import document, variables
+from ioc.hooks.http import place, post
+from ioc.hooks.output import harmless
+from ioc.hosts.transport import Transport
+from ioc.model import HookOutcome, HookPoint, RunRecord
+from ioc.topology.schema import Hook, Hooks
+
+log = logging.getLogger(__name__)
+
+_MOST = 4
+"""So many runs of one hook may be under way at the same time."""
+_END_SECONDS = 4.0
+
+_Key = tuple[HookPoint, str]
+
+
+class HookRunner:
+    """`ioc.ports.HookRunner` for the hooks of a topology. Belongs to the event loop."""
+
+    def __init__(self, hooks: Hooks, transports: Mapping[str, Transport]) -> None:
+        """`transports` has the machine of each `host`, and nobody else uses them."""
+        self._hooks: dict[_Key, Hook] = {(point, hook.name): hook for point in HookPoint for hook in hooks.at(point)}
+        self._transports = transports
+        self._threads = ThreadPoolExecutor(max(1, _MOST * len(self._hooks)), thread_name_prefix="hook")
+        self._resolver = ThreadPoolExecutor(_MOST, thread_name_prefix="hook-resolver")
+        self._tasks: defaultdict[_Key, set[asyncio.Task[HookOutcome]]] = defaultdict(set)
+        self._commands: dict[asyncio.Future[int], tuple[_Key, Command]] = {}
+        """Each thread under way."""
+
+    async def run(self, point: HookPoint, name: str, record: RunRecord) -> HookOutcome:
+        """See `ioc.ports.HookRunner`."""
+        key = (point, name)
+        task = asyncio.create_task(self._run(key, document(point, name, record)))
+        self._tasks[key].add(task)
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            log.warning("hook %s (%s) ended: the IOC stops or restarts", name, point)
+            raise
+        finally:
+            task.cancel()
+            self._tasks[key].discard(task)
+        return HookOutcome("it was aborted") if task.cancelled() else task.result()
+
+    def abort(self, point: HookPoint, name: str) -> None:
+        """See `ioc.ports.HookRunner`."""
+        for task in self._tasks[point, name]:
+            task.cancel()
+
+    async def close(self) -> None:
+        """End every program; one that cannot be ended within seconds is left alone."""
+        for _, command in self._commands.values():
+            command.end()
+        if self._commands:
+            await asyncio.wait(self._commands, timeout=_END_SECONDS)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._resolver.shutdown(wait=False, cancel_futures=True)
+        await asyncio.gather(*(asyncio.to_thread(transport.close) for transport in self._transports.values()))
+
+    async def _run(self, key: _Key, told: str) -> HookOutcome:
+        hook = self._hooks[key]
+        return await (self._post(hook, told) if hook.post is not None else self._command(key, hook, told))
+
+    async def _post(self, hook: Hook, told: str) -> HookOutcome:
+        assert hook.post is not None
+        try:
+            async with asyncio.timeout(hook.timeout):
+                status, answer = await post(hook.post, told.encode(), self._resolver)
+        except TimeoutError:
+            return HookOutcome(f"{place(hook.post)} did not answer within {hook.timeout:g} s")
+        except PeerError as error:
+            return HookOutcome(str(error))
+        good = 200 <= status < 300
+        return HookOutcome("" if good else f"{place(hook.post)} answered with status {status}", harmless(answer))
+
+    async def _command(self, key: _Key, hook: Hook, told: str) -> HookOutcome:
+        assert hook.run is not None
+        if sum(of == key for of, _ in self._commands.values()) >= _MOST:
+            return HookOutcome(f"{_MOST} earlier runs of it have not ended")
+        command = Command(self._transports[hook.host], hook.run, told, variables(told), hook.timeout)
+        thread = asyncio.get_running_loop().run_in_executor(self._threads, command.run)
+        self._commands[thread] = (key, command)
+        thread.add_done_callback(self._ended)
+        try:
+            async with asyncio.timeout(hook.timeout):
+                status = await asyncio.shield(thread)
+        except TimeoutError:
+            return HookOutcome(f"it did not end within {hook.timeout:g} s", harmless(command.output))
+        except PeerError as error:
+            return HookOutcome(str(error), harmless(command.output))
+        finally:
+            command.end()
+        return HookOutcome(f"exit status {status}" if status else "", harmless(command.output))
+
+    def _ended(self, thread: asyncio.Future[int]) -> None:
+        del self._commands[thread]
+        if not thread.cancelled() and (error := thread.exception()) is not None and not isinstance(error, PeerError):
+            log.error("running a hook", exc_info=error)
