@@ -13,7 +13,8 @@ from typing import ParamSpec, TypeVar
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import look
-from ioc.hosts.backup import back_up
+from ioc.hosts.backup import back_up, look_for
+from ioc.hosts.checks import Tools, read_tools, try_writing
 from ioc.hosts.filing import Filing
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
@@ -122,6 +123,25 @@ class MachineHost:
     async def log_tail(self, path: str, lines: int = 50) -> str:
         """See `ioc.ports.Host`."""
         return await self._call(read_tail, self._transport, path, lines, self._name)
+
+    async def tools(self) -> Tools:
+        """Log in, and see whether routers can be found here and how late the clock is."""
+        return await self._call(read_tools, self._transport, self._timeout)
+
+    async def check_files(self) -> None:
+        """Check that files can be handled (SFTP)."""
+        await self._call(self._transport.check_files)
+
+    async def look_for_configs(self, server: str, config: ConfigChoice) -> ConfigBackup:
+        """Read the .xcfg files that `backup_configs` would copy, and copy none."""
+        return await self._call(look_for, self._transport, self._servers[server], config, self._name)
+
+    async def try_writing(self, path: str, below: str) -> str:
+        """Make and remove a file in `path`/`below`, or as near to it as there is a directory; returns which.
+
+        `path` is written as `RouterFacts.work_dir`.
+        """
+        return await self._call(try_writing, self._transport, path, below)
 
     async def close(self) -> None:
         """End the connection and the threads; a thread that hangs is abandoned after the SSH time-out."""

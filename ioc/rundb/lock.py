@@ -7,6 +7,8 @@ import fcntl
 import os
 from pathlib import Path
 
+import psutil
+
 from ioc.errors import PeerError
 from ioc.rundb.connection import PassingError
 
@@ -21,7 +23,7 @@ class FileLock:
             PeerError: another process has it (the text has its id), or the file cannot be created.
             PassingError: the disk is full.
         """
-        path = Path(f"{database.resolve()}.lock")
+        path = _lock_file(database)
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -47,3 +49,33 @@ class FileLock:
     def release(self) -> None:
         """Release the database for other processes; the file stays (otherwise two processes could get the lock)."""
         os.close(self._descriptor)
+
+
+def owner_of(database: Path) -> int | None:
+    """Return the process id of the IOC that has this database; None if none runs.
+
+    The lock is only touched if the process that had it last still exists, so an IOC that starts is not in its way.
+    """
+    try:
+        descriptor = os.open(_lock_file(database), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        owner = os.read(descriptor, 32).strip()
+        if owner.isdigit() and psutil.pid_exists(int(owner)) and _is_locked(descriptor):
+            return int(owner)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def _lock_file(database: Path) -> Path:
+    return Path(f"{database.resolve()}.lock")
