@@ -102,6 +102,10 @@ class Host(Protocol):
         """Copy the .xcfg files that `server` uses into its backup root under the run's directory."""
         ...
 
+    async def restart_unit(self, unit: str) -> None:
+        """Restart a program through its unit or agent, which has this fixed name; returns when it runs again."""
+        ...
+
 
 class RunStore(Protocol):
     """The run database. What is awaited is on disk when the call returns."""

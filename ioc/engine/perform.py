@@ -15,6 +15,7 @@ from ioc.ports import EccClient, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
+from ioc.runlogic.subject import Kind
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Performer:
         if isinstance(effect, ef.SendTransition):
             await self._transition(effect)
             return
-        if not isinstance(effect, ef.ProbeRouters | ef.BackUp):
+        if not isinstance(effect, ef.ProbeRouters | ef.BackUp | ef.RestartUnit):
             await settled.wait()
         result, error = None, ""
         try:
@@ -83,6 +84,9 @@ class Performer:
             case ef.FileRouter(router=router, run=run, directories=directories):
                 record = partial(self._record_file, router, run)
                 return self._host_of_router[router].file_run(router, run, record, directories)
+            case ef.RestartUnit(subject=subject, unit=unit):
+                hosts = self._host_of_server if subject.kind is Kind.Server else self._host_of_router
+                return hosts[subject.name].restart_unit(unit)
             case ef.SetManual(values=values):
                 return self._set_manual(values)
             case ef.OpenExperiment(name=name):

@@ -3,5 +3,7 @@
 from ioc.hosts.build import build_hosts
 from ioc.hosts.checks import Tools
 from ioc.hosts.host import MachineHost
+from ioc.hosts.local import LocalTransport
+from ioc.hosts.units import Action
 
-__all__ = ["MachineHost", "Tools", "build_hosts"]
+__all__ = ["Action", "LocalTransport", "MachineHost", "Tools", "build_hosts"]

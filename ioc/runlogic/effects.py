@@ -103,6 +103,15 @@ class BackUp(Effect):
 
 
 @dataclass(frozen=True)
+class RestartUnit(Effect):
+    """Restart a program on its host → `Ended[RestartUnit, None]`"""
+
+    subject: Subject
+    """The ECC server or data router."""
+    unit: str
+
+
+@dataclass(frozen=True)
 class OpenExperiment(Effect):
     """→ `Ended[OpenExperiment, RunRecord]`: its last run, if any"""
 

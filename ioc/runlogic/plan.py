@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ioc.model import Action, ConfigChoice, DataLink, FiledFile, Operation, Role, ValueType, Window
-from ioc.topology.derived import links_of, sources_of, watched_by
+from ioc.topology.derived import links_of, sources_of, unit_name, units_of, watched_by
 from ioc.topology.schema import Topology
 
 GIGABYTE = 1_000_000_000
@@ -26,6 +26,8 @@ class ServerPlan:
     default_config: ConfigChoice | None
     backs_up: bool
     """Its configuration files are copied with each run, and hashed when it is configured."""
+    unit: str = ""
+    """Name of the unit or agent that starts it on its host; empty if there is none."""
 
 
 _CONSEQUENCES: Mapping[Action, str] = {
@@ -90,6 +92,8 @@ class Plan:
     require: tuple[str, ...]
     """Observables that must be connected before a run may start."""
     interlocks: Mapping[str, InterlockPlan]
+    router_units: Mapping[str, str]
+    """Name of the unit or agent that starts each data router on its host, if there is one."""
 
     @classmethod
     def of(cls, topology: Topology) -> Plan:
@@ -106,6 +110,7 @@ class Plan:
                     sources=tuple(source.id for source in sources_of(topology, server.name)),
                     default_config=server.config.choice if server.config else None,
                     backs_up=server.config_root is not None and server.config_backup_root is not None,
+                    unit=unit_name(server) if units_of(topology, server) else "",
                 )
                 for server in topology.ecc_servers
             },
@@ -129,6 +134,7 @@ class Plan:
             silent_seconds=topology.runs.silent_seconds,
             require=topology.runs.require,
             interlocks=_interlocks(topology),
+            router_units={each.name: unit_name(each) for each in topology.data_routers if units_of(topology, each)},
         )
 
     @property

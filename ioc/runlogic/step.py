@@ -32,6 +32,7 @@ from ioc.runlogic import (
     jobs,
     messages,
     permits,
+    programs,
     readings,
     restart,
     runs,
@@ -110,6 +111,8 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
             subject = ecc(name)
         case ev.Organize(router=name):
             subject = data_router(name)
+        case ev.RestartProgram(subject=subject):
+            pass
         case ev.SetLimits(interlock=name) | ev.SetBypass(interlock=name):
             subject = interlock(name)
         case (
@@ -224,6 +227,7 @@ _ENDS: Mapping[type[Effect], Callable[[Turn, Any], None]] = {
     ef.BackUp: backup.backup_ended,
     ef.OpenExperiment: settings.experiment_opened,
     ef.SetManual: automatic.manual_set,
+    ef.RestartUnit: programs.restarted,
 }
 
 _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
@@ -234,6 +238,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SetAutomatic: automatic.set_limits,
     ev.SetPlan: automatic.set_plan,
     ev.Organize: filing.organize,
+    ev.RestartProgram: programs.restart,
     ev.SetExperiment: settings.set_experiment,
     ev.SetTitle: settings.set_title,
     ev.SetClass: settings.set_class,

@@ -156,6 +156,18 @@ RemotePath = Annotated[
 ]
 """Path on the host of the server or router; ``~`` is the home directory of the login user."""
 RemoteFile = Annotated[RemotePath, _a_file]
+Argument = Annotated[str, _must("a printable text", lambda text: text and text.isprintable())]
+Command = Annotated[
+    tuple[Argument, ...],
+    Field(min_length=1),
+    _must(
+        "a list whose first item is a program: its name alone, or a path that begins with / or ~/",
+        lambda command: command[0].startswith(("/", "~/")) or re.fullmatch(r"[\w.+\-]+", command[0]),
+    ),
+]
+"""A program and its arguments; ``~/`` at the beginning of one is the home directory of the login user."""
+Units = Literal["systemd", "launchd"]
+"""What starts programs on a host, and starts them again when they end."""
 Value = Annotated[Scalar, PlainValidator(_value)]
 """A text or a number."""
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -212,6 +224,9 @@ class EccServer(Section):
     config_root: RemotePath | None = None
     config_backup_root: RemotePath | None = None
     log_path: RemoteFile | None = None
+    work_dir: RemotePath | None = None
+    command: Command | None = None
+    units: Units | None = None
     ssh: SshChoice | None = None
 
 
@@ -224,6 +239,8 @@ class DataRouter(Section):
     type: LinkType = LinkType.TCP
     log_path: RemoteFile | None = None
     work_dir: RemotePath | None = None
+    command: Command | None = None
+    units: Units | None = None
     ssh: SshChoice | None = None
 
 
@@ -326,6 +343,8 @@ class Topology(Section):
     data_sources: Annotated[tuple[DataSource, ...], Field(min_length=1)]
     order: Order = Order()
     ssh: SshChoice = Field(default_factory=dict, validate_default=True)
+    units: Units | None = None
+    """None: the ECC servers and routers are started by other means."""
     polling: Polling = Polling()
     timeouts: Timeouts = Timeouts()
     runs: Runs = Runs()

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from ioc.model import LinkType, Role
-from ioc.topology.schema import Config, DataRouter, DataSource, EccServer, Interlock, Observable, Runs, Topology
+from ioc.topology.schema import (
+    Config,
+    DataRouter,
+    DataSource,
+    EccServer,
+    Interlock,
+    Observable,
+    Runs,
+    Topology,
+    Units,
+)
 
 CONFIG = Config(describe="front", prepare="e20", configure="e20")
 OBSERVABLES = (Observable(name="pressure", pv="GAS:P", units="Torr"),)
 
 
 def topology(
-    *, resume: bool = True, reset_mutant: bool = False, config: bool = True, interlocks: tuple[Interlock, ...] = ()
+    *,
+    resume: bool = True,
+    reset_mutant: bool = False,
+    config: bool = True,
+    interlocks: tuple[Interlock, ...] = (),
+    units: Units | None = None,
 ) -> Topology:
     """Two CoBos and a MuTAnT, each with a router of its own; one observable is required."""
     boards = (("CoBo0", Role.CoBo, "CoBo[0]", "data0"), ("CoBo1", Role.CoBo, "CoBo[1]", "data1"))
@@ -37,6 +52,7 @@ def topology(
             DataSource(id=source, ecc_server=name, data_routers=(router,)) for name, _, source, router in sections
         ),
         observables=OBSERVABLES if interlocks else (),
+        units=units,
         interlocks=interlocks,
         runs=Runs(require=("pressure",), reset_mutant_before_start=reset_mutant),
     )
