@@ -162,7 +162,7 @@ Command = Annotated[
     Field(min_length=1),
     _must(
         "a list whose first item is a program: its name alone, or a path that begins with / or ~/",
-        lambda command: command[0].startswith(("/", "~/")) or re.fullmatch(r"[\w.+\-]+", command[0]),
+        lambda command: command[0].startswith(("/", "~/")) or re.fullmatch(r"\w[\w.+\-]*", command[0]),
     ),
 ]
 """A program and its arguments; ``~/`` at the beginning of one is the home directory of the login user."""
