@@ -95,6 +95,10 @@ def _launchd_state(said: str, code: int) -> str:
         return "not loaded"
     if code:
         raise PeerError(f"launchctl failed: {' '.join(said.split()) or f'exit code {code}'}")
-    values = dict(line.strip().split(" = ", 1) for line in said.splitlines() if " = " in line)
+    values: dict[str, str] = {}
+    for line in said.splitlines():
+        key, equals, value = line.strip().partition(" = ")
+        if equals:
+            values.setdefault(key, value)  # later ones are those of endpoints and so on
     state = values.get("state", "unknown")
     return f"{state}, process {values['pid']}" if "pid" in values else state

@@ -95,6 +95,7 @@ STATES = [
     ("systemd", ("LoadState=loaded", "ActiveState=failed", "SubState=failed", "MainPID=0"), 0, "failed (failed)"),
     ("launchd", ("Could not find service",), 113, "not loaded"),
     ("launchd", ("gui/501/x = {", "\tstate = running", "\tpid = 77", "}"), 0, "running, process 77"),
+    ("launchd", ("x = {", "\tstate = running", "\tevent = {", "\t\tstate = 1", "\t}", "}"), 0, "running"),
     ("launchd", ("x = {", "\tstate = not running", "}"), 0, "not running"),
 ]
 
