@@ -19,6 +19,7 @@ from ioc.errors import PeerError
 from ioc.hosts import MachineHost, Tools, build_hosts
 from ioc.model import ConfigChoice, EccState, RouterFacts, RunId, chosen_experiment
 from ioc.runlogic import memory
+from ioc.topology.derived import ssh_for
 from ioc.topology.schema import EccServer, Topology
 
 _CLOSE_SECONDS = 0.5
@@ -86,7 +87,9 @@ class _Machine:
         return Table(self._host.name, (*on_host, *asked))
 
     async def _on_host(self) -> tuple[Finding, ...]:
-        found, tools = await self._judge.ask("SSH", self._host.tools(), lambda tools: "commands can be run")
+        local = any(ssh_for(self._topology, each) == "local" for each in (*self._servers, *self._routers))
+        good = "not needed: this machine" if local else "logged in, the host key is known"
+        found, tools = await self._judge.ask("SSH", self._host.tools(), lambda tools: good)
         if tools is None:
             return found, skipped("SFTP, programs, clock, files, routers, disks", "they need SSH")
         first, routers = await asyncio.gather(

@@ -32,6 +32,7 @@ class ThisMachine:
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
         self._database = Path(topology.database)
+        self._followed = [each for each in (*topology.observables, *watched_pvs(topology)) if each.pv]
         loop = asyncio.get_running_loop()
         self._probed: asyncio.Future[Probed] = loop.create_future()
         # A daemon, because a file system that hangs must not keep the process.
@@ -64,7 +65,8 @@ class ThisMachine:
         checks = [("database", self._check_database()), ("Channel Access", self._check_ca())]
         if self._topology.pva:
             checks.append(("PVAccess", self._check_pva()))
-        checks.append(("observables", self._check_observables()))
+        if self._followed:
+            checks.append(("observables", self._check_observables()))
         return Table("this machine", await judge.all(*checks))
 
     async def _check_database(self) -> str:
@@ -117,8 +119,8 @@ class ThisMachine:
 
     async def _check_observables(self) -> str:
         """Connect to all PVs that the IOC follows."""
-        followed = [each for each in (*self._topology.observables, *watched_pvs(self._topology)) if each.pv]
-        connected = await _connected(followed) if followed else frozenset[str]()
+        followed = self._followed
+        connected = await _connected(followed)
         missing = [f"{each.pv} ({each.name})" for each in followed if each.name not in connected]
         if missing:
             raise PeerError(
