@@ -86,7 +86,7 @@ class ThisMachine:
             return None
 
     async def _check_ca(self) -> str:
-        if owner := await self._running():
+        if (owner := await self._running()) is not None:
             return f"ports in use by the running attpc-ioc (process {owner})"
         try:
             environment = Environment.read()
@@ -101,7 +101,7 @@ class ThisMachine:
         return f"TCP and UDP port {port} are free"
 
     async def _check_pva(self) -> str:
-        if owner := await self._running():
+        if (owner := await self._running()) is not None:
             return f"ports in use by the running attpc-ioc (process {owner})"
         text = os.environ.get("EPICS_PVAS_SERVER_PORT", "").strip() or str(_PVA_PORT)
         if not text.isdecimal() or not 0 < int(text) < 65536:

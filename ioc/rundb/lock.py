@@ -7,8 +7,6 @@ import fcntl
 import os
 from pathlib import Path
 
-import psutil
-
 from ioc.errors import PeerError
 from ioc.rundb.connection import PassingError
 
@@ -52,29 +50,22 @@ class FileLock:
 
 
 def owner_of(database: Path) -> int | None:
-    """Return the process id of the IOC that has this database; None if none runs.
+    """Return the process id of the IOC that has this database, as it sees itself; None if none runs.
 
-    The lock is only touched if the process that had it last still exists, so an IOC that starts is not in its way.
+    The lock is tried for some microseconds: an IOC that starts just then is refused, and starts again.
     """
     try:
         descriptor = os.open(_lock_file(database), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
         owner = os.read(descriptor, 32).strip()
-        if owner.isdigit() and psutil.pid_exists(int(owner)) and _is_locked(descriptor):
-            return int(owner)
+        return int(owner) if owner.isdigit() else 0
     finally:
         os.close(descriptor)
     return None
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    return False
 
 
 def _lock_file(database: Path) -> Path:
