@@ -28,7 +28,10 @@ main() {
     stop) systemctl --user stop "$2.service" 2>&1 ;;
     *) systemctl --user reset-failed "$2.service" >/dev/null 2>&1; systemctl --user "$1" "$2.service" 2>&1 ;;
   esac
-  echo "@end $?"
+  code=$?
+  [ "$code" = 0 ] || [ -S "$XDG_RUNTIME_DIR/systemd/private" ] ||
+    echo "(the user's systemd does not run there: as root, loginctl enable-linger $(id -un))"
+  echo "@end $code"
 }
 """
 # An agent that was stopped is not loaded. "kickstart" waits for the start, and -k ends what runs.
@@ -80,7 +83,7 @@ def act(transport: Transport, units: Units, action: Action, unit: str, where: st
 def _systemd_state(said: str) -> str:
     values = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
     if "ActiveState" not in values:
-        raise PeerError(f"the user's systemd cannot be asked: {' '.join(said.split())} (loginctl enable-linger)")
+        raise PeerError(f"the user's systemd cannot be asked: {' '.join(said.split())}")
     if values.get("LoadState") == "not-found":
         return "not installed"
     state = f"{values['ActiveState']} ({values.get('SubState', '')})"
