@@ -52,7 +52,7 @@ def write(folder: Path) -> None:
 
 def pv_page() -> str:
     """Return the page of all PVs that the example topology has, those of one server, router and observable once."""
-    topology = load(ROOT / "topology.yaml")
+    topology = load(ROOT / "topology.yaml").model_copy(update={"units": "systemd"})
     found: dict[str, list[tuple[str, ...]]] = {group: [] for group in _GROUPS}
     for pv in describe_pvs(topology):
         name = re.sub(r"^(ECC|Router|Obs):[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix))

@@ -104,6 +104,10 @@ class Host(Protocol):
         """Copy the .xcfg files that `server` uses into its backup root under the run's directory."""
         ...
 
+    async def restart_unit(self, unit: str) -> None:
+        """Restart a program through its unit or agent, which has this fixed name; returns when it runs again."""
+        ...
+
 
 class HookRunner(Protocol):
     """Runs the hooks of the topology."""

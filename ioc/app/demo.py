@@ -153,6 +153,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
                 "config_root": addresses.config_root,
                 "config_backup_root": str(directory / "config_backups"),
                 "log_path": addresses.servers[server.name].log_path,
+                "units": None,
                 "ssh": "local",
             }
         )
@@ -165,6 +166,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
                 "port": addresses.routers[router.name].port,
                 "work_dir": None,
                 "log_path": addresses.routers[router.name].log_path,
+                "units": None,
                 "ssh": "local",
             }
         )
@@ -183,6 +185,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
             "ecc_servers": servers,
             "data_routers": routers,
             "ssh": "local",
+            "units": None,
             "observables": observables,
             "interlocks": interlocks,
             "runs": runs,

@@ -47,6 +47,7 @@ _NO_COMMAND: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exc
 """Raised by click for a group without a command; before 8.2, click shows the help itself."""
 _ELSEWHERE = {
     **dict.fromkeys(("init", "check", "pvs", "screens", "archiver"), "topology"),
+    **dict.fromkeys(("units", "up", "down", "status"), "programs"),
     "runs": "runs",
     "plan": "plan",
     "browse": "browse",

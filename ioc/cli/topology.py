@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from ioc.cli.options import PathName, WholeNumber, output_option, topology_option
-from ioc.cli.output import data_output, table
+from ioc.cli.output import data_output, say_error, table
 from ioc.errors import Refused
 from ioc.topology.create import MAX_COBOS, Answers, create, write_new
 from ioc.topology.load import examine, load
+
+if TYPE_CHECKING:
+    from ioc.topology.schema import Topology
 
 Callback = TypeVar("Callback", bound=Callable[..., Any])
 
@@ -70,11 +73,16 @@ def init(output: Path, **answers: str | int | bool) -> None:
 
 @click.command()
 @topology_option
-def check(topology: Path) -> None:
+@click.option("--live", is_flag=True, help="Also log in to every host and ask everything that a run needs.")
+def check(topology: Path, live: bool) -> None:
     """Report every error in a topology.
 
     Run it on the machine and as the user of the IOC: the files that the topology names must exist there. A warning
     means that a setting works but is probably a mistake.
+
+    With --live, the hosts, ECC servers, routers, observables, ports and the database are tried as well, in at most ten
+    seconds. Nothing is changed and a running IOC is not disturbed; where files must be written, one is made and
+    removed. The exit code is 1 if something fails.
     """
     examined = examine(topology)
     for warning in examined.warnings:
@@ -85,6 +93,29 @@ def check(topology: Path) -> None:
         f"{topology} {verdict}: {len(found.ecc_servers)} ECC servers, {len(found.data_routers)} data routers, "
         f"{len(found.data_sources)} data sources, {len(found.observables)} observables"
     )
+    if live:
+        _check_live(found)
+
+
+def _check_live(topology: Topology) -> NoReturn:
+    """Print a table for each machine, and end the process: a thread may still wait for a host that hangs."""
+    import asyncio
+
+    from ioc.app.ending import Ending
+    from ioc.app.live import check_live
+    from ioc.app.live_report import Verdict
+
+    tables = asyncio.run(check_live(topology))
+    for each in tables:
+        click.echo(f"\n{each.machine}")
+        click.echo(table(("", found.verdict.value, found.what, found.text) for found in each.findings))
+    findings = [(each.machine, found) for each in tables for found in each.findings]
+    failed = [(machine, found) for machine, found in findings if found.verdict is Verdict.Failed]
+    doubts = sum(found.verdict is Verdict.Doubt for _, found in findings)
+    click.echo(f"\n{len(findings)} checks: {len(failed)} failed, {doubts} with a warning")
+    for machine, found in failed:
+        say_error(f"{machine}: {found.what}: {found.text}")
+    Ending().leave(1 if failed else 0)
 
 
 @click.command()

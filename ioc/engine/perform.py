@@ -15,6 +15,7 @@ from ioc.ports import EccClient, HookRunner, Host, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
+from ioc.runlogic.subject import Kind
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Performer:
             self._hooks.abort(effect.point, effect.name)  # here, so that it cannot overtake the begin of the hook
             return
         awaited = isinstance(effect, ef.RunHook) and effect.job  # its job does not wait for the database
-        if not awaited and not isinstance(effect, ef.ProbeRouters | ef.BackUp):
+        if not awaited and not isinstance(effect, ef.ProbeRouters | ef.BackUp | ef.RestartUnit):
             await settled.wait()
         result, error = None, ""
         try:
@@ -91,6 +92,9 @@ class Performer:
                 return self._host_of_router[router].file_run(router, run, record, directories)
             case ef.RunHook(point=point, name=name, record=run_record):
                 return self._hooks.run(point, name, run_record)
+            case ef.RestartUnit(subject=subject, unit=unit):
+                hosts = self._host_of_server if subject.kind is Kind.Server else self._host_of_router
+                return hosts[subject.name].restart_unit(unit)
             case ef.SetManual(values=values):
                 return self._set_manual(values)
             case ef.OpenExperiment(name=name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ioc.errors import PeerError
@@ -41,8 +42,25 @@ def back_up(transport: Transport, server: EccServer, config: ConfigChoice, host:
         ) from None
     if reader.problems:
         raise PeerError("; ".join(reader.problems))
-    digests = ((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
-    return ConfigBackup(tuple(digests), tuple(reader.missing))
+    return ConfigBackup(_digests(contents), tuple(reader.missing))
+
+
+def look_for(transport: Transport, server: EccServer, config: ConfigChoice, host: str) -> ConfigBackup:
+    """Read the files as for a copy, and keep none.
+
+    Raises:
+        PeerError: a file cannot be read, or one that every release requires is missing.
+    """
+    root = _expanded(transport, server.config_root, "config_root", server)
+    reader = _Reader(transport, root, f"ECC server {server.name} on {host}")
+    contents = reader.read_all(config)
+    if reader.problems:
+        raise PeerError("; ".join(reader.problems))
+    return ConfigBackup(_digests(contents), tuple(reader.missing))
+
+
+def _digests(contents: Mapping[str, bytes]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
 
 
 @dataclass

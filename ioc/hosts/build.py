@@ -8,7 +8,7 @@ from ioc.hosts.host import MachineHost
 from ioc.hosts.local import LocalTransport
 from ioc.hosts.ssh import SshTransport
 from ioc.hosts.transport import Transport
-from ioc.topology.derived import ssh_for
+from ioc.topology.derived import ssh_for, unit_name, units_of
 from ioc.topology.schema import DataRouter, EccServer, Ssh, Topology
 
 Machine = tuple[str, int | None, str | None] | Literal["local"]
@@ -49,4 +49,5 @@ def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccS
         ssh_timeout=topology.timeouts.ssh,
         filing_timeout=topology.timeouts.filing,
         settle_seconds=topology.runs.settle_seconds,
+        units={unit_name(each): units for each in components if (units := units_of(topology, each))},
     )

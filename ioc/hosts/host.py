@@ -9,17 +9,20 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import look
-from ioc.hosts.backup import back_up
+from ioc.hosts.backup import back_up, look_for
+from ioc.hosts.checks import Tools, read_tools, try_writing
 from ioc.hosts.filing import Filing
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
+from ioc.hosts.units import SECONDS, Action, act
 from ioc.model import ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
-from ioc.topology.schema import DataRouter, EccServer
+from ioc.topology.schema import DataRouter, EccServer, Units
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,7 +50,9 @@ class MachineHost:
         ssh_timeout: float,
         filing_timeout: float,
         settle_seconds: float,
+        units: Mapping[str, Units] = MappingProxyType({}),
     ) -> None:
+        """`units`: what starts the programs here, by the name of the unit."""
         self._name = name
         self._transport = transport
         self._routers = tuple(routers)
@@ -55,6 +60,7 @@ class MachineHost:
         self._timeout = ssh_timeout
         self._filing_timeout = filing_timeout
         self._settle_seconds = settle_seconds
+        self._units = units
         self._last_directories: dict[str, bytes] = {}
         self._filing: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
         """By name of the router, and by directory."""
@@ -119,9 +125,42 @@ class MachineHost:
         """See `ioc.ports.Host`."""
         return await self._call(back_up, self._transport, self._servers[server], config, self._name, run)
 
+    async def restart_unit(self, unit: str) -> None:
+        """See `ioc.ports.Host`."""
+        await self.act("restart", unit)
+
+    async def act(self, action: Action, unit: str) -> str:
+        """Do something with a unit of this machine; see `ioc.hosts.units.act`."""
+        arguments = (self._transport, self._units[unit], action, unit, self._name)
+        return await self._in_thread(self._workers, 2 * SECONDS, act, *arguments)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Names of its units."""
+        return tuple(self._units)
+
     async def log_tail(self, path: str, lines: int = 50) -> str:
         """See `ioc.ports.Host`."""
         return await self._call(read_tail, self._transport, path, lines, self._name)
+
+    async def tools(self) -> Tools:
+        """Log in, and see whether routers can be found here and how late the clock is."""
+        return await self._call(read_tools, self._transport, self._timeout)
+
+    async def check_files(self) -> None:
+        """Check that files can be handled (SFTP)."""
+        await self._call(self._transport.check_files)
+
+    async def look_for_configs(self, server: str, config: ConfigChoice) -> ConfigBackup:
+        """Read the .xcfg files that `backup_configs` would copy, and copy none."""
+        return await self._call(look_for, self._transport, self._servers[server], config, self._name)
+
+    async def try_writing(self, path: str, below: str) -> str:
+        """Make and remove a file in `path`/`below`, or as near to it as there is a directory; returns which.
+
+        `path` is written as `RouterFacts.work_dir`.
+        """
+        return await self._call(try_writing, self._transport, path, below)
 
     async def close(self) -> None:
         """End the connection and the threads; a thread that hangs is abandoned after the SSH time-out."""

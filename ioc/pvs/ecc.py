@@ -11,8 +11,9 @@ from ioc.errors import Refused
 from ioc.model import Client, ConfigChoice, EccState, Operation, Severity, Transition
 from ioc.pvs.boundary import command, handler
 from ioc.pvs.group import LOG_LENGTH, MESSAGE_LENGTH, Group, alarm, not_known
-from ioc.runlogic.events import SelectConfig, ServerCommand
+from ioc.runlogic.events import RestartProgram, SelectConfig, ServerCommand
 from ioc.runlogic.state import State
+from ioc.runlogic.subject import ecc
 from ioc.states import server_severity
 
 _MAX_OPTIONS = 400
@@ -55,6 +56,9 @@ class EccPvs(Group):
         for operation, description in _DESCRIPTIONS.items():
             put = command(engine, partial(ServerCommand, server=name, operation=operation))
             self.add(CommandPv, operation, description, put)
+        if engine.plan.servers[name].unit:
+            restart = command(engine, partial(RestartProgram, subject=ecc(name)))
+            self.add(CommandPv, "Restart", "Restart its program on its host", restart)
         self.add(CommandPv, "RefreshConfigs", "Read the configurations again", handler(self._refresh_configs))
         self.add_log_file("server", read_log)
         self.follow(lambda state: (state.servers[name],), self._show)

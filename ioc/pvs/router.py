@@ -10,9 +10,10 @@ from ioc.engine import Engine
 from ioc.model import RouterFacts, Severity
 from ioc.pvs.boundary import command
 from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, not_known
-from ioc.runlogic.events import Organize
+from ioc.runlogic.events import Organize, RestartProgram
 from ioc.runlogic.plan import GIGABYTE
 from ioc.runlogic.state import TAKING_DATA, Router, Run, State
+from ioc.runlogic.subject import data_router
 
 _EMPTY, _WRITING, _LEFT_BEHIND, _UNKNOWN = range(4)
 """Values of Staging."""
@@ -42,6 +43,9 @@ class RouterPvs(Group):
         self.add_message("Last error or result", MESSAGE_LENGTH, lambda state: state.routers[name].message)
         organize = command(engine, partial(Organize, router=name))
         self.add(CommandPv, "Organize", "File staged files under the last run", organize)
+        if name in engine.plan.router_units:
+            restart = command(engine, partial(RestartProgram, subject=data_router(name)))
+            self.add(CommandPv, "Restart", "Restart its program on its host", restart)
         self.add_log_file("router", read_log)
         self.follow(lambda state: (state.routers[name], state.run.state), self._show)
 

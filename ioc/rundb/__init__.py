@@ -2,16 +2,19 @@
 
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement, SavedSetting
+from ioc.rundb.probe import Probed, probe
 from ioc.rundb.samples import BEGINNING, SamplePage, SampleSurvey, SurveyedObservable
 from ioc.rundb.store import SqliteRunStore
 
 __all__ = [
     "BEGINNING",
     "Measurement",
+    "Probed",
     "SamplePage",
     "SampleSurvey",
     "SavedSetting",
     "SqliteRunStore",
     "StoreHealth",
     "SurveyedObservable",
+    "probe",
 ]

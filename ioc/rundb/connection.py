@@ -40,6 +40,21 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
     return db
 
 
+def try_writing(path: Path, *, busy_seconds: float) -> None:
+    """Take the right to write for a moment, and write nothing.
+
+    Raises:
+        sqlite3.Error: the file cannot be opened or written.
+    """
+    connection = sqlite3.connect(_uri(path, "rw"), uri=True, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
 def open_for_editing(path: Path, *, busy_seconds: float = 3.0) -> Database:
     """Open the database for a few changes, also while an IOC runs; the caller closes it.
 

@@ -21,7 +21,7 @@ class FileLock:
             PeerError: another process has it (the text has its id), or the file cannot be created.
             PassingError: the disk is full.
         """
-        path = Path(f"{database.resolve()}.lock")
+        path = _lock_file(database)
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -47,3 +47,26 @@ class FileLock:
     def release(self) -> None:
         """Release the database for other processes; the file stays (otherwise two processes could get the lock)."""
         os.close(self._descriptor)
+
+
+def owner_of(database: Path) -> int | None:
+    """Return the process id of the IOC that has this database, as it sees itself; None if none runs.
+
+    The lock is tried for some microseconds: an IOC that starts just then is refused, and starts again.
+    """
+    try:
+        descriptor = os.open(_lock_file(database), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(descriptor, 32).strip()
+        return int(owner) if owner.isdigit() else 0
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _lock_file(database: Path) -> Path:
+    return Path(f"{database.resolve()}.lock")

@@ -124,6 +124,15 @@ class AbortHook(Effect):
 
 
 @dataclass(frozen=True)
+class RestartUnit(Effect):
+    """Restart a program on its host → `Ended[RestartUnit, None]`"""
+
+    subject: Subject
+    """The ECC server or data router."""
+    unit: str
+
+
+@dataclass(frozen=True)
 class OpenExperiment(Effect):
     """→ `Ended[OpenExperiment, RunRecord]`: its last run, if any"""
 

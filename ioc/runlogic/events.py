@@ -67,6 +67,13 @@ class Organize(Command):
 
 
 @dataclass(frozen=True, eq=False)
+class RestartProgram(Command):
+    """Restart an ECC server or a data router through its unit."""
+
+    subject: Subject
+
+
+@dataclass(frozen=True, eq=False)
 class SetExperiment(Command):
     name: str
 

@@ -86,8 +86,8 @@ def send_or_skip(turn: Turn, name: str, move: Move) -> None:
 
 def cannot(name: str, server: Server, operation: Operation) -> str:
     """Return why a server cannot do an operation in its current state; empty if it can."""
-    if server.busy:
-        return f"ECC server {name} cannot {operation}: it is {server.doing.name}, but must be at rest"
+    if doing := "being restarted" if server.restart is not None else server.doing.name if server.busy else "":
+        return f"ECC server {name} cannot {operation}: it is {doing}, but must be at rest"
     if not server.online or server.state is EccState.Unknown:
         return f"ECC server {name} cannot {operation}: it is Offline, but must be Online"
     if server.state is EccState.Off:

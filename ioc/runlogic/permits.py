@@ -152,6 +152,8 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
     def reason(text: str, condition: str, advice: str) -> tuple[Reason, ...]:
         return (Reason(f"ECC server {name} is {text}", "ECC server", name, condition, advice),)
 
+    if server.restart is not None:
+        return reason("being restarted", "being restarted", "wait")
     if server.state is EccState.Unknown or not server.online:
         return reason("Offline, but must be Online and Ready", "Offline", "start getEccSoapServer on its host")
     if under_way:
@@ -163,9 +165,9 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
         )
     if server.busy:
         return reason(f"{server.doing.name}, but must be Ready and at rest", server.doing.name, "wait")
-    if server.state is not EccState.Ready:
-        return reason(f"{server.state.name}, but must be Ready", server.state.name, _NEXT.get(server.state, ""))
-    return ()
+    ready = server.state is EccState.Ready
+    must = f"{server.state.name}, but must be Ready"
+    return () if ready else reason(must, server.state.name, _NEXT.get(server.state, ""))
 
 
 def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> tuple[Reason, ...]:
@@ -174,6 +176,8 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
     def reason(text: str, condition: str, advice: str = "") -> Reason:
         return Reason(f"router {name}{text}", "router", name, condition, advice)
 
+    if router.restart is not None:
+        return (reason(" is being restarted", "being restarted", "wait"),)
     if router.last is None and not router.lost:
         return (reason(" has not been checked yet", "not checked yet", "wait"),)
     if facts is None or not facts.online:

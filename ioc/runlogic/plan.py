@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ioc.model import Action, ConfigChoice, DataLink, FiledFile, HookPoint, Operation, Role, ValueType, Window
-from ioc.topology.derived import links_of, sources_of, watched_by
+from ioc.topology.derived import links_of, sources_of, unit_name, units_of, watched_by
 from ioc.topology.schema import Topology
 
 GIGABYTE = 1_000_000_000
@@ -26,6 +26,8 @@ class ServerPlan:
     default_config: ConfigChoice | None
     backs_up: bool
     """Its configuration files are copied with each run, and hashed when it is configured."""
+    unit: str = ""
+    """Name of the unit or agent that starts it on its host; empty if there is none."""
 
 
 _CONSEQUENCES: Mapping[Action, str] = {
@@ -99,6 +101,8 @@ class Plan:
     """Observables that must be connected before a run may start."""
     interlocks: Mapping[str, InterlockPlan]
     hooks: Mapping[HookPoint, tuple[HookPlan, ...]]
+    router_units: Mapping[str, str]
+    """Name of the unit or agent that starts each data router on its host, if there is one."""
 
     @classmethod
     def of(cls, topology: Topology) -> Plan:
@@ -115,6 +119,7 @@ class Plan:
                     sources=tuple(source.id for source in sources_of(topology, server.name)),
                     default_config=server.config.choice if server.config else None,
                     backs_up=server.config_root is not None and server.config_backup_root is not None,
+                    unit=unit_name(server) if units_of(topology, server) else "",
                 )
                 for server in topology.ecc_servers
             },
@@ -142,6 +147,7 @@ class Plan:
                 point: tuple(HookPlan(hook.name, hook.required) for hook in topology.hooks.at(point))
                 for point in HookPoint
             },
+            router_units={each.name: unit_name(each) for each in topology.data_routers if units_of(topology, each)},
         )
 
     @property

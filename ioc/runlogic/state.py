@@ -126,6 +126,8 @@ class Server:
     """The state that `pending` leads to."""
     command: Command | None = None
     """The command to this server alone that waits for `pending`; None if a job of the whole system sent it."""
+    restart: Command | None = None
+    """The command that restarts its program now."""
     config: ConfigChoice | None = None
     """Selected by the operator: what the next transition carries."""
     given: ConfigChoice | None = None
@@ -196,6 +198,8 @@ class Router:
     """When filing last ended, on the monotonic clock."""
     command: Command | None = None
     """The Organize that waits for `filing`."""
+    restart: Command | None = None
+    """The command that restarts its program now."""
     message: Note = Note()
 
     @property

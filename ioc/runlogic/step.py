@@ -33,6 +33,7 @@ from ioc.runlogic import (
     jobs,
     messages,
     permits,
+    programs,
     readings,
     restart,
     runs,
@@ -113,6 +114,8 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
             subject = ecc(name)
         case ev.Organize(router=name):
             subject = data_router(name)
+        case ev.RestartProgram(subject=subject):
+            pass
         case ev.SetLimits(interlock=name) | ev.SetBypass(interlock=name):
             subject = interlock(name)
         case (
@@ -230,6 +233,7 @@ _ENDS: Mapping[type[Effect], Callable[[Turn, Any], None]] = {
     ef.RunHook: hooks.ended,
     ef.OpenExperiment: settings.experiment_opened,
     ef.SetManual: automatic.manual_set,
+    ef.RestartUnit: programs.restarted,
 }
 
 _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
@@ -240,6 +244,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.SetAutomatic: automatic.set_limits,
     ev.SetPlan: automatic.set_plan,
     ev.Organize: filing.organize,
+    ev.RestartProgram: programs.restart,
     ev.SetExperiment: settings.set_experiment,
     ev.SetTitle: settings.set_title,
     ev.SetClass: settings.set_class,

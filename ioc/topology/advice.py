@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ioc.model import PVA_SCHEME, Action, HookPoint, LinkType, Role, ValueType
-from ioc.topology.derived import sources_of, ssh_for
+from ioc.topology.derived import sources_of, ssh_for, units_of
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import value_fault
 from ioc.topology.place import is_here
@@ -83,6 +83,15 @@ def _backups(topology: Topology) -> Iterator[Advice]:
             yield loc, "should come with config_root: without it nothing is copied"
         elif backup is not None and root is not None and backup.rstrip("/") == root.rstrip("/"):
             yield loc, "should differ from config_root"
+
+
+def _units(topology: Topology) -> Iterator[Advice]:
+    for index, router in enumerate(topology.data_routers):
+        if router.work_dir is None and units_of(topology, router):
+            yield ("data_routers", index, "work_dir"), "should be given: its unit must know where to start it"
+    for loc, component in _components(topology):
+        if component.command is not None and not units_of(topology, component):
+            yield (*loc, "units"), "should be systemd or launchd: without units, nothing starts the command"
 
 
 def _ports(topology: Topology) -> Iterator[Advice]:
@@ -272,6 +281,7 @@ _ADVISERS = (
     _prefix,
     _configs,
     _backups,
+    _units,
     _ports,
     _roles,
     _links,

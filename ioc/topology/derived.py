@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ioc.model import DataLink, ValueType
-from ioc.topology.schema import DataRouter, DataSource, EccServer, Interlock, Observable, Ssh, Topology
+from ioc.topology.schema import DataRouter, DataSource, EccServer, Interlock, Observable, Ssh, Topology, Units
 
 
 def sources_of(topology: Topology, server: str) -> tuple[DataSource, ...]:
@@ -31,6 +31,16 @@ def ssh_for(topology: Topology, component: EccServer | DataRouter) -> Ssh | Lite
     if own == "local" or general == "local":
         return own
     return general.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+
+
+def units_of(topology: Topology, component: EccServer | DataRouter) -> Units | None:
+    """Return what starts the program on its host: its own setting, else the general one."""
+    return component.units or topology.units
+
+
+def unit_name(component: EccServer | DataRouter) -> str:
+    """Return the fixed name of its unit (systemd) or agent (launchd)."""
+    return f"attpc-{'ecc' if isinstance(component, EccServer) else 'router'}-{component.name}"
 
 
 def watched_by(interlock: Interlock) -> str:

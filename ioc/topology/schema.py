@@ -158,6 +158,18 @@ RemotePath = Annotated[
 ]
 """Path on the host of the server or router; ``~`` is the home directory of the login user."""
 RemoteFile = Annotated[RemotePath, _a_file]
+Argument = Annotated[str, _must("a printable text", lambda text: text and text.isprintable())]
+Command = Annotated[
+    tuple[Argument, ...],
+    Field(min_length=1),
+    _must(
+        "a list whose first item is a program: its name alone, or a path that begins with / or ~/",
+        lambda command: command[0].startswith(("/", "~/")) or re.fullmatch(r"\w[\w.+\-]*", command[0]),
+    ),
+]
+"""A program and its arguments; ``~/`` at the beginning of one is the home directory of the login user."""
+Units = Literal["systemd", "launchd"]
+"""What starts programs on a host, and starts them again when they end."""
 Value = Annotated[Scalar, PlainValidator(_value)]
 """A text or a number."""
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -176,7 +188,7 @@ Url = Annotated[
     _text("a URL without spaces and with ASCII letters only", r"[!-~]*"),
     _must("the URL of a web server, http://HOST:PORT/PATH or https://HOST/PATH", _is_url),
 ]
-Argument = Annotated[str, _must("a text without the character NUL", lambda text: "\0" not in text)]
+HookArgument = Annotated[str, _must("a text without the character NUL", lambda text: "\0" not in text)]
 
 
 class Section(BaseModel):
@@ -230,6 +242,9 @@ class EccServer(Section):
     config_root: RemotePath | None = None
     config_backup_root: RemotePath | None = None
     log_path: RemoteFile | None = None
+    work_dir: RemotePath | None = None
+    command: Command | None = None
+    units: Units | None = None
     ssh: SshChoice | None = None
 
 
@@ -242,6 +257,8 @@ class DataRouter(Section):
     type: LinkType = LinkType.TCP
     log_path: RemoteFile | None = None
     work_dir: RemotePath | None = None
+    command: Command | None = None
+    units: Units | None = None
     ssh: SshChoice | None = None
 
 
@@ -327,7 +344,7 @@ class Hook(Section):
     """A program that is started, or a web server that is told, when something happens to a run."""
 
     name: Component
-    run: Annotated[tuple[Argument, ...], Field(min_length=1)] | None = None
+    run: Annotated[tuple[HookArgument, ...], Field(min_length=1)] | None = None
     host: str = "local"
     post: Url | None = None
     timeout: Seconds = 10.0
@@ -369,6 +386,8 @@ class Topology(Section):
     data_sources: Annotated[tuple[DataSource, ...], Field(min_length=1)]
     order: Order = Order()
     ssh: SshChoice = Field(default_factory=dict, validate_default=True)
+    units: Units | None = None
+    """None: the ECC servers and routers are started by other means."""
     polling: Polling = Polling()
     timeouts: Timeouts = Timeouts()
     runs: Runs = Runs()

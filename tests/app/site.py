@@ -24,13 +24,15 @@ NAMES = ("CoBo0", "CoBo1")
 class RunningIoc:
     """Async context manager: inside it `ioc.app.serve.serve` runs."""
 
-    def __init__(self, directory: Path, epics: Epics) -> None:
+    def __init__(self, directory: Path, epics: Epics, **topology: Any) -> None:
+        """`topology`: keys of the topology at the start."""
         self.directory = directory
         self.file = directory / "topology.yaml"
         self.epics = epics
         self.servers: dict[str, EccServer] = {}
         self.task: asyncio.Task[None] | None = None
         self.ready = 0
+        self._first = topology
         self._router_ports = {name: free_port() for name in NAMES}
 
     async def __aenter__(self) -> Self:
@@ -48,7 +50,7 @@ class RunningIoc:
             )
             await server.start()
             self.servers[name] = server
-        self.write()
+        self.write(**self._first)
         self.task = asyncio.create_task(serve(load(self.file), lambda: load(self.file), when_ready=self._count))
         await self.until("State", "Idle")
         return self

@@ -40,8 +40,8 @@ def documented() -> dict[str, str]:
 
 
 def served() -> dict[str, PvDescription]:
-    """Every PV of the example topology, components replaced by ``<name>``."""
-    topology = load(ROOT / "topology.yaml")
+    """Every PV of the example topology with units, components replaced by ``<name>``."""
+    topology = load(ROOT / "topology.yaml").model_copy(update={"units": "systemd"})
     return {
         re.sub(r"^(ECC|Router|Obs|Interlock):[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix)): pv
         for pv in describe_pvs(topology)

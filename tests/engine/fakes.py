@@ -100,6 +100,7 @@ class FakeHost:
         self.files: tuple[FiledFile, ...] = ()
         self.filed: list[tuple[str, RunId]] = []
         self.backed_up: list[str] = []
+        self.restarted: list[str] = []
 
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
         self.looked_at.append(asyncio.get_running_loop().time())
@@ -124,6 +125,10 @@ class FakeHost:
         await self._do("backup_configs")
         self.backed_up.append(server)
         return ConfigBackup(())
+
+    async def restart_unit(self, unit: str) -> None:
+        await self._do("restart_unit")
+        self.restarted.append(unit)
 
     async def _do(self, method: str) -> None:
         await asyncio.sleep(0)

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ioc.hosts import MachineHost
@@ -40,13 +41,16 @@ class Hosts:
         settings: Ssh | None = None,
         address: str = "127.0.0.1",
         wrap: Callable[[Transport], Any] = lambda transport: transport,
+        units: Mapping[str, Any] = MappingProxyType({}),
         **times: float,
     ) -> MachineHost:
         chosen = {**TIMES, **times}
         transport: Transport = LocalTransport()
         if self.sshd:
             transport = SshTransport(address, settings or self.sshd.settings(), chosen["ssh_timeout"])
-        host = MachineHost(address if self.sshd else "localhost", wrap(transport), routers, servers, **chosen)
+        host = MachineHost(
+            address if self.sshd else "localhost", wrap(transport), routers, servers, units=units, **chosen
+        )
         self.made.append(host)
         return host
 

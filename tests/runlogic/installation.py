@@ -14,6 +14,7 @@ from ioc.topology.schema import (
     Observable,
     Runs,
     Topology,
+    Units,
 )
 
 CONFIG = Config(describe="front", prepare="e20", configure="e20")
@@ -37,6 +38,7 @@ def topology(
     config: bool = True,
     interlocks: tuple[Interlock, ...] = (),
     hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    units: Units | None = None,
 ) -> Topology:
     """Two CoBos and a MuTAnT, each with a router of its own; one observable is required."""
     boards = (("CoBo0", Role.CoBo, "CoBo[0]", "data0"), ("CoBo1", Role.CoBo, "CoBo[1]", "data1"))
@@ -63,6 +65,7 @@ def topology(
             DataSource(id=source, ecc_server=name, data_routers=(router,)) for name, _, source, router in sections
         ),
         observables=OBSERVABLES if interlocks else (),
+        units=units,
         interlocks=interlocks,
         hooks=hooks,
         runs=Runs(require=("pressure",), reset_mutant_before_start=reset_mutant),

@@ -103,6 +103,11 @@ class DataRouter:
             process=self.process,
         )
 
+    def start_again(self) -> None:
+        """Its process is another one, without a source."""
+        self.online = True
+        self.process += "+"
+
     def file(self, name: str, run: RunId, now: float, *, leave: int = 0) -> tuple[FiledFile, ...]:
         """Move the staged files, but for the last `leave` of them, to the directory of the run."""
         moved = self.staged[: len(self.staged) - leave]

@@ -20,6 +20,7 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.runs import config_name
 from ioc.runlogic.state import JobKind
+from ioc.runlogic.subject import Subject, ecc
 from ioc.runlogic.turn import listing
 from ioc.states import aggregate
 from tests.runlogic.peers import TABLE
@@ -40,8 +41,13 @@ def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
         match effect:
             case ef.SendTransition(server=name, operation=operation):
                 _check_transition(world, name, operation)
+            case ef.RestartUnit(subject=subject):
+                run = state.run
+                assert state.job is None, f"{subject} is restarted during a {state.job}"
+                assert not run.open or run.state is RunState.Filing, f"{subject} is restarted in a run"
             case ef.ReserveRun():
                 _check_interlocks(world)
+                assert not _restarts(world), "a run starts while a program is being restarted"
                 wrong = [name for name, server in state.servers.items() if server.state is not EccState.Ready]
                 assert not wrong, f"a run starts although {wrong} are not Ready"
                 assert all(router.online and router.clean for router in state.routers.values())
@@ -107,6 +113,7 @@ def _check_transition(world: World, name: str, operation: Operation) -> None:
     assert server.transition is Transition.NoTransition, f"{operation} is sent to {name}, which is busy"
     assert (operation, server.state) in TABLE, f"{operation} is sent to {name}, which is {server.state.name}"
     assert server.pending is operation
+    assert ecc(name) not in _restarts(world), f"{operation} is sent to {name}, which is being restarted"
     assert not [
         effect for effect in world.pending if isinstance(effect, ef.SendTransition) and effect.server == name
     ], f"{name} gets a second transition while the first is under way"
@@ -114,6 +121,10 @@ def _check_transition(world: World, name: str, operation: Operation) -> None:
     job = state.job
     if job is not None and job.kind in HALTING and server.command is None:
         assert job.id not in world.failed_jobs, f"{name} is touched although an earlier group failed"
+
+
+def _restarts(world: World) -> list[Subject]:
+    return [effect.subject for effect in world.pending if isinstance(effect, ef.RestartUnit)]
 
 
 def _render(world: World) -> None:

@@ -30,6 +30,7 @@ from ioc.model import (
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.readings import watched
+from ioc.runlogic.subject import Subject, data_router, ecc
 from ioc.topology.schema import Hooks, Interlock
 from tests.runlogic.installation import HOOKS, topology
 from tests.runlogic.peers import TABLE, UNFINISHED
@@ -37,6 +38,7 @@ from tests.runlogic.world import OPERATOR, World
 
 SERVERS = st.sampled_from(["CoBo0", "CoBo1", "MuTAnT"])
 ROUTERS = st.sampled_from(["data0", "data1", "mutant"])
+PROGRAMS = st.sampled_from([*map(ecc, ("CoBo0", "MuTAnT")), *map(data_router, ("data0", "mutant"))])
 READABLE = st.sampled_from([state for state in EccState if state is not EccState.Unknown])
 TRANSITION_FAULTS = st.sampled_from(["error", "ignored", "lost", "unread", "unread undone", "slow"])
 FILING_FAULTS = st.sampled_from(["error", "lost", "incomplete"])
@@ -85,7 +87,13 @@ class Operating(RuleBasedStateMachine):
         self, resume: bool, reset_mutant: bool, state: EccState, interlocks: tuple[Interlock, ...], hooks: bool
     ) -> None:
         self.world = World(
-            topology(resume=resume, reset_mutant=reset_mutant, interlocks=interlocks, hooks=HOOKS if hooks else Hooks())
+            topology(
+                resume=resume,
+                reset_mutant=reset_mutant,
+                interlocks=interlocks,
+                hooks=HOOKS if hooks else Hooks(),
+                units="systemd",
+            )
         )
         for name in watched(self.world.plan, self.world.state):
             self.world.read(name, 6)
@@ -153,6 +161,25 @@ class Operating(RuleBasedStateMachine):
     @rule(router=ROUTERS)
     def organize(self, router: str) -> None:
         self.world.organize(router)
+
+    @rule(subject=PROGRAMS, fault=st.sampled_from(["", "", "error"]), performed=st.integers(0, 3))
+    def a_program_is_restarted(self, subject: Subject, fault: str, performed: int) -> None:
+        if fault:
+            self.world.faults[subject.name, "restart"] = fault
+        self.world.restart_program(subject)
+        self.perform_some(performed)
+
+    @rule(subject=PROGRAMS, performed=st.integers(0, 4))
+    def a_start_while_a_program_is_restarted(self, subject: Subject, performed: int) -> None:
+        """Before the Start, or while its routers are looked at."""
+        self.world.settle()
+        if self.world.state.run.open:
+            return
+        self.mend_all()
+        self.world.ready()
+        self.world.restart_program(subject)
+        self.world.run("Start")
+        self.perform_some(performed)
 
     @rule(title=st.sampled_from(["alpha", "beam on target"]), previous=st.booleans())
     def write_down(self, title: str, previous: bool) -> None:

@@ -34,6 +34,7 @@ from ioc.runlogic.plan import Plan
 from ioc.runlogic.readings import watched
 from ioc.runlogic.state import State
 from ioc.runlogic.step import initial, step
+from ioc.runlogic.subject import Kind, Subject
 from ioc.runlogic.wake import wake_at
 from ioc.topology.schema import Interlock, Topology
 from tests.runlogic.installation import OBSERVABLES, topology
@@ -173,6 +174,9 @@ class World:
     def organize(self, router: str) -> ev.Command:
         return self.ask(ev.Organize(OPERATOR, router))
 
+    def restart_program(self, subject: Subject) -> ev.Command:
+        return self.ask(ev.RestartProgram(OPERATOR, subject))
+
     def title(self, title: str) -> ev.Command:
         return self.ask(ev.SetTitle(OPERATOR, title))
 
@@ -240,6 +244,8 @@ class World:
                 fault = fault or self.faults.pop(("hook", name), "")
                 self.hooked.append(effect)
                 self.feed(ev.Ended(effect, HookOutcome("exit status 1", "HV is off") if fault else HookOutcome()))
+            case ef.RestartUnit(subject=subject):
+                self._restart(effect, fault or self.faults.pop((subject.name, "restart"), ""))
             case _:
                 self._perform_small(effect, fault)
 
@@ -268,6 +274,20 @@ class World:
                     self.feed(ev.Ended(effect, self.database.last_run(name)))
             case _:
                 raise AssertionError(effect)
+
+    def _restart(self, effect: ef.RestartUnit, fault: str) -> None:
+        """A new process; what the electronics do is another matter."""
+        subject = effect.subject
+        if fault:
+            self.feed(ev.Ended(effect, error="no unit of this name"))
+            return
+        if subject.kind is Kind.Server:
+            self.servers[subject.name].reachable = True
+            self.servers[subject.name].state = EccState.Idle
+            self.poll_server(subject.name)
+        else:
+            self.routers[subject.name].start_again()
+        self.feed(ev.Ended(effect))
 
     def restart(self, *, poll: bool = True) -> None:
         """Throw away all that the core knows, as a crash does; the world stays as it is."""
@@ -337,6 +357,7 @@ class World:
         """Nothing is pending: then nothing waits, and every command has its answer."""
         assert self.state.job is None
         assert self.state.opening is None
+        assert not any(each.restart for each in (*self.state.servers.values(), *self.state.routers.values()))
         assert not any(server.pending for server in self.state.servers.values())
         assert not any(router.filing for router in self.state.routers.values())
         assert set(self.answers) == self.asked

@@ -37,6 +37,7 @@ def _made_up(servers: int) -> dict[str, Any]:
     return {
         "prefix": "A:",
         "experiment": "e",
+        "units": "systemd",
         "ecc_servers": [
             {"name": name, "role": "cobo", "host": "127.0.0.1", "port": 8000 + i} for i, name in enumerate(names)
         ],

@@ -1,0 +1,83 @@
+"""The outcomes of live checks, and how a check is judged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+from ioc.errors import AttpcError
+
+Result = TypeVar("Result")
+
+SECONDS = 3.5
+"""Time-out of one check."""
+_WHOLE_SECONDS = 7.5
+"""Time-out of all."""
+
+
+class Verdict(Enum):
+    """How a check ended."""
+
+    Good = "ok"
+    Doubt = "warning"
+    """It works, but is probably not what is wanted."""
+    Failed = "FAILED"
+    Skipped = "not asked"
+    """It depends on another check, which failed."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check."""
+
+    what: str
+    verdict: Verdict
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The outcomes for one machine."""
+
+    machine: str
+    findings: tuple[Finding, ...]
+
+
+class Doubt(Exception):
+    """What was asked works, but the user should know this."""
+
+
+class Judge:
+    """Turns the ends of checks into findings; all of them end within the time-out of the whole."""
+
+    def __init__(self) -> None:
+        self._end = asyncio.get_running_loop().time() + _WHOLE_SECONDS
+
+    async def ask(
+        self, what: str, check: Awaitable[Result], say: Callable[[Result], str]
+    ) -> tuple[Finding, Result | None]:
+        """Wait for one check; also returns its result, None if it failed. `say` tells what is good about it."""
+        end = min(asyncio.get_running_loop().time() + SECONDS, self._end)
+        try:
+            async with asyncio.timeout_at(end):
+                result = await check
+                return Finding(what, Verdict.Good, say(result)), result
+        except Doubt as doubt:
+            return Finding(what, Verdict.Doubt, str(doubt)), None
+        except TimeoutError:
+            return Finding(what, Verdict.Failed, f"no answer within {SECONDS:g} s"), None
+        except AttpcError as error:
+            return Finding(what, Verdict.Failed, str(error)), None
+
+    async def all(self, *checks: tuple[str, Awaitable[str]]) -> tuple[Finding, ...]:
+        """Wait for several checks at the same time; the findings are in their order."""
+        ends = await asyncio.gather(*(self.ask(what, check, str) for what, check in checks))
+        return tuple(finding for finding, _ in ends)
+
+
+def skipped(what: str, why: str) -> Finding:
+    """A check that could not be made."""
+    return Finding(what, Verdict.Skipped, why)

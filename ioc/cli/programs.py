@@ -1,0 +1,110 @@
+"""Commands for the programs on the hosts: write their units, start, stop and ask for them.
+
+Modules that only one command needs are imported in that command.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ioc.cli.options import PathName, topology_option
+from ioc.cli.output import reason, say_error, table
+from ioc.errors import PeerError
+from ioc.topology.load import load
+
+if TYPE_CHECKING:
+    from ioc.hosts import Action
+
+_names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
+
+
+@click.command()
+@topology_option
+@click.option(
+    "--for",
+    "manager",
+    type=click.Choice(["systemd", "launchd"]),
+    default="launchd" if sys.platform == "darwin" else "systemd",
+    show_default="that of this machine",
+    help="For the IOC, and where the topology says nothing: units of systemd, or agents of launchd.",
+)
+@click.option(
+    "--directory",
+    type=PathName(file_okay=False),
+    default=Path("units"),
+    show_default=True,
+    help="Directory for the files, one folder for each machine.",
+)
+def units(topology: Path, manager: str, directory: Path) -> None:
+    """Write what starts the IOC, the ECC servers and the data routers.
+
+    Copy each folder to the machine that it is named after and run its install.sh there, as the user whom the IOC logs
+    in as. The folder "ioc" is for this machine; it also has a script for procServ. Existing files are replaced.
+    """
+    from ioc.app.units import unit_files
+
+    command = (str(Path(sys.argv[0]).absolute()), "run", "--topology", str(topology.absolute()))
+    general = "systemd" if manager == "systemd" else "launchd"
+    files = unit_files(load(topology), general, command, str(topology.absolute().parent), os.environ)
+    try:
+        for name, text in files.items():
+            file = directory / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            file.chmod(0o755 if file.suffix == ".sh" else 0o644)
+    except OSError as error:
+        raise PeerError(f"the units cannot be written to {directory}: {reason(error)}") from None
+    folders = sorted({name.partition("/")[0] for name in files})
+    click.echo(f"{len(files)} files in {directory}: {', '.join(folders)}; run install.sh of each on its machine")
+
+
+@click.command()
+@topology_option
+@_names_argument
+def up(topology: Path, names: tuple[str, ...]) -> None:
+    """Start programs on their hosts through their units.
+
+    A NAME is that of an ECC server or a data router, or "ioc"; without one, all are started. What runs already goes on.
+    """
+    _act(topology, "start", names)
+
+
+@click.command()
+@topology_option
+@_names_argument
+def down(topology: Path, names: tuple[str, ...]) -> None:
+    """Stop programs on their hosts through their units.
+
+    Refused while a run is open, except for the IOC alone, whose run goes on without it.
+    """
+    _act(topology, "stop", names)
+
+
+@click.command()
+@topology_option
+@_names_argument
+def status(topology: Path, names: tuple[str, ...]) -> None:
+    """Show the state of the programs' units."""
+    _act(topology, "status", names)
+
+
+def _act(topology: Path, action: Action, names: tuple[str, ...]) -> None:
+    from ioc.app.ending import Ending
+    from ioc.app.programs import act
+
+    outcomes = asyncio.run(act(load(topology), action, names))
+    good = [each for each in outcomes if not each.failed]
+    if good:
+        click.echo(table((each.name, each.host, each.unit, each.text) for each in good))
+    for each in outcomes:
+        if each.failed:
+            say_error(f"{each.name}: {each.text}")
+    Ending().leave(1 if len(good) < len(outcomes) else 0)
