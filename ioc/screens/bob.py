@@ -40,6 +40,13 @@ def embedded(name: str, file: str, box: Box, macros: Mapping[str, str]) -> ET.El
     return widget("embedded", "2.0.0", box, properties)
 
 
+def caption(text: str, width: int, height: int) -> ET.Element:
+    """Return a label in small letters."""
+    small = font("ATTPC Small", 14)
+    properties: dict[str, Value] = {"name": text, "text": text, "font": small, "foreground_color": TEXT}
+    return widget("label", "2.0.0", Box(0, 0, width, height), {**properties, "vertical_alignment": 1})
+
+
 def display(title: str, width: int, height: int, widgets: Iterable[ET.Element], colour: Colour = BACKGROUND) -> str:
     """Return the text of a display file."""
     properties: dict[str, Value] = {

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ioc.screens.bob import PANEL, Box, display, embedded
+from ioc.screens.bob import PANEL, Box, caption, display, embedded
 from ioc.topology.schema import Observable, Topology
 
 Row = Mapping[str, str]
 """The macros of a row."""
 _ROWS = 12
 """So many rows of components fit on the main screen; more of them are tiles, several in a row."""
+_CAPTION = 342, 24
+"""Size of the place of the captions of the ECC servers; that of the data routers is a little wider."""
 
 
 class Kind(NamedTuple):
@@ -45,8 +47,8 @@ def list_files(topology: Topology) -> dict[str, str]:
     manual = [(_MANUAL, macros) for each, macros in observables if each.pv is None]
     interlocks = [{"NAME": each.name} for each in topology.interlocks]
     return {
-        "ecc_list.bob": _components("ECC servers", *_SERVERS, servers),
-        "router_list.bob": _components("Data routers", *_ROUTERS, routers),
+        **_components("ecc", "ECC servers", *_SERVERS, servers),
+        **_components("router", "Data routers", *_ROUTERS, routers),
         "value_list.bob": _list("Observables", _VALUES, values),
         "statistic_list.bob": _list("Statistics", _STATISTICS, statistics),
         "interlock_list.bob": _list("Interlocks", _INTERLOCKS, [(_INTERLOCKS, macros) for macros in interlocks]),
@@ -70,9 +72,14 @@ def _macros(observable: Observable, *, required: bool) -> dict[str, str]:
     }
 
 
-def _components(title: str, row: Kind, tile: Kind, components: Sequence[Row]) -> str:
-    kind = row if len(components) <= _ROWS else tile
-    return _list(title, kind, [(kind, macros) for macros in components])
+def _components(name: str, title: str, row: Kind, tile: Kind, components: Sequence[Row]) -> dict[str, str]:
+    """Return the list of rows, or of tiles, whose captions are not those of the rows."""
+    kind, captions = row, dict[str, str]()
+    if len(components) > _ROWS:
+        kind, text = tile, f"all {len(components)}, column by column"
+        label = caption(text, *_CAPTION)
+        captions[f"{name}_captions.bob"] = display(f"Captions: {title}", *_CAPTION, [label], PANEL)
+    return {f"{name}_list.bob": _list(title, kind, [(kind, macros) for macros in components]), **captions}
 
 
 def _list(title: str, kind: Kind, rows: Sequence[tuple[Kind, Row]]) -> str:

@@ -16,6 +16,7 @@ import pytest
 from ioc.sim import send_command
 from ioc.topology.load import load
 from tests.epics import LOOPBACK, Epics
+from tests.phoebus import large
 from tests.phoebus.display_runtime import TARGET, DisplayRuntime, MissingError, build, display_runtime, until
 from tests.phoebus.pages import ROOT
 from tests.phoebus.tables import FAILED, FAULTY, GAS, IDLE, PREPARING, READY, RUNNING, TITLE
@@ -27,41 +28,45 @@ _STEPS = ("Describe", "Prepare", "Configure")
 
 
 class Detector:
-    """The simulated detector of the example topology with the real IOC in front of it."""
+    """A simulated detector with the real IOC in front of it: that of the example topology, if not said otherwise."""
 
-    def __init__(self, epics: Epics, process: subprocess.Popen[bytes], control_port: int, database: Path) -> None:
+    def __init__(
+        self, epics: Epics, process: subprocess.Popen[bytes], control_port: int, database: Path, prefix: str = PREFIX
+    ) -> None:
         self._epics = epics
+        self._prefix = prefix
         self._process = process
         self._control_port = control_port
         self._database = database
 
     def text(self, pv: str) -> str:
         """Return a text, or the name of a state, as EPICS base reads it."""
-        result = self._epics.caget("-w", "5", "-S", "-t", PREFIX + pv)
+        result = self._epics.caget("-w", "5", "-S", "-t", self._prefix + pv)
         assert result.returncode == 0, result.stderr
         escaped = result.stdout.removesuffix("\n")
         return escaped.encode().decode("unicode_escape").encode("latin-1").decode()
 
     def number(self, pv: str) -> float:
         """Return a number."""
-        return float(self._epics.caget("-w", "5", "-t", "-n", PREFIX + pv).stdout)
+        return float(self._epics.caget("-w", "5", "-t", "-n", self._prefix + pv).stdout)
 
     def put(self, pv: str, value: str) -> None:
         """Put a text and wait until it is stored."""
-        result = self._epics.caput("-c", "-w", "5", "-S", PREFIX + pv, value)
+        result = self._epics.caput("-c", "-w", "5", "-S", self._prefix + pv, value)
         assert result.returncode == 0, f"{pv}: {result.stderr}"
 
     def puts(self, pv: str, result: str = "%") -> list[tuple[str, str]]:
         """Return how each put to a PV ended that ended so, and why it was not done, as the run database has it."""
         with contextlib.closing(sqlite3.connect(f"{self._database.as_uri()}?mode=ro", uri=True)) as database:
             rows = database.execute(
-                "SELECT result, message FROM puts WHERE pv = ? AND result LIKE ? ORDER BY id", (PREFIX + pv, result)
+                "SELECT result, message FROM puts WHERE pv = ? AND result LIKE ? ORDER BY id",
+                (self._prefix + pv, result),
             )
             return [(ended, message) for ended, message in rows]
 
     def command(self, name: str) -> None:
         """Carry out a command to its end."""
-        result = self._epics.caput("-c", "-w", "60", PREFIX + name, "1", timeout=90)
+        result = self._epics.caput("-c", "-w", "60", self._prefix + name, "1", timeout=90)
         assert result.returncode == 0, f"{name}: {result.stderr}"
 
     def idle(self) -> None:
@@ -99,7 +104,7 @@ class Detector:
         self.idle()
         self.command("Describe")
         self.simulate({"ecc": server, "do": "delay", "operation": "Prepare", "seconds": 600})
-        assert self._epics.caput(PREFIX + "Prepare", "1").returncode == 0
+        assert self._epics.caput(self._prefix + "Prepare", "1").returncode == 0
         until(lambda: self.text(f"ECC:{server}:Transition") == "Preparing", 10, "Preparing")
         yield
         self.simulate({"ecc": server, "do": "restart"})
@@ -155,19 +160,19 @@ def without() -> frozenset[str]:
     return missing
 
 
-@pytest.fixture(scope="module")
-def detector(without: frozenset[str], own_epics: Epics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Detector]:
-    directory = tmp_path_factory.mktemp("detector")
-    with (TARGET / "detector.log").open("wb") as log:
+@contextlib.contextmanager
+def simulated(topology: Path, epics: Epics, directory: Path, prefix: str) -> Generator[Detector]:
+    """Run the detector of a topology; its log is in `TARGET`, called as the prefix."""
+    with (TARGET / f"detector-{prefix.removesuffix(':')}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "tests/phoebus/detector.py", "topology.yaml", str(directory)],
+            [sys.executable, "tests/phoebus/detector.py", str(topology), str(directory)],
             cwd=ROOT,
-            env=own_epics.environment(PYTHONPATH=str(ROOT)),
+            env=epics.environment(PYTHONPATH=str(ROOT)),
             stdout=subprocess.PIPE,
             stderr=log,
         )
     assert process.stdout is not None
-    detector = Detector(own_epics, process, int(process.stdout.readline()), directory / "runs.db")
+    detector = Detector(epics, process, int(process.stdout.readline()), directory / "runs.db", prefix)
     try:
         assert process.stdout.readline() == b"ready\n"
         yield detector
@@ -177,11 +182,45 @@ def detector(without: frozenset[str], own_epics: Epics, tmp_path_factory: pytest
 
 
 @pytest.fixture(scope="module")
+def detector(without: frozenset[str], own_epics: Epics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Detector]:
+    with simulated(ROOT / "topology.yaml", own_epics, tmp_path_factory.mktemp("detector"), PREFIX) as detector:
+        yield detector
+
+
+@pytest.fixture(scope="module")
+def large_epics() -> Iterator[Epics]:
+    with Epics() as epics:
+        yield epics
+
+
+@pytest.fixture
+def large_folder(tmp_path: Path) -> Path:
+    """The folder with topology and screens of the large detector."""
+    return tmp_path
+
+
+@pytest.fixture
+def large_detector(runtime: DisplayRuntime, large_epics: Epics, large_folder: Path) -> Iterator[Detector]:
+    topology = large.write_topology(large_folder)
+    data = large_folder / "data"
+    data.mkdir()
+    with simulated(topology, large_epics, data, large.PREFIX) as detector:
+        yield detector
+
+
+@pytest.fixture(scope="module")
+def after_a_run(detector: Detector) -> Detector:
+    """Return the detector, in Idle, when there has been a run."""
+    detector.idle_after_a_run()
+    return detector
+
+
+@pytest.fixture(scope="module")
 def runtime(
-    without: frozenset[str], own_epics: Epics, tmp_path_factory: pytest.TempPathFactory
+    without: frozenset[str], own_epics: Epics, large_epics: Epics, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DisplayRuntime]:
     settings = {
-        "org.phoebus.pv.ca/addr_list": LOOPBACK,
+        "org.phoebus.pv.ca/addr_list": f"{LOOPBACK}:{own_epics.server_port} {LOOPBACK}:{large_epics.server_port}",
         "org.phoebus.pv.ca/auto_addr_list": "false",
         "org.phoebus.pv.ca/server_port": str(own_epics.server_port),
         "org.phoebus.pv.ca/repeater_port": str(own_epics.repeater_port),
@@ -208,9 +247,9 @@ def pictures() -> Path:
 
 
 @pytest.fixture(scope="module")
-def enter(detector: Detector) -> Iterator[Callable[[str], None]]:
+def enter(after_a_run: Detector) -> Iterator[Callable[[str], None]]:
     """Return what brings everything into one of `SITUATIONS`, in which it then stays until the next one is wanted."""
-    now = ""
+    detector, now = after_a_run, ""
     with contextlib.ExitStack() as stack:
 
         def enter(situation: str) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Generator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from tests.phoebus.pages import OPI, ROOT, pvs_on
+from tests.phoebus.pages import OPI, ROOT, SCREENS, pvs_on
 from tests.phoebus.tables import READERS
-from tests.screens.screens_reader import Page
+from tests.screens.screens_reader import Page, Screens
 
 TARGET = ROOT / "tests/phoebus/target"
 TOOLS = ("javac", "mvn", "Xvfb")
@@ -98,6 +98,10 @@ class DisplayRuntime:
         self._commands = commands
         self._answers = answers.fileno()
         self._unread = b""
+        self.page: Page | None = None
+        """The page that is looked at."""
+        self.left: set[Page] = set()
+        """The pages that stay open while others are looked at."""
 
     def do(self, *words: str) -> list[str]:
         """Carry out a command and return the lines of its answer."""
@@ -124,17 +128,43 @@ class DisplayRuntime:
         line, self._unread = self._unread.split(b"\n", 1)
         return line.decode()
 
-    def show(self, page: Page) -> None:
+    def show(self, page: Page, folder: Path = OPI, screens: Screens = SCREENS) -> None:
         """Open a page, and wait until each of its PVs is connected and no widget says otherwise."""
-        self.open(page)
+        self.open(page, folder)
+        self.complete(page, screens)
+
+    def look_at(self, page: Page) -> None:
+        """Go on with a page if it is looked at, back to it if it was left open, else open it."""
+        if page in self.left:
+            self.back(page)
+        if page != self.page:
+            self.open(page)
         self.complete(page)
 
-    def complete(self, page: Page) -> None:
+    def leave(self) -> None:
+        """Leave the page open, and look at none."""
+        assert self.page is not None
+        self.do("leave", str(self.page))
+        self.left.add(self.page)
+        self.page = None
+
+    def back(self, page: Page) -> None:
+        """Look at a page that was left open in place of the one before."""
+        self.left.remove(page)
+        self.do("back", str(page))
+        self.page = page
+
+    def alone(self) -> None:
+        """End all pages that were left open."""
+        self.do("alone")
+        self.left.clear()
+
+    def complete(self, page: Page, screens: Screens = SCREENS) -> None:
         """Wait until each PV of the page is connected and no widget says otherwise, twice in a row.
 
         A new page still finds the connections of the one before, and its widgets have not yet begun.
         """
-        wanted = pvs_on(page)
+        wanted = pvs_on(page, screens)
         lacking: list[str] = []
         in_a_row = 0
 
@@ -149,13 +179,17 @@ class DisplayRuntime:
         except LateError:
             raise AmissError(f"{page.file}: not connected: {lacking}") from None
 
-    def open(self, page: Page) -> None:
+    def open(self, page: Page, folder: Path = OPI) -> None:
         """Open a page in place of the one before."""
-        self.do("open", str(OPI / page.file), *_given(page))
+        self.page = None
+        self.do("open", str(folder / page.file), *_given(page))
+        self.page = page
 
     def follow(self, page: Page) -> None:
         """Press the button that leads to a page, and wait until it is complete."""
+        self.page = None
         self.do("follow", page.file, *_given(page))
+        self.page = page
         self.complete(page)
 
     def read(self, reader: str, file: Path) -> list[tuple[str, ...]]:
@@ -259,6 +293,8 @@ def display_runtime(user: Path, settings: Mapping[str, str]) -> Generator[Displa
         "-Dfile.encoding=UTF-8",
         f"-Djava.util.prefs.userRoot={user}",
         f"-Duser.home={user}",
+        "-Dphoebus.folder.name.preference=.phoebus",
+        f"-Dphoebus.user={user}/.phoebus",
         "--add-opens=javafx.controls/javafx.scene.control.skin=ALL-UNNAMED",
         "-cp",
         f"{TARGET}/classes:{TARGET}/dependency/*",

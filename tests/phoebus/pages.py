@@ -13,9 +13,9 @@ _WRITING = {"textentry", "combo", "bool_button", "checkbox", "choice", "radio", 
 """Kinds of widgets that write their PV; buttons write those of their actions."""
 
 
-def pvs_on(page: Page) -> set[str]:
+def pvs_on(page: Page, screens: Screens = SCREENS) -> set[str]:
     """Return every PV that Phoebus connects to on a page and all that it embeds."""
-    return {pv for widget in SCREENS.shown_on(page) for pv in pvs_of(widget)}
+    return {pv for widget in screens.shown_on(page) for pv in pvs_of(widget)}
 
 
 def pages() -> dict[str, Page]:
@@ -49,12 +49,13 @@ def controls_on(page: Page) -> list[tuple[str, Shown]]:
 
 def links_on(page: Page) -> list[tuple[str, Page]]:
     """Return the buttons of a page that lead to another: the display file in which it is, and the page."""
+    opened = pages().values()
     return [
         (widget.file, target)
         for widget in SCREENS.shown_on(page)
         for file, macros, clicks in SCREENS.leads_to(widget)
         if clicks == 1
-        for target in pages().values()
+        for target in opened
         if target.file == file and dict(target.macros).items() <= {**widget.macros, **macros}.items()
     ]
 

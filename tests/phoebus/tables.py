@@ -12,11 +12,8 @@ from typing import NamedTuple
 IDLE, PREPARING, READY, RUNNING, FAILED = SITUATIONS = ("idle", "preparing", "ready", "running", "failed")
 """Failed: a run whose ECC server `FAULTY` was killed. With the IOC gone, nothing is enabled anywhere."""
 FAULTY = "CoBo3"
-"""The ECC server whose page is looked at: the slow one in Preparing, the lost one in failed."""
+"""The ECC server that is slow in Preparing and lost in failed."""
 FAULTY_ROUTER = "data3"
-
-OTHER = "CoBo0"
-"""An ECC server whose page is looked at, too, when the faulty one has failed."""
 
 PICTURED = ("main", "run", "observables", "interlocks", "history", "expert", f"ecc {FAULTY}", f"router {FAULTY_ROUTER}")
 
@@ -92,6 +89,9 @@ ENABLED: dict[str, dict[str, frozenset[str]]] = {
 }
 """For each control of a page, in which situations it can be operated."""
 
+AT_REST = ("ECC:$(NAME):Config", "ECC:$(NAME):ConfigIndex", "ECC:$(NAME):RefreshConfigs", "ECC:$(NAME):RefreshLog")
+"""What can be operated on the page of an ECC server that is done, while another one is still Preparing."""
+
 LOST = ("ECC:$(NAME):RefreshLog",)
 """All that can be operated on the page of an ECC server that does not answer."""
 
@@ -153,7 +153,7 @@ NOT_PRESSED = {
     "ECC:$(NAME):Resume": "the same",
 }
 
-TEXTS = ("14 MeV, target 2", "Größe ä", "α-Quelle, 5 µm", "good 😀", "漢字", " 'quotes' \\ \"too\"", "")  # noqa: RUF001
+TEXTS = ("14 MeV, Größe ä", " α-Quelle, 5 µm, 'quotes' \\ \"too\"", "good 😀 漢字", "")  # noqa: RUF001
 
 
 class Field(NamedTuple):
@@ -208,10 +208,12 @@ STATES = ("State", "Run:State", "ECC:*:State")
 RUN_ON = ("Log:*", "ECC:*:Log", "Router:*:Log", "ECC:*:ConfigList")
 """PVs whose texts are longer than any field: the newest is seen."""
 
+PLOT = "observables.plt"
+
 READERS = {
     "alarm-tree.xml": ("AlarmTree", "app-alarm-model"),
     "overview.pvs": ("PvTable", "app-pvtable"),
-    "observables.plt": ("Plot", "app-databrowser"),
+    PLOT: ("Plot", "app-databrowser"),
     "save-restore.csv": ("SaveRestore", "save-and-restore"),
 }
 """For each file beside the screens, the class that reads it and the part of Phoebus that this needs."""

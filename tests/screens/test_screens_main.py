@@ -143,17 +143,23 @@ def _pressable(file: str, macros: dict[str, str], values: Mapping[str, float]) -
     ],
 )
 def test_the_page_of_an_ecc_server_offers_what_its_state_allows(state: EccState, pressable: set[str]) -> None:
-    """No transition during another; Start and Resume not while a run ends; Resume only if the server survives it."""
+    """No transition during another; Start and Resume not while a run ends; Resume only if the server survives it.
 
-    def offered(transition: Transition, run: RunState, resume: str = "1") -> set[str]:
+    Nothing while a command for all servers is under way; a run that cannot be filed needs them all the same.
+    """
+
+    def offered(transition: Transition, run: RunState, resume: str = "1", busy: int = NO) -> set[str]:
         server = {"State": state.value, "Transition": transition.value, "Online": 0}
-        values = {**{f"ECC:CoBo0:{name}": number for name, number in server.items()}, "Run:State": run.value}
+        system = {"Run:State": run.value, "Busy": busy}
+        values = {**{f"ECC:CoBo0:{name}": number for name, number in server.items()}, **system}
         return _pressable("ecc.bob", {"NAME": "CoBo0", "RESUME": resume}, values)
 
     assert offered(Transition.NoTransition, RunState.Stopped) == pressable
     assert offered(Transition.NoTransition, RunState.Stopped, "0") == pressable - {"Resume"}
     assert offered(Transition.NoTransition, RunState.Filing) == pressable - {"Start", "Resume"}
     assert offered(Transition.Describing, RunState.Stopped) == set()
+    assert offered(Transition.NoTransition, RunState.Stopped, busy=YES) == set()
+    assert offered(Transition.NoTransition, RunState.Filing, busy=YES) == pressable - {"Start", "Resume"}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ final class Faults extends Handler {
             "Skipping image update",
             // JavaFX styled a button before it knew the colours of the window; on the next pulse it does.
             "Caught 'java.lang.ClassCastException: class java.lang.String cannot be cast to class javafx.scene.paint.Paint",
+            // The icon of a part of Phoebus that is not at hand.
+            "Cannot load image '/icons/filebrowser.png'",
             // A PV connected before Phoebus had noted its channel; it subscribes all the same.
             "Subscription uses ",
             // A disabled text entry of several lines was updated before JavaFX had drawn it; then it is updated again.

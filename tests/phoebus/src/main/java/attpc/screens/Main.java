@@ -10,6 +10,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import javafx.application.Platform;
 import org.csstudio.display.builder.model.ModelPlugin;
 import org.phoebus.framework.preferences.PropertyPreferenceLoader;
@@ -24,12 +26,16 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * read READER FILE               read a file beside the screens; READER is the class that does it
  * open FILE [NAME=VALUE…]        show a display with these macros
  * follow FILE [NAME=VALUE…]      press the button that leads to a display
+ * file NAME                      press the button that opens a file, tell which part of Phoebus opened which file
+ * leave NAME                     leave the display running under this name, look at none
+ * back NAME                      look at the display that was left running
  * connected                      list the PVs that are connected
  * disconnected                   list the widgets whose PVs are not all connected
  * enabled                        list the PVs that can be written from the screen now
  * visible                        list the texts and PVs that are seen
  * texts                          measure every text that is seen
  * press PV ANSWER                press the button that writes a PV; ANSWER to its question is yes, no or none
+ * alone                          end all displays that were left running
  * mark NAME ROW                  mark a row of the table of this name
  * choose PV ITEM                 choose an item of the list that writes a PV
  * type PV TEXT                   type into the text entry of a PV in place of what it shows, press Enter
@@ -42,6 +48,9 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * displays, as the paths in settings.ini want it.
  */
 public final class Main {
+    /** Tells of each rule and script that is carried out, with all its variables: most of the log. */
+    private static final Logger SCRIPTS = Logger.getLogger("org.csstudio.display.builder.runtime");
+
     private final Faults faults = Faults.listen();
     private final Screen screen = new Screen();
     private final Controls controls = new Controls(screen);
@@ -53,6 +62,7 @@ public final class Main {
     /** Loads the settings files that are named, then runs until stdin ends. */
     public static void main(final String[] arguments) throws Exception {
         System.setOut(new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8));
+        SCRIPTS.setLevel(Level.WARNING);
         final Main main = new Main();
         for (final String settings : arguments) {
             PropertyPreferenceLoader.load(settings);
@@ -86,6 +96,9 @@ public final class Main {
             case "save" -> ModelCheck.save(new File(words[1]), new File(words[2]));
             case "open" -> screen.open(new File(words[1]), macros(words));
             case "follow" -> screen.follow(words[1], macros(words));
+            case "leave" -> screen.leave(words[1]);
+            case "back" -> screen.back(words[1]);
+            case "alone" -> screen.endOthers();
             case "mark" -> controls.mark(words[1], Integer.parseInt(words[2]));
             case "choose" -> controls.choose(words[1], words[2], words[3]);
             case "type" -> controls.type(words[1], words[2]);
@@ -100,6 +113,7 @@ public final class Main {
     private List<String> find(final String[] words) throws Exception {
         return switch (words[0]) {
             case "read" -> reader(words[1]).read(new File(words[2]));
+            case "file" -> screen.openFile(words[1]);
             case "connected" -> Screen.connected();
             case "disconnected" -> screen.disconnected();
             case "enabled" -> controls.enabled();

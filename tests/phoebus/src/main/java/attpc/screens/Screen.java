@@ -3,6 +3,7 @@ package attpc.screens;
 import java.io.File;
 import java.util.ArrayList;
 import java.util.ConcurrentModificationException;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -14,6 +15,7 @@ import javafx.scene.control.ButtonBase;
 import javafx.stage.Stage;
 import javafx.stage.Window;
 import org.csstudio.display.actions.OpenDisplayAction;
+import org.csstudio.display.actions.OpenFileAction;
 import org.csstudio.display.builder.model.DisplayModel;
 import org.csstudio.display.builder.model.Widget;
 import org.csstudio.display.builder.model.persist.ModelLoader;
@@ -28,13 +30,59 @@ import org.phoebus.framework.macros.Macros;
 import org.phoebus.pv.PV;
 import org.phoebus.pv.PVPool;
 import org.phoebus.pv.RefCountMap;
+import org.phoebus.ui.docking.DockItem;
+import org.phoebus.ui.docking.DockItemWithInput;
+import org.phoebus.ui.docking.DockPane;
+import org.phoebus.ui.docking.DockStage;
 import org.phoebus.ui.javafx.Screenshot;
 import org.phoebus.ui.javafx.Styles;
 
-/** One window of the display runtime: which display is in it, and what it looks like. Not to be used on JavaFX's thread. */
+/**
+ * The window of the display runtime that is looked at: which display is in it, and what it looks like. Others can stay open
+ * beside it. Not to be used on JavaFX's thread.
+ */
 final class Screen {
     private Stage stage;
     private DisplayModel model;
+    private final Map<String, Screen> others = new HashMap<>();
+
+    /** Leaves the display running under a name, in a window that is hidden as a tab behind others, and looks at none. */
+    void leave(final String name) throws Exception {
+        final Stage hidden = stage;
+        Jfx.on(() -> {
+            hidden.hide();
+            return null;
+        });
+        final Screen left = new Screen();
+        left.stage = stage;
+        left.model = model;
+        stage = null;
+        model = null;
+        others.put(name, left);
+    }
+
+    /** Ends all displays that were left running. */
+    void endOthers() throws Exception {
+        for (final Screen left : others.values()) {
+            left.close();
+        }
+        others.clear();
+    }
+
+    /** Looks at the display that was left running under a name in place of the one before. */
+    void back(final String name) throws Exception {
+        final Screen left = others.remove(name);
+        if (left == null) {
+            throw new IllegalArgumentException("no display was left running as " + name);
+        }
+        close();
+        stage = left.stage;
+        model = left.model;
+        Jfx.on(() -> {
+            stage.show();
+            return null;
+        });
+    }
 
     /** @return the display with macros as Phoebus gives them to it and all that it embeds */
     static DisplayModel load(final File file, final Map<String, String> given) throws Exception {
@@ -123,6 +171,57 @@ final class Screen {
                 throw new IllegalStateException("the button gave " + macro.getKey() + "=" + given);
             }
         }
+    }
+
+    /**
+     * Presses the button that opens this file, beside which Phoebus' main window with its tabs is there.
+     *
+     * @return the name of the part of Phoebus that opened it in a tab, and what it opened
+     */
+    List<String> openFile(final String file) throws Exception {
+        final Widget opener = opener(file);
+        final Stage main = Jfx.on(() -> {
+            final Stage made = new Stage();
+            DockPane.setActiveDockPane(DockStage.configureStage(made));
+            made.show();
+            return made;
+        });
+        try {
+            Jfx.on(() -> {
+                Jfx.find(Jfx.node(opener), ButtonBase.class).fire();
+                return null;
+            });
+            return Jfx.until(file + " was not opened", () -> Jfx.on(() -> {
+                for (final DockPane pane : DockStage.getDockPanes(main)) {
+                    for (final DockItem item : pane.getDockItems()) {
+                        if (item instanceof DockItemWithInput opened && opened.getInput() != null) {
+                            return List.of(opened.getApplication().getAppDescriptor().getName(), opened.getInput().getPath());
+                        }
+                    }
+                }
+                return null;
+            }));
+        } finally {
+            DockStage.prepareToCloseItems(main);
+            Jfx.on(() -> {
+                DockStage.closeItems(main);
+                main.close();
+                return null;
+            });
+        }
+    }
+
+    private Widget opener(final String file) throws Exception {
+        for (final Widget widget : widgets()) {
+            if (widget instanceof ActionButtonWidget button && Jfx.on(() -> Jfx.isSeen(button))) {
+                for (final ActionInfo action : button.propActions().getValue().getActions()) {
+                    if (action instanceof OpenFileAction opening && opening.getFile().equals(file)) {
+                        return button;
+                    }
+                }
+            }
+        }
+        throw new IllegalArgumentException("no button opens " + file);
     }
 
     private Widget link(final String file, final Map<String, String> macros) throws Exception {
