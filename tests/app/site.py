@@ -49,7 +49,9 @@ class RunningIoc:
             await server.start()
             self.servers[name] = server
         self.write()
-        self.task = asyncio.create_task(serve(load(self.file), lambda: load(self.file), when_ready=self._count))
+        self.task = asyncio.create_task(
+            serve(load(self.file), lambda: load(self.file), file=self.file, when_ready=self._count)
+        )
         await self.until("State", "Idle")
         return self
 
