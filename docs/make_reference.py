@@ -153,6 +153,8 @@ def _words(kind: Any) -> Iterator[str]:
             yield from _words(each)
     elif origin is typing.Literal:
         yield " or ".join(f"`{each}`" for each in arguments)
+    elif origin is dict:
+        yield "mapping"
     elif origin is tuple:
         yield f"list of {' or '.join(_words(arguments[0]))}"
     elif inspect.isclass(kind) and issubclass(kind, enum.Enum):

@@ -305,6 +305,13 @@ class Interlock(Section):
     bypass_minutes: Minutes = 30.0
 
 
+class Defaults(Section):
+    """Keys for all entries of a list that lack them. They are written into the entries before the file is validated."""
+
+    ecc_servers: dict[str, object] = {}
+    data_routers: dict[str, object] = {}
+
+
 class AccessRule(Section):
     """Write access: the first rule that matches PV, host and user decides."""
 
@@ -321,6 +328,8 @@ class Topology(Section):
     prefix: Prefix = "ATTPC:"
     experiment: Experiment
     database: Annotated[LocalPath, AfterValidator(_database)] = Field(default="runs.db", validate_default=True)
+    defaults: Defaults = Defaults()
+    """Always empty here: its content is in the entries."""
     ecc_servers: Annotated[tuple[EccServer, ...], Field(min_length=1)]
     data_routers: Annotated[tuple[DataRouter, ...], Field(min_length=1)]
     data_sources: Annotated[tuple[DataSource, ...], Field(min_length=1)]
