@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -56,7 +56,7 @@ def _check(known: Given) -> None:
 
 def _converted(kind: Any, text: Any) -> Any:
     """Return an answer as what it must be."""
-    convert: Any = click.types.convert_type(kind)  # pyright: ignore[reportUnknownVariableType] - generic since 8.2
+    convert = cast("Any", click.types.convert_type(kind))
     return convert.convert(text, None, None)
 
 
