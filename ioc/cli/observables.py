@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ioc.cli.options import topology_option
+from ioc.cli.options import Factor, topology_option
 from ioc.cli.output import table
 from ioc.errors import PeerError, Refused
 from ioc.model import ValueType
@@ -62,8 +62,8 @@ def _keys(command: Callback) -> Callback:
         click.option("--units", help="Units, at most 8 characters."),
         click.option("--label", help="Label on screens, at most 40 characters."),
         click.option("--comment", help="For readers."),
-        click.option("--deadband", type=float, help="Smaller changes are not recorded."),
-        click.option("--max-rate", type=float, help="Most samples recorded per second."),
+        click.option("--deadband", type=Factor(0), help="Smaller changes are not recorded."),
+        click.option("--max-rate", type=Factor(0), help="Most samples recorded per second."),
     )
     for option in reversed(options):
         command = option(command)
@@ -185,8 +185,8 @@ def _apply(path: Path, change: Edit, *, reload: bool, name: str) -> None:
     wanted = any(each.name == name for each in new.observables)
     try:
         click.echo(asyncio.run(_reload(new.prefix, name, wanted=wanted)))
-    except Refused as refusal:
-        raise Refused(f"{path} has been changed, but the IOC does not use it: {refusal}") from None
+    except (Refused, PeerError) as error:
+        raise type(error)(f"{path} has been changed, but the IOC does not use it: {error}") from None
 
 
 def _difference(old: Topology, new: Topology, name: str) -> str:
@@ -215,14 +215,16 @@ async def _reload(prefix: str, name: str, *, wanted: bool) -> str:
 
     Raises:
         Refused: the IOC does not take the file, has read another one, or this client may not have it reloaded.
+        PeerError: the IOC does not answer any more.
     """
-    from ioc.cli.running import find, is_served, put
+    from ioc.cli.running import CONNECT_SECONDS, is_served, put
 
     reload = f"{prefix}IOC:Reload"
-    try:
-        await find(reload)
-    except PeerError as error:
-        return f"not reloaded: {error}. An IOC that is started later reads the file anyway"
+    if not await is_served(reload, CONNECT_SECONDS):
+        return (
+            f"not reloaded: no IOC answers for {reload} within {CONNECT_SECONDS:g} s. If it runs, EPICS_CA_ADDR_LIST "
+            "must name its machine or network; if not, it reads the file when it starts"
+        )
     await put(reload, 1, f"{prefix}Message")
     if await is_served(f"{prefix}Obs:{name}:Connected") != wanted:
         has = "has no" if wanted else "still has an"

@@ -76,6 +76,8 @@ def edit(text: str, change: Edit, file_name: str) -> str:
         ConfigurationError: the text is no YAML; with its problems.
         Refused: an observable does not exist, or the text has a form in which the change cannot be made.
     """
+    if isinstance(change, Add | Change):
+        _check_texts(change.fields)
     before = _data(text, file_name)
     entries = _entries(before)
     _check_names(change, _names(entries))
@@ -114,6 +116,15 @@ def _entries(data: Mapping[str, Any]) -> list[Entry]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in cast("list[object]", entries)):
         raise Refused("observables must be a list of mappings (key: value): edit the file by hand")
     return list(cast("list[Entry]", entries))
+
+
+def _check_texts(fields: Fields) -> None:
+    """Refuse what the shell passes on although it is no text."""
+    for key, value in fields.items():
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise Refused(f"{key} has bytes that are not UTF-8, but must be text") from None
 
 
 def _check_names(change: Edit, names: Sequence[str]) -> None:

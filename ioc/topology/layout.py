@@ -8,6 +8,7 @@ written as the one before it. What cannot be placed raises ValueError or IndexEr
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ _INDENT = "  "
 
 def written(value: Scalar) -> str:
     """A value as YAML; text is quoted unless it is plain words."""
+    if isinstance(value, float) and math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     if not isinstance(value, str):

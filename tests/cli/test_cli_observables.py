@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ class Shell:
         self.epics = epics
         self.file = file
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | bytes) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [COMMAND, "observables", *arguments, "--topology", self.file],
             env=self.epics.environment(),
@@ -33,7 +35,7 @@ class Shell:
             text=True,
         )
 
-    def run(self, *arguments: str) -> tuple[int, str, str]:
+    def run(self, *arguments: str | bytes) -> tuple[int, str, str]:
         """Exit code, standard output and standard error."""
         with self.start(*arguments) as process:
             out, err = process.communicate(timeout=60)
@@ -74,6 +76,9 @@ def test_from_the_file_to_the_pvs(shell: Shell, ioc: Ioc) -> None:
     assert "is unchanged: it is like that already" in shell.run("move", "hv", "--before", "gas")[1]
     assert "gas is retired; what has been recorded stays" in shell.run("retire", "gas")[1]
     assert shell.value("T:Obs:gas:Connected") == ""
+    with contextlib.closing(sqlite3.connect(shell.file.with_name("runs.db"))) as database:
+        retired = "SELECT name FROM observables WHERE retired_at IS NOT NULL AND name = 'gas'"
+        ioc.until(lambda: database.execute(retired).fetchall())
     assert [line for line in shell.file.read_text().splitlines() if "observables" not in line] == rest
 
 
@@ -97,6 +102,33 @@ def test_an_ioc_with_another_file_is_told_apart(shell: Shell, ioc: Ioc, tmp_path
     assert "has no observable hv: its topology is another file" in err
 
 
+def test_who_may_not_reload_is_told(shell: Shell, tmp_path: Path) -> None:
+    """A put that the access rules deny is named as that, not by an older message."""
+    shell.file.write_text(shell.file.read_text() + "access: [{pvs: '*:Reload', write: false}, {write: true}]\n")
+    ioc = Ioc(shell.epics, tmp_path / "stderr")
+    try:
+        ioc.start("run", "--topology", shell.file)
+        ioc.until_it_serves()
+        code, _, err = shell.run("add", "hv")
+        assert code == 1
+        assert "T:IOC:Reload: this user and host may not write it (`access` in the topology)" in err
+    finally:
+        ioc.close()
+
+
+def test_an_ioc_that_dies_meanwhile(shell: Shell, ioc: Ioc) -> None:
+    """If the IOC is killed while the command waits for it, the command ends with a sentence."""
+    before = shell.file.read_text()
+    ioc.signal(signal.SIGSTOP)
+    with shell.start("add", "hv") as process:
+        ioc.until(lambda: shell.file.read_text() != before)
+        ioc.signal(signal.SIGKILL)
+        out, err = process.communicate(timeout=90)
+    assert "hv is added" in out
+    assert "not reloaded: no IOC answers" in out or "the IOC does not answer any more" in err
+    assert "Traceback" not in err
+
+
 def test_without_an_ioc(shell: Shell) -> None:
     """The file is changed, and the output says that nobody has reloaded it."""
     code, out, _ = shell.run("add", "hv")
@@ -117,10 +149,13 @@ def test_without_an_ioc(shell: Shell) -> None:
         (("change", "gas"), 2, "nothing to change: give at least one of --pv, --type"),
         (("change", "gsa", "--units", "V"), 1, "there is no observable 'gsa'; did you mean 'gas'?"),
         (("move", "gas"), 2, "one of --before and --after must be given"),
+        (("add", "hv", "--label", b"\xff"), 1, "label has bytes that are not UTF-8, but must be text"),
+        (("add", "hv", "--deadband", "nan"), 2, "nan"),
+        (("add", "hv", "--deadband", "inf"), 2, "deadband is .inf, but must be a finite number"),
         (("retire", "hv"), 1, "there is no observable 'hv'"),
     ],
 )
-def test_refusals(shell: Shell, arguments: tuple[str, ...], code: int, said: str) -> None:
+def test_refusals(shell: Shell, arguments: tuple[str | bytes, ...], code: int, said: str) -> None:
     """What cannot be done changes nothing and is named; no traceback."""
     before = shell.file.read_bytes()
     result, _, err = shell.run(*arguments)
