@@ -13,6 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from json import dumps
 
 import yaml
@@ -23,6 +24,7 @@ _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _PLAIN = re.compile(r"[A-Za-z]([\w ./\-]*[\w/.])?", re.ASCII)
 _SWITCHES = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 """Words that some reader of YAML does not take as text."""
+_DASH = re.compile(r"[ \t]*(-)[ \t]+")
 _INDENT = "  "
 
 
@@ -95,11 +97,6 @@ class Section:
         self._entries: list[yaml.MappingNode] = (
             list(self._list.value) if isinstance(self._list, yaml.SequenceNode) else []
         )
-        self._dashes = [
-            token.start_mark.index
-            for token in yaml.scan(text, Loader=yaml.SafeLoader)
-            if isinstance(token, yaml.BlockEntryToken)
-        ]
 
     @classmethod
     def of(cls, text: str, key: str) -> Section:
@@ -178,7 +175,16 @@ class Section:
         return self._list is not None and not self._list.flow_style
 
     def _dash(self, entry: yaml.Node) -> int:
-        return self._dashes[bisect_right(self._dashes, entry.start_mark.index) - 1]
+        """Where the dash of an entry is."""
+        at = entry.start_mark.index
+        usual = _DASH.fullmatch(self._text, self._lines.start(at), at)
+        return usual.start(1) if usual else self._dashes[bisect_right(self._dashes, at) - 1]
+
+    @cached_property
+    def _dashes(self) -> list[int]:
+        """All dashes of the file. To find them takes as long as to read it."""
+        tokens = yaml.scan(self._text, Loader=yaml.SafeLoader)
+        return [token.start_mark.index for token in tokens if isinstance(token, yaml.BlockEntryToken)]
 
     def _span(self, index: int) -> tuple[int, int]:
         """The lines of an entry, from its dash to its last value, without the last line break."""
