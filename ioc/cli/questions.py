@@ -68,7 +68,10 @@ def _ask(question: Question, known: Given) -> Any:
         _check(known | {question.key: value})
         return value
 
-    return _prompt(question.text, default=question.default, check=checked, optional=question.optional)
+    default = question.default
+    if isinstance(default, bool):
+        default = "yes" if default else "no"
+    return _prompt(question.text, default=default, check=checked, optional=question.optional)
 
 
 def _prompt(text: str, *, default: Any, check: Callable[[Any], Any], optional: bool) -> Any:

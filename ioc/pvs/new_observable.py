@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -15,6 +16,8 @@ from ioc.topology.checks import NEW_OBSERVABLE
 AddObservable = Callable[[Mapping[str, Scalar], Client], Awaitable[str]]
 """Writes an observable with these keys into the topology and reloads it; returns what was done."""
 
+_ENTRY = re.compile(r"^observables\[\d+\]\.")
+"""In an error, the place of the new observable in the file, which nobody has seen yet."""
 _TYPES = tuple(ValueType)
 _TEXTS = (
     ("Name", "Name of a new observable", 60),
@@ -62,8 +65,8 @@ class NewObservablePvs(Group):
         try:
             done = await self._add_observable({key: fields[key] for key in order if key in fields}, client)
         except ConfigurationError as error:
-            texts_of_lines = [problem.text for problem in error.problems if problem.line]
-            raise Refused("; ".join(texts_of_lines or map(str, error.problems))) from None
+            reasons = [_ENTRY.sub("", problem.text) for problem in error.problems if problem.line]
+            raise Refused("; ".join(reasons or map(str, error.problems))) from None
         for pv in self._texts.values():
             pv.post("")
         self._type.post(0)

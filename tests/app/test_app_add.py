@@ -45,7 +45,7 @@ async def test_an_observable_is_added_and_recorded(ioc: RunningIoc) -> None:
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        ({}, ["observables[1].name is '', but must be 1 to 30 of"]),
+        ({}, ["name is '', but must be 1 to 30 of"]),
         ({"Name": "gas"}, ["is 'gas', but must be another name"]),
         ({"Name": "new"}, ["is 'new', but must be another name: the PVs Obs:New:"]),
         (
@@ -62,6 +62,7 @@ async def test_every_reason_is_given(ioc: RunningIoc, texts: dict[str, str], sai
     assert not await ioc.put("T:Obs:New:Add")
     shown = await message(ioc)
     assert [part for part in said if part not in shown] == [], shown
+    assert not shown.startswith("observables["), "the place in a file that nobody has written"
     assert ioc.file.read_bytes() == before
     assert await ioc.get("T:Obs:New:Name", "-S") == texts.get("Name", "")
 
