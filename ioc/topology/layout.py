@@ -69,7 +69,7 @@ class _Lines:
 
     @property
     def newline(self) -> str:
-        found = _BREAK.search(self.text)
+        found = re.search(r"\r\n|\n|\r", self.text)
         return found[0] if found else "\n"
 
     def start(self, at: int) -> int:

@@ -19,6 +19,7 @@ from ioc.topology.load import parse
 EXAMPLE = Path(__file__).parents[2] / "topology.yaml"
 
 HEAD = """\
+"title": "a \u2028 b"  # another line break of YAML
 # a comment with a\ttab and 'quotes"
 "prefix": 'T:' #\ta tab
 experiment:   "e\\u00e9"
