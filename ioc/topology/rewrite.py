@@ -95,7 +95,8 @@ def _lock(descriptor: int) -> bool:
 def _replace(real: Path, old: str, new: str) -> None:
     partial = real.with_name(f".{real.name}.attpc-ioc-new")
     partial.unlink(missing_ok=True)  # left by a kill
-    try:
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(partial.unlink, missing_ok=True)
         with partial.open("xb") as file:
             file.write(new.encode())
             file.flush()
@@ -108,8 +109,8 @@ def _replace(real: Path, old: str, new: str) -> None:
         if real.read_bytes() != old.encode():
             raise Refused(f"{real} was changed by somebody else meanwhile: look at it and try again")
         partial.replace(real)
-    finally:
-        partial.unlink(missing_ok=True)
+        # The lock is gone with the old file: what has the name of `partial` now may be the next program's.
+        on_failure.pop_all()
     with contextlib.suppress(OSError):  # some file systems have no directories to be flushed
         _flush_directory(real.parent)
 
