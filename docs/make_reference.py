@@ -35,6 +35,7 @@ _GROUPS = {
     "A data router": re.compile(r"Router:<name>:"),
     "The run": re.compile(r"Run:"),
     "An observable": re.compile(r"Obs:<name>:"),
+    "A new observable": re.compile(r"Obs:New:"),
     "Log and health": re.compile(r"(Log|IOC):"),
 }
 _WORDS: dict[type, str] = {bool: "true or false", int: "whole number", float: "number", str: "text"}
@@ -55,7 +56,7 @@ def pv_page() -> str:
     topology = load(ROOT / "topology.yaml").model_copy(update={"units": "systemd"})
     found: dict[str, list[tuple[str, ...]]] = {group: [] for group in _GROUPS}
     for pv in describe_pvs(topology):
-        name = re.sub(r"^(ECC|Router|Obs):[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix))
+        name = re.sub(r"^(ECC|Router|Obs):(?!New:)[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix))
         group = next(title for title, pattern in reversed(_GROUPS.items()) if pattern.match(name))
         if all(row[0] != f"`{name}`" for row in found[group]):
             kind = "by its type" if name == "Obs:<name>:Value" else pv.type
@@ -156,6 +157,8 @@ def _words(kind: Any) -> Iterator[str]:
             yield from _words(each)
     elif origin is typing.Literal:
         yield " or ".join(f"`{each}`" for each in arguments)
+    elif origin is dict:
+        yield "mapping"
     elif origin is tuple:
         yield f"list of {' or '.join(_words(arguments[0]))}"
     elif inspect.isclass(kind) and issubclass(kind, enum.Enum):

@@ -18,7 +18,7 @@ from ioc.hooks import HookRunner
 from ioc.hosts import MachineHost, build_hosts, build_transport
 from ioc.model import Client, Event, HookPoint, RunId, Scalar, Severity
 from ioc.observables import ObservableFeed
-from ioc.pvs import Access, PvTree, Services, put_record
+from ioc.pvs import Access, AddObservable, PvTree, Services, put_record
 from ioc.recorder import ObservableRecorder
 from ioc.rundb import SqliteRunStore
 from ioc.runlogic.events import RunRecorded
@@ -45,7 +45,13 @@ class Parts:
     watching: Watching
 
 
-def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awaitable[None]]) -> Parts:
+def build(
+    topology: Topology,
+    *,
+    simulated: bool,
+    reload: Callable[[Client], Awaitable[None]],
+    add_observable: AddObservable,
+) -> Parts:
     """Build the IOC of a topology. Nothing is connected, opened or listened to before `app.serve` starts it."""
     store = SqliteRunStore(Path(topology.database))
     recorder = ObservableRecorder(
@@ -103,6 +109,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
             views=recorder.views,
             database_health=store.health,
             reload=reload,
+            add_observable=add_observable,
             last_runs=store.last_runs,
             database_changes=store.changes_elsewhere,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from ioc.model import PVA_SCHEME
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, SimulatorError, Site, SiteAddresses, SitePlan
 from ioc.sim.plan import HOST
 from ioc.topology.derived import sources_of
+from ioc.topology.load import EXAMPLE
 from ioc.topology.schema import Config, Hooks, Topology
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ async def demo(
     load: Callable[[], Topology],
     directory: Path,
     *,
+    file: Path,
     speed: float,
     announce: Callable[[Topology], None],
     ending: Ending | None = None,
@@ -37,8 +40,8 @@ async def demo(
     """Run simulators for all parts of `topology`, and the real IOC that controls them.
 
     All files are written below `directory`. `speed` divides the real duration of the transitions. `load` reads the
-    topology for a reload. `announce` is called when the PVs can be read. `ending` is given if the process ends with
-    this call.
+    topology for a reload from `file`. `announce` is called when the PVs can be read. `ending` is given if the process
+    ends with this call.
 
     Raises:
         PeerError: a simulator cannot start, or the IOC cannot.
@@ -62,7 +65,7 @@ async def demo(
             _check_simulated(plan, site_plan(new, directory, speed=speed))
             return on_this_machine(new, site.addresses, directory)
 
-        await serve(simulated, load_again, simulated=True, when_ready=ready, ending=ending)
+        await serve(simulated, load_again, file=file, simulated=True, when_ready=ready, ending=ending)
 
 
 @asynccontextmanager
@@ -91,6 +94,22 @@ def _check_simulated(present: SitePlan, wanted: SitePlan) -> None:
             )
     for each in set(wanted.observables) - set(present.observables):
         log.warning("%s (%s) is not simulated until the demo is restarted", each.pv, each.type)
+
+
+def example_in(directory: Path) -> Path:
+    """Return the copy of the example topology in the demo's directory, which may be changed; make it if necessary.
+
+    Raises:
+        PeerError: the directory cannot be used.
+    """
+    _make(directory)
+    file = directory / "topology.yaml"
+    try:
+        if not file.exists():
+            shutil.copyfile(EXAMPLE, file)
+    except OSError as error:
+        raise PeerError(f"{file} cannot be written: {error.strerror}") from None
+    return file
 
 
 def _make(directory: Path) -> None:

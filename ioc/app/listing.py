@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ioc.app.compose import build
 from ioc.ca import CommandPv, EnumPv, FloatArrayPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
-from ioc.model import Client
+from ioc.model import Client, Scalar
 from ioc.topology.schema import Topology
 
 _TYPES: tuple[tuple[type[Pv[Any]], str], ...] = (
@@ -41,7 +42,7 @@ class PvDescription:
 
 def describe_pvs(topology: Topology) -> tuple[PvDescription, ...]:
     """Return every PV that the IOC of this topology serves, in the order of the interface's documentation."""
-    parts = build(topology, simulated=False, reload=_never)
+    parts = build(topology, simulated=False, reload=_never, add_observable=_never_added)
     return tuple(
         PvDescription(
             name=pv.name,
@@ -57,3 +58,8 @@ def describe_pvs(topology: Topology) -> tuple[PvDescription, ...]:
 
 async def _never(client: Client) -> None:
     """Never called, because nothing is served."""
+
+
+async def _never_added(fields: Mapping[str, Scalar], client: Client) -> str:
+    """Never called either."""
+    return ""

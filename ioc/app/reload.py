@@ -1,18 +1,24 @@
-"""``IOC:Reload``: observables and interlocks change at once, all else by an internal restart while all is Idle."""
+"""``IOC:Reload``: observables and interlocks change at once, all else by an internal restart while all is Idle.
+
+``Obs:New:Add`` adds an observable to the file and reloads it. If the IOC ends in between, it starts with the new file.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from ioc.app.compose import Parts
-from ioc.errors import ConfigurationError, Refused
-from ioc.model import Client, EccState, Event, Severity
+from ioc.errors import ConfigurationError, PeerError, Refused
+from ioc.model import Client, EccState, Event, Scalar, Severity
 from ioc.runlogic.permits import system_reason
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.readings import watched
 from ioc.topology.derived import watched_pvs
+from ioc.topology.edit import Add
+from ioc.topology.rewrite import change_observables
 from ioc.topology.schema import Topology
 
 _ANSWER_SECONDS = 0.5
@@ -22,13 +28,16 @@ _ANSWER_SECONDS = 0.5
 class Reloader:
     """Reads the topology again and decides how to apply the changes."""
 
-    def __init__(self, topology: Topology, load: Callable[[], Topology]) -> None:
+    def __init__(self, topology: Topology, load: Callable[[], Topology], file: Path | None) -> None:
         self.parts: Parts | None = None
         self.rebuild = asyncio.Event()
         self.following: Topology | None = None
         """The topology to restart with, once `rebuild` is set."""
         self._topology = topology
         self._load = load
+        self._file = file
+        self._turn = asyncio.Lock()
+        """One reload at a time: both commands do it."""
 
     async def reload(self, client: Client) -> None:
         """Apply the changes of the file.
@@ -36,6 +45,37 @@ class Reloader:
         Raises:
             Refused: the file has errors, or more than observables and interlocks changed while not all is Idle.
         """
+        async with self._turn:
+            await self._reload(client)
+
+    async def add_observable(self, fields: Mapping[str, Scalar], client: Client) -> str:
+        """Add an observable to the topology file, and apply it; returns what was done.
+
+        Raises:
+            ConfigurationError: the file would have errors.
+            Refused: the file has changes that are not in use, or may not be written.
+            PeerError: the file was written but could not be applied.
+        """
+        if self._file is None:
+            raise Refused("this IOC does not know the file of its topology: no observable can be added by a PV")
+        name = fields["name"]
+        async with self._turn:
+            self._check_in_use(await asyncio.to_thread(self._load))
+            await asyncio.to_thread(change_observables, self._file, Add(fields))
+            self._say(f"observable {name} is added to {self._file}", client)
+            try:
+                await self._reload(client)
+            except Refused as refusal:
+                raise PeerError(f"{name} has been written to {self._file}, but is not in use: {refusal}") from None
+        return f"{name} is recorded from now on; `attpc-ioc screens` puts it on the screens"
+
+    def _check_in_use(self, written: Topology) -> None:
+        """Refuse a file with changes that nobody has reloaded: a reload would apply them as well."""
+        changed = [key for key in _changed(self._topology, written) if key not in {"observables", "interlocks"}]
+        if changed:
+            raise Refused(f"the topology file has other changes ({', '.join(changed)}): put to IOC:Reload first")
+
+    async def _reload(self, client: Client) -> None:
         assert self.parts is not None
         try:
             new = await asyncio.to_thread(self._load)
@@ -81,7 +121,7 @@ class Reloader:
 
     def _check_at_rest(self, old: Topology, new: Topology) -> None:
         assert self.parts is not None
-        changed = ", ".join(key for key in type(new).model_fields if getattr(old, key) != getattr(new, key))
+        changed = ", ".join(_changed(old, new))
         state = self.parts.engine.state
         busy = [
             f"{name} is {server.state.name}"
@@ -95,3 +135,8 @@ class Reloader:
                 f"topology not reloaded: {changed} changed, but every ECC server must be Idle and at rest: "
                 f"{', '.join(busy)}"
             )
+
+
+def _changed(old: Topology, new: Topology) -> list[str]:
+    """The keys at the top of the file whose values differ."""
+    return [key for key in type(new).model_fields if getattr(old, key) != getattr(new, key)]

@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from pathlib import Path
 
 from ioc import __version__
 from ioc.app.compose import Parts, build
@@ -36,12 +37,14 @@ async def serve(
     topology: Topology,
     load: Callable[[], Topology],
     *,
+    file: Path | None = None,
     simulated: bool = False,
     when_ready: Callable[[], None] | None = None,
     ending: Ending | None = None,
 ) -> None:
     """Run the IOC until SIGINT, SIGTERM or SIGHUP. `load` reads the topology for a reload.
 
+    `file` is the topology's, to which `Obs:New:Add` adds observables; without it, that is refused.
     `ending` is given if the process ends with this call; without it, signals are handled only while this function runs.
     If a reloaded topology cannot be served, for example because its database is missing, the previous one returns.
 
@@ -51,7 +54,7 @@ async def serve(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     with _listening(ending, loop, stop.set):
-        await _serve_until(stop, topology, load, simulated=simulated, when_ready=when_ready)
+        await _serve_until(stop, topology, load, file, simulated=simulated, when_ready=when_ready)
 
 
 @contextlib.contextmanager
@@ -74,14 +77,15 @@ async def _serve_until(
     stop: asyncio.Event,
     topology: Topology,
     load: Callable[[], Topology],
+    file: Path | None,
     *,
     simulated: bool,
     when_ready: Callable[[], None] | None,
 ) -> None:
     present, before, complaint = topology, None, ""
     while not stop.is_set():
-        reloader = Reloader(present, load)
-        parts = build(present, simulated=simulated, reload=reloader.reload)
+        reloader = Reloader(present, load, file)
+        parts = build(present, simulated=simulated, reload=reloader.reload, add_observable=reloader.add_observable)
         reloader.parts = parts
         async with contextlib.AsyncExitStack() as stack:
             try:

@@ -50,6 +50,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("units", "up", "down", "status"), "programs"),
     "runs": "runs",
     "plan": "plan",
+    "observables": "observables",
     "browse": "browse",
 }
 """Commands of other modules of `ioc.cli`, with the same name there."""
@@ -159,7 +160,7 @@ def run(topology: Path, log_level: str) -> None:
     from ioc.app.serve import serve
 
     set_up_stderr(log_level)
-    _run(lambda ending: serve(_warned(examined), lambda: _warned(examine(topology)), ending=ending))
+    _run(lambda ending: serve(_warned(examined), lambda: _warned(examine(topology)), file=topology, ending=ending))
 
 
 def _warned(examined: Examined) -> Topology:
@@ -188,11 +189,13 @@ def demo(context: click.Context, topology: Path, directory: Path, speed: float, 
 
     Everything runs on this machine. Without a topology in the working directory, the example of a full AT-TPC is used.
     """
-    from ioc.topology.load import EXAMPLE, load
+    from ioc.topology.load import load
 
     if context.get_parameter_source("topology") is ParameterSource.DEFAULT and not os.path.lexists(topology):
-        click.echo(f"There is no {topology} here: using the example of a full AT-TPC", err=True)
-        topology = EXAMPLE
+        from ioc.app.demo import example_in
+
+        missing, topology = topology, example_in(directory)
+        click.echo(f"There is no {missing} here: using the example of a full AT-TPC, {topology}", err=True)
     loaded = load(topology)
     from ioc.app.demo import demo as run_demo
     from ioc.app.journal import set_up_stderr
@@ -205,7 +208,13 @@ def demo(context: click.Context, topology: Path, directory: Path, speed: float, 
 
     _run(
         lambda ending: run_demo(
-            loaded, lambda: load(topology), directory.resolve(), speed=speed, announce=announce, ending=ending
+            loaded,
+            lambda: load(topology),
+            directory.resolve(),
+            file=topology,
+            speed=speed,
+            announce=announce,
+            ending=ending,
         )
     )
 

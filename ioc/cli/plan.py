@@ -4,24 +4,19 @@ Modules that only one of both needs are imported there.
 """
 
 # ruff: noqa: PLC0415
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ioc.cli.options import PathName, topology_option
 from ioc.cli.output import table
-from ioc.errors import PeerError, Refused
+from ioc.cli.running import find, put, text
 from ioc.model import PlannedRun
-
-_CONNECT_SECONDS = 5.0
-_PUT_SECONDS = 30.0
 
 
 @click.command()
@@ -72,25 +67,8 @@ async def _start(prefix: str, path: str) -> str:
         PeerError: no IOC answers.
         Refused: it refuses the plan, or to start it.
     """
-    import aioca
-    from epicscorelibs.ca.dbr import DBR_CHAR_STR
-
-    async def put(name: str, value: str | int, datatype: Any = None) -> None:
-        try:
-            await aioca.caput(prefix + name, value, datatype=datatype, wait=True, timeout=_PUT_SECONDS)
-        except aioca.CANothing:
-            raise Refused(f"{prefix}{name}: {await message()}") from None
-
-    async def message() -> str:
-        return str(await aioca.caget(f"{prefix}Message", datatype=DBR_CHAR_STR, timeout=_CONNECT_SECONDS))
-
-    try:
-        await aioca.connect(f"{prefix}Plan", timeout=_CONNECT_SECONDS)
-    except aioca.CANothing:
-        raise PeerError(
-            f"no IOC answers for {prefix}Plan within {_CONNECT_SECONDS:g} s: it must run, and EPICS_CA_ADDR_LIST "
-            "must name its machine or network"
-        ) from None
-    await put("Plan", path, DBR_CHAR_STR)
-    await put("Enable", 1)
-    return f"started; {prefix}Message: {await message()}"
+    await find(f"{prefix}Plan")
+    message = f"{prefix}Message"
+    await put(f"{prefix}Plan", path, message)
+    await put(f"{prefix}Enable", 1, message)
+    return f"started; {message}: {await text(message)}"

@@ -8,51 +8,56 @@ Modules that only one command needs are imported in that command.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from ioc.cli.options import PathName, WholeNumber, output_option, topology_option
 from ioc.cli.output import data_output, say_error, table
+from ioc.cli.questions import Question, answered
 from ioc.errors import Refused
-from ioc.topology.create import MAX_COBOS, Answers, create, write_new
+from ioc.topology.create import MAX_COBOS, create, write_new
 from ioc.topology.load import examine, load
 
 if TYPE_CHECKING:
     from ioc.topology.schema import Topology
 
-Callback = TypeVar("Callback", bound=Callable[..., Any])
-
-
-def _asked(*names: str, question: str, text: str = "", **option: Any) -> Callable[[Callback], Callback]:
-    """An option that is prompted for if it is missing; its help is `text`, else the question."""
-    return click.option(*names, prompt=question, help=f"{text or question}.", show_default=True, **option)
+_QUESTIONS = (
+    Question("experiment", "Name of the experiment"),
+    Question("cobos", "Number of CoBos", WholeNumber(1, MAX_COBOS), 11),
+    Question("mutant", "Is there a MuTAnT", bool, default=True),
+    Question("single_ecc_server", "Does one ECC server drive all of them", bool, default=False),
+    Question("first_ecc", "Address of the first ECC server", default="192.168.41.60"),
+    Question("first_router", "Address of the first data router", default="192.168.41.60"),
+    Question("ssh_user", "User name for SSH (empty: by ~/.ssh/config; local: no SSH)", default="", optional=True),
+    Question("config_root", "Folder of the .xcfg files on the hosts (empty: none)", default="", optional=True),
+    Question("config_backup_root", "Folder for a copy of them per run (empty: none)", default="", optional=True),
+    Question("writers", "Networks that may write, besides this machine (empty: none)", default="", optional=True),
+)
 
 
 @click.command()
-@_asked("--experiment", question="Name of the experiment", text="Name of the experiment; runs are filed under it")
-@_asked("--cobos", type=WholeNumber(1, MAX_COBOS), default=11, question="Number of CoBos")
-@_asked("--mutant/--no-mutant", default=True, question="Is there a MuTAnT", text="Whether there is a MuTAnT")
-@_asked(
+@click.option("--experiment", help="Name of the experiment; runs are filed under it.")
+@click.option("--cobos", type=WholeNumber(1, MAX_COBOS), help="Number of CoBos.  [default: 11]")
+@click.option("--mutant/--no-mutant", default=None, help="Whether there is a MuTAnT.  [default: mutant]")
+@click.option(
     "--single-ecc-server/--one-ecc-server-each",
-    default=False,
-    question="Does one ECC server drive all of them",
-    text="One ECC server for all data sources, or one for each",
+    default=None,
+    help="One ECC server for all data sources, or one for each.  [default: one-ecc-server-each]",
 )
-@_asked(
+@click.option(
     "--first-ecc",
-    default="192.168.41.60",
-    question="Address of the first ECC server",
-    text="Address of the first ECC server; the others count up from it in the last part",
+    help="Address of the first ECC server; the others count up from it in the last part.  [default: 192.168.41.60]",
 )
-@_asked(
+@click.option(
     "--first-router",
-    default="192.168.41.60",
-    question="Address of the first data router",
-    text="Address of the first data router; the others count up from it in the last part",
+    help="Address of the first data router; the others count up from it in the last part.  [default: 192.168.41.60]",
 )
+@click.option("--ssh-user", help="User name for SSH, or `local` if everything runs on this machine.")
+@click.option("--config-root", help="Folder of the .xcfg files on the hosts.")
+@click.option("--config-backup-root", help="Folder on the hosts for a copy of them per run.")
+@click.option("--writers", help="Addresses and networks that may write, besides this machine.")
 @click.option("--prefix", default="ATTPC:", show_default=True, help="Prefix of all PV names.")
 @click.option(
     "--output",
@@ -61,10 +66,14 @@ def _asked(*names: str, question: str, text: str = "", **option: Any) -> Callabl
     show_default=True,
     help="File to write; an existing file is never overwritten.",
 )
-def init(output: Path, **answers: str | int | bool) -> None:
-    """Write a topology from a few answers."""
+def init(output: Path, **given: Any) -> None:
+    """Write a topology from a few answers.
+
+    What is not given by an option is asked for. An impossible answer is asked for again, with the reason. If the first
+    six options are given, nothing is asked.
+    """
     try:
-        text = create(Answers(**answers))  # pyright: ignore[reportArgumentType] - checked by click
+        text = create(answered(_QUESTIONS, given))
     except Refused as error:
         raise click.UsageError(str(error)) from None
     write_new(output, text)

@@ -20,6 +20,7 @@ from ioc.pvs.health import HealthPvs
 from ioc.pvs.history import HistoryPvs, LastRuns
 from ioc.pvs.interlock import InterlockPvs, SummaryPvs, shown_as
 from ioc.pvs.log import LogPvs
+from ioc.pvs.new_observable import AddObservable, NewObservablePvs
 from ioc.pvs.observable import HISTORY_SECONDS, HistoryAxis, ObservablePvs, SetManual
 from ioc.pvs.router import RouterPvs
 from ioc.pvs.run import RunPvs
@@ -49,6 +50,7 @@ class Services:
     """Returns the current views, with statistics, of those named observables that exist."""
     database_health: Callable[[], StoreHealth]
     reload: Callable[[Client], Awaitable[None]]
+    add_observable: AddObservable
     last_runs: LastRuns
     database_changes: Callable[[], int]
     """Returns another number after another program has changed the database."""
@@ -84,6 +86,7 @@ class PvTree:
         self._axis = HistoryAxis(prefix)
         self._log = LogPvs(prefix)
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
+        self._new = NewObservablePvs(prefix, services.add_observable)
         self._observables: dict[str, ObservablePvs] = {}
         for observable in topology.observables:
             self._add(observable)
@@ -97,6 +100,7 @@ class PvTree:
             self._history,
             self._axis,
             *self._observables.values(),
+            self._new,
             *self._interlocks.values(),
             self._summary,
             self._log,
@@ -131,8 +135,10 @@ class PvTree:
                 return interlock(name)
         return self._subjects.get(pv, SYSTEM)
 
-    def _observable_of(self, pv: str) -> ObservablePvs | None:
+    def _observable_of(self, pv: str) -> ObservablePvs | NewObservablePvs | None:
         """Return the observable that a PV belongs to, None if it belongs to none."""
+        if pv.startswith(self._new.base):
+            return self._new
         begin, _, rest = pv.partition("Obs:")
         return self._observables.get(rest.partition(":")[0]) if begin == self._prefix else None
 

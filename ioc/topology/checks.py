@@ -28,6 +28,8 @@ LONGEST_PV = {
 }
 """The longest PV of each kind of component, after the prefix."""
 _PROGRAM = re.compile(r"/.+|~/.+|[^/~\-][^/]*", re.DOTALL)
+NEW_OBSERVABLE = "New"
+"""No observable may have this name: the PVs that add an observable have it."""
 _KEYS = {
     "ecc_servers": "name",
     "data_routers": "name",
@@ -81,6 +83,7 @@ def check_consistency(data: dict[str, object]) -> Iterator[Fault]:
     yield from _required(whole)
     yield from _interlocks(whole)
     yield from _hooks(whole)
+    yield from _reserved(whole)
     prefix = data.get("prefix", Topology.model_fields["prefix"].default)
     if isinstance(prefix, str):
         yield from _pv_lengths(whole, prefix)
@@ -174,6 +177,15 @@ def _required(whole: _Part) -> Iterator[Fault]:
     for loc, name in whole.part("runs").texts("require"):
         if name not in names:
             yield value_fault(loc, name, f"must be one of observables{suggest(name, names)}")
+
+
+def _reserved(whole: _Part) -> Iterator[Fault]:
+    for part in whole.parts("observables"):
+        name = part.text("name")
+        if name is not None and name.lower() == NEW_OBSERVABLE.lower():
+            yield value_fault(
+                (*part.loc, "name"), name, f"must be another name: the PVs Obs:{NEW_OBSERVABLE}:… add one"
+            )
 
 
 def _interlocks(whole: _Part) -> Iterator[Fault]:

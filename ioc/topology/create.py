@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ioc.errors import ConfigurationError, Refused
+from ioc.model import Scalar
+from ioc.topology.layout import written
 from ioc.topology.load import parse
 
 MAX_COBOS = 100
@@ -35,6 +38,15 @@ class Answers:
     single_ecc_server: bool = False
     """One ECC server drives all sources, instead of one server for each source."""
     prefix: str = "ATTPC:"
+    ssh_user: str = ""
+    """Account on the hosts; empty: by ~/.ssh/config; ``local``: everything runs on this machine."""
+    config_root: str = ""
+    """Folder of the .xcfg files on the hosts; empty: not known, so no copies are kept."""
+    config_backup_root: str = ""
+    writers: str = ""
+    """Addresses and networks that may write, besides this machine, with spaces between."""
+    observables: tuple[Mapping[str, str], ...] = ()
+    """Keys of the topology with their values."""
 
 
 def create(answers: Answers) -> str:
@@ -56,11 +68,10 @@ def create(answers: Answers) -> str:
     router_hosts = _addresses("data router", answers.first_router, len(routers))
     sections = {
         "ecc_servers": [
-            f"name: {name}, role: {role}, host: {host}, port: 8083"
-            for (name, role), host in zip(servers, ecc_hosts, strict=True)
+            f"name: {name}, role: {role}, host: {host}" for (name, role), host in zip(servers, ecc_hosts, strict=True)
         ],
         "data_routers": [
-            f"name: {name}, host: {host}, port: 46005, type: {kind}"
+            f"name: {name}, host: {host}, type: {kind}"
             for (name, kind), host in zip(routers, router_hosts, strict=True)
         ],
         "data_sources": [
@@ -69,6 +80,12 @@ def create(answers: Answers) -> str:
         ],
     }
     text = _HEAD.format(*(json.dumps(each, ensure_ascii=False) for each in (answers.prefix, answers.experiment)))
+    if answers.observables:
+        sections["observables"] = [_pairs(each) for each in answers.observables]
+    if answers.writers.split():
+        hosts = ", ".join(written(each) for each in ("127.0.0.1", *answers.writers.replace(",", " ").split()))
+        sections["access"] = [f"hosts: [{hosts}], write: true"]
+    text += _common(answers)
     for section, rows in sections.items():
         text += "\n".join([f"\n{section}:", *(f"  - {{{row}}}" for row in rows), ""])
     try:
@@ -76,6 +93,20 @@ def create(answers: Answers) -> str:
     except ConfigurationError as error:
         raise Refused("; ".join(problem.text for problem in error.problems)) from None
     return text
+
+
+def _common(answers: Answers) -> str:
+    """The sections that say how all hosts are reached and where their files are."""
+    folders = {"config_root": answers.config_root, "config_backup_root": answers.config_backup_root}
+    given = {"port": 8083, **{key: folder for key, folder in folders.items() if folder}}
+    ssh = "local" if answers.ssh_user == "local" else f"{{username: {written(answers.ssh_user)}}}"
+    return (f"ssh: {ssh}\n" if answers.ssh_user else "") + (
+        f"\ndefaults:\n  ecc_servers: {{{_pairs(given)}}}\n  data_routers: {{port: 46005}}\n"
+    )
+
+
+def _pairs(values: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{key}: {written(value)}" for key, value in values.items())
 
 
 def write_new(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ioc.errors import ConfigurationError, Problem
 from ioc.topology.advice import advise
 from ioc.topology.checks import check_consistency
+from ioc.topology.defaults import Completed, complete
 from ioc.topology.document import Document, Fault, read_document, show
 from ioc.topology.files import read_text
 from ioc.topology.messages import describe, rephrase
@@ -48,8 +49,8 @@ def examine(path: Path) -> Examined:
     Raises:
         ConfigurationError: with every problem of the file.
     """
-    topology, document = _parse(_text(path), str(path), Place(path.resolve().parent, serves=True))
-    found = {(document.line(loc), message) for loc, message in advise(topology)}
+    topology, source = _parse(_text(path), str(path), Place(path.resolve().parent, serves=True))
+    found = {source.place(fault) for fault in (*advise(topology), *source.advice())}
     return Examined(topology, tuple(Problem(str(path), line, message) for line, message in sorted(found)))
 
 
@@ -66,22 +67,23 @@ def _text(path: Path) -> str:
     return read_text(path, "a topology file", f": {_WHAT_TO_DO}")
 
 
-def _parse(text: str, file_name: str, place: Place | None) -> tuple[Topology, Document]:
+def _parse(text: str, file_name: str, place: Place | None) -> tuple[Topology, Completed]:
     document = read_document(text)
     problems, content = set(document.problems), document.data
     if isinstance(content, dict):
-        data = cast("dict[str, object]", content)
-        faults = [*check_consistency(data), *_lone_tildes(document)]
+        source = complete(document, cast("dict[str, object]", content))
+        faults = [*source.faults, *check_consistency(source.data), *_lone_tildes(document)]
         try:
-            topology = Topology.model_validate(data, context=place)
+            topology = Topology.model_validate(source.data, context=place)
         except ValidationError as error:
             topology = None
             # A list whose entries all have errors of their own is not too short.
             found = [each for each in error.errors() if each["type"] != "too_short" or not each["input"]]
-            faults += [rephrase(details, document.plain) for details in found]
-        problems |= {(document.line(loc), message) for loc, message in faults}
+            written = source.written()
+            faults += [rephrase(details, written) for details in found]
+        problems |= {source.place(fault) for fault in faults}
         if topology is not None and not problems:
-            return topology, document
+            return topology, source
     elif not problems:
         problems = {(1, f"is {describe(content)}, but must be a mapping with the keys of a topology")}
     raise ConfigurationError(tuple(Problem(file_name, line, message) for line, message in sorted(problems)))

@@ -365,6 +365,13 @@ class Hooks(Section):
         return getattr(self, point.value)
 
 
+class Defaults(Section):
+    """Keys for all entries of a list that lack them. They are written into the entries before the file is validated."""
+
+    ecc_servers: dict[str, object] = {}
+    data_routers: dict[str, object] = {}
+
+
 class AccessRule(Section):
     """Write access: the first rule that matches PV, host and user decides."""
 
@@ -381,6 +388,8 @@ class Topology(Section):
     prefix: Prefix = "ATTPC:"
     experiment: Experiment
     database: Annotated[LocalPath, AfterValidator(_database)] = Field(default="runs.db", validate_default=True)
+    defaults: Defaults = Defaults()
+    """Always empty here: its content is in the entries."""
     ecc_servers: Annotated[tuple[EccServer, ...], Field(min_length=1)]
     data_routers: Annotated[tuple[DataRouter, ...], Field(min_length=1)]
     data_sources: Annotated[tuple[DataSource, ...], Field(min_length=1)]

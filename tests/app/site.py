@@ -51,7 +51,9 @@ class RunningIoc:
             await server.start()
             self.servers[name] = server
         self.write(**self._first)
-        self.task = asyncio.create_task(serve(load(self.file), lambda: load(self.file), when_ready=self._count))
+        self.task = asyncio.create_task(
+            serve(load(self.file), lambda: load(self.file), file=self.file, when_ready=self._count)
+        )
         await self.until("State", "Idle")
         return self
 

@@ -256,9 +256,67 @@ def test_init_writes_a_topology_that_is_fine(tmp_path: Path) -> None:
     assert output.read_text() == before
 
 
+def test_init_asks_again_with_the_reason(tmp_path: Path) -> None:
+    """An impossible answer is refused at once, and asked for again; the dialogue goes on to observables and access."""
+    output = tmp_path / "new.yaml"
+    asked = (
+        *("a/b", "e23"),  # experiment
+        *("0", "many", "3"),  # CoBos
+        *("maybe", "y", "n"),
+        *("ecc.lab", "10.0.0.253", "10.0.0.60"),
+        "10.0.1.60",
+        *("a b", "daq"),  # SSH user
+        *("configs", "/configs"),
+        "~/copies",
+        *("10.0.0.5/24", "10.0.0.0/24"),
+        *("gas pressure", "pressure", "GAS P", "GAS:P", "complex", "float", "millibars", "mbar", "Gas"),
+        *("pressure", "gas", "", "enum", "string", "", "", ""),
+    )
+    result = call("init", "--output", output, answers="\n".join(asked) + "\n")
+    assert result.exit_code == 0, result.stderr
+    for reason in (
+        "experiment is 'a/b', but must be 1 to 100 printable characters",
+        "is not in the range 1<=x<=100",
+        "the first ECC server address is 'ecc.lab', but must be an IPv4 address",
+        "the last of 4 would end in 256",
+        "ssh.username is 'a b', but must be the name of an account",
+        "defaults.ecc_servers.config_root is 'configs', but must be a path on that host",
+        "is '10.0.0.5/24', but must be 10.0.0.0/24 for the whole network",
+        "observables[0].name is 'gas pressure', but must be 1 to 30 of",
+        "observables[0].pv is 'GAS P', but must be a PV name",
+        "observables[0].units is 'millibars', but must have at most 8 characters",
+        "observables[1].name is 'pressure', but must be another name",
+        "'enum' is not one of 'float', 'integer', 'string'",
+    ):
+        assert reason in result.output, reason
+    topology = load(output)
+    assert topology.ssh.username == "daq"  # type: ignore[union-attr]
+    assert {(each.config_root, each.config_backup_root) for each in topology.ecc_servers} == {("/configs", "~/copies")}
+    assert [(each.name, each.pv, each.type.value, each.units, each.label) for each in topology.observables] == [
+        ("pressure", "GAS:P", "float", "mbar", "Gas"),
+        ("gas", None, "string", "", ""),
+    ]
+    assert topology.access is not None
+    assert topology.access[0].hosts == ("127.0.0.1", "10.0.0.0/24")
+    assert call("check", "--topology", output).exit_code == 0
+
+
+def test_init_asks_nothing_if_the_first_six_are_given(tmp_path: Path) -> None:
+    """A script needs no input; what it does not give is left out of the file."""
+    options = ("--experiment", "e", "--cobos", "2", "--no-mutant", "--one-ecc-server-each")
+    addresses = ("--first-ecc", "10.0.0.1", "--first-router", "10.0.0.1", "--ssh-user", "local")
+    result = call("init", "--output", tmp_path / "t.yaml", *options, *addresses)
+    assert (result.exit_code, result.output.count("\n")) == (0, 1), result.output
+    topology = load(tmp_path / "t.yaml")
+    assert (topology.ssh, topology.access, topology.observables) == ("local", None, ())
+
+
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
+        ({"--ssh-user": "a b"}, "a b"),
+        ({"--config-root": "configs"}, "configs"),
+        ({"--writers": "here"}, "here"),
         ({"--first-ecc": "somewhere"}, "somewhere"),
         ({"--first-router": "10.0.0.250"}, "10.0.0.250"),
         ({"--experiment": "a/b"}, "experiment"),

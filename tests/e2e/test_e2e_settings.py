@@ -59,6 +59,23 @@ async def test_observables_change_in_a_run_by_reload(ready: Plant) -> None:
     assert await ready.put("Run:Stop")
 
 
+async def test_an_observable_is_added_and_retired_in_a_run(ready: Plant) -> None:
+    """Added by PVs while a run is open, it is measured in that run; retired, it is no longer, and its data stay."""
+    assert await ready.put("Run:Start")
+    for name, text in (("Name", "field"), ("Units", "T")):
+        assert await ready.put(f"Obs:New:{name}", text, "-S")
+    assert await ready.put("Obs:New:Add"), await ready.text("Obs:New:Message")
+    assert await ready.put("Obs:field:Value", "1.5")
+    ready.write_topology()
+    assert await ready.put("IOC:Reload")
+    assert await ready.get("Run:State") == "Running"
+    assert await ready.put("Run:Stop")
+    measured = (
+        "SELECT end_value, retired_at NOT NULL FROM measurements JOIN observables ON observables.id = observable_id"
+    )
+    assert ready.query(f"{measured} WHERE name = 'field'") == [(1.5, 1)]
+
+
 async def test_the_ioc_is_built_anew_by_reload_while_idle(plant: Plant) -> None:
     """Any other change is taken over while every server is Idle: the IOC comes back with it, in the same process."""
     pid = plant.pid

@@ -79,6 +79,12 @@ class Detector:
             for command in [f"ECC:{server}:Reset" for server in lone] or ["Reset"]:
                 self.command(command)
 
+    def name_an_observable(self) -> None:
+        """Have something to add."""
+        for name in ("Pv", "Units", "Label", "Comment"):
+            self.put(f"Obs:New:{name}", "")
+        self.put("Obs:New:Name", "humidity")
+
     def idle_after_a_run(self) -> None:
         """Bring all servers to Idle, when there has been a run."""
         if self.number("Run:Number") < 0:

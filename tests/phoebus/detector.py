@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,16 +12,23 @@ from ioc.app import demo
 from ioc.app.serve import serve
 from ioc.sim import Site
 from ioc.topology.load import load
+from ioc.topology.schema import Topology
 
 
 async def run(topology_file: Path, directory: Path) -> None:
     """Serve until SIGINT; the first line on stdout is the port for faults, the second says that PVs can be read."""
-    topology = load(topology_file)
+    file = directory / "topology.yaml"  # a copy, to which an observable is added
+    shutil.copyfile(topology_file, file)
+    topology = load(file)
     async with Site(demo.site_plan(topology, directory, speed=8)) as site:
         print(site.addresses.control_port, flush=True)
         simulated = demo.on_this_machine(topology, site.addresses, directory)
         os.environ.update(demo.slow_control_environment(site.addresses))
-        await serve(simulated, lambda: simulated, simulated=True, when_ready=lambda: print("ready", flush=True))
+
+        def again() -> Topology:
+            return demo.on_this_machine(load(file), site.addresses, directory)
+
+        await serve(simulated, again, file=file, simulated=True, when_ready=lambda: print("ready", flush=True))
 
 
 if __name__ == "__main__":

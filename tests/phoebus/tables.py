@@ -58,7 +58,15 @@ ENABLED: dict[str, dict[str, frozenset[str]]] = {
         "Obs:e_trans:Entry": _ALWAYS,
         "Obs:get_frequency:Entry": _ALWAYS,
     },
-    "observables": {},
+    "observables": {
+        "Obs:New:Name": _ALWAYS,
+        "Obs:New:Pv": _ALWAYS,
+        "Obs:New:Units": _ALWAYS,
+        "Obs:New:Type": _ALWAYS,
+        "Obs:New:Label": _ALWAYS,
+        "Obs:New:Comment": _ALWAYS,
+        "Obs:New:Add": _ALWAYS,
+    },
     "interlocks": {
         "Interlock:pressure:Low": _ALWAYS,
         "Interlock:pressure:High": _ALWAYS,
@@ -142,6 +150,7 @@ ROUTE = (
     Press("main", "Log:Clear"),
     Press("history", "Log:Clear"),
     Press("expert", "IOC:Reload", "idle"),
+    Press("observables", "Obs:New:Add", "name_an_observable"),
 )
 """Every button, in an order in which each makes sense, beginning with all ECC servers in Idle.
 
@@ -170,6 +179,7 @@ FIELDS: dict[str, Field] = {
     "Obs:target_gas:Entry": Field(TEXTS, ("x" * 300,), "Obs:target_gas:Message"),
     "Obs:beam:Entry": Field(TEXTS, ("x" * 300,), "Obs:beam:Message"),
     "Obs:*:Entry": Field(("4.25", "-1.5", "12"), ("twelve", "1 µm"), "Obs:*:Message"),
+    "Obs:New:*": Field(("humidity", "Größe ä", ""), ("x" * 500,), "Obs:New:Message"),
     "Interlock:pressure:Low": Field(("310.5", "300"), ("501",), "Interlock:pressure:Message"),
     "Interlock:pressure:High": Field(("490", "500"), ("299",), "Interlock:pressure:Message"),
     "Interlock:cathode:Low": Field(("19.5", "20"), (), ""),

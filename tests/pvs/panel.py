@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ioc import ca
@@ -44,6 +45,7 @@ class Panel:
             views=lambda names: [view for view in self.views if view.name in set(names)],
             database_health=lambda: self.health,
             reload=self._reload,
+            add_observable=self._add_observable,
             last_runs=self._last_runs,
             database_changes=lambda: self.changes,
         )
@@ -75,3 +77,7 @@ class Panel:
 
     async def _reload(self, client: Client) -> None:
         """Nothing to reload."""
+
+    async def _add_observable(self, fields: Mapping[str, Scalar], client: Client) -> str:
+        """No topology file."""
+        return ""
