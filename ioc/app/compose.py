@@ -15,7 +15,9 @@ from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
 from ioc.hosts import MachineHost, build_hosts
+from ioc.logbook.logbooks import Logbooks
 from ioc.model import Client, Event, RunId, Scalar, Severity
+from ioc.notify.notifier import Notifier
 from ioc.observables import ObservableFeed
 from ioc.pvs import Access, PvTree, Services, put_record
 from ioc.recorder import ObservableRecorder
@@ -41,6 +43,8 @@ class Parts:
     pva: PvAccess
     journal: Journal
     watching: Watching
+    logbooks: Logbooks
+    notifier: Notifier
 
 
 def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awaitable[None]]) -> Parts:
@@ -87,6 +91,9 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         ),
         journal=journal.add,
     )
+    logbooks = Logbooks(topology, store.last_runs, journal.add)
+    engine.subscribe(logbooks.show)
+    notifier = Notifier(topology, engine, journal.add)
     recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
     tree = PvTree(
         topology,
@@ -100,6 +107,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
             reload=reload,
             last_runs=store.last_runs,
             database_changes=store.changes_elsewhere,
+            logbook=logbooks.status,
         ),
         simulated=simulated,
     )
@@ -113,7 +121,9 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     pva = PvAccess(server.site, wanted=topology.pva)
     watching = Watching(engine, recorder)
-    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, journal, watching)
+    return Parts(
+        topology, store, recorder, hosts, ecc, engine, tree, server, pva, journal, watching, logbooks, notifier
+    )
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:

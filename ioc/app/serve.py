@@ -78,7 +78,7 @@ async def _serve_until(
     simulated: bool,
     when_ready: Callable[[], None] | None,
 ) -> None:
-    present, before, complaint = topology, None, ""
+    present, before, complaint, first = topology, None, "", True
     while not stop.is_set():
         reloader = Reloader(present, load)
         parts = build(present, simulated=simulated, reload=reloader.reload)
@@ -96,6 +96,9 @@ async def _serve_until(
             if complaint:
                 parts.journal.add(Event(time.time(), Severity.MAJOR, "IOC", complaint))
                 complaint = ""
+            if first:
+                parts.notifier.started()
+            first = False
             if when_ready is not None:
                 when_ready()
             await _until_asked(parts, stop, reloader.rebuild)
@@ -223,6 +226,8 @@ async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerato
             tasks.create_task(parts.tree.tick(parts.server), name="clock"),
             tasks.create_task(parts.tree.keep_history(), name="run history"),
             tasks.create_task(_outcome(recording), name="recording"),
+            tasks.create_task(parts.logbooks.run(), name="logbooks"),
+            tasks.create_task(parts.notifier.run(), name="notifications"),
         ]
         await asyncio.sleep(0)  # the engine accepts events once its task has begun
         try:

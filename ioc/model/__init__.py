@@ -26,7 +26,7 @@ from ioc.model.enums import (
     ValueType,
 )
 from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
-from ioc.model.log import Client, Event, PutRecord
+from ioc.model.log import Client, Event, LogbookState, LogbookStatus, PutRecord
 from ioc.model.names import (
     COMMENT_LENGTH,
     CONFIG_NAME_LENGTH,
@@ -84,6 +84,8 @@ __all__ = [
     "ConfigBackup",
     "Client",
     "Event",
+    "LogbookState",
+    "LogbookStatus",
     "PutRecord",
     "Scalar",
     "Statistics",
