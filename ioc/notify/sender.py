@@ -16,8 +16,9 @@ from ioc.topology.schema import Target
 from ioc.topology.secret import read_secret
 
 SECONDS = 30.0
+NOT_INSTALLED = "the Python package apprise is not installed"
 _PROBLEMS = {
-    "missing": "the Python package apprise is not installed",
+    "missing": NOT_INSTALLED,
     "url": "its secret is not an Apprise URL",
     "failed": "the service did not accept the message, or cannot be reached",
 }

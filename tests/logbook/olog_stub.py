@@ -1,8 +1,9 @@
+# ruff: noqa: PLR0911
 """A stand-in for a Phoebus Olog, as strict as the original, and with every fault that a service may have.
 
-Written from the service's documentation of its REST interface and from the checks that its handlers make: anonymous
-reading, HTTP Basic for writing (401), an unknown logbook or tag and a missing title are 400, the number of files must be
-that of the attachments, an unknown field of the JSON is 400, and too large a request is 413.
+Written from the documentation of the service's REST interface and from the checks that its handlers make: anonymous
+reading, HTTP Basic for writing (401), an unknown logbook or tag and a missing title are 400, the number of files must
+be that of the attachments, an unknown field of the JSON is 400, and too large a request is 413.
 """
 
 from __future__ import annotations
