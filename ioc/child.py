@@ -54,7 +54,9 @@ async def run_module(
                 process.stdin.write(data)
                 await process.stdin.drain()
                 process.stdin.close()
-            output = await process.stdout.read(_MOST)
+            output = b""
+            while len(output) < _MOST and (piece := await process.stdout.read(_MOST)):
+                output += piece
             code = await process.wait()
     except TimeoutError:
         raise PeerTimeout(f"no answer within {seconds:g} s") from None

@@ -16,7 +16,7 @@ def main() -> None:
     question: dict[str, Any] = json.load(sys.stdin)
     warnings.simplefilter("ignore")
     problem, result = _answer(question)
-    json.dump({"problem": problem, "result": result}, sys.stdout)
+    sys.stdout.write(json.dumps({"problem": problem, "result": result}))
 
 
 def _answer(question: dict[str, Any]) -> tuple[str, object]:
@@ -28,12 +28,13 @@ def _answer(question: dict[str, Any]) -> tuple[str, object]:
         return "", _ask(elog, question)
     except elog.LogbookAuthenticationError:
         return "password", None
-    except elog.LogbookMessageRejected:
-        return "rejected", None
-    except elog.LogbookServerProblem:
-        return "unreachable", None
-    except Exception as error:
+    except (elog.LogbookInvalidMessageID, elog.LogbookInvalidAttachmentType) as error:
+        # An answer without the number of an entry. While a connection error is handled the library raises it, too.
+        return "rejected" if error.__context__ is None else "unreachable", None
+    except elog.LogbookError as error:
         return "timeout" if "Timeout" in type(error).__name__ else "unreachable", None
+    except Exception as error:
+        return "failed", None
 
 
 def _ask(elog: Any, question: dict[str, Any]) -> object:

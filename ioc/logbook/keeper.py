@@ -1,11 +1,11 @@
 """One logbook: makes the entries that are due, and sends those that wait, until it is cancelled.
 
-Theory of operation. `consider` takes what is due, on the event loop, and only notes it. The task makes each entry from
-the run database, stores it in the spool, and then sends the spool from the oldest to the newest. Whether the service
-has an entry is not known after an attempt without an answer, and for every entry that an earlier process left: then the
-service is asked before the entry is sent. A service that is away is asked again after 5 s, then ever less often. What
-the service will never accept is put aside. Everything that blocks runs in two threads of its own or in the child
-process of a library, so neither a hanging disk nor a hanging service reaches anything else.
+Theory of operation. `consider` takes what is due, on the event loop, and only notes it. One task makes each entry
+from the run database and stores it in the spool; another one sends the spool from the oldest to the newest. Whether
+the service has an entry is not known after an attempt without an answer, and for every entry that an earlier process
+left: then the service is asked before the entry is sent. A service that is away is asked again after 5 s, then ever
+less often. What the service will never accept is put aside. Everything that blocks runs in two threads of its own or
+in the child process of a library, so neither a hanging disk nor a hanging service reaches anything else.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Pace:
 
 
 class Keeper:
-    """Belongs to the event loop. `run` is its only task."""
+    """Belongs to the event loop. `run` owns its tasks."""
 
     def __init__(
         self,
@@ -90,7 +90,8 @@ class Keeper:
         self._spooled = 0
         self._ours: set[str] = set()
         """Names of the entries that were made by this process and never sent."""
-        self._news = asyncio.Event()
+        self._due_news = asyncio.Event()
+        self._spool_news = asyncio.Event()
         self._full = False
 
     @property
@@ -102,7 +103,7 @@ class Keeper:
         """Take what is due; what was made already costs nothing."""
         new = {each.id: each for each in occasions if not self._spool.has_made(each.id)}
         if new.keys() - self._due.keys():
-            self._news.set()
+            self._due_news.set()
         self._due |= new
         while len(self._due) > _MOST_DUE:
             del self._due[next(iter(self._due))]
@@ -110,28 +111,27 @@ class Keeper:
     async def run(self) -> None:
         """Work until cancelled."""
         while not await self._opened():
-            await self._wait(self._pace.first_pause)
-            self._news.clear()
+            await _wait(self._due_news, self._pace.first_pause)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_making(), name=f"logbook {self.name}: make")
+            tasks.create_task(self._keep_sending(), name=f"logbook {self.name}: send")
+
+    async def _keep_making(self) -> None:
+        pause = 0.0
+        while True:
+            await _wait(self._due_news, pause)
+            pause = _LOOK_SECONDS if await self._guarded(self._make) else self._pace.again
+
+    async def _keep_sending(self) -> None:
         pause = self._pace.again if self._spooled else 0.0
         failures = 0
         while True:
-            await self._wait(pause)
-            self._news.clear()
-            made = await self._guarded(self._make)
-            sent = await self._guarded(self._send)
-            failures = 0 if sent else failures + 1
-            pause = _LOOK_SECONDS
-            if not sent:
-                pause = min(self._pace.longest_pause, self._pace.first_pause * 2 ** min(failures - 1, 10))
-            if not made:
-                pause = min(pause, self._pace.again)
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+            await _wait(self._spool_news, pause)
+            if await self._guarded(self._send):
+                failures, pause = 0, _LOOK_SECONDS
+            else:
+                pause = min(self._pace.longest_pause, self._pace.first_pause * 2 ** min(failures, 10))
+                failures += 1
 
     async def _guarded(self, work: Callable[[], Awaitable[bool]]) -> bool:
         """Return whether all is done; an error of ours must not end the logbook."""
@@ -188,6 +188,7 @@ class Keeper:
         self._ours.add(occasion.file_name)
         self._forget(occasion)
         await self._count()
+        self._spool_news.set()
 
     def _forget(self, occasion: Occasion) -> None:
         self._due.pop(occasion.id, None)
@@ -265,6 +266,16 @@ class Keeper:
                 return await loop.run_in_executor(self._threads, partial(do, *arguments, **options))
         except TimeoutError:
             raise PeerTimeout(f"the disk of {self._spool.folder} did not answer within {_DISK_SECONDS:g} s") from None
+
+
+async def _wait(news: asyncio.Event, seconds: float) -> None:
+    """Wait for news, at most so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await news.wait()
+    except TimeoutError:
+        pass
+    news.clear()
 
 
 def _read_page(database: Path, occasion: Occasion) -> RunPage:

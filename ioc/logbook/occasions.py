@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ioc.model import DocumentState, RunRecord
+from ioc.rundb.times import to_microseconds
 
 _NAMESPACE = uuid.UUID("c2ddc1e1-8d53-4d8c-9d2b-6c8d1f7f4a10")
 
@@ -34,13 +35,18 @@ class Occasion:
     def id(self) -> str:
         """Unique among all runs of all installations: hexadecimal digits, the same for each attempt."""
         run = self.record.run
-        return uuid.uuid5(_NAMESPACE, f"{run.experiment}/{run.number}/{self.record.reserved_at}/{self.kind}").hex
+        return uuid.uuid5(_NAMESPACE, f"{run.experiment}/{run.number}/{self._reserved_us}/{self.kind}").hex
 
     @property
     def file_name(self) -> str:
         """Sorts by time: a start before the end of the same run."""
         order = "0" if self.kind is Kind.Start else "1"
-        return f"{round(self.record.reserved_at * 1e3):015d}-{order}-{self.id}"
+        return f"{self._reserved_us:018d}-{order}-{self.id}"
+
+    @property
+    def _reserved_us(self) -> int:
+        """As the database keeps it: a record that was read from there has the same id."""
+        return to_microseconds(self.record.reserved_at)
 
 
 def due(record: RunRecord) -> tuple[Occasion, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -12,6 +13,7 @@ from ioc.logbook.entries import Entry, Table, as_markdown, as_text, compose
 from ioc.logbook.occasions import Kind, Occasion, due
 from ioc.model import DocumentState, RunClass, RunId, RunRecord
 from ioc.rundb.queries import RunPage
+from ioc.rundb.times import from_text, to_text
 
 markdown_it = pytest.importorskip("markdown_it")
 RECORD = RunRecord(RunId("e1", 3), DocumentState.Complete, RunClass.Beam, "t", 1.0, 2.0, 3.0, duration=1.0)
@@ -52,6 +54,15 @@ def test_what_is_due(state: DocumentState, started: float | None, kinds: list[Ki
     assert [each.kind for each in due(record)] == kinds
     assert [each.id for each in due(record)] == [each.id for each in due(record.changed(title="other"))]
     assert len({each.id for each in due(record)}) == len(kinds)
+
+
+@given(st.floats(1.7e9, 1.9e9))
+def test_a_stored_run_has_the_same_entries(reserved_at: float) -> None:
+    """A run that another process reads from the database has the ids that it had before it was stored."""
+    record = RunRecord(RunId("e1", 3), DocumentState.Complete, RunClass.Beam, "t", reserved_at, 2.0)
+    stored = replace(record, reserved_at=from_text(to_text(reserved_at)))
+    assert [each.id for each in due(record)] == [each.id for each in due(stored)]
+    assert [each.file_name for each in due(record)] == [each.file_name for each in due(stored)]
 
 
 def shown(text: str) -> list[str]:
