@@ -18,6 +18,7 @@ from ioc.errors import PeerError, PeerTimeout
 
 _MOST = 64 * 1024
 """Most bytes of output that are read."""
+_LAST_SECONDS = 1.0
 
 
 async def run_module(
@@ -63,7 +64,17 @@ async def run_module(
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(process.wait())
+        await asyncio.shield(_ended(process))
     if code != 0:
         raise PeerError(f"the process ended with {code}")
     return output
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Wait for the end of a process that was killed; asyncio knows of it when the rest of its output was read."""
+    assert process.stdout is not None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_SECONDS):
+            while await process.stdout.read(_MOST):
+                pass
+            await process.wait()

@@ -33,7 +33,7 @@ def _answer(question: dict[str, Any]) -> tuple[str, object]:
         return "rejected" if error.__context__ is None else "unreachable", None
     except elog.LogbookError as error:
         return "timeout" if "Timeout" in type(error).__name__ else "unreachable", None
-    except Exception as error:
+    except Exception:
         return "failed", None
 
 
