@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -58,6 +59,13 @@ class Pace:
     """Before another look at the database, or at the service for entries of an earlier process."""
 
 
+class Part(Enum):
+    """What a keeper does at the same time."""
+
+    Make = auto()
+    Send = auto()
+
+
 class Keeper:
     """Belongs to the event loop. `run` owns its tasks."""
 
@@ -74,8 +82,6 @@ class Keeper:
         pace: Pace = Pace(),
     ) -> None:
         self.name = name
-        self.problem = ""
-        """Why entries wait; empty if they do not."""
         self.refused = 0
         self._book = book
         self._spool = Spool(folder)
@@ -93,6 +99,12 @@ class Keeper:
         self._due_news = asyncio.Event()
         self._spool_news = asyncio.Event()
         self._full = False
+        self._problems = {Part.Make: "", Part.Send: ""}
+
+    @property
+    def problem(self) -> str:
+        """Why entries wait; empty if they do not."""
+        return next(filter(None, self._problems.values()), "")
 
     @property
     def waiting(self) -> int:
@@ -120,25 +132,25 @@ class Keeper:
         pause = 0.0
         while True:
             await _wait(self._due_news, pause)
-            pause = _LOOK_SECONDS if await self._guarded(self._make) else self._pace.again
+            pause = _LOOK_SECONDS if await self._guarded(Part.Make, self._make) else self._pace.again
 
     async def _keep_sending(self) -> None:
         pause = self._pace.again if self._spooled else 0.0
         failures = 0
         while True:
             await _wait(self._spool_news, pause)
-            if await self._guarded(self._send):
+            if await self._guarded(Part.Send, self._send):
                 failures, pause = 0, _LOOK_SECONDS
             else:
                 pause = min(self._pace.longest_pause, self._pace.first_pause * 2 ** min(failures, 10))
                 failures += 1
 
-    async def _guarded(self, work: Callable[[], Awaitable[bool]]) -> bool:
+    async def _guarded(self, part: Part, work: Callable[[], Awaitable[bool]]) -> bool:
         """Return whether all is done; an error of ours must not end the logbook."""
         try:
             return await work()
         except (AttpcError, OSError) as error:
-            self._trouble(_sentence(error))
+            self._trouble(part, _sentence(error))
         except Exception:
             log.exception("logbook %s", self.name)
         return False
@@ -148,7 +160,7 @@ class Keeper:
             await self._on_disk(self._spool.open, time.time())
             await self._count()
         except (PeerError, OSError) as error:
-            self._trouble(f"entries cannot be kept in {self._spool.folder}: {_sentence(error)}")
+            self._trouble(Part.Make, f"entries cannot be kept in {self._spool.folder}: {_sentence(error)}")
             return False
         self._due = {
             identity: each
@@ -174,6 +186,7 @@ class Keeper:
                 if page is None:
                     return False
                 await self._keep(occasion, page)
+        self._mended(Part.Make, "entries can be kept again")
         return True
 
     async def _keep(self, occasion: Occasion, page: RunPage) -> None:
@@ -181,8 +194,14 @@ class Keeper:
         picture = None if occasion.kind is Kind.Start else await self._plotter.draw(occasion, page)
         run = occasion.record.run
         name = f"run_{run.number:04d}-{occasion.kind}-{occasion.id[:8]}.png" if picture is not None else ""
-        entry = compose(occasion, page)
-        body = self._book.body(entry, name)
+        try:
+            entry = compose(occasion, page)
+            body = self._book.body(entry, name)
+        except Exception:  # a row that somebody has changed by hand; it must not stop the entries after it
+            log.exception("logbook %s: no entry for %s", self.name, run)
+            await self._on_disk(self._spool.skip, occasion.id)
+            self._forget(occasion)
+            return
         waiting = Waiting(entry.id, entry.kind, entry.experiment, entry.number, entry.title, body, name)
         await self._on_disk(self._spool.put, occasion.file_name, waiting, picture)
         self._ours.add(occasion.file_name)
@@ -228,14 +247,19 @@ class Keeper:
                 problem, failures = str(error), failures + 1
                 if failures == _ATTEMPTS or isinstance(error, PeerTimeout):
                     break
+            except OSError:
+                raise
+            except Exception:
+                log.exception("logbook %s", self.name)
+                await self._refuse(name, f"{entry.title}: internal error")
             else:
                 await self._on_disk(self._spool.remove, name)
                 sent += 1
         await self._count()
         if problem:
-            self._trouble(problem)
+            self._trouble(Part.Send, problem)
         else:
-            self._mended(sent)
+            self._mended(Part.Send, f"the logbook can be written again, {sent} entries were sent")
         return not problem
 
     async def _refuse(self, name: str, why: str) -> None:
@@ -246,15 +270,15 @@ class Keeper:
         self._spooled = len(await self._on_disk(self._spool.names))
         self.refused = await self._on_disk(self._spool.count_refused)
 
-    def _trouble(self, problem: str) -> None:
-        if problem != self.problem:
+    def _trouble(self, part: Part, problem: str) -> None:
+        if problem != self._problems[part]:
             self._report(f"entries wait: {problem}", Severity.MINOR)
-        self.problem = problem
+        self._problems[part] = problem
 
-    def _mended(self, sent: int) -> None:
-        if self.problem:
-            self._report(f"the logbook can be written again, {sent} entries were sent", Severity.NO_ALARM)
-        self.problem = ""
+    def _mended(self, part: Part, how: str) -> None:
+        if self._problems[part]:
+            self._report(how, Severity.NO_ALARM)
+        self._problems[part] = ""
 
     async def _on_disk(
         self, do: Callable[Arguments, Result], *arguments: Arguments.args, **options: Arguments.kwargs

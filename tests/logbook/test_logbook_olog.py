@@ -22,6 +22,7 @@ from ioc.rundb import SqliteRunStore
 from tests.epics import eventually
 from tests.logbook.conftest import Desk, finished_run
 from tests.logbook.olog_stub import OlogStub
+from tests.rundb.rows import execute
 
 Section = Callable[..., Any]
 BOTH = ["Run 0 started: krypton", "Run 0 ended: krypton"]
@@ -289,3 +290,17 @@ async def test_a_broken_file_in_the_spool_is_put_aside(
     async with working(desk.keeper(to_olog(olog))) as keeper:
         keeper.consider(due(await finished_run(store)))
         await eventually(lambda: olog.titles() == BOTH and keeper.refused == 4)
+
+
+async def test_a_bad_row_stops_nothing(
+    store: SqliteRunStore, desk: Desk, olog: OlogStub, to_olog: Section, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row that somebody has spoilt costs one entry and a line of the log; the next run has its entries."""
+    spoilt = await finished_run(store, "spoilt")
+    execute(desk.folder / "runs.db", "UPDATE measurements SET minimum = x'00', begin_value = NULL")
+    execute(desk.folder / "runs.db", "UPDATE files SET bytes = 'many'")
+    async with working(desk.keeper(to_olog(olog)), spoilt) as keeper:
+        await eventually(lambda: keeper.waiting == 0)
+        keeper.consider(due(await finished_run(store, "good")))
+        await eventually(lambda: "Run 1 ended: good" in olog.titles())
+    assert "no entry for run 0" in caplog.text

@@ -91,7 +91,8 @@ RULES = st.builds(
 def test_limits_hold_for_every_course(steps: list[tuple[float, bool, bool, bool]], each: Rule) -> None:
     """Never before the delay, never within the repeat time, never in quiet hours, never too often for one thing."""
     when, repeat, delay = each.when, each.repeat_minutes, seconds_before(each)
-    memories, now, since = (Memory(),), 0.0, dict.fromkeys(("a", "b"), 0.0)
+    memories, now = (Memory(),), 0.0
+    since: dict[str, float] = {"a": 0.0, "b": 0.0}
     last: dict[str, float] = {}
     last_message = -GROUP_SECONDS
     for pause, a, b, quiet in steps:
