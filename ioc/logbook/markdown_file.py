@@ -72,7 +72,7 @@ class MarkdownFile:
             self._pictures.mkdir(exist_ok=True)
             (self._pictures / entry.picture).write_bytes(picture)
         begin, end = _marks(entry.id)
-        section = b"".join([begin, f"\n## {escaped(entry.title)}\n\n{entry.body}".encode(), end, b"\n\n"])
+        section = b"".join([begin, f"\n\n## {escaped(entry.title)}\n\n{entry.body}\n".encode(), end, b"\n\n"])
         with _opened(self._path) as file:
             size = os.fstat(file).st_size
             try:

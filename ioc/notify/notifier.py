@@ -10,12 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 
 from ioc.engine import Engine
 from ioc.errors import PeerError, PeerRejected
 from ioc.model import Event, Severity
+from ioc.notify import told
 from ioc.notify.conditions import Subject, conditions, failed_run
 from ioc.notify.rules import Memory, decide, is_quiet
 from ioc.notify.sender import SECONDS, send
@@ -52,6 +54,7 @@ class Notifier:
         self._pauses = pauses
         self._seconds = seconds
         self._started = ""
+        self._file = Path(f"{topology.database}-notified")
         self._before: frozenset[Subject] | None = None
         """The run that had failed when the database was read, if any: nobody is told of it again."""
         self._failed: dict[Subject, tuple[str, float]] = {}
@@ -70,12 +73,12 @@ class Notifier:
         if self._settings is None:
             return
         self._queues = {target.name: asyncio.Queue(_MOST_WAITING) for target in self._settings.targets}
-        threads = ThreadPoolExecutor(len(self._queues), thread_name_prefix="notify")
+        threads = ThreadPoolExecutor(len(self._queues) + 1, thread_name_prefix="notify")
         try:
             async with asyncio.TaskGroup() as tasks:
                 for target in self._settings.targets:
                     tasks.create_task(self._serve(target, threads), name=f"notify {target.name}")
-                await self._watch(self._settings)
+                await self._watch(self._settings, threads)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -88,30 +91,39 @@ class Notifier:
         for subject, text in failed.items():
             self._failed.setdefault(subject, (text, time.monotonic()))
 
-    async def _watch(self, settings: Notifications) -> None:
-        memories = tuple(Memory() for _ in settings.rules)
+    async def _watch(self, settings: Notifications, threads: Executor) -> None:
+        run, now, wall = asyncio.get_running_loop().run_in_executor, time.monotonic(), time.time()
+        memories = await run(threads, told.load, self._file, settings.rules, now, wall)
         while True:
+            now = time.monotonic()
             try:
-                memories = self._look(settings, memories, time.monotonic())
+                memories, news = self._look(settings, memories, now)
+                if news:
+                    await run(threads, told.save, self._file, memories, now, time.time())
+            except OSError as error:
+                log.info("%s cannot be written: %s", self._file, error.strerror)
             except Exception:  # runs go on without notifications
                 log.exception("notifications")
             await asyncio.sleep(_PERIOD)
 
-    def _look(self, settings: Notifications, memories: tuple[Memory, ...], now: float) -> tuple[Memory, ...]:
+    def _look(
+        self, settings: Notifications, memories: tuple[Memory, ...], now: float
+    ) -> tuple[tuple[Memory, ...], bool]:
+        """Return what the rules remember, and whether there was a message."""
         self._failed = {subject: each for subject, each in self._failed.items() if now < each[1] + _FAILED_SECONDS}
         present = {subject: text for subject, (text, _) in self._failed.items()}
         present |= conditions(self._engine.plan, self._engine.state, self._hours)
         if self._started:
-            present[("ioc_restarted", self._started)] = self._started
-        told_before = self._before or frozenset()
-        news = {subject: text for subject, text in present.items() if subject not in told_before}
+            present[("ioc_restarted", "")] = self._started
+        before = self._before or frozenset()
+        news = {subject: text for subject, text in present.items() if subject not in before}
         clock = datetime.now().astimezone()
         quiet = is_quiet(settings.quiet_hours, clock.hour * 60 + clock.minute)
         memories, messages = decide(settings.rules, memories, news, now, quiet=quiet)
         for message in messages:
             for name in settings.rules[message.rule].to or self._queues:
                 self._put(name, "\n".join(message.lines))
-        return memories
+        return memories, bool(messages)
 
     def _put(self, name: str, text: str) -> None:
         queue = self._queues[name]

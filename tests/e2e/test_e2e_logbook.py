@@ -59,7 +59,7 @@ async def test_a_run_is_in_the_logbooks(epics: Epics, tmp_path: Path) -> None:
         await eventually(lambda: len(olog.entries) == 4, 30)
         await plant.until("Logbook:State", "Ok")
         await plant.until("Logbook:Waiting", "0")
-        await eventually(lambda: len(receiver.messages) == 2, 30)
+        assert len(receiver.messages) == 1, "two starts of the IOC within the repeat time are one message"
         titles = ["Run 0 started", "Run 0 ended", "Run 1 started", "Run 1 ended"]
         assert [title.partition(":")[0] for title in olog.titles()] == titles
         source = olog.entries[1]["source"]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ioc.notify import told
 from ioc.notify.rules import GROUP_SECONDS, Memory, Message, decide, is_quiet, seconds_before
 from ioc.topology.schema import Rule
 
 GONE = ("observable_gone", "pressure")
-FIELD = ("observable_gone", "b_field")
 
 
 def rule(when: str = "observable_gone", **changes: object) -> Rule:
@@ -141,3 +142,15 @@ def test_usual_delays() -> None:
         "run_failed": 0.0,
         "no_data": 30.0,
     }
+
+
+@pytest.mark.parametrize(("age", "kept"), [(0.0, True), (599.0, True), (601.0, False), (-10.0, False)])
+def test_what_was_told_outlives_the_process(tmp_path: Path, age: float, kept: bool) -> None:
+    """It is known to the next process for the repeat time, whatever its monotonic clock says."""
+    each, file = rule(for_seconds=0), tmp_path / "told"
+    memories, _ = decide([each], (Memory(),), {GONE: "so"}, 5000.0, quiet=False)
+    told.save(file, memories, 5000.0, 1.7e9)
+    later = told.load(file, [each], 3.0, 1.7e9 + age)
+    _, messages = decide([each], later, {GONE: "so"}, 3.0, quiet=False)
+    assert bool(messages) is not kept
+    assert told.load(tmp_path / "missing", [each], 3.0, 1.7e9) == (Memory(),)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from ioc.model import DocumentState, Event, RunClass, RunId, RunRecord, RunState
+from ioc.model import DocumentState, Event, InterlockState, RunClass, RunId, RunRecord, RunState
 from ioc.notify.notifier import Notifier
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import Run, State
+from ioc.runlogic.state import Interlock, Run, State
 from ioc.topology.load import EXAMPLE, load
 from ioc.topology.schema import Notifications, Topology
 from tests.epics import eventually, free_port
@@ -55,13 +55,21 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def in_own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The file of what was told is in a directory of the test."""
+    monkeypatch.chdir(tmp_path)
+
+
 def topology(*rules: dict[str, Any], targets: Sequence[Any] = ("GOOD_URL",), **more: Any) -> Topology:
     section: dict[str, Any] = {
         "targets": [each if isinstance(each, dict) else {"name": each, "url": f"env:{each}"} for each in targets],
         "rules": rules or [{"when": "observable_gone", "for_seconds": 0}, {"when": "run_failed"}],
         **more,
     }
-    return EXAMPLE_TOPOLOGY.model_copy(update={"notifications": Notifications.model_validate(section)})
+    return EXAMPLE_TOPOLOGY.model_copy(
+        update={"notifications": Notifications.model_validate(section), "database": "runs.db"}
+    )
 
 
 class Watch:
@@ -116,6 +124,24 @@ async def test_a_start_of_the_ioc_is_reported(receiver: Receiver) -> None:
         watch.core.change(restored=True)
         await eventually(lambda: receiver.messages, 20)
     assert receiver.messages[0]["message"].startswith("the IOC was started at ")
+
+
+async def test_an_ioc_that_restarts_all_the_time_rings_once(receiver: Receiver) -> None:
+    """What an earlier process has told is not told again within the repeat time; a spoilt file is no harm."""
+    settings = topology({"when": "ioc_restarted"}, {"when": "interlock_tripped"})
+    tripped = {"gas": Interlock(state=InterlockState.Tripped, reason="it is 3")}
+    for _ in range(3):
+        async with working(settings) as watch:
+            watch.notifier.started()
+            watch.core.change(restored=True, interlocks=tripped)
+            await eventually(lambda: len(receiver.messages) >= 2, 20)
+            await asyncio.sleep(0)
+    assert len(receiver.messages) == 2
+    assert Path("runs.db-notified").exists()
+    Path("runs.db-notified").write_text("[[1]]")
+    async with working(settings) as watch:
+        watch.core.change(restored=True, interlocks=tripped)
+        await eventually(lambda: len(receiver.messages) == 3, 20)
 
 
 @pytest.mark.parametrize("fault", ["500", "hang", "gone", "no url", "not set", "mode"])
