@@ -40,7 +40,9 @@ async def request(method: str, url: str, headers: Sequence[tuple[str, str]], bod
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    secure = ssl.create_default_context() if parts.scheme == "https" else None
+    secure = None
+    if parts.scheme == "https":  # reads the certificates of the machine from the disk
+        secure = await asyncio.get_running_loop().run_in_executor(resolver, ssl.create_default_context)
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=64 * 1024)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     all_headers = [*headers, ("Host", parts.netloc), ("Connection", "close"), ("Content-Length", str(len(body)))]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, ValidationInfo
 
@@ -83,6 +84,14 @@ def _database(path: str, info: ValidationInfo) -> str:
 def _place_of_secret(place: str, info: ValidationInfo) -> str:
     path = file_of(place)
     return f"file:{info.context.absolute(path)}" if path and isinstance(info.context, Place) else place
+
+
+def _is_service(url: str) -> bool:
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return False
+    return url.isascii() and port != 0 and re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", url) is not None
 
 
 def _value(value: object) -> object:
@@ -169,12 +178,7 @@ Line = Annotated[str, _must("1 to 100 printable characters", lambda text: 0 < le
 Lines = Annotated[tuple[Line, ...], Field(min_length=1)]
 Secret = Annotated[str, _must(FORM, is_place), AfterValidator(_place_of_secret)]
 """The place of a secret."""
-Service = Annotated[
-    str,
-    _text(
-        "an address http://HOST[:PORT]/… or https://…, without user and password", r"https?://[^\s/@?#]+(/[^\s@?#]*)?"
-    ),
-]
+Service = Annotated[str, _must("an address http://HOST[:PORT]/… or https://…, without user and password", _is_service)]
 Times = Annotated[
     str,
     _text("two times of day such as '22:00-07:00' (in quotes)", r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d"),

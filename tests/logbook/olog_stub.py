@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -48,7 +49,13 @@ _LARGEST = 15_000_000
 class OlogStub:
     """Context manager; `entries` are what it has stored, in order."""
 
-    def __init__(self, *, logbooks: tuple[str, ...] = ("Operations",), tags: tuple[str, ...] = ("run",)) -> None:
+    def __init__(
+        self,
+        *,
+        logbooks: tuple[str, ...] = ("Operations",),
+        tags: tuple[str, ...] = ("run",),
+        secure: ssl.SSLContext | None = None,
+    ) -> None:
         self.logbooks, self.tags = logbooks, tags
         self.entries: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {}
@@ -69,7 +76,10 @@ class OlogStub:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = False
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/Olog"
+        if secure is not None:
+            self._server.socket = secure.wrap_socket(self._server.socket, server_side=True)
+        scheme = "http" if secure is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}/Olog"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def __enter__(self) -> Self:

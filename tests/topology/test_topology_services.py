@@ -27,6 +27,9 @@ BROKEN = [
     ("password: env:P", f"password: {SECRET}", "logbook[0].password must be env:NAME (an environment variable) or fi"),
     ("http://h:1", f"http://u:{SECRET}@h:1", "logbook[0].url must be an address http://HOST[:PORT]/… or https://…, w"),
     ("http://h:1", "ftp://h", "logbook[0].url must be an address http://HOST[:PORT]/"),
+    ("http://h:1", "http://h:99999", "logbook[0].url must be an address http://HOST[:PORT]/"),
+    ("http://h:1", "http://h:x", "logbook[0].url must be an address http://HOST[:PORT]/"),
+    ("http://h:1/Olog", "http://h/Öl", "logbook[0].url must be an address http://HOST[:PORT]/"),
 ]  # fmt: skip
 NOTIFY = "targets: [{name: t, url: env:U}], rules: [{when: no_data, to: [t]}]"
 BROKEN_NOTIFY = [
