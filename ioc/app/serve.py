@@ -8,7 +8,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
 from ioc import __version__
 from ioc.app.compose import Parts, build
@@ -226,8 +226,8 @@ async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerato
             tasks.create_task(parts.tree.tick(parts.server), name="clock"),
             tasks.create_task(parts.tree.keep_history(), name="run history"),
             tasks.create_task(_outcome(recording), name="recording"),
-            tasks.create_task(parts.logbooks.run(), name="logbooks"),
-            tasks.create_task(parts.notifier.run(), name="notifications"),
+            tasks.create_task(_aside("logbooks", parts.logbooks.run()), name="logbooks"),
+            tasks.create_task(_aside("notifications", parts.notifier.run()), name="notifications"),
         ]
         await asyncio.sleep(0)  # the engine accepts events once its task has begun
         try:
@@ -235,6 +235,14 @@ async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerato
         finally:
             for task in running:
                 task.cancel()
+
+
+async def _aside(what: str, work: Awaitable[None]) -> None:
+    """Do what runs do not need: a bug in it must not end the IOC."""
+    try:
+        await work
+    except Exception:
+        log.exception("the %s have ended", what)
 
 
 async def _outcome(task: asyncio.Task[None]) -> None:

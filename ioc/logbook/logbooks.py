@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,6 +20,8 @@ from ioc.logbook.plot import Plotter
 from ioc.model import Event, LogbookState, LogbookStatus, RunRecord, Severity
 from ioc.runlogic.state import State
 from ioc.topology.schema import Logbook, Topology
+
+log = logging.getLogger(__name__)
 
 KINDS: dict[str, Callable[[Logbook, Executor], Book]] = {"olog": Olog, "elog": Elog, "markdown": MarkdownFile}
 _RECENT_RUNS = 20
@@ -106,6 +109,9 @@ class Logbooks:
                 break
             except PeerError:
                 await asyncio.sleep(_AGAIN_SECONDS)
+            except Exception:  # a row that somebody has changed by hand
+                log.exception("the logbooks cannot read the latest runs")
+                return
         oldest = time.time() - _RECENT_SECONDS
         self._consider([run for run in reversed(runs) if (run.stopped_at or run.reserved_at) >= oldest])
 

@@ -44,7 +44,7 @@ class ElogStub:
                 fields: dict[str, str] = {}
                 for part in message.iter_parts():
                     name: Any = part.get_param("name", header="content-disposition")
-                    data = part.get_payload(decode=True)
+                    data: Any = part.get_payload(decode=True)
                     if str(name).startswith("attfile"):
                         stub.pictures.append(data)
                     else:

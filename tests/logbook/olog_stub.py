@@ -152,7 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
             return "parts", {}
         if entries[0].get_content_type() != "application/json":
             return "type of logEntry", {}
-        entry = json.loads(entries[0].get_payload(decode=True))
+        payload: Any = entries[0].get_payload(decode=True)
+        entry = json.loads(payload)
         problem = self._wrong(entry, len(files))
         if not problem:
             names = [each["filename"] for each in entry["attachments"]]
