@@ -16,7 +16,9 @@ from ioc.engine import Engine, Timing
 from ioc.errors import Refused
 from ioc.hooks import HookRunner
 from ioc.hosts import MachineHost, build_hosts, build_transport
+from ioc.logbook.logbooks import Logbooks
 from ioc.model import Client, Event, HookPoint, RunId, Scalar, Severity
+from ioc.notify.notifier import Notifier
 from ioc.observables import ObservableFeed
 from ioc.pvs import Access, AddObservable, PvTree, Services, put_record
 from ioc.recorder import ObservableRecorder
@@ -43,6 +45,8 @@ class Parts:
     pva: PvAccess
     journal: Journal
     watching: Watching
+    logbooks: Logbooks
+    notifier: Notifier
 
 
 def build(
@@ -98,6 +102,9 @@ def build(
         ),
         journal=journal.add,
     )
+    logbooks = Logbooks(topology, store.last_runs, journal.add)
+    engine.subscribe(logbooks.show)
+    notifier = Notifier(topology, engine, journal.add)
     recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
     tree = PvTree(
         topology,
@@ -112,6 +119,7 @@ def build(
             add_observable=add_observable,
             last_runs=store.last_runs,
             database_changes=store.changes_elsewhere,
+            logbook=logbooks.status,
         ),
         simulated=simulated,
     )
@@ -125,7 +133,9 @@ def build(
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     pva = PvAccess(server.site, wanted=topology.pva)
     watching = Watching(engine, recorder)
-    return Parts(topology, store, recorder, hosts, ecc, hooks, engine, tree, server, pva, journal, watching)
+    return Parts(
+        topology, store, recorder, hosts, ecc, hooks, engine, tree, server, pva, journal, watching, logbooks, notifier
+    )
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:

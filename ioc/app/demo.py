@@ -210,6 +210,12 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
             "runs": runs,
             "hooks": Hooks(),  # they act on real devices
             "access": None,
+            "logbook": tuple(
+                each.model_copy(update={"file": str(directory / f"{each.name}.md")})
+                for each in topology.logbook
+                if each.kind == "markdown"
+            ),
+            "notifications": None,  # people must not be called because of a demo
         }
     )
 

@@ -8,7 +8,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
 
 from ioc import __version__
@@ -82,7 +82,7 @@ async def _serve_until(
     simulated: bool,
     when_ready: Callable[[], None] | None,
 ) -> None:
-    present, before, complaint = topology, None, ""
+    present, before, complaint, first = topology, None, "", True
     while not stop.is_set():
         reloader = Reloader(present, load, file)
         parts = build(present, simulated=simulated, reload=reloader.reload, add_observable=reloader.add_observable)
@@ -100,6 +100,9 @@ async def _serve_until(
             if complaint:
                 parts.journal.add(Event(time.time(), Severity.MAJOR, "IOC", complaint))
                 complaint = ""
+            if first:
+                parts.notifier.started()
+            first = False
             if when_ready is not None:
                 when_ready()
             await _until_asked(parts, stop, reloader.rebuild)
@@ -227,6 +230,8 @@ async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerato
             tasks.create_task(parts.tree.tick(parts.server), name="clock"),
             tasks.create_task(parts.tree.keep_history(), name="run history"),
             tasks.create_task(_outcome(recording), name="recording"),
+            tasks.create_task(_aside("logbooks", parts.logbooks.run()), name="logbooks"),
+            tasks.create_task(_aside("notifications", parts.notifier.run()), name="notifications"),
         ]
         await asyncio.sleep(0)  # the engine accepts events once its task has begun
         try:
@@ -234,6 +239,14 @@ async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerato
         finally:
             for task in running:
                 task.cancel()
+
+
+async def _aside(what: str, work: Awaitable[None]) -> None:
+    """Do what runs do not need: a bug in it must not end the IOC."""
+    try:
+        await work
+    except Exception:
+        log.exception("the %s have ended", what)
 
 
 async def _outcome(task: asyncio.Task[None]) -> None:

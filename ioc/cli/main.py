@@ -52,6 +52,7 @@ _ELSEWHERE = {
     "plan": "plan",
     "observables": "observables",
     "browse": "browse",
+    "notify-test": "notify",
 }
 """Commands of other modules of `ioc.cli`, with the same name there."""
 
@@ -64,7 +65,7 @@ class _Program(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _ELSEWHERE:
-            return getattr(import_module(f"ioc.cli.{_ELSEWHERE[cmd_name]}"), cmd_name)
+            return getattr(import_module(f"ioc.cli.{_ELSEWHERE[cmd_name]}"), cmd_name.replace("-", "_"))
         return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:

@@ -27,7 +27,7 @@ from ioc.model.enums import (
 )
 from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
 from ioc.model.hooks import HookOutcome, HookPoint
-from ioc.model.log import Client, Event, PutRecord
+from ioc.model.log import Client, Event, LogbookState, LogbookStatus, PutRecord
 from ioc.model.names import (
     COMMENT_LENGTH,
     CONFIG_NAME_LENGTH,
@@ -85,6 +85,8 @@ __all__ = [
     "ConfigBackup",
     "Client",
     "Event",
+    "LogbookState",
+    "LogbookStatus",
     "PutRecord",
     "Scalar",
     "HookPoint",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from ioc.model.enums import Severity
 from ioc.model.run import RunId
@@ -49,3 +50,24 @@ class PutRecord:
     """Number of puts of one client to the PV in this record; of a burst, only the first have a record each."""
     logged: bool = False
     """`message` is already in the log (not stored)."""
+
+
+class LogbookState(IntEnum):
+    """State of the logbooks, the worst of all."""
+
+    Off = 0
+    Ok = 1
+    Waiting = 2
+    """A logbook cannot be written now; its entries are kept."""
+    Refused = 3
+    """A logbook will never accept an entry; somebody has to look at it."""
+
+
+@dataclass(frozen=True)
+class LogbookStatus:
+    """What is known of the logbooks."""
+
+    state: LogbookState = LogbookState.Off
+    message: str = ""
+    waiting: int = 0
+    """Entries that a logbook does not have yet."""

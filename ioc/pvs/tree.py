@@ -12,7 +12,7 @@ from typing import Any
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
 from ioc.errors import PeerError
-from ioc.model import Client, Event, ObservableView, PutRecord, Scalar, Severity
+from ioc.model import Client, Event, LogbookStatus, ObservableView, PutRecord, Scalar, Severity
 from ioc.pvs.automatic import AutomaticPvs
 from ioc.pvs.ecc import EccPvs
 from ioc.pvs.group import Group
@@ -20,6 +20,7 @@ from ioc.pvs.health import HealthPvs
 from ioc.pvs.history import HistoryPvs, LastRuns
 from ioc.pvs.interlock import InterlockPvs, SummaryPvs, shown_as
 from ioc.pvs.log import LogPvs
+from ioc.pvs.logbook import LogbookPvs
 from ioc.pvs.new_observable import AddObservable, NewObservablePvs
 from ioc.pvs.observable import HISTORY_SECONDS, HistoryAxis, ObservablePvs, SetManual
 from ioc.pvs.router import RouterPvs
@@ -54,6 +55,7 @@ class Services:
     last_runs: LastRuns
     database_changes: Callable[[], int]
     """Returns another number after another program has changed the database."""
+    logbook: Callable[[], LogbookStatus] = LogbookStatus
 
 
 class PvTree:
@@ -87,6 +89,7 @@ class PvTree:
         self._log = LogPvs(prefix)
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
         self._new = NewObservablePvs(prefix, services.add_observable)
+        self._logbook = LogbookPvs(prefix, services.logbook)
         self._observables: dict[str, ObservablePvs] = {}
         for observable in topology.observables:
             self._add(observable)
@@ -105,6 +108,7 @@ class PvTree:
             self._summary,
             self._log,
             self._health,
+            self._logbook,
         ):
             yield from group.pvs
 
@@ -195,6 +199,7 @@ class PvTree:
             self._health.tick(server)
             self._run.tick()
             self._automatic.tick()
+            self._logbook.tick()
             self._health.show_alarms(self._alarms())
             remember = due - remembered >= HISTORY_SECONDS
             await self._show_statistics(remember=remember)
@@ -219,6 +224,7 @@ class PvTree:
         found = {str(subject): max(pv.severity for pv in group.pvs) for subject, group in self._detector.items()}
         found |= {f"Obs:{name}": group.severity for name, group in self._observables.items()}
         found |= {f"Interlock:{name}": group.severity for name, group in self._interlocks.items()}
+        found["Logbook"] = self._logbook.severity
         return {name: severity for name, severity in found.items() if severity > Severity.NO_ALARM}
 
     async def _show_statistics(self, *, remember: bool) -> None:

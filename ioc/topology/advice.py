@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import re
@@ -11,12 +12,14 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from ioc.errors import PeerError
 from ioc.model import PVA_SCHEME, Action, HookPoint, LinkType, Role, ValueType
 from ioc.topology.derived import sources_of, ssh_for, units_of
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import value_fault
 from ioc.topology.place import is_here
 from ioc.topology.schema import USUAL_PORTS, AccessRule, DataRouter, DataSource, EccServer, Ssh, Topology
+from ioc.topology.secret import read_secret
 
 Advice = tuple[Loc, str]
 """The place of a value, and what it should be."""
@@ -28,6 +31,8 @@ _FAST_SECONDS = 0.2
 """Delays of values up to this are no surprise."""
 _LONG_STOP = 30.0
 """Seconds for which a Stop may well wait."""
+_PIP = "python -m pip install"
+_LOOPBACK = re.compile(r"http://(127\.|localhost|\[::1\])")
 _AT_LEAST = (
     ("timeouts", "transition", 121.0, "electronics that hang take 120, and the transition continues anyway"),
     ("timeouts", "state", 1.0, "a busy host takes that long to answer"),
@@ -48,6 +53,7 @@ def advise(topology: Topology) -> Iterator[Fault]:
         for loc, advice in adviser(topology):
             yield value_fault(loc, reduce(_inside, loc, topology), advice)
     yield from _rules(topology)
+    yield from _services(topology)
 
 
 def _inside(holder: Any, part: str | int) -> Any:
@@ -254,6 +260,37 @@ def _rules(topology: Topology) -> Iterator[Fault]:
     for index in [index for index, rule in enumerate(rules[:-1]) if _matches_all(rule)][:1]:
         loc = ("access", index)
         yield loc, f"{show(loc)} matches everything, but should be the last rule: those after it have no effect"
+
+
+def _services(topology: Topology) -> Iterator[Fault]:
+    """Yield warnings about what logbooks and notifications need on this machine."""
+    secrets: list[tuple[Loc, str]] = []
+    for index, each in enumerate(topology.logbook):
+        loc = ("logbook", index)
+        if each.password is not None:
+            secrets.append(((*loc, "password"), each.password))
+        if each.kind == "elog" and not _installed("elog"):
+            text = f"needs the Python package py_elog, which is not installed: {_PIP} py_elog"
+            yield (*loc, "kind"), f"{show((*loc, 'kind'))} is elog, but this {text}"
+        if each.url is not None and each.url.startswith("http://") and each.password is not None:
+            text = "should begin with https:// unless it is on this machine: the password is sent unencrypted"
+            if not _LOOPBACK.match(each.url):
+                yield (*loc, "url"), f"{show((*loc, 'url'))} {text}"
+    if topology.notifications is not None:
+        if not _installed("apprise"):
+            text = f"need the Python package apprise, which is not installed: {_PIP} apprise"
+            yield ("notifications",), f"notifications {text}"
+        targets = enumerate(topology.notifications.targets)
+        secrets += [(("notifications", "targets", index, "url"), each.url) for index, each in targets]
+    for loc, place in secrets:
+        try:
+            read_secret(place)
+        except PeerError as error:
+            yield loc, f"{show(loc)} cannot be read: {error}"
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def _matches_all(rule: AccessRule) -> bool:

@@ -16,7 +16,7 @@ from ioc.model import Role, ValueType
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import suggest, value_fault
 from ioc.topology.names import channel_of, is_own
-from ioc.topology.schema import USUAL_PORTS, Hooks, Order, Runs, Timeouts, Topology
+from ioc.topology.schema import USUAL_PORTS, Hooks, Logbook, Order, Runs, Timeouts, Topology
 
 PV_NAME_LENGTH = 59
 """Maximum length of PV names."""
@@ -36,6 +36,7 @@ _KEYS = {
     "data_sources": "id",
     "observables": "name",
     "interlocks": "name",
+    "logbook": "name",
 }
 """The key that identifies the entries of each list."""
 
@@ -84,6 +85,8 @@ def check_consistency(data: dict[str, object]) -> Iterator[Fault]:
     yield from _interlocks(whole)
     yield from _hooks(whole)
     yield from _reserved(whole)
+    yield from _logbooks(whole)
+    yield from _notifications(whole)
     prefix = data.get("prefix", Topology.model_fields["prefix"].default)
     if isinstance(prefix, str):
         yield from _pv_lengths(whole, prefix)
@@ -229,6 +232,46 @@ def _hooks(whole: _Part) -> Iterator[Fault]:
                 yield value_fault((*hook.loc, "host"), host, reason)
             if program is not None and not _PROGRAM.fullmatch(program[1]):
                 yield value_fault(*program, "must be a program: a name, or a path that begins with / or ~/")
+
+
+_NEEDS = {
+    "olog": {"url", "user", "password", "logbooks"},
+    "elog": {"url"},
+    "markdown": {"file"},
+}
+"""The keys that a logbook of each kind must have."""
+_MAY_HAVE = {
+    "olog": {"level", "tags"},
+    "elog": {"user", "password", "attributes"},
+    "markdown": set[str](),
+}
+
+
+def _logbooks(whole: _Part) -> Iterator[Fault]:
+    for part in whole.parts("logbook"):
+        kind = part.text("kind")
+        if kind not in _NEEDS:
+            continue
+        given = {key for key, value in part.fields.items() if value is not None}
+        for key in sorted(_NEEDS[kind] - given):
+            yield part.loc, f"{show(part.loc)} has no {key!r}, but must have one, because its kind is {kind}"
+        for key in sorted(given & set(Logbook.model_fields) - _NEEDS[kind] - _MAY_HAVE[kind] - {"name", "kind"}):
+            loc = (*part.loc, key)
+            yield loc, f"{show(loc)} has no meaning for the kind {kind}, but must be left out"
+
+
+def _notifications(whole: _Part) -> Iterator[Fault]:
+    part = whole.part("notifications")
+    targets = part.parts("targets")
+    yield from _same_names(targets, "name")
+    names = {name for target in targets if (name := target.text("name")) is not None}
+    for rule in part.parts("rules"):
+        for loc, name in rule.texts("to"):
+            if name not in names:
+                yield value_fault(loc, name, f"must be one of targets{suggest(name, names)}")
+        if "hours" in rule.fields and rule.text("when") != "disk_below":
+            loc = (*rule.loc, "hours")
+            yield loc, f"{show(loc)} must be left out, because it belongs to when: disk_below"
 
 
 def _both(keys: set[str]) -> str:

@@ -28,6 +28,8 @@ _SCALARS = {
     "bool_type": ("true or false", "true or false without quotes"),
 }
 """The requirement for a value written without quotes and with quotes."""
+_SECRET = {"password", "url"}
+"""Keys whose value is never shown: a secret may have been put there by mistake."""
 _OLD_SWITCHES = {"yes", "no", "on", "off", "y", "n"}
 """Booleans in YAML 1.1, text in 1.2."""
 
@@ -45,6 +47,8 @@ def rephrase(
         fields = sections[parents[-1] if parents else ""].model_fields
         known = [field.alias or name for name, field in fields.items()]
         return loc, f"{show(loc)} is not a known key{suggest(str(loc[-1]), known)}"
+    if loc[-1:] and loc[-1] in _SECRET and isinstance(error["input"], str):  # it may be a password
+        return loc, f"{show(loc)} must {_requirement(error, None)}"
     written, value = plain.get(loc), error["input"]
     # a number is shown as written in the file
     shown = written if written and not isinstance(value, str) else describe(value)

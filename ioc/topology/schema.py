@@ -31,6 +31,7 @@ from ioc.model import (
 )
 from ioc.topology.names import channel_of, check_address, check_network
 from ioc.topology.place import Place, check_database
+from ioc.topology.secret import FORM, file_of, is_place
 
 _CONFIG_FILE = re.compile(r"(describe-|prepare-|configure-|hardwareDescription_)?(.*)\.(xcfg|xml)", re.IGNORECASE)
 
@@ -79,6 +80,19 @@ def _database(path: str, info: ValidationInfo) -> str:
     if isinstance(info.context, Place) and info.context.serves:
         check_database(Path(path))
     return path
+
+
+def _place_of_secret(place: str, info: ValidationInfo) -> str:
+    path = file_of(place)
+    return f"file:{info.context.absolute(path)}" if path and isinstance(info.context, Place) else place
+
+
+def _is_service(url: str) -> bool:
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return False
+    return url.isascii() and port != 0 and re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", url) is not None
 
 
 def _value(value: object) -> object:
@@ -173,6 +187,17 @@ Units = Literal["systemd", "launchd"]
 Value = Annotated[Scalar, PlainValidator(_value)]
 """A text or a number."""
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Line = Annotated[str, _must("1 to 100 printable characters", lambda text: 0 < len(text) <= 100 and text.isprintable())]
+Lines = Annotated[tuple[Line, ...], Field(min_length=1)]
+Secret = Annotated[str, _must(FORM, is_place), AfterValidator(_place_of_secret)]
+"""The place of a secret."""
+Service = Annotated[str, _must("an address http://HOST[:PORT]/… or https://…, without user and password", _is_service)]
+Times = Annotated[
+    str,
+    _text("two times of day such as '22:00-07:00' (in quotes)", r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d"),
+]
+Count = Annotated[int, _number, _must("1 to 1000", lambda count: 1 <= count <= 1000)]
+Hours = Annotated[float, _number, _must("more than 0 and at most 168 hours", lambda hours: 0 < hours <= 168)]
 
 
 def _is_url(text: str) -> bool:
@@ -382,6 +407,55 @@ class AccessRule(Section):
     write: Flag
 
 
+class Logbook(Section):
+    """An electronic logbook that gets an entry at the start and the end of each run."""
+
+    name: Component
+    kind: Literal["olog", "elog", "markdown"]
+    url: Service | None = None
+    file: LocalPath | None = None
+    user: Line | None = None
+    password: Secret | None = None
+    level: Line = "Info"
+    logbooks: Lines | None = None
+    tags: Lines | None = None
+    attributes: dict[Line, Line] | None = None
+
+
+class Target(Section):
+    """Where notifications go: the place of an Apprise URL."""
+
+    name: Component
+    url: Secret
+
+
+class Rule(Section):
+    """What is notified, and how often."""
+
+    when: Literal["run_failed", "observable_gone", "disk_below", "no_data", "interlock_tripped", "ioc_restarted"]
+    for_seconds: SettleSeconds | None = None
+    hours: Hours = 2.0
+    repeat_minutes: Minutes = 60.0
+    at_most: Count = 3
+    always: Flag = False
+    to: Names | None = None
+
+
+class Notifications(Section):
+    """Messages to people."""
+
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)]
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)] = (
+        Rule(when="run_failed"),
+        Rule(when="observable_gone"),
+        Rule(when="disk_below"),
+        Rule(when="no_data"),
+        Rule(when="interlock_tripped"),
+        Rule(when="ioc_restarted"),
+    )
+    quiet_hours: Times | None = None
+
+
 class Topology(Section):
     """A whole installation."""
 
@@ -409,6 +483,8 @@ class Topology(Section):
     pva: Flag = True
     archiver: Retrieval | None = None
     """Where Phoebus finds the past of the PVs; None: nowhere."""
+    logbook: tuple[Logbook, ...] = ()
+    notifications: Notifications | None = None
 
 
 def _sections(model: type[Section], key: str) -> dict[str, type[Section]]:

@@ -183,7 +183,7 @@ def test_the_parts_of_a_topology_fit_the_example(page: Path, tmp_path: Path) -> 
     for block in blocks(page, "yaml"):
         part = yaml.safe_load(block)
         for key, value in part.items() if isinstance(part, dict) else ():  # a list is a plan of runs
-            document[key] = document[key] + value if isinstance(value, list) else value
+            document[key] = document.get(key, []) + value if isinstance(value, list) else value
     document["database"] = str(tmp_path / Path(document["database"]).name)
     changed = tmp_path / "topology.yaml"
     changed.write_text(yaml.safe_dump(document, sort_keys=False))
@@ -235,7 +235,7 @@ def test_every_example_of_a_shell_names_commands_that_exist() -> None:
     """The subcommands of attpc-ioc in all shell examples are those that the program has."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
     examples = [block for page in pages for language in ("sh", "console") for block in blocks(page, language)]
-    commands = {found for block in examples for found in re.findall(r"attpc-ioc ((?:runs )?[a-z]+)", block)}
+    commands = {found for block in examples for found in re.findall(r"attpc-ioc ((?:runs )?[a-z][a-z-]*)", block)}
     help_texts = subprocess.run(
         [PROGRAMS / "attpc-ioc", "--help"], capture_output=True, text=True, timeout=60, check=True
     ).stdout

@@ -1,0 +1,1 @@
+"""Entries in electronic logbooks: Phoebus Olog, the Elog of PSI, a Markdown file."""

@@ -1,0 +1,33 @@
+"""The PVs of the electronic logbooks, ``$(P)Logbook:…``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ioc.ca import EnumPv, IntPv, TextPv
+from ioc.model import LogbookState, LogbookStatus, Severity
+from ioc.pvs.group import Group, alarm
+
+
+class LogbookPvs(Group):
+    """All logbooks together; updated once a second."""
+
+    def __init__(self, prefix: str, status: Callable[[], LogbookStatus]) -> None:
+        super().__init__(f"{prefix}Logbook:")
+        self._status = status
+        self._state = self.add(EnumPv, "State", "State of the logbooks", [state.name for state in LogbookState])
+        self._message = self.add(TextPv, "Message", "Why entries wait or were refused", 512)
+        self._waiting = self.add(IntPv, "Waiting", "Entries that are not in the logbook yet")
+
+    @property
+    def severity(self) -> int:
+        """The alarm of the logbooks."""
+        return self._state.severity
+
+    def tick(self) -> None:
+        """Show the present state."""
+        status = self._status()
+        severity = alarm(status.state in {LogbookState.Waiting, LogbookState.Refused}, Severity.MINOR)
+        self._state.post(status.state, severity=severity)
+        self._message.post(status.message, severity=severity)
+        self._waiting.post(status.waiting)

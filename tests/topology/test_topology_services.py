@@ -1,0 +1,139 @@
+"""Logbooks and notifications in a topology: what is refused, what is warned of, and that no secret is ever shown."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+
+from ioc.errors import ConfigurationError, PeerError
+from ioc.topology.load import examine, load, parse
+from ioc.topology.secret import read_secret
+from tests.topology.test_topology_load import GOOD, problems_of
+
+OLOG = "name: a, kind: olog, url: http://h:1/Olog, user: u, password: env:P, logbooks: [x]"
+SECRET = "hunter2"
+
+BROKEN = [
+    # what is replaced, by what, part of the message
+    ("kind: olog", "kind: olg", "logbook[0].kind is 'olg', but must be olog, elog or markdown"),
+    ("user: u, ", "", "logbook[0] has no 'user', but must have one, because its kind is olog"),
+    (", logbooks: [x]", "", "logbook[0] has no 'logbooks', but must have one, because its kind is olog"),
+    ("logbooks: [x]", "logbooks: []", "logbook[0].logbooks is empty, but must have at least one entry"),
+    ("logbooks: [x]", "logbooks: [x], file: a.md", "logbook[0].file has no meaning for the kind olog, but must be"),
+    ("logbooks: [x]", "logbooks: [x], tag: [y]", "logbook[0].tag is not a known key; did you mean 'tags'?"),
+    ("password: env:P", f"password: {SECRET}", "logbook[0].password must be env:NAME (an environment variable) or fi"),
+    ("http://h:1", f"http://u:{SECRET}@h:1", "logbook[0].url must be an address http://HOST[:PORT]/… or https://…, w"),
+    ("http://h:1", "ftp://h", "logbook[0].url must be an address http://HOST[:PORT]/"),
+    ("http://h:1", "http://h:99999", "logbook[0].url must be an address http://HOST[:PORT]/"),
+    ("http://h:1", "http://h:x", "logbook[0].url must be an address http://HOST[:PORT]/"),
+    ("http://h:1/Olog", "http://h/Öl", "logbook[0].url must be an address http://HOST[:PORT]/"),
+]  # fmt: skip
+NOTIFY = "targets: [{name: t, url: env:U}], rules: [{when: no_data, to: [t]}]"
+BROKEN_NOTIFY = [
+    ("url: env:U", f"url: 'mailto://me:{SECRET}@h'", "notifications.targets[0].url must be env:NAME"),
+    ("when: no_data", "when: no data", "notifications.rules[0].when is 'no data', but must be run_failed, observ"),
+    ("to: [t]", "to: [shft]", "notifications.rules[0].to[0] is 'shft', but must be one of targets; known are t"),
+    ("to: [t]", "hours: 3", "notifications.rules[0].hours must be left out, because it belongs to when: disk_below"),
+    ("to: [t]", "at_most: 0", "notifications.rules[0].at_most is 0, but must be 1 to 1000"),
+    ("to: [t]}]", "to: [t]}], quiet_hours: 22-7", "quiet_hours is '22-7', but must be two times of day such as"),
+    ("{name: t, url: env:U}", "{name: t, url: env:U}, {name: t, url: env:V}", "must be another name"),
+]  # fmt: skip
+
+
+def with_sections(logbook: str = "", notifications: str = "") -> str:
+    return (
+        GOOD
+        + (f"logbook:\n  - {{{logbook}}}\n" if logbook else "")
+        + (f"notifications: {{{notifications}}}\n" if notifications else "")
+    )
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BROKEN)
+def test_a_wrong_logbook_is_named(old: str, new: str, message: str) -> None:
+    """Each fault is reported with what it must be, and without anything that may be a secret."""
+    assert OLOG.count(old) == 1
+    found = [text for _, text in problems_of(with_sections(logbook=OLOG.replace(old, new)))]
+    assert any(message in text for text in found), found
+    assert SECRET not in "".join(found)
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BROKEN_NOTIFY)
+def test_wrong_notifications_are_named(old: str, new: str, message: str) -> None:
+    """The same for notifications."""
+    assert NOTIFY.count(old) == 1
+    found = [text for _, text in problems_of(with_sections(notifications=NOTIFY.replace(old, new)))]
+    assert any(message in text for text in found), found
+    assert SECRET not in "".join(found)
+
+
+def test_defaults() -> None:
+    """Without rules every condition is reported to everyone."""
+    topology = parse(with_sections(OLOG, "targets: [{name: t, url: env:U}]"), "t.yaml")
+    assert topology.notifications is not None
+    assert {rule.when for rule in topology.notifications.rules} == {
+        "run_failed",
+        "observable_gone",
+        "disk_below",
+        "no_data",
+        "interlock_tripped",
+        "ioc_restarted",
+    }
+    assert topology.logbook[0].level == "Info"
+
+
+def test_check_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that cannot be read, an unencrypted password and a missing library are warnings, without the secret."""
+    monkeypatch.delenv("P", raising=False)
+    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "secret").chmod(0o644)
+    text = with_sections(OLOG, "targets: [{name: t, url: 'file:secret'}]")
+    (tmp_path / "t.yaml").write_text(text)
+    warnings = "\n".join(str(each) for each in examine(tmp_path / "t.yaml").warnings)
+    assert "logbook[0].password cannot be read: the environment variable P is not set" in warnings
+    assert "secret has mode 644, but must have 600" in warnings
+    assert "logbook[0].url should begin with https://" in warnings
+    assert SECRET not in warnings
+    (tmp_path / "t.yaml").write_text(with_sections("name: e, kind: elog, url: 'https://h/e/'"))
+    warnings = "\n".join(str(each) for each in examine(tmp_path / "t.yaml").warnings)
+    assert "py_elog, which is not installed" in warnings
+
+
+def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret is what the variable or the file says, without the end of the line; paths are those of the topology."""
+    monkeypatch.setenv("P", SECRET)
+    assert read_secret("env:P") == SECRET
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    (tmp_path / "secret").chmod(0o600)
+    (tmp_path / "t.yaml").write_text(with_sections(OLOG.replace("env:P", "'file:secret'")))
+    place = load(tmp_path / "t.yaml").logbook[0].password
+    assert place is not None
+    assert read_secret(place) == SECRET
+
+
+@pytest.mark.parametrize("what", ["missing", "folder", "empty", "pipe", "binary", "shared", SECRET])
+def test_a_secret_that_cannot_be_read(what: str, tmp_path: Path) -> None:
+    """Whatever is in place of the file is an error at once, that names the file and shows nothing of its content."""
+    path = tmp_path / "file"
+    match what:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path, 0o600)
+        case "empty" | "binary" | "shared":
+            path.write_bytes({"empty": b"\n", "binary": b"\xff\xfe" + SECRET.encode(), "shared": SECRET.encode()}[what])
+            path.chmod(0o640 if what == "shared" else 0o600)
+    place = what if what == SECRET else f"file:{path}"
+    with pytest.raises(PeerError) as error:
+        read_secret(place)
+    assert SECRET not in str(error.value)
+    assert what == SECRET or str(path) in str(error.value)
+
+
+def test_the_loader_shows_no_secret() -> None:
+    """Neither does the error as a whole, with its traceback."""
+    with pytest.raises(ConfigurationError) as error:
+        parse(with_sections(OLOG.replace("env:P", SECRET)), "t.yaml")
+    assert SECRET not in "".join(traceback.format_exception(error.value))
