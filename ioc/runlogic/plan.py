@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ioc.model import Action, ConfigChoice, DataLink, FiledFile, Operation, Role, ValueType, Window
+from ioc.model import Action, ConfigChoice, DataLink, FiledFile, OnEnd, Operation, Role, ValueType, Window
 from ioc.topology.derived import links_of, sources_of, watched_by
 from ioc.topology.schema import Topology
 
@@ -68,6 +68,17 @@ class InterlockPlan:
 
 
 @dataclass(frozen=True)
+class PartnerPlan:
+    """One partner."""
+
+    name: str
+    before: bool
+    """It begins before the ECC servers start, and ends after they have stopped; else the other way round."""
+    stops: bool
+    """The run is stopped if it ends by itself."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """An installation, by name; immutable."""
 
@@ -90,6 +101,7 @@ class Plan:
     require: tuple[str, ...]
     """Observables that must be connected before a run may start."""
     interlocks: Mapping[str, InterlockPlan]
+    partners: Mapping[str, PartnerPlan]
 
     @classmethod
     def of(cls, topology: Topology) -> Plan:
@@ -129,6 +141,10 @@ class Plan:
             silent_seconds=topology.runs.silent_seconds,
             require=topology.runs.require,
             interlocks=_interlocks(topology),
+            partners={
+                each.name: PartnerPlan(each.name, each.order == "before", each.on_end is OnEnd.Stop)
+                for each in topology.partners
+            },
         )
 
     @property
@@ -166,6 +182,10 @@ class Plan:
     def of_role(self, role: Role) -> tuple[str, ...]:
         """Return the names of the servers with `role`, in the topology's order."""
         return tuple(server.name for server in self.servers.values() if server.role is role)
+
+    def partners_of(self, *, before: bool) -> tuple[str, ...]:
+        """Return the names of the partners that begin before the ECC servers, or of those that begin after them."""
+        return tuple(each.name for each in self.partners.values() if each.before is before)
 
     def groups(self, operation: Operation) -> tuple[tuple[str, ...], ...]:
         """Return the names of all servers, group by group in the order for `operation`."""

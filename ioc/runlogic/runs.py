@@ -7,7 +7,18 @@ from dataclasses import replace
 from typing import Literal
 
 from ioc.errors import Refused
-from ioc.model import Client, DocumentState, EccState, Operation, Role, RunConfig, RunRecord, RunState, Severity
+from ioc.model import (
+    Client,
+    DocumentState,
+    EccState,
+    Operation,
+    PartnerState,
+    Role,
+    RunConfig,
+    RunRecord,
+    RunState,
+    Severity,
+)
 from ioc.runlogic import backup, filing, jobs, memory, permits
 from ioc.runlogic.effects import (
     ProbeRouters,
@@ -45,6 +56,10 @@ def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
     return tuple(Move(operation, group) for group in turn.plan.groups(operation))
 
 
+def _partners(turn: Turn, phase: Phase, *, before: bool) -> tuple[Stage, ...]:
+    return (phase,) if turn.plan.partners_of(before=before) else ()
+
+
 def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) -> None:
     """Begin the start of a run; without a command, the core itself starts it.
 
@@ -60,7 +75,9 @@ def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) 
         mutants = turn.plan.of_role(Role.MuTAnT)
         reset = (Move(Operation.Breakup, mutants), Move(Operation.Configure, mutants)) if mutants else ()
     look: tuple[Stage, ...] = (Phase.Probe,) if probe else ()
-    stages = (*look, Phase.Reserve, *reset, Phase.Begin, *_moves(turn, Operation.Start), Phase.Opened)
+    first, last = _partners(turn, Phase.BeginBefore, before=True), _partners(turn, Phase.BeginAfter, before=False)
+    moves = _moves(turn, Operation.Start)
+    stages = (*look, Phase.Reserve, *reset, *first, Phase.Begin, *moves, *last, Phase.Opened)
     jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=command)
 
 
@@ -172,10 +189,13 @@ def begin_snapshot(turn: Turn, job: Job) -> None:
 
 
 def opened(turn: Turn, job: Job) -> None:
-    """Every server is Running, so the run is Running. The start fails if one has stopped again since."""
+    """All servers and partners take data, so the run is Running. The start fails if one has stopped again since."""
     for name, server in turn.state.servers.items():
         if server.state is not EccState.Running:
             jobs.arrived(turn, name, f"ECC server {name} is {server.state.name}, but must be Running")
+    for name, partner in turn.state.partners.items():
+        if partner.state is not PartnerState.Active:
+            jobs.arrived(turn, name, f"partner {name} is {partner.state.name}, but must be Active")
     if turn.job.failures:
         return
     record = turn.save_run(state=DocumentState.Running, started_at=turn.now)
@@ -190,7 +210,7 @@ def roll_back(turn: Turn, job: Job) -> None:
     turn.set_run(state=RunState.Stopping, ending=DocumentState.Failed)
     trouble(turn, About.Start, "", "; ".join(job.failures), client=job.client)
     turn.show(RUN, f"{record.run} failed to start", Severity.MAJOR)
-    stages = (*_moves(turn, Operation.Stop), Phase.End, Phase.File, Phase.Probe, Phase.Close)
+    stages = (*_stop_all(turn), Phase.End, Phase.File, Phase.Probe, Phase.Close)
     name = f"roll-back of {record.run}"
     jobs.launch(turn, JobKind.RollBack, name, stages, command=job.command, failures=job.failures)
 
@@ -244,13 +264,23 @@ def _stop_again(turn: Turn, command: RunCommand | None) -> None:
     }
     turn.set_run(unfiled=run.unfiled | left)
     turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=client)
-    stages = (*_moves(turn, Operation.Stop), *filing.STAGES)
+    stages = (*_stop_all(turn), *filing.STAGES)
     jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stages, command=command)
 
 
 def stop_stages(turn: Turn) -> tuple[Stage, ...]:
     """Return all phases of the end of a run."""
-    return (*_moves(turn, Operation.Stop), Phase.End, *filing.STAGES)
+    return (*_stop_all(turn), Phase.End, *filing.STAGES)
+
+
+def _stop_all(turn: Turn) -> tuple[Stage, ...]:
+    first, last = end_partners(turn)
+    return (*first, *_moves(turn, Operation.Stop), *last)
+
+
+def end_partners(turn: Turn) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    """Return the phases that end partners: before the servers stop, and after that."""
+    return _partners(turn, Phase.EndAfter, before=False), _partners(turn, Phase.EndBefore, before=True)
 
 
 def begin_end(turn: Turn, job: Job) -> None:

@@ -24,6 +24,7 @@ LONGEST_PV = {
     "data_routers": "Router:{}:DiskUsedPercent",
     "observables": "Obs:{}:Connected",
     "interlocks": "Interlock:{}:Message",
+    "partners": "Partner:{}:Message",
 }
 """The longest PV of each kind of component, after the prefix."""
 _KEYS = {
@@ -32,6 +33,7 @@ _KEYS = {
     "data_sources": "id",
     "observables": "name",
     "interlocks": "name",
+    "partners": "name",
 }
 """The key that identifies the entries of each list."""
 
@@ -78,6 +80,7 @@ def check_consistency(data: dict[str, object]) -> Iterator[Fault]:
     yield from _filing(whole)
     yield from _required(whole)
     yield from _interlocks(whole)
+    yield from _partners(whole)
     prefix = data.get("prefix", Topology.model_fields["prefix"].default)
     if isinstance(prefix, str):
         yield from _pv_lengths(whole, prefix)
@@ -194,6 +197,23 @@ def _interlocks(whole: _Part) -> Iterator[Fault]:
         low, high = part.number("low", -math.inf), part.number("high", math.inf)
         if low is not None and high is not None and low > high:
             yield value_fault((*part.loc, "low"), low, f"must be at most high ({high:g})")
+
+
+def _partners(whole: _Part) -> Iterator[Fault]:
+    first: dict[tuple[object, ...], _Part] = {}
+    for part in whole.parts("partners"):
+        given = {key for key, value in part.fields.items() if value is not None}
+        if "port" in given and (needless := sorted(given & {"port_manager", "user"})):
+            text = f"has port and {' and '.join(needless)}, but must have only port, or ask the port manager without it"
+            yield part.loc, f"{show(part.loc)} {text}"
+        host = part.text("host")
+        if host is None:
+            continue
+        key = (host.lower(), *(part.fields.get(each) for each in ("port", "port_manager", "user")))
+        other = first.setdefault(key, part)
+        if other is not part:
+            text = f"is the same ReadoutGUI as {show(other.loc)}, but must be another one: it accepts one connection"
+            yield part.loc, f"{show(part.loc)} {text}"
 
 
 def _both(keys: set[str]) -> str:

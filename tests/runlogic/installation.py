@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from ioc.model import LinkType, Role
-from ioc.topology.schema import Config, DataRouter, DataSource, EccServer, Interlock, Observable, Runs, Topology
+from ioc.model import LinkType, OnEnd, Role
+from ioc.topology.schema import (
+    Config,
+    DataRouter,
+    DataSource,
+    EccServer,
+    Interlock,
+    Observable,
+    Partner,
+    Runs,
+    Topology,
+)
 
 CONFIG = Config(describe="front", prepare="e20", configure="e20")
 OBSERVABLES = (Observable(name="pressure", pv="GAS:P", units="Torr"),)
 
 
+PARTNERS = (
+    Partner(name="early", host="127.0.0.1", port=1, on_end=OnEnd.Stop),
+    Partner(name="late", host="127.0.0.1", port=2, order="after"),
+)
+
+
 def topology(
-    *, resume: bool = True, reset_mutant: bool = False, config: bool = True, interlocks: tuple[Interlock, ...] = ()
+    *,
+    resume: bool = True,
+    reset_mutant: bool = False,
+    config: bool = True,
+    interlocks: tuple[Interlock, ...] = (),
+    partners: tuple[Partner, ...] = (),
 ) -> Topology:
     """Two CoBos and a MuTAnT, each with a router of its own; one observable is required."""
     boards = (("CoBo0", Role.CoBo, "CoBo[0]", "data0"), ("CoBo1", Role.CoBo, "CoBo[1]", "data1"))
@@ -38,5 +59,6 @@ def topology(
         ),
         observables=OBSERVABLES if interlocks else (),
         interlocks=interlocks,
+        partners=partners,
         runs=Runs(require=("pressure",), reset_mutant_before_start=reset_mutant),
     )
