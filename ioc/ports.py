@@ -20,6 +20,7 @@ from ioc.model import (
     FiledFile,
     FilingReport,
     Operation,
+    PartnerReading,
     Reading,
     RouterFacts,
     RunClass,
@@ -100,6 +101,30 @@ class Host(Protocol):
 
     async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
         """Copy the .xcfg files that `server` uses into its backup root under the run's directory."""
+        ...
+
+
+class Partner(Protocol):
+    """Another data acquisition that is begun and ended with our runs."""
+
+    async def read(self) -> PartnerReading:
+        """Read its state; waits for a begin or an end that is under way."""
+        ...
+
+    async def begin(self, number: int, title: str) -> None:
+        """Begin its run with our number and title. When this returns, it takes data.
+
+        Raises:
+            PeerRejected: it has certainly not begun. After any other error it may have.
+        """
+        ...
+
+    async def end(self) -> None:
+        """End its run. When this returns, it takes no data. A begin under way is given up, and ends first.
+
+        Raises:
+            PeerError: it may still run.
+        """
         ...
 
 
