@@ -17,13 +17,14 @@ from ioc.errors import Refused
 from ioc.hosts import MachineHost, build_hosts
 from ioc.model import Client, Event, RunId, Scalar, Severity
 from ioc.observables import ObservableFeed
+from ioc.partners import Place, ReadoutGui
 from ioc.pvs import Access, PvTree, Services, put_record
 from ioc.recorder import ObservableRecorder
 from ioc.rundb import SqliteRunStore
 from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.plan import Plan
 from ioc.topology.derived import watched_pvs
-from ioc.topology.schema import DataRouter, EccServer, Topology
+from ioc.topology.schema import PORT_MANAGER, DataRouter, EccServer, Topology
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Parts:
     recorder: ObservableRecorder
     hosts: tuple[MachineHost, ...]
     ecc: dict[str, ZeepEccClient]
+    partners: dict[str, ReadoutGui]
     engine: Engine
     tree: PvTree
     server: ca.CaServer
@@ -65,6 +67,15 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         )
         for server in topology.ecc_servers
     }
+    partners = {
+        each.name: ReadoutGui(
+            each.name,
+            Place(each.host, each.port, each.port_manager or PORT_MANAGER, each.user),
+            timeout=each.timeout,
+            state_timeout=topology.timeouts.state,
+        )
+        for each in topology.partners
+    }
     shown: list[Callable[[Event], None]] = []  # the PVs of the log are created after the parts that log
 
     def show_event(event: Event) -> None:
@@ -76,6 +87,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
         Plan.of(topology),
         ecc=ecc,
         hosts=hosts,
+        partners=partners,
         store=store,
         recorder=recorder,
         timing=Timing(
@@ -113,7 +125,7 @@ def build(topology: Topology, *, simulated: bool, reload: Callable[[Client], Awa
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
     pva = PvAccess(server.site, wanted=topology.pva)
     watching = Watching(engine, recorder)
-    return Parts(topology, store, recorder, hosts, ecc, engine, tree, server, pva, journal, watching)
+    return Parts(topology, store, recorder, hosts, ecc, partners, engine, tree, server, pva, journal, watching)
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:

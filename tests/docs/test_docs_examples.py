@@ -180,7 +180,7 @@ def test_the_parts_of_a_topology_fit_the_example(page: Path, tmp_path: Path) -> 
     for block in blocks(page, "yaml"):
         part = yaml.safe_load(block)
         for key, value in part.items() if isinstance(part, dict) else ():  # a list is a plan of runs
-            document[key] = document[key] + value if isinstance(value, list) else value
+            document[key] = document.get(key, []) + value if isinstance(value, list) else value
     document["database"] = str(tmp_path / Path(document["database"]).name)
     changed = tmp_path / "topology.yaml"
     changed.write_text(yaml.safe_dump(document, sort_keys=False))
