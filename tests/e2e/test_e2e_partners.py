@@ -116,6 +116,20 @@ async def test_stop_ends_a_start_that_waits_for_it(epics: Epics, tmp_path: Path)
         assert (status["state"], len(status["history"])) == ("Halted", 1)
 
 
+@pytest.mark.parametrize("how", ["freeze", "mute", "lying"])
+async def test_an_end_that_is_not_answered(epics: Epics, tmp_path: Path, how: str) -> None:
+    """One that hangs, lies or says nothing at end does not keep the run from being closed, which has the reason."""
+    async with ready_plant(Plant(tmp_path, epics, boards=1, partners=[{**LATE, "on_end": "alarm"}])) as plant:
+        assert await plant.put("Run:Start"), await plant.text("Run:Message")
+        command = {"do": "freeze"} if how == "freeze" else {"do": "answer", "as": how}
+        await plant.control(partner="late", **command)
+        await plant.put("Run:Stop", timeout=15)
+        await plant.until("Run:State", "Stopped", 5)
+        [(state, message)] = plant.query("SELECT state, message FROM runs")
+        assert state == "complete"
+        assert "if it still runs, press End in its ReadoutGUI" in message
+
+
 async def test_one_that_dies_in_a_run(epics: Epics, tmp_path: Path) -> None:
     """A partner that is killed is an alarm and stays with the run, which goes on and can be stopped."""
     async with ready_plant(Plant(tmp_path, epics, boards=1, partners=[AUX])) as plant:
