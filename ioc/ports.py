@@ -22,6 +22,7 @@ from ioc.model import (
     HookOutcome,
     HookPoint,
     Operation,
+    PartnerReading,
     Reading,
     RouterFacts,
     RunClass,
@@ -121,6 +122,30 @@ class HookRunner(Protocol):
 
     def abort(self, point: HookPoint, name: str) -> None:
         """End a hook wherever it is under way; its `run` returns at once."""
+        ...
+
+
+class Partner(Protocol):
+    """Another data acquisition that is begun and ended with our runs."""
+
+    async def read(self) -> PartnerReading:
+        """Read its state; waits for a begin or an end that is under way."""
+        ...
+
+    async def begin(self, number: int, title: str) -> None:
+        """Begin its run with our number and title. When this returns, it takes data.
+
+        Raises:
+            PeerRejected: it has certainly not begun. After any other error it may have.
+        """
+        ...
+
+    async def end(self) -> None:
+        """End its run. When this returns, it takes no data. A begin under way is given up, and ends first.
+
+        Raises:
+            PeerError: it may still run.
+        """
         ...
 
 

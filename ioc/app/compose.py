@@ -20,13 +20,14 @@ from ioc.logbook.logbooks import Logbooks
 from ioc.model import Client, Event, HookPoint, RunId, Scalar, Severity
 from ioc.notify.notifier import Notifier
 from ioc.observables import ObservableFeed
+from ioc.partners import Place, ReadoutGui
 from ioc.pvs import Access, AddObservable, PvTree, Services, put_record
 from ioc.recorder import ObservableRecorder
 from ioc.rundb import SqliteRunStore
 from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.plan import Plan
 from ioc.topology.derived import watched_pvs
-from ioc.topology.schema import DataRouter, EccServer, Topology
+from ioc.topology.schema import PORT_MANAGER, DataRouter, EccServer, Topology
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Parts:
     hosts: tuple[MachineHost, ...]
     ecc: dict[str, ZeepEccClient]
     hooks: HookRunner
+    partners: dict[str, ReadoutGui]
     engine: Engine
     tree: PvTree
     server: ca.CaServer
@@ -79,6 +81,15 @@ def build(
     }
     named = {hook.host for point in HookPoint for hook in topology.hooks.at(point)}
     hooks = HookRunner(topology.hooks, {host: build_transport(topology, host) for host in named})
+    partners = {
+        each.name: ReadoutGui(
+            each.name,
+            Place(each.host, each.port, each.port_manager or PORT_MANAGER, each.user),
+            timeout=each.timeout,
+            state_timeout=topology.timeouts.state,
+        )
+        for each in topology.partners
+    }
     shown: list[Callable[[Event], None]] = []  # the PVs of the log are created after the parts that log
 
     def show_event(event: Event) -> None:
@@ -90,6 +101,7 @@ def build(
         Plan.of(topology),
         ecc=ecc,
         hosts=hosts,
+        partners=partners,
         store=store,
         recorder=recorder,
         hooks=hooks,
@@ -134,7 +146,21 @@ def build(
     pva = PvAccess(server.site, wanted=topology.pva)
     watching = Watching(engine, recorder)
     return Parts(
-        topology, store, recorder, hosts, ecc, hooks, engine, tree, server, pva, journal, watching, logbooks, notifier
+        topology,
+        store,
+        recorder,
+        hosts,
+        ecc,
+        hooks,
+        partners,
+        engine,
+        tree,
+        server,
+        pva,
+        journal,
+        watching,
+        logbooks,
+        notifier,
     )
 
 

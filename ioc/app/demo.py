@@ -14,17 +14,36 @@ from ioc.app.ending import Ending
 from ioc.app.serve import serve
 from ioc.errors import PeerError, Refused
 from ioc.model import PVA_SCHEME
-from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, SimulatorError, Site, SiteAddresses, SitePlan
+from ioc.sim import (
+    ConfigNames,
+    ObservablePlan,
+    PartnerPlan,
+    RouterPlan,
+    ServerPlan,
+    SimulatorError,
+    Site,
+    SiteAddresses,
+    SitePlan,
+)
 from ioc.sim.plan import HOST
 from ioc.topology.derived import sources_of
 from ioc.topology.load import EXAMPLE
-from ioc.topology.schema import Config, Hooks, Topology
+from ioc.topology.schema import Config, Hooks, Partner, Topology
 
 log = logging.getLogger(__name__)
 
 _CONFIG_NAMES = ConfigNames(describe=("sim",), prepare=(), configure=("sim", "pulser"))
 _SETTLE_SECONDS = 1.0
+_USER = "daq"
+"""Who runs the simulated ReadoutGUIs."""
+PARTNER = Partner(name="FRIBDAQ", host=HOST)
+"""What ``--with-partner`` adds to a topology without partners."""
 _MIN_DISK_FREE_GB = 0.2
+
+
+def with_partner(topology: Topology) -> Topology:
+    """Return the topology with a partner, if it has none."""
+    return topology if topology.partners else topology.model_copy(update={"partners": (PARTNER,)})
 
 
 async def demo(
@@ -86,6 +105,7 @@ def _check_simulated(present: SitePlan, wanted: SitePlan) -> None:
     for section, before, after in (
         ("ecc_servers or data_sources", present.servers, wanted.servers),
         ("data_routers", present.routers, wanted.routers),
+        ("partners", present.partners, wanted.partners),
     ):
         if before != after:
             raise Refused(
@@ -150,6 +170,7 @@ def site_plan(topology: Topology, directory: Path, *, speed: float) -> SitePlan:
                 if each.pv and not each.allowed
             ),
         ),
+        partners=tuple(PartnerPlan(each.name, each.user or _USER) for each in topology.partners),
         configs=_CONFIG_NAMES,
         speed=speed,
     )
@@ -197,6 +218,10 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
     interlocks = tuple(
         each.model_copy(update={"pv": _simulated(each.pv)}) if each.pv else each for each in topology.interlocks
     )
+    partners = tuple(
+        each.model_copy(update={"host": HOST, "port": None, "port_manager": addresses.partners[each.name].manager_port})
+        for each in topology.partners
+    )
     runs = topology.runs.model_copy(update={"settle_seconds": _SETTLE_SECONDS, "min_disk_free_gb": _MIN_DISK_FREE_GB})
     return topology.model_copy(
         update={
@@ -207,6 +232,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
             "units": None,
             "observables": observables,
             "interlocks": interlocks,
+            "partners": partners,
             "runs": runs,
             "hooks": Hooks(),  # they act on real devices
             "access": None,

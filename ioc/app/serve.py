@@ -209,7 +209,7 @@ def _short_thread_switches() -> Generator[None]:
 
 async def _close_peers(parts: Parts, stop: asyncio.Event) -> None:
     """Close all connections concurrently: one after the other, their time-outs would delay the end of the process."""
-    peers = (*parts.ecc.values(), *parts.hosts, parts.hooks)
+    peers = (*parts.ecc.values(), *parts.hosts, parts.hooks, *parts.partners.values())
     closing = [asyncio.create_task(peer.close()) for peer in peers]
     if not closing:
         return

@@ -183,9 +183,12 @@ def _warned(examined: Examined) -> Topology:
 @click.option(
     "--speed", type=Factor(0.1, 100), default=1.0, show_default=True, help="Speed of the detector; 1 is real."
 )
+@click.option("--with-partner", is_flag=True, help="Also simulate FRIBDAQ, which runs with each run.")
 @log_level_option
 @click.pass_context
-def demo(context: click.Context, topology: Path, directory: Path, speed: float, log_level: str) -> None:
+def demo(
+    context: click.Context, topology: Path, directory: Path, *, speed: float, with_partner: bool, log_level: str
+) -> None:
     """Simulate a whole detector and run the real IOC with it.
 
     Everything runs on this machine. Without a topology in the working directory, the example of a full AT-TPC is used.
@@ -198,19 +201,22 @@ def demo(context: click.Context, topology: Path, directory: Path, speed: float, 
         missing, topology = topology, example_in(directory)
         click.echo(f"There is no {missing} here: using the example of a full AT-TPC, {topology}", err=True)
     loaded = load(topology)
-    from ioc.app.demo import demo as run_demo
+    from ioc.app import demo as simulated_site
     from ioc.app.journal import set_up_stderr
 
     set_up_stderr(log_level)
     click.echo("Starting the simulated detector…", err=True)
 
+    def added(read: Topology) -> Topology:
+        return simulated_site.with_partner(read) if with_partner else read
+
     def announce(simulated: Topology) -> None:
         click.echo(_try_next(simulated, directory))
 
     _run(
-        lambda ending: run_demo(
-            loaded,
-            lambda: load(topology),
+        lambda ending: simulated_site.demo(
+            added(loaded),
+            lambda: added(load(topology)),
             directory.resolve(),
             file=topology,
             speed=speed,

@@ -23,7 +23,7 @@ from ioc.engine.perform import INTERNAL, Performer
 from ioc.engine.timing import Timing
 from ioc.errors import PeerError, Refused
 from ioc.model import Client, Event, Reading, RunId
-from ioc.ports import EccClient, HookRunner, Host, RunRecorder, RunStore
+from ioc.ports import EccClient, HookRunner, Host, Partner, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic import memory
@@ -54,6 +54,7 @@ class Engine:
         *,
         ecc: Mapping[str, EccClient],
         hosts: Sequence[Host],
+        partners: Mapping[str, Partner],
         store: RunStore,
         recorder: RunRecorder,
         hooks: HookRunner,
@@ -67,6 +68,7 @@ class Engine:
         self.state = initial(plan)
         self._ecc = ecc
         self._hosts = hosts
+        self._partners = partners
         self._store = store
         self._recorder = recorder
         self._timing = timing
@@ -79,6 +81,7 @@ class Engine:
             plan,
             ecc=ecc,
             hosts=hosts,
+            partners=partners,
             store=store,
             recorder=recorder,
             hooks=hooks,
@@ -107,6 +110,8 @@ class Engine:
                         tasks.create_task(self._watch_server(name, client), name=f"watch ECC:{name}")
                     for host in self._hosts:
                         tasks.create_task(self._watch_host(host), name=f"watch host {host.name}")
+                    for name, partner in self._partners.items():
+                        tasks.create_task(self._watch_partner(name, partner), name=f"watch partner {name}")
                     self.post(await restore.restore(self._store, self.plan))
                     await restore.enter_experiment(self._recorder, self.state.experiment)
                     await self._stay_alive()
@@ -283,6 +288,13 @@ class Engine:
             began = loop.time()
             self.post(await observe.read_routers(host, self._next_directory()))
             await asyncio.sleep(max(0.0, began + self._timing.poll_routers - loop.time()))
+
+    async def _watch_partner(self, name: str, partner: Partner) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            self.post(await observe.read_partner(name, partner))
+            await asyncio.sleep(max(0.0, began + self._timing.poll_partners - loop.time()))
 
     def _next_directory(self) -> str:
         return RunId(self.state.experiment, self.state.run.next_number).directory

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from ioc.errors import PeerError
-from ioc.ports import EccClient, Host
-from ioc.runlogic.events import RoutersLost, RoutersRead, ServerLost, ServerRead
+from ioc.ports import EccClient, Host, Partner
+from ioc.runlogic.events import PartnerLost, PartnerRead, RoutersLost, RoutersRead, ServerLost, ServerRead
 
 log = logging.getLogger(__name__)
 
@@ -31,3 +31,14 @@ async def read_routers(host: Host, run_directory: str) -> RoutersRead | RoutersL
     except Exception:
         log.exception("looking at host %s", host.name)
         return RoutersLost(host.routers, f"host {host.name}: internal error, see the log of the IOC")
+
+
+async def read_partner(name: str, partner: Partner) -> PartnerRead | PartnerLost:
+    """Read the state of one partner."""
+    try:
+        return PartnerRead(name, await partner.read())
+    except PeerError as error:
+        return PartnerLost(name, str(error))
+    except Exception:
+        log.exception("reading the state of partner %s", name)
+        return PartnerLost(name, f"partner {name}: internal error, see the log of the IOC")

@@ -11,7 +11,7 @@ from ioc.engine import observe
 from ioc.engine.timing import Timing
 from ioc.errors import PeerError, PeerRejected, Refused
 from ioc.model import EccReading, FiledFile, Operation, RunId, RunRecord, Scalar, Transition, TransitionReply
-from ioc.ports import EccClient, HookRunner, Host, RunRecorder, RunStore
+from ioc.ports import EccClient, HookRunner, Host, Partner, RunRecorder, RunStore
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
@@ -31,6 +31,7 @@ class Performer:
         *,
         ecc: Mapping[str, EccClient],
         hosts: Sequence[Host],
+        partners: Mapping[str, Partner],
         store: RunStore,
         recorder: RunRecorder,
         hooks: HookRunner,
@@ -44,6 +45,7 @@ class Performer:
         self._hosts = hosts
         self._host_of_router = {name: host for host in hosts for name in host.routers}
         self._host_of_server = {name: host for host in hosts for name in host.servers}
+        self._partners = partners
         self._store = store
         self._recorder = recorder
         self._hooks = hooks
@@ -73,12 +75,16 @@ class Performer:
             error = INTERNAL
         self._post(ev.Ended(effect, result, error))
 
-    def _work(self, effect: ef.Effect) -> Awaitable[object]:  # noqa: PLR0911 - one for each kind of effect
+    def _work(self, effect: ef.Effect) -> Awaitable[object]:  # noqa: PLR0911, PLR0912 - one for each kind of effect
         match effect:
             case ef.ProbeRouters():
                 return self._probe()
             case ef.BackUp(server=server, run=run, config=config):
                 return self._host_of_server[server].backup_configs(server, run, config)
+            case ef.BeginPartner():
+                return self._begin_partner(effect)
+            case ef.EndPartner(partner=partner):
+                return self._partners[partner].end()
             case ef.ReserveRun(experiment=name, title=title, run_class=kind, config_name=configs, at_least=number):
                 return self._store.reserve_run(name, title, kind, configs, at_least=number)
             case ef.TakeSnapshot(run=run, which=ef.Snapshot.Begin):
@@ -101,6 +107,14 @@ class Performer:
                 return self._open_experiment(name)
             case _:
                 raise AssertionError(effect)
+
+    async def _begin_partner(self, effect: ef.BeginPartner) -> str:
+        """Return why it refused."""
+        try:
+            await self._partners[effect.partner].begin(effect.number, effect.title)
+        except PeerRejected as refusal:
+            return str(refusal)
+        return ""
 
     async def _record_file(self, router: str, run: RunId, file: FiledFile) -> None:
         await self._record(run, self._plan.attributed(router, file))

@@ -10,5 +10,6 @@ class Timing:
     poll_ecc: float = 1.0
     poll_ecc_busy: float = 0.2
     poll_routers: float = 2.0
+    poll_partners: float = 1.0
     state_timeout: float = 5.0
     transition_timeout: float = 180.0

@@ -13,7 +13,9 @@ from ioc.model.enums import (
     InterlockState,
     LinkType,
     NextStep,
+    OnEnd,
     Operation,
+    PartnerState,
     Role,
     RunClass,
     RunOperation,
@@ -39,6 +41,7 @@ from ioc.model.names import (
     chosen_experiment,
 )
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
+from ioc.model.partner import PartnerReading
 from ioc.model.planned import PlannedRun, Wait
 from ioc.model.run import RunChanges, RunConfig, RunId, RunInterval, RunRecord
 from ioc.model.window import Window
@@ -97,4 +100,7 @@ __all__ = [
     "Window",
     "Action",
     "InterlockState",
+    "OnEnd",
+    "PartnerReading",
+    "PartnerState",
 ]

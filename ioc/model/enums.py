@@ -205,3 +205,24 @@ class InterlockState(IntEnum):
     """Outside its limits, but not for long enough."""
     Tripped = 2
     Bypassed = 3
+
+
+class PartnerState(IntEnum):
+    """State of another data acquisition that runs with ours."""
+
+    Unknown = 0
+    """It has not been asked yet."""
+    Offline = 1
+    Halted = 2
+    Beginning = 3
+    Active = 4
+    Ending = 5
+
+
+class OnEnd(StrEnum):
+    """What follows if a partner ends by itself in a run."""
+
+    Alarm = "alarm"
+    """It is said, and the run goes on."""
+    Stop = "stop"
+    """The run is stopped."""

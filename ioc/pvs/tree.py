@@ -23,13 +23,14 @@ from ioc.pvs.log import LogPvs
 from ioc.pvs.logbook import LogbookPvs
 from ioc.pvs.new_observable import AddObservable, NewObservablePvs
 from ioc.pvs.observable import HISTORY_SECONDS, HistoryAxis, ObservablePvs, SetManual
+from ioc.pvs.partner import PartnerPvs
 from ioc.pvs.router import RouterPvs
 from ioc.pvs.run import RunPvs
 from ioc.pvs.system import SystemPvs
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
-from ioc.runlogic.subject import AUTO, RUN, SYSTEM, Subject, data_router, ecc, interlock
+from ioc.runlogic.subject import AUTO, RUN, SYSTEM, Subject, data_router, ecc, interlock, partner
 from ioc.topology.schema import Observable, Topology
 
 _log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class PvTree:
                 data_router(each.name): RouterPvs(prefix, each.name, engine, partial(read_router, each.name))
                 for each in routers
             },
+            **{partner(each.name): PartnerPvs(prefix, each.name) for each in topology.partners},
             RUN: self._run,
             AUTO: self._automatic,
         }

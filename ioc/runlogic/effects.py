@@ -84,6 +84,26 @@ class TakeSnapshot(Effect):
 
 
 @dataclass(frozen=True)
+class BeginPartner(Effect):
+    """Begin the run of a partner → `Ended[BeginPartner, str]`: why it refused, empty if it is Active.
+
+    After a refusal it has not begun. After an error it is not known whether it has.
+    """
+
+    job: int
+    partner: str
+    number: int
+    title: str
+
+
+@dataclass(frozen=True)
+class EndPartner(Effect):
+    """End the run of a partner → `Ended[EndPartner, None]`. A `BeginPartner` under way is given up, and ends first."""
+
+    partner: str
+
+
+@dataclass(frozen=True)
 class FileRouter(Effect):
     """→ `Ended[FileRouter, FilingReport]`"""
 

@@ -14,6 +14,7 @@ from ioc.model import (
     ConfigChoice,
     EccReading,
     Operation,
+    PartnerReading,
     PlannedRun,
     Reading,
     RouterFacts,
@@ -233,6 +234,22 @@ class RoutersLost(Event):
     """A host could not be asked."""
 
     routers: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class PartnerRead(Event):
+    """A partner answered."""
+
+    partner: str
+    reading: PartnerReading
+
+
+@dataclass(frozen=True)
+class PartnerLost(Event):
+    """A partner could not be asked."""
+
+    partner: str
     reason: str
 
 

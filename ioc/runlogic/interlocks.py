@@ -46,6 +46,8 @@ def _due(plan: InterlockPlan, now: Interlock, state: State) -> float | None:
     match now.state:
         case InterlockState.Bypassed:
             return now.bypass_ends
+        case _ if plan.in_run_only and state.undecided:
+            return None  # not judged: see `_judge`
         case InterlockState.Tripped:
             return None if now.inside_since is None else now.inside_since + plan.clear_seconds
         case _:

@@ -152,5 +152,7 @@ LINK = Setting("link", "", str, str)
 DIRECTORIES = Setting("directories", _NO_DIRECTORIES, json.dumps, _directories)
 """Working directories of a router in the open run or the last one."""
 INTERLOCK = Setting("interlock", Interlocked(), Interlocked.to_text, Interlocked.from_text)
+PARTNER = Setting("partner", -1, str, int)
+"""The run for which a partner was told to begin; -1 once it has ended."""
 HELD = Setting("held", -1, str, int)
 """Number of the run that an interlock has paused and will resume; -1 if there is none."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ioc.model import EccState, InterlockState, Operation, RunState
+from ioc.model import EccState, InterlockState, Operation, PartnerState, RunState
 from ioc.runlogic import datalinks
 from ioc.runlogic.plan import GIGABYTE, Plan
-from ioc.runlogic.state import Router, Server, State
+from ioc.runlogic.state import Partner, Router, Server, State
 from ioc.runlogic.turn import listing
 
 NOT_READ = "the run database has not been read yet"
@@ -31,7 +31,7 @@ class Reason:
 
     text: str
     kind: str = ""
-    """``ECC server``, ``router`` or ``observable``; empty for a reason that stands alone."""
+    """``ECC server``, ``router``, ``observable`` or ``partner``; empty for a reason that stands alone."""
     name: str = ""
     condition: str = ""
     """What is said of the component, ``Idle``; the same condition makes a group."""
@@ -55,7 +55,7 @@ def group(state: State, found: tuple[Reason, ...]) -> tuple[str, ...]:
     for reason in found:
         key = (reason.kind, reason.condition, reason.advice) if reason.kind else (reason.text, "", "")
         groups.setdefault(key, []).append(reason)
-    totals = {"ECC server": len(state.servers), "router": len(state.routers)}
+    totals = {"ECC server": len(state.servers), "router": len(state.routers), "partner": len(state.partners)}
     return tuple(_group(members, totals.get(members[0].kind, 0)) for members in groups.values())
 
 
@@ -99,6 +99,11 @@ def reasons(plan: Plan, state: State) -> tuple[Reason, ...]:
             if name in state.missing
         ),
         *_interlock_reasons(plan, state),
+        *(
+            reason
+            for name, partner in state.partners.items()
+            for reason in _partner_reasons(name, partner, under_way=under_way)
+        ),
     )
 
 
@@ -112,6 +117,22 @@ def _interlock_reasons(plan: Plan, state: State) -> Iterator[Reason]:
             yield Reason(f"interlock {name}: {now.reason if now.inside_since is None else clearing}")
         elif each.watches not in state.readings and not each.in_run_only:
             yield Reason(f"interlock {name}: {each.what} has no value yet")
+
+
+def _partner_reasons(name: str, partner: Partner, *, under_way: bool) -> Iterator[Reason]:
+    match partner.state:
+        case PartnerState.Unknown:
+            yield Reason(f"partner {name} has not been asked yet", "partner", name, "not asked yet", "wait")
+        case PartnerState.Offline:
+            why = f" ({partner.message.text})" if partner.message.text else ""
+            text = f"partner {name} is Offline, but must be Online and Halted{why}"
+            yield Reason(text, "partner", name, "Offline", "start its ReadoutGUI")
+        case PartnerState.Active if not under_way:
+            advice = "press End in its ReadoutGUI"
+            text = f"partner {name} is Active already, but must be Halted: {advice}"
+            yield Reason(text, "partner", name, "Active already", advice)
+        case _:
+            pass  # its state belongs to the open run
 
 
 def _database_reason(state: State) -> str:

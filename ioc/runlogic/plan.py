@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ioc.model import Action, ConfigChoice, DataLink, FiledFile, HookPoint, Operation, Role, ValueType, Window
+from ioc.model import Action, ConfigChoice, DataLink, FiledFile, HookPoint, OnEnd, Operation, Role, ValueType, Window
 from ioc.topology.derived import links_of, sources_of, unit_name, units_of, watched_by
 from ioc.topology.schema import Topology
 
@@ -78,6 +78,17 @@ class HookPlan:
 
 
 @dataclass(frozen=True)
+class PartnerPlan:
+    """One partner."""
+
+    name: str
+    before: bool
+    """It begins before the ECC servers start, and ends after they have stopped; else the other way round."""
+    stops: bool
+    """The run is stopped if it ends by itself."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """An installation, by name; immutable."""
 
@@ -103,6 +114,7 @@ class Plan:
     hooks: Mapping[HookPoint, tuple[HookPlan, ...]]
     router_units: Mapping[str, str]
     """Name of the unit or agent that starts each data router on its host, if there is one."""
+    partners: Mapping[str, PartnerPlan]
 
     @classmethod
     def of(cls, topology: Topology) -> Plan:
@@ -148,6 +160,10 @@ class Plan:
                 for point in HookPoint
             },
             router_units={each.name: unit_name(each) for each in topology.data_routers if units_of(topology, each)},
+            partners={
+                each.name: PartnerPlan(each.name, each.order == "before", each.on_end is OnEnd.Stop)
+                for each in topology.partners
+            },
         )
 
     @property
@@ -185,6 +201,10 @@ class Plan:
     def of_role(self, role: Role) -> tuple[str, ...]:
         """Return the names of the servers with `role`, in the topology's order."""
         return tuple(server.name for server in self.servers.values() if server.role is role)
+
+    def partners_of(self, *, before: bool) -> tuple[str, ...]:
+        """Return the names of the partners that begin before the ECC servers, or of those that begin after them."""
+        return tuple(each.name for each in self.partners.values() if each.before is before)
 
     def groups(self, operation: Operation) -> tuple[tuple[str, ...], ...]:
         """Return the names of all servers, group by group in the order for `operation`."""

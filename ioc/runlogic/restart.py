@@ -99,6 +99,8 @@ def _take_over_peers(turn: Turn, settings: Mapping[str, str]) -> None:
             turn.set_server(name, config=config)
         had = memory.CONFIGURED.read(settings, name)
         turn.set_server(name, given=had.given, config_digest=had.digest, files=had.files)
+    for name in turn.state.partners:
+        turn.set_partner(name, run=memory.PARTNER.read(settings, name))
     for name in turn.state.routers:
         process, directories = memory.LINK.read(settings, name), memory.DIRECTORIES.read(settings, name)
         turn.set_router(name, linked=process, linked_at=turn.now if process else None, directories=directories)
@@ -209,6 +211,7 @@ def _recover(turn: Turn) -> None:
     record = turn.record
     if record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
-    stages = (Phase.End, *filing.STAGES)
+    first, last = runs.end_partners(turn)
+    stages = (*first, *last, Phase.End, *filing.STAGES)
     jobs.launch(turn, JobKind.Recover, f"filing of {record.run}", stages)
     turn.set_run(unfiled=frozenset(turn.plan.routers))

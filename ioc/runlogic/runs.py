@@ -13,6 +13,7 @@ from ioc.model import (
     EccState,
     HookPoint,
     Operation,
+    PartnerState,
     Role,
     RunConfig,
     RunId,
@@ -57,6 +58,10 @@ def _moves(turn: Turn, operation: Operation) -> tuple[Move, ...]:
     return tuple(Move(operation, group) for group in turn.plan.groups(operation))
 
 
+def _partners(turn: Turn, phase: Phase, *, before: bool) -> tuple[Stage, ...]:
+    return (phase,) if turn.plan.partners_of(before=before) else ()
+
+
 def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) -> None:
     """Begin the start of a run; without a command, the core itself starts it.
 
@@ -72,13 +77,16 @@ def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) 
         mutants = turn.plan.of_role(Role.MuTAnT)
         reset = (Move(Operation.Breakup, mutants), Move(Operation.Configure, mutants)) if mutants else ()
     look: tuple[Stage, ...] = (Phase.Probe,) if probe else ()
+    first, last = _partners(turn, Phase.BeginBefore, before=True), _partners(turn, Phase.BeginAfter, before=False)
     stages = (
         *look,
         Phase.BeforeStart,
         Phase.Reserve,
         *reset,
+        *first,
         Phase.Begin,
         *_moves(turn, Operation.Start),
+        *last,
         Phase.Opened,
     )
     jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=command)
@@ -219,10 +227,13 @@ def begin_snapshot(turn: Turn, job: Job) -> None:
 
 
 def opened(turn: Turn, job: Job) -> None:
-    """Every server is Running, so the run is Running. The start fails if one has stopped again since."""
+    """All servers and partners take data, so the run is Running. The start fails if one has stopped again since."""
     for name, server in turn.state.servers.items():
         if server.state is not EccState.Running:
             jobs.arrived(turn, name, f"ECC server {name} is {server.state.name}, but must be Running")
+    for name, partner in turn.state.partners.items():
+        if partner.state is not PartnerState.Active:
+            jobs.arrived(turn, name, f"partner {name} is {partner.state.name}, but must be Active")
     if turn.job.failures:
         return
     record = turn.save_run(state=DocumentState.Running, started_at=turn.now)
@@ -238,7 +249,7 @@ def roll_back(turn: Turn, job: Job) -> None:
     turn.set_run(state=RunState.Stopping, ending=DocumentState.Failed)
     trouble(turn, About.Start, "", "; ".join(job.failures), client=job.client)
     turn.show(RUN, f"{record.run} failed to start", Severity.MAJOR)
-    stages = (*_moves(turn, Operation.Stop), Phase.End, Phase.File, Phase.Probe, Phase.Close)
+    stages = (*_stop_all(turn), Phase.End, Phase.File, Phase.Probe, Phase.Close)
     name = f"roll-back of {record.run}"
     jobs.launch(turn, JobKind.RollBack, name, stages, command=job.command, failures=job.failures)
 
@@ -311,13 +322,23 @@ def _stop_again(turn: Turn, command: RunCommand | None) -> None:
     }
     turn.set_run(unfiled=run.unfiled | left)
     turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=client)
-    stages = (*_moves(turn, Operation.Stop), *filing.STAGES)
+    stages = (*_stop_all(turn), *filing.STAGES)
     jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stages, command=command)
 
 
 def stop_stages(turn: Turn) -> tuple[Stage, ...]:
     """Return all phases of the end of a run."""
-    return (Phase.BeforeStop, *_moves(turn, Operation.Stop), Phase.End, *filing.STAGES)
+    return (Phase.BeforeStop, *_stop_all(turn), Phase.End, *filing.STAGES)
+
+
+def _stop_all(turn: Turn) -> tuple[Stage, ...]:
+    first, last = end_partners(turn)
+    return (*first, *_moves(turn, Operation.Stop), *last)
+
+
+def end_partners(turn: Turn) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    """Return the phases that end partners: before the servers stop, and after that."""
+    return _partners(turn, Phase.EndAfter, before=False), _partners(turn, Phase.EndBefore, before=True)
 
 
 def begin_end(turn: Turn, job: Job) -> None:

@@ -15,6 +15,7 @@ from ioc.model import (
     FiledFile,
     InterlockState,
     Operation,
+    PartnerState,
     Reading,
     RouterFacts,
     RunClass,
@@ -65,6 +66,7 @@ class About(Enum):
     Observable = auto()
     Recording = auto()
     Interlock = auto()
+    Partner = auto()
     Restart = auto()
     Hook = auto()
 
@@ -251,6 +253,28 @@ class Interlock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Partner:
+    """What is known of one partner."""
+
+    read: PartnerState = PartnerState.Unknown
+    """What was read last: Unknown, Offline, Halted or Active."""
+    controlled: bool = False
+    """It takes commands from us."""
+    run: int = -1
+    """The run for which it was told to begin, until it has ended; -1 if there is none."""
+    beginning: bool = False
+    ending: bool = False
+    message: Note = Note()
+
+    @property
+    def state(self) -> PartnerState:
+        """What it does: what we told it last, else what was read."""
+        if self.ending:
+            return PartnerState.Ending
+        return PartnerState.Beginning if self.beginning else self.read
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """The open run, else the last one; title, class and number of the next one."""
 
@@ -323,10 +347,18 @@ class Phase(Enum):
     """Reserve a run number in the database."""
     Begin = auto()
     """Begin-of-run snapshot of the observables."""
+    BeginBefore = auto()
+    """Begin the partners that begin before the ECC servers."""
+    BeginAfter = auto()
+    """Begin the others."""
     Opened = auto()
     """All servers run: the run has its start time."""
     BeforeStop = auto()
     """Hooks that the stop waits for."""
+    EndAfter = auto()
+    """End the partners that began after the ECC servers."""
+    EndBefore = auto()
+    """End the others."""
     End = auto()
     """End-of-run snapshot; the run has its stop time."""
     File = auto()
@@ -378,7 +410,7 @@ class Job:
     begun: bool = False
     """The current stage was started."""
     waiting: frozenset[str] = frozenset()
-    """Servers, routers, hooks or "database" that the current stage waits for."""
+    """Servers, routers, partners, hooks or "database" that the current stage waits for."""
     failures: tuple[str, ...] = ()
     """What went wrong, one sentence each."""
     remarks: tuple[tuple[str, str], ...] = ()
@@ -412,6 +444,7 @@ class State:
     missing: frozenset[str] = frozenset()
     """Required observables that are not connected."""
     interlocks: Mapping[str, Interlock] = field(default_factory=dict[str, Interlock])
+    partners: Mapping[str, Partner] = field(default_factory=dict[str, Partner])
     readings: Mapping[str, Reading] = field(default_factory=dict[str, Reading])
     """The latest reading of each watched observable; none until it has had a value."""
     restored: bool = False

@@ -32,6 +32,7 @@ from ioc.runlogic import (
     interlocks,
     jobs,
     messages,
+    partners,
     permits,
     programs,
     readings,
@@ -47,7 +48,7 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.effects import Effect
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import About, Interlock, Job, JobKind, Move, Phase, Router, Run, Server, State
+from ioc.runlogic.state import About, Interlock, Job, JobKind, Move, Partner, Phase, Router, Run, Server, State
 from ioc.runlogic.subject import AUTO, RUN, SYSTEM, data_router, ecc, interlock
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, few
@@ -56,9 +57,13 @@ _PHASES: Mapping[Phase, jobs.Begin] = {
     Phase.Probe: runs.begin_probe,
     Phase.BeforeStart: runs.begin_before_start,
     Phase.Reserve: runs.begin_reserve,
+    Phase.BeginBefore: partners.begin_before,
     Phase.Begin: runs.begin_snapshot,
+    Phase.BeginAfter: partners.begin_after,
     Phase.Opened: runs.opened,
     Phase.BeforeStop: hooks.begin_before_stop,
+    Phase.EndAfter: partners.end_after,
+    Phase.EndBefore: partners.end_before,
     Phase.End: runs.begin_end,
     Phase.File: filing.begin_file,
     Phase.Backup: backup.begin_backup,
@@ -77,6 +82,7 @@ def initial(plan: Plan) -> State:
         routers={name: Router() for name in plan.routers},
         run=Run(),
         interlocks={name: Interlock(window=each.window) for name, each in plan.interlocks.items()},
+        partners={name: Partner() for name in plan.partners},
         missing=frozenset(plan.require),
     )
 
@@ -155,6 +161,7 @@ def _advance(turn: Turn) -> None:
         before = turn.state
         restart.decide(turn)
         interlocks.decide(turn)
+        partners.decide(turn)
         _advance_job(turn)
         automatic.decide(turn)
         if turn.state is before:
@@ -228,6 +235,8 @@ _ENDS: Mapping[type[Effect], Callable[[Turn, Any], None]] = {
     ef.ProbeRouters: runs.probed,
     ef.ReserveRun: runs.reserved,
     ef.TakeSnapshot: runs.snapshot_taken,
+    ef.BeginPartner: partners.begun,
+    ef.EndPartner: partners.ended,
     ef.FileRouter: filing.filing_ended,
     ef.BackUp: backup.backup_ended,
     ef.RunHook: hooks.ended,
@@ -263,6 +272,8 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Turn, Any], None]] = {
     ev.TransitionEnded: _transition_ended,
     ev.RoutersRead: watch.routers_read,
     ev.RoutersLost: watch.routers_lost,
+    ev.PartnerRead: partners.read,
+    ev.PartnerLost: partners.lost,
     ev.ObservablesRead: readings.observables_read,
     ev.ObservablesMissing: _observables_missing,
     ev.DatabaseProblem: _database_problem,

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     Server = "ECC"
     Router = "Router"
     Interlock = "Interlock"
+    Partner = "Partner"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Subject:
 
     kind: Kind
     name: str = ""
-    """Of the ECC server, the router or the interlock."""
+    """Of the ECC server, the router, the interlock or the partner."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
@@ -48,3 +49,8 @@ def data_router(name: str) -> Subject:
 def interlock(name: str) -> Subject:
     """An interlock."""
     return Subject(Kind.Interlock, name)
+
+
+def partner(name: str) -> Subject:
+    """A partner."""
+    return Subject(Kind.Partner, name)

@@ -18,7 +18,7 @@ from ioc.runlogic.effects import Answer, Effect, Log, SaveRun
 from ioc.runlogic.events import Command
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.sequence import Auto, Progress
-from ioc.runlogic.state import Interlock, Job, Note, Router, Run, Server, Stage, State
+from ioc.runlogic.state import Interlock, Job, Note, Partner, Router, Run, Server, Stage, State
 from ioc.runlogic.subject import RUN, Kind, Subject
 
 _Fields = ParamSpec("_Fields")
@@ -144,6 +144,11 @@ class Turn:
         if _differs(self.state.interlocks[name], changes):
             self.set(interlocks={**self.state.interlocks, name: replace(self.state.interlocks[name], **changes)})
 
+    @_fields_of_named(Partner)
+    def set_partner(self, name: str, changes: dict[str, Any]) -> None:
+        if _differs(self.state.partners[name], changes):
+            self.set(partners={**self.state.partners, name: replace(self.state.partners[name], **changes)})
+
     def set_job(self, **progress: Unpack[JobProgress]) -> None:
         self.set(job=replace(self.job, **progress))
 
@@ -157,7 +162,7 @@ class Turn:
     def note(self, text: str, severity: Severity = Severity.NO_ALARM) -> Note:
         return Note(text, severity, self.now)
 
-    def message(self, subject: Subject) -> Note:
+    def message(self, subject: Subject) -> Note:  # noqa: PLR0911 - one for each kind of subject
         match subject.kind:
             case Kind.Server:
                 return self.server(subject.name).message
@@ -165,6 +170,8 @@ class Turn:
                 return self.router(subject.name).message
             case Kind.Interlock:
                 return self.state.interlocks.get(subject.name, Interlock()).message  # it may just have been removed
+            case Kind.Partner:
+                return self.state.partners[subject.name].message
             case Kind.Run:
                 return self.state.run.message
             case Kind.Auto:
@@ -181,6 +188,8 @@ class Turn:
             case Kind.Interlock:
                 if subject.name in self.state.interlocks:
                     self.set_interlock(subject.name, message=note)
+            case Kind.Partner:
+                self.set_partner(subject.name, message=note)
             case Kind.Run:
                 self.set_run(message=note)
             case Kind.Auto:

@@ -26,6 +26,10 @@ _ROUTER = (
     ("DiskUsedPercent", "Disk", "Free disk space before the next run."),
     ("Message", "Router", "The message says what failed."),
 )
+_PARTNER = (
+    ("State", "Data acquisition beside GET", "Look at its ReadoutGUI: does it run, is its run ours?"),
+    ("Message", "Last error of it", "The message says what failed."),
+)
 _IOC = (
     ("CPUPercent", "CPU load of the IOC", "Look for clients that read too many PVs too often."),
     ("DatabaseMessage", "Run database", "Runs are not recorded: is the disk of the IOC full?"),
@@ -46,6 +50,9 @@ def alarm_tree(topology: Topology) -> str:
         root.append(_group("Observables", [_observable(each, prefix) for each in topology.observables]))
     if topology.interlocks:
         root.append(_group("Interlocks", [_interlock(each.name, prefix) for each in topology.interlocks]))
+    if topology.partners:
+        partners = [_component(each.name, f"{prefix}Partner:{each.name}:", _PARTNER) for each in topology.partners]
+        root.append(_group("Partners", partners))
     root.append(_component("IOC", f"{prefix}IOC:", _IOC))
     return document(root)
 

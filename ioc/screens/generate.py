@@ -24,6 +24,8 @@ def screen_files(topology: Topology) -> dict[str, str]:
     pause_only = pages.pop("pause_only.bob")
     if not all(server.supports_resume for server in topology.ecc_servers):
         pages["pause.bob"] = pause_only
+    if not topology.partners:
+        del pages["partner_tile_row.bob"]
     if topology.archiver is not None:
         pages["settings.ini"] = _with_archive(pages["settings.ini"], topology.archiver)
     pages = with_restart(topology, pages, _PREFIX)

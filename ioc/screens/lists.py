@@ -31,6 +31,7 @@ _VALUES, _MANUAL_VALUES = Kind("value_row.bob", 350, 26), Kind("manual_value_row
 _STATISTICS, _MANUAL_STATISTICS = Kind("statistic_row.bob", 1176, 30), Kind("manual_statistic_row.bob", 1176, 30)
 _MANUAL = Kind("manual_row.bob", 872, 34)
 _INTERLOCKS, _STRIP = Kind("interlock_row.bob", 1856, 46), Kind("interlock_tile_row.bob", 206, 28, 2)
+_PARTNER = Kind("partner_tile_row.bob", 206, 28)
 
 
 def list_files(topology: Topology) -> dict[str, str]:
@@ -46,13 +47,15 @@ def list_files(topology: Topology) -> dict[str, str]:
     statistics = [(_MANUAL_STATISTICS if each.pv is None else _STATISTICS, macros) for each, macros in observables]
     manual = [(_MANUAL, macros) for each, macros in observables if each.pv is None]
     interlocks = [{"NAME": each.name} for each in topology.interlocks]
+    strip = [(_STRIP, macros) for macros in interlocks]
+    strip += [(_PARTNER, {"NAME": each.name}) for each in topology.partners]
     return {
         **_components("ecc", "ECC servers", *_SERVERS, servers),
         **_components("router", "Data routers", *_ROUTERS, routers),
         "value_list.bob": _list("Observables", _VALUES, values),
         "statistic_list.bob": _list("Statistics", _STATISTICS, statistics),
         "interlock_list.bob": _list("Interlocks", _INTERLOCKS, [(_INTERLOCKS, macros) for macros in interlocks]),
-        "interlock_strip.bob": _list("Interlocks", _STRIP, [(_STRIP, macros) for macros in interlocks]),
+        "interlock_strip.bob": _list("Interlocks", _STRIP, strip),
         "manual_list.bob": _list("Manual observables", _MANUAL, manual),
     }
 

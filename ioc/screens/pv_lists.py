@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ioc.model import PVA_SCHEME
 from ioc.screens.bob import document, element
-from ioc.topology.schema import DataRouter, EccServer, Interlock, Observable, Topology
+from ioc.topology.schema import DataRouter, EccServer, Interlock, Observable, Partner, Topology
 
 _UPDATES_EVERY = "0.1"
 """Sampling period in seconds: the least that an appliance accepts without a change of its configuration."""
@@ -36,6 +36,7 @@ def archiver_list(topology: Topology) -> str:
         *_each(topology, "Router", topology.data_routers, *_ROUTER),
         *_each(topology, "Obs", topology.observables, "Value"),
         *_each(topology, "Interlock", topology.interlocks, "State"),
+        *_each(topology, "Partner", topology.partners, "State"),
     ]
     sources = [each.pv for each in topology.observables if each.pv is not None and _is_archivable(each.pv)]
     entries = [
@@ -58,6 +59,7 @@ def pv_table(topology: Topology) -> str:
         *_system(topology, "Run:Message", "Auto:Message", "Interlock:Summary", "Log:Last"),
         *_each(topology, "ECC", topology.ecc_servers, "State", "Transition", "Message"),
         *_each(topology, "Router", topology.data_routers, "Online", "Staging", "RateMBps", "DiskFreeGB", "Message"),
+        *_each(topology, "Partner", topology.partners, "State", "Message"),
         *_each(topology, "Obs", topology.observables, "Value"),
     ]
     rows = [element("pv", {"selected": False, "name": name}) for name in names]
@@ -83,7 +85,10 @@ def _system(topology: Topology, *pvs: str) -> list[str]:
 
 
 def _each(
-    topology: Topology, kind: str, components: Sequence[EccServer | DataRouter | Observable | Interlock], *pvs: str
+    topology: Topology,
+    kind: str,
+    components: Sequence[EccServer | DataRouter | Observable | Interlock | Partner],
+    *pvs: str,
 ) -> Iterable[str]:
     """Return these PVs of every component, component by component."""
     return [f"{topology.prefix}{kind}:{each.name}:{pv}" for each in components for pv in pvs]

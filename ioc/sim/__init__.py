@@ -1,4 +1,4 @@
-"""A whole AT-TPC simulated on this machine: ECC servers, data routers, slow controls.
+"""A whole AT-TPC simulated on this machine: ECC servers, data routers, slow controls, FRIBDAQ.
 
 It shares no code with the rest of `ioc`: it is built from recordings of the real servers, so that a misunderstanding in
 one of them is found. ``docs/simulator.md`` describes what is simulated, how strictly, and the commands.
@@ -10,6 +10,7 @@ Theory of operation. `Site`, in the process of the demo or of a test, starts ``p
   (`ecc_wire`), has the real state table (`ecc_state`) and reads configuration files (`configs`).
 - Behind it are its boards (`electronics`, `frames`). They follow the state of the server while it runs, and continue
   without it when it dies. Each has a TCP link to its router.
+- A ReadoutGUI of FRIBDAQ (`readout_gui`, `tcl_list`) is a listener too, with the port manager of its host.
 - A data router is a separate process that is really named ``dataRouter`` (`datarouter`), since the IOC finds it by ps
   and lsof. So is the IOC of the slow controls (`slowcontrol`); `processes` starts both.
 
@@ -23,6 +24,8 @@ from ioc.sim.plan import (
     ConfigNames,
     EccAddress,
     ObservablePlan,
+    PartnerAddress,
+    PartnerPlan,
     RouterAddress,
     RouterPlan,
     ServerPlan,
@@ -36,6 +39,8 @@ __all__ = [
     "ConfigNames",
     "EccAddress",
     "ObservablePlan",
+    "PartnerAddress",
+    "PartnerPlan",
     "RouterAddress",
     "RouterPlan",
     "ServerPlan",

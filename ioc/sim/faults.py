@@ -16,6 +16,7 @@ from ioc.sim.ecc_wire import Behaviour
 from ioc.sim.electronics import Links, Source
 from ioc.sim.plan import SimulatorError
 from ioc.sim.processes import RouterProcess
+from ioc.sim.readout_gui import Manner, ReadoutGui
 from ioc.sim.simulation import Simulation
 
 Command = Mapping[str, Any]
@@ -75,6 +76,20 @@ SOURCE_VERBS: Verbs[Source] = {
 }
 
 
+PARTNER_VERBS: Verbs[ReadoutGui] = {
+    "fail": lambda partner, command: partner.fail_next(command["operation"], command["message"]),
+    "delay": lambda partner, command: partner.delay(command["operation"], float(command["seconds"])),
+    "answer": lambda partner, command: setattr(partner, "manner", _member(Manner, command["as"], "manner")),
+    "freeze": lambda partner, _: partner.thawed.clear(),
+    "thaw": lambda partner, _: partner.thawed.set(),
+    "drop": lambda partner, _: partner.drop(),
+    "kill": lambda partner, _: partner.kill(),
+    "start": lambda partner, _: partner.start(),
+    "begin": lambda partner, _: partner.by_hand("Active"),
+    "end": lambda partner, _: partner.by_hand("Halted"),
+}
+
+
 async def run_command(simulation: Simulation, command: Command) -> dict[str, Any]:
     """Carry out `command` and return the answer.
 
@@ -93,6 +108,8 @@ async def run_command(simulation: Simulation, command: Command) -> dict[str, Any
                 await _run(ROUTER_VERBS, _named(simulation.routers, name, "router"), command)
             case {"source": name}:
                 await _run(SOURCE_VERBS, _named(simulation.sources, name, "data source"), command)
+            case {"partner": name}:
+                await _run(PARTNER_VERBS, _named(simulation.partners, name, "partner"), command)
             case {"slow_controls": _, "do": "stop"}:
                 await simulation.slow_controls.kill()
             case {"slow_controls": _, "do": "start"}:
@@ -103,7 +120,7 @@ async def run_command(simulation: Simulation, command: Command) -> dict[str, Any
                 answer |= simulation.status()
             case _:
                 raise SimulatorError(
-                    f"a command is do: status, or names an ecc, router, source or slow_controls, not {command}"
+                    f"a command is do: status, or names an ecc, router, source, partner or slow_controls, not {command}"
                 )
     except KeyError as error:
         raise SimulatorError(f"command {command.get('do')!r} needs {error}") from None

@@ -70,6 +70,17 @@ class RouterPlan:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class PartnerPlan:
+    """One simulated ReadoutGUI of FRIBDAQ."""
+
+    name: str
+    user: str = "daq"
+    """Who runs it, as the port manager of its host says."""
+    release: Literal[2013, 2024] = 2024
+    """Release of NSCLDAQ: 2013 knows ``begin`` but not ``masterTransition``, 2024 does not answer ``begin``."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class ObservablePlan:
     """One process variable of the simulated slow controls."""
 
@@ -111,6 +122,7 @@ class SitePlan(_Json):
     servers: Annotated[tuple[ServerPlan, ...], AfterValidator(_distinct_names)] = ()
     routers: Annotated[tuple[RouterPlan, ...], AfterValidator(_distinct_names)] = ()
     observables: tuple[ObservablePlan, ...] = ()
+    partners: Annotated[tuple[PartnerPlan, ...], AfterValidator(_distinct_names)] = ()
     configs: ConfigNames = ConfigNames()
     speed: Annotated[float, _Positive] = 1.0
     """Divisor of the real duration of transitions."""
@@ -142,6 +154,15 @@ class RouterAddress:
 
 
 @dataclass(frozen=True)
+class PartnerAddress:
+    """Where a simulated ReadoutGUI is."""
+
+    port: int
+    manager_port: int
+    """Port of the DAQ port manager of its host."""
+
+
+@dataclass(frozen=True)
 class SiteAddresses(_Json):
     """Where everything is; keyed by the names of the plan."""
 
@@ -153,3 +174,4 @@ class SiteAddresses(_Json):
     """Channel Access port (UDP and TCP) of the slow controls; 0 if the plan has no observables."""
     control_port: int
     """Port for the commands in ``docs/simulator.md``."""
+    partners: dict[str, PartnerAddress] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from ioc.sim.ecc_server import EccServer
 from ioc.sim.electronics import Electronics
 from ioc.sim.plan import SiteAddresses, SitePlan
 from ioc.sim.processes import RouterProcess, SlowControls, link_interpreter
+from ioc.sim.readout_gui import ReadoutGui
 
 _WEIGHT = {"cobo": 1.0, "mutant": 0.1}
 
@@ -46,18 +47,21 @@ class Simulation:
             router.name: RouterProcess(router, directory / "routers" / router.name, interpreter, plan.file_size, budget)
             for router in plan.routers
         }
+        self.partners = {each.name: ReadoutGui(each, plan.speed) for each in plan.partners}
         self.slow_controls = SlowControls(plan.observables, plan.speed)
 
     async def start(self) -> None:
         """Start everything concurrently; returns when all of it is ready."""
         async with asyncio.TaskGroup() as starting:
-            for part in (self.slow_controls, *self.routers.values(), *self.servers.values()):
+            for part in (self.slow_controls, *self._others()):
                 starting.create_task(part.start())
 
     async def close(self) -> None:
         """End everything concurrently."""
-        parts = (self.slow_controls, *self.routers.values(), *self.servers.values())
-        await asyncio.gather(*(part.close() for part in parts))
+        await asyncio.gather(*(part.close() for part in (self.slow_controls, *self._others())))
+
+    def _others(self) -> tuple[RouterProcess | EccServer | ReadoutGui, ...]:
+        return (*self.routers.values(), *self.servers.values(), *self.partners.values())
 
     def addresses(self, control_port: int) -> SiteAddresses:
         """Addresses of all parts, once started."""
@@ -67,6 +71,7 @@ class Simulation:
             config_root=str(self._config_root),
             ca_port=self.slow_controls.port,
             control_port=control_port,
+            partners={name: partner.address for name, partner in self.partners.items()},
         )
 
     def status(self) -> dict[str, Any]:
@@ -79,5 +84,6 @@ class Simulation:
                 for name, source in self.sources.items()
             },
             "routers": {name: {"pid": router.pid} for name, router in self.routers.items()},
+            "partners": {name: partner.status() for name, partner in self.partners.items()},
             "slow_controls": {"pid": self.slow_controls.pid},
         }

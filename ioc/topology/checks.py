@@ -25,6 +25,7 @@ LONGEST_PV = {
     "data_routers": "Router:{}:DiskUsedPercent",
     "observables": "Obs:{}:Connected",
     "interlocks": "Interlock:{}:Message",
+    "partners": "Partner:{}:Message",
 }
 """The longest PV of each kind of component, after the prefix."""
 _PROGRAM = re.compile(r"/.+|~/.+|[^/~\-][^/]*", re.DOTALL)
@@ -37,6 +38,7 @@ _KEYS = {
     "observables": "name",
     "interlocks": "name",
     "logbook": "name",
+    "partners": "name",
 }
 """The key that identifies the entries of each list."""
 
@@ -87,6 +89,7 @@ def check_consistency(data: dict[str, object]) -> Iterator[Fault]:
     yield from _reserved(whole)
     yield from _logbooks(whole)
     yield from _notifications(whole)
+    yield from _partners(whole)
     prefix = data.get("prefix", Topology.model_fields["prefix"].default)
     if isinstance(prefix, str):
         yield from _pv_lengths(whole, prefix)
@@ -272,6 +275,23 @@ def _notifications(whole: _Part) -> Iterator[Fault]:
         if "hours" in rule.fields and rule.text("when") != "disk_below":
             loc = (*rule.loc, "hours")
             yield loc, f"{show(loc)} must be left out, because it belongs to when: disk_below"
+
+
+def _partners(whole: _Part) -> Iterator[Fault]:
+    first: dict[tuple[object, ...], _Part] = {}
+    for part in whole.parts("partners"):
+        given = {key for key, value in part.fields.items() if value is not None}
+        if "port" in given and (needless := sorted(given & {"port_manager", "user"})):
+            text = f"has port and {' and '.join(needless)}, but must have only port, or ask the port manager without it"
+            yield part.loc, f"{show(part.loc)} {text}"
+        host = part.text("host")
+        if host is None:
+            continue
+        key = (host.lower(), *(part.fields.get(each) for each in ("port", "port_manager", "user")))
+        other = first.setdefault(key, part)
+        if other is not part:
+            text = f"is the same ReadoutGUI as {show(other.loc)}, but must be another one: it accepts one connection"
+            yield part.loc, f"{show(part.loc)} {text}"
 
 
 def _both(keys: set[str]) -> str:

@@ -23,6 +23,7 @@ from ioc.model import (
     ConfigChoice,
     HookPoint,
     LinkType,
+    OnEnd,
     Role,
     Scalar,
     ValueType,
@@ -103,6 +104,8 @@ def _value(value: object) -> object:
 
 USUAL_PORTS = {"ecc_servers": 8083, "data_routers": 46005}
 """Default port of a component."""
+PORT_MANAGER = 30000
+"""Usual port of the DAQ port manager of a host with FRIBDAQ."""
 
 _a_file = _must("a file, not a directory (without '/' at the end)", lambda path: not path.endswith("/"))
 _number = Field(strict=True)
@@ -397,6 +400,22 @@ class Defaults(Section):
     data_routers: dict[str, object] = {}
 
 
+class Partner(Section):
+    """Another data acquisition that is begun and ended with each run: FRIBDAQ, through its ReadoutGUI."""
+
+    name: Component
+    host: Address
+    port: Port | None = None
+    """None: the DAQ port manager of its host knows it."""
+    port_manager: Port | None = None
+    """None: the usual port, `PORT_MANAGER`."""
+    user: Account | None = None
+    """Who runs the ReadoutGUI; None: anybody, if there is only one."""
+    order: Literal["before", "after"] = "before"
+    on_end: OnEnd = OnEnd.Alarm
+    timeout: Seconds = 30.0
+
+
 class AccessRule(Section):
     """Write access: the first rule that matches PV, host and user decides."""
 
@@ -478,6 +497,7 @@ class Topology(Section):
     record: Literal["always", "runs"] = "always"
     interlocks: tuple[Interlock, ...] = ()
     hooks: Hooks = Hooks()
+    partners: tuple[Partner, ...] = ()
     access: tuple[AccessRule, ...] | None = None
     """None: only clients on this machine may write."""
     pva: Flag = True

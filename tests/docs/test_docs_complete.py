@@ -10,6 +10,7 @@ import click
 from ioc.app.listing import PvDescription, describe_pvs
 from ioc.cli.main import main
 from ioc.topology.load import load
+from ioc.topology.schema import Partner
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -23,6 +24,7 @@ _SECTIONS = {
     "## A new observable": "Obs:New:",
     "## An interlock": "Interlock:<name>:",
     "## All interlocks": "",
+    "## A partner": "Partner:<name>:",
     "## Log and health": "",
 }
 _ROW = re.compile(r"\| `(?P<name>[A-Za-z:]+)` \| (?P<type>[^|]+) \|")
@@ -41,10 +43,13 @@ def documented() -> dict[str, str]:
 
 
 def served() -> dict[str, PvDescription]:
-    """Every PV of the example topology with units, components replaced by ``<name>``."""
-    topology = load(ROOT / "topology.yaml").model_copy(update={"units": "systemd"})
+    """Every PV of the example topology with units and a partner, components replaced by ``<name>``."""
+    changes = {"units": "systemd", "partners": (Partner(name="FRIBDAQ", host="127.0.0.1"),)}
+    topology = load(ROOT / "topology.yaml").model_copy(update=changes)
     return {
-        re.sub(r"^(ECC|Router|Obs|Interlock):(?!New:)[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix)): pv
+        re.sub(
+            r"^(ECC|Router|Obs|Interlock|Partner):(?!New:)[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix)
+        ): pv
         for pv in describe_pvs(topology)
     }
 
@@ -77,7 +82,7 @@ def _commands(group: click.Group, path: str = "attpc-ioc") -> list[str]:
 
 def test_every_pv_that_a_page_names_is_served() -> None:
     """Each PV in an example or a table is one of the example topology, perhaps of an added component."""
-    named = re.compile(r"\bATTPC:((?:ECC|Router|Obs|Interlock):[\w-]+:)?([A-Z]\w*(?::[A-Z]\w*)?)(?![\w:…*])")
+    named = re.compile(r"\bATTPC:((?:ECC|Router|Obs|Interlock|Partner):[\w-]+:)?([A-Z]\w*(?::[A-Z]\w*)?)(?![\w:…*])")
     known = set(served())
     unknown = {
         f"{page.name}: {found[0]}"

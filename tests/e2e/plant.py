@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import yaml
 
-from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, SitePlan
+from ioc.sim import ConfigNames, ObservablePlan, PartnerPlan, RouterPlan, ServerPlan, Site, SitePlan
 from tests.epics import Epics, eventually
 
 PREFIX = "T9:"
@@ -54,11 +54,15 @@ class Plant:
     def __init__(
         self, directory: Path, epics: Epics, *, speed: float = 20.0, boards: int = len(SERVERS), **topology: Any
     ) -> None:
-        """`boards`: how many of the sources there are, each with its server and router."""
+        """`boards`: how many of the sources there are, each with its server and router.
+
+        The `partners` of the topology are simulated, whatever their host is.
+        """
         self.directory = directory
         self.epics = epics
         plan = site_plan(directory / "site", speed=speed)
-        self.site = Site(replace(plan, servers=plan.servers[:boards], routers=plan.routers[:boards]))
+        partners = tuple(PartnerPlan(each["name"]) for each in topology.get("partners", []))
+        self.site = Site(replace(plan, servers=plan.servers[:boards], routers=plan.routers[:boards], partners=partners))
         self._boards = boards
         self.file = directory / "plant.yaml"
         self.database = directory / "runs.db"
@@ -131,6 +135,10 @@ class Plant:
                 {"name": "beam_energy", "type": "float", "units": "MeV/u"},
             ],
             **self._changes,
+            "partners": [
+                {"host": "127.0.0.1", "port_manager": at.partners[each["name"]].manager_port, **each}
+                for each in self._changes.get("partners", [])
+            ],
             **changes,
         }
 

@@ -14,7 +14,7 @@ from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 from ioc.topology.schema import Topology
-from tests.engine.fakes import FakeEcc, FakeHooks, FakeHost, FakeRecorder, FakeStore
+from tests.engine.fakes import FakeEcc, FakeHooks, FakeHost, FakePartner, FakeRecorder, FakeStore
 from tests.runlogic.installation import topology as small_topology
 
 
@@ -40,6 +40,7 @@ class Bench:
         self.hosts = [
             FakeHost(f"host{n}", [router], [name]) for n, (router, name) in enumerate(zip(routers, names, strict=True))
         ]
+        self.partners = {each.name: FakePartner() for each in self.topology.partners}
         self.store = FakeStore()
         self.recorder = FakeRecorder()
         self.hooks = FakeHooks()
@@ -49,6 +50,7 @@ class Bench:
             Plan.of(self.topology),
             ecc=self.ecc,
             hosts=self.hosts,
+            partners=self.partners,
             store=self.store,
             recorder=self.recorder,
             hooks=self.hooks,

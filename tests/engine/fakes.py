@@ -1,4 +1,4 @@
-"""Named fakes of the engine's four ports. They do what a test scripts; without a script everything goes well."""
+"""Named fakes of the engine's five ports. They do what a test scripts; without a script everything goes well."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ioc.errors import PeerError
+from ioc.errors import PeerError, PeerRejected
 from ioc.model import (
     ConfigBackup,
     ConfigChoice,
@@ -21,6 +21,7 @@ from ioc.model import (
     HookOutcome,
     HookPoint,
     Operation,
+    PartnerReading,
     RouterFacts,
     RunClass,
     RunConfig,
@@ -129,6 +130,34 @@ class FakeHost:
     async def restart_unit(self, unit: str) -> None:
         await self._do("restart_unit")
         self.restarted.append(unit)
+
+    async def _do(self, method: str) -> None:
+        await asyncio.sleep(0)
+        if fault := self.faults.get(method):
+            raise fault
+
+
+class FakePartner:
+    """Another data acquisition. `faults` maps the name of a method to what it raises, after it has been done."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.faults: dict[str, Exception] = {}
+        self.calls: list[str] = []
+
+    async def read(self) -> PartnerReading:
+        await self._do("read")
+        return PartnerReading(self.active, controlled=self.active)
+
+    async def begin(self, number: int, title: str) -> None:
+        self.calls.append(f"begin {number} {title}".strip())
+        self.active = not isinstance(self.faults.get("begin"), PeerRejected)
+        await self._do("begin")
+
+    async def end(self) -> None:
+        self.calls.append("end")
+        self.active = False
+        await self._do("end")
 
     async def _do(self, method: str) -> None:
         await asyncio.sleep(0)

@@ -32,6 +32,7 @@ async def perform(ecc: FakeEcc, effect: ef.SendTransition = CONFIGURE) -> tuple[
         Plan.of(topology()),
         ecc={"CoBo0": ecc},
         hosts=(),
+        partners={},
         store=FakeStore(),
         recorder=FakeRecorder(),
         hooks=FakeHooks(),

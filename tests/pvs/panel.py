@@ -10,7 +10,7 @@ from ioc.ca import CaServer, Pv
 from ioc.model import Client, ObservableView, RunRecord, Scalar
 from ioc.pvs import PvTree, Services
 from ioc.rundb import StoreHealth
-from ioc.topology.schema import Interlock, Observable, Topology
+from ioc.topology.schema import Interlock, Observable, Partner, Topology
 from tests.engine.bench import Bench
 from tests.runlogic.installation import topology as small_topology
 
@@ -30,8 +30,14 @@ def topology() -> Topology:
 class Panel:
     """PVs by their name without the prefix; `bench` is the engine behind them."""
 
-    def __init__(self, *, simulated: bool = False, interlocks: tuple[Interlock, ...] = ()) -> None:
-        self.bench = Bench(topology().model_copy(update={"interlocks": interlocks}))
+    def __init__(
+        self,
+        *,
+        simulated: bool = False,
+        interlocks: tuple[Interlock, ...] = (),
+        partners: tuple[Partner, ...] = (),
+    ) -> None:
+        self.bench = Bench(topology().model_copy(update={"interlocks": interlocks, "partners": partners}))
         self.health = StoreHealth(0, 0.0, 0, "")
         self.views: list[ObservableView] = []
         self.set: list[tuple[str, Scalar]] = []

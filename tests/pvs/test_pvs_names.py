@@ -12,10 +12,10 @@ from ioc.app.listing import PvDescription, describe_pvs
 from ioc.model import LinkType, Role
 from ioc.topology.checks import LONGEST_PV, PV_NAME_LENGTH
 from ioc.topology.load import load
-from ioc.topology.schema import DataRouter, DataSource, EccServer, Observable, Topology
+from ioc.topology.schema import DataRouter, DataSource, EccServer, Observable, Partner, Topology
 
 EXAMPLE = Path(__file__).parents[2] / "topology.yaml"
-KINDS = {"ecc_servers": "ECC", "data_routers": "Router", "observables": "Obs"}
+KINDS = {"ecc_servers": "ECC", "data_routers": "Router", "observables": "Obs", "partners": "Partner"}
 
 
 def longest() -> Topology:
@@ -34,6 +34,7 @@ def longest() -> Topology:
         observables=(
             Observable.model_validate({"name": name("observables"), "label": "µ" * 40, "units": "MeV/u", "pv": "X"}),
         ),
+        partners=(Partner(name=name("partners"), host="h"),),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ioc.model import LinkType, Role
+from ioc.model import LinkType, OnEnd, Role
 from ioc.topology.schema import (
     Config,
     DataRouter,
@@ -12,6 +12,7 @@ from ioc.topology.schema import (
     Hooks,
     Interlock,
     Observable,
+    Partner,
     Runs,
     Topology,
     Units,
@@ -31,6 +32,12 @@ HOOKS = Hooks(
 """One or two for each occasion."""
 
 
+PARTNERS = (
+    Partner(name="early", host="127.0.0.1", port=1, on_end=OnEnd.Stop),
+    Partner(name="late", host="127.0.0.1", port=2, order="after"),
+)
+
+
 def topology(
     *,
     resume: bool = True,
@@ -39,6 +46,7 @@ def topology(
     interlocks: tuple[Interlock, ...] = (),
     hooks: Hooks = Hooks(),  # noqa: B008 - frozen
     units: Units | None = None,
+    partners: tuple[Partner, ...] = (),
 ) -> Topology:
     """Two CoBos and a MuTAnT, each with a router of its own; one observable is required."""
     boards = (("CoBo0", Role.CoBo, "CoBo[0]", "data0"), ("CoBo1", Role.CoBo, "CoBo[1]", "data1"))
@@ -68,5 +76,6 @@ def topology(
         units=units,
         interlocks=interlocks,
         hooks=hooks,
+        partners=partners,
         runs=Runs(require=("pressure",), reset_mutant_before_start=reset_mutant),
     )

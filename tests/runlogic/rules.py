@@ -11,12 +11,14 @@ from ioc.model import (
     HookPoint,
     InterlockState,
     Operation,
+    PartnerState,
     RunRecord,
     RunState,
     Severity,
     Transition,
 )
 from ioc.runlogic import effects as ef
+from ioc.runlogic import memory
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.runs import config_name
 from ioc.runlogic.state import JobKind
@@ -36,6 +38,7 @@ def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
     state = world.state
     if any(isinstance(effect, ef.Answer) and effect.refused for effect in effects):
         changing = (ef.SendTransition, ef.SaveRun, ef.SaveSetting, ef.ReserveRun, ef.FileRouter, ef.SaveRunConfigs)
+        changing = (*changing, ef.BeginPartner, ef.EndPartner)
         assert not [effect for effect in effects if isinstance(effect, changing)], "a refusal changes something"
     for effect in effects:
         match effect:
@@ -51,6 +54,19 @@ def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
                 wrong = [name for name, server in state.servers.items() if server.state is not EccState.Ready]
                 assert not wrong, f"a run starts although {wrong} are not Ready"
                 assert all(router.online and router.clean for router in state.routers.values())
+                wrong = [name for name, each in state.partners.items() if each.state is not PartnerState.Halted]
+                assert not wrong, f"a run starts although {wrong} are not Halted"
+            case ef.BeginPartner(partner=name, number=number):
+                assert state.job is not None
+                assert state.job.kind is JobKind.Start
+                assert state.run.number == number
+                assert memory.PARTNER.save(number, name) in effects, "a restart would not know of it"
+            case ef.EndPartner(partner=name):
+                assert state.partners[name].run == state.run.number, f"{name} is ended, which was not begun"
+            case ef.SaveRun(record=RunRecord(state=DocumentState.Running, started_at=at)) if (
+                at == world.now and state.run.state is RunState.Running  # it may have been stopped in the same step
+            ):
+                _check_partners(world)
             case ef.RunHook(point=point, record=record):
                 _check_hook(world, point, record)
             case ef.Answer(error=error, refused=refused):
@@ -106,6 +122,14 @@ def _check_stopping(world: World) -> None:
     for name, plan in world.plan.interlocks.items():
         stops = plan.action is Action.Stop and state.interlocks[name].state is InterlockState.Tripped
         assert not stops, f"a run is {state.run.state.name} against interlock {name}"
+
+
+def _check_partners(world: World) -> None:
+    """No run becomes Running without its partners."""
+    for name, each in world.state.partners.items():
+        assert each.state is PartnerState.Active, f"a run starts although {name} is {each.state.name}"
+        assert each.run == world.state.run.number
+        assert world.partners[name].number == each.run, f"{name} has another run number"
 
 
 def _check_transition(world: World, name: str, operation: Operation) -> None:

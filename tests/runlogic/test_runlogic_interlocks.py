@@ -12,6 +12,7 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Interlock
+from ioc.runlogic.wake import wake_at
 from ioc.topology.schema import Interlock as Section
 from tests.runlogic.installation import topology
 from tests.runlogic.world import OPERATOR, World
@@ -715,3 +716,15 @@ def test_a_command_for_an_interlock_that_is_gone_is_refused() -> None:
     site.change()
     token = site.bypass()
     assert site.answers[token].error == "interlock p is not in the topology any more"
+
+
+def test_the_core_is_not_woken_for_one_that_is_not_judged() -> None:
+    """While it is undecided whether the run goes on, one that is checked only in runs is not due, so nothing spins."""
+    site = Site(section())
+    site.start_run()
+    site.restart(poll=False)
+    assert site.state.undecided
+    site.read("pressure", 3)
+    site.change(section(when="run", for_seconds=0))
+    at = wake_at(site.plan, site.state)
+    assert at is None or at > site.steady

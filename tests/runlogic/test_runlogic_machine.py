@@ -4,7 +4,8 @@ They are: a run number is never used twice; no run starts with a router that is 
 Ready; every command is answered exactly once; a later group is not touched after an earlier one failed; a refusal
 changes nothing; a run is closed only when no router has files of it; a transition is sent only to a server at rest, in
 a state for which the table has it, one at a time; no run starts against a tripped interlock, none goes on against a
-tripped stop; hooks run at their occasions; the system comes to rest; the state can always be shown.
+tripped stop; hooks run at their occasions; no run becomes Running without its partners, and none keeps one from
+stopping; the system comes to rest; the state can always be shown.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.readings import watched
 from ioc.runlogic.subject import Subject, data_router, ecc
-from ioc.topology.schema import Hooks, Interlock
-from tests.runlogic.installation import HOOKS, topology
+from ioc.topology.schema import Hooks, Interlock, Partner
+from tests.runlogic.installation import HOOKS, PARTNERS, topology
 from tests.runlogic.peers import TABLE, UNFINISHED
 from tests.runlogic.world import OPERATOR, World
 
@@ -41,6 +42,8 @@ ROUTERS = st.sampled_from(["data0", "data1", "mutant"])
 PROGRAMS = st.sampled_from([*map(ecc, ("CoBo0", "MuTAnT")), *map(data_router, ("data0", "mutant"))])
 READABLE = st.sampled_from([state for state in EccState if state is not EccState.Unknown])
 TRANSITION_FAULTS = st.sampled_from(["error", "ignored", "lost", "unread", "unread undone", "slow"])
+PARTNER_NAMES = st.sampled_from([each.name for each in PARTNERS])
+PARTNER_FAULTS = st.sampled_from(["error", "lost", "never"])
 FILING_FAULTS = st.sampled_from(["error", "lost", "incomplete"])
 RUN_STATES = {
     DocumentState.Starting: {RunState.Starting},
@@ -81,10 +84,22 @@ class Operating(RuleBasedStateMachine):
     """Operators, peers and accidents, in any order."""
 
     @initialize(
-        resume=st.booleans(), reset_mutant=st.booleans(), state=READABLE, interlocks=INTERLOCKS, hooks=st.booleans()
+        resume=st.booleans(),
+        reset_mutant=st.booleans(),
+        state=READABLE,
+        interlocks=INTERLOCKS,
+        hooks=st.booleans(),
+        partners=st.sampled_from([(), PARTNERS[:1], PARTNERS]),
     )
     def installation(
-        self, resume: bool, reset_mutant: bool, state: EccState, interlocks: tuple[Interlock, ...], hooks: bool
+        self,
+        *,
+        resume: bool,
+        reset_mutant: bool,
+        state: EccState,
+        interlocks: tuple[Interlock, ...],
+        hooks: bool,
+        partners: tuple[Partner, ...],
     ) -> None:
         self.world = World(
             topology(
@@ -92,6 +107,7 @@ class Operating(RuleBasedStateMachine):
                 reset_mutant=reset_mutant,
                 interlocks=interlocks,
                 hooks=HOOKS if hooks else Hooks(),
+                partners=partners,
                 units="systemd",
             )
         )
@@ -137,8 +153,15 @@ class Operating(RuleBasedStateMachine):
             router.reachable = router.online = True
             router.staged.clear()
             router.directories.clear()
+        self.mend_partners()
         world.feed(ev.ObservablesMissing(frozenset()))
         world.poll()
+
+    def mend_partners(self) -> None:
+        """None has a run of its own; those of ours go on."""
+        for partner in self.world.partners.values():
+            partner.reachable = True
+            partner.active = partner.active and self.world.state.run.open
 
     def perform_some(self, count: int) -> None:
         for _ in range(count):
@@ -226,6 +249,8 @@ class Operating(RuleBasedStateMachine):
                 fault = data.draw(TRANSITION_FAULTS)
             case ef.FileRouter():
                 fault = data.draw(FILING_FAULTS)
+            case ef.BeginPartner() | ef.EndPartner():
+                fault = data.draw(PARTNER_FAULTS)
             case _:
                 fault = "error"
         self.world.perform(index, fault)
@@ -260,6 +285,43 @@ class Operating(RuleBasedStateMachine):
     def a_server_goes_or_comes(self, server: str, reachable: bool) -> None:
         self.world.servers[server].reachable = reachable
         self.world.poll_server(server)
+
+    @precondition(lambda self: self.world.partners)
+    @rule(name=PARTNER_NAMES, reachable=st.booleans(), active=st.booleans(), seen=st.booleans())
+    def a_partner_goes_or_comes(self, name: str, reachable: bool, active: bool, seen: bool) -> None:
+        """Its operator begins or ends it, or the network or the program dies."""
+        if (partner := self.world.partners.get(name)) is not None:
+            if not reachable or active is not partner.active:
+                partner.cut()
+            partner.reachable, partner.active = reachable, active
+            if seen:
+                self.world.poll_partner(name)
+
+    @precondition(lambda self: self.world.partners)
+    @rule(name=PARTNER_NAMES, verb=st.sampled_from(["begin", "end"]), fault=PARTNER_FAULTS)
+    def a_partner_will_fail(self, name: str, verb: str, fault: str) -> None:
+        self.world.faults[name, verb] = fault
+
+    @precondition(lambda self: self.world.partners)
+    @rule(
+        name=PARTNER_NAMES,
+        reachable=st.booleans(),
+        then=st.sampled_from(["", "crash", "Stop"]),
+        performed=st.sampled_from([4, 6, 8, 20]),
+    )
+    def a_partner_ends_in_a_run(self, name: str, reachable: bool, then: str, performed: int) -> None:
+        """Random events alone would seldom meet a start under way, or a run that takes data."""
+        if (partner := self.world.partners.get(name)) is None:
+            return
+        self.start_a_run_from_ready(performed, then="", after=0)
+        partner.cut()
+        partner.reachable = reachable
+        partner.active = not reachable
+        self.world.poll_partner(name)
+        if then == "crash":
+            self.world.restart()
+        elif then:
+            self.world.run(then)
 
     @rule(server=SERVERS)
     def what_nobody_waits_for_ends(self, server: str) -> None:
@@ -360,7 +422,7 @@ class Operating(RuleBasedStateMachine):
         self.world.change_interlocks(interlocks)
 
     @rule(data=st.data(), poll=st.booleans())
-    def crash(self, data: st.DataObject, poll: bool) -> None:
+    def crash(self, data: st.DataObject, poll: bool) -> None:  # noqa: PLR0912 - one for each kind of effect
         """Each transition on its way was done, was never begun, or goes on; a reservation may have been made."""
         for effect in self.world.pending:
             match effect:
@@ -375,6 +437,12 @@ class Operating(RuleBasedStateMachine):
                     if data.draw(st.booleans()):
                         world = self.world
                         world.database.reserve(effect.experiment, effect.title, effect.run_class, "", world.now)
+                case ef.BeginPartner(partner=name, number=number, title=title):
+                    if data.draw(st.booleans()):
+                        self.world.partners[name].begin(number, title)
+                case ef.EndPartner(partner=name):
+                    if data.draw(st.booleans()):
+                        self.world.partners[name].active = False
                 case ef.FileRouter(router=name, run=run):
                     if data.draw(st.booleans()):
                         self.world.routers[name].file(name, run, self.world.now)
@@ -402,6 +470,8 @@ class Operating(RuleBasedStateMachine):
         for router in world.routers.values():
             router.reachable = router.online = True
             router.directories.clear()
+        for partner in world.partners.values():
+            partner.reachable = True
         world.feed(ev.ObservablesMissing(frozenset()))
         world.steady += 10.0
         world.poll()
@@ -411,6 +481,7 @@ class Operating(RuleBasedStateMachine):
             world.settle()
             assert not world.answers[stop].refused
         assert not world.state.run.open
+        self.mend_partners()
         for name, server in world.servers.items():
             server.state = EccState.Ready
             world.poll_server(name)
@@ -468,6 +539,8 @@ class Operating(RuleBasedStateMachine):
         assert {name for name, server in self.world.state.servers.items() if server.pending} == on_the_way
         filed = {effect.router for effect in self.world.pending if isinstance(effect, ef.FileRouter)}
         assert {name for name, router in self.world.state.routers.items() if router.filing} == filed
+        told = {each.partner for each in self.world.pending if isinstance(each, ef.BeginPartner | ef.EndPartner)}
+        assert {n for n, each in self.world.state.partners.items() if each.beginning or each.ending} == told
         for server in self.world.state.servers.values():
             assert server.state is not EccState.Unknown or server.transition is Transition.NoTransition
 

@@ -18,6 +18,7 @@ from ioc.model import (
     FilingReport,
     HookOutcome,
     Operation,
+    PartnerReading,
     Reading,
     RunId,
     RunOperation,
@@ -38,7 +39,7 @@ from ioc.runlogic.subject import Kind, Subject
 from ioc.runlogic.wake import wake_at
 from ioc.topology.schema import Interlock, Topology
 from tests.runlogic.installation import OBSERVABLES, topology
-from tests.runlogic.peers import TABLE, UNFINISHED, Database, DataRouter, EccServer
+from tests.runlogic.peers import TABLE, UNFINISHED, Database, DataRouter, EccServer, Partner
 from tests.runlogic.rules import check
 
 OPERATOR = Client("ana", "192.168.41.2")
@@ -54,6 +55,7 @@ class World:
         self.plan = Plan.of(self.topology)
         self.servers = {name: EccServer() for name in self.plan.servers}
         self.routers = {name: DataRouter() for name in self.plan.routers}
+        self.partners = {name: Partner() for name in self.plan.partners}
         self.database = Database()
         self.files: dict[str, tuple[tuple[str, str], ...]] = {}
         self.now = 1000.0
@@ -206,11 +208,23 @@ class World:
         else:
             self.feed(ev.RoutersLost((name,), f"host of {name} does not answer"))
 
+    def poll_partner(self, name: str) -> None:
+        """While it is told something, nothing else is asked: there is one connection."""
+        partner, now = self.partners[name], self.state.partners[name]
+        if now.beginning or now.ending:
+            return
+        if partner.reachable:
+            self.feed(ev.PartnerRead(name, PartnerReading(partner.active, partner.controlled)))
+        else:
+            self.feed(ev.PartnerLost(name, f"partner {name} at 127.0.0.1:1 does not answer"))
+
     def poll(self) -> None:
         for name in self.servers:
             self.poll_server(name)
         for name in self.routers:
             self.poll_router(name)
+        for name in self.partners:
+            self.poll_partner(name)
 
     def settle(self) -> None:
         """Perform all that is pending, oldest first, until nothing is left to do."""
@@ -226,7 +240,8 @@ class World:
 
         A fault is ``error``, ``ignored``, ``lost`` (done, but the reply is lost), ``unread`` (done, but nothing can be
         read afterwards), ``unread undone`` or ``slow`` (given up, but goes on) for a transition; ``error`` or ``lost``
-        for all others; ``incomplete`` for filing. Without one, the fault scripted in `faults` is taken, once.
+        for all others; ``incomplete`` for filing; ``never`` (not done, and nobody can know) for a partner. Without one,
+        the fault scripted in `faults` is taken, once.
         """
         effect = self.pending.pop(index)
         match effect:
@@ -238,6 +253,10 @@ class World:
                 self._probed(effect)
             case ef.ReserveRun():
                 self._reserve(effect, fault or self.faults.pop(("database", "reserve"), ""))
+            case ef.BeginPartner(partner=name):
+                self._begin_partner(effect, fault or self.faults.pop((name, "begin"), ""))
+            case ef.EndPartner(partner=name):
+                self._end_partner(effect, fault or self.faults.pop((name, "end"), ""))
             case ef.FileRouter(router=name):
                 self._file(effect, fault or self.faults.pop((name, "file"), ""))
             case ef.RunHook(name=name):
@@ -295,6 +314,8 @@ class World:
         self.failed_jobs.clear()
         self.asked = set(self.answers)
         self.state = initial(self.plan)
+        for partner in self.partners.values():
+            partner.cut()
         self.restore()
         if poll:
             self.feed(ev.ObservablesMissing(frozenset()))
@@ -360,6 +381,9 @@ class World:
         assert not any(each.restart for each in (*self.state.servers.values(), *self.state.routers.values()))
         assert not any(server.pending for server in self.state.servers.values())
         assert not any(router.filing for router in self.state.routers.values())
+        assert not any(partner.beginning or partner.ending for partner in self.state.partners.values())
+        left = [name for name, partner in self.partners.items() if partner.active and partner.controlled]
+        assert self.state.run.open or not left, f"{left} were begun for a run that is over, and are not ended"
         assert set(self.answers) == self.asked
 
     def _transition(self, effect: ef.SendTransition, fault: str) -> None:
@@ -407,6 +431,33 @@ class World:
             effect.experiment, effect.title, effect.run_class, effect.config_name, self.now, at_least=effect.at_least
         )
         self.feed(ev.Ended(effect, error="no answer") if fault else ev.Ended(effect, record))
+
+    def _begin_partner(self, effect: ef.BeginPartner, fault: str) -> None:
+        partner = self.partners[effect.partner]
+        refused = fault == "error" or not partner.reachable or partner.active
+        if not refused and fault != "never":
+            partner.begin(effect.number, effect.title)
+        if refused:
+            self.feed(ev.Ended(effect, f"partner {effect.partner} refused: State must be halted"))
+        elif fault:
+            self.feed(ev.Ended(effect, error=f"partner {effect.partner} did not answer begin within 30 s"))
+        else:
+            self.feed(ev.Ended(effect, ""))
+
+    def _end_partner(self, effect: ef.EndPartner, fault: str) -> None:
+        name = effect.partner
+        partner = self.partners[name]
+        for other in [each for each in self.pending if isinstance(each, ef.BeginPartner) and each.partner == name]:
+            self.perform(self.pending.index(other), "lost")  # it is given up, and may have begun
+        if partner.reachable and not partner.active:
+            error = ""
+        elif not partner.reachable or not partner.controlled or fault in {"error", "never"}:
+            error = f"partner {name} still runs: press End in its ReadoutGUI"
+            partner.cut()
+        else:
+            partner.active = partner.controlled = False
+            error = f"partner {name} closed the connection without an answer to end" if fault else ""
+        self.feed(ev.Ended(effect, error=error))
 
     def _file(self, effect: ef.FileRouter, fault: str) -> None:
         name, run = effect.router, effect.run

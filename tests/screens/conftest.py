@@ -46,6 +46,7 @@ def _made_up(servers: int) -> dict[str, Any]:
             {"id": f"CoBo[{i}]", "ecc_server": name, "data_routers": [name]} for i, name in enumerate(names)
         ],
         "observables": observables,
+        "partners": [{"name": name, "host": "127.0.0.1", "port": 7000 + i} for i, name in enumerate(names[:2])],
     }
 
 

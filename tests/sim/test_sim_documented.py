@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ioc.sim import ObservablePlan, RouterPlan, ServerPlan, SimulatorError, Site, SitePlan
+from ioc.sim import ObservablePlan, PartnerPlan, RouterPlan, ServerPlan, SimulatorError, Site, SitePlan
 from ioc.sim.ecc_state import OPERATIONS
 from ioc.sim.ecc_wire import Behaviour
 
@@ -25,6 +25,7 @@ def plan(tmp_path: Path) -> SitePlan:
         servers=(ServerPlan("CoBo0", ("CoBo[0]",)),),
         routers=(RouterPlan("data0"),),
         observables=(ObservablePlan("GAS:P1:Pressure", "float", "Torr"),),
+        partners=(PartnerPlan("FRIBDAQ"),),
     )
 
 
@@ -40,6 +41,7 @@ async def test_every_command_is_documented(plan: SitePlan) -> None:
     """Every verb that a part names when it refuses one is in the table."""
     async with Site(plan) as site:
         parts = {"ecc": "CoBo0", "router": "data0", "source": "CoBo[0]", "slow_controls": "GAS:P1:Pressure"}
+        parts["partner"] = "FRIBDAQ"
         for part, name in parts.items():
             with pytest.raises(SimulatorError) as refused:
                 await site.control({part: name, "do": "?"})

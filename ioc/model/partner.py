@@ -1,0 +1,15 @@
+"""What is read from a partner: another data acquisition that runs with ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PartnerReading:
+    """One answer of a partner."""
+
+    active: bool
+    """It takes data, or is paused."""
+    controlled: bool
+    """It takes commands from us; without that it can be looked at, but neither begun nor ended."""
