@@ -99,6 +99,8 @@ class Keeper:
         self._due_news = asyncio.Event()
         self._spool_news = asyncio.Event()
         self._full = False
+        self._storing = asyncio.Lock()
+        """An entry is not sent before it is remembered as made: after a kill it would be made and sent again."""
         self._problems = {Part.Make: "", Part.Send: ""}
 
     @property
@@ -203,7 +205,8 @@ class Keeper:
             self._forget(occasion)
             return
         waiting = Waiting(entry.id, entry.kind, entry.experiment, entry.number, entry.title, body, name)
-        await self._on_disk(self._spool.put, occasion.file_name, waiting, picture)
+        async with self._storing:
+            await self._on_disk(self._spool.put, occasion.file_name, waiting, picture)
         self._ours.add(occasion.file_name)
         self._forget(occasion)
         await self._count()
@@ -228,7 +231,9 @@ class Keeper:
         """Send the entries that wait; False if some still wait."""
         failures, sent = 0, 0
         problem = ""
-        for name in await self._on_disk(self._spool.names):
+        async with self._storing:
+            names = await self._on_disk(self._spool.names)
+        for name in names:
             try:
                 entry, picture = await self._on_disk(self._spool.load, name)
             except ValueError:

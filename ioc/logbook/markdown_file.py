@@ -63,7 +63,8 @@ class MarkdownFile:
             tail = os.pread(file, _TAIL, at)
             if end in tail:
                 return True
-            if (cut := tail.rfind(begin)) >= 0:
+            cut = tail.rfind(begin)
+            if cut >= 0 and _section(entry).startswith(tail[cut:]):  # else somebody has written behind it
                 os.ftruncate(file, at + cut)
             return False
 
@@ -71,8 +72,7 @@ class MarkdownFile:
         if picture is not None:
             self._pictures.mkdir(exist_ok=True)
             (self._pictures / entry.picture).write_bytes(picture)
-        begin, end = _marks(entry.id)
-        section = b"".join([begin, f"\n\n## {escaped(entry.title)}\n\n{entry.body}\n".encode(), end, b"\n\n"])
+        section = _section(entry)
         with _opened(self._path) as file:
             size = os.fstat(file).st_size
             try:
@@ -81,6 +81,11 @@ class MarkdownFile:
             except OSError:
                 os.ftruncate(file, size)
                 raise
+
+
+def _section(entry: Waiting) -> bytes:
+    begin, end = _marks(entry.id)
+    return b"".join([begin, f"\n\n## {escaped(entry.title)}\n\n{entry.body}\n".encode(), end, b"\n\n"])
 
 
 def _marks(identity: str) -> tuple[bytes, bytes]:

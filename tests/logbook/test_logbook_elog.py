@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -147,3 +148,23 @@ async def test_a_file_that_cannot_be_written(store: SqliteRunStore, desk: Desk, 
         else:
             file.rmdir()
         await eventually(lambda: file.is_file() and file.read_text().count("<!-- end of ") == 2, 10)
+
+
+@pytest.mark.parametrize("behind", ["", "my own notes\n"])
+async def test_an_entry_that_was_cut_off(store: SqliteRunStore, desk: Desk, tmp_path: Path, behind: str) -> None:
+    """What a kill left of an entry is replaced by the whole entry; what somebody wrote behind it is not lost."""
+    file = tmp_path / "runs.md"
+    file.mkdir()  # so that the entries wait
+    book = Logbook.model_validate({"name": "notes", "kind": "markdown", "file": str(file)})
+    spool = desk.folder / "spool/notes"
+    async with working(desk.keeper(book), await finished_run(store)):
+        await eventually(lambda: len(list(spool.glob("0*.json"))) == 2)
+    first = json.loads(min(spool.glob("0*.json")).read_text())
+    begin = f"<!-- attpc-ioc {first['id']} -->"
+    file.rmdir()
+    file.write_text(f"# Notes\n{begin}\n\n## {first['title']}\n\n{first['body'][:40]}{behind}")
+    async with working(desk.keeper(book)):
+        await eventually(lambda: file.read_text().count("<!-- end of ") == 2)
+    assert file.read_text().count(begin) == 1 + bool(behind)
+    assert file.read_text().startswith("# Notes\n<!-- ")
+    assert behind in file.read_text()
