@@ -3,9 +3,9 @@
     python -m benchmarks.start [runs]
 
 Several installed IOCs, each in front of a simulated detector of its own, take runs in turn, so that a change in the
-machine's load affects all of them. One has no neighbours. The others have two hooks each that answer at once, for
-which Start and Stop wait: a program (``true``), and a POST to a server in this process. Measured is ``caput -c`` of
-``Run:Start`` and ``Run:Stop``, which include the start of caput.
+machine's load affects all of them. One has no neighbours. The others have neighbours that answer at once, for which
+Start and Stop wait: hooks that are programs (``true``) or a POST to a server in this process, and a simulated
+ReadoutGUI as a partner. Measured is ``caput -c`` of ``Run:Start`` and ``Run:Stop``, which include the start of caput.
 """
 
 from __future__ import annotations
@@ -45,7 +45,14 @@ def _neighbours(port: int) -> dict[str, dict[str, Any]]:
         # YAML would have aliases for what is used twice.
         return {"hooks": {point: copy.deepcopy(list(each)) for point in ("before_start", "before_stop")}}
 
-    return {"none": {}, "two programs": hooks(program, other), "a program and a POST": hooks(program, post)}
+    partner = {"partners": [{"name": "aux"}]}
+    return {
+        "none": {},
+        "two programs": hooks(program, other),
+        "a program and a POST": hooks(program, post),
+        "a partner": partner,
+        "two programs and a partner": hooks(program, other) | partner,
+    }
 
 
 async def measure(runs: int) -> None:
@@ -61,6 +68,8 @@ async def measure(runs: int) -> None:
             epics = stack.enter_context(Epics())
             plant = Plant(folder / str(index), epics, boards=1, runs={"settle_seconds": 0.1}, **section)
             plants[name] = await stack.enter_async_context(plant)
+            for action in ("begin", "end") if "partners" in section else ():
+                await plant.control(partner="aux", do="delay", operation=action, seconds=0)
             await plant.to_ready()
         for _ in range(runs + 1):
             for operation in ("Start", "Stop"):
@@ -81,7 +90,7 @@ def _report(taken: dict[str, dict[str, list[float]]], runs: int) -> None:
     # The first run of each also reads files and connects.
     medians = {name: {each: statistics.median(ms[1:]) for each, ms in of.items()} for name, of in taken.items()}
     without = medians["none"]
-    print("| hooks that the run waits for | runs | Start, ms | more | Stop, ms | more | must be | reached |")
+    print("| neighbours | runs | Start, ms | more | Stop, ms | more | must be | reached |")
     print("|---|---:|---:|---:|---:|---:|---|---|")
     for name, of in medians.items():
         more = {each: of[each] - without[each] for each in of}
