@@ -6,10 +6,14 @@ import errno
 import ipaddress
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
-_SQLITE = b"SQLite format 3\0"
+_SMALLEST_BYTES = 512
+"""Of a database that has anything in it: one page."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,20 @@ def check_database(path: Path) -> None:
 
 
 def _is_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_SQLITE)) == _SQLITE
+    """Whether SQLite takes it for a database.
+
+    Only SQLite may open the file: this process may have it open already, and would lose all its locks on it as soon as
+    it closes another descriptor (fcntl). The next program that closes the database would then delete its log.
+    """
+    if path.stat().st_size < _SMALLEST_BYTES:
+        return False  # SQLite would overwrite it
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"  # creates no files beside it
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=0)) as db:
+            db.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        return error.sqlite_errorcode != sqlite3.SQLITE_NOTADB
+    return True
 
 
 def is_here(host: str) -> bool:

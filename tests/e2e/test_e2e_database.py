@@ -124,3 +124,22 @@ async def test_the_ioc_counts_on_after_adopted_runs(plant: Plant) -> None:
     assert plant.query("SELECT run_number, quality, router FROM runs JOIN files ON run_id = runs.id") == [
         (12, "Good", ROUTERS[0])
     ]
+
+
+async def test_others_see_the_runs_after_a_reload(plant: Plant) -> None:
+    """A reload, and other programs that open and close the database, leave its write-ahead log to the IOC."""
+
+    def listed() -> str:
+        command = [COMMAND, "runs", "list", "--topology", plant.file]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    await plant.to_ready()
+    assert await plant.put("IOC:Reload"), await plant.text("Message")
+    assert "after the reload" not in listed()
+    for number in range(2):
+        assert await plant.put("Run:Title", f"run {number} after the reload", "-S")
+        await plant.until("Run:CanStart", "Yes")
+        assert await plant.put("Run:Start"), await plant.text("Run:Message")
+        assert await plant.put("Run:Stop"), await plant.text("Run:Message")
+        assert f"run {number} after the reload" in listed()
+    assert not [each for each in Path(f"/proc/{plant.pid}/fd").iterdir() if str(each.readlink()).endswith("(deleted)")]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -195,7 +197,8 @@ def test_a_database_that_cannot_be(folder: Path, database: str, message: str) ->
 def test_a_database_that_can_be(folder: Path) -> None:
     """A new file, an empty one and a database of SQLite are taken."""
     (folder / "empty.db").touch()
-    (folder / "old.db").write_bytes(b"SQLite format 3\0" + bytes(84))
+    with contextlib.closing(sqlite3.connect(folder / "old.db", isolation_level=None)) as db:
+        db.execute("CREATE TABLE runs (n)")
     for name in ("new.db", "empty.db", "old.db", str(folder / "new.db"), "~/new.db"):
         assert examined(folder, GOOD.replace("runs.db", name)) == []
 
