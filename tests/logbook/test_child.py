@@ -11,6 +11,7 @@ import pytest
 
 from ioc.child import run_module
 from ioc.errors import PeerError, PeerTimeout
+from tests.epics import eventually
 
 
 @pytest.fixture
@@ -54,10 +55,13 @@ async def test_it_is_ended(module: Path, code: str, seconds: float, error: type[
 
 async def test_it_ends_with_the_call(module: Path) -> None:
     """A call that is cancelled ends the process first."""
-    module.write_text("import time\nprint('x', flush=True)\ntime.sleep(60)")
+    mark = module.with_suffix(".pid")
+    module.write_text(
+        f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(60)"
+    )
     task = asyncio.create_task(run_module("some_module", (), b"", 60))
-    await asyncio.sleep(0.5)
+    await eventually(lambda: mark.is_file() and mark.read_text() != "")
     task.cancel()
     await asyncio.wait([task], timeout=5)
     assert task.cancelled()
-    assert not psutil.Process().children()
+    assert not psutil.pid_exists(int(mark.read_text()))
