@@ -102,9 +102,16 @@ def tables(
     async def run() -> TableContent:
         return run_record(engine.state)
 
+    def columns_and_changes() -> tuple[object, ...]:
+        return changes(), *(group.observable for group in tree.observables.values())
+
     return (
         TableView(f"{prefix}Run:Info", "The open run, else the last one", run, is_record=True),
-        TableView(f"{prefix}Run:Table", "The last 200 runs, newest first", RunTable(engine, last_rows, changes).read),
+        TableView(
+            f"{prefix}Run:Table",
+            "The last 200 runs, newest first",
+            RunTable(engine, last_rows, columns_and_changes).read,
+        ),
         TableView(f"{prefix}ECC:Table", "All ECC servers", servers),
         TableView(f"{prefix}Router:Table", "All data routers", routers),
         TableView(f"{prefix}Obs:Table", "All observables", observables),
@@ -175,8 +182,9 @@ def _measured(group: ObservablePvs) -> _Row:
     pv = group.value
     if not group.connected or pv.status == "UDF":
         return ["", math.nan, pv.properties.units, ""]
+    text = pv.label(pv.value)
     number = float(pv.value) if isinstance(pv, (FloatPv, IntPv)) and not math.isnan(pv.value) else math.nan
-    return [pv.label(pv.value), number, pv.properties.units, to_text(pv.timestamp)]
+    return [text, number, pv.properties.units, to_text(pv.timestamp)]
 
 
 def run_record(state: State) -> TableContent:
@@ -202,7 +210,8 @@ def run_record(state: State) -> TableContent:
 class RunTable:
     """The newest rows of the run sheet, kept until a run, an observable or another program may have changed them."""
 
-    def __init__(self, engine: Engine, last_rows: LastRows, changes: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, last_rows: LastRows, changes: Callable[[], object]) -> None:
+        """`changes` returns something else when there are other observables, or another program may have written."""
         self._engine = engine
         self._last_rows = last_rows
         self._changes = changes
