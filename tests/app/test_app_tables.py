@@ -51,6 +51,11 @@ async def earlier_runs(folder: Path, epics: Epics, count: int) -> AsyncIterator[
         yield ioc
 
 
+async def structure(client: Context, pv: str) -> Any:
+    """The whole structure of a PV."""
+    return await client.get(pv)
+
+
 async def until(client: Context, pv: str, condition: Callable[[Any], object], seconds: float = 20) -> Any:
     """Monitor a PV until an update of it fulfils the condition."""
     found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -73,7 +78,7 @@ async def test_runs_of_a_database(tmp_path: Path, epics: Epics, client: Context,
     async with earlier_runs(tmp_path, epics, count) as ioc:
         await ioc.until("Run:Number", str(count - 1))
         begun = time.monotonic()
-        table = await client.get("T:Run:Table")
+        table = await structure(client, "T:Run:Table")
         assert time.monotonic() - begun < 2.5
         rows = NTTable.unwrap(table)
         assert [row["run_number"] for row in rows] == list(range(count - 1, count - 1 - shown, -1))
@@ -81,7 +86,7 @@ async def test_runs_of_a_database(tmp_path: Path, epics: Epics, client: Context,
         printed = await epics.arun("pvget", "-w", "5", "T:Run:Table")
         assert printed.returncode == 0, printed.stderr
         assert printed.stdout.count("2023-11-1") == 2 * shown
-        info = await client.get("T:Run:Info")
+        info = await structure(client, "T:Run:Info")
         assert info["run_number"] == count - 1
         if find_spec("pandas"):
             import pandas as pd  # pyright: ignore[reportMissingImports]
@@ -111,7 +116,7 @@ async def test_a_locked_database_is_said(ioc: RunningIoc, client: Context) -> No
     with locked(ioc.directory / "runs.db"):
         table = await until(client, "T:Run:Table", lambda table: table["alarm.severity"] == 3)
         assert "database" in table["alarm.message"]
-        assert len((await client.get("T:ECC:Table"))["value.name"]) == 2
+        assert len((await structure(client, "T:ECC:Table"))["value.name"]) == 2
     await until(client, "T:Run:Table", lambda table: table["alarm.severity"] == 0)
 
 
@@ -125,7 +130,7 @@ async def test_the_detector_at_once(ioc: RunningIoc, client: Context) -> None:
     following = asyncio.create_task(until(client, "T:ECC:Table", states("Described", "Idle")))
     assert await ioc.put("T:ECC:CoBo0:Describe")
     await asyncio.wait_for(following, 1.5)
-    assert list((await client.get("T:Router:Table"))["value.name"]) == ["CoBo0", "CoBo1"]
+    assert list((await structure(client, "T:Router:Table"))["value.name"]) == ["CoBo0", "CoBo1"]
 
 
 async def test_an_internal_restart_and_no_pvaccess(ioc: RunningIoc, client: Context) -> None:

@@ -33,6 +33,11 @@ def content(*names: str, rows: int = 2, kind: Any = "float") -> TableContent:
     return TableContent(tuple(TableColumn(name, name, kind, tuple(map(make, range(rows)))) for name in names))
 
 
+async def structure(client: Context, pv: str) -> Any:
+    """The whole structure of a PV."""
+    return await client.get(pv)
+
+
 @dataclass
 class Shown:
     """A view whose content a test sets."""
@@ -79,7 +84,7 @@ async def test_pvget_and_p4p_read_a_table(both: Both, client: Context, epics: Ep
         assert 'pressure [Torr]"' in shown.stdout
         assert r"gr\xC3\xBCn" in shown.stdout  # as it prints everything that is not ASCII
         assert "epics:nt/NTTable:1.0" in (await epics.arun("pvinfo", "T:Table")).stdout
-        got = await client.get("T:Table")
+        got = await structure(client, "T:Table")
         assert got.getID() == "epics:nt/NTTable:1.0"
         assert list(got["labels"]) == ["number", "pressure [Torr]", "title"]
         assert list(got["value.title"]) == ["grün", ""]
@@ -93,7 +98,7 @@ async def test_odd_names_and_texts(both: Both, client: Context) -> None:
     names = ["V-MM", "V_MM", "2nd", "_2nd", "value", "class", "µ", ""]
     columns = [TableColumn(name, f"label {name}", "text", tuple(ODD)) for name in names]
     async with served(both, Shown(TableContent(tuple(columns)))):
-        got = await client.get("T:Table")
+        got = await structure(client, "T:Table")
     fields = ["V_MM", "V_MM_1", "_2nd", "_2nd_1", "value", "class", "_", "__1"]
     assert list(got["value"].keys()) == fields
     assert list(got["labels"]) == [f"label {name}" for name in names]
@@ -104,7 +109,7 @@ async def test_odd_names_and_texts(both: Both, client: Context) -> None:
 async def test_an_empty_table(both: Both, client: Context, epics: Epics, table: TableContent) -> None:
     """A table without rows or columns is one."""
     async with served(both, Shown(table)):
-        assert NTTable.unwrap(await client.get("T:Table")) == []
+        assert NTTable.unwrap(await structure(client, "T:Table")) == []
         assert (await epics.arun("pvget", "-w", "5", "T:Table")).returncode == 0
 
 
@@ -169,7 +174,7 @@ async def test_other_columns_reach_clients(both: Both, client: Context) -> None:
         for columns in (("a", "b"), ("b",), ("a", "b", "c")):
             view.content = content(*columns)
             await eventually(lambda: seen[-1] == list(columns), timeout=20)  # noqa: B023 - called at once
-            assert list((await client.get("T:Table"))["value"].keys()) == list(columns)
+            assert list((await structure(client, "T:Table"))["value"].keys()) == list(columns)
         view.content = content("a", "b", "c", kind="text")
         await eventually(lambda: seen[-2:] == ["gone", ["a", "b", "c"]], timeout=20)
         monitor.close()
@@ -199,9 +204,9 @@ async def test_an_error_of_a_view_is_logged_and_the_others_are_served(
     """A table that cannot be made is logged; its clients wait, other tables are read, and the server ends."""
     bad = Shown(content("a"), name="T:Bad", error=ZeroDivisionError())
     async with served(both, bad, Shown(content("a"))):
-        waiting = asyncio.create_task(client.get("T:Bad"))
+        waiting = asyncio.create_task(structure(client, "T:Bad"))
         await eventually(lambda: "T:Bad cannot be shown" in caplog.text)
-        assert len((await client.get("T:Table"))["value.a"]) == 2
+        assert len((await structure(client, "T:Table"))["value.a"]) == 2
         waiting.cancel()
         await asyncio.wait([waiting])
 
