@@ -61,6 +61,7 @@ class Page:
         self._loop = loop
         self._connected = False
         """Whether it has clients; set by pvxs, and so ahead of what waits in the event loop."""
+        self._closed = False
         self._reading: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._shown: Content | None = None
@@ -84,18 +85,13 @@ class Page:
     def rpc(self, _: SharedPV, operation: Any) -> None:
         operation.done(error=f"{self._view.name} takes no remote procedure call")
 
-    @property
-    def watched(self) -> bool:
-        """Whether it is read."""
-        return self._reading is not None
-
     def refresh(self) -> None:
         """Read a record again; called when it may have changed."""
         self._news.set()
 
     async def close(self) -> None:
         """Disconnect all clients for good."""
-        reading = self._reading
+        reading, self._closed = self._reading, True
         self._stop()
         if reading is not None:
             await asyncio.wait([reading])
@@ -106,7 +102,7 @@ class Page:
             self._loop.call_soon_threadsafe(do, *args)
 
     def _begin(self) -> None:
-        if self._reading is None and self._connected:
+        if self._reading is None and self._connected and not self._closed:
             self._reading = self._loop.create_task(self._read(), name=f"read {self._view.name}")
 
     def _leave(self) -> None:
