@@ -71,10 +71,11 @@ class Server:
 def running(name: str, count: int, rate: float, profile: Path | None = None) -> Iterator[Server]:
     """Start a server and wait until a channel of it can be created; `profile` gets its cProfile."""
     with Epics() as epics, contextlib.ExitStack() as cleanup:
-        if name == "softIoc":
+        if name.startswith("softIoc"):
             database = softioc_database(count, rate)
             cleanup.callback(database.unlink)
-            command: list[str | Path] = [BINARIES / "softIoc", "-S", "-d", database]
+            program = [BINARIES / "softIoc", "-S"] if name == "softIoc" else [sys.executable, "-m", "pvxslibs.ioc"]
+            command: list[str | Path] = [*program, "-d", database]
         else:
             profiler = [] if profile is None else ["-m", "cProfile", "-o", profile]
             command = [sys.executable, *profiler, "-m", "benchmarks.ca_servers", name, str(count), str(rate)]

@@ -10,6 +10,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ async def until_stdin_ends(work: Coroutine[Any, Any, None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def ours(count: int, rate: float) -> None:
+async def ours(count: int, rate: float, *, pva: bool = False) -> None:
     from ioc.ca import CaServer, FloatPv  # noqa: PLC0415 - each process loads the server it is
 
     async def put(_: object, value: float) -> None:
@@ -52,6 +53,11 @@ async def ours(count: int, rate: float) -> None:
         for pv in pvs:
             pv.post(number)
 
+    if pva:
+        from ioc.pva import PvaServer  # noqa: PLC0415
+
+        second = PvaServer(server.site)
+        await second.start()
     await until_stdin_ends(ticks(rate, tick))
     await server.close()
 
@@ -109,8 +115,8 @@ def main() -> None:
         return
     import uvloop  # noqa: PLC0415
 
-    factory = uvloop.new_event_loop if name.endswith("+uvloop") else None
-    serve = ours if name.startswith("attpc-ioc") else caproto
+    factory = uvloop.new_event_loop if "+uvloop" in name else None
+    serve = partial(ours, pva=True) if name.endswith("+pva") else ours if name.startswith("attpc-ioc") else caproto
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(serve(count, rate))
 

@@ -37,6 +37,7 @@ _GROUPS = {
     "An observable": re.compile(r"Obs:<name>:"),
     "A new observable": re.compile(r"Obs:New:"),
     "Log and health": re.compile(r"(Log|IOC):"),
+    "Tables, by PVAccess only": re.compile(r"(\w+:Table|Run:Info)$"),
 }
 _WORDS: dict[type, str] = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 

@@ -21,7 +21,7 @@ from ioc.model import Client, Event, HookPoint, RunId, Scalar, Severity
 from ioc.notify.notifier import Notifier
 from ioc.observables import ObservableFeed
 from ioc.partners import Place, ReadoutGui
-from ioc.pvs import Access, AddObservable, PvTree, Services, put_record
+from ioc.pvs import Access, AddObservable, PvTree, Services, put_record, tables
 from ioc.recorder import ObservableRecorder
 from ioc.rundb import SqliteRunStore
 from ioc.runlogic.events import RunRecorded
@@ -143,7 +143,9 @@ def build(
         tree.show_put(put)
 
     server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
-    pva = PvAccess(server.site, wanted=topology.pva)
+    shown_whole = tables(topology.prefix, tree, engine, store.last_rows, store.changes_elsewhere)
+    pva = PvAccess(server.site, shown_whole, wanted=topology.pva)
+    engine.subscribe(lambda _: pva.refresh())
     watching = Watching(engine, recorder)
     return Parts(
         topology,

@@ -29,7 +29,8 @@ class PvDescription:
 
     name: str
     type: str
-    """``command``, ``enum``, ``int``, ``float``, ``string``, ``text``, ``string array`` or ``float array``."""
+    """``command``, ``enum``, ``int``, ``float``, ``string``, ``text``, ``string array`` or ``float array``;
+    by PVAccess only: ``table`` or ``structure``."""
     writable: bool
     units: str
     description: str
@@ -43,7 +44,7 @@ class PvDescription:
 def describe_pvs(topology: Topology) -> tuple[PvDescription, ...]:
     """Return every PV that the IOC of this topology serves, in the order of the interface's documentation."""
     parts = build(topology, simulated=False, reload=_never, add_observable=_never_added)
-    return tuple(
+    described = [
         PvDescription(
             name=pv.name,
             type=next(name for kind, name in _TYPES if isinstance(pv, kind)),
@@ -53,7 +54,12 @@ def describe_pvs(topology: Topology) -> tuple[PvDescription, ...]:
             states=pv.properties.strings,
         )
         for pv in parts.tree.pvs
-    )
+    ]
+    described += [
+        PvDescription(view.name, "structure" if view.is_record else "table", False, "", view.description, ())
+        for view in parts.pva.tables
+    ]
+    return tuple(described)
 
 
 async def _never(client: Client) -> None:

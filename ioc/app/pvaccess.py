@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ioc.ca import Site
+from ioc.pvs import TableView
 
 if TYPE_CHECKING:
     from ioc.pva import PvaServer
@@ -18,7 +20,9 @@ _log = logging.getLogger(__name__)
 class PvAccess:
     """Owns the PVAccess server, if there is one."""
 
-    def __init__(self, site: Site, *, wanted: bool) -> None:
+    def __init__(self, site: Site, tables: Sequence[TableView], *, wanted: bool) -> None:
+        self.tables = tables if wanted else ()
+        """What is served besides the PVs of Channel Access."""
         self._site = site
         self._wanted = wanted
         self._server: PvaServer | None = None
@@ -34,7 +38,7 @@ class PvAccess:
             return
         from ioc.pva import PvaServer  # noqa: PLC0415
 
-        server = PvaServer(self._site)
+        server = PvaServer(self._site, self.tables)
         try:
             await server.start()
         except RuntimeError as error:
@@ -45,6 +49,11 @@ class PvAccess:
     async def close(self) -> None:
         if self._server is not None:
             await self._server.close()
+
+    def refresh(self) -> None:
+        """Show a new state of the core in what shows it as a whole."""
+        if self._server is not None:
+            self._server.refresh()
 
     def forget_removed(self) -> None:
         """Disconnect PVAccess clients from PVs that have been removed."""

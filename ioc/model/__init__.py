@@ -44,6 +44,7 @@ from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
 from ioc.model.partner import PartnerReading
 from ioc.model.planned import PlannedRun, Wait
 from ioc.model.run import RunChanges, RunConfig, RunId, RunInterval, RunRecord
+from ioc.model.table import ColumnKind, TableColumn, TableContent
 from ioc.model.window import Window
 
 __all__ = [
@@ -66,6 +67,9 @@ __all__ = [
     "Wait",
     "DocumentState",
     "ValueType",
+    "ColumnKind",
+    "TableColumn",
+    "TableContent",
     "COMMENT_LENGTH",
     "CONFIG_NAME_LENGTH",
     "EXPERIMENT_LENGTH",

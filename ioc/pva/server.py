@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from p4p.server import DynamicProvider, Server
 from p4p.server.raw import SharedPV
@@ -16,19 +16,22 @@ from p4p.server.raw import SharedPV
 from ioc.ca.environment import ANY, Environment
 from ioc.ca.site import Site
 from ioc.pva.mirror import Mirror
+from ioc.pva.page import Page, View
 
 _log = logging.getLogger(__name__)
 
 
 class PvaServer:
-    """Serves the PVs of a Channel Access server by PVAccess too, until it is closed.
+    """Serves the PVs of a Channel Access server by PVAccess too, and tables of its own, until it is closed.
 
     Ports and interfaces come from ``EPICS_PVAS_…``; without ``EPICS_PVAS_INTF_ADDR_LIST`` the interfaces of Channel
     Access are used. Like `ioc.ca`, it takes another TCP port if its own is in use.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, views: Sequence[View] = ()) -> None:
         self._site = site
+        self._views = views
+        self._pages: dict[str, Page] = {}
         self._mirrors: dict[str, Mirror] = {}
         self._unfinished: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -49,7 +52,8 @@ class PvaServer:
         Raises:
             RuntimeError: pvxs cannot serve, for example because an environment variable is invalid.
         """
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
+        self._pages = {view.name: Page(view, self._site, loop) for view in self._views}
         self._provider = DynamicProvider("attpc-ioc", self)
         self._server = Server(providers=[self._provider], conf=_settings(os.environ))
         _log.info("serving the PVs by PVAccess, TCP port %d", self.port)
@@ -60,8 +64,16 @@ class PvaServer:
         for mirror in self._mirrors.values():
             mirror.close()
         self._mirrors.clear()
+        pages, self._pages = self._pages, {}
+        for page in pages.values():
+            await page.close()
         if server is not None:
             await asyncio.to_thread(server.stop)
+
+    def refresh(self) -> None:
+        """Show what records have now; called when they may have changed."""
+        for page in self._pages.values():
+            page.refresh()
 
     def forget_removed(self) -> None:
         """Disconnect the clients of PVs that have been removed from the Channel Access server, or replaced."""
@@ -73,11 +85,13 @@ class PvaServer:
 
     def testChannel(self, name: str) -> bool:  # noqa: N802 - the name is p4p's
         """Whether a PV exists; called in a thread of pvxs for every search in the network."""
-        return name in self._site.namespace.names
+        return name in self._site.namespace.names or name in self._pages
 
     def makeChannel(self, name: str, _peer: str) -> SharedPV | None:  # noqa: N802
         """Return the PV for a new client; called in a thread of pvxs."""
         assert self._loop is not None
+        if (page := self._pages.get(name)) is not None:
+            return page.shared
         found = self._site.namespace.find(name) if name in self._site.namespace.names else None
         if found is None:
             return None

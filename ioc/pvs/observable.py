@@ -60,6 +60,15 @@ class ObservablePvs(Group):
         """Units, digits, states and connection as shown; None before the first update."""
 
     @property
+    def value(self) -> Pv[Any]:
+        """The PV of the value."""
+        return self._value
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._connected.value)
+
+    @property
     def severity(self) -> int:
         """The alarm of the value; a manual value that nobody set is none."""
         manual = self.observable.pv is None

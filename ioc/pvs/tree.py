@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from ioc.pvs.system import SystemPvs
 from ioc.rundb import StoreHealth
 from ioc.runlogic.events import PutRefused
 from ioc.runlogic.state import State
-from ioc.runlogic.subject import AUTO, RUN, SYSTEM, Subject, data_router, ecc, interlock, partner
+from ioc.runlogic.subject import AUTO, RUN, SYSTEM, Kind, Subject, data_router, ecc, interlock, partner
 from ioc.topology.schema import Observable, Topology
 
 _log = logging.getLogger(__name__)
@@ -113,6 +113,15 @@ class PvTree:
             self._logbook,
         ):
             yield from group.pvs
+
+    def rows(self, kind: Kind) -> Mapping[str, Group]:
+        """Return the PVs of each component of a kind, by its name."""
+        return {subject.name: group for subject, group in self._detector.items() if subject.kind is kind}
+
+    @property
+    def observables(self) -> Mapping[str, ObservablePvs]:
+        """The PVs of each observable, by its name."""
+        return self._observables
 
     def show(self, state: State) -> None:
         """Show a new state of the core."""

@@ -3,16 +3,20 @@
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement, SavedSetting
 from ioc.rundb.probe import Probed, probe
+from ioc.rundb.run_sheet import OF_EVERY_RUN, SheetColumn, SheetRows
 from ioc.rundb.samples import BEGINNING, SamplePage, SampleSurvey, SurveyedObservable
 from ioc.rundb.store import SqliteRunStore
 
 __all__ = [
     "BEGINNING",
     "Measurement",
+    "OF_EVERY_RUN",
     "Probed",
     "SamplePage",
     "SampleSurvey",
     "SavedSetting",
+    "SheetColumn",
+    "SheetRows",
     "SqliteRunStore",
     "StoreHealth",
     "SurveyedObservable",

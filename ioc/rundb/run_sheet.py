@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sqlite_utils import Database
 from sqlite_utils.db import quote_identifier
+
+from ioc.model import Scalar, ValueType
 
 _FIXED = (
     ("experiment", "experiments.name"),
@@ -64,6 +67,54 @@ def rebuild_run_sheet(db: Database) -> None:
     # Every name in it is quoted above; an unchanged view stays as it is.
     select = f"SELECT {', '.join(columns)} FROM runs JOIN experiments ON experiments.id = runs.experiment_id"  # noqa: S608
     db.create_view("run_sheet", select, replace=True)
+
+
+class SheetColumn(NamedTuple):
+    """A column of the run sheet."""
+
+    name: str
+    units: str
+    is_text: bool
+
+
+class SheetRows(NamedTuple):
+    """Rows of the run sheet, the newest run first."""
+
+    columns: tuple[SheetColumn, ...]
+    rows: tuple[tuple[Scalar | None, ...], ...]
+
+
+OF_EVERY_RUN = tuple(
+    SheetColumn(
+        column, {"duration": "s", "bytes": "B"}.get(column, ""), column not in {"run_number", "duration", "bytes"}
+    )
+    for column, _ in _FIXED
+)
+"""The columns that do not depend on the observables."""
+
+
+def last_rows(db: Database, experiment: str, most: int) -> SheetRows:
+    """Return the newest runs of an experiment as on the run sheet, with the observables of this experiment only.
+
+    Retired observables come last. One that had different units takes its latest ones.
+    """
+    there = {row[1].lower() for row in db.execute("PRAGMA table_info(run_sheet)")}
+    observables: dict[str, SheetColumn] = {}
+    for row in db.query(
+        "SELECT observables.* FROM observables JOIN experiments ON experiments.id = experiment_id "
+        "WHERE experiments.name = ? ORDER BY retired_at IS NOT NULL, display_order, observables.id",
+        [experiment],
+    ):
+        column, is_text = observable_column(row["name"]), row["value_type"] in {ValueType.String, ValueType.Enum}
+        if column.lower() in there:
+            first = observables.setdefault(column.lower(), SheetColumn(column, row["units"], is_text))
+            if is_text and not first.is_text:  # a text has room for numbers, but not the other way round
+                observables[column.lower()] = first._replace(is_text=True)
+    columns = (*OF_EVERY_RUN, *observables.values())
+    names = ", ".join(quote_identifier(column.name) for column in columns)
+    # Every name in it is quoted.
+    sql = f"SELECT {names} FROM run_sheet WHERE experiment = ? ORDER BY run_number DESC LIMIT ?"  # noqa: S608
+    return SheetRows(columns, tuple(db.execute(sql, [experiment, most]).fetchall()))
 
 
 def _value(ids: Mapping[int, Sequence[int]]) -> str:

@@ -27,6 +27,7 @@ from ioc.rundb import documents, intervals, samples
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
 from ioc.rundb.rows import Sample, UnknownRowError
+from ioc.rundb.run_sheet import SheetRows, last_rows
 from ioc.rundb.writer import Writer
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ class SqliteRunStore:
     async def last_runs(self, experiment: str, most: int) -> tuple[RunRecord, ...]:
         """Return the newest runs of an experiment, newest first."""
         return await self.transaction(lambda db: documents.last_runs(db, experiment, most))
+
+    async def last_rows(self, experiment: str, most: int) -> SheetRows:
+        """Return the newest runs of an experiment as on the run sheet."""
+        return await self.transaction(lambda db: last_rows(db, experiment, most))
 
     async def get_run(self, run: RunId) -> RunRecord | None:
         return await self.transaction(lambda db: documents.get_run(db, run))

@@ -9,6 +9,7 @@ import click
 
 from ioc.app.listing import PvDescription, describe_pvs
 from ioc.cli.main import main
+from ioc.pvs.tables import COLUMNS
 from ioc.topology.load import load
 from ioc.topology.schema import Partner
 
@@ -26,6 +27,7 @@ _SECTIONS = {
     "## All interlocks": "",
     "## A partner": "Partner:<name>:",
     "## Log and health": "",
+    "## Tables": "",
 }
 _ROW = re.compile(r"\| `(?P<name>[A-Za-z:]+)` \| (?P<type>[^|]+) \|")
 
@@ -69,6 +71,14 @@ def test_documented_types_are_true() -> None:
         and re.sub(r" \d+", "", text) != f"{pvs[name].type} {'W' if pvs[name].writable else 'R'}"
     }
     assert not wrong
+
+
+def test_the_columns_of_tables_are_documented() -> None:
+    """docs/pvs.md lists the columns of each table in their order."""
+    page = (ROOT / "docs" / "pvs.md").read_text()
+    for name, columns in COLUMNS.items():
+        (row,) = re.findall(rf"^\| in `{name}` \| (.*) \|$", page, re.MULTILINE)
+        assert tuple(re.findall(r"`(\w+)`", row)) == columns
 
 
 def _commands(group: click.Group, path: str = "attpc-ioc") -> list[str]:

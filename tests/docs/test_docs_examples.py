@@ -13,6 +13,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,42 @@ def test_a_shift_without_phoebus(shell: Shell) -> None:
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE):
         printed = shell.run(command)
         assert matches(shown, printed), f"{command} printed:\n{printed}"
+
+
+def test_the_page_about_pvaccess(shell: Shell) -> None:
+    """pvget prints what the page shows, and its programs read the tables and the run."""
+    page = DOCS / "how-to" / "pvaccess.md"
+    for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(blocks(page, "console")), re.MULTILINE):
+        printed = shell.run(command)
+        assert matches(shown, printed), f"{command} printed:\n{printed}"
+    for step in ("Describe", "Prepare", "Configure", "Run:Start"):
+        shell.run(f"caput -c -w 50 ATTPC:{step} 1")
+    plain, with_pandas, following = blocks(page, "python")
+    expected = {plain: "0  pressure [Torr] 3", **({with_pandas: "run_number"} if find_spec("pandas") else {})}
+    for program, shown in expected.items():
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=shell.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert shown in done.stdout
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", following],
+        env=shell.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert any(line == "0 Running \n" for line in process.stdout)
+        process.stdin.write("\n")
+        process.stdin.close()
+        assert process.wait(30) == 0
 
 
 def test_the_first_steps_of_the_readme(shell: Shell) -> None:

@@ -93,3 +93,34 @@ async def test_a_thousand_observables_fit_on_the_sheet(store: SqliteRunStore, da
     run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
     await store.save_measurements(run, [_measured("v999", 5.0, None)])
     assert rows(database, "SELECT v0, v999 FROM run_sheet") == [(None, 5.0)]
+
+
+async def test_the_last_rows(store: SqliteRunStore) -> None:
+    """The newest runs come first, with units, and with the observables of their own experiment, retired ones last."""
+    assert (await store.last_rows("nobody", 9)).rows == ()
+    await store.define_observables("e2", [Observable(name="other")])
+    await store.define_observables("e1", [PRESSURE, Observable(name="title", units="V")])
+    for title in ("one", "two", "three"):
+        run = (await store.reserve_run("e1", title, RunClass.Beam, "a/b/c")).run
+        await store.save_measurements(run, [_measured("pressure", 1.5, None), _measured("title", 7.0, None)])
+    await store.define_observables("e1", [GAS, PRESSURE])
+    sheet = await store.last_rows("e1", 2)
+    assert [column.name for column in sheet.columns][len(NAMES) :] == ["target_gas", "pressure", "title_observable"]
+    about = {column.name: (column.units, column.is_text) for column in sheet.columns}
+    assert about["duration"] == ("s", False)
+    assert about["pressure"] == ("Torr", False)
+    assert about["target_gas"] == ("", True)
+    assert about["title_observable"] == ("V", False)
+    assert [(row[1], row[3], *row[len(NAMES) :]) for row in sheet.rows] == [
+        (2, "three", None, 1.5, 7.0),
+        (1, "two", None, 1.5, 7.0),
+    ]
+
+
+async def test_an_observable_that_was_a_number_and_is_a_text(store: SqliteRunStore) -> None:
+    """Its column holds texts, because that has room for both."""
+    await store.define_observables("e1", [Observable(name="gas", units="%")])
+    await store.define_observables("e1", [Observable.model_validate({"name": "gas", "type": "string"})])
+    await store.define_observables("e1", [Observable(name="gas", units="%")])
+    column = (await store.last_rows("e1", 1)).columns[-1]
+    assert (column.name, column.units, column.is_text) == ("gas", "%", True)
