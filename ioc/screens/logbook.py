@@ -11,10 +11,10 @@ _EMBEDDED = f"""
     <widget type="embedded" version="2.0.0">
       <name>logbook</name>
       <file>{_FILE}</file>
-      <x>10</x>
-      <y>752</y>
-      <width>538</width>
-      <height>104</height>
+      <x>6</x>
+      <y>749</y>
+      <width>546</width>
+      <height>110</height>
       <resize>2</resize>
       <transparent>true</transparent>
     </widget>"""

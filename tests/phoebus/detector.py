@@ -22,13 +22,19 @@ async def run(topology_file: Path, directory: Path) -> None:
     topology = load(file)
     async with Site(demo.site_plan(topology, directory, speed=8)) as site:
         print(site.addresses.control_port, flush=True)
-        simulated = demo.on_this_machine(topology, site.addresses, directory)
         os.environ.update(demo.slow_control_environment(site.addresses))
 
-        def again() -> Topology:
-            return demo.on_this_machine(load(file), site.addresses, directory)
+        def with_units(topology: Topology) -> Topology:
+            """A demo restarts no program; here there are the buttons for it, and no test presses Yes."""
+            simulated = demo.on_this_machine(topology, site.addresses, directory)
+            return simulated.model_copy(update={"units": topology.units})
 
-        await serve(simulated, again, file=file, simulated=True, when_ready=lambda: print("ready", flush=True))
+        def again() -> Topology:
+            return with_units(load(file))
+
+        await serve(
+            with_units(topology), again, file=file, simulated=True, when_ready=lambda: print("ready", flush=True)
+        )
 
 
 if __name__ == "__main__":

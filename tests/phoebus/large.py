@@ -26,7 +26,13 @@ def write_topology(folder: Path) -> Path:
         "prefix": PREFIX,
         "pva": False,
         "ecc_servers": [
-            {"name": name, "role": "mutant" if name == "MuTAnT" else "cobo", "host": "127.0.0.1", "port": 10_000 + i}
+            {
+                "name": name,
+                "role": "mutant" if name == "MuTAnT" else "cobo",
+                "host": "127.0.0.1",
+                "port": 10_000 + i,
+                "config": {"describe": name.lower()},
+            }
             for i, name in enumerate(names)
         ],
         "data_routers": [{"name": f"data{i}", "host": "127.0.0.1", "port": 20_000 + i} for i in range(PARTS)],

@@ -191,7 +191,7 @@ def test_every_alarm_has_guidance(files: dict[str, str]) -> None:
 
 
 def test_logbooks_are_shown_where_there_are_some(topology: Topology) -> None:
-    """Their state, message and waiting entries are on the expert page and in the lists; without one there is no word."""
+    """Their state, message and waiting entries are on the expert page and in the lists; else no word."""
     book = Logbook(name="shift", kind="markdown", file="shift.md")
     files = screen_files(topology.model_copy(update={"logbook": (book,)}))
     screens = Screens(files)
