@@ -24,17 +24,15 @@ async def run(topology_file: Path, directory: Path) -> None:
         print(site.addresses.control_port, flush=True)
         os.environ.update(demo.slow_control_environment(site.addresses))
 
-        def with_units(topology: Topology) -> Topology:
-            """A demo restarts no program; here there are the buttons for it, and no test presses Yes."""
+        def here(topology: Topology) -> Topology:
+            """A demo restarts no program and runs no hooks; here it does, but no test presses Yes to restart one."""
             simulated = demo.on_this_machine(topology, site.addresses, directory)
-            return simulated.model_copy(update={"units": topology.units})
+            return simulated.model_copy(update={"units": topology.units, "hooks": topology.hooks})
 
         def again() -> Topology:
-            return with_units(load(file))
+            return here(load(file))
 
-        await serve(
-            with_units(topology), again, file=file, simulated=True, when_ready=lambda: print("ready", flush=True)
-        )
+        await serve(here(topology), again, file=file, simulated=True, when_ready=lambda: print("ready", flush=True))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A detector of a hundred ECC servers and data routers, made from the example: its topology and its screens."""
+"""A detector of a hundred ECC servers and data routers, made from the example: its topology."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from ioc.screens import screen_files
-from ioc.topology.load import load
 from tests.phoebus.pages import ROOT
-from tests.screens.screens_reader import Screens
 
 PREFIX = "LARGE:"
 PARTS = 100
@@ -43,11 +40,3 @@ def write_topology(folder: Path) -> Path:
     file = folder / "topology.yaml"
     file.write_text(yaml.safe_dump(large, allow_unicode=True), encoding="utf-8")
     return file
-
-
-def write_screens(topology: Path, folder: Path) -> Screens:
-    """Write the screens of a topology to a folder, and return them."""
-    files = screen_files(load(topology))
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return Screens(files)
