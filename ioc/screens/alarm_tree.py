@@ -31,8 +31,8 @@ _PARTNER = (
     ("Message", "Last error of it", "The message says what failed."),
 )
 _LOGBOOK = (
-    ("State", "Logbooks", "The message says why entries wait or were refused. None is lost: they are kept on disk."),
-    ("Message", "Why entries wait", "Waiting: is the logbook up? Refused: the log names the entry."),
+    ("State", "Logbooks", "The message says why entries wait or were refused; they are kept on disk."),
+    ("Message", "Why entries wait", "Waiting: is the logbook up? Refused: the log names the entry; administrators.md says what to do."),
 )
 _IOC = (
     ("CPUPercent", "CPU load of the IOC", "Look for clients that read too many PVs too often."),
