@@ -17,7 +17,7 @@ final class Faults extends Handler {
             "Skipping image update",
             // JavaFX styled a control before it knew the colours of the window; on the next pulse it does.
             "Caught 'java.lang.ClassCastException: class java.lang.String cannot be cast to class javafx.scene.paint.",
-            "Could not resolve '-fx-",
+            "Could not resolve '-fx-text-background-color' while resolving lookups for",
             // The icon of a part of Phoebus that is not at hand.
             "Cannot load image '/icons/filebrowser.png'",
             // A PV connected before Phoebus had noted its channel; it subscribes all the same.
