@@ -67,7 +67,7 @@ class Detector:
     def command(self, name: str) -> None:
         """Carry out a command to its end."""
         result = self._epics.caput("-c", "-w", "60", self._prefix + name, "1", timeout=90)
-        assert result.returncode == 0, f"{name}: {result.stderr}"
+        assert result.returncode == 0, f"{name}: {self.text('Message')} | {self.text('Run:Message')}"
 
     def idle(self) -> None:
         """Bring all servers to Idle, with no run open."""
