@@ -399,8 +399,9 @@ def test_a_hundred_servers(
     screens = write_screens(large_folder / "topology.yaml", large_folder)
     main = screens.pages[0]
     phoebus.do("check", str(large_folder / main.file))
-    for step in ("Describe", "Prepare", "Configure", "Run:Start"):
-        large_detector.command(step)
+    for step in ("Describe", "Prepare", "Configure", "Start"):
+        until(lambda: large_detector.text("NextStep") == step, 60, f"{step} is the next step")  # noqa: B023
+        large_detector.command("Run:Start" if step == "Start" else step)
     large_detector.simulate({"ecc": large.LOST, "do": "kill"})
     until(lambda: large.LOST in large_detector.text("IOC:Alarms"), 30, "the loss")
     opened = time.monotonic()
