@@ -14,7 +14,7 @@ from ioc.pvs.boundary import command, handler
 from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, bytes_text, clock, local_time, not_known, post_note
 from ioc.runlogic.events import RunCommand, SetClass, SetComment, SetNextNumber, SetQuality, SetTitle
 from ioc.runlogic.permits import NOT_READ, group, reasons
-from ioc.runlogic.runs import config_name
+from ioc.runlogic.runs import can_stop, config_name
 from ioc.runlogic.state import State
 from ioc.runlogic.turn import listing
 from ioc.runlogic.watch import DISK_SECONDS, seconds_to_full, total_bytes
@@ -47,6 +47,7 @@ class RunPvs(Group):
         for operation, description in _DESCRIPTIONS.items():
             self.add(CommandPv, operation, description, command(engine, partial(RunCommand, operation=operation)))
         self._can_start = self.add(EnumPv, "CanStart", "A run can start now", ["No", "Yes"])
+        self._can_stop = self.add(EnumPv, "CanStop", "Stop would do something now", ["No", "Yes"])
         self._blocked_by = self.add(TextPv, "BlockedBy", "Why a run cannot start", MESSAGE_LENGTH)
         self._groups = self.add(TextPv, "BlockedGroups", "The same, one line for a group", MESSAGE_LENGTH)
         set_title, set_class = handler(self._put_title), handler(self._put_class)
@@ -91,6 +92,7 @@ class RunPvs(Group):
     def _show_permit(self, state: State) -> None:
         found = reasons(self._engine.plan, state)
         self._can_start.post(int(not found))
+        self._can_stop.post(int(can_stop(state)))
         self._blocked_by.post(_lines([reason.text for reason in found], MESSAGE_LENGTH))
         self._groups.post(_lines(group(state, found), MESSAGE_LENGTH))
 

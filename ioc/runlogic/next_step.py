@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ioc.model import EccState, NextStep, RunState, SystemState
-from ioc.runlogic import permits
+from ioc.runlogic import permits, runs
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 from ioc.runlogic.turn import few, listing
@@ -24,6 +24,8 @@ def next_step(plan: Plan, state: State) -> tuple[NextStep, str]:
         return NextStep.Wait, f"Wait: {permits.system_reason(state)}"
     if state.run.open:
         return _of_the_run(plan, state)
+    if runs.awaits_hooks(state):
+        return NextStep.Wait, f"Wait: {runs.hooks_awaited(plan, state)}; Stop gives the start up"
     if state.opening is not None or state.job is not None:
         return NextStep.Wait, f"Wait: {permits.system_reason(state)}"
     return _of_the_servers(plan, state)

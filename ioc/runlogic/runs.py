@@ -30,6 +30,7 @@ from ioc.runlogic.effects import (
     TakeSnapshot,
 )
 from ioc.runlogic.events import Ended, RunCommand
+from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Stage, State
 from ioc.runlogic.subject import RUN
 from ioc.runlogic.troubles import mend, trouble
@@ -134,9 +135,8 @@ def begin_before_start(turn: Turn, job: Job) -> None:
     """Run the hooks before the run gets its number."""
     del job
     state, run = turn.state, turn.state.run
-    if names := [hook.name for hook in turn.plan.hooks[HookPoint.BeforeStart]]:
-        text = f"run {run.next_number} waits for hook {listing(names)}"
-        turn.set_run(message=turn.note(text, run.message.severity))
+    if turn.plan.hooks[HookPoint.BeforeStart]:
+        turn.set_run(message=turn.note(hooks_awaited(turn.plan, state), run.message.severity))
     record = RunRecord(
         RunId(state.experiment, run.next_number),
         DocumentState.Starting,
@@ -297,6 +297,18 @@ def stop(turn: Turn, command: RunCommand | None = None, why: str = "Stop request
 def awaits_hooks(state: State) -> bool:
     """Whether a start is under way that has no number yet, and waits for hooks."""
     return state.job is not None and state.job.stage is Phase.BeforeStart
+
+
+def hooks_awaited(plan: Plan, state: State) -> str:
+    """Return what a start that has no number yet waits for."""
+    names = [hook.name for hook in plan.hooks[HookPoint.BeforeStart]]
+    return f"run {state.run.next_number} waits for hook {listing(names)}"
+
+
+def can_stop(state: State) -> bool:
+    """Whether Stop would be accepted now."""
+    stops = state.job is not None and state.job.goes_on_after_failure
+    return awaits_hooks(state) or (state.run.open and not stops)
 
 
 def _give_up_start(turn: Turn, command: RunCommand | None, why: str) -> None:

@@ -30,6 +30,10 @@ _PARTNER = (
     ("State", "Data acquisition beside GET", "Look at its ReadoutGUI: does it run, is its run ours?"),
     ("Message", "Last error of it", "The message says what failed."),
 )
+_LOGBOOK = (
+    ("State", "Logbooks", "The message says why entries wait or were refused; they are kept on disk."),
+    ("Message", "Why entries wait", "Waiting: is the logbook up? Refused: the log names the entry; administrators.md says what to do."),
+)
 _IOC = (
     ("CPUPercent", "CPU load of the IOC", "Look for clients that read too many PVs too often."),
     ("DatabaseMessage", "Run database", "Runs are not recorded: is the disk of the IOC full?"),
@@ -53,6 +57,8 @@ def alarm_tree(topology: Topology) -> str:
     if topology.partners:
         partners = [_component(each.name, f"{prefix}Partner:{each.name}:", _PARTNER) for each in topology.partners]
         root.append(_group("Partners", partners))
+    if topology.logbook:
+        root.append(_component("Logbooks", f"{prefix}Logbook:", _LOGBOOK))
     root.append(_component("IOC", f"{prefix}IOC:", _IOC))
     return document(root)
 

@@ -61,6 +61,15 @@ def display(title: str, width: int, height: int, widgets: Iterable[ET.Element], 
     return document(root)
 
 
+def insert_after(name: str, page: str, text: str) -> str:
+    """Return the text of a page with the text of another widget after the one called `name`, which holds none."""
+    begin, found, rest = page.partition(f"<name>{name}</name>")
+    widget, end, rest = rest.partition("</widget>")
+    assert found, f"the page has no {name}"
+    assert end
+    return begin + found + widget + end + text + rest
+
+
 def document(root: ET.Element) -> str:
     """Return an XML document, indented, with a final newline."""
     ET.indent(root)

@@ -27,6 +27,8 @@ _HEIGHTS = 100, 260
 """Minimum and maximum height of a chart; between them, the charts share the height of their place."""
 _STEPS = 2
 _SCROLL_BAR = 20
+_INDENT = "\N{NO-BREAK SPACE}" * 12
+"""Before a name in the legend: Phoebus draws the lowest number of the vertical axis into the left end of the legend."""
 
 
 class Trace(NamedTuple):
@@ -127,7 +129,7 @@ def _chart(box: Box, traces: Sequence[Trace], p: str, *, last: bool) -> ET.Eleme
     lines: list[ET.Element] = []
     for number, trace in enumerate(traces):
         about: dict[str, Value] = {
-            "name": trace.name,
+            "name": f"{_INDENT}{trace.name}",
             "x_pv": f"{p}IOC:HistoryMinutes",
             "y_pv": f"{trace.base}History",
             "axis": 0,

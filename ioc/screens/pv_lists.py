@@ -21,6 +21,8 @@ _ARCHIVABLE = re.compile(
 """A name that the appliance can archive: record, field, filter. It reads no more of a list after any other name."""
 _ROUTER = ("Online", "Clean", "FileCount", "StagedMB", "RateMBps", "DiskFreeGB", "DiskUsedPercent")
 
+_LOGBOOK = ("Logbook:State", "Logbook:Message", "Logbook:Waiting")
+
 
 def archiver_list(topology: Topology) -> str:
     """Return the list for the EPICS Archiver Appliance's bulk import (``archivePV``).
@@ -37,6 +39,7 @@ def archiver_list(topology: Topology) -> str:
         *_each(topology, "Obs", topology.observables, "Value"),
         *_each(topology, "Interlock", topology.interlocks, "State"),
         *_each(topology, "Partner", topology.partners, "State"),
+        *_system(topology, *(["Logbook:State"] if topology.logbook else [])),
     ]
     sources = [each.pv for each in topology.observables if each.pv is not None and _is_archivable(each.pv)]
     entries = [
@@ -60,6 +63,7 @@ def pv_table(topology: Topology) -> str:
         *_each(topology, "ECC", topology.ecc_servers, "State", "Transition", "Message"),
         *_each(topology, "Router", topology.data_routers, "Online", "Staging", "RateMBps", "DiskFreeGB", "Message"),
         *_each(topology, "Partner", topology.partners, "State", "Message"),
+        *_system(topology, *(_LOGBOOK if topology.logbook else ())),
         *_each(topology, "Obs", topology.observables, "Value"),
     ]
     rows = [element("pv", {"selected": False, "name": name}) for name in names]

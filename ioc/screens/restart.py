@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from ioc.screens.bob import insert_after
 from ioc.topology.derived import units_of
 from ioc.topology.schema import Topology
 
@@ -100,9 +101,4 @@ def with_restart(topology: Topology, pages: dict[str, str], p: str) -> dict[str,
 
 
 def _with_button(page: str, place: _Place, p: str) -> str:
-    begin, name, rest = page.partition(f"<name>{place.after}</name>")
-    widget, end, rest = rest.partition("</widget>")
-    assert name, f"the page has no {place.after}"
-    assert end
-    button = _BUTTON.format(p=p, enabled=escape(_ENABLED), **vars(place))
-    return begin + name + widget + end + button + rest
+    return insert_after(place.after, page, _BUTTON.format(p=p, enabled=escape(_ENABLED), **vars(place)))

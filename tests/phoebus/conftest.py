@@ -16,7 +16,7 @@ import pytest
 from ioc.sim import send_command
 from ioc.topology.load import load
 from tests.epics import LOOPBACK, Epics
-from tests.phoebus import large
+from tests.phoebus import extras, large
 from tests.phoebus.display_runtime import TARGET, DisplayRuntime, MissingError, build, display_runtime, until
 from tests.phoebus.pages import ROOT
 from tests.phoebus.tables import FAILED, FAULTY, GAS, IDLE, PREPARING, READY, RUNNING, TITLE
@@ -67,7 +67,7 @@ class Detector:
     def command(self, name: str) -> None:
         """Carry out a command to its end."""
         result = self._epics.caput("-c", "-w", "60", self._prefix + name, "1", timeout=90)
-        assert result.returncode == 0, f"{name}: {result.stderr}"
+        assert result.returncode == 0, f"{name}: {self.text('Message')} | {self.text('Run:Message')}"
 
     def idle(self) -> None:
         """Bring all servers to Idle, with no run open."""
@@ -178,8 +178,10 @@ def simulated(topology: Path, epics: Epics, directory: Path, prefix: str) -> Gen
             stderr=log,
         )
     assert process.stdout is not None
-    detector = Detector(epics, process, int(process.stdout.readline()), directory / "runs.db", prefix)
+    port = process.stdout.readline()
+    detector = Detector(epics, process, int(port or 0), directory / "runs.db", prefix)
     try:
+        assert port, f"the detector ended at once: {log.name} says why"
         assert process.stdout.readline() == b"ready\n"
         yield detector
     finally:
@@ -211,6 +213,21 @@ def large_detector(runtime: DisplayRuntime, large_epics: Epics, large_folder: Pa
     data = large_folder / "data"
     data.mkdir()
     with simulated(topology, large_epics, data, large.PREFIX) as detector:
+        yield detector
+
+
+@pytest.fixture
+def extra_folder(tmp_path: Path) -> Path:
+    """The folder with topology and screens of the detector with everything that the example leaves out."""
+    return tmp_path
+
+
+@pytest.fixture
+def extra_detector(runtime: DisplayRuntime, large_epics: Epics, extra_folder: Path) -> Iterator[Detector]:
+    topology = extras.write_topology(extra_folder)
+    data = extra_folder / "data"
+    (data / f"{extras.LOGBOOK}.md").mkdir(parents=True)  # it cannot be written: entries wait
+    with simulated(topology, large_epics, data, extras.PREFIX) as detector:
         yield detector
 
 

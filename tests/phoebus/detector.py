@@ -22,13 +22,17 @@ async def run(topology_file: Path, directory: Path) -> None:
     topology = load(file)
     async with Site(demo.site_plan(topology, directory, speed=8)) as site:
         print(site.addresses.control_port, flush=True)
-        simulated = demo.on_this_machine(topology, site.addresses, directory)
         os.environ.update(demo.slow_control_environment(site.addresses))
 
-        def again() -> Topology:
-            return demo.on_this_machine(load(file), site.addresses, directory)
+        def here(topology: Topology) -> Topology:
+            """A demo restarts no program and runs no hooks; here it does, but no test presses Yes to restart one."""
+            simulated = demo.on_this_machine(topology, site.addresses, directory)
+            return simulated.model_copy(update={"units": topology.units, "hooks": topology.hooks})
 
-        await serve(simulated, again, file=file, simulated=True, when_ready=lambda: print("ready", flush=True))
+        def again() -> Topology:
+            return here(load(file))
+
+        await serve(here(topology), again, file=file, simulated=True, when_ready=lambda: print("ready", flush=True))
 
 
 if __name__ == "__main__":

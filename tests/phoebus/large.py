@@ -1,4 +1,4 @@
-"""A detector of a hundred ECC servers and data routers, made from the example: its topology and its screens."""
+"""A detector of a hundred ECC servers and data routers, made from the example: its topology."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from ioc.screens import screen_files
-from ioc.topology.load import load
 from tests.phoebus.pages import ROOT
-from tests.screens.screens_reader import Screens
 
 PREFIX = "LARGE:"
 PARTS = 100
@@ -26,7 +23,13 @@ def write_topology(folder: Path) -> Path:
         "prefix": PREFIX,
         "pva": False,
         "ecc_servers": [
-            {"name": name, "role": "mutant" if name == "MuTAnT" else "cobo", "host": "127.0.0.1", "port": 10_000 + i}
+            {
+                "name": name,
+                "role": "mutant" if name == "MuTAnT" else "cobo",
+                "host": "127.0.0.1",
+                "port": 10_000 + i,
+                "config": {"describe": name.lower()},
+            }
             for i, name in enumerate(names)
         ],
         "data_routers": [{"name": f"data{i}", "host": "127.0.0.1", "port": 20_000 + i} for i in range(PARTS)],
@@ -37,11 +40,3 @@ def write_topology(folder: Path) -> Path:
     file = folder / "topology.yaml"
     file.write_text(yaml.safe_dump(large, allow_unicode=True), encoding="utf-8")
     return file
-
-
-def write_screens(topology: Path, folder: Path) -> Screens:
-    """Write the screens of a topology to a folder, and return them."""
-    files = screen_files(load(topology))
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return Screens(files)

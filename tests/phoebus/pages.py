@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ioc.screens import screen_files
+from ioc.topology.load import load
 from tests.screens.screens_reader import Page, Screens, Shown, pvs_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -11,6 +13,14 @@ OPI = ROOT / "opi"
 SCREENS = Screens({file.name: file.read_text(encoding="utf-8") for file in sorted(OPI.iterdir())})
 _WRITING = {"textentry", "combo", "bool_button", "checkbox", "choice", "radio", "slide_button", "spinner"}
 """Kinds of widgets that write their PV; buttons write those of their actions."""
+
+
+def write_screens(topology: Path, folder: Path) -> Screens:
+    """Write the screens of a topology to a folder, and return them."""
+    files = screen_files(load(topology))
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return Screens(files)
 
 
 def pvs_on(page: Page, screens: Screens = SCREENS) -> set[str]:

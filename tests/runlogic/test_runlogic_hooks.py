@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import Action, DocumentState, EccState, HookOutcome, HookPoint, RunState, Severity
+from ioc.model import Action, DocumentState, EccState, HookOutcome, HookPoint, NextStep, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
-from ioc.topology.schema import Interlock
+from ioc.runlogic import runs
+from ioc.runlogic.next_step import next_step
+from ioc.topology.schema import Hooks, Interlock
 from tests.runlogic.installation import HOOKS, topology
 from tests.runlogic.world import OPERATOR, World
 
@@ -54,6 +56,38 @@ def test_a_run_with_hooks(world: World) -> None:
         *("starting", "running", "stopping", "filing", "complete")
     ]
     assert world.record.message == ""
+
+
+@pytest.mark.parametrize("hooks", [HOOKS, Hooks()], ids=["hooks", "no hooks"])
+@pytest.mark.parametrize("fault", ["", "error"])
+def test_can_stop_says_whether_stop_is_accepted(hooks: Hooks, fault: str) -> None:
+    """At each step of a run, from Start to the last file, and of a start that fails."""
+    said: list[bool] = []
+    for steps in range(60):
+        world = World(topology(hooks=hooks))
+        world.ready()
+        world.faults["MuTAnT", "Start"] = fault
+        world.run("Start")
+        for _ in range(steps):
+            if world.pending:
+                world.perform()
+            elif world.state.run.state is RunState.Running:
+                world.run("Stop")
+        before = runs.can_stop(world.state)
+        answer = world.answers.get(stop := world.run("Stop"))
+        assert before == (answer is None or not answer.refused), (steps, world.state.run.state)
+        said.append(before)
+        if before and not world.state.run.open:
+            assert stop in world.answers, "it gives up a start that has no number yet"
+    assert {True, False} == set(said)
+
+
+def test_the_shift_is_told_that_hooks_run(world: World) -> None:
+    """Nothing is to be done, but Stop can be pressed."""
+    world.run("Start")
+    until_hooks(world)
+    step, action = next_step(world.plan, world.state)
+    assert (step, action) == (NextStep.Wait, "Wait: run 0 waits for hook hv and light; Stop gives the start up")
 
 
 def test_no_hook_no_wait() -> None:

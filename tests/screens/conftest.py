@@ -47,6 +47,7 @@ def _made_up(servers: int) -> dict[str, Any]:
         ],
         "observables": observables,
         "partners": [{"name": name, "host": "127.0.0.1", "port": 7000 + i} for i, name in enumerate(names[:2])],
+        "logbook": [{"name": "shift", "kind": "markdown", "file": "shift.md"}],
     }
 
 

@@ -14,13 +14,13 @@ from click.testing import CliRunner
 from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from screens_reader import Screens, Shown
+from screens_reader import Screens, Shown, pvs_of
 
 from ioc.app.listing import PvDescription
 from ioc.cli.main import main
 from ioc.screens import archiver_list, screen_files
 from ioc.topology.load import load
-from ioc.topology.schema import Observable, Topology
+from ioc.topology.schema import Logbook, Observable, Topology
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -188,6 +188,24 @@ def test_every_alarm_has_guidance(files: dict[str, str]) -> None:
     leaves = list(ET.fromstring(files["alarm-tree.xml"]).iter("pv"))
     assert leaves
     assert all(leaf.findtext("guidance/details", "").endswith((".", "?")) for leaf in leaves)
+
+
+def test_logbooks_are_shown_where_there_are_some(topology: Topology) -> None:
+    """Their state, message and waiting entries are on the expert page and in the lists; else no word."""
+    book = Logbook(name="shift", kind="markdown", file="shift.md")
+    files = screen_files(topology.model_copy(update={"logbook": (book,)}))
+    screens = Screens(files)
+    (expert,) = [page for page in screens.pages if page.file == "expert.bob"]
+    seen = {pv for widget in screens.shown_on(expert) for pv in pvs_of(widget)}
+    state, message, waiting = pvs = [f"{topology.prefix}Logbook:{name}" for name in ("State", "Message", "Waiting")]
+    assert seen >= set(pvs)
+    names = _names(files)
+    assert set(names["overview.pvs"]) >= set(pvs)
+    assert {state, message} == set(names["alarm-tree.xml"]) & set(pvs)
+    assert {state} == set(names["archiver.json"]) & set(pvs)
+    assert waiting not in names["save-restore.csv"]
+    without = screen_files(topology.model_copy(update={"logbook": ()}))
+    assert not [name for name, text in without.items() if "Logbook:" in text or "logbook" in name]
 
 
 def test_the_archive_of_the_topology_is_in_the_settings(topology: Topology) -> None:

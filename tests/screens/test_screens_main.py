@@ -66,33 +66,35 @@ def test_the_next_step_is_one_large_button(main_buttons: dict[str, Shown], step:
 @pytest.mark.parametrize(
     ("situation", "pressable"),
     [
-        ((SystemState.Off, RunState.Stopped, NO, 0), set()),
-        ((SystemState.Idle, RunState.Stopped, NO, 0), {"Describe"}),
-        ((SystemState.Idle, RunState.Stopped, NO, 1), set()),
-        ((SystemState.Described, RunState.Stopped, NO, 0), {"Prepare", "Reset"}),
-        ((SystemState.Prepared, RunState.Stopped, NO, 0), {"Configure", "Reset"}),
-        ((SystemState.Ready, RunState.Stopped, NO, 0), {"Reset"}),
-        ((SystemState.Ready, RunState.Stopped, YES, 0), {"Start", "Reset"}),
-        ((SystemState.Ready, RunState.Starting, NO, 1), {"Stop"}),
-        ((SystemState.Running, RunState.Running, NO, 0), {"Stop", "Pause"}),
-        ((SystemState.Running, RunState.Running, NO, 1), {"Stop"}),
-        ((SystemState.Paused, RunState.Paused, NO, 0), {"Stop", "Resume"}),
-        ((SystemState.Mixed, RunState.Running, NO, 0), {"Stop"}),
-        ((SystemState.Ready, RunState.Stopping, NO, 1), set()),
-        ((SystemState.Ready, RunState.Filing, NO, 1), set()),
-        ((SystemState.Ready, RunState.Filing, NO, 0), {"Stop"}),
-        ((SystemState.Idle, RunState.Filing, NO, 0), {"Stop"}),
-        ((SystemState.Idle, RunState.Failed, NO, 0), {"Describe", "Reset"}),
-        ((SystemState.Mixed, RunState.Stopped, NO, 0), set()),
-        ((SystemState.Unknown, RunState.Stopped, NO, 0), set()),
+        ((SystemState.Off, RunState.Stopped, NO, NO, 0), set()),
+        ((SystemState.Idle, RunState.Stopped, NO, NO, 0), {"Describe"}),
+        ((SystemState.Idle, RunState.Stopped, NO, NO, 1), set()),
+        ((SystemState.Described, RunState.Stopped, NO, NO, 0), {"Prepare", "Reset"}),
+        ((SystemState.Prepared, RunState.Stopped, NO, NO, 0), {"Configure", "Reset"}),
+        ((SystemState.Ready, RunState.Stopped, NO, NO, 0), {"Reset"}),
+        ((SystemState.Ready, RunState.Stopped, YES, NO, 0), {"Start", "Reset"}),
+        ((SystemState.Ready, RunState.Stopped, NO, YES, 1), {"Stop"}),  # hooks run before it has a number
+        ((SystemState.Ready, RunState.Starting, NO, YES, 1), {"Stop"}),
+        ((SystemState.Running, RunState.Running, NO, YES, 0), {"Stop", "Pause"}),
+        ((SystemState.Running, RunState.Running, NO, YES, 1), {"Stop"}),
+        ((SystemState.Paused, RunState.Paused, NO, YES, 0), {"Stop", "Resume"}),
+        ((SystemState.Mixed, RunState.Running, NO, YES, 0), {"Stop"}),
+        ((SystemState.Ready, RunState.Stopping, NO, NO, 1), set()),
+        ((SystemState.Ready, RunState.Filing, NO, NO, 1), set()),
+        ((SystemState.Ready, RunState.Filing, NO, YES, 0), {"Stop"}),
+        ((SystemState.Idle, RunState.Filing, NO, YES, 0), {"Stop"}),
+        ((SystemState.Idle, RunState.Failed, NO, NO, 0), {"Describe", "Reset"}),
+        ((SystemState.Mixed, RunState.Stopped, NO, NO, 0), set()),
+        ((SystemState.Unknown, RunState.Stopped, NO, NO, 0), set()),
     ],
 )
 def test_the_impossible_cannot_be_pressed(
-    main_buttons: dict[str, Shown], situation: tuple[SystemState, RunState, int, int], pressable: set[str]
+    main_buttons: dict[str, Shown], situation: tuple[SystemState, RunState, int, int, int], pressable: set[str]
 ) -> None:
     """In each state the rules of the small buttons bar what the IOC would refuse."""
-    state, run, can_start, busy = situation
-    numbers = {"State": state.value, "Run:State": run.value, "Run:CanStart": can_start, "Busy": busy}
+    state, run, can_start, can_stop, busy = situation
+    permits = {"Run:CanStart": can_start, "Run:CanStop": can_stop}
+    numbers = {"State": state.value, "Run:State": run.value, "Busy": busy, **permits}
     values = {name: (float(number), 0) for name, number in numbers.items()}
     small = {name: each for name, each in main_buttons.items() if name not in {name for name, _ in LARGE.values()}}
     assert {name for name, each in small.items() if each.ruled("enabled", values) == "true"} - {"Clear"} == pressable

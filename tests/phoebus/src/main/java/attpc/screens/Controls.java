@@ -129,6 +129,14 @@ final class Controls {
         return asked;
     }
 
+    /** @return what the dialogs say that are open, each in a line */
+    static List<String> dialogs() throws Exception {
+        return Jfx.on(() -> Window.getWindows().stream()
+                .filter(window -> window.getScene() != null && window.getScene().getRoot() instanceof DialogPane)
+                .map(window -> (DialogPane) window.getScene().getRoot())
+                .map(pane -> "a dialog is open: " + pane.getHeaderText() + " " + pane.getContentText()).toList());
+    }
+
     private static DialogPane dialog() {
         for (final Window window : Window.getWindows()) {
             if (window.getScene() != null && window.getScene().getRoot() instanceof DialogPane pane) {

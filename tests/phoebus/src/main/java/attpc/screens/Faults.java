@@ -15,8 +15,9 @@ final class Faults extends Handler {
             "Unsupported JavaFX configuration",
             // A chart was not drawn within half a second, on a busy machine; the next time it is.
             "Skipping image update",
-            // JavaFX styled a button before it knew the colours of the window; on the next pulse it does.
-            "Caught 'java.lang.ClassCastException: class java.lang.String cannot be cast to class javafx.scene.paint.Paint",
+            // JavaFX styled a control before it knew the colours of the window; on the next pulse it does.
+            "Caught 'java.lang.ClassCastException: class java.lang.String cannot be cast to class javafx.scene.paint.",
+            "Could not resolve '-fx-text-background-color' while resolving lookups for",
             // The icon of a part of Phoebus that is not at hand.
             "Cannot load image '/icons/filebrowser.png'",
             // A PV connected before Phoebus had noted its channel; it subscribes all the same.

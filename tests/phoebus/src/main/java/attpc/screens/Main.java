@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.logging.Level;
 import java.util.logging.Logger;
+import java.util.stream.Stream;
 import javafx.application.Platform;
 import org.csstudio.display.builder.model.ModelPlugin;
 import org.phoebus.framework.preferences.PropertyPreferenceLoader;
@@ -41,7 +42,7 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * type PV TEXT                   type into the text entry of a PV in place of what it shows, press Enter
  * shown PV                       tell what the text entry or the list of a PV shows
  * shot FILE                      write a PNG
- * faults                         list what was logged as a warning or worse since the last time
+ * faults                         list what was logged as a warning or worse since the last time, and dialogs that are open
  * </pre>
  *
  * It is no Application itself: otherwise Java would insist on JavaFX as modules. The working directory is the folder of the
@@ -121,7 +122,7 @@ public final class Main {
             case "texts" -> texts.measured();
             case "press" -> controls.press(words[1], words[2]);
             case "shown" -> List.of(controls.shown(words[1]));
-            case "faults" -> faults.take();
+            case "faults" -> Stream.concat(faults.take().stream(), Controls.dialogs().stream()).toList();
             default -> throw new IllegalArgumentException("unknown command " + words[0]);
         };
     }

@@ -2,6 +2,7 @@ package attpc.screens;
 
 import java.io.File;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.ConcurrentModificationException;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -194,7 +195,7 @@ final class Screen {
             return Jfx.until(file + " was not opened", () -> Jfx.on(() -> {
                 for (final DockPane pane : DockStage.getDockPanes(main)) {
                     for (final DockItem item : pane.getDockItems()) {
-                        if (item instanceof DockItemWithInput opened && opened.getInput() != null) {
+                        if (item instanceof DockItemWithInput opened && isLoaded(opened)) {
                             return List.of(opened.getApplication().getAppDescriptor().getName(), opened.getInput().getPath());
                         }
                     }
@@ -209,6 +210,15 @@ final class Screen {
                 return null;
             });
         }
+    }
+
+    /** Data Browser loads its file after the tab has it; it is not compiled in, since it may not be at hand. */
+    private static boolean isLoaded(final DockItemWithInput opened) throws ReflectiveOperationException {
+        if (opened.getInput() == null) {
+            return false;
+        }
+        final Object model = opened.getApplication().getClass().getMethod("getModel").invoke(opened.getApplication());
+        return !((Collection<?>) model.getClass().getMethod("getItems").invoke(model)).isEmpty();
     }
 
     private Widget opener(final String file) throws Exception {
