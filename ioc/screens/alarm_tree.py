@@ -32,7 +32,11 @@ _PARTNER = (
 )
 _LOGBOOK = (
     ("State", "Logbooks", "The message says why entries wait or were refused; they are kept on disk."),
-    ("Message", "Why entries wait", "Waiting: is the logbook up? Refused: the log names the entry; administrators.md says what to do."),
+    (
+        "Message",
+        "Why entries wait",
+        "Waiting: is the logbook up? Refused: the log names the entry; administrators.md says what to do.",
+    ),
 )
 _IOC = (
     ("CPUPercent", "CPU load of the IOC", "Look for clients that read too many PVs too often."),

@@ -8,9 +8,8 @@ from ioc.errors import PeerError
 from ioc.screens.alarm_tree import alarm_tree
 from ioc.screens.charts import chart_list, data_browser_plot, overview_chart
 from ioc.screens.lists import list_files
-from ioc.screens.logbook import with_logbook
+from ioc.screens.optional import with_parts
 from ioc.screens.pv_lists import archiver_list, pv_table, save_restore_list
-from ioc.screens.restart import with_restart
 from ioc.topology.schema import Topology
 
 _PAGES = Path(__file__).with_name("pages")
@@ -29,7 +28,7 @@ def screen_files(topology: Topology) -> dict[str, str]:
         del pages["partner_tile_row.bob"]
     if topology.archiver is not None:
         pages["settings.ini"] = _with_archive(pages["settings.ini"], topology.archiver)
-    pages = with_logbook(topology, with_restart(topology, pages, _PREFIX))
+    pages = with_parts(topology, pages)
     return {
         **{name: text.replace(_PREFIX, p) for name, text in pages.items()},
         **list_files(topology),

@@ -22,7 +22,7 @@ def buttons(page: str, units: str | None) -> tuple[Shown, ...]:
     """The buttons of a page that write to a PV Restart."""
     topology = load(ROOT / "topology.yaml").model_copy(update={"units": units})
     macros = (("NAME", "CoBo0" if page == "ecc.bob" else "data0"), ("LOG", ""), ("RESUME", "0"))
-    shown = Screens(screen_files(topology)).widgets_of(Page(page, macros, 1, embedded=False))
+    shown = Screens(screen_files(topology)).shown_on(Page(page, macros, 1, embedded=False))
     return tuple(each for each in shown if any(pv.endswith(":Restart") for pv, _ in each.written_pvs()))
 
 
