@@ -59,16 +59,8 @@ database_option = click.option(
 output_option = click.option("--output", type=PathName(dir_okay=False), help="File to write; default: standard output.")
 
 
-class _OrNothing(click.ParamType):
-    """Before another type: takes an empty text as well, as it is."""
+class FactorOrNothing(Factor):
+    """A number in a range, or an empty text."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return "" if value == "" else super().convert(value, param, ctx)
-
-
-class FactorOrNothing(_OrNothing, Factor):
-    """A number in a range, or an empty text."""
-
-
-class ChoiceOrNothing(_OrNothing, click.Choice[str]):
-    """One of some words, or an empty text."""
