@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-from ioc.app.live_report import SECONDS, Doubt, Finding, Judge, Table, skipped
+from ioc.app.live_report import ANSWER_SECONDS, Doubt, Finding, Judge, Table, skipped
 from ioc.app.live_site import ThisMachine
 from ioc.ecc import ZeepEccClient
 from ioc.errors import PeerError
@@ -36,7 +36,8 @@ async def check_live(topology: Topology) -> tuple[Table, ...]:
     Hosts that hang may leave threads behind: the caller ends the process as `ioc.app.ending` does.
     """
     timeouts = topology.timeouts
-    quick = timeouts.model_copy(update={"ssh": min(timeouts.ssh, SECONDS), "state": min(timeouts.state, SECONDS)})
+    limits = {"ssh": min(timeouts.ssh, ANSWER_SECONDS), "state": min(timeouts.state, ANSWER_SECONDS)}
+    quick = timeouts.model_copy(update=limits)
     topology = topology.model_copy(update={"timeouts": quick})
     judge, here = Judge(), ThisMachine(topology)
     hosts, servers = build_hosts(topology), _clients(topology)
@@ -89,7 +90,7 @@ class _Machine:
     async def _on_host(self) -> tuple[Finding, ...]:
         local = any(ssh_for(self._topology, each) == "local" for each in (*self._servers, *self._routers))
         good = "not needed: this machine" if local else "logged in, the host key is known"
-        found, tools = await self._judge.ask("SSH", self._host.tools(), lambda tools: good)
+        found, tools = await self._judge.ask("SSH", self._host.tools(), lambda tools: good, ANSWER_SECONDS)
         if tools is None:
             return found, skipped("SFTP, programs, clock, files, routers, disks", "they need SSH")
         first, routers = await asyncio.gather(

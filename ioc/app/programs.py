@@ -62,6 +62,12 @@ async def act(topology: Topology, action: Action, names: Sequence[str]) -> tuple
         await asyncio.gather(*(host.close() for host in hosts))
 
 
+def without_units(topology: Topology) -> tuple[str, ...]:
+    """Return the names of the programs that cannot be started and stopped, because their key `units` is missing."""
+    components = (*topology.data_routers, *topology.ecc_servers)
+    return tuple(each.name for each in components if units_of(topology, each) is None)
+
+
 async def _act(each: _Unit, action: Action) -> Outcome:
     try:
         if action != "status":

@@ -1,6 +1,7 @@
 """The fixed parts of the files that `ioc.app.units` writes."""
 
 SERVICE = """\
+# {mark}
 [Unit]
 Description={description}
 StartLimitIntervalSec=120
@@ -18,6 +19,7 @@ WantedBy=default.target
 """
 
 ROTATE_SERVICE = """\
+# {mark}
 [Unit]
 Description=Rotate the log files of the AT-TPC programs
 
@@ -27,6 +29,7 @@ ExecStart=/bin/sh %h/.config/systemd/user/{script}
 """
 
 ROTATE_TIMER = """\
+# {mark}
 [Unit]
 Description=Rotate the log files of the AT-TPC programs every night
 
@@ -41,6 +44,7 @@ WantedBy=timers.target
 # The program keeps the file open and appends to it, so the file is emptied and not replaced.
 ROTATE = """\
 #!/bin/sh
+# {mark}
 # Keeps the last five of each log file that has more than 10 MB.
 for log in {logs}; do
   [ -f "$log" ] || continue
@@ -52,34 +56,66 @@ for log in {logs}; do
 done
 """
 
+# What an earlier install.sh of this folder installed is known by its mark: other folders, and the user, have units
+# there too. The scripts go by the files beside them: one in a folder without units removes all that it had installed.
 INSTALL_SYSTEMD = """\
 #!/bin/sh
-# Installs these units for the user who runs it, on the machine that the folder is named after. Starts nothing.
+# Installs these units for the user who runs it, on the machine that the folder is named after. Starts no program, but
+# stops and removes what an earlier install.sh of this folder installed and the folder no longer has.
 set -eu
 cd "$(dirname "$0")"
 units=$HOME/.config/systemd/user
 mkdir -p "$units" {folders}
-for file in *.service *.timer attpc-rotate-logs.sh; do
-  [ ! -f "$file" ] || cp "$file" "$units/"
-done
 : "${{XDG_RUNTIME_DIR:=/run/user/$(id -u)}}"
 export XDG_RUNTIME_DIR
+for old in "$units"/attpc-*; do
+  name=${{old##*/}}
+  if [ -f "$old" ] && [ ! -f "$name" ] && grep -qF '{mark}' "$old"; then
+    case $name in *.service | *.timer) systemctl --user disable --now "$name" ;; esac
+    rm -f "$old"
+    echo "removed: $name"
+  fi
+done
+for file in attpc-*; do
+  [ ! -f "$file" ] || cp "$file" "$units/"
+done
 systemctl --user daemon-reload
-systemctl --user enable {units}
+for file in attpc-*.service attpc-*.timer; do
+  if [ -f "$file" ] && grep -q '^.Install.' "$file"; then systemctl --user enable "$file"; fi
+done
+for file in attpc-*.timer; do
+  [ ! -f "$file" ] || systemctl --user start "$file"
+done
 echo "Once, as root, so that they start with the machine and go on after a logout: loginctl enable-linger $(id -un)"
 """
 
 INSTALL_LAUNCHD = """\
 #!/bin/sh
 # Installs these agents for the user who runs it, on the machine that the folder is named after. They start when that
-# user logs in, or with attpc-ioc up.
+# user logs in, or with attpc-ioc up. Ends and removes what an earlier install.sh of this folder installed and the
+# folder no longer has.
 set -eu
 cd "$(dirname "$0")"
 agents=$HOME/Library/LaunchAgents
+domain=gui/$(id -u)
 mkdir -p "$agents" {folders}
-cp ./*.plist attpc-rotate-logs.sh "$agents/"
-launchctl bootout "gui/$(id -u)/{rotation}" 2>/dev/null || true
-launchctl bootstrap "gui/$(id -u)" "$agents/{rotation}.plist"
+for old in "$agents"/attpc-*; do
+  name=${{old##*/}}
+  if [ -f "$old" ] && [ ! -f "$name" ] && grep -qF '{mark}' "$old"; then
+    case $name in *.plist) launchctl bootout "$domain/${{name%.plist}}" 2>/dev/null || true ;; esac
+    rm -f "$old"
+    echo "removed: $name"
+  fi
+done
+for file in attpc-*; do
+  [ ! -f "$file" ] || cp "$file" "$agents/"
+done
+for file in attpc-logs-*.plist; do
+  if [ -f "$file" ]; then
+    launchctl bootout "$domain/${{file%.plist}}" 2>/dev/null || true
+    launchctl bootstrap "$domain" "$agents/$file"
+  fi
+done
 """
 
 # launchd cannot tell exit codes apart: an error in the configuration ends as a success, which is not repeated.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ioc.cli.options import Factor, topology_option
+from ioc.cli.options import FactorOrNothing, topology_option
 from ioc.cli.output import table
 from ioc.errors import PeerError, Refused
 from ioc.model import ValueType
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Callback = TypeVar("Callback", bound=Callable[..., Any])
 
 _SHOWN = ("name", "label", "pv", "units", "type", "deadband", "max_rate", "comment")
+_TYPES = [each.value for each in ValueType]
 
 
 @click.group()
@@ -58,12 +59,14 @@ def _keys(command: Callback) -> Callback:
         click.option(
             "--pv", help="Source PV, by Channel Access or as pva://NAME; without it, the shift types the value."
         ),
-        click.option("--type", type=click.Choice([each.value for each in ValueType]), help="Type; default: float."),
+        click.option(
+            "--type", type=click.Choice([*_TYPES, ""]), metavar=f"[{'|'.join(_TYPES)}]", help="Type; default: float."
+        ),
         click.option("--units", help="Units, at most 8 characters."),
         click.option("--label", help="Label on screens, at most 40 characters."),
         click.option("--comment", help="For readers."),
-        click.option("--deadband", type=Factor(0), help="Smaller changes are not recorded."),
-        click.option("--max-rate", type=Factor(0), help="Most samples recorded per second."),
+        click.option("--deadband", type=FactorOrNothing(0), help="Smaller changes are not recorded."),
+        click.option("--max-rate", type=FactorOrNothing(0), help="Most samples recorded per second."),
     )
     for option in reversed(options):
         command = option(command)

@@ -57,3 +57,10 @@ database_option = click.option(
     "--database", type=PathName(dir_okay=False, readable=False), help="Run database, instead of the topology's."
 )
 output_option = click.option("--output", type=PathName(dir_okay=False), help="File to write; default: standard output.")
+
+
+class FactorOrNothing(Factor):
+    """A number in a range, or an empty text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return "" if value == "" else super().convert(value, param, ctx)

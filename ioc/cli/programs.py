@@ -47,23 +47,30 @@ def units(topology: Path, manager: str, directory: Path) -> None:
     """Write what starts the IOC, the ECC servers and the data routers.
 
     Copy each folder to the machine that it is named after and run its install.sh there, as the user whom the IOC logs
-    in as. The folder "ioc" is for this machine; it also has a script for procServ. Existing files are replaced.
+    in as. The folder "ioc" is for this machine; it also has a script for procServ. Existing files are replaced, and
+    those of programs that are gone are removed; install.sh does the same on its machine.
     """
-    from ioc.app.units import unit_files
+    from ioc.app.programs import without_units
+    from ioc.app.units import replace_files, unit_files
 
     command = (str(Path(sys.argv[0]).absolute()), "run", "--topology", str(topology.absolute()))
     general = "systemd" if manager == "systemd" else "launchd"
-    files = unit_files(load(topology), general, command, str(topology.absolute().parent), os.environ)
+    loaded = load(topology)
+    files = unit_files(loaded, general, command, str(topology.absolute().parent), os.environ)
     try:
-        for name, text in files.items():
-            file = directory / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-            file.chmod(0o755 if file.suffix == ".sh" else 0o644)
+        abandoned = replace_files(directory, files)
     except OSError as error:
         raise PeerError(f"the units cannot be written to {directory}: {reason(error)}") from None
     folders = sorted({name.partition("/")[0] for name in files})
     click.echo(f"{len(files)} files in {directory}: {', '.join(folders)}; run install.sh of each on its machine")
+    if abandoned:
+        click.echo(f"no programs any more: {', '.join(abandoned)}; its install.sh removes their units there")
+    if without := without_units(loaded):
+        click.echo(
+            f"warning: the topology has no `units` for {', '.join(without)}: `attpc-ioc up` and the PVs Restart need "
+            f"it, `units: {manager}`",
+            err=True,
+        )
 
 
 @click.command()
@@ -73,6 +80,7 @@ def up(topology: Path, names: tuple[str, ...]) -> None:
     """Start programs on their hosts through their units.
 
     A NAME is that of an ECC server or a data router, or "ioc"; without one, all are started. What runs already goes on.
+    What has no `units` in the topology is named, and the exit code is 1.
     """
     _act(topology, "start", names)
 
@@ -98,13 +106,20 @@ def status(topology: Path, names: tuple[str, ...]) -> None:
 
 def _act(topology: Path, action: Action, names: tuple[str, ...]) -> None:
     from ioc.app.ending import Ending
-    from ioc.app.programs import act
+    from ioc.app.programs import act, without_units
 
-    outcomes = asyncio.run(act(load(topology), action, names))
+    loaded = load(topology)
+    outcomes = asyncio.run(act(loaded, action, names))
     good = [each for each in outcomes if not each.failed]
     if good:
         click.echo(table((each.name, each.host, each.unit, each.text) for each in good))
     for each in outcomes:
         if each.failed:
             say_error(f"{each.name}: {each.text}")
-    Ending().leave(1 if len(good) < len(outcomes) else 0)
+    left_out = () if names else without_units(loaded)
+    if left_out:
+        say_error(
+            f"left out, since the topology has no `units` for them: {', '.join(left_out)}; set `units: systemd` or "
+            "`units: launchd`, generally or for each, and install the units again"
+        )
+    Ending().leave(1 if left_out or len(good) < len(outcomes) else 0)

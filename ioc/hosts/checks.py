@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from ioc.errors import PeerError
 from ioc.hosts.transport import Transport, exists, expand, from_shown, reason_and_file, shown
 
-# Needs no program but date and the shell.
+# They need no program but date and the shell.
 _TOOLS = """
 main() {
   echo @begin
   [ -r /proc/self/stat ] && echo has proc
   for tool in ps lsof; do command -v "$tool" >/dev/null && echo "has $tool"; done
+  echo @end
+}
+"""
+_CLOCK = """
+main() {
+  echo @begin
   echo "now $(date +%s)"
   echo @end
 }
@@ -41,20 +47,25 @@ def read_tools(transport: Transport, timeout: float) -> Tools:
     Raises:
         PeerError: the login fails, or runs no commands.
     """
+    has = {found[1] for found in _words(transport.run(_TOOLS, (), timeout)) if found[0] == "has"}
+    # The first script waited for the login, which may take seconds.
     asked_at = time.time()
-    output = transport.run(_TOOLS, (), timeout).decode(errors="replace")
+    output = transport.run(_CLOCK, (), timeout)
     middle = (asked_at + time.time()) / 2
-    lines = output.partition("@begin\n")[2].partition("@end")[0].splitlines()
-    words = [line.split() for line in lines if line.strip()]
-    has = {found[1] for found in words if found[0] == "has"}
-    now = [found[1] for found in words if found[0] == "now" and len(found) == 2 and found[1].isdecimal()]
+    now = [found[1] for found in _words(output) if found[0] == "now" and len(found) == 2 and found[1].isdecimal()]
     if not now:
+        answer = output.decode(errors="replace")[-80:].strip()
         raise PeerError(
             "a login over SSH must run commands, but this one ran none: check the user's shell and login scripts, "
-            f"ForceCommand in sshd_config and command= in authorized_keys (the answer was {output[-80:].strip()!r})"
+            f"ForceCommand in sshd_config and command= in authorized_keys (the answer was {answer!r})"
         )
     # The clock shows whole seconds: the middle of that second is the best guess.
     return Tools("proc" in has, tuple(tool for tool in ("ps", "lsof") if tool not in has), int(now[0]) + 0.5 - middle)
+
+
+def _words(output: bytes) -> list[list[str]]:
+    lines = output.decode(errors="replace").partition("@begin\n")[2].partition("@end")[0].splitlines()
+    return [line.split() for line in lines if line.strip()]
 
 
 def try_writing(transport: Transport, path: str, below: str) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,6 +193,7 @@ async def test_hosts_that_hang_are_named_and_delay_nobody(hosts: Hosts, hanging:
     for number, port in ((0, hanging), (3, hanging), (4, dead)):
         servers[number]["port"] = port
     routers[5]["port"] = dead
+    hosts.topology["timeouts"] = {"ssh": 60, "state": 60}
     result = hosts.check()
     assert result.code == 1
     assert result.seconds < SECONDS, result.text
@@ -201,6 +202,38 @@ async def test_hosts_that_hang_are_named_and_delay_nobody(hosts: Hosts, hanging:
     assert "no dataRouter of router r5 runs" in result.row("router r5", address(5))
     assert result.row("SSH", address(6)).startswith("ok")
     assert len([line for line in result.errors if line.startswith("error:")]) == 7, result.errors
+
+
+@pytest.fixture
+async def late(sshd: SshServer) -> AsyncIterator[int]:
+    """A port of every address that leads to the SSH server after 4.5 s, as if that asked DNS for our name."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while piece := await reader.read(65536):
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(4.5)
+        there = await asyncio.open_connection("127.0.0.1", sshd.port)
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    async with await asyncio.start_server(serve, "0.0.0.0", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def test_a_slow_login_is_good_everywhere(hosts: Hosts, late: int, tmp_path: Path) -> None:
+    """Twelve hosts let us in after 4.5 s: all that follows is checked too, their clocks agree, within ten seconds."""
+    known = tmp_path / "known_hosts"
+    key = Path(f"{hosts.sshd.host_key}.pub").read_text().strip()
+    known.write_text(f"[127.0.1.*]:{late} {key}\n")
+    hosts.topology["ssh"] |= {"port": late, "known_hosts": str(known)}
+    result = await asyncio.to_thread(hosts.check)
+    assert (result.code, result.errors) == (0, []), result.text
+    assert "0 failed, 0 with a warning" in result.text
+    assert result.seconds < SECONDS
 
 
 FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {

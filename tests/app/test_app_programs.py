@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -152,8 +153,88 @@ def test_the_commands_exist_and_say_what_is_wrong(tmp_path: Path) -> None:
     command = [COMMAND, "units", "--for", "launchd", "--topology", file, "--directory", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert sorted(path.name for path in (folder / "ioc").iterdir()) == [
-        *("attpc-ioc.plist", "attpc-logs.plist", "attpc-rotate-logs.sh", "install.sh", "procserv.sh"),
+        *("attpc-ioc.plist", "attpc-logs-ioc.plist", "attpc-rotate-logs-ioc.sh", "install.sh", "procserv.sh"),
     ]
     assert (folder / "127.0.0.1" / "attpc-ecc-C0.service").exists()
     assert (folder / "127.0.0.1" / "install.sh").stat().st_mode & 0o111
     assert f"files in {folder}: 127.0.0.1, ioc" in done.stdout
+
+
+def site(file: Path, *names: str, host: str = "127.0.0.1", **changes: object) -> None:
+    """Write a topology of these ECC servers and a router."""
+    topology = {
+        "experiment": "e1",
+        "ssh": "local",
+        "ecc_servers": [
+            {"name": name, "role": "cobo", "host": host, "port": 8083 + number} for number, name in enumerate(names)
+        ],
+        "data_routers": [{"name": "r0", "work_dir": "/data", "host": host}],
+        "data_sources": [
+            {"id": f"CoBo[{number}]", "ecc_server": name, "data_routers": ["r0"]} for number, name in enumerate(names)
+        ],
+    }
+    file.write_text(yaml.safe_dump({**topology, **changes}))
+
+
+def test_units_of_earlier_names_go(tmp_path: Path) -> None:
+    """A folder has what belongs to the topology, and the user's own files; one without programs removes the rest."""
+    file, folder = tmp_path / "topology.yaml", tmp_path / "units"
+
+    def write() -> str:
+        command = [COMMAND, "units", "--for", "systemd", "--topology", file, "--directory", folder]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    site(file, "C0", "C1", units="systemd")
+    write()
+    machine = folder / "127.0.0.1"
+    (machine / "attpc-notes.service").write_text("of the user")
+    site(file, "C0", "D1", units="systemd")
+    write()
+    assert sorted(path.name for path in machine.iterdir()) == [
+        *("attpc-ecc-C0.service", "attpc-ecc-D1.service", "attpc-notes.service", "attpc-router-r0.service"),
+        "install.sh",
+    ]
+    site(file, "C0", host="localhost", units="systemd")
+    said = write()
+    assert sorted(path.name for path in machine.iterdir()) == ["attpc-notes.service", "install.sh"]
+    assert "no programs any more: 127.0.0.1; its install.sh removes their units there" in said
+
+
+@pytest.mark.parametrize("command", ["up", "status"])
+def test_what_has_no_units_is_named(tmp_path: Path, command: str) -> None:
+    """Without the key `units`, only the IOC is started: the others are named, and the exit code is 1."""
+    file = tmp_path / "topology.yaml"
+    site(file, "C0")
+    done = run(command, file)
+    assert done.returncode == 1
+    assert "error: left out, since the topology has no `units` for them: r0, C0" in done.stderr
+    assert run(command, file, "ioc").stderr.count("left out") == 0
+    written = run("units", file, "--directory", str(tmp_path / "units"))
+    assert written.returncode == 0
+    assert "warning: the topology has no `units` for r0, C0: `attpc-ioc up` and the PVs Restart" in written.stderr
+
+
+def run(command: str, file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    words = [COMMAND, command, "--topology", file, *arguments]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_the_documented_way_to_install_replaces_what_was_installed(tmp_path: Path) -> None:
+    """The commands of the page, run twice with stand-ins for ssh and scp: the second time, the new units arrive."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "start-programs.md").read_text()
+    [loop] = [block for block in page.split("```") if "for host in units/" in block]
+    fakes, home = tmp_path / "fakes", tmp_path / "192.168.41.60"
+    fakes.mkdir()
+    home.mkdir()
+    (fakes / "ssh").write_text(f'#!/bin/sh\ncd "{tmp_path}/${{1#*@}}" || exit\nshift\nexec sh -c "$*"\n')
+    (fakes / "scp").write_text(f'#!/bin/sh\nto=${{3#*@}}\nexec cp "$1" "$2" "{tmp_path}/${{to%%:*}}/${{to#*:}}"\n')
+    for fake in fakes.iterdir():
+        fake.chmod(0o755)
+    for folder in ("ioc", "192.168.41.60"):
+        (tmp_path / "units" / folder).mkdir(parents=True)
+        (tmp_path / "units" / folder / "install.sh").write_text('cat "$(dirname "$0")"/unit >>installed || true\n')
+    for version in ("old", "new"):
+        (tmp_path / "units" / "192.168.41.60" / "unit").write_text(f"{version}\n")
+        environment = {**os.environ, "PATH": f"{fakes}:{os.environ['PATH']}"}
+        subprocess.run(["sh", "-c", loop.removeprefix("sh\n")], cwd=tmp_path, env=environment, check=True)
+    assert (home / "installed").read_text() == "old\nnew\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import plistlib
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ioc.app.units import command_of, unit_files
+from ioc.app.units import command_of, replace_files, unit_files
 from ioc.errors import Refused
 from ioc.topology.load import EXAMPLE, load, parse
 from ioc.topology.schema import Topology, Units
@@ -51,9 +52,9 @@ def test_each_machine_gets_the_units_of_its_programs(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [*(f"192.168.41.{n}" for n in range(60, 72)), "ioc"]
     assert sorted(path.name for path in (folder / "192.168.41.71").iterdir()) == [
         "attpc-ecc-MuTAnT.service",
-        "attpc-logs.service",
-        "attpc-logs.timer",
-        "attpc-rotate-logs.sh",
+        "attpc-logs-192.168.41.71.service",
+        "attpc-logs-192.168.41.71.timer",
+        "attpc-rotate-logs-192.168.41.71.sh",
         "attpc-router-mutant.service",
         "install.sh",
     ]
@@ -102,7 +103,7 @@ def test_every_agent_is_a_property_list_that_launchd_takes(tmp_path: Path) -> No
         assert (shell, option) == ("/bin/sh", "-c")
         subprocess.run([shell, "-n", option, script], check=True)
         assert all(isinstance(value, str) for value in agent["EnvironmentVariables"].values())
-        if path.stem != "attpc-logs":
+        if not path.stem.startswith("attpc-logs-"):
             assert agent["KeepAlive"] == {"SuccessfulExit": False}
             assert agent["RunAtLoad"] is True
             assert agent["ThrottleInterval"] >= 10
@@ -194,15 +195,27 @@ def test_the_usual_commands() -> None:
 
 
 def test_what_cannot_be_started_is_refused() -> None:
-    """No working directory; a control port that is another router's data port."""
+    """Working directories; control ports that are another router's data port: all that is missing, with the remedy."""
     topology = load(EXAMPLE)
-    with pytest.raises(Refused, match="router data0 has no work_dir"):
+    first, *others = topology.data_routers
+    exporters = [first.model_copy(update={"name": f"exporter{port}", "port": port}) for port in (46007, 46009)]
+    topology = topology.model_copy(update={"data_routers": (first, *exporters, *others)})
+    with pytest.raises(Refused) as refused:
         unit_files(topology, "systemd", COMMAND, "/", {})
-    first, *others = example().data_routers
-    exporter = first.model_copy(update={"name": "exporter", "port": 46007})
-    topology = topology.model_copy(update={"data_routers": (first, exporter, *others)})
-    with pytest.raises(Refused, match="46005, which is the port of router data0: give it a command"):
-        unit_files(topology, "systemd", COMMAND, "/", {})
+    said = str(refused.value)
+    for each in topology.data_routers:
+        assert re.search(rf"\b{each.name}\b", said), each.name
+    assert "`work_dir: /data`" in said
+    assert "exporter46007 has no command, and the usual one would use the control port 46005, which is the" in said
+    assert "exporter46009 has no command, and the usual one would use the control port 46007, which is the" in said
+
+
+def test_one_machine_with_two_managers_is_refused() -> None:
+    """Its folder has one install.sh."""
+    topology = example(units="systemd")
+    servers = (topology.ecc_servers[0].model_copy(update={"units": "launchd"}), *topology.ecc_servers[1:])
+    with pytest.raises(Refused, match=r"192\.168\.41\.60 has both launchd and systemd"):
+        unit_files(topology.model_copy(update={"ecc_servers": servers}), "systemd", COMMAND, "/", {})
 
 
 @pytest.mark.parametrize(("code", "seen"), [(0, 0), (1, 1), (2, 0), (3, 3)])
@@ -236,7 +249,7 @@ def ended(command: list[str], home: Path) -> subprocess.Popen[bytes]:
 
 def test_large_logs_are_rotated_while_they_are_written(tmp_path: Path) -> None:
     """Above 10 MB a log is copied and emptied; the last five stay; the program goes on writing at its end."""
-    script = unit_files(one(tmp_path, ("x",)), "systemd", COMMAND, "/", {})["127.0.0.1/attpc-rotate-logs.sh"]
+    script = unit_files(one(tmp_path, ("x",)), "systemd", COMMAND, "/", {})["127.0.0.1/attpc-rotate-logs-127.0.0.1.sh"]
     log = tmp_path / "log file"
     with log.open("ab", buffering=0) as program:
         for number in range(7):
@@ -248,3 +261,50 @@ def test_large_logs_are_rotated_while_they_are_written(tmp_path: Path) -> None:
     assert log.read_bytes() == b"small\n"
     kept = sorted(tmp_path.glob("log file.*"))
     assert [path.read_bytes()[:1] for path in kept] == [b"6", b"5", b"4", b"3", b"2"]
+
+
+def installed(folder: Path, home: Path) -> list[str]:
+    """Run install.sh with a stand-in for launchctl; returns what that was called with."""
+    fakes = home / "fakes"
+    fakes.mkdir(parents=True, exist_ok=True)
+    (home / "calls").write_text("")
+    (fakes / "launchctl").write_text(f'#!/bin/sh\necho "$*" >>{home}/calls\n')
+    (fakes / "launchctl").chmod(0o755)
+    environment = {"HOME": str(home), "PATH": f"{fakes}:{os.environ['PATH']}"}
+    subprocess.run(["sh", folder / "install.sh"], check=True, env=environment)
+    return (home / "calls").read_text().splitlines()
+
+
+def test_two_folders_of_one_mac_and_a_server_that_is_renamed(tmp_path: Path) -> None:
+    """Each folder rotates its own logs; what is not in a folder any more is ended and removed, and nothing else is."""
+    home, folder = tmp_path / "home", tmp_path / "units"
+    agents = home / "Library" / "LaunchAgents"
+    home.mkdir()
+
+    def install(name: str) -> list[str]:
+        server = {"name": name, "role": "cobo", "host": "127.0.0.1", "log_path": f"~/Library/Logs/{name}.log"}
+        source = {"id": "CoBo[0]", "ecc_server": name, "data_routers": ["r0"]}
+        topology = one(home, ("x",), units="launchd", ecc_servers=[server], data_sources=[source])
+        replace_files(folder, unit_files(topology, "launchd", COMMAND, "/", {}))
+        return [*installed(folder / "ioc", home), *installed(folder / "127.0.0.1", home)]
+
+    install("C0")
+    (agents / "attpc-mine.plist").write_text("of the user")
+    for machine, log in (("ioc", "attpc-ioc.log"), ("127.0.0.1", "C0.log")):
+        assert log in (agents / f"attpc-rotate-logs-{machine}.sh").read_text()
+        rotation = plistlib.loads((agents / f"attpc-logs-{machine}.plist").read_bytes())
+        assert f"attpc-rotate-logs-{machine}.sh" in rotation["ProgramArguments"][2]
+    calls = install("D0")
+    assert sorted(path.name for path in agents.iterdir()) == [
+        "attpc-ecc-D0.plist",
+        "attpc-ioc.plist",
+        "attpc-logs-127.0.0.1.plist",
+        "attpc-logs-ioc.plist",
+        "attpc-mine.plist",
+        "attpc-rotate-logs-127.0.0.1.sh",
+        "attpc-rotate-logs-ioc.sh",
+        "attpc-router-r0.plist",
+    ]
+    domain = f"gui/{os.getuid()}"
+    assert [call for call in calls if "bootout" in call and "logs" not in call] == [f"bootout {domain}/attpc-ecc-C0"]
+    assert f"bootstrap {domain} {agents}/attpc-logs-ioc.plist" in calls

@@ -32,6 +32,9 @@ sh {home}/units/127.0.0.1/install.sh
 sh {home}/units/ioc/install.sh
 {command} status --topology {file} C0 | grep 'inactive (dead)'
 {command} up --topology {file} C0 r0 | grep -c 'active (running)' | grep 2
+# The logs are rotated from now on.
+[ "$(systemctl --user is-active attpc-logs-127.0.0.1.timer)" = active ]
+[ "$(systemctl --user show -p NextElapseUSecRealtime --value attpc-logs-127.0.0.1.timer)" ]
 first=$(process attpc-ecc-C0)
 kill -9 "$first"
 until_state C0 'started again 1 times'
@@ -39,7 +42,7 @@ until_state C0 'started again 1 times'
 cp {home}/told {home}/told-then
 second=$(process attpc-ecc-C0)
 {command} up --topology {file} C0 | grep "active (running), process $second"
-! {command} down --topology {file} nobody
+{command} down --topology {file} nobody && exit 1
 {command} down --topology {file} r0 | grep 'inactive (dead)'
 # The IOC reads a file with an error: it exits with 2, and is not started again.
 echo 'nonsense: true' >>{file}.ioc
@@ -47,8 +50,28 @@ echo 'nonsense: true' >>{file}.ioc
 until_state ioc 'failed'
 [ "$(systemctl --user show -p NRestarts --value attpc-ioc.service)" = 0 ]
 [ "$(systemctl --user show -p ExecMainStatus --value attpc-ioc.service)" = 2 ]
-systemctl --user start attpc-logs.service
-{command} down --topology {file} C0 | grep 'inactive (dead)'
+systemctl --user start attpc-logs-127.0.0.1.service
+# A server that is renamed: the unit of its old name is stopped and removed, and no other.
+units={home}/.config/systemd/user
+printf '[Service]\nExecStart=/bin/sleep 600\n' >$units/attpc-mine.service
+systemctl --user daemon-reload
+systemctl --user start attpc-mine.service
+sed -i 's/C0/D0/' {file}
+{command} units --topology {file} --directory {home}/units
+sh {home}/units/127.0.0.1/install.sh
+[ ! -e $units/attpc-ecc-C0.service ]
+systemctl --user is-active attpc-ecc-C0.service && exit 1
+systemctl --user is-enabled attpc-ecc-C0.service && exit 1
+for unit in ecc-D0 router-r0 ioc; do systemctl --user is-enabled attpc-$unit.service; done
+systemctl --user is-active attpc-mine.service
+systemctl --user is-active attpc-logs-127.0.0.1.timer
+{command} up --topology {file} D0 | grep 'active (running)'
+{command} down --topology {file} D0 | grep 'inactive (dead)'
+# Without the key, only the IOC is started: that is no success.
+sed '/^units:/d' {file} >{file}.without
+{command} up --topology {file}.without 2>{home}/said && exit 1
+[ "$(grep -c . {home}/said)" = 1 ]
+grep 'left out.*: r0, D0' {home}/said
 echo all done
 """
 

@@ -139,6 +139,33 @@ def test_without_an_ioc(shell: Shell) -> None:
     assert "the IOC has not been asked to reload it (--no-reload)" in out
 
 
+def test_an_empty_value_removes_any_key(shell: Shell) -> None:
+    """As --help says, for each option of change; the file is then as before, and add takes an empty value as none."""
+    assert shell.run("add", "hv", "--no-reload")[0] == 0
+    before = shell.file.read_text()
+    values = {
+        "--pv": "A:B",
+        "--type": "integer",
+        "--units": "V",
+        "--label": "High voltage",
+        "--comment": "inlet",
+        "--deadband": "0.5",
+        "--max-rate": "2",
+    }
+    given = [word for option in values.items() for word in option]
+    empty = [word for option in values for word in (option, "")]
+    assert shell.run("change", "hv", *given, "--no-reload")[0] == 0
+    assert shell.file.read_text() != before
+    for option in values:
+        code, out, err = shell.run("change", "hv", option, "", "--no-reload")
+        assert (code, err) == (0, ""), option
+        assert option.removeprefix("--").replace("-", "_") in out
+    assert shell.file.read_text() == before
+    assert shell.run("retire", "hv", "--no-reload")[0] == 0
+    assert shell.run("add", "hv", *empty, "--no-reload")[0] == 0
+    assert shell.file.read_text() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -43,6 +43,37 @@ def test_programs_and_clock_of_another_machine(has: str, missing: tuple[str, ...
     assert tools.ahead == pytest.approx(100, abs=1.1)
 
 
+def test_a_slow_login_does_not_count_as_a_clock_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The login takes five seconds, and what is asked then none: its clock is ours, exact to its whole seconds."""
+    monkeypatch.setattr("ioc.hosts.checks.time", clock := Clock())
+    tools = read_tools(LoggingIn(clock), 10)
+    assert abs(tools.ahead) <= 0.5
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+class LoggingIn(LocalTransport):
+    """A machine with our clock that logs in slowly before the first script."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.login = 5.0
+
+    def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
+        self.clock.now += self.login
+        self.login = 0.0
+        return f"@begin\nhas ps\nnow {int(self.clock.now)}\n@end\n".encode()
+
+
 @pytest.mark.parametrize("answer", ["", "This account is disabled.\n", "@begin\nnow \n@end\n", "@begin\n\n@end\n"])
 def test_a_login_that_runs_no_commands(answer: str) -> None:
     """Whatever comes instead of the answer is an error for operators."""
