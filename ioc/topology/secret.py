@@ -47,6 +47,12 @@ def file_of(place: str) -> str | None:
     return found["path"] if found else None
 
 
+def variable_of(place: str) -> str | None:
+    """The environment variable of a secret; None for one in a file."""
+    found = _PLACE.fullmatch(place)
+    return found["variable"] if found else None
+
+
 def read_secret(place: str) -> str:
     """Return the secret, without the line end of its file.
 

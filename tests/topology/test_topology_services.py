@@ -101,6 +101,21 @@ def test_check_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "py_elog, which is not installed" in warnings
 
 
+@pytest.mark.parametrize("file", ["notes/runs.md", "there", "locked/runs.md", "runs.md"])
+def test_check_says_that_a_logbook_cannot_be_written(file: str, tmp_path: Path) -> None:
+    """A Markdown logbook in a folder that is not there, or in place of a folder, is a warning."""
+    if file == "locked/runs.md" and os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "locked").mkdir(mode=0o500)
+    (tmp_path / "t.yaml").write_text(with_sections(f"name: n, kind: markdown, file: {file}"))
+    warnings = [str(each) for each in examine(tmp_path / "t.yaml").warnings if "logbook[" in str(each)]
+    if file == "runs.md":
+        assert warnings == []
+    else:
+        assert f"logbook[0].file is '{tmp_path / file}', but should be a file in a folder" in "".join(warnings)
+
+
 def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret is what the variable or the file says, without the end of the line; paths are those of the topology."""
     monkeypatch.setenv("P", SECRET)
