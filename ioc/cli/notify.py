@@ -36,7 +36,8 @@ def notify_test(topology: Path) -> None:
         click.echo(f"{target.name}: {problem or 'sent'}")
     if NOT_INSTALLED in problems:
         click.echo(f"install it with  {how_to_install('notify')}", err=True)
-    variables = [name for each in loaded.notifications.targets if (name := variable_of(each.url)) in os.environ]
+    named = (variable_of(each.url) for each in loaded.notifications.targets)
+    variables = [name for name in named if name is not None and name in os.environ]
     if variables:
         needed = (
             "the IOC needs it in its unit as well" if len(variables) == 1 else "the IOC needs them in its unit as well"
