@@ -70,16 +70,21 @@ class Judge:
                 result = await check
                 return Finding(what, Verdict.Good, say(result)), result
         except Doubt as doubt:
-            return Finding(what, Verdict.Doubt, str(doubt)), None
+            return Finding(what, Verdict.Doubt, _without_name(doubt, what)), None
         except TimeoutError:
             return Finding(what, Verdict.Failed, f"no answer within {max(end - began, 0):.1f} s"), None
         except AttpcError as error:
-            return Finding(what, Verdict.Failed, str(error)), None
+            return Finding(what, Verdict.Failed, _without_name(error, what)), None
 
     async def all(self, *checks: tuple[str, Awaitable[str]]) -> tuple[Finding, ...]:
         """Wait for several checks at the same time; the findings are in their order."""
         ends = await asyncio.gather(*(self.ask(what, check, str) for what, check in checks))
         return tuple(finding for finding, _ in ends)
+
+
+def _without_name(error: Exception, what: str) -> str:
+    """A sentence beside the name of what it is about: it need not begin with it again."""
+    return str(error).removeprefix(f"{what} ")
 
 
 def skipped(what: str, why: str) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ioc.errors import PeerError, Refused
 from ioc.notify.sender import NOT_INSTALLED, send
 from ioc.topology.load import load
 from ioc.topology.schema import Target
+from ioc.topology.secret import variable_of
 
 
 @click.command("notify-test")
@@ -21,7 +23,8 @@ from ioc.topology.schema import Target
 def notify_test(topology: Path) -> None:
     """Send a test message to every target of the notifications.
 
-    Run it as the user and with the environment of the IOC, because the addresses come from there. The exit code is 1 if
+    Run it as the user of the IOC, because the addresses come from its files and environment. A variable that is set in
+    this shell alone is not known to an IOC that systemd or launchd started. The exit code is 1 if
     a message was not sent.
     """
     loaded = load(topology)
@@ -33,6 +36,13 @@ def notify_test(topology: Path) -> None:
         click.echo(f"{target.name}: {problem or 'sent'}")
     if NOT_INSTALLED in problems:
         click.echo(f"install it with  {how_to_install('notify')}", err=True)
+    named = (variable_of(each.url) for each in loaded.notifications.targets)
+    variables = [name for name in named if name is not None and name in os.environ]
+    if variables:
+        needed = (
+            "the IOC needs it in its unit as well" if len(variables) == 1 else "the IOC needs them in its unit as well"
+        )
+        click.echo(f"read from the environment of this shell: {', '.join(variables)}; {needed}", err=True)
     if failed := sum(bool(problem) for problem in problems):
         raise PeerError(f"{failed} of {len(problems)} messages {'was' if failed == 1 else 'were'} not sent")
 

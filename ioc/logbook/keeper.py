@@ -1,11 +1,12 @@
 """One logbook: makes the entries that are due, and sends those that wait, until it is cancelled.
 
-Theory of operation. `consider` takes what is due, on the event loop, and only notes it. One task makes each entry
-from the run database and stores it in the spool; another one sends the spool from the oldest to the newest. Whether
-the service has an entry is not known after an attempt without an answer, and for every entry that an earlier process
-left: then the service is asked before the entry is sent. A service that is away is asked again after 5 s, then ever
-less often. What the service will never accept is put aside. Everything that blocks runs in two threads of its own or
-in the child process of a library, so neither a hanging disk nor a hanging service reaches anything else.
+Theory of operation. `consider` takes what is due, on the event loop, and only notes it. One task makes each entry from
+the run database and stores it in the spool, and goes on with the next one if a run cannot be read; another one sends
+the spool from the oldest to the newest. Whether the service has an entry is not known after an attempt without an
+answer, and for every entry that an earlier process left: then the service is asked before the entry is sent. A service
+that is away is asked again after 5 s, then ever less often. What the service will never accept is put aside. Everything
+that blocks runs in two threads of its own or in the child process of a library, so neither a hanging disk nor a hanging
+service reaches anything else.
 """
 
 from __future__ import annotations
@@ -42,8 +43,6 @@ MOST_WAITING = 1000
 _LOOK_SECONDS = 60.0
 """Seconds between looks at the folder: somebody may have moved entries back."""
 _DISK_SECONDS = 10.0
-_LAG_SECONDS = 15.0
-"""How long an entry waits for the database to have the run as it is."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _ATTEMPTS = 3
 """Failures after which a round ends: one entry may be at fault, three mean the service."""
@@ -57,6 +56,10 @@ class Pace:
     longest_pause: float = _LONGEST_PAUSE
     again: float = 2.0
     """Before another look at the database, or at the service for entries of an earlier process."""
+    lag: float = 15.0
+    """How long an entry waits for the database to have the run as it is; the entries after it wait as well."""
+    give_up: float = 600.0
+    """After which a run that is not in the database gets no entry."""
 
 
 class Part(Enum):
@@ -173,6 +176,7 @@ class Keeper:
 
     async def _make(self) -> bool:
         """Make the entries that are due; False if some have to wait for the database."""
+        problem = ""
         for occasion in list(self._due.values()):
             if self._spool.has_made(occasion.id) or occasion.record.reserved_at < self._spool.since:
                 self._forget(occasion)
@@ -180,16 +184,40 @@ class Keeper:
                 if not self._full:
                     self._report(f"{self._spooled} entries wait: no more are kept until some are sent", Severity.MAJOR)
                 self._full = True
-                await self._on_disk(self._spool.skip, occasion.id)
-                self._forget(occasion)
+                await self._skip(occasion)
             else:
                 self._full = False
-                page = await self._page(occasion)
+                try:
+                    page = await self._page(occasion)
+                except (PeerError, Refused) as error:
+                    if self._waited(occasion) <= self._pace.lag:
+                        return False
+                    problem = problem or await self._unreadable(occasion, error)
+                    if isinstance(error, PeerTimeout):
+                        break
+                    continue
                 if page is None:
                     return False
                 await self._keep(occasion, page)
+        if problem:
+            self._trouble(Part.Make, problem)
+            return False
         self._mended(Part.Make, "entries can be kept again")
         return True
+
+    async def _unreadable(self, occasion: Occasion, error: Exception) -> str:
+        """Return what to say of a run that cannot be read; empty if it is given up.
+
+        A database that as a whole cannot be read is waited for.
+        """
+        text = f"{occasion.record.run} cannot be read: {error}"
+        if not isinstance(error, Refused) or self._waited(occasion) <= self._pace.give_up:
+            return text
+        self._report(
+            f"{occasion.record.run} gets no entry ({occasion.kind}): it cannot be read: {error}", Severity.MINOR
+        )
+        await self._skip(occasion)
+        return ""
 
     async def _keep(self, occasion: Occasion, page: RunPage) -> None:
         """Write an entry into the spool."""
@@ -201,8 +229,7 @@ class Keeper:
             body = self._book.body(entry, name)
         except Exception:  # a row that somebody has changed by hand; it must not stop the entries after it
             log.exception("logbook %s: no entry for %s", self.name, run)
-            await self._on_disk(self._spool.skip, occasion.id)
-            self._forget(occasion)
+            await self._skip(occasion)
             return
         waiting = Waiting(entry.id, entry.kind, entry.experiment, entry.number, entry.title, body, name)
         async with self._storing:
@@ -216,14 +243,25 @@ class Keeper:
         self._due.pop(occasion.id, None)
         self._since.pop(occasion.id, None)
 
-    async def _page(self, occasion: Occasion) -> RunPage | None:
-        """Read the rows of a run; None if they are not there yet."""
+    async def _skip(self, occasion: Occasion) -> None:
+        """Make no entry, also not later."""
+        await self._on_disk(self._spool.skip, occasion.id)
+        self._forget(occasion)
+
+    def _waited(self, occasion: Occasion) -> float:
+        """Seconds since an occasion was first looked at."""
         now = time.monotonic()
-        late = now - self._since.setdefault(occasion.id, now) > _LAG_SECONDS
-        try:
-            page = await self._on_disk(_read_page, self._database, occasion)
-        except (PeerError, Refused):
-            return None
+        return now - self._since.setdefault(occasion.id, now)
+
+    async def _page(self, occasion: Occasion) -> RunPage | None:
+        """Read the rows of a run; None if they do not have its end yet.
+
+        Raises:
+            PeerError: the database cannot be read.
+            Refused: it does not have the run.
+        """
+        late = self._waited(occasion) > self._pace.lag
+        page = await self._on_disk(_read_page, self._database, occasion)
         behind = occasion.kind is not Kind.Start and page.run["state"] != occasion.record.state.value
         return None if behind and not late else page
 

@@ -47,6 +47,9 @@ class Logbooks:
         self._record: RunRecord | None = None
         self._experiment = asyncio.Event()
         self._state = State()
+        self._caught_up = False
+        """What an earlier process did not come to is older than the present run, so it comes first."""
+        self._problem = ""
 
     def show(self, state: State) -> None:
         """Take a new state of the core."""
@@ -56,7 +59,8 @@ class Logbooks:
         self._experiment.set()
         if state.run.record is not self._record:
             self._record = state.run.record
-            self._consider([] if self._record is None else [self._record])
+            if self._caught_up:
+                self._consider_present()
 
     def status(self) -> LogbookStatus:
         """Return the state of all logbooks together."""
@@ -64,6 +68,8 @@ class Logbooks:
             return LogbookStatus(LogbookState.Off, "no logbook is set up")
         waiting = sum(keeper.waiting for keeper in self._keepers)
         texts = [f"{keeper.name}: {keeper.problem}" for keeper in self._keepers if keeper.problem]
+        if self._problem:
+            texts.append(self._problem)
         if texts:
             return LogbookStatus(LogbookState.Waiting, "; ".join(texts), waiting)
         refused = [f"{keeper.name} has refused {keeper.refused}" for keeper in self._keepers if keeper.refused]
@@ -94,8 +100,9 @@ class Logbooks:
                     )
                     self._keepers = (*self._keepers, keeper)
                     tasks.create_task(keeper.run(), name=f"logbook {each.name}")
-                self._consider([] if self._record is None else [self._record])
                 await self._catch_up()
+                self._caught_up = True
+                self._consider_present()
         finally:
             for threads in pools:
                 threads.shutdown(wait=False, cancel_futures=True)
@@ -107,13 +114,19 @@ class Logbooks:
             try:
                 runs = await self._last_runs(self._state.experiment, _RECENT_RUNS)
                 break
-            except PeerError:
+            except PeerError as error:
+                self._problem = f"the latest runs cannot be read: {error}"
                 await asyncio.sleep(_AGAIN_SECONDS)
             except Exception:  # a row that somebody has changed by hand
                 log.exception("the logbooks cannot read the latest runs")
+                self._problem = ""
                 return
+        self._problem = ""
         oldest = time.time() - _RECENT_SECONDS
         self._consider([run for run in reversed(runs) if (run.stopped_at or run.reserved_at) >= oldest])
+
+    def _consider_present(self) -> None:
+        self._consider([] if self._record is None else [self._record])
 
     def _consider(self, records: Sequence[RunRecord]) -> None:
         for keeper in self._keepers:

@@ -6,11 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ioc.model import DocumentState, InterlockState
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import State
+from ioc.runlogic.state import About, State
+from ioc.runlogic.troubles import line
 from ioc.runlogic.watch import seconds_to_full
 
 Subject = tuple[str, str]
 """The `when` of the rules, and what it is about."""
+
+_FAILURES = {DocumentState.Failed, DocumentState.Orphaned}
+_CAUSES = {About.Start, About.Restart}
+"""What makes a run fail; other troubles come before it or after it."""
 
 
 def conditions(plan: Plan, state: State, hours: Iterable[float]) -> Mapping[Subject, str]:
@@ -21,12 +26,15 @@ def conditions(plan: Plan, state: State, hours: Iterable[float]) -> Mapping[Subj
 
 
 def failed_run(state: State) -> Mapping[Subject, str]:
-    """Return the failure of the last run, if it failed and no other one is open."""
-    record = state.run.record
-    if record is None or record.state not in {DocumentState.Failed, DocumentState.Orphaned}:
+    """Return the failure of the last run, with its cause.
+
+    It has failed as soon as that is how it will end: if its filing waits for somebody, that one must hear of it.
+    """
+    run, record = state.run, state.run.record
+    if record is None or (run.ending if run.open else record.state) not in _FAILURES:
         return {}
-    lines = record.message.splitlines()
-    why = f": {lines[-1]}" if lines else ""
+    lines = [line(each) for each in run.troubles if each.about in _CAUSES] or record.message.splitlines()
+    why = f": {lines[0]}" if lines else ""
     about = f"{record.run.experiment}/{record.run.number}/{record.reserved_at}"
     return {("run_failed", about): f"{record.run} of {record.run.experiment} failed{why}"}
 

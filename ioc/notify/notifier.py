@@ -87,7 +87,8 @@ class Notifier:
             return
         failed = failed_run(state)
         if self._before is None:
-            self._before = frozenset(failed)
+            # whether anybody was told of one that is still being filed, its file knows
+            self._before = frozenset() if state.run.open else frozenset(failed)
         for subject, text in failed.items():
             self._failed.setdefault(subject, (text, time.monotonic()))
 

@@ -104,13 +104,14 @@ def standing(run: Run, about: About, name: str) -> Trouble | None:
 
 def document(run: Run) -> str:
     """Return the text kept with the run: a line for each trouble, in order, with its time and its end."""
-    lines = [*run.earlier.splitlines(), *map(_line, run.troubles)]
+    lines = [*run.earlier.splitlines(), *map(line, run.troubles)]
     more = len(lines) - MOST
     if more > 0:
         lines[MOST - 1 :] = [f"{more + 1} more: see the events of this run"]
     return "\n".join(lines)
 
 
-def _line(trouble: Trouble) -> str:
+def line(trouble: Trouble) -> str:
+    """Return a trouble with its time and its end."""
     mended = f" ({local(trouble.mended_at)}: {trouble.mended})" if trouble.mended else ""
     return f"{local(trouble.at)} {trouble.text}{mended}"

@@ -214,6 +214,22 @@ def _hooks(topology: Topology) -> Iterator[Advice]:
                 yield (*loc, "timeout"), f"should be at most {_LONG_STOP:g} seconds: the run is not stopped before"
 
 
+def _logbook_files(topology: Topology) -> Iterator[Advice]:
+    for index, each in enumerate(topology.logbook):
+        if each.file is None:
+            continue
+        file = Path(each.file)
+        if not file.parent.is_dir():
+            why = f"{file.parent} does not exist"
+        elif file.is_dir():
+            why = "it is a folder itself"
+        elif not os.access(file if file.exists() else file.parent, os.W_OK):
+            why = "it may not be written"
+        else:
+            continue
+        yield ("logbook", index, "file"), f"should be a file in a folder that this user may write: {why}"
+
+
 def _ssh(topology: Topology) -> Iterator[Advice]:
     """Check the settings of each section: its own values, and its own files, not inherited ones."""
     general = topology.ssh
@@ -329,4 +345,5 @@ _ADVISERS = (
     _ssh,
     _interlocks,
     _hooks,
+    _logbook_files,
 )

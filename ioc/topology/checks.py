@@ -268,10 +268,11 @@ def _notifications(whole: _Part) -> Iterator[Fault]:
     targets = part.parts("targets")
     yield from _same_names(targets, "name")
     names = {name for target in targets if (name := target.text("name")) is not None}
+    usable = {name for name in names if re.fullmatch(r"[\w\-]+", name)}  # any other one may be a secret
     for rule in part.parts("rules"):
         for loc, name in rule.texts("to"):
             if name not in names:
-                yield value_fault(loc, name, f"must be one of targets{suggest(name, names)}")
+                yield value_fault(loc, name, f"must be one of targets{suggest(name, usable)}")
         if "hours" in rule.fields and rule.text("when") != "disk_below":
             loc = (*rule.loc, "hours")
             yield loc, f"{show(loc)} must be left out, because it belongs to when: disk_below"

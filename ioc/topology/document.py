@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from ioc.topology.secret import may_be_at
+
 Loc = tuple[str | int, ...]
 """Place of a value: keys and indices from the top."""
 Fault = tuple[Loc, str]
@@ -30,6 +32,10 @@ _SCALARS = {
     "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
     "float": rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
 }
+
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+"""Text of the file in an error of PyYAML, such as the name of an alias; it may be a password that begins with ``*``."""
+_URL = re.compile(r"://|@")
 
 
 class _Yaml12Loader(yaml.SafeLoader):
@@ -103,7 +109,12 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> tuple[int, str]:
     if begin is not None and end is not None and begin.line != end.line:
         reason += f" (begun in line {begin.line + 1})"
     mark = end or begin
-    return (mark.line + 1 if mark else 1), f"is not valid YAML: {reason}"
+    return (mark.line + 1 if mark else 1), f"is not valid YAML: {_QUOTED.sub(_without_text, reason)}"
+
+
+def _without_text(quoted: re.Match[str]) -> str:
+    """Keep the names of tokens, ``'<scalar>'``, and single characters."""
+    return quoted[0] if quoted[0].startswith("'<") or len(quoted[0]) <= 3 else "…"
 
 
 class _Reader:
@@ -119,6 +130,9 @@ class _Reader:
     def _refuse(self, node: yaml.Node, text: str) -> None:
         self.document.problems.append((node.start_mark.line + 1, text))
 
+    def _tag(self, node: yaml.Node, loc: Loc) -> str:
+        return "a tag" if may_be_at(loc) else f"the tag {node.tag}"
+
     def _value(self, node: yaml.Node, loc: Loc) -> object:
         self.document.lines.setdefault(loc, node.start_mark.line + 1)
         if id(node) in self._seen:
@@ -127,7 +141,7 @@ class _Reader:
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         implicit = (plain, not plain) if isinstance(node, yaml.ScalarNode) else (True, False)
         if node.tag != self._loader.resolve(type(node), node.value, implicit):
-            return self._refuse(node, f"{show(loc)} has the tag {node.tag}, but must be written without a tag")
+            return self._refuse(node, f"{show(loc)} has {self._tag(node, loc)}, but must be written without a tag")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, loc)
         if isinstance(node, yaml.SequenceNode):
@@ -159,12 +173,13 @@ class _Reader:
                 yield key, value
             else:
                 shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "that is a list or a mapping"
+                shown = "that is not text" if may_be_at(loc) else shown
                 self._refuse(key, f"{show(loc) or 'the file'} has a key {shown}, but keys must be text")
 
 
 def show(loc: Loc) -> str:
-    """A place in the notation of users: ``data_routers[2].port``."""
+    """A place in the notation of users: ``data_routers[2].port``. A key that is a URL is not shown."""
     text = ""
-    for part in loc:
+    for part in ("…" if isinstance(each, str) and _URL.search(each) else each for each in loc):
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text

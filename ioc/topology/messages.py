@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.schema import SECTIONS
+from ioc.topology.secret import FORM, may_be_at, may_be_in
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
-_PASSWORD = re.compile(r"://[^/@\s]*@")
+_PASSWORD = re.compile(r"://.*@", re.DOTALL)
 """In a URL; errors are also logged."""
+_ANY_PASSWORD = re.compile(r"^(.*?://)?.*@", re.DOTALL)
+"""Also without the scheme, where a URL is meant."""
 _KINDS = {
     "string_type": "text (put it in quotes)",
     "tuple_type": "a list",
@@ -30,6 +33,8 @@ _SCALARS = {
 """The requirement for a value written without quotes and with quotes."""
 _SECRET = {"password", "url"}
 """Keys whose value is never shown: a secret may have been put there by mistake."""
+_PLACES = re.compile(r"notifications\.targets\[\d+\]\.url|logbook\[\d+\]\.password")
+"""Where the place of a secret must be."""
 _OLD_SWITCHES = {"yes", "no", "on", "off", "y", "n"}
 """Booleans in YAML 1.1, text in 1.2."""
 
@@ -46,13 +51,18 @@ def rephrase(
         parents = [part for part in loc[:-1] if isinstance(part, str)]
         fields = sections[parents[-1] if parents else ""].model_fields
         known = [field.alias or name for name, field in fields.items()]
+        if may_be_at(loc):
+            return loc, f"{show(loc[:-1])} has a key that is not known; known are {', '.join(sorted(known))}"
         return loc, f"{show(loc)} is not a known key{suggest(str(loc[-1]), known)}"
     if loc[-1:] and loc[-1] in _SECRET and isinstance(error["input"], str):  # it may be a password
         return loc, f"{show(loc)} must {_requirement(error, None)}"
     written, value = plain.get(loc), error["input"]
+    if may_be_in(loc, value):
+        # never: put it in quotes
+        required = f"be {FORM}" if _PLACES.fullmatch(show(loc)) else _requirement(error, None)
+        return loc, f"{show(loc)} is {_type_of(value)}, but must {required}"
     # a number is shown as written in the file
-    shown = written if written and not isinstance(value, str) else describe(value)
-    shown = _PASSWORD.sub("://…@", shown)
+    shown = written if written and not isinstance(value, str) else describe(_without_password(loc, value))
     return loc, f"{show(loc)} is {shown}, but must {_requirement(error, written)}"
 
 
@@ -93,8 +103,31 @@ def describe(value: object) -> str:
             return str(value)
 
 
+def _type_of(value: object) -> str:
+    """What is said of a value that may be a secret."""
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str() if value:
+            return "text"
+        case _:
+            return describe(value)
+
+
+def _without_password(loc: Loc, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if loc[:1] == ("hooks",) and loc[-1] == "post":
+        return _ANY_PASSWORD.sub(r"\1…@", value)
+    return _PASSWORD.sub("://…@", value)
+
+
 def value_fault(loc: Loc, value: object, requirement: str) -> Fault:
     """A sentence with a valid value, and what it must or should be."""
+    if may_be_in(loc, value):
+        return loc, f"{show(loc)} is {_type_of(value)}, but {requirement}"
     shown = repr(str(value)) if isinstance(value, str) else describe(value)
     return loc, f"{show(loc)} is {shown}, but {requirement}"
 

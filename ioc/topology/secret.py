@@ -17,6 +17,24 @@ _MOST = 64 * 1024
 """Largest file that is read, in bytes."""
 FORM = "env:NAME (an environment variable) or file:PATH (a file with mode 600), never the secret itself"
 
+_URL = re.compile(r"://|@")
+
+
+def may_be_at(loc: tuple[str | int, ...]) -> bool:
+    """Whether somebody may have put a secret in this place of a topology: then no error shows its value."""
+    match loc:
+        case ("notifications",) | ("notifications", "targets", *_) | ("logbook",) | ("logbook", int()):
+            return True
+        case ("logbook", int(), *rest):
+            return "password" in rest or "url" in rest
+        case _:
+            return False
+
+
+def may_be_in(loc: tuple[str | int, ...], value: object) -> bool:
+    """As `may_be_at`, also because of what the value looks like."""
+    return may_be_at(loc) or (loc[:1] == ("notifications",) and _URL.search(str(value)) is not None)
+
 
 def is_place(text: str) -> bool:
     """Whether a text names the place of a secret."""
@@ -27,6 +45,12 @@ def file_of(place: str) -> str | None:
     """The path of a secret in a file; None for one in the environment."""
     found = _PLACE.fullmatch(place)
     return found["path"] if found else None
+
+
+def variable_of(place: str) -> str | None:
+    """The environment variable of a secret; None for one in a file."""
+    found = _PLACE.fullmatch(place)
+    return found["variable"] if found else None
 
 
 def read_secret(place: str) -> str:

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ioc.app.live_report import Doubt, Judge
+from ioc.errors import PeerError
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, SitePlan
 from tests.e2e.plant import Plant
 from tests.epics import Epics
@@ -319,3 +321,17 @@ async def test_an_ioc_that_takes_data_is_not_disturbed(tmp_path: Path, epics: Ep
         assert await plant.put("Run:Stop")
         assert "complete" in await plant.text("Run:Message")
         assert await plant.get("IOC:DatabaseMessage", "-S") == ""
+
+
+@pytest.mark.parametrize("error", [PeerError, Doubt])
+async def test_a_finding_does_not_repeat_its_name(error: type[Exception]) -> None:
+    """The table has the name of each server and router beside the sentence, which often begins with it."""
+
+    async def check() -> str:
+        raise error("ECC server C2 at 10.0.0.2:8083 is away")
+
+    judge = Judge()
+    assert [(await judge.ask(what, check(), str))[0].text for what in ("ECC server C2", "ECC server C")] == [
+        "at 10.0.0.2:8083 is away",
+        "ECC server C2 at 10.0.0.2:8083 is away",
+    ]

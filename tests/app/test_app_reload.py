@@ -46,6 +46,25 @@ async def test_a_file_with_errors_changes_nothing(ioc: RunningIoc) -> None:
     assert "nothing has changed" in await ioc.log()
 
 
+@pytest.mark.parametrize("targets", [["slack://s3cret/b/c"], "slack://s3cret/b/c", [{"name": "t", "url": ["s3cret"]}]])
+async def test_a_secret_in_the_file_goes_nowhere(
+    ioc: RunningIoc, targets: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A secret that was put into the topology in a wrong form is in no PV, log or database after a reload."""
+    caplog.set_level(logging.DEBUG)
+    ioc.write(notifications={"targets": targets})
+    assert not await ioc.put("T:IOC:Reload")
+    shown = await ioc.log()
+    assert "notifications.targets" in shown
+    assert "s3cret" not in shown + await ioc.get("T:Message", "-S") + caplog.text
+
+    def rows() -> bytes:
+        return b"".join(file.read_bytes() for file in ioc.file.parent.glob("runs.db*") if file.is_file())
+
+    await eventually(lambda: b"notifications.targets" in rows(), 10)
+    assert b"s3cret" not in rows()
+
+
 async def test_everything_changes_while_idle(ioc: RunningIoc) -> None:
     """While every server is Idle another prefix and experiment are taken over by building the IOC anew."""
     ioc.write(prefix="U:", experiment="e2")

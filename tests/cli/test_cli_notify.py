@@ -32,6 +32,7 @@ def test_each_target_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             "c: the environment variable NOT_SET is not set",
         ]
         assert "2 of 3 messages were not sent" in done.output
+        assert "environment of this shell: GOOD, BAD; the IOC needs them in its unit" in done.stderr
         assert "s3cret" not in done.output
         file.write_text(f"{GOOD}notifications: {{targets: [{{name: a, url: env:GOOD}}]}}\n")
         assert CliRunner().invoke(main, ["notify-test", "--topology", str(file)]).exit_code == 0

@@ -80,7 +80,13 @@ class Desk:
         self._pools: list[ThreadPoolExecutor] = []
 
     def keeper(
-        self, logbook: Logbook, *, seconds: float = 0.5, plotter: Plotter | None = None, new: bool = False
+        self,
+        logbook: Logbook,
+        *,
+        seconds: float = 0.5,
+        plotter: Plotter | None = None,
+        new: bool = False,
+        pace: Pace = QUICK,
     ) -> Keeper:
         """A keeper of a logbook; unless it is `new`, it has existed since 1970."""
         made = self.folder / "spool" / logbook.name / "made.json"
@@ -101,7 +107,7 @@ class Desk:
             plotter=plotter or Plotter(Path("/nonexistent")),
             threads=threads,
             report=lambda text, severity: self.lines.append(f"{severity.name} {text}"),
-            pace=QUICK,
+            pace=pace,
         )
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ioc.errors import PeerError
 from ioc.logbook.logbooks import Logbooks
 from ioc.model import Event, LogbookState, RunRecord
 from ioc.rundb import SqliteRunStore
@@ -35,7 +36,41 @@ def started_in_1970(folder: Path) -> None:
 
 async def test_what_an_earlier_process_did_not_come_to(store: SqliteRunStore, tmp_path: Path) -> None:
     """Entries of the latest runs that were never made are made by the next process, the old ones first."""
-    await check(tmp_path, [await finished_run(store, "first"), await finished_run(store, "second")], store.last_runs, 4)
+
+    async def last_runs(experiment: str, most: int) -> Sequence[RunRecord]:
+        await asyncio.sleep(0.2)  # the present run must not overtake them
+        return await store.last_runs(experiment, most)
+
+    await check(tmp_path, [await finished_run(store, "first"), await finished_run(store, "second")], last_runs, 4)
+    text = (tmp_path / "notes.md").read_text()
+    assert text.rindex("first") < text.index("second")
+
+
+async def test_the_latest_runs_cannot_be_read_for_a_while(store: SqliteRunStore, tmp_path: Path) -> None:
+    """The state says that entries wait, until they can be read."""
+    readable = asyncio.Event()
+
+    async def last_runs(experiment: str, most: int) -> Sequence[RunRecord]:
+        if not readable.is_set():
+            raise PeerError("the disk is away")
+        return await store.last_runs(experiment, most)
+
+    run = await finished_run(store, "first")
+    started_in_1970(tmp_path)
+    file = tmp_path / "notes.md"
+    book = {"name": "notes", "kind": "markdown", "file": str(file)}
+    logbooks = Logbooks(topology(tmp_path, book), last_runs, lambda event: None)
+    task = asyncio.create_task(logbooks.run())
+    try:
+        logbooks.show(State(restored=True, experiment="e1", run=Run(record=run)))
+        await eventually(lambda: logbooks.status().state is LogbookState.Waiting)
+        assert "the disk is away" in logbooks.status().message
+        readable.set()
+        await eventually(lambda: file.exists() and file.read_text().count("<!-- end of") == 2, 15)
+        await eventually(lambda: logbooks.status().state is LogbookState.Ok)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def test_a_spoilt_database_stops_nothing(

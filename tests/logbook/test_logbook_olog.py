@@ -17,10 +17,10 @@ from ioc.logbook import keeper as keeper_module
 from ioc.logbook.keeper import Keeper
 from ioc.logbook.occasions import due
 from ioc.logbook.plot import Plotter
-from ioc.model import DocumentState, RunRecord
+from ioc.model import DocumentState, RunId, RunRecord
 from ioc.rundb import SqliteRunStore
 from tests.epics import eventually
-from tests.logbook.conftest import Desk, finished_run
+from tests.logbook.conftest import QUICK, Desk, finished_run
 from tests.logbook.olog_stub import OlogStub
 from tests.rundb.rows import execute
 
@@ -304,3 +304,38 @@ async def test_a_bad_row_stops_nothing(
         keeper.consider(due(await finished_run(store, "good")))
         await eventually(lambda: "Run 1 ended: good" in olog.titles())
     assert "no entry for run 0" in caplog.text
+
+
+async def test_a_run_that_cannot_be_read_blocks_no_other(
+    store: SqliteRunStore, desk: Desk, olog: OlogStub, to_olog: Section
+) -> None:
+    """The logbook says which run it waits for, goes on with the next one, and gives the first one up after a while."""
+    run = await finished_run(store)
+    lost = replace(run, run=RunId("e1", 99), reserved_at=run.reserved_at - 1.0, title="lost")
+    slow = replace(QUICK, lag=0.2, give_up=2.0)
+    async with working(desk.keeper(to_olog(olog), pace=slow), lost, run) as keeper:
+        await eventually(lambda: len(olog.entries) == 2)
+        assert "run 99" in keeper.problem
+        await eventually(lambda: keeper.waiting == 2)
+        await eventually(lambda: keeper.waiting == 0)
+        assert not keeper.problem
+    assert len(olog.entries) == 2
+    assert sum("entries wait" in line and "run 99" in line for line in desk.lines) == 1
+    assert sum("gets no entry" in line and "run 99" in line for line in desk.lines) == 2
+
+
+async def test_a_database_that_is_away_is_waited_for(
+    store: SqliteRunStore, desk: Desk, olog: OlogStub, to_olog: Section, tmp_path: Path
+) -> None:
+    """No entry is given up because the whole database cannot be read: all are made when it is back."""
+    run = await finished_run(store)
+    database = tmp_path / "runs.db"
+    aside = database.replace(tmp_path / "aside.db")
+    async with working(desk.keeper(to_olog(olog), pace=replace(QUICK, lag=0.1, give_up=0.3)), run) as keeper:
+        await eventually(lambda: keeper.problem)
+        waited = time.monotonic() + 0.6
+        await eventually(lambda: time.monotonic() > waited)
+        assert keeper.waiting == 2
+        aside.replace(database)
+        await eventually(lambda: len(olog.entries) == 2)
+    assert desk.lines[-1].startswith("NO_ALARM")

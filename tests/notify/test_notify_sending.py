@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from ioc.model import DocumentState, Event, InterlockState, RunClass, RunId, RunRecord, RunState
+from ioc.model import DocumentState, Event, InterlockState, RunClass, RunId, RunRecord, RunState, Severity
 from ioc.notify.notifier import Notifier
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import Interlock, Run, State
+from ioc.runlogic.state import About, Interlock, Router, Run, State, Trouble
 from ioc.topology.load import EXAMPLE, load
 from ioc.topology.schema import Notifications, Topology
 from tests.epics import eventually, free_port
@@ -124,6 +124,22 @@ async def test_a_start_of_the_ioc_is_reported(receiver: Receiver) -> None:
         watch.core.change(restored=True)
         await eventually(lambda: receiver.messages, 20)
     assert receiver.messages[0]["message"].startswith("the IOC was started at ")
+
+
+async def test_a_lost_run_is_reported_before_it_is_closed(receiver: Receiver) -> None:
+    """A run that ended with the IOC waits for its files: people hear of it at once, with the cause, and only once."""
+    record = replace(FAILED, state=DocumentState.Filing, message="")
+    cause = Trouble(About.Restart, "", 0.0, "it ended while the IOC was down", Severity.MAJOR)
+    lost = Run(state=RunState.Filing, record=record, ending=DocumentState.Orphaned, troubles=(cause,))
+    for name in ("data0", "data1"):  # the second process is started while the run still waits
+        async with working(topology({"when": "run_failed"}, {"when": "no_data", "for_seconds": 0})) as watch:
+            watch.core.change(restored=True, run=lost, routers={name: Router(silent=True)})
+            await eventually(lambda name=name: any(f"router {name}" in str(each) for each in receiver.messages), 20)
+            watch.core.change(run=Run(state=RunState.Stopped, record=replace(record, state=DocumentState.Orphaned)))
+    await eventually(lambda: any("run 7 of e1" in str(each) for each in receiver.messages), 20)
+    told = [str(each) for each in receiver.messages if "run 7 of e1 failed" in str(each)]
+    assert len(told) == 1
+    assert "it ended while the IOC was down" in told[0]
 
 
 async def test_an_ioc_that_restarts_all_the_time_rings_once(receiver: Receiver) -> None:

@@ -101,6 +101,21 @@ def test_check_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "py_elog, which is not installed" in warnings
 
 
+@pytest.mark.parametrize("file", ["notes/runs.md", "there", "locked/runs.md", "runs.md"])
+def test_check_says_that_a_logbook_cannot_be_written(file: str, tmp_path: Path) -> None:
+    """A Markdown logbook in a folder that is not there, or in place of a folder, is a warning."""
+    if file == "locked/runs.md" and os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "locked").mkdir(mode=0o500)
+    (tmp_path / "t.yaml").write_text(with_sections(f"name: n, kind: markdown, file: {file}"))
+    warnings = [str(each) for each in examine(tmp_path / "t.yaml").warnings if "logbook[" in str(each)]
+    if file == "runs.md":
+        assert warnings == []
+    else:
+        assert f"logbook[0].file is '{tmp_path / file}', but should be a file in a folder" in "".join(warnings)
+
+
 def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret is what the variable or the file says, without the end of the line; paths are those of the topology."""
     monkeypatch.setenv("P", SECRET)
@@ -130,6 +145,49 @@ def test_a_secret_that_cannot_be_read(what: str, tmp_path: Path) -> None:
         read_secret(place)
     assert SECRET not in str(error.value)
     assert what == SECRET or str(path) in str(error.value)
+
+
+MISPLACED = [
+    # the sections, and what the error says
+    ("", f"targets: ['slack://{SECRET}/b/c']", "targets[0] is text, but must be a mapping"),
+    ("", f"targets: 'slack://{SECRET}/b/c'", "notifications.targets is text, but must be a list"),
+    ("", f"targets: {{ops: 'slack://{SECRET}/b/c'}}", "notifications.targets is a mapping, but must be a list"),
+    ("", f"targets: [{{name: 'slack://{SECRET}', url: env:U}}]", "targets[0].name is text, but must be 1 to 30 of"),
+    ("", f"targets: [{{'slack://{SECRET}': 1, name: t, url: env:U}}]", "targets[0] has a key that is not known"),
+    ("", "targets: [{name: t, url: 73519264}]", "targets[0].url is a number, but must be env:NAME"),
+    ("", f"targets: [{{name: t, url: [{SECRET}]}}]", "targets[0].url is a list, but must be env:NAME"),
+    ("", "targets: [{name: t, 73519264: x}]", "targets[0] has a key that is not text"),
+    ("", f"targets: [{{name: t, url: !{SECRET} x}}]", "targets[0].url has a tag, but must be written without"),
+    ("", f"targets: [{{name: t, url: *{SECRET}}}]", "is not valid YAML: found undefined alias"),
+    ("", f"targets: [{{name: t, url: !a{SECRET}!b x}}]", "is not valid YAML"),
+    ("", f"targets: [{{name: t, url: env:U}}], rules: [{{when: no_data, to: ['slack://{SECRET}']}}]",
+     "to[0] is text, but must be one of targets"),
+    ("", f"targets: [{{name: 'slack://{SECRET}', url: env:U}}], rules: [{{when: no_data, to: [slack]}}]",
+     "to[0] is 'slack', but must be one of targets"),
+    ("", "targets: [{name: t, url: env:U}, {name: 't://73519264', url: env:V}, {name: 't://73519264', url: env:V}]",
+     "targets[2].name is text, but must be another name"),
+    (OLOG.replace("env:P", "73519264"), "", "logbook[0].password is a number, but must be env:NAME"),
+    (OLOG.replace("env:P", "7.3519264"), "", "logbook[0].password is a number, but must be env:NAME"),
+    (OLOG.replace("env:P", f"{{{SECRET}: x}}"), "", "logbook[0].password is a mapping, but must be env:NAME"),
+    (OLOG.replace("env:P", f"!{SECRET} x"), "", "logbook[0].password has a tag"),
+    (OLOG.replace("http://h:1/Olog", "[73519264]"), "", "logbook[0].url is a list, but must be"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("logbook", "notifications", "message"), MISPLACED)
+def test_a_secret_in_a_wrong_form_is_not_shown(logbook: str, notifications: str, message: str) -> None:
+    """Whatever form it has, an error says of which type it is: the errors of a reload go to a PV and the database."""
+    found = "\n".join(text for _, text in problems_of(with_sections(logbook, notifications)))
+    assert message in found
+    assert not any(part in found for part in (SECRET, "73519264", "3519264"))
+
+
+@pytest.mark.parametrize("line", [f"notifications: 'slack://{SECRET}'", f"logbook: ['password {SECRET}']"])
+def test_a_secret_in_place_of_a_section_is_not_shown(line: str) -> None:
+    """The same where a mapping belongs."""
+    found = "\n".join(text for _, text in problems_of(f"{GOOD}{line}\n"))
+    assert "is text, but must be a mapping" in found
+    assert SECRET not in found
 
 
 def test_the_loader_shows_no_secret() -> None:
