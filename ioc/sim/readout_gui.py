@@ -176,8 +176,9 @@ class ReadoutGui:
         if self.manner is Manner.BABBLING:
             writer.write(b"x" * 10_000 + b"\n")
             return
-        if not (words := parse(line)):
+        if not line:
             return
+        words = parse(line) or [""]
         replies = [await self._obey(line, words)]
         if words[0] == "masterTransition" and replies[0][0] == "ERROR" and not self._slave:
             replies.append(("ERROR", f"Slave failed transition to {words[1]} "))
@@ -198,11 +199,11 @@ class ReadoutGui:
             case ["begin"] if self._new:
                 raise _StuckError  # these releases have a bug there
             case ["begin"]:
-                return await self._transition("Active", "begin")
+                return await self._transition("Active", "begin", by_master=False)
             case ["end"]:
-                return await self._transition("Halted", "end")
+                return await self._transition("Halted", "end", by_master=False)
             case ["masterTransition", state] if self._new:
-                return await self._transition(state, "begin" if state == "Active" else "end")
+                return await self._transition(state, "begin" if state == "Active" else "end", by_master=True)
             case ["get" | "set" | "begin" | "end" | "masterTransition", *_] if (
                 words[0] != "masterTransition" or self._new
             ):
@@ -242,36 +243,38 @@ class ReadoutGui:
             return self._no_slave
         match what:
             case "run":
-                self._run = int(value)
+                self._run = int(value, 0)
             case "title":
                 self._title = value
             case _:
                 self._recording = _BOOLEANS[value.lower()]
         return ("OK",)
 
-    async def _transition(self, state: str, operation: str) -> tuple[str, ...]:
+    async def _transition(self, state: str, operation: str, *, by_master: bool) -> tuple[str, ...]:
         if self.manner is Manner.LYING:
             return ("OK",)
         if not self._slave:
             return self._no_slave
         if (state, self._state) not in {("Active", "Halted"), ("Halted", "Active")}:
             old = "a begin run" if operation == "begin" else "the run to be ended"
-            what = f"transitionsto {state}" if self._new else old
+            what = f"transitionsto {state}" if by_master else old
             return ("ERROR", f"The current state ({self._state}) does not allow {what}")
         await asyncio.sleep(self._delays.get(operation, _SECONDS / self._speed))
         if message := self._failures.pop(operation, ""):
-            return self._failed(message)
+            return _failed(message, by_master=by_master)
         self._to(state)
         if operation == "begin" and (message := self._failures.pop("source", "")):
             self._failures["end"] = "Run is already halted"
-            return self._failed(message)
+            return _failed(message, by_master=by_master)
         return ("OK",)
 
-    def _failed(self, message: str) -> tuple[str, ...]:
-        if not self._new:
-            raise _StuckError
-        return ("ERROR", f'Transition failed: {message} from {message}\n    while executing\n"error {{{message}}}"')
+
+def _failed(message: str, *, by_master: bool) -> tuple[str, ...]:
+    if not by_master:
+        raise _StuckError
+    return ("ERROR", f'Transition failed: {message} from {message}\n    while executing\n"error {{{message}}}"')
 
 
 def _is_run_number(text: str) -> bool:
-    return re.fullmatch(r"\s*\+?(0|[1-9]\d{0,9})\s*", text, re.ASCII) is not None and int(text) < 2**32
+    number = r"\s*\+?(0|[1-9]\d{0,9}|0[xX][0-9a-fA-F]{1,8})\s*"
+    return re.fullmatch(number, text, re.ASCII) is not None and int(text, 0) < 2**32

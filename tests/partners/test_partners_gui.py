@@ -280,6 +280,8 @@ async def test_the_simulator_refuses_what_the_original_refuses() -> None:
         "get slave": "OK 1",
         "set run -1": "ERROR {Run number must be a positive integer was '-1'}",
         "set run {3 4}": "ERROR {Run number must be a positive integer was '3 4'}",
+        "set run 0x10": "OK",
+        "\n ": "FAIL {Invalid command ' '}",
         "set colour red": "ERROR {Invalid set: 'colour'}",
         "get state": "OK inactive",
         "end": "ERROR {The current state (Halted) does not allow the run to be ended}",
