@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -12,8 +13,8 @@ from functools import partial
 from ioc.partners.link import LONGEST, BrokenLinkError
 from ioc.partners.tcl import split
 
-SERVICE = "ReadoutGUIRemoteControl"
-"""What the remote control is called at the DAQ port manager."""
+_SERVICE = re.compile(r"ReadoutGUIRemoteControl(_\d+)?")
+"""What the remote control is called at the DAQ port manager, which numbers those of one user after the first."""
 _MOST_PORTS = 5000
 _LOST_SECONDS = 20
 """After so long without a sign of life from its host a connection counts as lost."""
@@ -65,7 +66,9 @@ async def _find_port(place: Place, resolver: Executor) -> int:
         raise BrokenLinkError(f"cannot be found: {manager} closed the connection") from None
     finally:
         writer.transport.abort()
-    found = [(port, user) for port, service, user, *_ in rows if service == SERVICE and place.user in {user, None}]
+    found = [
+        (port, user) for port, service, user, *_ in rows if _SERVICE.fullmatch(service) and place.user in {user, None}
+    ]
     of = f" of {place.user}" if place.user is not None else ""
     if not found:
         raise BrokenLinkError(f"has no ReadoutGUI{of}: {manager} knows none")

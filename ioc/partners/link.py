@@ -1,9 +1,12 @@
-"""One connection to the remote control of a ReadoutGUI: requests and replies of one line each.
+"""One connection to the remote control of a ReadoutGUI: requests and replies of one line each, or nearly.
 
-Theory of operation. The server answers each request with one line, in order, but a reply may come after we have given
-up waiting, an error of the server's own program has none, and some errors have two. Replies carry no number. So before
-the next request after such an irregularity we ask ``get state``: its reply looks like no other, and all lines before it
-are late. Nothing is ever sent while a reply of ``get state`` is owed, so a server that hangs is not flooded.
+Theory of operation. The server answers each request with one line, but the reason of an error may be a whole trace of
+many lines in braces, a reply may come after we have given up waiting, and some errors have two. While a run begins the
+server may already answer other requests, so replies may also come out of order. They carry no number. So before the
+next request after such an irregularity we ask ``get state``: its reply looks like no other, and all lines before it are
+late. Nothing is ever sent while a reply of ``get state`` is owed, so a server that hangs is not flooded.
+
+An error of the server's own program has no reply at all, and the server never reads again from any connection.
 
 Nothing here has a time-out: the caller cancels the call, and the next one finds its way.
 """
@@ -17,8 +20,10 @@ from ioc.partners.tcl import split
 
 LONGEST = 4096
 """Longest line that is accepted, in bytes."""
+_MOST_LINES = 200
+"""So many lines of a reason are accepted."""
 _MOST_LATE = 8
-"""So many late lines are skipped."""
+"""So many late replies are skipped."""
 
 
 class BrokenLinkError(Exception):
@@ -33,6 +38,10 @@ class Reply:
     value: str = ""
 
 
+_UNHEARD = (
+    " without an answer: another program may control it, its remote control may be stuck after an error, or it is an "
+    "old release and there is no DAQ port manager on this machine"
+)
 _STATES = {Reply("OK", "active"): True, Reply("OK", "inactive"): False}
 
 
@@ -45,8 +54,8 @@ class Link:
         self._state_owed = False
         self._regular = True
         self._heard = False
-        self.owed = False
-        """The reply to a request other than ``get state`` was not awaited, and has not been seen since."""
+        self.owed = 0
+        """So many replies to requests other than ``get state`` have not been seen yet."""
 
     def close(self) -> None:
         """End the connection at once."""
@@ -60,10 +69,12 @@ class Link:
         """
         if not self._regular:
             await self.is_active()
-        self._regular, self.owed = False, True
+        self._regular = False
+        self.owed += 1
         self._send(request)
         reply = await self._reply()
-        self._regular, self.owed = reply.status == "OK", False
+        self.owed -= 1  # if another is owed, either of them may be the one that came
+        self._regular = reply.status == "OK" and not self.owed
         return reply
 
     async def is_active(self) -> bool:
@@ -86,13 +97,26 @@ class Link:
                 return active
             if self._regular:
                 raise BrokenLinkError(f"answered get state with {reply.status} {reply.value}")
-            self.owed = False
+            self.owed = max(0, self.owed - 1)
         raise BrokenLinkError("sends lines that answer nothing")
 
     def _send(self, request: str) -> None:
         self._writer.write(request.encode() + b"\n")
 
     async def _reply(self) -> Reply:
+        lines = [await self._line()]
+        words = _words(lines[0])
+        while words is None and lines[0].startswith(("ERROR {", "FAIL {")) and len(lines) < _MOST_LINES:
+            lines.append(await self._line())
+            if lines[-1].endswith("}"):
+                words = _words("\n".join(lines))
+        status, *values = words or [""]
+        if status not in {"OK", "ERROR", "FAIL"}:
+            raise BrokenLinkError(f"sent {lines[0][:100]!r}, which is no answer of a ReadoutGUI's remote control")
+        value = " ".join(values).strip()
+        return Reply(status, " ".join(value.partition("\n")[0].split()))  # the trace is in the log of the ReadoutGUI
+
+    async def _line(self) -> str:
         try:
             line = await self._reader.readline()
         except ValueError:
@@ -102,14 +126,13 @@ class Link:
         except OSError as error:
             raise BrokenLinkError(f"is lost ({error.strerror or error})") from None
         if not line.endswith(b"\n"):
-            only = "" if self._heard else " without an answer: another program may control it, and it accepts only one"
-            raise BrokenLinkError(f"closed the connection{only}")
+            raise BrokenLinkError(f"closed the connection{'' if self._heard else _UNHEARD}")
         self._heard = True
-        text = line.decode(errors="replace").strip()
-        try:
-            status, *values = split(text)
-        except ValueError:
-            status, values = "", []
-        if status not in {"OK", "ERROR", "FAIL"}:
-            raise BrokenLinkError(f"sent {text[:100]!r}, which is no answer of a ReadoutGUI's remote control")
-        return Reply(status, " ".join(" ".join(values).split()))
+        return line.decode(errors="replace").strip()
+
+
+def _words(text: str) -> list[str] | None:
+    try:
+        return split(text)
+    except ValueError:
+        return None

@@ -6,9 +6,13 @@ its operator gets it back when the run has ended, or when the connection ends fo
 nobody's slave while it runs. So a connection that is lost in a run is never a way to end it again, and this client
 keeps a connection in a run even if the program behind it hangs.
 
-What counts is the state that is read after ``begin`` and ``end``, not their reply, which may be lost. There are two
-dialects: ReadoutGUIs since 2015 begin and end by ``masterTransition``, and some of these never answer ``begin``; older
-ones answer FAIL to ``masterTransition``, and know ``begin`` and ``end``.
+What counts is the state that is read after ``begin`` and ``end``, not their reply, which may be lost. But a ReadoutGUI
+is Active before its data sources begin, so one that is Active after an error has not begun everything, and must be
+ended.
+
+There are two dialects. Since NSCLDAQ 11.0-014 (October 2015) it begins and ends by ``masterTransition``; before, it
+answers FAIL to that, and knows ``begin`` and ``end``. NSCLDAQ 12.0 must never be sent ``begin``: it does not answer,
+and its remote control is stuck until it is restarted.
 """
 
 from __future__ import annotations
@@ -89,6 +93,10 @@ class ReadoutGui:
             except PeerError as failure:
                 error = failure
             active = await self._state_after()
+            if active and isinstance(error, PeerRejected):
+                raise PeerError(f"{error}; it is Active, but not all of it has begun")
+            if active and isinstance(error, PeerTimeout) and self._owes():
+                raise error
             if active:
                 return
             if error is None:
@@ -112,20 +120,24 @@ class ReadoutGui:
                 raise type(error)(f"{error}; if it still runs, {_BY_HAND}") from None
             if not ended:
                 text = "still runs, but takes no command since its connection was lost in the run"
-                raise PeerRejected(f"{self._label} {text}: {_BY_HAND}")
+                raise PeerRejected(f"{self._label} {text}: set its run number to that of this run, then {_BY_HAND}")
             try:
                 if self._controlled:
                     await self._within(self._state_timeout, "set slave 0", self._set("set slave 0"))
             except PeerError:
                 self._drop()
             self._controlled = False
+            if self._owes():
+                self._drop()  # a reply that never came must not be waited for in the next run
 
     async def _end(self) -> bool:
         """Return whether it has ended; False if it takes no command."""
-        while not await self._is_active():
-            if self._link is None or not self._link.owed:
-                return True
-            await asyncio.sleep(_AGAIN)  # a begin whose reply we do not have may be under way
+        active = await self._is_active()
+        while self._owes():  # a begin may be under way: an end in it would be refused, and the run would begin
+            await asyncio.sleep(_AGAIN)
+            active = await self._is_active()
+        if not active:
+            return True
         if not self._controlled:
             return False
         await self._transition("Halted", "end")
@@ -146,6 +158,10 @@ class ReadoutGui:
         with contextlib.suppress(PeerError):
             return await self._within(self._state_timeout, "get state", self._is_active())
         return None
+
+    def _owes(self) -> bool:
+        """Whether a reply is still to come."""
+        return self._link is not None and self._link.owed > 0
 
     async def _is_active(self) -> bool:
         async with self._using() as link:

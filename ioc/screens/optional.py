@@ -24,16 +24,21 @@ class _Part(NamedTuple):
 
 _PARTS = (
     _Part(
-        *("ecc_restart.bob", "ecc.bob", "Resume", Box(354, 204, 164, 46)),
+        "ecc_restart.bob",
+        "ecc.bob",
+        "Resume",
+        Box(354, 204, 164, 46),
         lambda topology: any(units_of(topology, each) for each in topology.ecc_servers),
     ),
     _Part(
-        *("router_restart.bob", "router.bob", "Organize", Box(220, 116, 200, 54)),
+        "router_restart.bob",
+        "router.bob",
+        "Organize",
+        Box(220, 116, 200, 54),
         lambda topology: any(units_of(topology, each) for each in topology.data_routers),
     ),
     _Part(
-        *("logbook.bob", "expert.bob", "IOC:OtherServers", Box(6, 749, 546, 110)),
-        lambda topology: bool(topology.logbook),
+        "logbook.bob", "expert.bob", "IOC:OtherServers", Box(6, 749, 546, 110), lambda topology: bool(topology.logbook)
     ),
 )
 

@@ -87,6 +87,7 @@ PARTNER_VERBS: Verbs[ReadoutGui] = {
     "start": lambda partner, _: partner.start(),
     "begin": lambda partner, _: partner.by_hand("Active"),
     "end": lambda partner, _: partner.by_hand("Halted"),
+    "stop": lambda partner, _: partner.by_hand("NotReady"),
 }
 
 

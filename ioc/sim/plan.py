@@ -76,8 +76,8 @@ class PartnerPlan:
     name: str
     user: str = "daq"
     """Who runs it, as the port manager of its host says."""
-    release: Literal[2013, 2024] = 2024
-    """Release of NSCLDAQ: 2013 knows ``begin`` but not ``masterTransition``, 2024 does not answer ``begin``."""
+    release: Literal[2015, 2024] = 2024
+    """Release of NSCLDAQ: 2015 (11.0-rc18) begins by ``begin``, 2024 (12.0) by ``masterTransition``."""
 
 
 @dataclass(frozen=True, config=_CONFIG)

@@ -1,9 +1,12 @@
 """A simulated ReadoutGUI of FRIBDAQ: its remote control, and the DAQ port manager of its host.
 
-Written from the protocol alone (docs/simulator.md) and as unkind as the original: one client, whose successor is
-disconnected at once while it is there; no reply to a line that is no Tcl list or has a wrong number of words; settings
-only for a slave; a slave only while halted; nobody's slave once its client is gone. It is one thread: while a run
-begins or ends it reads nothing.
+Written from the protocol alone (docs/simulator.md), compared with the original, and as unkind: one client, whose
+successor is disconnected at once while it is there; settings only for a slave; a slave only while halted; nobody's
+slave once its client is gone. An error of the Tcl program gets no reply, and its remote control is stuck: it reads
+nothing more, does not notice that its client goes, and so refuses every other one. Such are a line that is no Tcl list
+or has a wrong number of words, ``begin`` for a new release, and a failed begin or end of an old one.
+
+It is one thread: while a run begins or ends it reads nothing. (The original may, depending on its data sources.)
 """
 
 from __future__ import annotations
@@ -38,8 +41,8 @@ class Manner(Enum):
     """Something long that is no answer."""
 
 
-class _NoAnswerError(Exception):
-    """An error in the Tcl program: nobody gets an answer."""
+class _StuckError(Exception):
+    """An error in the Tcl program: nobody gets an answer any longer."""
 
 
 class ReadoutGui:
@@ -51,6 +54,8 @@ class ReadoutGui:
         self.thawed.set()
         self._plan = plan
         self._speed = speed
+        self._new = plan.release == 2024
+        self._no_slave = ("ERROR", "Must be in slave mode to do this" if self._new else "Not in slave mode")
         self._ports = (0, 0)
         self._servers: list[asyncio.Server] = []
         self._client: asyncio.StreamWriter | None = None
@@ -99,7 +104,7 @@ class ReadoutGui:
             self._client.transport.abort()
 
     def fail_next(self, operation: str, message: str) -> None:
-        """Answer the next ``begin`` or ``end`` with an error."""
+        """Let the next ``begin`` or ``end`` fail; ``source``: the next begin, but only when it is Active already."""
         self._failures[operation] = message
 
     def delay(self, operation: str, seconds: float) -> None:
@@ -107,7 +112,7 @@ class ReadoutGui:
         self._delays[operation] = seconds
 
     def by_hand(self, state: str) -> None:
-        """Its operator begins or ends a run at its buttons."""
+        """Its operator begins or ends a run at its buttons, or stops its data sources (NotReady)."""
         self._to(state)
 
     def status(self) -> dict[str, Any]:
@@ -158,9 +163,12 @@ class ReadoutGui:
                 while line := await reader.readline():
                     await self.thawed.wait()
                     await self._answer(line.decode(errors="replace").rstrip("\r\n"), writer)
+        except (TclError, _StuckError):
+            with contextlib.suppress(asyncio.CancelledError):  # the task ends when it is killed
+                await asyncio.Event().wait()
         finally:
             self._client = None
-            if self._plan.release >= 2015:
+            if self._new:
                 self._run, self._title = self._before
             self._slave = False
 
@@ -168,17 +176,16 @@ class ReadoutGui:
         if self.manner is Manner.BABBLING:
             writer.write(b"x" * 10_000 + b"\n")
             return
-        try:
-            words = parse(line)
-            if not words:
-                return
-            reply = await self._obey(line, words)
-        except (TclError, _NoAnswerError):
+        if not line:
             return
+        words = parse(line) or [""]
+        replies = [await self._obey(line, words)]
+        if words[0] == "masterTransition" and replies[0][0] == "ERROR" and not self._slave:
+            replies.append(("ERROR", f"Slave failed transition to {words[1]} "))
         if self.manner is Manner.MUTE and words[0] != "get":
             return
-        status, *value = reply
-        writer.write(" ".join([status, *map(element, filter(None, value))]).encode() + b"\n")
+        for status, *value in replies:
+            writer.write(" ".join([status, *map(element, filter(None, value))]).encode() + b"\r\n")
         await writer.drain()
 
     async def _obey(self, line: str, words: Sequence[str]) -> tuple[str, ...]:  # noqa: PLR0911 - one for each verb
@@ -189,24 +196,24 @@ class ReadoutGui:
                 return ("OK",)
             case ["set", what, value]:
                 return self._set(what, value)
-            case ["begin"] if self._plan.release >= 2015:
-                raise _NoAnswerError  # these releases have a bug there
+            case ["begin"] if self._new:
+                raise _StuckError  # these releases have a bug there
             case ["begin"]:
-                return await self._transition("Active", "begin")
+                return await self._transition("Active", "begin", by_master=False)
             case ["end"]:
-                return await self._transition("Halted", "end")
-            case ["masterTransition", state] if self._plan.release >= 2015:
-                return await self._transition(state, "begin" if state == "Active" else "end")
+                return await self._transition("Halted", "end", by_master=False)
+            case ["masterTransition", state] if self._new:
+                return await self._transition(state, "begin" if state == "Active" else "end", by_master=True)
             case ["get" | "set" | "begin" | "end" | "masterTransition", *_] if (
-                words[0] != "masterTransition" or self._plan.release >= 2015
+                words[0] != "masterTransition" or self._new
             ):
-                raise _NoAnswerError  # wrong # args
+                raise _StuckError  # wrong # args
             case _:
                 return ("FAIL", f"Invalid command '{line}'")
 
     def _get(self, what: str) -> tuple[str, ...]:
         if what == "state":
-            return ("OK", "inactive" if self._state == "Halted" else "active")
+            return ("OK", "active" if self._state == "Active" else "inactive")
         if what == "slave":
             return ("OK", str(int(self._slave)))
         return ("ERROR", f"Invalid get: {what}")
@@ -233,29 +240,41 @@ class ReadoutGui:
         if not holds(value):
             return ("ERROR", error)
         if not self._slave:
-            return ("ERROR", "Must be in slave mode to do this")
+            return self._no_slave
         match what:
             case "run":
-                self._run = int(value)
+                self._run = int(value, 0)
             case "title":
                 self._title = value
             case _:
                 self._recording = _BOOLEANS[value.lower()]
         return ("OK",)
 
-    async def _transition(self, state: str, operation: str) -> tuple[str, ...]:
+    async def _transition(self, state: str, operation: str, *, by_master: bool) -> tuple[str, ...]:
         if self.manner is Manner.LYING:
             return ("OK",)
         if not self._slave:
-            return ("ERROR", "Must be in slave mode to do this")
-        if (state == "Active") is not (self._state == "Halted") or state not in {"Active", "Halted"}:
-            return ("ERROR", f"The current state ({self._state}) does not allow transitions to {state}")
+            return self._no_slave
+        if (state, self._state) not in {("Active", "Halted"), ("Halted", "Active")}:
+            old = "a begin run" if operation == "begin" else "the run to be ended"
+            what = f"transitionsto {state}" if by_master else old
+            return ("ERROR", f"The current state ({self._state}) does not allow {what}")
         await asyncio.sleep(self._delays.get(operation, _SECONDS / self._speed))
         if message := self._failures.pop(operation, ""):
-            return ("ERROR", f"Transition failed: {message}")
+            return _failed(message, by_master=by_master)
         self._to(state)
+        if operation == "begin" and (message := self._failures.pop("source", "")):
+            self._failures["end"] = "Run is already halted"
+            return _failed(message, by_master=by_master)
         return ("OK",)
 
 
+def _failed(message: str, *, by_master: bool) -> tuple[str, ...]:
+    if not by_master:
+        raise _StuckError
+    return ("ERROR", f'Transition failed: {message} from {message}\n    while executing\n"error {{{message}}}"')
+
+
 def _is_run_number(text: str) -> bool:
-    return re.fullmatch(r"\s*\+?(0|[1-9]\d{0,9})\s*", text, re.ASCII) is not None and int(text) < 2**32
+    number = r"\s*\+?(0|[1-9]\d{0,9}|0[xX][0-9a-fA-F]{1,8})\s*"
+    return re.fullmatch(number, text, re.ASCII) is not None and int(text, 0) < 2**32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
 
 import pytest
 from partner_clients import HOST, Serve, client_of
@@ -13,10 +14,16 @@ from ioc.sim.plan import PartnerPlan
 from ioc.sim.readout_gui import ReadoutGui as Simulated
 
 
-@pytest.fixture(params=[2013, 2024])
-async def gui(request: pytest.FixtureRequest) -> AsyncIterator[Simulated]:
-    """A simulated ReadoutGUI of an old release and of a new one, which begins and ends in 10 ms."""
-    simulated = Simulated(PartnerPlan("aux", release=request.param), 100.0)
+@pytest.fixture(params=[2015, 2024])
+def release(request: pytest.FixtureRequest) -> int:
+    """An old release and a new one."""
+    return request.param
+
+
+@pytest.fixture
+async def gui(release: Literal[2015, 2024]) -> AsyncIterator[Simulated]:
+    """A simulated ReadoutGUI of the release, which begins and ends in 10 ms."""
+    simulated = Simulated(PartnerPlan("aux", release=release), 100.0)
     await simulated.start()
     yield simulated
     simulated.thawed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -18,6 +19,8 @@ from tests.epics import eventually, free_port
 
 HALTED = PartnerReading(active=False, controlled=False)
 ACTIVE = PartnerReading(active=True, controlled=True)
+OLD = pytest.mark.parametrize("release", [2015])
+NEW = pytest.mark.parametrize("release", [2024])
 TITLE = 'µ {beam} on \\target} \n$[exit];# "x"'
 
 
@@ -51,16 +54,18 @@ async def test_a_run_of_its_operator_is_left_alone(gui: Simulated, client: Reado
     assert gui.status()["state"] == "Active"
 
 
+@NEW
 async def test_an_error_at_begin_is_a_refusal(gui: Simulated, client: ReadoutGui) -> None:
-    """Its reason is passed on, and its operator gets it back."""
+    """The first line of its reason is passed on without the trace, and its operator gets it back."""
     gui.fail_next("begin", "ssh to spdaq19 failed")
-    with pytest.raises(PeerRejected, match="ssh to spdaq19 failed"):
+    with pytest.raises(PeerRejected, match=r"ssh to spdaq19 failed$"):
         await client.begin(1, "")
     await eventually(lambda: not gui.status()["slave"])
     await client.begin(1, "")
     await client.end()
 
 
+@NEW
 async def test_an_error_at_end_gives_it_back(gui: Simulated, client: ReadoutGui) -> None:
     """If it refuses to end, its operator gets it back to end it by hand."""
     await client.begin(1, "")
@@ -68,6 +73,43 @@ async def test_an_error_at_end_gives_it_back(gui: Simulated, client: ReadoutGui)
     with pytest.raises(PeerRejected, match=r"does not answer.*press End"):
         await client.end()
     await eventually(lambda: not gui.status()["slave"])
+
+
+@NEW
+async def test_active_after_an_error_is_a_failure(gui: Simulated, client: ReadoutGui) -> None:
+    """If a data source fails it is Active all the same: begin fails, and is not said to have had no effect."""
+    gui.fail_next("source", "VME crate off")
+    with pytest.raises(PeerError, match=r"VME crate off; it is Active, but not all of it has begun") as failure:
+        await client.begin(1, "")
+    assert not isinstance(failure.value, PeerRejected)
+    with pytest.raises(PeerRejected, match=r"already halted.*press End"):
+        await client.end()
+    await eventually(lambda: not gui.status()["slave"])
+
+
+@OLD
+@pytest.mark.parametrize("operation", ["begin", "end"])
+async def test_an_old_release_is_stuck_after_an_error(gui: Simulated, client: ReadoutGui, operation: str) -> None:
+    """It never answers again, not even to others, and the reason that is given includes this; a restart mends it."""
+    gui.fail_next(operation, "ssh to spdaq19 failed")
+    with pytest.raises(PeerTimeout):  # noqa: PT012 - one of the two
+        await client.begin(1, "")
+        await client.end()
+    with pytest.raises(PeerError):
+        await client.end()
+    with pytest.raises(PeerError, match="its remote control may be stuck after an error"):
+        await client.read()
+    await gui.kill()
+    await gui.start()
+    assert await client.read() == HALTED
+
+
+async def test_data_sources_that_are_not_started_refuse_a_run(gui: Simulated, client: ReadoutGui) -> None:
+    """The remote control does not distinguish NotReady from Halted, but begin fails with its reason."""
+    gui.by_hand("NotReady")
+    assert await client.read() == HALTED
+    with pytest.raises(PeerRejected, match="State must be halted"):
+        await client.begin(1, "")
 
 
 async def test_a_lost_reply_is_no_failure(gui: Simulated, client: ReadoutGui) -> None:
@@ -224,13 +266,13 @@ async def test_a_host_without_it_is_named() -> None:
 
 
 async def test_the_simulator_refuses_what_the_original_refuses() -> None:
-    """Settings without slave mode, numbers that are none, illegal verbs; lines that are no list get no answer."""
-    gui = Simulated(PartnerPlan("aux", release=2013), 100.0)
+    """Settings without slave mode, numbers that are none, illegal verbs."""
+    gui = Simulated(PartnerPlan("aux", release=2015), 100.0)
     await gui.start()
     reader, writer = await asyncio.open_connection(HOST, gui.address.port)
     table = {
-        "set run 3": "ERROR {Must be in slave mode to do this}",
-        "begin": "ERROR {Must be in slave mode to do this}",
+        "set run 3": "ERROR {Not in slave mode}",
+        "begin": "ERROR {Not in slave mode}",
         "quit": "FAIL {Invalid command 'quit'}",
         "masterTransition Active": "FAIL {Invalid command 'masterTransition Active'}",
         "set slave maybe": "ERROR {Slave state must be a boolean was: maybe}",
@@ -238,10 +280,11 @@ async def test_the_simulator_refuses_what_the_original_refuses() -> None:
         "get slave": "OK 1",
         "set run -1": "ERROR {Run number must be a positive integer was '-1'}",
         "set run {3 4}": "ERROR {Run number must be a positive integer was '3 4'}",
+        "set run 0x10": "OK",
+        "\n ": "FAIL {Invalid command ' '}",
         "set colour red": "ERROR {Invalid set: 'colour'}",
         "get state": "OK inactive",
-        "end": "ERROR {The current state (Halted) does not allow transitions to Halted}",
-        "set title {a b\nset title a b\nget state": "OK inactive",
+        "end": "ERROR {The current state (Halted) does not allow the run to be ended}",
         "begin\nset slave 1": "OK",
         "set slave 0": "ERROR {State must be halted to perform set operations}",
     }
@@ -250,4 +293,21 @@ async def test_the_simulator_refuses_what_the_original_refuses() -> None:
         async with asyncio.timeout(2):
             assert (await reader.readline()).decode().strip() == reply, request
     writer.transport.abort()
+    await gui.close()
+
+
+@pytest.mark.parametrize("request_line", ["set title {a b", "set title a b", "get", "begin"])
+async def test_the_simulator_is_stuck_where_the_original_is(request_line: str) -> None:
+    """An error of its program gets no answer, nor does anything after it, and nobody else is let in."""
+    gui = Simulated(PartnerPlan("aux", release=2024), 100.0)
+    await gui.start()
+    reader, writer = await asyncio.open_connection(HOST, gui.address.port)
+    writer.write(f"masterTransition Active\n{request_line}\nget state\n".encode())
+    assert await reader.readline() == b"ERROR {Must be in slave mode to do this}\r\n"
+    assert await reader.readline() == b"ERROR {Slave failed transition to Active }\r\n"
+    writer.transport.abort()
+    other, other_writer = await asyncio.open_connection(HOST, gui.address.port)
+    with contextlib.suppress(ConnectionResetError):
+        assert await other.read() == b""
+    other_writer.transport.abort()
     await gui.close()

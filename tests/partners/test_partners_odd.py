@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from partner_clients import Serve, client_of
 
-from ioc.errors import PeerError, PeerRejected
+from ioc.errors import PeerError, PeerRejected, PeerTimeout
 
 Peer = Callable[[Serve], Awaitable[int]]
 
@@ -104,6 +104,10 @@ MANAGERS: list[tuple[Serve, str]] = [
     (sends(b"OK 99999999999\n"), "answered LIST with OK 99999999999"),
     (sends(b"OK -1\n"), "answered LIST with OK -1"),
     (sends(b"FAIL no\n"), "answered LIST with FAIL no"),
+    (
+        sends(b"OK 2\r\n31000 ReadoutGUIRemoteControl ana\r\n30999 ReadoutGUIRemoteControl_1 ana\r\n"),
+        "has 2 ReadoutGUIs .ana., but must have one",
+    ),
     (sends(b"OK\n"), "no answer to LIST"),
     (sends(b"OK 3\n" + OWN % b"ana", then_close=True), "closed the connection"),
     (sends(b"OK 1\n{30001\n"), "no answer to LIST"),
@@ -136,6 +140,59 @@ async def test_a_reply_twice_is_not_taken_for_the_next(peer: Peer) -> None:
             await client.begin(1, "")
         assert not (await client.read()).active
     assert "begin" not in heard
+    await client.close()
+
+
+async def test_replies_may_come_in_another_order(peer: Peer) -> None:
+    """A program that answers while its run begins: end waits for the begin, and no reply is taken for another."""
+    heard: list[str] = []
+    begun, active = asyncio.Event(), False
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal active
+
+        async def beginning() -> None:
+            await begun.wait()
+            writer.write(b"OK\r\n")
+
+        while line := (await reader.readline()).decode().strip():
+            heard.append(line)
+            if line == "masterTransition Active":
+                active, task = True, asyncio.create_task(beginning())
+                tasks.append(task)
+                continue
+            active = active and line != "masterTransition Halted"
+            writer.write((f"OK {'active' if active else 'inactive'}" if line == "get state" else "OK").encode() + b"\n")
+
+    tasks: list[asyncio.Task[None]] = []
+    client = client_of(await peer(serve))
+    with pytest.raises(PeerTimeout, match="did not answer begin"):
+        await client.begin(1, "")
+    end = asyncio.create_task(client.end())
+    await asyncio.sleep(0.2)
+    assert "masterTransition Halted" not in heard
+    begun.set()
+    await end
+    assert heard.index("masterTransition Halted") < heard.index("set slave 0")
+    assert not (await client.read()).active
+    await client.close()
+
+
+async def test_a_reason_may_have_many_lines_but_an_end(peer: Peer) -> None:
+    """The first line of a trace is the reason; one without an end is no answer."""
+    reason = b"ERROR {cannot begin\r\n  while {\r\n} executing\r\n}\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := (await reader.readline()).decode().strip():
+            answers = {"get state": b"OK inactive\r\n", "masterTransition Active": reason}
+            writer.write(answers.get(line, b"OK\r\n"))
+
+    client = client_of(await peer(serve))
+    with pytest.raises(PeerRejected, match=r"refused begin: cannot begin$"):
+        await client.begin(1, "")
+    reason = b"ERROR {" + b"for ever\r\n" * 10_000
+    with pytest.raises(PeerError, match=r"sent 'ERROR \{for ever'"):
+        await client.begin(1, "")
     await client.close()
 
 
