@@ -213,6 +213,18 @@ async def test_two_logbooks_at_one_service(store: SqliteRunStore, desk: Desk, ol
     assert sum(len(entry["attachments"]) for entry in olog.entries) == 2
 
 
+@pytest.mark.parametrize(
+    "case", [("close", "closed the connection without an answer"), ("garbage", "something that is not HTTP")]
+)
+async def test_what_is_no_answer_is_said(
+    store: SqliteRunStore, desk: Desk, olog: OlogStub, to_olog: Section, case: tuple[str, str]
+) -> None:
+    """A connection that ends early is not reported as a service of another kind."""
+    olog.always, said = case
+    async with working(desk.keeper(to_olog(olog)), await finished_run(store)) as keeper:
+        await eventually(lambda: said in keeper.problem, 20)
+
+
 async def test_a_wrong_address_is_said(store: SqliteRunStore, desk: Desk, olog: OlogStub, to_olog: Section) -> None:
     """An address without an Olog is not reported as a wrong password, neither when it writes nor when it searches."""
     wrong = to_olog(olog, url=olog.url.removesuffix("/Olog"))
