@@ -24,7 +24,8 @@ NO_LIBRARY = "the Python package py_elog is not installed"
 _ERRORS: dict[str, tuple[type[PeerError], str]] = {
     "missing": (PeerError, NO_LIBRARY),
     "password": (PeerError, "it does not accept user and password"),
-    "rejected": (PeerRejected, "it rejects the entry: are all required attributes in the topology?"),
+    "rejected": (PeerRejected, "it rejects the entry: are the attributes in the topology those of the logbook?"),
+    "no logbook": (PeerError, "it rejects everything: is there a logbook at this address?"),
     "timeout": (PeerTimeout, "no answer in time"),
     "unreachable": (PeerError, "it cannot be reached, or does not answer like an Elog"),
 }
@@ -43,13 +44,14 @@ class Elog:
         return f"{as_text(entry)}\n{marker(entry.id)}\n"
 
     async def has(self, entry: Waiting) -> bool:
-        return await self._ask({"do": "search", "text": marker(entry.id)}) is True
+        return await self._ask({"do": "search", "id": marker(entry.id)}) is True
 
     async def add(self, entry: Waiting, picture: bytes | None) -> None:
         attributes = {"Author": self._topology.user or "attpc-ioc", **(self._topology.attributes or {})}
         await self._ask(
             {
                 "do": "post",
+                "id": marker(entry.id),
                 "text": entry.body,
                 "attributes": attributes | {"Subject": entry.title},
                 "picture": None if picture is None else base64.b64encode(picture).decode(),

@@ -91,7 +91,10 @@ async def _read(http: h11.Connection, reader: asyncio.StreamReader) -> Reply:
     while True:
         event = http.next_event()
         if event is h11.NEED_DATA:
-            http.receive_data(await reader.read(_PIECE))
+            piece = await reader.read(_PIECE)
+            if not piece and not status:
+                raise PeerError("closed the connection without an answer")
+            http.receive_data(piece)
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.Data):

@@ -50,7 +50,7 @@ class Olog:
         return as_markdown(entry)  # the picture is an attachment
 
     async def has(self, entry: Waiting) -> bool:
-        wanted = quote(f"{PROPERTY}.id.{entry.id}")
+        wanted = quote(f"{PROPERTY}.id.{self._id(entry)}")
         reply = await self._request("GET", f"{self._url}/logs/search?properties={wanted}&size=1", [])
         if reply.status != 200:
             raise _refusal(reply)
@@ -70,28 +70,38 @@ class Olog:
     async def _put(self, entry: Waiting, picture: bytes | None) -> Reply:
         boundary = f"attpc-ioc-{secrets.token_hex(16)}"
         body = _multipart(boundary, self._log_entry(entry, picture), entry.picture, picture)
-        password = await asyncio.get_running_loop().run_in_executor(
-            self._threads, read_secret, self._topology.password or ""
-        )
-        account = base64.b64encode(f"{self._topology.user}:{password}".encode()).decode()
-        headers = [
-            ("Authorization", f"Basic {account}"),
-            ("Content-Type", f"multipart/form-data; boundary={boundary}"),
-        ]
+        headers = [("Content-Type", f"multipart/form-data; boundary={boundary}")]
         return await self._request("PUT", f"{self._url}/logs/multipart?markup=commonmark", headers, body)
 
     async def _request(self, method: str, url: str, headers: list[tuple[str, str]], body: bytes = b"") -> Reply:
-        told = [("X-Olog-Client-Info", f"attpc-ioc {__version__}"), ("Accept", "application/json")]
+        """Anybody may search, but only who is known is told that an address is wrong: others get 401."""
+        place = self._topology.password or ""
+        password = await asyncio.get_running_loop().run_in_executor(self._threads, read_secret, place)
+        account = base64.b64encode(f"{self._topology.user}:{password}".encode()).decode()
+        told = [
+            ("Authorization", f"Basic {account}"),
+            ("X-Olog-Client-Info", f"attpc-ioc {__version__}"),
+            ("Accept", "application/json"),
+        ]
         try:
             async with asyncio.timeout(self.seconds):
                 return await request(method, url, [*headers, *told], body, self._threads)
         except TimeoutError:
             raise PeerTimeout(f"no answer within {self.seconds:g} s") from None
 
+    def _id(self, entry: Waiting) -> str:
+        """What finds an entry again: another logbook of the topology may be at the same service."""
+        return uuid.uuid5(uuid.NAMESPACE_OID, f"{self._topology.name} {entry.id}").hex
+
     def _log_entry(self, entry: Waiting, picture: bytes | None) -> dict[str, Any]:
-        attributes = {"id": entry.id, "experiment": entry.experiment, "run": str(entry.number), "entry": entry.kind}
+        attributes = {
+            "id": self._id(entry),
+            "experiment": entry.experiment,
+            "run": str(entry.number),
+            "entry": entry.kind,
+        }
         attachment = {
-            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, entry.id)),
+            "id": str(uuid.uuid4()),  # the service stores no second file with the same id
             "filename": entry.picture,
             "fileMetadataDescription": "image/png",
         }

@@ -1,9 +1,11 @@
 # ruff: noqa: PLR0911
 """A stand-in for a Phoebus Olog, as strict as the original, and with every fault that a service may have.
 
-Written from the documentation of the service's REST interface and from the checks that its handlers make: anonymous
-reading, HTTP Basic for writing (401), an unknown logbook or tag and a missing title are 400, the number of files must
-be that of the attachments, an unknown field of the JSON is 400, and too large a request is 413.
+It answers as Olog 6.0 was seen to: anybody may read below ``/Olog``, everything else needs HTTP Basic (401, then 404).
+An unknown logbook or tag, an empty title and a number of files that is not that of the attachments are 400; a title or
+source that is missing and an attribute without a value are 500; too large a request is 413. The files are stored after
+the entry: if that fails, as it does for an id of a file that exists, the answer is 500 and the entry is there without
+them. Stricter than the original: it ignores an unknown field, which is 400 here.
 """
 
 from __future__ import annotations
@@ -61,8 +63,8 @@ class OlogStub:
         self.files: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.faults: deque[str] = deque()
-        """What is wrong with the next requests to write, one each: hang, trickle, garbage, close, huge, lost reply, or
-        a status."""
+        """What is wrong with the next requests to write, one each: hang, trickle, garbage, close, huge, lost reply,
+        no files, or a status."""
         self.always = ""
         """What is wrong with every request."""
         self.largest = _LARGEST
@@ -108,6 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self._fails(self.olog.always):
             return None
         parts = urlsplit(self.path)
+        if not parts.path.startswith("/Olog/") and not self._known():
+            return self._answer(401)
         if parts.path != "/Olog/logs/search":
             return self._answer(404, {"error": "Not Found"})
         wanted = parse_qs(parts.query)["properties"][0].split(".")
@@ -120,47 +124,57 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
         fault = olog.always or (olog.faults.popleft() if olog.faults else "")
-        if fault != "lost reply" and self._fails(fault):
+        if fault not in {"lost reply", "no files"} and self._fails(fault):
             return None
         if length > olog.largest:
             return self._answer(413, {"error": "Payload Too Large"})
-        expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if self.headers["Authorization"] != expected:
-            return self._answer(401, {"error": "Unauthorized"})
+        if not self._known():
+            return self._answer(401)
         if urlsplit(self.path).path != "/Olog/logs/multipart":
             return self._answer(404, {"error": "Not Found"})
-        problem, entry = self._take(body)
+        problem, entry, files = self._take(body)
         if problem:
             return self._answer(400, {"error": "Bad Request", "message": problem})
+        if _breaks(entry):
+            return self._answer(500, {"error": "Internal Server Error"})
         entry |= {"id": len(olog.entries) + 1, "owner": USER}
         olog.entries.append(entry)
         olog.stored()
+        known = {each["id"] for other in olog.entries[:-1] for each in other["attachments"]}
+        if fault == "no files" or any(each["id"] in known for each in entry["attachments"]):
+            entry["attachments"] = []
+            return self._answer(500, {"error": "Internal Server Error"})
+        olog.files |= files
         if fault == "lost reply":
             self.close_connection = True
             return None
         return self._answer(200, entry)
 
-    def _take(self, body: bytes) -> tuple[str, dict[str, Any]]:
+    def _known(self) -> bool:
+        return self.headers["Authorization"] == "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+    def _take(self, body: bytes) -> tuple[str, dict[str, Any], dict[str, bytes]]:
         kind = self.headers["Content-Type"]
         if not kind.startswith("multipart/form-data; boundary="):
-            return "not multipart/form-data", {}
+            return "not multipart/form-data", {}, {}
         message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
         parts = [(part.get_param("name", header="content-disposition"), part) for part in message.iter_parts()]
         entries = [part for name, part in parts if name == "logEntry"]
         files = [part for name, part in parts if name == "files"]
         if len(entries) != 1 or len(entries) + len(files) != len(parts):
-            return "parts", {}
+            return "parts", {}, {}
         if entries[0].get_content_type() != "application/json":
-            return "type of logEntry", {}
+            return "type of logEntry", {}, {}
         payload: Any = entries[0].get_payload(decode=True)
         entry = json.loads(payload)
         problem = self._wrong(entry, len(files))
+        found: dict[str, bytes] = {}
         if not problem:
             names = [each["filename"] for each in entry["attachments"]]
             if [file.get_filename() for file in files] != names:
-                return "file names", {}
-            self.olog.files |= {name: file.get_payload(decode=True) for name, file in zip(names, files, strict=True)}
-        return problem, entry
+                return "file names", {}, {}
+            found = {name: _payload(file) for name, file in zip(names, files, strict=True)}
+        return problem, entry, found
 
     def _wrong(self, entry: dict[str, Any], files: int) -> str:
         for name, value in entry.items():
@@ -170,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return f"fields of {name}"
         if not entry.get("logbooks"):
             return "A log entry must specify at least one logbook."
-        if not entry.get("title"):
+        if entry.get("title") == "":
             return "A log entry must specify a title."
         if {each["name"] for each in entry["logbooks"]} - set(self.olog.logbooks):
             return "One or more invalid logbook name(s)"
@@ -216,13 +230,24 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    def _answer(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
+    def _answer(self, status: int, body: object = None) -> None:
+        data = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self._write(data)
+
+
+def _breaks(entry: dict[str, Any]) -> bool:
+    """What the original does not check, and fails at."""
+    attributes = [each for group in entry.get("properties", []) for each in group["attributes"]]
+    missing = entry.get("title") is None or entry.get("source") is None
+    return missing or any(each.get("value") is None for each in attributes)
+
+
+def _payload(part: Any) -> bytes:
+    return part.get_payload(decode=True)
 
 
 def _has(entry: dict[str, Any], name: str, attribute: str, value: str) -> bool:

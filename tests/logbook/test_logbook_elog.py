@@ -51,7 +51,7 @@ async def test_a_run_in_an_elog(store: SqliteRunStore, desk: Desk, elog: ElogStu
     async with working(keeper, await finished_run(store, "krypton \u03b1")):
         await eventually(lambda: len(elog.entries) == 2 and keeper.waiting == 0, 30)
     end = elog.entries[1]
-    assert (end["Subject"], end["Type"], end["Author"]) == ("Run 0 ended: krypton ?", "Run", "shift")
+    assert (end["Subject"], end["Type"], end["Author"]) == ("Run 0 ended: krypton \u03b1", "Run", "shift")
     assert ["pressure", "1.5", "2.5", "1", "3", "2", "Torr"] in [line.split() for line in end["Text"].splitlines()]
     assert "no data from CoBo[0] <b>for</b> 10 s" in end["Text"]
     assert end["Encoding"] == "plain"
@@ -72,7 +72,8 @@ async def test_sent_once_although_the_reply_is_lost(store: SqliteRunStore, desk:
     "case",
     [
         ("hang", {}, "no answer"),
-        ("500", {}, "it cannot be reached"),
+        ("500", {}, "it rejects everything"),
+        ("", {"url": "{url}/nope/"}, "is there a logbook at this address"),
         ("", {"user": "nobody"}, "it does not accept user and password"),
         ("", {"url": "http://127.0.0.1:1/book/"}, "it cannot be reached"),
     ],
@@ -83,6 +84,7 @@ async def test_a_bad_elog_is_waited_for(
     """Whatever is wrong is said in a sentence without the password; nothing is lost, and the end does not wait."""
     fault, changes, problem = case
     elog.fault = fault
+    changes = {key: value.format(url=elog.url.removesuffix("/book/")) for key, value in changes.items()}
     keeper = desk.keeper(section(elog, **changes), seconds=5)
     async with working(keeper, await finished_run(store)):
         await eventually(lambda: problem in keeper.problem, 30)
@@ -94,10 +96,36 @@ async def test_a_bad_elog_is_waited_for(
 
 async def test_missing_attributes(store: SqliteRunStore, desk: Desk, elog: ElogStub) -> None:
     """An entry without an attribute that the logbook requires is put aside."""
-    keeper = desk.keeper(section(elog, attributes=None), seconds=20)
+    keeper = desk.keeper(section(elog, attributes=None), seconds=20, plotter=Small(Path()))
     async with working(keeper, await finished_run(store)):
         await eventually(lambda: keeper.refused == 2, 30)
-    assert "required attributes" in desk.lines[0]
+    assert "are the attributes in the topology those of the logbook" in desk.lines[0]
+
+
+async def test_too_large_a_plot_is_left_out(store: SqliteRunStore, desk: Desk, elog: ElogStub) -> None:
+    """If the logbook takes no plot of this size, the entry comes without it."""
+
+    class Large(Plotter):
+        async def draw(self, occasion: Any, page: Any) -> bytes | None:
+            return b"\x89PNG" * 100_000
+
+    elog.largest = 100_000
+    keeper = desk.keeper(section(elog), seconds=20, plotter=Large(Path()))
+    async with working(keeper, await finished_run(store)):
+        await eventually(lambda: len(elog.entries) == 2 and keeper.waiting == 0, 30)
+    assert elog.pictures == []
+
+
+@pytest.mark.parametrize(("charset", "shown"), [("UTF-8", "10 \u00b5A \u03b1"), ("ISO-8859-1", "10 \u00b5A ?")])
+async def test_titles_are_shown_as_they_were_typed(
+    store: SqliteRunStore, desk: Desk, elog: ElogStub, charset: str, shown: str
+) -> None:
+    """Texts are sent in the character set of the server; only what that does not have is a question mark."""
+    with ElogStub(charset=charset) as other:
+        keeper = desk.keeper(section(other), seconds=20)
+        async with working(keeper, await finished_run(store, "10 \u00b5A \u03b1")):
+            await eventually(lambda: len(other.entries) == 2 and keeper.waiting == 0, 30)
+    assert sorted(entry["Subject"] for entry in other.entries) == [f"Run 0 ended: {shown}", f"Run 0 started: {shown}"]
 
 
 async def test_without_the_library(

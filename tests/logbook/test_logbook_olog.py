@@ -104,7 +104,9 @@ async def test_the_plot_is_attached(store: SqliteRunStore, desk: Desk, olog: Olo
     assert name == olog.entries[1]["attachments"][0]["filename"]
 
 
-@pytest.mark.parametrize("fault", ["lost reply", "close", "garbage", "huge", "trickle", "hang", "500", "503", "401"])
+@pytest.mark.parametrize(
+    "fault", ["lost reply", "no files", "close", "garbage", "huge", "trickle", "hang", "500", "503", "401"]
+)
 async def test_sent_once_whatever_happens(
     store: SqliteRunStore, desk: Desk, olog: OlogStub, to_olog: Section, fault: str
 ) -> None:
@@ -153,7 +155,7 @@ async def test_a_service_that_is_away_gets_everything_later(
     async with working(desk.keeper(dead)) as keeper:
         for record in records:
             keeper.consider(due(record))
-        await eventually(lambda: len(kept(desk)) == 6 and keeper.problem)
+        await eventually(lambda: len(kept(desk)) == 6 and keeper.problem, 20)
         assert "cannot be reached" in keeper.problem
     assert olog.entries == []
     async with working(desk.keeper(to_olog(olog, url=url))) as keeper:
@@ -192,6 +194,44 @@ async def test_too_large_a_plot_is_left_out(
     async with working(keeper, await finished_run(store)):
         await eventually(lambda: sorted(olog.titles()) == sorted(BOTH))
     assert olog.files == {}
+
+
+async def test_two_logbooks_at_one_service(store: SqliteRunStore, desk: Desk, olog: OlogStub, to_olog: Section) -> None:
+    """Each logbook of the topology has its own entries with their plots, after a lost reply too."""
+
+    class Small(Plotter):
+        async def draw(self, occasion: Any, page: Any) -> bytes | None:
+            return b"\x89PNG small"
+
+    record = await finished_run(store)
+    for name in ("shift", "experts"):
+        olog.faults.extend(["lost reply"] * 2)
+        async with working(desk.keeper(to_olog(olog, name=name), plotter=Small(Path())), record) as keeper:
+            await eventually(lambda: keeper.problem)
+            await eventually(lambda: keeper.waiting == 0, 20)
+    assert sorted(olog.titles()) == sorted(BOTH * 2)
+    assert sum(len(entry["attachments"]) for entry in olog.entries) == 2
+
+
+@pytest.mark.parametrize(
+    "case", [("close", "closed the connection without an answer"), ("garbage", "something that is not HTTP")]
+)
+async def test_what_is_no_answer_is_said(
+    store: SqliteRunStore, desk: Desk, olog: OlogStub, to_olog: Section, case: tuple[str, str]
+) -> None:
+    """A connection that ends early is not reported as a service of another kind."""
+    olog.always, said = case
+    async with working(desk.keeper(to_olog(olog)), await finished_run(store)) as keeper:
+        await eventually(lambda: said in keeper.problem, 20)
+
+
+async def test_a_wrong_address_is_said(store: SqliteRunStore, desk: Desk, olog: OlogStub, to_olog: Section) -> None:
+    """An address without an Olog is not reported as a wrong password, neither when it writes nor when it searches."""
+    wrong = to_olog(olog, url=olog.url.removesuffix("/Olog"))
+    async with working(desk.keeper(wrong), await finished_run(store)) as keeper:
+        await eventually(lambda: any(each.startswith("GET") for each in olog.requests), 20)
+        assert "there is no Olog at this address" in keeper.problem
+    assert len(desk.lines) == 1
 
 
 async def test_the_password_is_read_again(

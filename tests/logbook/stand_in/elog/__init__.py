@@ -1,4 +1,8 @@
-"""A stand-in for py_elog where that is not installed: what its documentation says of `open`, `post` and `search`."""
+"""A stand-in for py_elog where that is not installed: `open`, `post` and `search` with their errors.
+
+A status other than 200 and 302 is a LogbookMessageRejected. When a connection breaks, the library asks for the entry
+with the number None, and what that leads to is raised while the first error is handled.
+"""
 
 from __future__ import annotations
 
@@ -48,31 +52,45 @@ class Logbook:
             head = f'Content-Disposition: form-data; name="attfile{number}"; filename="{file.name}"\r\n\r\n'
             parts.append(head.encode() + file.read())
         body = b"".join(b"--edge\r\n" + part + b"\r\n" for part in parts) + b"--edge--\r\n"
-        page, location = self._ask(self._url, timeout, body)
-        if "redir" in page:
-            raise LogbookAuthenticationError("Invalid username or password.")
+        try:
+            location = self._ask(self._url, timeout, body)[1]
+        except (TimeoutError, LogbookError):
+            raise
+        except OSError:
+            self._ask(f"{self._url}None", timeout)
+            raise LogbookServerProblem("Cannot access logbook server to post a message") from None
         if not location:
             raise LogbookInvalidMessageID("Invalid message ID: None returned")
         return int(location.rpartition("/")[2])
 
     def search(self, search_term: str, n_results: int, timeout: float) -> list[int]:
         query = urllib.parse.urlencode({"subtext": search_term, "npp": n_results})
-        return [int(n) for n in re.findall(r'href="[^"]*/(\d+)"', self._ask(f"{self._url}?{query}", timeout)[0])]
+        try:
+            page = self._ask(f"{self._url}?{query}", timeout)[0]
+        except LogbookError:
+            raise
+        except OSError as error:
+            raise LogbookServerProblem("Cannot access logbook server to read message ids") from error
+        return [int(n) for n in re.findall(r'href="[^"]*/(\d+)"', page)]
 
     def _ask(self, url: str, timeout: float, body: bytes | None = None) -> tuple[str, str]:
         request = urllib.request.Request(url, body)
-        request.add_header("Content-Type", "multipart/form-data; boundary=edge")
+        if body is not None:
+            request.add_header("Content-Type", "multipart/form-data; boundary=edge")
+        elif self._user:
+            request.add_header("Cookie", f"unm={self._user};upwd={self._password};")
         try:
             with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout) as reply:
-                return reply.read().decode("latin-1"), ""
+                status, page, location = reply.status, reply.read().decode("latin-1"), ""
         except urllib.error.HTTPError as error:
-            if error.code != 302:
-                raise LogbookMessageRejected("Rejected because of unknown error.") from error
-            return "", error.headers["Location"]
+            status, page, location = error.code, "", error.headers["Location"] or ""
         except TimeoutError as error:
             raise LogbookServerTimeout("timeout") from error
-        except OSError as error:
-            raise LogbookServerProblem("Cannot access logbook server") from error
+        if status not in {200, 302}:
+            raise LogbookMessageRejected("Rejected because of unknown error.")
+        if 'type="password"' in page:
+            raise LogbookAuthenticationError("Invalid username or password.")
+        return page, location
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
