@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ioc.screens.bob import Box, embedded, insert_after
 from ioc.topology.derived import units_of
 from ioc.topology.schema import Topology
 
 
-class _Part(NamedTuple):
+@dataclass(frozen=True)
+class _Part:
     """A part of a page, and which installations have it."""
 
     file: str
