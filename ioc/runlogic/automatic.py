@@ -270,9 +270,13 @@ def _closed(turn: Turn, record: RunRecord) -> None:
 
 
 def _stopped_by_interlock(turn: Turn) -> bool:
-    """Whether an interlock stopped the run, and not a failure of its start."""
-    kinds = {trouble.about for trouble in turn.state.run.troubles}
-    return About.Interlock in kinds and About.Start not in kinds
+    """Whether an interlock stopped the run, and not a failure of its start.
+
+    One that is Starting is not stopped yet: an interlock that only warns marks it too.
+    """
+    run = turn.state.run
+    kinds = {trouble.about for trouble in run.troubles}
+    return run.state is not RunState.Starting and About.Interlock in kinds and About.Start not in kinds
 
 
 def _failed(turn: Turn, what: str) -> None:

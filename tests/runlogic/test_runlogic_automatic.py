@@ -300,6 +300,27 @@ def test_a_start_that_an_interlock_stops_is_no_failure(performed: int | None) ->
     assert world.state.auto.progress.failures == 0
 
 
+@pytest.mark.parametrize("action", [Action.Alarm, Action.Block, Action.Hold])
+def test_an_interlock_that_only_warns_excuses_no_failed_start(action: Action) -> None:
+    """Three failed starts end the sequence, also while an interlock is Tripped that does not stop the run."""
+    section = Interlock(name="p", observable="pressure", low=5, action=action, for_seconds=0, clear_seconds=0)
+    world = World(topology(interlocks=(section,)))
+    world.ready()
+    world.read("pressure", 6)
+    limit(world, minutes=10)
+    enable(world)
+    for _ in range(3):
+        world.faults["CoBo0", "Start"] = "error"
+        while world.state.run.state is not RunState.Starting:
+            world.perform()
+        world.read("pressure", 3)
+        world.settle()
+        world.read("pressure", 6)
+        world.pass_time(3)
+    assert states(world) == [DocumentState.Failed] * 3
+    assert message(world) == "off: 3 failures in a row, the last: run 2 failed to start"
+
+
 def in_pause(world: World) -> None:
     sequence(world, pause=60)
     wait(world, 600)
