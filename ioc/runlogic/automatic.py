@@ -27,7 +27,7 @@ from ioc.runlogic.effects import SetManual
 from ioc.runlogic.events import EnableAutomatic, Ended, RunCommand, SetAutomatic, SetPlan
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.sequence import Limits, RunPlan
-from ioc.runlogic.state import About, JobKind, State
+from ioc.runlogic.state import About, State
 from ioc.runlogic.subject import AUTO
 from ioc.runlogic.turn import Turn, few
 from ioc.runlogic.watch import total_bytes
@@ -145,12 +145,10 @@ def run_command(turn: Turn, event: RunCommand) -> None:
         return
     who = f" by {event.client.user}" if event.client.user else ""
     _end(turn, f"off: Stop{who}", client=event.client)
-    run, job = turn.state.run, turn.state.job
-    if not run.open and not runs.awaits_hooks(turn.state):
-        if job is not None and job.kind is JobKind.Start:
-            turn.set_auto(stop=event)  # its run is about to open
-        else:
-            turn.answer(event)
+    job = turn.state.job
+    given_up = job is not None and job.given_up
+    if given_up or not (turn.state.run.open or runs.opens_later(turn.state)):
+        turn.answer(event)
     elif job is None or not job.goes_on_after_failure:
         runs.stop(turn, event)
     elif job.command is None:
@@ -175,8 +173,6 @@ def restored(turn: Turn, settings: Mapping[str, str]) -> None:
 
 def decide(turn: Turn) -> None:
     """Do what is due. Called at the end of every step."""
-    if turn.state.auto.stop is not None:
-        _stop_what_was_starting(turn, turn.state.auto.stop)
     if not turn.state.restored or turn.state.undecided:
         return
     _count_pauses(turn)
@@ -191,16 +187,6 @@ def decide(turn: Turn) -> None:
             _start_next(turn)
     if turn.state.auto.enabled:
         _tell(turn)
-
-
-def _stop_what_was_starting(turn: Turn, command: RunCommand) -> None:
-    run, job = turn.state.run, turn.state.job
-    if run.open or runs.awaits_hooks(turn.state):
-        turn.set_auto(stop=None)
-        runs.stop(turn, command)
-    elif job is None or job.kind is not JobKind.Start:
-        turn.set_auto(stop=None)
-        turn.answer(command)
 
 
 def _count_pauses(turn: Turn) -> None:

@@ -174,6 +174,7 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
     job, record = turn.job, event.result
     if record is None:
         refuse_start(turn, job, f"no run number could be reserved: {event.error}")
+        turn.answer(job.stop)
         return
     run = turn.state.run
     title = turn.state.auto.expanded(run.title, record.run.number)
@@ -208,6 +209,8 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         )
     )
     jobs.arrived(turn, DATABASE)
+    if job.given_up:
+        stop(turn, job.stop, job.given_up)
 
 
 def _begin_of_routers(turn: Turn) -> None:
@@ -264,8 +267,8 @@ def stop(turn: Turn, command: RunCommand | None = None, why: str = "Stop request
     """
     client = command.client if command is not None else Client()
     run, job = turn.state.run, turn.state.job
-    if awaits_hooks(turn.state):
-        _give_up_start(turn, command, why)
+    if opens_later(turn.state):
+        give_up_start(turn, command, why)
         return
     if not run.open:
         running = [name for name, server in turn.state.servers.items() if server.state is EccState.Running]
@@ -294,18 +297,29 @@ def stop(turn: Turn, command: RunCommand | None = None, why: str = "Stop request
     jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), command=command)
 
 
-def awaits_hooks(state: State) -> bool:
-    """Whether a start is under way that has no number yet, and waits for hooks."""
-    return state.job is not None and state.job.stage is Phase.BeforeStart
+def opens_later(state: State) -> bool:
+    """Whether a start is under way whose run is not open yet."""
+    return state.job is not None and state.job.kind is JobKind.Start and not state.run.open
 
 
-def _give_up_start(turn: Turn, command: RunCommand | None, why: str) -> None:
+def give_up_start(turn: Turn, command: RunCommand | None, why: str) -> None:
+    """End a start whose run is not open yet; a run whose number is being reserved is stopped when it is open.
+
+    Raises:
+        Refused: it was given up already.
+    """
     job, run = turn.job, turn.state.run
+    if job.given_up:
+        raise Refused(f"run {run.next_number} is being stopped already")
+    if job.stage is Phase.Reserve:
+        turn.set_job(given_up=why, stop=command)
+        return
     text = f"run {run.next_number} does not start: {why}"
     turn.set(job=None)
     turn.set_run(message=turn.note(text, run.message.severity))
     turn.log(RUN, text, Severity.MINOR, command.client if command is not None else job.client)
-    hooks.abort(turn, job)
+    if job.stage is Phase.BeforeStart:
+        hooks.abort(turn, job)
     turn.answer(job.command, text)
     turn.answer(command)
 
