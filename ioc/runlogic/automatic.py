@@ -10,7 +10,8 @@ Only time in which a run takes data counts for its length: not the time for whic
 another reason, for example because of an interlock, is not counted and is taken again.
 
 A start that is blocked waits as long as necessary. Three failed starts in a row, a run that cannot be filed, and a Stop
-of the operator end the sequence. Off ends it too, but the open run continues.
+of the operator end the sequence. Off ends it too, but the open run continues; a start that the sequence began, and
+whose run is not open yet, is given up.
 """
 
 from __future__ import annotations
@@ -177,6 +178,7 @@ def decide(turn: Turn) -> None:
         return
     _count_pauses(turn)
     if not turn.state.auto.enabled:
+        _give_up_start(turn)
         return
     if turn.state.run.open:
         _follow(turn)
@@ -187,6 +189,13 @@ def decide(turn: Turn) -> None:
             _start_next(turn)
     if turn.state.auto.enabled:
         _tell(turn)
+
+
+def _give_up_start(turn: Turn) -> None:
+    """End a start that the sequence began, if its run is not open yet: nobody would end that run."""
+    job = turn.state.job
+    if job is not None and job.command is None and not job.given_up and runs.opens_later(turn.state):
+        runs.give_up_start(turn, None, "automatic runs are off")
 
 
 def _count_pauses(turn: Turn) -> None:

@@ -11,6 +11,7 @@ from ioc.model import (
     AutoState,
     DocumentState,
     EccState,
+    Operation,
     PlannedRun,
     Reading,
     RunClass,
@@ -26,7 +27,7 @@ from ioc.runlogic.automatic_shown import seconds_to_next, step_text
 from ioc.runlogic.turn import Turn
 from ioc.topology.schema import Interlock
 from tests.runlogic.automatic import enable, limit, message, plan, ready_world, sequence, state, wait
-from tests.runlogic.installation import topology
+from tests.runlogic.installation import HOOKS, topology
 from tests.runlogic.world import OPERATOR, World
 
 
@@ -128,6 +129,46 @@ def test_off_lets_the_open_run_go_on() -> None:
     wait(world, 5000)
     assert states(world) == [DocumentState.Running]
     assert message(world) == "off: run 0 goes on until somebody stops it"
+
+
+@pytest.mark.parametrize("performed", range(4))
+@pytest.mark.parametrize("how", ["Off", "Runs"])
+def test_a_start_of_the_sequence_is_given_up_with_it(performed: int, how: str) -> None:
+    """Off, or fewer runs, while the routers are looked at, hooks run or the number is reserved: no run goes on."""
+    world = World(topology(hooks=HOOKS))
+    world.ready()
+    limit(world, minutes=10, runs=2)
+    enable(world)
+    if how == "Runs":
+        world.settle()
+        world.pass_time(600)
+        while world.state.run.open or world.state.job is None:
+            world.perform()
+    for _ in range(performed):
+        world.perform()
+    assert not world.state.run.open
+    command = enable(world, on=False) if how == "Off" else limit(world, runs=1)
+    assert world.answers[command] == ef.Answer(command)
+    assert state(world) is AutoState.Off
+    world.settle()
+    wait(world, 5000)
+    assert states(world)[how == "Runs" :] == ([DocumentState.Failed] if performed == 3 else [])
+    assert len([each for each in world.sent if each.operation is Operation.Start]) == 3 * (how == "Runs")
+
+
+@pytest.mark.parametrize("performed", range(4))
+def test_a_start_by_hand_goes_on_without_the_sequence(performed: int) -> None:
+    """Off gives up only what the sequence has begun."""
+    world = World(topology(hooks=HOOKS))
+    world.ready()
+    world.run("Start")
+    limit(world, minutes=10)
+    enable(world)
+    for _ in range(performed):
+        world.perform()
+    enable(world, on=False)
+    world.settle()
+    assert states(world) == [DocumentState.Running]
 
 
 def test_paused_time_does_not_count() -> None:
