@@ -143,6 +143,31 @@ def test_a_failure_that_comes_in_the_next_run_is_not_its_trouble(world: World) -
     world.settle()
 
 
+@pytest.mark.parametrize("how", ["experiment", "restart"])
+def test_a_late_failure_keeps_what_the_run_has(world: World, how: str) -> None:
+    """The lines of a closed run stay when the experiment was changed and changed back, or the IOC restarted, before."""
+    world.faults["hook", "note"] = "error"
+    world.start_run()
+    world.run("Stop")
+    while any(each for each in world.pending if not (isinstance(each, ef.RunHook) and each.job == 0)):
+        world.perform(next(i for i, e in enumerate(world.pending) if not (isinstance(e, ef.RunHook) and e.job == 0)))
+    before = world.record.message
+    assert "hook note (after_start) failed" in before
+    late = [each for each in world.pending if isinstance(each, ef.RunHook) and each.point is HookPoint.AfterFiling]
+    world.pending.clear()
+    if how == "restart":
+        world.restart()
+    world.put_servers(EccState.Idle)
+    for name in ("other", "e20") if how == "experiment" else ():
+        world.experiment(name)
+        world.settle()
+    world.pending += late
+    world.perform(fault="error")
+    known, new = world.record.message.splitlines()
+    assert known == before
+    assert "hook copy (after_filing) failed" in new
+
+
 def test_stop_while_a_start_waits_for_hooks(world: World) -> None:
     """Stop gives the start up: the hooks are ended, no number is used, both commands are answered."""
     start = world.run("Start")
