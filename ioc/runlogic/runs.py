@@ -22,6 +22,7 @@ from ioc.model import (
     Severity,
 )
 from ioc.runlogic import backup, filing, hooks, jobs, memory, permits
+from ioc.runlogic.automatic_shown import waits_for
 from ioc.runlogic.effects import (
     ProbeRouters,
     ReserveRun,
@@ -112,8 +113,14 @@ def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
     job = turn.job
     if job.kind is not JobKind.Start:
         return
+    _permit_again(turn, job)
+
+
+def _permit_again(turn: Turn, job: Job) -> None:
+    """Refuse a start that something has come up against; one without a command also waits for what its plan says."""
     turn.set(job=None)
-    if reasons := permits.blocked_by(turn.plan, turn.state):
+    judge = permits.blocked_by if job.command is not None else waits_for
+    if reasons := judge(turn.plan, turn.state):
         refuse_start(turn, job, "; ".join(reasons))
     else:
         turn.set(job=job)
@@ -152,11 +159,9 @@ def begin_reserve(turn: Turn, job: Job) -> None:
     """Reserve a run number: from here on a run is open. While hooks ran, something may have come up that forbids it."""
     state, run = turn.state, turn.state.run
     if turn.plan.hooks[HookPoint.BeforeStart]:
-        turn.set(job=None)
-        if reasons := permits.blocked_by(turn.plan, turn.state):
-            refuse_start(turn, job, "; ".join(reasons))
+        _permit_again(turn, job)
+        if turn.state.job is None:
             return
-        turn.set(job=job)
     title = state.auto.expanded(run.title, run.next_number)
     turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(ReserveRun(job.id, state.experiment, title, run.run_class, config_name(state), run.least_number))

@@ -529,6 +529,28 @@ def test_a_plan_never_waits_for_an_old_value() -> None:
     assert titles(world) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("performed", range(3))
+def test_a_plan_waits_for_a_value_that_goes_while_a_start_is_prepared(performed: int) -> None:
+    """Outside while the routers are looked at or hooks run: no run opens, it is no failure, and the start follows."""
+    world = World(topology(hooks=HOOKS))
+    world.ready()
+    plan(world, PlannedRun("b", None, minutes=5, wait_for=(Wait("pressure", Window(350, 420), "Torr"),)))
+    enable(world)
+    read_pressure(world, 380.0)
+    for _ in range(performed):
+        world.perform()
+    read_pressure(world, 100.0)
+    world.settle()
+    wait(world, 100)
+    assert states(world) == []
+    assert message(world) == "run 0 waits: pressure is 100 Torr, but must be 350 to 420 Torr"
+    read_pressure(world, 380.0)
+    world.settle()
+    wait(world, 3)
+    assert states(world) == [DocumentState.Running]
+    assert world.state.auto.progress.failures == 0
+
+
 def test_a_plan_continues_where_it_stands() -> None:
     """After Off and On it goes on with the run that is not done; the same plan put again begins with the first."""
     world = ready_world()
