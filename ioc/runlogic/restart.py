@@ -187,7 +187,10 @@ def _stop_on(turn: Turn, why: str) -> None:
     turn.set_run(state=RunState.Stopping, running_since=turn.steady - _lasted(turn))
     trouble(turn, About.Restart, "", f"it {why}", Severity.MINOR)
     runs.go_on_recording(turn)
-    jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", runs.stop_stages(turn))
+    stages = runs.stop_stages(turn)
+    if record.started_at is None:  # a roll-back runs no hooks
+        stages = tuple(stage for stage in stages if stage is not Phase.BeforeStop)
+    jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", stages)
 
 
 def _close_orphan(turn: Turn) -> None:

@@ -257,6 +257,20 @@ def test_a_failed_start_runs_failed(world: World) -> None:
     assert world.hooked[-1].record.message.endswith("no CoBo answers")
 
 
+@pytest.mark.parametrize("state", [RunState.Starting, RunState.Stopping], ids=lambda state: state.name)
+def test_a_restart_runs_no_before_stop_for_a_failed_start(world: World, state: RunState) -> None:
+    """The IOC was killed in a start or in its roll-back: what ends it then runs `failed` only, as a roll-back."""
+    world.faults["MuTAnT", "Start"] = "error"
+    world.run("Start")
+    while world.state.run.state is not state or not any(each.takes_data for each in world.state.servers.values()):
+        world.perform()
+    world.hooked.clear()
+    world.restart()
+    world.settle()
+    assert world.record.state is DocumentState.Failed
+    assert ran(world) == [("failed", "note")]
+
+
 def test_a_start_that_is_stopped_runs_failed(world: World) -> None:
     """Stop before the run is Running: it runs before_stop as every Stop, then `failed`."""
     world.run("Start")
