@@ -238,6 +238,8 @@ class Interlock:
     """There was a reading since it is watched."""
     outside_since: float | None = None
     """Since when it has been outside; None while it is inside, not checked or bypassed."""
+    judged_from: float = -math.inf
+    """When it was added, its limits changed or its bypass ended: it is outside since then at the earliest."""
     inside_since: float | None = None
     """While it is Tripped: since when it has been inside again."""
     bypass_ends: float = 0.0

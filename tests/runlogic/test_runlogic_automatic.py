@@ -28,7 +28,7 @@ from ioc.runlogic.turn import Turn
 from ioc.topology.schema import Interlock
 from tests.runlogic.automatic import enable, limit, message, plan, ready_world, sequence, state, wait
 from tests.runlogic.installation import HOOKS, topology
-from tests.runlogic.world import OPERATOR, World
+from tests.runlogic.world import OPERATOR, TICK, World
 
 
 def titles(world: World) -> list[str]:
@@ -293,7 +293,7 @@ def test_an_interlock_that_judges_only_runs_is_waited_for() -> None:
     section = Interlock(
         name="p", observable="pressure", low=5, high=7, action=Action.Stop, when="run", for_seconds=0, clear_seconds=0
     )
-    world = World(topology(interlocks=(section,)))
+    world = World(topology(interlocks=(section,)), tick=TICK)
     world.ready()
     world.read("pressure", 3)
     sequence(world, minutes=10)
@@ -319,7 +319,7 @@ def test_a_start_that_an_interlock_stops_is_no_failure(performed: int | None) ->
     section = Interlock(
         name="p", observable="pressure", low=5, high=7, action=Action.Stop, for_seconds=0, clear_seconds=0
     )
-    world = World(topology(interlocks=(section,)))
+    world = World(topology(interlocks=(section,)), tick=TICK)
     world.ready()
     world.read("pressure", 6)
     limit(world, minutes=10)
@@ -345,7 +345,7 @@ def test_a_start_that_an_interlock_stops_is_no_failure(performed: int | None) ->
 def test_an_interlock_that_only_warns_excuses_no_failed_start(action: Action) -> None:
     """Three failed starts end the sequence, also while an interlock is Tripped that does not stop the run."""
     section = Interlock(name="p", observable="pressure", low=5, action=action, for_seconds=0, clear_seconds=0)
-    world = World(topology(interlocks=(section,)))
+    world = World(topology(interlocks=(section,)), tick=TICK)
     world.ready()
     world.read("pressure", 6)
     limit(world, minutes=10)

@@ -9,7 +9,7 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.topology.schema import Interlock
 from tests.runlogic.installation import HOOKS, topology
-from tests.runlogic.world import OPERATOR, World
+from tests.runlogic.world import OPERATOR, TICK, World
 
 ALL = [("before_start", "hv"), ("before_start", "light"), ("after_start", "note"), ("before_stop", "hv")]
 REST = [("after_stop", "hv"), ("after_filing", "copy")]
@@ -238,7 +238,7 @@ def test_what_came_up_while_hooks_ran_forbids_the_start(world: World) -> None:
 def test_an_interlock_that_stops_waits_for_before_stop() -> None:
     """Every Stop of a run runs its hooks, also that of an interlock."""
     stops = Interlock(name="p", observable="pressure", low=5, action=Action.Stop, for_seconds=0)
-    world = World(topology(hooks=HOOKS, interlocks=(stops,)))
+    world = World(topology(hooks=HOOKS, interlocks=(stops,)), tick=TICK)
     world.read("pressure", 6)
     world.start_run()
     world.read("pressure", 1)
