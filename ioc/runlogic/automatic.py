@@ -10,7 +10,8 @@ Only time in which a run takes data counts for its length: not the time for whic
 another reason, for example because of an interlock, is not counted and is taken again.
 
 A start that is blocked waits as long as necessary. Three failed starts in a row, a run that cannot be filed, and a Stop
-of the operator end the sequence. Off ends it too, but the open run continues.
+of the operator end the sequence. Off ends it too, but the open run continues; a start that the sequence began, and
+whose run is not open yet, is given up.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ioc.runlogic.effects import SetManual
 from ioc.runlogic.events import EnableAutomatic, Ended, RunCommand, SetAutomatic, SetPlan
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.sequence import Limits, RunPlan
-from ioc.runlogic.state import About, JobKind, State
+from ioc.runlogic.state import About, State
 from ioc.runlogic.subject import AUTO
 from ioc.runlogic.turn import Turn, few
 from ioc.runlogic.watch import total_bytes
@@ -145,12 +146,10 @@ def run_command(turn: Turn, event: RunCommand) -> None:
         return
     who = f" by {event.client.user}" if event.client.user else ""
     _end(turn, f"off: Stop{who}", client=event.client)
-    run, job = turn.state.run, turn.state.job
-    if not run.open and not runs.awaits_hooks(turn.state):
-        if job is not None and job.kind is JobKind.Start:
-            turn.set_auto(stop=event)  # its run is about to open
-        else:
-            turn.answer(event)
+    job = turn.state.job
+    given_up = job is not None and job.given_up
+    if given_up or not (turn.state.run.open or runs.opens_later(turn.state)):
+        turn.answer(event)
     elif job is None or not job.goes_on_after_failure:
         runs.stop(turn, event)
     elif job.command is None:
@@ -175,12 +174,11 @@ def restored(turn: Turn, settings: Mapping[str, str]) -> None:
 
 def decide(turn: Turn) -> None:
     """Do what is due. Called at the end of every step."""
-    if turn.state.auto.stop is not None:
-        _stop_what_was_starting(turn, turn.state.auto.stop)
     if not turn.state.restored or turn.state.undecided:
         return
     _count_pauses(turn)
     if not turn.state.auto.enabled:
+        _give_up_start(turn)
         return
     if turn.state.run.open:
         _follow(turn)
@@ -193,14 +191,11 @@ def decide(turn: Turn) -> None:
         _tell(turn)
 
 
-def _stop_what_was_starting(turn: Turn, command: RunCommand) -> None:
-    run, job = turn.state.run, turn.state.job
-    if run.open or runs.awaits_hooks(turn.state):
-        turn.set_auto(stop=None)
-        runs.stop(turn, command)
-    elif job is None or job.kind is not JobKind.Start:
-        turn.set_auto(stop=None)
-        turn.answer(command)
+def _give_up_start(turn: Turn) -> None:
+    """End a start that the sequence began, if its run is not open yet: nobody would end that run."""
+    job = turn.state.job
+    if job is not None and job.command is None and not job.given_up and runs.opens_later(turn.state):
+        runs.give_up_start(turn, None, "automatic runs are off")
 
 
 def _count_pauses(turn: Turn) -> None:
@@ -270,9 +265,13 @@ def _closed(turn: Turn, record: RunRecord) -> None:
 
 
 def _stopped_by_interlock(turn: Turn) -> bool:
-    """Whether an interlock stopped the run, and not a failure of its start."""
-    kinds = {trouble.about for trouble in turn.state.run.troubles}
-    return About.Interlock in kinds and About.Start not in kinds
+    """Whether an interlock stopped the run, and not a failure of its start.
+
+    One that is Starting is not stopped yet: an interlock that only warns marks it too.
+    """
+    run = turn.state.run
+    kinds = {trouble.about for trouble in run.troubles}
+    return run.state is not RunState.Starting and About.Interlock in kinds and About.Start not in kinds
 
 
 def _failed(turn: Turn, what: str) -> None:

@@ -31,7 +31,7 @@ def set_limits(turn: Turn, event: SetLimits) -> None:
             f"interlock {plan.name}: low would be {window.low:.6g}, but must be at most high, {window.high:.6g}"
         )
     if window != before:
-        turn.set_interlock(plan.name, window=window)
+        turn.set_interlock(plan.name, window=window, judged_from=turn.steady)
         text = f"must be {window.text(plan.units)} (was {before.text(plan.units)})"
         turn.log(interlock(plan.name), f"limits changed: {plan.what} {text}", client=event.client)
         save(turn, plan)
@@ -86,7 +86,7 @@ def replanned(turn: Turn, event: PlanChanged) -> None:
     now = turn.state.interlocks
     turn.set(
         interlocks={
-            name: now[name] if name in same else Interlock(window=each.window)
+            name: now[name] if name in same else Interlock(window=each.window, judged_from=turn.steady)
             for name, each in turn.plan.interlocks.items()
         },
         readings={each.observable: each for each in event.readings},
@@ -94,4 +94,4 @@ def replanned(turn: Turn, event: PlanChanged) -> None:
     for name, each in same.items():
         turn.set_interlock(name, was_read=each.watches in turn.state.readings)
         if before[name].window != each.window:
-            turn.set_interlock(name, window=each.window)
+            turn.set_interlock(name, window=each.window, judged_from=turn.steady)

@@ -1,7 +1,8 @@
 """What is stored of interlocks: the bad intervals of runs, and what a restart needs.
 
 The bad interval of a run begins when the value went outside and ends when it was inside again: the two waiting times
-only confirm that. Its times are on the run's own clock, like the run's duration.
+only confirm that. Its times are on the run's own clock, like the run's duration. Those of one interlock in a run do not
+overlap: after a bypass, and with other limits, a new one begins with that change, not at the time stamp of the reading.
 
 What a restart needs is saved as it changes (`memory.INTERLOCK`): changed limits, bypasses, that an interlock is
 Tripped, and the bad interval that is open.
@@ -23,10 +24,10 @@ from ioc.runlogic.turn import Turn, local
 
 
 def mark_run(turn: Turn, plan: InterlockPlan) -> None:
-    """The run has a trouble, and from its start on a bad interval."""
+    """The run has a trouble, and from its start on a bad interval, unless the value is inside again."""
     now, record = turn.state.interlocks[plan.name], turn.record
     trouble(turn, About.Interlock, plan.name, f"interlock {plan.name}: {now.reason}")
-    if now.interval is not None or record.started_at is None:
+    if now.interval is not None or now.inside_since is not None or record.started_at is None:
         return
     since = turn.steady if now.outside_since is None else now.outside_since
     interval = RunInterval(

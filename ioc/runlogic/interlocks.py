@@ -100,11 +100,12 @@ def _outside(turn: Turn, plan: InterlockPlan, reading: Reading | None, why: str)
     now = turn.state.interlocks[plan.name]
     if now.state is InterlockState.Tripped:
         if now.inside_since is not None:
-            turn.set_interlock(plan.name, inside_since=None)
+            since = now.outside_since if now.interval is not None else _since(turn, now, reading)
+            turn.set_interlock(plan.name, inside_since=None, outside_since=since)
             turn.show(interlock(plan.name), plan.tripped(now.reason), Severity.MAJOR)
         return
     if now.outside_since is None or (reading is not None and not now.was_read):
-        turn.set_interlock(plan.name, outside_since=_since(turn, reading), was_read=reading is not None)
+        turn.set_interlock(plan.name, outside_since=_since(turn, now, reading), was_read=reading is not None)
         now = turn.state.interlocks[plan.name]
     reason = f"{plan.what} {why}"
     at = _due(plan, now, turn.state)
@@ -117,10 +118,10 @@ def _outside(turn: Turn, plan: InterlockPlan, reading: Reading | None, why: str)
         turn.show(interlock(plan.name), reason, Severity.MINOR)
 
 
-def _since(turn: Turn, reading: Reading | None) -> float:
+def _since(turn: Turn, now: Interlock, reading: Reading | None) -> float:
     """Return when a reading became true: the time stamp of its source counts, not our delay."""
     late = 0.0 if reading is None else turn.now - reading.sampled_at
-    return turn.steady - (late if 0 < late <= _LATE_SECONDS else 0.0)
+    return max(turn.steady - (late if 0 < late <= _LATE_SECONDS else 0.0), now.judged_from)
 
 
 def _inside(turn: Turn, plan: InterlockPlan) -> None:
@@ -162,7 +163,7 @@ def to_ok(turn: Turn, plan: InterlockPlan) -> None:
 
 
 def end_bypass(turn: Turn, plan: InterlockPlan, text: str, client: Client) -> None:
-    turn.set_interlock(plan.name, state=InterlockState.Ok, bypass_ends=0.0, bypassed_until=0.0)
+    turn.set_interlock(plan.name, state=InterlockState.Ok, bypass_ends=0.0, bypassed_until=0.0, judged_from=turn.steady)
     turn.say(interlock(plan.name), text, client=client)
 
 

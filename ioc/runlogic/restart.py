@@ -47,7 +47,8 @@ def restored(turn: Turn, event: Restored) -> None:
     )
     _take_over_peers(turn, settings)
     interlock_records.restored(turn, settings)
-    turn.set_run(record=record, run_class=memory.CLASS.read(settings))
+    earlier = record.message if record is not None else ""
+    turn.set_run(record=record, run_class=memory.CLASS.read(settings), earlier=earlier)
     _take_over_notes(turn, settings)
     automatic.restored(turn, settings)
     if record is not None and record.state is DocumentState.Failed:
@@ -59,7 +60,6 @@ def restored(turn: Turn, event: Restored) -> None:
         state=RunState[newest.state.name],
         title=newest.title,
         run_class=newest.run_class,
-        earlier=newest.message,
         held=memory.HELD.read(settings) == newest.run.number,
         running_since=turn.steady - _lasted(turn),
     )
@@ -187,7 +187,10 @@ def _stop_on(turn: Turn, why: str) -> None:
     turn.set_run(state=RunState.Stopping, running_since=turn.steady - _lasted(turn))
     trouble(turn, About.Restart, "", f"it {why}", Severity.MINOR)
     runs.go_on_recording(turn)
-    jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", runs.stop_stages(turn))
+    stages = runs.stop_stages(turn)
+    if record.started_at is None:  # a roll-back runs no hooks
+        stages = tuple(stage for stage in stages if stage is not Phase.BeforeStop)
+    jobs.launch(turn, JobKind.Stop, f"Stop of {record.run}", stages)
 
 
 def _close_orphan(turn: Turn) -> None:

@@ -22,6 +22,7 @@ from ioc.model import (
     Severity,
 )
 from ioc.runlogic import backup, filing, hooks, jobs, memory, permits
+from ioc.runlogic.automatic_shown import waits_for
 from ioc.runlogic.effects import (
     ProbeRouters,
     ReserveRun,
@@ -113,8 +114,14 @@ def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
     job = turn.job
     if job.kind is not JobKind.Start:
         return
+    _permit_again(turn, job)
+
+
+def _permit_again(turn: Turn, job: Job) -> None:
+    """Refuse a start that something has come up against; one without a command also waits for what its plan says."""
     turn.set(job=None)
-    if reasons := permits.blocked_by(turn.plan, turn.state):
+    judge = permits.blocked_by if job.command is not None else waits_for
+    if reasons := judge(turn.plan, turn.state):
         refuse_start(turn, job, "; ".join(reasons))
     else:
         turn.set(job=job)
@@ -152,11 +159,9 @@ def begin_reserve(turn: Turn, job: Job) -> None:
     """Reserve a run number: from here on a run is open. While hooks ran, something may have come up that forbids it."""
     state, run = turn.state, turn.state.run
     if turn.plan.hooks[HookPoint.BeforeStart]:
-        turn.set(job=None)
-        if reasons := permits.blocked_by(turn.plan, turn.state):
-            refuse_start(turn, job, "; ".join(reasons))
+        _permit_again(turn, job)
+        if turn.state.job is None:
             return
-        turn.set(job=job)
     title = state.auto.expanded(run.title, run.next_number)
     turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(ReserveRun(job.id, state.experiment, title, run.run_class, config_name(state), run.least_number))
@@ -174,6 +179,7 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
     job, record = turn.job, event.result
     if record is None:
         refuse_start(turn, job, f"no run number could be reserved: {event.error}")
+        turn.answer(job.stop)
         return
     run = turn.state.run
     title = turn.state.auto.expanded(run.title, record.run.number)
@@ -208,6 +214,8 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         )
     )
     jobs.arrived(turn, DATABASE)
+    if job.given_up:
+        stop(turn, job.stop, job.given_up)
 
 
 def _begin_of_routers(turn: Turn) -> None:
@@ -264,8 +272,8 @@ def stop(turn: Turn, command: RunCommand | None = None, why: str = "Stop request
     """
     client = command.client if command is not None else Client()
     run, job = turn.state.run, turn.state.job
-    if awaits_hooks(turn.state):
-        _give_up_start(turn, command, why)
+    if opens_later(turn.state):
+        give_up_start(turn, command, why)
         return
     if not run.open:
         running = [name for name, server in turn.state.servers.items() if server.state is EccState.Running]
@@ -294,6 +302,11 @@ def stop(turn: Turn, command: RunCommand | None = None, why: str = "Stop request
     jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stop_stages(turn), command=command)
 
 
+def opens_later(state: State) -> bool:
+    """Whether a start is under way whose run is not open yet."""
+    return state.job is not None and state.job.kind is JobKind.Start and not state.run.open
+
+
 def awaits_hooks(state: State) -> bool:
     """Whether a start is under way that has no number yet, and waits for hooks."""
     return state.job is not None and state.job.stage is Phase.BeforeStart
@@ -307,17 +320,30 @@ def hooks_awaited(plan: Plan, state: State) -> str:
 
 def can_stop(state: State) -> bool:
     """Whether Stop would be accepted now."""
-    stops = state.job is not None and state.job.goes_on_after_failure
-    return awaits_hooks(state) or (state.run.open and not stops)
+    job = state.job
+    if opens_later(state):
+        return job is not None and not job.given_up
+    return state.run.open and not (job is not None and job.goes_on_after_failure)
 
 
-def _give_up_start(turn: Turn, command: RunCommand | None, why: str) -> None:
+def give_up_start(turn: Turn, command: RunCommand | None, why: str) -> None:
+    """End a start whose run is not open yet; a run whose number is being reserved is stopped when it is open.
+
+    Raises:
+        Refused: it was given up already.
+    """
     job, run = turn.job, turn.state.run
+    if job.given_up:
+        raise Refused(f"run {run.next_number} is being stopped already")
+    if job.stage is Phase.Reserve:
+        turn.set_job(given_up=why, stop=command)
+        return
     text = f"run {run.next_number} does not start: {why}"
     turn.set(job=None)
     turn.set_run(message=turn.note(text, run.message.severity))
     turn.log(RUN, text, Severity.MINOR, command.client if command is not None else job.client)
-    hooks.abort(turn, job)
+    if job.stage is Phase.BeforeStart:
+        hooks.abort(turn, job)
     turn.answer(job.command, text)
     turn.answer(command)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ioc.model import PlannedRun, Severity
-from ioc.runlogic.events import RunCommand
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,6 @@ class Auto:
     """Index of the planned run whose title, class and manual values were set by this process."""
     setting: bool = False
     """Its manual values are being set."""
-    stop: RunCommand | None = None
-    """A Stop that came while no run was open, but a start was under way."""
     told: str = ""
     """What the message said last about the progress: a refusal stays until there is something new."""
 

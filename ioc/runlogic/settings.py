@@ -61,7 +61,8 @@ def experiment_opened(turn: Turn, event: Ended[OpenExperiment, RunRecord]) -> No
         turn.say(SYSTEM, failure, Severity.MAJOR)
     else:
         run_class = last_run.run_class if last_run else turn.state.run.run_class
-        turn.set(experiment=name, run=Run(record=last_run, run_class=run_class))
+        earlier = last_run.message if last_run else ""
+        turn.set(experiment=name, run=Run(record=last_run, run_class=run_class, earlier=earlier))
         turn.say(SYSTEM, f"experiment {name}: the next run is {turn.state.run.next_number}")
         turn.emit(
             memory.EXPERIMENT.save(name),

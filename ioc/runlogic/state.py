@@ -27,7 +27,7 @@ from ioc.model import (
     Transition,
     Window,
 )
-from ioc.runlogic.events import Command, SetExperiment
+from ioc.runlogic.events import Command, RunCommand, SetExperiment
 from ioc.runlogic.memory import Interlocked
 from ioc.runlogic.sequence import Auto
 from ioc.states import IN_PROGRESS, RUNNING
@@ -238,6 +238,8 @@ class Interlock:
     """There was a reading since it is watched."""
     outside_since: float | None = None
     """Since when it has been outside; None while it is inside, not checked or bypassed."""
+    judged_from: float = -math.inf
+    """When it was added, its limits changed or its bypass ended: it is outside since then at the earliest."""
     inside_since: float | None = None
     """While it is Tripped: since when it has been inside again."""
     bypass_ends: float = 0.0
@@ -415,6 +417,10 @@ class Job:
     """What went wrong, one sentence each."""
     remarks: tuple[tuple[str, str], ...] = ()
     """What else went wrong before the run opened: name and text of each trouble that it will have."""
+    given_up: str = ""
+    """Why its run is stopped as soon as it is open: that came while its number was being reserved."""
+    stop: RunCommand | None = None
+    """The Stop that gave it up, to be answered when that run is filed."""
 
     @property
     def client(self) -> Client:

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypedDict, Unpack
 from ioc.model import Client, DocumentState, RunChanges, RunId, RunRecord, Severity
 from ioc.runlogic import memory
 from ioc.runlogic.effects import Answer, Effect, Log, SaveRun
-from ioc.runlogic.events import Command
+from ioc.runlogic.events import Command, RunCommand
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.sequence import Auto, Progress
 from ioc.runlogic.state import Interlock, Job, Note, Partner, Router, Run, Server, Stage, State
@@ -69,6 +69,8 @@ class JobProgress(TypedDict, total=False):
     waiting: frozenset[str]
     failures: tuple[str, ...]
     remarks: tuple[tuple[str, str], ...]
+    given_up: str
+    stop: RunCommand | None
 
 
 @dataclass

@@ -174,12 +174,15 @@ class Database:
         record = self.runs[interval.run]
         key = interval.run, interval.interlock, interval.began_at
         known = self.intervals.get(key)
-        at_once = known is not None and known.ended_at == known.began_at  # a clock that stands still: nothing is lost
-        same = known is None or replace(known, ended_at=interval.ended_at) == interval
-        assert same or at_once, "an interval changes"
+        assert known is None or replace(known, ended_at=interval.ended_at) == interval, "an interval changes"
         assert record.started_at is not None, "a run that does not run has no bad time"
         assert interval.began_at >= record.started_at
-        assert interval.ended_at is None or interval.began_at <= interval.ended_at
+        if interval.ended_at != record.stopped_at:
+            assert interval.ended_at is None or interval.began_at < interval.ended_at
+        for each in self.intervals.values():
+            if (each.run, each.interlock) == key[:2] and each is not known:
+                assert each.ended_at is not None, "two intervals are open"
+                assert each.ended_at <= interval.began_at, "two intervals overlap"
         self.intervals[key] = interval
 
     def unfinished(self) -> tuple[RunRecord, ...]:

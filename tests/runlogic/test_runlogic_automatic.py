@@ -11,6 +11,7 @@ from ioc.model import (
     AutoState,
     DocumentState,
     EccState,
+    Operation,
     PlannedRun,
     Reading,
     RunClass,
@@ -26,8 +27,8 @@ from ioc.runlogic.automatic_shown import seconds_to_next, step_text
 from ioc.runlogic.turn import Turn
 from ioc.topology.schema import Interlock
 from tests.runlogic.automatic import enable, limit, message, plan, ready_world, sequence, state, wait
-from tests.runlogic.installation import topology
-from tests.runlogic.world import OPERATOR, World
+from tests.runlogic.installation import HOOKS, topology
+from tests.runlogic.world import OPERATOR, TICK, World
 
 
 def titles(world: World) -> list[str]:
@@ -128,6 +129,46 @@ def test_off_lets_the_open_run_go_on() -> None:
     wait(world, 5000)
     assert states(world) == [DocumentState.Running]
     assert message(world) == "off: run 0 goes on until somebody stops it"
+
+
+@pytest.mark.parametrize("performed", range(4))
+@pytest.mark.parametrize("how", ["Off", "Runs"])
+def test_a_start_of_the_sequence_is_given_up_with_it(performed: int, how: str) -> None:
+    """Off, or fewer runs, while the routers are looked at, hooks run or the number is reserved: no run goes on."""
+    world = World(topology(hooks=HOOKS))
+    world.ready()
+    limit(world, minutes=10, runs=2)
+    enable(world)
+    if how == "Runs":
+        world.settle()
+        world.pass_time(600)
+        while world.state.run.open or world.state.job is None:
+            world.perform()
+    for _ in range(performed):
+        world.perform()
+    assert not world.state.run.open
+    command = enable(world, on=False) if how == "Off" else limit(world, runs=1)
+    assert world.answers[command] == ef.Answer(command)
+    assert state(world) is AutoState.Off
+    world.settle()
+    wait(world, 5000)
+    assert states(world)[how == "Runs" :] == ([DocumentState.Failed] if performed == 3 else [])
+    assert len([each for each in world.sent if each.operation is Operation.Start]) == 3 * (how == "Runs")
+
+
+@pytest.mark.parametrize("performed", range(4))
+def test_a_start_by_hand_goes_on_without_the_sequence(performed: int) -> None:
+    """Off gives up only what the sequence has begun."""
+    world = World(topology(hooks=HOOKS))
+    world.ready()
+    world.run("Start")
+    limit(world, minutes=10)
+    enable(world)
+    for _ in range(performed):
+        world.perform()
+    enable(world, on=False)
+    world.settle()
+    assert states(world) == [DocumentState.Running]
 
 
 def test_paused_time_does_not_count() -> None:
@@ -252,7 +293,7 @@ def test_an_interlock_that_judges_only_runs_is_waited_for() -> None:
     section = Interlock(
         name="p", observable="pressure", low=5, high=7, action=Action.Stop, when="run", for_seconds=0, clear_seconds=0
     )
-    world = World(topology(interlocks=(section,)))
+    world = World(topology(interlocks=(section,)), tick=TICK)
     world.ready()
     world.read("pressure", 3)
     sequence(world, minutes=10)
@@ -278,7 +319,7 @@ def test_a_start_that_an_interlock_stops_is_no_failure(performed: int | None) ->
     section = Interlock(
         name="p", observable="pressure", low=5, high=7, action=Action.Stop, for_seconds=0, clear_seconds=0
     )
-    world = World(topology(interlocks=(section,)))
+    world = World(topology(interlocks=(section,)), tick=TICK)
     world.ready()
     world.read("pressure", 6)
     limit(world, minutes=10)
@@ -298,6 +339,27 @@ def test_a_start_that_an_interlock_stops_is_no_failure(performed: int | None) ->
     world.settle()
     assert states(world) == [DocumentState.Failed] * 4 + [DocumentState.Running]
     assert world.state.auto.progress.failures == 0
+
+
+@pytest.mark.parametrize("action", [Action.Alarm, Action.Block, Action.Hold])
+def test_an_interlock_that_only_warns_excuses_no_failed_start(action: Action) -> None:
+    """Three failed starts end the sequence, also while an interlock is Tripped that does not stop the run."""
+    section = Interlock(name="p", observable="pressure", low=5, action=action, for_seconds=0, clear_seconds=0)
+    world = World(topology(interlocks=(section,)), tick=TICK)
+    world.ready()
+    world.read("pressure", 6)
+    limit(world, minutes=10)
+    enable(world)
+    for _ in range(3):
+        world.faults["CoBo0", "Start"] = "error"
+        while world.state.run.state is not RunState.Starting:
+            world.perform()
+        world.read("pressure", 3)
+        world.settle()
+        world.read("pressure", 6)
+        world.pass_time(3)
+    assert states(world) == [DocumentState.Failed] * 3
+    assert message(world) == "off: 3 failures in a row, the last: run 2 failed to start"
 
 
 def in_pause(world: World) -> None:
@@ -465,6 +527,28 @@ def test_a_plan_never_waits_for_an_old_value() -> None:
     read_pressure(world, 380.0)
     world.settle()
     assert titles(world) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("performed", range(3))
+def test_a_plan_waits_for_a_value_that_goes_while_a_start_is_prepared(performed: int) -> None:
+    """Outside while the routers are looked at or hooks run: no run opens, it is no failure, and the start follows."""
+    world = World(topology(hooks=HOOKS))
+    world.ready()
+    plan(world, PlannedRun("b", None, minutes=5, wait_for=(Wait("pressure", Window(350, 420), "Torr"),)))
+    enable(world)
+    read_pressure(world, 380.0)
+    for _ in range(performed):
+        world.perform()
+    read_pressure(world, 100.0)
+    world.settle()
+    wait(world, 100)
+    assert states(world) == []
+    assert message(world) == "run 0 waits: pressure is 100 Torr, but must be 350 to 420 Torr"
+    read_pressure(world, 380.0)
+    world.settle()
+    wait(world, 3)
+    assert states(world) == [DocumentState.Running]
+    assert world.state.auto.progress.failures == 0
 
 
 def test_a_plan_continues_where_it_stands() -> None:

@@ -11,7 +11,7 @@ from ioc.runlogic import runs
 from ioc.runlogic.next_step import next_step
 from ioc.topology.schema import Hooks, Interlock
 from tests.runlogic.installation import HOOKS, topology
-from tests.runlogic.world import OPERATOR, World
+from tests.runlogic.world import OPERATOR, TICK, World
 
 ALL = [("before_start", "hv"), ("before_start", "light"), ("after_start", "note"), ("before_stop", "hv")]
 REST = [("after_stop", "hv"), ("after_filing", "copy")]
@@ -177,6 +177,31 @@ def test_a_failure_that_comes_in_the_next_run_is_not_its_trouble(world: World) -
     world.settle()
 
 
+@pytest.mark.parametrize("how", ["experiment", "restart"])
+def test_a_late_failure_keeps_what_the_run_has(world: World, how: str) -> None:
+    """The lines of a closed run stay when the experiment was changed and changed back, or the IOC restarted, before."""
+    world.faults["hook", "note"] = "error"
+    world.start_run()
+    world.run("Stop")
+    while any(each for each in world.pending if not (isinstance(each, ef.RunHook) and each.job == 0)):
+        world.perform(next(i for i, e in enumerate(world.pending) if not (isinstance(e, ef.RunHook) and e.job == 0)))
+    before = world.record.message
+    assert "hook note (after_start) failed" in before
+    late = [each for each in world.pending if isinstance(each, ef.RunHook) and each.point is HookPoint.AfterFiling]
+    world.pending.clear()
+    if how == "restart":
+        world.restart()
+    world.put_servers(EccState.Idle)
+    for name in ("other", "e20") if how == "experiment" else ():
+        world.experiment(name)
+        world.settle()
+    world.pending += late
+    world.perform(fault="error")
+    known, new = world.record.message.splitlines()
+    assert known == before
+    assert "hook copy (after_filing) failed" in new
+
+
 def test_stop_while_a_start_waits_for_hooks(world: World) -> None:
     """Stop gives the start up: the hooks are ended, no number is used, both commands are answered."""
     start = world.run("Start")
@@ -207,15 +232,14 @@ def test_stop_of_automatic_runs_while_a_start_waits_for_hooks(world: World) -> N
 
 
 def test_a_stop_of_automatic_runs_before_their_hooks(world: World) -> None:
-    """Pressed while the routers are looked at, it takes effect when the hooks begin."""
+    """Pressed while the routers are looked at, it takes effect at once."""
     world.ask(ev.SetAutomatic(OPERATOR, minutes=1.0))
     world.ask(ev.EnableAutomatic(OPERATOR, on=True))
     assert isinstance(world.pending[0], ef.ProbeRouters)
     stop = world.run("Stop")
-    assert stop not in world.answers
-    world.perform()
     assert world.answers[stop] == ef.Answer(stop)
     world.settle()
+    assert ran(world) == []
     assert world.database.runs == {}
 
 
@@ -248,7 +272,7 @@ def test_what_came_up_while_hooks_ran_forbids_the_start(world: World) -> None:
 def test_an_interlock_that_stops_waits_for_before_stop() -> None:
     """Every Stop of a run runs its hooks, also that of an interlock."""
     stops = Interlock(name="p", observable="pressure", low=5, action=Action.Stop, for_seconds=0)
-    world = World(topology(hooks=HOOKS, interlocks=(stops,)))
+    world = World(topology(hooks=HOOKS, interlocks=(stops,)), tick=TICK)
     world.read("pressure", 6)
     world.start_run()
     world.read("pressure", 1)
@@ -265,6 +289,20 @@ def test_a_failed_start_runs_failed(world: World) -> None:
     assert world.state.run.state is RunState.Failed
     assert ran(world) == [*ALL[:2], ("failed", "note")]
     assert world.hooked[-1].record.message.endswith("no CoBo answers")
+
+
+@pytest.mark.parametrize("state", [RunState.Starting, RunState.Stopping], ids=lambda state: state.name)
+def test_a_restart_runs_no_before_stop_for_a_failed_start(world: World, state: RunState) -> None:
+    """The IOC was killed in a start or in its roll-back: what ends it then runs `failed` only, as a roll-back."""
+    world.faults["MuTAnT", "Start"] = "error"
+    world.run("Start")
+    while world.state.run.state is not state or not any(each.takes_data for each in world.state.servers.values()):
+        world.perform()
+    world.hooked.clear()
+    world.restart()
+    world.settle()
+    assert world.record.state is DocumentState.Failed
+    assert ran(world) == [("failed", "note")]
 
 
 def test_a_start_that_is_stopped_runs_failed(world: World) -> None:

@@ -15,7 +15,7 @@ from ioc.runlogic.state import About, Interlock
 from ioc.runlogic.wake import wake_at
 from ioc.topology.schema import Interlock as Section
 from tests.runlogic.installation import topology
-from tests.runlogic.world import OPERATOR, World
+from tests.runlogic.world import OPERATOR, TICK, World
 
 OK, WAITING, TRIPPED, BYPASSED = InterlockState
 
@@ -34,7 +34,7 @@ class Site(World):
     """A world with interlocks whose sources are fine, all servers Ready."""
 
     def __init__(self, *sections: Section, resume: bool = True) -> None:
-        super().__init__(topology(resume=resume, interlocks=sections))
+        super().__init__(topology(resume=resume, interlocks=sections), tick=TICK)
         self.read("pressure", 6)
         self.ready()
 
@@ -467,6 +467,54 @@ def test_a_bypass_ends_the_bad_time_and_begins_it_again() -> None:
     assert site.interlock().state is TRIPPED
     assert len(site.intervals) == 2
     assert [each.about for each in site.state.run.standing] == [About.Interlock]
+
+
+@pytest.mark.parametrize("how", ["bypass", "limits", "topology"])
+def test_a_bad_time_begins_when_it_is_judged_again(how: str) -> None:
+    """After a bypass, other limits or a reload, the same reading is bad from then on, not since its time stamp."""
+    rest = section("alarm", name="q")
+    site = Site(section("alarm", for_seconds=0, clear_seconds=0), rest)
+    site.start_run()
+    site.pass_time(30)
+    site.read("pressure", 3, late=-1.5)  # less than a second old when it is judged again
+    match how:
+        case "bypass":
+            site.bypass()
+            site.bypass(on=False)
+        case "limits":
+            site.limits(low=2)
+            site.limits(low=5)
+        case _:
+            site.change(rest)
+            site.change(section("alarm", for_seconds=0), rest)
+    now = site.steady - site.state.run.running_since
+    first, second = (each for each in site.intervals if each.interlock == "p")
+    assert first.ended_at is not None
+    assert site.record.started_at is not None
+    assert second.began_at == site.record.started_at + now
+    assert first.ended_at < second.began_at
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_value_that_is_inside_when_the_run_begins_is_not_bad(again: bool) -> None:
+    """Tripped, but inside again: no bad time, unless the value goes outside once more, and then from there."""
+    site = Site(section("alarm", clear_seconds=10))
+    site.trip()
+    site.read("pressure", 6)
+    site.pass_time(3)
+    site.start_run()
+    assert "interlock p" in site.record.message
+    site.pass_time(4)
+    if again:
+        site.read("pressure", 3)
+        site.pass_time(5)
+        site.read("pressure", 6)
+    site.pass_time(20)
+    assert site.interlock().state is OK
+    spans = [(each.began_at, each.ended_at) for each in site.intervals]
+    began_at = site.record.started_at
+    assert began_at is not None
+    assert spans == ([(pytest.approx(began_at + 4), pytest.approx(began_at + 9))] if again else [])
 
 
 # Commands

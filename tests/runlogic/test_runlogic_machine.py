@@ -35,7 +35,7 @@ from ioc.runlogic.subject import Subject, data_router, ecc
 from ioc.topology.schema import Hooks, Interlock, Partner
 from tests.runlogic.installation import HOOKS, PARTNERS, topology
 from tests.runlogic.peers import TABLE, UNFINISHED
-from tests.runlogic.world import OPERATOR, World
+from tests.runlogic.world import OPERATOR, TICK, World
 
 SERVERS = st.sampled_from(["CoBo0", "CoBo1", "MuTAnT"])
 ROUTERS = st.sampled_from(["data0", "data1", "mutant"])
@@ -109,7 +109,8 @@ class Operating(RuleBasedStateMachine):
                 hooks=HOOKS if hooks else Hooks(),
                 partners=partners,
                 units="systemd",
-            )
+            ),
+            tick=TICK,
         )
         for name in watched(self.world.plan, self.world.state):
             self.world.read(name, 6)

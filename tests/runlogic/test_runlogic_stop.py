@@ -256,6 +256,39 @@ def test_stop_during_a_start(steps: int) -> None:
     assert world.state.run.message.text == "run 0 failed to start: it was stopped before it was Running"
 
 
+def test_stop_while_the_routers_are_looked_at() -> None:
+    """The start is given up at once and uses no number; the look that ends late begins nothing."""
+    world = World()
+    world.ready()
+    start = world.run("Start")
+    stop = world.run("Stop")
+    assert world.answers[start] == ef.Answer(start, "run 0 does not start: Stop requested")
+    assert world.answers[stop] == ef.Answer(stop)
+    world.settle()
+    assert world.database.runs == {}
+    assert world.state.run.message.text == "run 0 does not start: Stop requested"
+    world.start_run()
+
+
+@pytest.mark.parametrize("fault", ["", "error", "lost"])
+def test_stop_while_a_number_is_reserved(fault: str) -> None:
+    """The run that opens is stopped before anything is sent to a server; if none opens, there is nothing to stop."""
+    world = World()
+    world.ready()
+    start = world.run("Start")
+    world.perform()
+    stop, second = world.run("Stop"), world.run("Stop")
+    assert world.answers.keys() == {second}
+    assert world.answers[second] == ef.Answer(second, "run 0 is being stopped already", refused=True)
+    world.perform(fault=fault)
+    assert world.answers[start].error
+    world.settle()
+    assert world.answers[stop] == ef.Answer(stop)
+    assert not world.state.run.open
+    assert all(record.state is DocumentState.Failed for record in world.database.runs.values()) or fault == "lost"
+    assert world.sent == []
+
+
 def test_a_result_for_a_start_that_was_given_up_is_not_taken_for_one_of_the_stop() -> None:
     """The begin-of-run snapshot of the start comes late: the stop still waits for its own."""
     world = World()

@@ -44,13 +44,15 @@ from tests.runlogic.rules import check
 
 OPERATOR = Client("ana", "192.168.41.2")
 FILES = (("describe-front.xcfg", "ab"), ("prepare-e20.xcfg", "cd"))
+TICK = 2.0**-30
+"""A monotonic clock never stands still: nothing that the core counts by it may happen twice at once."""
 TAKING_DATA = {DocumentState.Starting, DocumentState.Running, DocumentState.Stopping}
 
 
 class World:
     """An installation and the core that runs it."""
 
-    def __init__(self, installation: Topology | None = None, *, fresh: bool = True) -> None:
+    def __init__(self, installation: Topology | None = None, *, fresh: bool = True, tick: float = 0.0) -> None:
         self.topology = installation or topology()
         self.plan = Plan.of(self.topology)
         self.servers = {name: EccServer() for name in self.plan.servers}
@@ -60,7 +62,8 @@ class World:
         self.files: dict[str, tuple[tuple[str, str], ...]] = {}
         self.now = 1000.0
         self.steady = 50.0
-        """A clock that nobody sets. It stands still but for what a test lets pass."""
+        """A clock that nobody sets. It stands still but for what a test lets pass, and `tick` with every event."""
+        self.tick = tick
         self.last_duration: float | None = None
         """How long the open run had lasted, as an earlier process left it."""
         self.state: State = initial(self.plan)
@@ -87,6 +90,7 @@ class World:
     def feed(self, event: ev.Event) -> tuple[ef.Effect, ...]:
         """Let one event happen; returns what the core wants done for it."""
         self.now += 1.0
+        self.steady += self.tick
         if isinstance(event, ev.Command):
             self.asked.add(event)
         before = self.state
