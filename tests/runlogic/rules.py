@@ -78,6 +78,7 @@ def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
             case _:
                 pass
     _check_stopping(world)
+    _check_told(world)
     _render(world)
 
 
@@ -130,6 +131,15 @@ def _check_partners(world: World) -> None:
         assert each.state is PartnerState.Active, f"a run starts although {name} is {each.state.name}"
         assert each.run == world.state.run.number
         assert world.partners[name].number == each.run, f"{name} has another run number"
+
+
+def _check_told(world: World) -> None:
+    """No run takes data without having told each partner to begin, also after a restart."""
+    state = world.state
+    if state.undecided or state.run.state not in {RunState.Running, RunState.Paused}:
+        return
+    for name, each in state.partners.items():
+        assert each.run == state.run.number, f"a run is {state.run.state.name}, but {name} was not told to begin"
 
 
 def _check_transition(world: World, name: str, operation: Operation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import DocumentState, NextStep, RunState, Severity
+from ioc.model import DocumentState, EccState, NextStep, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.next_step import next_step
@@ -250,6 +250,21 @@ def test_a_partner_begun_in_a_start_that_a_crash_cut_is_remembered(world: World)
     world.settle()
     assert not world.state.run.open
     assert f"partner early still runs: {BY_HAND}" in world.record.message
+
+
+def test_a_start_that_a_crash_cut_before_a_partner_has_failed(world: World) -> None:
+    """The IOC was killed before it told the partner: the servers run, but no run goes on without it."""
+    world.run("Start")
+    while not (world.pending and isinstance(world.pending[0], ef.SendTransition)):
+        world.perform()
+    for server in world.servers.values():
+        server.state = EccState.Running
+    world.restart()
+    world.settle()
+    assert world.state.run.state is RunState.Failed
+    assert world.record.state is DocumentState.Failed
+    assert "was starting when the IOC restarted, and partner late did not start: stopping it" in world.record.message
+    assert not [name for name, server in world.state.servers.items() if server.takes_data]
 
 
 def test_it_is_not_paused(world: World) -> None:
