@@ -1,4 +1,4 @@
-"""``IOC:Reload``: observables and interlocks change at once, all else by an internal restart while all is Idle.
+"""``IOC:Reload``: observables and interlocks change at once, all else by an internal restart while all is Idle and no hook runs.
 
 ``Obs:New:Add`` adds an observable to the file and reloads it. If the IOC ends in between, it starts with the new file.
 """
@@ -16,6 +16,7 @@ from ioc.model import Client, EccState, Event, Scalar, Severity
 from ioc.runlogic.permits import system_reason
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.readings import watched
+from ioc.runlogic.turn import listing
 from ioc.topology.derived import watched_pvs
 from ioc.topology.edit import Add
 from ioc.topology.rewrite import change_observables
@@ -43,7 +44,7 @@ class Reloader:
         """Apply the changes of the file.
 
         Raises:
-            Refused: the file has errors, or more than observables and interlocks changed while not all is Idle.
+            Refused: the file has errors, or more than observables and interlocks changed while not all is Idle, or while a hook runs.
         """
         async with self._turn:
             await self._reload(client)
@@ -135,6 +136,8 @@ class Reloader:
                 f"topology not reloaded: {changed} changed, but every ECC server must be Idle and at rest: "
                 f"{', '.join(busy)}"
             )
+        if hooks := self.parts.hooks.under_way:
+            raise Refused(f"topology not reloaded: {changed} changed, but {listing(hooks)} is under way")
 
 
 def _changed(old: Topology, new: Topology) -> list[str]:
