@@ -1,5 +1,6 @@
-"""``IOC:Reload``: observables and interlocks change at once, all else by an internal restart while all is Idle and no hook runs.
+"""``IOC:Reload``: observables and interlocks change at once, all else by an internal restart while all is Idle.
 
+It is refused while a hook runs, which it would kill.
 ``Obs:New:Add`` adds an observable to the file and reloads it. If the IOC ends in between, it starts with the new file.
 """
 
@@ -44,7 +45,8 @@ class Reloader:
         """Apply the changes of the file.
 
         Raises:
-            Refused: the file has errors, or more than observables and interlocks changed while not all is Idle, or while a hook runs.
+            Refused: the file has errors, or more than observables and interlocks changed while not all is Idle, or
+                while a hook runs.
         """
         async with self._turn:
             await self._reload(client)

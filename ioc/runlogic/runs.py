@@ -338,7 +338,7 @@ def _stop_all(turn: Turn) -> tuple[Stage, ...]:
 
 def end_partners(turn: Turn) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
     """Return the phases that end partners: before the servers stop, and after that."""
-    return _partners(turn, Phase.EndAfter, before=False), _partners(turn, Phase.EndBefore, before=True)
+    return _partners(turn, Phase.EndAfter, before=False), (Phase.EndBefore,) if turn.plan.partners else ()
 
 
 def begin_end(turn: Turn, job: Job) -> None:

@@ -356,9 +356,9 @@ class Phase(Enum):
     BeforeStop = auto()
     """Hooks that the stop waits for."""
     EndAfter = auto()
-    """End the partners that began after the ECC servers."""
+    """Begin to end the partners that began after the ECC servers: these wait for none of them."""
     EndBefore = auto()
-    """End the others."""
+    """End the others, and wait for all."""
     End = auto()
     """End-of-run snapshot; the run has its stop time."""
     File = auto()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from ioc.model import Action, DocumentState, EccState, HookOutcome, HookPoint, RunState, Severity
@@ -211,15 +213,26 @@ def test_what_came_up_while_hooks_ran_forbids_the_start(world: World) -> None:
     assert world.database.runs == {}
 
 
-def test_an_interlock_that_stops_waits_for_before_stop() -> None:
-    """Every Stop of a run runs its hooks, also that of an interlock."""
-    stops = Interlock(name="p", observable="pressure", low=5, action=Action.Stop, for_seconds=0)
+@pytest.mark.parametrize("when", ["always", "run"])
+@pytest.mark.parametrize("pressed", [False, True])
+def test_an_interlock_that_stops_does_not_wait_for_before_stop(when: Literal["always", "run"], pressed: bool) -> None:
+    """Every Stop runs its hooks, but that of an interlock goes on at once, also if Stop was pressed and waits."""
+    stops = Interlock(name="p", observable="pressure", low=5, action=Action.Stop, for_seconds=0, when=when)
     world = World(topology(hooks=HOOKS, interlocks=(stops,)))
     world.read("pressure", 6)
     world.start_run()
+    sent = len(world.sent)
+    if pressed and when == "always":
+        world.run("Stop")
     world.read("pressure", 1)
+    assert {operation for operation, _ in world.operations()[sent:]} == {"Stop"}
+    hook = next(effect for effect in world.pending if isinstance(effect, ef.RunHook))
+    world.pending.remove(hook)
     world.settle()
     assert world.record.state is DocumentState.Complete
+    world.pending.append(hook)
+    world.perform(0, "error")
+    assert "hook hv (before_stop) failed" in world.record.message
     assert sorted(ran(world)) == sorted(ALL + REST)
 
 

@@ -165,6 +165,22 @@ def test_a_stop_goes_on_without_it(world: World, name: str, fault: str) -> None:
     assert world.blocked_by() == ()
 
 
+def test_the_servers_do_not_wait_for_one_that_hangs(world: World) -> None:
+    """One that ends before the servers is told first, but they stop at once; the run ends with its answer."""
+    world.start_run()
+    stop = world.run("Stop")
+    assert [type(effect) for effect in world.pending] == [ef.EndPartner, ef.SendTransition]
+    while len(world.pending) > 1:
+        world.perform(1)
+    assert not [name for name, server in world.state.servers.items() if server.takes_data]
+    assert world.pending == [ef.EndPartner("late")]
+    assert world.record.state is DocumentState.Stopping, "nobody knows yet whether it has ended"
+    world.perform(0, "error")
+    world.settle()
+    assert "partner late still runs" in world.answers[stop].error
+    assert world.record.state is DocumentState.Complete
+
+
 def test_one_that_ends_by_itself_is_an_alarm(world: World) -> None:
     """The run goes on; the trouble is kept, and mended if it is begun again by hand and controlled by nobody."""
     world.start_run()
