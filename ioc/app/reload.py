@@ -35,7 +35,8 @@ class Reloader:
         self.rebuild = asyncio.Event()
         self.following: Topology | None = None
         """The topology to restart with, once `rebuild` is set."""
-        self._topology = topology
+        self.topology = topology
+        """What is in use."""
         self._load = load
         self._file = file
         self._turn = asyncio.Lock()
@@ -74,7 +75,7 @@ class Reloader:
 
     def _check_in_use(self, written: Topology) -> None:
         """Refuse a file with changes that nobody has reloaded: a reload would apply them as well."""
-        changed = [key for key in _changed(self._topology, written) if key not in {"observables", "interlocks"}]
+        changed = [key for key in _changed(self.topology, written) if key not in {"observables", "interlocks"}]
         if changed:
             raise Refused(f"the topology file has other changes ({', '.join(changed)}): put to IOC:Reload first")
 
@@ -84,12 +85,12 @@ class Reloader:
             new = await asyncio.to_thread(self._load)
         except ConfigurationError as error:
             raise Refused(f"topology not reloaded, nothing changed: {'; '.join(map(str, error.problems))}") from None
-        old = self._topology
+        old = self.topology
         if new == old:
             self._say("topology reloaded: nothing has changed", client)
         elif new == old.model_copy(update={"observables": new.observables, "interlocks": new.interlocks}):
             await self._change(new)
-            self._topology = new
+            self.topology = new
             what = [key for key in ("observables", "interlocks") if getattr(old, key) != getattr(new, key)]
             self._say(f"topology reloaded: {' and '.join(what)} have changed", client)
         else:
