@@ -127,12 +127,14 @@ def read(turn: Turn, event: PartnerRead) -> None:
     turn.set_partner(name, read=now, controlled=event.reading.controlled)
     if before.beginning or before.ending:
         return
+    to_be_ended = _has_run(turn, before) and turn.state.run.state in _BEFORE_ENDED
     if before.read is PartnerState.Offline:
         turn.say(subject(name), f"Online again, {now.name}", _severity(turn, name))
     elif before.read not in {now, PartnerState.Unknown}:
         text = f"changed from {before.read.name} to {now.name} without a command of this IOC"
+        if now is PartnerState.Halted and before.run >= 0 and not to_be_ended:
+            text = f"run {before.run} has ended"  # it was told to, but did not at once
         turn.say(subject(name), text, _severity(turn, name))
-    to_be_ended = _has_run(turn, before) and turn.state.run.state in _BEFORE_ENDED
     if now is PartnerState.Halted and turn.state.restored and not to_be_ended:
         _set_run(turn, name, -1)  # ended by hand
         mend(turn, About.Partner, name, f"partner {name} is Halted")

@@ -124,7 +124,8 @@ def refuse_start(turn: Turn, job: Job, why: str) -> None:
     text = f"run {turn.state.run.next_number} cannot start: {why}"
     turn.set(job=None)
     note = turn.note(text, turn.state.run.message.severity)
-    turn.set_run(message=replace(note, reasons=permits.blocked_by(turn.plan, turn.state)))
+    reasons = permits.blocked_by(turn.plan, turn.state)
+    turn.set_run(message=replace(note, reasons=reasons, in_passing=not reasons))
     turn.log(RUN, text, Severity.MINOR, job.client)
     hooks.log_remarks(turn, job)
     turn.answer(job.command, text, refused=True)

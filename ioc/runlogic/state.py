@@ -44,6 +44,8 @@ class Note:
     """`text` begins with its time, because its subject has moved on since."""
     reasons: tuple[str, ...] = ()
     """What forbade the start that `text` refuses; the text is true as long as they are."""
+    in_passing: bool = False
+    """What refused it, for example a hook, can be asked only by another start."""
 
 
 class About(Enum):

@@ -82,6 +82,19 @@ def test_a_failing_required_hook_refuses_the_start(world: World) -> None:
     assert world.record.run.number == 0
 
 
+def test_the_refusal_of_a_hook_is_past_soon(world: World) -> None:
+    """Nobody knows whether the hook would refuse still: after a while, the message has its time in front."""
+    world.faults["hook", "hv"] = "error"
+    world.run("Start")
+    world.settle()
+    reason = world.state.run.message.text
+    assert reason.startswith("run 0 cannot start: hook hv")
+    world.pass_time(60)
+    world.poll()
+    assert world.state.run.message.text.endswith(f": {reason}")
+    assert world.state.run.message.past
+
+
 def test_a_failing_hook_that_is_not_required_is_a_trouble_of_the_run(world: World) -> None:
     """The start goes on; the run keeps the failure, and shows it as a minor alarm."""
     world.faults["hook", "light"] = "error"

@@ -283,6 +283,34 @@ def test_a_start_that_a_crash_cut_before_a_partner_has_failed(world: World) -> N
     assert not [name for name, server in world.state.servers.items() if server.takes_data]
 
 
+def test_a_refusal_is_past_when_its_run_is_over(world: World) -> None:
+    """The message of a partner that refused once is no alarm for good: the failed run has it."""
+    world.faults["early", "begin"] = "error"
+    world.run("Start")
+    world.settle()
+    message = world.state.partners["early"].message
+    assert message.past
+    assert message.severity is Severity.NO_ALARM
+    assert "partner early refused: State must be halted" in message.text
+    assert "partner early refused: State must be halted" in world.record.message
+
+
+def test_one_that_still_runs_stays_an_alarm(world: World) -> None:
+    """What its operator still has to do is shown until it is done, and then nobody is blamed for it."""
+    world.start_run()
+    world.faults["early", "end"] = "never"
+    world.run("Stop")
+    world.settle()
+    world.poll()
+    assert world.state.partners["early"].message.text == f"partner early still runs: {BY_HAND}"
+    assert world.state.partners["early"].message.severity is Severity.MAJOR
+    world.partners["early"].active = False
+    world.poll()
+    message = world.state.partners["early"].message
+    assert (message.text, message.severity) == ("run 0 has ended", Severity.NO_ALARM)
+    assert not world.state.run.standing
+
+
 def test_it_is_not_paused(world: World) -> None:
     """Pause and Resume are not for partners: they go on."""
     world.start_run()
