@@ -31,6 +31,8 @@ from ioc.runlogic.turn import Turn, listing
 _TAKING = frozenset({RunState.Running, RunState.Paused})
 _BEFORE_ENDED = frozenset({RunState.Starting, RunState.Running, RunState.Paused, RunState.Stopping})
 """States of a run in which its partners have not been ended yet."""
+GRACE_SECONDS = 10.0
+"""A partner that cannot be asked for so long counts as ended; before that, it may only be busy. Polls wake the core."""
 BY_HAND = "press End in its ReadoutGUI"
 
 
@@ -157,6 +159,7 @@ def lost(turn: Turn, event: PartnerLost) -> None:
     before = turn.state.partners[name]
     turn.set_partner(name, read=PartnerState.Offline, controlled=False)
     if before.read is not PartnerState.Offline:
+        turn.set_partner(name, lost_at=turn.steady)
         turn.say(subject(name), event.reason, Severity.MAJOR)
     elif before.message.text != event.reason:
         turn.set_partner(name, message=turn.note(event.reason, Severity.MAJOR))
@@ -180,7 +183,8 @@ def decide(turn: Turn) -> None:
             case PartnerState.Offline:
                 text = f"partner {name} is Offline: {partner.message.text}"
                 trouble(turn, About.Partner, name, text, cause=Cause.Unreachable)
-                gone.append(name)
+                if turn.is_due(partner.lost_at + GRACE_SECONDS):
+                    gone.append(name)
             case PartnerState.Active if partner.controlled:
                 mend(turn, About.Partner, name, f"partner {name} is Active again")
             case PartnerState.Active:

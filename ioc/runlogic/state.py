@@ -262,6 +262,8 @@ class Partner:
     """What was read last: Unknown, Offline, Halted or Active."""
     controlled: bool = False
     """It takes commands from us."""
+    lost_at: float = 0.0
+    """While it is Offline: since when, on the monotonic clock."""
     run: int = -1
     """The run for which it was told to begin, until it has ended; -1 if there is none."""
     beginning: bool = False

@@ -198,14 +198,34 @@ def test_one_that_ends_by_itself_is_an_alarm(world: World) -> None:
 
 @pytest.mark.parametrize("reachable", [True, False])
 def test_one_that_must_not_end_stops_the_run(world: World, reachable: bool) -> None:
-    """With on_end: stop, a partner that ends or is lost stops the run in order."""
+    """With on_end: stop, a partner that ends stops the run in order; so does one that has been lost for 10 s."""
     world.start_run()
     world.partners["early"].active, world.partners["early"].reachable = not reachable, reachable
     world.poll_partner("early")
+    if not reachable:
+        assert world.state.run.state is RunState.Running
+        world.pass_time(10)
+        world.poll_partner("early")
     assert world.state.run.state is RunState.Stopping
     world.settle()
     assert world.record.state is DocumentState.Complete
     assert [name for name, server in world.state.servers.items() if server.takes_data] == []
+
+
+def test_one_that_hangs_for_a_moment_stops_nothing(world: World) -> None:
+    """Polls without an answer are an alarm at once, but a partner that answers within 10 s has not ended."""
+    world.start_run()
+    partner = world.partners["early"]
+    for _ in range(3):
+        partner.reachable = False
+        for _ in range(3):
+            world.poll_partner("early")
+            world.pass_time(3)
+        assert len(texts(world)) == 1
+        partner.reachable = True
+        world.poll_partner("early")
+        assert texts(world) == []
+    assert world.state.run.state is RunState.Running
 
 
 def test_lost_reasons_are_one_trouble(world: World) -> None:
