@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Generator
 
-from ioc.model import Event, Severity
+from ioc.model import Event, RunId, Severity
 
 _LEVELS = {
     Severity.NO_ALARM: logging.INFO,
@@ -71,11 +71,12 @@ class Journal(logging.Handler):
             self._loop = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one line of an adapter (any thread)."""
+        """Take one line of an adapter (any thread). It belongs to a run if its `extra` names one."""
         if record.name == _RUN_LOG.name:
             return
         severity = Severity.MAJOR if record.levelno >= logging.ERROR else Severity.MINOR
-        event = Event(record.created, severity, "IOC", record.getMessage())
+        run: RunId | None = getattr(record, "run", None)
+        event = Event(record.created, severity, "IOC", record.getMessage(), run=run)
         self._keep(event)
         loop = self._loop
         if loop is not None:

@@ -1,5 +1,6 @@
 """``IOC:Reload``: observables and interlocks change at once, all else by an internal restart while all is Idle.
 
+It is refused while a hook runs, which it would kill.
 ``Obs:New:Add`` adds an observable to the file and reloads it. If the IOC ends in between, it starts with the new file.
 """
 
@@ -16,6 +17,7 @@ from ioc.model import Client, EccState, Event, Scalar, Severity
 from ioc.runlogic.permits import system_reason
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.readings import watched
+from ioc.runlogic.turn import listing
 from ioc.topology.derived import watched_pvs
 from ioc.topology.edit import Add
 from ioc.topology.rewrite import change_observables
@@ -33,7 +35,8 @@ class Reloader:
         self.rebuild = asyncio.Event()
         self.following: Topology | None = None
         """The topology to restart with, once `rebuild` is set."""
-        self._topology = topology
+        self.topology = topology
+        """What is in use."""
         self._load = load
         self._file = file
         self._turn = asyncio.Lock()
@@ -43,7 +46,8 @@ class Reloader:
         """Apply the changes of the file.
 
         Raises:
-            Refused: the file has errors, or more than observables and interlocks changed while not all is Idle.
+            Refused: the file has errors, or more than observables and interlocks changed while not all is Idle, or
+                while a hook runs.
         """
         async with self._turn:
             await self._reload(client)
@@ -71,7 +75,7 @@ class Reloader:
 
     def _check_in_use(self, written: Topology) -> None:
         """Refuse a file with changes that nobody has reloaded: a reload would apply them as well."""
-        changed = [key for key in _changed(self._topology, written) if key not in {"observables", "interlocks"}]
+        changed = [key for key in _changed(self.topology, written) if key not in {"observables", "interlocks"}]
         if changed:
             raise Refused(f"the topology file has other changes ({', '.join(changed)}): put to IOC:Reload first")
 
@@ -81,12 +85,12 @@ class Reloader:
             new = await asyncio.to_thread(self._load)
         except ConfigurationError as error:
             raise Refused(f"topology not reloaded, nothing changed: {'; '.join(map(str, error.problems))}") from None
-        old = self._topology
+        old = self.topology
         if new == old:
             self._say("topology reloaded: nothing has changed", client)
         elif new == old.model_copy(update={"observables": new.observables, "interlocks": new.interlocks}):
             await self._change(new)
-            self._topology = new
+            self.topology = new
             what = [key for key in ("observables", "interlocks") if getattr(old, key) != getattr(new, key)]
             self._say(f"topology reloaded: {' and '.join(what)} have changed", client)
         else:
@@ -135,6 +139,8 @@ class Reloader:
                 f"topology not reloaded: {changed} changed, but every ECC server must be Idle and at rest: "
                 f"{', '.join(busy)}"
             )
+        if hooks := self.parts.hooks.under_way:
+            raise Refused(f"topology not reloaded: {changed} changed, but {listing(hooks)} is under way")
 
 
 def _changed(old: Topology, new: Topology) -> list[str]:

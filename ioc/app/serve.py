@@ -106,7 +106,7 @@ async def _serve_until(
             if when_ready is not None:
                 when_ready()
             await _until_asked(parts, stop, reloader.rebuild)
-        before, present = present, reloader.following or present
+        before, present = reloader.topology, reloader.following or reloader.topology
 
 
 async def _until_asked(parts: Parts, stop: asyncio.Event, rebuild: asyncio.Event) -> None:

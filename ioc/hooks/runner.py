@@ -20,7 +20,7 @@ from ioc.hooks.document import document, variables
 from ioc.hooks.http import place, post
 from ioc.hooks.output import harmless
 from ioc.hosts.transport import Transport
-from ioc.model import HookOutcome, HookPoint, RunRecord
+from ioc.model import HookOutcome, HookPoint, RunId, RunRecord
 from ioc.topology.schema import Hook, Hooks
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,11 @@ _END_SECONDS = 4.0
 _Key = tuple[HookPoint, str]
 
 
+def _told_of(key: _Key, run: RunId) -> str:
+    point, name = key
+    return f"hook {name} ({point}) of run {run.number}"
+
+
 class HookRunner:
     """`ioc.ports.HookRunner` for the hooks of a topology. Belongs to the event loop."""
 
@@ -41,7 +46,7 @@ class HookRunner:
         self._transports = transports
         self._threads = ThreadPoolExecutor(max(1, _MOST * len(self._hooks)), thread_name_prefix="hook")
         self._resolver = ThreadPoolExecutor(_MOST, thread_name_prefix="hook-resolver")
-        self._tasks: defaultdict[_Key, set[asyncio.Task[HookOutcome]]] = defaultdict(set)
+        self._tasks: defaultdict[_Key, dict[asyncio.Task[HookOutcome], RunId]] = defaultdict(dict)
         self._commands: dict[asyncio.Future[int], tuple[_Key, Command]] = {}
         """Each thread under way."""
 
@@ -49,16 +54,22 @@ class HookRunner:
         """See `ioc.ports.HookRunner`."""
         key = (point, name)
         task = asyncio.create_task(self._run(key, document(point, name, record)))
-        self._tasks[key].add(task)
+        self._tasks[key][task] = record.run
         try:
             await asyncio.wait((task,))
         except asyncio.CancelledError:
-            log.warning("hook %s (%s) ended: the IOC stops or restarts", name, point)
+            about = {"run": None if point is HookPoint.BeforeStart else record.run}  # that run does not exist yet
+            log.warning("%s was ended: the IOC stops or restarts", _told_of(key, record.run), extra=about)
             raise
         finally:
             task.cancel()
-            self._tasks[key].discard(task)
+            del self._tasks[key][task]
         return HookOutcome("it was aborted") if task.cancelled() else task.result()
+
+    @property
+    def under_way(self) -> tuple[str, ...]:
+        """The hooks under way, each with its run."""
+        return tuple(_told_of(key, run) for key, tasks in self._tasks.items() for run in tasks.values())
 
     def abort(self, point: HookPoint, name: str) -> None:
         """See `ioc.ports.HookRunner`."""

@@ -49,6 +49,8 @@ class ReadoutGui:
         self._lock = asyncio.Lock()
         self._link: Link | None = None
         self._controlled = False
+        self._may_be_slave = False
+        """Its operator must get it back: it is our slave, or was asked to become it and has not answered."""
         self._old = False
         """It does not know ``masterTransition``."""
         self._beginning: asyncio.Task[None] | None = None
@@ -119,10 +121,12 @@ class ReadoutGui:
                 self._drop()  # its operator gets it back
                 raise type(error)(f"{error}; if it still runs, {_BY_HAND}") from None
             if not ended:
+                if not self._controlled and self._may_be_slave:
+                    self._drop()
                 text = "still runs, but takes no command since its connection was lost in the run"
                 raise PeerRejected(f"{self._label} {text}: set its run number to that of this run, then {_BY_HAND}")
             try:
-                if self._controlled:
+                if self._may_be_slave:
                     await self._within(self._state_timeout, "set slave 0", self._set("set slave 0"))
             except PeerError:
                 self._drop()
@@ -170,11 +174,13 @@ class ReadoutGui:
     async def _set(self, *requests: str) -> None:
         async with self._using() as link:
             for request in requests:
+                if request == "set slave 1":
+                    self._may_be_slave = True
                 reply = await link.ask(request)
                 if reply.status != "OK":
                     raise PeerRejected(f"{self._label} refused {request}: {reply.value}")
                 if request.startswith("set slave"):
-                    self._controlled = request == "set slave 1"
+                    self._controlled = self._may_be_slave = request == "set slave 1"
 
     async def _transition(self, state: str, verb: str) -> None:
         async with self._using() as link:
@@ -209,4 +215,4 @@ class ReadoutGui:
     def _drop(self) -> None:
         if self._link is not None:
             self._link.close()
-        self._link, self._controlled, self._old = None, False, False
+        self._link, self._controlled, self._may_be_slave, self._old = None, False, False, False

@@ -1,9 +1,10 @@
 """Hooks: when each one runs, and what becomes of a failure.
 
 Theory of operation. The hooks of one occasion run at the same time. Those before a start and before a stop are a stage
-of that job, which waits for them, but each ends within its time-out. A start has no number yet while they run: if a
-required one fails, or Stop is pressed, it is refused as if it had not begun. All other hooks run beside the run, and no
-job waits for them. A failure that refuses nothing is a trouble of its run, also if that is over by then.
+of that job, which waits for them, but each ends within its time-out; the stop of an interlock does not wait (`hurry`).
+A start has no number yet while they run: if a required one fails, or Stop is pressed, it is refused as if it had not
+begun. All other hooks run beside the run, and no job waits for them. A failure that refuses nothing is a trouble of its
+run, also if that is over by then.
 
 A hook may run twice for a run if the IOC was killed meanwhile, because the stop and the filing of the run are repeated.
 """
@@ -14,13 +15,15 @@ from ioc.model import HookOutcome, HookPoint, RunId, RunRecord, Severity
 from ioc.runlogic import jobs
 from ioc.runlogic.effects import AbortHook, RunHook
 from ioc.runlogic.events import Ended
-from ioc.runlogic.state import About, Job
+from ioc.runlogic.state import About, Job, Phase
 from ioc.runlogic.subject import RUN
 from ioc.runlogic.troubles import trouble
 from ioc.runlogic.turn import Turn
 
 BESIDE = 0
 """Used instead of a job number for a hook that no job waits for."""
+_WAITING = frozenset({Phase.BeforeStart, Phase.BeforeStop})
+"""Stages of a job that wait for hooks."""
 _SHORT = 300
 """Characters of an output that a message may have; the log has all."""
 
@@ -36,6 +39,17 @@ def begin_before_stop(turn: Turn, job: Job) -> None:
     """Run the hooks before the first server is stopped."""
     del job
     wait_for(turn, HookPoint.BeforeStop, turn.record)
+
+
+def hurry(turn: Turn) -> None:
+    """Let a stop go on without waiting for its hooks, because an interlock demands it."""
+    job = turn.state.job
+    if job is None or job.stage is not Phase.BeforeStop:
+        return
+    if not job.begun:
+        turn.set_job(begun=True)
+        begin_before_stop(turn, job)
+    turn.set_job(waiting=frozenset())
 
 
 def tell(turn: Turn, point: HookPoint) -> None:
@@ -64,7 +78,8 @@ def add_remarks(turn: Turn, job: Job) -> None:
 def ended(turn: Turn, event: Ended[RunHook, HookOutcome]) -> None:
     """A hook has ended."""
     effect, job = event.effect, turn.state.job
-    if effect.job != BESIDE and (job is None or job.id != effect.job):
+    awaited = job is not None and job.id == effect.job and job.stage in _WAITING
+    if effect.point is HookPoint.BeforeStart and not awaited:
         return  # the start was given up
     outcome = event.result or HookOutcome(event.error)
     what = f"hook {effect.name} ({effect.point})"
@@ -81,7 +96,7 @@ def ended(turn: Turn, event: Ended[RunHook, HookOutcome]) -> None:
         return
     if failure:
         _report(turn, effect, failure, Severity.MAJOR if required else Severity.MINOR)
-    if effect.job != BESIDE:
+    if awaited:
         jobs.arrived(turn, effect.name)
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from ioc.errors import Refused
 from ioc.model import Action, Client, InterlockState, Operation, Reading, RunState, Severity
-from ioc.runlogic import runs
+from ioc.runlogic import hooks, runs
 from ioc.runlogic.interlock_records import close_interval, end_intervals, mark_run, save
 from ioc.runlogic.plan import InterlockPlan, Plan
 from ioc.runlogic.state import About, Interlock, State
@@ -183,6 +183,8 @@ def _act(turn: Turn) -> None:
 def _stop(turn: Turn, names: Sequence[str]) -> None:
     if names and turn.state.run.state in _OPEN:
         runs.stop(turn, why=f"interlock {listing(names)}")
+    if names:
+        hooks.hurry(turn)
 
 
 def _hold(turn: Turn, names: Sequence[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ioc.model import Severity
+from ioc.model import PartnerState, Severity
 from ioc.runlogic import permits
 from ioc.runlogic.state import Note, State
 from ioc.runlogic.turn import Turn, local
 from ioc.states import aggregate
+
+_PASSING_SECONDS = 10.0
 
 
 def mark_past(turn: Turn, before: State) -> None:
@@ -25,13 +27,23 @@ def mark_past(turn: Turn, before: State) -> None:
         was = before.servers[name]
         if server.state is not was.state and server.message is was.message:
             turn.set_server(name, message=_past(server.message, server.message.severity))
+    closed = before.run.open and not run.open
+    for name, partner in state.partners.items():
+        was = before.partners[name]
+        over = closed and partner.state is PartnerState.Halted and partner.message.severity
+        if (partner.state is not was.state or over) and partner.message is was.message:
+            turn.set_partner(name, message=_past(partner.message, Severity.NO_ALARM))
 
 
 def _no_longer_true(turn: Turn, before: State) -> bool:
-    """Whether the run has moved on, or a refused start would be refused for other reasons now, or for none."""
+    """Whether the run has moved on, or a refused start would be refused for other reasons now, or for none.
+
+    What refused it in passing, for example a hook, may do so still: that is believed for a short time.
+    """
     run, reasons = turn.state.run, turn.state.run.message.reasons
     moved_on = (run.state, run.number) != (before.run.state, before.run.number)
-    return moved_on or bool(reasons and permits.blocked_by(turn.plan, turn.state) != reasons)
+    old = run.message.in_passing and turn.now - run.message.at > _PASSING_SECONDS
+    return moved_on or old or bool(reasons and permits.blocked_by(turn.plan, turn.state) != reasons)
 
 
 def _whole(state: State) -> object:

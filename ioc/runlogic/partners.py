@@ -1,9 +1,11 @@
 """Partners: other data acquisitions that are begun and ended with each run and have its number (FRIBDAQ).
 
 Theory of operation. A start begins them in two of its phases, before and after the ECC servers, and fails if one does
-not become Active; a stop ends them in two of its phases, and goes on whatever they do. `Partner.run` says for which run
-one was told to begin. It is stored before the command is sent and erased only when the partner has ended, or has
-certainly not begun: so a partner whose answer was lost, or that was begun before a restart of the IOC, is ended too.
+not become Active; a stop ends them in two of its phases, and goes on whatever they do. Those that began last are told
+to end just before the servers, but a stop waits for partners only after these have stopped. `Partner.run` says for
+which run one was told to begin. It is stored before the command is sent and erased only when the partner has ended, or
+has certainly not begun: so a partner whose answer was lost, or that was begun before a restart of the IOC, is ended
+too.
 
 A partner that loses its connection controls itself from then on and goes on taking data. Nobody but its operator can
 end it then, so the run's message says that, and a stop does not wait for it.
@@ -29,6 +31,8 @@ from ioc.runlogic.turn import Turn, listing
 _TAKING = frozenset({RunState.Running, RunState.Paused})
 _BEFORE_ENDED = frozenset({RunState.Starting, RunState.Running, RunState.Paused, RunState.Stopping})
 """States of a run in which its partners have not been ended yet."""
+GRACE_SECONDS = 10.0
+"""A partner that cannot be asked for so long counts as ended; before that, it may only be busy. Polls wake the core."""
 BY_HAND = "press End in its ReadoutGUI"
 
 
@@ -49,20 +53,29 @@ def _begin(turn: Turn, job: Job, *, before: bool) -> None:
         turn.emit(BeginPartner(job.id, name, record.run.number, record.title))
 
 
-def _end(turn: Turn, job: Job, *, before: bool) -> None:
+def end_after(turn: Turn, job: Job) -> None:
+    """Tell those that began last to end. One that hangs must not delay the servers, so nothing waits for them yet."""
     del job
+    _end(turn, before=False)
+
+
+def end_before(turn: Turn, job: Job) -> None:
+    """Tell the others to end; the run is over when all have answered."""
+    del job
+    _end(turn, before=True)
+    turn.set_job(waiting=frozenset(_member(name) for name, each in turn.state.partners.items() if each.ending))
+
+
+def _end(turn: Turn, *, before: bool) -> None:
     number = turn.record.run.number
-    names = [name for name in turn.plan.partners_of(before=before) if turn.state.partners[name].run == number]
-    turn.set_job(waiting=frozenset(map(_member, names)))
-    for name in names:
-        turn.set_partner(name, ending=True)
-        turn.emit(EndPartner(name))
+    for name in turn.plan.partners_of(before=before):
+        if turn.state.partners[name].run == number:
+            turn.set_partner(name, ending=True)
+            turn.emit(EndPartner(name))
 
 
 begin_before: Callable[[Turn, Job], None] = partial(_begin, before=True)
 begin_after: Callable[[Turn, Job], None] = partial(_begin, before=False)
-end_before: Callable[[Turn, Job], None] = partial(_end, before=True)
-end_after: Callable[[Turn, Job], None] = partial(_end, before=False)
 
 
 def _set_run(turn: Turn, name: str, number: int) -> None:
@@ -100,8 +113,9 @@ def ended(turn: Turn, event: Ended[EndPartner, None]) -> None:
         _set_run(turn, name, -1)
         turn.say(subject(name), f"run {number} has ended")
         mend(turn, About.Partner, name, f"partner {name} has ended")
-    if job is not None and _member(name) in job.waiting:
-        jobs.arrived(turn, _member(name), failure)
+    if job is not None:  # it cannot be aborted; its stage may still be that of the servers
+        failures = (*job.failures, failure) if failure else job.failures
+        turn.set_job(waiting=job.waiting - {_member(name)}, failures=failures)
 
 
 # Readings
@@ -115,12 +129,14 @@ def read(turn: Turn, event: PartnerRead) -> None:
     turn.set_partner(name, read=now, controlled=event.reading.controlled)
     if before.beginning or before.ending:
         return
+    to_be_ended = _has_run(turn, before) and turn.state.run.state in _BEFORE_ENDED
     if before.read is PartnerState.Offline:
         turn.say(subject(name), f"Online again, {now.name}", _severity(turn, name))
     elif before.read not in {now, PartnerState.Unknown}:
         text = f"changed from {before.read.name} to {now.name} without a command of this IOC"
+        if now is PartnerState.Halted and before.run >= 0 and not to_be_ended:
+            text = f"run {before.run} has ended"  # it was told to, but did not at once
         turn.say(subject(name), text, _severity(turn, name))
-    to_be_ended = _has_run(turn, before) and turn.state.run.state in _BEFORE_ENDED
     if now is PartnerState.Halted and turn.state.restored and not to_be_ended:
         _set_run(turn, name, -1)  # ended by hand
         mend(turn, About.Partner, name, f"partner {name} is Halted")
@@ -143,6 +159,7 @@ def lost(turn: Turn, event: PartnerLost) -> None:
     before = turn.state.partners[name]
     turn.set_partner(name, read=PartnerState.Offline, controlled=False)
     if before.read is not PartnerState.Offline:
+        turn.set_partner(name, lost_at=turn.steady)
         turn.say(subject(name), event.reason, Severity.MAJOR)
     elif before.message.text != event.reason:
         turn.set_partner(name, message=turn.note(event.reason, Severity.MAJOR))
@@ -166,7 +183,8 @@ def decide(turn: Turn) -> None:
             case PartnerState.Offline:
                 text = f"partner {name} is Offline: {partner.message.text}"
                 trouble(turn, About.Partner, name, text, cause=Cause.Unreachable)
-                gone.append(name)
+                if turn.is_due(partner.lost_at + GRACE_SECONDS):
+                    gone.append(name)
             case PartnerState.Active if partner.controlled:
                 mend(turn, About.Partner, name, f"partner {name} is Active again")
             case PartnerState.Active:

@@ -7,7 +7,8 @@ decides:
 - it was being stopped: it is stopped, whatever state the servers are in;
 - no server runs, and all can be read: it ended meanwhile, and is closed as orphaned with the last known time. While a
   server cannot be read it may still run: the decision waits, and a message names the server. Stop ends the wait;
-- it was starting and some servers do not run: the start failed with the IOC, the others are stopped;
+- it was starting, and some servers do not run or some partner was not told to begin: the start failed with the IOC,
+  the others are stopped;
 - otherwise it continues, and servers that do not run are recorded as its troubles.
 
 A run that was being filed is filed again from the beginning; what was already filed stays as it is.
@@ -133,13 +134,14 @@ def decide(turn: Turn) -> None:
         return
     turn.set(undecided=False, silent=frozenset())
     others = [name for name in servers if name not in running]
+    untold = [f"partner {name}" for name, each in turn.state.partners.items() if each.run != record.run.number]
     if record.state is DocumentState.Stopping:
         _stop_on(turn, "was being stopped before the restart: stopping continues")
     elif not running:
         _close_orphan(turn)
-    elif record.state is DocumentState.Starting and others:
+    elif record.state is DocumentState.Starting and (missing := [*others, *untold]):
         turn.set_run(ending=DocumentState.Failed)
-        _stop_on(turn, f"was starting when the IOC restarted, and {listing(others)} did not start: stopping it")
+        _stop_on(turn, f"was starting when the IOC restarted, and {listing(missing)} did not start: stopping it")
     else:
         _go_on(turn, others)
 

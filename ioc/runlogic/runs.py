@@ -132,7 +132,8 @@ def refuse_start(turn: Turn, job: Job, why: str) -> None:
     text = f"run {turn.state.run.next_number} cannot start: {why}"
     turn.set(job=None)
     note = turn.note(text, turn.state.run.message.severity)
-    turn.set_run(message=replace(note, reasons=permits.blocked_by(turn.plan, turn.state)))
+    reasons = permits.blocked_by(turn.plan, turn.state)
+    turn.set_run(message=replace(note, reasons=reasons, in_passing=not reasons))
     turn.log(RUN, text, Severity.MINOR, job.client)
     hooks.log_remarks(turn, job)
     turn.answer(job.command, text, refused=True)
@@ -376,7 +377,7 @@ def _stop_all(turn: Turn) -> tuple[Stage, ...]:
 
 def end_partners(turn: Turn) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
     """Return the phases that end partners: before the servers stop, and after that."""
-    return _partners(turn, Phase.EndAfter, before=False), _partners(turn, Phase.EndBefore, before=True)
+    return _partners(turn, Phase.EndAfter, before=False), (Phase.EndBefore,) if turn.plan.partners else ()
 
 
 def begin_end(turn: Turn, job: Job) -> None:

@@ -44,6 +44,8 @@ class Note:
     """`text` begins with its time, because its subject has moved on since."""
     reasons: tuple[str, ...] = ()
     """What forbade the start that `text` refuses; the text is true as long as they are."""
+    in_passing: bool = False
+    """What refused it, for example a hook, can be asked only by another start."""
 
 
 class About(Enum):
@@ -262,6 +264,8 @@ class Partner:
     """What was read last: Unknown, Offline, Halted or Active."""
     controlled: bool = False
     """It takes commands from us."""
+    lost_at: float = 0.0
+    """While it is Offline: since when, on the monotonic clock."""
     run: int = -1
     """The run for which it was told to begin, until it has ended; -1 if there is none."""
     beginning: bool = False
@@ -358,9 +362,9 @@ class Phase(Enum):
     BeforeStop = auto()
     """Hooks that the stop waits for."""
     EndAfter = auto()
-    """End the partners that began after the ECC servers."""
+    """Begin to end the partners that began after the ECC servers: these wait for none of them."""
     EndBefore = auto()
-    """End the others."""
+    """End the others, and wait for all."""
     End = auto()
     """End-of-run snapshot; the run has its stop time."""
     File = auto()

@@ -143,6 +143,19 @@ async def test_a_topology_that_cannot_be_served_makes_room_for_the_one_before(
     await ioc.until("State", "Idle", prefix="U:")
 
 
+async def test_what_was_reloaded_is_in_use_after_a_failed_reload(ioc: RunningIoc) -> None:
+    """The topology that returns is the one that was in use, not that of the last internal restart."""
+    ioc.write(observables=MORE)
+    assert await ioc.put("T:IOC:Reload")
+    ioc.write(observables=MORE, database="topology.yaml")
+    assert await ioc.put("T:IOC:Reload")
+    await eventually(lambda: ioc.ready == 2, 15)
+    await ioc.until("State", "Idle")
+    assert "the previous one stays in use: " in await ioc.log()
+    assert await ioc.put("T:Obs:energy:Value", "4.5")
+    assert await ioc.get("T:Obs:energy:Value.EGU") == "MeV"
+
+
 async def test_the_heap_is_left_alone_while_serving(epics: Epics, tmp_path: Path) -> None:
     """While it serves, no collection of garbage looks through all that the IOC is made of; then all is as before."""
     before = gc.get_threshold(), gc.get_freeze_count()

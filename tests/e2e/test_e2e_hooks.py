@@ -154,6 +154,28 @@ async def test_kills_while_hooks_hang(epics: Epics, tmp_path: Path, folder: Path
         assert plant.query("SELECT run_number, state FROM runs") == [(0, "complete")]
 
 
+async def test_a_reload_kills_no_hook(epics: Epics, tmp_path: Path, folder: Path) -> None:
+    """An internal restart is refused while a hook runs; what the end of the IOC kills is an event of its run."""
+    sections = hooks(folder, "after_filing", timeout=60)
+    async with ready_plant(Plant(tmp_path, epics, boards=1, hooks=sections)) as plant:
+        (folder / "hang").write_text("after_filing")
+        assert await plant.put("Run:Start"), await plant.text("Run:Message")
+        assert await plant.put("Run:Stop"), await plant.text("Run:Message")
+        await eventually((folder / "hangs").exists)
+        while await plant.get("State") != "Idle":
+            assert await plant.put("Reset"), await plant.text("Message")
+        plant.write_topology(hooks={})
+        assert not await plant.put("IOC:Reload")
+        assert "hooks changed, but hook note (after_filing) of run 0 is under way" in await plant.text("Log:Last")
+        plant.stop(signal.SIGTERM)
+        query = "SELECT runs.run_number, events.message FROM events LEFT JOIN runs ON runs.id = run_id WHERE {}"
+        assert plant.query(query.format("events.message LIKE '%IOC stops or restarts'")) == [
+            (0, "hook note (after_filing) of run 0 was ended: the IOC stops or restarts")
+        ]
+        await eventually(lambda: not sleeping())
+        await plant.start()
+
+
 async def test_hooks_over_ssh(epics: Epics, tmp_path: Path, folder: Path) -> None:
     """The same script on a host of the topology, reached by OpenSSH; when sshd is gone, the run goes on."""
     directory = tmp_path / "ssh"

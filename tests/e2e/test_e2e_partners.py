@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,25 @@ async def test_an_end_that_is_not_answered(epics: Epics, tmp_path: Path, how: st
         [(state, message)] = plant.query("SELECT state, message FROM runs")
         assert state == "complete"
         assert "if it still runs, press End in its ReadoutGUI" in message
+
+
+async def test_an_interlock_does_not_wait_for_one_that_hangs(epics: Epics, tmp_path: Path) -> None:
+    """The ECC servers are stopped at once, neither after the time-out of the partner nor after that of a hook."""
+    interlock = {"name": "gas", "pv": "SIM:gas:pressure", "low": 50, "action": "stop", "for_seconds": 0}
+    slow = {"before_stop": [{"name": "slow", "run": ["sleep", "60"], "timeout": 8}]}
+    late = {**LATE, "on_end": "alarm", "timeout": 8}
+    async with ready_plant(
+        Plant(tmp_path, epics, boards=1, interlocks=[interlock], hooks=slow, partners=[late])
+    ) as plant:
+        assert await plant.put("Run:Start"), await plant.text("Run:Message")
+        await plant.control(partner="late", do="freeze")
+        before = time.monotonic()
+        assert await plant.put("Interlock:gas:Low", "5000")
+        await plant.until("ECC:North:State", "Ready", 5)
+        assert time.monotonic() - before < 3
+        await plant.until("Run:State", "Stopped", 20)
+        await eventually(lambda: "slow (before_stop) failed" in plant.query("SELECT message FROM runs")[0][0])
+        assert "partner late" in plant.query("SELECT message FROM runs")[0][0]
 
 
 async def test_one_that_dies_in_a_run(epics: Epics, tmp_path: Path) -> None:

@@ -192,6 +192,7 @@ async def test_abort_and_cancel(command: Make, tmp_path: Path) -> None:
         hook = asyncio.create_task(run(runner))
         await until_there(mark)
         mark.unlink()
+        assert runner.under_way == ("hook hv (after_start) of run 12",)
         before = time.monotonic()
         if end == "abort":
             runner.abort(HookPoint.AfterStart, "hv")
@@ -201,6 +202,7 @@ async def test_abort_and_cancel(command: Make, tmp_path: Path) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await hook
         assert time.monotonic() - before < 0.5
+        assert runner.under_way == ()
         await until_gone(mark)
 
 

@@ -153,6 +153,23 @@ async def test_end_overtakes_begin(gui: Simulated, client: ReadoutGui) -> None:
     assert gui.status()["state"] == "Halted"
 
 
+async def test_stop_while_it_becomes_our_slave(gui: Simulated, client: ReadoutGui) -> None:
+    """A begin that is given up before its first reply leaves its operator in charge, and the connection open."""
+    await client.read()
+    gui.thawed.clear()
+    begin = asyncio.create_task(client.begin(1, ""))
+    await asyncio.sleep(0.05)
+    end = asyncio.create_task(client.end())
+    await asyncio.sleep(0.05)
+    gui.thawed.set()
+    await end
+    with pytest.raises(PeerError, match="given up"):
+        await begin
+    assert await client.read() == HALTED
+    assert not gui.status()["slave"]
+    assert not gui.status()["history"]
+
+
 async def test_a_liar_is_found_out(gui: Simulated, client: ReadoutGui) -> None:
     """OK to begin without a run is a failure; OK to end with a run is one, too."""
     gui.manner = Manner.LYING

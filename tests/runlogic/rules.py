@@ -21,7 +21,7 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import memory
 from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.runs import config_name
-from ioc.runlogic.state import JobKind
+from ioc.runlogic.state import JobKind, Phase
 from ioc.runlogic.subject import Subject, ecc
 from ioc.runlogic.turn import listing
 from ioc.states import aggregate
@@ -78,6 +78,8 @@ def check(world: World, effects: tuple[ef.Effect, ...]) -> None:
             case _:
                 pass
     _check_stopping(world)
+    _check_hurry(world)
+    _check_told(world)
     _render(world)
 
 
@@ -90,7 +92,7 @@ def _check_hook(world: World, point: HookPoint, record: RunRecord) -> None:
         case HookPoint.AfterStart:
             assert all(server.state is EccState.Running for server in world.state.servers.values())
         case HookPoint.BeforeStop:
-            assert world.state.run.state is RunState.Stopping
+            assert record.state is DocumentState.Stopping
         case HookPoint.AfterStop:
             assert record.started_at is not None
             assert record.stopped_at is not None
@@ -124,12 +126,32 @@ def _check_stopping(world: World) -> None:
         assert not stops, f"a run is {state.run.state.name} against interlock {name}"
 
 
+def _check_hurry(world: World) -> None:
+    """A tripped stop waits neither for hooks nor for partners before the servers stop."""
+    state, job = world.state, world.state.job
+    if not state.restored or state.undecided or job is None or job.stage not in {Phase.BeforeStop, Phase.EndAfter}:
+        return
+    assert job.stage is Phase.BeforeStop, f"the servers wait for {job.waiting}"
+    for name, plan in world.plan.interlocks.items():
+        stops = plan.action is Action.Stop and state.interlocks[name].state is InterlockState.Tripped
+        assert not stops, f"the stop of interlock {name} waits for {job.waiting}"
+
+
 def _check_partners(world: World) -> None:
     """No run becomes Running without its partners."""
     for name, each in world.state.partners.items():
         assert each.state is PartnerState.Active, f"a run starts although {name} is {each.state.name}"
         assert each.run == world.state.run.number
         assert world.partners[name].number == each.run, f"{name} has another run number"
+
+
+def _check_told(world: World) -> None:
+    """No run takes data without having told each partner to begin, also after a restart."""
+    state = world.state
+    if state.undecided or state.run.state not in {RunState.Running, RunState.Paused}:
+        return
+    for name, each in state.partners.items():
+        assert each.run == state.run.number, f"a run is {state.run.state.name}, but {name} was not told to begin"
 
 
 def _check_transition(world: World, name: str, operation: Operation) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from ioc.model import Action, DocumentState, EccState, HookOutcome, HookPoint, NextStep, RunState, Severity
@@ -78,7 +80,8 @@ def test_can_stop_says_whether_stop_is_accepted(hooks: Hooks, fault: str) -> Non
         assert before == (answer is None or not answer.refused), (steps, world.state.run.state)
         said.append(before)
         if before and not world.state.run.open:
-            assert stop in world.answers, "it gives up a start that has no number yet"
+            reserving = any(isinstance(effect, ef.ReserveRun) for effect in world.pending)
+            assert (stop in world.answers) != reserving, "it gives up a start that has no number yet"
     assert {True, False} == set(said)
 
 
@@ -112,6 +115,19 @@ def test_a_failing_required_hook_refuses_the_start(world: World) -> None:
     assert not world.state.run.open
     world.start_run()
     assert world.record.run.number == 0
+
+
+def test_the_refusal_of_a_hook_is_past_soon(world: World) -> None:
+    """Nobody knows whether the hook would refuse still: after a while, the message has its time in front."""
+    world.faults["hook", "hv"] = "error"
+    world.run("Start")
+    world.settle()
+    reason = world.state.run.message.text
+    assert reason.startswith("run 0 cannot start: hook hv")
+    world.pass_time(60)
+    world.poll()
+    assert world.state.run.message.text.endswith(f": {reason}")
+    assert world.state.run.message.past
 
 
 def test_a_failing_hook_that_is_not_required_is_a_trouble_of_the_run(world: World) -> None:
@@ -269,15 +285,26 @@ def test_what_came_up_while_hooks_ran_forbids_the_start(world: World) -> None:
     assert world.database.runs == {}
 
 
-def test_an_interlock_that_stops_waits_for_before_stop() -> None:
-    """Every Stop of a run runs its hooks, also that of an interlock."""
-    stops = Interlock(name="p", observable="pressure", low=5, action=Action.Stop, for_seconds=0)
+@pytest.mark.parametrize("when", ["always", "run"])
+@pytest.mark.parametrize("pressed", [False, True])
+def test_an_interlock_that_stops_does_not_wait_for_before_stop(when: Literal["always", "run"], pressed: bool) -> None:
+    """Every Stop runs its hooks, but that of an interlock goes on at once, also if Stop was pressed and waits."""
+    stops = Interlock(name="p", observable="pressure", low=5, action=Action.Stop, for_seconds=0, when=when)
     world = World(topology(hooks=HOOKS, interlocks=(stops,)), tick=TICK)
     world.read("pressure", 6)
     world.start_run()
+    sent = len(world.sent)
+    if pressed and when == "always":
+        world.run("Stop")
     world.read("pressure", 1)
+    assert {operation for operation, _ in world.operations()[sent:]} == {"Stop"}
+    hook = next(effect for effect in world.pending if isinstance(effect, ef.RunHook))
+    world.pending.remove(hook)
     world.settle()
     assert world.record.state is DocumentState.Complete
+    world.pending.append(hook)
+    world.perform(0, "error")
+    assert "hook hv (before_stop) failed" in world.record.message
     assert sorted(ran(world)) == sorted(ALL + REST)
 
 

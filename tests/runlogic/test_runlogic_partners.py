@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import DocumentState, NextStep, RunState, Severity
+from ioc.model import DocumentState, EccState, NextStep, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.next_step import next_step
@@ -165,6 +165,22 @@ def test_a_stop_goes_on_without_it(world: World, name: str, fault: str) -> None:
     assert world.blocked_by() == ()
 
 
+def test_the_servers_do_not_wait_for_one_that_hangs(world: World) -> None:
+    """One that ends before the servers is told first, but they stop at once; the run ends with its answer."""
+    world.start_run()
+    stop = world.run("Stop")
+    assert [type(effect) for effect in world.pending] == [ef.EndPartner, ef.SendTransition]
+    while len(world.pending) > 1:
+        world.perform(1)
+    assert not [name for name, server in world.state.servers.items() if server.takes_data]
+    assert world.pending == [ef.EndPartner("late")]
+    assert world.record.state is DocumentState.Stopping, "nobody knows yet whether it has ended"
+    world.perform(0, "error")
+    world.settle()
+    assert "partner late still runs" in world.answers[stop].error
+    assert world.record.state is DocumentState.Complete
+
+
 def test_one_that_ends_by_itself_is_an_alarm(world: World) -> None:
     """The run goes on; the trouble is kept, and mended if it is begun again by hand and controlled by nobody."""
     world.start_run()
@@ -182,14 +198,34 @@ def test_one_that_ends_by_itself_is_an_alarm(world: World) -> None:
 
 @pytest.mark.parametrize("reachable", [True, False])
 def test_one_that_must_not_end_stops_the_run(world: World, reachable: bool) -> None:
-    """With on_end: stop, a partner that ends or is lost stops the run in order."""
+    """With on_end: stop, a partner that ends stops the run in order; so does one that has been lost for 10 s."""
     world.start_run()
     world.partners["early"].active, world.partners["early"].reachable = not reachable, reachable
     world.poll_partner("early")
+    if not reachable:
+        assert world.state.run.state is RunState.Running
+        world.pass_time(10)
+        world.poll_partner("early")
     assert world.state.run.state is RunState.Stopping
     world.settle()
     assert world.record.state is DocumentState.Complete
     assert [name for name, server in world.state.servers.items() if server.takes_data] == []
+
+
+def test_one_that_hangs_for_a_moment_stops_nothing(world: World) -> None:
+    """Polls without an answer are an alarm at once, but a partner that answers within 10 s has not ended."""
+    world.start_run()
+    partner = world.partners["early"]
+    for _ in range(3):
+        partner.reachable = False
+        for _ in range(3):
+            world.poll_partner("early")
+            world.pass_time(3)
+        assert len(texts(world)) == 1
+        partner.reachable = True
+        world.poll_partner("early")
+        assert texts(world) == []
+    assert world.state.run.state is RunState.Running
 
 
 def test_lost_reasons_are_one_trouble(world: World) -> None:
@@ -250,6 +286,49 @@ def test_a_partner_begun_in_a_start_that_a_crash_cut_is_remembered(world: World)
     world.settle()
     assert not world.state.run.open
     assert f"partner early still runs: {BY_HAND}" in world.record.message
+
+
+def test_a_start_that_a_crash_cut_before_a_partner_has_failed(world: World) -> None:
+    """The IOC was killed before it told the partner: the servers run, but no run goes on without it."""
+    world.run("Start")
+    while not (world.pending and isinstance(world.pending[0], ef.SendTransition)):
+        world.perform()
+    for server in world.servers.values():
+        server.state = EccState.Running
+    world.restart()
+    world.settle()
+    assert world.state.run.state is RunState.Failed
+    assert world.record.state is DocumentState.Failed
+    assert "was starting when the IOC restarted, and partner late did not start: stopping it" in world.record.message
+    assert not [name for name, server in world.state.servers.items() if server.takes_data]
+
+
+def test_a_refusal_is_past_when_its_run_is_over(world: World) -> None:
+    """The message of a partner that refused once is no alarm for good: the failed run has it."""
+    world.faults["early", "begin"] = "error"
+    world.run("Start")
+    world.settle()
+    message = world.state.partners["early"].message
+    assert message.past
+    assert message.severity is Severity.NO_ALARM
+    assert "partner early refused: State must be halted" in message.text
+    assert "partner early refused: State must be halted" in world.record.message
+
+
+def test_one_that_still_runs_stays_an_alarm(world: World) -> None:
+    """What its operator still has to do is shown until it is done, and then nobody is blamed for it."""
+    world.start_run()
+    world.faults["early", "end"] = "never"
+    world.run("Stop")
+    world.settle()
+    world.poll()
+    assert world.state.partners["early"].message.text == f"partner early still runs: {BY_HAND}"
+    assert world.state.partners["early"].message.severity is Severity.MAJOR
+    world.partners["early"].active = False
+    world.poll()
+    message = world.state.partners["early"].message
+    assert (message.text, message.severity) == ("run 0 has ended", Severity.NO_ALARM)
+    assert not world.state.run.standing
 
 
 def test_it_is_not_paused(world: World) -> None:
