@@ -316,7 +316,7 @@ def awaits_hooks(state: State) -> bool:
 def hooks_awaited(plan: Plan, state: State) -> str:
     """Return what a start that has no number yet waits for."""
     names = [hook.name for hook in plan.hooks[HookPoint.BeforeStart]]
-    return f"run {state.run.next_number} waits for hook {listing(names)}"
+    return f"run {state.run.next_number} waits for {'hook' if len(names) == 1 else 'hooks'} {listing(names)}"
 
 
 def can_stop(state: State) -> bool:
