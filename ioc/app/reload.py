@@ -41,6 +41,8 @@ class Reloader:
         self._file = file
         self._turn = asyncio.Lock()
         """One reload at a time: both commands do it."""
+        self._restart: asyncio.TimerHandle | None = None
+        """The internal restart that was granted last."""
 
     async def reload(self, client: Client) -> None:
         """Apply the changes of the file.
@@ -85,6 +87,8 @@ class Reloader:
             new = await asyncio.to_thread(self._load)
         except ConfigurationError as error:
             raise Refused(f"topology not reloaded, nothing changed: {'; '.join(map(str, error.problems))}") from None
+        if self._restart is not None:
+            self._restart.cancel()  # it would restart with an older file
         old = self.topology
         if new == old:
             self._say("topology reloaded: nothing has changed", client)
@@ -96,7 +100,8 @@ class Reloader:
         else:
             self._check_at_rest(old, new)
             self._say("topology reloaded: the IOC restarts internally", client)
-            asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._rebuild, old, new)
+            loop = asyncio.get_running_loop()
+            self._restart = loop.call_later(_ANSWER_SECONDS, self._rebuild, old, new)
 
     async def _change(self, new: Topology) -> None:
         """Take over observables and interlocks."""

@@ -334,8 +334,11 @@ class SshTransport:
                 "of the user prints text (.bashrc, .cshrc, .zshenv). Change it so that 'ssh HOST true' prints nothing"
             )
         except (paramiko.SSHException, EOFError, OSError) as problem:
+            # Which error a closed channel raises depends on who is faster; the words must be the same each time.
+            closed = channel.closed or channel.eof_received
+            why = "the server closed it" if closed else reason(problem)
             error = PeerError(
-                f"SFTP on {self._address} cannot be started ({reason(problem)}): its sshd must offer SFTP (Subsystem "
+                f"SFTP on {self._address} cannot be started ({why}): its sshd must offer SFTP (Subsystem "
                 "sftp in sshd_config), and no login script may end the shell"
             )
         channel.close()

@@ -74,6 +74,15 @@ async def test_everything_changes_while_idle(ioc: RunningIoc) -> None:
     assert await ioc.get("T:State") == ""
 
 
+async def test_the_second_of_two_reloads_counts(ioc: RunningIoc) -> None:
+    """A reload that is granted just before the internal restart of an earlier one is not forgotten."""
+    ioc.write(prefix="V:")
+    assert await ioc.put("T:IOC:Reload")
+    ioc.write(prefix="W:")
+    assert await ioc.put("T:IOC:Reload")
+    await ioc.until("State", "Idle", prefix="W:")
+
+
 async def test_everything_else_is_refused_unless_idle(ioc: RunningIoc) -> None:
     """Unless every server is Idle the put fails and names who is not and what has changed."""
     assert await ioc.put("T:ECC:CoBo1:Describe")

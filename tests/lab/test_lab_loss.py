@@ -27,5 +27,5 @@ def test_a_run_with_five_percent_of_the_packets_lost(tmp_path: Path) -> None:
         assert lab.get_from_desk("Run:State", "-w", "10") == "Stopped"
         assert lab.filed() == lab.files()
         assert lab.severity("Run:Message") == "NO_ALARM"
-        assert all(host.lost() for host in hosts)
+        assert lab.host.lost(), "of its hundreds of packets some must be lost; the others may send too few for that"
         assert lab.get("Log:Errors") == "0", lab.text("Log:Lines")
