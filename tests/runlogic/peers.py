@@ -177,8 +177,8 @@ class Database:
         assert known is None or replace(known, ended_at=interval.ended_at) == interval, "an interval changes"
         assert record.started_at is not None, "a run that does not run has no bad time"
         assert interval.began_at >= record.started_at
-        if interval.ended_at != record.stopped_at:
-            assert interval.ended_at is None or interval.began_at < interval.ended_at
+        # Of no length if a reload, or the end of the run, ends it in the step in which it began.
+        assert interval.ended_at is None or interval.began_at <= interval.ended_at
         for each in self.intervals.values():
             if (each.run, each.interlock) == key[:2] and each is not known:
                 assert each.ended_at is not None, "two intervals are open"

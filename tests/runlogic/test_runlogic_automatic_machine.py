@@ -114,7 +114,7 @@ class Automatic(Operating):
             for _ in range(3):
                 self.mend_all()
                 if not world.state.run.open:
-                    world.ready()
+                    self.configure()
                 self.the_pressure_changes(6.0)
                 wait(world, 30)
                 self.the_pressure_changes(6.0)  # the next planned run may have begun to wait for it

@@ -158,6 +158,13 @@ class Operating(RuleBasedStateMachine):
         world.feed(ev.ObservablesMissing(frozenset()))
         world.poll()
 
+    def configure(self) -> None:
+        """Bring all servers to Ready as an operator does, which also connects them to routers that were restarted."""
+        self.world.put_servers(EccState.Prepared)
+        self.world.system("Configure")
+        self.world.settle()
+        self.world.poll()
+
     def mend_partners(self) -> None:
         """None has a run of its own; those of ours go on."""
         for partner in self.world.partners.values():
@@ -496,8 +503,7 @@ class Operating(RuleBasedStateMachine):
                 assert world.answers[organize] == ef.Answer(organize)
         for router in world.routers.values():
             router.directories.clear()
-        world.ready()
-        world.poll()
+        self.configure()
         assert world.blocked_by() == ()
         start = world.run("Start")
         world.settle()
