@@ -168,7 +168,7 @@ class SshTransport:
             # The words must mean the same in every login shell, including csh and fish.
             environment = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
             channel.exec_command(f'exec /usr/bin/env -i HOME="$HOME" {environment} /bin/sh -s')
-            channel.sendall(fed_to_sh(script, arguments))
+            self._feed(channel, fed_to_sh(script, arguments))
             channel.shutdown_write()
             output = bytearray()
             while True:
@@ -195,7 +195,7 @@ class SshTransport:
         try:
             channel.settimeout(self._timeout)
             channel.exec_command("exec /bin/sh -s")  # means the same in every login shell
-            channel.sendall(fed_to_sh(script, arguments))
+            self._feed(channel, fed_to_sh(script, arguments))
         except TimeoutError:
             program.close()
             raise PeerTimeout(f"{self._address} did not start a command within {self._timeout:g} s") from None
@@ -203,6 +203,15 @@ class SshTransport:
             program.close()
             raise lost(self._address, error) from None
         return program
+
+    def _feed(self, channel: paramiko.Channel, script: bytes) -> None:
+        """Send a script. If the command ended without reading it, its output says why."""
+        try:
+            channel.sendall(script)
+        except TimeoutError:
+            raise
+        except OSError:
+            self._check_alive(channel)
 
     def _check_alive(self, channel: paramiko.Channel) -> None:
         """Distinguish the end of an output from the end of the connection, which look the same."""

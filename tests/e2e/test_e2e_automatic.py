@@ -42,6 +42,7 @@ async def test_a_sequence_survives_kill_9_and_ends_by_itself(ready: Plant) -> No
     )
     assert float(await ready.get("Auto:DeadSeconds")) > 0
     assert second > first
+    await eventually(lambda: ready.query("SELECT 1 FROM runs WHERE state = 'filing'") == [])
     check_nothing_is_lost(ready)
 
 

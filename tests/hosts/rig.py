@@ -161,10 +161,14 @@ class DataRouters:
         *,
         address: str = "127.0.0.1",
         peer: int = 0,
-        told: bool = False,
+        told: bool = True,
         user: int | None = None,
     ) -> int:
-        """Start one in `work_dir`; returns its data port. With `told` its arguments are those of the real program."""
+        """Start one in `work_dir`; returns its data port.
+
+        Its arguments are those of the real program, unless it is not `told`: without them, a process that does not
+        listen yet could be the only router of a host in a test beside this one.
+        """
         port = port or free_port()
         process = subprocess.Popen(
             [

@@ -7,7 +7,7 @@ import contextlib
 import pathlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -26,11 +26,26 @@ RUN = RunId("e18008", 12)
 EXTERNAL = next((path for path in SFTP_SERVERS if pathlib.Path(path).exists()), "/usr/lib/openssh/sftp-server")
 
 
-@contextlib.contextmanager
-def hosts_of(directory: pathlib.Path, **options: Any) -> Iterator[tuple[Hosts, SshServer]]:
+@contextlib.asynccontextmanager
+async def hosts_of(directory: pathlib.Path, **options: Any) -> AsyncIterator[tuple[Hosts, SshServer]]:
     """Make hosts of a server with options of its own."""
     with SshServer(directory, **options) as server:
-        yield Hosts(server), server
+        hosts = Hosts(server)
+        try:
+            yield hosts, server
+        finally:
+            await hosts.close()
+
+
+def test_a_command_that_reads_nothing(sshd_directory: pathlib.Path):
+    """A forced command that ends before it has read a long script is heard: its output says why."""
+    with SshServer(sshd_directory, ForceCommand="echo This account is closed") as server:
+        transport = SshTransport("127.0.0.1", server.settings(), timeout=20.0)
+        try:
+            said = transport.run("main() { :; }", [b"x" * 16_000_000], timeout=20.0)
+        finally:
+            transport.close()
+    assert said == b"This account is closed\n"
 
 
 @pytest.fixture
@@ -61,14 +76,13 @@ async def test_sftp_is_tried_before_a_run(
     sshd_directory: pathlib.Path, tmp_path: pathlib.Path, options: dict[str, str], problem: str
 ):
     """The look fails with what is to be done, each time with the same words, so that no run is taken."""
-    with hosts_of(sshd_directory, **options) as (hosts, _):
+    async with hosts_of(sshd_directory, **options) as (hosts, _):
         host = hosts(site(work_dir=tmp_path))
         failures = []
         for _ in range(2):
             with pytest.raises(PeerError, match=problem) as failed:
                 await host.router_facts(RUN.directory)
             failures.append(str(failed.value))
-        await hosts.close()
     assert failures[0] == failures[1]
     assert "127.0.0.1" in failures[0]
 
@@ -78,13 +92,12 @@ async def test_a_real_login_script_that_prints(sshd_directory: pathlib.Path, tmp
     script = sshd_directory / "rc"
     script.write_text("echo Welcome\n")
     shell = f"bash --rcfile {script} -ic"
-    with hosts_of(sshd_directory, Subsystem=f"sftp {shell} {EXTERNAL} 2>/dev/null") as (hosts, _):
+    async with hosts_of(sshd_directory, Subsystem=f"sftp {shell} {EXTERNAL} 2>/dev/null") as (hosts, _):
         host = hosts(site(work_dir=tmp_path))
         with pytest.raises(PeerError, match="login script"):
             await host.router_facts(RUN.directory)
         script.write_text("")
         assert (await host.router_facts(RUN.directory))["data0"].clean
-        await hosts.close()
 
 
 @pytest.mark.parametrize("sessions", [1, 2])
@@ -94,7 +107,7 @@ async def test_few_sessions(sshd_directory: pathlib.Path, tmp_path: pathlib.Path
     for name in names:
         (tmp_path / name).mkdir()
         put(tmp_path / name, {b"%d.graw" % i: b"1" for i in range(10)})
-    with hosts_of(sshd_directory, MaxSessions=sessions) as (hosts, server):
+    async with hosts_of(sshd_directory, MaxSessions=sessions) as (hosts, server):
         host = hosts(*(site(name, i + 1, tmp_path / name) for i, name in enumerate(names)), filing_timeout=60.0)
         assert not (await host.router_facts(RUN.directory))["data0"].clean
         filings = [asyncio.ensure_future(host.file_run(name, RUN, Records())) for name in names]
@@ -104,7 +117,6 @@ async def test_few_sessions(sshd_directory: pathlib.Path, tmp_path: pathlib.Path
         assert [(report.problem, len(report.files)) for report in reports] == [("", 10)] * 3
         assert (await host.router_facts(RUN.directory))["data0"].clean
         assert server.logins() == 1
-        await hosts.close()
 
 
 async def test_few_sessions_are_passed_on(sshd_directory: pathlib.Path, tmp_path: pathlib.Path):
@@ -115,28 +127,26 @@ async def test_few_sessions_are_passed_on(sshd_directory: pathlib.Path, tmp_path
         for name in names:
             (tmp_path / name).mkdir()
             put(tmp_path / name, {b"%d.graw" % i: b"1" for i in range(60)})
-        with hosts_of(sshd_directory, MaxSessions=sessions) as (hosts, _):
+        async with hosts_of(sshd_directory, MaxSessions=sessions) as (hosts, _):
             host = hosts(*(site(name, i + 1, tmp_path / name) for i, name in enumerate(names)), filing_timeout=60.0)
             await host.router_facts(RUN.directory)
             began = time.monotonic()
             reports = await asyncio.gather(*(host.file_run(name, RUN, Records()) for name in names))
             seconds.append(time.monotonic() - began)
             assert all(report.complete for report in reports)
-            await hosts.close()
     assert seconds[1] < 4 * seconds[0] + 0.5
 
 
 async def test_no_session_at_all(sshd_directory: pathlib.Path, tmp_path: pathlib.Path):
     """Where sshd allows none, the message names the option."""
-    with hosts_of(sshd_directory, MaxSessions=0) as (hosts, _):
+    async with hosts_of(sshd_directory, MaxSessions=0) as (hosts, _):
         with pytest.raises(PeerError, match=r"refuses another SSH session .MaxSessions in its sshd_config"):
             await hosts(site(work_dir=tmp_path), ssh_timeout=1.0).router_facts(RUN.directory)
-        await hosts.close()
 
 
 async def test_a_server_that_drops_connections(sshd_directory: pathlib.Path, tmp_path: pathlib.Path):
     """A server that is too busy to take every connection (MaxStartups) is tried again until it does."""
-    with hosts_of(sshd_directory, MaxStartups="1:60:2") as (hosts, _):
+    async with hosts_of(sshd_directory, MaxStartups="1:60:2") as (hosts, _):
         several = [hosts(site(work_dir=tmp_path)) for _ in range(6)]
 
         async def works(host: MachineHost) -> object:
@@ -148,7 +158,6 @@ async def test_a_server_that_drops_connections(sshd_directory: pathlib.Path, tmp
                 await asyncio.sleep(0.1)
 
         await asyncio.gather(*map(works, several))
-        await hosts.close()
 
 
 async def test_sessions_that_nobody_uses_are_closed(
