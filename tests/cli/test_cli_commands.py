@@ -149,7 +149,7 @@ def test_check_says_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     numbers = {line.split(":")[0]: n for n, line in enumerate(path.read_text().splitlines(), 1)}
     key, transition = result.stderr.splitlines()
     assert key.startswith(
-        f"warning: {path}:{numbers['  key']}: ssh.key is '{tmp_path}/home/.ssh/id_ed25519', but should"
+        f"warning: {path}:{numbers['ssh']}: ssh.key is '{tmp_path}/home/.ssh/id_ed25519', but should"
     )
     assert transition.startswith(f"warning: {path}:{numbers['timeouts']}: timeouts.transition is 5")
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from ioc.topology.load import load
 from ioc.topology.schema import SECTIONS, Section
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = (ROOT / "topology.yaml", ROOT / "docs" / "examples" / "laboratory.yaml")
 FIRST = {model: section for section, model in reversed(SECTIONS.items())}
 """Where each section is documented: hooks have the same keys in every list."""
 KEYS = [(section, key) for model, section in FIRST.items() for key in model.model_fields]
@@ -45,10 +47,18 @@ def test_the_document_has_exactly_the_keys_of_the_schema() -> None:
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS)
-def test_the_example_shows_every_key(section: str, key: str) -> None:
-    """topology.yaml names each key, as data or in the comment of its section."""
-    text = (ROOT / "topology.yaml").read_text()
+def test_the_examples_show_every_key(section: str, key: str) -> None:
+    """One of the two examples names each key, as data or in the comment of its section."""
+    text = "".join(example.read_text() for example in EXAMPLES)
     assert re.search(rf"\b{key}\b", text), f"{section}.{key}"
+
+
+def test_the_examples_are_valid_together(tmp_path: Path) -> None:
+    """The sections of the second example, added to the first, give a topology without errors."""
+    both = tmp_path / "topology.yaml"
+    both.write_text("\n".join(example.read_text() for example in EXAMPLES))
+    topology = load(both)
+    assert (topology.units, len(topology.partners), len(topology.logbook)) == ("systemd", 1, 3)
 
 
 def test_the_example_states_the_defaults() -> None:
