@@ -148,9 +148,7 @@ def test_check_says_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert f"{path} can be used, with 2 warnings: 12 ECC servers" in result.stdout
     numbers = {line.split(":")[0]: n for n, line in enumerate(path.read_text().splitlines(), 1)}
     key, transition = result.stderr.splitlines()
-    assert key.startswith(
-        f"warning: {path}:{numbers['ssh']}: ssh.key is '{tmp_path}/home/.ssh/id_ed25519', but should"
-    )
+    assert key.startswith(f"warning: {path}:{numbers['ssh']}: ssh.key is '{tmp_path}/home/.ssh/id_ed25519', but should")
     assert transition.startswith(f"warning: {path}:{numbers['timeouts']}: timeouts.transition is 5")
 
 

@@ -73,7 +73,7 @@ class Ioc:
     def lines(self) -> list[str]:
         return self._log.read_text().splitlines()
 
-    def until(self, condition: Callable[[], object], timeout: float = 15) -> None:
+    def until(self, condition: Callable[[], object], timeout: float = 60) -> None:
         assert self._process is not None
         deadline = time.monotonic() + timeout
         while not condition():

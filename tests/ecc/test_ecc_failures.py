@@ -26,7 +26,7 @@ from tests.ecc.scripted import (
 )
 
 CONFIG = ConfigChoice("d", "p", "c")
-TIMEOUT = 0.6
+TIMEOUT = 1.5
 GOOD = state_reply()
 
 
@@ -90,11 +90,11 @@ REFERENCE_BOMB = "<ecc:ResponseState><a href='#r0'/></ecc:ResponseState>" + "".j
 )
 
 FAILURES = [
-    Failure("no-answer", Connection.hang, PeerTimeout, "did not answer GetState within 0.6 s"),
-    Failure("byte-by-byte", lambda c: c.trickle(GOOD, 0.05), PeerTimeout, "did not answer GetState within 0.6 s"),
+    Failure("no-answer", Connection.hang, PeerTimeout, "did not answer GetState within 1.5 s"),
+    Failure("byte-by-byte", lambda c: c.trickle(GOOD, 0.05), PeerTimeout, "did not answer GetState within 1.5 s"),
     Failure("head-then-silence", lambda c: (c.send(GOOD[:60]), c.hang()), PeerTimeout, "did not answer GetState"),
     Failure("body-then-silence", lambda c: (c.send(GOOD[:-5]), c.hang()), PeerTimeout, "did not answer GetState"),
-    Failure("endless-continue", flood_of_continues, PeerTimeout, "did not answer GetState within 0.6 s"),
+    Failure("endless-continue", flood_of_continues, PeerTimeout, "did not answer GetState within 1.5 s"),
     Failure("eof", sends(b""), PeerError, "closed the connection without an answer to GetState"),
     Failure("reset", Connection.reset, PeerError, "broke the connection (Connection reset by peer) instead of answer"),
     Failure("truncated-body", sends(GOOD[:-5]), PeerError, "sent a truncated answer to GetState: "),

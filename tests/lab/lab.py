@@ -186,7 +186,7 @@ class Lab:
         with self.log.open("ab") as log:
             command = (COMMAND, "run", "--topology", file)
             self._ioc = self.host.start(*command, stdout=log, stderr=log, env=environment(**self._variables))
-        self.until("State", lambda state: state not in {"", "Unknown"}, 20) if wait else self.until("IOC:PVs", bool, 20)
+        self.until("State", lambda state: state not in {"", "Unknown"}, 60) if wait else self.until("IOC:PVs", bool, 60)
 
     def stop(self) -> int:
         """End the IOC as its supervisor does; returns its exit code."""
