@@ -18,6 +18,7 @@ from ioc.hosts.backup import back_up, look_for
 from ioc.hosts.checks import Tools, read_tools, try_writing
 from ioc.hosts.checksums import Summing
 from ioc.hosts.filing import Filing
+from ioc.hosts.local import LocalTransport
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
@@ -82,6 +83,11 @@ class MachineHost:
     def name(self) -> str:
         """Address of the machine as the topology has it."""
         return self._name
+
+    @property
+    def is_local(self) -> bool:
+        """It is this machine, not reached by SSH."""
+        return isinstance(self._transport, LocalTransport)
 
     @property
     def routers(self) -> tuple[str, ...]:
