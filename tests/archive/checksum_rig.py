@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(store: SqliteRunStore, *hosts: MachineHost, **keys: Any) -> AsyncIterator[Running]:
+async def running(store: SqliteRunStore, *hosts: MachineHost, **keys: Any) -> AsyncGenerator[Running]:
     """Compute checksums, from the moment that the core is restored and at rest."""
     made = Running(store, hosts, **keys)
     made.checksums.show(AT_REST)
