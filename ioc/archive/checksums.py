@@ -12,6 +12,7 @@ after a while, and reported again only if it has changed in another way.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
@@ -28,7 +29,7 @@ from ioc.topology.schema import Topology
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 10.0
-"""How often the database is asked whether another program has changed it."""
+"""How often the database is asked what there is to do."""
 
 
 class Checksums:
@@ -49,7 +50,7 @@ class Checksums:
         self._store = store
         self._streams = {host: HostChecksums(host, store, journal) for host in hosts if host.routers}
         self._look_seconds = look_seconds
-        self._filed: tuple[object, ...] = ()
+        self._paused = True
         self._restored = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -58,12 +59,10 @@ class Checksums:
         if self._when == "never" or not state.restored:
             return
         paused = self._when == "between runs" and (state.run.open or opens_later(state))
-        for stream in self._streams.values():
-            stream.pause(paused)
-        record = state.run.record
-        filed = (record and record.run, record and record.state, state.run.open)
-        if filed != self._filed:
-            self._filed = filed
+        if paused != self._paused:
+            self._paused = paused
+            for stream in self._streams.values():
+                stream.pause(paused)
             self._news.set()
         self._restored.set()
 
@@ -85,20 +84,16 @@ class Checksums:
             await self._survey_again_and_again()
 
     async def _survey_again_and_again(self) -> None:
-        """Tell the streams what there is to do, whenever that may have changed."""
-        changes = -1
+        """Tell the streams what there is to do.
+
+        Without news too: another program may have entered runs, and the state of the core is ahead of the database.
+        """
         while True:
-            await self._wait(self._look_seconds)
-            now = self._store.changes_elsewhere()
-            if self._news.is_set() or now != changes:
-                self._news.clear()
-                try:
+            if not self._paused:
+                with contextlib.suppress(PeerError):  # the database's own PVs say what is wrong
                     await self._survey()
-                except PeerError:  # the database's own PVs say what is wrong
-                    self._news.set()
-                    await asyncio.sleep(self._look_seconds)
-                else:
-                    changes = now
+            self._news.clear()
+            await self._wait(self._look_seconds)
 
     async def _survey(self) -> None:
         passed_over = [key for stream in self._streams.values() for key in stream.passed_over]
