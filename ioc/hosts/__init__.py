@@ -2,15 +2,18 @@
 
 from ioc.hosts.build import build_hosts, build_transport, host_with
 from ioc.hosts.checks import Tools
-from ioc.hosts.checksums import ProgramError
+from ioc.hosts.checksums import NoProgramError, ProgramError
 from ioc.hosts.host import MachineHost
+from ioc.hosts.inventory import Listing
 from ioc.hosts.local import LocalTransport
 from ioc.hosts.units import Action
 
 __all__ = [
     "Action",
+    "Listing",
     "LocalTransport",
     "MachineHost",
+    "NoProgramError",
     "ProgramError",
     "Tools",
     "build_hosts",

@@ -27,7 +27,8 @@ RUNNING = State(restored=True, run=Run(state=RunState.Running))
 async def filed_run(store: SqliteRunStore, *files: FiledFile, complete: bool = True) -> RunId:
     """Enter a run with these files."""
     record = await store.reserve_run("e1", "test", RunClass.Production, "a/b/c")
-    await store.add_files(record.run, *files)
+    if files:
+        await store.add_files(record.run, *files)
     if complete:
         now = time.time()
         await store.save_run(replace(record, state=DocumentState.Complete, started_at=now - 1, stopped_at=now))
