@@ -50,7 +50,7 @@ class RouterPvs(Group):
         self._checksums = checksums
         states = [state.name for state in ChecksumState]
         self._checksumming = self.add(EnumPv, "Checksumming", "Checksums of its filed files", states)
-        self._backlog = self.add(FloatPv, "ChecksumBacklogMB", "Filed files without checksum", units="MB", precision=1)
+        self._backlog = self.add(FloatPv, "ChecksumLeftMB", "Filed files without checksum", units="MB", precision=1)
         self._odd = self.add(TextPv, "ChecksumMessage", "Why files have no checksum", MESSAGE_LENGTH)
         self.add_message("Last error or result", MESSAGE_LENGTH, lambda state: state.routers[name].message)
         organize = command(engine, partial(Organize, router=name))
