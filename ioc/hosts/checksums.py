@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 
@@ -22,6 +23,10 @@ _LOOK_SECONDS = 0.1
 """How often a silent program is looked at: the longest time until it is told to end."""
 _LINE_LIMIT = 4096
 """A line is much shorter, so what is longer is no checksum."""
+_MOST_LINES = 10
+"""Of one file; it has two or three."""
+_LAST_SECONDS = 1.0
+"""How long the end of the output may come after that of the program."""
 _WORDS = {
     "missing": Found.Missing,
     "other": Found.OtherKind,
@@ -51,6 +56,12 @@ class Summing:
         self._algorithm = algorithm
         self._sizes = sizes
         self._over = threading.Event()
+        self._answered = ""
+        """The algorithm that is used."""
+        self._number = -1
+        """Of the file that the lines are about."""
+        self._lines: list[str] = []
+        self._complete = False
 
     def end(self) -> None:
         """Let the program be ended. Does not wait."""
@@ -74,43 +85,44 @@ class Summing:
         return b"%d" % self._sizes[path] if path in self._sizes else b""
 
     def _follow(self, program: Program, tell: Callable[[Checksum], None]) -> None:
-        algorithm, rest, complete = "", b"", False
-        number, of_file = -1, list[str]()
-
-        def done() -> None:
-            if number >= 0:
-                tell(self._result(self._paths[number], algorithm, of_file))
-
-        while not complete:
+        rest = b""
+        give_up_at = time.monotonic() + _LAST_SECONDS
+        while not self._complete:
             piece = program.read(_LOOK_SECONDS)
             if self._over.is_set():
                 raise PeerError(f"the checksums on {self._host} were ended")
-            if not piece:
-                if piece is None and program.status() is None:
+            if piece is None:
+                # Over SSH, the status may come before the last of the output.
+                if program.status() is None:
+                    give_up_at = time.monotonic() + _LAST_SECONDS
+                if time.monotonic() < give_up_at:
                     continue
-                # What came last may still be unread.
-                piece = program.read(0) if piece is None else b""
-                if not piece:
-                    raise PeerError(f"the program that computes checksums on {self._host} ended too early")
+            if not piece:
+                raise PeerError(f"the program that computes checksums on {self._host} ended too early")
             *lines, rest = (rest + piece).split(b"\n")
-            if len(rest) > _LINE_LIMIT:
-                raise self._nonsense(rest)
             for line in lines:
-                word, _, value = line.decode(errors="replace").partition(" ")
-                if word == "@none":
-                    raise self._no_program()
-                if word == "@algorithm":
-                    algorithm = value
-                elif algorithm and word in {"@file", "@end"}:
-                    done()
-                    complete = word == "@end"
-                    number, of_file = number + 1, []
-                    if complete != (number == len(self._paths)):
-                        raise self._nonsense(line)
-                elif algorithm:
-                    of_file.append(line.decode(errors="replace"))
+                self._take(line.decode(errors="replace"), tell)
+            if len(rest) > _LINE_LIMIT or len(self._lines) > _MOST_LINES:
+                raise self._nonsense(rest or self._lines[0].encode())
 
-    def _result(self, path: str, algorithm: str, lines: Iterable[str]) -> Checksum:
+    def _take(self, line: str, tell: Callable[[Checksum], None]) -> None:
+        """Take a line of the answer. What comes before the first of ours is from a login script."""
+        word, _, value = line.partition(" ")
+        if word == "@none":
+            raise self._no_program()
+        if word == "@algorithm":
+            self._answered = value
+        elif self._answered and word in {"@file", "@end"}:
+            if self._number >= 0:
+                tell(self._result(self._paths[self._number], self._lines))
+            self._number, self._lines = self._number + 1, []
+            self._complete = word == "@end"
+            if self._complete != (self._number == len(self._paths)):
+                raise self._nonsense(line.encode())
+        elif self._answered:
+            self._lines.append(line)
+
+    def _result(self, path: str, lines: Iterable[str]) -> Checksum:
         size, digits, found = 0, "", Found.Whole
         for line in lines:
             if line in _WORDS:
@@ -123,9 +135,9 @@ class Summing:
             return Checksum(path, found)
         if self._sizes.get(path, size) != size:
             return Checksum(path, Found.OtherSize, size)
-        if not re.fullmatch(rf"[0-9a-f]{{{ALGORITHMS[algorithm]}}}", digits):
+        if not re.fullmatch(rf"[0-9a-f]{{{ALGORITHMS[self._answered]}}}", digits):
             raise self._nonsense(digits.encode())
-        return Checksum(path, found, size, f"{algorithm}:{digits}")
+        return Checksum(path, found, size, f"{self._answered}:{digits}")
 
     def _nonsense(self, answer: bytes) -> ProgramError:
         said = answer[:80].decode(errors="replace")

@@ -11,6 +11,7 @@ from ioc.hosts.transport import Entry, Transport, expand, from_shown, reason, sh
 
 _UNREADABLE = """
 main() {
+  echo @begin
   number=0
   for path; do
     [ -r "$path" ] || echo "$number"
@@ -41,11 +42,11 @@ def take_inventory(transport: Transport, directories: Sequence[str], timeout: fl
     """
     found = {directory: _list(transport, directory) for directory in directories}
     files = [path for listing in found.values() for path, entry in listing.entries.items() if entry.is_file]
-    output = transport.run(_UNREADABLE, [from_shown(path) for path in files], timeout) if files else b"@end"
-    *numbers, end = output.split()[-len(files) - 1 :] or [b""]
-    if end != b"@end":
-        raise PeerError(f"a command there gave no answer: {output[-80:]!r}")
-    unreadable = frozenset(files[int(number)] for number in numbers if number.isdigit())
+    output = transport.run(_UNREADABLE, [from_shown(path) for path in files], timeout)
+    words = output.partition(b"@begin\n")[2].split()
+    if words[-1:] != [b"@end"]:
+        raise PeerError(f"a command there did not answer as it must: {output[-80:]!r}")
+    unreadable = frozenset(files[int(number)] for number in words[:-1])
     return {
         directory: Listing(listing.entries, unreadable & listing.entries.keys(), listing.problem)
         for directory, listing in found.items()

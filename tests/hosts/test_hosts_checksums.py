@@ -284,6 +284,7 @@ RUBBISH = {
     "capitals": "printf '%064d\\n' 0 | tr 0 A",
     "endless": "yes | tr -d '\\n'",
     "nothing": "exit 0",
+    "lines": "yes",
 }
 
 
