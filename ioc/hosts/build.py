@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from typing import Literal
 
 from ioc.hosts.host import MachineHost
@@ -27,6 +29,17 @@ def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
     return tuple(_host(topology, settings[machine], living) for machine, living in components.items())
 
 
+def host_with(hosts: Sequence[MachineHost], host: str, router: str) -> MachineHost | None:
+    """Return the machine where a filed file is (`FiledFile.host` and `router`); None if the topology has it no more.
+
+    `runs adopt` enters the files of this machine under its own name.
+    """
+    named = [each for each in hosts if each.name == host]
+    if not named and host == socket.gethostname():
+        named = [each for each in hosts if each.is_local]
+    return next((each for each in named if router in each.routers), named[0] if named else None)
+
+
 def build_transport(topology: Topology, address: str) -> Transport:
     """Make a connection of its own to the host of a component, or to this machine, ``local``."""
     components = (*topology.ecc_servers, *topology.data_routers)
@@ -50,4 +63,5 @@ def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccS
         filing_timeout=topology.timeouts.filing,
         settle_seconds=topology.runs.settle_seconds,
         units={unit_name(each): units for each in components if (units := units_of(topology, each))},
+        aside=_transport(name, ssh, topology),
     )

@@ -27,7 +27,16 @@ from ioc.model.enums import (
     Transition,
     ValueType,
 )
-from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
+from ioc.model.files import (
+    Checksum,
+    ChecksumState,
+    ChecksumStatus,
+    ConfigBackup,
+    FiledFile,
+    FilingReport,
+    Found,
+    RouterFacts,
+)
 from ioc.model.hooks import HookOutcome, HookPoint
 from ioc.model.log import Client, Event, LogbookState, LogbookStatus, PutRecord
 from ioc.model.names import (
@@ -89,6 +98,10 @@ __all__ = [
     "RouterFacts",
     "FiledFile",
     "FilingReport",
+    "Checksum",
+    "ChecksumState",
+    "ChecksumStatus",
+    "Found",
     "ConfigBackup",
     "Client",
     "Event",

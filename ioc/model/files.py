@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, IntEnum
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,52 @@ class FiledFile:
     moved_at: float
     source: str = ""
     """Id of the data source that sent it, ``CoBo[0]``; empty if not known."""
+
+
+class Found(Enum):
+    """What lies at the path of a file whose checksum is wanted."""
+
+    Whole = "has a checksum"
+    Missing = "is missing"
+    OtherKind = "is not a file any more, but a directory, a link or something else"
+    OtherSize = "has another size"
+    Unreadable = "cannot be read"
+    Changing = "changed while it was being read"
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What was found of one file; see `ioc.hosts.MachineHost.checksums`."""
+
+    path: str
+    """As in `FiledFile`."""
+    found: Found
+    size: int = 0
+    """Bytes; 0 unless there is a file that can be read."""
+    text: str = ""
+    """``xxh128:…`` or ``sha256:…`` and the digits; empty unless it is Whole."""
+
+
+class ChecksumState(IntEnum):
+    """What happens to the checksums of a router's files."""
+
+    Off = 0
+    Idle = 1
+    Busy = 2
+    Paused = 3
+    """A run is open."""
+    Failed = 4
+    """They cannot be computed now; tried again."""
+
+
+@dataclass(frozen=True)
+class ChecksumStatus:
+    """What is known of the checksums of one router's files."""
+
+    state: ChecksumState = ChecksumState.Off
+    message: str = ""
+    backlog: int = 0
+    """Bytes of its files that have none yet."""
 
 
 @dataclass(frozen=True)

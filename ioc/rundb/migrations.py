@@ -370,3 +370,33 @@ _VERSION_6 = """
 def runs_have_bad_times(db: Database) -> None:
     """Version 6: the times in which interlocks were tripped, and the fractions of good time."""
     db.executescript(_VERSION_6)
+
+
+_VERSION_7 = """
+    ALTER TABLE files ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+    ALTER TABLE files ADD COLUMN checksummed_at TEXT;
+    ALTER TABLE files ADD COLUMN purged_at TEXT;
+    CREATE INDEX files_checksummed_at ON files (checksummed_at);
+    CREATE INDEX files_without_checksum ON files (run_id) WHERE checksum = '';
+    CREATE INDEX files_purged_at ON files (purged_at);
+    CREATE TABLE file_copies (
+        file_id INTEGER NOT NULL REFERENCES files (id),
+        destination TEXT NOT NULL,
+        path TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('copied', 'verified', 'failed')),
+        copied_at TEXT,
+        verified_at TEXT,
+        message TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (file_id, destination)
+    ) WITHOUT ROWID;
+    CREATE INDEX file_copies_copied_at ON file_copies (copied_at);
+    CREATE INDEX file_copies_verified_at ON file_copies (verified_at);
+    ALTER TABLE runs ADD COLUMN card_due INTEGER NOT NULL DEFAULT 0 CHECK (card_due IN (0, 1));
+    CREATE INDEX runs_card_due ON runs (card_due) WHERE card_due;
+"""
+
+
+@_migration
+def files_are_looked_after(db: Database) -> None:
+    """Version 7: checksums, safe copies, and run cards that have to be written."""
+    db.executescript(_VERSION_7)

@@ -1,0 +1,1 @@
+"""Looks after filed runs: run cards, checksums, safe copies."""
