@@ -17,9 +17,10 @@ from ioc.hosts import look
 from ioc.hosts.backup import back_up, look_for
 from ioc.hosts.checks import Tools, read_tools, try_writing
 from ioc.hosts.filing import Filing
+from ioc.hosts.leaving import Left, leave
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
-from ioc.hosts.transport import Transport, expand
+from ioc.hosts.transport import Transport, expand, from_shown
 from ioc.hosts.units import SECONDS, Action, act
 from ioc.model import ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
 from ioc.topology.schema import DataRouter, EccServer, Units
@@ -68,6 +69,7 @@ class MachineHost:
         """The look that is shared by filings that begin at the same moment."""
         self._looker = ThreadPoolExecutor(1, thread_name_prefix=f"look-{name}")
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"host-{name}")
+        self._leaver = ThreadPoolExecutor(1, thread_name_prefix=f"host-cards-{name}")
 
     @property
     def name(self) -> str:
@@ -162,6 +164,20 @@ class MachineHost:
         """
         return await self._call(try_writing, self._transport, path, below)
 
+    async def leave_file(self, directory: str, name: str, content: bytes, ours: Callable[[bytes], bool]) -> Left:
+        """Leave a small file beside data files; see `ioc.hosts.leaving.leave`.
+
+        `directory` is written as `FiledFile.path`. A disk that hangs keeps only later calls of this waiting: nothing
+        else uses the thread, and the connection, which others need, is not dropped for it.
+
+        Raises:
+            PeerError: the host cannot be reached.
+            OSError: it refused.
+        """
+        return await self._in_thread(
+            self._leaver, None, leave, self._transport, from_shown(directory), name.encode(), content, ours
+        )
+
     async def close(self) -> None:
         """End the connection and the threads; a thread that hangs is abandoned after the SSH time-out."""
         closer = ThreadPoolExecutor(1, thread_name_prefix=f"close-{self._name}")
@@ -172,10 +188,10 @@ class MachineHost:
             await asyncio.wait((self._shared,))
 
     def _close(self) -> None:
-        for threads in (self._looker, self._workers):
+        for threads in (self._looker, self._workers, self._leaver):
             threads.shutdown(wait=False, cancel_futures=True)
         self._transport.close()
-        for threads in (self._looker, self._workers):
+        for threads in (self._looker, self._workers, self._leaver):
             threads.shutdown(wait=True)
 
     async def _file_once(
@@ -245,7 +261,12 @@ class MachineHost:
         return self._in_thread(self._workers, 2 * self._timeout, function, *args, **kwargs)
 
     async def _in_thread(
-        self, threads: ThreadPoolExecutor, timeout: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        self,
+        threads: ThreadPoolExecutor,
+        timeout: float | None,
+        function: Callable[P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         """Run `function` in a thread, but wait no longer than `timeout`, even if it hangs."""
         try:
@@ -258,5 +279,5 @@ class MachineHost:
             running.cancel()  # a late result is not needed; no effect if it is already done
         if not done:
             self._transport.drop()
-            raise PeerTimeout(f"{self._name} did not answer within {timeout:g} s")
+            raise PeerTimeout(f"{self._name} did not answer within {timeout or 0:g} s")
         return running.result()
