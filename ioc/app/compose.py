@@ -11,6 +11,7 @@ from ioc import ca
 from ioc.app.journal import Journal
 from ioc.app.pvaccess import PvAccess
 from ioc.app.watching import Watching
+from ioc.archive.cards import RunCards
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
@@ -49,6 +50,7 @@ class Parts:
     watching: Watching
     logbooks: Logbooks
     notifier: Notifier
+    cards: RunCards
 
 
 def build(
@@ -117,6 +119,8 @@ def build(
     logbooks = Logbooks(topology, store.last_runs, journal.add)
     engine.subscribe(logbooks.show)
     notifier = Notifier(topology, engine, journal.add)
+    cards = RunCards(store, hosts, journal.add)
+    engine.subscribe(cards.show)
     recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
     tree = PvTree(
         topology,
@@ -163,6 +167,7 @@ def build(
         watching,
         logbooks,
         notifier,
+        cards,
     )
 
 

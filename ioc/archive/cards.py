@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -119,7 +119,7 @@ class RunCards:
             await self._keep_looking()
 
     async def _keep_looking(self) -> None:
-        resumed, pause = False, 0.05
+        resumed, pause = False, 0.0125
         while True:
             try:
                 if not resumed:
@@ -133,7 +133,7 @@ class RunCards:
                 log.exception("run cards")
                 wait = self._pace.look
             hurry = time.monotonic() < self._hurry_until
-            pause = min(2 * pause, 0.4) if hurry else 0.05
+            pause = min(2 * pause, 0.1) if hurry else 0.0125
             await _wait(self._news, min(wait, pause) if hurry else wait)
 
     async def _look(self) -> float:
@@ -159,11 +159,7 @@ class RunCards:
         card = await self._store.transaction(lambda db: cards.take(db, run_id), behind_rows=True)
         digest = sha256(card.content).digest()
         self._keep(run_id, card)
-        lacking = {
-            key
-            for key, writer in self._writers.items()
-            if _directories(card, writer.host) and writer.has.get(run_id) != digest
-        }
+        lacking = {key for key in self._directories(card) if self._writers[key].has.get(run_id) != digest}
         self._wanted[run_id] = _Wanted(digest, lacking)
         for key in lacking:
             self._writers[key].pending[run_id] = digest
@@ -217,7 +213,7 @@ class RunCards:
             digest = writer.pending[run_id]
             card = await self._card(run_id)
             try:
-                await self._write(card, writer.host)
+                await self._write(card, writer.host, self._directories(card).get(key, {}))
             except OSError as error:
                 refused.add((run_id, digest))
                 self._say_refused(writer, card, error)
@@ -229,9 +225,20 @@ class RunCards:
                 await self._check(run_id)
         return not refused
 
-    async def _write(self, card: Card, host: MachineHost) -> None:
+    def _directories(self, card: Card) -> dict[str, dict[str, None]]:
+        """The directories where a card belongs, by the key of their host; hosts that the topology has no more are left
+        out."""
+        found: dict[str, dict[str, None]] = {}
+        for place in card.places:
+            named = [key for key, writer in self._writers.items() if writer.host.name == place.host]
+            key = next((key for key in named if place.router in self._writers[key].host.routers), None)
+            if named:
+                found.setdefault(key or named[0], {})[place.directory] = None
+        return found
+
+    async def _write(self, card: Card, host: MachineHost, directories: Iterable[str]) -> None:
         name = cards.file_name(card.run)
-        for directory in _directories(card, host):
+        for directory in directories:
             left = await host.leave_file(directory, name, card.content, lambda there: cards.is_card(there, card.run))
             place = (host.name, f"{directory}/{name}")
             if left is Left.Taken and place not in self._foreign:
@@ -267,16 +274,6 @@ class RunCards:
     def _say(self, severity: Severity, text: str) -> None:
         # Without the run: what is said of a card must not change it.
         self._journal(Event(time.time(), severity, SOURCE, text))
-
-
-def _directories(card: Card, host: MachineHost) -> list[str]:
-    """The directories of a host where a card belongs."""
-    found = {
-        place.directory: None
-        for place in card.places
-        if place.host == host.name and (not place.router or place.router in host.routers or not host.routers)
-    }
-    return list(found)
 
 
 async def _wait(news: asyncio.Event, seconds: float | None) -> None:

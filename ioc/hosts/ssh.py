@@ -253,7 +253,7 @@ class SshTransport:
             with contextlib.suppress(FileNotFoundError):
                 sftp.remove(unfinished)
             try:
-                with sftp.open(unfinished, "xb") as file:
+                with sftp.open(unfinished, "wxb") as file:
                     file.write(content)
                     sftp.sync(file)
                 sftp.posix_rename(unfinished, path)
