@@ -111,11 +111,16 @@ def is_card(text: bytes, run: RunId) -> bool:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        return not text or text.startswith(_BEGIN)
+        return not text or begins_as_card(text)
     if not isinstance(content, dict):
         return False
     found = [content.get(name) for name in ("schema", "experiment", "run_number")]
     return found == [SCHEMA, run.experiment, run.number]
+
+
+def begins_as_card(text: bytes) -> bool:
+    """Whether a damaged file was a card once."""
+    return text.startswith(_BEGIN)
 
 
 @dataclass(frozen=True)
