@@ -140,12 +140,14 @@ class Card:
     run: RunId
     content: bytes
     places: tuple[Place, ...]
-    """Directories whose files were all purged are not among them."""
+    """Those whose files were all purged are among them: the card stays, if the directory does."""
 
 
 def due(db: Database) -> list[int]:
-    """The ids of the runs whose card has changed, the newest first."""
-    return [row[0] for row in db.execute("SELECT id FROM runs WHERE card_due = 1 ORDER BY id DESC").fetchall()]
+    """The ids of the ended runs whose card has changed, the newest first."""
+    ended = "state IN ('complete', 'failed', 'orphaned')"
+    rows = db.execute(f"SELECT id FROM runs WHERE card_due = 1 AND {ended} ORDER BY id DESC")  # noqa: S608
+    return [row[0] for row in rows.fetchall()]
 
 
 def resume(db: Database) -> None:
@@ -162,11 +164,7 @@ def take(db: Database, run_id: int) -> Card:
 def card_of(db: Database, run_id: int) -> Card:
     """Read a card, and where it belongs."""
     content = read(db, run_id)
-    places = {
-        Place(file["host"], file["router"], file["path"].rpartition("/")[0]): None
-        for file in content["files"]
-        if file["purged_at"] is None
-    }
+    places = {Place(file["host"], file["router"], file["path"].rpartition("/")[0]): None for file in content["files"]}
     return Card(RunId(content["experiment"], content["run_number"]), encode(content), tuple(places))
 
 

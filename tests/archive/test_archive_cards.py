@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from ioc.archive.cards import Pace, RunCards
 from ioc.errors import PeerError
 from ioc.hosts import MachineHost
 from ioc.hosts.local import LocalTransport
+from ioc.hosts.ssh import SshTransport
 from ioc.model import Client, Event, FiledFile, RunQuality, Severity
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.edit import edit_run
@@ -54,7 +55,7 @@ def local(tmp_path: Path) -> Site:
 
 
 @contextlib.asynccontextmanager
-async def running(cards: RunCards, *hosts: MachineHost) -> AsyncIterator[None]:
+async def running(cards: RunCards, *hosts: MachineHost) -> AsyncGenerator[None]:
     """Let cards be written, until the end of the block."""
     task = asyncio.create_task(cards.run())
     try:
@@ -172,6 +173,35 @@ async def test_a_host_that_is_away_gets_its_card_when_it_is_back(store: SqliteRu
     assert card == local.read(0, record.run)
     assert card["comment"] == "while it was away"
     assert local.events == []
+
+
+async def test_a_host_whose_sshd_is_down_gets_its_card_when_it_is_up(
+    store: SqliteRunStore, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """With real SSH servers, of which one dies while it has old cards to renew."""
+    servers = [SshServer(tmp_path_factory.mktemp("sshd")) for _ in range(2)]
+    with servers[0], servers[1]:
+        site = Site(tmp_path, None)
+        hosts = [
+            site.host(number, SshTransport("127.0.0.1", server.settings(), 10.0))
+            for number, server in enumerate(servers)
+        ]
+        record = await filed_run(store, site)
+        async with running(site.cards(store, *hosts), *hosts):
+            await settled(store)
+            servers[1].stop()
+            await store.save_verdict(record.run, comment="while it was down", quality=None)
+
+            async def first() -> bool:
+                card = site.read(0, record.run)
+                return card is not None and card["comment"] == "while it was down"
+
+            await until(first, "the card waits for the host that is down")
+            assert await due(store) == [record.run.number]
+            servers[1].start()
+            await settled(store)
+    assert site.read(1, record.run) == site.read(0, record.run)
+    assert site.events == []
 
 
 class Hanging(LocalTransport):
@@ -394,6 +424,31 @@ async def test_a_disk_that_is_really_full(store: SqliteRunStore, site: Site) -> 
         subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk")
+async def test_a_disk_that_is_really_read_only(store: SqliteRunStore, site: Site) -> None:
+    """It is said once, and the card comes when the disk can be written."""
+    record = await filed_run(store, site, hosts=1)
+    place = site.directory(0, record.run)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", place], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("this container may not mount")
+    try:
+        host = site.host(0)
+        async with running(site.cards(store, host), host):
+            await filed_run(store, site, hosts=1)
+
+            async def said() -> bool:
+                return bool(site.events)
+
+            await until(said, "nothing is said of the disk")
+            assert [event.severity for event in site.events] == [Severity.MINOR]
+            subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+            await settled(store)
+        assert site.read(0, record.run) is not None
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
 async def test_files_of_hosts_that_are_not_in_the_topology_are_left_alone(store: SqliteRunStore, local: Site) -> None:
     """They cannot be reached: the run is done without them."""
     record = await filed_run(store, local)
@@ -426,3 +481,16 @@ async def test_what_went_wrong_later_is_on_the_card(store: SqliteRunStore, local
 def test_the_pace_of_the_tests_is_that_of_the_ioc() -> None:
     """Only its times are shorter."""
     assert set(vars(QUICK)) == set(vars(Pace()))
+
+
+async def test_a_purged_run_keeps_its_card(store: SqliteRunStore, local: Site) -> None:
+    """When all its files are purged but their directory is there, the card says so."""
+    record = await filed_run(store, local, hosts=1)
+    host = local.host(0)
+    async with running(local.cards(store, host), host):
+        await settled(store)
+        execute(local.root / "runs.db", "UPDATE files SET purged_at = '2026-11-27T12:00:00.000000Z'")
+        await settled(store)
+    card = local.read(0, record.run)
+    assert card is not None
+    assert {file["purged_at"] for file in card["files"]} == {"2026-11-27T12:00:00.000000Z"}

@@ -353,7 +353,7 @@ def _fill(db: Any, experiments: list[tuple[str, Any]]) -> None:
                 insert("file_copies", file_id=file_id, destination=destination, **copy)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(experiments=_experiments)
 def test_a_database_comes_back_from_its_cards(experiments: list[tuple[str, Any]]) -> None:
     """Database, cards, import, cards: the second cards are the first, byte for byte, valid, and none is due."""
