@@ -8,6 +8,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +24,7 @@ from ioc.model import Client, RunId, check_experiment
 from ioc.ports import FINISHED
 from ioc.rundb import cards
 from ioc.rundb.card_model import RunCard
+from ioc.rundb.connection import open_for_reading
 from ioc.rundb.import_cards import Checked, FoundCard, check, differing, import_cards
 from ioc.rundb.lock import owner_of
 from ioc.rundb.queries import RunBook
@@ -45,9 +47,10 @@ def print_cards(book: RunBook, numbers: Sequence[int]) -> None:
     Raises:
         Refused: there is no such run; then nothing is printed.
     """
-    rows = [book.run(number) for number in numbers]
-    for row in rows:
-        click.echo(book.card(row["id"]), nl=False)
+    ids = [book.run(number)["id"] for number in numbers]
+    with closing(open_for_reading(book.path)) as db:
+        for run_id in ids:
+            click.echo(cards.card_of(db, run_id).content, nl=False)
 
 
 def write_cards(book: RunBook, numbers: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ioc.hosts.transport import CannotRenameError, Transport, partial, shown
+from ioc.hosts.transport import CannotRenameError, Transport, shown
 
 # Prints "same" if $1 and $2 are names of the same file, "copied" if $2 is an identical copy on another file system. If
 # $2 is a link to $1, or their directories are the same, removing $1 would lose the file.
@@ -67,18 +67,18 @@ class Placer:
             if not self._is_there(source, target):
                 return False
             with contextlib.suppress(FileNotFoundError):
-                self.transport.remove(partial(target))
+                self.transport.remove(_partial(target))
             self.transport.remove(source)
         except CannotRenameError:
             self._copy(source, target)
         return True
 
     def _copy(self, source: bytes, target: bytes) -> None:
-        copy = partial(target)
-        answer = self.transport.run(COPY, (source, copy), self.copy_seconds).decode(errors="replace").strip()
+        partial = _partial(target)
+        answer = self.transport.run(COPY, (source, partial), self.copy_seconds).decode(errors="replace").strip()
         if answer != "copied":
             raise OSError(f"cannot copy {shown(source)} to {shown(target)}: {answer or 'the copy was cut short'}")
-        self.transport.move(copy, target)
+        self.transport.move(partial, target)
         self.transport.remove(source)
 
     def _is_there(self, source: bytes, target: bytes) -> bool:
@@ -106,3 +106,8 @@ def original_name(name: bytes) -> bytes:
     """Return the original name of a file that was renamed when it was placed; empty if it kept its name."""
     match = _DUPLICATE.fullmatch(name)
     return match["stem"] + (match["suffix"] or b"") if match else b""
+
+
+def _partial(target: bytes) -> bytes:
+    directory, _, name = target.rpartition(b"/")
+    return directory + b"/." + name + b".partial"

@@ -17,7 +17,6 @@ from sqlite_utils import Database
 from ioc.errors import Refused
 from ioc.model import DocumentState, Scalar, chosen_experiment
 from ioc.ports import FINISHED
-from ioc.rundb import cards
 from ioc.rundb.connection import open_for_reading, peer_error
 from ioc.rundb.run_sheet import observable_column
 from ioc.rundb.times import from_text, to_microseconds
@@ -147,10 +146,6 @@ class RunBook:
             files=of_run("files", "length(router), router, path"),
             events=of_run("events", "occurred_at, id"),
         )
-
-    def card(self, run_id: int) -> bytes:
-        """Return the card of a run, by its id."""
-        return cards.encode(cards.read(self._db, run_id))
 
     def columns(self) -> tuple[SheetColumn, ...]:
         """Columns of the run sheet in display order; retired ones last, and only if they were ever measured."""
