@@ -11,6 +11,7 @@ from ioc import ca
 from ioc.app.journal import Journal
 from ioc.app.pvaccess import PvAccess
 from ioc.app.watching import Watching
+from ioc.archive.cards import RunCards
 from ioc.archive.checksums import Checksums
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
@@ -51,6 +52,7 @@ class Parts:
     logbooks: Logbooks
     notifier: Notifier
     checksums: Checksums
+    cards: RunCards
 
 
 def build(
@@ -121,6 +123,8 @@ def build(
     notifier = Notifier(topology, engine, journal.add)
     checksums = Checksums(topology, hosts, store, journal.add)
     engine.subscribe(checksums.show)
+    cards = RunCards(store, hosts, journal.add)
+    engine.subscribe(cards.show)
     recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
     tree = PvTree(
         topology,
@@ -169,6 +173,7 @@ def build(
         logbooks,
         notifier,
         checksums,
+        cards,
     )
 
 

@@ -298,6 +298,55 @@ def adopt(
     adopt_runs(database, directories, experiment, RunClass[class_name], client=client, routers=routers, dry_run=dry_run)
 
 
+def _print_schema(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from ioc.cli.cards import schema
+
+        click.echo(schema(), nl=False)
+        context.exit()
+
+
+@runs.command()
+@click.argument("numbers", metavar="[NUMBER]...", nargs=-1, type=_NUMBER)
+@click.option("--write", is_flag=True, help="Have the IOC write them, also of old runs, where they are missing.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON Schema of cards instead.",
+)
+@_with_book
+def card(book: RunBook, numbers: tuple[int, ...], *, write: bool) -> None:
+    """Print the card of a run, which lies beside its files as run_NNNN.json."""
+    from ioc.cli.cards import print_cards, write_cards
+
+    if not numbers:
+        raise click.UsageError("give the numbers of runs")
+    (write_cards if write else print_cards)(book, numbers)
+
+
+@runs.command("import")
+@click.argument("places", metavar="CARD...", nargs=-1, required=True, type=PathName())
+@topology_option
+@database_option
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+def import_command(places: tuple[Path, ...], topology: Path, database: Path | None, *, dry_run: bool) -> None:
+    """Rebuild runs in the database from their cards.
+
+    CARD is a file run_NNNN.json, or a directory that is searched for such files. Cards of the same run are one run: the
+    latest counts. The IOC must not run. Nothing is entered if anything is wrong.
+    """
+    from ioc.cli.cards import import_runs
+
+    if database is None:
+        from ioc.topology.load import load
+
+        database = Path(load(topology).database)
+    import_runs(database, places, client=Client(_user(), "localhost"), dry_run=dry_run)
+
+
 def _manual_value(
     experiment: str, known: Mapping[str, SheetObservable], setting: str
 ) -> tuple[SheetObservable, Scalar]:

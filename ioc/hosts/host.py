@@ -20,9 +20,10 @@ from ioc.hosts.checksums import Summing
 from ioc.hosts.filing import Filing
 from ioc.hosts.inventory import Listing, take_inventory
 from ioc.hosts.local import LocalTransport
+from ioc.hosts.leaving import Left, leave
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
-from ioc.hosts.transport import Transport, expand
+from ioc.hosts.transport import Transport, expand, from_shown
 from ioc.hosts.units import SECONDS, Action, act
 from ioc.model import Checksum, ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
 from ioc.topology.schema import DataRouter, EccServer, Units
@@ -79,6 +80,7 @@ class MachineHost:
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"host-{name}")
         self._background = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"aside-{name}")
         self._summing: set[Summing] = set()
+        self._leaver = ThreadPoolExecutor(1, thread_name_prefix=f"host-cards-{name}")
 
     @property
     def name(self) -> str:
@@ -238,6 +240,19 @@ class MachineHost:
         """
         arguments = (take_inventory, self._aside, directories, self._timeout)
         return await self._in_thread(self._background, 2 * self._timeout + 0.1 * len(directories), *arguments)
+    async def leave_file(self, directory: str, name: str, content: bytes, ours: Callable[[bytes], bool]) -> Left:
+        """Leave a small file beside data files; see `ioc.hosts.leaving.leave`.
+
+        `directory` is written as `FiledFile.path`. A disk that hangs keeps only later calls of this waiting: nothing
+        else uses the thread, and the connection, which others need, is not dropped for it.
+
+        Raises:
+            PeerError: the host cannot be reached.
+            OSError: it refused.
+        """
+        return await self._in_thread(
+            self._leaver, None, leave, self._transport, from_shown(directory), name.encode(), content, ours
+        )
 
     async def close(self) -> None:
         """End the connection and the threads; a thread that hangs is abandoned after the SSH time-out."""
@@ -251,12 +266,14 @@ class MachineHost:
     def _close(self) -> None:
         pools = (self._looker, self._workers, self._background)
         for threads in pools:
+        for threads in (self._looker, self._workers, self._leaver):
             threads.shutdown(wait=False, cancel_futures=True)
         for summing in tuple(self._summing):
             summing.end()
         self._transport.close()
         self._aside.close()
         for threads in pools:
+        for threads in (self._looker, self._workers, self._leaver):
             threads.shutdown(wait=True)
 
     async def _file_once(
@@ -326,7 +343,12 @@ class MachineHost:
         return self._in_thread(self._workers, 2 * self._timeout, function, *args, **kwargs)
 
     async def _in_thread(
-        self, threads: ThreadPoolExecutor, timeout: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        self,
+        threads: ThreadPoolExecutor,
+        timeout: float | None,
+        function: Callable[P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         """Run `function` in a thread, but wait no longer than `timeout`, even if it hangs."""
         try:
@@ -339,5 +361,5 @@ class MachineHost:
             running.cancel()  # a late result is not needed; no effect if it is already done
         if not done:
             self._transport.drop()
-            raise PeerTimeout(f"{self._name} did not answer within {timeout:g} s")
+            raise PeerTimeout(f"{self._name} did not answer within {timeout or 0:g} s")
         return running.result()

@@ -21,6 +21,7 @@ from ioc.hosts.transport import (
     Entry,
     entry_of,
     fed_to_sh,
+    partial,
     reason,
 )
 
@@ -143,6 +144,26 @@ class LocalTransport:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+    def replace(self, path: bytes, content: bytes) -> None:
+        unfinished = partial(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished)  # noqa: PTH108
+        try:
+            with open(unfinished, "xb") as file:  # noqa: PTH123
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(unfinished, path)  # noqa: PTH104
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(unfinished)  # noqa: PTH108
+            raise
+        directory = os.open(path.rpartition(b"/")[0], os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
     def make_directory(self, path: bytes) -> None:
         os.mkdir(path)  # noqa: PTH102

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import paramiko
 from paramiko.message import Message
-from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR, CMD_REALPATH
+from paramiko.sftp import CMD_CLOSE, CMD_EXTENDED, CMD_OPENDIR, CMD_READDIR, CMD_REALPATH
 
 from ioc.hosts.transport import Entry, entry_of
 
@@ -30,6 +32,12 @@ class SftpSession(paramiko.SFTPClient):
         _, answer = self._request(CMD_REALPATH, path)
         answer.get_int()  # how many names follow: one
         return answer.get_binary()
+
+    def sync(self, file: paramiko.SFTPFile) -> None:
+        """Bring a file onto the disk, if the server knows how (OpenSSH since 6.5)."""
+        # The refusal of a server that does not know cannot be told from a failure.
+        with contextlib.suppress(OSError):
+            self._request(CMD_EXTENDED, "fsync@openssh.com", file.handle)
 
     def entries(self, directory: bytes) -> list[Entry]:
         """List a directory."""

@@ -35,6 +35,7 @@ from ioc.hosts.transport import (
     Entry,
     entry_of,
     fed_to_sh,
+    partial,
     reason,
 )
 from ioc.topology.schema import Ssh
@@ -253,6 +254,23 @@ class SshTransport:
         with self._sftp(path) as sftp, sftp.open(path, "wb") as file:
             file.set_pipelined(pipelined=True)
             file.write(content)
+
+    def replace(self, path: bytes, content: bytes) -> None:
+        unfinished = partial(path)
+        with self._sftp(path) as sftp:
+            # Not truncated: what an earlier connection still writes must not get into this one's file.
+            with contextlib.suppress(FileNotFoundError):
+                sftp.remove(unfinished)
+            try:
+                with sftp.open(unfinished, "wxb") as file:
+                    file.write(content)
+                    sftp.sync(file)
+                sftp.posix_rename(unfinished, path)
+            except OSError:
+                if not sftp.closed:
+                    with contextlib.suppress(OSError):
+                        sftp.remove(unfinished)
+                raise
 
     def make_directory(self, path: bytes) -> None:
         with self._sftp(path) as sftp:

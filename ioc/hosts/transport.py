@@ -102,6 +102,13 @@ class Transport(Protocol):
     def write(self, path: bytes, content: bytes) -> None:
         """Write a file, replacing it if it exists."""
 
+    def replace(self, path: bytes, content: bytes) -> None:
+        """Write a whole file in one step: at any moment `path` has all of the old content, or all of the new.
+
+        It is on disk as far as the machine can tell. Of an attempt that was cut short, a hidden file may be left,
+        which the next one removes.
+        """
+
     def make_directory(self, path: bytes) -> None:
         """Make one directory; an error if the name exists."""
 
@@ -177,6 +184,12 @@ def reason_and_file(error: OSError) -> str:
         return why
     name = error.filename if isinstance(error.filename, bytes) else os.fsencode(str(error.filename))
     return f"{shown(name)}: {why}"
+
+
+def partial(target: bytes) -> bytes:
+    """Return the name of an unfinished file beside `target`: hidden, and of no kind that other programs take."""
+    directory, _, name = target.rpartition(b"/")
+    return directory + b"/." + name + b".partial"
 
 
 def exists(transport: Transport, path: bytes) -> bool:

@@ -391,12 +391,58 @@ _VERSION_7 = """
     ) WITHOUT ROWID;
     CREATE INDEX file_copies_copied_at ON file_copies (copied_at);
     CREATE INDEX file_copies_verified_at ON file_copies (verified_at);
-    ALTER TABLE runs ADD COLUMN card_due INTEGER NOT NULL DEFAULT 0 CHECK (card_due IN (0, 1));
+    ALTER TABLE runs ADD COLUMN card_due INTEGER NOT NULL DEFAULT 0 CHECK (card_due IN (0, 1, 2));
+    ALTER TABLE runs ADD COLUMN changed_at TEXT;
     CREATE INDEX runs_card_due ON runs (card_due) WHERE card_due;
+    CREATE INDEX runs_changed_at ON runs (changed_at);
+"""
+
+_ON_CARD = {
+    "runs": (
+        *("run_class", "title", "state", "reserved_at", "started_at", "stopped_at", "duration", "config_name"),
+        *("message", "bytes", "comment", "quality", "adopted_at", "good_fraction"),
+    ),
+    "run_configs": ("describe", "prepare", "configure", "config_digest", "file_digests"),
+    "measurements": (
+        *("begin_value", "end_value", "minimum", "maximum", "mean", "samples", "worst_severity"),
+        *("disconnected_seconds", "good_fraction"),
+    ),
+    "run_intervals": ("began_at", "ended_at", "action", "reason", "low", "high", "value"),
+    "files": ("router", "host", "path", "bytes", "moved_at", "source", "checksum", "checksummed_at", "purged_at"),
+    "file_copies": ("path", "state", "copied_at", "verified_at"),
+    "events": ("severity", "message"),
+}
+"""The columns of each table that are on the card of a run."""
+
+
+def _card_triggers(table: str) -> str:
+    """Return SQL that makes the card of a run due when what is on it changes once the run has ended.
+
+    Triggers, because other processes change runs too. They cost a search for the run while it is open.
+    """
+    of_run = "NEW.id" if table == "runs" else "NEW.run_id"
+    matters = "TRUE"
+    if table == "file_copies":
+        of_run, matters = "(SELECT run_id FROM files WHERE id = NEW.file_id)", "NEW.state = 'verified'"
+    elif table == "events":
+        matters = "NEW.severity > 0"
+    ended = f"(SELECT state FROM runs WHERE id = {of_run}) IN ('complete', 'failed', 'orphaned')"  # noqa: S608
+    now = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
+    due = f"""BEGIN
+        UPDATE runs SET card_due = 1, changed_at = max(ifnull(changed_at, ''), {now})
+        WHERE id = {of_run} AND (card_due <> 1 OR ifnull(changed_at, '') < {now});
+    END;"""  # noqa: S608 - constants, all of them
+    before, after = (", ".join(f"{row}.{column}" for column in _ON_CARD[table]) for row in ("OLD", "NEW"))
+    # A copy that is no longer verified leaves the card.
+    either = "'verified' IN (OLD.state, NEW.state)" if table == "file_copies" else matters
+    return f"""
+    CREATE TRIGGER card_of_{table}_inserted AFTER INSERT ON {table} WHEN {matters} AND {ended} {due}
+    CREATE TRIGGER card_of_{table}_changed AFTER UPDATE OF {", ".join(_ON_CARD[table])} ON {table}
+    WHEN {either} AND ({before}) IS NOT ({after}) AND {ended} {due}
 """
 
 
 @_migration
 def files_are_looked_after(db: Database) -> None:
     """Version 7: checksums, safe copies, and run cards that have to be written."""
-    db.executescript(_VERSION_7)
+    db.executescript(_VERSION_7 + "".join(map(_card_triggers, _ON_CARD)))
