@@ -1,0 +1,39 @@
+"""Where the copy of a file is at a destination: ``EXPERIMENT/run_NNNN/ROUTER/FILE`` below its directory or remote.
+
+The router is part of it, because files of two routers may have the same name. If a router has filed two files of the
+same name in a run, which takes two working directories, the second is called as filing calls one (``_duplicate-1``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ioc.hosts.placing import names
+from ioc.hosts.transport import from_shown
+from ioc.model import RunId
+from ioc.topology.schema import Destination
+
+
+def place_of(destination: Destination, run: RunId, router: str, path: str, earlier: Sequence[str]) -> bytes:
+    """Return the path of a copy; for rclone with the remote.
+
+    `path` is that of the file, and `earlier` are those of the files of the same run and router that were filed before
+    it; all are written as in the database.
+    """
+    taken: set[bytes] = set()
+    for each in (*earlier, path):
+        name = next(name for name in names(_name(each)) if name not in taken)
+        taken.add(name)
+    base = destination.rclone or destination.directory or ""
+    joint = "" if base.endswith((":", "/")) else "/"
+    return os.fsencode(f"{base}{joint}{run.directory}/{router}/") + name
+
+
+def temporary_of(place: bytes, file_id: int) -> bytes:
+    """Return the name of an unfinished copy beside its place; no program takes it for a data file."""
+    return place.rpartition(b"/")[0] + b"/.copy-%d.partial" % file_id
+
+
+def _name(path: str) -> bytes:
+    return from_shown(path).rpartition(b"/")[2]
