@@ -50,4 +50,5 @@ def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccS
         filing_timeout=topology.timeouts.filing,
         settle_seconds=topology.runs.settle_seconds,
         units={unit_name(each): units for each in components if (units := units_of(topology, each))},
+        aside=_transport(name, ssh, topology),
     )

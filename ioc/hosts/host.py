@@ -16,12 +16,13 @@ from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import look
 from ioc.hosts.backup import back_up, look_for
 from ioc.hosts.checks import Tools, read_tools, try_writing
+from ioc.hosts.checksums import Summing
 from ioc.hosts.filing import Filing
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
 from ioc.hosts.units import SECONDS, Action, act
-from ioc.model import ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
+from ioc.model import Checksum, ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
 from ioc.topology.schema import DataRouter, EccServer, Units
 
 P = ParamSpec("P")
@@ -51,10 +52,16 @@ class MachineHost:
         filing_timeout: float,
         settle_seconds: float,
         units: Mapping[str, Units] = MappingProxyType({}),
+        aside: Transport | None = None,
     ) -> None:
-        """`units`: what starts the programs here, by the name of the unit."""
+        """`units`: what starts the programs here, by the name of the unit.
+
+        `aside` is a connection of its own for work in the background, which must not take sessions from the others;
+        without it, that uses `transport`.
+        """
         self._name = name
         self._transport = transport
+        self._aside = aside or transport
         self._routers = tuple(routers)
         self._servers = {server.name: server for server in servers}
         self._timeout = ssh_timeout
@@ -68,6 +75,8 @@ class MachineHost:
         """The look that is shared by filings that begin at the same moment."""
         self._looker = ThreadPoolExecutor(1, thread_name_prefix=f"look-{name}")
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"host-{name}")
+        self._background = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"aside-{name}")
+        self._summing: set[Summing] = set()
 
     @property
     def name(self) -> str:
@@ -162,6 +171,58 @@ class MachineHost:
         """
         return await self._call(try_writing, self._transport, path, below)
 
+    async def checksums(
+        self,
+        paths: Sequence[str],
+        record: Callable[[Checksum], Awaitable[None]],
+        *,
+        algorithm: str = "",
+        sizes: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """Compute the checksums of files here in one stream, with the lowest priority, and `record` each as it is done.
+
+        Takes as long as it takes. When it is cancelled, the program here ends at once; what it was reading is not
+        recorded.
+
+        Args:
+            paths: as `FiledFile.path`; each is recorded once, in this order.
+            record: awaited for one file at a time.
+            algorithm: ``xxh128`` or ``sha256``; empty: the best one that there is a program for.
+            sizes: by path; a file of another size is not read (`Found.OtherSize`).
+
+        Raises:
+            NoProgramError: there is no program for the algorithm.
+            PeerError: the host cannot be reached or was lost, or its program answered nonsense; what was recorded
+                before is right.
+        """
+        loop = asyncio.get_running_loop()
+        results: asyncio.Queue[Checksum | None] = asyncio.Queue()
+        summing = Summing(self._aside, self._name, paths, algorithm, sizes)
+
+        def tell(result: Checksum) -> None:
+            loop.call_soon_threadsafe(results.put_nowait, result)
+
+        self._summing.add(summing)
+        try:
+            running = loop.run_in_executor(self._background, summing.run, tell)
+        except RuntimeError:
+            self._summing.discard(summing)
+            raise PeerError(f"host {self._name} is no longer used: the program is closing") from None
+
+        def finished(run: asyncio.Future[None]) -> None:
+            self._summing.discard(summing)
+            results.put_nowait(None)
+            if not run.cancelled():
+                run.exception()  # seen, even if nobody waits any more
+
+        running.add_done_callback(finished)
+        try:
+            while (result := await results.get()) is not None:
+                await record(result)
+            await running
+        finally:
+            summing.end()
+
     async def close(self) -> None:
         """End the connection and the threads; a thread that hangs is abandoned after the SSH time-out."""
         closer = ThreadPoolExecutor(1, thread_name_prefix=f"close-{self._name}")
@@ -172,10 +233,14 @@ class MachineHost:
             await asyncio.wait((self._shared,))
 
     def _close(self) -> None:
-        for threads in (self._looker, self._workers):
+        pools = (self._looker, self._workers, self._background)
+        for threads in pools:
             threads.shutdown(wait=False, cancel_futures=True)
+        for summing in tuple(self._summing):
+            summing.end()
         self._transport.close()
-        for threads in (self._looker, self._workers):
+        self._aside.close()
+        for threads in pools:
             threads.shutdown(wait=True)
 
     async def _file_once(

@@ -28,7 +28,7 @@ from ioc.model.enums import (
     Transition,
     ValueType,
 )
-from ioc.model.files import ConfigBackup, FiledFile, FilingReport, RouterFacts
+from ioc.model.files import Checksum, ConfigBackup, FiledFile, FilingReport, Found, RouterFacts
 from ioc.model.hooks import HookOutcome, HookPoint
 from ioc.model.log import Client, Event, LogbookState, LogbookStatus, PutRecord
 from ioc.model.names import (
@@ -90,6 +90,8 @@ __all__ = [
     "RouterFacts",
     "FiledFile",
     "FilingReport",
+    "Checksum",
+    "Found",
     "ConfigBackup",
     "Client",
     "Event",

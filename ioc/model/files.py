@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,30 @@ class FiledFile:
     moved_at: float
     source: str = ""
     """Id of the data source that sent it, ``CoBo[0]``; empty if not known."""
+
+
+class Found(Enum):
+    """What lies at the path of a file whose checksum is wanted."""
+
+    Whole = "has a checksum"
+    Missing = "is missing"
+    OtherKind = "is not a file any more, but a directory, a link or something else"
+    OtherSize = "has another size"
+    Unreadable = "cannot be read"
+    Changing = "changed while it was being read"
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What was found of one file; see `ioc.hosts.MachineHost.checksums`."""
+
+    path: str
+    """As in `FiledFile`."""
+    found: Found
+    size: int = 0
+    """Bytes; 0 unless there is a file that can be read."""
+    text: str = ""
+    """``xxh128:…`` or ``sha256:…`` and the digits; empty unless it is Whole."""
 
 
 @dataclass(frozen=True)

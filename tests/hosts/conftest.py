@@ -21,7 +21,7 @@ def threads_of_hosts() -> list[threading.Thread]:
     return [
         thread
         for thread in threading.enumerate()
-        if isinstance(thread, paramiko.Transport) or thread.name.startswith(("look-", "host-", "close-"))
+        if isinstance(thread, paramiko.Transport) or thread.name.startswith(("look-", "host-", "close-", "aside-"))
     ]
 
 
