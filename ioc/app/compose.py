@@ -11,6 +11,7 @@ from ioc import ca
 from ioc.app.journal import Journal
 from ioc.app.pvaccess import PvAccess
 from ioc.app.watching import Watching
+from ioc.archive.copies import Copies
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
@@ -49,6 +50,7 @@ class Parts:
     watching: Watching
     logbooks: Logbooks
     notifier: Notifier
+    copies: Copies
 
 
 def build(
@@ -117,6 +119,8 @@ def build(
     logbooks = Logbooks(topology, store.last_runs, journal.add)
     engine.subscribe(logbooks.show)
     notifier = Notifier(topology, engine, journal.add)
+    copies = Copies(topology, store, hosts, journal.add)
+    engine.subscribe(copies.show)
     recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
     tree = PvTree(
         topology,
@@ -132,6 +136,7 @@ def build(
             last_runs=store.last_runs,
             database_changes=store.changes_elsewhere,
             logbook=logbooks.status,
+            archive=copies.status,
         ),
         simulated=simulated,
     )
@@ -163,6 +168,7 @@ def build(
         watching,
         logbooks,
         notifier,
+        copies,
     )
 
 

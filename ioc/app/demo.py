@@ -28,7 +28,7 @@ from ioc.sim import (
 from ioc.sim.plan import HOST
 from ioc.topology.derived import sources_of
 from ioc.topology.load import EXAMPLE
-from ioc.topology.schema import Config, Hooks, Partner, Topology
+from ioc.topology.schema import Config, Destination, Hooks, Partner, Topology
 
 log = logging.getLogger(__name__)
 
@@ -240,6 +240,10 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
                 each.model_copy(update={"file": str(directory / f"{each.name}.md")})
                 for each in topology.logbook
                 if each.kind == "markdown"
+            ),
+            "archive": tuple(
+                Destination(name=each.name, directory=str(directory.resolve() / "archive" / each.name))
+                for each in topology.archive
             ),
             "notifications": None,  # people must not be called because of a demo
         }

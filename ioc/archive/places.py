@@ -2,17 +2,21 @@
 
 The router is part of it, because files of two routers may have the same name. If a router has filed two files of the
 same name in a run, which takes two working directories, the second is called as filing calls one (``_duplicate-1``).
+At a remote of rclone, where names are text, control characters and bytes that are not UTF-8 are written ``\\xNN``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
 from ioc.hosts.placing import names
-from ioc.hosts.transport import from_shown
+from ioc.hosts.transport import from_shown, shown
 from ioc.model import RunId
 from ioc.topology.schema import Destination
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 def place_of(destination: Destination, run: RunId, router: str, path: str, earlier: Sequence[str]) -> bytes:
@@ -27,6 +31,8 @@ def place_of(destination: Destination, run: RunId, router: str, path: str, earli
         taken.add(name)
     base = destination.rclone or destination.directory or ""
     joint = "" if base.endswith((":", "/")) else "/"
+    if destination.rclone:
+        name = _CONTROL.sub(lambda found: b"\\x%02x" % found[0][0], shown(name).encode())
     return os.fsencode(f"{base}{joint}{run.directory}/{router}/") + name
 
 

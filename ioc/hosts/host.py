@@ -144,6 +144,11 @@ class MachineHost:
         return await self._in_thread(self._workers, 2 * SECONDS, act, *arguments)
 
     @property
+    def aside(self) -> Transport:
+        """The connection for work in the background; belongs to this host, which closes it."""
+        return self._aside
+
+    @property
     def units(self) -> tuple[str, ...]:
         """Names of its units."""
         return tuple(self._units)
