@@ -52,7 +52,7 @@ def copying(destination: Destination, file_id: int, source: bytes, size: int, pl
     """Copy a file; for rclone to its place, else to the temporary name beside it."""
     target = place if destination.rclone else temporary_of(place, file_id)
     directory = place.rpartition(b"/")[0]
-    words = _words("copy", destination, source, target, "", _inner("prepare", directory))
+    words = _words("copy", destination, source, target, "", _inner("prepare", destination.directory or "", directory))
     return Errand(words, _silent(destination, size))
 
 
@@ -74,8 +74,15 @@ def looking(destination: Destination, places: Sequence[bytes], algorithm: str, s
     For rclone, `places` is one directory.
     """
     target = places[0] if destination.rclone else b""
-    words = _words("look", destination, b"", target, "", _inner("look", algorithm.encode(), *places))
+    words = _words(
+        "look", destination, b"", target, "", _inner("look", destination.directory or "", algorithm, *places)
+    )
     return Errand(words, _silent(destination, size if algorithm else 0))
+
+
+def reading(destination: Destination, place: bytes, size: int, algorithm: str) -> Errand:
+    """Compute the checksum of a copy at a remote of rclone; the last line of the output is its digits."""
+    return Errand(_words("digest", destination, b"", place, f"{algorithm}:"), _silent(destination, size))
 
 
 def _words(
@@ -114,14 +121,18 @@ def _silent(destination: Destination, size: int) -> float:
 class Running:
     """One run of a program, in a thread of its own; any thread may end it."""
 
-    def __init__(self, transport: Transport, errand: Errand, moved: Callable[[int], None] = lambda _: None) -> None:
-        """`moved` is told how many bytes of the file have been moved."""
+    def __init__(
+        self,
+        transport: Transport,
+        errand: Errand,
+        moved: Callable[[int], None] = lambda _: None,
+        over: threading.Event | None = None,
+    ) -> None:
+        """`moved` is told how many bytes of the file have been moved; `over` ends it, and may be that of several."""
         self._transport = transport
         self._errand = errand
         self._moved = moved
-        self._over = threading.Event()
-        self._line = ""
-        self._last: tuple[str, ...] = ()
+        self._over = over or threading.Event()
 
     def end(self) -> None:
         """Let the program be ended, with its children. Does not wait."""

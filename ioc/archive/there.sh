@@ -22,8 +22,11 @@ sum() {
 facts() { stat -c '%s %d:%i' "$1" 2>/dev/null || stat -f '%z %d:%i' "$1"; }
 fail() { echo "$1"; exit 1; }
 
-# $1 is the directory of the copy.
-prepare() { mkdir -p "$1" && echo ready; }
+# A disk that is not mounted must not be taken for one on which nothing is yet.
+is_mounted() { [ -d "$1" ] || fail "there is no directory $1 at the destination: make it, or mount its disk"; }
+
+# $1 is the directory of the destination, $2 that of the copy.
+prepare() { is_mounted "$1"; mkdir -p "$2" && echo ready; }
 
 # $1 is the temporary name, $2 the final name, $3 the algorithm, $4 the digits. A copy gets its final name only when it
 # is known to be right; after a kill in between, it has it already.
@@ -46,9 +49,10 @@ finish() {
   mv -f "$1" "$2" && echo same
 }
 
-# $1 is the algorithm, empty for none; then come paths.
+# $1 is the directory of the destination, $2 the algorithm, empty for none; then come paths.
 look() {
-  algorithm=$1; shift
+  is_mounted "$1"
+  algorithm=$2; shift 2
   number=0
   for path; do
     if [ -L "$path" ] || [ ! -f "$path" ]; then echo "$number missing"

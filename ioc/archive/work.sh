@@ -59,18 +59,22 @@ copy() {
   fi
 }
 
+# The digits of the checksum of a copy at a remote of rclone; what rclone cannot read has those of a shorter text.
+digest() {
+  if [ "$algorithm" = sha256 ]; then
+    found=$($quietly rclone hashsum sha256 -- "$target" 2>/dev/null)
+    found=${found%%[!0-9a-f]*}
+    [ "${#found}" = 64 ] && { echo "$found"; return; }
+  fi
+  known || { echo "this host has no program for $algorithm" >&2; return; }
+  found=$($quietly rclone cat --contimeout=15s --timeout=2m --retries=1 -- "$target" | sum)
+  echo "${found%%[!0-9a-f]*}"
+}
+
 # The copy is compared where it is; if there is no program for that, its content comes back here.
 check() {
   if [ "$kind" = rclone ]; then
-    if [ "$algorithm" = sha256 ]; then
-      found=$($quietly rclone hashsum sha256 -- "$target" 2>/dev/null)
-      found=${found%%[!0-9a-f]*}
-      [ "${#found}" = 64 ] && { compare; echo same; exit; }
-    fi
-    known || fail "this host has no program for $algorithm"
-    # The exit status of rclone is not seen here, but what it could not read has another checksum.
-    found=$($quietly rclone cat --contimeout=15s --timeout=2m --retries=1 -- "$target" | sum)
-    found=${found%%[!0-9a-f]*}
+    found=$(digest)
     compare
     echo same
     exit
@@ -91,7 +95,7 @@ compare() {
   [ "$found" = "$digits" ] || fail "the checksum of the copy is $algorithm:${found:-?}, but must be $algorithm:$digits"
 }
 
-# Sizes, and with "deep" checksums, of copies.
+# Sizes of copies, and not for rclone with an algorithm their checksums.
 look() {
   if [ "$kind" = rclone ]; then exec $quietly rclone lsjson --files-only --no-modtime --no-mimetype -- "$target"; fi
   there "$1"

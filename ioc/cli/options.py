@@ -46,6 +46,21 @@ class Factor(click.FloatRange):
         return number
 
 
+class Age(click.ParamType):
+    """A number of hours, days or weeks; converted to seconds."""
+
+    name = "AGE"
+    _UNITS = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"([0-9]{1,5})([hdw])", str(value), re.ASCII)
+        if not match:
+            self.fail(f"it is {value!r}, but must be a number of hours, days or weeks: 12h, 30d, 8w", param, ctx)
+        return int(match[1]) * self._UNITS[match[2]]
+
+
 topology_option = click.option(
     "--topology",
     type=PathName(),

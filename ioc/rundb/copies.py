@@ -76,9 +76,7 @@ def pending_copies(db: Database, destination: str, host: str) -> list[PendingCop
             ).fetchall()
         earlier = tuple(other for other_id, other in beside[run_id, router] if other_id < file_id)
         run = RunId(experiment, number)
-        found.append(
-            PendingCopy(file_id, run, router, its_host, path, size, checksum, state == "copied", earlier)
-        )
+        found.append(PendingCopy(file_id, run, router, its_host, path, size, checksum, state == "copied", earlier))
     return found
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from ioc.hosts import MachineHost
 from ioc.rundb import SqliteRunStore
-from ioc.topology.schema import Destination
-from tests.archive.rig import Disk, ssh_program
+from tests.archive.rig import Bench, Disk, ssh_program
 from tests.hosts.rig import Hosts, site
 from tests.sshd import SSHD, SshServer
 
@@ -63,13 +62,17 @@ async def local_host() -> AsyncIterator[MachineHost]:
 
 
 @pytest.fixture
-def disk(tmp_path: Path, store: SqliteRunStore, database: Path, host: MachineHost) -> Disk:
-    return Disk(tmp_path / "disk", store, database, host.name)
+def bench(tmp_path: Path, store: SqliteRunStore, database: Path, host: MachineHost) -> Bench:
+    """For hosts of either kind."""
+    (tmp_path / "there").mkdir()
+    return Bench(tmp_path, store, Disk(tmp_path / "disk", store, database, host.name), host)
 
 
 @pytest.fixture
-def local_disk(tmp_path: Path, store: SqliteRunStore, database: Path, local_host: MachineHost) -> Disk:
-    return Disk(tmp_path / "disk", store, database, local_host.name)
+def local_bench(tmp_path: Path, store: SqliteRunStore, database: Path, local_host: MachineHost) -> Bench:
+    """For this machine."""
+    (tmp_path / "there").mkdir()
+    return Bench(tmp_path, store, Disk(tmp_path / "disk", store, database, local_host.name), local_host)
 
 
 KINDS = [
@@ -77,20 +80,3 @@ KINDS = [
     pytest.param("ssh", marks=needs_rsync),
     pytest.param("rclone", marks=needs_rclone),
 ]
-Make = Callable[[str, Path], Destination]
-
-
-@pytest.fixture
-def destination(tmp_path: Path) -> Callable[..., Destination]:
-    """Makes a destination of a kind in the directory ``there``."""
-
-    def make(kind: str, name: str = "safe", there: Path | None = None, **options: object) -> Destination:
-        where = str(there or tmp_path / "there")
-        places: dict[str, dict[str, str]] = {
-            "directory": {"directory": where},
-            "ssh": {"ssh": "dest", "directory": where},
-            "rclone": {"rclone": f":local:{where}"},
-        }
-        return Destination.model_validate({"name": name, **places[kind], **options})
-
-    return make

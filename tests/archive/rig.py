@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,40 @@ async def at_work(
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+@dataclass
+class Bench:
+    """A host with its disk, and a place for copies."""
+
+    tmp_path: Path
+    store: SqliteRunStore
+    disk: Disk
+    host: MachineHost
+
+    def destination(self, kind: str, name: str = "safe", there: Path | None = None, **options: object) -> Destination:
+        """Return a destination of a kind; without `there`, in the directory ``there``."""
+        where = str(there or self.tmp_path / "there")
+        places: dict[str, dict[str, str]] = {
+            "directory": {"directory": where},
+            "ssh": {"ssh": "dest", "directory": where},
+            "rclone": {"rclone": f":local:{where}"},
+        }
+        return Destination.model_validate({"name": name, **places[kind], **options})
+
+    def at_work(
+        self, *archive: Destination, pauses: tuple[float, float] = (0.2, 1.0)
+    ) -> contextlib.AbstractAsyncContextManager[Working]:
+        """Let copies be made; no run is open."""
+        return at_work(self.store, [self.host], *archive, pauses=pauses)
+
+    def there(self) -> dict[bytes, bytes]:
+        """Content of all files at the destination, by path below it."""
+        found: dict[bytes, bytes] = {}
+        base = os.fsencode(self.tmp_path / "there")
+        for directory, _, names in os.walk(base):
+            for name in names:
+                path = directory + b"/" + name
+                with open(path, "rb") as file:  # noqa: PTH123
+                    found[path.removeprefix(base + b"/")] = file.read()
+        return found
