@@ -70,6 +70,8 @@ async def demo(
     async with _running(plan) as site:
         simulated = on_this_machine(topology, site.addresses, directory)
         os.environ.update(slow_control_environment(site.addresses))
+        for destination in simulated.archive:
+            Path(destination.directory or "").mkdir(parents=True, exist_ok=True)
         announced = False
 
         def ready() -> None:
@@ -223,6 +225,10 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
         for each in topology.partners
     )
     runs = topology.runs.model_copy(update={"settle_seconds": _SETTLE_SECONDS, "min_disk_free_gb": _MIN_DISK_FREE_GB})
+    archive = tuple(
+        Destination(name=each.name, directory=str(directory.resolve() / "archive" / each.name))
+        for each in topology.archive
+    )
     return topology.model_copy(
         update={
             "database": str(directory / "runs.db"),
@@ -241,10 +247,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
                 for each in topology.logbook
                 if each.kind == "markdown"
             ),
-            "archive": tuple(
-                Destination(name=each.name, directory=str(directory.resolve() / "archive" / each.name))
-                for each in topology.archive
-            ),
+            "archive": archive,
             "notifications": None,  # people must not be called because of a demo
         }
     )

@@ -32,8 +32,11 @@ SILENT_SECONDS = 120.0
 """A program that moves nothing for this time, and for what reading the whole file takes, hangs."""
 _SLOWEST = 10_000_000
 """Bytes per second with which a file is read at least."""
-_PROGRESS = re.compile(r"\s*([\d,.]+)\s+\d+%\s.*")
+_PROGRESS = re.compile(r"\s*([\d,.]+)\s+\d+%\s+\S+\s+[\d:?]+(?:\s+\(xfr[^)]*\))?\s*(.*)")
+"""rsync's, behind which an error may stand in the same line."""
 _REASON_LENGTH = 400
+_REASON_LINES = 4
+"""rsync says what happened before it says which of its processes noticed."""
 
 
 class EndedError(PeerError):
@@ -152,8 +155,8 @@ class Running:
         finally:
             program.close()
         if status != 0:
-            said = "; ".join(line.strip() for line in lines[-2:] if line.strip())
-            raise PeerRejected(said[-_REASON_LENGTH:] or f"it failed with exit status {status}")
+            said = "; ".join(line.strip() for line in lines[-_REASON_LINES:])
+            raise PeerRejected(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
         return lines
 
     def _follow(self, program: Program) -> tuple[int, list[str]]:
@@ -187,6 +190,7 @@ class Running:
         for line in text.decode(errors="backslashreplace").split("\n"):
             if match := _PROGRESS.fullmatch(line):  # rsync
                 self._moved(int(re.sub(r"\D", "", match[1])))
+                found += [match[2]] if match[2] else []
             elif line.startswith('{"') and (told := _json_log(line)) is not None:  # rclone
                 moved, text_of_it = told
                 if moved is not None:
