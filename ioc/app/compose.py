@@ -11,6 +11,7 @@ from ioc import ca
 from ioc.app.journal import Journal
 from ioc.app.pvaccess import PvAccess
 from ioc.app.watching import Watching
+from ioc.archive.checksums import Checksums
 from ioc.archive.copies import Copies
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
@@ -50,6 +51,7 @@ class Parts:
     watching: Watching
     logbooks: Logbooks
     notifier: Notifier
+    checksums: Checksums
     copies: Copies
 
 
@@ -119,6 +121,8 @@ def build(
     logbooks = Logbooks(topology, store.last_runs, journal.add)
     engine.subscribe(logbooks.show)
     notifier = Notifier(topology, engine, journal.add)
+    checksums = Checksums(topology, hosts, store, journal.add)
+    engine.subscribe(checksums.show)
     copies = Copies(topology, store, hosts, journal.add)
     engine.subscribe(copies.show)
     recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
@@ -136,6 +140,7 @@ def build(
             last_runs=store.last_runs,
             database_changes=store.changes_elsewhere,
             logbook=logbooks.status,
+            checksums=checksums.status,
             archive=copies.status,
         ),
         simulated=simulated,
@@ -168,6 +173,7 @@ def build(
         watching,
         logbooks,
         notifier,
+        checksums,
         copies,
     )
 

@@ -66,12 +66,12 @@ async def demo(
         PeerError: a simulator cannot start, or the IOC cannot.
     """
     _make(directory)
+    for destination in topology.archive:
+        _make(directory / "archive" / destination.name)
     plan = site_plan(topology, directory, speed=speed)
     async with _running(plan) as site:
         simulated = on_this_machine(topology, site.addresses, directory)
         os.environ.update(slow_control_environment(site.addresses))
-        for destination in simulated.archive:
-            Path(destination.directory or "").mkdir(parents=True, exist_ok=True)
         announced = False
 
         def ready() -> None:

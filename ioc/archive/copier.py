@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from ioc.archive.errand import EndedError, Errand, Running, checking, copying
 from ioc.archive.places import place_of
 from ioc.errors import PeerError, PeerRejected
-from ioc.hosts import MachineHost
+from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown, shown
 from ioc.model import ArchiveState
 from ioc.rundb import SqliteRunStore
@@ -67,7 +68,7 @@ class Copier:
     def __init__(
         self,
         host: MachineHost,
-        namesakes: Sequence[MachineHost],
+        hosts: Sequence[MachineHost],
         archive: Sequence[Destination],
         store: SqliteRunStore,
         report: Callable[[str, Report], None],
@@ -75,9 +76,11 @@ class Copier:
         look_seconds: float,
         pauses: tuple[float, float],
     ) -> None:
-        """`namesakes`: the hosts of this name, itself among them: another SSH port or user makes another host."""
+        """`hosts`: all hosts, which decide where a file is."""
         self._host = host
-        self._namesakes = namesakes
+        self._hosts = hosts
+        # `runs adopt` enters the files of this machine under its own name.
+        self._names = {host.name, socket.gethostname()} if host.is_local else {host.name}
         self._archive = archive
         self._store = store
         self._report = report
@@ -149,7 +152,7 @@ class Copier:
         queue = self._queues.get(name, [])
         if time.monotonic() >= self._looked_at.get(name, 0.0) + self._look_seconds or name not in self._looked_at:
             self._looked_at[name] = time.monotonic()
-            found = await self._store.transaction(lambda db: pending_copies(db, name, self.name))
+            found = await self._store.transaction(lambda db: pending_copies(db, name, self._names))
             queue = self._queues[name] = [each for each in reversed(found) if self._is_ours(each)]
         while queue:
             pending = queue.pop()
@@ -160,8 +163,7 @@ class Copier:
         return None
 
     def _is_ours(self, pending: PendingCopy) -> bool:
-        owner = next((host for host in self._namesakes if pending.router in host.routers), self._namesakes[0])
-        return owner is self._host
+        return host_with(self._hosts, pending.host, pending.router) is self._host
 
     async def _serve(self, destination: Destination, pending: PendingCopy, threads: ThreadPoolExecutor) -> None:
         """Copy and compare one file, and keep the result."""
@@ -175,9 +177,7 @@ class Copier:
                 await self._perform(destination, copy, ArchiveState.Copying, threads)
                 await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
             check = checking(destination, file_id, pending.size, place, pending.checksum)
-            said = await self._perform(destination, check, ArchiveState.Verifying, threads)
-            if said[-1:] != ["same"]:
-                raise PeerRejected(f"the destination answered {' '.join(said)[-200:]!r}")
+            _must_be_same(await self._perform(destination, check, ArchiveState.Verifying, threads))
             await self._store.transaction(lambda db: save_verified(db, file_id, name, there, pending.checksum))
         except EndedError:
             self._report(name, Report())
@@ -208,9 +208,10 @@ class Copier:
             more, before = max(0, total - before), total
             self._report(name, Report(doing, moved=more))
 
-        running = self._running = Running(
-            self._host.aside, errand, lambda total: loop.call_soon_threadsafe(moved, total)
-        )
+        def moved_there(total: int) -> None:
+            loop.call_soon_threadsafe(moved, total)
+
+        running = self._running = Running(self._host.aside, errand, moved_there)
         if not self._may(destination):
             raise EndedError("a run has begun")
         self._report(name, Report(doing))
@@ -218,6 +219,11 @@ class Copier:
             return await _to_the_end(loop.run_in_executor(threads, running.run), running.end)
         finally:
             self._running = None
+
+
+def _must_be_same(said: list[str]) -> None:
+    if said[-1:] != ["same"]:
+        raise PeerRejected(f"the destination answered {' '.join(said)[-200:]!r}")
 
 
 async def _to_the_end(thread: Awaitable[list[str]], end: Callable[[], None]) -> list[str]:

@@ -1,10 +1,10 @@
 """Safe copies: after filing, every file is copied to each destination of the topology and compared there.
 
 Theory of operation: what there is to do is in the database (`ioc.rundb.copies`), so a kill at any moment loses nothing.
-One `Copier` per host copies one file after the other; of its destinations, the first in the topology that has files and
-does not pause is served. A copy is made under a temporary name, goes on from what is there, gets its final name when its
-checksum is that of the file, and counts as verified when that is in the database. In a run, only destinations with
-``during_runs`` are served; what runs for others is ended when a run starts.
+One `Copier` per host copies one file after the other; of its destinations, the first in the topology that has files
+and does not pause is served. A copy is made under a temporary name, goes on from what is there, gets its final name
+when its checksum is that of the file, and counts as verified when that is in the database. In a run, only destinations
+with ``during_runs`` are served; what runs for others is ended when a run starts.
 
 A file that fails is tried again, with growing pauses of its own; a destination at which one file after the other fails
 pauses too, as does a host that cannot be reached.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from ioc.hosts import MachineHost
 from ioc.model import ArchiveState, ArchiveStatus, Event, Severity
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.copies import Backlog, backlog
+from ioc.runlogic.runs import opens_later
 from ioc.runlogic.state import State
 from ioc.topology.schema import Topology
 
@@ -42,7 +44,7 @@ _RATE_SECONDS = 10.0
 class _Destination:
     """What is known of a destination, on all hosts."""
 
-    backlog: Backlog = Backlog(0, 0, 0, 0)
+    backlog: Backlog = field(default_factory=Backlog)
     doing: dict[str, ArchiveState] = field(default_factory=dict[str, ArchiveState])
     """By host: Copying or Verifying."""
     problems: dict[str, str] = field(default_factory=dict[str, str])
@@ -79,7 +81,7 @@ class Copies:
         self._copiers = [
             Copier(
                 host,
-                [other for other in self._hosts if other.name == host.name],
+                self._hosts,
                 topology.archive,
                 store,
                 self._reporter(host.name),
@@ -91,9 +93,10 @@ class Copies:
 
     def show(self, state: State) -> None:
         """Take a new state of the core."""
-        if not state.restored or (self._in_run, self._record) == (state.run.open, state.run.record):
+        in_run = state.run.open or opens_later(state)
+        if not state.restored or (self._in_run, self._record) == (in_run, state.run.record):
             return
-        self._in_run, self._record = state.run.open, state.run.record
+        self._in_run, self._record = in_run, state.run.record
         for copier in self._copiers:
             copier.wake(in_run=self._in_run)
         self._count.set()
@@ -121,7 +124,9 @@ class Copies:
                         await self._count.wait()
 
     async def _count_backlogs(self) -> None:
-        hosts = sorted({host.name for host in self._hosts})
+        hosts = {
+            name for host in self._hosts for name in (host.name, *([socket.gethostname()] if host.is_local else ()))
+        }
         for name, known in self._known.items():
             with contextlib.suppress(PeerError):  # the PVs of the database say what is wrong
                 known.backlog = await self._store.transaction(lambda db, name=name: backlog(db, name, hosts))

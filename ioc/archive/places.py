@@ -26,9 +26,9 @@ def place_of(destination: Destination, run: RunId, router: str, path: str, earli
     it; all are written as in the database.
     """
     taken: set[bytes] = set()
-    for each in (*earlier, path):
-        name = next(name for name in names(_name(each)) if name not in taken)
-        taken.add(name)
+    for each in earlier:
+        taken.add(_free_name(each, taken))
+    name = _free_name(path, taken)
     base = destination.rclone or destination.directory or ""
     joint = "" if base.endswith((":", "/")) else "/"
     if destination.rclone:
@@ -41,5 +41,6 @@ def temporary_of(place: bytes, file_id: int) -> bytes:
     return place.rpartition(b"/")[0] + b"/.copy-%d.partial" % file_id
 
 
-def _name(path: str) -> bytes:
-    return from_shown(path).rpartition(b"/")[2]
+def _free_name(path: str, taken: set[bytes]) -> bytes:
+    """Return the name of a file, or the next one like it that is not taken."""
+    return next(name for name in names(from_shown(path).rpartition(b"/")[2]) if name not in taken)

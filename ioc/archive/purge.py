@@ -11,22 +11,20 @@ then: a kill in between leaves a file that is gone but not marked, which the nex
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
 from ioc.archive.sightings import Seen, look_at_copies, look_at_files, remove_files
 from ioc.errors import PeerError
-from ioc.hosts import MachineHost
+from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown
 from ioc.model import Client
-from ioc.rundb.connection import open_for_editing, peer_error
-from ioc.rundb.copies import Copy, OldFile, save_failed, save_purged, still_old
+from ioc.rundb.copies import Copy, OldFile, editing, save_failed, save_purged, still_old
 from ioc.topology.schema import Destination
 
 _BATCH = 50
@@ -67,7 +65,7 @@ class Purger:
         plan = Plan()
         by_host: dict[int, list[OldFile]] = {}
         for file in files:
-            host = self._host_of(file)
+            host = host_with(self._hosts, file.host, file.router)
             reason = self._known_reason(file)
             if reason is None and host is None:
                 reason = f"the topology has no router on its host {file.host}"
@@ -98,14 +96,9 @@ class Purger:
         """
         if not plan.lost:
             return
-        with closing(open_for_editing(database)) as db:
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                for file, copy, reason in plan.lost:
-                    save_failed(db, file.file_id, copy.destination, copy.path, f"seen by runs purge: {reason}")
-                db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise peer_error(database, error) from error
+        with editing(database) as db:
+            for file, copy, reason in plan.lost:
+                save_failed(db, file.file_id, copy.destination, copy.path, f"seen by runs purge: {reason}")
 
     def carry_out(self, plan: Plan, database: Path, client: Client) -> Iterator[tuple[OldFile, str]]:
         """Remove and mark what is planned; yields each file with the reason if it was kept, else an empty text.
@@ -128,16 +121,13 @@ class Purger:
     ) -> Iterator[tuple[OldFile, str]]:
         """Remove files of one run and host."""
         files = [file for file, _ in pairs]
-        with closing(open_for_editing(database)) as db:
-            try:
-                present = set(still_old(db, files))
-            except sqlite3.Error as error:
-                raise peer_error(database, error) from error
+        with editing(database) as db:
+            present = set(still_old(db, files))
         wanted = [(file, seen) for file, seen in pairs if file in present]
         yield from ((file, "the database has changed meanwhile") for file in files if file not in present)
         if not wanted:
             return
-        host = self._host_of(wanted[0][0])
+        host = host_with(self._hosts, wanted[0][0].host, wanted[0][0].router)
         assert host is not None
         try:
             kept = remove_files(host.aside, host.name, wanted)
@@ -158,17 +148,8 @@ class Purger:
         kept = sorted({copy.destination for file in files for copy in file.copies if copy.verified})
         text = f"{first.run} of {first.run.experiment}: {len(files)} files ({size} bytes) on {first.host} {what}; "
         text += f"verified copies: {', '.join(kept)}"
-        with closing(open_for_editing(database)) as db:
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                save_purged(db, first.run_id, [file.file_id for file in files], text, client)
-                db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise peer_error(database, error) from error
-
-    def _host_of(self, file: OldFile) -> MachineHost | None:
-        named = [host for host in self._hosts if host.name == file.host]
-        return next((host for host in named if file.router in host.routers), named[0] if named else None)
+        with editing(database) as db:
+            save_purged(db, first.run_id, [file.file_id for file in files], text, client)
 
     def _known_reason(self, file: OldFile) -> str | None:
         """Return why the database alone forbids it."""

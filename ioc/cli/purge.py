@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -91,7 +91,7 @@ def _files(database: Path, experiment: str, numbers: Collection[int], before: fl
 
 
 @contextmanager
-def _hosts(topology: Topology) -> Iterator[Sequence[MachineHost]]:
+def _hosts(topology: Topology) -> Generator[Sequence[MachineHost]]:
     hosts = [host for host in build_hosts(topology) if host.routers]
 
     async def close() -> None:

@@ -237,6 +237,27 @@ def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path 
 
 
 @runs.command()
+@click.argument("numbers", metavar="[NUMBER]...", nargs=-1, type=_NUMBER)
+@click.option("--deep", is_flag=True, help="Also read all files and compare their checksums.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@_with_book
+@click.pass_context
+def verify(context: click.Context, *, book: RunBook, numbers: tuple[int, ...], deep: bool, as_json: bool) -> None:
+    """Look on the hosts whether the files of runs are whole. Default: all runs that have ended.
+
+    Shows files that are missing, changed or unreadable, that have no checksum yet, and that the database does not
+    know, and hosts that cannot be reached. The exit code is 1 if there are any. Nothing is changed; the IOC may run.
+
+    Without --deep, a change of the content that leaves the size is not found.
+    """
+    from ioc.cli.verify import verify_runs
+    from ioc.topology.load import load
+
+    topology = context.obj or load(context.params["topology"])
+    sys.exit(0 if verify_runs(book, topology, numbers, deep=deep, as_json=as_json) else 1)
+
+
+@runs.command()
 @click.argument("directories", metavar="DIRECTORY...", nargs=-1, required=True, type=PathName())
 @topology_option
 @database_option

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 from ioc.cli.output import table
 from ioc.model import Severity
 from ioc.rundb.adopt import FoundRun
-from ioc.rundb.queries import Row, RunPage
+from ioc.rundb.queries import CONFIG_FILE, Row, RunPage
 from ioc.rundb.times import optional, to_text
 
 _LARGEST_WHOLE = 1e15
 """Above it, the last digits of a float are meaningless."""
 _DIGITS = 12
 """Characters shown of a digest: enough to distinguish two texts."""
-_FILE = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
-"""A file name, which may contain spaces, with its digest."""
 
 
 def local_time(text: str | None) -> str:
@@ -189,7 +186,7 @@ def _compared(page: RunPage) -> Iterator[tuple[str, str]]:
         server = row["ecc_server"]
         yield server, f"{row['describe']}/{row['prepare']}/{row['configure']}"
         yield f"{server} configuration text", row["config_digest"][:_DIGITS]
-        for file, digest in _FILE.findall(row["file_digests"]):
+        for file, digest in CONFIG_FILE.findall(row["file_digests"]):
             yield f"{server} {file}", digest[:_DIGITS]
     for row in page.measurements:
         name = f"{row['name']} [{row['units']}]" if row["units"] else row["name"]

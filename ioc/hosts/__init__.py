@@ -1,9 +1,22 @@
 """The machines of routers and ECC servers, by SSH or this one: facts, filing, backups, log files."""
 
-from ioc.hosts.build import build_hosts, build_transport
+from ioc.hosts.build import build_hosts, build_transport, host_with
 from ioc.hosts.checks import Tools
+from ioc.hosts.checksums import NoProgramError, ProgramError
 from ioc.hosts.host import MachineHost
+from ioc.hosts.inventory import Listing
 from ioc.hosts.local import LocalTransport
 from ioc.hosts.units import Action
 
-__all__ = ["Action", "LocalTransport", "MachineHost", "Tools", "build_hosts", "build_transport"]
+__all__ = [
+    "Action",
+    "Listing",
+    "LocalTransport",
+    "MachineHost",
+    "NoProgramError",
+    "ProgramError",
+    "Tools",
+    "build_hosts",
+    "build_transport",
+    "host_with",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from typing import Literal
 
 from ioc.hosts.host import MachineHost
@@ -25,6 +27,17 @@ def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
         settings.setdefault(machine, ssh)
         components.setdefault(machine, []).append(component)
     return tuple(_host(topology, settings[machine], living) for machine, living in components.items())
+
+
+def host_with(hosts: Sequence[MachineHost], host: str, router: str) -> MachineHost | None:
+    """Return the machine where a filed file is (`FiledFile.host` and `router`); None if the topology has it no more.
+
+    `runs adopt` enters the files of this machine under its own name.
+    """
+    named = [each for each in hosts if each.name == host]
+    if not named and host == socket.gethostname():
+        named = [each for each in hosts if each.is_local]
+    return next((each for each in named if router in each.routers), named[0] if named else None)
 
 
 def build_transport(topology: Topology, address: str) -> Transport:

@@ -31,7 +31,11 @@ _WORDS = {
 }
 
 
-class NoProgramError(PeerError):
+class ProgramError(PeerError):
+    """The program that computes checksums on a machine is no good: somebody has to act there."""
+
+
+class NoProgramError(ProgramError):
     """The machine has no program that computes the checksum that is wanted."""
 
 
@@ -123,9 +127,9 @@ class Summing:
             raise self._nonsense(digits.encode())
         return Checksum(path, found, size, f"{algorithm}:{digits}")
 
-    def _nonsense(self, answer: bytes) -> PeerError:
+    def _nonsense(self, answer: bytes) -> ProgramError:
         said = answer[:80].decode(errors="replace")
-        return PeerError(f"the program that computes checksums on {self._host} answered nonsense: {said!r}")
+        return ProgramError(f"the program that computes checksums on {self._host} answered nonsense: {said!r}")
 
     def _no_program(self) -> NoProgramError:
         wanted = {"xxh128": "xxhsum", "sha256": "sha256sum or shasum"}.get(self._algorithm, "xxhsum, sha256sum, shasum")

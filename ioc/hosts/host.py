@@ -18,6 +18,8 @@ from ioc.hosts.backup import back_up, look_for
 from ioc.hosts.checks import Tools, read_tools, try_writing
 from ioc.hosts.checksums import Summing
 from ioc.hosts.filing import Filing
+from ioc.hosts.inventory import Listing, take_inventory
+from ioc.hosts.local import LocalTransport
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand
@@ -82,6 +84,11 @@ class MachineHost:
     def name(self) -> str:
         """Address of the machine as the topology has it."""
         return self._name
+
+    @property
+    def is_local(self) -> bool:
+        """It is this machine, not reached by SSH."""
+        return isinstance(self._transport, LocalTransport)
 
     @property
     def routers(self) -> tuple[str, ...]:
@@ -227,6 +234,15 @@ class MachineHost:
             await running
         finally:
             summing.end()
+
+    async def inventory(self, directories: Sequence[str]) -> dict[str, Listing]:
+        """List directories, in the background.
+
+        Raises:
+            PeerError: the host cannot be reached.
+        """
+        arguments = (take_inventory, self._aside, directories, self._timeout)
+        return await self._in_thread(self._background, 2 * self._timeout + 0.1 * len(directories), *arguments)
 
     async def close(self) -> None:
         """End the connection and the threads; a thread that hangs is abandoned after the SSH time-out."""

@@ -28,7 +28,16 @@ from ioc.model.enums import (
     Transition,
     ValueType,
 )
-from ioc.model.files import Checksum, ConfigBackup, FiledFile, FilingReport, Found, RouterFacts
+from ioc.model.files import (
+    Checksum,
+    ChecksumState,
+    ChecksumStatus,
+    ConfigBackup,
+    FiledFile,
+    FilingReport,
+    Found,
+    RouterFacts,
+)
 from ioc.model.hooks import HookOutcome, HookPoint
 from ioc.model.log import Client, Event, LogbookState, LogbookStatus, PutRecord
 from ioc.model.names import (
@@ -91,6 +100,8 @@ __all__ = [
     "FiledFile",
     "FilingReport",
     "Checksum",
+    "ChecksumState",
+    "ChecksumStatus",
     "Found",
     "ConfigBackup",
     "Client",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,28 @@ class Checksum:
     """Bytes; 0 unless there is a file that can be read."""
     text: str = ""
     """``xxh128:…`` or ``sha256:…`` and the digits; empty unless it is Whole."""
+
+
+class ChecksumState(IntEnum):
+    """What happens to the checksums of a router's files."""
+
+    Off = 0
+    Idle = 1
+    Busy = 2
+    Paused = 3
+    """A run is open."""
+    Failed = 4
+    """They cannot be computed now; tried again."""
+
+
+@dataclass(frozen=True)
+class ChecksumStatus:
+    """What is known of the checksums of one router's files."""
+
+    state: ChecksumState = ChecksumState.Off
+    message: str = ""
+    backlog: int = 0
+    """Bytes of its files that have none yet."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import partial
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, TextPv
 from ioc.engine import Engine
-from ioc.model import RouterFacts, Severity
+from ioc.model import ChecksumState, ChecksumStatus, RouterFacts, Severity
 from ioc.pvs.boundary import command
 from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, not_known
 from ioc.runlogic.events import Organize, RestartProgram
@@ -22,7 +22,14 @@ _EMPTY, _WRITING, _LEFT_BEHIND, _UNKNOWN = range(4)
 class RouterPvs(Group):
     """Flags, files, disk and log of one data router."""
 
-    def __init__(self, prefix: str, name: str, engine: Engine, read_log: Callable[[], Awaitable[str]]) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        name: str,
+        engine: Engine,
+        read_log: Callable[[], Awaitable[str]],
+        checksums: Callable[[], ChecksumStatus],
+    ) -> None:
         super().__init__(f"{prefix}Router:{name}:")
         self._name = name
         low = engine.plan.min_disk_free / GIGABYTE
@@ -40,6 +47,11 @@ class RouterPvs(Group):
         self._disk = self._free, self._used
         self._directory = self._clean, self._files, self._staged, self._rate, self._work_dir
         not_known("UDF", self._online, self._staging, *self._directory, *self._disk)
+        self._checksums = checksums
+        states = [state.name for state in ChecksumState]
+        self._checksumming = self.add(EnumPv, "Checksumming", "Checksums of its filed files", states)
+        self._backlog = self.add(FloatPv, "ChecksumLeftMB", "Filed files without checksum", units="MB", precision=1)
+        self._odd = self.add(TextPv, "ChecksumMessage", "Why files have no checksum", MESSAGE_LENGTH)
         self.add_message("Last error or result", MESSAGE_LENGTH, lambda state: state.routers[name].message)
         organize = command(engine, partial(Organize, router=name))
         self.add(CommandPv, "Organize", "File staged files under the last run", organize)
@@ -48,6 +60,14 @@ class RouterPvs(Group):
             self.add(CommandPv, "Restart", "Restart its program on its host", restart)
         self.add_log_file("router", read_log)
         self.follow(lambda state: (state.routers[name], state.run.state), self._show)
+
+    def tick(self) -> None:
+        """Show the present state of its checksums."""
+        status = self._checksums()
+        severity = alarm(status.state is ChecksumState.Failed, Severity.MINOR)
+        self._checksumming.post(status.state, severity=severity)
+        self._backlog.post(status.backlog / MEGABYTE)
+        self._odd.post(status.message, severity=severity)
 
     def _show(self, state: State) -> None:
         router = state.routers[self._name]

@@ -12,7 +12,17 @@ from typing import Any
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
 from ioc.errors import PeerError
-from ioc.model import ArchiveStatus, Client, Event, LogbookStatus, ObservableView, PutRecord, Scalar, Severity
+from ioc.model import (
+    ArchiveStatus,
+    ChecksumStatus,
+    Client,
+    Event,
+    LogbookStatus,
+    ObservableView,
+    PutRecord,
+    Scalar,
+    Severity,
+)
 from ioc.pvs.archive import ArchivePvs
 from ioc.pvs.automatic import AutomaticPvs
 from ioc.pvs.ecc import EccPvs
@@ -58,6 +68,8 @@ class Services:
     database_changes: Callable[[], int]
     """Returns another number after another program has changed the database."""
     logbook: Callable[[], LogbookStatus] = LogbookStatus
+    checksums: Callable[[str], ChecksumStatus] = lambda _: ChecksumStatus()
+    """Returns what is known of the checksums of a router's files."""
     archive: Callable[[str], ArchiveStatus] = lambda _: ArchiveStatus()
     """Returns the state of the safe copies at a destination, by its name."""
 
@@ -73,13 +85,16 @@ class PvTree:
         read_server, read_router = services.read_server_log, services.read_router_log
         self._run = RunPvs(prefix, engine)
         self._automatic = AutomaticPvs(prefix, engine, self._present_observables)
+        self._routers = [
+            RouterPvs(
+                prefix, each.name, engine, partial(read_router, each.name), partial(services.checksums, each.name)
+            )
+            for each in routers
+        ]
         self._detector: dict[Subject, Group] = {
             SYSTEM: SystemPvs(prefix, engine),
             **{ecc(each.name): EccPvs(prefix, each.name, engine, partial(read_server, each.name)) for each in servers},
-            **{
-                data_router(each.name): RouterPvs(prefix, each.name, engine, partial(read_router, each.name))
-                for each in routers
-            },
+            **{data_router(each.name): group for each, group in zip(routers, self._routers, strict=True)},
             **{partner(each.name): PartnerPvs(prefix, each.name) for each in topology.partners},
             RUN: self._run,
             AUTO: self._automatic,
@@ -215,8 +230,8 @@ class PvTree:
             self._health.tick(server)
             self._run.tick()
             self._automatic.tick()
-            for service in (self._logbook, *self._archive.values()):
-                service.tick()
+            for group in (self._logbook, *self._archive.values(), *self._routers):
+                group.tick()
             self._health.show_alarms(self._alarms())
             remember = due - remembered >= HISTORY_SECONDS
             await self._show_statistics(remember=remember)

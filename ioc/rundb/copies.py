@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
 from ioc.model import Client, DocumentState, RunId, Severity
 from ioc.ports import FINISHED
+from ioc.rundb.connection import open_for_editing, peer_error
 from ioc.rundb.rows import storable
 from ioc.rundb.times import from_text, to_text
 
@@ -24,6 +28,24 @@ _FILES = (
     "LEFT JOIN file_copies ON file_copies.file_id = files.id AND file_copies.destination = ? "
 )
 _WAITING = f"files.purged_at IS NULL AND runs.state IN ({_FINAL}) AND NOT coalesce({_VERIFIED}, 0)"
+
+
+@contextmanager
+def editing(path: Path) -> Generator[Database]:
+    """One transaction of a command, also while an IOC runs.
+
+    Raises:
+        PeerError: the database cannot be changed.
+    """
+    db = open_for_editing(path)
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield db
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise peer_error(path, error) from error
+    finally:
+        db.close()  # rolls back an uncommitted transaction
 
 
 @dataclass(frozen=True)
@@ -48,24 +70,24 @@ class PendingCopy:
 class Backlog:
     """The files that have no verified copy at a destination."""
 
-    files: int
-    size: int
-    without_checksum: int
-    failed: int
+    files: int = 0
+    size: int = 0
+    without_checksum: int = 0
 
 
-def pending_copies(db: Database, destination: str, host: str) -> list[PendingCopy]:
-    """Return files of a host to be copied to a destination: those never tried first, then failed ones in any order.
+def pending_copies(db: Database, destination: str, hosts: Collection[str]) -> list[PendingCopy]:
+    """Return files of hosts of these names to be copied to a destination: first those never tried, then failed ones.
 
-    Files without checksum wait until they have one. At most `MOST_PENDING` are returned.
+    Those that failed come in any order. Files without checksum wait until they have one. At most `MOST_PENDING` are
+    returned.
     """
     rows = db.execute(
         "SELECT files.id, experiments.name, runs.run_number, runs.id, files.router, files.host, files.path, "
         "files.bytes, files.checksum, coalesce(file_copies.state, '') "
-        f"{_FILES} WHERE files.host = ? AND files.checksum <> '' AND {_WAITING} "
+        f"{_FILES} WHERE files.host IN ({_marks(hosts)}) AND files.checksum <> '' AND {_WAITING} "
         "ORDER BY coalesce(file_copies.state = 'failed', 0), "
         "CASE WHEN file_copies.state = 'failed' THEN random() ELSE files.id END LIMIT ?",
-        [destination, host, MOST_PENDING],
+        [destination, *hosts, MOST_PENDING],
     ).fetchall()
     beside: dict[tuple[int, str], list[tuple[int, str]]] = {}
     found: list[PendingCopy] = []
@@ -82,13 +104,16 @@ def pending_copies(db: Database, destination: str, host: str) -> list[PendingCop
 
 def backlog(db: Database, destination: str, hosts: Collection[str]) -> Backlog:
     """Count the files of these hosts that have no verified copy at a destination."""
-    marks = ", ".join("?" for _ in hosts)
     row = db.execute(
-        "SELECT count(*), coalesce(sum(files.bytes), 0), coalesce(sum(files.checksum = ''), 0), "
-        f"coalesce(sum(file_copies.state = 'failed'), 0) {_FILES} WHERE files.host IN ({marks}) AND {_WAITING}",
+        "SELECT count(*), coalesce(sum(files.bytes), 0), coalesce(sum(files.checksum = ''), 0) "
+        f"{_FILES} WHERE files.host IN ({_marks(hosts)}) AND {_WAITING}",
         [destination, *hosts],
     ).fetchone()
     return Backlog(*row)
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" for _ in values)
 
 
 def save_copied(db: Database, file_id: int, destination: str, path: str) -> None:
@@ -196,11 +221,9 @@ def _copies(db: Database, file_ids: Sequence[int]) -> Mapping[int, tuple[Copy, .
     found: dict[int, tuple[Copy, ...]] = {}
     for start in range(0, len(file_ids), 500):
         some = file_ids[start : start + 500]
-        marks = ", ".join("?" for _ in some)
         for file_id, destination, path, state, verified, message in db.execute(
-            "SELECT file_id, destination, file_copies.path, state, "
-            f"coalesce({_VERIFIED}, 0), message FROM file_copies JOIN files ON files.id = file_id "
-            f"WHERE file_id IN ({marks}) ORDER BY destination",
+            f"SELECT file_id, destination, file_copies.path, state, coalesce({_VERIFIED}, 0), message "  # noqa: S608
+            f"FROM file_copies JOIN files ON files.id = file_id WHERE file_id IN ({_marks(some)}) ORDER BY destination",
             some,
         ):
             reason = message if state == "failed" else "it was verified before the file changed"
@@ -211,7 +234,7 @@ def _copies(db: Database, file_ids: Sequence[int]) -> Mapping[int, tuple[Copy, .
 
 
 def still_old(db: Database, files: Sequence[OldFile]) -> list[OldFile]:
-    """Return those of these files that are still as they were read: of a complete run, not removed, with these copies."""
+    """Return those of these files that are as they were read: of a complete run, not removed, with these copies."""
     ids = [file.file_id for file in files]
     copies = _copies(db, ids)
     present: dict[int, tuple[Any, ...]] = {}

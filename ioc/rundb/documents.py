@@ -191,14 +191,19 @@ def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConf
 def add_files(db: Database, run_id: int | None, files: Iterable[FiledFile]) -> None:
     """Store filed files and the new size of their run.
 
-    A known file keeps its time of moving; size and source get their latest known values.
+    A known file keeps its time of moving; size and source get their latest known values. If its size has changed, its
+    checksum was that of something else.
     """
     table = db.table("files")
     for file in files:
         place = _row(run_id=run_id, host=file.host, path=file.path)
         new = _row(router=file.router, bytes=file.size, moved_at=to_text(file.moved_at))
         latest = _row(bytes=file.size, source=file.source) if file.source else _row(bytes=file.size)
-        table.update(cast("int", table.lookup(place, new)), latest)
+        file_id = cast("int", table.lookup(place, new))
+        db.execute(
+            "UPDATE files SET checksum = '', checksummed_at = NULL WHERE id = ? AND bytes <> ?", [file_id, file.size]
+        )
+        table.update(file_id, latest)
     db.execute("UPDATE runs SET bytes = (SELECT sum(bytes) FROM files WHERE run_id = runs.id) WHERE id = ?", [run_id])
 
 

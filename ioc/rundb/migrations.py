@@ -377,6 +377,7 @@ _VERSION_7 = """
     ALTER TABLE files ADD COLUMN checksummed_at TEXT;
     ALTER TABLE files ADD COLUMN purged_at TEXT;
     CREATE INDEX files_checksummed_at ON files (checksummed_at);
+    CREATE INDEX files_without_checksum ON files (run_id) WHERE checksum = '';
     CREATE INDEX files_purged_at ON files (purged_at);
     CREATE TABLE file_copies (
         file_id INTEGER NOT NULL REFERENCES files (id),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from ioc.rundb.times import from_text, to_microseconds
 
 Row = Mapping[str, Any]
 
+CONFIG_FILE = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
+"""A file name in `file_digests`, which may contain spaces, with its digest."""
 _IN_USE = "retired_at IS NULL OR EXISTS (SELECT 1 FROM measurements WHERE observable_id = observables.id)"
 
 
@@ -146,6 +149,17 @@ class RunBook:
             files=of_run("files", "length(router), router, path"),
             events=of_run("events", "occurred_at, id"),
         )
+
+    def files(self, number: int) -> tuple[Sequence[Row], frozenset[str]]:
+        """The files of a run that were not purged, and the names of the configuration files that were copied with it.
+
+        Raises:
+            Refused: there is no such run.
+        """
+        run_id = self.run(number)["id"]
+        files = self._db.table("files").rows_where("run_id = ? AND purged_at IS NULL", [run_id], order_by="host, path")
+        configs = self._db.execute("SELECT file_digests FROM run_configs WHERE run_id = ?", [run_id])
+        return list(files), frozenset(name for (text,) in configs for name, _ in CONFIG_FILE.findall(text))
 
     def columns(self) -> tuple[SheetColumn, ...]:
         """Columns of the run sheet in display order; retired ones last, and only if they were ever measured."""

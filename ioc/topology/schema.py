@@ -522,6 +522,8 @@ class Topology(Section):
     runs: Runs = Runs()
     observables: tuple[Observable, ...] = ()
     record: Literal["always", "runs"] = "always"
+    checksums: Literal["between runs", "always", "never"] = "between runs"
+    """When the hosts compute the checksums of filed files."""
     interlocks: tuple[Interlock, ...] = ()
     hooks: Hooks = Hooks()
     partners: tuple[Partner, ...] = ()

@@ -11,7 +11,7 @@ import pytest
 
 from ioc.hosts import MachineHost
 from ioc.rundb import SqliteRunStore
-from tests.archive.rig import Bench, Disk, ssh_program
+from tests.archive.copies_rig import Bench, Disk, ssh_program
 from tests.hosts.rig import Hosts, site
 from tests.sshd import SSHD, SshServer
 

@@ -1,8 +1,7 @@
-"""A process that makes safe copies and kills itself at a given step: before or after a transaction or the start of a
-program.
+"""A process that makes safe copies and kills itself at a step: around a transaction or the start of a program.
 
-Usage: python -m tests.archive.copying DATABASE DIRECTORY STEP: copies go to DIRECTORY; STEP 0 is never. The exit code is
-0 when everything is verified.
+Usage: python -m tests.archive.copying DATABASE DIRECTORY STEP: copies go to DIRECTORY; STEP 0 is never. The exit code
+is 0 when everything is verified.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from typing import Any
 from ioc.hosts.local import LocalTransport
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Destination
-from tests.archive.rig import at_work
+from tests.archive.copies_rig import at_work
 from tests.hosts.rig import Hosts, site
+from tests.rundb.rows import rows
 
 
 class Steps:
@@ -80,10 +80,8 @@ async def main(database: Path, directory: str, step: int) -> None:
     host = hosts(site("data0"), wrap=counted)
     archive = Destination(name="safe", directory=directory, bandwidth_mbps=80)
     left = "SELECT count(*) FROM files LEFT JOIN file_copies ON file_id = id WHERE coalesce(state, '') <> 'verified'"
-    async with at_work(store, [host], archive):
-        while (await store.transaction(lambda db: db.execute(left).fetchone()))[0]:
-            await asyncio.sleep(0.02)
-
+    async with at_work(store, [host], archive) as working:
+        await working.until(lambda: rows(database, left) == [(0,)])
     await hosts.close()
     await store.close()
 

@@ -18,7 +18,7 @@ import pytest
 from ioc.archive import errand
 from ioc.model import ArchiveState
 from tests.archive.conftest import needs_rsync
-from tests.archive.rig import Bench
+from tests.archive.copies_rig import Bench
 from tests.epics import eventually
 from tests.sshd import SshServer
 
@@ -35,14 +35,14 @@ def programs(text: str) -> list[psutil.Process]:
 
 @needs_rsync
 async def test_killed_at_any_step(local_bench: Bench) -> None:
-    """After each kill -9, what has the name of a data file is whole, what is called verified is there; the next goes on."""
+    """After each kill -9, what is called as a data file is whole, what is verified is there, and the next goes on."""
     bench = local_bench
     run = await bench.disk.run()
     content = {b"%d.graw" % number: os.urandom(400_000) for number in range(2)}
     for name, data in content.items():
         await bench.disk.file(run, data, name)
     await bench.store.close()
-    kills = 0
+    kills, whole = 0, dict[bytes, bytes]()
     for step in range(1, 30):
         command = (sys.executable, "-m", "tests.archive.copying", str(bench.disk.database))
         process = await asyncio.create_subprocess_exec(*command, str(bench.tmp_path / "there"), str(step))
@@ -83,7 +83,9 @@ async def test_a_killed_rsync(bench: Bench) -> None:
 def small_disk(local_bench: Bench) -> Iterator[Path]:
     """A disk of 1 MB, mounted where the copies go."""
     place = local_bench.tmp_path / "there"
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
+    )
     if mounted.returncode != 0:
         pytest.skip("this user cannot mount a file system")
     yield place
@@ -159,7 +161,8 @@ async def test_without_a_program_for_checksums_there_the_copy_is_read_back(
     for name in ("sh", "mkdir", "mv", "cat", "stat", "sync", "uname", "rsync", "nice"):
         (programs_there / name).symlink_to(shutil.which(name) or "/nowhere")
     script = (
-        f"cd /; for last; do :; done; case $last in *'/bin/sh -s') sed 's|^PATH=.*|PATH={programs_there}|' | /bin/sh -s ;;"
+        f"cd /; for last; do :; done; few='PATH={programs_there}'\n"
+        "case $last in *'/bin/sh -s') sed \"s|^PATH=.*|$few|\" | /bin/sh -s ;;"
         f' *) exec /usr/bin/ssh -F {sshd.directory}/ssh_config "$@" ;; esac'
     )
     instead_of_ssh(bench, sshd, script)

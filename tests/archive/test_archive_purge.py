@@ -7,16 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from ioc.model import DocumentState, RunClass, RunId
-from ioc.rundb import SqliteRunStore
-from tests.archive.conftest import KINDS, needs_rsync
-from tests.archive.rig import NAME, Bench
+from ioc.model import RunId
+from tests.archive.conftest import needs_rsync
+from tests.archive.copies_rig import Bench
 from tests.epics import free_port
 from tests.sshd import SshServer
 
@@ -118,14 +116,16 @@ async def test_what_has_enough_copies_is_shown_then_removed_and_logged(site: Sit
     """Without --yes nothing is removed; with it the files go, the rows say so, and an event says who did it."""
     disk = site.bench.disk
     said = await site.purge("--copies", "2", status=1)
-    assert "2  " in said and "nothing was removed: --yes" in said
+    assert "nothing was removed: --yes" in said
     assert site.present == {"0.graw", "1.graw"}
     said = await site.purge("--copies", "2", "--yes", "--deep")
     assert "2 of 2 files removed" in said
     assert site.present == set()
     assert disk.sql("SELECT count(*) FROM files WHERE purged_at IS NOT NULL") == [(2,)]
     ((message, user),) = disk.sql("SELECT message, user FROM events WHERE source = 'runs purge'")
-    assert "2 files (18 bytes)" in message and "verified copies: one, two" in message and user
+    assert "2 files (18 bytes)" in message
+    assert "verified copies: one, two" in message
+    assert user
     assert len(site.bench.there()) == 2
     assert "No file can be removed" in await site.purge("--copies", "2", "--yes")
 
@@ -214,7 +214,7 @@ async def test_one_file_with_two_names_is_one_copy(local_bench: Bench) -> None:
 
 @needs_rsync
 async def test_a_kill_between_removing_and_marking(local_bench: Bench) -> None:
-    """Files that are gone but not marked are marked by the next call if they have their copies, else they are missed."""
+    """Files that are gone but not marked are marked by the next call if they have their copies, else missed."""
     bench = local_bench
     await two_copies(bench, ("directory", "directory"))
     site = Site(bench, None, *places(bench, ("directory", "directory")))

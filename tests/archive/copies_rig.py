@@ -1,4 +1,4 @@
-"""What the tests of safe copies work with: filed runs on real disks, hosts of either kind, destinations of each kind."""
+"""What the tests of safe copies work with: filed runs on real disks, hosts and destinations of each kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +121,7 @@ class Working:
 @contextlib.asynccontextmanager
 async def at_work(
     store: SqliteRunStore, hosts: list[MachineHost], *archive: Destination, pauses: tuple[float, float] = (0.2, 1.0)
-) -> AsyncIterator[Working]:
+) -> AsyncGenerator[Working]:
     """Let copies be made; no run is open."""
     events: list[Event] = []
     topology = Topology.model_construct(archive=archive)

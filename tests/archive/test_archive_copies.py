@@ -10,7 +10,7 @@ import pytest
 from ioc.hosts.transport import from_shown
 from ioc.model import ArchiveState, RunState
 from tests.archive.conftest import KINDS, needs_rsync
-from tests.archive.rig import NAME, Bench, Disk
+from tests.archive.copies_rig import NAME, Bench, Disk
 
 CONTENT = os.urandom(300_000)
 HOSTILE = [
@@ -170,6 +170,7 @@ async def test_destinations_are_served_one_after_the_other_and_a_bad_one_delays_
         assert "blocked" in working.copies.status("bad").message
         assert working.copies.status("safe").state is not ArchiveState.Failed
         blocked.unlink()
+        blocked.mkdir()
         await working.until(lambda: [state for state, _ in bench.disk.copies()].count("verified") == 10)
         await working.until(lambda: working.copies.status("bad").backlog == 0)
         assert working.copies.status("bad").state is ArchiveState.Idle
@@ -203,7 +204,8 @@ async def test_with_permission_copying_goes_on_in_a_run(bench: Bench) -> None:
     """A destination with during_runs is served beside data taking, the other waits for the end of the run."""
     run = await bench.disk.run()
     await bench.disk.file(run, CONTENT)
-    late = bench.destination("directory", "late", there=bench.disk.directory.parent / "late")
+    (bench.tmp_path / "late").mkdir()
+    late = bench.destination("directory", "late", there=bench.tmp_path / "late")
     archive = (late, bench.destination("directory", during_runs=True))
     async with bench.at_work(*archive) as working:
         working.run(RunState.Running)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -15,10 +16,12 @@ from ioc.archive.purge import Purger
 from ioc.hosts import MachineHost
 from ioc.model import Client
 from ioc.rundb import SqliteRunStore
+from ioc.rundb.connection import open_for_reading
 from ioc.rundb.copies import old_files, save_copied, save_failed, save_verified
 from ioc.topology.schema import Destination
-from tests.archive.rig import Disk, sha256
+from tests.archive.copies_rig import Disk, sha256
 from tests.hosts.rig import Hosts, site
+from tests.rundb.rows import execute, rows
 
 FILES, PLACES = 3, 3
 HARM = ("lose", "shorten", "flip", "link", "failed", "copied", "checksum", "touch", "grow", "restore", "twin")
@@ -56,7 +59,9 @@ class World:
             for place in range(PLACES):
                 await self.set_state(store, n, place, "verified")
                 self.restore(n, place)
-        disk.sql("UPDATE files SET checksummed_at = '2100-01-01T00:00:00.000000Z'")  # the tests are faster than a second
+        disk.sql(
+            "UPDATE files SET checksummed_at = '2100-01-01T00:00:00.000000Z'"
+        )  # the tests are faster than a second
         disk.sql("UPDATE file_copies SET verified_at = '2100-01-02T00:00:00.000000Z'")
         return store
 
@@ -83,8 +88,10 @@ class World:
         elif what in {"failed", "copied"}:
             await self.set_state(store, file, place, what)
         elif what == "checksum":
-            query = "UPDATE files SET checksummed_at = '2100-01-03T00:00:00.000000Z' WHERE id = ?"
-            await store.transaction(lambda db: db.execute(query, [file + 1]) and None)
+            execute(
+                self.database,
+                f"UPDATE files SET checksummed_at = '2100-01-03T00:00:00.000000Z' WHERE id = {file + 1}",
+            )
         elif what in {"touch", "grow"}:
             if source.exists():
                 source.write_bytes(self.contents[file] + (b"x" if what == "grow" else b""))
@@ -134,19 +141,20 @@ def purge(world: World, host: MachineHost, wanted: int, *, deep: bool) -> None:
     """Purge, and compare what is gone with what was there."""
     before = [source.exists() for source in world.sources]
     good = [world.good(file, deep=deep) for file in range(FILES)]
-    disk = Disk(world.base, None, world.database, "")  # type: ignore[arg-type]
     verified = dict(
-        disk.sql(
+        rows(
+            world.database,
             "SELECT file_id, count(*) FROM file_copies JOIN files ON id = file_id "
-            "WHERE state = 'verified' AND verified_at >= checksummed_at GROUP BY file_id"
+            "WHERE state = 'verified' AND verified_at >= checksummed_at GROUP BY file_id",
         )
     )
     purger = Purger([host], world.archive, wanted, deep=deep)
-    with_rows = SqliteFiles(world.database)
-    plan = purger.plan(with_rows.read())
+    with closing(open_for_reading(world.database)) as db:
+        files = old_files(db, "e1", time.time() + 1e6, ())
+    plan = purger.plan(files)
     purger.mark_lost(plan, world.database)
     list(purger.carry_out(plan, world.database, Client("somebody", "here")))
-    marked = {number for (number,) in disk.sql("SELECT id FROM files WHERE purged_at IS NOT NULL")}
+    marked = {number for (number,) in rows(world.database, "SELECT id FROM files WHERE purged_at IS NOT NULL")}
     for file, source in enumerate(world.sources):
         if before[file] and not source.exists():
             assert good[file] >= wanted
@@ -155,22 +163,7 @@ def purge(world: World, host: MachineHost, wanted: int, *, deep: bool) -> None:
         assert not (file + 1 in marked and source.exists())
 
 
-class SqliteFiles:
-    """Reads the candidates as the command does."""
-
-    def __init__(self, database: Path) -> None:
-        self._database = database
-
-    def read(self) -> list[object]:
-        from contextlib import closing
-
-        from ioc.rundb.connection import open_for_reading
-
-        with closing(open_for_reading(self._database)) as db:
-            return old_files(db, "e1", time.time() + 1e6, ())  # type: ignore[return-value]
-
-
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_no_file_without_enough_good_copies_is_removed(todo: list[Step]) -> None:
     """Whatever happens to copies, files and rows, in whatever order."""
