@@ -36,6 +36,7 @@ _GROUPS = {
     "The run": re.compile(r"Run:"),
     "An observable": re.compile(r"Obs:<name>:"),
     "A new observable": re.compile(r"Obs:New:"),
+    "A destination of safe copies": re.compile(r"Archive:<name>:"),
     "Log and health": re.compile(r"(Log|IOC):"),
     "Tables, by PVAccess only": re.compile(r"(\w+:Table|Run:Info)$"),
 }

@@ -13,6 +13,7 @@ from ioc.app.pvaccess import PvAccess
 from ioc.app.watching import Watching
 from ioc.archive.cards import RunCards
 from ioc.archive.checksums import Checksums
+from ioc.archive.copies import Copies
 from ioc.ecc import ZeepEccClient
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
@@ -53,6 +54,7 @@ class Parts:
     notifier: Notifier
     checksums: Checksums
     cards: RunCards
+    copies: Copies
 
 
 def build(
@@ -125,6 +127,8 @@ def build(
     engine.subscribe(checksums.show)
     cards = RunCards(store, hosts, journal.add)
     engine.subscribe(cards.show)
+    copies = Copies(topology, store, hosts, journal.add)
+    engine.subscribe(copies.show)
     recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
     tree = PvTree(
         topology,
@@ -141,6 +145,7 @@ def build(
             database_changes=store.changes_elsewhere,
             logbook=logbooks.status,
             checksums=checksums.status,
+            archive=copies.status,
         ),
         simulated=simulated,
     )
@@ -174,6 +179,7 @@ def build(
         notifier,
         checksums,
         cards,
+        copies,
     )
 
 

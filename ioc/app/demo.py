@@ -28,7 +28,7 @@ from ioc.sim import (
 from ioc.sim.plan import HOST
 from ioc.topology.derived import sources_of
 from ioc.topology.load import EXAMPLE
-from ioc.topology.schema import Config, Hooks, Partner, Topology
+from ioc.topology.schema import Config, Destination, Hooks, Partner, Topology
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,8 @@ async def demo(
         PeerError: a simulator cannot start, or the IOC cannot.
     """
     _make(directory)
+    for destination in topology.archive:
+        _make(directory / "archive" / destination.name)
     plan = site_plan(topology, directory, speed=speed)
     async with _running(plan) as site:
         simulated = on_this_machine(topology, site.addresses, directory)
@@ -223,6 +225,10 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
         for each in topology.partners
     )
     runs = topology.runs.model_copy(update={"settle_seconds": _SETTLE_SECONDS, "min_disk_free_gb": _MIN_DISK_FREE_GB})
+    archive = tuple(
+        Destination(name=each.name, directory=str(directory.resolve() / "archive" / each.name))
+        for each in topology.archive
+    )
     return topology.model_copy(
         update={
             "database": str(directory / "runs.db"),
@@ -241,6 +247,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
                 for each in topology.logbook
                 if each.kind == "markdown"
             ),
+            "archive": archive,
             "notifications": None,  # people must not be called because of a demo
         }
     )

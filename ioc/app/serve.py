@@ -234,6 +234,7 @@ async def _running(parts: Parts, recording: asyncio.Task[None]) -> AsyncGenerato
             tasks.create_task(_aside("notifications", parts.notifier.run()), name="notifications"),
             tasks.create_task(_aside("checksums", parts.checksums.run()), name="checksums"),
             tasks.create_task(_aside("run cards", parts.cards.run()), name="run cards"),
+            tasks.create_task(_aside("safe copies", parts.copies.run()), name="safe copies"),
         ]
         await asyncio.sleep(0)  # the engine accepts events once its task has begun
         try:

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+_AGES = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+"""Seconds."""
 _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
@@ -44,6 +46,20 @@ class Factor(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not in the range {self._describe_range()}", param, ctx)
         return number
+
+
+class Age(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older versions take none
+    """A number of hours, days or weeks; converted to seconds."""
+
+    name = "AGE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"([0-9]{1,5})([hdw])", str(value), re.ASCII)
+        if not match:
+            self.fail(f"it is {value!r}, but must be a number of hours, days or weeks: 12h, 30d, 8w", param, ctx)
+        return int(match[1]) * _AGES[match[2]]
 
 
 topology_option = click.option(

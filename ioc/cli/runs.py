@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ import click
 from click.core import ParameterSource
 
 from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS
-from ioc.cli.options import PathName, WholeNumber, database_option, output_option, topology_option
+from ioc.cli.options import Age, PathName, WholeNumber, database_option, output_option, topology_option
 from ioc.cli.output import data_output, progress, whole_file
 from ioc.cli.plot import plot_run
 from ioc.cli.texts import run_diff, run_list, run_page
@@ -345,6 +346,39 @@ def import_command(places: tuple[Path, ...], topology: Path, database: Path | No
 
         database = Path(load(topology).database)
     import_runs(database, places, client=Client(_user(), "localhost"), dry_run=dry_run)
+
+
+@runs.command()
+@click.argument("numbers", metavar="[NUMBER]...", nargs=-1, type=_NUMBER)
+@click.option("--older-than", "age", type=Age(), required=True, help="Only runs that ended before: 12h, 30d, 8w.")
+@click.option(
+    "--copies", type=WholeNumber(1, 100), required=True, help="Verified copies that a file must have to be removed."
+)
+@click.option("--deep", is_flag=True, help="Also compute the checksums of the copies again.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_with_book
+@click.pass_obj
+def purge(
+    topology: Topology | None,
+    *,
+    book: RunBook,
+    numbers: tuple[int, ...],
+    age: float,
+    copies: int,
+    deep: bool,
+    yes: bool,
+) -> None:
+    """Remove data files that have enough verified copies from their hosts.
+
+    Only files of complete runs are removed, without NUMBER of all. Each copy is looked at again before. What would be
+    removed, and what stays and why, is shown first. The exit code is 1 if a host or destination could not be looked at.
+    """
+    from ioc.cli.purge import purge_runs
+    from ioc.topology.load import load
+
+    loaded = topology or load(Path("topology.yaml"))
+    client = Client(_user(), socket.gethostname())
+    purge_runs(loaded, book.path, book.experiment, numbers, age=age, copies=copies, deep=deep, yes=yes, client=client)
 
 
 def _manual_value(

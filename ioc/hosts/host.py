@@ -19,8 +19,8 @@ from ioc.hosts.checks import Tools, read_tools, try_writing
 from ioc.hosts.checksums import Summing
 from ioc.hosts.filing import Filing
 from ioc.hosts.inventory import Listing, take_inventory
-from ioc.hosts.local import LocalTransport
 from ioc.hosts.leaving import Left, leave
+from ioc.hosts.local import LocalTransport
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
 from ioc.hosts.transport import Transport, expand, from_shown
@@ -153,6 +153,11 @@ class MachineHost:
         return await self._in_thread(self._workers, 2 * SECONDS, act, *arguments)
 
     @property
+    def aside(self) -> Transport:
+        """The connection for work in the background; belongs to this host, which closes it."""
+        return self._aside
+
+    @property
     def units(self) -> tuple[str, ...]:
         """Names of its units."""
         return tuple(self._units)
@@ -240,6 +245,7 @@ class MachineHost:
         """
         arguments = (take_inventory, self._aside, directories, self._timeout)
         return await self._in_thread(self._background, 2 * self._timeout + 0.1 * len(directories), *arguments)
+
     async def leave_file(self, directory: str, name: str, content: bytes, ours: Callable[[bytes], bool]) -> Left:
         """Leave a small file beside data files; see `ioc.hosts.leaving.leave`.
 
@@ -264,16 +270,14 @@ class MachineHost:
             await asyncio.wait((self._shared,))
 
     def _close(self) -> None:
-        pools = (self._looker, self._workers, self._background)
+        pools = (self._looker, self._workers, self._background, self._leaver)
         for threads in pools:
-        for threads in (self._looker, self._workers, self._leaver):
             threads.shutdown(wait=False, cancel_futures=True)
         for summing in tuple(self._summing):
             summing.end()
         self._transport.close()
         self._aside.close()
         for threads in pools:
-        for threads in (self._looker, self._workers, self._leaver):
             threads.shutdown(wait=True)
 
     async def _file_once(

@@ -4,6 +4,7 @@ Times are POSIX seconds (float, UTC) everywhere inside the program; only the dat
 Sizes are bytes.
 """
 
+from ioc.model.archive import ArchiveState, ArchiveStatus
 from ioc.model.ecc import ConfigChoice, DataLink, EccReading, TransitionReply
 from ioc.model.enums import (
     Action,
@@ -120,4 +121,6 @@ __all__ = [
     "OnEnd",
     "PartnerReading",
     "PartnerState",
+    "ArchiveState",
+    "ArchiveStatus",
 ]

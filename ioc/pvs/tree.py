@@ -12,7 +12,18 @@ from typing import Any
 from ioc.ca import CaServer, Pv
 from ioc.engine import Engine
 from ioc.errors import PeerError
-from ioc.model import ChecksumStatus, Client, Event, LogbookStatus, ObservableView, PutRecord, Scalar, Severity
+from ioc.model import (
+    ArchiveStatus,
+    ChecksumStatus,
+    Client,
+    Event,
+    LogbookStatus,
+    ObservableView,
+    PutRecord,
+    Scalar,
+    Severity,
+)
+from ioc.pvs.archive import ArchivePvs
 from ioc.pvs.automatic import AutomaticPvs
 from ioc.pvs.ecc import EccPvs
 from ioc.pvs.group import Group
@@ -59,6 +70,8 @@ class Services:
     logbook: Callable[[], LogbookStatus] = LogbookStatus
     checksums: Callable[[str], ChecksumStatus] = lambda _: ChecksumStatus()
     """Returns what is known of the checksums of a router's files."""
+    archive: Callable[[str], ArchiveStatus] = lambda _: ArchiveStatus()
+    """Returns the state of the safe copies at a destination, by its name."""
 
 
 class PvTree:
@@ -97,6 +110,7 @@ class PvTree:
         self._health = HealthPvs(prefix, simulated=simulated, database=services.database_health, reload=services.reload)
         self._new = NewObservablePvs(prefix, services.add_observable)
         self._logbook = LogbookPvs(prefix, services.logbook)
+        self._archive = {each.name: ArchivePvs(prefix, each.name, services.archive) for each in topology.archive}
         self._observables: dict[str, ObservablePvs] = {}
         for observable in topology.observables:
             self._add(observable)
@@ -116,6 +130,7 @@ class PvTree:
             self._log,
             self._health,
             self._logbook,
+            *self._archive.values(),
         ):
             yield from group.pvs
 
@@ -215,9 +230,8 @@ class PvTree:
             self._health.tick(server)
             self._run.tick()
             self._automatic.tick()
-            self._logbook.tick()
-            for router in self._routers:
-                router.tick()
+            for group in (self._logbook, *self._archive.values(), *self._routers):
+                group.tick()
             self._health.show_alarms(self._alarms())
             remember = due - remembered >= HISTORY_SECONDS
             await self._show_statistics(remember=remember)
@@ -243,6 +257,7 @@ class PvTree:
         found |= {f"Obs:{name}": group.severity for name, group in self._observables.items()}
         found |= {f"Interlock:{name}": group.severity for name, group in self._interlocks.items()}
         found["Logbook"] = self._logbook.severity
+        found |= {f"Archive:{name}": group.severity for name, group in self._archive.items()}
         return {name: severity for name, severity in found.items() if severity > Severity.NO_ALARM}
 
     async def _show_statistics(self, *, remember: bool) -> None:

@@ -26,6 +26,7 @@ LONGEST_PV = {
     "observables": "Obs:{}:Connected",
     "interlocks": "Interlock:{}:Message",
     "partners": "Partner:{}:Message",
+    "archive": "Archive:{}:BacklogMB",
 }
 """The longest PV of each kind of component, after the prefix."""
 _PROGRAM = re.compile(r"/.+|~/.+|[^/~\-][^/]*", re.DOTALL)
@@ -39,6 +40,7 @@ _KEYS = {
     "interlocks": "name",
     "logbook": "name",
     "partners": "name",
+    "archive": "name",
 }
 """The key that identifies the entries of each list."""
 
@@ -90,6 +92,7 @@ def check_consistency(data: dict[str, object]) -> Iterator[Fault]:
     yield from _logbooks(whole)
     yield from _notifications(whole)
     yield from _partners(whole)
+    yield from _archive(whole)
     prefix = data.get("prefix", Topology.model_fields["prefix"].default)
     if isinstance(prefix, str):
         yield from _pv_lengths(whole, prefix)
@@ -293,6 +296,21 @@ def _partners(whole: _Part) -> Iterator[Fault]:
         if other is not part:
             text = f"is the same ReadoutGUI as {show(other.loc)}, but must be another one: it accepts one connection"
             yield part.loc, f"{show(part.loc)} {text}"
+
+
+def _archive(whole: _Part) -> Iterator[Fault]:
+    first: dict[tuple[object, ...], _Part] = {}
+    for part in whole.parts("archive"):
+        place = {key: value for key in ("directory", "ssh", "rclone") if (value := part.fields.get(key)) is not None}
+        if set(place) not in ({"directory"}, {"directory", "ssh"}, {"rclone"}):
+            has = " and ".join(place) or "no place"
+            yield part.loc, f"{show(part.loc)} has {has}, but must have directory, ssh and directory, or rclone"
+            continue
+        key = tuple(value.rstrip("/") if isinstance(value, str) else None for value in place.values())
+        other = first.setdefault((*place, *key), part)
+        if other is not part:
+            # Two names of one place would be taken for two copies.
+            yield part.loc, f"{show(part.loc)} is the same place as {show(other.loc)}, but must be another one"
 
 
 def _both(keys: set[str]) -> str:

@@ -18,7 +18,7 @@ _PV_NAME = re.compile(r"[\x21-\x7e]{1,60}")
 _FIELD = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
 
-_FAMILIES = ("ECC:", "Router:", "Run:", "Auto:", "Obs:", "Interlock:", "Log:", "Logbook:", "IOC:")
+_FAMILIES = ("ECC:", "Router:", "Run:", "Auto:", "Obs:", "Interlock:", "Log:", "Logbook:", "Archive:", "IOC:")
 _OF_THE_SYSTEM = {
     *("State", "Message", "Busy", "Experiment", "NextStep", "NextAction"),
     *("Describe", "Prepare", "Configure", "Reset"),

@@ -200,6 +200,22 @@ Times = Annotated[
     _text("two times of day such as '22:00-07:00' (in quotes)", r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d"),
 ]
 Count = Annotated[int, _number, _must("1 to 1000", lambda count: 1 <= count <= 1000)]
+Bandwidth = Annotated[float, _number, _must("1 to 1000000 megabits per second", lambda rate: 1 <= rate <= 1_000_000)]
+AbsolutePath = Annotated[
+    str,
+    _must("an absolute path (it begins with /)", lambda path: path.startswith("/") and path.isprintable()),
+]
+Login = Annotated[
+    str,
+    _text("HOST or USER@HOST, as ssh takes it, without port (that is in the host's ~/.ssh/config)", r"[\w.][\w.@\-]*"),
+]
+Remote = Annotated[
+    str,
+    _must(
+        "a remote of rclone with a place in it, such as s3:attpc-raw",
+        lambda remote: remote.isprintable() and re.fullmatch(r":?\w[^:/]*:.*", remote),
+    ),
+]
 Hours = Annotated[float, _number, _must("more than 0 and at most 168 hours", lambda hours: 0 < hours <= 168)]
 
 
@@ -475,6 +491,17 @@ class Notifications(Section):
     quiet_hours: Times | None = None
 
 
+class Destination(Section):
+    """Where a copy of each filed file goes: a directory of the router's host, or by SSH or rclone from there."""
+
+    name: Component
+    directory: AbsolutePath | None = None
+    ssh: Login | None = None
+    rclone: Remote | None = None
+    bandwidth_mbps: Bandwidth | None = None
+    during_runs: Flag = False
+
+
 class Topology(Section):
     """A whole installation."""
 
@@ -507,6 +534,7 @@ class Topology(Section):
     """Where Phoebus finds the past of the PVs; None: nowhere."""
     logbook: tuple[Logbook, ...] = ()
     notifications: Notifications | None = None
+    archive: tuple[Destination, ...] = ()
 
 
 def _sections(model: type[Section], key: str) -> dict[str, type[Section]]:

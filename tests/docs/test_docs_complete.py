@@ -11,7 +11,7 @@ from ioc.app.listing import PvDescription, describe_pvs
 from ioc.cli.main import main
 from ioc.pvs.tables import COLUMNS
 from ioc.topology.load import load
-from ioc.topology.schema import Partner
+from ioc.topology.schema import Destination, Partner
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -26,6 +26,7 @@ _SECTIONS = {
     "## An interlock": "Interlock:<name>:",
     "## All interlocks": "",
     "## A partner": "Partner:<name>:",
+    "## A destination of safe copies": "Archive:<name>:",
     "## Log and health": "",
     "## Tables": "",
 }
@@ -45,12 +46,18 @@ def documented() -> dict[str, str]:
 
 
 def served() -> dict[str, PvDescription]:
-    """Every PV of the example topology with units and a partner, components replaced by ``<name>``."""
-    changes = {"units": "systemd", "partners": (Partner(name="FRIBDAQ", host="127.0.0.1"),)}
+    """Every PV of the example topology with units, a partner and safe copies, components replaced by ``<name>``."""
+    changes = {
+        "units": "systemd",
+        "partners": (Partner(name="FRIBDAQ", host="127.0.0.1"),),
+        "archive": (Destination(name="raid", directory="/raid"),),
+    }
     topology = load(ROOT / "topology.yaml").model_copy(update=changes)
     return {
         re.sub(
-            r"^(ECC|Router|Obs|Interlock|Partner):(?!New:)[^:]+:", r"\1:<name>:", pv.name.removeprefix(topology.prefix)
+            r"^(ECC|Router|Obs|Interlock|Partner|Archive):(?!New:)[^:]+:",
+            r"\1:<name>:",
+            pv.name.removeprefix(topology.prefix),
         ): pv
         for pv in describe_pvs(topology)
     }
@@ -92,7 +99,9 @@ def _commands(group: click.Group, path: str = "attpc-ioc") -> list[str]:
 
 def test_every_pv_that_a_page_names_is_served() -> None:
     """Each PV in an example or a table is one of the example topology, perhaps of an added component."""
-    named = re.compile(r"\bATTPC:((?:ECC|Router|Obs|Interlock|Partner):[\w-]+:)?([A-Z]\w*(?::[A-Z]\w*)?)(?![\w:…*])")
+    named = re.compile(
+        r"\bATTPC:((?:ECC|Router|Obs|Interlock|Partner|Archive):[\w-]+:)?([A-Z]\w*(?::[A-Z]\w*)?)(?![\w:…*])"
+    )
     known = set(served())
     unknown = {
         f"{page.name}: {found[0]}"

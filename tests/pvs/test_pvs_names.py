@@ -12,10 +12,16 @@ from ioc.app.listing import PvDescription, describe_pvs
 from ioc.model import LinkType, Role
 from ioc.topology.checks import LONGEST_PV, PV_NAME_LENGTH
 from ioc.topology.load import load
-from ioc.topology.schema import DataRouter, DataSource, EccServer, Observable, Partner, Topology
+from ioc.topology.schema import DataRouter, DataSource, Destination, EccServer, Observable, Partner, Topology
 
 EXAMPLE = Path(__file__).parents[2] / "topology.yaml"
-KINDS = {"ecc_servers": "ECC", "data_routers": "Router", "observables": "Obs", "partners": "Partner"}
+KINDS = {
+    "ecc_servers": "ECC",
+    "data_routers": "Router",
+    "observables": "Obs",
+    "partners": "Partner",
+    "archive": "Archive",
+}
 
 
 def longest() -> Topology:
@@ -35,6 +41,7 @@ def longest() -> Topology:
             Observable.model_validate({"name": name("observables"), "label": "µ" * 40, "units": "MeV/u", "pv": "X"}),
         ),
         partners=(Partner(name=name("partners"), host="h"),),
+        archive=(Destination(name=name("archive"), directory="/a"),),
     )
 
 

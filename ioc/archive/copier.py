@@ -1,0 +1,238 @@
+"""Copies the filed files of one host to the destinations, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ioc.archive.errand import EndedError, Errand, Running, checking, copying
+from ioc.archive.places import place_of
+from ioc.errors import PeerError, PeerRejected
+from ioc.hosts import MachineHost, host_with
+from ioc.hosts.transport import from_shown, shown
+from ioc.model import ArchiveState
+from ioc.rundb import SqliteRunStore
+from ioc.rundb.copies import PendingCopy, pending_copies, save_copied, save_failed, save_verified
+from ioc.topology.schema import Destination
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a copier tells of a destination."""
+
+    doing: ArchiveState | None = None
+    """Copying or Verifying; None: nothing."""
+    moved: int = 0
+    """Bytes copied since the last report."""
+    problem: str | None = None
+    """Why copying fails; empty: it works; None: not known yet."""
+    finished: bool = False
+    """A file has been dealt with."""
+
+
+class Pauses:
+    """Growing pauses of what fails, by key."""
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self._failed: dict[object, tuple[int, float]] = {}
+        """How often, and until when it pauses (monotonic clock)."""
+
+    def failed(self, key: object) -> None:
+        """Begin a pause, longer than the last one."""
+        count = self._failed.get(key, (0, 0.0))[0] + 1
+        pause = min(self._longest, self._first * 2.0 ** min(count - 1, 20))
+        self._failed[key] = (count, time.monotonic() + pause)
+
+    def works(self, key: object) -> None:
+        """Forget its failures."""
+        self._failed.pop(key, None)
+
+    def left(self, key: object) -> float:
+        """Seconds until its pause is over, at most 0 if it may be tried."""
+        return self._failed[key][1] - time.monotonic() if key in self._failed else 0.0
+
+
+class Copier:
+    """Belongs to the event loop; `run` owns its thread and the program on the host."""
+
+    def __init__(
+        self,
+        host: MachineHost,
+        hosts: Sequence[MachineHost],
+        archive: Sequence[Destination],
+        store: SqliteRunStore,
+        report: Callable[[str, Report], None],
+        *,
+        look_seconds: float,
+        pauses: tuple[float, float],
+    ) -> None:
+        """`hosts`: all hosts, which decide where a file is."""
+        self._host = host
+        self._hosts = hosts
+        # `runs adopt` enters the files of this machine under its own name.
+        self._names = {host.name, socket.gethostname()} if host.is_local else {host.name}
+        self._archive = archive
+        self._store = store
+        self._report = report
+        self._look_seconds = look_seconds
+        self._pauses = Pauses(*pauses)
+        self._queues: dict[str, list[PendingCopy]] = {}
+        """By destination: what the last look at the database found, the next file last."""
+        self._looked_at: dict[str, float] = {}
+        self._in_run = True
+        self._awake = asyncio.Event()
+        self._running: Running | None = None
+        self._serving: Destination | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the host."""
+        return self._host.name
+
+    def wake(self, *, in_run: bool) -> None:
+        """A run has begun or ended, or been filed."""
+        self._in_run = in_run
+        self._looked_at.clear()
+        self._awake.set()
+        if self._running is not None and self._serving is not None and not self._may(self._serving):
+            self._running.end()
+
+    async def run(self) -> None:
+        """Copy until cancelled."""
+        threads = ThreadPoolExecutor(1, thread_name_prefix=f"copies-{self.name}")
+        try:
+            while True:
+                self._awake.clear()
+                try:
+                    worked = await self._serve_one(threads)
+                except PeerError as error:  # the database
+                    log.debug("safe copies from %s wait: %s", self.name, error)
+                    worked = False
+                if not worked:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._idle_seconds()):
+                            await self._awake.wait()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _may(self, destination: Destination) -> bool:
+        return destination.during_runs or not self._in_run
+
+    def _idle_seconds(self) -> float:
+        """Return how long there is nothing to do unless something changes."""
+        pauses = (self._pauses.left(each.name) for each in self._archive)
+        return max(0.01, min([self._look_seconds, *(left for left in pauses if left > 0)]))
+
+    async def _serve_one(self, threads: ThreadPoolExecutor) -> bool:
+        """Deal with one file; False if there is none."""
+        for destination in self._archive:
+            if not self._may(destination) or self._pauses.left(destination.name) > 0:
+                continue
+            if (pending := await self._next(destination)) is not None and self._may(destination):
+                self._serving = destination
+                try:
+                    await self._serve(destination, pending, threads)
+                finally:
+                    self._serving = None
+                return True
+        return False
+
+    async def _next(self, destination: Destination) -> PendingCopy | None:
+        name = destination.name
+        queue = self._queues.get(name, [])
+        if time.monotonic() >= self._looked_at.get(name, 0.0) + self._look_seconds or name not in self._looked_at:
+            self._looked_at[name] = time.monotonic()
+            found = await self._store.transaction(lambda db: pending_copies(db, name, self._names))
+            queue = self._queues[name] = [each for each in reversed(found) if self._is_ours(each)]
+        while queue:
+            pending = queue.pop()
+            if self._pauses.left((name, pending.file_id)) <= 0:
+                if not queue:
+                    self._looked_at.pop(name)
+                return pending
+        return None
+
+    def _is_ours(self, pending: PendingCopy) -> bool:
+        return host_with(self._hosts, pending.host, pending.router) is self._host
+
+    async def _serve(self, destination: Destination, pending: PendingCopy, threads: ThreadPoolExecutor) -> None:
+        """Copy and compare one file, and keep the result."""
+        name, file_id = destination.name, pending.file_id
+        source = from_shown(pending.path)
+        place = place_of(destination, pending.run, pending.router, pending.path, pending.earlier)
+        there = shown(place)
+        try:
+            if not pending.copied:
+                copy = copying(destination, file_id, source, pending.size, place)
+                await self._perform(destination, copy, ArchiveState.Copying, threads)
+                await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
+            check = checking(destination, file_id, pending.size, place, pending.checksum)
+            _must_be_same(await self._perform(destination, check, ArchiveState.Verifying, threads))
+            await self._store.transaction(lambda db: save_verified(db, file_id, name, there, pending.checksum))
+        except EndedError:
+            self._report(name, Report())
+        except PeerRejected as error:
+            problem = f"{pending.run}, {pending.path}: {error}"
+            self._pauses.failed((name, file_id))
+            self._pauses.failed(name)
+            reason = str(error)
+            await self._store.transaction(lambda db: save_failed(db, file_id, name, there, reason))
+            self._report(name, Report(problem=problem, finished=True))
+        except PeerError as error:  # this host, or the database; it says nothing about the file
+            self._pauses.failed(name)
+            self._report(name, Report(problem=str(error)))
+        else:
+            self._pauses.works((name, file_id))
+            self._pauses.works(name)
+            self._report(name, Report(problem="", finished=True))
+
+    async def _perform(
+        self, destination: Destination, errand: Errand, doing: ArchiveState, threads: ThreadPoolExecutor
+    ) -> list[str]:
+        loop = asyncio.get_running_loop()
+        name = destination.name
+        before = 0
+
+        def moved(total: int) -> None:
+            nonlocal before
+            more, before = max(0, total - before), total
+            self._report(name, Report(doing, moved=more))
+
+        def moved_there(total: int) -> None:
+            loop.call_soon_threadsafe(moved, total)
+
+        running = self._running = Running(self._host.aside, errand, moved_there)
+        if not self._may(destination):
+            raise EndedError("a run has begun")
+        self._report(name, Report(doing))
+        try:
+            return await _to_the_end(loop.run_in_executor(threads, running.run), running.end)
+        finally:
+            self._running = None
+
+
+def _must_be_same(said: list[str]) -> None:
+    if said[-1:] != ["same"]:
+        raise PeerRejected(f"the destination answered {' '.join(said)[-200:]!r}")
+
+
+async def _to_the_end(thread: Awaitable[list[str]], end: Callable[[], None]) -> list[str]:
+    """Wait for a thread; if that is cancelled, end it and wait for its end nevertheless."""
+    future = asyncio.ensure_future(thread)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        end()
+        await asyncio.wait([future])
+        future.exception()  # seen
+        raise

@@ -1,0 +1,222 @@
+"""One program on the host of a router that copies a file, or looks at copies.
+
+The scripts: errand.sh keeps the program's children together and ends them, work.sh is the program, and there.sh is fed
+to a shell at the destination. Names of files are arguments, never parts of a script.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Literal
+
+from ioc.archive.places import temporary_of
+from ioc.errors import PeerError, PeerRejected
+from ioc.hosts.transport import OUTPUT_LIMIT, Program, Transport, fed_to_sh
+from ioc.topology.schema import Destination
+
+_ERRAND, _WORK, _THERE = (
+    resources.files("ioc.archive").joinpath(f"{name}.sh").read_text(encoding="ascii")
+    for name in ("errand", "work", "there")
+)
+_LOOK_SECONDS = 0.05
+"""How often a silent program is looked at."""
+_LAST_SECONDS = 1.0
+"""How long the status of a program may come after the end of its output."""
+SILENT_SECONDS = 120.0
+"""A program that moves nothing for this time, and for what reading the whole file takes, hangs."""
+_SLOWEST = 10_000_000
+"""Bytes per second with which a file is read at least."""
+_PROGRESS = re.compile(r"\s*([\d,.]+)\s+\d+%\s+\S+\s+[\d:?]+(?:\s+\(xfr[^)]*\))?\s*(.*)")
+"""rsync's, behind which an error may stand in the same line."""
+_REASON_LENGTH = 400
+_REASON_LINES = 4
+"""rsync says what happened before it says which of its processes noticed."""
+
+
+class EndedError(PeerError):
+    """The program was ended by us."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a program has to do, and how long it may be silent."""
+
+    words: tuple[bytes, ...]
+    silent_seconds: float
+
+
+def copying(destination: Destination, file_id: int, source: bytes, size: int, place: bytes) -> Errand:
+    """Copy a file; for rclone to its place, else to the temporary name beside it."""
+    target = place if destination.rclone else temporary_of(place, file_id)
+    directory = place.rpartition(b"/")[0]
+    words = _words("copy", destination, source, target, "", _inner("prepare", destination.directory or "", directory))
+    return Errand(words, _silent(destination, size))
+
+
+def checking(destination: Destination, file_id: int, size: int, place: bytes, checksum: str) -> Errand:
+    """Compare the checksum of a copy with that of the file, ``ALGORITHM:DIGITS``, and give it its final name."""
+    algorithm, _, digits = checksum.partition(":")
+    temporary = temporary_of(place, file_id)
+    inner = (
+        _inner("check", temporary, place, algorithm.encode(), digits.encode()),
+        _inner("read_back", temporary, place),
+        _inner("finish", temporary, place),
+    )
+    return Errand(_words("check", destination, b"", place, checksum, *inner), _silent(destination, size))
+
+
+def looking(destination: Destination, places: Sequence[bytes], algorithm: str, size: int) -> Errand:
+    """Look at copies of altogether this size; with an algorithm, compute their checksums.
+
+    For rclone, `places` is one directory.
+    """
+    target = places[0] if destination.rclone else b""
+    words = _words(
+        "look", destination, b"", target, "", _inner("look", destination.directory or "", algorithm, *places)
+    )
+    return Errand(words, _silent(destination, size if algorithm else 0))
+
+
+def reading(destination: Destination, place: bytes, size: int, algorithm: str) -> Errand:
+    """Compute the checksum of a copy at a remote of rclone; the last line of the output is its digits."""
+    return Errand(_words("digest", destination, b"", place, f"{algorithm}:"), _silent(destination, size))
+
+
+def _words(
+    action: str, destination: Destination, source: bytes, target: bytes, checksum: str, *inner: bytes
+) -> tuple[bytes, ...]:
+    kind: Literal["rclone", "ssh", "directory"] = "directory"
+    if destination.rclone:
+        kind = "rclone"
+    elif destination.ssh:
+        kind = "ssh"
+    # rsync and rclone count in KiB.
+    speed = round((destination.bandwidth_mbps or 0) * 1e6 / 8 / 1024)
+    algorithm, _, digits = checksum.partition(":")
+    texts = (_WORK, action, kind, destination.ssh or "")
+    return (
+        *(text.encode() for text in texts),
+        source,
+        target,
+        *(text.encode() for text in (str(speed), algorithm, digits)),
+        *inner,
+    )
+
+
+def _inner(*arguments: str | bytes) -> bytes:
+    words = [each.encode() if isinstance(each, str) else each for each in arguments]
+    return fed_to_sh(_THERE, words)
+
+
+def _silent(destination: Destination, size: int) -> float:
+    slowest = _SLOWEST
+    if destination.bandwidth_mbps:  # what is read back comes through the same line
+        slowest = min(slowest, destination.bandwidth_mbps * 1e6 / 16)
+    return SILENT_SECONDS + size / slowest
+
+
+class Running:
+    """One run of a program, in a thread of its own; any thread may end it."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        errand: Errand,
+        moved: Callable[[int], None] = lambda _: None,
+        over: threading.Event | None = None,
+    ) -> None:
+        """`moved` is told how many bytes of the file have been moved; `over` ends it, and may be that of several."""
+        self._transport = transport
+        self._errand = errand
+        self._moved = moved
+        self._over = over or threading.Event()
+
+    def end(self) -> None:
+        """Let the program be ended, with its children. Does not wait."""
+        self._over.set()
+
+    def run(self) -> list[str]:
+        """Run the program; return its output without progress.
+
+        Raises:
+            PeerRejected: it failed, with its reason.
+            EndedError: it was ended by `end`.
+            PeerError: it could not be run, was lost, or hung.
+        """
+        program = self._transport.start(_ERRAND, self._errand.words)
+        try:
+            status, lines = self._follow(program)
+        finally:
+            program.close()
+        if status != 0:
+            said = "; ".join(line.strip() for line in lines[-_REASON_LINES:])
+            raise PeerRejected(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
+        return lines
+
+    def _follow(self, program: Program) -> tuple[int, list[str]]:
+        lines: list[str] = []
+        written = 0
+        silent_since = time.monotonic()
+        rest = b""
+        while not self._over.is_set():
+            piece = program.read(_LOOK_SECONDS)
+            if piece is None and program.status() is None:
+                if time.monotonic() - silent_since > self._errand.silent_seconds:
+                    raise PeerRejected(f"nothing has moved for {self._errand.silent_seconds:.0f} s")
+                continue
+            if not piece:
+                while piece is None and (last := program.read(0)):
+                    rest += last
+                lines += self._without_progress((rest + b"\n").replace(b"\r", b"\n"))
+                return self._status(program), lines
+            silent_since = time.monotonic()
+            whole, end, rest = (rest + piece).replace(b"\r", b"\n").rpartition(b"\n")
+            found = self._without_progress(whole + end)
+            lines += found
+            written += sum(map(len, found))
+            if written > OUTPUT_LIMIT:
+                raise PeerRejected(f"it wrote more than {OUTPUT_LIMIT} bytes")
+        raise EndedError("it was ended")
+
+    def _without_progress(self, text: bytes) -> list[str]:
+        """Report progress; return the other lines."""
+        found: list[str] = []
+        for line in text.decode(errors="backslashreplace").split("\n"):
+            if match := _PROGRESS.fullmatch(line):  # rsync
+                self._moved(int(re.sub(r"\D", "", match[1])))
+                found += [match[2]] if match[2] else []
+            elif line.startswith('{"') and (told := _json_log(line)) is not None:  # rclone
+                moved, text_of_it = told
+                if moved is not None:
+                    self._moved(moved)
+                elif text_of_it:
+                    found.append(text_of_it)
+            elif line.strip():
+                found.append(line)
+        return found
+
+    @staticmethod
+    def _status(program: Program) -> int:
+        """Return the exit status, which may come a little after the end of the output."""
+        until = time.monotonic() + _LAST_SECONDS
+        while (status := program.status()) is None:
+            if time.monotonic() > until:
+                raise PeerError("the end of a program was not seen")
+            time.sleep(_LOOK_SECONDS / 10)
+        return status
+
+
+def _json_log(line: str) -> tuple[int | None, str] | None:
+    """Return the bytes moved and the text of a line of rclone's log; None if it is none."""
+    try:
+        told = json.loads(line)
+        stats = told.get("stats")
+        return (int(stats["bytes"]), "") if stats else (None, str(told["msg"]))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,190 @@
+"""What is found of filed files on their host, and of their copies at the destinations."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby
+from typing import TypeVar
+
+from ioc.archive.errand import Running, looking, reading
+from ioc.errors import PeerError, PeerRejected
+from ioc.hosts.transport import Transport, from_shown
+from ioc.rundb.copies import OldFile
+from ioc.topology.schema import Destination
+
+Item = TypeVar("Item")
+
+_SCRIPT = resources.files("ioc.archive").joinpath("purge.sh").read_text(encoding="ascii")
+_BATCH = 200
+_SECONDS = 120.0
+_KINDS = {
+    "link": "it is a symbolic link",
+    "other": "it is a directory or the like",
+    "unseen": "its directory cannot be read",
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was found of a file or a copy."""
+
+    size: int = -1
+    identity: str = ""
+    """Machine, file system and inode; empty if not known."""
+    digits: str = ""
+    facts: str = ""
+    """Of a file on its host: the words of the script."""
+    modified: float = 0.0
+    problem: str = ""
+    missing: bool = False
+    """A copy is not at its place, although others can be seen there."""
+    gone: bool = False
+
+
+def look_at_files(transport: Transport, host: str, files: Sequence[OldFile]) -> list[Seen]:
+    """Look at filed files.
+
+    Raises:
+        PeerError: the host cannot be reached, or did not answer for each.
+    """
+    found: list[Seen] = []
+    for some in _batches(files):
+        paths = [from_shown(file.path) for file in some]
+        output = transport.run(_SCRIPT, (b"look", *paths), _SECONDS)
+        found += [_seen(answer, host) for answer in _answers(_lines(output), len(some), host)]
+    return found
+
+
+def remove_files(transport: Transport, host: str, files: Sequence[tuple[OldFile, Seen]]) -> list[str]:
+    """Remove files that are still as they were seen; returns why each was kept, an empty text if it was removed.
+
+    Raises:
+        PeerError: the host was lost; what it had removed by then is not known.
+    """
+    words = [word for file, seen in files for word in (from_shown(file.path), seen.facts.encode())]
+    answers = _answers(_lines(transport.run(_SCRIPT, (b"remove", *words), _SECONDS)), len(files), host)
+    return ["" if answer == "removed" else answer.removeprefix("kept ") or "no reason was given" for answer in answers]
+
+
+def look_at_copies(
+    transport: Transport, destination: Destination, files: Sequence[OldFile], over: threading.Event, *, deep: bool
+) -> dict[int, Seen]:
+    """Look at the verified copies of files at a destination, by the number of the file; `deep`: also at their content.
+
+    `over` ends it.
+
+    Raises:
+        PeerError: the destination cannot be looked at.
+    """
+    wanted = [
+        (number, file, from_shown(copy.path))
+        for number, file in enumerate(files)
+        for copy in file.copies
+        if copy.destination == destination.name and copy.verified
+    ]
+    look = _rclone_copies if destination.rclone else _shell_copies
+    return look(transport, destination, wanted, over, deep=deep)
+
+
+_Wanted = Sequence[tuple[int, OldFile, bytes]]
+
+
+def _shell_copies(
+    transport: Transport, destination: Destination, wanted: _Wanted, over: threading.Event, *, deep: bool
+) -> dict[int, Seen]:
+    found: dict[int, Seen] = {}
+    for algorithm, same in groupby(sorted(wanted, key=_algorithm), key=_algorithm):
+        for some in _batches(list(same)):
+            size = sum(file.size for _, file, _ in some)
+            errand = looking(destination, [place for _, _, place in some], algorithm if deep else "", size)
+            answers = _answers(Running(transport, errand, over=over).run(), len(some), destination.name)
+            for (number, _, _), answer in zip(some, answers, strict=True):
+                found[number] = _copy(answer, destination.name)
+    return found
+
+
+def _copy(answer: str, who: str) -> Seen:
+    if answer == "missing":
+        return Seen(problem="it is not there", missing=True)
+    try:
+        size, inode, machine, *digits = answer.split()
+        return Seen(int(size), f"{machine} {inode}", "".join(digits))
+    except ValueError:
+        raise PeerError(f"{who} answered {answer!r}") from None
+
+
+def _rclone_copies(
+    transport: Transport, destination: Destination, wanted: _Wanted, over: threading.Event, *, deep: bool
+) -> dict[int, Seen]:
+    found: dict[int, Seen] = {}
+    for directory, its in groupby(wanted, key=lambda each: each[2].rpartition(b"/")[0]):
+        sizes = _rclone_sizes(transport, destination, directory, over)
+        for number, file, place in its:
+            size = sizes if isinstance(sizes, str) else sizes.get(place.rpartition(b"/")[2], "it is not there")
+            if isinstance(size, str):
+                found[number] = Seen(problem=size, missing=not isinstance(sizes, str))
+                continue
+            digits = ""
+            if deep:
+                errand = reading(destination, place, file.size, _algorithm((number, file, place)))
+                digits = "".join(Running(transport, errand, over=over).run()[-1:])
+            found[number] = Seen(size, "", digits)
+    return found
+
+
+def _rclone_sizes(
+    transport: Transport, destination: Destination, directory: bytes, over: threading.Event
+) -> dict[bytes, int] | str:
+    """Return the sizes of the files in a directory by name, or why there are none."""
+    try:
+        said = "\n".join(Running(transport, looking(destination, [directory], "", 0), over=over).run())
+    except PeerRejected as error:
+        return f"it cannot be looked at: {error}"
+    try:
+        begin = said.index("[\n")  # after what rclone logs
+        return {os.fsencode(each["Name"]): int(each["Size"]) for each in json.loads(said[begin:])}
+    except (ValueError, KeyError, TypeError):
+        raise PeerError(f"rclone answered {said[-200:]!r}") from None
+
+
+def _algorithm(wanted: tuple[int, OldFile, bytes]) -> str:
+    return wanted[1].checksum.partition(":")[0]
+
+
+def _seen(answer: str, host: str) -> Seen:
+    word, _, rest = answer.partition(" ")
+    if word == "gone":
+        return Seen(gone=True)
+    if word != "file":
+        return Seen(problem=_KINDS.get(word, f"it was seen as {answer!r}"))
+    try:
+        size, modified, inode, machine = rest.split(" ")
+        return Seen(int(size), f"{machine} {inode}", facts=answer, modified=float(modified))
+    except ValueError:
+        raise PeerError(f"{host} answered {answer!r}") from None
+
+
+def _lines(output: bytes) -> list[str]:
+    return output.decode(errors="replace").split("\n")[:-1]
+
+
+def _answers(lines: Sequence[str], count: int, who: str) -> list[str]:
+    """Return what a script says of each file; lines of others, for example of ssh, are left out.
+
+    Raises:
+        PeerError: it does not say something of each, once.
+    """
+    told = [line.partition(" ") for line in lines if line[:1].isdigit()]
+    if lines[-1:] != ["end"] or [number for number, _, _ in told] != [str(number) for number in range(count)]:
+        raise PeerError(f"{who} did not answer for each file: {' | '.join(lines)[-200:]!r}")
+    return [rest for _, _, rest in told]
+
+
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]

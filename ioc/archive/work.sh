@@ -1,0 +1,104 @@
+# The work of one errand on the host of a router.
+#
+# $1 is the action, $2 the kind of the destination, $3 its host for ssh, $4 the file here, $5 its place there (for rclone
+# with the remote), $6 the most kB per second (0: no limit), $7 the algorithm and $8 the digits of its checksum. $9 and
+# the following are scripts for the shell of the destination (there.sh), complete with their arguments.
+#
+# The last line of the output is the result, or the reason of a failure if the exit status is not 0.
+
+action=$1 kind=$2 host=$3 source=$4 target=$5 speed=$6 algorithm=$7 digits=$8
+shift 8
+
+quietly='nice -n 19'
+ionice -c 3 true 2>/dev/null && quietly="ionice -c 3 $quietly"
+ssh='ssh -T -x -a -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15 -oServerAliveCountMax=4'
+
+there() {
+  if [ "$kind" = ssh ]; then printf '%s\n' "$1" | $ssh -- "$host" 'exec /bin/sh -s'; else printf '%s\n' "$1" | sh -s; fi
+}
+fail() { echo "$1"; exit 1; }
+sum() {
+  case $algorithm in
+    xxh128) $quietly xxhsum -H2 ;;
+    sha256) if command -v sha256sum >/dev/null; then $quietly sha256sum; else $quietly shasum -a 256; fi ;;
+  esac
+}
+known() {
+  case $algorithm in
+    xxh128) command -v xxhsum ;;
+    sha256) command -v sha256sum || command -v shasum ;;
+    *) false ;;
+  esac >/dev/null
+}
+is_regular() {
+  [ -L "$source" ] && fail "it is a symbolic link, but must be a file"
+  [ -e "$source" ] || fail "it is not there any more"
+  [ -f "$source" ] || fail "it is not a regular file any more"
+}
+
+copy() {
+  is_regular
+  if [ "$kind" = rclone ]; then
+    limit=
+    [ "$speed" = 0 ] || limit="--bwlimit=${speed}k"
+    exec $quietly rclone copyto --ignore-times $limit --retries=1 --contimeout=15s --timeout=2m --stats=1s \
+      --use-json-log --stats-log-level=NOTICE -- "$source" "$target"
+  fi
+  said=$(there "$1") || fail "${said:-the destination did not answer}"
+  [ "$said" = ready ] || fail "$said"
+  limit=
+  [ "$speed" = 0 ] || limit="--bwlimit=$speed"
+  # --inplace, because this name is not the final one, and what is there counts after any kind of interruption.
+  set -- --inplace --partial --no-whole-file --ignore-times --times $limit --progress
+  if [ "$kind" = ssh ]; then
+    exec $quietly rsync "$@" --protect-args -e "$ssh" -- "$source" "$host:$target"
+  elif command -v rsync >/dev/null; then
+    exec $quietly rsync "$@" -- "$source" "$target"
+  else
+    exec $quietly cp -- "$source" "$target"
+  fi
+}
+
+# The digits of the checksum of a copy at a remote of rclone; what rclone cannot read has those of a shorter text.
+digest() {
+  if [ "$algorithm" = sha256 ]; then
+    found=$($quietly rclone hashsum sha256 -- "$target" 2>/dev/null)
+    found=${found%%[!0-9a-f]*}
+    [ "${#found}" = 64 ] && { echo "$found"; return; }
+  fi
+  known || { echo "this host has no program for $algorithm" >&2; return; }
+  found=$($quietly rclone cat --contimeout=15s --timeout=2m --retries=1 -- "$target" | sum)
+  echo "${found%%[!0-9a-f]*}"
+}
+
+# The copy is compared where it is; if there is no program for that, its content comes back here.
+check() {
+  if [ "$kind" = rclone ]; then
+    found=$(digest)
+    compare
+    echo same
+    exit
+  fi
+  said=$(there "$1") || fail "${said:-the destination did not answer}"
+  case $said in
+    "sum "*) found=${said#sum }; compare; echo same; exit ;;
+    none) ;;
+    *) fail "$said" ;;
+  esac
+  known || fail "neither this host nor the destination has a program for $algorithm"
+  found=$(there "$2" | sum)
+  found=${found%%[!0-9a-f]*}
+  compare
+  there "$3"
+}
+compare() {
+  [ "$found" = "$digits" ] || fail "the checksum of the copy is $algorithm:${found:-?}, but must be $algorithm:$digits"
+}
+
+# Sizes of copies, and not for rclone with an algorithm their checksums.
+look() {
+  if [ "$kind" = rclone ]; then exec $quietly rclone lsjson --files-only --no-modtime --no-mimetype -- "$target"; fi
+  there "$1"
+}
+
+$action "$@"

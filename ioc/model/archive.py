@@ -1,0 +1,31 @@
+"""What is known of the destinations of safe copies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ArchiveState(IntEnum):
+    """What happens at one destination of safe copies."""
+
+    Idle = 0
+    Copying = 1
+    Verifying = 2
+    Paused = 3
+    """Files wait for the end of the run."""
+    Failed = 4
+    """Copies from a host fail; they are tried again."""
+
+
+@dataclass(frozen=True)
+class ArchiveStatus:
+    """What is known of one destination."""
+
+    state: ArchiveState = ArchiveState.Idle
+    backlog: int = 0
+    """Files without a verified copy there."""
+    backlog_bytes: int = 0
+    rate: float = 0.0
+    """Bytes per second."""
+    message: str = ""
