@@ -65,11 +65,15 @@ def web(topology: Path, database: Path | None, host: str, port: int, login_heade
                 + (", and whoever does not come through the proxy can claim to be any user" if login_header else ""),
                 err=True,
             )
-        click.echo(f"{read.prefix} is at {shown_address(host, listener)} until Ctrl-C")
-        sys.stdout.flush()
+        address, stdout = shown_address(host, listener), sys.stdout
+
+        def announce() -> None:
+            click.echo(f"{read.prefix} is at {address} until Ctrl-C", file=stdout)
+            stdout.flush()
+
         # If the package rich is installed, Datasette prints a traceback with it for each invalid query.
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-            serve(site, listener, host, login_header)
+            serve(site, listener, host, login_header, announce)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # libca's own end waits for servers that hang, and Python's for threads that read

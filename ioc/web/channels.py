@@ -82,7 +82,7 @@ _UNITS = {
     "DiskUsedPercent": "%",
 }
 _NOT_SET = "not set"
-_ABSENT = {"Low": "no limit", "High": "no limit", "RunMin": "–", "RunMax": "–", "RunMean": "–"}
+_ABSENT = {"Low": "no limit", "High": "no limit", "RunMin": "-", "RunMax": "-", "RunMean": "-"}
 _NUMERIC = (ValueType.Float, ValueType.Integer)
 
 

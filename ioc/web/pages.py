@@ -36,6 +36,7 @@ TREND_RUNS = 500
 _LONGEST_SEARCH = 200
 _THREADS = 6
 """Requests that read the database at a time; others wait."""
+_LARGEST = 2**63 - 1
 _TROUBLE = {PeerError: 503, Refused: 404}
 _NUMERIC = {"float", "integer"}
 
@@ -127,7 +128,7 @@ class Pages:
 
     def _run(self, request: Request) -> Response:
         with self._book(request) as book:
-            facts = book.facts(request.path_params["number"])
+            facts = book.facts(_run_number(request))
             before = None if facts.before is None else book.facts(facts.before)
         return self._render(
             "run.html",
@@ -141,7 +142,7 @@ class Pages:
         )
 
     def _run_picture(self, request: Request) -> Response:
-        number, observable = request.path_params["number"], request.path_params["observable"]
+        number, observable = _run_number(request), request.path_params["observable"]
         with self._book(request) as book:
             pieces, gaps = book.pieces(number, observable)
             began, ended = book.span(number)
@@ -201,6 +202,11 @@ def _whole(request: Request, name: str) -> int | None:
     """A number in the query; None if it is missing or none."""
     text = request.query_params.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _run_number(request: Request) -> int:
+    """The number in the path; one that is too large for the database stands for none that is there."""
+    return min(request.path_params["number"], _LARGEST)
 
 
 def _width(request: Request) -> int:

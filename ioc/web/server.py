@@ -128,19 +128,26 @@ def _state_of(file: Path) -> tuple[int, int] | None:
 
 
 class _Server(uvicorn.Server):
-    """Ends the streams first, for which it would wait otherwise."""
+    """Says when it serves, and ends the streams first, for which it would wait otherwise."""
 
-    def __init__(self, config: uvicorn.Config, site: Site) -> None:
+    def __init__(self, config: uvicorn.Config, site: Site, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self._site = site
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._site.close()
         await super().shutdown(sockets)
 
 
-def serve(site: Site, listener: socket.socket, host: str, login_header: str | None) -> None:
-    """Serve until SIGINT or SIGTERM."""
+def serve(
+    site: Site, listener: socket.socket, host: str, login_header: str | None, announce: Callable[[], None]
+) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` is called when browsers are answered."""
     config = uvicorn.Config(
         Guard(site.app, host, login_header),
         http="h11",
@@ -156,4 +163,4 @@ def serve(site: Site, listener: socket.socket, host: str, login_header: str | No
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises it again when it has ended
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(config, site).run(sockets=[listener])
+        _Server(config, site, announce).run(sockets=[listener])
