@@ -21,7 +21,7 @@ from ioc.web.channels import Channel, Kind, Layout
 from ioc.web.live import Live
 from ioc.web.shown import shown
 
-_TYPES = {
+_TYPES: dict[Kind, Any] = {
     Kind.Text: DBR_CHAR_STR,
     Kind.Log: DBR_CHAR_STR,
     Kind.Word: DBR_STRING,

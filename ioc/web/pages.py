@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -48,6 +48,7 @@ class Pages:
         self._live = live
         self._topology = topology
         self._database = database
+        self._datasette = datasette
         self._closing = threading.Event()
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._templates = Environment(
@@ -57,7 +58,6 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(version=__version__, datasette=datasette)
         self._templates.filters.update(
             local_time=local_time, duration=duration, size=size, percent=percent, value=value_text, severity=_severity
         )
@@ -94,7 +94,12 @@ class Pages:
 
     def _render(self, template: str, request: Request, *, status: int = 200, **values: Any) -> Response:
         text = self._templates.get_template(template).render(
-            path=request.url.path, login=request.scope.get(LOGIN, ""), prefix=self._live.layout.prefix, **values
+            path=request.url.path,
+            login=request.scope.get(LOGIN, ""),
+            prefix=self._live.layout.prefix,
+            version=__version__,
+            datasette=self._datasette,
+            **values,
         )
         return HTMLResponse(text, status, {"Cache-Control": "no-store"})
 
@@ -123,7 +128,7 @@ class Pages:
                 search=search,
                 experiment=book.experiment,
                 experiments=book.experiments(),
-                link=lambda **more: "?" + urlencode({"experiment": book.experiment, "search": search, **more}),
+                link=_link({"experiment": book.experiment, "search": search}),
             )
 
     def _run(self, request: Request) -> Response:
@@ -167,7 +172,6 @@ class Pages:
             observable = request.query_params.get("observable") or (names[0] if names else "")
             page = book.trend(observable, before=before, limit=TREND_RUNS)
             experiments = book.experiments()
-        query = {"experiment": book.experiment, "observable": observable}
         return self._render(
             "trends.html",
             request,
@@ -179,7 +183,7 @@ class Pages:
             experiments=experiments,
             before=before,
             picture="?" + urlencode({"experiment": book.experiment} | ({} if before is None else {"before": before})),
-            link=lambda **more: "?" + urlencode(query | more),
+            link=_link({"experiment": book.experiment, "observable": observable}),
             widths=WIDTHS,
         )
 
@@ -192,6 +196,15 @@ class Pages:
             for row in page.runs
         ]
         return _picture(trend_picture(points, f"{observable} over the runs", _width(request)))
+
+
+def _link(query: Mapping[str, object]) -> Callable[..., str]:
+    """A function that returns this query with more in it."""
+
+    def link(**more: object) -> str:
+        return "?" + urlencode({**query, **more})
+
+    return link
 
 
 def _picture(svg: str) -> Response:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import anyio.to_thread
@@ -68,7 +68,7 @@ class Site:
         self._pages.close()
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+    async def _lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
         monitors = Monitors(self._live)
         monitors.follow(self._live.layout)
         works: tuple[Callable[[], Awaitable[None]], ...] = (

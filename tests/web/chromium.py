@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ class Chromium:
 
 
 @contextlib.asynccontextmanager
-async def chromium() -> AsyncIterator[Chromium]:
+async def chromium() -> AsyncGenerator[Chromium]:
     """A browser with one tab; ends with the block."""
     assert CHROMIUM is not None
     commands_read, commands = os.pipe()
