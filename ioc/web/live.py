@@ -99,9 +99,10 @@ class Live:
                 pass
             await asyncio.sleep(max(_SETTLE, last + _BETWEEN - time.monotonic()))
             last = time.monotonic()
-            self._publish()
+            self.publish()
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Make a new version, with all changes since the last."""
         self.version += 1
         self._changed.update(dict.fromkeys(self._dirty, self.version))
         self._dirty.clear()

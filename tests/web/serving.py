@@ -68,10 +68,10 @@ class Web:
         finally:
             connection.close()
 
-    async def viewer(self) -> Viewer:
+    async def viewer(self, headers: str = "Host: 127.0.0.1\r\n") -> Viewer:
         """A browser that reads the stream."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 22)
-        writer.write(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        writer.write(f"GET /events HTTP/1.1\r\n{headers}\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         assert b" 200 " in head, head
         return Viewer(reader, writer)
