@@ -140,6 +140,9 @@
       source?.close();
       source = null;
     } else {
+      heard = performance.now();
+      wasLost = false;
+      say("connecting", "Connecting again: what is shown below may be old.");
       open();
     }
   });
