@@ -16,12 +16,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from ioc.cli.browse_pages import metadata
 from ioc.model import RunClass
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.connection import connect_for_reading
 from ioc.rundb.times import to_text
 from ioc.topology.schema import Observable
+from ioc.web.database_pages import metadata
 
 RUNS = 50_000
 OBSERVABLES = [Observable(name=f"v{number}", pv=f"B:v{number}") for number in range(100)]

@@ -40,12 +40,11 @@ def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
 
 def _serve(path: Path, host: str, port: int) -> None:
     uvicorn = required("uvicorn", "browse", "browsing needs Datasette")
-    pages_of = required("ioc.cli.browse_pages", "browse", "browsing needs Datasette").pages_of
+    pages_of = required("ioc.web.database_pages", "browse", "browsing needs Datasette").pages_of
     open_for_reading(path).close()  # reports an error of the database
-    with contextlib.closing(_listen(host, port)) as listener:
+    with contextlib.closing(listen(host, port)) as listener:
         server = uvicorn.Server(uvicorn.Config(pages_of(path).app(), log_level="warning", lifespan="on"))
-        shown = f"[{host}]" if ":" in host else host
-        click.echo(f"{path} is at http://{shown}:{listener.getsockname()[1]}/ until Ctrl-C")
+        click.echo(f"{path} is at {shown_address(host, listener)} until Ctrl-C")
         # If the package rich is installed, Datasette prints a traceback with it for each invalid query.
         with (
             Path(os.devnull).open("w") as nowhere,
@@ -55,7 +54,18 @@ def _serve(path: Path, host: str, port: int) -> None:
             server.run(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def shown_address(host: str, listener: socket.socket) -> str:
+    """The address of the pages, to be opened in a browser."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}/"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen at this address.
+
+    Raises:
+        Refused: it cannot be served; the text says why.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         # clearer than the error of the server, which interprets an empty name as all addresses

@@ -52,6 +52,7 @@ _ELSEWHERE = {
     "plan": "plan",
     "observables": "observables",
     "browse": "browse",
+    "web": "web",
     "notify-test": "notify",
 }
 """Commands of other modules of `ioc.cli`, with the same name there."""

@@ -64,16 +64,18 @@ def open_for_editing(path: Path, *, busy_seconds: float = 3.0) -> Database:
     return _checked(path, os.W_OK, lambda: open_for_writing(path, create=False, busy_seconds=busy_seconds))
 
 
-def open_for_reading(path: Path) -> Database:
+def open_for_reading(path: Path, *, busy_seconds: float = 5.0) -> Database:
     """Open the database read-only, whether an IOC writes to it or not; the caller closes it.
+
+    A locked database is waited for at most `busy_seconds`.
 
     Raises:
         PeerError: as `open_for_editing`.
     """
-    return _checked(path, os.R_OK, lambda: Database(connect_for_reading(path)))
+    return _checked(path, os.R_OK, lambda: Database(connect_for_reading(path, busy_seconds=busy_seconds)))
 
 
-def connect_for_reading(path: Path) -> sqlite3.Connection:
+def connect_for_reading(path: Path, *, busy_seconds: float = 5.0) -> sqlite3.Connection:
     """Open a connection that cannot write, and that leaves no files beside the database when it is closed.
 
     Raises:
@@ -81,7 +83,7 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
     """
     connection = sqlite3.connect(_uri(path, _reading_mode(path)), uri=True, isolation_level=None)
     try:
-        connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
         connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()
@@ -142,6 +144,7 @@ _REASONS = {
     "SQLITE_CANTOPEN": "cannot be opened: its directory must exist and be writable for the user of this program",
     "SQLITE_NOTADB": "is not an SQLite database: name another file as `database` in the topology",
     "SQLITE_CORRUPT": "is damaged: restore it from a backup, or name another file as `database` in the topology",
+    "SQLITE_INTERRUPT": "did not answer in time: the query was given up",
     "SQLITE_IOERR": "cannot be read or written (input/output error): check its disk",
 }
 _OF_THE_DISK = {"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR"}

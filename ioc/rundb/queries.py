@@ -87,7 +87,9 @@ class SheetCell(NamedTuple):
 class RunBook:
     """The runs of one experiment, read-only; a context manager that closes the database and converts its errors."""
 
-    def __init__(self, path: Path, experiment: str | None, topology: str | None = None) -> None:
+    def __init__(
+        self, path: Path, experiment: str | None, topology: str | None = None, *, busy_seconds: float = 5.0
+    ) -> None:
         """Open the database. `experiment` None: the IOC's current one, where `topology` is the one in its topology.
 
         Raises:
@@ -95,7 +97,7 @@ class RunBook:
             Refused: there is no such experiment, or none at all.
         """
         self.path = path
-        self._db = open_for_reading(path)
+        self._db = open_for_reading(path, busy_seconds=busy_seconds)
         try:
             self._experiment_id, self.experiment = find_experiment(self._db, path, experiment, topology)
         except BaseException:

@@ -58,6 +58,8 @@ WRONG_USAGE = [
     ("runs", "show", "1e3"),
     ("runs", "plot", "9" * 30),
     ("browse", "--port", "80_01"),
+    ("web", "--port", "80_01"),
+    ("web", "--login-header", "two words"),
     ("runs", "edit", "0", "--database", "x", "--class", "two\nlines"),
 ]
 
@@ -166,7 +168,7 @@ def test_a_database_that_cannot_be(command: str, tmp_path: Path) -> None:
 
 
 TOPOLOGY_COMMANDS = [
-    *("check", "pvs", "run", "screens", "archiver", "browse"),
+    *("check", "pvs", "run", "screens", "archiver", "browse", "web"),
     *("runs list", "runs show 0", "runs export", "runs samples 0", "runs plot 0", "runs diff 0 1"),
     "runs edit 0 --title x",
 ]

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
-@pytest.mark.parametrize("extra", ["plot", "parquet", "browse"])
+@pytest.mark.parametrize("extra", ["plot", "parquet", "browse", "web"])
 def test_the_hint_is_a_command_that_works(extra: str) -> None:
     """It runs the Python that runs us, and names packages of PyPI; here, where all are installed, it finds them so."""
     words = shlex.split(how_to_install(extra))

@@ -1,6 +1,9 @@
 # ruff: noqa: S608 - the parts of queries are constants
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUntypedBaseClass=false, reportUnknownParameterType=false
-"""The pages of ``attpc-ioc browse``; imported only where Datasette is installed."""
+"""The run database in Datasette: all of ``attpc-ioc browse``, and a part of the live page.
+
+Imported only where Datasette is installed.
+"""
 
 from __future__ import annotations
 
@@ -101,15 +104,17 @@ def metadata(database: str) -> dict[str, Any]:
     }
 
 
-def pages_of(path: Path) -> Datasette:
-    """The pages of a run database, under its file name without suffix."""
+def pages_of(path: Path, base_url: str = "/") -> Datasette:
+    """The pages of a run database, under its file name without suffix; `base_url` is where they are mounted."""
     settings = {
+        "base_url": base_url,
         "sql_time_limit_ms": _QUERY_MILLISECONDS,
         "max_returned_rows": _MOST_ROWS,
         # To suggest facets, Datasette computes the whole run sheet once per column.
         "suggest_facets": False,
     }
-    pages = Datasette(metadata=metadata(path.stem), settings=settings)
+    about = {} if base_url == "/" else {"about": "what the IOC does now", "about_url": "/"}
+    pages = Datasette(metadata=metadata(path.stem) | about, settings=settings)
     pages.remove_database(_WITHOUT_FILES)
     pages.add_database(_RunDatabase(pages, path), name=path.stem)
     return pages

@@ -1,0 +1,91 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""``attpc-ioc web``: the live page for browsers."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from ioc.cli.browse import listen, shown_address
+from ioc.cli.extras import required
+from ioc.cli.options import WholeNumber, database_option, topology_option
+from ioc.topology.load import load
+
+_NEED = "the live page needs Starlette, uvicorn and Jinja"
+
+
+@click.command()
+@topology_option
+@database_option
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to serve; with 0.0.0.0 the whole network can look."
+)
+@click.option(
+    "--port", type=WholeNumber(0, 65535), default=8002, show_default=True, help="TCP port; 0 selects a free one."
+)
+@click.option(
+    "--login-header",
+    metavar="NAME",
+    help="Header in which a reverse proxy names the user; a request without it is refused.",
+)
+def web(topology: Path, database: Path | None, host: str, port: int, login_header: str | None) -> None:
+    """Show the IOC and its runs to browsers (needs Starlette).
+
+    The page is live and cannot write anything. It is served until Ctrl-C.
+    """
+    if login_header is not None and not _is_token(login_header):
+        raise click.BadParameter(
+            f"it is {login_header!r}, but must be the name of a header", param_hint="--login-header"
+        )
+    read = load(topology)
+    for module in ("starlette", "uvicorn", "jinja2"):
+        required(module, "web", _NEED)
+    from ioc.web.guard import DATABASE_URL  # noqa: PLC0415 - an optional extra
+    from ioc.web.server import Site, serve  # noqa: PLC0415 - an optional extra
+
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    path = (database or Path(read.database)).absolute()
+    datasette = None
+    if find_spec("datasette") is not None:
+        from ioc.web.database_pages import pages_of  # noqa: PLC0415 - an optional extra
+
+        datasette = pages_of(path, DATABASE_URL).app()
+    site = Site(topology, read, path, datasette)
+    with contextlib.closing(listen(host, port)) as listener:
+        if not _is_loopback(host):
+            click.echo(
+                f"warning: everybody who reaches {host} can read the runs and the state of the detector"
+                + (", and whoever does not come through the proxy can claim to be any user" if login_header else ""),
+                err=True,
+            )
+        address, stdout = shown_address(host, listener), sys.stdout
+
+        def announce() -> None:
+            click.echo(f"{read.prefix} is at {address} until Ctrl-C", file=stdout)
+            stdout.flush()
+
+        # If the package rich is installed, Datasette prints a traceback with it for each invalid query.
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            serve(site, listener, host, login_header, announce)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # libca's own end waits for servers that hang, and Python's for threads that read
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _is_token(text: str) -> bool:
+    """Whether it can be the name of a header (RFC 9110)."""
+    return text.isascii() and text != "" and all(each.isalnum() or each in "!#$%&'*+-.^_`|~" for each in text)
