@@ -23,6 +23,7 @@ class _Part:
     wanted: Callable[[Topology], bool]
 
 
+_RUNS = Box(6, 36, 1876, 578)
 _PARTS = (
     _Part(
         "ecc_restart.bob",
@@ -38,6 +39,8 @@ _PARTS = (
         Box(220, 116, 200, 54),
         lambda topology: any(units_of(topology, each) for each in topology.data_routers),
     ),
+    _Part("run_table.bob", "history.bob", "Run:DurationText", _RUNS, lambda topology: topology.pva),
+    _Part("run_list.bob", "history.bob", "Run:DurationText", _RUNS, lambda topology: not topology.pva),
     _Part(
         "logbook.bob", "expert.bob", "IOC:OtherServers", Box(6, 749, 546, 110), lambda topology: bool(topology.logbook)
     ),

@@ -247,6 +247,9 @@ def runtime(
         "org.phoebus.pv.ca/auto_addr_list": "false",
         "org.phoebus.pv.ca/server_port": str(own_epics.server_port),
         "org.phoebus.pv.ca/repeater_port": str(own_epics.repeater_port),
+        "org.phoebus.pv.pva/epics_pva_addr_list": LOOPBACK,
+        "org.phoebus.pv.pva/epics_pva_auto_addr_list": "false",
+        "org.phoebus.pv.pva/epics_pva_broadcast_port": own_epics.env["EPICS_PVA_BROADCAST_PORT"],
         # On a busy machine a page with many rows takes longer than the 5 s of the default.
         "org.csstudio.display.builder.representation/embedded_timeout": "60000",
     }

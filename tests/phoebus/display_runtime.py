@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tests.phoebus.pages import OPI, ROOT, SCREENS, pvs_on
+from tests.phoebus.stock import is_ours
 from tests.phoebus.tables import READERS
 from tests.screens.screens_reader import Page, Screens
 
@@ -239,6 +240,10 @@ class DisplayRuntime:
             for file, name, kind, pv, size, width, height, room, room_height, text in rows
         ]
 
+    def rows(self, table: str) -> list[list[str]]:
+        """Return the titles, then the rows of the table of this name."""
+        return [line.split("\t") for line in self.do("rows", table)]
+
     def shown(self, pv: str) -> str:
         """Return what the text entry or the list of a PV shows."""
         return self.do("shown", pv)[0]
@@ -256,8 +261,8 @@ class DisplayRuntime:
         return set(self.do("visible"))
 
     def faults(self) -> list[str]:
-        """Return what was logged as a warning or worse since the last time."""
-        return self.do("faults")
+        """Return what was logged as a warning or worse since the last time, except for what is in `stock`."""
+        return [fault for fault in self.do("faults") if is_ours(fault)]
 
 
 def _given(page: Page) -> list[str]:

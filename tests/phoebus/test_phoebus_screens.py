@@ -7,6 +7,8 @@ that is gone. What the pages offer is in `tables`.
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import time
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ioc.app.listing import describe_pvs
-from tests.phoebus import extras, large, tables
+from tests.phoebus import extras, large, stock, tables
 from tests.phoebus.conftest import PREFIX, TOPOLOGY, Detector
 from tests.phoebus.display_runtime import DisplayRuntime, LateError, Seen, until
 from tests.phoebus.files_beside import FILES
@@ -103,6 +105,29 @@ def test_tables(name: str) -> None:
     assert pressed == {pv for pv, widget in controls.items() if widget.kind not in {"textentry", "combo"}}
 
 
+def test_what_phoebus_logs_at_its_start(runtime: DisplayRuntime) -> None:
+    """Before a page is opened, Phoebus warns of JavaFX and of nothing else; a display with nothing adds nothing."""
+    runtime.do("open", str(stock.STOCK / "empty.bob"))
+    faults = runtime.do("faults")
+    assert len(faults) == 1
+    assert re.fullmatch(stock.STARTED, faults[0])
+
+
+@pytest.mark.parametrize(
+    ("display", "command", "said"), [("plot", "open", stock.SKIPPED), ("entry", "undrawn", stock.UNDRAWN)]
+)
+def test_what_phoebus_logs_by_itself(runtime: DisplayRuntime, display: str, command: str, said: str) -> None:
+    """What is ignored comes from a display with nothing of ours, when JavaFX's thread does not draw it at once."""
+
+    def is_said() -> bool:
+        runtime.do(command, str(stock.STOCK / f"{display}.bob"))
+        runtime.do("busy", "1")
+        return any(re.fullmatch(said, fault) for fault in runtime.do("faults"))
+
+    until(is_said, 60, f"{display} makes Phoebus say {said}")
+    runtime.do("open", str(stock.STOCK / "empty.bob"))
+
+
 def test_model(phoebus: DisplayRuntime) -> None:
     """Phoebus reads every display and class file, with the macros it is shown with, as it was meant."""
     for page in SCREENS.pages:
@@ -136,6 +161,24 @@ def test_nothing_can_be_operated_before_its_rule(phoebus: DisplayRuntime, detect
     until(all_enabled, FIRST_RULES_SECONDS, "the rules of the main screen")
 
 
+def test_main_is_complete(phoebus: DisplayRuntime, detector: Detector, pictures: Path) -> None:
+    """How long the main screen takes, rules and all, is in ``seconds-main.txt``: at most 3 s on an idle machine.
+
+    Jython has started then, as after the first page that a Phoebus opens.
+    """
+    detector.idle()
+    expected = enabled_on(PAGES["main"], tables.IDLE)
+    seconds: list[float] = []
+    for _ in range(6):
+        phoebus.open(PAGES["interlocks"])
+        began = time.monotonic()
+        phoebus.show(PAGES["main"])
+        until(lambda: phoebus.enabled() == expected, FIRST_RULES_SECONDS, "the rules of the main screen")
+        seconds.append(time.monotonic() - began)
+    texts = " ".join(f"{each:.1f}" for each in seconds[1:])
+    (pictures / "seconds-main.txt").write_text(f"{texts} (load {os.getloadavg()[0]:.1f})\n")
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_before_the_first_run(phoebus: DisplayRuntime, detector: Detector, name: str) -> None:
     """Nothing can be done that needs a run; where a number is missing and a value is not set, words say so."""
@@ -146,6 +189,12 @@ def test_before_the_first_run(phoebus: DisplayRuntime, detector: Detector, name:
         if name in names:
             until(lambda: words in phoebus.visible(), 10, f"{name} says {words}")  # noqa: B023
             until(lambda: PREFIX + hidden not in phoebus.visible(), 10, f"{name} has nothing else to say")  # noqa: B023
+
+
+def test_the_history_before_the_first_run(phoebus: DisplayRuntime, detector: Detector) -> None:
+    """The table of the runs says that there is none."""
+    phoebus.look_at(PAGES["history"])
+    until(lambda: [row[:2] for row in phoebus.rows("Runs")[1:]] == [["", "no run yet"]], 10, "no run yet")
 
 
 @pytest.mark.parametrize("file", tables.READERS)
@@ -259,6 +308,24 @@ def test_data_browser(phoebus: DisplayRuntime, detector: Detector, without: froz
     assert Path(file).samefile(OPI / tables.PLOT)
 
 
+def test_history(phoebus: DisplayRuntime, detector: Detector) -> None:
+    """The table of the runs has what `Run:History` has, and by PVAccess comment, configuration and observables, too."""
+    for title in ("Größe 5 µm <&> $(P) 'odd' \"too\" and so long that it takes two lines of its cell", "last"):
+        detector.running()
+        detector.put("Run:Title", title)
+        detector.put("Run:Comment", "rate was low")
+        detector.command("Run:Stop")
+    phoebus.look_at(PAGES["history"])
+    runs = [line.split("\t") for line in detector.text("Run:History").splitlines()]
+    until(lambda: [row[:7] for row in phoebus.rows("Runs")[1:]] == [run[:7] for run in runs], 10, "the runs are there")
+    titles, *rows = phoebus.rows("Runs")
+    last = dict(zip(titles, rows[0], strict=True))
+    assert last["Comment"] == "rate was low"
+    assert last["Configuration"] == "sim/sim/sim"
+    assert float(last["pressure [Torr]"]) > 0
+    assert {row.units for row in TOPOLOGY.observables if row.name == "pressure"} == {"Torr"}
+
+
 # --- every page in every situation
 
 
@@ -364,6 +431,12 @@ def test_ioc_gone(phoebus: DisplayRuntime, detector: Detector, pictures: Path) -
     dead = time.monotonic()
     until(lambda: not operable(), DEATH_SECONDS, "nothing can be operated")
     until(lambda: not phoebus.connected(), dead + DEATH_SECONDS - time.monotonic(), "no PV is connected")
+    rows = lambda: {row[0] for row in phoebus.rows("Runs")[1:]}  # noqa: E731
+    until(
+        lambda: not on_open_page(phoebus, PAGES["history"], rows),
+        dead + DEATH_SECONDS - time.monotonic(),
+        "no run is shown",
+    )
     for name, page in PAGES.items():
         assert on_open_page(phoebus, page, lambda: phoebus.do("disconnected")), f"{name} looks connected"
     phoebus.open(PAGES["main"])
@@ -459,7 +532,26 @@ def test_what_the_example_leaves_out(
     hold.unlink()
     detector.running()
     until(lambda: detector.text("Logbook:State") == "Waiting", 30, "an entry that cannot be written")
-    for name in ("main", server, router, "expert"):
+    for name in ("main", server, router, "history", "expert"):
         look(name, tables.RUNNING)
     seen = {(text.pv.removeprefix(prefix), text.text) for text in phoebus.texts()}
     assert {("Logbook:State", "Waiting"), ("Logbook:Waiting", "1")} <= seen
+
+
+def test_history_without_pvaccess(
+    phoebus: DisplayRuntime, extra_detector: Detector, extra_folder: Path, pictures: Path
+) -> None:
+    """With `pva: false` the table has the last 50 runs; so it has where the IOC should serve PVAccess but cannot."""
+    detector, topology = extra_detector, extra_folder / "topology.yaml"
+    detector.running()
+    wanted = extra_folder / "wanted"
+    wanted.mkdir()
+    text = topology.read_text(encoding="utf-8")
+    assert "pva: false" in text
+    (wanted / "topology.yaml").write_text(text.replace("pva: false", "pva: true"), encoding="utf-8")
+    for folder in (extra_folder, wanted):
+        screens = write_screens(folder / "topology.yaml", folder)
+        assert ("run_table.bob" in screens.files) == (folder == wanted)
+        phoebus.open(PAGES["history"], folder)
+        until(lambda: [row[0] for row in phoebus.rows("Runs")[1:]] == ["0"], 30, "the run is there")
+        phoebus.do("shot", str(pictures / f"extra-history-{folder.name}.png"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from screens_reader import Screens, Shown, expand, pvs_of
 
 from ioc.app.listing import PvDescription
+from ioc.model import PVA_SCHEME
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = json.loads((ROOT / "tests/fixtures/phoebus-widgets.json").read_text(encoding="utf-8"))
@@ -110,9 +111,11 @@ def test_everything_is_two_clicks_from_main(screens: Screens) -> None:
 
 
 def test_every_pv_is_served(screens: Screens, served: dict[str, PvDescription]) -> None:
-    """Each PV of a widget, rule, trace or action is one of the IOC's."""
-    missing = {f"{widget}: {pv}" for widget in screens.widgets() for pv in pvs_of(widget) if pv not in served}
-    assert not missing
+    """Each PV of a widget, rule, trace or action is one of the IOC's; a table is one by PVAccess."""
+    named = {f"{widget}: {pv}": pv for widget in screens.widgets() for pv in pvs_of(widget)}
+    assert {each for each, pv in named.items() if pv.removeprefix(PVA_SCHEME) not in served} == set()
+    tables = {pv for pv in named.values() if served[pv.removeprefix(PVA_SCHEME)].type == "table"}
+    assert tables == {pv for pv in named.values() if pv.startswith(PVA_SCHEME)}
 
 
 def test_the_prefix_can_be_given_on_the_command_line(screens: Screens) -> None:

@@ -27,6 +27,7 @@ import org.csstudio.display.builder.model.widgets.TableWidget;
 import org.csstudio.display.builder.model.widgets.TextEntryWidget;
 import org.csstudio.display.builder.model.widgets.WritablePVWidget;
 import org.phoebus.framework.macros.MacroHandler;
+import org.phoebus.ui.javafx.StringTable;
 
 /**
  * What a person can press, choose and type on a screen. A control is known by the PV that it writes: two that write one PV
@@ -147,19 +148,38 @@ final class Controls {
     }
 
     /** Marks a row, from 0, of the table of this name. */
-    @SuppressWarnings("unchecked")
     void mark(final String name, final int row) throws Exception {
+        final TableView<Object> view = table(name);
+        Jfx.on(() -> {
+            if (row >= view.getItems().size()) {
+                throw new IllegalStateException("no row that can be operated: " + name + " has " + view.getItems().size());
+            }
+            view.getSelectionModel().clearAndSelect(row, view.getColumns().get(0));
+            return null;
+        });
+    }
+
+    /** @return the titles, then the rows of the table of this name, cells parted by tabs */
+    List<String> rows(final String name) throws Exception {
+        final List<String> found = new ArrayList<>();
         for (final Widget widget : screen.widgets()) {
             if (widget instanceof TableWidget && widget.getName().equals(name)) {
                 Jfx.on(() -> {
-                    final TableView<Object> view = (TableView<Object>) Jfx.find(Jfx.node(widget), TableView.class);
-                    if (row >= view.getItems().size()) {
-                        throw new IllegalStateException("no row that can be operated: " + name + " has " + view.getItems().size());
-                    }
-                    view.getSelectionModel().clearAndSelect(row, (TableColumn<Object, ?>) view.getColumns().get(0));
+                    final StringTable table = (StringTable) Jfx.node(widget);
+                    found.add(String.join("\t", table.getHeaders()));
+                    table.getData().forEach(row -> found.add(String.join("\t", row)));
                     return null;
                 });
-                return;
+            }
+        }
+        return found;
+    }
+
+    @SuppressWarnings("unchecked")
+    private TableView<Object> table(final String name) throws Exception {
+        for (final Widget widget : screen.widgets()) {
+            if (widget instanceof TableWidget && widget.getName().equals(name)) {
+                return (TableView<Object>) Jfx.on(() -> Jfx.find(Jfx.node(widget), TableView.class));
             }
         }
         throw new IllegalArgumentException("there is no table named " + name);

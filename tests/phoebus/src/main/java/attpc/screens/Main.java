@@ -26,6 +26,8 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * save FILE TARGET               write a display as Phoebus' editor saves it
  * read READER FILE               read a file beside the screens; READER is the class that does it
  * open FILE [NAME=VALUE…]        show a display with these macros
+ * undrawn FILE                   run a display that is not drawn
+ * busy SECONDS                   occupy JavaFX's thread, as a busy machine does
  * follow FILE [NAME=VALUE…]      press the button that leads to a display
  * file NAME                      press the button that opens a file, tell which part of Phoebus opened which file
  * leave NAME                     leave the display running under this name, look at none
@@ -38,6 +40,7 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * press PV ANSWER                press the button that writes a PV; ANSWER to its question is yes, no or none
  * alone                          end all displays that were left running
  * mark NAME ROW                  mark a row of the table of this name
+ * rows NAME                      list the titles and the rows of the table of this name, cells parted by tabs
  * choose PV ITEM                 choose an item of the list that writes a PV
  * type PV TEXT                   type into the text entry of a PV in place of what it shows, press Enter
  * shown PV                       tell what the text entry or the list of a PV shows
@@ -96,6 +99,11 @@ public final class Main {
             case "check" -> new ModelCheck(faults).check(new File(words[1]), macros(words));
             case "save" -> ModelCheck.save(new File(words[1]), new File(words[2]));
             case "open" -> screen.open(new File(words[1]), macros(words));
+            case "undrawn" -> screen.open(new File(words[1]), Map.of(), false);
+            case "busy" -> Jfx.on(() -> {
+                Thread.sleep(1000L * Integer.parseInt(words[1]));
+                return null;
+            });
             case "follow" -> screen.follow(words[1], macros(words));
             case "leave" -> screen.leave(words[1]);
             case "back" -> screen.back(words[1]);
@@ -121,6 +129,7 @@ public final class Main {
             case "visible" -> texts.visible();
             case "texts" -> texts.measured();
             case "press" -> controls.press(words[1], words[2]);
+            case "rows" -> controls.rows(words[1]);
             case "shown" -> List.of(controls.shown(words[1]));
             case "faults" -> Stream.concat(faults.take().stream(), Controls.dialogs().stream()).toList();
             default -> throw new IllegalArgumentException("unknown command " + words[0]);

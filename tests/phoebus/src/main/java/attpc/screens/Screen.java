@@ -47,13 +47,8 @@ final class Screen {
     private DisplayModel model;
     private final Map<String, Screen> others = new HashMap<>();
 
-    /** Leaves the display running under a name, in a window that is hidden as a tab behind others, and looks at none. */
-    void leave(final String name) throws Exception {
-        final Stage hidden = stage;
-        Jfx.on(() -> {
-            hidden.hide();
-            return null;
-        });
+    /** Leaves the display running under a name, in its window, and looks at none. */
+    void leave(final String name) {
         final Screen left = new Screen();
         left.stage = stage;
         left.model = model;
@@ -80,7 +75,7 @@ final class Screen {
         stage = left.stage;
         model = left.model;
         Jfx.on(() -> {
-            stage.show();
+            stage.toFront();
             return null;
         });
     }
@@ -96,6 +91,11 @@ final class Screen {
 
     /** Shows a display in place of the one before. */
     void open(final File file, final Map<String, String> given) throws Exception {
+        open(file, given, true);
+    }
+
+    /** Runs a display that is not drawn, as before the first frame of a busy machine. */
+    void open(final File file, final Map<String, String> given, final boolean drawn) throws Exception {
         close();
         final DisplayModel loaded = load(file, given);
         final JFXStageRepresentation toolkit = Jfx.on(() -> {
@@ -104,6 +104,9 @@ final class Screen {
             RuntimeUtil.hookRepresentationListener(made);
             final Parent parent = made.configureStage(loaded, RuntimeUtil::stopRuntime);
             Styles.setSceneStyle(stage.getScene());
+            if (!drawn) {
+                stage.hide();
+            }
             made.representModel(parent, loaded);
             return made;
         });

@@ -1,0 +1,40 @@
+"""What a stock Phoebus 5.0.5 logs as a warning or worse whatever it shows: this, and nothing else, is ignored.
+
+The displays in ``stock/`` have none of our widgets; `test_what_phoebus_logs_by_itself` sees it there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+STOCK = Path(__file__).with_name("stock")
+
+STARTED = r"WARNING javafx: Unsupported JavaFX configuration: classes were loaded from 'unnamed module @\w+'"
+"""JavaFX is on the class path, as in Phoebus' own distribution. Logged once, before there is any display."""
+
+SKIPPED = r"WARNING org\.phoebus\.ui\.javafx\.BufferUtil: Skipping image update"
+"""A chart asks JavaFX's thread for an image, and gives up when that is busy for half a second; then it asks again."""
+
+UNDRAWN = (
+    r"SEVERE org\.csstudio\.display\.builder\.representation: Representation update failed "
+    r'\(java\.lang\.NullPointerException: Cannot invoke "javafx\.scene\.Node\.setCursor\(javafx\.scene\.Cursor\)" '
+    r'because the return value of "javafx\.scene\.Scene\.lookup\(String\)" is null, in .*\)'
+)
+"""`TextEntryRepresentation` looks for a part of a text entry of several lines that JavaFX makes when it first draws it.
+A PV that is not connected yet makes it look earlier; it is updated again when the PV is connected."""
+
+SUBSCRIBED = (
+    r"WARNING org\.phoebus\.pv: Subscription uses CAJChannel = \{ name = \S+, connectionState = CONNECTED \} "
+    r"while channel is null \(java\.lang\.Exception: Stack trace, in com\.cosylab\.epics, gov\.aps\.jca, "
+    r"java\.lang\.Thread, java\.util\.concurrent, org\.phoebus\.pv\)"
+)
+"""The network was faster than the constructor of `JCA_PV`, which did not note its channel yet; it uses it all the same.
+No class of a display took part in it, as the packages say: any PV of Channel Access can do this."""
+
+_ANYWHERE = (SKIPPED, UNDRAWN, SUBSCRIBED)
+
+
+def is_ours(fault: str) -> bool:
+    """Whether something that was logged is not what a stock Phoebus logs."""
+    return not any(re.fullmatch(said, fault) for said in _ANYWHERE)
