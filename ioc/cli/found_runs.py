@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ioc.cli.output import reason
 from ioc.model import FiledFile, RunId
+from ioc.model.graw import is_filed_data
 from ioc.rundb.adopt import FoundRun
 
 _RUN = re.compile(r"run_(\d{4,10})")
@@ -93,8 +94,7 @@ def _collect(into: _Collected, place: Path, host: str, routers: Mapping[str, str
         if config := _CONFIG.fullmatch(path.name):
             into.configs.setdefault(config[1], set()).add(config[2])
         status = path.lstat()
-        # As filing has it: hidden files are those that macOS makes beside others.
-        if not path.name.endswith(".graw") or path.name.startswith(".") or not stat.S_ISREG(status.st_mode):
+        if not is_filed_data(os.fsencode(path.name)) or not stat.S_ISREG(status.st_mode):
             continue
         source = _source(path.name, routers)
         router = routers.get(source, "")

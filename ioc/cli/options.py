@@ -14,6 +14,7 @@ import click
 
 _AGES = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 """Seconds."""
+_RUN_RANGE = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
@@ -36,6 +37,15 @@ class WholeNumber(click.IntRange):
         if not _WHOLE.fullmatch(str(value)):
             self.fail(f"{value!r} is not a valid integer, but must be decimal digits", param, ctx)
         return super().convert(value, param, ctx)
+
+
+def run_range(text: str) -> range:
+    """Type of an argument: one run number, or the first and the last one: 12 or 12-20."""
+    match = _RUN_RANGE.fullmatch(text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+    if last < first:
+        raise click.BadParameter(f"it is {text!r}, but must be a run number, or two in order such as 12-20")
+    return range(first, last + 1)
 
 
 class Factor(click.FloatRange):

@@ -21,7 +21,7 @@ import click
 from click.core import ParameterSource
 
 from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS
-from ioc.cli.options import Age, PathName, WholeNumber, database_option, output_option, topology_option
+from ioc.cli.options import Age, PathName, WholeNumber, database_option, output_option, run_range, topology_option
 from ioc.cli.output import data_output, progress, whole_file
 from ioc.cli.plot import plot_run
 from ioc.cli.texts import run_diff, run_list, run_page
@@ -379,6 +379,36 @@ def purge(
     loaded = topology or load(Path("topology.yaml"))
     client = Client(_user(), socket.gethostname())
     purge_runs(loaded, book.path, book.experiment, numbers, age=age, copies=copies, deep=deep, yes=yes, client=client)
+
+
+@runs.command()
+@click.argument("numbers", metavar="N[-M]", type=run_range)
+@click.argument("directory", type=PathName(file_okay=False))
+@topology_option
+@database_option
+@click.option("--experiment", help="Experiment; default: the current one of the IOC.")
+@click.option(
+    "--link/--copy",
+    default=True,
+    show_default=True,
+    help="Hard links to the files of this machine, or copies; those of other hosts are always copied.",
+)
+def gather(
+    numbers: range, directory: Path, topology: Path, database: Path | None, experiment: str | None, *, link: bool
+) -> None:
+    """Gather the files of runs as attpc_merger expects them.
+
+    The files of run N get into DIRECTORY/run_NNNN/mmK by the number K of their CoBo, from this machine by hard link,
+    from other hosts by SSH. Nothing is overwritten. Files that are there are left as they are, so a gathering that was
+    interrupted, or had no access to a host, is completed by another one. The exit code is 1 if anything is missing.
+    """
+    from ioc.cli.gather import gather_runs
+    from ioc.topology.load import load
+
+    loaded = load(topology)
+    with RunBook(database or Path(loaded.database), experiment, loaded.experiment) as book:
+        whole = gather_runs(book, loaded, numbers, directory, link=link)
+    sys.exit(0 if whole else 1)
 
 
 def _manual_value(

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from ioc.errors import PeerError
 from ioc.hosts.config_files import ConfigFile, hardware_descriptions, of_choice
-from ioc.hosts.placing import names
 from ioc.hosts.transport import Transport, expand, make_directories, reason, reason_and_file, shown
 from ioc.model import ConfigBackup, ConfigChoice, RunId
+from ioc.model.graw import names
 from ioc.topology.schema import EccServer
 
 LARGEST = 16 * 1024 * 1024

@@ -15,6 +15,8 @@ from ioc.topology.schema import DataRouter, EccServer, Ssh, Topology
 
 Machine = tuple[str, int | None, str | None] | Literal["local"]
 """Address, SSH port and user; or this machine."""
+Way = Ssh | Literal["local"]
+"""How a machine is reached."""
 
 
 def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
@@ -44,11 +46,24 @@ def build_transport(topology: Topology, address: str) -> Transport:
     """Make a connection of its own to the host of a component, or to this machine, ``local``."""
     components = (*topology.ecc_servers, *topology.data_routers)
     component = next((each for each in components if each.host == address), None)
-    return _transport(address, "local" if component is None else ssh_for(topology, component), topology)
+    return connect(topology, address, "local" if component is None else ssh_for(topology, component))
 
 
-def _transport(address: str, ssh: Ssh | Literal["local"], topology: Topology) -> Transport:
-    return LocalTransport() if ssh == "local" else SshTransport(address, ssh, topology.timeouts.ssh)
+def way_to(topology: Topology, host: str, router: str) -> Way | None:
+    """Return how to reach the host on which a router's files were recorded; None if the topology does not tell.
+
+    Adopted runs have the name of the machine that they were adopted on, those of the demo a loopback address.
+    """
+    components = [each for each in (*topology.data_routers, *topology.ecc_servers) if each.host == host]
+    component = next((each for each in components if each.name == router), next(iter(components), None))
+    if component is not None:
+        return ssh_for(topology, component)
+    return "local" if host in {"localhost", "::1", socket.gethostname()} or host.startswith("127.") else None
+
+
+def connect(topology: Topology, address: str, way: Way) -> Transport:
+    """Make a connection of its own to a machine, which begins with its first use."""
+    return LocalTransport() if way == "local" else SshTransport(address, way, topology.timeouts.ssh)
 
 
 def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccServer | DataRouter]) -> MachineHost:
@@ -56,7 +71,7 @@ def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccS
     name = addresses.pop() if len(addresses) == 1 else "localhost"
     return MachineHost(
         name,
-        _transport(name, ssh, topology),
+        connect(topology, name, ssh),
         [component for component in components if isinstance(component, DataRouter)],
         [component for component in components if isinstance(component, EccServer)],
         ssh_timeout=topology.timeouts.ssh,

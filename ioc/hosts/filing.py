@@ -24,9 +24,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
-from ioc.hosts.placing import Placer, original_name
+from ioc.hosts.placing import Placer
 from ioc.hosts.transport import Transport, exists, from_shown, make_directories, reason_and_file, shown
 from ioc.model import FiledFile, FilingReport, RunId
+from ioc.model.graw import SUFFIX, is_filed_data, original_name
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,15 +43,12 @@ class Call(Protocol):
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]: ...
 
 
-def graw_sizes(transport: Transport, directory: bytes) -> dict[bytes, int]:
-    """Return the sizes of the data files in `directory` by name, in order.
-
-    Hidden files are not data: macOS creates ``._NAME`` beside each file on some file systems.
-    """
+def graw_sizes(transport: Transport, directory: bytes, *, filed: bool = False) -> dict[bytes, int]:
+    """Return the sizes of the data files in `directory` by name, in order; `filed`: it is the directory of a run."""
     return {
         entry.name: entry.size
         for entry in sorted(transport.list_directory(directory), key=lambda entry: entry.name)
-        if entry.is_file and entry.name.endswith(b".graw") and not entry.name.startswith(b".")
+        if entry.is_file and is_filed_data(entry.name) and (filed or entry.name.endswith(SUFFIX))
     }
 
 
@@ -159,7 +157,7 @@ class Filing:
         """Return the sizes of the files in the run's directory, and of those in the staging directory."""
         staged = graw_sizes(self.transport, staging)
         try:
-            return graw_sizes(self.transport, directory), staged
+            return graw_sizes(self.transport, directory, filed=True), staged
         except (FileNotFoundError, NotADirectoryError):
             return {}, staged
 

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ioc.errors import PeerError, PeerTimeout
@@ -19,6 +19,7 @@ from ioc.hosts.transport import (
     OUTPUT_LIMIT,
     CannotRenameError,
     Entry,
+    cut_short,
     entry_of,
     fed_to_sh,
     partial,
@@ -26,6 +27,7 @@ from ioc.hosts.transport import (
 )
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_PIECE = 1 << 20
 
 
 class LocalProgram:
@@ -130,7 +132,8 @@ class LocalTransport:
 
     def look(self, path: bytes) -> Entry:
         status = os.stat(path)  # noqa: PTH116 - paths are bytes here
-        return entry_of(os.path.basename(path), status.st_mode, status.st_size)  # noqa: PTH119
+        name = os.path.basename(path)  # noqa: PTH119
+        return entry_of(name, status.st_mode, status.st_size, int(status.st_mtime))
 
     def read_end(self, path: bytes, limit: int) -> tuple[bytes, bool]:
         # Without O_NONBLOCK, opening a pipe in place of the file would block the thread for ever.
@@ -138,6 +141,16 @@ class LocalTransport:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - limit))
             return file.read(limit), size <= limit
+
+    def read(self, path: bytes, size: int, take: Callable[[bytes], None]) -> None:
+        left = size
+        with open(path, "rb") as file:  # noqa: PTH123
+            while left:
+                piece = file.read(min(left, _PIECE))
+                if not piece:
+                    raise cut_short(path, size, left)
+                take(piece)
+                left -= len(piece)
 
     def write(self, path: bytes, content: bytes) -> None:
         with open(path, "wb") as file:  # noqa: PTH123

@@ -10,19 +10,18 @@ A crash may follow any step; repeating the move gives the same result as without
 from __future__ import annotations
 
 import contextlib
-import itertools
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ioc.hosts.transport import CannotRenameError, Transport, shown
+from ioc.model.graw import names, partial_name
 
-# Prints "same" if $1 and $2 are names of the same file, "copied" if $2 is an identical copy on another file system. If
-# $2 is a link to $1, or their directories are the same, removing $1 would lose the file.
+# Prints "same" if $1 and $2 are names of the same file, "copied" if $2 is an identical copy on another file system,
+# "itself" if their directories are the same. Then, or if $2 is a link to $1, removing $1 would lose the file.
 COMPARE = """
 mount_point() { df -P "$1" | sed -n '2s/.*% *//p'; }
 main() {
-  if [ -L "$2" ] || [ "${1%/*}" -ef "${2%/*}" ]; then echo different
+  if [ "${1%/*}" -ef "${2%/*}" ]; then echo itself
+  elif [ -L "$2" ]; then echo different
   elif [ "$1" -ef "$2" ]; then echo same
   elif [ "$(mount_point "$1")" != "$(mount_point "$2")" ] && cmp -s "$1" "$2"; then echo copied
   else echo different
@@ -36,8 +35,6 @@ main() {
   } 2>&1
 }
 """
-
-_DUPLICATE = re.compile(rb"(?P<stem>.*)_duplicate-\d+(?P<suffix>\.[^.]*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -84,30 +81,13 @@ class Placer:
     def _is_there(self, source: bytes, target: bytes) -> bool:
         """Whether `target` is `source` itself or its copy, left by an interrupted attempt."""
         answer = self.transport.run(COMPARE, (source, target), self.copy_seconds).decode(errors="replace").strip()
+        if answer == "itself":
+            raise OSError("the directory of the run is a link to the directory that it is filed from")
         if answer not in ("same", "copied", "different"):
             raise OSError(f"cannot compare {shown(source)} with {shown(target)}: the answer was {answer[:80]!r}")
         return answer != "different"
 
 
-def names(name: bytes) -> Iterator[bytes]:
-    """Yield possible names of a file at its place: its own, then ``STEM_duplicate-N.SUFFIX``.
-
-    Sorted by name, a second file follows the first, as the program that merges files expects.
-    """
-    yield name
-    stem, dot, suffix = name.rpartition(b".")
-    if not stem:
-        stem, dot, suffix = name, b"", b""
-    for number in itertools.count(1):
-        yield stem + b"_duplicate-%d" % number + dot + suffix
-
-
-def original_name(name: bytes) -> bytes:
-    """Return the original name of a file that was renamed when it was placed; empty if it kept its name."""
-    match = _DUPLICATE.fullmatch(name)
-    return match["stem"] + (match["suffix"] or b"") if match else b""
-
-
 def _partial(target: bytes) -> bytes:
     directory, _, name = target.rpartition(b"/")
-    return directory + b"/." + name + b".partial"
+    return directory + b"/" + partial_name(name)

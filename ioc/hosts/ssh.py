@@ -242,13 +242,18 @@ class SshTransport:
     def look(self, path: bytes) -> Entry:
         with self._sftp(path) as sftp:
             attributes = sftp.stat(path)
-        return entry_of(path.rpartition(b"/")[2], attributes.st_mode or 0, attributes.st_size or 0)
+        name = path.rpartition(b"/")[2]
+        return entry_of(name, attributes.st_mode or 0, attributes.st_size or 0, attributes.st_mtime or 0)
 
     def read_end(self, path: bytes, limit: int) -> tuple[bytes, bool]:
         with self._sftp(path) as sftp, sftp.open(path, "rb") as file:
             size = file.stat().st_size or 0
             file.seek(max(0, size - limit))
             return file.read(min(size, limit)), size <= limit
+
+    def read(self, path: bytes, size: int, take: Callable[[bytes], None]) -> None:
+        with self._sftp(path) as sftp:
+            sftp.read_file(path, size, take)
 
     def write(self, path: bytes, content: bytes) -> None:
         with self._sftp(path) as sftp, sftp.open(path, "wb") as file:

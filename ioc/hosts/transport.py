@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,8 @@ class Entry:
     size: int
     is_file: bool
     is_directory: bool
+    modified: int = 0
+    """Time of its last change in whole POSIX seconds; only `Transport.look` tells it."""
 
 
 class Program(Protocol):
@@ -99,6 +102,12 @@ class Transport(Protocol):
         """Read at most the last `limit` bytes of a regular file; also return whether that is the whole file."""
         ...
 
+    def read(self, path: bytes, size: int, take: Callable[[bytes], None]) -> None:
+        """Give the first `size` bytes of a regular file, which may have more but not fewer, to `take` in pieces.
+
+        `take` may raise anything but an OSError.
+        """
+
     def write(self, path: bytes, content: bytes) -> None:
         """Write a file, replacing it if it exists."""
 
@@ -130,9 +139,14 @@ class Transport(Protocol):
         """End everything; calls that still run fail soon."""
 
 
-def entry_of(name: bytes, mode: int, size: int) -> Entry:
+def entry_of(name: bytes, mode: int, size: int, modified: int = 0) -> Entry:
     """Make an `Entry` from the result of ``stat``."""
-    return Entry(name, size, stat.S_ISREG(mode), stat.S_ISDIR(mode))
+    return Entry(name, size, stat.S_ISREG(mode), stat.S_ISDIR(mode), modified)
+
+
+def cut_short(path: bytes, size: int, missing: int) -> OSError:
+    """Return the error for a file that ends before its size."""
+    return OSError(errno.EIO, f"only {size - missing} of its {size} bytes can be read", path)
 
 
 def fed_to_sh(script: str, arguments: Sequence[bytes]) -> bytes:

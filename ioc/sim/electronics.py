@@ -31,7 +31,7 @@ from typing import cast
 
 from ioc.sim.ecc_state import State
 from ioc.sim.ecc_wire import Link
-from ioc.sim.frames import Board
+from ioc.sim.frames import Board, Readout
 from ioc.sim.plan import HOST
 
 HEARTBEAT = 3.0
@@ -89,7 +89,7 @@ def reset_connection(transport: asyncio.WriteTransport) -> None:
 class Source:
     """One board, which sends whole frames to one router while it runs."""
 
-    def __init__(self, name: str, asads: int, rate: float, host: str = HOST) -> None:
+    def __init__(self, name: str, asads: int, rate: float, host: str = HOST, readout: Readout = "partial") -> None:
         self.name = name
         self.silent = False
         """It sends nothing, whatever the state of the server, like a board with a dead trigger."""
@@ -97,7 +97,7 @@ class Source:
         """Event numbers continue at the next Start, as if the counter was not reset."""
         self.event = 0
         """Number of the next event."""
-        self._board = Board(name, asads)
+        self._board = Board(name, asads, readout)
         self._rate = rate
         self._host = host
         self._link: Link | None = None
@@ -262,8 +262,15 @@ class Source:
 class Electronics:
     """The sources of one ECC server; `follow` adapts them to the server's state."""
 
-    def __init__(self, sources: tuple[str, ...], rate_per_source: float, asads: int = 4, host: str = HOST) -> None:
-        self.sources = tuple(Source(name, asads, rate_per_source, host) for name in sources)
+    def __init__(
+        self,
+        sources: tuple[str, ...],
+        rate_per_source: float,
+        asads: int = 4,
+        host: str = HOST,
+        readout: Readout = "partial",
+    ) -> None:
+        self.sources = tuple(Source(name, asads, rate_per_source, host, readout) for name in sources)
         self.dead = False
         """They have lost power: they send nothing, and Breakup will detect it."""
         self._left = Links.END

@@ -56,6 +56,8 @@ class ServerPlan:
     """Release of the GET software: at Prepare, 2017 reads ``prepare-P`` and 2021 ``configure-P``."""
     host: str = HOST
     """Address of this machine on which it listens; its sources connect only to routers on this address."""
+    readout: Literal["partial", "full"] = "partial"
+    """Samples that its CoBos send: those around the pulses (2 kB per event), or all of every channel (1.1 MB)."""
 
 
 @dataclass(frozen=True, config=_CONFIG)

@@ -35,7 +35,7 @@ class Simulation:
             self.servers[server.name] = EccServer(
                 server,
                 ConfigDirectory(self._config_root, server.release),
-                Electronics(server.sources, rate, server.asads, server.host),
+                Electronics(server.sources, rate, server.asads, server.host, server.readout),
                 folder / "getEccSoapServer.log",
                 plan.speed,
             )

@@ -80,11 +80,11 @@ async def test_a_name_that_is_taken_keeps_both(hosts: Hosts, tmp_path: pathlib.P
         put(tmp_path, {b"x.graw": content})
         report = await host.file_run("data0", RUN, records)
         assert report.complete
-        assert f"x.graw already existed on {host.name}: the second file is {place}/x_duplicate-" in report.problem
+        assert f"x.graw already existed on {host.name}: the second file is {place}/x.duplicate-" in report.problem
     assert contents(place) == {
         b"x.graw": b"first",
-        b"x_duplicate-1.graw": b"second",
-        b"x_duplicate-2.graw": b"first",
+        b"x.duplicate-1": b"second",
+        b"x.duplicate-2": b"first",
     }
     names = {f.path.rpartition("/")[2] for f in records.files.values()}
-    assert names == {"x.graw", "x_duplicate-1.graw", "x_duplicate-2.graw"}
+    assert names == {"x.graw", "x.duplicate-1", "x.duplicate-2"}

@@ -165,10 +165,12 @@ async def test_a_router_that_filed_before_the_record_is_recorded_again(hosts: Ho
     """Files that an interrupted attempt moved but did not record are recorded by the next, even with nothing staged."""
     place = tmp_path / RUN.directory
     place.mkdir(parents=True)
-    put(place, {b"a.graw": b"123", b"b_duplicate-1.graw": b"1", b".c.graw.partial": b"half"})
+    named = {b"a.graw": 3, b"b.duplicate-1": 1, b"c_duplicate-1.graw": 2}  # the last as version 0.1 named it
+    put(place, {name: bytes(size) for name, size in named.items()})
+    put(place, {b".partial-c": b"half", b"._a.graw": b"resource fork"})
     records = Records()
     report = await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, records)
-    assert records.sizes == {f"{place}/a.graw": 3, f"{place}/b_duplicate-1.graw": 1}
+    assert records.sizes == {f"{place}/{name.decode()}": size for name, size in named.items()}
     assert report.problem.startswith("b.graw already existed")
 
 
@@ -292,7 +294,7 @@ async def test_another_file_system(hosts: Hosts, tmp_path: pathlib.Path, other_d
     put(tmp_path, files)
     place = other_disk / "run_0012"
     place.mkdir()
-    put(place, {b"same.graw": b"was there", b".a.graw.partial": b"half a copy"})
+    put(place, {b"same.graw": b"was there", b".partial-a": b"half a copy"})
     records = Records()
     report = await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, records)
     assert report.complete
@@ -300,7 +302,7 @@ async def test_another_file_system(hosts: Hosts, tmp_path: pathlib.Path, other_d
     assert contents(place) == {
         **files,
         b"same.graw": b"was there",
-        b"same_duplicate-1.graw": b"staged",
+        b"same.duplicate-1": b"staged",
     }
     assert len(records.files) == 4
 
@@ -313,7 +315,7 @@ async def test_a_copy_that_was_cut_off_before_the_source_was_removed(
     (other_disk / "run_0012").mkdir()
     for directory in (tmp_path, other_disk / "run_0012"):
         put(directory, {b"a.graw": b"data"})
-    put(other_disk / "run_0012", {b".a.graw.partial": b"data"})
+    put(other_disk / "run_0012", {b".partial-a": b"data"})
     assert (await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())).complete
     assert contents(other_disk / "run_0012") == {b"a.graw": b"data"}
     assert contents(tmp_path) == {}
@@ -343,7 +345,7 @@ async def test_links_at_the_destination_are_not_followed(hosts: Hosts, tmp_path:
     put(tmp_path, {b"x.graw": b"data"})
     (place / "x.graw").symlink_to(tmp_path / "x.graw")
     assert (await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())).complete
-    assert (place / "x_duplicate-1.graw").read_bytes() == b"data"
+    assert (place / "x.duplicate-1").read_bytes() == b"data"
 
 
 async def test_a_run_directory_that_is_the_staging_directory(local_hosts: Hosts, tmp_path: pathlib.Path):

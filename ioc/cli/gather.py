@@ -1,0 +1,220 @@
+"""``attpc-ioc runs gather``: puts the files of runs where attpc_merger expects them.
+
+A run that has no data gets no directory: the merger stops at a run without files, and leaves out one without a
+directory. Any other run has all directories of the layout, because the merger also stops if one is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from ioc.cli.output import progress, reason, say_error
+from ioc.cli.texts import size
+from ioc.errors import PeerError, Refused
+from ioc.hosts.build import Way, connect, way_to
+from ioc.hosts.gather import DestinationError, Gatherer
+from ioc.hosts.transport import from_shown, shown
+from ioc.model import DocumentState
+from ioc.model.graw import SUFFIX, cobo_of, gathered_name, is_merged, names
+from ioc.ports import FINISHED
+from ioc.rundb.queries import Row, RunBook
+from ioc.topology.merger import MergerLayout
+from ioc.topology.schema import Topology
+
+_Machine = tuple[str, Way]
+"""Address, and how it is reached."""
+_SHOWN = 5
+"""Problems of a run that are named."""
+
+
+def gather_runs(book: RunBook, topology: Topology, numbers: range, directory: Path, *, link: bool) -> bool:
+    """Gather the files of these runs; says what was done and what is missing, and returns whether nothing is.
+
+    Raises:
+        Refused: no run has one of these numbers, or the directory cannot be used.
+        DestinationError: the directory cannot be written.
+    """
+    found = [row for row in book.runs() if row["run_number"] in numbers]
+    if not found:
+        book.run(numbers[0])  # says what there is
+        raise Refused(f"experiment {book.experiment} has no run from {numbers[0]} to {numbers[-1]}")
+    place = _checked(directory)
+    with contextlib.closing(_Gathering(topology, MergerLayout.of(topology), place, link)) as gathering:
+        whole = [gathering.run(row, book.page(row["run_number"]).files) for row in found]
+    if len(found) < len(numbers):
+        click.echo(f"{len(numbers) - len(found)} of these numbers are not runs of experiment {book.experiment}")
+    return all(whole)
+
+
+def _checked(directory: Path) -> Path:
+    """Make the directory, and return its absolute path; the merger looks for its patterns in all of a path."""
+    place = directory.absolute()
+    text = os.fsencode(place)
+    if SUFFIX in text or cobo_of(text) is not None or is_merged(text):
+        raise Refused(
+            f"{place} must be UTF-8 and have neither '.graw' nor 'CoBo<k>_AsAd<a>' in it: the merger looks at whole paths"
+        )
+    _make(place)
+    return place
+
+
+def _make(place: Path) -> None:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DestinationError(f"{place} cannot be made: {reason(error)}") from None
+
+
+@contextlib.contextmanager
+def _only_one(place: Path) -> Generator[None]:
+    """Refuse the directory of a run that another process gathers now."""
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Refused(f"another program gathers it into {place} now") from None
+    except OSError:
+        pass  # a file system that locks no directories
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One file, and where it goes."""
+
+    router: str
+    host: str
+    source: bytes
+    size: int
+    target: bytes
+
+
+@dataclass
+class _Gathering:
+    """Owns the connections to the hosts."""
+
+    topology: Topology
+    layout: MergerLayout
+    place: Path
+    link: bool
+    gatherers: dict[_Machine, Gatherer] = field(default_factory=dict[_Machine, Gatherer])
+    lost: dict[_Machine, str] = field(default_factory=dict[_Machine, str])
+    """Hosts that did not answer, and why; they are not asked again."""
+
+    def close(self) -> None:
+        for gatherer in self.gatherers.values():
+            gatherer.transport.close()
+
+    def run(self, row: Row, files: Sequence[Row]) -> bool:
+        """Gather one run; returns whether nothing is missing."""
+        number = row["run_number"]
+        if DocumentState(row["state"]) not in FINISHED:
+            say_error(f"run {number} is {row['state']}: gather it when it is complete")
+            return False
+        if not files:
+            click.echo(f"run {number} has no files, so it gets no directory: the merger leaves it out")
+            return True
+        directory = self.place / f"run_{number:04d}"
+        _make(directory)
+        try:
+            with _only_one(directory):
+                return self._run(number, directory, files)
+        except Refused as error:
+            say_error(f"run {number} is not gathered: {error}")
+            return False
+
+    def _run(self, number: int, directory: Path, files: Sequence[Row]) -> bool:
+        tasks, problems = self._plan(directory, files)
+        if extra := self._extra(directory, {task.target for task in tasks}):
+            raise Refused(f"{extra} is not a file of this run, but would be merged with it")
+        used = (os.fsdecode(task.target.rpartition(b"/")[0]) for task in tasks)
+        for each in dict.fromkeys((*(directory / name for name in self.layout.directories), *map(Path, used))):
+            _make(each)
+        missing: dict[tuple[str, str, str], list[_Task]] = {}
+        total = 0
+        with progress(tasks, len(tasks), f"run {number}") as items:
+            for task in items:
+                try:
+                    found = self._gather(task)
+                except (Refused, PeerError) as error:
+                    missing.setdefault((task.router, task.host, str(error)), []).append(task)
+                    continue
+                total += found
+                if found != task.size:
+                    name = shown(task.source)
+                    problems.append(f"{name} on {task.host} has {found} bytes, but had {task.size} when it was filed")
+        problems += [_lack(its, why) for (_, _, why), its in missing.items()]
+        lacking = sum(map(len, missing.values()))
+        state = f"{lacking} of {len(tasks)} files are missing" if lacking else f"{len(tasks)} files, {size(total)}"
+        click.echo(f"run {number}: {state}, in {directory}")
+        if all(cobo_of(task.target.rpartition(b"/")[2]) is None for task in tasks):
+            click.echo(f"run {number} has no file of a CoBo: the merger stops there, so leave it out of its runs")
+        for problem in problems[:_SHOWN]:
+            say_error(f"run {number}: {problem}")
+        if len(problems) > _SHOWN:
+            say_error(f"run {number}: and {len(problems) - _SHOWN} more problems")
+        return not problems
+
+    def _plan(self, directory: Path, files: Sequence[Row]) -> tuple[list[_Task], list[str]]:
+        """Return what goes where, and what is wrong with that."""
+        tasks: dict[bytes, _Task] = {}
+        problems: list[str] = []
+        for row in files:
+            source = from_shown(row["path"])
+            name = gathered_name(source.rpartition(b"/")[2])
+            below = os.fsencode(directory / self.layout.directory_of(row["router"], name)) + b"/"
+            target = next(below + each for each in names(name) if below + each not in tasks)
+            if target != below + name:
+                problems.append(f"two files are called {shown(below + name)}: {row['path']} is {shown(target)}")
+            tasks[target] = _Task(row["router"], row["host"], source, row["bytes"], target)
+        return list(tasks.values()), problems
+
+    def _extra(self, directory: Path, expected: Collection[bytes]) -> str:
+        """Return a file in a directory of a CoBo that does not belong there; empty if there is none."""
+        for each in self.layout.cobo_directories:
+            place = os.fsencode(directory / each)
+            with contextlib.suppress(FileNotFoundError):
+                for name in sorted(os.listdir(place)):  # noqa: PTH208 - bytes
+                    if is_merged(name) and place + b"/" + name not in expected:
+                        return shown(place + b"/" + name)
+        return ""
+
+    def _gather(self, task: _Task) -> int:
+        """Gather one file; returns its size.
+
+        Raises:
+            Refused, PeerError: it cannot be gathered.
+        """
+        way = way_to(self.topology, task.host, task.router)
+        if way is None:
+            raise PeerError(f"the topology has no router and no ECC server on {task.host}")
+        machine = task.host, way
+        if machine in self.lost:
+            raise PeerError(self.lost[machine])
+        if machine not in self.gatherers:
+            self.gatherers[machine] = Gatherer(connect(self.topology, *machine), self.link)
+        try:
+            return self.gatherers[machine].gather(task.source, task.target)
+        except PeerError as error:
+            self.lost[machine] = str(error)
+            raise
+
+
+def _lack(tasks: Sequence[_Task], why: str) -> str:
+    """Tell which files are missing for one reason."""
+    first = tasks[0]
+    if len(tasks) == 1:
+        return f"{shown(first.source)} on {first.host}: {why}"
+    whose = f" of router {first.router}" if first.router else ""
+    return f"{len(tasks)} files{whose} on {first.host}, the first {shown(first.source)}: {why}"

@@ -1,0 +1,84 @@
+"""Names of data files, and which of them the program that merges files takes.
+
+attpc_merger takes every file of a directory whose path contains ``CoBo<k>_AsAd<a>`` and ``.graw``, hidden ones too. So
+what is not data in its own right has no ``.graw`` in its name: a copy that is not complete, and a second file where the
+name is taken, whose events the merger would find out of order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+SUFFIX = b".graw"
+_DUPLICATE = re.compile(rb"(.+)\.duplicate-\d+", re.DOTALL)
+_DUPLICATE_BEFORE_SUFFIX = re.compile(rb"(.*)(_duplicate-\d+)(\.[^.]*)?", re.DOTALL)
+"""Of files that are not data, and of data files until version 0.1."""
+_BOARD = re.compile(rb"CoBo(\d{1,3})_AsAd\d")
+
+
+def is_filed_data(name: bytes) -> bool:
+    """Whether a file in the directory of a run is a data file, or a second one of the same name.
+
+    Hidden files are not data: macOS creates ``._NAME`` beside each file on some file systems.
+    """
+    return not name.startswith(b".") and (name.endswith(SUFFIX) or _DUPLICATE.fullmatch(name) is not None)
+
+
+def names(name: bytes) -> Iterator[bytes]:
+    """Yield possible names of a file at its place: its own, then ``STEM.duplicate-N`` without ``.graw``.
+
+    For a file that is not data, they are ``STEM_duplicate-N.SUFFIX``.
+    """
+    yield name
+    stem, dot, suffix = name.rpartition(b".")
+    for number in itertools.count(1):
+        if SUFFIX in name:
+            yield unmerged(name) + b".duplicate-%d" % number
+        else:
+            yield (stem or name) + b"_duplicate-%d" % number + (dot + suffix if stem else b"")
+
+
+def original_name(name: bytes) -> bytes:
+    """Return the original name of a file that was renamed when it was placed; empty if it kept its name."""
+    if match := _DUPLICATE.fullmatch(name):
+        return match[1] + SUFFIX
+    match = _DUPLICATE_BEFORE_SUFFIX.fullmatch(name)
+    return match[1] + (match[3] or b"") if match else b""
+
+
+def gathered_name(name: bytes) -> bytes:
+    """Return the name for the merger's directories: another one if version 0.1 called a second file ``….graw``."""
+    match = _DUPLICATE_BEFORE_SUFFIX.fullmatch(name)
+    return match[1] + match[2].replace(b"_", b".", 1) if match and match[3] == SUFFIX else name
+
+
+def partial_name(name: bytes) -> bytes:
+    """Return the name of a copy that is not complete."""
+    return b".partial-" + unmerged(name)
+
+
+def unmerged(name: bytes) -> bytes:
+    """Return a name without ``.graw``."""
+    return name.removesuffix(SUFFIX).replace(SUFFIX, b"_graw")
+
+
+def cobo_of(name: bytes) -> int | None:
+    """Return the number of the CoBo whose directory the merger expects this file in; None if it takes it from none."""
+    match = _BOARD.search(name)
+    return int(match[1]) if match and _is_text(name) else None
+
+
+def is_merged(name: bytes) -> bool:
+    """Whether the merger takes a file of this name from the directory of its CoBo, or stops at it."""
+    return (SUFFIX in name and _BOARD.search(name) is not None) or not _is_text(name)
+
+
+def _is_text(name: bytes) -> bool:
+    """The merger ends at a name that is not UTF-8."""
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
