@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS
+from ioc.cli.export import SHEET_FORMATS, write_samples_csv, write_samples_parquet
 from ioc.cli.options import PathName, WholeNumber, database_option, output_option, topology_option
 from ioc.cli.output import data_output, progress, whole_file
 from ioc.cli.plot import plot_run
 from ioc.cli.texts import run_diff, run_list, run_page
 from ioc.errors import Refused
 from ioc.model import Client, RunClass, RunQuality, Scalar, check_comment
+from ioc.rundb.dataset import PAGE
 from ioc.rundb.queries import RunBook, SheetObservable
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def export(book: RunBook, form: str, output: Path | None) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(list(SAMPLE_FORMATS)),
+    type=click.Choice(["csv", "parquet"]),
     help="Format of the file; default: csv. Parquet needs pyarrow.",
 )
 @click.option("--from-archiver", "archiver", metavar="URL", help="Compare with an EPICS Archiver Appliance instead.")
@@ -210,13 +211,16 @@ def samples(
         sys.exit(0 if agree else 1)
     form = form or "csv"
     chosen = book.sampled(number, observables)
-    rows, count = book.samples(number, chosen), book.count_samples(number, chosen)
-    with (
-        data_output(output, form, book.path) as target,
-        # no progress bar between lines on a terminal
-        progress(rows, count, "writing", shown=output is not None) as items,
-    ):
-        SAMPLE_FORMATS[form](items, target)
+    count = book.count_samples(number, chosen)
+    # no progress bar between lines on a terminal
+    shown = functools.partial(progress, label="writing", shown=output is not None)
+    with data_output(output, form, book.path) as target:
+        if form == "parquet":
+            with shown(book.sample_pages(number, chosen), count // PAGE) as pages:
+                write_samples_parquet(pages, target)
+        else:
+            with shown(book.samples(number, chosen), count) as rows:
+                write_samples_csv(rows, target)
 
 
 @runs.command()
@@ -233,6 +237,26 @@ def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path 
     with whole_file(target, book.path) as path:
         plot_run(book, number, observables, path)
     click.echo(target)
+
+
+@runs.command()
+@click.argument("directory", type=PathName(file_okay=False))
+@topology_option
+@database_option
+@click.option("--experiment", help="Only this experiment; default: all.")
+def dataset(directory: Path, topology: Path, database: Path | None, experiment: str | None) -> None:
+    """Write the database into DIRECTORY as Parquet, or bring it up to date (needs pyarrow).
+
+    For DuckDB, Polars, pandas, Dask, Spark and others. Only files that must change are written again, so this can be
+    called often, also in a run. DIRECTORY must be new, empty or a data set.
+    """
+    from ioc.cli.dataset import write_dataset
+
+    if database is None:
+        from ioc.topology.load import load
+
+        database = Path(load(topology).database)
+    write_dataset(database, directory, experiment)
 
 
 @runs.command()
