@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 def partition(table: str, experiment: str, run: int, file: str | None = None) -> str:
     """The path of a file of a table, as Hive names it; the name of the file is that of the table by default."""
-    return f"{table}/experiment={encoded(experiment)}/run={run}/{file or table}.parquet"
+    return f"{table}/experiment={encoded(experiment)}/run={run}/{encoded(file or table)}.parquet"
 
 
 def encoded(value: str) -> str:
