@@ -7,7 +7,7 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -165,4 +165,8 @@ def write_samples_parquet(pages: Iterable[SamplesPage], output: Path) -> None:
 
 
 SHEET_FORMATS = {"csv": write_sheet_csv, "json": write_sheet_json, "parquet": write_sheet_parquet}
-"""Each function writes to the stream that `data_output` gives for its format."""
+SAMPLE_FORMATS: dict[str, Callable[[Iterable[Any], Any], None]] = {
+    "csv": write_samples_csv,
+    "parquet": write_samples_parquet,
+}
+"""Each function writes to what `data_output` gives for its format; Parquet is made of pages of columns, not of rows."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ioc.cli.export import SHEET_FORMATS, write_samples_csv, write_samples_parquet
+from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS
 from ioc.cli.options import PathName, WholeNumber, database_option, output_option, topology_option
 from ioc.cli.output import data_output, progress, whole_file
 from ioc.cli.plot import plot_run
@@ -176,7 +176,7 @@ def export(book: RunBook, form: str, output: Path | None) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "parquet"]),
+    type=click.Choice(list(SAMPLE_FORMATS)),
     help="Format of the file; default: csv. Parquet needs pyarrow.",
 )
 @click.option("--from-archiver", "archiver", metavar="URL", help="Compare with an EPICS Archiver Appliance instead.")
@@ -212,31 +212,14 @@ def samples(
     form = form or "csv"
     chosen = book.sampled(number, observables)
     count = book.count_samples(number, chosen)
-    # no progress bar between lines on a terminal
-    shown = functools.partial(progress, label="writing", shown=output is not None)
-    with data_output(output, form, book.path) as target:
-        if form == "parquet":
-            with shown(book.sample_pages(number, chosen), count // PAGE) as pages:
-                write_samples_parquet(pages, target)
-        else:
-            with shown(book.samples(number, chosen), count) as rows:
-                write_samples_csv(rows, target)
-
-
-@runs.command()
-@_number_argument
-@_observables_option
-@click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
-@_with_book
-def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path | None) -> None:
-    """Plot the observables of a run (needs matplotlib).
-
-    The PNG also shows gaps, alarms and changes of state.
-    """
-    target = output or Path(f"run_{number:04d}.png")
-    with whole_file(target, book.path) as path:
-        plot_run(book, number, observables, path)
-    click.echo(target)
+    columns = form == "parquet"
+    rows = book.sample_pages(number, chosen) if columns else book.samples(number, chosen)
+    with (
+        data_output(output, form, book.path) as target,
+        # no progress bar between lines on a terminal
+        progress(rows, count // PAGE if columns else count, "writing", shown=output is not None) as items,
+    ):
+        SAMPLE_FORMATS[form](items, target)
 
 
 @runs.command()
@@ -257,6 +240,22 @@ def dataset(directory: Path, topology: Path, database: Path | None, experiment: 
 
         database = Path(load(topology).database)
     write_dataset(database, directory, experiment)
+
+
+@runs.command()
+@_number_argument
+@_observables_option
+@click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
+@_with_book
+def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path | None) -> None:
+    """Plot the observables of a run (needs matplotlib).
+
+    The PNG also shows gaps, alarms and changes of state.
+    """
+    target = output or Path(f"run_{number:04d}.png")
+    with whole_file(target, book.path) as path:
+        plot_run(book, number, observables, path)
+    click.echo(target)
 
 
 @runs.command()
