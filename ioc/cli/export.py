@@ -7,11 +7,12 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from ioc.cli.extras import required
+from ioc.cli import parquet
+from ioc.rundb.dataset import SAMPLES, SamplesPage
 from ioc.rundb.queries import Row, RunBook, SheetCell, SheetColumn
 
 _RUN_COLUMNS = {
@@ -34,7 +35,6 @@ _SAMPLE_COLUMNS = ("name", "units", "sampled_at", "value", "severity", "status")
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 """A spreadsheet interprets a text that begins with one of these (also full-width) as a formula."""
 _CONTROL = frozenset("\t\r\n")
-_ROWS_AT_ONCE = 100_000
 
 
 class _Heading(NamedTuple):
@@ -138,10 +138,10 @@ def write_sheet_parquet(book: RunBook, output: Path) -> None:
     Raises:
         Refused: pyarrow is not installed.
     """
-    arrow = _arrow()
+    arrow = parquet.arrow()
     columns = book.columns()
     headings, lines = _headings(columns), list(_lines(book, columns))
-    types = {"string": arrow.string(), "time": _timestamp(arrow), "float": arrow.float64(), "integer": arrow.int64()}
+    types = parquet.kinds(arrow)
     fields: list[Any] = []
     for number, each in enumerate(headings):
         kind = types.get(each.value_type, arrow.string())
@@ -149,65 +149,24 @@ def write_sheet_parquet(book: RunBook, output: Path) -> None:
         if each.value_type == "integer" and any(isinstance(line[number], float) for line in lines):
             kind = arrow.float64()
         fields.append(arrow.field(each.name, kind, metadata=None if each.units is None else {"units": each.units}))
-    _write_parquet(arrow, arrow.schema(fields), lines, output)
+    schema = arrow.schema(fields)
+    parquet.write_tables(arrow, schema, parquet.tables_of(arrow, schema, lines), output)
 
 
-def write_samples_parquet(samples: Iterable[Row], output: Path) -> None:
-    """One row per sample, in the order given; numbers in `value`, texts in `text`.
+def write_samples_parquet(pages: Iterable[SamplesPage], output: Path) -> None:
+    """One row per sample, in the order given: the table `samples` of a data set.
 
     Raises:
         Refused: pyarrow is not installed.
     """
-    arrow = _arrow()
-    name = arrow.dictionary(arrow.int32(), arrow.string())
-    schema = arrow.schema(
-        [
-            *(("observable", name), ("sampled_at", _timestamp(arrow)), ("value", arrow.float64())),
-            *(("text", arrow.string()), ("severity", arrow.int8()), ("status", name)),
-        ]
-    )
-    lines = (
-        (
-            *(row["name"], row["sampled_at"]),
-            *((None, row["value"]) if isinstance(row["value"], str) else (row["value"], None)),
-            *(row["severity"], row["status"]),
-        )
-        for row in samples
-    )
-    _write_parquet(arrow, schema, lines, output)
-
-
-def _arrow() -> Any:
-    required("pyarrow.parquet", "parquet", "Parquet needs pyarrow")
-    return required("pyarrow", "parquet", "Parquet needs pyarrow")
-
-
-def _timestamp(arrow: Any) -> Any:
-    return arrow.timestamp("us", tz="UTC")
-
-
-def _write_parquet(arrow: Any, schema: Any, lines: Iterable[Sequence[Any]], output: Path) -> None:
-    source = iter(lines)
-    with arrow.parquet.ParquetWriter(output, schema) as writer:
-        while batch := list(itertools.islice(source, _ROWS_AT_ONCE)):
-            arrays = [
-                _array(arrow, field.type, values)
-                for field, values in zip(schema, zip(*batch, strict=True), strict=True)
-            ]
-            writer.write_table(arrow.table(arrays, schema=schema))
-
-
-def _array(arrow: Any, kind: Any, values: Sequence[Any]) -> Any:
-    if arrow.types.is_timestamp(kind):
-        return arrow.array(values, arrow.string()).cast(kind)
-    if arrow.types.is_string(kind):
-        values = [None if value is None else str(value) for value in values]
-    elif arrow.types.is_floating(kind) or arrow.types.is_integer(kind):
-        # The observable's type may have changed in the topology since the run.
-        values = [value if isinstance(value, (int, float)) else None for value in values]
-    return arrow.array(values, kind, safe=False)
+    arrow = parquet.arrow()
+    schema = parquet.schema_of(arrow, SAMPLES)
+    parquet.write_tables(arrow, schema, parquet.tables_of_samples(arrow, schema, pages), output)
 
 
 SHEET_FORMATS = {"csv": write_sheet_csv, "json": write_sheet_json, "parquet": write_sheet_parquet}
-SAMPLE_FORMATS = {"csv": write_samples_csv, "parquet": write_samples_parquet}
-"""Each function writes to the stream that `data_output` gives for its format."""
+SAMPLE_FORMATS: dict[str, Callable[[Iterable[Any], Any], None]] = {
+    "csv": write_samples_csv,
+    "parquet": write_samples_parquet,
+}
+"""Each function writes to what `data_output` gives for its format; Parquet is made of pages of columns, not of rows."""

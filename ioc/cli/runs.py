@@ -27,6 +27,7 @@ from ioc.cli.plot import plot_run
 from ioc.cli.texts import run_diff, run_list, run_page
 from ioc.errors import Refused
 from ioc.model import Client, RunClass, RunQuality, Scalar, check_comment
+from ioc.rundb.dataset import PAGE
 from ioc.rundb.queries import RunBook, SheetObservable
 
 if TYPE_CHECKING:
@@ -211,13 +212,35 @@ def samples(
         sys.exit(0 if agree else 1)
     form = form or "csv"
     chosen = book.sampled(number, observables)
-    rows, count = book.samples(number, chosen), book.count_samples(number, chosen)
+    count = book.count_samples(number, chosen)
+    columns = form == "parquet"
+    rows = book.sample_pages(number, chosen) if columns else book.samples(number, chosen)
     with (
         data_output(output, form, book.path) as target,
         # no progress bar between lines on a terminal
-        progress(rows, count, "writing", shown=output is not None) as items,
+        progress(rows, count // PAGE if columns else count, "writing", shown=output is not None) as items,
     ):
         SAMPLE_FORMATS[form](items, target)
+
+
+@runs.command()
+@click.argument("directory", type=PathName(file_okay=False))
+@topology_option
+@database_option
+@click.option("--experiment", help="Only this experiment; default: all.")
+def dataset(directory: Path, topology: Path, database: Path | None, experiment: str | None) -> None:
+    """Write the database into DIRECTORY as Parquet, or bring it up to date (needs pyarrow).
+
+    For DuckDB, Polars, pandas, Dask, Spark and others. Only files that must change are written again, so this can be
+    called often, also in a run. DIRECTORY must be new, empty or a data set.
+    """
+    from ioc.cli.dataset import write_dataset
+
+    if database is None:
+        from ioc.topology.load import load
+
+        database = Path(load(topology).database)
+    write_dataset(database, directory, experiment)
 
 
 @runs.command()

@@ -21,7 +21,7 @@ Way = Ssh | Literal["local"]
 
 def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
     """Make one host for each distinct machine, with its routers and ECC servers."""
-    settings: dict[Machine, Ssh | Literal["local"]] = {}
+    settings: dict[Machine, Way] = {}
     components: dict[Machine, list[EccServer | DataRouter]] = {}
     for component in (*topology.ecc_servers, *topology.data_routers):
         ssh = ssh_for(topology, component)
@@ -66,7 +66,7 @@ def connect(topology: Topology, address: str, way: Way) -> Transport:
     return LocalTransport() if way == "local" else SshTransport(address, way, topology.timeouts.ssh)
 
 
-def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccServer | DataRouter]) -> MachineHost:
+def _host(topology: Topology, ssh: Way, components: list[EccServer | DataRouter]) -> MachineHost:
     addresses = {component.host for component in components}
     name = addresses.pop() if len(addresses) == 1 else "localhost"
     return MachineHost(
@@ -78,5 +78,5 @@ def _host(topology: Topology, ssh: Ssh | Literal["local"], components: list[EccS
         filing_timeout=topology.timeouts.filing,
         settle_seconds=topology.runs.settle_seconds,
         units={unit_name(each): units for each in components if (units := units_of(topology, each))},
-        aside=_transport(name, ssh, topology),
+        aside=connect(topology, name, ssh),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import subprocess
@@ -34,13 +35,13 @@ main(prog_name="attpc-ioc")
 
 @pytest.fixture
 async def database(tmp_path: Path) -> Path:
-    """Run 0 of e1 with some thousand samples, a text beyond Latin-1 in its title and units that are in it."""
+    """Run 0 of e1 with some thousand samples that cannot be compressed, a text beyond Latin-1 in its title and units that are in it."""
     path = tmp_path / "data" / "runs.db"
     path.parent.mkdir()
     store = await SqliteRunStore.open(path)
     await store.define_observables("e1", [PRESSURE.model_copy(update={"units": "µT"}), GAS])
     run = (await store.reserve_run("e1", "日 krypton", RunClass.Beam, "")).run
-    store.add_samples("e1", run, [reading(float(number), 1.8e9 + number) for number in range(MANY)])
+    store.add_samples("e1", run, [reading(math.sqrt(number), 1.8e9 + number) for number in range(MANY)])
     await store.close()
     return path
 
