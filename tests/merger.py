@@ -123,7 +123,7 @@ class File:
         assert header is not None
         end = self._at + header.units * UNIT
         if end > len(self._data):
-            raise MergerError("Reached end of GrawFile")
+            raise MergerError("the last frame of a file is cut off")
         frame = Frame.read(self._data[self._at : end])
         self._at = end
         return frame
@@ -169,7 +169,7 @@ def run_directory(graw_path: Path, run: int, cobo: int) -> Path:
     """config: ``get_run_directory``."""
     place = graw_path / f"run_{run:04d}" / f"mm{cobo}"
     if not place.exists():
-        raise MergerError(f"file {str(place)!r} does not exist")
+        raise MergerError(f"{place} is missing")
     return place
 
 
@@ -178,7 +178,7 @@ def frames_of(graw_path: Path, run: int) -> Iterator[Frame]:
     stacks = [Stack(run_directory(graw_path, run, cobo), cobo, asad) for cobo in COBOS for asad in ASADS]
     stacks = [stack for stack in stacks if stack.paths]
     if not stacks:
-        raise MergerError("no GRAW files were found in the GRAW directory")
+        raise MergerError("the run has no files")
     while True:
         waiting = [(header.event, stack) for stack in stacks if (header := stack.next_header()) is not None]
         if not waiting:

@@ -59,7 +59,7 @@ def _checked(directory: Path) -> Path:
     text = os.fsencode(place)
     if SUFFIX in text or cobo_of(text) is not None or is_merged(text):
         raise Refused(
-            f"{place} must be UTF-8, without '.graw' and 'CoBo<k>_AsAd<a>' in it: the merger looks at whole paths"
+            f"{place} must be UTF-8, with neither '.graw' nor 'CoBo<k>_AsAd<a>' in it: the merger sees the whole path"
         )
     _make(place)
     return place

@@ -334,8 +334,8 @@ async def test_files_of_adopted_runs(here: Detector, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("a.graw.d", "must be UTF-8, without '.graw' and 'CoBo<k>_AsAd<a>' in it"),
-        ("CoBo0_AsAd0", "have neither"),
+        ("a.graw.d", "must be UTF-8, with neither '.graw' nor 'CoBo<k>_AsAd<a>' in it"),
+        ("CoBo0_AsAd0", "with neither"),
         ("file/below", "cannot be made"),
     ],
 )
