@@ -59,7 +59,8 @@ def _update(folder: DatasetFolder, reader: DataReader, parts: _Parts, *, everyth
     for name in reader.experiments:
         folder.put(parts.between_runs(name))
     if everything:
-        folder.put(parts.of_no_run())
+        for part in parts.of_no_run():  # one day in memory, not all
+            folder.put([part])
     folder.remove_others([*reader.experiments, *renamed, *([NO_EXPERIMENT] if everything else [])])
     folder.forget_experiments(renamed)
     return [name for name in others if name not in renamed]
@@ -71,7 +72,6 @@ class _Parts:
     def __init__(self, pa: Any, reader: DataReader) -> None:
         self._pa = pa
         self._reader = reader
-        self._schemas = {table: str(schema_of(pa, table).to_string()) for table in TABLES}
 
     def schemas(self) -> Iterator[Part]:
         """A file without rows for each table, so that all of them can be read from the beginning."""
@@ -119,5 +119,6 @@ class _Parts:
         fingerprint = self._fingerprint(SAMPLES, [each[2:] for each in series])
         return Part(path, "" if always else fingerprint, write)
 
-    def _fingerprint(self, table: DataTable, content: Sequence[Any]) -> str:
-        return hashlib.blake2b(f"{self._schemas[table]}{content!r}".encode(), digest_size=16).hexdigest()
+    @staticmethod
+    def _fingerprint(table: DataTable, content: Sequence[Any]) -> str:
+        return hashlib.blake2b(f"{table.columns!r}{content!r}".encode(), digest_size=16).hexdigest()

@@ -83,10 +83,12 @@ class DatasetFolder:
             self._state = _locked_state(own / "state.db")
             self._known = {row[0]: (row[1], row[2]) for row in self._state.execute("SELECT * FROM parts")}
             self.experiments = dict(self._state.execute("SELECT name, created_at FROM experiments"))
-        except sqlite3.Error as error:
+            self._present = dict(self._files())
+        except BaseException as error:
             self._close()
-            raise self._refusal(error) from error
-        self._present = dict(self._files())
+            if isinstance(error, sqlite3.Error):
+                raise self._refusal(error) from error
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,7 +120,7 @@ class DatasetFolder:
             part.write(self._new)
             size = _flushed(self._new)
             final = self.root / part.path
-            final.parent.mkdir(parents=True, exist_ok=True)
+            _make_folders(final.parent)
             self._new.replace(final)
             _flushed(final.parent)
             self.written += 1
@@ -191,6 +193,14 @@ def _locked_state(path: Path) -> sqlite3.Connection:
         state.close()
         raise
     return state
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it that are missing; each is on the disk then."""
+    if not folder.is_dir():
+        _make_folders(folder.parent)
+        folder.mkdir()
+        _flushed(folder.parent)
 
 
 def _flushed(path: Path) -> int:
