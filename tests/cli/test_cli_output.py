@@ -35,7 +35,7 @@ main(prog_name="attpc-ioc")
 
 @pytest.fixture
 async def database(tmp_path: Path) -> Path:
-    """Run 0 of e1: some thousand samples that cannot be compressed, a text beyond Latin-1 in its title and units."""
+    """Run 0 of e1: samples that do not compress, a text beyond Latin-1 in its title, and units that are in it."""
     path = tmp_path / "data" / "runs.db"
     path.parent.mkdir()
     store = await SqliteRunStore.open(path)
