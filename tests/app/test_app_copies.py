@@ -1,4 +1,4 @@
-"""Safe copies in the whole IOC: PVs, a reload, a filed run that is copied and then removed beside the running IOC."""
+"""Safe copies in the whole IOC: PVs, a reload, and a filed run that is copied, then removed beside the running IOC."""
 
 from __future__ import annotations
 
