@@ -70,12 +70,10 @@ def write_bluesky(book: RunBook, selection: Selection, output: TextIO) -> None:
     Raises:
         Refused: a run that was asked for by its number is open.
     """
-    book.columns(selection.observables)  # refuses unknown names before anything is written
-    runs = book.selected(selection)
     for number in selection.numbers:
         if DocumentState(state := book.run(number)["state"]) not in FINISHED:
             raise Refused(f"run {number} is {state}, but must have ended: its documents are complete only then")
-    for run in runs:
+    for run in book.selected(selection):
         if DocumentState(run["state"]) not in FINISHED:
             click.echo(f"run {run['run_number']} is {run['state']}: it is left out until it has ended", err=True)
             continue

@@ -41,12 +41,11 @@ def write_hdf5(book: RunBook, selection: Selection, output: Path) -> None:
         Refused: h5py is not installed.
     """
     h5py = required("h5py", "hdf5", "HDF5 needs h5py")
-    book.columns(selection.observables)  # refuses unknown names before anything is written
-    runs = book.selected(selection)
-    with h5py.File(output, "w", libver=("v108", "v110")) as file:
+    # HDF5's own files crash the process when the disk is full; those of Python raise OSError.
+    with output.open("w+b") as stream, h5py.File(stream, "w", libver=("v108", "v110")) as file:
         file.attrs.update({"NX_class": "NXroot", "creator": "attpc-ioc", "creator_version": __version__})
         writer = _Writer(h5py, book, selection.observables)
-        for run in runs:
+        for run in book.selected(selection):
             writer.write(file, run)
 
 

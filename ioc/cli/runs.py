@@ -208,6 +208,7 @@ def export(book: RunBook, *, form: str, output: Path | None, **chosen: Any) -> N
     selection = Selection(**chosen)
     if selection.statistics and form in {"hdf5", "bluesky"}:
         raise click.UsageError(f"--format {form} has all statistics: leave out --statistic")
+    book.check(selection)
     with data_output(output, form, book.path) as target:
         SHEET_FORMATS[form](book, selection, target)
 

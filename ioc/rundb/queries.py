@@ -159,19 +159,22 @@ class RunBook:
             events=of_run("events", "occurred_at, id"),
         )
 
+    def check(self, selection: Selection) -> None:
+        """Check that a selection can be exported, before anything is written.
+
+        Raises:
+            Refused: there is no such run or observable.
+        """
+        for number in selection.numbers:
+            self.run(number)
+        self._check_names(selection.observables)
+
     def selected(self, selection: Selection) -> Iterator[Row]:
         """Yield the rows of `runs` of a selection by number.
 
         They are read in portions: a reader that is slow keeps no transaction open.
-
-        Raises:
-            Refused: there is no run of a number in the selection.
         """
-        for number in selection.numbers:
-            self.run(number)
-        return self._portions(*selection.condition())
-
-    def _portions(self, condition: str, values: Sequence[Any]) -> Iterator[Row]:
+        condition, values = selection.condition()
         last = -1
         while rows := list(
             self._db.query(
@@ -187,11 +190,7 @@ class RunBook:
         """Columns of the run sheet in display order; retired ones last, and only if they were ever measured.
 
         If `observables` is not empty, only these, in its order.
-
-        Raises:
-            Refused: there is no such observable.
         """
-        self._check_names(observables)
         found: dict[tuple[str, str], list[SheetObservable]] = {}
         for each in self._observables(_IN_USE):
             found.setdefault((each.name, each.units), []).append(each)

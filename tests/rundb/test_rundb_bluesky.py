@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -178,6 +181,34 @@ async def test_a_long_run_comes_in_pages(store: SqliteRunStore, database: Path) 
     assert [number for page in pages for number in page["seq_num"]] == list(range(1, 100_001))
 
 
+def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until a server takes connections."""
+    deadline = time.monotonic() + 60
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+HOW_TO = (Path(__file__).parents[2] / "docs" / "how-to" / "bluesky.md").read_text()
+_, SAMPLES, TILED = re.findall(r"^```python\n(.*?)^```", HOW_TO, re.DOTALL | re.MULTILINE)
+
+
+async def test_the_example_that_prints_samples(store: SqliteRunStore, database: Path) -> None:
+    """The program of the how-to prints run, time and value of each sample."""
+    await odd_runs(store)
+    file = database.parent / "runs.jsonl"
+    assert invoke(database, "export", "--format", "bluesky", "--output", str(file)).exit_code == 0
+    command = [sys.executable, "-c", SAMPLES, file, "pressure"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    values = ("1.5", "None", "2.5", "None", "None")
+    assert done.stdout.splitlines() == [f"0 {BEGAN + at} {value}" for at, value in enumerate(values)]
+
+
 INTO_TILED = """
 import json, sys
 from bluesky.callbacks.tiled_writer import TiledWriter
@@ -245,3 +276,26 @@ async def test_tiled_takes_the_documents(store: SqliteRunStore, database: Path, 
         "bytes": [5_000_000, 5_000_001],
         "graw": [[5_000_000], [5_000_001]],
     }
+
+
+@pytest.mark.skipif(find_spec("tiled") is None, reason="needs tiled[server,client], which takes CI a minute to install")
+async def test_the_example_that_loads_into_tiled(store: SqliteRunStore, database: Path, tmp_path: Path) -> None:
+    """The program of the how-to fills a server of Tiled, started as the page shows it."""
+    await odd_runs(store)
+    file = tmp_path / "runs.jsonl"
+    assert invoke(database, "export", "--format", "bluesky", "--output", str(file)).exit_code == 0
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    [shown] = re.findall(r"^tiled (serve catalog .*)$", HOW_TO, re.MULTILINE)
+    server = [sys.executable, "-c", "from tiled.commandline.main import main; main()", *shown.split(), "--port", port]
+    log = tmp_path / "log"
+    with log.open("w") as stream, subprocess.Popen(server, stdout=stream, stderr=stream) as process:
+        try:
+            wait_for(process, int(port), log)
+            command = [sys.executable, "-c", TILED, file, f"http://127.0.0.1:{port}", "secret"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        finally:
+            process.terminate()
+    assert done.returncode == 0, done.stderr + log.read_text()
+    assert "run 0 of e18008: baseline, pressure_monitor, target_gas_monitor, count_monitor" in done.stdout
+    assert "run 2 of e18008: \n" in done.stdout
