@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""Exports the run sheet and samples: CSV, JSON, Parquet."""
+"""Exports the run sheet and samples: CSV, JSON, Parquet. Each format with more than a sheet has a module of its own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from ioc.cli import parquet
+from ioc.cli.export_bluesky import write_bluesky
+from ioc.cli.export_hdf5 import write_hdf5
 from ioc.rundb.dataset import SAMPLES, SamplesPage
 from ioc.rundb.queries import Row, RunBook, SheetCell, SheetColumn
+from ioc.rundb.selection import Selection
 
 _RUN_COLUMNS = {
     "run_number": "integer",
@@ -31,6 +34,10 @@ _RUN_COLUMNS = {
 """Columns of the view `run_sheet` with their types, without the experiment, which is always the same."""
 _STATISTICS = ("minimum", "mean", "maximum")
 """Each has its own column, such as ``OBSERVABLE.minimum``: names of observables have no dot."""
+STATISTICS = ("begin", "end", *_STATISTICS, "samples", "worst_severity", "disconnected_seconds", "good_fraction")
+"""Those that can be chosen, by their names in `SheetCell`; each has a column such as ``OBSERVABLE (UNITS) mean``."""
+_WHOLE = frozenset({"samples", "worst_severity"})
+_WITH_UNITS = frozenset({"begin", "end", *_STATISTICS})
 _SAMPLE_COLUMNS = ("name", "units", "sampled_at", "value", "severity", "status")
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 """A spreadsheet interprets a text that begins with one of these (also full-width) as a formula."""
@@ -45,62 +52,83 @@ class _Heading(NamedTuple):
     units: str | None = None
 
 
-def _headings(columns: Sequence[SheetColumn]) -> list[_Heading]:
-    """The run, then its observables in display order, then the statistics of those that are numbers."""
-    return [
-        *itertools.starmap(_Heading, _RUN_COLUMNS.items()),
-        *(_Heading(each.heading, each.value_type, each.units) for each in columns),
-        *(
-            _Heading(f"{each.heading}.{name}", "float", each.units)
-            for each in columns
-            if each.numeric
-            for name in _STATISTICS
-        ),
-    ]
+def _chosen(columns: Sequence[SheetColumn], selection: Selection) -> list[tuple[int, str]]:
+    """The place of each observable with each statistic that it has; the usual ones unless others were chosen."""
+    if not selection.statistics:
+        usual = [(number, "value") for number in range(len(columns))]
+        return usual + [(at, name) for at, each in enumerate(columns) if each.numeric for name in _STATISTICS]
+    names = tuple(dict.fromkeys(selection.statistics))
+    return [(at, name) for at, each in enumerate(columns) for name in names if each.numeric or name not in _STATISTICS]
 
 
-def _lines(book: RunBook, columns: Sequence[SheetColumn]) -> Iterator[list[Any]]:
+def _headings(columns: Sequence[SheetColumn], selection: Selection) -> list[_Heading]:
+    """The run, then the statistics of its observables."""
+    headings = list(itertools.starmap(_Heading, _RUN_COLUMNS.items()))
+    for at, statistic in _chosen(columns, selection):
+        column = columns[at]
+        if statistic == "value":
+            heading = column.heading
+        elif selection.statistics:
+            heading = f"{column.name} ({column.units}) {statistic}" if column.units else f"{column.name} {statistic}"
+        else:
+            heading = f"{column.heading}.{statistic}"
+        kind = "integer" if statistic in _WHOLE else "float"
+        if statistic in {"value", "begin", "end"}:
+            kind = column.value_type
+        units = column.units if statistic in _WITH_UNITS | {"value"} else None
+        headings.append(_Heading(heading, kind, units))
+    return headings
+
+
+def _lines(book: RunBook, columns: Sequence[SheetColumn], selection: Selection) -> Iterator[list[Any]]:
     """The runs, with values in the order of `_headings`."""
-    numeric = [number for number, each in enumerate(columns) if each.numeric]
-    for run, cells in book.sheet(columns):
-        line = [run[name] for name in _RUN_COLUMNS]
-        line += [cell.value for cell in cells]
-        for number in numeric:
-            line += cells[number][1:]
-        yield line
+    chosen = _chosen(columns, selection)
+    for run, cells in book.sheet(columns, selection):
+        yield [*(run[name] for name in _RUN_COLUMNS), *(getattr(cells[at], name) for at, name in chosen)]
 
 
-def write_sheet_csv(book: RunBook, output: TextIO) -> None:
+def write_sheet_csv(book: RunBook, selection: Selection, output: TextIO) -> None:
     """One line per run."""
-    columns = book.columns()
-    _write_csv((each.name for each in _headings(columns)), _lines(book, columns), output)
+    columns = book.columns(selection.observables)
+    headings = (each.name for each in _headings(columns, selection))
+    _write_csv(headings, _lines(book, columns, selection), output)
 
 
-def write_sheet_json(book: RunBook, output: TextIO) -> None:
-    """A list of objects, one per run; observables are in a nested object, each with value and units."""
-    columns = book.columns()
-    runs = [
-        {**{name: run[name] for name in _RUN_COLUMNS}, "observables": _observables(columns, cells)}
-        for run, cells in book.sheet(columns)
-    ]
-    json.dump(runs, output, ensure_ascii=False, indent=2, allow_nan=False)
-    output.write("\n")
+def write_sheet_json(book: RunBook, selection: Selection, output: TextIO) -> None:
+    """A list of objects, one per run; observables are in a nested object, each with its statistics and units."""
+    columns = book.columns(selection.observables)
+    before = "[\n  "
+    for run, cells in book.sheet(columns, selection):
+        its = {name: run[name] for name in _RUN_COLUMNS}
+        its["observables"] = _observables(columns, cells, selection)
+        # One run after the other, indented as a part of the list: a text in JSON has no line break of its own.
+        text = json.dumps(its, ensure_ascii=False, indent=2, allow_nan=False).replace("\n", "\n  ")
+        output.write(f"{before}{text}")
+        before = ",\n  "
+    output.write("[]\n" if before.startswith("[") else "\n]\n")
 
 
-def _observables(columns: Sequence[SheetColumn], cells: Sequence[SheetCell]) -> dict[str, dict[str, Any]]:
+def _observables(
+    columns: Sequence[SheetColumn], cells: Sequence[SheetCell], selection: Selection
+) -> dict[str, dict[str, Any]]:
     """Observables by name; if one had several units, those of the value."""
+    chosen: dict[int, list[str]] = {number: [] for number in range(len(columns))}
+    for number, name in _chosen(columns, selection):
+        chosen[number].append(name)
     observables: dict[str, dict[str, Any]] = {}
-    for column, cell in zip(columns, cells, strict=True):
-        if cell.value is not None or column.name not in observables:
-            value, *statistics = map(_for_json, cell)
-            its = {"value": value, "units": column.units}
-            observables[column.name] = its | (dict(zip(_STATISTICS, statistics, strict=True)) if column.numeric else {})
+    for number, column in enumerate(columns):
+        if cells[number].value is not None or column.name not in observables:
+            its = {name: for_json(getattr(cells[number], name)) for name in chosen[number]}
+            first = {"value": its.pop("value")} if "value" in its else {}
+            observables[column.name] = first | {"units": column.units} | its
     return observables
 
 
-def _for_json(value: Any) -> Any:
-    """JSON has no infinity: write it as text."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+def for_json(value: Any) -> Any:
+    """JSON has no infinity, which becomes a text, and no NaN, which becomes null."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 def write_samples_csv(samples: Iterable[Row], output: TextIO) -> None:
@@ -132,15 +160,15 @@ class _UnixLines:
         return self._output.write(row.removesuffix("\r\n") + "\n")
 
 
-def write_sheet_parquet(book: RunBook, output: Path) -> None:
+def write_sheet_parquet(book: RunBook, selection: Selection, output: Path) -> None:
     """One row per run; times are timestamps, units are in the metadata of each column.
 
     Raises:
         Refused: pyarrow is not installed.
     """
     arrow = parquet.arrow()
-    columns = book.columns()
-    headings, lines = _headings(columns), list(_lines(book, columns))
+    columns = book.columns(selection.observables)
+    headings, lines = _headings(columns, selection), list(_lines(book, columns, selection))
     types = parquet.kinds(arrow)
     fields: list[Any] = []
     for number, each in enumerate(headings):
@@ -164,7 +192,13 @@ def write_samples_parquet(pages: Iterable[SamplesPage], output: Path) -> None:
     parquet.write_tables(arrow, schema, parquet.tables_of_samples(arrow, schema, pages), output)
 
 
-SHEET_FORMATS = {"csv": write_sheet_csv, "json": write_sheet_json, "parquet": write_sheet_parquet}
+SHEET_FORMATS = {
+    "csv": write_sheet_csv,
+    "json": write_sheet_json,
+    "parquet": write_sheet_parquet,
+    "hdf5": write_hdf5,
+    "bluesky": write_bluesky,
+}
 SAMPLE_FORMATS: dict[str, Callable[[Iterable[Any], Any], None]] = {
     "csv": write_samples_csv,
     "parquet": write_samples_parquet,

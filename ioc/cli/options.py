@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
+
+from ioc.rundb.times import to_text
 
 _AGES = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 """Seconds."""
@@ -58,6 +61,23 @@ class Factor(click.FloatRange):
         return number
 
 
+class Moment(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - generic since click 8.5
+    """A date or time, local unless it has an offset; becomes a time of the run database."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return to_text(datetime.fromisoformat(str(value)).astimezone().timestamp())
+        except (ValueError, OverflowError, OSError):
+            wanted = "a date such as 2026-11-22, or a time such as 2026-11-22T18:30 or 2026-11-22T18:30Z"
+            self.fail(f"it is {str(value)!r}, but must be {wanted}", param, ctx)
+
+
+def _standard_output(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
+    return None if value == Path("-") else value
+
+
 class Age(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older versions take none
     """A number of hours, days or weeks; converted to seconds."""
 
@@ -82,7 +102,12 @@ topology_option = click.option(
 database_option = click.option(
     "--database", type=PathName(dir_okay=False, readable=False), help="Run database, instead of the topology's."
 )
-output_option = click.option("--output", type=PathName(dir_okay=False), help="File to write; default: standard output.")
+output_option = click.option(
+    "--output",
+    type=PathName(dir_okay=False),
+    callback=_standard_output,
+    help="File to write; default, or -: standard output.",
+)
 
 
 class FactorOrNothing(Factor):

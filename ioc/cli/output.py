@@ -16,6 +16,7 @@ import click
 from ioc.errors import Refused
 
 Item = TypeVar("Item")
+_BINARY = frozenset({"parquet", "hdf5"})
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock")
 """Suffixes of the database and the files beside it."""
 
@@ -84,14 +85,15 @@ def whole_file(target: Path, database: Path | None = None) -> Generator[Path]:
 
 @contextmanager
 def data_output(target: Path | None, form: str, database: Path | None = None) -> Generator[Any]:
-    """As `whole_file`, opened for text unless the format is Parquet; `target` None means standard output.
+    """As `whole_file`, opened for text unless the format is binary; `target` None means standard output.
 
     Raises:
-        UsageError, Refused: as `whole_file`, Parquet without `target`, or a character that standard output lacks.
+        UsageError, Refused: as `whole_file`, a binary format without `target`, or a character that standard output
+            lacks.
     """
-    if form == "parquet":
+    if form in _BINARY:
         if target is None:
-            raise click.UsageError("--format parquet needs --output FILE")
+            raise click.UsageError(f"--format {form} needs --output FILE")
         with whole_file(target, database) as path:
             yield path
         return

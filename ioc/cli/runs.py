@@ -20,8 +20,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS
-from ioc.cli.options import Age, PathName, WholeNumber, database_option, output_option, run_range, topology_option
+from ioc.cli.as_json import write_list, write_page
+from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS, STATISTICS
+from ioc.cli.options import (
+    Age,
+    Moment,
+    PathName,
+    WholeNumber,
+    database_option,
+    output_option,
+    run_range,
+    topology_option,
+)
 from ioc.cli.output import data_output, progress, whole_file
 from ioc.cli.plot import plot_run
 from ioc.cli.texts import run_diff, run_list, run_page
@@ -29,6 +39,7 @@ from ioc.errors import Refused
 from ioc.model import Client, RunClass, RunQuality, Scalar, check_comment
 from ioc.rundb.dataset import PAGE
 from ioc.rundb.queries import RunBook, SheetObservable
+from ioc.rundb.selection import Selection
 
 if TYPE_CHECKING:
     from ioc.topology.schema import Topology
@@ -41,6 +52,7 @@ _number_argument = click.argument("number", type=_NUMBER)
 _observables_option = click.option(
     "--observable", "observables", multiple=True, help="Only this observable; may be repeated. Default: all."
 )
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for programs.")
 
 
 def _with_book(command: Callable[..., None]) -> Callable[..., None]:
@@ -76,18 +88,30 @@ def runs() -> None:
 
 @runs.command("list")
 @click.option("--quality", type=click.Choice(_QUALITIES, case_sensitive=False), help="Only runs of this quality.")
+@_json_option
 @_with_book
-def list_command(book: RunBook, quality: str | None) -> None:
+def list_command(book: RunBook, quality: str | None, *, as_json: bool) -> None:
     """List the runs of an experiment."""
+    if as_json:
+        runs = book.selected(Selection(qualities=() if quality is None else (quality,)))
+        with data_output(None, "json") as target:
+            write_list(book.experiment, runs, target)
+        return
     click.echo(run_list(book.experiment, book.runs(quality)))
 
 
 @runs.command()
 @_number_argument
+@_json_option
 @_with_book
-def show(book: RunBook, number: int) -> None:
+def show(book: RunBook, number: int, *, as_json: bool) -> None:
     """Show observables, configurations, files and events of a run."""
-    click.echo(run_page(book.experiment, book.page(number)))
+    page = book.page(number)
+    if as_json:
+        with data_output(None, "json") as target:
+            write_page(book.experiment, page, target)
+        return
+    click.echo(run_page(book.experiment, page))
 
 
 @runs.command()
@@ -150,25 +174,54 @@ def diff(book: RunBook, first: int, second: int) -> None:
 
 
 @runs.command()
+@click.argument("numbers", metavar="[N]...", nargs=-1, type=_NUMBER)
 @click.option(
     "--format",
     "form",
     type=click.Choice(list(SHEET_FORMATS)),
     default="csv",
     show_default=True,
-    help="Format of the file; Parquet needs pyarrow.",
+    help="Format of the file; Parquet needs pyarrow, HDF5 needs h5py.",
+)
+@click.option("--since", type=Moment(), help="Only runs that began then or later, such as 2026-11-22 (local time).")
+@click.option(
+    "--class",
+    "classes",
+    type=click.Choice(_CLASSES, case_sensitive=False),
+    multiple=True,
+    help="Only runs of this class; may be repeated.",
+)
+@click.option(
+    "--quality",
+    "qualities",
+    type=click.Choice(_QUALITIES, case_sensitive=False),
+    multiple=True,
+    help="Only runs of this quality; may be repeated.",
+)
+@_observables_option
+@click.option(
+    "--statistic",
+    "statistics",
+    type=click.Choice(STATISTICS),
+    multiple=True,
+    help="A column of each observable in place of the usual ones; may be repeated.",
 )
 @output_option
 @_with_book
-def export(book: RunBook, form: str, output: Path | None) -> None:
-    """Write the run sheet: one line per run.
+def export(book: RunBook, *, form: str, output: Path | None, **chosen: Any) -> None:
+    """Write the runs of an experiment, or runs N only.
 
-    Each line has the data of the run, then its observables and their statistics.
+    CSV, JSON and Parquet have the run sheet: the data of each run, then its observables and their statistics. HDF5
+    (with names of NeXus) and Bluesky (documents of its event model as JSON lines) have the samples, too.
 
     In CSV, a text that a spreadsheet would interpret as a formula gets an apostrophe in front.
     """
+    selection = Selection(**chosen)
+    if selection.statistics and form in {"hdf5", "bluesky"}:
+        raise click.UsageError(f"--format {form} has all statistics: leave out --statistic")
+    book.check(selection)
     with data_output(output, form, book.path) as target:
-        SHEET_FORMATS[form](book, target)
+        SHEET_FORMATS[form](book, selection, target)
 
 
 @runs.command()

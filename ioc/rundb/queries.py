@@ -21,12 +21,15 @@ from ioc.ports import FINISHED
 from ioc.rundb.connection import open_for_reading, peer_error
 from ioc.rundb.dataset import SamplesPage, sample_pages, series_of_run
 from ioc.rundb.run_sheet import observable_column
+from ioc.rundb.selection import Selection
 from ioc.rundb.times import from_text, to_microseconds
 
 Row = Mapping[str, Any]
 
 CONFIG_FILE = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
 """A file name in `file_digests`, which may contain spaces, with its digest."""
+_RUNS_AT_ONCE = 500
+
 _IN_USE = "retired_at IS NULL OR EXISTS (SELECT 1 FROM measurements WHERE observable_id = observables.id)"
 
 
@@ -76,13 +79,22 @@ class SheetColumn:
 
 
 class SheetCell(NamedTuple):
-    """The values of an observable in a run; all None if it was not measured."""
+    """The values of an observable in a run, as in `measurements`; all None if it was not measured."""
 
-    value: Scalar | None = None
-    """Value at the begin of the run, else at its end."""
+    begin: Scalar | None = None
+    end: Scalar | None = None
     minimum: float | None = None
     mean: float | None = None
     maximum: float | None = None
+    samples: int | None = None
+    worst_severity: int | None = None
+    disconnected_seconds: float | None = None
+    good_fraction: float | None = None
+
+    @property
+    def value(self) -> Scalar | None:
+        """Value at the begin of the run, else at its end."""
+        return self.end if self.begin is None else self.begin
 
 
 class RunBook:
@@ -140,7 +152,7 @@ class RunBook:
             return list(self._db.table(table).rows_where("run_id = ?", [run["id"]], order_by=order))
 
         measurements = self._db.query(
-            "SELECT name, units, value_type, measurements.* FROM measurements "
+            "SELECT name, units, value_type, source_pv, measurements.* FROM measurements "
             "JOIN observables ON observables.id = observable_id WHERE run_id = ? ORDER BY display_order, name",
             [run["id"]],
         )
@@ -164,8 +176,38 @@ class RunBook:
         configs = self._db.execute("SELECT file_digests FROM run_configs WHERE run_id = ?", [run_id])
         return list(files), frozenset(name for (text,) in configs for name, _ in CONFIG_FILE.findall(text))
 
-    def columns(self) -> tuple[SheetColumn, ...]:
-        """Columns of the run sheet in display order; retired ones last, and only if they were ever measured."""
+    def check(self, selection: Selection) -> None:
+        """Check that a selection can be exported, before anything is written.
+
+        Raises:
+            Refused: there is no such run or observable.
+        """
+        for number in selection.numbers:
+            self.run(number)
+        self._check_names(selection.observables)
+
+    def selected(self, selection: Selection) -> Iterator[Row]:
+        """Yield the rows of `runs` of a selection by number.
+
+        They are read in portions: a reader that is slow keeps no transaction open.
+        """
+        condition, values = selection.condition()
+        last = -1
+        while rows := list(
+            self._db.query(
+                f"SELECT * FROM runs WHERE experiment_id = ? AND run_number > ? AND {condition} "  # noqa: S608 - ours
+                "ORDER BY run_number LIMIT ?",
+                [self._experiment_id, last, *values, _RUNS_AT_ONCE],
+            )
+        ):
+            yield from rows
+            last = rows[-1]["run_number"]
+
+    def columns(self, observables: Sequence[str] = ()) -> tuple[SheetColumn, ...]:
+        """Columns of the run sheet in display order; retired ones last, and only if they were ever measured.
+
+        If `observables` is not empty, only these, in its order.
+        """
         found: dict[tuple[str, str], list[SheetObservable]] = {}
         for each in self._observables(_IN_USE):
             found.setdefault((each.name, each.units), []).append(each)
@@ -174,24 +216,27 @@ class RunBook:
             heading = observable_column(name)
             heading = heading if heading not in columns else f"{heading} [{units}]"
             columns[heading] = SheetColumn(heading, name, units, its[0].value_type, tuple(each.id for each in its))
-        return tuple(columns.values())
+        if not observables:
+            return tuple(columns.values())
+        chosen = [each for each in columns.values() if each.name in observables]
+        return tuple(sorted(chosen, key=lambda each: observables.index(each.name)))
 
-    def sheet(self, columns: Sequence[SheetColumn]) -> Iterator[tuple[Row, list[SheetCell]]]:
-        """Each run with a cell for each of these columns."""
+    def sheet(self, columns: Sequence[SheetColumn], selection: Selection) -> Iterator[tuple[Row, list[SheetCell]]]:
+        """Each run of a selection with a cell for each of these columns."""
         empty = SheetCell()
         place = {each: number for number, column in enumerate(columns) for each in column.ids}
-        for run in self.runs():
+        for run in self.selected(selection):
             cells = [empty] * len(columns)
             measured = self._db.execute(
-                "SELECT observable_id, coalesce(begin_value, end_value), minimum, mean, maximum FROM measurements "
-                "WHERE run_id = ? ORDER BY observable_id DESC",
+                "SELECT observable_id, begin_value, end_value, minimum, mean, maximum, samples, worst_severity, "
+                "disconnected_seconds, good_fraction FROM measurements WHERE run_id = ? ORDER BY observable_id DESC",
                 [run["id"]],
             )
-            for observable_id, *cell in measured:
-                number = place.get(observable_id)
+            for observable_id, *values in measured:
+                number, cell = place.get(observable_id), SheetCell(*values)
                 # Of several definitions of an observable in one run, the first with a value counts.
-                if number is not None and (cell[0] is not None or cells[number] is empty):
-                    cells[number] = SheetCell(*cell)
+                if number is not None and (cell.value is not None or cells[number] is empty):
+                    cells[number] = cell
             yield run, cells
 
     def definitions(self, number: int) -> dict[str, SheetObservable]:
@@ -244,8 +289,7 @@ class RunBook:
         )
         if not observables:
             return found
-        for name in set(observables) - {each.name for each in self._observables("TRUE")}:
-            raise Refused(f"experiment {self.experiment} has no observable {name}")
+        self._check_names(observables)
         return sorted(
             (each for each in found if each.name in observables), key=lambda each: observables.index(each.name)
         )
@@ -262,6 +306,28 @@ class RunBook:
             [self.run(number)["id"], json.dumps([each.id for each in observables])],
         )
         return int(count.fetchone()[0])
+
+    def kinds(self, number: int, observable: SheetObservable) -> frozenset[str]:
+        """SQLite's types of the values of an observable in a run, such as `real`, `text` or, for a gap, `null`.
+
+        Raises:
+            Refused: there is no such run.
+        """
+        found = self._db.execute(
+            "SELECT DISTINCT typeof(value) FROM samples WHERE observable_id = ? AND run_id = ?",
+            [observable.id, self.run(number)["id"]],
+        )
+        return frozenset(each for (each,) in found)
+
+    def longest_status(self) -> int:
+        """Length of the longest alarm status that has occurred."""
+        return int(self._db.execute("SELECT max(length(status)) FROM alarms").fetchone()[0])
+
+    def _check_names(self, observables: Sequence[str]) -> None:
+        known = {each.name for each in self._observables("TRUE")} if observables else set[str]()
+        for name in observables:
+            if name not in known:
+                raise Refused(f"experiment {self.experiment} has no observable {name}")
 
     def span(self, number: int) -> tuple[float, float]:
         """When a run began (with its first sample) and ended (now, if it is open), in POSIX seconds.

@@ -99,6 +99,7 @@ COMMANDS = [
         ("runs", "show"),
         ("runs", "edit", "0", "--set"),
     ),
+    *(("runs", "export", "--since"), ("runs", "export", "--statistic"), ("runs", "export")),
     *(("runs", "export", "--format"), ("runs", "samples", "0", "--observable"), ("browse", "--database")),
     *(("init", "--output"), ("init", "--cobos"), (), ("runs",)),
 ]

@@ -59,6 +59,8 @@ WRITING = [
     ("samples", "0"),
     ("samples", "0", "--format", "parquet"),
     ("plot", "0"),
+    ("export", "--format", "hdf5"),
+    ("export", "--format", "bluesky"),
 ]
 
 
@@ -77,7 +79,7 @@ def test_the_database_is_never_written_over(database: Path, command: tuple[str, 
 
 
 @pytest.mark.parametrize("older", [None, "what was there"])
-@pytest.mark.parametrize("command", WRITING[3:5], ids=" ".join)
+@pytest.mark.parametrize("command", [*WRITING[3:5], ("export", "--format", "hdf5")], ids=" ".join)
 def test_an_error_in_the_middle_leaves_what_was_there(
     database: Path, tmp_path: Path, command: tuple[str, ...], older: str | None
 ) -> None:

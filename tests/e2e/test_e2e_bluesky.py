@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "bluesky.md"
 
 async def test_a_bluesky_plan_takes_two_runs(ready: Plant) -> None:
     """The program of the page takes, files and judges two runs, and prints a line for each as the page shows it."""
-    [program] = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    program, *_ = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     example = ready.directory / "two_runs.py"
     example.write_text(program)
     process = await asyncio.create_subprocess_exec(

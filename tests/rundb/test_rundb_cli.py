@@ -372,6 +372,7 @@ async def test_samples_are_written_as_csv(filled: SqliteRunStore, database: Path
         ("plot 0", "matplotlib.figure", f"runs plot needs matplotlib: install it with  {how_to_install('plot')}"),
         ("export --format parquet", "pyarrow", f"Parquet needs pyarrow: install it with  {how_to_install('parquet')}"),
         ("samples 0 --format parquet", "pyarrow", "Parquet needs pyarrow: install it with"),
+        ("export --format hdf5", "h5py", "HDF5 needs h5py: install it with"),
     ],
 )
 async def test_a_missing_extra_says_what_to_install(
