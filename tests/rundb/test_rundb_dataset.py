@@ -88,7 +88,7 @@ def test_a_run_is_in_every_table(recorded: Path, folder: Path) -> None:
     assert (gas["begin_value"], gas["begin_text"], gas["end_text"], gas["mean"]) == (None, "P10", "P10", None)
     assert read(folder, "files", 1) == [
         {"router": "data0", "host": "host0", "path": "/data/run_0001.graw", "bytes": 1001, "moved_at": at(199)}
-        | {"source": ""}
+        | {"source": "", "checksum": "", "checksummed_at": None, "purged_at": None}
     ]
     assert [each["message"] for each in read(folder, "events", 1)] == ["run 1 started"]
     samples = read(folder, "samples", 1)
