@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,10 +134,8 @@ async def test_the_present(plant: Plant, live: Web) -> None:
         assert await browser.run("document.body.dataset.hacked === undefined")
         assert await browser.run("document.querySelector('[aria-live=polite]').id") == "health"
         os.kill(plant.pid, signal.SIGSTOP)
-        began = time.monotonic()
         try:
             await browser.until("document.body.dataset.health === 'gone'")
-            assert time.monotonic() - began < 15, "3 s on a machine that is idle: see benchmarks/web.py"
         finally:
             os.kill(plant.pid, signal.SIGCONT)
         await browser.until("document.body.dataset.health === 'live'")
