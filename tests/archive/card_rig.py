@@ -51,8 +51,15 @@ class Site:
     def host(self, number: int, transport: Transport | None = None) -> MachineHost:
         """Return a host."""
         router = DataRouter(name=f"data{number}", host=f"host{number}", port=9)
-        times = {"ssh_timeout": 10.0, "filing_timeout": 20.0, "settle_seconds": 0.0}
-        return MachineHost(f"host{number}", transport or self.transport(), [router], [], **times)
+        return MachineHost(
+            f"host{number}",
+            transport or self.transport(),
+            [router],
+            [],
+            ssh_timeout=10.0,
+            filing_timeout=20.0,
+            settle_seconds=0.0,
+        )
 
     def directory(self, number: int, run: RunId) -> Path:
         """Return the directory of a run on a host."""
