@@ -108,7 +108,8 @@ class Purger:
         """
         gone = sorted(plan.gone, key=_run_and_host)
         for _, some in groupby(gone, key=_run_and_host):
-            files = list(some)
+            with editing(database) as db:
+                files = still_old(db, list(some))
             self._mark(database, files, "found removed by an earlier call", client)
         planned = sorted(plan.remove, key=lambda each: _run_and_host(each[0]))
         for _, some in groupby(planned, key=lambda each: _run_and_host(each[0])):
@@ -146,7 +147,8 @@ class Purger:
             return
         first, size = files[0], sum(file.size for file in files)
         kept = sorted({copy.destination for file in files for copy in file.copies if copy.verified})
-        text = f"{first.run} of {first.run.experiment}: {len(files)} files ({size} bytes) on {first.host} {what}; "
+        where = f"of router {first.router} on {first.host}"
+        text = f"{first.run} of {first.run.experiment}: {len(files)} files ({size} bytes) {where} {what}; "
         text += f"verified copies: {', '.join(kept)}"
         with editing(database) as db:
             save_purged(db, first.run_id, [file.file_id for file in files], text, client)
