@@ -42,6 +42,7 @@ class Hosts:
         address: str = "127.0.0.1",
         wrap: Callable[[Transport], Any] = lambda transport: transport,
         units: Mapping[str, Any] = MappingProxyType({}),
+        aside: Transport | None = None,
         **times: float,
     ) -> MachineHost:
         chosen = {**TIMES, **times}
@@ -49,7 +50,13 @@ class Hosts:
         if self.sshd:
             transport = SshTransport(address, settings or self.sshd.settings(), chosen["ssh_timeout"])
         host = MachineHost(
-            address if self.sshd else "localhost", wrap(transport), routers, servers, units=units, **chosen
+            address if self.sshd else "localhost",
+            wrap(transport),
+            routers,
+            servers,
+            units=units,
+            aside=aside,
+            **chosen,
         )
         self.made.append(host)
         return host
