@@ -92,12 +92,12 @@ def runs() -> None:
 @_with_book
 def list_command(book: RunBook, quality: str | None, *, as_json: bool) -> None:
     """List the runs of an experiment."""
+    runs = book.selected(Selection(qualities=() if quality is None else (quality,)))
     if as_json:
-        runs = book.selected(Selection(qualities=() if quality is None else (quality,)))
         with data_output(None, "json") as target:
             write_list(book.experiment, runs, target)
         return
-    click.echo(run_list(book.experiment, book.runs(quality)))
+    click.echo(run_list(book.experiment, runs))
 
 
 @runs.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ioc.cli.output import table
@@ -91,11 +91,11 @@ _EVENTS: _Columns = {
 }
 
 
-def _table(columns: _Columns, rows: Sequence[Row]) -> str:
+def _table(columns: _Columns, rows: Iterable[Row]) -> str:
     return table([tuple(columns), *([show(row[name]) for name, show in columns.values()] for row in rows)])
 
 
-def run_list(experiment: str, runs: Sequence[Row]) -> str:
+def run_list(experiment: str, runs: Iterable[Row]) -> str:
     """One line a run."""
     return f"Experiment {experiment}\n{_table(_RUNS, runs)}"
 
