@@ -313,8 +313,8 @@ class RunBook:
         return frozenset(each for (each,) in found)
 
     def longest_status(self) -> int:
-        """Length of the longest alarm status that has occurred."""
-        return int(self._db.execute("SELECT max(length(status)) FROM alarms").fetchone()[0])
+        """Bytes of the longest alarm status that has occurred, in UTF-8."""
+        return int(self._db.execute("SELECT max(length(CAST(status AS BLOB))) FROM alarms").fetchone()[0])
 
     def _check_names(self, observables: Sequence[str]) -> None:
         known = {each.name for each in self._observables("TRUE")} if observables else set[str]()

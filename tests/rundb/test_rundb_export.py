@@ -23,6 +23,7 @@ from ioc.cli.export import STATISTICS
 from ioc.model import DocumentState, RunClass, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.rundb.dataset import PAGE
+from ioc.rundb.formats import local_time
 from ioc.rundb.queries import RunBook
 from ioc.topology.schema import Observable
 from tests.rundb.invoking import invoke
@@ -282,6 +283,27 @@ async def test_list_and_show_for_programs(store: SqliteRunStore, database: Path)
     first = json.loads(invoke(database, "show", "0", "--json").stdout)
     assert [row["end_value"] for row in first["observables"]] == ["inf", "=1\n+1", None]
     assert [row["bytes"] for row in first["files"]] == [5_000_000, 5_000_001]
+
+
+async def test_purged_files_do_not_look_as_if_they_were_there(store: SqliteRunStore, database: Path) -> None:
+    """`show` says when they were removed, and Bluesky documents refer to the others only."""
+    await odd_runs(store)
+    assert "purged" not in invoke(database, "show", "0").stdout
+    execute(
+        database,
+        "UPDATE files SET purged_at = '2026-11-22T12:00:00.000000Z', checksum = 'sha256:ab' WHERE bytes = 5000000",
+    )
+    shown = invoke(database, "show", "0").stdout
+    assert shown.count(local_time("2026-11-22T12:00:00Z")) == 1
+    files = json.loads(invoke(database, "show", "0", "--json").stdout)["files"]
+    assert [(row["checksum"], row["purged_at"]) for row in files] == [
+        ("sha256:ab", "2026-11-22T12:00:00.000000Z"),
+        ("", None),
+    ]
+    documents = [
+        json.loads(line) for line in invoke(database, "export", "0", "--format", "bluesky").stdout.splitlines()
+    ]
+    assert [its["parameters"]["bytes"] for name, its in documents if name == "stream_resource"] == [5_000_001]
 
 
 def test_the_keys_for_programs_are_documented() -> None:
