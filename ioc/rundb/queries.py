@@ -238,6 +238,16 @@ class RunBook:
                     cells[number] = cell
             yield run, cells
 
+    def with_fractions(self, columns: Sequence[SheetColumn]) -> frozenset[SheetColumn]:
+        """The columns of whole numbers for which some run has another number: a source may return even infinity."""
+        owners = {each: column for column in columns if column.value_type == "integer" for each in column.ids}
+        found = self._db.execute(
+            "SELECT DISTINCT observable_id FROM measurements WHERE observable_id IN (SELECT value FROM json_each(?)) "
+            "AND 'real' IN (typeof(begin_value), typeof(end_value))",
+            [json.dumps(list(owners))],
+        )
+        return frozenset(owners[each] for (each,) in found.fetchall())
+
     def definitions(self, number: int) -> dict[str, SheetObservable]:
         """The observables by name: those measured in a run as defined then, the others as defined now.
 
