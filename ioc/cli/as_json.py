@@ -21,7 +21,7 @@ PARTS = {
     ),
     "intervals": ("interlock", "began_at", "ended_at", "action", "reason", "low", "high", "value"),
     "configs": ("ecc_server", "describe", "prepare", "configure", "config_digest", "file_digests"),
-    "files": ("router", "source", "host", "path", "bytes", "moved_at"),
+    "files": ("router", "source", "host", "path", "bytes", "moved_at", "checksum", "checksummed_at", "purged_at"),
     "events": ("occurred_at", "severity", "source", "user", "host", "message"),
 }
 

@@ -168,17 +168,17 @@ def write_sheet_parquet(book: RunBook, selection: Selection, output: Path) -> No
     """
     arrow = parquet.arrow()
     columns = book.columns(selection.observables)
-    headings, lines = _headings(columns, selection), list(_lines(book, columns, selection))
+    owners = [None] * len(_RUN_COLUMNS) + [columns[at] for at, _ in _chosen(columns, selection)]
+    fractional = book.with_fractions(columns)
     types = parquet.kinds(arrow)
     fields: list[Any] = []
-    for number, each in enumerate(headings):
+    for each, owner in zip(_headings(columns, selection), owners, strict=True):
         kind = types.get(each.value_type, arrow.string())
-        # A source may return infinity even for whole numbers.
-        if each.value_type == "integer" and any(isinstance(line[number], float) for line in lines):
+        if each.value_type == "integer" and each.units is not None and owner in fractional:
             kind = arrow.float64()
         fields.append(arrow.field(each.name, kind, metadata=None if each.units is None else {"units": each.units}))
     schema = arrow.schema(fields)
-    parquet.write_tables(arrow, schema, parquet.tables_of(arrow, schema, lines), output)
+    parquet.write_tables(arrow, schema, parquet.tables_of(arrow, schema, _lines(book, columns, selection)), output)
 
 
 def write_samples_parquet(pages: Iterable[SamplesPage], output: Path) -> None:

@@ -54,6 +54,8 @@ _FILES: Mapping[str, str] = {
     "host": "string",
     "path": "string",
     "bytes": "integer",
+    "checksum": "string",
+    "purged_at": "string",
 }
 _EXIT = {DocumentState.Complete: "success", DocumentState.Failed: "fail", DocumentState.Orphaned: "abort"}
 
@@ -225,7 +227,11 @@ class _Documents:
             yield self._page_of_events(stream, times[at : at + _EVENTS_AT_ONCE], data)
 
     def _graw(self, files: Sequence[Row]) -> Iterator[Document]:
-        """Each file is one datum, an array of bytes: how many frames it has is not known here."""
+        """Each file is one datum, an array of bytes: how many frames it has is not known here.
+
+        Files that were purged cannot be read.
+        """
+        files = [row for row in files if row["purged_at"] is None]
         if not files:
             return
         keys = _Keys()

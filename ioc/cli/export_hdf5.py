@@ -31,7 +31,7 @@ _STATISTICS = {
     **dict.fromkeys(("samples", "worst_severity"), "i8"),
     **dict.fromkeys(("disconnected_seconds", "good_fraction"), "f8"),
 }
-_FILES = {**dict.fromkeys(("router", "source", "host", "path"), "text"), "bytes": "i8"}
+_FILES = {**dict.fromkeys(("router", "source", "host", "path", "checksum", "purged_at"), "text"), "bytes": "i8"}
 
 
 def write_hdf5(book: RunBook, selection: Selection, output: Path) -> None:
@@ -156,7 +156,7 @@ class _Writer:
                 "time": [(row["sampled_us"] - zero_us) / 1e6 for row in rows],
                 "value": [_text_of(row["value"]) if is_text else _number(row["value"]) for row in rows],
                 "alarm_severity": [row["severity"] for row in rows],
-                "alarm_status": [row["status"] for row in rows],
+                "alarm_status": [row["status"].encode() for row in rows],  # h5py itself knows only ASCII
             }
             rows = list(itertools.islice(samples, _SAMPLES_AT_ONCE))
             if not rows:

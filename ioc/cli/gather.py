@@ -16,7 +16,6 @@ from pathlib import Path
 import click
 
 from ioc.cli.output import progress, reason, say_error
-from ioc.cli.texts import size
 from ioc.errors import PeerError, Refused
 from ioc.hosts.build import Way, connect, way_to
 from ioc.hosts.gather import DestinationError, Gatherer
@@ -24,6 +23,7 @@ from ioc.hosts.transport import from_shown, shown
 from ioc.model import DocumentState
 from ioc.model.graw import SUFFIX, cobo_of, gathered_name, is_merged, names
 from ioc.ports import FINISHED
+from ioc.rundb.formats import local_time, size
 from ioc.rundb.queries import Row, RunBook
 from ioc.topology.merger import MergerLayout
 from ioc.topology.schema import Topology
@@ -98,6 +98,8 @@ class _Task:
     source: bytes
     size: int
     target: bytes
+    purged_at: str | None
+    """When `runs purge` removed it."""
 
 
 @dataclass
@@ -177,7 +179,7 @@ class _Gathering:
             target = next(below + each for each in names(name) if below + each not in tasks)
             if target != below + name:
                 problems.append(f"two files are called {shown(below + name)}: {row['path']} is {shown(target)}")
-            tasks[target] = _Task(row["router"], row["host"], source, row["bytes"], target)
+            tasks[target] = _Task(row["router"], row["host"], source, row["bytes"], target, row["purged_at"])
         return list(tasks.values()), problems
 
     def _extra(self, directory: Path, expected: Collection[bytes]) -> str:
@@ -196,6 +198,11 @@ class _Gathering:
         Raises:
             Refused, PeerError: it cannot be gathered.
         """
+        if task.purged_at is not None:
+            with contextlib.suppress(OSError):
+                if os.stat(task.target).st_size == task.size:  # noqa: PTH116 - bytes
+                    return task.size  # it was gathered before
+            raise Refused(f"purged at {local_time(task.purged_at)}; take it from a safe copy")
         way = way_to(self.topology, task.host, task.router)
         if way is None:
             raise PeerError(f"the topology has no router and no ECC server on {task.host}")

@@ -14,8 +14,11 @@ from ioc.cli.extras import required
 from ioc.rundb.dataset import SAMPLES, DataTable, SamplesPage
 
 ROW_GROUP = 500_000
-"""Most rows of a row group, and most that are in memory at once."""
-_AT_ONCE = 100_000
+"""Most rows of a row group."""
+_CELLS_AT_ONCE = 1_000_000
+"""In Python; a run sheet may have hundreds of columns."""
+_CELLS = 5_000_000
+"""Most cells of a row group, which is in memory as Arrow has it."""
 
 
 def arrow() -> Any:
@@ -60,21 +63,22 @@ def array_of(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
     elif pa.types.is_floating(kind):
         values = [float(value) if isinstance(value, (int, float)) else None for value in values]
     elif pa.types.is_integer(kind):
-        values = [value if isinstance(value, (int, float)) else None for value in values]
-    return pa.array(values, kind, safe=False)
+        values = [value if isinstance(value, int) else None for value in values]
+    return pa.array(values, kind)
 
 
 def tables_of(pa: Any, schema: Any, rows: Iterable[Sequence[Any]]) -> Iterator[Any]:
     """Rows as tables of this schema, a part at a time; one without rows if there are none."""
     source = iter(rows)
-    batch = list(itertools.islice(source, _AT_ONCE))
+    at_once = max(1, _CELLS_AT_ONCE // len(schema))
+    batch = list(itertools.islice(source, at_once))
     if not batch:
         yield schema.empty_table()
     while batch:
         columns = zip(*batch, strict=True)
         arrays = [array_of(pa, field.type, values) for field, values in zip(schema, columns, strict=True)]
         yield pa.table(arrays, schema=schema)
-        batch = list(itertools.islice(source, _AT_ONCE))
+        batch = list(itertools.islice(source, at_once))
 
 
 def tables_of_samples(pa: Any, schema: Any, pages: Iterable[SamplesPage]) -> Iterator[Any]:
@@ -112,15 +116,15 @@ def _values(pa: Any, values: Sequence[float | str | None]) -> tuple[Any, Any]:
 def write_tables(pa: Any, schema: Any, tables: Iterable[Any], output: Path) -> None:
     """Write a file; tables are put together into row groups."""
     with _no_collection(), pa.parquet.ParquetWriter(output, schema, compression="zstd") as writer:
-        for group in _groups(tables):
+        for group in _groups(tables, min(ROW_GROUP, max(1, _CELLS // len(schema)))):
             writer.write_table(pa.concat_tables(group), row_group_size=ROW_GROUP)
 
 
-def _groups(tables: Iterable[Any]) -> Iterator[list[Any]]:
+def _groups(tables: Iterable[Any], most: int) -> Iterator[list[Any]]:
     group: list[Any] = []
     rows = 0
     for table in tables:
-        if group and rows + table.num_rows > ROW_GROUP:
+        if group and rows + table.num_rows > most:
             yield group
             group, rows = [], 0
         group.append(table)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ioc.cli.output import table
 from ioc.model import Severity
 from ioc.rundb.adopt import FoundRun
+from ioc.rundb.differences import configuration_texts, with_units
 from ioc.rundb.formats import duration, local_time, percent, size, value_text
-from ioc.rundb.queries import CONFIG_FILE, Row, RunPage
+from ioc.rundb.queries import Row, RunPage
 from ioc.rundb.times import optional, to_text
-
-_DIGITS = 12
-"""Characters shown of a digest: enough to distinguish two texts."""
 
 
 def _severity(number: int) -> str:
@@ -80,6 +78,7 @@ _FILES: _Columns = {
     "source": ("source", str),
     "host": ("host", str),
     "size": ("bytes", size),
+    "purged": ("purged_at", local_time),
     "file": ("path", str),
 }
 _EVENTS: _Columns = {
@@ -91,24 +90,26 @@ _EVENTS: _Columns = {
 }
 
 
-def _table(columns: _Columns, rows: Sequence[Row]) -> str:
+def _table(columns: _Columns, rows: Iterable[Row]) -> str:
     return table([tuple(columns), *([show(row[name]) for name, show in columns.values()] for row in rows)])
 
 
-def run_list(experiment: str, runs: Sequence[Row]) -> str:
+def run_list(experiment: str, runs: Iterable[Row]) -> str:
     """One line a run."""
     return f"Experiment {experiment}\n{_table(_RUNS, runs)}"
 
 
 def run_page(experiment: str, page: RunPage) -> str:
     """Everything about one run."""
+    purged = any(row["purged_at"] for row in page.files)
+    files = {name: column for name, column in _FILES.items() if purged or name != "purged"}
     facts = [("Run", f"{page.run['run_number']} of {experiment}")]
     facts += [(heading, show(page.run[name])) for heading, (name, show) in _FACTS.items()]
     tables = (
         (_MEASUREMENTS, page.measurements),
         (_INTERVALS, page.intervals),
         (_CONFIGS, page.configs),
-        (_FILES, page.files),
+        (files, page.files),
         (_EVENTS, page.events),
     )
     return "\n\n".join([table(facts), *(_table(columns, rows) for columns, rows in tables if rows)])
@@ -141,14 +142,9 @@ def _compared(page: RunPage) -> Iterator[tuple[str, str]]:
     for heading in ("class", "title", "state", "quality", "duration", "configuration"):
         name, show = _RUNS[heading]
         yield heading, show(page.run[name])
-    for row in page.configs:
-        server = row["ecc_server"]
-        yield server, f"{row['describe']}/{row['prepare']}/{row['configure']}"
-        yield f"{server} configuration text", row["config_digest"][:_DIGITS]
-        for file, digest in CONFIG_FILE.findall(row["file_digests"]):
-            yield f"{server} {file}", digest[:_DIGITS]
+    yield from configuration_texts(page.configs)
     for row in page.measurements:
-        name = f"{row['name']} [{row['units']}]" if row["units"] else row["name"]
+        name = with_units(row)
         for heading in ("begin", "end", "mean"):
             column, show = _MEASUREMENTS[heading]
             yield f"{name} {heading}", show(row[column])

@@ -1,5 +1,7 @@
 """The run database: one SQLite file, written by one thread; any program may read it."""
 
+# before any other import of sqlite_utils
+import ioc.rundb.light_import  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement, SavedSetting
 from ioc.rundb.probe import Probed, probe

@@ -49,6 +49,8 @@ class RunFacts:
     intervals: Sequence[Row]
     files: Sequence[Row]
     file_count: int
+    purged_count: int
+    """How many of the files `runs purge` has removed."""
     events: Sequence[Row]
     """The last ones, by time."""
     event_count: int
@@ -123,6 +125,7 @@ class PageBook(RunBook):
             intervals=self._of_run(run, "run_intervals", "began_at, interlock", _MOST_ROWS),
             files=self._of_run(run, "files", "length(router), router, path", _MOST_ROWS),
             file_count=self._count(run, "files"),
+            purged_count=self._count(run, "files", "purged_at IS NOT NULL"),
             events=events[::-1],
             event_count=self._count(run, "events"),
             troubles=sorted(troubles, key=lambda row: row["occurred_at"]),
@@ -131,10 +134,11 @@ class PageBook(RunBook):
         )
 
     def numeric(self) -> Sequence[Row]:
-        """Name, label and units of the observables with numbers, those in use first."""
+        """The observables with numbers, those in use first: name, label, and whether they are measured, not entered."""
         return list(
             self._db.query(
-                "SELECT name, max(label) AS label, max(units) AS units FROM observables WHERE experiment_id = ? "
+                "SELECT name, max(label) AS label, max(source_pv IS NOT NULL) AS measured "
+                "FROM observables WHERE experiment_id = ? "
                 "AND value_type IN ('float', 'integer') "
                 "GROUP BY name ORDER BY min(retired_at IS NOT NULL), min(display_order), name",
                 [self._experiment_id],
@@ -208,8 +212,9 @@ class PageBook(RunBook):
         rows = self._db.table(table).rows_where(f"run_id = ? AND {also}", [run["id"]], order_by=order, limit=limit)
         return list(rows)
 
-    def _count(self, run: Row, table: str) -> int:
-        return int(self._db.execute(f"SELECT count(*) FROM {table} WHERE run_id = ?", [run["id"]]).fetchone()[0])
+    def _count(self, run: Row, table: str, also: str = "TRUE") -> int:
+        sql = f"SELECT count(*) FROM {table} WHERE run_id = ? AND {also}"
+        return int(self._db.execute(sql, [run["id"]]).fetchone()[0])
 
     def _neighbour(self, number: int, which: str, where: str) -> int | None:
         return self._db.execute(

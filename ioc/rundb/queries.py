@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import sqlite3
@@ -22,7 +21,7 @@ from ioc.rundb.connection import open_for_reading, peer_error
 from ioc.rundb.dataset import SamplesPage, sample_pages, series_of_run
 from ioc.rundb.run_sheet import observable_column
 from ioc.rundb.selection import Selection
-from ioc.rundb.times import from_text, to_microseconds
+from ioc.rundb.times import from_text, microseconds_to_text, to_microseconds
 
 Row = Mapping[str, Any]
 
@@ -239,6 +238,16 @@ class RunBook:
                     cells[number] = cell
             yield run, cells
 
+    def with_fractions(self, columns: Sequence[SheetColumn]) -> frozenset[SheetColumn]:
+        """The columns of whole numbers for which some run has another number: a source may return even infinity."""
+        owners = {each: column for column in columns if column.value_type == "integer" for each in column.ids}
+        found = self._db.execute(
+            "SELECT DISTINCT observable_id FROM measurements WHERE observable_id IN (SELECT value FROM json_each(?)) "
+            "AND 'real' IN (typeof(begin_value), typeof(end_value))",
+            [json.dumps(list(owners))],
+        )
+        return frozenset(owners[each] for (each,) in found.fetchall())
+
     def definitions(self, number: int) -> dict[str, SheetObservable]:
         """The observables by name: those measured in a run as defined then, the others as defined now.
 
@@ -251,21 +260,15 @@ class RunBook:
         now = self._observables("retired_at IS NULL")
         return {each.name: each for each in (*now, *reversed(then))}
 
-    def samples(self, number: int, observables: Iterable[SheetObservable]) -> Iterator[Row]:
+    def samples(self, number: int, observables: Sequence[SheetObservable]) -> Iterator[Row]:
         """Yield the samples of these observables in a run, by observable and time.
+
+        They are read in portions: a reader that is slow keeps no transaction open.
 
         Raises:
             Refused: there is no such run.
         """
-        run_id = self.run(number)["id"]
-        return itertools.chain.from_iterable(
-            self._db.query(
-                "SELECT ? AS name, ? AS units, ? AS value_type, sampled_at, sampled_us, value, severity, status "
-                "FROM samples WHERE observable_id = ? AND run_id = ? ORDER BY sampled_us",
-                [each.name, each.units, each.value_type, each.id, run_id],
-            )
-            for each in observables
-        )
+        return _rows_of(self.sample_pages(number, observables), {each.id: each for each in observables})
 
     def sample_pages(self, number: int, observables: Sequence[SheetObservable]) -> Iterator[SamplesPage]:
         """Yield the same as `samples`, but as columns, in short transactions.
@@ -320,8 +323,8 @@ class RunBook:
         return frozenset(each for (each,) in found)
 
     def longest_status(self) -> int:
-        """Length of the longest alarm status that has occurred."""
-        return int(self._db.execute("SELECT max(length(status)) FROM alarms").fetchone()[0])
+        """Bytes of the longest alarm status that has occurred, in UTF-8."""
+        return int(self._db.execute("SELECT max(length(CAST(status AS BLOB))) FROM alarms").fetchone()[0])
 
     def _check_names(self, observables: Sequence[str]) -> None:
         known = {each.name for each in self._observables("TRUE")} if observables else set[str]()
@@ -361,6 +364,23 @@ class RunBook:
         return [
             SheetObservable(row["id"], row["name"], row["units"], row["value_type"], row["source_pv"]) for row in rows
         ]
+
+
+def _rows_of(pages: Iterable[SamplesPage], observables: Mapping[int, SheetObservable]) -> Iterator[Row]:
+    for page in pages:
+        its = observables[page.series.observable_id]
+        for sampled_us, value, alarm in zip(page.sampled_us, page.values, page.alarms, strict=True):
+            severity, status = page.alarm_names[alarm]
+            yield {
+                "name": its.name,
+                "units": its.units,
+                "value_type": its.value_type,
+                "sampled_at": microseconds_to_text(sampled_us),
+                "sampled_us": sampled_us,
+                "value": value,
+                "severity": severity,
+                "status": status,
+            }
 
 
 def find_experiment(db: Database, path: Path, name: str | None, topology: str | None) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -22,8 +23,20 @@ def to_microseconds(time: float) -> int:
 
 def to_text(time: float) -> str:
     """POSIX seconds as text."""
-    moment = _EPOCH + timedelta(microseconds=to_microseconds(time))
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z".rjust(27, "0")
+    return microseconds_to_text(to_microseconds(time))
+
+
+def microseconds_to_text(microseconds: int) -> str:
+    """Whole microseconds since 1970 as text."""
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return f"{_second(seconds)}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    """One second as text; many samples have the same one."""
+    moment = _EPOCH + timedelta(seconds=seconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}".rjust(19, "0")
 
 
 def from_text(text: str) -> float:

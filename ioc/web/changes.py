@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ioc.rundb.differences import configuration_texts, with_units
 from ioc.rundb.formats import value_text
 from ioc.rundb.pages import RunFacts
 from ioc.rundb.queries import Row
@@ -21,21 +22,19 @@ def changes(before: RunFacts, now: RunFacts) -> list[Change]:
     for row in now.measurements:
         if _is_measured(row) and (earlier := measured.get(row["name"])) is not None and _left_range(earlier, row):
             was = f"{value_text(earlier['minimum'])} to {value_text(earlier['maximum'])}"
-            found.append((f"{_with_units(row)}, mean", was, value_text(row["mean"])))
+            found.append((f"{with_units(row)}, mean", was, value_text(row["mean"])))
     return found
 
 
 def _settings(facts: RunFacts) -> Iterator[tuple[str, str]]:
     yield "class", facts.run["run_class"]
     yield "configuration", facts.run["config_name"]
-    for row in facts.configs:
-        server = row["ecc_server"]
-        yield f"{server}, configuration", f"{row['describe']}/{row['prepare']}/{row['configure']}"
-        yield f"{server}, text of the configuration", row["config_digest"][:12]
-        yield f"{server}, texts of the files", row["file_digests"]
+    yield from configuration_texts(facts.configs)
     for row in facts.measurements:
         if not _is_measured(row):
-            yield _with_units(row), value_text(row["begin_value"])
+            yield with_units(row), value_text(row["begin_value"])
+        elif row["units"]:
+            yield f"{row['name']}, units", row["units"]
 
 
 def _is_measured(row: Row) -> bool:
@@ -45,8 +44,4 @@ def _is_measured(row: Row) -> bool:
 
 def _left_range(before: Row, now: Row) -> bool:
     low, mean, high = before["minimum"], now["mean"], before["maximum"]
-    return None not in (low, mean, high) and not low <= mean <= high
-
-
-def _with_units(row: Row) -> str:
-    return f"{row['name']} [{row['units']}]" if row["units"] else str(row["name"])
+    return before["units"] == now["units"] and None not in (low, mean, high) and not low <= mean <= high

@@ -47,7 +47,10 @@ class Live:
         """POSIX time of the last heartbeat."""
 
     def replace(self, layout: Layout) -> None:
-        """Show another topology; what it has in common with the former one is kept."""
+        """Show another topology; what it has in common with the former one is kept, unless it is of another IOC."""
+        if layout.prefix != self.layout.prefix:
+            self.shown.clear()
+            self._since, self._beat, self._last_beat = time.time(), None, None
         self.shown = {key: self.shown.get(key, Shown()) for key in layout.channels}
         self.layout, self.generation = layout, f"{time.time():.6f}"
         self._changed.clear()
@@ -133,4 +136,6 @@ class Live:
 
 
 def _clock(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC).astimezone():%H:%M:%S}"
+    """The time of day, with its date unless that is today's."""
+    local, today = (datetime.fromtimestamp(each, UTC).astimezone() for each in (moment, time.time()))
+    return f"{local:%H:%M:%S}" if local.date() == today.date() else f"{local:%Y-%m-%d %H:%M:%S}"

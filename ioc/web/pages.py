@@ -143,6 +143,7 @@ class Pages:
             query="?" + urlencode({"experiment": book.experiment}),
             changes=[] if before is None else changes(before, facts),
             plotted=[row["name"] for row in facts.measurements if row["value_type"] in _NUMERIC and row["samples"]],
+            units={row["name"]: row["units"] for row in facts.measurements},
             widths=WIDTHS,
         )
 
@@ -169,7 +170,8 @@ class Pages:
         with self._book(request) as book:
             observables = book.numeric()
             names = [row["name"] for row in observables]
-            observable = request.query_params.get("observable") or (names[0] if names else "")
+            measured = [row["name"] for row in observables if row["measured"]]
+            observable = request.query_params.get("observable") or next(iter([*measured, *names]), "")
             page = book.trend(observable, before=before, limit=TREND_RUNS)
             experiments = book.experiments()
         return self._render(
@@ -194,6 +196,7 @@ class Pages:
         points = [
             Point(row["run_number"], *(_number(row[name]) for name in ("begin_value", "mean", "minimum", "maximum")))
             for row in page.runs
+            if row["units"] == page.runs[-1]["units"]
         ]
         return _picture(trend_picture(points, f"{observable} over the runs", _width(request)))
 

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from click.testing import CliRunner
 from ioc.cli.main import main
 from ioc.model import DocumentState, FiledFile, RunClass
 from ioc.rundb import SqliteRunStore
+from ioc.rundb.formats import local_time
 from ioc.sim.frames import Board
 from tests.merger import COBOS, merge
 from tests.sshd import SshServer
@@ -283,6 +285,22 @@ async def test_two_files_of_one_name(here: Detector, tmp_path: Path) -> None:
     assert f"two files are called {tmp_path}/merge/run_0000/mm0/{name}" in errors
     check_merged(tmp_path / "merge", 0, 3, 3)
     assert len(tree(tmp_path / "merge")) == 14
+
+
+async def test_purged_files(here: Detector, tmp_path: Path) -> None:
+    """What was gathered before they were removed is whole; otherwise the purge is named, not a missing file."""
+    await here.take_run(*here.events())
+    before, after = tmp_path / "before", tmp_path / "after"
+    assert here.gather(0, before)[0] == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db")) as db, db:
+        db.execute("UPDATE files SET purged_at = '2026-11-22T12:00:00.000000Z'")
+    for file in here.files:
+        file.unlink()
+    assert here.gather(0, before)[0] == 0
+    code, output, errors = here.gather(0, after)
+    assert (code, output.splitlines()[0]) == (1, f"run 0: 13 of 13 files are missing, in {after}/run_0000")
+    assert f"purged at {local_time('2026-11-22T12:00:00Z')}; take it from a safe copy" in errors
+    assert "gone" not in errors
 
 
 async def test_what_is_wrong_with_files_is_said(here: Detector, tmp_path: Path) -> None:

@@ -497,3 +497,10 @@ async def test_a_line_break_in_a_text_breaks_no_line(store: SqliteRunStore, data
     assert "two lines" in invoke(database, "list").stdout
     assert len(invoke(database, "list").stdout.splitlines()) == 3
     assert "\x1b" not in invoke(database, "show", "0").stdout
+
+
+def test_commands_import_neither_pandas_nor_numpy() -> None:
+    """sqlite_utils does without them, though they are installed; whoever imports them later gets them."""
+    program = "import sys, ioc.cli.main; print({'pandas', 'numpy'} & {*sys.modules}); import pandas, numpy"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "set()\n"

@@ -8,8 +8,10 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,15 @@ from ioc.cli.as_json import PARTS, RUN
 from ioc.cli.export import STATISTICS
 from ioc.model import DocumentState, RunClass, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
+from ioc.rundb.dataset import PAGE
+from ioc.rundb.formats import local_time
+from ioc.rundb.queries import RunBook
 from ioc.topology.schema import Observable
 from tests.rundb.invoking import invoke
 from tests.rundb.odd_runs import BEGAN, TITLE, odd_runs
-from tests.rundb.rows import GAS, PRESSURE, execute
+from tests.rundb.rows import GAS, PRESSURE, execute, reading
 
-PAGE = (Path(__file__).parents[2] / "docs" / "run-database.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "run-database.md").read_text()
 DAY = 86_400.0
 RUNS = (
     ("Beam", "Good", 0),
@@ -146,11 +151,11 @@ def test_chosen_statistics_in_json(five: Path) -> None:
 
 def test_the_page_has_the_headings(five: Path) -> None:
     """docs/run-database.md shows the first lines exactly as they are written, and names every statistic."""
-    for command, shown in re.findall(r"^\$ attpc-ioc (runs export .*)\n((?:(?!\$ |```).*\n)+)", PAGE, re.MULTILINE):
+    for command, shown in re.findall(r"^\$ attpc-ioc (runs export .*)\n((?:(?!\$ |```).*\n)+)", TEXT, re.MULTILINE):
         printed = invoke(five, *command.split()[1:]).stdout.splitlines()
         assert shown.splitlines() == printed[: len(shown.splitlines())], command
-    assert "pressure (Torr) mean" in PAGE
-    assert all(f"`{name}`" in PAGE for name in STATISTICS)
+    assert "pressure (Torr) mean" in TEXT
+    assert all(f"`{name}`" in TEXT for name in STATISTICS)
 
 
 async def test_one_name_with_two_units_has_two_columns(store: SqliteRunStore, database: Path) -> None:
@@ -201,6 +206,22 @@ async def test_the_memory_does_not_grow_with_the_runs(store: SqliteRunStore, dat
             done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=100, check=True)
             used.append(int(done.stderr.split()[-1]) // (1024 if sys.platform == "darwin" else 1))
         assert used[1] - used[0] < 15_000, "kB; the titles alone are 20,000 kB"
+
+
+async def test_the_log_of_the_database_can_be_emptied_while_samples_are_written(
+    store: SqliteRunStore, database: Path
+) -> None:
+    """Whoever reads samples one by one, as in a pager, keeps no transaction open; every sample comes, in order."""
+    await store.define_observables("e1", [PRESSURE])
+    run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+    store.add_samples("e1", run, [reading(float(n), 1e9 + n / 1000) for n in range(PAGE + 1)])
+    await store.flush()
+    with RunBook(database, "e1") as book, closing(sqlite3.connect(database)) as other:
+        samples = book.samples(0, book.sampled(0))
+        first = next(samples)
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        assert [each["value"] for each in (first, *samples)] == list(range(PAGE + 1))
+    assert first["sampled_at"] == "2001-09-09T01:46:40.000000Z"
 
 
 async def test_what_a_killed_export_leaves(store: SqliteRunStore, database: Path) -> None:
@@ -264,8 +285,29 @@ async def test_list_and_show_for_programs(store: SqliteRunStore, database: Path)
     assert [row["bytes"] for row in first["files"]] == [5_000_000, 5_000_001]
 
 
+async def test_purged_files_do_not_look_as_if_they_were_there(store: SqliteRunStore, database: Path) -> None:
+    """`show` says when they were removed, and Bluesky documents refer to the others only."""
+    await odd_runs(store)
+    assert "purged" not in invoke(database, "show", "0").stdout
+    execute(
+        database,
+        "UPDATE files SET purged_at = '2026-11-22T12:00:00.000000Z', checksum = 'sha256:ab' WHERE bytes = 5000000",
+    )
+    shown = invoke(database, "show", "0").stdout
+    assert shown.count(local_time("2026-11-22T12:00:00Z")) == 1
+    files = json.loads(invoke(database, "show", "0", "--json").stdout)["files"]
+    assert [(row["checksum"], row["purged_at"]) for row in files] == [
+        ("sha256:ab", "2026-11-22T12:00:00.000000Z"),
+        ("", None),
+    ]
+    documents = [
+        json.loads(line) for line in invoke(database, "export", "0", "--format", "bluesky").stdout.splitlines()
+    ]
+    assert [its["parameters"]["bytes"] for name, its in documents if name == "stream_resource"] == [5_000_001]
+
+
 def test_the_keys_for_programs_are_documented() -> None:
     """docs/run-database.md lists them in their order."""
     for name, keys in {"run": RUN, **PARTS}.items():
-        [row] = re.findall(rf"^\| `{name}` \| (`.*) \|$", PAGE, re.MULTILINE)
+        [row] = re.findall(rf"^\| `{name}` \| (`.*) \|$", TEXT, re.MULTILINE)
         assert tuple(re.findall(r"`(\w+)`", row)) == keys

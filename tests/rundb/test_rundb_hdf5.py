@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import pytest
 
-from ioc.model import RunClass
+from ioc.model import Reading, RunClass, Severity
 from ioc.rundb import SqliteRunStore
 from tests.rundb.invoking import invoke
 from tests.rundb.odd_runs import BEGAN, EXPERIMENT, TITLE, odd_runs
@@ -99,6 +99,17 @@ async def test_a_redefined_observable_has_two_logs(store: SqliteRunStore, databa
     with h5py.File(written(database)) as file:
         logs: Any = file["run_0000/observables"]
         assert {name: logs[name]["value"].attrs["units"] for name in logs} == {"pressure": "mbar", "pressure_2": "Torr"}
+
+
+async def test_an_alarm_status_in_any_letters(store: SqliteRunStore, database: Path) -> None:
+    """Its bytes are counted, not its letters: none is cut off."""
+    await store.define_observables("e1", [PRESSURE])
+    run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
+    store.add_samples("e1", run, [Reading("pressure", 1.0, Severity.MAJOR, "überhöht: µΩ", BEGAN)])
+    await store.flush()
+    with h5py.File(written(database)) as file:
+        statuses: Any = file["run_0000/observables/pressure/alarm_status"]
+        assert statuses.asstr()[:].tolist() == ["überhöht: µΩ"]
 
 
 async def test_hdf5_needs_a_file(store: SqliteRunStore, database: Path) -> None:

@@ -1,17 +1,20 @@
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false, reportUnknownArgumentType=false
 """Parquet files, read back with pyarrow."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from ioc.cli import parquet
 from ioc.cli.main import main
 from ioc.model import DocumentState, RunClass, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
@@ -112,6 +115,22 @@ async def test_what_is_no_whole_number_among_integers(
     assert [repr(each) for each in pq.read_table(written(database, "export"))["count"].to_pylist()] == [
         repr(each) for each in read
     ]
+
+
+def test_a_wide_sheet_is_written_in_parts(tmp_path: Path) -> None:
+    """Hundreds of columns: rows go to the file before the last one is read, so memory does not grow with the runs."""
+    output, most, row = tmp_path / "out.parquet", 15_000, (1.5,) * 400
+    schema = pa.schema([(f"v{number}", pa.float64()) for number in range(len(row))])
+    sizes: list[int] = []
+
+    def rows() -> Iterator[tuple[float, ...]]:
+        for _ in range(most):
+            yield row
+        sizes.append(output.stat().st_size)
+
+    parquet.write_tables(parquet.arrow(), schema, parquet.tables_of(pa, schema, rows()), output)
+    assert sizes[0] > 1000
+    assert pq.read_metadata(output).num_rows == most
 
 
 async def test_samples_keep_numbers_texts_and_gaps(store: SqliteRunStore, database: Path) -> None:

@@ -19,7 +19,9 @@ from ioc.cli.extras import how_to_install
 from ioc.model import FiledFile, RunClass, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.rundb.connection import connect_for_reading
+from ioc.rundb.formats import local_time
 from ioc.rundb.pages import PageBook
+from ioc.topology.schema import Observable
 from tests.rundb.rows import PRESSURE, event, execute, locked, reading, rows
 from tests.rundb.test_rundb_browse import has_ipv6
 from tests.web.serving import COMMAND, Web
@@ -164,6 +166,47 @@ async def test_a_page_of_a_run(filled: SqliteRunStore, start: Start) -> None:
     assert 'href="/runs/1?' in page
     assert 'href="/runs/3?' in page
     assert "1 file" in page
+
+
+async def test_purged_files_do_not_look_as_if_they_were_there(
+    filled: SqliteRunStore, database: Path, start: Start
+) -> None:
+    """The page of their run says that they are gone, and when they were removed."""
+    web = start()
+    assert "purge" not in web.ask("/runs/2").text
+    execute(
+        database,
+        "UPDATE files SET purged_at = '2026-11-22T12:00:00.000000Z' "
+        "WHERE run_id = (SELECT id FROM runs WHERE run_number = 2)",
+    )
+    page = web.ask("/runs/2").text
+    assert "1 of them is no longer there: removed by <code>runs purge</code>" in page
+    assert f'data-label="Purged"><span class="t" dir="auto">{local_time("2026-11-22T12:00:00Z")}' in page
+
+
+async def test_a_trend_with_other_units(filled: SqliteRunStore, database: Path, start: Start) -> None:
+    """Torr and mbar are not in one picture; the table has both with their units."""
+    web = start()
+    assert "other units" not in web.ask("/trends?observable=pressure").text
+    mbar = Observable(name="pressure", pv="GAS:P", units="mbar")
+    await filled.define_observables("e1", [mbar])
+    run = (await filled.reserve_run("e1", "", RunClass.Production, "a/b/c")).run
+    figures = Statistics(1012.0, 1014.0, 1013.0, 1, Severity.NO_ALARM, 0.0)
+    await filled.save_measurements(run, [Measurement("pressure", 1013.0, 1013.0, figures)])
+    await filled.flush()
+    page = web.ask("/trends?observable=pressure").text
+    assert "pressure [mbar], runs" in page
+    assert "In some of these runs it had other units" in page
+    assert 'data-label="Units">Torr<' in page
+    assert web.ask("/trends/pressure.svg").text.count('class="mean"') == 1
+
+
+async def test_trends_begin_with_what_is_measured(store: SqliteRunStore, start: Start) -> None:
+    """Not with a number that somebody may enter, though it is the first."""
+    energy = Observable(name="energy")
+    await store.define_observables("e1", [energy, PRESSURE])
+    await store.flush()
+    assert '<option value="pressure" selected>' in start().ask("/trends").text
 
 
 NOT_THERE = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from ioc.rundb.pages import RunFacts
 from ioc.topology.load import load
 from ioc.web.changes import changes
-from ioc.web.channels import Channel, Kind, layout_of
+from ioc.web.channels import HEARTBEAT, Channel, Kind, layout_of
 from ioc.web.live import Live
 from ioc.web.shown import Shown, shown
 from ioc.web.svg import SPARK_HEIGHT, SPARK_WIDTH, Piece, Point, RunCurve, run_picture, sparkline, trend_picture
@@ -121,7 +123,7 @@ def facts(title: str, **measured: tuple[str | None, str, Any, float | None, floa
         "file_digests": "",
     }
     run = {"run_class": "Beam", "config_name": "a/b/c"}
-    return RunFacts(run, [config], rows, [], [], 0, [], 0, [], None, None)
+    return RunFacts(run, [config], rows, [], [], 0, 0, [], 0, [], None, None)
 
 
 def test_what_changed() -> None:
@@ -139,8 +141,46 @@ def test_what_changed() -> None:
         gas=(None, "string", "D2", None, None, None),
     )
     assert changes(before, now) == [
-        ("CoBo0, configuration", "a/b/c1", "a/b/c2"),
+        ("CoBo0", "a/b/c1", "a/b/c2"),
         ("gas", "H2", "D2"),
         ("v, mean", "0.9 to 1.1", "2"),
     ]
     assert changes(before, before) == []
+
+
+def test_other_units_are_a_change_and_not_compared() -> None:
+    """1013 mbar is not above 760 Torr."""
+    before = facts("c", p=("PV", "float", 760.0, 759.0, 760.0, 761.0))
+    now = facts("c", p=("PV", "float", 1013.0, 1012.0, 1013.0, 1014.0))
+    before.measurements[0]["units"], now.measurements[0]["units"] = "Torr", "mbar"  # type: ignore[index]
+    assert changes(before, now) == [("p, units", "Torr", "mbar")]
+
+
+def test_a_file_that_changed_is_named() -> None:
+    """With the beginnings of its digests, and none of the files that did not change."""
+    before, now = facts("c"), facts("c")
+    for run, digest in ((before, "a" * 64), (now, "b" * 64)):
+        run.configs[0]["file_digests"] = f"one file.xcfg={'0' * 64} other.xcfg={digest}"  # type: ignore[index]
+    assert changes(before, now) == [("CoBo0 other.xcfg", "a" * 12, "b" * 12)]
+
+
+def test_another_prefix_shows_nothing_of_the_former_ioc() -> None:
+    """Its values and its heartbeat would look alive."""
+    live = Live(LAYOUT)
+    live.take(HEARTBEAT, Shown("1", "", 1.0))
+    live.take("Run:State", Shown("Running", "", 1.0))
+    live.replace(replace(LAYOUT, prefix="OTHER:"))
+    assert live.health[0] == "never"
+    assert live.shown["Run:State"] == Shown()
+
+
+def test_an_ioc_that_is_gone_since_another_day_is_said_with_the_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of day alone would look as if it were today's."""
+    noon = datetime(2026, 11, 22, 12).astimezone().timestamp()
+    monkeypatch.setattr("ioc.web.live.time.time", lambda: noon)
+    live = Live(LAYOUT)
+    live.take(HEARTBEAT, Shown("1", "", 1.0))
+    live.lose(HEARTBEAT)
+    assert "not answered since 12:00:00." in live.health[1]
+    monkeypatch.setattr("ioc.web.live.time.time", lambda: noon + 86_400)
+    assert "not answered since 2026-11-22 12:00:00." in live.health[1]

@@ -1,0 +1,72 @@
+"""``attpc-ioc runs``: looking at runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ioc.cli.as_json import write_list, write_page
+from ioc.cli.options import PathName
+from ioc.cli.output import data_output, whole_file
+from ioc.cli.plot import plot_run
+from ioc.cli.runs_options import NUMBER, QUALITIES, json_option, number_argument, observables_option, with_book
+from ioc.cli.texts import run_diff, run_list, run_page
+from ioc.rundb.queries import RunBook
+from ioc.rundb.selection import Selection
+
+
+@click.command("list")
+@click.option("--quality", type=click.Choice(QUALITIES, case_sensitive=False), help="Only runs of this quality.")
+@json_option
+@with_book
+def list_command(book: RunBook, quality: str | None, *, as_json: bool) -> None:
+    """List the runs of an experiment."""
+    runs = book.selected(Selection(qualities=() if quality is None else (quality,)))
+    if as_json:
+        with data_output(None, "json") as target:
+            write_list(book.experiment, runs, target)
+        return
+    click.echo(run_list(book.experiment, runs))
+
+
+@click.command()
+@number_argument
+@json_option
+@with_book
+def show(book: RunBook, number: int, *, as_json: bool) -> None:
+    """Show observables, configurations, files and events of a run."""
+    page = book.page(number)
+    if as_json:
+        with data_output(None, "json") as target:
+            write_page(book.experiment, page, target)
+        return
+    click.echo(run_page(book.experiment, page))
+
+
+@click.command()
+@click.argument("first", type=NUMBER)
+@click.argument("second", type=NUMBER)
+@with_book
+def diff(book: RunBook, first: int, second: int) -> None:
+    """Show the differences between two runs.
+
+    Settings, configurations, observables and files are compared.
+    """
+    click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
+
+
+@click.command()
+@number_argument
+@observables_option
+@click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
+@with_book
+def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path | None) -> None:
+    """Plot the observables of a run (needs matplotlib).
+
+    The PNG also shows gaps, alarms and changes of state.
+    """
+    target = output or Path(f"run_{number:04d}.png")
+    with whole_file(target, book.path) as path:
+        plot_run(book, number, observables, path)
+    click.echo(target)

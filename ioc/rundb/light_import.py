@@ -1,0 +1,20 @@
+"""Imports sqlite_utils without pandas and numpy; `ioc.rundb` imports this first.
+
+If they are installed, sqlite_utils imports them (and pandas pyarrow) to know their types, which are never stored here:
+0.3 s for each command, and 80 MB for the IOC.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, cast
+
+_modules = cast(dict[str, Any], sys.modules)
+_hidden = [name for name in ("pandas", "numpy") if name not in _modules]
+_modules.update(dict.fromkeys(_hidden))  # to import None fails as if it were not installed
+try:
+    importlib.import_module("sqlite_utils")
+finally:
+    for _name in _hidden:
+        del _modules[_name]
