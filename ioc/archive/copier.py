@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ioc.archive.errand import EndedError, Errand, Running, checking, copying
+from ioc.archive.errand import EndedError, Errand, Running, checking, copying, making_room
 from ioc.archive.places import place_of
 from ioc.errors import PeerError, PeerRejected
 from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown, shown
 from ioc.model import ArchiveState
 from ioc.rundb import SqliteRunStore
-from ioc.rundb.copies import PendingCopy, pending_copies, save_copied, save_failed, save_verified
+from ioc.rundb.copies import PendingCopy, pending_copies, save_copied, save_copying, save_failed, save_verified
 from ioc.topology.schema import Destination
 
 log = logging.getLogger(__name__)
@@ -173,6 +173,9 @@ class Copier:
         there = shown(place)
         try:
             if not pending.copied:
+                if destination.rclone and pending.there != there:
+                    await self._perform(destination, making_room(destination, place), ArchiveState.Copying, threads)
+                    await self._store.transaction(lambda db: save_copying(db, file_id, name, there))
                 copy = copying(destination, file_id, source, pending.size, place)
                 await self._perform(destination, copy, ArchiveState.Copying, threads)
                 await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
