@@ -35,6 +35,8 @@ _AT_ONCE = 10
 """Cards taken before the next look, which finds a run that was filed meanwhile."""
 _KEPT = 4
 """Cards kept in memory for the hosts that write them now; one that comes back later has them read again."""
+_MOST_FOREIGN = 100
+"""Reports of files that are not ours: adopting all runs after the loss of a database may find one for each."""
 _STORED_SECONDS = 2.0
 """How long a run that has ended may take to be in the database so that its card is written at once."""
 
@@ -239,14 +241,15 @@ class RunCards:
     async def _write(self, card: Card, host: MachineHost, directories: Iterable[str]) -> None:
         name = cards.file_name(card.run)
         for directory in directories:
-            left = await host.leave_file(directory, name, card.content, lambda there: cards.is_card(there, card.run))
+            left = await host.leave_file(directory, name, card.content, lambda there: cards.is_earlier(there, card.content))
             place = (host.name, f"{directory}/{name}")
-            if left is Left.Taken and place not in self._foreign:
+            if left is Left.Taken and place not in self._foreign and len(self._foreign) < _MOST_FOREIGN:
                 self._foreign.add(place)
+                more = "; further ones are not reported" if len(self._foreign) == _MOST_FOREIGN else ""
                 self._say(
                     Severity.MINOR,
-                    f"{place[1]} on {host.name} is not a card of {card.run} of {card.run.experiment} and is left as it "
-                    f"is: move it away, then: attpc-ioc runs card {card.run.number} --write",
+                    f"{place[1]} on {host.name} is not a card of this {card.run} of {card.run.experiment} and is left "
+                    f"as it is: move it away, then: attpc-ioc runs card {card.run.number} --write{more}",
                 )
 
     async def _card(self, run_id: int) -> Card:

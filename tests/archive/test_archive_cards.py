@@ -308,15 +308,23 @@ async def test_a_purged_directory_is_not_made_again(store: SqliteRunStore, site:
     assert site.events == []
 
 
-@pytest.mark.parametrize("kind", ["text", "json", "other run", "directory", "link"])
+@pytest.mark.parametrize("kind", ["text", "json", "other run", "lost database", "directory", "link"])
 async def test_a_foreign_file_is_not_overwritten(store: SqliteRunStore, site: Site, kind: str) -> None:
-    """What has the name of the card but is none is left as it is, and said once; other hosts get the card."""
+    """What has the name of the card but is none is left as it is, and said once; other hosts get the card.
+
+    Runs that were adopted, or taken again, after the loss of a database have the numbers of others, whose cards are all
+    that is left of them.
+    """
     record = await filed_run(store, site)
     path = site.card(0, record.run)
     contents = {
         "text": "notes of the shift",
         "json": '{"schema": "something else"}',
         "other run": json.dumps({"schema": "attpc-ioc run card", "experiment": "e1", "run_number": 0}),
+        "lost database": json.dumps(
+            {"schema": "attpc-ioc run card", "experiment": EXPERIMENT, "run_number": record.run.number}
+            | {"reserved_at": "2025-01-01T00:00:00.000000Z"}
+        ),
     }
     if kind == "directory":
         path.mkdir()
