@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ioc.errors import PeerError
-from ioc.hosts import MachineHost
+from ioc.hosts import MachineHost, host_with
 from ioc.hosts.leaving import Left
 from ioc.hosts.transport import reason_and_file
 from ioc.model import Event, RunRecord, Severity
@@ -229,13 +229,17 @@ class RunCards:
 
     def _directories(self, card: Card) -> dict[str, dict[str, None]]:
         """The directories where a card belongs, by the key of their host; hosts that the topology has no more are left
-        out."""
+        out. Filing makes a directory for each router, even if it has no file."""
+        keys = {writer.host: key for key, writer in self._writers.items()}
         found: dict[str, dict[str, None]] = {}
         for place in card.places:
-            named = [key for key, writer in self._writers.items() if writer.host.name == place.host]
-            key = next((key for key in named if place.router in self._writers[key].host.routers), None)
-            if named:
-                found.setdefault(key or named[0], {})[place.directory] = None
+            if (host := host_with(tuple(keys), place.host, place.router)) is not None:
+                found.setdefault(keys[host], {})[place.directory] = None
+        with_files = {place.router for place in card.places}
+        for host, key in keys.items():
+            for router, directory in host.work_dirs.items():
+                if router not in with_files:
+                    found.setdefault(key, {})[f"{directory.rstrip('/')}/{card.run.directory}"] = None
         return found
 
     async def _write(self, card: Card, host: MachineHost, directories: Iterable[str]) -> None:

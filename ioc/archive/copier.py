@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -79,8 +78,6 @@ class Copier:
         """`hosts`: all hosts, which decide where a file is."""
         self._host = host
         self._hosts = hosts
-        # `runs adopt` enters the files of this machine under its own name.
-        self._names = {host.name, socket.gethostname()} if host.is_local else {host.name}
         self._archive = archive
         self._store = store
         self._report = report
@@ -152,7 +149,7 @@ class Copier:
         queue = self._queues.get(name, [])
         if time.monotonic() >= self._looked_at.get(name, 0.0) + self._look_seconds or name not in self._looked_at:
             self._looked_at[name] = time.monotonic()
-            found = await self._store.transaction(lambda db: pending_copies(db, name, self._names))
+            found = await self._store.transaction(lambda db: pending_copies(db, name, self._host.addresses))
             queue = self._queues[name] = [each for each in reversed(found) if self._is_ours(each)]
         while queue:
             pending = queue.pop()

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -124,9 +123,7 @@ class Copies:
                         await self._count.wait()
 
     async def _count_backlogs(self) -> None:
-        hosts = {
-            name for host in self._hosts for name in (host.name, *([socket.gethostname()] if host.is_local else ()))
-        }
+        hosts = {address for host in self._hosts for address in host.addresses}
         for name, known in self._known.items():
             with contextlib.suppress(PeerError):  # the PVs of the database say what is wrong
                 known.backlog = await self._store.transaction(lambda db, name=name: backlog(db, name, hosts))
