@@ -245,7 +245,9 @@ class RunCards:
     async def _write(self, card: Card, host: MachineHost, directories: Iterable[str]) -> None:
         name = cards.file_name(card.run)
         for directory in directories:
-            left = await host.leave_file(directory, name, card.content, lambda there: cards.is_earlier(there, card.content))
+            left = await host.leave_file(
+                directory, name, card.content, lambda there: cards.is_earlier(there, card.content)
+            )
             place = (host.name, f"{directory}/{name}")
             if left is Left.Taken and place not in self._foreign and len(self._foreign) < _MOST_FOREIGN:
                 self._foreign.add(place)

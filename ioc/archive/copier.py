@@ -18,6 +18,7 @@ from ioc.hosts.transport import from_shown, shown
 from ioc.model import ArchiveState
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.copies import PendingCopy, pending_copies, save_copied, save_copying, save_failed, save_verified
+from ioc.rundb.reader import LOOK_SHARE
 from ioc.topology.schema import Destination
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ class Copier:
         self._pauses = Pauses(*pauses)
         self._queues: dict[str, list[PendingCopy]] = {}
         """By destination: what the last look at the database found, the next file last."""
-        self._looked_at: dict[str, float] = {}
+        self._look_at: dict[str, float] = {}
+        """By destination: when to look again (monotonic clock); not there: at once."""
         self._in_run = True
         self._awake = asyncio.Event()
         self._running: Running | None = None
@@ -99,7 +101,7 @@ class Copier:
     def wake(self, *, in_run: bool) -> None:
         """A run has begun or ended, or been filed."""
         self._in_run = in_run
-        self._looked_at.clear()
+        self._look_at.clear()
         self._awake.set()
         if self._running is not None and self._serving is not None and not self._may(self._serving):
             self._running.end()
@@ -147,15 +149,19 @@ class Copier:
     async def _next(self, destination: Destination) -> PendingCopy | None:
         name = destination.name
         queue = self._queues.get(name, [])
-        if time.monotonic() >= self._looked_at.get(name, 0.0) + self._look_seconds or name not in self._looked_at:
-            self._looked_at[name] = time.monotonic()
-            found = await self._store.transaction(lambda db: pending_copies(db, name, self._host.addresses))
+        began = time.monotonic()
+        if name not in self._look_at or began >= self._look_at[name]:
+            self._look_at[name] = began + self._look_seconds
+            found = await self._store.read(lambda db: pending_copies(db, name, self._host.addresses))
             queue = self._queues[name] = [each for each in reversed(found) if self._is_ours(each)]
+            now = time.monotonic()
+            if name in self._look_at:  # not woken meanwhile
+                self._look_at[name] = now + max(self._look_seconds, LOOK_SHARE * (now - began))
         while queue:
             pending = queue.pop()
             if self._pauses.left((name, pending.file_id)) <= 0:
                 if not queue:
-                    self._looked_at.pop(name)
+                    self._look_at.pop(name, None)
                 return pending
         return None
 

@@ -267,8 +267,8 @@ class MachineHost:
     async def leave_file(self, directory: str, name: str, content: bytes, ours: Callable[[bytes], bool]) -> Left:
         """Leave a small file beside data files; see `ioc.hosts.leaving.leave`.
 
-        `directory` is written as `RouterFacts.work_dir`. A disk that hangs keeps only later calls of this waiting: nothing
-        else uses the thread, and the connection, which others need, is not dropped for it.
+        `directory` is written as `RouterFacts.work_dir`. A disk that hangs keeps only later calls of this waiting:
+        nothing else uses the thread, and the connection, which others need, is not dropped for it.
 
         Raises:
             PeerError: the host cannot be reached.

@@ -240,3 +240,16 @@ async def test_with_permission_copying_goes_on_in_a_run(bench: Bench) -> None:
         await working.until(lambda: working.copies.status("late").state is ArchiveState.Paused)
         working.run(RunState.Stopped)
         await working.until(lambda: bench.disk.copies() == [("verified", "")] * 2)
+
+
+async def test_it_is_not_failed_when_nothing_is_left_to_copy(local_bench: Bench) -> None:
+    """A file that could not be copied and is then gone for good leaves no alarm that nobody can end."""
+    bench = local_bench
+    run = await bench.disk.run()
+    path = await bench.disk.file(run, CONTENT)
+    os.unlink(path)  # noqa: PTH108 - bytes
+    async with bench.at_work(bench.destination("directory")) as working:
+        await working.until(lambda: working.copies.status("safe").state is ArchiveState.Failed)
+        bench.disk.sql("UPDATE files SET purged_at = '2026-11-27T12:00:00.000000Z'")
+        await working.until(lambda: working.copies.status("safe").state is ArchiveState.Idle)
+        assert working.copies.status("safe").message == ""
