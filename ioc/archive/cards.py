@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ioc.errors import PeerError
-from ioc.hosts import MachineHost
+from ioc.hosts import MachineHost, host_with
 from ioc.hosts.leaving import Left
 from ioc.hosts.transport import reason_and_file
 from ioc.model import Event, RunRecord, Severity
@@ -35,6 +35,8 @@ _AT_ONCE = 10
 """Cards taken before the next look, which finds a run that was filed meanwhile."""
 _KEPT = 4
 """Cards kept in memory for the hosts that write them now; one that comes back later has them read again."""
+_MOST_FOREIGN = 100
+"""Reports of files that are not ours: adopting all runs after the loss of a database may find one for each."""
 _STORED_SECONDS = 2.0
 """How long a run that has ended may take to be in the database so that its card is written at once."""
 
@@ -227,26 +229,33 @@ class RunCards:
 
     def _directories(self, card: Card) -> dict[str, dict[str, None]]:
         """The directories where a card belongs, by the key of their host; hosts that the topology has no more are left
-        out."""
+        out. Filing makes a directory for each router, even if it has no file."""
+        keys = {writer.host: key for key, writer in self._writers.items()}
         found: dict[str, dict[str, None]] = {}
         for place in card.places:
-            named = [key for key, writer in self._writers.items() if writer.host.name == place.host]
-            key = next((key for key in named if place.router in self._writers[key].host.routers), None)
-            if named:
-                found.setdefault(key or named[0], {})[place.directory] = None
+            if (host := host_with(tuple(keys), place.host, place.router)) is not None:
+                found.setdefault(keys[host], {})[place.directory] = None
+        with_files = {place.router for place in card.places}
+        for host, key in keys.items():
+            for router, directory in host.work_dirs.items():
+                if router not in with_files:
+                    found.setdefault(key, {})[f"{directory.rstrip('/')}/{card.run.directory}"] = None
         return found
 
     async def _write(self, card: Card, host: MachineHost, directories: Iterable[str]) -> None:
         name = cards.file_name(card.run)
         for directory in directories:
-            left = await host.leave_file(directory, name, card.content, lambda there: cards.is_card(there, card.run))
+            left = await host.leave_file(
+                directory, name, card.content, lambda there: cards.is_earlier(there, card.content)
+            )
             place = (host.name, f"{directory}/{name}")
-            if left is Left.Taken and place not in self._foreign:
+            if left is Left.Taken and place not in self._foreign and len(self._foreign) < _MOST_FOREIGN:
                 self._foreign.add(place)
+                more = "; further ones are not reported" if len(self._foreign) == _MOST_FOREIGN else ""
                 self._say(
                     Severity.MINOR,
-                    f"{place[1]} on {host.name} is not a card of {card.run} of {card.run.experiment} and is left as it "
-                    f"is: move it away, then: attpc-ioc runs card {card.run.number} --write",
+                    f"{place[1]} on {host.name} is not a card of this {card.run} of {card.run.experiment} and is left "
+                    f"as it is: move it away, then: attpc-ioc runs card {card.run.number} --write{more}",
                 )
 
     async def _card(self, run_id: int) -> Card:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from ioc.archive.host_checksums import HostChecksums
@@ -22,11 +23,13 @@ from ioc.hosts import MachineHost, host_with
 from ioc.model import ChecksumState, ChecksumStatus, Event
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.checksums import Place, backlog
+from ioc.rundb.reader import LOOK_SHARE
 from ioc.runlogic.runs import opens_later
 from ioc.runlogic.state import State
 from ioc.topology.schema import Topology
 
 log = logging.getLogger(__name__)
+
 
 _LOOK_SECONDS = 10.0
 """How often the database is asked what there is to do."""
@@ -89,15 +92,16 @@ class Checksums:
         Without news too: another program may have entered runs, and the state of the core is ahead of the database.
         """
         while True:
+            began = time.monotonic()
             if not self._paused:
                 with contextlib.suppress(PeerError):  # the database's own PVs say what is wrong
                     await self._survey()
             self._news.clear()
-            await self._wait(self._look_seconds)
+            await self._wait(max(self._look_seconds, LOOK_SHARE * (time.monotonic() - began)))
 
     async def _survey(self) -> None:
         passed_over = [key for stream in self._streams.values() for key in stream.passed_over]
-        sizes = await self._store.transaction(lambda db: backlog(db, passed_over))
+        sizes = await self._store.read(lambda db: backlog(db, passed_over))
         found: dict[MachineHost, dict[Place, int]] = {host: {} for host in self._streams}
         for place, size in sizes.items():
             host = host_with(tuple(self._streams), *place)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ioc.archive.errand import EndedError, Errand, Running, checking, copying
+from ioc.archive.errand import EndedError, Errand, Running, checking, copying, making_room
 from ioc.archive.places import place_of
 from ioc.errors import PeerError, PeerRejected
 from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown, shown
 from ioc.model import ArchiveState
 from ioc.rundb import SqliteRunStore
-from ioc.rundb.copies import PendingCopy, pending_copies, save_copied, save_failed, save_verified
+from ioc.rundb.copies import PendingCopy, pending_copies, save_copied, save_copying, save_failed, save_verified
+from ioc.rundb.reader import LOOK_SHARE
 from ioc.topology.schema import Destination
 
 log = logging.getLogger(__name__)
@@ -79,8 +79,6 @@ class Copier:
         """`hosts`: all hosts, which decide where a file is."""
         self._host = host
         self._hosts = hosts
-        # `runs adopt` enters the files of this machine under its own name.
-        self._names = {host.name, socket.gethostname()} if host.is_local else {host.name}
         self._archive = archive
         self._store = store
         self._report = report
@@ -88,7 +86,8 @@ class Copier:
         self._pauses = Pauses(*pauses)
         self._queues: dict[str, list[PendingCopy]] = {}
         """By destination: what the last look at the database found, the next file last."""
-        self._looked_at: dict[str, float] = {}
+        self._look_at: dict[str, float] = {}
+        """By destination: when to look again (monotonic clock); not there: at once."""
         self._in_run = True
         self._awake = asyncio.Event()
         self._running: Running | None = None
@@ -102,7 +101,7 @@ class Copier:
     def wake(self, *, in_run: bool) -> None:
         """A run has begun or ended, or been filed."""
         self._in_run = in_run
-        self._looked_at.clear()
+        self._look_at.clear()
         self._awake.set()
         if self._running is not None and self._serving is not None and not self._may(self._serving):
             self._running.end()
@@ -150,15 +149,19 @@ class Copier:
     async def _next(self, destination: Destination) -> PendingCopy | None:
         name = destination.name
         queue = self._queues.get(name, [])
-        if time.monotonic() >= self._looked_at.get(name, 0.0) + self._look_seconds or name not in self._looked_at:
-            self._looked_at[name] = time.monotonic()
-            found = await self._store.transaction(lambda db: pending_copies(db, name, self._names))
+        began = time.monotonic()
+        if name not in self._look_at or began >= self._look_at[name]:
+            self._look_at[name] = began + self._look_seconds
+            found = await self._store.read(lambda db: pending_copies(db, name, self._host.addresses))
             queue = self._queues[name] = [each for each in reversed(found) if self._is_ours(each)]
+            now = time.monotonic()
+            if name in self._look_at:  # not woken meanwhile
+                self._look_at[name] = now + max(self._look_seconds, LOOK_SHARE * (now - began))
         while queue:
             pending = queue.pop()
             if self._pauses.left((name, pending.file_id)) <= 0:
                 if not queue:
-                    self._looked_at.pop(name)
+                    self._look_at.pop(name, None)
                 return pending
         return None
 
@@ -173,6 +176,9 @@ class Copier:
         there = shown(place)
         try:
             if not pending.copied:
+                if destination.rclone and pending.there != there:
+                    await self._perform(destination, making_room(destination, place), ArchiveState.Copying, threads)
+                    await self._store.transaction(lambda db: save_copying(db, file_id, name, there))
                 copy = copying(destination, file_id, source, pending.size, place)
                 await self._perform(destination, copy, ArchiveState.Copying, threads)
                 await self._store.transaction(lambda db: save_copied(db, file_id, name, there))

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from ioc.hosts import MachineHost
 from ioc.model import ArchiveState, ArchiveStatus, Event, Severity
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.copies import Backlog, backlog
+from ioc.rundb.reader import LOOK_SHARE
 from ioc.runlogic.runs import opens_later
 from ioc.runlogic.state import State
 from ioc.topology.schema import Topology
@@ -117,19 +117,21 @@ class Copies:
             for copier in self._copiers:
                 tasks.create_task(copier.run(), name=f"safe copies from {copier.name}")
             while True:
-                await self._count_backlogs()
                 self._count.clear()
+                began = time.monotonic()
+                await self._count_backlogs()
+                await asyncio.sleep(LOOK_SHARE * (time.monotonic() - began))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._look_seconds):
                         await self._count.wait()
 
     async def _count_backlogs(self) -> None:
-        hosts = {
-            name for host in self._hosts for name in (host.name, *([socket.gethostname()] if host.is_local else ()))
-        }
+        hosts = {address for host in self._hosts for address in host.addresses}
         for name, known in self._known.items():
             with contextlib.suppress(PeerError):  # the PVs of the database say what is wrong
-                known.backlog = await self._store.transaction(lambda db, name=name: backlog(db, name, hosts))
+                known.backlog = await self._store.read(lambda db, name=name: backlog(db, name, hosts))
+                if not known.backlog.files:  # what failed is not to be copied any more
+                    known.problems.clear()
 
     def _state(self, name: str) -> ArchiveState:
         known = self._known[name]

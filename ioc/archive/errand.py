@@ -51,6 +51,11 @@ class Errand:
     silent_seconds: float
 
 
+def making_room(destination: Destination, place: bytes) -> Errand:
+    """Give what is at this place of a remote of rclone another name."""
+    return Errand(_words("make_room", destination, b"", place, ""), SILENT_SECONDS)
+
+
 def copying(destination: Destination, file_id: int, source: bytes, size: int, place: bytes) -> Errand:
     """Copy a file; for rclone to its place, else to the temporary name beside it."""
     target = place if destination.rclone else temporary_of(place, file_id)

@@ -122,7 +122,7 @@ class HostChecksums:
             PeerError: the host, its program or the database failed.
         """
         places = list(self._backlog)
-        files = await self._store.transaction(lambda db: due_files(db, places, self._passed_over, _BATCH))
+        files = await self._store.read(lambda db: due_files(db, places, self._passed_over, _BATCH))
         if not files:
             self._backlog.clear()
             return True

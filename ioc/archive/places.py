@@ -1,7 +1,7 @@
 """Where the copy of a file is at a destination: ``EXPERIMENT/run_NNNN/ROUTER/FILE`` below its directory or remote.
 
 The router is part of it, because files of two routers may have the same name. If a router has filed two files of the
-same name in a run, which takes two working directories, the second is called as filing calls one (``_duplicate-1``).
+same name in a run, which takes two working directories, the second is called as filing calls one (``.duplicate-1``).
 At a remote of rclone, where names are text, control characters and bytes that are not UTF-8 are written ``\\xNN``.
 """
 

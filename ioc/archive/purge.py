@@ -24,6 +24,7 @@ from ioc.errors import PeerError
 from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown
 from ioc.model import Client
+from ioc.model.graw import is_filed_data
 from ioc.rundb.copies import Copy, OldFile, editing, save_failed, save_purged, still_old
 from ioc.topology.schema import Destination
 
@@ -155,7 +156,7 @@ class Purger:
 
     def _known_reason(self, file: OldFile) -> str | None:
         """Return why the database alone forbids it."""
-        if not file.path.startswith("/") or not from_shown(file.path).endswith(b".graw"):
+        if not file.path.startswith("/") or not is_filed_data(from_shown(file.path).rpartition(b"/")[2]):
             return "it is no data file"
         if not file.checksum or not file.checksummed_at:
             return "it has no checksum"

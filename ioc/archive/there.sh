@@ -43,9 +43,17 @@ check() {
   echo "sum $found"
 }
 read_back() { if [ -e "$1" ]; then cat "$1"; else cat "$2"; fi; }
+# What has the final name already may be the only copy of another file, for example of a run with the same number in a
+# database that was lost: it is never overwritten, but gets another name, without .graw.
 finish() {
   [ -e "$1" ] || { echo same; return; }
   [ -d "$2" ] && { echo "a directory has its name at the destination"; return 1; }
+  if [ -f "$2" ] && cmp -s "$1" "$2"; then rm -f "$1"; echo same; return; fi
+  if [ -e "$2" ] || [ -L "$2" ]; then
+    number=1
+    while [ -e "${2%.graw}.replaced-$number" ]; do number=$((number + 1)); done
+    mv "$2" "${2%.graw}.replaced-$number" || return 1
+  fi
   mv -f "$1" "$2" && echo same
 }
 

@@ -172,9 +172,14 @@ def _look(file: KnownFile, host: str, listing: Listing) -> Iterator[Finding]:
 def _extras(of_host: _OfHost, listings: Mapping[str, Listing]) -> Iterator[Finding]:
     """Find what is in the runs' own directories and is not known."""
     known = {file.path for file in of_host.files}
-    for directory, run in of_host.directories.items():
-        if not directory.endswith(f"/{run.run.directory}"):
-            continue  # it may hold anything
+    with_files = {file.directory for file in of_host.files}
+    seen: set[str] = set()
+    # The directories of files come first: a work_dir of the topology may be a link to one of them.
+    for directory, run in sorted(of_host.directories.items(), key=lambda each: each[0] not in with_files):
+        place = listings[directory].place
+        if not directory.endswith(f"/{run.run.directory}") or place in seen:
+            continue  # it may hold anything, or was seen under another name
+        seen.add(place)
         for path, entry in listings[directory].entries.items():
             if path not in known and not run.may_have(path.rpartition("/")[2]):
                 known.add(path)

@@ -36,6 +36,19 @@ is_regular() {
   [ -f "$source" ] || fail "it is not a regular file any more"
 }
 
+# With rclone a copy has its final name at once. What has it already, and is none of ours, may be the only copy of
+# another file: it gets another name.
+make_room() {
+  found=$($quietly rclone lsf --files-only --contimeout=15s --timeout=2m --retries=1 -- "$target")
+  status=$?
+  # 3 and 4: there is no such directory, or file.
+  case $status in
+    0) [ -z "$found" ] || exec $quietly rclone moveto --retries=1 -- "$target" "${target%.graw}.replaced-$(date +%s)" ;;
+    3 | 4) ;;
+    *) exit "$status" ;;
+  esac
+}
+
 copy() {
   is_regular
   if [ "$kind" = rclone ]; then

@@ -32,13 +32,8 @@ def build_hosts(topology: Topology) -> tuple[MachineHost, ...]:
 
 
 def host_with(hosts: Sequence[MachineHost], host: str, router: str) -> MachineHost | None:
-    """Return the machine where a filed file is (`FiledFile.host` and `router`); None if the topology has it no more.
-
-    `runs adopt` enters the files of this machine under its own name.
-    """
-    named = [each for each in hosts if each.name == host]
-    if not named and host == socket.gethostname():
-        named = [each for each in hosts if each.is_local]
+    """Return the machine where a filed file is (`FiledFile.host` and `router`); None if the topology has it no more."""
+    named = [each for each in hosts if each.name == host] or [each for each in hosts if host in each.addresses]
     return next((each for each in named if router in each.routers), named[0] if named else None)
 
 
@@ -79,4 +74,5 @@ def _host(topology: Topology, ssh: Way, components: list[EccServer | DataRouter]
         settle_seconds=topology.runs.settle_seconds,
         units={unit_name(each): units for each in components if (units := units_of(topology, each))},
         aside=connect(topology, name, ssh),
+        addresses={component.host for component in components},
     )

@@ -16,8 +16,7 @@ from typing import BinaryIO
 
 from ioc.errors import AttpcError, Refused
 from ioc.hosts.local import LocalTransport
-from ioc.hosts.transport import Entry, Transport, reason, shown
-from ioc.model.graw import partial_name
+from ioc.hosts.transport import Entry, Transport, partial, reason, shown
 
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -54,7 +53,7 @@ class Gatherer:
             elif not self._is_there(source, entry, target):
                 raise Refused(f"{shown(target)} is another file, which stays: move it away to gather this one")
             else:
-                _remove(_partial(target))
+                _remove(partial(target))
         except FileNotFoundError:
             raise Refused("it is gone") from None
         except OSError as error:
@@ -78,18 +77,18 @@ class Gatherer:
             raise _not_written(target, error) from None
 
     def _copy(self, source: bytes, entry: Entry, target: bytes) -> None:
-        partial = _partial(target)
+        unfinished = partial(target)
         try:
-            with _new_file(partial) as file:
+            with _new_file(unfinished) as file:
                 self.transport.read(source, entry.size, _Writer(file, target))
                 with _writing(target):
                     file.flush()
                     os.fsync(file.fileno())
-                    os.utime(partial, (entry.modified, entry.modified))
+                    os.utime(unfinished, (entry.modified, entry.modified))
             with _writing(target):
-                LocalTransport().move(partial, target)
+                LocalTransport().move(unfinished, target)
         finally:
-            _remove(partial)
+            _remove(unfinished)
 
     def _is_there(self, source: bytes, entry: Entry, target: bytes) -> bool:
         """Whether `target` is a link to the source or a copy of it; its time tells that without reading both."""
@@ -140,21 +139,16 @@ def _writing(target: bytes) -> Generator[None]:
         raise _not_written(target, error) from None
 
 
-def _new_file(partial: bytes) -> BinaryIO:
+def _new_file(path: bytes) -> BinaryIO:
     """Open a new file. What a killed gathering left may be a link to a complete file: it is removed, never written."""
-    with _writing(partial):
-        _remove(partial)
-        return open(partial, "xb")  # noqa: PTH123
+    with _writing(path):
+        _remove(path)
+        return open(path, "xb")  # noqa: PTH123
 
 
-def _remove(partial: bytes) -> None:
+def _remove(path: bytes) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(partial)  # noqa: PTH108
-
-
-def _partial(target: bytes) -> bytes:
-    directory, _, name = target.rpartition(b"/")
-    return directory + b"/" + partial_name(name)
+        os.unlink(path)  # noqa: PTH108
 
 
 def _not_written(target: bytes, error: OSError) -> DestinationError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from ioc.hosts.leaving import Left, leave
 from ioc.hosts.local import LocalTransport
 from ioc.hosts.routers import Finding, find_routers
 from ioc.hosts.tail import read_tail
-from ioc.hosts.transport import Transport, expand, from_shown
+from ioc.hosts.transport import Transport, expand, from_shown, shown
 from ioc.hosts.units import SECONDS, Action, act
 from ioc.model import Checksum, ConfigBackup, ConfigChoice, FiledFile, FilingReport, RouterFacts, RunId
 from ioc.topology.schema import DataRouter, EccServer, Units
@@ -56,8 +57,9 @@ class MachineHost:
         settle_seconds: float,
         units: Mapping[str, Units] = MappingProxyType({}),
         aside: Transport | None = None,
+        addresses: Iterable[str] = (),
     ) -> None:
-        """`units`: what starts the programs here, by the name of the unit.
+        """`units`: what starts the programs here, by the name of the unit; `addresses`: other names of the machine.
 
         `aside` is a connection of its own for work in the background, which must not take sessions from the others;
         without it, that uses `transport`.
@@ -65,6 +67,9 @@ class MachineHost:
         self._name = name
         self._transport = transport
         self._aside = aside or transport
+        # `runs adopt` enters the files of this machine under its own name.
+        here = ("localhost", socket.gethostname()) if self.is_local else ()
+        self._addresses = frozenset((name, *addresses, *here))
         self._routers = tuple(routers)
         self._servers = {server.name: server for server in servers}
         self._timeout = ssh_timeout
@@ -86,6 +91,19 @@ class MachineHost:
     def name(self) -> str:
         """Address of the machine as the topology has it."""
         return self._name
+
+    @property
+    def addresses(self) -> Collection[str]:
+        """Every name under which files here may have been recorded: that of a local machine changes with its number of
+        components."""
+        return self._addresses
+
+    @property
+    def work_dirs(self) -> Mapping[str, str]:
+        """Where each router works, or worked last, as far as known; written as `RouterFacts.work_dir`."""
+        found = {site.name: self._last_directories.get(site.name) for site in self._routers}
+        places = {site.name: site.work_dir for site in self._routers if site.work_dir}
+        return places | {name: shown(path) for name, path in found.items() if path}
 
     @property
     def is_local(self) -> bool:
@@ -249,8 +267,8 @@ class MachineHost:
     async def leave_file(self, directory: str, name: str, content: bytes, ours: Callable[[bytes], bool]) -> Left:
         """Leave a small file beside data files; see `ioc.hosts.leaving.leave`.
 
-        `directory` is written as `FiledFile.path`. A disk that hangs keeps only later calls of this waiting: nothing
-        else uses the thread, and the connection, which others need, is not dropped for it.
+        `directory` is written as `RouterFacts.work_dir`. A disk that hangs keeps only later calls of this waiting:
+        nothing else uses the thread, and the connection, which others need, is not dropped for it.
 
         Raises:
             PeerError: the host cannot be reached.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ioc.errors import PeerError
 from ioc.hosts.transport import Entry, Transport, expand, from_shown, reason, shown
@@ -30,6 +30,8 @@ class Listing:
     """By path, as in `FiledFile`; empty if there is no such directory."""
     unreadable: frozenset[str] = frozenset()
     """Paths of the files that may not be read."""
+    place: str = ""
+    """The directory without links; empty if there is none."""
     problem: str = ""
     """Why the directory cannot be listed."""
 
@@ -48,7 +50,7 @@ def take_inventory(transport: Transport, directories: Sequence[str], timeout: fl
         raise PeerError(f"a command there did not answer as it must: {output[-80:]!r}")
     unreadable = frozenset(files[int(number)] for number in words[:-1])
     return {
-        directory: Listing(listing.entries, unreadable & listing.entries.keys(), listing.problem)
+        directory: replace(listing, unreadable=unreadable & listing.entries.keys())
         for directory, listing in found.items()
     }
 
@@ -56,7 +58,8 @@ def take_inventory(transport: Transport, directories: Sequence[str], timeout: fl
 def _list(transport: Transport, directory: str) -> Listing:
     try:
         place = expand(transport, os.fsdecode(from_shown(directory)))
-        return Listing({shown(place + b"/" + entry.name): entry for entry in transport.list_directory(place)})
+        entries = {shown(place + b"/" + entry.name): entry for entry in transport.list_directory(place)}
+        return Listing(entries, place=shown(transport.real_path(place)))
     except (FileNotFoundError, NotADirectoryError):
         return Listing()
     except OSError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from enum import Enum, auto
 
-from ioc.hosts.transport import Transport
+from ioc.hosts.transport import Transport, expand
 
 LARGEST = 16 * 1024 * 1024
 """A larger file is not ours."""
@@ -30,11 +31,12 @@ def leave(transport: Transport, directory: bytes, name: bytes, content: bytes, o
         PeerError: the host cannot be reached.
         OSError: the directory cannot be read, or the file not be written.
     """
-    path = directory + b"/" + name
     try:
+        directory = expand(transport, os.fsdecode(directory))
         entries = transport.list_directory(directory)
     except (FileNotFoundError, NotADirectoryError):
         return Left.NoDirectory
+    path = directory + b"/" + name
     present = next((entry for entry in entries if entry.name == name), None)
     if present is not None:
         if not present.is_file or present.size > LARGEST:

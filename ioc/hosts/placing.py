@@ -12,8 +12,8 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from ioc.hosts.transport import CannotRenameError, Transport, shown
-from ioc.model.graw import names, partial_name
+from ioc.hosts.transport import CannotRenameError, Transport, partial, shown
+from ioc.model.graw import names
 
 # Prints "same" if $1 and $2 are names of the same file, "copied" if $2 is an identical copy on another file system,
 # "itself" if their directories are the same. Then, or if $2 is a link to $1, removing $1 would lose the file.
@@ -64,18 +64,18 @@ class Placer:
             if not self._is_there(source, target):
                 return False
             with contextlib.suppress(FileNotFoundError):
-                self.transport.remove(_partial(target))
+                self.transport.remove(partial(target))
             self.transport.remove(source)
         except CannotRenameError:
             self._copy(source, target)
         return True
 
     def _copy(self, source: bytes, target: bytes) -> None:
-        partial = _partial(target)
-        answer = self.transport.run(COPY, (source, partial), self.copy_seconds).decode(errors="replace").strip()
+        unfinished = partial(target)
+        answer = self.transport.run(COPY, (source, unfinished), self.copy_seconds).decode(errors="replace").strip()
         if answer != "copied":
             raise OSError(f"cannot copy {shown(source)} to {shown(target)}: {answer or 'the copy was cut short'}")
-        self.transport.move(partial, target)
+        self.transport.move(unfinished, target)
         self.transport.remove(source)
 
     def _is_there(self, source: bytes, target: bytes) -> bool:
@@ -86,8 +86,3 @@ class Placer:
         if answer not in ("same", "copied", "different"):
             raise OSError(f"cannot compare {shown(source)} with {shown(target)}: the answer was {answer[:80]!r}")
         return answer != "different"
-
-
-def _partial(target: bytes) -> bytes:
-    directory, _, name = target.rpartition(b"/")
-    return directory + b"/" + partial_name(name)

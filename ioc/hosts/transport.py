@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ioc.model.graw import partial_name
+
 # Exports of login scripts (PATH, QUOTING_STYLE, functions that shadow programs) must not change the output of a script.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin", "LC_ALL": "C", "TZ": "UTC0"}
 """The environment of a script, besides HOME."""
@@ -201,9 +203,9 @@ def reason_and_file(error: OSError) -> str:
 
 
 def partial(target: bytes) -> bytes:
-    """Return the name of an unfinished file beside `target`: hidden, and of no kind that other programs take."""
+    """Return the path of an unfinished file beside `target`: hidden, and of no kind that other programs take."""
     directory, _, name = target.rpartition(b"/")
-    return directory + b"/." + name + b".partial"
+    return directory + b"/" + partial_name(name)
 
 
 def exists(transport: Transport, path: bytes) -> bool:

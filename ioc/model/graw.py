@@ -55,8 +55,9 @@ def gathered_name(name: bytes) -> bytes:
 
 
 def partial_name(name: bytes) -> bytes:
-    """Return the name of a copy that is not complete."""
-    return b".partial-" + unmerged(name)
+    """Return the name of a file that is not complete."""
+    hidden = b"." + unmerged(name)
+    return hidden.replace(SUFFIX, b"._graw") + b".partial"
 
 
 def unmerged(name: bytes) -> bytes:

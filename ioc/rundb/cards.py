@@ -106,16 +106,20 @@ def encode(content: Content) -> bytes:
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode(errors="backslashreplace")
 
 
-def is_card(text: bytes, run: RunId) -> bool:
-    """Whether a file is a card of this run, even a damaged or an empty one, which may be replaced."""
+_RUN = ("schema", "experiment", "run_number", "reserved_at")
+"""What tells a run from all others: after the loss of a database, a number may be used again."""
+
+
+def is_earlier(text: bytes, card: bytes) -> bool:
+    """Whether a file is a card of the same run as `card`, even a damaged or an empty one, which may be replaced."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         return not text or begins_as_card(text)
     if not isinstance(content, dict):
         return False
-    found = [content.get(name) for name in ("schema", "experiment", "run_number")]
-    return found == [SCHEMA, run.experiment, run.number]
+    new = json.loads(card)
+    return all(content.get(name) == new[name] for name in _RUN)
 
 
 def begins_as_card(text: bytes) -> bool:

@@ -62,6 +62,8 @@ class PendingCopy:
     checksum: str
     copied: bool
     """It has been copied, but not compared."""
+    there: str
+    """Where a copy of it is, even an unfinished or wrong one; empty if nowhere."""
     earlier: tuple[str, ...]
     """Paths of the files of the same run and router that were filed before it, in this order."""
 
@@ -83,7 +85,8 @@ def pending_copies(db: Database, destination: str, hosts: Collection[str]) -> li
     """
     rows = db.execute(
         "SELECT files.id, experiments.name, runs.run_number, runs.id, files.router, files.host, files.path, "
-        "files.bytes, files.checksum, coalesce(file_copies.state, '') "
+        "files.bytes, files.checksum, coalesce(file_copies.state, ''), "
+        "iif(file_copies.copied_at IS NULL, '', file_copies.path) "
         f"{_FILES} WHERE files.host IN ({_marks(hosts)}) AND files.checksum <> '' AND {_WAITING} "
         "ORDER BY coalesce(file_copies.state = 'failed', 0), "
         "CASE WHEN file_copies.state = 'failed' THEN random() ELSE files.id END LIMIT ?",
@@ -91,14 +94,15 @@ def pending_copies(db: Database, destination: str, hosts: Collection[str]) -> li
     ).fetchall()
     beside: dict[tuple[int, str], list[tuple[int, str]]] = {}
     found: list[PendingCopy] = []
-    for file_id, experiment, number, run_id, router, its_host, path, size, checksum, state in rows:
+    for file_id, experiment, number, run_id, router, its_host, path, size, checksum, state, there in rows:
         if (run_id, router) not in beside:
             beside[run_id, router] = db.execute(
                 "SELECT id, path FROM files WHERE run_id = ? AND router = ? ORDER BY id", [run_id, router]
             ).fetchall()
         earlier = tuple(other for other_id, other in beside[run_id, router] if other_id < file_id)
         run = RunId(experiment, number)
-        found.append(PendingCopy(file_id, run, router, its_host, path, size, checksum, state == "copied", earlier))
+        copied = state == "copied"
+        found.append(PendingCopy(file_id, run, router, its_host, path, size, checksum, copied, there, earlier))
     return found
 
 
@@ -114,6 +118,11 @@ def backlog(db: Database, destination: str, hosts: Collection[str]) -> Backlog:
 
 def _marks(values: Collection[object]) -> str:
     return ", ".join("?" for _ in values)
+
+
+def save_copying(db: Database, file_id: int, destination: str, path: str) -> None:
+    """What will be at this place from now on is a copy of this file."""
+    _save(db, file_id, destination, path, state="copying", copied_at=to_text(time.time()), verified_at=None)
 
 
 def save_copied(db: Database, file_id: int, destination: str, path: str) -> None:
@@ -227,7 +236,7 @@ def _copies(db: Database, file_ids: Sequence[int]) -> Mapping[int, tuple[Copy, .
             some,
         ):
             reason = message if state == "failed" else "it was verified before the file changed"
-            reason = "it is not verified yet" if state == "copied" else reason
+            reason = "it is not verified yet" if state in {"copying", "copied"} else reason
             copy = Copy(destination, path, bool(verified), "" if verified else reason)
             found[file_id] = (*found.get(file_id, ()), copy)
     return found

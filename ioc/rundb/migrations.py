@@ -383,7 +383,7 @@ _VERSION_7 = """
         file_id INTEGER NOT NULL REFERENCES files (id),
         destination TEXT NOT NULL,
         path TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('copied', 'verified', 'failed')),
+        state TEXT NOT NULL CHECK (state IN ('copying', 'copied', 'verified', 'failed')),
         copied_at TEXT,
         verified_at TEXT,
         message TEXT NOT NULL DEFAULT '',

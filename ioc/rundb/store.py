@@ -26,6 +26,7 @@ from ioc.model import (
 from ioc.rundb import documents, intervals, samples
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
+from ioc.rundb.reader import Reader
 from ioc.rundb.rows import Sample, UnknownRowError
 from ioc.rundb.run_sheet import SheetRows, last_rows
 from ioc.rundb.writer import Writer
@@ -64,6 +65,7 @@ class SqliteRunStore:
         self._call_seconds = call_seconds
         self._started = False
         self._writer = Writer(path, sample_limit=sample_limit, log_limit=log_limit)
+        self._reader = Reader(path)
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -233,6 +235,7 @@ class SqliteRunStore:
         Raises:
             PeerTimeout: the disk hangs; the process can still end.
         """
+        self._reader.close()
         if not self._started:
             return
         self._writer.stop()
@@ -244,6 +247,14 @@ class SqliteRunStore:
                 f"the run database {self._path} was not closed within {_CLOSE_SECONDS:g} s: check its disk"
             ) from None
         self._writer.join()
+
+    async def read(self, function: Callable[[Database], Result]) -> Result:
+        """Run a function that only reads, and may take seconds, beside everything else; takes as long as it takes.
+
+        Raises:
+            PeerError: the database cannot be read, or is closed.
+        """
+        return await self._reader.read(function)
 
     async def transaction(self, function: Callable[[Database], Result], *, behind_rows: bool = False) -> Result:
         """Run a function in a transaction of the writer's thread; `behind_rows`: after the rows queued until now."""

@@ -212,8 +212,9 @@ Login = Annotated[
 Remote = Annotated[
     str,
     _must(
-        "a remote of rclone with a place in it, such as s3:attpc-raw",
-        lambda remote: remote.isprintable() and re.fullmatch(r":?\w[^:/]*:.*", remote),
+        # Options in it, such as :s3,secret_access_key=…:attpc, would be seen in command lines, the database and cards.
+        "a remote of rclone with a place in it, such as s3:attpc-raw, and no options, which rclone's configuration has",
+        lambda remote: remote.isprintable() and re.fullmatch(r":?\w[^:/=]*:.*", remote),
     ),
 ]
 Hours = Annotated[float, _number, _must("more than 0 and at most 168 hours", lambda hours: 0 < hours <= 168)]

@@ -50,7 +50,8 @@ class Site:
 
     def host(self, number: int, transport: Transport | None = None) -> MachineHost:
         """Return a host."""
-        router = DataRouter(name=f"data{number}", host=f"host{number}", port=9)
+        place = str(self.root / f"data{number}")
+        router = DataRouter(name=f"data{number}", host=f"host{number}", port=9, work_dir=place)
         return MachineHost(
             f"host{number}",
             transport or self.transport(),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
@@ -308,15 +309,29 @@ async def test_a_purged_directory_is_not_made_again(store: SqliteRunStore, site:
     assert site.events == []
 
 
-@pytest.mark.parametrize("kind", ["text", "json", "other run", "directory", "link"])
+def unread(path: Path) -> tuple[int, ...]:
+    """Return what does not change when a file is read."""
+    status = path.lstat()
+    return status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@pytest.mark.parametrize("kind", ["text", "json", "other run", "lost database", "directory", "link"])
 async def test_a_foreign_file_is_not_overwritten(store: SqliteRunStore, site: Site, kind: str) -> None:
-    """What has the name of the card but is none is left as it is, and said once; other hosts get the card."""
+    """What has the name of the card but is none is left as it is, and said once; other hosts get the card.
+
+    Runs that were adopted, or taken again, after the loss of a database have the numbers of others, whose cards are all
+    that is left of them.
+    """
     record = await filed_run(store, site)
     path = site.card(0, record.run)
     contents = {
         "text": "notes of the shift",
         "json": '{"schema": "something else"}',
         "other run": json.dumps({"schema": "attpc-ioc run card", "experiment": "e1", "run_number": 0}),
+        "lost database": json.dumps(
+            {"schema": "attpc-ioc run card", "experiment": EXPERIMENT, "run_number": record.run.number}
+            | {"reserved_at": "2025-01-01T00:00:00.000000Z"}
+        ),
     }
     if kind == "directory":
         path.mkdir()
@@ -325,13 +340,13 @@ async def test_a_foreign_file_is_not_overwritten(store: SqliteRunStore, site: Si
         path.symlink_to(site.root / "target")
     else:
         path.write_text(contents[kind])
-    before = path.lstat()
+    before = unread(path)
     hosts = [site.host(0), site.host(1)]
     async with running(site.cards(store, *hosts), *hosts):
         await settled(store)
         await store.save_verdict(record.run, comment="again", quality=None)
         await settled(store)
-    assert path.lstat() == before
+    assert unread(path) == before
     card = site.read(1, record.run)
     assert card is not None
     assert card["comment"] == "again"
@@ -494,3 +509,25 @@ async def test_a_purged_run_keeps_its_card(store: SqliteRunStore, local: Site) -
     card = local.read(0, record.run)
     assert card is not None
     assert {file["purged_at"] for file in card["files"]} == {"2026-11-27T12:00:00.000000Z"}
+
+
+async def test_a_router_without_files_has_the_card_too(store: SqliteRunStore, site: Site) -> None:
+    """Filing makes a directory for each router; a router that was not in the run has none, and gets none."""
+    record = await filed_run(store, site, hosts=1)
+    site.directory(1, record.run).mkdir(parents=True)
+    hosts = [site.host(number) for number in range(3)]
+    async with running(site.cards(store, *hosts), *hosts):
+        await settled(store)
+    assert site.read(1, record.run) == site.read(0, record.run) is not None
+    assert not site.directory(2, record.run).exists()
+    assert site.events == []
+
+
+async def test_an_adopted_run_has_its_card(store: SqliteRunStore, local: Site) -> None:
+    """`runs adopt` enters files under the name of this machine, which the topology may call otherwise."""
+    record = await filed_run(store, local, hosts=1)
+    execute(local.root / "runs.db", f"UPDATE files SET host = '{socket.gethostname()}', router = ''")
+    host = local.host(0)
+    async with running(local.cards(store, host), host):
+        await settled(store)
+    assert local.read(0, record.run) is not None

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from ioc.cli.main import main
 from ioc.hosts import build_hosts
 from ioc.model import FiledFile
+from ioc.model.graw import partial_name
 from ioc.rundb import SqliteRunStore
 from ioc.topology.load import load
 from tests.archive.checksum_rig import checksums_in, filed, filed_run, running
@@ -134,7 +135,7 @@ def extras(place: Path) -> None:
 
 
 def ours(place: Path) -> None:
-    for name in ("run_0000.json", ".run_0000.json.partial", ".a.graw.partial"):
+    for name in ("run_0000.json", ".run_0000.json.partial", os.fsdecode(partial_name(b"a.graw"))):
         (place / name).touch()
 
 
@@ -181,6 +182,16 @@ async def test_files_without_checksum_and_hosts_without_topology_are_told(site: 
     assert re.search(r"not reached +elsewhere +1 file there: it is not in the topology\n", output)
     assert "1 run of e1 with 4 files" in output
     assert "2 problems" in output
+
+
+async def test_a_work_dir_may_be_a_link(site: Site, tmp_path: Path) -> None:
+    """Files are recorded with the path that their directory really has; under the other one they are not extra."""
+    await site.make_run()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    site.topology.write_text(site.topology.read_text().replace(str(tmp_path / "data"), str(tmp_path / "link")))
+    assert await asyncio.to_thread(site.problems) == []
+    (site.place / "note.txt").touch()
+    assert await asyncio.to_thread(site.problems) == [("extra", "note.txt")]
 
 
 async def test_a_missing_host_is_found(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

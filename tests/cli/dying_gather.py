@@ -25,7 +25,7 @@ def child(job: dict[str, Any]) -> None:
 
     def step(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal left
-        if event in CHANGES or (event == "open" and b"/.partial-" in os.fsencode(str(arguments[0]))):
+        if event in CHANGES or (event == "open" and b".partial" in os.fsencode(str(arguments[0]))):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -441,7 +441,7 @@ async def test_killed_in_the_middle_of_a_copy(two: Detector, tmp_path: Path) -> 
     gathering = subprocess.Popen(
         [str(COMMAND), *two.arguments(0, place)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    partial = place / "run_0000/data1/.partial-large"
+    partial = place / "run_0000/data1/.large.partial"
     deadline = time.monotonic() + 60
     while not (partial.exists() and partial.stat().st_size > 0):
         assert gathering.poll() is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from ioc.errors import PeerError
-from ioc.hosts import build_hosts
+from ioc.hosts import build_hosts, host_with
 from ioc.topology.schema import Topology
 from tests.sshd import free_port
 
@@ -56,3 +58,13 @@ async def test_local_and_remote(tmp_path):
         await remote.log_tail(str(tmp_path / "log"))
     for host in (local, remote):
         await host.close()
+
+
+async def test_files_are_found_after_the_local_machine_has_changed_its_name() -> None:
+    """With one address it has this as its name, with two it is localhost: what was recorded before is still here."""
+    hosts = build_hosts(topology("local", [ONE], [ONE, TWO]))
+    assert [host.name for host in hosts] == ["localhost"]
+    for address in (A, B, "localhost", socket.gethostname()):
+        assert host_with(hosts, address, "data0") is hosts[0]
+    assert host_with(hosts, "10.0.0.9", "data0") is None
+    await hosts[0].close()

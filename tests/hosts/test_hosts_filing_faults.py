@@ -167,7 +167,7 @@ async def test_a_router_that_filed_before_the_record_is_recorded_again(hosts: Ho
     place.mkdir(parents=True)
     named = {b"a.graw": 3, b"b.duplicate-1": 1, b"c_duplicate-1.graw": 2}  # the last as version 0.1 named it
     put(place, {name: bytes(size) for name, size in named.items()})
-    put(place, {b".partial-c": b"half", b"._a.graw": b"resource fork"})
+    put(place, {b".c.partial": b"half", b"._a.graw": b"resource fork"})
     records = Records()
     report = await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, records)
     assert records.sizes == {f"{place}/{name.decode()}": size for name, size in named.items()}
@@ -294,7 +294,7 @@ async def test_another_file_system(hosts: Hosts, tmp_path: pathlib.Path, other_d
     put(tmp_path, files)
     place = other_disk / "run_0012"
     place.mkdir()
-    put(place, {b"same.graw": b"was there", b".partial-a": b"half a copy"})
+    put(place, {b"same.graw": b"was there", b".a.partial": b"half a copy"})
     records = Records()
     report = await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, records)
     assert report.complete
@@ -315,7 +315,7 @@ async def test_a_copy_that_was_cut_off_before_the_source_was_removed(
     (other_disk / "run_0012").mkdir()
     for directory in (tmp_path, other_disk / "run_0012"):
         put(directory, {b"a.graw": b"data"})
-    put(other_disk / "run_0012", {b".partial-a": b"data"})
+    put(other_disk / "run_0012", {b".a.partial": b"data"})
     assert (await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())).complete
     assert contents(other_disk / "run_0012") == {b"a.graw": b"data"}
     assert contents(tmp_path) == {}

@@ -38,6 +38,11 @@ BROKEN = [
         "rclone: '--config=x:y'",
         "archive[0].rclone is '--config=x:y', but must be a remote of rclone",
     ),
+    (
+        "ssh: attpc@cluster.org, directory: /mnt/attpc",
+        "rclone: ':s3,secret_access_key=x:attpc'",
+        "archive[0].rclone is ':s3,secret_access_key=x:attpc', but must be a remote of rclone",
+    ),
 ]
 
 
