@@ -56,7 +56,9 @@ class Hosts:
             servers,
             units=units,
             aside=aside,
-            **chosen,
+            ssh_timeout=chosen["ssh_timeout"],
+            filing_timeout=chosen["filing_timeout"],
+            settle_seconds=chosen["settle_seconds"],
         )
         self.made.append(host)
         return host
