@@ -25,7 +25,7 @@ pytestmark = needs_rclone
 
 @contextlib.contextmanager
 def webdav(directory: Path) -> Iterator[str]:
-    """Serve a directory by WebDAV, which knows no checksums; yields the remote."""
+    """Serve a directory by WebDAV, which knows no checksums; yields its address."""
     port = free_port()
     command = ["rclone", "serve", "webdav", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null", str(directory)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
@@ -36,7 +36,7 @@ def webdav(directory: Path) -> Iterator[str]:
                     break
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            yield f":webdav,url='http://127.0.0.1:{port}',vendor=other:"
+            yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
 
@@ -60,12 +60,14 @@ async def test_a_checksum_that_rclone_does_not_know(local_bench: Bench) -> None:
     assert place.read_bytes() == CONTENT
 
 
-async def test_a_remote_without_checksums(local_bench: Bench) -> None:
+async def test_a_remote_without_checksums(local_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A WebDAV server that has none gives the content back, and the copy is verified."""
     run = await local_bench.disk.run()
     await local_bench.disk.file(run, CONTENT)
-    with webdav(local_bench.tmp_path / "there") as remote:
-        destination = Destination.model_validate({"name": "dav", "rclone": f"{remote}runs"})
+    with webdav(local_bench.tmp_path / "there") as address:
+        for key, value in {"TYPE": "webdav", "URL": address, "VENDOR": "other"}.items():
+            monkeypatch.setenv(f"RCLONE_CONFIG_DAV_{key}", value)
+        destination = Destination.model_validate({"name": "dav", "rclone": "dav:runs"})
         async with local_bench.at_work(destination) as working:
             await working.until(lambda: local_bench.disk.copies() == [("verified", "")])
     assert local_bench.there() == {b"runs/" + os.fsencode(run.directory) + b"/data0/" + NAME: CONTENT}

@@ -32,7 +32,14 @@ SUBSCRIBED = (
 """The network was faster than the constructor of `JCA_PV`, which did not note its channel yet; it uses it all the same.
 No class of a display took part in it, as the packages say: any PV of Channel Access can do this."""
 
-_ANYWHERE = (SKIPPED, UNDRAWN, SUBSCRIBED)
+DESTROYED = (
+    r"WARNING org\.phoebus\.pv: Channel Access Exception from com\.cosylab\.epics\.caj\.CAJContext@\w+ for channel "
+    r"CAJChannel = \{ name = \S+, connectionState = \w+ \}: User destroyed channel"
+)
+"""A page was closed while an answer for one of its PVs was under way: CAJ tells its context. No class of a display took
+part in it either."""
+
+_ANYWHERE = (SKIPPED, UNDRAWN, SUBSCRIBED, DESTROYED)
 
 
 def is_ours(fault: str) -> bool:
