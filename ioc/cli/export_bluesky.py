@@ -70,7 +70,7 @@ def write_bluesky(book: RunBook, selection: Selection, output: TextIO) -> None:
     """The documents of each run that has ended, one per line.
 
     Raises:
-        Refused: a run that was asked for by its number is open.
+        Refused: a run that was named by its number is open.
     """
     for number in selection.numbers:
         if DocumentState(state := book.run(number)["state"]) not in FINISHED:

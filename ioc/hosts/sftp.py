@@ -42,7 +42,7 @@ class SftpSession(paramiko.SFTPClient):
 
     def sync(self, file: paramiko.SFTPFile) -> None:
         """Bring a file onto the disk, if the server knows how (OpenSSH since 6.5)."""
-        # The refusal of a server that does not know cannot be told from a failure.
+        # The refusal of a server that does not know this request looks like a failure.
         with contextlib.suppress(OSError):
             self._request(CMD_EXTENDED, "fsync@openssh.com", file.handle)
 
