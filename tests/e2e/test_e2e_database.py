@@ -77,7 +77,7 @@ async def test_no_command_waits_for_the_database(on_a_small_disk: Plant, fails: 
     with fails(plant.database):
         stopped = await timed(plant.put("Run:Stop"))
         assert await plant.get("Run:State") == "Stopped", await plant.text("Run:Message")
-        assert stopped < 1.5 * usual + 1.0  # on a machine that does other things too
+        assert stopped < 1.5 * usual + 0.5  # on a machine that does other things too
         for pv, value in (
             ("Run:Title", "kept"),
             ("Run:Class", "Junk"),

@@ -1,6 +1,7 @@
 """What a stock Phoebus 5.0.5 logs as a warning or worse whatever it shows: this, and nothing else, is ignored.
 
-The displays in ``stock/`` have none of our widgets; `test_what_phoebus_logs_by_itself` sees it there.
+The displays in ``stock/`` have none of our widgets; `test_what_phoebus_logs_by_itself` sees it there, and
+`test_what_caj_logs_by_itself` with plain text updates.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ DESTROYED = (
     r"WARNING org\.phoebus\.pv: Channel Access Exception from com\.cosylab\.epics\.caj\.CAJContext@\w+ for channel "
     r"CAJChannel = \{ name = \S+, connectionState = \w+ \}: User destroyed channel"
 )
-"""A page was closed while an answer for one of its PVs was under way: CAJ tells its context. No class of a display took
-part in it either."""
+"""A page was closed while an answer for one of its PVs was under way; CAJ tells its context. A page of plain text
+updates that is closed soon after it was opened does it every fifth time."""
 
 _ANYWHERE = (SKIPPED, UNDRAWN, SUBSCRIBED, DESTROYED)
 

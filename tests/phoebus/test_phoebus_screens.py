@@ -7,6 +7,7 @@ that is gone. What the pages offer is in `tables`.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import time
@@ -18,7 +19,7 @@ import pytest
 
 from ioc.app.listing import describe_pvs
 from tests.phoebus import extras, large, stock, tables
-from tests.phoebus.conftest import PREFIX, TOPOLOGY, Detector
+from tests.phoebus.conftest import PREFIX, SERVERS, TOPOLOGY, Detector
 from tests.phoebus.display_runtime import DisplayRuntime, LateError, Seen, until
 from tests.phoebus.files_beside import FILES
 from tests.phoebus.pages import OPI, ROOT, SCREENS, asks, controls_on, kind_of, links_on, pages, write_screens
@@ -141,6 +142,27 @@ def test_saved_by_the_editor(phoebus: DisplayRuntime, tmp_path: Path, page: Path
     """Phoebus' editor opens a page and saves it as it is, so that a change shows as what was changed and no more."""
     phoebus.do("save", str(page), str(tmp_path / page.name))
     assert (tmp_path / page.name).read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+
+
+def test_what_caj_logs_by_itself(runtime: DisplayRuntime, detector: Detector, tmp_path: Path) -> None:
+    """What is ignored at the end of a page comes from plain text updates, too, that are closed while they begin."""
+    del detector  # it serves
+    many = tmp_path / "many.bob"
+    names = [f"{PREFIX}ECC:{server}:{name}" for server in SERVERS for name in ("State", "Message", "Config", "Log")]
+    updates = "".join(
+        f'<widget type="textupdate" version="2.0.0"><name>{n}</name><pv_name>{name}</pv_name><y>{20 * n}</y></widget>'
+        for n, name in enumerate(names)
+    )
+    many.write_text(f'<display version="2.0.0"><name>Text updates</name>{updates}</display>')
+    pauses = itertools.cycle((0.0, 0.05, 0.1, 0.2, 0.3))
+
+    def is_said() -> bool:
+        runtime.do("open", str(many))
+        time.sleep(next(pauses))  # the moment varies; it decides nothing
+        runtime.do("open", str(stock.STOCK / "empty.bob"))
+        return any(re.fullmatch(stock.DESTROYED, fault) for fault in runtime.do("faults"))
+
+    until(is_said, 60, f"text updates make CAJ say {stock.DESTROYED}")
 
 
 # --- an IOC that had no run yet
