@@ -217,7 +217,8 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         )
     elif facts.file_count:
         files = "1 .graw file" if facts.file_count == 1 else f"{facts.file_count} .graw files"
-        found.append(reason(f" is Dirty with {files}, but must be Clean: Organize it", "Dirty", "Organize it"))
+        advice = "Organize it" if state.run.record is not None else "move the files away, there was no run yet"
+        found.append(reason(f" is Dirty with {files}, but must be Clean: {advice}", "Dirty", advice))
     if facts.run_dir_exists:
         run = f"a directory for run {state.run.next_number} of {state.experiment}"
         advice = "move it away, or set Run:NextNumber to a free number"

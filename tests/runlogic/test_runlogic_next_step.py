@@ -45,7 +45,11 @@ STEPS = [
         NextStep.Wait,
         "ECC server MuTAnT is Idle, the others are Ready: bring them together on their pages",
     ),
-    (_dirty, NextStep.Wait, "Not ready to start: all 3 routers are Dirty: Organize it"),
+    (
+        _dirty,
+        NextStep.Wait,
+        "Not ready to start: all 3 routers are Dirty: move the files away, there was no run yet",
+    ),
 ]
 
 

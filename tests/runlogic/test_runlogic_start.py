@@ -66,7 +66,10 @@ PERMITS = [
         "router data1 is Offline, but must be Online",
     ),
     (_host_away, "router data1 is Offline, but must be Online (host of data1 does not answer)"),
-    (_dirty, "router data1 is Dirty with 2 .graw files, but must be Clean: Organize it"),
+    (
+        _dirty,
+        "router data1 is Dirty with 2 .graw files, but must be Clean: move the files away, there was no run yet",
+    ),
     (
         _directory,
         (
