@@ -145,7 +145,10 @@ class PvTree:
         return self._observables
 
     def show_soon(self, _: State) -> None:
-        """Listen to the engine: show all states of this turn of the event loop as one: a hundred servers may answer in it."""
+        """Take a state from the engine. All those of one turn of the event loop are shown as one.
+
+        So a hundred servers that answer at the same time are not shown a hundred times.
+        """
         if not self._due:
             self._due = True
             asyncio.get_running_loop().call_soon(self._show_newest)
