@@ -149,6 +149,7 @@ def build(
         ),
         simulated=simulated,
     )
+    engine.subscribe(tree.show_soon)
     shown.append(tree.show_event)
 
     def record_put(record: ca.PutRecord) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import ip_address
+from typing import Any
 
 import h11
 
@@ -22,6 +24,9 @@ MAX_BODY = 16 * 2**20
 _MAX_HEAD = 64 * 1024
 _PIECE = 4 * 1024
 """Bytes that are read in one turn of the event loop: as chunks of one byte each they take 40 ms."""
+
+
+_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
 class ExchangeFailedError(Exception):
@@ -36,7 +41,7 @@ class HttpReply:
     reason: str
     content_type: str
     content: bytes
-    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "text/xml"})
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "text/xml"}, compare=False)
     encoding: None = None
 
 
@@ -57,47 +62,55 @@ async def post(host: str, port: int, operation: str, body: bytes, resolver: Exec
         ("Connection", "close"),
     ]
     events = (h11.Request(method="POST", target="/", headers=headers), h11.Data(data=body), h11.EndOfMessage())
-    reader, writer = await _connect(host, port, operation, resolver)
-    try:
-        writer.writelines([data for event in events if (data := http.send(event))])
-        await writer.drain()
-        return await _read_reply(http, reader, operation)
-    except OSError as error:
-        raise ExchangeFailedError(f"broke the connection ({_reason(error)}) instead of answering {operation}") from None
-    finally:
-        writer.transport.abort()
-
-
-async def _connect(
-    host: str, port: int, operation: str, resolver: Executor
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     loop = asyncio.get_running_loop()
-    try:
-        resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        addresses = await loop.run_in_executor(resolver, resolve)
-    except (OSError, UnicodeError) as error:
-        raise ExchangeFailedError(
-            f"cannot be asked for {operation}: its host name cannot be resolved ({_reason(error)})"
-        ) from None
+    with await _connect(host, port, operation, resolver) as connection:
+        try:
+            await loop.sock_sendall(connection, b"".join(data for event in events if (data := http.send(event))))
+            return await _read_reply(http, partial(loop.sock_recv, connection, _PIECE), operation)
+        except OSError as error:
+            reason = _reason(error)
+            raise ExchangeFailedError(f"broke the connection ({reason}) instead of answering {operation}") from None
+
+
+async def _connect(host: str, port: int, operation: str, resolver: Executor) -> socket.socket:
     failure = "it has no address"
-    for family, kind, protocol, _, address in addresses:
+    for family, kind, protocol, _, address in await _resolve(host, port, operation, resolver):
         with contextlib.ExitStack() as on_failure:
             try:
                 connection = on_failure.enter_context(socket.socket(family, kind, protocol))
                 connection.setblocking(False)
-                await loop.sock_connect(connection, address)
-                streams = await asyncio.open_connection(sock=connection)
+                await asyncio.get_running_loop().sock_connect(connection, address)
             except ConnectionRefusedError:
                 failure = "the connection was refused: start getEccSoapServer there"
             except OSError as error:
                 failure = _reason(error)
             else:
                 on_failure.pop_all()
-                return streams
+                return connection
     raise ExchangeFailedError(f"cannot be reached for {operation} ({failure})")
 
 
-async def _read_reply(http: h11.Connection, reader: asyncio.StreamReader, operation: str) -> HttpReply:
+async def _resolve(host: str, port: int, operation: str, resolver: Executor) -> Sequence[_Address]:
+    resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        if _is_number(host):
+            return resolve()
+        return await asyncio.get_running_loop().run_in_executor(resolver, resolve)
+    except (OSError, UnicodeError) as error:
+        raise ExchangeFailedError(
+            f"cannot be asked for {operation}: its host name cannot be resolved ({_reason(error)})"
+        ) from None
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def _read_reply(http: h11.Connection, read: Callable[[], Awaitable[bytes]], operation: str) -> HttpReply:
     head: h11.Response | None = None
     body = bytearray()
     received, ended = 0, False
@@ -106,7 +119,7 @@ async def _read_reply(http: h11.Connection, reader: asyncio.StreamReader, operat
             event = http.next_event()
             if event is h11.NEED_DATA:
                 await asyncio.sleep(0)  # reading does not wait for what is there already
-                data = await reader.read(_PIECE)
+                data = await read()
                 if received == 0 and not data:
                     raise ExchangeFailedError(f"closed the connection without an answer to {operation}")
                 if received == 0 and not data.startswith(b"HTTP/"[: len(data)]):

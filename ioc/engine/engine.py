@@ -1,7 +1,7 @@
 """The engine: one loop turns events into a new state and effects, and tasks turn effects into events.
 
-Theory of operation. `post` is the only place where the state changes: it calls the core, begins the effects and
-notifies the listeners, all before it returns. Effects that touch the database in order, and answers, go through the
+Theory of operation. `post` is the only place where the state changes: it calls the core, notifies the listeners
+and begins the effects, all before it returns. Effects that touch the database in order, and answers, go through the
 `Ledger`; every other effect is performed in its own task (`Performer`), which ends in exactly one event. One task
 watches each peer: a poll is an event like any other, and a server is polled right after something was sent to it.
 
@@ -132,7 +132,7 @@ class Engine:
         self.post(ev.PlanChanged(before, readings))
 
     def post(self, event: ev.Event) -> None:
-        """Handle one event: the state changes at once, effects begin, listeners are called."""
+        """Handle one event: the state changes at once, listeners are called, effects begin."""
         before = self.state
         try:
             self.state, effects = step(self.plan, self.state, event, time.time(), self.steady())
@@ -141,12 +141,12 @@ class Engine:
             effects = ()
             if isinstance(event, ev.Command) and (answer := self._answers.get(event)) is not None:
                 answer.set_exception(PeerError(INTERNAL))  # no message has it yet
+        if self.state is not before:  # first: what a listener defers to the next turn still comes before the answer
+            for listener in self._listeners:
+                self._notify(listener)
         for effect in effects:
             self._begin(effect, before)
         self._set_alarm(wake_at(self.plan, self.state))  # always: a timer may fire a little early
-        if self.state is not before:
-            for listener in self._listeners:
-                self._notify(listener)
 
     def _set_alarm(self, at: float | None) -> None:
         """Send `TimePassed` at a time on the core's monotonic clock; None: not at all."""

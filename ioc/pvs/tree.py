@@ -114,7 +114,8 @@ class PvTree:
         self._observables: dict[str, ObservablePvs] = {}
         for observable in topology.observables:
             self._add(observable)
-        engine.subscribe(self.show)
+        self._due = False
+        """A new state will be shown in the next turn of the event loop."""
 
     @property
     def pvs(self) -> Iterable[Pv[Any]]:
@@ -143,8 +144,21 @@ class PvTree:
         """The PVs of each observable, by its name."""
         return self._observables
 
+    def show_soon(self, _: State) -> None:
+        """Take a state from the engine. All those of one turn of the event loop are shown as one.
+
+        So a hundred servers that answer at the same time are not shown a hundred times.
+        """
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._show_newest)
+
+    def _show_newest(self) -> None:
+        self._due = False
+        self.show(self._engine.state)
+
     def show(self, state: State) -> None:
-        """Show a new state of the core."""
+        """Show a state of the core."""
         for group in (*self._detector.values(), *self._interlocks.values(), self._summary, self._history):
             try:
                 group.update(state)
@@ -163,6 +177,7 @@ class PvTree:
             group.show_refusal(put.message)
         if put.message and put.result != "denied" and not put.logged:
             self._engine.post(PutRefused(self._subject_of(put.pv), put.message, put.occurred_at))
+            self.show(self._engine.state)  # before the put is answered
 
     def _subject_of(self, pv: str) -> Subject:
         for name, group in self._interlocks.items():

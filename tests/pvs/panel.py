@@ -56,6 +56,7 @@ class Panel:
             database_changes=lambda: self.changes,
         )
         self.tree = PvTree(self.bench.topology, self.bench.engine, self.services, simulated=simulated)
+        self.bench.engine.subscribe(self.tree.show)
         self.server = CaServer(self.tree.pvs, may_write=lambda *_: True, journal=lambda _: None)
 
     def __getitem__(self, name: str) -> Pv[Any]:

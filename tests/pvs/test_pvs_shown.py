@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ioc import ca
+from ioc.ca.pv import NEW_VALUE, Snapshot
 from ioc.errors import PeerError
 from ioc.model import (
     Client,
@@ -345,6 +346,32 @@ async def test_the_state_follows_the_reply_within_20_ms(panel: Panel) -> None:
     assert ecc.sent[:2] == [Operation.Describe, Operation.Undo]
     assert min(delays) > 0
     assert statistics.median(delays) < 0.02, delays
+
+
+async def test_states_of_one_turn_are_shown_as_one_and_before_the_answer(panel: Panel) -> None:
+    """A PV changes once for all states of one turn of the event loop, and shows the last when a command is answered."""
+    tree = PvTree(panel.bench.topology, panel.bench.engine, panel.services, simulated=False)
+    state = next(pv for pv in tree.pvs if pv.name == "T:ECC:CoBo0:State")
+    shown: list[str] = []
+
+    class Watch:
+        mask = NEW_VALUE
+
+        def offer(self, snapshot: Snapshot[Any]) -> None:
+            shown.append(state.label(snapshot.value))
+
+    state.subscribe(Watch())
+    panel.bench.engine.subscribe(tree.show_soon)
+    for each in (EccState.Idle, EccState.Described, EccState.Prepared):
+        panel.bench.engine.post(ev.ServerRead("CoBo0", EccReading(each, Transition.NoTransition, 500.0)))
+    assert shown == []
+    await asyncio.sleep(0)
+    assert shown == ["Prepared"]
+    async with panel.bench as bench:
+        await bench.until(lambda: state.label(state.value) == "Idle")
+        for operation, then in ((Operation.Describe, "Described"), (Operation.Undo, "Idle")):
+            await bench.server("CoBo0", operation)
+            assert state.label(state.value) == then
 
 
 def test_a_change_renders_what_depends_on_it_and_nothing_else(panel: Panel) -> None:
