@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Mapping
 
 from ioc.model import RouterFacts, RunState, Severity
 from ioc.runlogic import datalinks, filing, memory
@@ -18,6 +20,9 @@ DISK_SECONDS = 3600.0
 _SMOOTHING_SECONDS = 60.0
 """The growth that fills a disk is averaged over this time, because a burst is no trend."""
 
+_Disk = tuple[str, int]
+"""Host and size of a disk."""
+
 
 def routers_read(turn: Turn, event: RoutersRead) -> None:
     """A host answered: take its facts, notice what changed."""
@@ -25,8 +30,10 @@ def routers_read(turn: Turn, event: RoutersRead) -> None:
         if name in turn.state.routers:
             _router_read(turn, name, facts)
     _watch_observables(turn)
+    rates = _disk_rates(turn.plan, turn.state)
     for name in event.facts:
         if name in turn.state.routers:
+            _watch_disk(turn, name, rates)
             _watch_silence(turn, name)
             filing.resume(turn, name)
 
@@ -58,7 +65,6 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         _follow_directory(turn, name, facts)
     filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts)
-    _watch_disk(turn, name)
 
 
 def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
@@ -133,13 +139,13 @@ def _watch_sources(turn: Turn, name: str) -> None:
             mend(turn, About.Data, source, f"{source} sends data again")
 
 
-def _watch_disk(turn: Turn, name: str) -> None:
+def _watch_disk(turn: Turn, name: str, rates: Mapping[_Disk, float]) -> None:
     """Report once that the disk will be full within the hour; again only after the forecast was longer."""
     router = turn.router(name)
     facts = router.facts
     if facts is None or not facts.disk_total:
         return
-    rate = _disk_rate(turn.plan, turn.state, name)
+    rate = rates[_disk(turn.plan, name, facts)]
     seconds_left = facts.disk_free / rate if rate else math.inf
     filling = seconds_left < DISK_SECONDS * (1.2 if router.disk_filling else 1.0)
     if filling and not router.disk_filling:
@@ -153,27 +159,30 @@ def _watch_disk(turn: Turn, name: str) -> None:
         turn.set_router(name, disk_filling=filling)
 
 
-def _disk_rate(plan: Plan, state: State, name: str) -> float:
-    """Return how fast the disk of a router fills. Routers of a host whose disks have the same size share a disk."""
-    facts = state.routers[name].facts
-    return sum(
-        other.mean_rate
-        for other_name, other in state.routers.items()
-        if other.facts is not None
-        and facts is not None
-        and (plan.host_of[other_name], other.facts.disk_total) == (plan.host_of[name], facts.disk_total)
-    )
+def _disk(plan: Plan, name: str, facts: RouterFacts) -> _Disk:
+    """Return what identifies the disk of a router: those of one host with the same size are taken for one."""
+    return plan.host_of[name], facts.disk_total
+
+
+def _disk_rates(plan: Plan, state: State) -> Mapping[_Disk, float]:
+    """Return how fast each disk fills."""
+    rates: defaultdict[_Disk, float] = defaultdict(float)
+    for name, router in state.routers.items():
+        if router.facts is not None:
+            rates[_disk(plan, name, router.facts)] += router.mean_rate
+    return rates
 
 
 def seconds_to_full(plan: Plan, state: State) -> float:
     """Return the seconds until the first disk is full at the current rate."""
     if state.run.state not in TAKING_DATA:
         return math.inf
+    rates = _disk_rates(plan, state)
     return min(
         (
             router.facts.disk_free / rate
             for name, router in state.routers.items()
-            if router.facts is not None and router.facts.disk_total and (rate := _disk_rate(plan, state, name))
+            if router.facts is not None and router.facts.disk_total and (rate := rates[_disk(plan, name, router.facts)])
         ),
         default=math.inf,
     )
