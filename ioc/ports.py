@@ -202,7 +202,9 @@ class RunStore(Protocol):
         """The operator's settings, by name."""
         ...
 
-    async def save_setting(self, name: str, value: str) -> None: ...
+    async def save_settings(self, settings: Mapping[str, str]) -> None:
+        """Save all of them or none."""
+        ...
 
 
 class RunRecorder(Protocol):

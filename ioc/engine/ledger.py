@@ -2,7 +2,8 @@
 
 Theory of operation. Records and answers share one queue; an answer is sent when its turn comes, after all records
 before it have been stored. Files that are recorded while an earlier entry is being stored share one entry, and so one
-transaction, because all routers are filed at the same time.
+transaction, because all routers are filed at the same time; so do settings, because all servers are configured at the
+same time.
 
 The database must not block a command, however: the queue waits half a second at most for an entry, then the entry stays
 in `_kept`, where a newer one with the same key replaces it, and the queue continues. While the database accepts nothing
@@ -33,7 +34,15 @@ class SaveFiles:
     """Grows while the entry is the last one in the queue."""
 
 
-Save = SaveRun | SaveVerdict | SaveRunConfigs | SaveInterval | SaveSetting | SaveFiles
+@dataclass(eq=False)
+class SaveSettings:
+    """Save settings."""
+
+    values: dict[str, str]
+    """By name. Grows while the entry is the last one in the queue."""
+
+
+Save = SaveRun | SaveVerdict | SaveRunConfigs | SaveInterval | SaveSettings | SaveFiles
 _RETRY_PERIOD = 1.0
 _PATIENCE = 0.5
 """Seconds that an answer waits for a slow disk; a locked file or a full disk is detected sooner."""
@@ -51,8 +60,8 @@ class Ledger:
         self._store = store
         self._answer = answer
         self._queue: asyncio.Queue[Save | Answer | asyncio.Event] = asyncio.Queue()
-        self._files: SaveFiles | None = None
-        """The entry that further files may join: nothing that must be stored or answered is behind it."""
+        self._open: SaveFiles | SaveSettings | None = None
+        """The entry that further files or settings may join: nothing that must be stored or answered is behind it."""
         self._kept: dict[Hashable, Save] = {}
         """Not stored yet, oldest first."""
         self._storing: asyncio.Task[None] | None = None
@@ -63,10 +72,15 @@ class Ledger:
         self._failing = False
         self._problem = ""
 
-    def put(self, entry: Save | Answer) -> None:
+    def put(self, entry: Save | SaveSetting | Answer) -> None:
         """Add an entry at the end of the queue."""
-        self._files = None
-        self._queue.put_nowait(entry)
+        if not isinstance(entry, SaveSetting):
+            self._open = entry if isinstance(entry, SaveFiles | SaveSettings) else None
+            self._queue.put_nowait(entry)
+        elif isinstance(self._open, SaveSettings):
+            self._open.values[entry.name] = entry.value
+        else:
+            self.put(SaveSettings({entry.name: entry.value}))
 
     def settled(self) -> asyncio.Event:
         """Return an event that is set when all earlier entries have been stored or are kept for later."""
@@ -84,10 +98,9 @@ class Ledger:
 
     async def record(self, run: RunId, file: FiledFile) -> None:
         """Record a filed file. When this returns it is on disk, or kept ahead of all later entries."""
-        if self._files is None or self._files.run != run:
+        if not isinstance(files := self._open, SaveFiles) or files.run != run:
             self.put(files := SaveFiles(run))
-            self._files = files
-        self._files.files.append(file)
+        files.files.append(file)
         await self.settled().wait()
 
     async def run(self) -> None:
@@ -106,8 +119,8 @@ class Ledger:
                 case asyncio.Event():
                     entry.set()
                 case _:
-                    if entry is self._files:
-                        self._files = None
+                    if entry is self._open:
+                        self._open = None
                     self._keep(entry)
                     if not self._down:
                         await self._store_soon(entry)
@@ -131,7 +144,9 @@ class Ledger:
 
     def _keep(self, entry: Save) -> None:
         """Keep an entry after the others; it replaces an older one with the same key."""
-        self._kept.pop(_key(entry), None)
+        older = self._kept.pop(_key(entry), None)
+        if isinstance(entry, SaveSettings) and isinstance(older, SaveSettings):
+            entry.values = older.values | entry.values
         self._kept[_key(entry)] = entry
 
     async def _store_soon(self, entry: Save) -> None:
@@ -196,8 +211,8 @@ class Ledger:
                 await self._store.save_run_configs(run, configs)
             case SaveInterval(interval=interval):
                 await self._store.save_interval(interval)
-            case SaveSetting(name=name, value=value):
-                await self._store.save_setting(name, value)
+            case SaveSettings(values=values):
+                await self._store.save_settings(values)
             case SaveFiles(run=run, files=files):
                 await self._store.add_files(run, *files)
 
@@ -213,7 +228,7 @@ def _key(entry: Save) -> Hashable:
             return ("configs", run)
         case SaveInterval(interval=interval):
             return ("interval", interval.run, interval.interlock, interval.began_at)
-        case SaveSetting(name=name):
-            return ("setting", name)
+        case SaveSettings():
+            return "settings"
         case SaveFiles():
             return entry

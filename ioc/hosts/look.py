@@ -11,6 +11,7 @@ script runs them with ``LC_ALL=C``, so the text does not depend on the language 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,6 +117,9 @@ def parse(output: bytes) -> Look:
 def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
     boot = sections["@boot"][0]
     sockets = list(of_proc_net(sections.get("@sockets", [])))
+    of_inode: defaultdict[str, list[Socket]] = defaultdict(list)
+    for socket, inode, _ in sockets:
+        of_inode[inode].append(socket)
     titles = [title for title in sections if title.startswith("@process ")]
     # Each process has the number of the boot before its arguments.
     said = _hex("".join(sections.get("@arguments", []))).split(f"{boot}\n".encode())[1:]
@@ -123,9 +127,9 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
         arguments = said[i] if i < len(said) else b""
         pid, values = int(title.removeprefix("@process ")), _values(sections[title])
         after = values.get("stat", "").split()
-        own = {line.removeprefix("socket ") for line in sections[title] if line.startswith("socket ")}
+        own = dict.fromkeys(line.removeprefix("socket ") for line in sections[title] if line.startswith("socket "))
         words = tuple(arguments.decode(errors="replace").split("\0")[:-1])
-        mine = [socket for socket, inode, _ in sockets if inode in own]
+        mine = [socket for inode in own for socket in of_inode.get(inode, ())]
         if "user" in values:
             # Another user's descriptors are not readable: what remains are the ports in the arguments of the process.
             argument_ports = {port for word in words for port in _port(word)}

@@ -118,9 +118,12 @@ def find_owners(look: Look, sites: Sequence[DataRouter]) -> dict[str, Process]:
         """Whether it listens on the address of this router: another router may use the same port on another address."""
         return any(s.port == site.port and s.address == site.host != "" for s in process.sockets)
 
+    by_port = {site.port: site for site in sites}
+
     def only(process: Process, site: DataRouter) -> bool:
         """Whether its connection cannot belong to any other router."""
-        return not any(_connected(process, other) for other in sites if other.port != site.port)
+        others = {s.port for s in process.sockets} & by_port.keys() - {site.port}
+        return not any(_connected(process, by_port[port]) for port in others)
 
     evidence: tuple[Test, ...] = (
         lambda p, s: _listens(p, s) and at_home(p, s),
@@ -187,4 +190,4 @@ def _connected(process: Process, site: DataRouter) -> bool:
 def _without_children(processes: Sequence[Process]) -> list[Process]:
     """Leave out children of another process in the list: they inherit the sockets, but are not the router."""
     sockets = {process.pid: set(process.sockets) for process in processes}
-    return [process for process in processes if not sockets.get(process.parent, set()) & set(process.sockets)]
+    return [process for process in processes if sockets.get(process.parent, set()).isdisjoint(process.sockets)]

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,16 @@ def of_proc_net(lines: list[str]) -> Iterator[tuple[Socket, str, str]]:
 
 
 def _end(text: str) -> tuple[str, int]:
-    """Read ``ADDRESS:PORT`` in hexadecimal, the address in 32-bit words of the host's byte order (little-endian)."""
+    """Read ``ADDRESS:PORT`` in hexadecimal."""
     words, _, port = text.partition(":")
+    return _address(words), int(port, 16)
+
+
+@lru_cache
+def _address(words: str) -> str:
+    """Read 32-bit words of the host's byte order (little-endian). A host has few addresses, which come often."""
     raw = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
-    return _plain(ipaddress.ip_address(raw)), int(port, 16)
+    return _plain(ipaddress.ip_address(raw))
 
 
 def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

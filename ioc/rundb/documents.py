@@ -28,6 +28,7 @@ from ioc.model import (
 )
 from ioc.ports import FINISHED
 from ioc.rundb.intervals import conclude
+from ioc.rundb.many_rows import execute_rows, pieces
 from ioc.rundb.rows import UnknownRowError, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
 from ioc.rundb.times import from_text, optional, optional_time, to_microseconds, to_text
@@ -188,22 +189,31 @@ def save_run_configs(db: Database, run_id: int | None, configs: Sequence[RunConf
     db.table("run_configs").upsert_all(rows, pk=("run_id", "ecc_server"))
 
 
+_ADD_FILES = """
+INSERT INTO files (run_id, router, host, path, bytes, moved_at, source) VALUES {rows}
+ON CONFLICT (run_id, host, path) DO UPDATE SET
+    checksum = iif(bytes = excluded.bytes, checksum, ''),
+    checksummed_at = iif(bytes = excluded.bytes, checksummed_at, NULL),
+    bytes = excluded.bytes,
+    source = iif(excluded.source = '', source, excluded.source)
+"""
+
+
 def add_files(db: Database, run_id: int | None, files: Iterable[FiledFile]) -> None:
     """Store filed files and the new size of their run.
 
     A known file keeps its time of moving; size and source get their latest known values. If its size has changed, its
     checksum was that of something else.
     """
-    table = db.table("files")
-    for file in files:
-        place = _row(run_id=run_id, host=file.host, path=file.path)
-        new = _row(router=file.router, bytes=file.size, moved_at=to_text(file.moved_at))
-        latest = _row(bytes=file.size, source=file.source) if file.source else _row(bytes=file.size)
-        file_id = cast("int", table.lookup(place, new))
-        db.execute(
-            "UPDATE files SET checksum = '', checksummed_at = NULL WHERE id = ? AND bytes <> ?", [file_id, file.size]
+    # sqlite-utils would ask for the columns of the table for each file.
+    rows = [
+        tuple(
+            map(storable, (run_id, file.router, file.host, file.path, file.size, to_text(file.moved_at), file.source))
         )
-        table.update(file_id, latest)
+        for file in files
+    ]
+    for piece in pieces(rows):
+        execute_rows(db, _ADD_FILES, piece)
     db.execute("UPDATE runs SET bytes = (SELECT sum(bytes) FROM files WHERE run_id = runs.id) WHERE id = ?", [run_id])
 
 

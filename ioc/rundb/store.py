@@ -162,9 +162,6 @@ class SqliteRunStore:
         """The settings, each with its time of saving."""
         return await self.transaction(documents.load_saved_settings)
 
-    async def save_setting(self, name: str, value: str) -> None:
-        await self.save_settings({name: value})
-
     async def save_settings(self, settings: Mapping[str, str]) -> None:
         """Save all of them or none."""
         await self.transaction(lambda db: documents.save_settings(db, settings))

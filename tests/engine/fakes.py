@@ -238,10 +238,10 @@ class FakeStore:
         await self._call("load_settings")
         return dict(self.database.settings)
 
-    async def save_setting(self, name: str, value: str) -> None:
-        await self._call("save_setting")
-        self.database.settings[name] = value
-        self.stored.append(f"{name}={value}")
+    async def save_settings(self, settings: Mapping[str, str]) -> None:
+        await self._call("save_settings")
+        self.database.settings |= settings
+        self.stored += [f"{name}={value}" for name, value in settings.items()]
 
     async def _call(self, method: str) -> None:
         self.calls.append(method)

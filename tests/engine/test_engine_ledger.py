@@ -87,6 +87,20 @@ async def test_files_recorded_at_the_same_time_share_a_transaction(desk: Desk) -
     assert desk.store.stored.index("answer 7") == 100
 
 
+async def test_settings_saved_at_the_same_time_share_a_transaction(desk: Desk) -> None:
+    """What a Configure of a hundred servers remembers costs few transactions, and is stored before it is answered."""
+    desk.store.takes = 0.1
+    async with desk.at_work():
+        for number in range(100):
+            desk.ledger.put(SaveSetting(f"configured:{number}", "x"))
+            await desk.ledger.settled().wait() if number == 50 else await asyncio.sleep(0)
+        desk.ledger.put(answer(7))
+        desk.ledger.put(SaveSetting("configured:0", "y"))
+        await desk.until(lambda: desk.store.database.settings.get("configured:0") == "y")
+    assert desk.store.calls.count("save_settings") <= 5
+    assert desk.store.stored.index("answer 7") == 100
+
+
 async def test_files_wait_for_a_database_that_fails(desk: Desk) -> None:
     """Files recorded while nothing can be stored are all stored later, those of each run under it."""
     desk.store.fault = LOCKED

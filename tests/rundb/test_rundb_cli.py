@@ -115,8 +115,8 @@ async def test_commands_are_about_the_experiment_that_the_ioc_is_in(
     for name in runs:
         await store.reserve_run(name, "", RunClass.Beam, "")
     if kept is not None:
-        await store.save_setting("experiment", kept[0])
-        await store.save_setting("experiment_default", kept[1])
+        await store.save_settings({"experiment": kept[0]})
+        await store.save_settings({"experiment_default": kept[1]})
     place = ["--database", str(database)]
     if topology is not None:
         described = TOPOLOGY.read_text().replace("experiment: e18008", f"experiment: {topology}")
@@ -130,7 +130,7 @@ async def test_commands_are_about_the_experiment_that_the_ioc_is_in(
 async def test_a_run_made_after_the_change_by_pv_counts(store: SqliteRunStore, database: Path) -> None:
     """Without a topology a run of another experiment is newer than what the IOC kept before it."""
     await store.define_observables("e2", [])
-    await store.save_setting("experiment", "e2")
+    await store.save_settings({"experiment": "e2"})
     await store.reserve_run("e1", "", RunClass.Beam, "")
     assert invoke(database, "list").stdout.startswith("Experiment e1\n")
 

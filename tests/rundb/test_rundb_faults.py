@@ -59,7 +59,7 @@ async def test_a_locked_file_fails_within_a_bound_and_recovers(impatient: Sqlite
 
 Call = Callable[[SqliteRunStore], Awaitable[object]]
 CALLS: dict[str, Call] = {
-    "a setting": lambda store: store.save_setting("title", "x" * 5000),
+    "a setting": lambda store: store.save_settings({"title": "x" * 5000}),
     "a run number": lambda store: store.reserve_run("e1", "", RunClass.Beam, ""),
     "the last run": lambda store: store.last_run("e3"),
     "observables": lambda store: store.define_observables("e1", [PRESSURE]),
@@ -117,11 +117,11 @@ async def test_a_full_disk_is_known_though_nobody_writes(tmp_path: Path) -> None
             with contextlib.suppress(PeerError):  # what is small may fit into what was left
                 await call(store)
         with pytest.raises(PeerError, match="its disk is full"):
-            await store.save_setting("large", "x" * 1_000_000)
+            await store.save_settings({"large": "x" * 1_000_000})
         assert time.monotonic() - begun < 0.5
         await asyncio.to_thread((tmp_path / "disk" / "others").unlink)
         await eventually(lambda: not store.problem(), timeout=2)
-        await store.save_setting("title", "x" * 5000)
+        await store.save_settings({"title": "x" * 5000})
         await store.close()
 
 
@@ -227,7 +227,7 @@ async def test_a_reader_that_holds_a_transaction_is_told(
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM runs").fetchall()
         for number in range(20):
-            await store.save_setting(f"s{number}", "x" * 100_000)
+            await store.save_settings({f"s{number}": "x" * 100_000})
         await eventually(lambda: "does not end its transaction" in store.health().warning)
         assert store.health().log_bytes > 1_000_000
         assert store.problem() == ""
@@ -279,7 +279,7 @@ async def test_rows_that_are_lost_at_the_end_are_said(
 async def test_the_loop_is_not_blocked_while_the_file_is_locked(impatient: SqliteRunStore, database: Path) -> None:
     """The event loop answers within 50 ms while an awaited call waits for a lock."""
     with locked(database):
-        call = asyncio.create_task(impatient.save_setting("a", "b"))
+        call = asyncio.create_task(impatient.save_settings({"a": "b"}))
         longest = 0.0
         while not call.done():
             begun = time.monotonic()
@@ -322,7 +322,7 @@ async def _fill(store: SqliteRunStore) -> int:
         await asyncio.sleep(0.02)
     assert "its disk is full: free space" in store.health().error
     with pytest.raises(PeerError, match="its disk is full: free space"):
-        await store.save_setting("large", "x" * 1_000_000)
+        await store.save_settings({"large": "x" * 1_000_000})
     return count
 
 
@@ -347,7 +347,7 @@ async def test_a_full_disk_raises_the_alarm_and_recovers(tmp_path: Path) -> None
 
 async def _recovers(store: SqliteRunStore, database: Path, count: int) -> None:
     await eventually(lambda: not store.health().error and store.health().queued == 0, timeout=10)
-    await store.save_setting("large", "x" * 1_000_000)
+    await store.save_settings({"large": "x" * 1_000_000})
     await store.flush()
     assert rows(database, "SELECT count(*), count(DISTINCT sampled_us) FROM samples") == [(count, count)]
     assert store.health().dropped == 0
@@ -378,7 +378,7 @@ async def test_a_disk_that_hangs_delays_nobody(database: Path) -> None:
     begun = time.monotonic()
     store.add_samples("e1", None, [reading(float(number)) for number in range(1000)])
     with pytest.raises(PeerTimeout, match=r"runs\.db did not answer within 0\.3 s: check its disk"):
-        await store.save_setting("a", "late")
+        await store.save_settings({"a": "late"})
     assert time.monotonic() - begun < 1.0
     assert store.health().queued == 1000
     disk.set()
@@ -419,7 +419,7 @@ async def test_a_store_that_was_cancelled_while_waiting_goes_on(store: SqliteRun
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-    await store.save_setting("a", "b")
+    await store.save_settings({"a": "b"})
     assert await store.load_settings() == {"a": "b"}
 
 

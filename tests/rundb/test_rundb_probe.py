@@ -23,7 +23,7 @@ async def stored(path: Path) -> None:
     """A database as an IOC leaves it."""
     store = SqliteRunStore(path)
     await store.start()
-    await store.save_setting("experiment", "e7")
+    await store.save_settings({"experiment": "e7"})
     await store.close()
 
 
@@ -48,11 +48,11 @@ async def test_a_database_of_a_running_ioc(tmp_path: Path) -> None:
     """The process that has it is named, and can go on writing."""
     store = SqliteRunStore(tmp_path / "runs.db")
     await store.start()
-    await store.save_setting("experiment", "e7")
+    await store.save_settings({"experiment": "e7"})
     found = probe(tmp_path / "runs.db")
     assert found.owner == os.getpid()
     assert found.settings["experiment"] == "e7"
-    await store.save_setting("experiment", "e8")
+    await store.save_settings({"experiment": "e8"})
     await store.close()
     assert probe(tmp_path / "runs.db").owner is None
 

@@ -136,8 +136,8 @@ async def test_configs_are_replaced_and_files_are_recorded_once(store: SqliteRun
 async def test_settings_are_remembered(database: Path) -> None:
     """The last value of a setting is there after a restart."""
     store = await SqliteRunStore.open(database)
-    await store.save_setting("title", "one")
-    await store.save_setting("title", "two")
+    await store.save_settings({"title": "one"})
+    await store.save_settings({"title": "two"})
     await store.close()
     store = await SqliteRunStore.open(database)
     assert await store.load_settings() == {"title": "two"}
