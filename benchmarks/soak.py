@@ -30,7 +30,7 @@ import psutil
 
 from benchmarks.soak_books import complaints
 from benchmarks.soak_clients import Visitors
-from benchmarks.soak_faults import FAULTS, Fate, Happening
+from benchmarks.soak_faults import FAULTS, Fate, Fault, Happening
 from benchmarks.soak_operator import Operator, Stuck
 from tests.e2e.plant import COBOS, PREFIX, ROUTERS, SERVERS, Plant, listing
 from tests.epics import Epics, free_port
@@ -78,6 +78,8 @@ class Soak:
         """Seconds since the begin, and what was counted then."""
         self.done: collections.Counter[str] = collections.Counter()
         self.faults: collections.Counter[str] = collections.Counter()
+        self._lately: list[Fault] = []
+        """Since the last count."""
         self._plant = plant
         self._chance = chance
         self._fate = Fate(chance, PARTS)
@@ -137,6 +139,7 @@ class Soak:
 
     async def _happens(self, happening: Happening) -> None:
         self.faults[happening.fault.name] += 1
+        self._lately.append(happening.fault)
         await asyncio.sleep(self._chance.uniform(0, 3))
         await self.operator.control(happening.begin)
         await asyncio.sleep(self._chance.uniform(0.2, 5))
@@ -190,17 +193,23 @@ class Soak:
         at = time.monotonic() - self._began
         self.counts.append((at, found))
         now = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
-        print(f"{at / 60:.1f} min, {self.done['rounds']} rounds: {now}", flush=True)
+        faults = ", ".join(each.name for each in self._lately)
+        self._lately.clear()
+        print(f"{at / 60:.1f} min, {self.done['rounds']} rounds: {now}; since: {faults}", flush=True)
 
     async def _look(self) -> dict[str, float]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         inside: dict[str, float] = json.loads(await reader.readline())
         writer.close()
         ioc = psutil.Process(self._plant.pid)
-        receivers = [child for child in ioc.children() if "receiver" in " ".join(child.cmdline())]
+        receivers = 0.0
+        for child in ioc.children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # a hook or a checksum program that has just ended
+                if "receiver" in " ".join(child.cmdline()):
+                    receivers += child.memory_info().rss / 2**20
         return {
             "memory, MB": ioc.memory_info().rss / 2**20,
-            "memory of the receiving process, MB": sum(each.memory_info().rss for each in receivers) / 2**20,
+            "memory of the receiving process, MB": receivers,
             "descriptors": ioc.num_fds(),
             "threads": ioc.num_threads(),
             **inside,

@@ -28,24 +28,26 @@ class _Mallinfo(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in (*_OTHERS[:4], "hblkhd", *_OTHERS[4:6], "uordblks", *_OTHERS[6:])]
 
 
-def _c_heap() -> float:
-    """MB that C libraries and large Python objects use now: what grows without it is fragmentation. 0 if unknown."""
+def _c_heap() -> tuple[float, float]:
+    """MB that C libraries and large Python objects use now, and MB that are free in it; 0 if unknown."""
     try:
         mallinfo2 = ctypes.CDLL(None).mallinfo2
     except AttributeError:  # not glibc, or an old one
-        return 0.0
+        return 0.0, 0.0
     mallinfo2.restype = _Mallinfo
     of = mallinfo2()
-    return (of.uordblks + of.hblkhd) / 2**20
+    return (of.uordblks + of.hblkhd) / 2**20, of.fordblks / 2**20
 
 
 def alive() -> dict[str, float]:
     """Numbers of objects, blocks of memory, and tasks."""
     gc.collect()
+    used, free = _c_heap()
     return {
         "objects": len(gc.get_objects()) + gc.get_freeze_count(),
         "blocks of Python's memory": sys.getallocatedblocks(),
-        "C heap in use, MB": _c_heap(),
+        "C heap in use, MB": used,
+        "free in it, MB": free,
         "tasks": len(asyncio.all_tasks()),
     }
 

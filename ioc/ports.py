@@ -187,7 +187,10 @@ class RunStore(Protocol):
         ...
 
     async def save_interval(self, interval: RunInterval) -> None:
-        """Store a bad time of a run, or its end; run, interlock and begin identify it."""
+        """Store a bad time of a run, or its end; run, interlock and begin identify it.
+
+        One that ends where it began was none, and is removed.
+        """
         ...
 
     async def add_files(self, run: RunId, *files: FiledFile) -> None:

@@ -48,7 +48,7 @@ def free_port() -> int:
                 return port
 
 
-async def eventually(condition: Callable[[], object], timeout: float = 5.0) -> None:
+async def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
     """Wait until `condition` is true; a test fails if that takes longer than `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -62,7 +62,7 @@ class Monitor:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    async def until(self, condition: Callable[[list[str]], object], timeout: float = 5.0) -> list[str]:
+    async def until(self, condition: Callable[[list[str]], object], timeout: float = 30.0) -> list[str]:
         """Wait until `condition` of the lines is true and return them."""
         deadline = time.monotonic() + timeout
         while not condition(self.lines):

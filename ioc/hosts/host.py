@@ -392,6 +392,7 @@ class MachineHost:
         finally:
             running.cancel()  # a late result is not needed; no effect if it is already done
         if not done:
-            self._transport.drop()
+            # Only the connection that hangs: a slow disk in the background must not fail a look or a filing.
+            (self._aside if threads is self._background else self._transport).drop()
             raise PeerTimeout(f"{self._name} did not answer within {timeout or 0:g} s")
         return running.result()

@@ -123,7 +123,7 @@ class Keeper:
             self._due_news.set()
         self._due |= new
         while len(self._due) > _MOST_DUE:
-            del self._due[next(iter(self._due))]
+            self._forget(next(iter(self._due.values())))
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -18,26 +18,29 @@ from ioc.rundb.times import from_text, optional, to_text
 
 
 def save_interval(db: Database, run_id: int | None, observable_id: int | None, interval: RunInterval) -> None:
-    """Store an interval or its end."""
+    """Store an interval or its end; remove one that ends where it began."""
+    began, ended = to_text(interval.began_at), optional(to_text, interval.ended_at)
     row = {
         "run_id": run_id,
         "interlock": interval.interlock,
         "observable_id": observable_id,
-        "began_at": to_text(interval.began_at),
-        "ended_at": optional(to_text, interval.ended_at),
+        "began_at": began,
+        "ended_at": ended,
         "action": interval.action.value,
         "reason": storable(interval.reason),
         "low": interval.low,
         "high": interval.high,
         "value": storable(interval.value),
     }
-    key = row["run_id"], row["interlock"], row["began_at"]
+    key = run_id, interval.interlock, began
     intervals = db.table("run_intervals")
     known = next(intervals.rows_where("run_id = ? AND interlock = ? AND began_at = ?", key, select="id"), None)
-    if known is None:
+    if ended is not None and ended <= began:
+        db.execute("DELETE FROM run_intervals WHERE run_id = ? AND interlock = ? AND began_at = ?", key)
+    elif known is None:
         intervals.insert(row)
     else:
-        intervals.update(known["id"], {"ended_at": row["ended_at"]})
+        intervals.update(known["id"], {"ended_at": ended})
     conclude(db, run_id)
 
 
@@ -47,10 +50,10 @@ def conclude(db: Database, run_id: int | None) -> None:
     if run is None or run["started_at"] is None or run["stopped_at"] is None or not run["duration"]:
         return
     begin, duration = from_text(run["started_at"]), float(run["duration"])
-    db.execute(
-        "UPDATE run_intervals SET ended_at = max(began_at, ?) WHERE run_id = ? AND ended_at IS NULL",
-        [run["stopped_at"], run_id],
-    )
+    still_open = "run_id = ? AND ended_at IS NULL"
+    # The last known time of a run that lost its IOC may be before the begin: then no time of the run is bad.
+    db.execute(f"DELETE FROM run_intervals WHERE {still_open} AND began_at >= ?", [run_id, run["stopped_at"]])  # noqa: S608 - constants
+    db.execute(f"UPDATE run_intervals SET ended_at = ? WHERE {still_open}", [run["stopped_at"], run_id])  # noqa: S608
     rows = list(db.table("run_intervals").rows_where("run_id = ?", [run_id], order_by="began_at"))
     bad = [(row["observable_id"], from_text(row["began_at"]), from_text(row["ended_at"])) for row in rows]
 

@@ -191,7 +191,7 @@ class SaveRunConfigs(Effect):
 
 @dataclass(frozen=True)
 class SaveInterval(Effect):
-    """Store a bad time of a run, or its end."""
+    """Store a bad time of a run, or its end; one that ends where it began was none."""
 
     interval: RunInterval
 

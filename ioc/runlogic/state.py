@@ -298,7 +298,9 @@ class Run:
     taking_since: float = 0.0
     """When it was last started or resumed, on that clock: from then on data are expected."""
     troubles: tuple[Trouble, ...] = ()
-    """What went wrong in it, in order."""
+    """What went wrong in it, in order; if that was much, the first ones, those that last, and the last ones."""
+    left_out: int = 0
+    """Number of the others."""
     earlier: str = ""
     """The message that an earlier process stored."""
     files: tuple[FiledFile, ...] = ()

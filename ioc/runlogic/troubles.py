@@ -3,9 +3,16 @@
 A trouble is about one thing: a kind (`About`) and a name. It lasts until it is mended; a newer one about the same thing
 replaces it. The run's message names the current troubles, the database has all. Handlers report a trouble each time
 they see it; a known one changes nothing, so no handler has to remember what it reported.
+
+A peer that comes and goes every second for a week must fill neither the row nor the memory. So a run keeps its first
+and its last troubles and all that last, and counts the others; the log has every one of them. After a restart the
+message of the earlier process continues: its line with the count is read back, because it was written here.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
 
 from ioc.model import Client, RunState, Severity
 from ioc.runlogic.events import RunRecorded
@@ -13,8 +20,10 @@ from ioc.runlogic.state import About, Cause, Run, Trouble
 from ioc.runlogic.subject import RUN
 from ioc.runlogic.turn import Turn, local
 
-MOST = 100
-"""Limit of lines in the message of a run, for a peer that comes and goes all night. The log has them all."""
+FIRST, LAST = 50, 50
+"""Numbers of lines that the message of a run keeps besides those of troubles that last."""
+_MORE = " more: see the events of this run"
+_COUNT = re.compile(rf"(\d+){re.escape(_MORE)}")
 
 
 def trouble(
@@ -76,7 +85,8 @@ def _mend(turn: Turn, about: About, name: str, how: str, *, save: bool) -> None:
 
 
 def _keep(turn: Turn, troubles: tuple[Trouble, ...], *, save: bool = True) -> None:
-    turn.set_run(troubles=troubles)
+    kept = tuple(troubles[i] for i in _kept([each.standing for each in troubles]))
+    turn.set_run(troubles=kept, left_out=turn.state.run.left_out + len(troubles) - len(kept))
     if save:
         turn.save_run(message=document(turn.state.run))
     _show(turn)
@@ -104,11 +114,21 @@ def standing(run: Run, about: About, name: str) -> Trouble | None:
 
 def document(run: Run) -> str:
     """Return the text kept with the run: a line for each trouble, in order, with its time and its end."""
-    lines = [*run.earlier.splitlines(), *map(line, run.troubles)]
-    more = len(lines) - MOST
-    if more > 0:
-        lines[MOST - 1 :] = [f"{more + 1} more: see the events of this run"]
-    return "\n".join(lines)
+    earlier = [(_COUNT.fullmatch(each), each) for each in run.earlier.splitlines()]
+    lines = [each for count, each in earlier if not count]
+    kept = _kept([*(False for _ in lines), *(each.standing for each in run.troubles)])
+    lines += map(line, run.troubles)
+    more = run.left_out + sum(int(count[1]) for count, _ in earlier if count) + len(lines) - len(kept)
+    shown = [lines[i] for i in kept]
+    if more:
+        shown.insert(FIRST, f"{more}{_MORE}")
+    return "\n".join(shown)
+
+
+def _kept(lasting: Sequence[bool]) -> Sequence[int]:
+    """Return which of these are kept: the first, the last, and between them those that last."""
+    end = len(lasting) - LAST
+    return [i for i, lasts in enumerate(lasting) if i < FIRST or lasts or i >= end]
 
 
 def line(trouble: Trouble) -> str:

@@ -154,7 +154,7 @@ class Plant:
         }
         with self.log.open("ab") as log:
             self._ioc = subprocess.Popen([*self.command, self.file], stdout=log, stderr=log, env=environment)
-        await self.until("State", lambda state: state not in {"", "Unknown"}, 20)
+        await self.until("State", lambda state: state not in {"", "Unknown"}, 60)
 
     @property
     def pid(self) -> int:
@@ -166,7 +166,7 @@ class Plant:
         if self._ioc is None:
             return 0
         self._ioc.send_signal(number)
-        code = self._ioc.wait(20)
+        code = self._ioc.wait(60)
         self._ioc = None
         return code
 
@@ -188,7 +188,7 @@ class Plant:
         done = await self.epics.acaput("-c", "-w", str(timeout), *options, PREFIX + pv, value, timeout=timeout + 5)
         return done.returncode == 0 and "failed" not in (done.stdout + done.stderr).lower()
 
-    async def until(self, pv: str, condition: Any, timeout: float = 10) -> str:
+    async def until(self, pv: str, condition: Any, timeout: float = 30) -> str:
         """Wait until a PV's value fulfils a condition (or equals a text); returns it."""
         value = ""
 

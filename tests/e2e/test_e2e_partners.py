@@ -95,7 +95,7 @@ async def test_a_begin_that_is_not_answered(epics: Epics, tmp_path: Path, how: s
             await plant.control(partner="aux", do="answer", **{"as": how})
         assert not await plant.put("Run:Start", timeout=15)
         ends = {"Failed", "Stopped"}  # it is refused if its fault was seen before
-        await plant.until("Run:State", lambda state: state in ends, 10)
+        await plant.until("Run:State", lambda state: state in ends)
         await plant.control(partner="aux", do="thaw")
         await plant.control(partner="aux", do="answer", **{"as": "honest"})
         await plant.until("Partner:aux:State", "Halted")
@@ -125,7 +125,7 @@ async def test_an_end_that_is_not_answered(epics: Epics, tmp_path: Path, how: st
         command = {"do": "freeze"} if how == "freeze" else {"do": "answer", "as": how}
         await plant.control(partner="late", **command)
         await plant.put("Run:Stop", timeout=15)
-        await plant.until("Run:State", "Stopped", 5)
+        await plant.until("Run:State", "Stopped")
         [(state, message)] = plant.query("SELECT state, message FROM runs")
         assert state == "complete"
         assert "if it still runs, press End in its ReadoutGUI" in message

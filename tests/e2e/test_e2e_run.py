@@ -142,7 +142,7 @@ async def test_states_and_alarms_follow_one_server(plant: Plant) -> None:
     assert "refused" in await plant.text("ECC:North:Message")
     assert await plant.put(f"ECC:{MUTANT}:Describe"), "the others go on"
     await plant.control(ecc="North", do="restart")
-    await plant.until("ECC:North:State", "Idle", 5)
+    await plant.until("ECC:North:State", "Idle")
     await plant.until("ECC:North:Online", "Online")
 
 
@@ -157,4 +157,4 @@ async def test_a_hanging_server_delays_no_other(plant: Plant) -> None:
     assert not await plant.put("Describe"), "the system needs every server"
     assert "North" in await plant.text("Message")
     await plant.control(ecc="North", do="behave", **{"as": "normal"})
-    await plant.until("ECC:North:State", "Idle", 5)
+    await plant.until("ECC:North:State", "Idle")

@@ -15,6 +15,8 @@ import pytest
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import MachineHost
+from ioc.hosts.ssh import SshTransport
+from ioc.hosts.transport import Entry
 from ioc.topology.schema import Ssh
 from tests.hosts.rig import Hosts, site
 from tests.sshd import SshServer, free_port, make_key
@@ -300,6 +302,45 @@ async def test_slow_scripts_do_not_end_the_connection(
             await host.router_facts(DIRECTORY)
     await works(host)
     assert tunnel.connections == before
+
+
+class Stuck(SshTransport):
+    """A real connection on which a directory is not listed before it is `released`."""
+
+    def __init__(self, sshd: SshServer, port: int) -> None:
+        super().__init__(sshd.address, sshd.settings(port=port), 10.0)
+        self.released = threading.Event()
+
+    def list_directory(self, directory: bytes) -> list[Entry]:
+        entries = super().list_directory(directory)
+        self.released.wait()
+        return entries
+
+
+async def test_work_in_the_background_that_hangs_costs_only_its_own_connection(
+    own_hosts: Hosts, sshd: SshServer, tunnel: Tunnel, tmp_path: pathlib.Path
+):
+    """A call in the background that takes too long ends the connection that it used, and not that of the looks."""
+    with contextlib.closing(Tunnel(sshd.port)) as beside:
+        for port in (sshd.port, beside.port):
+            with sshd.known_hosts.open("a") as known:
+                known.write(f"[127.0.0.1]:{port} {pathlib.Path(f'{sshd.host_key}.pub').read_text()}")
+        aside = Stuck(sshd, beside.port)
+        host = own_hosts(
+            site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), aside=aside, ssh_timeout=5.0
+        )
+        await until_it_works(host)
+        before = tunnel.connections
+        try:
+            listing = asyncio.ensure_future(host.inventory([str(tmp_path)]))
+            with pytest.raises(PeerTimeout, match="did not answer within 10"):
+                await listing
+        finally:
+            aside.released.set()
+        await works(host)
+        assert tunnel.connections == before
+        assert str(tmp_path) in await host.inventory([str(tmp_path)])
+        assert beside.connections == 2
 
 
 def through_config(sshd: SshServer, directory: pathlib.Path, text: str) -> Ssh:

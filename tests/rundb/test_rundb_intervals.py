@@ -107,6 +107,20 @@ async def test_an_interval_gets_its_end(store: SqliteRunStore, database: Path) -
     ) == [("p", "pressure", "alarm", begun.reason, 5.0, None, 3.0, "2026-11-22T12:20:20.000000Z")]
 
 
+async def test_an_interval_of_no_length_is_none(store: SqliteRunStore, database: Path) -> None:
+    """One that ends where it began leaves no row, nor does an open one that began after the end of its run."""
+    record = await a_run(store)
+    begun = bad(record, 10, None)
+    await store.save_interval(begun)
+    for _ in range(2):
+        await store.save_interval(replace(begun, ended_at=begun.began_at))
+        assert rows(database, "SELECT * FROM run_intervals") == []
+    await store.save_interval(bad(record, DURATION + 5, None))
+    await end(store, record)
+    assert rows(database, "SELECT * FROM run_intervals") == []
+    assert fractions(database)[0] == 1.0
+
+
 async def test_an_end_that_comes_after_that_of_the_run_counts(store: SqliteRunStore, database: Path) -> None:
     """The order in which run, statistics and intervals reach the database does not matter."""
     record = await a_run(store)

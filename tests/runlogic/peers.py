@@ -170,15 +170,17 @@ class Database:
         self.runs[run] = replace(known, comment=comment, quality=known.quality if quality is None else quality)
 
     def save_interval(self, interval: RunInterval) -> None:
-        """Store a bad time or its end; it lies in its run."""
+        """Store a bad time or its end; it lies in its run. One that ends where it began was none."""
         record = self.runs[interval.run]
         key = interval.run, interval.interlock, interval.began_at
         known = self.intervals.get(key)
         assert known is None or replace(known, ended_at=interval.ended_at) == interval, "an interval changes"
         assert record.started_at is not None, "a run that does not run has no bad time"
         assert interval.began_at >= record.started_at
-        # Of no length if a reload, or the end of the run, ends it in the step in which it began.
-        assert interval.ended_at is None or interval.began_at <= interval.ended_at
+        if interval.ended_at is not None and interval.ended_at <= interval.began_at:
+            assert interval.ended_at == interval.began_at
+            self.intervals.pop(key, None)
+            return
         for each in self.intervals.values():
             if (each.run, each.interlock) == key[:2] and each is not known:
                 assert each.ended_at is not None, "two intervals are open"

@@ -707,6 +707,29 @@ def test_a_run_that_ended_while_the_ioc_was_down_has_no_open_bad_time_in_the_cor
     assert site.interlock().interval is None
 
 
+@pytest.mark.parametrize("end", ["kill", "bypass", "topology"])
+def test_a_bad_time_of_no_length_is_none(end: str) -> None:
+    """What ends at the moment of its begin, or began after the last known time of its run, is no bad time."""
+    site = Site(section("alarm", for_seconds=0))
+    site.start_run()
+    site.tick = 0.0
+    site.read("pressure", 3)
+    assert len(site.intervals) == 1
+    match end:
+        case "kill":
+            for server in site.servers.values():
+                server.state = EccState.Ready
+            site.last_duration = 0.0  # what the killed process stored last
+            site.restart()
+            site.settle()
+        case "bypass":
+            site.bypass()
+        case _:
+            site.change()
+    assert site.intervals == []
+    assert "pressure is 3 Torr" in site.record.message
+
+
 def test_limits_survive_a_restart_until_the_topology_has_others() -> None:
     """A limit set by a PV is kept; a new value in the topology replaces it."""
     site = Site(section())

@@ -170,19 +170,6 @@ def test_what_happened_to_a_server_in_a_run_stays_with_the_run() -> None:
     )
 
 
-def test_a_run_keeps_a_hundred_lines_of_what_went_wrong() -> None:
-    """A server that comes and goes all night does not fill the row; how many more there are is said."""
-    world = World()
-    world.start_run()
-    for _ in range(150):
-        for reachable in (False, True):
-            world.servers["CoBo1"].reachable = reachable
-            world.poll_server("CoBo1")
-    lines = world.record.message.splitlines()
-    assert len(lines) == 100
-    assert lines[-1] == "51 more: see the events of this run"
-
-
 def test_a_server_that_comes_back_running_is_no_alarm() -> None:
     """A lost connection alone ends no run."""
     world = World()
