@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from ioc.cli.export import for_json
 from ioc.rundb.queries import Row, RunPage
 from ioc.rundb.sheet_lines import Line
 
@@ -50,6 +50,13 @@ def write_page(experiment: str, page: RunPage, output: TextIO) -> None:
     parts = {name: [_picked(row, columns) for row in tables[name]] for name, columns in PARTS.items()}
     document = {"experiment": experiment, "run": _picked(page.run, RUN), **parts}
     output.write(_encoder(indent=2).encode(document) + "\n")
+
+
+def for_json(value: Any) -> Any:
+    """JSON has no infinity, which becomes a text, and no NaN, which becomes null."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 def _picked(row: Row, columns: Sequence[str]) -> dict[str, Any]:

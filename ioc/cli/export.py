@@ -6,12 +6,12 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from ioc.cli import parquet
+from ioc.cli.as_json import for_json
 from ioc.cli.export_bluesky import write_bluesky
 from ioc.cli.export_hdf5 import write_hdf5
 from ioc.rundb.dataset import SAMPLES, SamplesPage
@@ -126,13 +126,6 @@ def _observables(
             first = {VALUE: its.pop(VALUE)} if VALUE in its else {}
             observables[column.name] = first | {"units": column.units} | its
     return observables
-
-
-def for_json(value: Any) -> Any:
-    """JSON has no infinity, which becomes a text, and no NaN, which becomes null."""
-    if not isinstance(value, float) or math.isfinite(value):
-        return value
-    return None if math.isnan(value) else str(value)
 
 
 def write_samples_csv(samples: Iterable[Row], output: TextIO) -> None:

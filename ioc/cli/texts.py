@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ioc.cli.output import table, table_of_columns
 from ioc.model import Severity
-from ioc.rundb.adopt import FoundRun
 from ioc.rundb.differences import configuration_texts, with_units
 from ioc.rundb.formats import duration, local_time, percent, size, value_text
 from ioc.rundb.queries import Row, RunPage
 from ioc.rundb.sheet_lines import Line
 from ioc.rundb.times import optional, to_text
+
+if TYPE_CHECKING:
+    from ioc.rundb.adopt import FoundRun
 
 
 def _severity(number: int) -> str:

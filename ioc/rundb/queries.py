@@ -156,19 +156,19 @@ class RunBook:
         return (dict(zip(names, line, strict=True)) for line in self.lines(selection, names))
 
     def lines(self, selection: Selection, names: Sequence[str]) -> Iterator[Line]:
-        """Yield these columns of the runs of a selection by number.
+        """Yield these columns of the runs of a selection by number, which must be one of them.
 
         They are read in portions: a reader that is slow keeps no transaction open.
         """
         condition, values = selection.condition()
         sql = (
-            f"SELECT {', '.join(names)}, run_number FROM runs "  # noqa: S608 - ours
+            f"SELECT {', '.join(names)} FROM runs "  # noqa: S608 - ours
             f"WHERE experiment_id = ? AND run_number > ? AND {condition} ORDER BY run_number LIMIT {_RUNS_AT_ONCE}"
         )
-        last = -1
+        last, number = -1, names.index("run_number")
         while rows := self._db.execute(sql, [self._experiment_id, last, *values]).fetchall():
-            yield from (row[:-1] for row in rows)
-            last = rows[-1][-1]
+            yield from rows
+            last = rows[-1][number]
 
     def columns(self, observables: Sequence[str] = ()) -> tuple[SheetColumn, ...]:
         """Columns of the run sheet in display order; retired ones last, and only if they were ever measured.
