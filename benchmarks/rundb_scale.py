@@ -19,7 +19,7 @@ from pathlib import Path
 from ioc.model import RunClass
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.connection import connect_for_reading
-from ioc.rundb.times import to_text
+from ioc.rundb.times import MICROSECONDS_TO_TEXT
 from ioc.topology.schema import Observable
 from ioc.web.database_pages import metadata
 
@@ -38,39 +38,50 @@ async def define(path: Path, experiments: int) -> None:
     await store.close()
 
 
-def fill(path: Path, experiments: int) -> None:
-    """All other runs, with what was measured in each, one file and two events."""
+FILL = (
+    """WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :runs),
+    each AS (SELECT n, n / :share + 1 AS owner, n % :share AS number, :began_us + 3600000000 * n AS us FROM numbers)
+    INSERT INTO runs (id, experiment_id, run_number, run_class, title, state, reserved_at, started_at, stopped_at,
+        duration, config_name, bytes)
+    SELECT n, owner, number, 'Production', 'run ' || number || ' on 46Ar', 'running', {begin}, {begin}, {end}, 3000.0,
+        'front/e20/e20', 123456789 FROM each""",
+    """INSERT INTO measurements (run_id, observable_id, begin_value, end_value, minimum, maximum, mean, samples)
+    SELECT runs.id, observables.id, runs.id * 0.1, runs.id * 0.2, 1.0, 3.0, 2.0, :samples FROM runs
+    CROSS JOIN observables ON observables.experiment_id = runs.experiment_id ORDER BY runs.id, observables.id""",
+    """INSERT INTO files (run_id, router, host, path, bytes, moved_at)
+    SELECT id, 'r', 'h', '/data/' || id || '.graw', 123456789, stopped_at FROM runs""",
+    """INSERT INTO events (occurred_at, severity, source, message, run_id)
+    SELECT started_at, 0, 'Run', 'something 0', id FROM runs UNION ALL
+    SELECT stopped_at, 0, 'Run', 'something 1', id FROM runs""",
+    """INSERT INTO sample_series (id, observable_id, run_id)
+    SELECT row_number() OVER (), observable_id, run_id FROM measurements WHERE :samples""",
+    """WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :samples)
+    INSERT INTO sample_rows (series_id, sampled_us, seq, value, alarm_id)
+    SELECT id, :began_us + 3600000000 * run_id + 3000000000 / :samples * n, 0, id * 0.1 + n, 0
+    FROM sample_series CROSS JOIN numbers ORDER BY id, n""",
+    # Their cards have been written.
+    "UPDATE runs SET state = 'complete'",
+    "UPDATE runs SET card_due = 0",
+)
+"""All runs, with what was measured in each, one file, two events and the samples; in the order of the file."""
+
+
+def fill(path: Path, experiments: int, samples: int) -> None:
+    """As the IOC would have filled it; of each observable in each run so many samples."""
+    times = {
+        "begin": MICROSECONDS_TO_TEXT.format(us="us"),
+        "end": MICROSECONDS_TO_TEXT.format(us="(us + 3000000000)"),
+    }
+    values = {"runs": RUNS, "share": RUNS // experiments, "began_us": round(BEGAN * 1e6), "samples": samples}
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        ids = {
-            owner: [row[0] for row in db.execute("SELECT id FROM observables WHERE experiment_id = ?", (owner,))]
-            for (owner,) in db.execute("SELECT id FROM experiments").fetchall()
-        }
         db.execute("PRAGMA synchronous = OFF")
+        db.execute("PRAGMA journal_mode = MEMORY")
         db.execute("BEGIN")
         db.execute("DELETE FROM runs")
-        for run in range(RUNS):
-            owner, number = sorted(ids)[run * experiments // RUNS], run % (RUNS // experiments)
-            began = BEGAN + 3600.0 * run
-            db.execute(
-                "INSERT INTO runs (id, experiment_id, run_number, run_class, title, state, reserved_at, started_at, "
-                "stopped_at, duration, config_name, bytes) VALUES (?, ?, ?, 'Production', ?, 'complete', ?, ?, ?, ?, "
-                "'front/e20/e20', 123456789)",
-                (run, owner, number, f"run {number} on 46Ar", *map(to_text, (began, began, began + 3000)), 3000.0),
-            )
-            db.executemany(
-                "INSERT INTO measurements (run_id, observable_id, begin_value, end_value, minimum, maximum, mean, "
-                "samples) VALUES (?, ?, ?, ?, 1.0, 3.0, 2.0, 1000)",
-                ((run, each, run * 0.1, run * 0.2) for each in ids[owner]),
-            )
-            db.execute(
-                "INSERT INTO files (run_id, router, host, path, bytes, moved_at) VALUES (?, 'r', 'h', ?, 123456789, ?)",
-                (run, f"/data/{run}.graw", to_text(began)),
-            )
-            db.executemany(
-                "INSERT INTO events (occurred_at, severity, source, message, run_id) VALUES (?, 0, 'Run', ?, ?)",
-                ((to_text(began + n), f"something {n}", run) for n in range(2)),
-            )
+        for sql in FILL:
+            db.execute(sql.format(**times), values)
         db.execute("COMMIT")
+        db.execute("PRAGMA journal_mode = WAL")
 
 
 def seconds(work: Callable[[], object]) -> float:

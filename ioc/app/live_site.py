@@ -17,7 +17,7 @@ from ioc.ca.sockets import CannotServe, listening_sockets, search_socket
 from ioc.errors import PeerError
 from ioc.model import Reading
 from ioc.observables import ObservableFeed, Properties
-from ioc.rundb import Probed, probe
+from ioc.rundb.probe import Probed, probe
 from ioc.topology.derived import watched_pvs
 from ioc.topology.schema import Observable, Topology
 

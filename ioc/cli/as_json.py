@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from ioc.cli.export import for_json
 from ioc.rundb.queries import Row, RunPage
+from ioc.rundb.sheet_lines import Line
 
 RUN = (
     *("run_number", "run_class", "title", "state", "reserved_at", "started_at", "stopped_at", "duration"),
@@ -26,12 +27,13 @@ PARTS = {
 }
 
 
-def write_list(experiment: str, runs: Iterable[Row], output: TextIO) -> None:
-    """Runs one after the other: a large experiment takes no more memory."""
+def write_list(experiment: str, lines: Iterable[Line], output: TextIO) -> None:
+    """Runs, given as lines with the values of `RUN`, one after the other: a large experiment takes no more memory."""
     output.write(f'{{"experiment": {json.dumps(experiment)}, "runs": [')
     before = "\n"
-    for run in runs:
-        output.write(before + _text(_picked(run, RUN)))
+    encode = _encoder().encode
+    for line in lines:
+        output.write(before + encode(dict(zip(RUN, map(for_json, line), strict=True))))
         before = ",\n"
     output.write("\n]}\n")
 
@@ -46,13 +48,21 @@ def write_page(experiment: str, page: RunPage, output: TextIO) -> None:
         "events": page.events,
     }
     parts = {name: [_picked(row, columns) for row in tables[name]] for name, columns in PARTS.items()}
-    output.write(_text({"experiment": experiment, "run": _picked(page.run, RUN), **parts}, indent=2) + "\n")
+    document = {"experiment": experiment, "run": _picked(page.run, RUN), **parts}
+    output.write(_encoder(indent=2).encode(document) + "\n")
+
+
+def for_json(value: Any) -> Any:
+    """JSON has no infinity, which becomes a text, and no NaN, which becomes null."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 def _picked(row: Row, columns: Sequence[str]) -> dict[str, Any]:
     return {name: for_json(row[name]) for name in columns}
 
 
-def _text(document: Any, indent: int | None = None) -> str:
+def _encoder(indent: int | None = None) -> json.JSONEncoder:
     # Letters beyond ASCII are escaped: the same document in every encoding of standard output.
-    return json.dumps(document, indent=indent, allow_nan=False)
+    return json.JSONEncoder(indent=indent, allow_nan=False)

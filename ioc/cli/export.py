@@ -6,17 +6,19 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from ioc.cli import parquet
+from ioc.cli.as_json import for_json
 from ioc.cli.export_bluesky import write_bluesky
 from ioc.cli.export_hdf5 import write_hdf5
 from ioc.rundb.dataset import SAMPLES, SamplesPage
-from ioc.rundb.queries import Row, RunBook, SheetCell, SheetColumn
+from ioc.rundb.queries import Row, RunBook
 from ioc.rundb.selection import Selection
+from ioc.rundb.sheet_lines import STATISTICS as FIGURES
+from ioc.rundb.sheet_lines import VALUE, Line, SheetColumn
 
 _RUN_COLUMNS = {
     "run_number": "integer",
@@ -34,8 +36,8 @@ _RUN_COLUMNS = {
 """Columns of the view `run_sheet` with their types, without the experiment, which is always the same."""
 _STATISTICS = ("minimum", "mean", "maximum")
 """Each has its own column, such as ``OBSERVABLE.minimum``: names of observables have no dot."""
-STATISTICS = ("begin", "end", *_STATISTICS, "samples", "worst_severity", "disconnected_seconds", "good_fraction")
-"""Those that can be chosen, by their names in `SheetCell`; each has a column such as ``OBSERVABLE (UNITS) mean``."""
+STATISTICS = tuple(name for name in FIGURES if name != VALUE)
+"""Those that can be chosen; each has a column such as ``OBSERVABLE (UNITS) mean``."""
 _WHOLE = frozenset({"samples", "worst_severity"})
 _WITH_UNITS = frozenset({"begin", "end", *_STATISTICS})
 _SAMPLE_COLUMNS = ("name", "units", "sampled_at", "value", "severity", "status")
@@ -55,7 +57,7 @@ class _Heading(NamedTuple):
 def _chosen(columns: Sequence[SheetColumn], selection: Selection) -> list[tuple[int, str]]:
     """The place of each observable with each statistic that it has; the usual ones unless others were chosen."""
     if not selection.statistics:
-        usual = [(number, "value") for number in range(len(columns))]
+        usual = [(number, VALUE) for number in range(len(columns))]
         return usual + [(at, name) for at, each in enumerate(columns) if each.numeric for name in _STATISTICS]
     names = tuple(dict.fromkeys(selection.statistics))
     return [(at, name) for at, each in enumerate(columns) for name in names if each.numeric or name not in _STATISTICS]
@@ -66,25 +68,23 @@ def _headings(columns: Sequence[SheetColumn], selection: Selection) -> list[_Hea
     headings = list(itertools.starmap(_Heading, _RUN_COLUMNS.items()))
     for at, statistic in _chosen(columns, selection):
         column = columns[at]
-        if statistic == "value":
+        if statistic == VALUE:
             heading = column.heading
         elif selection.statistics:
             heading = f"{column.name} ({column.units}) {statistic}" if column.units else f"{column.name} {statistic}"
         else:
             heading = f"{column.heading}.{statistic}"
         kind = "integer" if statistic in _WHOLE else "float"
-        if statistic in {"value", "begin", "end"}:
+        if statistic in {VALUE, "begin", "end"}:
             kind = column.value_type
-        units = column.units if statistic in _WITH_UNITS | {"value"} else None
+        units = column.units if statistic in _WITH_UNITS | {VALUE} else None
         headings.append(_Heading(heading, kind, units))
     return headings
 
 
-def _lines(book: RunBook, columns: Sequence[SheetColumn], selection: Selection) -> Iterator[list[Any]]:
+def _lines(book: RunBook, columns: Sequence[SheetColumn], selection: Selection) -> Iterator[Line]:
     """The runs, with values in the order of `_headings`."""
-    chosen = _chosen(columns, selection)
-    for run, cells in book.sheet(columns, selection):
-        yield [*(run[name] for name in _RUN_COLUMNS), *(getattr(cells[at], name) for at, name in chosen)]
+    return book.sheet(tuple(_RUN_COLUMNS), columns, _chosen(columns, selection), selection)
 
 
 def write_sheet_csv(book: RunBook, selection: Selection, output: TextIO) -> None:
@@ -97,10 +97,12 @@ def write_sheet_csv(book: RunBook, selection: Selection, output: TextIO) -> None
 def write_sheet_json(book: RunBook, selection: Selection, output: TextIO) -> None:
     """A list of objects, one per run; observables are in a nested object, each with its statistics and units."""
     columns = book.columns(selection.observables)
+    chosen = _chosen(columns, selection)
+    wanted = [*((at, VALUE) for at in range(len(columns))), *chosen]
     before = "[\n  "
-    for run, cells in book.sheet(columns, selection):
-        its = {name: run[name] for name in _RUN_COLUMNS}
-        its["observables"] = _observables(columns, cells, selection)
+    for line in book.sheet(tuple(_RUN_COLUMNS), columns, wanted, selection):
+        its: dict[str, Any] = dict(zip(_RUN_COLUMNS, line, strict=False))
+        its["observables"] = _observables(columns, chosen, line[len(_RUN_COLUMNS) :])
         # One run after the other, indented as a part of the list: a text in JSON has no line break of its own.
         text = json.dumps(its, ensure_ascii=False, indent=2, allow_nan=False).replace("\n", "\n  ")
         output.write(f"{before}{text}")
@@ -109,26 +111,21 @@ def write_sheet_json(book: RunBook, selection: Selection, output: TextIO) -> Non
 
 
 def _observables(
-    columns: Sequence[SheetColumn], cells: Sequence[SheetCell], selection: Selection
+    columns: Sequence[SheetColumn], chosen: Sequence[tuple[int, str]], values: Sequence[Any]
 ) -> dict[str, dict[str, Any]]:
-    """Observables by name; if one had several units, those of the value."""
-    chosen: dict[int, list[str]] = {number: [] for number in range(len(columns))}
-    for number, name in _chosen(columns, selection):
-        chosen[number].append(name)
+    """Observables by name; if one had several units, those of the value.
+
+    `values` are the value of each column and then what was chosen.
+    """
+    figures: list[dict[str, Any]] = [{} for _ in columns]
+    for (at, name), value in zip(chosen, values[len(columns) :], strict=True):
+        figures[at][name] = for_json(value)
     observables: dict[str, dict[str, Any]] = {}
-    for number, column in enumerate(columns):
-        if cells[number].value is not None or column.name not in observables:
-            its = {name: for_json(getattr(cells[number], name)) for name in chosen[number]}
-            first = {"value": its.pop("value")} if "value" in its else {}
+    for column, value, its in zip(columns, values, figures, strict=False):
+        if value is not None or column.name not in observables:
+            first = {VALUE: its.pop(VALUE)} if VALUE in its else {}
             observables[column.name] = first | {"units": column.units} | its
     return observables
-
-
-def for_json(value: Any) -> Any:
-    """JSON has no infinity, which becomes a text, and no NaN, which becomes null."""
-    if not isinstance(value, float) or math.isfinite(value):
-        return value
-    return None if math.isnan(value) else str(value)
 
 
 def write_samples_csv(samples: Iterable[Row], output: TextIO) -> None:

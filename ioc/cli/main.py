@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +19,7 @@ import click
 from click.core import ParameterSource
 
 from ioc import __version__
+from ioc.cli.lazy import LazyGroup
 from ioc.cli.options import Factor, PathName, topology_option
 from ioc.cli.output import give_up_stdout, lenient_stdout, reason, say_error
 from ioc.errors import AttpcError, ConfigurationError
@@ -55,19 +55,11 @@ _ELSEWHERE = {
     "web": "web",
     "notify-test": "notify",
 }
-"""Commands of other modules of `ioc.cli`, with the same name there."""
+"""Commands of other modules of `ioc.cli`."""
 
 
-class _Program(click.Group):
+class _Program(LazyGroup):
     """Reports every error in one line: wrong usage, our own errors, closed or full standard output."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _ELSEWHERE:
-            return getattr(import_module(f"ioc.cli.{_ELSEWHERE[cmd_name]}"), cmd_name.replace("-", "_"))
-        return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         if not standalone_mode:
@@ -111,7 +103,11 @@ class _Program(click.Group):
             return FAILED
 
 
-@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Program,
+    elsewhere=_ELSEWHERE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="attpc-ioc")
 def main() -> None:
     """Run the data acquisition of the AT-TPC from EPICS."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,9 @@ def array_of(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
     """A column. What does not fit is null: the type of an observable may have changed in the topology."""
     if pa.types.is_timestamp(kind):
         return pa.array(values, pa.string()).cast(kind)
+    if not pa.types.is_integer(kind):  # for which pyarrow would cut off fractions
+        with suppress(pa.ArrowException):  # nearly always, all values fit
+            return pa.array(values, kind)
     if pa.types.is_string(kind):
         values = [None if value is None else str(value) for value in values]
     elif pa.types.is_floating(kind):

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import click
 
-from ioc.cli.runs_edit import adopt, edit, import_command
-from ioc.cli.runs_export import dataset, export, samples
-from ioc.cli.runs_files import card, gather, purge, verify
-from ioc.cli.runs_look import diff, list_command, plot, show
+from ioc.cli.lazy import LazyGroup
+
+_ELSEWHERE = {
+    **dict.fromkeys(("list", "show", "diff", "plot"), "runs_look"),
+    **dict.fromkeys(("edit", "adopt", "import"), "runs_edit"),
+    **dict.fromkeys(("export", "samples", "dataset"), "runs_export"),
+    **dict.fromkeys(("verify", "card", "purge", "gather"), "runs_files"),
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, elsewhere=_ELSEWHERE)
 def runs() -> None:
     """List, show, edit and export runs, with or without a running IOC."""
-
-
-for _command in (
-    *(list_command, show, diff, plot),
-    *(edit, adopt, import_command),
-    *(export, samples, dataset),
-    *(verify, card, purge, gather),
-):
-    runs.add_command(_command)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
-from ioc.cli.as_json import write_list, write_page
+from ioc.cli.as_json import RUN, write_list, write_page
 from ioc.cli.options import PathName
 from ioc.cli.output import data_output, whole_file
-from ioc.cli.plot import plot_run
 from ioc.cli.runs_options import NUMBER, QUALITIES, json_option, number_argument, observables_option, with_book
-from ioc.cli.texts import run_diff, run_list, run_page
+from ioc.cli.texts import LISTED, run_diff, run_list, run_page
 from ioc.rundb.queries import RunBook
 from ioc.rundb.selection import Selection
 
@@ -22,12 +21,12 @@ from ioc.rundb.selection import Selection
 @with_book
 def list_command(book: RunBook, quality: str | None, *, as_json: bool) -> None:
     """List the runs of an experiment."""
-    runs = book.selected(Selection(qualities=() if quality is None else (quality,)))
+    selection = Selection(qualities=() if quality is None else (quality,))
     if as_json:
         with data_output(None, "json") as target:
-            write_list(book.experiment, runs, target)
+            write_list(book.experiment, book.lines(selection, RUN), target)
         return
-    click.echo(run_list(book.experiment, runs))
+    click.echo(run_list(book.experiment, book.lines(selection, LISTED)))
 
 
 @click.command()
@@ -66,6 +65,8 @@ def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path 
 
     The PNG also shows gaps, alarms and changes of state.
     """
+    from ioc.cli.plot import plot_run  # noqa: PLC0415 - only this command needs it
+
     target = output or Path(f"run_{number:04d}.png")
     with whole_file(target, book.path) as path:
         plot_run(book, number, observables, path)

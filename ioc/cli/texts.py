@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ioc.cli.output import table
+from ioc.cli.output import table, table_of_columns
 from ioc.model import Severity
-from ioc.rundb.adopt import FoundRun
 from ioc.rundb.differences import configuration_texts, with_units
 from ioc.rundb.formats import duration, local_time, percent, size, value_text
 from ioc.rundb.queries import Row, RunPage
+from ioc.rundb.sheet_lines import Line
 from ioc.rundb.times import optional, to_text
+
+if TYPE_CHECKING:
+    from ioc.rundb.adopt import FoundRun
 
 
 def _severity(number: int) -> str:
@@ -32,6 +35,8 @@ _RUNS: _Columns = {
     "size": ("bytes", size),
     "configuration": ("config_name", str),
 }
+LISTED = tuple(name for name, _ in _RUNS.values())
+"""The columns of the database in `run_list`."""
 _FACTS: _Columns = {
     "Class": ("run_class", str),
     "Title": ("title", str),
@@ -90,13 +95,17 @@ _EVENTS: _Columns = {
 }
 
 
-def _table(columns: _Columns, rows: Iterable[Row]) -> str:
-    return table([tuple(columns), *([show(row[name]) for name, show in columns.values()] for row in rows)])
+def _table(columns: _Columns, rows: Sequence[Row]) -> str:
+    return table_of_columns(
+        [(heading, *(show(row[name]) for row in rows)) for heading, (name, show) in columns.items()]
+    )
 
 
-def run_list(experiment: str, runs: Iterable[Row]) -> str:
-    """One line a run."""
-    return f"Experiment {experiment}\n{_table(_RUNS, runs)}"
+def run_list(experiment: str, lines: Iterable[Line]) -> str:
+    """One line a run; `lines` have the values of `LISTED`."""
+    columns = list(zip(*lines, strict=True)) or [()] * len(_RUNS)
+    shown = [(heading, *map(show, values)) for (heading, (_, show)), values in zip(_RUNS.items(), columns, strict=True)]
+    return f"Experiment {experiment}\n{table_of_columns(shown)}"
 
 
 def run_page(experiment: str, page: RunPage) -> str:

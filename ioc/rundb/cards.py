@@ -150,13 +150,14 @@ class Card:
 def due(db: Database) -> list[int]:
     """The ids of the ended runs whose card has changed, the newest first."""
     ended = "state IN ('complete', 'failed', 'orphaned')"
-    rows = db.execute(f"SELECT id FROM runs WHERE card_due = 1 AND {ended} ORDER BY id DESC")  # noqa: S608
+    # SQLite takes the index of due cards only with its condition, word for word.
+    rows = db.execute(f"SELECT id FROM runs WHERE card_due AND card_due = 1 AND {ended} ORDER BY id DESC")  # noqa: S608
     return [row[0] for row in rows.fetchall()]
 
 
 def resume(db: Database) -> None:
     """Make the cards due that an earlier process was writing."""
-    db.execute("UPDATE runs SET card_due = 1 WHERE card_due = 2")
+    db.execute("UPDATE runs SET card_due = 1 WHERE card_due AND card_due = 2")
 
 
 def take(db: Database, run_id: int) -> Card:

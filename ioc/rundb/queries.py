@@ -10,17 +10,18 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from sqlite_utils import Database
 
 from ioc.errors import Refused
-from ioc.model import DocumentState, Scalar, chosen_experiment
+from ioc.model import DocumentState, chosen_experiment
 from ioc.ports import FINISHED
 from ioc.rundb.connection import open_for_reading, peer_error
 from ioc.rundb.dataset import SamplesPage, sample_pages, series_of_run
 from ioc.rundb.run_sheet import observable_column
 from ioc.rundb.selection import Selection
+from ioc.rundb.sheet_lines import Line, LineMaker, SheetColumn
 from ioc.rundb.times import from_text, microseconds_to_text, to_microseconds
 
 Row = Mapping[str, Any]
@@ -58,42 +59,6 @@ class SheetObservable:
     @property
     def manual(self) -> bool:
         return self.pv is None
-
-
-@dataclass(frozen=True)
-class SheetColumn:
-    """A column of the run sheet: all observables with the same name and units; type and source may differ."""
-
-    heading: str
-    """Its name in the view `run_sheet`; includes the units if a column with other units has that name."""
-    name: str
-    units: str
-    value_type: str
-    ids: tuple[int, ...]
-
-    @property
-    def numeric(self) -> bool:
-        """Whether it has a minimum, mean and maximum."""
-        return self.value_type in {"float", "integer"}
-
-
-class SheetCell(NamedTuple):
-    """The values of an observable in a run, as in `measurements`; all None if it was not measured."""
-
-    begin: Scalar | None = None
-    end: Scalar | None = None
-    minimum: float | None = None
-    mean: float | None = None
-    maximum: float | None = None
-    samples: int | None = None
-    worst_severity: int | None = None
-    disconnected_seconds: float | None = None
-    good_fraction: float | None = None
-
-    @property
-    def value(self) -> Scalar | None:
-        """Value at the begin of the run, else at its end."""
-        return self.end if self.begin is None else self.begin
 
 
 class RunBook:
@@ -186,21 +151,24 @@ class RunBook:
         self._check_names(selection.observables)
 
     def selected(self, selection: Selection) -> Iterator[Row]:
-        """Yield the rows of `runs` of a selection by number.
+        """Yield the rows of `runs` of a selection by number; read as `lines`."""
+        names = [row[1] for row in self._db.execute("PRAGMA table_info(runs)")]
+        return (dict(zip(names, line, strict=True)) for line in self.lines(selection, names))
+
+    def lines(self, selection: Selection, names: Sequence[str]) -> Iterator[Line]:
+        """Yield these columns of the runs of a selection by number, which must be one of them.
 
         They are read in portions: a reader that is slow keeps no transaction open.
         """
         condition, values = selection.condition()
-        last = -1
-        while rows := list(
-            self._db.query(
-                f"SELECT * FROM runs WHERE experiment_id = ? AND run_number > ? AND {condition} "  # noqa: S608 - ours
-                "ORDER BY run_number LIMIT ?",
-                [self._experiment_id, last, *values, _RUNS_AT_ONCE],
-            )
-        ):
+        sql = (
+            f"SELECT {', '.join(names)} FROM runs "  # noqa: S608 - ours
+            f"WHERE experiment_id = ? AND run_number > ? AND {condition} ORDER BY run_number LIMIT {_RUNS_AT_ONCE}"
+        )
+        last, number = -1, names.index("run_number")
+        while rows := self._db.execute(sql, [self._experiment_id, last, *values]).fetchall():
             yield from rows
-            last = rows[-1]["run_number"]
+            last = rows[-1][number]
 
     def columns(self, observables: Sequence[str] = ()) -> tuple[SheetColumn, ...]:
         """Columns of the run sheet in display order; retired ones last, and only if they were ever measured.
@@ -220,23 +188,20 @@ class RunBook:
         chosen = [each for each in columns.values() if each.name in observables]
         return tuple(sorted(chosen, key=lambda each: observables.index(each.name)))
 
-    def sheet(self, columns: Sequence[SheetColumn], selection: Selection) -> Iterator[tuple[Row, list[SheetCell]]]:
-        """Each run of a selection with a cell for each of these columns."""
-        empty = SheetCell()
-        place = {each: number for number, column in enumerate(columns) for each in column.ids}
-        for run in self.selected(selection):
-            cells = [empty] * len(columns)
-            measured = self._db.execute(
-                "SELECT observable_id, begin_value, end_value, minimum, mean, maximum, samples, worst_severity, "
-                "disconnected_seconds, good_fraction FROM measurements WHERE run_id = ? ORDER BY observable_id DESC",
-                [run["id"]],
-            )
-            for observable_id, *values in measured:
-                number, cell = place.get(observable_id), SheetCell(*values)
-                # Of several definitions of an observable in one run, the first with a value counts.
-                if number is not None and (cell.value is not None or cells[number] is empty):
-                    cells[number] = cell
-            yield run, cells
+    def sheet(
+        self,
+        names: Sequence[str],
+        columns: Sequence[SheetColumn],
+        wanted: Sequence[tuple[int, str]],
+        selection: Selection,
+    ) -> Iterator[Line]:
+        """Each run of a selection as a line: the columns of `runs` with these names, then the wanted statistics.
+
+        Each of these is a place in `columns` with a name in `STATISTICS`.
+        """
+        maker = LineMaker(columns, wanted, len(names))
+        for run_id, *run in self.lines(selection, ["id", *names]):
+            yield maker.line(run, self._db.execute(maker.sql, [run_id]).fetchall())
 
     def with_fractions(self, columns: Sequence[SheetColumn]) -> frozenset[SheetColumn]:
         """The columns of whole numbers for which some run has another number: a source may return even infinity."""

@@ -11,8 +11,9 @@ import pytest
 from sqlite_utils import Database
 
 from ioc.errors import PeerError
-from ioc.rundb import SqliteRunStore, probe
+from ioc.rundb import SqliteRunStore
 from ioc.rundb.migrations import migrate, newest_version
+from ioc.rundb.probe import probe
 
 
 def contents(folder: Path) -> dict[str, bytes]:
