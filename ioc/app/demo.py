@@ -226,7 +226,7 @@ def on_this_machine(topology: Topology, addresses: SiteAddresses, directory: Pat
     )
     runs = topology.runs.model_copy(update={"settle_seconds": _SETTLE_SECONDS, "min_disk_free_gb": _MIN_DISK_FREE_GB})
     archive = tuple(
-        Destination(name=each.name, directory=str(directory.resolve() / "archive" / each.name))
+        Destination(name=each.name, directory=str(directory.resolve() / "archive" / each.name), layout=each.layout)
         for each in topology.archive
     )
     return topology.model_copy(

@@ -10,15 +10,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ioc.archive.errand import EndedError, Errand, Running, checking, copying, making_room
-from ioc.archive.places import place_of
+from ioc.archive.errand import (
+    EndedError,
+    Errand,
+    Running,
+    checking,
+    copying,
+    is_renamed,
+    making_directories,
+    making_room,
+)
+from ioc.archive.places import Places
 from ioc.errors import PeerError, PeerRejected
 from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown, shown
-from ioc.model import ArchiveState
+from ioc.model import ArchiveState, RunId
 from ioc.rundb import SqliteRunStore
 from ioc.rundb.copies import PendingCopy, pending_copies, save_copied, save_copying, save_failed, save_verified
 from ioc.rundb.reader import LOOK_SHARE
+from ioc.topology.merger import MergerLayout
 from ioc.topology.schema import Destination
 
 log = logging.getLogger(__name__)
@@ -73,6 +83,7 @@ class Copier:
         store: SqliteRunStore,
         report: Callable[[str, Report], None],
         *,
+        merger: MergerLayout,
         look_seconds: float,
         pauses: tuple[float, float],
     ) -> None:
@@ -80,6 +91,9 @@ class Copier:
         self._host = host
         self._hosts = hosts
         self._archive = archive
+        self._places = {each.name: Places(each, merger) for each in archive}
+        self._made: set[tuple[str, RunId]] = set()
+        """Runs whose directories were made at a destination of rclone."""
         self._store = store
         self._report = report
         self._look_seconds = look_seconds
@@ -172,14 +186,28 @@ class Copier:
         """Copy and compare one file, and keep the result."""
         name, file_id = destination.name, pending.file_id
         source = from_shown(pending.path)
-        place = place_of(destination, pending.run, pending.router, pending.path, pending.earlier)
+        places = self._places[name]
+        place = places.of(pending)
         there = shown(place)
         try:
             if not pending.copied:
-                if destination.rclone and pending.there != there:
+                directories = places.names(pending)
+                if destination.rclone and destination.layout == "merger" and (name, pending.run) not in self._made:
+                    make = making_directories(destination, places.run(pending.run), directories)
+                    await self._perform(destination, make, ArchiveState.Copying, threads)
+                    self._made.add((name, pending.run))
+                if not is_renamed(destination) and pending.there != there:
                     await self._perform(destination, making_room(destination, place), ArchiveState.Copying, threads)
                     await self._store.transaction(lambda db: save_copying(db, file_id, name, there))
-                copy = copying(destination, file_id, source, pending.size, place)
+                below = places.run(pending.run) + b"/"
+                copy = copying(
+                    destination,
+                    file_id,
+                    source,
+                    pending.size,
+                    place,
+                    directories=[below + each for each in directories],
+                )
                 await self._perform(destination, copy, ArchiveState.Copying, threads)
                 await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
             check = checking(destination, file_id, pending.size, place, pending.checksum)

@@ -29,6 +29,7 @@ from ioc.rundb.copies import Backlog, backlog
 from ioc.rundb.reader import LOOK_SHARE
 from ioc.runlogic.runs import opens_later
 from ioc.runlogic.state import State
+from ioc.topology.merger import MergerLayout
 from ioc.topology.schema import Topology
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Copies:
         self._in_run = True
         """Until the state of the core is known, there may be a run."""
         self._record: object = None
+        merger = MergerLayout.of(topology)
         self._count = asyncio.Event()
         self._copiers = [
             Copier(
@@ -85,6 +87,7 @@ class Copies:
                 topology.archive,
                 store,
                 self._reporter(host.name),
+                merger=merger,
                 look_seconds=look_seconds,
                 pauses=pauses,
             )

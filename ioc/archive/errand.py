@@ -56,18 +56,37 @@ def making_room(destination: Destination, place: bytes) -> Errand:
     return Errand(_words("make_room", destination, b"", place, ""), SILENT_SECONDS)
 
 
-def copying(destination: Destination, file_id: int, source: bytes, size: int, place: bytes) -> Errand:
-    """Copy a file; for rclone to its place, else to the temporary name beside it."""
-    target = place if destination.rclone else temporary_of(place, file_id)
-    directory = place.rpartition(b"/")[0]
-    words = _words("copy", destination, source, target, "", _inner("prepare", destination.directory or "", directory))
+def making_directories(destination: Destination, run: bytes, names: Sequence[bytes]) -> Errand:
+    """Make directories of a run at a remote of rclone, even if nothing is copied there."""
+    return Errand(_words("make_directories", destination, b"", run, "", *names), SILENT_SECONDS)
+
+
+def copying(
+    destination: Destination, file_id: int, source: bytes, size: int, place: bytes, *, directories: Sequence[bytes]
+) -> Errand:
+    """Copy a file to the temporary name beside its place, or to its place itself; make `directories` before."""
+    target = temporary_of(place, file_id) if is_renamed(destination) else place
+    words = _words(
+        "copy", destination, source, target, "", _inner("prepare", destination.directory or "", *directories)
+    )
     return Errand(words, _silent(destination, size))
+
+
+def is_renamed(destination: Destination) -> bool:
+    """Whether a copy gets its name when it is whole.
+
+    By rclone it has it at once, because many stores copy a file to rename it; but the merger takes a part of a file.
+    """
+    return not destination.rclone or destination.layout == "merger"
 
 
 def checking(destination: Destination, file_id: int, size: int, place: bytes, checksum: str) -> Errand:
     """Compare the checksum of a copy with that of the file, ``ALGORITHM:DIGITS``, and give it its final name."""
     algorithm, _, digits = checksum.partition(":")
     temporary = temporary_of(place, file_id)
+    if destination.rclone:
+        words = _words("check", destination, b"", place, checksum, temporary if is_renamed(destination) else b"")
+        return Errand(words, _silent(destination, size))
     inner = (
         _inner("check", temporary, place, algorithm.encode(), digits.encode()),
         _inner("read_back", temporary, place),

@@ -25,8 +25,8 @@ fail() { echo "$1"; exit 1; }
 # A disk that is not mounted must not be taken for one on which nothing is yet.
 is_mounted() { [ -d "$1" ] || fail "there is no directory $1 at the destination: make it, or mount its disk"; }
 
-# $1 is the directory of the destination, $2 that of the copy.
-prepare() { is_mounted "$1"; mkdir -p "$2" && echo ready; }
+# $1 is the directory of the destination; then come those that are made there.
+prepare() { is_mounted "$1"; shift; mkdir -p "$@" && echo ready; }
 
 # $1 is the temporary name, $2 the final name, $3 the algorithm, $4 the digits. A copy gets its final name only when it
 # is known to be right; after a kill in between, it has it already.

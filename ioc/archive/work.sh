@@ -39,14 +39,32 @@ is_regular() {
 # With rclone a copy has its final name at once. What has it already, and is none of ours, may be the only copy of
 # another file: it gets another name.
 make_room() {
-  found=$($quietly rclone lsf --files-only --contimeout=15s --timeout=2m --retries=1 -- "$target")
+  found=$(file_at "$target") || fail "$found"
+  [ -z "$found" ] || exec $quietly rclone moveto --retries=1 -- "$target" "${target%.graw}.replaced-$(date +%s)"
+}
+
+# What is at a remote of rclone under a name: the name, or nothing.
+file_at() {
+  $quietly rclone lsf --files-only --contimeout=15s --timeout=2m --retries=1 -- "$1"
   status=$?
-  # 3 and 4: there is no such directory, or file.
   case $status in
-    0) [ -z "$found" ] || exec $quietly rclone moveto --retries=1 -- "$target" "${target%.graw}.replaced-$(date +%s)" ;;
-    3 | 4) ;;
+    0 | 3 | 4) ;; # 3 and 4: there is no such directory, or file.
     *) exit "$status" ;;
   esac
+}
+
+# The directories of a run for the merger, for which the remote is $target; a store without directories has them by a
+# file in each.
+make_directories() {
+  empty=$(mktemp -d) || fail "no temporary directory can be made: $empty"
+  for each; do
+    mkdir -p "$empty/$each"
+    : >"$empty/$each/.keep"
+  done
+  $quietly rclone copy --ignore-existing --retries=1 --contimeout=15s --timeout=2m -- "$empty" "$target"
+  status=$?
+  rm -rf "$empty"
+  exit "$status"
 }
 
 copy() {
@@ -87,8 +105,15 @@ digest() {
 # The copy is compared where it is; if there is no program for that, its content comes back here.
 check() {
   if [ "$kind" = rclone ]; then
+    final=$target temporary=$1
+    # After a kill between renaming and telling so, it has its final name already.
+    if [ -n "$temporary" ]; then
+      is_there=$(file_at "$temporary") || fail "$is_there"
+      [ -z "$is_there" ] || target=$temporary
+    fi
     found=$(digest)
     compare
+    [ "$target" = "$final" ] || finish
     echo same
     exit
   fi
@@ -106,6 +131,18 @@ check() {
 }
 compare() {
   [ "$found" = "$digits" ] || fail "the checksum of the copy is $algorithm:${found:-?}, but must be $algorithm:$digits"
+}
+
+# Give a whole copy at a remote of rclone its final name.
+finish() {
+  target=$final
+  is_there=$(file_at "$final") || fail "$is_there"
+  if [ -n "$is_there" ] && [ "$(digest)" = "$digits" ]; then
+    $quietly rclone deletefile --retries=1 -- "$temporary" || exit
+    return
+  fi
+  (make_room) || exit
+  $quietly rclone moveto --retries=1 --contimeout=15s --timeout=2m -- "$temporary" "$final" || exit
 }
 
 # Sizes of copies, and not for rclone with an algorithm their checksums.

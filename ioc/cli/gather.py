@@ -21,7 +21,7 @@ from ioc.hosts.build import Way, connect, way_to
 from ioc.hosts.gather import DestinationError, Gatherer
 from ioc.hosts.transport import from_shown, shown
 from ioc.model import DocumentState
-from ioc.model.graw import SUFFIX, cobo_of, gathered_name, is_merged, names
+from ioc.model.graw import cobo_of, gathered_name, is_in_the_way, is_merged, names
 from ioc.ports import FINISHED
 from ioc.rundb.formats import local_time, size
 from ioc.rundb.queries import Row, RunBook
@@ -56,8 +56,7 @@ def gather_runs(book: RunBook, topology: Topology, numbers: range, directory: Pa
 def _checked(directory: Path) -> Path:
     """Make the directory, and return its absolute path; the merger looks for its patterns in all of a path."""
     place = directory.absolute()
-    text = os.fsencode(place)
-    if SUFFIX in text or cobo_of(text) is not None or is_merged(text):
+    if is_in_the_way(os.fsencode(place)):
         raise Refused(
             f"{place} must be UTF-8, with neither '.graw' nor 'CoBo<k>_AsAd<a>' in it: the merger sees the whole path"
         )

@@ -76,6 +76,11 @@ def is_merged(name: bytes) -> bool:
     return (SUFFIX in name and _BOARD.search(name) is not None) or not _is_text(name)
 
 
+def is_in_the_way(path: bytes) -> bool:
+    """Whether data cannot be merged from below this path: the merger looks for its patterns in the whole path."""
+    return SUFFIX in path or cobo_of(path) is not None or is_merged(path)
+
+
 def _is_text(name: bytes) -> bool:
     """The merger ends at a name that is not UTF-8."""
     try:

@@ -27,6 +27,7 @@ _FILES = (
     "FROM files JOIN runs ON runs.id = files.run_id JOIN experiments ON experiments.id = runs.experiment_id "
     "LEFT JOIN file_copies ON file_copies.file_id = files.id AND file_copies.destination = ? "
 )
+_THERE = "iif(file_copies.copied_at IS NULL, '', file_copies.path)"
 _WAITING = f"files.purged_at IS NULL AND runs.state IN ({_FINAL}) AND NOT coalesce({_VERIFIED}, 0)"
 
 
@@ -49,6 +50,18 @@ def editing(path: Path) -> Generator[Database]:
 
 
 @dataclass(frozen=True)
+class RunFile:
+    """A file of a run, and its copy at a destination."""
+
+    file_id: int
+    router: str
+    path: str
+    """As in `ioc.model.FiledFile`."""
+    there: str
+    """Where a copy of it is, even an unfinished or wrong one; empty if nowhere."""
+
+
+@dataclass(frozen=True)
 class PendingCopy:
     """A file that has no verified copy at a destination yet."""
 
@@ -64,8 +77,8 @@ class PendingCopy:
     """It has been copied, but not compared."""
     there: str
     """Where a copy of it is, even an unfinished or wrong one; empty if nowhere."""
-    earlier: tuple[str, ...]
-    """Paths of the files of the same run and router that were filed before it, in this order."""
+    files: tuple[RunFile, ...]
+    """All files of its run in the order of filing; one object for all of them."""
 
 
 @dataclass(frozen=True)
@@ -86,23 +99,23 @@ def pending_copies(db: Database, destination: str, hosts: Collection[str]) -> li
     rows = db.execute(
         "SELECT files.id, experiments.name, runs.run_number, runs.id, files.router, files.host, files.path, "
         "files.bytes, files.checksum, coalesce(file_copies.state, ''), "
-        "iif(file_copies.copied_at IS NULL, '', file_copies.path) "
-        f"{_FILES} WHERE files.host IN ({_marks(hosts)}) AND files.checksum <> '' AND {_WAITING} "
+        f"{_THERE} {_FILES} WHERE files.host IN ({_marks(hosts)}) AND files.checksum <> '' AND {_WAITING} "
         "ORDER BY coalesce(file_copies.state = 'failed', 0), "
         "CASE WHEN file_copies.state = 'failed' THEN random() ELSE files.id END LIMIT ?",
         [destination, *hosts, MOST_PENDING],
     ).fetchall()
-    beside: dict[tuple[int, str], list[tuple[int, str]]] = {}
+    runs: dict[int, tuple[RunFile, ...]] = {}
     found: list[PendingCopy] = []
     for file_id, experiment, number, run_id, router, its_host, path, size, checksum, state, there in rows:
-        if (run_id, router) not in beside:
-            beside[run_id, router] = db.execute(
-                "SELECT id, path FROM files WHERE run_id = ? AND router = ? ORDER BY id", [run_id, router]
-            ).fetchall()
-        earlier = tuple(other for other_id, other in beside[run_id, router] if other_id < file_id)
+        if run_id not in runs:
+            its = db.execute(
+                f"SELECT files.id, router, files.path, {_THERE} {_FILES} WHERE run_id = ? ORDER BY files.id",
+                [destination, run_id],
+            )
+            runs[run_id] = tuple(RunFile(*row) for row in its)
         run = RunId(experiment, number)
         copied = state == "copied"
-        found.append(PendingCopy(file_id, run, router, its_host, path, size, checksum, copied, there, earlier))
+        found.append(PendingCopy(file_id, run, router, its_host, path, size, checksum, copied, there, runs[run_id]))
     return found
 
 

@@ -61,7 +61,9 @@ def conclude(db: Database, run_id: int | None) -> None:
         return max(0.0, 1.0 - _union(intervals, begin, begin + duration) / duration)
 
     db.execute("UPDATE runs SET good_fraction = ? WHERE id = ?", [good(each[1:] for each in bad), run_id])
-    db.execute("UPDATE measurements SET good_fraction = 1 WHERE run_id = ?", [run_id])
+    # Of what was never measured nobody knows; if an interlock watched it, it was tripped, and has an interval.
+    measured = "samples > 0 OR coalesce(begin_value, end_value) IS NOT NULL"
+    db.execute(f"UPDATE measurements SET good_fraction = iif({measured}, 1, NULL) WHERE run_id = ?", [run_id])  # noqa: S608
     for observable in {each[0] for each in bad if each[0] is not None}:
         fraction = good(each[1:] for each in bad if each[0] == observable)
         db.execute(

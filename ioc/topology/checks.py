@@ -7,12 +7,14 @@ those of the schema. Values of a wrong type are left to the schema.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 from ioc.model import Role, ValueType
+from ioc.model.graw import is_in_the_way
 from ioc.topology.document import Fault, Loc, show
 from ioc.topology.messages import suggest, value_fault
 from ioc.topology.names import channel_of, is_own
@@ -306,6 +308,10 @@ def _archive(whole: _Part) -> Iterator[Fault]:
             has = " and ".join(place) or "no place"
             yield part.loc, f"{show(part.loc)} has {has}, but must have directory, ssh and directory, or rclone"
             continue
+        where = place.get("rclone") or place["directory"]
+        if part.fields.get("layout") == "merger" and isinstance(where, str) and is_in_the_way(os.fsencode(where)):
+            text = f"has layout merger in {where!r}, but must not have '.graw' or 'CoBo<k>_AsAd<a>' in its path"
+            yield part.loc, f"{show(part.loc)} {text}: the merger sees the whole path"
         key = tuple(value.rstrip("/") if isinstance(value, str) else None for value in place.values())
         other = first.setdefault((*place, *key), part)
         if other is not part:

@@ -499,6 +499,8 @@ class Destination(Section):
     directory: AbsolutePath | None = None
     ssh: Login | None = None
     rclone: Remote | None = None
+    layout: Literal["routers", "merger"] = "routers"
+    """The directories of a run: one for each router, or those that attpc_merger expects."""
     bandwidth_mbps: Bandwidth | None = None
     during_runs: Flag = False
 

@@ -21,7 +21,7 @@ from ioc.hosts.transport import shown
 from ioc.model import DocumentState, Event, FiledFile, RunClass, RunId, RunRecord, RunState
 from ioc.rundb import SqliteRunStore
 from ioc.runlogic.state import Run, State
-from ioc.topology.schema import Destination, Topology
+from ioc.topology.schema import DataRouter, DataSource, Destination, Topology
 from tests.epics import eventually
 from tests.sshd import SshServer
 
@@ -124,7 +124,12 @@ async def at_work(
 ) -> AsyncGenerator[Working]:
     """Let copies be made; no run is open."""
     events: list[Event] = []
-    topology = Topology.model_construct(archive=archive)
+    sources = (
+        DataSource(id="CoBo[0]", ecc_server="CoBo0", data_routers=("data0",)),
+        DataSource(id="Mutant[master]", ecc_server="MuTAnT", data_routers=("data1",)),
+    )
+    routers = tuple(DataRouter(name=name, host="h") for name in ("data0", "data1"))
+    topology = Topology.model_construct(archive=archive, data_sources=sources, data_routers=routers)
     copies = Copies(topology, store, hosts, events.append, look_seconds=0.2, pauses=pauses)
     working = Working(copies, events)
     working.run(RunState.Stopped)

@@ -41,13 +41,14 @@ def bad(
     )
 
 
-async def end(store: SqliteRunStore, record: RunRecord) -> None:
+async def end(store: SqliteRunStore, record: RunRecord, *, samples: int = 3, gas: str | None = None) -> None:
     """The run ends, then its statistics are stored."""
     ended = record.changed(state=DocumentState.Filing, stopped_at=BEGAN + DURATION, duration=DURATION)
     await store.save_run(ended)
-    nothing = Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)
+    statistics = Statistics(None, None, None, samples, Severity.NO_ALARM, 0.0)
     await store.save_measurements(
-        record.run, [Measurement(name, None, None, nothing) for name in ("pressure", "target_gas")]
+        record.run,
+        [Measurement("pressure", None, None, statistics), Measurement("target_gas", gas, None, statistics)],
     )
 
 
@@ -92,6 +93,25 @@ async def test_the_fraction_of_good_time(
     assert each["pressure"] == pytest.approx(pressure)
     assert each["target_gas"] == 1.0
     assert rows(database, "SELECT id FROM run_intervals WHERE ended_at IS NULL") == []
+
+
+@pytest.mark.parametrize(("gas", "of_gas"), [(None, None), ("He", 1.0)])
+@pytest.mark.parametrize(("watched", "of_pressure"), [(False, None), (True, 0.8)])
+async def test_what_was_not_measured_has_no_fraction(
+    store: SqliteRunStore,
+    database: Path,
+    *,
+    gas: str | None,
+    of_gas: float | None,
+    watched: bool,
+    of_pressure: float | None,
+) -> None:
+    """Without a sample and a value nobody knows whether it was good, unless an interlock was tripped by it."""
+    record = await a_run(store)
+    if watched:
+        await store.save_interval(bad(record, 10, 30))
+    await end(store, record, samples=0, gas=gas)
+    assert fractions(database)[1] == {"pressure": pytest.approx(of_pressure), "target_gas": of_gas}
 
 
 async def test_an_interval_gets_its_end(store: SqliteRunStore, database: Path) -> None:

@@ -27,6 +27,12 @@ BROKEN = [
     ("attpc@cluster.org", "'cluster:22'", "archive[0].ssh is 'cluster:22', but must be HOST or USER@HOST"),
     ("400", "0", "archive[0].bandwidth_mbps is 0, but must be 1 to 1000000 megabits per second"),
     ("true", "yes", "archive[0].during_runs is 'yes', but must be true or false"),
+    ("true", "true, layout: mm", "archive[0].layout is 'mm', but must be routers or merger"),
+    (
+        "directory: /mnt/attpc",
+        "directory: /mnt/x.graw, layout: merger",
+        "archive[0] has layout merger in '/mnt/x.graw', but must not have '.graw' or 'CoBo<k>_AsAd<a>' in its path",
+    ),
     ("during_runs", "during_run", "archive[0].during_run is not a known key; did you mean 'during_runs'?"),
     (
         "ssh: attpc@cluster.org, directory: /mnt/attpc",
@@ -77,3 +83,6 @@ def test_what_is_read() -> None:
         False,
     )
     assert tape.rclone == "s3:x"
+    assert (raid.layout, tape.layout) == ("routers", "routers")
+    (raid,) = parse(with_archive("name: raid, directory: /raid/x.y, layout: merger"), "t.yaml").archive
+    assert raid.layout == "merger"
