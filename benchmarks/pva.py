@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.ca import DOCUMENT, running
 from benchmarks.pva_beside import SERVERS, Results, beside, connection, table
 from benchmarks.pva_client import listen
+from benchmarks.pva_together import A_PV, MANY, together
 
 OTHER, ON = "softIocPVX", SERVERS["on"]
 BEGIN, END = "<!-- table of python -m benchmarks.pva -->", "<!-- end of the PVAccess table -->"
@@ -108,6 +109,8 @@ GOALS: dict[str, tuple[float, bool]] = {
     "put with callback, p50, ms": (2.5, True),
     "put with callback by p4p, p50, ms": (2.5, True),
     "1000 PVs at 1 Hz to 10 clients: age p50, ms": (10, False),
+    f"{A_PV}: p99, ms": (5, False),
+    f"{MANY}: p50, ms": (5, False),
 }
 """At most this; if true, times that of softIocPVX."""
 
@@ -140,7 +143,7 @@ def main() -> None:
     by_ca: Results = {}
     loads: list[float] = []
     for done in range(1, rounds + 1):
-        for measure in () if "beside" in sys.argv else (single, monitors):
+        for measure in () if "beside" in sys.argv else (single, monitors, together):
             for name in (OTHER, ON) if done % 2 else (ON, OTHER):
                 loads.append(os.getloadavg()[0])
                 for row, number in measure(name).items():
