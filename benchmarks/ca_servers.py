@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ async def ours(count: int, rate: float, *, pva: bool = False) -> None:
             pv.post(number)
 
     if pva:
+        await asyncio.to_thread(import_module, "ioc.pva")  # as the IOC does
         from ioc.pva import PvaServer  # noqa: PLC0415
 
         second = PvaServer(server.site)

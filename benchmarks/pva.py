@@ -1,8 +1,9 @@
 """Compares our PVAccess server with softIocPVX (pvxs' own IOC), and Channel Access with PVAccess on and off.
 
-Run with  python -m benchmarks.pva [ROUNDS] [--write].  All are measured one after the other, in another order in each
-round; the tables have medians. Channel Access without PVAccess (off) is measured twice: the difference is what the
-machine adds. --write puts the tables into docs/performance.md after each round.
+Run with  python -m benchmarks.pva [ROUNDS] [beside] [--write].  The two servers of PVAccess are measured one after the
+other, in another order in each round; the tables have medians. How Channel Access is measured says
+`benchmarks.pva_beside`; with *beside*, only that is done. --write puts the tables into docs/performance.md after each
+round.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from importlib.metadata import version
 
 import numpy as np
 
-from benchmarks import ca
-from benchmarks.ca import DOCUMENT, Server, running
-from benchmarks.pva_client import Connection, listen
+from benchmarks.ca import DOCUMENT, running
+from benchmarks.pva_beside import SERVERS, Results, beside, connection, table
+from benchmarks.pva_client import listen
+from benchmarks.pva_together import A_PV, MANY, together
 
-OTHER, OFF, ON = "softIocPVX", "attpc-ioc+uvloop", "attpc-ioc+uvloop+pva"
+OTHER, ON = "softIocPVX", SERVERS["on"]
 BEGIN, END = "<!-- table of python -m benchmarks.pva -->", "<!-- end of the PVAccess table -->"
 P4P = """
 import statistics, time
@@ -41,17 +43,6 @@ with Context("pva", nt=False) as pva:
             times.append(time.perf_counter() - begun)
         print(statistics.median(times) * 1e3)
 """
-
-
-def connection(server: Server) -> Connection:
-    """Connect to a server, which may not listen yet."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return Connection(int(server.epics.env["EPICS_PVAS_SERVER_PORT"]))
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
 
 def _p50(do: Callable[[int], None], times: int = 1000) -> float:
@@ -118,15 +109,14 @@ GOALS: dict[str, tuple[float, bool]] = {
     "put with callback, p50, ms": (2.5, True),
     "put with callback by p4p, p50, ms": (2.5, True),
     "1000 PVs at 1 Hz to 10 clients: age p50, ms": (10, False),
+    f"{A_PV}: p99, ms": (5, False),
+    f"{MANY}: p50, ms": (5, False),
 }
 """At most this; if true, times that of softIocPVX."""
 
 
 def _shown(number: float) -> str:
     return f"{number:.3g}" if number < 1000 else f"{number:,.0f}"
-
-
-Results = dict[str, dict[str, list[float]]]
 
 
 def pva_table(results: Results, rounds: int) -> list[str]:
@@ -147,45 +137,30 @@ def pva_table(results: Results, rounds: int) -> list[str]:
     return lines
 
 
-def ca_table(results: Results, rounds: int) -> list[str]:
-    lines = [
-        f"| Channel Access, median of {rounds} | off | again | on | again / off | on / off | must reach | reached |",
-        "|---|---:|---:|---:|---:|---:|---|---|",
-    ]
-    for row, of in results.items():
-        off, again, on = (statistics.median(of[name]) for name in ("off", "again", "on"))
-        ratios = f"{again / off:.2f} | {on / off:.2f}" if off else " | "
-        goal = "|" if "received" in row else f"≤ 1.1 | {'yes' if on <= 1.1 * off else '**no**'}"
-        lines.append(f"| {row} | {_shown(off)} | {_shown(again)} | {_shown(on)} | {ratios} | {goal} |")
-    return lines
-
-
 def main() -> None:
     rounds = next((int(argument) for argument in sys.argv[1:] if argument.isdecimal()), 3)
     by_pva: Results = {}
     by_ca: Results = {}
     loads: list[float] = []
     for done in range(1, rounds + 1):
-        for results, measures, servers in (
-            (by_pva, (single, monitors), [(OTHER, OTHER), (ON, ON)]),
-            (by_ca, (ca.put_callback, ca.catime, ca.monitors, ca.cost), [("off", OFF), ("on", ON), ("again", OFF)]),
-        ):
-            first = done % len(servers)
-            for measure in measures:
-                for label, name in (*servers[first:], *servers[:first]):
-                    loads.append(os.getloadavg()[0])
-                    for row, number in measure(name).items():
-                        results.setdefault(row, {}).setdefault(label, []).append(number)
-                        print(f"{label:22} {row}: {number:.4g}", flush=True)
+        for measure in () if "beside" in sys.argv else (single, monitors, together):
+            for name in (OTHER, ON) if done % 2 else (ON, OTHER):
+                loads.append(os.getloadavg()[0])
+                for row, number in measure(name).items():
+                    by_pva.setdefault(row, {}).setdefault(name, []).append(number)
+                    print(f"{name:22} {row}: {number:.4g}", flush=True)
+        loads.append(os.getloadavg()[0])
+        beside(by_ca)
         when = (
             f"{datetime.now().astimezone():%Y-%m-%d}, {os.cpu_count()} CPUs, load {min(loads):.1f} to {max(loads):.1f}"
         )
         packages = ", ".join(f"{package} {version(package)}" for package in ("p4p", "pvxslibs"))
         about = f"{when}, Python {platform.python_version()}, {packages}."
-        result = "\n".join([*pva_table(by_pva, done), "", *ca_table(by_ca, done), "", about])
-        print(result, flush=True)
+        tables = [*([*pva_table(by_pva, done), ""] if by_pva else []), *table(by_ca, _shown)]
+        print("\n".join([*tables, "", about]), flush=True)
         if "--write" in sys.argv:
             text = DOCUMENT.read_text()
+            result = "\n".join([*tables, "", about])
             DOCUMENT.write_text(text[: text.index(BEGIN) + len(BEGIN)] + f"\n{result}\n" + text[text.index(END) :])
 
 

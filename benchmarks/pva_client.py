@@ -142,13 +142,13 @@ def listen(connections: Sequence[Connection], seconds: float) -> tuple[int, np.n
             for key, _ in selector.select(left):
                 received = key.data.sock.recv(1 << 18)
                 arrived[key.data].append((time.time(), received))
-    ages = [age for each, parts in arrived.items() for age in _ages(each, parts)]
+    ages = [at - stamp for each, parts in arrived.items() for at, stamp in updates_in(each, parts)]
     return len(ages), np.array(ages)
 
 
-def _ages(connection: Connection, parts: Sequence[tuple[float, bytes]]) -> list[float]:
-    """The age of each update whose time stamp has seconds and nanoseconds; what is incomplete stays in `data`."""
-    ages: list[float] = []
+def updates_in(connection: Connection, parts: Sequence[tuple[float, bytes]]) -> list[tuple[float, float]]:
+    """Arrival and time stamp of each update; what is incomplete stays in `data`."""
+    updates: list[tuple[float, float]] = []
     for at, part in parts:
         data = connection.data + part
         begin = 0
@@ -158,10 +158,10 @@ def _ages(connection: Connection, parts: Sequence[tuple[float, bytes]]) -> list[
             if len(data) - begin < whole:
                 break
             if not flags & 1 and command == _MONITOR and not data[begin + 12] & _INIT:
-                ages.append(at - _time_stamp(data, begin + 13))
+                updates.append((at, _time_stamp(data, begin + 13)))
             begin += whole
         connection.data = data[begin:]
-    return ages
+    return updates
 
 
 def _time_stamp(data: bytes, begin: int) -> float:

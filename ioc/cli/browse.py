@@ -39,11 +39,14 @@ def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
 
 
 def _serve(path: Path, host: str, port: int) -> None:
-    uvicorn = required("uvicorn", "browse", "browsing needs Datasette")
-    pages_of = required("ioc.web.database_pages", "browse", "browsing needs Datasette").pages_of
+    uvicorn, pages, guard = (
+        required(module, "browse", "browsing needs Datasette and Starlette")
+        for module in ("uvicorn", "ioc.web.database_pages", "ioc.web.guard")
+    )
     open_for_reading(path).close()  # reports an error of the database
     with contextlib.closing(listen(host, port)) as listener:
-        server = uvicorn.Server(uvicorn.Config(pages_of(path).app(), log_level="warning", lifespan="on"))
+        app = guard.Guard(pages.pages_of(path).app(), host, login_header=None, datasette="/")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
         click.echo(f"{path} is at {shown_address(host, listener)} until Ctrl-C")
         # If the package rich is installed, Datasette prints a traceback with it for each invalid query.
         with (

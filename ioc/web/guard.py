@@ -1,4 +1,4 @@
-"""Who is answered, and with which headers: the outermost layer, also of Datasette.
+"""Who is answered, and with which headers: the outermost layer of the live page and of ``attpc-ioc browse``.
 
 Only GET and HEAD are answered: nothing here writes. A page of another site can make a browser ask us under that site's
 name (DNS rebinding); so only names of this machine, addresses and `localhost` are accepted as Host.
@@ -39,9 +39,13 @@ _HEADERS: Mapping[str, str] = {
 class Guard:
     """Refuses what is not for us, and adds the headers of security to what is answered."""
 
-    def __init__(self, app: ASGIApp, host: str, login_header: str | None) -> None:
-        """`host` is the address that is served; `login_header` the name of the proxy's header, if a login is needed."""
+    def __init__(self, app: ASGIApp, host: str, login_header: str | None, datasette: str = DATABASE_URL) -> None:
+        """`host` is the address that is served; `login_header` the name of the proxy's header, if a login is needed.
+
+        All below the URL `datasette` is Datasette's.
+        """
         self._app = app
+        self._datasette = datasette
         self._names = {"localhost", host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
         self._login_header = login_header
 
@@ -57,7 +61,7 @@ class Guard:
                 added = MutableHeaders(raw=message.setdefault("headers", []))
                 for name, value in _HEADERS.items():
                     added[name] = value
-                added["Content-Security-Policy"] = _policy(scope["path"], added.get("content-type", ""))
+                added["Content-Security-Policy"] = self._policy(scope["path"], added.get("content-type", ""))
             await send(message)
 
         refusal = self._refusal(scope["method"], headers)
@@ -81,6 +85,11 @@ class Guard:
             return PlainTextResponse("Log in first: the request has no name of a user.", 403)
         return None
 
+    def _policy(self, path: str, content_type: str) -> str:
+        if path.startswith(self._datasette):
+            return _DATASETTE_POLICY
+        return _PICTURE_POLICY if content_type.startswith("image/svg") else POLICY
+
     def _is_ours(self, name: str) -> bool:
         try:
             ipaddress.ip_address(name)
@@ -94,9 +103,3 @@ def _name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]
-
-
-def _policy(path: str, content_type: str) -> str:
-    if path.startswith(DATABASE_URL):
-        return _DATASETTE_POLICY
-    return _PICTURE_POLICY if content_type.startswith("image/svg") else POLICY

@@ -79,6 +79,15 @@ def get(address: str, page: str, **query: str) -> str:
         return text
 
 
+def status(url: str, host: str) -> int:
+    """What a request that names us so is answered with."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": host}), timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 def table(address: str, name: str, **query: str) -> list[dict[str, Any]]:
     """Rows of a table or a query."""
     rows: list[dict[str, Any]] = json.loads(get(address, f"runs/{name}.json", _shape="array", **query))
@@ -131,7 +140,9 @@ def refusal(before: str, *arguments: str) -> str:
 async def test_what_is_missing_is_said_in_a_line(filled: SqliteRunStore, database: Path, tmp_path: Path) -> None:
     """Without Datasette, without a database or with a port in use there is one line that says what to do."""
     no_datasette = refusal("import sys; sys.modules['datasette'] = None", "--database", str(database))
-    assert no_datasette == f"error: browsing needs Datasette: install it with  {how_to_install('browse')}\n"
+    assert (
+        no_datasette == f"error: browsing needs Datasette and Starlette: install it with  {how_to_install('browse')}\n"
+    )
     assert refusal("pass", "--database", str(tmp_path / "no.db")).startswith("error: there is no run database")
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -195,6 +206,16 @@ async def test_an_ipv6_address_stands_in_brackets(filled: SqliteRunStore, databa
     with browsing(database, "--host", "::1") as address:
         assert address.startswith("http://[::1]:")
         assert len(table(address, "runs_of_experiment")) == 2
+
+
+async def test_other_names_are_refused(filled: SqliteRunStore, database: Path) -> None:
+    """A page of another site that points its name at us gets nothing; addresses and our own names get everything."""
+    with browsing(database) as address:
+        for page in ("", "runs", "runs/runs.json"):
+            for host in ("evil.example", "evil.example:8001", "127.0.0.1.evil.example", ""):
+                assert status(address + page, host) == 400, host
+            for host in ("localhost:8001", "[::1]:80", "192.0.2.7", socket.gethostname()):
+                assert status(address + page, host) == 200, host
 
 
 @pytest.mark.parametrize("host", ["nosuch.invalid", "a..b", "", "192.0.2.1"])
