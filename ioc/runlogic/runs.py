@@ -191,7 +191,7 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
         unfiled=frozenset(),
         running_since=0.0,
         troubles=(),
-        left_out=0,
+        left_out=False,
         earlier="",
         files=(),
     )

@@ -299,8 +299,8 @@ class Run:
     """When it was last started or resumed, on that clock: from then on data are expected."""
     troubles: tuple[Trouble, ...] = ()
     """What went wrong in it, in order; if that was much, the first ones, those that last, and the last ones."""
-    left_out: int = 0
-    """Number of the others."""
+    left_out: bool = False
+    """Whether there were others."""
     earlier: str = ""
     """The message that an earlier process stored."""
     files: tuple[FiledFile, ...] = ()

@@ -5,13 +5,12 @@ replaces it. The run's message names the current troubles, the database has all.
 they see it; a known one changes nothing, so no handler has to remember what it reported.
 
 A peer that comes and goes every second for a week must fill neither the row nor the memory. So a run keeps its first
-and its last troubles and all that last, and counts the others; the log has every one of them. After a restart the
-message of the earlier process continues: its line with the count is read back, because it was written here.
+and its last troubles and all that last; the log has every one of them. After a restart the message of the earlier
+process continues.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from ioc.model import Client, RunState, Severity
@@ -22,8 +21,7 @@ from ioc.runlogic.turn import Turn, local
 
 FIRST, LAST = 50, 50
 """Numbers of lines that the message of a run keeps besides those of troubles that last."""
-_MORE = " more: see the events of this run"
-_COUNT = re.compile(rf"(\d+){re.escape(_MORE)}")
+_MORE = "… and more: see the events of this run"
 
 
 def trouble(
@@ -86,7 +84,7 @@ def _mend(turn: Turn, about: About, name: str, how: str, *, save: bool) -> None:
 
 def _keep(turn: Turn, troubles: tuple[Trouble, ...], *, save: bool = True) -> None:
     kept = tuple(troubles[i] for i in _kept([each.standing for each in troubles]))
-    turn.set_run(troubles=kept, left_out=turn.state.run.left_out + len(troubles) - len(kept))
+    turn.set_run(troubles=kept, left_out=turn.state.run.left_out or len(kept) < len(troubles))
     if save:
         turn.save_run(message=document(turn.state.run))
     _show(turn)
@@ -114,14 +112,12 @@ def standing(run: Run, about: About, name: str) -> Trouble | None:
 
 def document(run: Run) -> str:
     """Return the text kept with the run: a line for each trouble, in order, with its time and its end."""
-    earlier = [(_COUNT.fullmatch(each), each) for each in run.earlier.splitlines()]
-    lines = [each for count, each in earlier if not count]
-    kept = _kept([*(False for _ in lines), *(each.standing for each in run.troubles)])
-    lines += map(line, run.troubles)
-    more = run.left_out + sum(int(count[1]) for count, _ in earlier if count) + len(lines) - len(kept)
+    earlier = run.earlier.splitlines()
+    lines = [*earlier, *map(line, run.troubles)]
+    kept = _kept([*(False for _ in earlier), *(each.standing for each in run.troubles)])
     shown = [lines[i] for i in kept]
-    if more:
-        shown.insert(FIRST, f"{more}{_MORE}")
+    if run.left_out or len(kept) < len(lines):
+        shown.insert(FIRST, _MORE)
     return "\n".join(shown)
 
 

@@ -39,13 +39,12 @@ class Book:
         self.world.restart()
 
     def message(self) -> str:
-        """The first and the last lines; between them how many others there were, and those that last."""
+        """The first and the last lines; between them whether there were others, and those that last."""
         every = [(text, False) for text in self.earlier]
         every += [(line(each), each.standing) for each in self.known.values()]
         end = max(FIRST, len(every) - LAST)
         lasting = [text for text, lasts in every[FIRST:end] if lasts]
-        more = end - FIRST - len(lasting)
-        said = [f"{more} more: see the events of this run"] if more > 0 else []
+        said = ["… and more: see the events of this run"] if end - FIRST > len(lasting) else []
         return "\n".join([*(text for text, _ in every[:FIRST]), *said, *lasting, *(text for text, _ in every[end:])])
 
 
@@ -57,7 +56,7 @@ class Book:
     )
 )
 def test_a_run_keeps_the_first_and_the_last_of_what_went_wrong(nights: list[tuple[str, int, bool, bool]]) -> None:
-    """The message of a run is bounded, and so is the core's state: the first, the last, all that lasts, and a count."""
+    """The message of a run is bounded, and so is the core's state: the first, the last, and all that lasts."""
     world = World()
     world.start_run()
     book = Book(world)
@@ -75,15 +74,15 @@ def test_a_run_keeps_the_first_and_the_last_of_what_went_wrong(nights: list[tupl
         assert len(world.record.message.splitlines()) <= FIRST + LAST + 1 + lasting
 
 
-def test_the_next_run_counts_from_its_own_begin() -> None:
-    """What was left out of a run is not counted in the next one."""
+def test_the_next_run_begins_with_nothing_left_out() -> None:
+    """What was left out of a run is not mentioned in the next one."""
     world = World()
     world.start_run()
     book = Book(world)
     for _ in range(FIRST + LAST + 10):
         book.server("CoBo1", reachable=False)
         book.server("CoBo1", reachable=True)
-    assert "10 more: see the events of this run" in world.record.message.splitlines()
+    assert "… and more: see the events of this run" in world.record.message.splitlines()
     world.run("Stop")
     world.settle()
     world.ready()
