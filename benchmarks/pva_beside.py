@@ -26,7 +26,7 @@ from benchmarks.pva_client import Connection
 SERVERS = {"off": "attpc-ioc+uvloop", "again": "attpc-ioc+uvloop", "on": "attpc-ioc+uvloop+pva"}
 Results = dict[str, dict[str, list[float]]]
 """What was measured in each turn, by row and label."""
-_SHORT_TURNS, _LONG_TURNS, _FAN_OUTS = 40, 10, 6
+_SHORT_TURNS, _LONG_TURNS, _FAN_OUTS = 40, 10, 10
 """In each round."""
 _PVS = 2000
 _SETTLING = 3.0

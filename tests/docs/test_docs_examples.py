@@ -142,16 +142,16 @@ def test_a_shift_without_phoebus(shell: Shell) -> None:
 
 
 def test_the_page_about_pvaccess(shell: Shell) -> None:
-    """pvget prints what the page shows, and its programs read the tables and the run."""
+    """pvget and pvput print what the page shows; its programs read the tables and the run, and end it."""
     page = DOCS / "how-to" / "pvaccess.md"
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(blocks(page, "console")), re.MULTILINE):
         printed = shell.run(command)
         assert matches(shown, printed), f"{command} printed:\n{printed}"
     for step in ("Describe", "Prepare", "Configure", "Run:Start"):
         shell.run(f"caput -c -w 50 ATTPC:{step} 1")
-    plain, with_pandas, following = blocks(page, "python")
+    plain, with_pandas, following, ending = blocks(page, "python")
     expected = {
-        plain: r"0  pressure \[Torr\] \d{3}\.\d+",
+        plain: r"0 by pvput pressure \[Torr\] \d{3}\.\d+",
         **({with_pandas: "run_number"} if find_spec("pandas") else {}),
     }
     for program, shown in expected.items():
@@ -174,10 +174,16 @@ def test_the_page_about_pvaccess(shell: Shell) -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        assert any(line == "0 Running \n" for line in process.stdout)
+        assert any(line == "0 Running by pvput\n" for line in process.stdout)
         process.stdin.write("\n")
         process.stdin.close()
         assert process.wait(30) == 0
+    done = subprocess.run(
+        [sys.executable, "-c", ending], env=shell.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.match("by ophyd-async .*'CoBo0': 'Running'", done.stdout)
+    assert shell.run("caget -t ATTPC:Run:State").strip() == "Stopped"
 
 
 def test_the_first_steps_of_the_readme(shell: Shell) -> None:
