@@ -1,11 +1,21 @@
-"""Copies of the .xcfg files that a run used, with their digests."""
+"""Copies of the .xcfg files that a run used, with their digests.
+
+Theory of operation. ECC servers of a host mostly have files in common, and all are copied at the same moment. So what
+was read or copied for one server is `Shared` with the others, but only with those whose copy was asked for before that
+was begun: what is copied is never older than the request.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 
 from ioc.errors import PeerError
 from ioc.hosts.config_files import ConfigFile, hardware_descriptions, of_choice
@@ -14,27 +24,72 @@ from ioc.model import ConfigBackup, ConfigChoice, RunId
 from ioc.model.graw import names
 from ioc.topology.schema import EccServer
 
+T = TypeVar("T")
+
 LARGEST = 16 * 1024 * 1024
 """Maximum bytes of a configuration file; a real one has a few hundred thousand."""
 
 
-def back_up(transport: Transport, server: EccServer, config: ConfigChoice, host: str, run: RunId) -> ConfigBackup:
+class Shared:
+    """What was read and copied for servers of one host; thread-safe."""
+
+    def __init__(self) -> None:
+        self._pieces: defaultdict[Hashable, _Piece] = defaultdict(_Piece)
+
+    def once(self, asked_at: float, key: Hashable, work: Callable[[], T]) -> T:
+        """Do some work, unless that was begun after `asked_at` (monotonic clock) already; returns its result."""
+        piece = self._pieces[key]
+        with piece.lock:
+            if piece.begun_at < asked_at:
+                began_at = time.monotonic()
+                piece.result, piece.begun_at = work(), began_at
+            return piece.result
+
+
+@dataclass
+class _Piece:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    begun_at: float = -1.0
+    result: Any = None
+
+
+@dataclass(frozen=True)
+class _File:
+    content: bytes
+    digest: str
+
+
+def back_up(
+    transport: Transport,
+    server: EccServer,
+    config: ConfigChoice,
+    host: str,
+    run: RunId,
+    *,
+    shared: Shared,
+    asked_at: float,
+) -> ConfigBackup:
     """Copy the files to ``config_backup_root/EXPERIMENT/run_NNNN`` of a run.
 
-    If a different copy exists already, the file is kept beside it.
+    If a different copy exists already, the file is kept beside it. `asked_at` is on the monotonic clock.
 
     Raises:
         PeerError: a file cannot be read or written, or one that every release requires is missing; the others are still
         copied.
     """
     root = _expanded(transport, server.config_root, "config_root", server)
-    reader = _Reader(transport, root, f"ECC server {server.name} on {host}")
-    contents = reader.read_all(config)
+    share = partial(shared.once, asked_at)
+    reader = _Reader(transport, root, f"ECC server {server.name} on {host}", share)
+    files = reader.read_all(config)
     backup_root = _expanded(transport, server.config_backup_root, "config_backup_root", server)
     relative = f"{os.fsdecode(backup_root).strip('/')}/{run.directory}"
+    digests: list[tuple[str, str]] = []
     try:
-        directory = make_directories(transport, b"", relative) if contents else b""
-        contents = {_keep(transport, directory, name, text, server): text for name, text in contents.items()}
+        if files:
+            directory = share(("directory", relative), partial(make_directories, transport, b"", relative))
+            for name, file in files.items():
+                keep = partial(_keep, transport, directory, name, file.content, server)
+                digests.append((share(("copy", directory, name, file.digest), keep), file.digest))
     except OSError as error:
         raise PeerError(
             f"the configuration of ECC server {server.name} cannot be copied to {shown(backup_root)} on {host}: "
@@ -42,7 +97,7 @@ def back_up(transport: Transport, server: EccServer, config: ConfigChoice, host:
         ) from None
     if reader.problems:
         raise PeerError("; ".join(reader.problems))
-    return ConfigBackup(_digests(contents), tuple(reader.missing))
+    return ConfigBackup(tuple(digests), tuple(reader.missing))
 
 
 def look_for(transport: Transport, server: EccServer, config: ConfigChoice, host: str) -> ConfigBackup:
@@ -52,15 +107,11 @@ def look_for(transport: Transport, server: EccServer, config: ConfigChoice, host
         PeerError: a file cannot be read, or one that every release requires is missing.
     """
     root = _expanded(transport, server.config_root, "config_root", server)
-    reader = _Reader(transport, root, f"ECC server {server.name} on {host}")
-    contents = reader.read_all(config)
+    reader = _Reader(transport, root, f"ECC server {server.name} on {host}", partial(Shared().once, 0.0))
+    files = reader.read_all(config)
     if reader.problems:
         raise PeerError("; ".join(reader.problems))
-    return ConfigBackup(_digests(contents), tuple(reader.missing))
-
-
-def _digests(contents: Mapping[str, bytes]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
+    return ConfigBackup(tuple((name, file.digest) for name, file in files.items()), tuple(reader.missing))
 
 
 @dataclass
@@ -70,16 +121,18 @@ class _Reader:
     transport: Transport
     root: bytes
     owner: str
-    contents: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    share: Callable[[Hashable, Callable[[], _File | str | None]], _File | str | None]
+    """`Shared.once` with the time of the request."""
+    files: dict[str, _File] = field(default_factory=dict[str, _File])
     missing: list[str] = field(default_factory=list[str])
     problems: list[str] = field(default_factory=list[str])
 
-    def read_all(self, config: ConfigChoice) -> dict[str, bytes]:
-        """Read the existing files of a choice; returns their contents by name."""
+    def read_all(self, config: ConfigChoice) -> dict[str, _File]:
+        """Read the existing files of a choice; returns them by name."""
         describe, *others = of_choice(config)
         for file in (*hardware_descriptions(self._take(describe)), *others):
             self._take(file)
-        return self.contents
+        return self.files
 
     def _take(self, file: ConfigFile) -> list[bytes]:
         names = [name for reading in file.readings if (name := next(filter(self._read, reading), None))]
@@ -87,29 +140,35 @@ class _Reader:
             self.missing.append(file.name)
             if file.required:
                 self._problem(file.name, "does not exist")
-        return [self.contents[name] for name in names if name in self.contents]
+        return [self.files[name].content for name in names if name in self.files]
 
     def _read(self, name: str) -> bool:
         """Read one file; False if it does not exist."""
         path = self.root + b"/" + os.fsencode(name)
-        try:
-            if not self.transport.look(path).is_file:
-                self._problem(name, "must be a regular file")
-                return True
-            content, whole = self.transport.read_end(path, LARGEST)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            self._problem(name, f"cannot be read: {reason(error)}")
-            return True
-        if whole:
-            self.contents[name] = content
-        else:
-            self._problem(name, f"must not have more than {LARGEST} bytes")
+        match self.share(("file", path), partial(_read, self.transport, path)):
+            case None:
+                return False
+            case _File() as file:
+                self.files[name] = file
+            case str(wrong):
+                self._problem(name, wrong)
         return True
 
     def _problem(self, name: str, text: str) -> None:
         self.problems.append(f"configuration file {shown(self.root)}/{name} of {self.owner} {text}")
+
+
+def _read(transport: Transport, path: bytes) -> _File | str | None:
+    """Return a file; None if it does not exist; a text if something is wrong with it."""
+    try:
+        if not transport.look(path).is_file:
+            return "must be a regular file"
+        content, whole = transport.read_end(path, LARGEST)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"cannot be read: {reason(error)}"
+    return _File(content, hashlib.sha256(content).hexdigest()) if whole else f"must not have more than {LARGEST} bytes"
 
 
 def _expanded(transport: Transport, path: str | None, key: str, server: EccServer) -> bytes:

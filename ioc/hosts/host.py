@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import look
-from ioc.hosts.backup import back_up, look_for
+from ioc.hosts.backup import Shared, back_up, look_for
 from ioc.hosts.checks import Tools, read_tools, try_writing
 from ioc.hosts.checksums import Summing
 from ioc.hosts.filing import Filing
@@ -81,6 +81,9 @@ class MachineHost:
         """By name of the router, and by directory."""
         self._shared: asyncio.Future[dict[str, Finding]] | None = None
         """The look that is shared by filings that begin at the same moment."""
+        self._copying = 0
+        """Copies of configurations under way."""
+        self._copies = Shared()
         self._looker = ThreadPoolExecutor(1, thread_name_prefix=f"look-{name}")
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"host-{name}")
         self._background = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"aside-{name}")
@@ -159,7 +162,14 @@ class MachineHost:
 
     async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
         """See `ioc.ports.Host`."""
-        return await self._call(back_up, self._transport, self._servers[server], config, self._name, run)
+        work = partial(back_up, shared=self._copies, asked_at=time.monotonic())
+        self._copying += 1
+        try:
+            return await self._call(work, self._transport, self._servers[server], config, self._name, run)
+        finally:
+            self._copying -= 1
+            if not self._copying:
+                self._copies = Shared()  # frees the files
 
     async def restart_unit(self, unit: str) -> None:
         """See `ioc.ports.Host`."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from ioc.errors import PeerError
-from ioc.model import ConfigChoice, RunId
+from ioc.model import ConfigBackup, ConfigChoice, RunId
 from ioc.topology.schema import EccServer
 from tests.hosts.rig import Hosts, contents, ecc_server, put
 
@@ -181,6 +181,21 @@ async def test_servers_that_share_a_backup_directory(hosts: Hosts, server: EccSe
     backups = await asyncio.gather(*(host.backup_configs(each.name, RUN, CHOICE) for each in servers))
     assert all(sorted(backup.digests) == DIGESTS for backup in backups)
     assert contents(tmp_path / "backups/e18008/run_0012") == FILES
+
+
+async def test_a_shared_copy_is_never_older_than_its_request(hosts: Hosts, server: EccServer, tmp_path: pathlib.Path):
+    """Of a file that is edited while copies are under way, each gets what was there when it was asked for, or newer."""
+    servers = tuple(ecc_server(f"CoBo{i}", server.config_root, server.config_backup_root) for i in range(12))
+    host = hosts(servers=servers)
+    copies: list[asyncio.Task[ConfigBackup]] = []
+    for number, each in enumerate(servers):
+        put(tmp_path / "configs", {b"describe-cobo0.xcfg.new": b"%d" % number})
+        (tmp_path / "configs/describe-cobo0.xcfg.new").rename(tmp_path / "configs/describe-cobo0.xcfg")
+        copies.append(asyncio.create_task(host.backup_configs(each.name, RUN, CHOICE)))
+        await asyncio.sleep(0)
+    numbers = {hashlib.sha256(b"%d" % number).hexdigest(): number for number in range(12)}
+    for number, copy in enumerate(copies):
+        assert next(numbers[digest] for _, digest in (await copy).digests if digest in numbers) >= number
 
 
 @pytest.fixture
