@@ -14,9 +14,8 @@ _PASSING_SECONDS = 10.0
 def mark_past(turn: Turn, before: State) -> None:
     """Mark each message that is older than the last state change of its object, or a refusal without its reasons."""
     state = turn.state
-    changed = {name: server for name, server in state.servers.items() if server is not before.servers[name]}
-    moved_on = changed and state.job is None and _whole(state) is not _whole(before)
-    if moved_on and state.message is before.message:
+    moved = state.servers is not before.servers
+    if moved and state.job is None and _whole(state) is not _whole(before) and state.message is before.message:
         turn.set(message=_past(state.message, Severity.NO_ALARM))
     run = state.run
     if _no_longer_true(turn, before) and run.message is before.run.message:
@@ -24,7 +23,7 @@ def mark_past(turn: Turn, before: State) -> None:
     for name, router in state.routers.items() if run.number != before.run.number else ():
         if router.message is before.routers[name].message:
             turn.set_router(name, message=_past(router.message, router.message.severity))
-    for name, server in changed.items():
+    for name, server in state.servers.items() if moved else ():
         was = before.servers[name]
         if server.state is not was.state and server.message is was.message:
             turn.set_server(name, message=_past(server.message, server.message.severity))

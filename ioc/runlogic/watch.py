@@ -21,21 +21,20 @@ _SMOOTHING_SECONDS = 60.0
 """The growth that fills a disk is averaged over this time, because a burst is no trend."""
 
 _Disk = tuple[str, int]
-"""Host and size of a disk."""
+"""Host and size."""
 
 
 def routers_read(turn: Turn, event: RoutersRead) -> None:
     """A host answered: take its facts, notice what changed."""
-    for name, facts in event.facts.items():
-        if name in turn.state.routers:
-            _router_read(turn, name, facts)
+    known = [name for name in event.facts if name in turn.state.routers]
+    for name in known:
+        _router_read(turn, name, event.facts[name])
     _watch_observables(turn)
     rates = _disk_rates(turn.plan, turn.state)
-    for name in event.facts:
-        if name in turn.state.routers:
-            _watch_disk(turn, name, rates)
-            _watch_silence(turn, name)
-            filing.resume(turn, name)
+    for name in known:
+        _watch_disk(turn, name, rates)
+        _watch_silence(turn, name)
+        filing.resume(turn, name)
 
 
 def _watch_observables(turn: Turn) -> None:
@@ -160,7 +159,7 @@ def _watch_disk(turn: Turn, name: str, rates: Mapping[_Disk, float]) -> None:
 
 
 def _disk(plan: Plan, name: str, facts: RouterFacts) -> _Disk:
-    """Return what identifies the disk of a router: those of one host with the same size are taken for one."""
+    """Identify the disk of a router. Routers of a host whose disks have the same size share a disk."""
     return plan.host_of[name], facts.disk_total
 
 
