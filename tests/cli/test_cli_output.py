@@ -42,6 +42,7 @@ async def database(tmp_path: Path) -> Path:
     await store.define_observables("e1", [PRESSURE.model_copy(update={"units": "µT"}), GAS])
     run = (await store.reserve_run("e1", "日 krypton", RunClass.Beam, "")).run
     store.add_samples("e1", run, [reading(math.sqrt(number), 1.8e9 + number) for number in range(MANY)])
+    await store.flush()
     await store.close()
     return path
 

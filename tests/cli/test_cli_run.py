@@ -65,7 +65,7 @@ class Ioc:
                 preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
             )
 
-    def ends(self, timeout: float = 20) -> int:
+    def ends(self, timeout: float = 60) -> int:
         assert self._process is not None
         return self._process.wait(timeout)
 
@@ -293,7 +293,7 @@ def test_a_second_ioc_on_the_same_database(ioc: Ioc, epics: Epics, tmp_path: Pat
             env=other.environment(),
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
             check=False,
         )
     assert done.returncode == 1
