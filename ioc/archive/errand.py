@@ -43,12 +43,47 @@ class EndedError(PeerError):
     """The program was ended by us."""
 
 
+class NotMountedError(PeerError):
+    """The storage of a destination is not where it was; its copies are not lost, and nothing must be copied there."""
+
+
+class SameStorageError(PeerError):
+    """The storage of a destination is that of another one."""
+
+
+_STATUSES = {69: NotMountedError, 71: SameStorageError}
+"""Exit statuses that mean more than a failure; ssh, rsync and rclone have others."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A destination, and how its storage is recognized."""
+
+    destination: Destination
+    others: tuple[str, ...] = ()
+    """Names of the other destinations."""
+    copy: bytes = b""
+    """One that must be there; empty if none was made."""
+
+    @property
+    def words(self) -> tuple[bytes, ...]:
+        """What the scripts compare it with."""
+        return self.destination.name.encode(), " ".join(self.others).encode(), self.copy
+
+
 @dataclass(frozen=True)
 class Errand:
     """What a program has to do, and how long it may be silent."""
 
     words: tuple[bytes, ...]
     silent_seconds: float
+
+
+def seeing_place(storage: Storage, *, make: bool) -> Errand:
+    """See whether the storage of a remote of rclone is that of the destination; `make`: and mark it."""
+    remote = (storage.destination.rclone or "").encode()
+    words = _words("see_place", storage.destination, b"", remote, "", *storage.words, b"make" if make else b"")
+    return Errand(words, SILENT_SECONDS)
 
 
 def making_room(destination: Destination, place: bytes) -> Errand:
@@ -62,13 +97,12 @@ def making_directories(destination: Destination, run: bytes, names: Sequence[byt
 
 
 def copying(
-    destination: Destination, file_id: int, source: bytes, size: int, place: bytes, *, directories: Sequence[bytes]
+    storage: Storage, file_id: int, source: bytes, size: int, place: bytes, *, directories: Sequence[bytes]
 ) -> Errand:
     """Copy a file to the temporary name beside its place, or to its place itself; make `directories` before."""
+    destination = storage.destination
     target = temporary_of(place, file_id) if is_renamed(destination) else place
-    words = _words(
-        "copy", destination, source, target, "", _inner("prepare", destination.directory or "", *directories)
-    )
+    words = _words("copy", destination, source, target, "", _there("prepare", storage, *directories))
     return Errand(words, _silent(destination, size))
 
 
@@ -80,30 +114,30 @@ def is_renamed(destination: Destination) -> bool:
     return not destination.rclone or destination.layout == "merger"
 
 
-def checking(destination: Destination, file_id: int, size: int, place: bytes, checksum: str) -> Errand:
+def checking(storage: Storage, file_id: int, size: int, place: bytes, checksum: str) -> Errand:
     """Compare the checksum of a copy with that of the file, ``ALGORITHM:DIGITS``, and give it its final name."""
+    destination = storage.destination
     algorithm, _, digits = checksum.partition(":")
     temporary = temporary_of(place, file_id)
     if destination.rclone:
         words = _words("check", destination, b"", place, checksum, temporary if is_renamed(destination) else b"")
         return Errand(words, _silent(destination, size))
     inner = (
-        _inner("check", temporary, place, algorithm.encode(), digits.encode()),
+        _there("check", storage, temporary, place, algorithm.encode(), digits.encode()),
         _inner("read_back", temporary, place),
         _inner("finish", temporary, place),
     )
     return Errand(_words("check", destination, b"", place, checksum, *inner), _silent(destination, size))
 
 
-def looking(destination: Destination, places: Sequence[bytes], algorithm: str, size: int) -> Errand:
+def looking(storage: Storage, places: Sequence[bytes], algorithm: str, size: int) -> Errand:
     """Look at copies of altogether this size; with an algorithm, compute their checksums.
 
     For rclone, `places` is one directory.
     """
+    destination = storage.destination
     target = places[0] if destination.rclone else b""
-    words = _words(
-        "look", destination, b"", target, "", _inner("look", destination.directory or "", algorithm, *places)
-    )
+    words = _words("look", destination, b"", target, "", _there("look", storage, algorithm.encode(), *places))
     return Errand(words, _silent(destination, size if algorithm else 0))
 
 
@@ -131,6 +165,10 @@ def _words(
         *(text.encode() for text in (str(speed), algorithm, digits)),
         *inner,
     )
+
+
+def _there(action: str, storage: Storage, *arguments: bytes) -> bytes:
+    return _inner(action, storage.destination.directory or "", *storage.words, *arguments)
 
 
 def _inner(*arguments: str | bytes) -> bytes:
@@ -169,6 +207,7 @@ class Running:
         """Run the program; return its output without progress.
 
         Raises:
+            NotMountedError, SameStorageError: the storage of the destination is not as it must be.
             PeerRejected: it failed, with its reason.
             EndedError: it was ended by `end`.
             PeerError: it could not be run, was lost, or hung.
@@ -180,6 +219,8 @@ class Running:
             program.close()
         if status != 0:
             said = "; ".join(line.strip() for line in lines[-_REASON_LINES:])
+            if status in _STATUSES:
+                raise _STATUSES[status](said[:_REASON_LENGTH])
             raise PeerRejected(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
         return lines
 

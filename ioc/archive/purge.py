@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from ioc.archive.errand import Storage
 from ioc.archive.sightings import Seen, look_at_copies, look_at_files, remove_files
 from ioc.errors import PeerError
 from ioc.hosts import MachineHost, host_with
@@ -186,7 +187,8 @@ class Purger:
         copies: dict[str, Mapping[int, Seen] | str] = {}
         for name, destination in self._archive.items():
             try:
-                copies[name] = look_at_copies(host.aside, destination, files, over, deep=self._deep)
+                storage = Storage(destination, tuple(self._archive.keys() - {name}))
+                copies[name] = look_at_copies(host.aside, storage, files, over, deep=self._deep)
             except PeerError as error:
                 copies[name] = "it cannot be looked at"
                 plan.unreachable[f"{name} from {host.name}"] = str(error)

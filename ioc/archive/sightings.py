@@ -11,7 +11,7 @@ from importlib import resources
 from itertools import groupby
 from typing import TypeVar
 
-from ioc.archive.errand import Running, looking, reading
+from ioc.archive.errand import Running, Storage, looking, reading, seeing_place
 from ioc.errors import PeerError, PeerRejected
 from ioc.hosts.transport import Transport, from_shown
 from ioc.rundb.copies import OldFile
@@ -72,7 +72,7 @@ def remove_files(transport: Transport, host: str, files: Sequence[tuple[OldFile,
 
 
 def look_at_copies(
-    transport: Transport, destination: Destination, files: Sequence[OldFile], over: threading.Event, *, deep: bool
+    transport: Transport, storage: Storage, files: Sequence[OldFile], over: threading.Event, *, deep: bool
 ) -> dict[int, Seen]:
     """Look at the verified copies of files at a destination, by the number of the file; `deep`: also at their content.
 
@@ -85,26 +85,27 @@ def look_at_copies(
         (number, file, from_shown(copy.path))
         for number, file in enumerate(files)
         for copy in file.copies
-        if copy.destination == destination.name and copy.verified
+        if copy.destination == storage.destination.name and copy.verified
     ]
-    look = _rclone_copies if destination.rclone else _shell_copies
-    return look(transport, destination, wanted, over, deep=deep)
+    look = _rclone_copies if storage.destination.rclone else _shell_copies
+    return look(transport, storage, wanted, over, deep=deep)
 
 
 _Wanted = Sequence[tuple[int, OldFile, bytes]]
 
 
 def _shell_copies(
-    transport: Transport, destination: Destination, wanted: _Wanted, over: threading.Event, *, deep: bool
+    transport: Transport, storage: Storage, wanted: _Wanted, over: threading.Event, *, deep: bool
 ) -> dict[int, Seen]:
     found: dict[int, Seen] = {}
+    name = storage.destination.name
     for algorithm, same in groupby(sorted(wanted, key=_algorithm), key=_algorithm):
         for some in _batches(list(same)):
             size = sum(file.size for _, file, _ in some)
-            errand = looking(destination, [place for _, _, place in some], algorithm if deep else "", size)
-            answers = _answers(Running(transport, errand, over=over).run(), len(some), destination.name)
+            errand = looking(storage, [place for _, _, place in some], algorithm if deep else "", size)
+            answers = _answers(Running(transport, errand, over=over).run(), len(some), name)
             for (number, _, _), answer in zip(some, answers, strict=True):
-                found[number] = _copy(answer, destination.name)
+                found[number] = _copy(answer, name)
     return found
 
 
@@ -119,9 +120,12 @@ def _copy(answer: str, who: str) -> Seen:
 
 
 def _rclone_copies(
-    transport: Transport, destination: Destination, wanted: _Wanted, over: threading.Event, *, deep: bool
+    transport: Transport, storage: Storage, wanted: _Wanted, over: threading.Event, *, deep: bool
 ) -> dict[int, Seen]:
     found: dict[int, Seen] = {}
+    destination = storage.destination
+    if wanted:
+        Running(transport, seeing_place(storage, make=False), over=over).run()
     for directory, its in groupby(wanted, key=lambda each: each[2].rpartition(b"/")[0]):
         sizes = _rclone_sizes(transport, destination, directory, over)
         for number, file, place in its:
@@ -142,7 +146,7 @@ def _rclone_sizes(
 ) -> dict[bytes, int] | str:
     """Return the sizes of the files in a directory by name, or why there are none."""
     try:
-        said = "\n".join(Running(transport, looking(destination, [directory], "", 0), over=over).run())
+        said = "\n".join(Running(transport, looking(Storage(destination), [directory], "", 0), over=over).run())
     except PeerRejected as error:
         return f"it cannot be looked at: {error}"
     try:

@@ -17,6 +17,14 @@ there() {
   if [ "$kind" = ssh ]; then printf '%s\n' "$1" | $ssh -- "$host" 'exec /bin/sh -s'; else printf '%s\n' "$1" | sh -s; fi
 }
 fail() { echo "$1"; exit 1; }
+# What the destination says; 69 and 71 are its own (errand.py).
+ask() {
+  said=$(there "$1") && return
+  status=$?
+  echo "${said:-the destination did not answer}"
+  case $status in 69 | 71) exit "$status" ;; esac
+  exit 1
+}
 sum() {
   case $algorithm in
     xxh128) $quietly xxhsum -H2 ;;
@@ -53,6 +61,33 @@ file_at() {
   esac
 }
 
+# As is_mounted in there.sh, for the remote $target: $1 is the destination, $2 are the others, $3 is a copy; with $4 the
+# file that names the destination is made if it is missing.
+see_place() {
+  case $target in *: | */) marker=$target.attpc-archive ;; *) marker=$target/.attpc-archive ;; esac
+  is_there=$(file_at "$marker") || fail "$is_there"
+  if [ -n "$is_there" ]; then
+    owner=$($quietly rclone cat --contimeout=15s --timeout=2m --retries=1 -- "$marker") || fail "$owner"
+    case " $2 " in
+      *" ${owner:-/} "*)
+        echo "$target is the place of the destination $owner already: the same storage must not count as two"
+        exit 71
+        ;;
+    esac
+  elif [ -n "$3" ]; then
+    is_there=$(file_at "$3") || fail "$is_there"
+    if [ -z "$is_there" ]; then
+      echo "its storage is not at $target (if it is another one: rclone touch $marker)"
+      exit 69
+    fi
+  fi
+  if [ -n "$4" ] && [ -z "$owner" ]; then
+    echo "$1" | $quietly rclone rcat --contimeout=15s --timeout=2m --retries=1 -- "$marker" ||
+      echo "$marker cannot be written"
+  fi
+  echo ready
+}
+
 # The directories of a run for the merger, for which the remote is $target; a store without directories has them by a
 # file in each.
 make_directories() {
@@ -75,7 +110,7 @@ copy() {
     exec $quietly rclone copyto --ignore-times $limit --retries=1 --contimeout=15s --timeout=2m --stats=1s \
       --use-json-log --stats-log-level=NOTICE -- "$source" "$target"
   fi
-  said=$(there "$1") || fail "${said:-the destination did not answer}"
+  ask "$1"
   [ "$said" = ready ] || fail "$said"
   limit=
   [ "$speed" = 0 ] || limit="--bwlimit=$speed"
@@ -117,7 +152,7 @@ check() {
     echo same
     exit
   fi
-  said=$(there "$1") || fail "${said:-the destination did not answer}"
+  ask "$1"
   case $said in
     "sum "*) found=${said#sum }; compare; echo same; exit ;;
     none) ;;

@@ -119,6 +119,21 @@ def pending_copies(db: Database, destination: str, hosts: Collection[str]) -> li
     return found
 
 
+def known_copy(db: Database, destination: str, below: str, hosts: Collection[str]) -> str:
+    """Return the path of a verified copy at a destination, of the file filed last; empty if there is none.
+
+    Only copies whose path begins with `below` count, and with `hosts` only those of files of these.
+    """
+    of_hosts = f"AND files.host IN ({_marks(hosts)})" if hosts else ""
+    row = db.execute(
+        "SELECT file_copies.path FROM files JOIN file_copies ON file_id = files.id AND destination = ? "  # noqa: S608
+        f"WHERE state = 'verified' AND substr(file_copies.path, 1, length(?)) = ? {of_hosts} "
+        "ORDER BY files.id DESC LIMIT 1",
+        [destination, below, below, *hosts],
+    ).fetchone()
+    return row[0] if row else ""
+
+
 def backlog(db: Database, destination: str, hosts: Collection[str]) -> Backlog:
     """Count the files of these hosts that have no verified copy at a destination."""
     row = db.execute(

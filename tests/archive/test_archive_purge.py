@@ -202,6 +202,9 @@ async def test_one_file_with_two_names_is_one_copy(local_bench: Bench) -> None:
     site = Site(bench, None, *places(bench, ("directory", "directory")))
     bench.disk.sql("UPDATE files SET host = '127.0.0.1'")
     site.age()
+    said = await site.purge("--copies", "2", "--yes", status=1)
+    assert "is the place of the destination one already: the same storage must not count as two" in said
+    (bench.tmp_path / "there" / ".attpc-archive").unlink()
     assert "it is the same file as another one" in await site.purge("--copies", "2", "--yes")
     assert site.present == {"0.graw"}
     (copy,) = (bench.tmp_path / "there").rglob("*.graw")
@@ -231,15 +234,18 @@ async def test_a_kill_between_removing_and_marking(local_bench: Bench) -> None:
 
 
 @needs_rsync
-async def test_a_disk_that_is_not_mounted(local_bench: Bench) -> None:
-    """A destination whose directory is missing is reported; its copies neither count nor are marked as lost."""
+@pytest.mark.parametrize("mount_point", ["missing", "empty"])
+async def test_a_disk_that_is_not_mounted(local_bench: Bench, mount_point: str) -> None:
+    """A destination whose disk is missing is reported; its copies neither count nor are marked as lost."""
     bench = local_bench
     await two_copies(bench, ("directory", "directory"))
     site = Site(bench, None, *places(bench, ("directory", "directory")))
     bench.disk.sql("UPDATE files SET host = '127.0.0.1'")
     site.age()
     (bench.tmp_path / "there2").rename(bench.tmp_path / "unmounted")
+    if mount_point == "empty":
+        (bench.tmp_path / "there2").mkdir()
     said = await site.purge("--copies", "2", "--yes", status=1)
-    assert "make it, or mount its disk" in said
+    assert {"missing": "make it, or mount its disk", "empty": "its disk is not mounted at"}[mount_point] in said
     assert bench.disk.copies() == [("verified", "")] * 4
     assert len(site.present) == 2
