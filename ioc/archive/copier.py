@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ioc.archive.errand import EndedError, Errand, Running, checking, copying, making_room
+from ioc.archive.errand import EndedError, Errand, Running, WrongCopyError, checking, copying, making_room
 from ioc.archive.places import place_of
 from ioc.errors import PeerError, PeerRejected
 from ioc.hosts import MachineHost, host_with
@@ -88,6 +88,8 @@ class Copier:
         """By destination: what the last look at the database found, the next file last."""
         self._look_at: dict[str, float] = {}
         """By destination: when to look again (monotonic clock); not there: at once."""
+        self._not_compared: set[tuple[str, int]] = set()
+        """Destination and file of copies that could not be compared: that says nothing about the copy."""
         self._in_run = True
         self._awake = asyncio.Event()
         self._running: Running | None = None
@@ -175,7 +177,7 @@ class Copier:
         place = place_of(destination, pending.run, pending.router, pending.path, pending.earlier)
         there = shown(place)
         try:
-            if not pending.copied:
+            if not pending.copied and (name, file_id) not in self._not_compared:
                 if destination.rclone and pending.there != there:
                     await self._perform(destination, making_room(destination, place), ArchiveState.Copying, threads)
                     await self._store.transaction(lambda db: save_copying(db, file_id, name, there))
@@ -183,11 +185,14 @@ class Copier:
                 await self._perform(destination, copy, ArchiveState.Copying, threads)
                 await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
             check = checking(destination, file_id, pending.size, place, pending.checksum)
+            self._not_compared.add((name, file_id))
             _must_be_same(await self._perform(destination, check, ArchiveState.Verifying, threads))
             await self._store.transaction(lambda db: save_verified(db, file_id, name, there, pending.checksum))
         except EndedError:
             self._report(name, Report())
         except PeerRejected as error:
+            if isinstance(error, WrongCopyError):
+                self._not_compared.discard((name, file_id))
             problem = f"{pending.run}, {pending.path}: {error}"
             self._pauses.failed((name, file_id))
             self._pauses.failed(name)
@@ -198,6 +203,7 @@ class Copier:
             self._pauses.failed(name)
             self._report(name, Report(problem=str(error)))
         else:
+            self._not_compared.discard((name, file_id))
             self._pauses.works((name, file_id))
             self._pauses.works(name)
             self._report(name, Report(problem="", finished=True))

@@ -21,6 +21,7 @@ sum() {
 }
 facts() { stat -c '%s %d:%i' "$1" 2>/dev/null || stat -f '%z %d:%i' "$1"; }
 fail() { echo "$1"; exit 1; }
+wrong() { echo "$1"; exit 70; }
 
 # A disk that is not mounted must not be taken for one on which nothing is yet.
 is_mounted() { [ -d "$1" ] || fail "there is no directory $1 at the destination: make it, or mount its disk"; }
@@ -33,11 +34,11 @@ prepare() { is_mounted "$1"; mkdir -p "$2" && echo ready; }
 check() {
   copy=$1
   [ -e "$copy" ] || copy=$2
-  [ -L "$copy" ] && fail "it is a symbolic link at the destination"
-  [ -f "$copy" ] || fail "it is not at the destination any more"
+  [ -L "$copy" ] && wrong "it is a symbolic link at the destination"
+  [ -f "$copy" ] || wrong "it is not at the destination any more"
   known "$3" || { echo none; exit; }
   sync "$copy" 2>/dev/null || sync
-  found=$(sum "$3" <"$copy") || fail "the copy cannot be read: $found"
+  found=$(sum "$3" <"$copy") || wrong "the copy cannot be read: $found"
   found=${found%%[!0-9a-f]*}
   if [ "$found" = "$4" ]; then said=$(finish "$1" "$2") || fail "$said"; fi
   echo "sum $found"
