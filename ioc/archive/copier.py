@@ -17,6 +17,7 @@ from ioc.archive.errand import (
     NotMountedError,
     Running,
     Storage,
+    WrongCopyError,
     checking,
     copying,
     is_renamed,
@@ -121,6 +122,8 @@ class Copier:
         """By destination: what the last look at the database found, the next file last."""
         self._look_at: dict[str, float] = {}
         """By destination: when to look again (monotonic clock); not there: at once."""
+        self._not_compared: set[tuple[str, int]] = set()
+        """Destination and file of copies that could not be compared: that says nothing about the copy."""
         self._in_run = True
         self._awake = asyncio.Event()
         self._running: Running | None = None
@@ -220,7 +223,7 @@ class Copier:
             if destination.rclone and began > self._seen_at.get(name, -math.inf) + self._look_seconds:
                 await self._perform(destination, seeing_place(storage, make=True), ArchiveState.Copying, threads)
                 self._seen_at[name] = began
-            if not pending.copied:
+            if not pending.copied and (name, file_id) not in self._not_compared:
                 directories = places.names(pending)
                 if destination.rclone and destination.layout == "merger" and (name, pending.run) not in self._made:
                     make = making_directories(destination, places.run(pending.run), directories)
@@ -241,11 +244,14 @@ class Copier:
                 await self._perform(destination, copy, ArchiveState.Copying, threads)
                 await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
             check = checking(storage, file_id, pending.size, place, pending.checksum)
+            self._not_compared.add((name, file_id))
             _must_be_same(await self._perform(destination, check, ArchiveState.Verifying, threads))
             await self._store.transaction(lambda db: save_verified(db, file_id, name, there, pending.checksum))
         except EndedError:
             self._report(name, Report())
         except PeerRejected as error:
+            if isinstance(error, WrongCopyError):
+                self._not_compared.discard((name, file_id))
             problem = f"{pending.run}, {pending.path}: {error}"
             self._pauses.failed((name, file_id))
             self._pauses.failed(name)
@@ -257,6 +263,7 @@ class Copier:
             not_mounted = isinstance(error, NotMountedError)
             self._report(name, Report(problem=str(error), not_mounted=not_mounted))
         else:
+            self._not_compared.discard((name, file_id))
             self._pauses.works((name, file_id))
             self._pauses.works(name)
             self._report(name, Report(problem="", finished=True))

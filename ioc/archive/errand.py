@@ -39,6 +39,10 @@ _REASON_LINES = 4
 """rsync says what happened before it says which of its processes noticed."""
 
 
+class WrongCopyError(PeerRejected):
+    """The copy was looked at, and is not what it must be."""
+
+
 class EndedError(PeerError):
     """The program was ended by us."""
 
@@ -51,7 +55,7 @@ class SameStorageError(PeerError):
     """The storage of a destination is that of another one."""
 
 
-_STATUSES = {69: NotMountedError, 71: SameStorageError}
+_STATUSES = {69: NotMountedError, 70: WrongCopyError, 71: SameStorageError}
 """Exit statuses that mean more than a failure; ssh, rsync and rclone have others."""
 
 
@@ -198,6 +202,8 @@ class Running:
         self._errand = errand
         self._moved = moved
         self._over = over or threading.Event()
+        self._last = -1
+        """How many bytes had been moved when it was told last."""
 
     def end(self) -> None:
         """Let the program be ended, with its children. Does not wait."""
@@ -208,6 +214,7 @@ class Running:
 
         Raises:
             NotMountedError, SameStorageError: the storage of the destination is not as it must be.
+            WrongCopyError: the copy is not what it must be.
             PeerRejected: it failed, with its reason.
             EndedError: it was ended by `end`.
             PeerError: it could not be run, was lost, or hung.
@@ -219,9 +226,8 @@ class Running:
             program.close()
         if status != 0:
             said = "; ".join(line.strip() for line in lines[-_REASON_LINES:])
-            if status in _STATUSES:
-                raise _STATUSES[status](said[:_REASON_LENGTH])
-            raise PeerRejected(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
+            kind = _STATUSES.get(status, PeerRejected)
+            raise kind(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
         return lines
 
     def _follow(self, program: Program) -> tuple[int, list[str]]:
@@ -233,33 +239,44 @@ class Running:
             piece = program.read(_LOOK_SECONDS)
             if piece is None and program.status() is None:
                 if time.monotonic() - silent_since > self._errand.silent_seconds:
-                    raise PeerRejected(f"nothing has moved for {self._errand.silent_seconds:.0f} s")
+                    raise self._nothing_moved()
                 continue
             if not piece:
                 while piece is None and (last := program.read(0)):
                     rest += last
                 lines += self._without_progress((rest + b"\n").replace(b"\r", b"\n"))
                 return self._status(program), lines
-            silent_since = time.monotonic()
             whole, end, rest = (rest + piece).replace(b"\r", b"\n").rpartition(b"\n")
+            before = self._last
             found = self._without_progress(whole + end)
+            if found or self._last != before:
+                silent_since = time.monotonic()
+            elif time.monotonic() - silent_since > self._errand.silent_seconds:
+                raise self._nothing_moved()
             lines += found
             written += sum(map(len, found))
             if written > OUTPUT_LIMIT:
                 raise PeerRejected(f"it wrote more than {OUTPUT_LIMIT} bytes")
         raise EndedError("it was ended")
 
+    def _nothing_moved(self) -> PeerRejected:
+        return PeerRejected(f"nothing has moved for {self._errand.silent_seconds:.0f} s")
+
+    def _has_moved(self, total: int) -> None:
+        self._last = total
+        self._moved(total)
+
     def _without_progress(self, text: bytes) -> list[str]:
         """Report progress; return the other lines."""
         found: list[str] = []
         for line in text.decode(errors="backslashreplace").split("\n"):
             if match := _PROGRESS.fullmatch(line):  # rsync
-                self._moved(int(re.sub(r"\D", "", match[1])))
+                self._has_moved(int(re.sub(r"\D", "", match[1])))
                 found += [match[2]] if match[2] else []
             elif line.startswith('{"') and (told := _json_log(line)) is not None:  # rclone
                 moved, text_of_it = told
                 if moved is not None:
-                    self._moved(moved)
+                    self._has_moved(moved)
                 elif text_of_it:
                     found.append(text_of_it)
             elif line.strip():

@@ -22,6 +22,7 @@ sum() {
 facts() { stat -c '%s %d:%i' "$1" 2>/dev/null || stat -f '%z %d:%i' "$1"; }
 fail() { echo "$1"; exit 1; }
 not_mounted() { echo "$1"; exit 69; }
+wrong() { echo "$1"; exit 70; }
 
 # A disk that is not mounted must not be taken for one on which nothing is yet, and one storage not for two. So a file
 # in the directory of the destination names it; where it is missing, a copy that was made before it was invented must be.
@@ -50,18 +51,18 @@ prepare() {
   mkdir -p "$@" && echo ready
 }
 
-# The arguments of is_mounted; then $1 is the temporary name, $2 the final name, $3 the algorithm, $4 the digits. A copy gets its final name only when it
-# is known to be right; after a kill in between, it has it already.
+# The arguments of is_mounted; then $1 is the temporary name, $2 the final name, $3 the algorithm, $4 the digits. A copy
+# gets its final name only when it is known to be right; after a kill in between, it has it already.
 check() {
   is_mounted "$@"
   shift 4
   copy=$1
   [ -e "$copy" ] || copy=$2
-  [ -L "$copy" ] && fail "it is a symbolic link at the destination"
-  [ -f "$copy" ] || fail "it is not at the destination any more"
+  [ -L "$copy" ] && wrong "it is a symbolic link at the destination"
+  [ -f "$copy" ] || wrong "it is not at the destination any more"
   known "$3" || { echo none; exit; }
   sync "$copy" 2>/dev/null || sync
-  found=$(sum "$3" <"$copy") || fail "the copy cannot be read: $found"
+  found=$(sum "$3" <"$copy") || wrong "the copy cannot be read: $found"
   found=${found%%[!0-9a-f]*}
   if [ "$found" = "$4" ]; then said=$(finish "$1" "$2") || fail "$said"; fi
   echo "sum $found"

@@ -7,18 +7,45 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ioc.model import RunId
+from ioc.topology.schema import Destination
 from tests.archive.conftest import needs_rsync
 from tests.archive.copies_rig import Bench
 from tests.epics import free_port
 from tests.sshd import SshServer
 
 ROOT = Path(__file__).parents[2]
+
+
+def topology_text(
+    database: Path, host: str, ssh: dict[str, object], archive: Sequence[Destination | dict[str, object]]
+) -> str:
+    """Return the topology of an installation of two routers on one host."""
+    places = [each.model_dump(exclude_none=True) if isinstance(each, Destination) else each for each in archive]
+    topology = {
+        "experiment": "e1",
+        "database": str(database),
+        "ssh": ssh or "local",
+        "ecc_servers": [
+            {
+                "name": "CoBo0",
+                "role": "cobo",
+                "host": "127.0.0.1",
+                "port": 9,
+                "config": dict.fromkeys(("describe", "prepare", "configure"), "a"),
+            }
+        ],
+        "data_routers": [{"name": name, "host": host, "port": free_port()} for name in ("data0", "data1")],
+        "data_sources": [{"id": f"CoBo[{n}]", "ecc_server": "CoBo0", "data_routers": [f"data{n}"]} for n in range(2)],
+        "archive": places,
+    }
+    return yaml.safe_dump(topology, sort_keys=False)
 
 
 class Site:
@@ -29,27 +56,7 @@ class Site:
         self.file = bench.tmp_path / "topology.yaml"
         host = bench.disk.host if sshd else "127.0.0.1"
         settings = sshd.settings().model_dump(exclude={"config"}) if sshd else {}
-        routers = [{"name": name, "host": host, "port": free_port()} for name in ("data0", "data1")]
-        topology = {
-            "experiment": "e1",
-            "database": str(bench.disk.database),
-            "ssh": settings or "local",
-            "ecc_servers": [
-                {
-                    "name": "CoBo0",
-                    "role": "cobo",
-                    "host": "127.0.0.1",
-                    "port": 9,
-                    "config": dict.fromkeys(("describe", "prepare", "configure"), "a"),
-                }
-            ],
-            "data_routers": routers,
-            "data_sources": [
-                {"id": f"CoBo[{n}]", "ecc_server": "CoBo0", "data_routers": [f"data{n}"]} for n in range(2)
-            ],
-            "archive": list(archive),
-        }
-        self.file.write_text(yaml.safe_dump(topology, sort_keys=False))
+        self.file.write_text(topology_text(bench.disk.database, host, settings, archive))
 
     async def purge(self, *options: str, status: int = 0) -> str:
         """Run the command; returns its output."""
