@@ -96,6 +96,12 @@ def looking(destination: Destination, places: Sequence[bytes], algorithm: str, s
     return Errand(words, _silent(destination, size if algorithm else 0))
 
 
+def listing(destination: Destination, directory: bytes) -> Errand:
+    """List a directory; not for rclone."""
+    inner = _inner("list", destination.directory or "", directory)
+    return Errand(_words("look", destination, b"", b"", "", inner), SILENT_SECONDS)
+
+
 def reading(destination: Destination, place: bytes, size: int, algorithm: str) -> Errand:
     """Compute the checksum of a copy at a remote of rclone; the last line of the output is its digits."""
     return Errand(_words("digest", destination, b"", place, f"{algorithm}:"), _silent(destination, size))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
 from typing import TypeVar
 
-from ioc.archive.errand import Running, looking, reading
+from ioc.archive.errand import Running, listing, looking, reading
 from ioc.errors import PeerError, PeerRejected
-from ioc.hosts.transport import Transport, from_shown
+from ioc.hosts.transport import Transport, from_shown, shown
+from ioc.model import RunId
 from ioc.rundb.copies import OldFile
 from ioc.topology.schema import Destination
 
@@ -91,6 +92,62 @@ def look_at_copies(
     return look(transport, destination, wanted, over, deep=deep)
 
 
+def wrong_copy(file: OldFile, copy: Seen, *, deep: bool) -> str:
+    """Return why a copy is not what the database says; empty if it is, or if it could not be looked at."""
+    if copy.missing:
+        return copy.problem
+    if copy.problem:
+        return ""
+    if copy.size != file.size:
+        return f"it has {copy.size} bytes there, but must have {file.size}"
+    if deep and copy.digits != file.checksum.partition(":")[2]:
+        return f"its checksum there is {copy.digits}"
+    return ""
+
+
+def extra_copies(
+    transport: Transport,
+    destination: Destination,
+    files: Sequence[OldFile],
+    known: Collection[str],
+    over: threading.Event,
+) -> Iterator[tuple[RunId, str]]:
+    """Return what lies beside the copies of files and is none of the `known` ones, nor an unfinished copy.
+
+    Raises:
+        PeerError: the destination cannot be looked at.
+    """
+    directories = {
+        from_shown(copy.path).rpartition(b"/")[0]: file.run
+        for file in files
+        for copy in file.copies
+        if copy.destination == destination.name and copy.verified
+    }
+    for directory, run in directories.items():
+        for name in _names(transport, destination, directory, over):
+            path = shown(directory + b"/" + name)
+            if path not in known and not (name.startswith(b".") and name.endswith(b".partial")):
+                yield run, path
+
+
+def _names(transport: Transport, destination: Destination, directory: bytes, over: threading.Event) -> Iterator[bytes]:
+    """Return the names of what is in a directory."""
+    if destination.rclone:
+        sizes = _rclone_sizes(transport, destination, directory, over)
+        yield from () if isinstance(sizes, str) else sizes
+        return
+    said = Running(transport, listing(destination, directory), over=over).run()
+    if said[-1:] != ["end"]:
+        raise PeerError(f"{destination.name} did not list {shown(directory)}: {' | '.join(said)[-200:]!r}")
+    for line in said[:-1]:
+        word, _, digits = line.partition(" ")
+        if word == "name":
+            try:
+                yield bytes.fromhex(digits)
+            except ValueError:
+                raise PeerError(f"{destination.name} answered {line!r}") from None
+
+
 _Wanted = Sequence[tuple[int, OldFile, bytes]]
 
 
@@ -104,7 +161,9 @@ def _shell_copies(
             errand = looking(destination, [place for _, _, place in some], algorithm if deep else "", size)
             answers = _answers(Running(transport, errand, over=over).run(), len(some), destination.name)
             for (number, _, _), answer in zip(some, answers, strict=True):
-                found[number] = _copy(answer, destination.name)
+                found[number] = its = _copy(answer, destination.name)
+                if deep and not its.missing and not its.digits:
+                    found[number] = Seen(problem=f"there is no program for {algorithm} at the destination")
     return found
 
 

@@ -75,4 +75,16 @@ look() {
   echo end
 }
 
+# $1 is the directory of the destination, $2 the one to list. Names are told as digits, because they may be anything.
+list() {
+  is_mounted "$1"
+  for path in "$2"/* "$2"/.*; do
+    name=${path##*/}
+    [ "$name" = . ] || [ "$name" = .. ] && continue
+    [ -e "$path" ] || [ -L "$path" ] || continue
+    echo "name $(printf %s "$name" | od -An -tx1 -v | tr -d ' \n')"
+  done
+  echo end
+}
+
 main() { action=$1; shift; { $action "$@"; } 2>&1; }

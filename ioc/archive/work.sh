@@ -43,7 +43,7 @@ is_regular() {
 
 # Sets found to the name of what is at the place at a remote of rclone; empty if nothing is.
 find_at_remote() {
-  found=$($rclone lsf --files-only -- "$target")
+  found=$($rclone -q lsf --files-only -- "$target")
   status=$?
   # 3 and 4: there is no such directory, or file.
   case $status in 0) ;; 3 | 4) found= ;; *) exit "$status" ;; esac
@@ -53,7 +53,7 @@ find_at_remote() {
 # another file: it gets another name.
 make_room() {
   find_at_remote
-  [ -z "$found" ] || exec $rclone moveto -- "$target" "${target%.graw}.replaced-$(date +%s)"
+  [ -z "$found" ] || exec $rclone -q moveto -- "$target" "${target%.graw}.replaced-$(date +%s)"
 }
 
 copy() {
@@ -95,7 +95,7 @@ sum_at_remote() {
     [ "${#found}" = 64 ] && return
   fi
   known || fail "this host has no program for $algorithm"
-  sum_of $rclone cat -- "$target"
+  sum_of $rclone -q cat -- "$target"
 }
 digest() { sum_at_remote; echo "$found"; }
 
@@ -128,7 +128,7 @@ compare() {
 
 # Sizes of copies, and not for rclone with an algorithm their checksums.
 look() {
-  if [ "$kind" = rclone ]; then exec $rclone lsjson --files-only --no-modtime --no-mimetype -- "$target"; fi
+  if [ "$kind" = rclone ]; then exec $rclone -q lsjson --files-only --no-modtime --no-mimetype -- "$target"; fi
   there "$1"
 }
 
