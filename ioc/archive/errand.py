@@ -145,6 +145,12 @@ def looking(storage: Storage, places: Sequence[bytes], algorithm: str, size: int
     return Errand(words, _silent(destination, size if algorithm else 0))
 
 
+def listing(storage: Storage, directory: bytes) -> Errand:
+    """List a directory; not for rclone."""
+    inner = _there("list", storage, directory)
+    return Errand(_words("look", storage.destination, b"", b"", "", inner), SILENT_SECONDS)
+
+
 def reading(destination: Destination, place: bytes, size: int, algorithm: str) -> Errand:
     """Compute the checksum of a copy at a remote of rclone; the last line of the output is its digits."""
     return Errand(_words("digest", destination, b"", place, f"{algorithm}:"), _silent(destination, size))
@@ -225,7 +231,8 @@ class Running:
         finally:
             program.close()
         if status != 0:
-            said = "; ".join(line.strip() for line in lines[-_REASON_LINES:])
+            # What we know the meaning of, our scripts say in one line.
+            said = "; ".join(line.strip() for line in lines[-1 if status in _STATUSES else -_REASON_LINES :])
             kind = _STATUSES.get(status, PeerRejected)
             raise kind(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
         return lines

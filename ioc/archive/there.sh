@@ -102,4 +102,16 @@ look() {
   echo end
 }
 
+# The arguments of is_mounted; then comes the directory to list. Names are told as digits: they may be anything.
+list() {
+  is_mounted "$@"
+  for path in "$5"/* "$5"/.*; do
+    name=${path##*/}
+    [ "$name" = . ] || [ "$name" = .. ] && continue
+    [ -e "$path" ] || [ -L "$path" ] || continue
+    echo "name $(printf %s "$name" | od -An -tx1 -v | tr -d ' \n')"
+  done
+  echo end
+}
+
 main() { action=$1; shift; { $action "$@"; } 2>&1; }

@@ -50,7 +50,7 @@ is_regular() {
 
 # Sets found to the name of what is at a place at a remote of rclone; empty if nothing is.
 find_at_remote() {
-  found=$($rclone lsf --files-only -- "$1")
+  found=$($rclone -q lsf --files-only -- "$1")
   status=$?
   # 3 and 4: there is no such directory, or file.
   case $status in 0) ;; 3 | 4) found= ;; *) exit "$status" ;; esac
@@ -60,7 +60,7 @@ find_at_remote() {
 # another file: it gets another name.
 make_room() {
   find_at_remote "$target"
-  [ -z "$found" ] || exec $rclone moveto -- "$target" "${target%.graw}.replaced-$(date +%s)"
+  [ -z "$found" ] || exec $rclone -q moveto -- "$target" "${target%.graw}.replaced-$(date +%s)"
 }
 
 # As is_mounted in there.sh, for the remote $target: $1 is the destination, $2 are the others, $3 is a copy; with $4 the
@@ -70,7 +70,7 @@ see_place() {
   find_at_remote "$marker"
   owner=
   if [ -n "$found" ]; then
-    owner=$($rclone cat -- "$marker") || fail "$marker cannot be read"
+    owner=$($rclone -q cat -- "$marker") || fail "$marker cannot be read"
     case " $2 " in
       *" ${owner:-/} "*)
         echo "$target is the place of the destination $owner already: the same storage must not count as two"
@@ -85,7 +85,7 @@ see_place() {
     fi
   fi
   if [ -n "$4" ] && [ -z "$owner" ]; then
-    echo "$1" | $rclone rcat -- "$marker" || echo "$marker cannot be written"
+    echo "$1" | $rclone -q rcat -- "$marker" || echo "$marker cannot be written"
   fi
   echo ready
 }
@@ -98,7 +98,7 @@ make_directories() {
     mkdir -p "$empty/$each"
     : >"$empty/$each/.keep"
   done
-  $rclone copy --ignore-existing -- "$empty" "$target"
+  $rclone -q copy --ignore-existing -- "$empty" "$target"
   status=$?
   rm -rf "$empty"
   exit "$status"
@@ -143,20 +143,17 @@ sum_at_remote() {
     [ "${#found}" = 64 ] && return
   fi
   known || fail "this host has no program for $algorithm"
-  sum_of $rclone cat -- "$target"
+  sum_of $rclone -q cat -- "$target"
 }
 digest() { sum_at_remote; echo "$found"; }
 
 # The copy is compared where it is; if there is no program for that, its content comes back here.
 check() {
   if [ "$kind" = rclone ]; then
-    final=$target temporary=$1
+    final=$target temporary=$1 found=
+    [ -z "$temporary" ] || find_at_remote "$temporary"
     # After a kill between renaming and telling so, it has its final name already.
-    if [ -n "$temporary" ]; then
-      find_at_remote "$temporary"
-      [ -z "$found" ] || target=$temporary
-    fi
-    find_at_remote "$target"
+    if [ -n "$found" ]; then target=$temporary; else find_at_remote "$target"; fi
     [ -n "$found" ] || wrong "it is not at the destination any more"
     sum_at_remote
     compare
@@ -183,17 +180,19 @@ compare() {
 finish() {
   target=$final
   find_at_remote "$final"
-  if [ -n "$found" ] && [ "$(digest)" = "$digits" ]; then
-    $rclone deletefile -- "$temporary" || exit
-    return
+  if [ -n "$found" ]; then
+    if [ "$(digest)" = "$digits" ]; then
+      $rclone -q deletefile -- "$temporary" || exit
+      return
+    fi
+    (make_room) || exit
   fi
-  (make_room) || exit
-  $rclone moveto -- "$temporary" "$final" || exit
+  $rclone -q moveto -- "$temporary" "$final" || exit
 }
 
 # Sizes of copies, and not for rclone with an algorithm their checksums.
 look() {
-  if [ "$kind" = rclone ]; then exec $rclone lsjson --files-only --no-modtime --no-mimetype -- "$target"; fi
+  if [ "$kind" = rclone ]; then exec $rclone -q lsjson --files-only --no-modtime --no-mimetype -- "$target"; fi
   there "$1"
 }
 

@@ -228,12 +228,23 @@ def old_files(db: Database, experiment: str, before: float, numbers: Collection[
     With `numbers`, only those of these runs.
     """
     limit = to_text(before)
+    condition = "runs.state = ? AND purged_at IS NULL AND moved_at < ? AND coalesce(stopped_at, reserved_at) < ?"
+    return _old_files(db, experiment, numbers, condition, DocumentState.Complete.value, limit, limit)
+
+
+def copied_files(db: Database, experiment: str, numbers: Collection[int]) -> list[OldFile]:
+    """Return the files of runs that have ended, also those removed; with `numbers`, only those of these runs."""
+    return _old_files(db, experiment, numbers, f"runs.state IN ({_FINAL})")
+
+
+def _old_files(
+    db: Database, experiment: str, numbers: Collection[int], condition: str, *parameters: str
+) -> list[OldFile]:
     rows = db.execute(
-        "SELECT files.id, runs.id, run_number, router, host, path, files.bytes, checksum, checksummed_at "
+        "SELECT files.id, runs.id, run_number, router, host, path, files.bytes, checksum, checksummed_at "  # noqa: S608
         "FROM files JOIN runs ON runs.id = run_id JOIN experiments ON experiments.id = experiment_id "
-        "WHERE experiments.name = ? AND runs.state = ? AND purged_at IS NULL AND moved_at < ? "
-        "AND coalesce(stopped_at, reserved_at) < ? ORDER BY run_number, files.id",
-        [experiment, DocumentState.Complete.value, limit, limit],
+        f"WHERE experiments.name = ? AND {condition} ORDER BY run_number, files.id",
+        [experiment, *parameters],
     ).fetchall()
     chosen = [row for row in rows if not numbers or row[2] in numbers]
     copies = _copies(db, [row[0] for row in chosen])

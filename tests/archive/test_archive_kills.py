@@ -106,7 +106,11 @@ class Place:
     def files(self, under: str) -> dict[str, bytes]:
         """Content of files by their path below a directory."""
         base = self.root / under
-        return {str(path.relative_to(base)): path.read_bytes() for path in base.rglob("*") if path.is_file()}
+        return {
+            str(path.relative_to(base)): path.read_bytes()
+            for path in base.rglob("*")
+            if path.is_file() and path.name != ".attpc-archive"
+        }
 
     def world(self) -> World:
         """All that counts: files, copies, rows."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ioc.hosts.transport import from_shown
 from ioc.model import RunId
 from ioc.topology.schema import Destination
 from tests.archive.conftest import needs_rsync
@@ -68,6 +70,14 @@ class Site:
         assert done.returncode == status, output
         assert "Traceback" not in output
         return output
+
+    async def verify(self, *options: str) -> list[dict[str, str]]:
+        """Run verify with --copies; returns the problems."""
+        command = [sys.executable, "-m", "ioc", "runs", "verify", "--topology", str(self.file), "--copies", "--json"]
+        done = await asyncio.to_thread(subprocess.run, [*command, *options], cwd=ROOT, capture_output=True, text=True)
+        document = json.loads(done.stdout)
+        assert done.returncode == (0 if document["whole"] else 1)
+        return document["problems"]
 
     def age(self) -> None:
         """Let everything be 31 days older, as if the checksums were not."""
@@ -157,6 +167,39 @@ async def test_a_harmed_copy_does_not_count_and_is_made_again(site: Site, harm: 
     assert "seen by runs purge" in states[0][1]
     assert "No file can be removed" in await site.purge("--copies", "2", "--yes")
     assert site.present == {"0.graw"}
+
+
+COPY_HARM: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
+    "nothing": (lambda copy: None, [], []),
+    "flipped": (lambda copy: copy.write_bytes(b"Xontent 0"), [], ["changed"]),
+    "truncated": (lambda copy: os.truncate(copy, 3), ["changed"], ["changed"]),
+    "missing": (lambda copy: copy.unlink(), ["missing"], ["missing"]),
+    "extra": (lambda copy: copy.with_name("new\nline \udcff.graw").touch(), ["extra"], ["extra"]),
+    "unmounted": (
+        lambda copy: copy.parents[3].rename(copy.parents[3].with_name("away")),
+        ["not reached"],
+        ["not reached"],
+    ),
+}
+
+
+@needs_rsync
+@pytest.mark.parametrize("destination", ["one", "two"])
+@pytest.mark.parametrize(("harm", "shallow", "deep"), COPY_HARM.values(), ids=list(COPY_HARM))
+async def test_verify_finds_each_harm_to_a_copy(
+    site: Site, destination: str, harm: Callable[[Path], object], shallow: list[str], deep: list[str]
+) -> None:
+    """With --copies, at a directory, an SSH host and a remote of rclone; with --deep a flipped byte too."""
+    disk = site.bench.disk
+    ((path,),) = disk.sql("SELECT path FROM file_copies WHERE file_id = 1 AND destination = ?", destination)
+    disk.sql("UPDATE files SET purged_at = '2026-11-27' WHERE id = 1")
+    os.unlink(from_shown(disk.sql("SELECT path FROM files WHERE id = 1")[0][0]))  # noqa: PTH108 - bytes
+    harm(Path(path.removeprefix(":local:")))
+    if path.startswith(":local:") and shallow == ["not reached"]:
+        shallow = deep = ["unreadable", "unreadable"]  # rclone tells of each directory
+    for options, expected in (((), shallow), (("--deep",), deep)):
+        assert sorted({(each["problem"]) for each in await site.verify(*options)}) == sorted(set(expected))
+    assert {each["host"] for each in await site.verify("--deep")} <= {destination}
 
 
 @needs_rsync
