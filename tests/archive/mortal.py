@@ -108,7 +108,6 @@ async def copy(database: Path, archive: list[Destination], steps: Steps) -> None
 
 def child(job: dict[str, Any]) -> None:
     """Do one job and end, with SIGKILL at its last step."""
-    os.environ |= job["environment"]
     steps = Steps(job["step"] if job["kind"] == "process" else -1)
     steps.listen()
     if job["kind"] == "programs":
