@@ -35,8 +35,10 @@ CHANGES = ("BEGIN IMMEDIATE", "COMMIT", "INSERT", "UPDATE", "DELETE")
 PROGRAMS = ("rclone", "rsync", "mkdir", "mv", "rm", "cmp", "sha256sum")
 WRAPPER = """#!/bin/sh
 step() {{
+  until '{mkdir}' '{count}.lock' 2>/dev/null; do :; done  # two programs of a pipe may count at once
   echo >>'{count}'
   [ "$(($(wc -l <'{count}')))" != "$LAST_STEP" ] || {{ kill -KILL "$MORTAL"; kill -KILL 0; }}
+  rmdir '{count}.lock'
 }}
 step
 case " $* " in
@@ -84,10 +86,12 @@ class Steps:
 def count_programs(directory: Path, last: int) -> None:
     """Let the programs on this host count their steps."""
     directory.mkdir()
+    mkdir = shutil.which("mkdir")
     os.environ |= {"MORTAL": str(os.getpid()), "LAST_STEP": str(last)}
     for name in PROGRAMS:
         if real := shutil.which(name):
-            (directory / name).write_text(WRAPPER.format(count=directory / "count", real=real))
+            text = WRAPPER.format(count=directory / "count", real=real, mkdir=mkdir)
+            (directory / name).write_text(text)
             (directory / name).chmod(0o755)
     for environment in (os.environ, ENVIRONMENT):
         environment["PATH"] = f"{directory}:{environment['PATH']}"
@@ -108,7 +112,6 @@ async def copy(database: Path, archive: list[Destination], steps: Steps) -> None
 
 def child(job: dict[str, Any]) -> None:
     """Do one job and end, with SIGKILL at its last step."""
-    os.environ |= job["environment"]
     steps = Steps(job["step"] if job["kind"] == "process" else -1)
     steps.listen()
     if job["kind"] == "programs":

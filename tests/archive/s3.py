@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 """An S3 server (moto) in a process of its own, known to rclone as the remote ``s3:``.
 
 Usage as a program: python -m tests.archive.s3 PORT. It serves until its input ends, and does what the lines there say:

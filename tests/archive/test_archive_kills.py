@@ -155,8 +155,7 @@ async def test_copies(mortal: Mortal, tmp_path: Path, destination: str, kind: st
     there = str(place.root / "there")
     where = {"directory": {"directory": there}, "rclone": {"rclone": f":local:{there}"}}[destination]
     archive = [{"name": "safe", "bandwidth_mbps": 16, **where}]
-    job = {"kind": kind, "archive": archive, "database": str(place.database), "programs": str(place.programs)}
-    job["environment"] = {}
+    job: Json = {"kind": kind, "archive": archive, "database": str(place.database), "programs": str(place.programs)}
     assert await asyncio.to_thread(mortal.do, {**job, "kind": "process", "step": 0}) == "done"
     undisturbed = place.world()
     assert [state for *_, state, _ in undisturbed["copies"]] == ["verified"] * 2
@@ -182,7 +181,7 @@ async def test_copies(mortal: Mortal, tmp_path: Path, destination: str, kind: st
 
 @pytest.mark.timeout(900)
 @needs_s3
-async def test_copies_to_s3(mortal: Mortal, tmp_path: Path, s3: S3Server) -> None:
+async def test_copies_to_s3(s3: S3Server, mortal: Mortal, tmp_path: Path) -> None:
     """After each kill, an object is whole or not there; in the end each is there, and what was whole was sent once."""
     place = Place(tmp_path)
     await place.make(b"first", PARTS)
@@ -193,8 +192,8 @@ async def test_copies_to_s3(mortal: Mortal, tmp_path: Path, s3: S3Server) -> Non
         bucket = f"bucket{step}"
         s3.make_bucket(bucket)
         archive = [{"name": "tape", "bandwidth_mbps": 80, "rclone": f"s3:{bucket}"}]
-        job = {"archive": archive, "database": str(place.database), "programs": str(place.programs)}
-        job |= {"kind": "programs", "environment": {}}
+        job: Json = {"archive": archive, "database": str(place.database), "programs": str(place.programs)}
+        job["kind"] = "programs"
         outcome = await asyncio.to_thread(mortal.do, {**job, "step": step})
         await quiet(place)
         assert s3.objects(bucket).items() <= whole.items()
@@ -202,8 +201,9 @@ async def test_copies_to_s3(mortal: Mortal, tmp_path: Path, s3: S3Server) -> Non
             assert step > 10
             return
         assert outcome == "killed"
-        copied = rows(place.database, "SELECT file_id FROM file_copies WHERE state IN ('copied', 'verified')")
-        sent = {names[file_id - 1]: s3.times_sent(names[file_id - 1], bucket) for (file_id,) in copied}
+        query = "SELECT file_id FROM file_copies WHERE state IN ('copied', 'verified')"
+        copied = [names[int(file_id) - 1] for (file_id,) in rows(place.database, query)]
+        sent = {name: s3.times_sent(name, bucket) for name in copied}
         assert await asyncio.to_thread(mortal.do, {**job, "kind": "process", "step": 0}) == "done"
         assert [row[3:] for row in place.world()["copies"]] == [("verified", "")] * 2
         assert s3.objects(bucket) == whole
@@ -220,7 +220,7 @@ async def test_purge(mortal: Mortal, tmp_path: Path, kind: str) -> None:
     await place.make(*CONTENTS, archive=archive)
     words = ["--copies", "2", "--older-than", "30d", "--yes", "--deep"]
     words = ["runs", "purge", "--topology", str(place.root / "topology.yaml"), *words]
-    job: Json = {"kind": kind, "purge": words, "programs": str(place.programs), "environment": {}}
+    job: Json = {"kind": kind, "purge": words, "programs": str(place.programs)}
     before = place.world()
     assert await asyncio.to_thread(mortal.do, {**job, "kind": "process", "step": 0}) == "done"
     undisturbed = place.world()
