@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ioc.archive.errand import (
     EndedError,
     Errand,
+    NotMountedError,
     Running,
+    Storage,
+    WrongCopyError,
     checking,
     copying,
     is_renamed,
     making_directories,
     making_room,
+    seeing_place,
 )
 from ioc.archive.places import Places
 from ioc.errors import PeerError, PeerRejected
@@ -26,7 +31,15 @@ from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown, shown
 from ioc.model import ArchiveState, RunId
 from ioc.rundb import SqliteRunStore
-from ioc.rundb.copies import PendingCopy, pending_copies, save_copied, save_copying, save_failed, save_verified
+from ioc.rundb.copies import (
+    PendingCopy,
+    known_copy,
+    pending_copies,
+    save_copied,
+    save_copying,
+    save_failed,
+    save_verified,
+)
 from ioc.rundb.reader import LOOK_SHARE
 from ioc.topology.merger import MergerLayout
 from ioc.topology.schema import Destination
@@ -44,6 +57,8 @@ class Report:
     """Bytes copied since the last report."""
     problem: str | None = None
     """Why copying fails; empty: it works; None: not known yet."""
+    not_mounted: bool = False
+    """This is the problem."""
     finished: bool = False
     """A file has been dealt with."""
 
@@ -91,7 +106,12 @@ class Copier:
         self._host = host
         self._hosts = hosts
         self._archive = archive
+        by_name = {each.name: each for each in archive}
+        names = by_name.keys()
         self._places = {each.name: Places(each, merger) for each in archive}
+        self._storages = {name: Storage(each, tuple(names - {name})) for name, each in by_name.items()}
+        self._seen_at: dict[str, float] = {}
+        """By destination of rclone: when its storage was seen last (monotonic clock)."""
         self._made: set[tuple[str, RunId]] = set()
         """Runs whose directories were made at a destination of rclone."""
         self._store = store
@@ -102,6 +122,8 @@ class Copier:
         """By destination: what the last look at the database found, the next file last."""
         self._look_at: dict[str, float] = {}
         """By destination: when to look again (monotonic clock); not there: at once."""
+        self._not_compared: set[tuple[str, int]] = set()
+        """Destination and file of copies that could not be compared: that says nothing about the copy."""
         self._in_run = True
         self._awake = asyncio.Event()
         self._running: Running | None = None
@@ -167,6 +189,12 @@ class Copier:
         if name not in self._look_at or began >= self._look_at[name]:
             self._look_at[name] = began + self._look_seconds
             found = await self._store.read(lambda db: pending_copies(db, name, self._host.addresses))
+            if found:
+                # A directory is that of this host; any other storage is one for all of them.
+                hosts = self._host.addresses if destination.directory and not destination.ssh else ()
+                below = self._places[name].base
+                copy = await self._store.read(lambda db: known_copy(db, name, below, hosts))
+                self._storages[name] = replace(self._storages[name], copy=from_shown(copy))
             queue = self._queues[name] = [each for each in reversed(found) if self._is_ours(each)]
             now = time.monotonic()
             if name in self._look_at:  # not woken meanwhile
@@ -189,8 +217,13 @@ class Copier:
         places = self._places[name]
         place = places.of(pending)
         there = shown(place)
+        began = time.monotonic()
         try:
-            if not pending.copied:
+            storage = self._storages[name]
+            if destination.rclone and began > self._seen_at.get(name, -math.inf) + self._look_seconds:
+                await self._perform(destination, seeing_place(storage, make=True), ArchiveState.Copying, threads)
+                self._seen_at[name] = began
+            if not pending.copied and (name, file_id) not in self._not_compared:
                 directories = places.names(pending)
                 if destination.rclone and destination.layout == "merger" and (name, pending.run) not in self._made:
                     make = making_directories(destination, places.run(pending.run), directories)
@@ -201,7 +234,7 @@ class Copier:
                     await self._store.transaction(lambda db: save_copying(db, file_id, name, there))
                 below = places.run(pending.run) + b"/"
                 copy = copying(
-                    destination,
+                    storage,
                     file_id,
                     source,
                     pending.size,
@@ -210,12 +243,15 @@ class Copier:
                 )
                 await self._perform(destination, copy, ArchiveState.Copying, threads)
                 await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
-            check = checking(destination, file_id, pending.size, place, pending.checksum)
+            check = checking(storage, file_id, pending.size, place, pending.checksum)
+            self._not_compared.add((name, file_id))
             _must_be_same(await self._perform(destination, check, ArchiveState.Verifying, threads))
             await self._store.transaction(lambda db: save_verified(db, file_id, name, there, pending.checksum))
         except EndedError:
             self._report(name, Report())
         except PeerRejected as error:
+            if isinstance(error, WrongCopyError):
+                self._not_compared.discard((name, file_id))
             problem = f"{pending.run}, {pending.path}: {error}"
             self._pauses.failed((name, file_id))
             self._pauses.failed(name)
@@ -224,8 +260,10 @@ class Copier:
             self._report(name, Report(problem=problem, finished=True))
         except PeerError as error:  # this host, or the database; it says nothing about the file
             self._pauses.failed(name)
-            self._report(name, Report(problem=str(error)))
+            not_mounted = isinstance(error, NotMountedError)
+            self._report(name, Report(problem=str(error), not_mounted=not_mounted))
         else:
+            self._not_compared.discard((name, file_id))
             self._pauses.works((name, file_id))
             self._pauses.works(name)
             self._report(name, Report(problem="", finished=True))

@@ -50,6 +50,8 @@ class _Destination:
     """By host: Copying or Verifying."""
     problems: dict[str, str] = field(default_factory=dict[str, str])
     """By host."""
+    not_mounted: set[str] = field(default_factory=set[str])
+    """Hosts whose problem this is."""
     moved: int = 0
     """Bytes copied since the start."""
     history: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
@@ -135,11 +137,12 @@ class Copies:
                 known.backlog = await self._store.read(lambda db, name=name: backlog(db, name, hosts))
                 if not known.backlog.files:  # what failed is not to be copied any more
                     known.problems.clear()
+                    known.not_mounted.clear()
 
     def _state(self, name: str) -> ArchiveState:
         known = self._known[name]
         if known.problems:
-            return ArchiveState.Failed
+            return ArchiveState.NotMounted if known.not_mounted else ArchiveState.Failed
         if known.doing:
             return min(known.doing.values())
         if self._in_run and known.backlog.files and not self._archive[name].during_runs:
@@ -175,6 +178,9 @@ class Copies:
             if told.problem is None:
                 return
             before = known.problems.pop(host, "")
+            known.not_mounted.discard(host)
+            if told.not_mounted:
+                known.not_mounted.add(host)
             if told.problem:
                 known.problems[host] = told.problem
                 if not before:

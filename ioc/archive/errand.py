@@ -39,8 +39,40 @@ _REASON_LINES = 4
 """rsync says what happened before it says which of its processes noticed."""
 
 
+class WrongCopyError(PeerRejected):
+    """The copy was looked at, and is not what it must be."""
+
+
 class EndedError(PeerError):
     """The program was ended by us."""
+
+
+class NotMountedError(PeerError):
+    """The storage of a destination is not where it was; its copies are not lost, and nothing must be copied there."""
+
+
+class SameStorageError(PeerError):
+    """The storage of a destination is that of another one."""
+
+
+_STATUSES = {69: NotMountedError, 70: WrongCopyError, 71: SameStorageError}
+"""Exit statuses that mean more than a failure; ssh, rsync and rclone have others."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A destination, and how its storage is recognized."""
+
+    destination: Destination
+    others: tuple[str, ...] = ()
+    """Names of the other destinations."""
+    copy: bytes = b""
+    """One that must be there; empty if none was made."""
+
+    @property
+    def words(self) -> tuple[bytes, ...]:
+        """What the scripts compare it with."""
+        return self.destination.name.encode(), " ".join(self.others).encode(), self.copy
 
 
 @dataclass(frozen=True)
@@ -49,6 +81,13 @@ class Errand:
 
     words: tuple[bytes, ...]
     silent_seconds: float
+
+
+def seeing_place(storage: Storage, *, make: bool) -> Errand:
+    """See whether the storage of a remote of rclone is that of the destination; `make`: and mark it."""
+    remote = (storage.destination.rclone or "").encode()
+    words = _words("see_place", storage.destination, b"", remote, "", *storage.words, b"make" if make else b"")
+    return Errand(words, SILENT_SECONDS)
 
 
 def making_room(destination: Destination, place: bytes) -> Errand:
@@ -62,13 +101,12 @@ def making_directories(destination: Destination, run: bytes, names: Sequence[byt
 
 
 def copying(
-    destination: Destination, file_id: int, source: bytes, size: int, place: bytes, *, directories: Sequence[bytes]
+    storage: Storage, file_id: int, source: bytes, size: int, place: bytes, *, directories: Sequence[bytes]
 ) -> Errand:
     """Copy a file to the temporary name beside its place, or to its place itself; make `directories` before."""
+    destination = storage.destination
     target = temporary_of(place, file_id) if is_renamed(destination) else place
-    words = _words(
-        "copy", destination, source, target, "", _inner("prepare", destination.directory or "", *directories)
-    )
+    words = _words("copy", destination, source, target, "", _there("prepare", storage, *directories))
     return Errand(words, _silent(destination, size))
 
 
@@ -80,31 +118,37 @@ def is_renamed(destination: Destination) -> bool:
     return not destination.rclone or destination.layout == "merger"
 
 
-def checking(destination: Destination, file_id: int, size: int, place: bytes, checksum: str) -> Errand:
+def checking(storage: Storage, file_id: int, size: int, place: bytes, checksum: str) -> Errand:
     """Compare the checksum of a copy with that of the file, ``ALGORITHM:DIGITS``, and give it its final name."""
+    destination = storage.destination
     algorithm, _, digits = checksum.partition(":")
     temporary = temporary_of(place, file_id)
     if destination.rclone:
         words = _words("check", destination, b"", place, checksum, temporary if is_renamed(destination) else b"")
         return Errand(words, _silent(destination, size))
     inner = (
-        _inner("check", temporary, place, algorithm.encode(), digits.encode()),
+        _there("check", storage, temporary, place, algorithm.encode(), digits.encode()),
         _inner("read_back", temporary, place),
         _inner("finish", temporary, place),
     )
     return Errand(_words("check", destination, b"", place, checksum, *inner), _silent(destination, size))
 
 
-def looking(destination: Destination, places: Sequence[bytes], algorithm: str, size: int) -> Errand:
+def looking(storage: Storage, places: Sequence[bytes], algorithm: str, size: int) -> Errand:
     """Look at copies of altogether this size; with an algorithm, compute their checksums.
 
     For rclone, `places` is one directory.
     """
+    destination = storage.destination
     target = places[0] if destination.rclone else b""
-    words = _words(
-        "look", destination, b"", target, "", _inner("look", destination.directory or "", algorithm, *places)
-    )
+    words = _words("look", destination, b"", target, "", _there("look", storage, algorithm.encode(), *places))
     return Errand(words, _silent(destination, size if algorithm else 0))
+
+
+def listing(storage: Storage, directory: bytes) -> Errand:
+    """List a directory; not for rclone."""
+    inner = _there("list", storage, directory)
+    return Errand(_words("look", storage.destination, b"", b"", "", inner), SILENT_SECONDS)
 
 
 def reading(destination: Destination, place: bytes, size: int, algorithm: str) -> Errand:
@@ -131,6 +175,10 @@ def _words(
         *(text.encode() for text in (str(speed), algorithm, digits)),
         *inner,
     )
+
+
+def _there(action: str, storage: Storage, *arguments: bytes) -> bytes:
+    return _inner(action, storage.destination.directory or "", *storage.words, *arguments)
 
 
 def _inner(*arguments: str | bytes) -> bytes:
@@ -160,6 +208,8 @@ class Running:
         self._errand = errand
         self._moved = moved
         self._over = over or threading.Event()
+        self._last = -1
+        """How many bytes had been moved when it was told last."""
 
     def end(self) -> None:
         """Let the program be ended, with its children. Does not wait."""
@@ -169,6 +219,8 @@ class Running:
         """Run the program; return its output without progress.
 
         Raises:
+            NotMountedError, SameStorageError: the storage of the destination is not as it must be.
+            WrongCopyError: the copy is not what it must be.
             PeerRejected: it failed, with its reason.
             EndedError: it was ended by `end`.
             PeerError: it could not be run, was lost, or hung.
@@ -179,8 +231,10 @@ class Running:
         finally:
             program.close()
         if status != 0:
-            said = "; ".join(line.strip() for line in lines[-_REASON_LINES:])
-            raise PeerRejected(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
+            # What we know the meaning of, our scripts say in one line.
+            said = "; ".join(line.strip() for line in lines[-1 if status in _STATUSES else -_REASON_LINES :])
+            kind = _STATUSES.get(status, PeerRejected)
+            raise kind(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
         return lines
 
     def _follow(self, program: Program) -> tuple[int, list[str]]:
@@ -192,33 +246,44 @@ class Running:
             piece = program.read(_LOOK_SECONDS)
             if piece is None and program.status() is None:
                 if time.monotonic() - silent_since > self._errand.silent_seconds:
-                    raise PeerRejected(f"nothing has moved for {self._errand.silent_seconds:.0f} s")
+                    raise self._nothing_moved()
                 continue
             if not piece:
                 while piece is None and (last := program.read(0)):
                     rest += last
                 lines += self._without_progress((rest + b"\n").replace(b"\r", b"\n"))
                 return self._status(program), lines
-            silent_since = time.monotonic()
             whole, end, rest = (rest + piece).replace(b"\r", b"\n").rpartition(b"\n")
+            before = self._last
             found = self._without_progress(whole + end)
+            if found or self._last != before:
+                silent_since = time.monotonic()
+            elif time.monotonic() - silent_since > self._errand.silent_seconds:
+                raise self._nothing_moved()
             lines += found
             written += sum(map(len, found))
             if written > OUTPUT_LIMIT:
                 raise PeerRejected(f"it wrote more than {OUTPUT_LIMIT} bytes")
         raise EndedError("it was ended")
 
+    def _nothing_moved(self) -> PeerRejected:
+        return PeerRejected(f"nothing has moved for {self._errand.silent_seconds:.0f} s")
+
+    def _has_moved(self, total: int) -> None:
+        self._last = total
+        self._moved(total)
+
     def _without_progress(self, text: bytes) -> list[str]:
         """Report progress; return the other lines."""
         found: list[str] = []
         for line in text.decode(errors="backslashreplace").split("\n"):
             if match := _PROGRESS.fullmatch(line):  # rsync
-                self._moved(int(re.sub(r"\D", "", match[1])))
+                self._has_moved(int(re.sub(r"\D", "", match[1])))
                 found += [match[2]] if match[2] else []
             elif line.startswith('{"') and (told := _json_log(line)) is not None:  # rclone
                 moved, text_of_it = told
                 if moved is not None:
-                    self._moved(moved)
+                    self._has_moved(moved)
                 elif text_of_it:
                     found.append(text_of_it)
             elif line.strip():

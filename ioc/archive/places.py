@@ -41,6 +41,11 @@ class Places:
         self._found: dict[int, bytes] = {}
         """Places of `_files`, by their id."""
 
+    @property
+    def base(self) -> str:
+        """What all paths at the destination begin with, as written in the database."""
+        return shown(os.fsencode(self._base))
+
     def of(self, pending: PendingCopy) -> bytes:
         """Return the path of a copy; for rclone with the remote."""
         if self._files is not pending.files:  # one object for all files of a run

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from ioc.archive.sightings import Seen, look_at_copies, look_at_files, remove_files
+from ioc.archive.errand import Storage
+from ioc.archive.sightings import Seen, look_at_copies, look_at_files, remove_files, wrong_copy
 from ioc.errors import PeerError
 from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown
@@ -186,7 +187,8 @@ class Purger:
         copies: dict[str, Mapping[int, Seen] | str] = {}
         for name, destination in self._archive.items():
             try:
-                copies[name] = look_at_copies(host.aside, destination, files, over, deep=self._deep)
+                storage = Storage(destination, tuple(self._archive.keys() - {name}))
+                copies[name] = look_at_copies(host.aside, storage, files, over, deep=self._deep)
             except PeerError as error:
                 copies[name] = "it cannot be looked at"
                 plan.unreachable[f"{name} from {host.name}"] = str(error)
@@ -214,7 +216,7 @@ class Purger:
                 continue
             found = copies[copy.destination]
             its = Seen(problem=found) if isinstance(found, str) else found[number]
-            if wrong := self._wrong(file, its):
+            if wrong := wrong_copy(file, its, deep=self._deep):
                 plan.lost.append((file, copy, wrong))
             elif its.problem:
                 wrong = its.problem
@@ -228,18 +230,6 @@ class Purger:
         if good >= self._wanted:
             return None
         return self._too_few(good, why) + (", and it is missing on its host" if seen.gone else "")
-
-    def _wrong(self, file: OldFile, copy: Seen) -> str:
-        """Return why a copy is not what the database says."""
-        if copy.missing:
-            return copy.problem
-        if copy.problem:
-            return ""
-        if copy.size != file.size:
-            return f"it has {copy.size} bytes there, but must have {file.size}"
-        if self._deep and copy.digits != file.checksum.partition(":")[2]:
-            return f"its checksum there is {copy.digits or 'not known'}"
-        return ""
 
 
 @contextmanager

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
 from typing import TypeVar
 
-from ioc.archive.errand import Running, looking, reading
+from ioc.archive.errand import Running, Storage, listing, looking, reading, seeing_place
 from ioc.errors import PeerError, PeerRejected
-from ioc.hosts.transport import Transport, from_shown
+from ioc.hosts.transport import Transport, from_shown, shown
+from ioc.model import RunId
 from ioc.rundb.copies import OldFile
 from ioc.topology.schema import Destination
 
 Item = TypeVar("Item")
 
 _SCRIPT = resources.files("ioc.archive").joinpath("purge.sh").read_text(encoding="ascii")
+KEEP = b".keep"
+"""In a directory of a run at a remote of rclone, which may have no directories without files."""
 _BATCH = 200
 _SECONDS = 120.0
 _KINDS = {
@@ -72,7 +75,7 @@ def remove_files(transport: Transport, host: str, files: Sequence[tuple[OldFile,
 
 
 def look_at_copies(
-    transport: Transport, destination: Destination, files: Sequence[OldFile], over: threading.Event, *, deep: bool
+    transport: Transport, storage: Storage, files: Sequence[OldFile], over: threading.Event, *, deep: bool
 ) -> dict[int, Seen]:
     """Look at the verified copies of files at a destination, by the number of the file; `deep`: also at their content.
 
@@ -85,26 +88,87 @@ def look_at_copies(
         (number, file, from_shown(copy.path))
         for number, file in enumerate(files)
         for copy in file.copies
-        if copy.destination == destination.name and copy.verified
+        if copy.destination == storage.destination.name and copy.verified
     ]
-    look = _rclone_copies if destination.rclone else _shell_copies
-    return look(transport, destination, wanted, over, deep=deep)
+    look = _rclone_copies if storage.destination.rclone else _shell_copies
+    return look(transport, storage, wanted, over, deep=deep)
+
+
+def wrong_copy(file: OldFile, copy: Seen, *, deep: bool) -> str:
+    """Return why a copy is not what the database says; empty if it is, or if it could not be looked at."""
+    if copy.missing:
+        return copy.problem
+    if copy.problem:
+        return ""
+    if copy.size != file.size:
+        return f"it has {copy.size} bytes there, but must have {file.size}"
+    if deep and copy.digits != file.checksum.partition(":")[2]:
+        return f"its checksum there is {copy.digits}"
+    return ""
+
+
+def extra_copies(
+    transport: Transport,
+    storage: Storage,
+    files: Sequence[OldFile],
+    known: Collection[str],
+    over: threading.Event,
+) -> Iterator[tuple[RunId, str]]:
+    """Return what lies beside the copies of files and is none of the `known` ones, nor an unfinished copy.
+
+    Raises:
+        PeerError: the destination cannot be looked at.
+    """
+    directories = {
+        from_shown(copy.path).rpartition(b"/")[0]: file.run
+        for file in files
+        for copy in file.copies
+        if copy.destination == storage.destination.name and copy.verified
+    }
+    for directory, run in directories.items():
+        for name in _names(transport, storage, directory, over):
+            path = shown(directory + b"/" + name)
+            ours = name == KEEP or (name.startswith(b".") and name.endswith(b".partial"))
+            if path not in known and not ours:
+                yield run, path
+
+
+def _names(transport: Transport, storage: Storage, directory: bytes, over: threading.Event) -> Iterator[bytes]:
+    """Return the names of what is in a directory."""
+    destination = storage.destination
+    if destination.rclone:
+        sizes = _rclone_sizes(transport, destination, directory, over)
+        yield from () if isinstance(sizes, str) else sizes
+        return
+    said = Running(transport, listing(storage, directory), over=over).run()
+    if said[-1:] != ["end"]:
+        raise PeerError(f"{destination.name} did not list {shown(directory)}: {' | '.join(said)[-200:]!r}")
+    for line in said[:-1]:
+        word, _, digits = line.partition(" ")
+        if word == "name":
+            try:
+                yield bytes.fromhex(digits)
+            except ValueError:
+                raise PeerError(f"{destination.name} answered {line!r}") from None
 
 
 _Wanted = Sequence[tuple[int, OldFile, bytes]]
 
 
 def _shell_copies(
-    transport: Transport, destination: Destination, wanted: _Wanted, over: threading.Event, *, deep: bool
+    transport: Transport, storage: Storage, wanted: _Wanted, over: threading.Event, *, deep: bool
 ) -> dict[int, Seen]:
     found: dict[int, Seen] = {}
+    name = storage.destination.name
     for algorithm, same in groupby(sorted(wanted, key=_algorithm), key=_algorithm):
         for some in _batches(list(same)):
             size = sum(file.size for _, file, _ in some)
-            errand = looking(destination, [place for _, _, place in some], algorithm if deep else "", size)
-            answers = _answers(Running(transport, errand, over=over).run(), len(some), destination.name)
+            errand = looking(storage, [place for _, _, place in some], algorithm if deep else "", size)
+            answers = _answers(Running(transport, errand, over=over).run(), len(some), name)
             for (number, _, _), answer in zip(some, answers, strict=True):
-                found[number] = _copy(answer, destination.name)
+                found[number] = its = _copy(answer, name)
+                if deep and not its.missing and not its.digits:
+                    found[number] = Seen(problem=f"there is no program for {algorithm} at the destination")
     return found
 
 
@@ -119,9 +183,12 @@ def _copy(answer: str, who: str) -> Seen:
 
 
 def _rclone_copies(
-    transport: Transport, destination: Destination, wanted: _Wanted, over: threading.Event, *, deep: bool
+    transport: Transport, storage: Storage, wanted: _Wanted, over: threading.Event, *, deep: bool
 ) -> dict[int, Seen]:
     found: dict[int, Seen] = {}
+    destination = storage.destination
+    if wanted:
+        Running(transport, seeing_place(storage, make=False), over=over).run()
     for directory, its in groupby(wanted, key=lambda each: each[2].rpartition(b"/")[0]):
         sizes = _rclone_sizes(transport, destination, directory, over)
         for number, file, place in its:
@@ -142,7 +209,7 @@ def _rclone_sizes(
 ) -> dict[bytes, int] | str:
     """Return the sizes of the files in a directory by name, or why there are none."""
     try:
-        said = "\n".join(Running(transport, looking(destination, [directory], "", 0), over=over).run())
+        said = "\n".join(Running(transport, looking(Storage(destination), [directory], "", 0), over=over).run())
     except PeerRejected as error:
         return f"it cannot be looked at: {error}"
     try:

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("numbers", metavar="[NUMBER]...", nargs=-1, type=NUMBER)
 @click.option("--deep", is_flag=True, help="Also read all files and compare their checksums.")
+@click.option("--copies", is_flag=True, help="Also look at the safe copies, of removed files too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @with_book
 @click.pass_context
-def verify(context: click.Context, *, book: RunBook, numbers: tuple[int, ...], deep: bool, as_json: bool) -> None:
+def verify(
+    context: click.Context, *, book: RunBook, numbers: tuple[int, ...], deep: bool, copies: bool, as_json: bool
+) -> None:
     """Look on the hosts whether the files of runs are whole. Default: all runs that have ended.
 
     Shows files that are missing, changed or unreadable, that have no checksum yet, and that the database does not
@@ -38,7 +41,7 @@ def verify(context: click.Context, *, book: RunBook, numbers: tuple[int, ...], d
     from ioc.topology.load import load
 
     topology = context.obj or load(context.params["topology"])
-    sys.exit(0 if verify_runs(book, topology, numbers, deep=deep, as_json=as_json) else 1)
+    sys.exit(0 if verify_runs(book, topology, numbers, deep=deep, copies=copies, as_json=as_json) else 1)
 
 
 def _print_schema(context: click.Context, _option: click.Parameter, wanted: bool) -> None:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import Any
 
 import click
 
 from ioc.archive.verify import Finding, KnownFile, KnownRun, verify
+from ioc.archive.verify_copies import verify_copies
 from ioc.cli.output import table
 from ioc.cli.texts import size
 from ioc.errors import Refused
-from ioc.hosts import build_hosts
+from ioc.hosts import build_hosts, host_with, this_machine, way_to
 from ioc.model import DocumentState, RunId
 from ioc.ports import FINISHED
+from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.copies import OldFile, copied_files
 from ioc.rundb.queries import RunBook
 from ioc.topology.schema import Topology
 
 
-def verify_runs(book: RunBook, topology: Topology, numbers: Sequence[int], *, deep: bool, as_json: bool) -> bool:
+def verify_runs(
+    book: RunBook, topology: Topology, numbers: Sequence[int], *, deep: bool, copies: bool, as_json: bool
+) -> bool:
     """Look at the files of these runs, or of all that have ended, and print what is wrong; True if nothing is.
 
     Raises:
@@ -39,7 +46,8 @@ def verify_runs(book: RunBook, topology: Topology, numbers: Sequence[int], *, de
             if shown is not None:
                 shown.update(file.size)
 
-        findings = asyncio.run(_verify(topology, runs, deep, read))
+        copied = _copied(book, numbers) if copies else ()
+        findings = asyncio.run(_verify(topology, runs, copied, deep, read))
     files = [file for run in runs for file in run.files]
     if as_json:
         click.echo(json.dumps(_document(book.experiment, runs, files, findings, deep), indent=2))
@@ -55,13 +63,27 @@ def verify_runs(book: RunBook, topology: Topology, numbers: Sequence[int], *, de
 
 
 async def _verify(
-    topology: Topology, runs: Sequence[KnownRun], deep: bool, read: Callable[[KnownFile], None]
+    topology: Topology,
+    runs: Sequence[KnownRun],
+    copied: Sequence[OldFile],
+    deep: bool,
+    read: Callable[[KnownFile], None],
 ) -> list[Finding]:
     hosts = build_hosts(topology)
+    places = {(file.host, file.router) for run in runs for file in run.files}
+    strange = {host for host, router in places if host_with(hosts, host, router) is None}
+    if here := {host for host in strange if way_to(topology, host, "") == "local"}:  # the demo's, and adopted ones
+        hosts = (*hosts, this_machine(topology, here))
+    over = threading.Event()
     work_dirs = {router.name: router.work_dir for router in topology.data_routers if router.work_dir}
     try:
-        return await verify(runs, hosts, work_dirs, deep=deep, read=read)
+        findings = await verify(runs, hosts, work_dirs, deep=deep, read=read)
+        if copied:
+            look = asyncio.to_thread(verify_copies, copied, hosts, topology.archive, over, deep=deep)
+            findings += await look
+        return findings
     finally:
+        over.set()
         await asyncio.gather(*(host.close() for host in hosts))
 
 
@@ -71,6 +93,14 @@ def _chosen(book: RunBook, numbers: Sequence[int]) -> Sequence[int]:
             raise Refused(f"run {number} is {state.value}: its files can be verified when it has ended")
     ended = (run["run_number"] for run in book.runs() if DocumentState(run["state"]) in FINISHED)
     return sorted(set(numbers)) if numbers else list(ended)
+
+
+def _copied(book: RunBook, numbers: Sequence[int]) -> Sequence[OldFile]:
+    with closing(open_for_reading(book.path)) as db:
+        try:
+            return copied_files(db, book.experiment, numbers)
+        except sqlite3.Error as error:
+            raise peer_error(book.path, error) from error
 
 
 def _known(book: RunBook, number: int) -> KnownRun:

@@ -1,6 +1,6 @@
 """The machines of routers and ECC servers, by SSH or this one: facts, filing, backups, log files."""
 
-from ioc.hosts.build import build_hosts, build_transport, host_with
+from ioc.hosts.build import build_hosts, build_transport, host_with, this_machine, way_to
 from ioc.hosts.checks import Tools
 from ioc.hosts.checksums import NoProgramError, ProgramError
 from ioc.hosts.host import MachineHost
@@ -19,4 +19,6 @@ __all__ = [
     "build_hosts",
     "build_transport",
     "host_with",
+    "this_machine",
+    "way_to",
 ]

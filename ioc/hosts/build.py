@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from ioc.hosts.host import MachineHost
@@ -56,14 +56,24 @@ def way_to(topology: Topology, host: str, router: str) -> Way | None:
     return "local" if host in {"localhost", "::1", socket.gethostname()} or host.startswith("127.") else None
 
 
+def this_machine(topology: Topology, addresses: Collection[str]) -> MachineHost:
+    """Make a host for files of this machine that were recorded under addresses which the topology does not have."""
+    return _host(topology, "local", [], frozenset(addresses))
+
+
 def connect(topology: Topology, address: str, way: Way) -> Transport:
     """Make a connection of its own to a machine, which begins with its first use."""
     return LocalTransport() if way == "local" else SshTransport(address, way, topology.timeouts.ssh)
 
 
-def _host(topology: Topology, ssh: Way, components: list[EccServer | DataRouter]) -> MachineHost:
-    addresses = {component.host for component in components}
-    name = addresses.pop() if len(addresses) == 1 else "localhost"
+def _host(
+    topology: Topology,
+    ssh: Way,
+    components: Sequence[EccServer | DataRouter],
+    others: Collection[str] = (),
+) -> MachineHost:
+    addresses = {*(component.host for component in components), *others}
+    name = next(iter(addresses)) if len(addresses) == 1 else "localhost"
     return MachineHost(
         name,
         connect(topology, name, ssh),
@@ -74,5 +84,5 @@ def _host(topology: Topology, ssh: Way, components: list[EccServer | DataRouter]
         settle_seconds=topology.runs.settle_seconds,
         units={unit_name(each): units for each in components if (units := units_of(topology, each))},
         aside=connect(topology, name, ssh),
-        addresses={component.host for component in components},
+        addresses=addresses,
     )

@@ -16,6 +16,8 @@ class ArchiveState(IntEnum):
     """Files wait for the end of the run."""
     Failed = 4
     """Copies from a host fail; they are tried again."""
+    NotMounted = 5
+    """The storage is not where it was; nothing is copied there until it is."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class ArchivePvs(Group):
     def tick(self) -> None:
         """Show the present state."""
         status = self._status(self._name)
-        severity = alarm(status.state is ArchiveState.Failed, Severity.MINOR)
+        severity = alarm(status.state in {ArchiveState.Failed, ArchiveState.NotMounted}, Severity.MINOR)
         self._state.post(status.state, severity=severity)
         self._message.post(status.message, severity=severity)
         self._backlog.post(status.backlog)

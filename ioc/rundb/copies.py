@@ -119,6 +119,21 @@ def pending_copies(db: Database, destination: str, hosts: Collection[str]) -> li
     return found
 
 
+def known_copy(db: Database, destination: str, below: str, hosts: Collection[str]) -> str:
+    """Return the path of a verified copy at a destination, of the file filed last; empty if there is none.
+
+    Only copies whose path begins with `below` count, and with `hosts` only those of files of these.
+    """
+    of_hosts = f"AND files.host IN ({_marks(hosts)})" if hosts else ""
+    row = db.execute(
+        "SELECT file_copies.path FROM files JOIN file_copies ON file_id = files.id AND destination = ? "  # noqa: S608
+        f"WHERE state = 'verified' AND substr(file_copies.path, 1, length(?)) = ? {of_hosts} "
+        "ORDER BY files.id DESC LIMIT 1",
+        [destination, below, below, *hosts],
+    ).fetchone()
+    return row[0] if row else ""
+
+
 def backlog(db: Database, destination: str, hosts: Collection[str]) -> Backlog:
     """Count the files of these hosts that have no verified copy at a destination."""
     row = db.execute(
@@ -213,12 +228,23 @@ def old_files(db: Database, experiment: str, before: float, numbers: Collection[
     With `numbers`, only those of these runs.
     """
     limit = to_text(before)
+    condition = "runs.state = ? AND purged_at IS NULL AND moved_at < ? AND coalesce(stopped_at, reserved_at) < ?"
+    return _old_files(db, experiment, numbers, condition, DocumentState.Complete.value, limit, limit)
+
+
+def copied_files(db: Database, experiment: str, numbers: Collection[int]) -> list[OldFile]:
+    """Return the files of runs that have ended, also those removed; with `numbers`, only those of these runs."""
+    return _old_files(db, experiment, numbers, f"runs.state IN ({_FINAL})")
+
+
+def _old_files(
+    db: Database, experiment: str, numbers: Collection[int], condition: str, *parameters: str
+) -> list[OldFile]:
     rows = db.execute(
-        "SELECT files.id, runs.id, run_number, router, host, path, files.bytes, checksum, checksummed_at "
+        "SELECT files.id, runs.id, run_number, router, host, path, files.bytes, checksum, checksummed_at "  # noqa: S608
         "FROM files JOIN runs ON runs.id = run_id JOIN experiments ON experiments.id = experiment_id "
-        "WHERE experiments.name = ? AND runs.state = ? AND purged_at IS NULL AND moved_at < ? "
-        "AND coalesce(stopped_at, reserved_at) < ? ORDER BY run_number, files.id",
-        [experiment, DocumentState.Complete.value, limit, limit],
+        f"WHERE experiments.name = ? AND {condition} ORDER BY run_number, files.id",
+        [experiment, *parameters],
     ).fetchall()
     chosen = [row for row in rows if not numbers or row[2] in numbers]
     copies = _copies(db, [row[0] for row in chosen])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from ioc.hosts import MachineHost
 from ioc.rundb import SqliteRunStore
 from tests.archive.copies_rig import Bench, Disk, ssh_program
+from tests.archive.s3 import S3Server
 from tests.hosts.rig import Hosts, site
 from tests.sshd import SSHD, SshServer
 
@@ -39,6 +41,17 @@ def sshd(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     path = f"{ssh_program(directory, server)}:{os.environ['PATH']}"
     server.environment["PATH"] = path
     monkeypatch.setenv("PATH", path)
+    with server:
+        yield server
+
+
+@pytest.fixture
+def s3(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """An S3 server that rclone on this machine knows as ``s3:``."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)  # rclone 1.60 cannot work with it
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
     with server:
         yield server
 
@@ -75,6 +88,9 @@ def local_bench(tmp_path: Path, store: SqliteRunStore, database: Path, local_hos
     return Bench(tmp_path, store, Disk(tmp_path / "disk", store, database, local_host.name), local_host)
 
 
+needs_s3 = pytest.mark.skipif(
+    shutil.which("rclone") is None or find_spec("moto") is None, reason="rclone or moto is not installed"
+)
 KINDS = [
     pytest.param("directory", marks=needs_rsync),
     pytest.param("ssh", marks=needs_rsync),

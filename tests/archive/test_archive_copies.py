@@ -193,7 +193,7 @@ async def test_destinations_are_served_one_after_the_other_and_a_bad_one_delays_
     bad = bench.destination("directory", "bad", there=blocked)
     async with bench.at_work(bad, bench.destination("directory")) as working:
         await working.until(lambda: [state for state, _ in bench.disk.copies()].count("verified") == 5)
-        assert working.copies.status("bad").state is ArchiveState.Failed
+        assert working.copies.status("bad").state is ArchiveState.NotMounted
         assert "blocked" in working.copies.status("bad").message
         assert working.copies.status("safe").state is not ArchiveState.Failed
         blocked.unlink()

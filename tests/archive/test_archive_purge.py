@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ioc.hosts.transport import from_shown
 from ioc.model import RunId
+from ioc.topology.schema import Destination
 from tests.archive.conftest import needs_rsync
 from tests.archive.copies_rig import Bench
 from tests.epics import free_port
 from tests.sshd import SshServer
 
 ROOT = Path(__file__).parents[2]
+
+
+def topology_text(
+    database: Path, host: str, ssh: dict[str, object], archive: Sequence[Destination | dict[str, object]]
+) -> str:
+    """Return the topology of an installation of two routers on one host."""
+    places = [each.model_dump(exclude_none=True) if isinstance(each, Destination) else each for each in archive]
+    topology = {
+        "experiment": "e1",
+        "database": str(database),
+        "ssh": ssh or "local",
+        "ecc_servers": [
+            {
+                "name": "CoBo0",
+                "role": "cobo",
+                "host": "127.0.0.1",
+                "port": 9,
+                "config": dict.fromkeys(("describe", "prepare", "configure"), "a"),
+            }
+        ],
+        "data_routers": [{"name": name, "host": host, "port": free_port()} for name in ("data0", "data1")],
+        "data_sources": [{"id": f"CoBo[{n}]", "ecc_server": "CoBo0", "data_routers": [f"data{n}"]} for n in range(2)],
+        "archive": places,
+    }
+    return yaml.safe_dump(topology, sort_keys=False)
 
 
 class Site:
@@ -29,27 +58,7 @@ class Site:
         self.file = bench.tmp_path / "topology.yaml"
         host = bench.disk.host if sshd else "127.0.0.1"
         settings = sshd.settings().model_dump(exclude={"config"}) if sshd else {}
-        routers = [{"name": name, "host": host, "port": free_port()} for name in ("data0", "data1")]
-        topology = {
-            "experiment": "e1",
-            "database": str(bench.disk.database),
-            "ssh": settings or "local",
-            "ecc_servers": [
-                {
-                    "name": "CoBo0",
-                    "role": "cobo",
-                    "host": "127.0.0.1",
-                    "port": 9,
-                    "config": dict.fromkeys(("describe", "prepare", "configure"), "a"),
-                }
-            ],
-            "data_routers": routers,
-            "data_sources": [
-                {"id": f"CoBo[{n}]", "ecc_server": "CoBo0", "data_routers": [f"data{n}"]} for n in range(2)
-            ],
-            "archive": list(archive),
-        }
-        self.file.write_text(yaml.safe_dump(topology, sort_keys=False))
+        self.file.write_text(topology_text(bench.disk.database, host, settings, archive))
 
     async def purge(self, *options: str, status: int = 0) -> str:
         """Run the command; returns its output."""
@@ -61,6 +70,14 @@ class Site:
         assert done.returncode == status, output
         assert "Traceback" not in output
         return output
+
+    async def verify(self, *options: str) -> list[dict[str, str]]:
+        """Run verify with --copies; returns the problems."""
+        command = [sys.executable, "-m", "ioc", "runs", "verify", "--topology", str(self.file), "--copies", "--json"]
+        done = await asyncio.to_thread(subprocess.run, [*command, *options], cwd=ROOT, capture_output=True, text=True)
+        document = json.loads(done.stdout)
+        assert done.returncode == (0 if document["whole"] else 1)
+        return document["problems"]
 
     def age(self) -> None:
         """Let everything be 31 days older, as if the checksums were not."""
@@ -152,6 +169,39 @@ async def test_a_harmed_copy_does_not_count_and_is_made_again(site: Site, harm: 
     assert site.present == {"0.graw"}
 
 
+COPY_HARM: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
+    "nothing": (lambda copy: None, [], []),
+    "flipped": (lambda copy: copy.write_bytes(b"Xontent 0"), [], ["changed"]),
+    "truncated": (lambda copy: os.truncate(copy, 3), ["changed"], ["changed"]),
+    "missing": (lambda copy: copy.unlink(), ["missing"], ["missing"]),
+    "extra": (lambda copy: copy.with_name("new\nline \udcff.graw").touch(), ["extra"], ["extra"]),
+    "unmounted": (
+        lambda copy: copy.parents[3].rename(copy.parents[3].with_name("away")),
+        ["not reached"],
+        ["not reached"],
+    ),
+}
+
+
+@needs_rsync
+@pytest.mark.parametrize("destination", ["one", "two"])
+@pytest.mark.parametrize(("harm", "shallow", "deep"), COPY_HARM.values(), ids=list(COPY_HARM))
+async def test_verify_finds_each_harm_to_a_copy(
+    site: Site, destination: str, harm: Callable[[Path], object], shallow: list[str], deep: list[str]
+) -> None:
+    """With --copies, at a directory, an SSH host and a remote of rclone; with --deep a flipped byte too."""
+    disk = site.bench.disk
+    ((path,),) = disk.sql("SELECT path FROM file_copies WHERE file_id = 1 AND destination = ?", destination)
+    disk.sql("UPDATE files SET purged_at = '2026-11-27' WHERE id = 1")
+    os.unlink(from_shown(disk.sql("SELECT path FROM files WHERE id = 1")[0][0]))  # noqa: PTH108 - bytes
+    harm(Path(path.removeprefix(":local:")))
+    if path.startswith(":local:") and shallow == ["not reached"]:
+        shallow = deep = ["unreadable", "unreadable"]  # rclone tells of each directory
+    for options, expected in (((), shallow), (("--deep",), deep)):
+        assert sorted({(each["problem"]) for each in await site.verify(*options)}) == sorted(set(expected))
+    assert {each["host"] for each in await site.verify("--deep")} <= {destination}
+
+
 @needs_rsync
 async def test_every_other_reason_to_stay(local_bench: Bench) -> None:
     """Each with its reason: changed files, links, directories, too young, too few copies, no checksum, other states."""
@@ -202,6 +252,9 @@ async def test_one_file_with_two_names_is_one_copy(local_bench: Bench) -> None:
     site = Site(bench, None, *places(bench, ("directory", "directory")))
     bench.disk.sql("UPDATE files SET host = '127.0.0.1'")
     site.age()
+    said = await site.purge("--copies", "2", "--yes", status=1)
+    assert "is the place of the destination one already: the same storage must not count as two" in said
+    (bench.tmp_path / "there" / ".attpc-archive").unlink()
     assert "it is the same file as another one" in await site.purge("--copies", "2", "--yes")
     assert site.present == {"0.graw"}
     (copy,) = (bench.tmp_path / "there").rglob("*.graw")
@@ -231,15 +284,18 @@ async def test_a_kill_between_removing_and_marking(local_bench: Bench) -> None:
 
 
 @needs_rsync
-async def test_a_disk_that_is_not_mounted(local_bench: Bench) -> None:
-    """A destination whose directory is missing is reported; its copies neither count nor are marked as lost."""
+@pytest.mark.parametrize("mount_point", ["missing", "empty"])
+async def test_a_disk_that_is_not_mounted(local_bench: Bench, mount_point: str) -> None:
+    """A destination whose disk is missing is reported; its copies neither count nor are marked as lost."""
     bench = local_bench
     await two_copies(bench, ("directory", "directory"))
     site = Site(bench, None, *places(bench, ("directory", "directory")))
     bench.disk.sql("UPDATE files SET host = '127.0.0.1'")
     site.age()
     (bench.tmp_path / "there2").rename(bench.tmp_path / "unmounted")
+    if mount_point == "empty":
+        (bench.tmp_path / "there2").mkdir()
     said = await site.purge("--copies", "2", "--yes", status=1)
-    assert "make it, or mount its disk" in said
+    assert {"missing": "make it, or mount its disk", "empty": "its disk is not mounted at"}[mount_point] in said
     assert bench.disk.copies() == [("verified", "")] * 4
     assert len(site.present) == 2

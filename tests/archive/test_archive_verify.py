@@ -257,3 +257,17 @@ async def test_ctrl_c_ends_the_programs_on_the_hosts(site: Site) -> None:
     assert command.returncode == 1
     assert errors.strip() == "error: aborted"
     await eventually(lambda: not readers(os.fsencode(path)), SECONDS)
+
+
+def test_files_of_this_machine_that_no_host_of_the_topology_has(tmp_path: Path) -> None:
+    """The demo's files, and adopted ones, are looked at where they were recorded: on this machine."""
+    site = Site(tmp_path, "local")
+    asyncio.run(site.make_run())
+    topology = yaml.safe_load(site.topology.read_text())
+    router = topology["data_routers"][0] | {"host": "192.0.2.7", "work_dir": None}
+    server = topology["ecc_servers"][0] | {"host": "192.0.2.7"}
+    ssh = {"username": "attpc"}
+    site.topology.write_text(yaml.safe_dump(topology | {"data_routers": [router], "ecc_servers": [server], "ssh": ssh}))
+    assert not site.problems("--deep")
+    (site.place / "a.graw").unlink()
+    assert site.problems() == [("missing", "a.graw")]
