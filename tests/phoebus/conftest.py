@@ -109,7 +109,7 @@ class Detector:
         """Let a server prepare for as long as this lasts; it ends with a new start of the server."""
         self.idle()
         self.command("Describe")
-        self.simulate({"ecc": server, "do": "delay", "operation": "Prepare", "seconds": 600})
+        self.simulate({"ecc": server, "do": "delay", "operation": "Prepare", "seconds": 3600})
         assert self._epics.caput(self._prefix + "Prepare", "1").returncode == 0
         until(lambda: self.text(f"ECC:{server}:Transition") == "Preparing", 10, "Preparing")
         yield

@@ -256,6 +256,15 @@ class DisplayRuntime:
         """Return the PVs that can be written from the screen now."""
         return set(self.do("enabled"))
 
+    def controls(self) -> list[tuple[str, str]]:
+        """Return for each control its PV, and why it can be operated or not: what its rule waits for, and has."""
+        found: list[tuple[str, str]] = []
+        for line in self.do("controls"):
+            pv, enabled, writable, seen, inputs = line.split("\t")
+            why = f"enabled {enabled}, writable {writable}, seen {seen}, inputs {inputs or 'not yet there'}"
+            found.append((pv, why))
+        return found
+
     def visible(self) -> set[str]:
         """Return the texts of labels and the PVs of readings that are seen now."""
         return set(self.do("visible"))
@@ -295,6 +304,7 @@ def display_runtime(user: Path, settings: Mapping[str, str]) -> Generator[Displa
     command = [
         "java",
         "-Dprism.order=sw",
+        "-XX:TieredStopAtLevel=1",  # it does not run long enough to earn the time that the second compiler takes
         "-Dfile.encoding=UTF-8",
         f"-Djava.util.prefs.userRoot={user}",
         f"-Duser.home={user}",

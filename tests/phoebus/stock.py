@@ -1,7 +1,7 @@
 """What a stock Phoebus 5.0.5 logs as a warning or worse whatever it shows: this, and nothing else, is ignored.
 
 The displays in ``stock/`` have none of our widgets; `test_what_phoebus_logs_by_itself` sees it there, and
-`test_what_caj_logs_by_itself` with plain text updates.
+`test_what_caj_logs_by_itself` with plain text updates, and `test_what_a_pv_logs_by_itself` without any display.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ SUBSCRIBED = (
     r"while channel is null \(java\.lang\.Exception: Stack trace, in com\.cosylab\.epics, gov\.aps\.jca, "
     r"java\.lang\.Thread, java\.util\.concurrent, org\.phoebus\.pv\)"
 )
-"""The network was faster than the constructor of `JCA_PV`, which did not note its channel yet; it uses it all the same.
-No class of a display took part in it, as the packages say: any PV of Channel Access can do this."""
+"""The network was faster than the constructor of `JCA_PV`, which has not noted its channel yet but uses it.
+CAJ waits 3 ms before it searches, so this needs a thread that has to wait for the processor between two lines of the
+constructor: no display decides that, and a busy machine does it to about one in ten thousand PVs."""
 
 DESTROYED = (
     r"WARNING org\.phoebus\.pv: Channel Access Exception from com\.cosylab\.epics\.caj\.CAJContext@\w+ for channel "

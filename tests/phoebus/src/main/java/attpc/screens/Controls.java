@@ -1,8 +1,10 @@
 package attpc.screens;
 
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import javafx.application.Platform;
 import javafx.event.Event;
 import javafx.scene.Node;
@@ -26,6 +28,8 @@ import org.csstudio.display.builder.model.widgets.ActionButtonWidget;
 import org.csstudio.display.builder.model.widgets.TableWidget;
 import org.csstudio.display.builder.model.widgets.TextEntryWidget;
 import org.csstudio.display.builder.model.widgets.WritablePVWidget;
+import org.csstudio.display.builder.runtime.WidgetRuntime;
+import org.csstudio.display.builder.runtime.pv.RuntimePV;
 import org.phoebus.framework.macros.MacroHandler;
 import org.phoebus.ui.javafx.StringTable;
 
@@ -53,6 +57,25 @@ final class Controls {
         final List<Widget> widgets = screen.widgets();
         return Jfx.on(() -> widgets.stream().filter(widget -> isControl(widget) && isTrue(widget, "enabled")
                 && isTrue(widget, "pv_writable") && Jfx.isSeen(widget)).toList());
+    }
+
+    /**
+     * @return for each control that is on this screen its PV, whether it is enabled, can be written, and is seen, then the
+     *     PVs that it waits for and what they have; those of a rule are missing before the rule has begun
+     */
+    List<String> controls() throws Exception {
+        final List<String> found = new ArrayList<>();
+        for (final Widget widget : screen.widgets()) {
+            if (isControl(widget)) {
+                final String state = String.join("\t", pv(widget), String.valueOf(isTrue(widget, "enabled")),
+                        String.valueOf(isTrue(widget, "pv_writable")), String.valueOf(Jfx.on(() -> Jfx.isSeen(widget))));
+                final WidgetRuntime<Widget> runtime = WidgetRuntime.ofWidget(widget);
+                final Collection<RuntimePV> inputs = runtime == null ? List.of() : runtime.getPVs();
+                found.add(state + "\t" + inputs.stream().map(input -> input.getName() + " = " + input.read()).sorted()
+                        .collect(Collectors.joining("; ")));
+            }
+        }
+        return found;
     }
 
     /** A button that leads to another display is none. */

@@ -28,6 +28,7 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * open FILE [NAME=VALUE…]        show a display with these macros
  * undrawn FILE                   run a display that is not drawn
  * busy SECONDS                   occupy JavaFX's thread, as a busy machine does
+ * late PV                        connect to a PV, without any display, in a thread that has to wait for the processor
  * follow FILE [NAME=VALUE…]      press the button that leads to a display
  * file NAME                      press the button that opens a file, tell which part of Phoebus opened which file
  * leave NAME                     leave the display running under this name, look at none
@@ -35,6 +36,7 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * connected                      list the PVs that are connected
  * disconnected                   list the widgets whose PVs are not all connected
  * enabled                        list the PVs that can be written from the screen now
+ * controls                       tell of each control why it can be operated or not
  * visible                        list the texts and PVs that are seen
  * texts                          measure every text that is seen
  * press PV ANSWER                press the button that writes a PV; ANSWER to its question is yes, no or none
@@ -104,6 +106,7 @@ public final class Main {
                 Thread.sleep(1000L * Integer.parseInt(words[1]));
                 return null;
             });
+            case "late" -> LateContext.connect(words[1]);
             case "follow" -> screen.follow(words[1], macros(words));
             case "leave" -> screen.leave(words[1]);
             case "back" -> screen.back(words[1]);
@@ -126,6 +129,7 @@ public final class Main {
             case "connected" -> Screen.connected();
             case "disconnected" -> screen.disconnected();
             case "enabled" -> controls.enabled();
+            case "controls" -> controls.controls();
             case "visible" -> texts.visible();
             case "texts" -> texts.measured();
             case "press" -> controls.press(words[1], words[2]);

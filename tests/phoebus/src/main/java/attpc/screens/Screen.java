@@ -47,9 +47,16 @@ final class Screen {
     private DisplayModel model;
     private final Map<String, Screen> others = new HashMap<>();
 
-    /** Leaves the display running under a name, in its window, and looks at none. */
-    void leave(final String name) {
+    /**
+     * Leaves the display running under a name, as in a tab behind others, and looks at none: like that tab, it is not drawn.
+     * JavaFX draws each window that is shown, whether another covers it or not, and would be busy with all of their clocks.
+     */
+    void leave(final String name) throws Exception {
         final Screen left = new Screen();
+        Jfx.on(() -> {
+            stage.hide();
+            return null;
+        });
         left.stage = stage;
         left.model = model;
         stage = null;
@@ -75,7 +82,7 @@ final class Screen {
         stage = left.stage;
         model = left.model;
         Jfx.on(() -> {
-            stage.toFront();
+            stage.show();
             return null;
         });
     }

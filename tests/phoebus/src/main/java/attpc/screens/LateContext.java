@@ -1,0 +1,67 @@
+package attpc.screens;
+
+import com.cosylab.epics.caj.CAJContext;
+import gov.aps.jca.CAException;
+import gov.aps.jca.Channel;
+import gov.aps.jca.Context;
+import gov.aps.jca.event.ConnectionListener;
+import java.lang.reflect.Field;
+import java.util.Properties;
+import org.phoebus.pv.PV;
+import org.phoebus.pv.PVPool;
+import org.phoebus.pv.ca.JCAContext;
+
+/**
+ * Channel Access as a thread sees it that has to wait for the processor just after CAJ has begun to search: when it gets its
+ * channel, the server may have answered already. On a busy machine this happens to some of many thousand PVs.
+ */
+final class LateContext extends CAJContext {
+    private static final int LATE_MILLISECONDS = 200;
+
+    @Override
+    public Channel createChannel(final String name, final ConnectionListener listener, final short priority)
+            throws CAException {
+        final Channel made = super.createChannel(name, listener, priority);
+        try {
+            Thread.sleep(LATE_MILLISECONDS);
+        } catch (final InterruptedException stopped) {
+            Thread.currentThread().interrupt();
+        }
+        return made;
+    }
+
+    /** CAJ looks for its settings under the name of the class. */
+    private static LateContext likeThatOfPhoebus() throws CAException {
+        final Properties properties = System.getProperties();
+        for (final String name : properties.stringPropertyNames()) {
+            if (name.startsWith(CAJContext.class.getName())) {
+                final String setting = name.substring(CAJContext.class.getName().length());
+                System.setProperty(LateContext.class.getName() + setting, properties.getProperty(name));
+            }
+        }
+        return new LateContext();
+    }
+
+    /**
+     * Connects to a PV that nothing else uses, as every part of Phoebus does it, and lets it go when it has a value. The
+     * context stays until the process ends: when it was destroyed, Phoebus' own context connected to nothing any more.
+     */
+    static void connect(final String name) throws Exception {
+        final JCAContext phoebus = JCAContext.getInstance();
+        final Field used = JCAContext.class.getDeclaredField("context");
+        used.setAccessible(true);
+        final Context before = phoebus.getContext();
+        final LateContext late = likeThatOfPhoebus();
+        try {
+            used.set(phoebus, late);
+            final PV pv = PVPool.getPV(name);
+            try {
+                Jfx.until(name + " had no value", () -> PV.isDisconnected(pv.read()) ? null : true);
+            } finally {
+                PVPool.releasePV(pv);
+            }
+        } finally {
+            used.set(phoebus, before);
+        }
+    }
+}
