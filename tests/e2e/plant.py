@@ -206,6 +206,16 @@ class Plant:
             raise AssertionError(f"{PREFIX}{pv} is {value!r} after {timeout} s\n{self.log_text()[-4000:]}") from None
         return value
 
+    async def until_closed(self) -> None:
+        """Wait until no run is open, also not in the database: PVs show a change before it is stored.
+
+        After a start they also show Stopped before the open run has been read.
+        """
+        await self.until("Run:State", "Stopped")
+        unfinished = "SELECT 1 FROM runs WHERE state NOT IN ('complete', 'failed', 'orphaned')"
+        await eventually(lambda: not self.query(unfinished))
+        await self.until("Run:State", "Stopped")
+
     async def to_ready(self) -> None:
         """Take all servers from Idle to Ready."""
         for step in ("Describe", "Prepare", "Configure"):

@@ -40,7 +40,7 @@ async def test_a_board_that_goes_on_sending_ends_with_breakup(ready: Plant) -> N
     await eventually(lambda: bytes_of(ready, "rn") > before)
     assert await ready.get("Run:State") == "Filing"
     assert await ready.put("ECC:North:Breakup"), await ready.text("ECC:North:Message")
-    await ready.until("Run:State", "Stopped", 20)
+    await ready.until_closed()
     await stopping
     recorded = ready.query("SELECT path, bytes FROM files")
     assert len(recorded) == len(ready.graw_files())

@@ -34,7 +34,7 @@ async def test_a_run_that_ended_while_the_ioc_was_away_is_closed(ready: Plant) -
     for name in ("North", "South-2", "East_3", "Trigger"):
         await ready.control(ecc=name, do="state", state="Ready")
     await ready.start()
-    await ready.until("Run:State", "Stopped", 20)
+    await ready.until_closed()
     [(state, message, duration)] = ready.query("SELECT state, message, duration FROM runs")
     assert state == "orphaned"
     assert "while the IOC was down" in message
@@ -52,7 +52,7 @@ async def test_filing_is_finished_after_kill_9(ready: Plant) -> None:
     ready.stop(signal.SIGKILL)
     assert ready.query("SELECT state FROM runs") == [("filing",)]
     await ready.start()
-    await ready.until("Run:State", "Stopped", 20)
+    await ready.until_closed()
     assert ready.query("SELECT state FROM runs") == [("complete",)]
     _every_file_is_filed_once(ready)
 
@@ -100,7 +100,7 @@ async def test_a_router_that_cannot_be_filed_keeps_the_run_open(ready: Plant) ->
     assert ready.query("SELECT state FROM runs") == [("filing",)]
     (work_dir / "e99").unlink()
     assert await ready.put("Router:re:Organize"), await ready.text("Router:re:Message")
-    await ready.until("Run:State", "Stopped")
+    await ready.until_closed()
     assert ready.query("SELECT state FROM runs") == [("complete",)]
     _every_file_is_filed_once(ready)
 

@@ -150,7 +150,7 @@ async def test_kills_while_hooks_hang(epics: Epics, tmp_path: Path, folder: Path
         await eventually(lambda: not sleeping())
         (folder / "hang").unlink()
         await plant.start()
-        await plant.until("Run:State", "Stopped", 20)
+        await plant.until_closed()
         assert plant.query("SELECT run_number, state FROM runs") == [(0, "complete")]
 
 
@@ -193,5 +193,5 @@ async def test_hooks_over_ssh(epics: Epics, tmp_path: Path, folder: Path) -> Non
             assert "hook note (before_stop) failed: " in await plant.text("Run:Message")
             assert await plant.get("ECC:North:State") == "Ready"
             sshd.start()
-            await plant.until("Run:State", "Stopped", 20)
+            await plant.until_closed()
             await eventually(lambda: "after_filing" in told(folder))

@@ -39,7 +39,7 @@ async def test_interlocks_survive_kills_and_stop_the_run(epics: Epics, tmp_path:
         await plant.until("Interlock:gas:Low", "850")
         await plant.until("Run:State", "Running")
         await plant.control(slow_controls="SIM:hv:cathode", do="set", value=1)
-        await plant.until("Run:State", "Stopped", 30)
+        await plant.until_closed()
         assert await plant.get("Run:CanStart") == "No"
         rows = plant.query("SELECT interlock, action, ended_at >= began_at, low FROM run_intervals ORDER BY id")
         assert rows == [("gas", "alarm", 1, 200.0), ("gas", "alarm", 1, 850.0), ("hv", "stop", 1, 5.0)]
@@ -60,7 +60,7 @@ async def test_a_source_that_dies_stops_the_run(epics: Epics, tmp_path: Path) ->
         await plant.until("Interlock:hv:State", "Ok")
         assert await plant.put("Run:Start"), await plant.text("Run:BlockedBy")
         await plant.control(slow_controls="*", do="stop")
-        await plant.until("Run:State", "Stopped", 30)
+        await plant.until_closed()
         assert "SIM:hv:cathode is disconnected" in await plant.text("Run:BlockedBy")
         await plant.control(slow_controls="*", do="start")
         await plant.until("Run:CanStart", "Yes", 40)

@@ -125,7 +125,7 @@ async def test_an_end_that_is_not_answered(epics: Epics, tmp_path: Path, how: st
         command = {"do": "freeze"} if how == "freeze" else {"do": "answer", "as": how}
         await plant.control(partner="late", **command)
         await plant.put("Run:Stop", timeout=15)
-        await plant.until("Run:State", "Stopped")
+        await plant.until_closed()
         [(state, message)] = plant.query("SELECT state, message FROM runs")
         assert state == "complete"
         assert "if it still runs, press End in its ReadoutGUI" in message
@@ -145,7 +145,7 @@ async def test_an_interlock_does_not_wait_for_one_that_hangs(epics: Epics, tmp_p
         assert await plant.put("Interlock:gas:Low", "5000")
         await plant.until("ECC:North:State", "Ready", 5)
         assert time.monotonic() - before < 3
-        await plant.until("Run:State", "Stopped", 20)
+        await plant.until_closed()
         await eventually(lambda: "slow (before_stop) failed" in plant.query("SELECT message FROM runs")[0][0])
         assert "partner late" in plant.query("SELECT message FROM runs")[0][0]
 
@@ -160,7 +160,7 @@ async def test_one_that_dies_in_a_run(epics: Epics, tmp_path: Path) -> None:
         assert await plant.severity("Run:Message") == "MAJOR"
         assert await plant.get("Run:State") == "Running"
         await plant.put("Run:Stop")
-        await plant.until("Run:State", "Stopped", 20)
+        await plant.until_closed()
         [(state, message)] = plant.query("SELECT state, message FROM runs")
         assert state == "complete"
         assert "partner aux is Offline" in message
@@ -172,7 +172,7 @@ async def test_one_that_must_not_end_stops_the_run(epics: Epics, tmp_path: Path)
     async with ready_plant(Plant(tmp_path, epics, boards=1, partners=[LATE])) as plant:
         assert await plant.put("Run:Start"), await plant.text("Run:Message")
         await plant.control(partner="late", do="end")
-        await plant.until("Run:State", "Stopped", 20)
+        await plant.until_closed()
         [(state, message)] = plant.query("SELECT state, message FROM runs")
         assert state == "complete"
         assert "partner late has ended its run by itself" in message
