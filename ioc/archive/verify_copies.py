@@ -36,12 +36,13 @@ def verify_copies(
         elif any(copy.verified for copy in file.copies):
             detail = "its copies are looked at from its host, which is not in the topology"
             findings.append(Finding(Fault.NotReached, file.host, file.run, file.path, detail))
+    known = {(copy.destination, copy.path) for file in files for copy in file.copies}
+
+    def look(host: MachineHost, its: Sequence[OldFile]) -> list[Finding]:
+        return list(_of_host(host, its, known, archive, over, deep=deep))
+
     with ThreadPoolExecutor(len(by_host) or 1, thread_name_prefix="verify") as threads:
-        known = {(copy.destination, copy.path) for file in files for copy in file.copies}
-        work = [
-            threads.submit(lambda host=host, its=its: list(_of_host(host, its, known, archive, over, deep=deep)))
-            for host, its in by_host.items()
-        ]
+        work = [threads.submit(look, host, its) for host, its in by_host.items()]
         try:
             found = [finding for each in work for finding in each.result()]
         except BaseException:
