@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ioc.runlogic.state import Trouble
+from ioc.runlogic.state import About, Trouble
 from ioc.runlogic.troubles import FIRST, LAST, line
 from tests.runlogic.world import World
 
@@ -21,7 +21,7 @@ class Book:
     world: World
     earlier: list[str] = field(default_factory=list[str])
     """The lines of earlier processes."""
-    known: dict[tuple[object, str, float], Trouble] = field(default_factory=dict[tuple[object, str, float], Trouble])
+    known: dict[tuple[About, str, float], Trouble] = field(default_factory=dict[tuple[About, str, float], Trouble])
     """What this process reported, in order."""
 
     def server(self, name: str, *, reachable: bool) -> None:
