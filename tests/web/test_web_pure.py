@@ -193,7 +193,7 @@ def test_an_ioc_that_is_gone_since_another_day_is_said_with_the_date(monkeypatch
 @pytest.mark.parametrize(
     ("host", "status"),
     [
-        *((name, 200) for name in ("daq", "DAQ:8001", "daq.lab.org", "daq.lab.org.:80", "runs.lab.org:8001", "10.0.0.1")),
+        *((name, 200) for name in ("daq", "DAQ:8001", "daq.lab.org", "daq.lab.org.:80", "runs.lab.org:80", "10.0.0.1")),
         *((name, 400) for name in ("lab.org", "daq.evil.org", "runs", "10", "")),
     ],
 )
