@@ -6,6 +6,7 @@ that function calls the engine (or the recorder or a host). An exception becomes
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +28,10 @@ def handler(
 
     async def put(client: ca.Client, *value: P.args, **others: P.kwargs) -> None:
         with _errors_for_clients():
-            await do(_client(client), *value, **others)
+            try:
+                await do(_client(client), *value, **others)
+            finally:
+                await asyncio.sleep(0)  # in this turn of the event loop the PVs show what has changed
 
     return put
 

@@ -46,7 +46,8 @@ class Guard:
         """
         self._app = app
         self._datasette = datasette
-        self._names = {"localhost", host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
+        machine = {socket.gethostname().lower(), socket.getfqdn().lower()}
+        self._names = {"localhost", host.lower(), *machine, *(name.partition(".")[0] for name in machine)}
         self._login_header = login_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

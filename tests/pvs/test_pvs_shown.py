@@ -374,6 +374,24 @@ async def test_states_of_one_turn_are_shown_as_one_and_before_the_answer(panel: 
             assert state.label(state.value) == then
 
 
+async def test_what_a_put_does_without_a_command_of_the_core_is_shown_before_it_is_answered(panel: Panel) -> None:
+    """When a put of RefreshConfigs is answered, the PVs show the new configurations, or why there are none."""
+    tree = PvTree(panel.bench.topology, panel.bench.engine, panel.services, simulated=False)
+    pvs = {pv.name: pv for pv in tree.pvs}
+    refresh = pvs["T:ECC:CoBo0:RefreshConfigs"].on_put
+    assert refresh is not None
+    panel.bench.engine.subscribe(tree.show_soon)
+    async with panel.bench as bench:
+        await bench.until(lambda: bench.state.restored and bench.state.servers["CoBo0"].list_read)
+        bench.ecc["CoBo0"].configs = (ConfigChoice("a", "x", "x"),)
+        await refresh(ca.Client("ana", "127.0.0.1"), 1)
+        assert pvs["T:ECC:CoBo0:ConfigList"].value == "a/x/x"
+        bench.ecc["CoBo0"].configs = PeerError("no list")
+        with pytest.raises(ca.PutFailed):
+            await refresh(ca.Client("ana", "127.0.0.1"), 1)
+        assert "no list" in pvs["T:ECC:CoBo0:Message"].value
+
+
 def test_a_change_renders_what_depends_on_it_and_nothing_else(panel: Panel) -> None:
     """After every change all PVs show what they show where each part of the state is another object each time."""
     complete = PvTree(panel.bench.topology, panel.bench.engine, panel.services, simulated=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import socket
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +15,14 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import PlainTextResponse
+from starlette.types import Message
 
 from ioc.rundb.pages import RunFacts
 from ioc.topology.load import load
 from ioc.web.changes import changes
 from ioc.web.channels import HEARTBEAT, Channel, Kind, layout_of
+from ioc.web.guard import Guard
 from ioc.web.live import Live
 from ioc.web.shown import Shown, shown
 from ioc.web.svg import SPARK_HEIGHT, SPARK_WIDTH, Piece, Point, RunCurve, run_picture, sparkline, trend_picture
@@ -184,3 +188,28 @@ def test_an_ioc_that_is_gone_since_another_day_is_said_with_the_date(monkeypatch
     assert "not answered since 12:00:00." in live.health[1]
     monkeypatch.setattr("ioc.web.live.time.time", lambda: noon + 86_400)
     assert "not answered since 2026-11-22 12:00:00." in live.health[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((name, 200) for name in ("daq", "DAQ:8001", "daq.lab.org", "daq.lab.org.:80", "runs.lab.org:80", "10.0.0.1")),
+        *((name, 400) for name in ("lab.org", "daq.evil.org", "runs", "10", "")),
+    ],
+)
+async def test_a_machine_answers_to_its_short_name(host: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it calls itself by the whole name; and to the name that is given as --host, an alias for instance."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "daq.lab.org")
+    monkeypatch.setattr(socket, "getfqdn", lambda: "daq.lab.org")
+    guard = Guard(PlainTextResponse("ours"), "runs.lab.org", login_header=None)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", host.encode())]
+    await guard({"type": "http", "method": "GET", "path": "/", "headers": headers}, receive, send)
+    assert sent[0]["status"] == status
