@@ -10,6 +10,7 @@ import java.util.Properties;
 import org.phoebus.pv.PV;
 import org.phoebus.pv.PVPool;
 import org.phoebus.pv.ca.JCAContext;
+import org.phoebus.pv.ca.JCA_Preferences;
 
 /**
  * Channel Access as a thread sees it that has to wait for the processor just after CAJ has begun to search: when it gets its
@@ -42,11 +43,9 @@ final class LateContext extends CAJContext {
         return new LateContext();
     }
 
-    /**
-     * Connects to a PV that nothing else uses, as every part of Phoebus does it, and lets it go when it has a value. The
-     * context stays until the process ends: when it was destroyed, Phoebus' own context connected to nothing any more.
-     */
+    /** Connects to a PV that nothing else uses, as every part of Phoebus does it, and lets it go when it has a value. */
     static void connect(final String name) throws Exception {
+        JCA_Preferences.getInstance(); // a context that is made before them would have other settings, for good
         final JCAContext phoebus = JCAContext.getInstance();
         final Field used = JCAContext.class.getDeclaredField("context");
         used.setAccessible(true);
@@ -62,6 +61,7 @@ final class LateContext extends CAJContext {
             }
         } finally {
             used.set(phoebus, before);
+            late.destroy();
         }
     }
 }

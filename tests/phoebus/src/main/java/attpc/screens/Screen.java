@@ -48,13 +48,13 @@ final class Screen {
     private final Map<String, Screen> others = new HashMap<>();
 
     /**
-     * Leaves the display running under a name, as in a tab behind others, and looks at none: like that tab, it is not drawn.
+     * Leaves the display running under a name, and looks at none. As in a tab behind others, its content is invisible:
      * JavaFX draws each window that is shown, whether another covers it or not, and would be busy with all of their clocks.
      */
     void leave(final String name) throws Exception {
         final Screen left = new Screen();
         Jfx.on(() -> {
-            stage.hide();
+            stage.getScene().getRoot().setVisible(false);
             return null;
         });
         left.stage = stage;
@@ -82,7 +82,8 @@ final class Screen {
         stage = left.stage;
         model = left.model;
         Jfx.on(() -> {
-            stage.show();
+            stage.getScene().getRoot().setVisible(true);
+            stage.toFront();
             return null;
         });
     }
