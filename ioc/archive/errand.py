@@ -145,6 +145,13 @@ def looking(storage: Storage, places: Sequence[bytes], algorithm: str, size: int
     return Errand(words, _silent(destination, size if algorithm else 0))
 
 
+def marking(storage: Storage) -> Errand:
+    """Mark the storage of a destination, at which a copy was seen."""
+    if storage.destination.rclone:
+        return seeing_place(storage, make=True)
+    return Errand(_words("look", storage.destination, b"", b"", "", _there("prepare", storage)), SILENT_SECONDS)
+
+
 def listing(storage: Storage, directory: bytes) -> Errand:
     """List a directory; not for rclone."""
     inner = _there("list", storage, directory)

@@ -82,3 +82,19 @@ async def test_one_storage_by_two_ways(first: str, second: str, local_bench: Ben
     async with bench.at_work(two) as working:
         await working.until(lambda: bench.disk.copies() == [("verified", "")] * 2)
     assert [path.read_bytes() for path in (bench.tmp_path / "there").rglob(os.fsdecode(NAME))] == [b"content"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "ssh"])
+@needs_rsync
+async def test_a_link_to_the_file_is_no_copy(kind: str, bench: Bench) -> None:
+    """Where a link to the file itself has the name of its copy, as gathering makes one, it gets another name."""
+    run = await bench.disk.run()
+    original = await bench.disk.file(run, b"content")
+    place = bench.tmp_path / "there" / run.directory / "data0" / os.fsdecode(NAME)
+    place.parent.mkdir(parents=True)
+    place.symlink_to(os.fsdecode(original))
+    async with bench.at_work(bench.destination(kind)) as working:
+        await working.until(lambda: bench.disk.copies() == [("verified", "")])
+    assert not place.is_symlink()
+    assert place.read_bytes() == b"content"
+    assert [path.is_symlink() for path in place.parent.glob("*.replaced-1")] == [True]
