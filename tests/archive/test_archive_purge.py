@@ -245,7 +245,7 @@ async def test_every_other_reason_to_stay(local_bench: Bench) -> None:
 
 @needs_rsync
 async def test_one_file_with_two_names_is_one_copy(local_bench: Bench) -> None:
-    """A destination that is another name of the same place, or a copy that is a link to the file or a copy, adds none."""
+    """A destination that is another name of a place adds no copy, nor does a link to the file or to another copy."""
     bench = local_bench
     await two_copies(bench, ("directory", "directory"), files=1)
     (bench.tmp_path / "there2").rename(bench.tmp_path / "away")
@@ -267,7 +267,7 @@ async def test_one_file_with_two_names_is_one_copy(local_bench: Bench) -> None:
     (original,) = bench.disk.directory.rglob("*.graw")
     copy.unlink()
     copy.hardlink_to(original)
-    assert "it is the same file as another one" in await site.purge("--copies", "1", "--yes")
+    assert "1 of 2 verified copies (one: it is the same file as" in await site.purge("--copies", "2", "--yes")
     assert site.present == {"0.graw"}
 
 
