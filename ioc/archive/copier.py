@@ -20,7 +20,6 @@ from ioc.archive.errand import (
     WrongCopyError,
     checking,
     copying,
-    is_renamed,
     making_directories,
     making_room,
     seeing_place,
@@ -215,7 +214,7 @@ class Copier:
         name, file_id = destination.name, pending.file_id
         source = from_shown(pending.path)
         places = self._places[name]
-        place = places.of(pending)
+        place, temporary = places.of(pending), places.temporary(pending)
         there = shown(place)
         began = time.monotonic()
         try:
@@ -225,25 +224,25 @@ class Copier:
                 self._seen_at[name] = began
             if not pending.copied and (name, file_id) not in self._not_compared:
                 directories = places.names(pending)
-                if destination.rclone and destination.layout == "merger" and (name, pending.run) not in self._made:
+                if destination.rclone and places.is_for_merger(pending) and (name, pending.run) not in self._made:
                     make = making_directories(destination, places.run(pending.run), directories)
                     await self._perform(destination, make, ArchiveState.Copying, threads)
                     self._made.add((name, pending.run))
-                if not is_renamed(destination) and pending.there != there:
+                if not temporary and pending.there != there:
                     await self._perform(destination, making_room(destination, place), ArchiveState.Copying, threads)
                     await self._store.transaction(lambda db: save_copying(db, file_id, name, there))
                 below = places.run(pending.run) + b"/"
                 copy = copying(
                     storage,
-                    file_id,
                     source,
                     pending.size,
                     place,
+                    temporary,
                     directories=[below + each for each in directories],
                 )
                 await self._perform(destination, copy, ArchiveState.Copying, threads)
                 await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
-            check = checking(storage, file_id, pending.size, place, pending.checksum)
+            check = checking(storage, pending.size, place, temporary, pending.checksum)
             self._not_compared.add((name, file_id))
             _must_be_same(await self._perform(destination, check, ArchiveState.Verifying, threads))
             await self._store.transaction(lambda db: save_verified(db, file_id, name, there, pending.checksum))

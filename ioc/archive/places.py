@@ -57,10 +57,24 @@ class Places:
         """Return the directory of a run."""
         return os.fsencode(f"{self._base}{run.directory}")
 
+    def temporary(self, pending: PendingCopy) -> bytes:
+        """Return the name of an unfinished copy, beside its place; no program takes it for a data file.
+
+        Empty if the copy has its name at once. So it is by rclone, because many stores copy a file to rename it; but
+        not in a run for the merger, which takes a part of a file.
+        """
+        if self._rclone and not self.is_for_merger(pending):
+            return b""
+        return self.of(pending).rpartition(b"/")[0] + b"/.copy-%d.partial" % pending.file_id
+
+    def is_for_merger(self, pending: PendingCopy) -> bool:
+        """Whether its run has the layout of the merger, whatever the topology says now."""
+        return self._layout(pending.run, pending.files) is not None
+
     def names(self, pending: PendingCopy) -> tuple[bytes, ...]:
         """Return the names of all directories that its run must have."""
         own = self.of(pending).removeprefix(self.run(pending.run) + b"/").rpartition(b"/")[0]
-        wanted = self._merger.directories if self._layout(pending.run, pending.files) else ()
+        wanted = self._merger.directories if self.is_for_merger(pending) else ()
         return tuple(dict.fromkeys((*map(os.fsencode, wanted), own)))
 
     def _places(self, run: RunId, files: Sequence[RunFile]) -> dict[int, bytes]:
@@ -97,8 +111,3 @@ class Places:
         if self._rclone:
             name = _CONTROL.sub(lambda found: b"\\x%02x" % found[0][0], shown(name).encode())
         return self.run(run) + os.fsencode(f"/{directory}/"), name
-
-
-def temporary_of(place: bytes, file_id: int) -> bytes:
-    """Return the name of an unfinished copy beside its place; no program takes it for a data file."""
-    return place.rpartition(b"/")[0] + b"/.copy-%d.partial" % file_id
