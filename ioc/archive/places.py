@@ -40,6 +40,7 @@ class Places:
         self._files: Sequence[RunFile] = ()
         self._found: dict[int, bytes] = {}
         """Places of `_files`, by their id."""
+        self._run_layout: MergerLayout | None = None
 
     @property
     def base(self) -> str:
@@ -48,9 +49,7 @@ class Places:
 
     def of(self, pending: PendingCopy) -> bytes:
         """Return the path of a copy; for rclone with the remote."""
-        if self._files is not pending.files:  # one object for all files of a run
-            self._found = self._places(pending.run, pending.files)
-            self._files = pending.files
+        self._look(pending)
         return self._found[pending.file_id]
 
     def run(self, run: RunId) -> bytes:
@@ -69,7 +68,8 @@ class Places:
 
     def is_for_merger(self, pending: PendingCopy) -> bool:
         """Whether its run has the layout of the merger, whatever the topology says now."""
-        return self._layout(pending.run, pending.files) is not None
+        self._look(pending)
+        return self._run_layout is not None
 
     def names(self, pending: PendingCopy) -> tuple[bytes, ...]:
         """Return the names of all directories that its run must have."""
@@ -77,10 +77,15 @@ class Places:
         wanted = self._merger.directories if self.is_for_merger(pending) else ()
         return tuple(dict.fromkeys((*map(os.fsencode, wanted), own)))
 
-    def _places(self, run: RunId, files: Sequence[RunFile]) -> dict[int, bytes]:
+    def _look(self, pending: PendingCopy) -> None:
+        if self._files is not pending.files:  # one object for all files of a run
+            self._run_layout = self._layout(pending.run, pending.files)
+            self._found = self._places(pending.run, pending.files, self._run_layout)
+            self._files = pending.files
+
+    def _places(self, run: RunId, files: Sequence[RunFile], layout: MergerLayout | None) -> dict[int, bytes]:
         found = {file.file_id: from_shown(file.there) for file in files if self._is_begun(run, file)}
         taken = set(found.values())
-        layout = self._layout(run, files)
         for file in files:
             if file.file_id not in found:
                 below, name = self._wanted(layout, run, file)
