@@ -38,10 +38,11 @@ def verify_copies(
             findings.append(Finding(Fault.NotReached, file.host, file.run, file.path, detail))
     with ThreadPoolExecutor(len(by_host) or 1, thread_name_prefix="verify") as threads:
         known = {(copy.destination, copy.path) for file in files for copy in file.copies}
-        work = [
-            threads.submit(lambda host=host, its=its: list(_of_host(host, its, known, archive, over, deep=deep)))
-            for host, its in by_host.items()
-        ]
+
+        def look(host: MachineHost, its: Sequence[OldFile]) -> list[Finding]:
+            return list(_of_host(host, its, known, archive, over, deep=deep))
+
+        work = [threads.submit(look, host, its) for host, its in by_host.items()]
         try:
             found = [finding for each in work for finding in each.result()]
         except BaseException:
