@@ -20,7 +20,6 @@ from ioc.archive.errand import (
     WrongCopyError,
     checking,
     copying,
-    is_renamed,
     making_directories,
     making_room,
     seeing_place,
@@ -215,37 +214,36 @@ class Copier:
         name, file_id = destination.name, pending.file_id
         source = from_shown(pending.path)
         places = self._places[name]
-        place = places.of(pending)
+        place, temporary = places.of(pending), places.temporary(pending)
         there = shown(place)
-        began = time.monotonic()
         try:
             storage = self._storages[name]
-            if destination.rclone and began > self._seen_at.get(name, -math.inf) + self._look_seconds:
-                await self._perform(destination, seeing_place(storage, make=True), ArchiveState.Copying, threads)
-                self._seen_at[name] = began
+            await self._see(destination, storage, threads, make=True)
             if not pending.copied and (name, file_id) not in self._not_compared:
                 directories = places.names(pending)
-                if destination.rclone and destination.layout == "merger" and (name, pending.run) not in self._made:
+                if destination.rclone and places.is_for_merger(pending) and (name, pending.run) not in self._made:
                     make = making_directories(destination, places.run(pending.run), directories)
                     await self._perform(destination, make, ArchiveState.Copying, threads)
                     self._made.add((name, pending.run))
-                if not is_renamed(destination) and pending.there != there:
+                if not temporary and pending.there != there:
                     await self._perform(destination, making_room(destination, place), ArchiveState.Copying, threads)
                     await self._store.transaction(lambda db: save_copying(db, file_id, name, there))
                 below = places.run(pending.run) + b"/"
                 copy = copying(
                     storage,
-                    file_id,
                     source,
                     pending.size,
                     place,
+                    temporary,
                     directories=[below + each for each in directories],
                 )
                 await self._perform(destination, copy, ArchiveState.Copying, threads)
                 await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
-            check = checking(storage, file_id, pending.size, place, pending.checksum)
+            check = checking(storage, pending.size, place, temporary, pending.checksum)
             self._not_compared.add((name, file_id))
             _must_be_same(await self._perform(destination, check, ArchiveState.Verifying, threads))
+            # Its storage may have gone while it was copied; what was compared then is at its mount point.
+            await self._see(destination, storage, threads, make=False)
             await self._store.transaction(lambda db: save_verified(db, file_id, name, there, pending.checksum))
         except EndedError:
             self._report(name, Report())
@@ -267,6 +265,15 @@ class Copier:
             self._pauses.works((name, file_id))
             self._pauses.works(name)
             self._report(name, Report(problem="", finished=True))
+
+    async def _see(
+        self, destination: Destination, storage: Storage, threads: ThreadPoolExecutor, *, make: bool
+    ) -> None:
+        """See whether the storage of a remote of rclone is there, unless that was seen just now."""
+        now = time.monotonic()
+        if destination.rclone and now > self._seen_at.get(destination.name, -math.inf) + self._look_seconds:
+            await self._perform(destination, seeing_place(storage, make=make), ArchiveState.Copying, threads)
+            self._seen_at[destination.name] = now
 
     async def _perform(
         self, destination: Destination, errand: Errand, doing: ArchiveState, threads: ThreadPoolExecutor

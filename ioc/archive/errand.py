@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
-from ioc.archive.places import temporary_of
 from ioc.errors import PeerError, PeerRejected
 from ioc.hosts.transport import OUTPUT_LIMIT, Program, Transport, fed_to_sh
 from ioc.topology.schema import Destination
@@ -101,30 +100,21 @@ def making_directories(destination: Destination, run: bytes, names: Sequence[byt
 
 
 def copying(
-    storage: Storage, file_id: int, source: bytes, size: int, place: bytes, *, directories: Sequence[bytes]
+    storage: Storage, source: bytes, size: int, place: bytes, temporary: bytes, *, directories: Sequence[bytes]
 ) -> Errand:
-    """Copy a file to the temporary name beside its place, or to its place itself; make `directories` before."""
+    """Copy a file to a temporary name, or if that is empty to its place itself; make `directories` before."""
     destination = storage.destination
-    target = temporary_of(place, file_id) if is_renamed(destination) else place
+    target = temporary or place
     words = _words("copy", destination, source, target, "", _there("prepare", storage, *directories))
     return Errand(words, _silent(destination, size))
 
 
-def is_renamed(destination: Destination) -> bool:
-    """Whether a copy gets its name when it is whole.
-
-    By rclone it has it at once, because many stores copy a file to rename it; but the merger takes a part of a file.
-    """
-    return not destination.rclone or destination.layout == "merger"
-
-
-def checking(storage: Storage, file_id: int, size: int, place: bytes, checksum: str) -> Errand:
+def checking(storage: Storage, size: int, place: bytes, temporary: bytes, checksum: str) -> Errand:
     """Compare the checksum of a copy with that of the file, ``ALGORITHM:DIGITS``, and give it its final name."""
     destination = storage.destination
     algorithm, _, digits = checksum.partition(":")
-    temporary = temporary_of(place, file_id)
     if destination.rclone:
-        words = _words("check", destination, b"", place, checksum, temporary if is_renamed(destination) else b"")
+        words = _words("check", destination, b"", place, checksum, temporary)
         return Errand(words, _silent(destination, size))
     inner = (
         _there("check", storage, temporary, place, algorithm.encode(), digits.encode()),
@@ -143,6 +133,13 @@ def looking(storage: Storage, places: Sequence[bytes], algorithm: str, size: int
     target = places[0] if destination.rclone else b""
     words = _words("look", destination, b"", target, "", _there("look", storage, algorithm.encode(), *places))
     return Errand(words, _silent(destination, size if algorithm else 0))
+
+
+def marking(storage: Storage) -> Errand:
+    """Mark the storage of a destination, at which a copy was seen."""
+    if storage.destination.rclone:
+        return seeing_place(storage, make=True)
+    return Errand(_words("look", storage.destination, b"", b"", "", _there("prepare", storage)), SILENT_SECONDS)
 
 
 def listing(storage: Storage, directory: bytes) -> Errand:

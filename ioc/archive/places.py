@@ -40,6 +40,7 @@ class Places:
         self._files: Sequence[RunFile] = ()
         self._found: dict[int, bytes] = {}
         """Places of `_files`, by their id."""
+        self._run_layout: MergerLayout | None = None
 
     @property
     def base(self) -> str:
@@ -48,25 +49,43 @@ class Places:
 
     def of(self, pending: PendingCopy) -> bytes:
         """Return the path of a copy; for rclone with the remote."""
-        if self._files is not pending.files:  # one object for all files of a run
-            self._found = self._places(pending.run, pending.files)
-            self._files = pending.files
+        self._look(pending)
         return self._found[pending.file_id]
 
     def run(self, run: RunId) -> bytes:
         """Return the directory of a run."""
         return os.fsencode(f"{self._base}{run.directory}")
 
+    def temporary(self, pending: PendingCopy) -> bytes:
+        """Return the name of an unfinished copy, beside its place; no program takes it for a data file.
+
+        Empty if the copy has its name at once. So it is by rclone, because many stores copy a file to rename it; but
+        not in a run for the merger, which takes a part of a file.
+        """
+        if self._rclone and not self.is_for_merger(pending):
+            return b""
+        return self.of(pending).rpartition(b"/")[0] + b"/.copy-%d.partial" % pending.file_id
+
+    def is_for_merger(self, pending: PendingCopy) -> bool:
+        """Whether its run has the layout of the merger, whatever the topology says now."""
+        self._look(pending)
+        return self._run_layout is not None
+
     def names(self, pending: PendingCopy) -> tuple[bytes, ...]:
         """Return the names of all directories that its run must have."""
         own = self.of(pending).removeprefix(self.run(pending.run) + b"/").rpartition(b"/")[0]
-        wanted = self._merger.directories if self._layout(pending.run, pending.files) else ()
+        wanted = self._merger.directories if self.is_for_merger(pending) else ()
         return tuple(dict.fromkeys((*map(os.fsencode, wanted), own)))
 
-    def _places(self, run: RunId, files: Sequence[RunFile]) -> dict[int, bytes]:
+    def _look(self, pending: PendingCopy) -> None:
+        if self._files is not pending.files:  # one object for all files of a run
+            self._run_layout = self._layout(pending.run, pending.files)
+            self._found = self._places(pending.run, pending.files, self._run_layout)
+            self._files = pending.files
+
+    def _places(self, run: RunId, files: Sequence[RunFile], layout: MergerLayout | None) -> dict[int, bytes]:
         found = {file.file_id: from_shown(file.there) for file in files if self._is_begun(run, file)}
         taken = set(found.values())
-        layout = self._layout(run, files)
         for file in files:
             if file.file_id not in found:
                 below, name = self._wanted(layout, run, file)
@@ -97,8 +116,3 @@ class Places:
         if self._rclone:
             name = _CONTROL.sub(lambda found: b"\\x%02x" % found[0][0], shown(name).encode())
         return self.run(run) + os.fsencode(f"/{directory}/"), name
-
-
-def temporary_of(place: bytes, file_id: int) -> bytes:
-    """Return the name of an unfinished copy beside its place; no program takes it for a data file."""
-    return place.rpartition(b"/")[0] + b"/.copy-%d.partial" % file_id

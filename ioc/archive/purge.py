@@ -20,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ioc.archive.errand import Storage
-from ioc.archive.sightings import Seen, look_at_copies, look_at_files, remove_files, wrong_copy
+from ioc.archive.sightings import Seen, look_at_copies, look_at_files, mark_place, remove_files, wrong_copy
 from ioc.errors import PeerError
 from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown
@@ -63,7 +63,7 @@ class Purger:
         self._deep = deep
 
     def plan(self, files: Sequence[OldFile]) -> Plan:
-        """Look at everything; change nothing."""
+        """Look at everything; change nothing but missing marks of destinations."""
         plan = Plan()
         by_host: dict[int, list[OldFile]] = {}
         for file in files:
@@ -188,7 +188,10 @@ class Purger:
         for name, destination in self._archive.items():
             try:
                 storage = Storage(destination, tuple(self._archive.keys() - {name}))
-                copies[name] = look_at_copies(host.aside, storage, files, over, deep=self._deep)
+                seen = look_at_copies(host.aside, storage, files, over, deep=self._deep)
+                # Copies of older versions may have no mark yet; the next destination could be the same storage.
+                mark_place(host.aside, storage, files, seen, over)
+                copies[name] = seen
             except PeerError as error:
                 copies[name] = "it cannot be looked at"
                 plan.unreachable[f"{name} from {host.name}"] = str(error)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
 from typing import TypeVar
 
-from ioc.archive.errand import Running, Storage, listing, looking, reading, seeing_place
+from ioc.archive.errand import Running, Storage, listing, looking, marking, reading, seeing_place
 from ioc.errors import PeerError, PeerRejected
 from ioc.hosts.transport import Transport, from_shown, shown
 from ioc.model import RunId
@@ -92,6 +92,32 @@ def look_at_copies(
     ]
     look = _rclone_copies if storage.destination.rclone else _shell_copies
     return look(transport, storage, wanted, over, deep=deep)
+
+
+def mark_place(
+    transport: Transport,
+    storage: Storage,
+    files: Sequence[OldFile],
+    seen: Mapping[int, Seen],
+    over: threading.Event,
+) -> None:
+    """Mark the storage of a destination if a copy was seen there, so that it is not taken for that of another one.
+
+    Raises:
+        PeerError: the destination cannot be reached, or has got the mark of another one.
+    """
+    destination = storage.destination
+    below = os.fsencode(destination.rclone or destination.directory or "")
+    there = (
+        from_shown(copy.path)
+        for number, its in seen.items()
+        if not its.missing and not its.problem
+        for copy in files[number].copies
+        if copy.destination == destination.name
+    )
+    # Copies that were made in another directory say nothing of the present one.
+    if any(path.startswith(below if below.endswith((b":", b"/")) else below + b"/") for path in there):
+        Running(transport, marking(storage), over=over).run()
 
 
 def wrong_copy(file: OldFile, copy: Seen, *, deep: bool) -> str:

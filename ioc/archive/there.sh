@@ -42,13 +42,14 @@ is_mounted() {
   fi
 }
 
-# The arguments of is_mounted; then come directories that are made there.
+# The arguments of is_mounted; then may come directories that are made there.
 prepare() {
   is_mounted "$@"
   # A directory that is not ours may have ours in it: then it goes without.
   [ -s "$1/.attpc-archive" ] || { echo "$2" >"$1/.attpc-archive"; } 2>/dev/null
   shift 4
-  mkdir -p "$@" && echo ready
+  [ $# = 0 ] || mkdir -p "$@" || exit 1
+  echo ready
 }
 
 # The arguments of is_mounted; then $1 is the temporary name, $2 the final name, $3 the algorithm, $4 the digits. A copy
@@ -72,8 +73,9 @@ read_back() { if [ -e "$1" ]; then cat "$1"; else cat "$2"; fi; }
 # database that was lost: it is never overwritten, but gets another name, without .graw.
 finish() {
   [ -e "$1" ] || { echo same; return; }
-  [ -d "$2" ] && { echo "a directory has its name at the destination"; return 1; }
-  if [ -f "$2" ] && cmp -s "$1" "$2"; then rm -f "$1"; echo same; return; fi
+  [ -d "$2" ] && [ ! -L "$2" ] && { echo "a directory has its name at the destination"; return 1; }
+  # A link to the same content, even to the file itself, is no copy.
+  if [ ! -L "$2" ] && [ -f "$2" ] && cmp -s "$1" "$2"; then rm -f "$1"; echo same; return; fi
   if [ -e "$2" ] || [ -L "$2" ]; then
     number=1
     while [ -e "${2%.graw}.replaced-$number" ]; do number=$((number + 1)); done

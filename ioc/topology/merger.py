@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from ioc.model.graw import cobo_of
+from ioc.model.graw import cobo_of, is_merged
 from ioc.topology.schema import Topology
 
 COBOS = range(11)
@@ -54,4 +54,6 @@ class MergerLayout:
         cobo = cobo_of(name)
         if cobo is not None and cobo not in self._copies.get(router, ()):
             return f"mm{cobo}"
+        if router in self.cobo_directories and is_merged(name):  # a router called mm3: the merger would take it
+            return f"{router}-{_OTHER}"
         return router or _OTHER

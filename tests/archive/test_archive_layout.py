@@ -126,3 +126,20 @@ async def test_the_layout_changes(kind: str, first: str, local_bench: Bench) -> 
     assert frames_there(bench, later if second == "merger" else begun) == frames
     for (path,) in bench.disk.sql("SELECT path FROM file_copies"):
         assert Path(os.fsdecode(from_shown(path)).removeprefix(":local:")).exists()
+
+
+@needs_rclone
+async def test_no_part_of_a_copy_is_taken_after_the_layout_changed(local_bench: Bench) -> None:
+    """A run that is completed for the merger gets its names at the end, although the layout is now by router."""
+    bench = local_bench
+    run = await bench.disk.run()
+    await bench.disk.file(run, b"first", NAME.replace(b"AsAd0", b"AsAd1"))
+    async with bench.at_work(bench.destination("rclone", layout="merger")) as working:
+        await working.until(lambda: verified(bench))
+    await bench.disk.file(run, os.urandom(1_000_000))
+    place = bench.tmp_path / "there" / run.directory / "mm0"
+    async with bench.at_work(bench.destination("rclone", bandwidth_mbps=2)) as working:
+        await working.until(lambda: sum(path.stat().st_size for path in place.iterdir()) > len(b"first"))
+        assert not files_of(place, 0, 0)
+        await working.until(lambda: verified(bench))
+    assert [path.stat().st_size for path in files_of(place, 0, 0)] == [1_000_000]

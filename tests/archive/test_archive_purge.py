@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import yaml
 from ioc.hosts.transport import from_shown
 from ioc.model import RunId
 from ioc.topology.schema import Destination
-from tests.archive.conftest import needs_rsync
+from tests.archive.conftest import needs_rclone, needs_rsync
 from tests.archive.copies_rig import Bench
 from tests.epics import free_port
 from tests.sshd import SshServer
@@ -244,7 +245,7 @@ async def test_every_other_reason_to_stay(local_bench: Bench) -> None:
 
 @needs_rsync
 async def test_one_file_with_two_names_is_one_copy(local_bench: Bench) -> None:
-    """A destination that is another name of the same place, or of the place of the file itself, adds no copy."""
+    """A destination that is another name of a place adds no copy, nor does a link to the file or to another copy."""
     bench = local_bench
     await two_copies(bench, ("directory", "directory"), files=1)
     (bench.tmp_path / "there2").rename(bench.tmp_path / "away")
@@ -254,15 +255,40 @@ async def test_one_file_with_two_names_is_one_copy(local_bench: Bench) -> None:
     site.age()
     said = await site.purge("--copies", "2", "--yes", status=1)
     assert "is the place of the destination one already: the same storage must not count as two" in said
-    (bench.tmp_path / "there" / ".attpc-archive").unlink()
+    assert site.present == {"0.graw"}
+    (bench.tmp_path / "there2").unlink()
+    (bench.tmp_path / "away").rename(bench.tmp_path / "there2")
+    (copy,) = (bench.tmp_path / "there").rglob("*.graw")
+    (second,) = (bench.tmp_path / "there2").rglob("*.graw")
+    second.unlink()
+    second.hardlink_to(copy)
     assert "it is the same file as another one" in await site.purge("--copies", "2", "--yes")
     assert site.present == {"0.graw"}
-    (copy,) = (bench.tmp_path / "there").rglob("*.graw")
     (original,) = bench.disk.directory.rglob("*.graw")
     copy.unlink()
     copy.hardlink_to(original)
-    assert "it is the same file as another one" in await site.purge("--copies", "1", "--yes")
+    assert "1 of 2 verified copies (one: it is the same file as" in await site.purge("--copies", "2", "--yes")
     assert site.present == {"0.graw"}
+
+
+@needs_rsync
+@needs_rclone
+@pytest.mark.parametrize("kinds", [("directory", "rclone"), ("rclone", "directory"), ("rclone", "rclone")])
+async def test_one_storage_without_marks_is_one_copy(local_bench: Bench, kinds: tuple[str, str]) -> None:
+    """Copies of a version that made no marks, in one storage by two ways that give no inode, count as one."""
+    bench = local_bench
+    await two_copies(bench, kinds, files=1)
+    there, other = bench.tmp_path / "there", bench.tmp_path / "there2"
+    shutil.rmtree(other)
+    other.symlink_to(there)
+    (there / ".attpc-archive").unlink()
+    site = Site(bench, None, *places(bench, kinds))
+    bench.disk.sql("UPDATE files SET host = '127.0.0.1'")
+    site.age()
+    said = await site.purge("--copies", "2", "--yes", status=1)
+    assert "is the place of the destination one already" in said
+    assert site.present == {"0.graw"}
+    assert bench.disk.copies() == [("verified", "")] * 2
 
 
 @needs_rsync

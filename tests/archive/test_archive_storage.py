@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ioc.model import ArchiveState
-from tests.archive.conftest import KINDS, needs_rsync
+from ioc.model import ArchiveState, RunId
+from tests.archive.conftest import KINDS, needs_rclone, needs_rsync
 from tests.archive.copies_rig import NAME, Bench
 
 MARK = ".attpc-archive"
@@ -82,3 +82,43 @@ async def test_one_storage_by_two_ways(first: str, second: str, local_bench: Ben
     async with bench.at_work(two) as working:
         await working.until(lambda: bench.disk.copies() == [("verified", "")] * 2)
     assert [path.read_bytes() for path in (bench.tmp_path / "there").rglob(os.fsdecode(NAME))] == [b"content"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "ssh"])
+@needs_rsync
+async def test_a_link_to_the_file_is_no_copy(kind: str, bench: Bench) -> None:
+    """Where a link to the file itself has the name of its copy, as gathering makes one, it gets another name."""
+    run = await bench.disk.run()
+    original = await bench.disk.file(run, b"content")
+    place = bench.tmp_path / "there" / run.directory / "data0" / os.fsdecode(NAME)
+    place.parent.mkdir(parents=True)
+    place.symlink_to(os.fsdecode(original))
+    async with bench.at_work(bench.destination(kind)) as working:
+        await working.until(lambda: bench.disk.copies() == [("verified", "")])
+    assert not place.is_symlink()
+    assert place.read_bytes() == b"content"
+    assert [path.is_symlink() for path in place.parent.glob("*.replaced-1")] == [True]
+
+
+@needs_rclone
+async def test_a_disk_that_goes_while_rclone_copies(local_bench: Bench) -> None:
+    """What arrived at the mount point meanwhile is no copy; the file is copied again when the disk is there again."""
+    bench = local_bench
+    place = await copied(bench, "rclone", marked=True)
+    (run,) = (path.relative_to(place) for path in place.glob("e1/run_*"))
+    name = "big.graw"
+    await bench.disk.file(RunId("e1", 0), os.urandom(1_000_000), name.encode())
+    away, ready = bench.tmp_path / "away", bench.tmp_path / "mount_point"
+    (ready / run / "data0").mkdir(parents=True)
+    async with bench.at_work(bench.destination("rclone", bandwidth_mbps=2)) as working:
+        await working.until((place / run / "data0" / name).exists)
+        (ready / run / "data0" / name).hardlink_to(place / run / "data0" / name)
+        place.rename(away)
+        ready.rename(place)
+        await working.until(lambda: working.copies.status("safe").state is ArchiveState.NotMounted)
+        assert [state for state, _ in bench.disk.copies()] == ["verified", "verified", "copied"]
+        (away / run / "data0" / name).unlink()
+        place.rename(ready)
+        away.rename(place)
+        await working.until(lambda: bench.disk.copies() == [("verified", "")] * 3)
+    assert (place / run / "data0" / name).stat().st_size == 1_000_000

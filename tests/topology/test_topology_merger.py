@@ -64,6 +64,8 @@ TABLE = [
     ({"C0": ("a", "b"), "C1": ("b",)}, (), "b", graw(1), "mm1"),
     ({"M": ("t",), "C2": ("c",)}, ("t",), "t", b"MuTanT_x.graw", "t"),
     ({"C0": ("a",)}, (), "a", b"caf\xe9_" + graw(0), "a"),
+    ({"C0": ("mm0",)}, (), "mm0", b"caf\xe9_" + graw(0), "mm0-other"),
+    ({"C0": ("a", "mm0"), "C1": ("mm0",)}, (), "mm0", graw(0), "mm0-other"),
 ]
 
 
