@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from ioc.app.heap import few_heaps
+from ioc.app.heap import bound_heap
 from ioc.app.journal import set_up_stderr
 from ioc.app.serve import serve
 from ioc.topology.load import load
@@ -67,6 +67,6 @@ async def main(port: int, topology: Path) -> None:
 
 if __name__ == "__main__":
     set_up_stderr("info")
-    few_heaps()
+    bound_heap()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main(int(sys.argv[1]), Path(sys.argv[2])))

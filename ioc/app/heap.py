@@ -12,7 +12,7 @@ _LARGE = 2**20
 """Bytes; what is larger and freed goes back to the system at once."""
 
 
-def few_heaps() -> None:
+def bound_heap() -> None:
     """Let all threads share two heaps of the C library. For the begin of a process, before it has threads.
 
     By default, glibc gives threads up to eight heaps per processor, and what is freed in one cannot be used by others.

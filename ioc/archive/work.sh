@@ -4,8 +4,9 @@
 # with the remote), $6 the most kB per second (0: no limit), $7 the algorithm and $8 the digits of its checksum. $9 and
 # the following are scripts for the shell of the destination (there.sh), complete with their arguments.
 #
-# The last line of the output is the result, or the reason of a failure if the exit status is not 0. Exit status 70 says
-# that the copy was looked at and is not what it must be.
+# The last line of the output is the result, or the reason of a failure if the exit status is not 0. Exit status 69 says
+# that the storage is not mounted, 70 that the copy was looked at and is not what it must be, 71 that the storage is that
+# of another destination.
 
 action=$1 kind=$2 host=$3 source=$4 target=$5 speed=$6 algorithm=$7 digits=$8
 shift 8

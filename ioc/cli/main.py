@@ -118,9 +118,9 @@ def _run(work: Callable[[Ending], Coroutine[Any, Any, None]]) -> None:
     import asyncio
 
     from ioc.app.ending import Ending
-    from ioc.app.heap import few_heaps
+    from ioc.app.heap import bound_heap
 
-    few_heaps()
+    bound_heap()
     try:
         from uvloop import new_event_loop
     except ImportError:

@@ -1,8 +1,8 @@
 """Copies of the .xcfg files that a run used, with their digests.
 
-Theory of operation. ECC servers of a host mostly have files in common, and all are copied at the same moment. So what
-was read or copied for one server is `Shared` with the others, but only with those whose copy was asked for before that
-was begun: what is copied is never older than the request.
+Theory of operation. ECC servers of a host mostly have files in common, and all of them are copied at the same moment.
+So each file is read and copied once for all servers (`Shared`). A server that asks only after the reading began has the
+file read again, so it never gets an older version than it asked for.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import pytest
 
 THREADS = """
 import ctypes, threading
-from ioc.app.heap import few_heaps
+from ioc.app.heap import bound_heap
 if {few}:
-    few_heaps()
+    bound_heap()
 gate = threading.Barrier(9)
 def work():
     kept = [bytes(2000) for _ in range(100)]
@@ -43,9 +43,9 @@ def test_threads_share_two_heaps() -> None:
 
 ANSWERS = """
 import psutil
-from ioc.app.heap import few_heaps
+from ioc.app.heap import bound_heap
 if {fixed}:
-    few_heaps()
+    bound_heap()
 def answer():
     body = bytearray()
     while len(body) < 16 * 2**20:

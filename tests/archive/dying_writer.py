@@ -1,17 +1,13 @@
 """A program that writes the cards of a database and kills itself at a given step, for tests.
 
-Reads jobs (JSON) from stdin, one a line, and forks a child for each; it answers ``killed`` or ``written``. A step is
-the beginning or the end of a transaction of the database, or the beginning of a change or look on a host.
+A step is the beginning or the end of a transaction of the database, or the beginning of a change or look on a host.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
 import pathlib
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +19,7 @@ from ioc.hosts.sftp import SftpSession
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Ssh
 from tests.archive.card_rig import Site
+from tests.dying import Steps, do_jobs
 from tests.rundb.rows import rows
 
 LOCAL = {"open", "os.remove", "os.rename", "os.scandir"}
@@ -30,18 +27,6 @@ REMOTE = {
     SftpSession: ("entries", "open", "remove", "posix_rename", "sync"),
     paramiko.SFTPFile: ("write", "close"),
 }
-
-
-class Steps:
-    """Counts steps and dies at one."""
-
-    def __init__(self, last: int) -> None:
-        self._left = last
-
-    def __call__(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stepped(function: Callable[..., Any], step: Callable[[], None]) -> Callable[..., Any]:
@@ -105,20 +90,5 @@ def child(job: dict[str, Any]) -> None:
     asyncio.run(write(job, step))
 
 
-def main() -> None:
-    """Do the jobs."""
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            with contextlib.suppress(BaseException):
-                child(json.loads(line))
-                status = 0
-            os._exit(status)
-        _, status = os.waitpid(pid, 0)
-        outcome = {0: "written", -signal.SIGKILL: "killed"}.get(os.waitstatus_to_exitcode(status), "failed")
-        print(outcome, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    do_jobs(child)

@@ -1,7 +1,5 @@
 """A program that makes safe copies, or purges, and is killed at a given step, for tests.
 
-It reads jobs (JSON) from stdin, one a line, forks a child for each, and answers ``done``, ``killed`` or ``failed``.
-
 Two kinds of steps are counted. Those of the *process*: before each statement that changes the database, before each
 commit, before each start of a program. There the process kills itself. Those of the *programs* on the host: before,
 after and, if it copies, in the middle of each; there, the process and the program are killed at once, as by a loss of
@@ -11,15 +9,10 @@ power. They are counted by programs of the same names that come first in PATH.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
 import shutil
-import signal
 import sqlite3
 import sys
-import threading
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +21,7 @@ from ioc.hosts.transport import ENVIRONMENT
 from ioc.rundb import SqliteRunStore
 from ioc.topology.schema import Destination
 from tests.archive.copies_rig import at_work
+from tests.dying import Steps, do_jobs
 from tests.hosts.rig import Hosts, site
 from tests.rundb.rows import rows
 
@@ -52,35 +46,21 @@ exit "$status"
 LEFT = "SELECT count(*) FROM files LEFT JOIN file_copies ON file_id = id WHERE coalesce(state, '') <> 'verified'"
 
 
-class Steps:
-    """Counts the steps of this process, and kills it at one."""
+def listen(step: Steps) -> None:
+    """Count what SQLite and Python tell of statements and programs."""
+    connect = sqlite3.connect
 
-    def __init__(self, last: int) -> None:
-        self._left = last
-        self._lock = threading.Lock()
-        self.armed = False
+    def statement(text: str) -> None:
+        if text.startswith(CHANGES):
+            step()
 
-    def __call__(self) -> None:
-        with self._lock:
-            self._left -= self.armed
-            if self._left == 0 and self.armed:
-                os.kill(os.getpid(), signal.SIGKILL)
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(statement)
+        return connection
 
-    def listen(self) -> None:
-        """Count what SQLite and Python tell of statements and programs."""
-        connect = sqlite3.connect
-
-        def statement(text: str) -> None:
-            if text.startswith(CHANGES):
-                self()
-
-        def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-            connection = connect(*arguments, **options)
-            connection.set_trace_callback(statement)
-            return connection
-
-        sqlite3.connect = traced
-        sys.addaudithook(lambda event, _: self() if event == "subprocess.Popen" else None)
+    sqlite3.connect = traced
+    sys.addaudithook(lambda event, _: step() if event == "subprocess.Popen" else None)
 
 
 def count_programs(directory: Path, last: int) -> None:
@@ -113,7 +93,8 @@ async def copy(database: Path, archive: list[Destination], steps: Steps) -> None
 def child(job: dict[str, Any]) -> None:
     """Do one job and end, with SIGKILL at its last step."""
     steps = Steps(job["step"] if job["kind"] == "process" else -1)
-    steps.listen()
+    steps.armed = False
+    listen(steps)
     if job["kind"] == "programs":
         count_programs(Path(job["programs"]), job["step"])
     if "purge" in job:
@@ -123,28 +104,5 @@ def child(job: dict[str, Any]) -> None:
         asyncio.run(copy(Path(job["database"]), [Destination(**each) for each in job["archive"]], steps))
 
 
-def main() -> None:
-    """Do the jobs."""
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            os.dup2(2, 1)
-            try:
-                child(json.loads(line))
-                status = 0
-            except SystemExit as error:
-                status = 1 if error.code else 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                with contextlib.suppress(OSError):
-                    sys.stdout.flush()
-                os._exit(status)
-        _, status = os.waitpid(pid, 0)
-        outcome = {0: "done", -signal.SIGKILL: "killed"}.get(os.waitstatus_to_exitcode(status), "failed")
-        print(outcome, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    do_jobs(child)

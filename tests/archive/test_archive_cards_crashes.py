@@ -6,15 +6,13 @@ import itertools
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from ioc.rundb import SqliteRunStore, cards
 from tests.archive.card_rig import Site, filed_run
+from tests.dying import DyingProgram
 from tests.rundb.rows import execute, rows
 from tests.sshd import SshServer
 
@@ -23,35 +21,10 @@ OLD = "the title of the old card"
 HOSTS = 2
 
 
-class Writer:
-    """Drives ``dying_writer.py``."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.archive.dying_writer"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def write(self, **job: Any) -> str:
-        """Write; returns ``written`` or ``killed``."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
-
-    def close(self) -> None:
-        """End the program."""
-        self._process.communicate(timeout=10)
-
-
 @pytest.fixture(scope="module")
-def writer() -> Iterator[Writer]:
+def writer() -> Iterator[DyingProgram]:
     """The program that writes and dies."""
-    writer = Writer()
+    writer = DyingProgram("tests.archive.dying_writer")
     yield writer
     writer.close()
 
@@ -73,7 +46,9 @@ async def prepared(root: pathlib.Path) -> Site:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["local", "ssh"])
-async def test_at_any_step(writer: Writer, tmp_path: pathlib.Path, request: pytest.FixtureRequest, kind: str) -> None:
+async def test_at_any_step(
+    writer: DyingProgram, tmp_path: pathlib.Path, request: pytest.FixtureRequest, kind: str
+) -> None:
     """Whole cards at every moment, old or new; in the end all are new, none is due, and nothing else is left."""
     sshd = SshServer(directory_in(tmp_path)) if kind == "ssh" else None
     if sshd:
@@ -83,13 +58,13 @@ async def test_at_any_step(writer: Writer, tmp_path: pathlib.Path, request: pyte
     for step in itertools.count(1):
         root = tmp_path / f"step{step}"
         site = await prepared(root)
-        outcome = writer.write(root=str(root), ssh=ssh, hosts=HOSTS, step=step)
+        outcome = writer.do(root=str(root), ssh=ssh, hosts=HOSTS, step=step)
         [(run_title, is_due)] = rows(root / "runs.db", "SELECT title, card_due FROM runs")
         found = [json.loads(path.read_text()) for path in root.glob("data*/*/*/run_*.json")]
         assert [card["title"] in (OLD, run_title) for card in found] == [True] * HOSTS
         assert is_due or {card["title"] for card in found} == {run_title}
         assert not [path for path in root.rglob("*.graw*") if path.stat().st_size != 4]
-        assert writer.write(root=str(root), ssh=ssh, hosts=HOSTS, step=0) == "written"
+        assert writer.do(root=str(root), ssh=ssh, hosts=HOSTS, step=0) == "done"
         found = [json.loads(path.read_text()) for path in root.glob("data*/*/*/run_*.json")]
         assert [card["title"] for card in found] == ["new"] * HOSTS
         assert found[0] == found[1]
@@ -97,7 +72,7 @@ async def test_at_any_step(writer: Writer, tmp_path: pathlib.Path, request: pyte
         left = [path.name for path in site.root.glob("data*/*/*/*") if not path.name.endswith((".graw", ".json"))]
         assert left == []
         shutil.rmtree(root)
-        if outcome == "written":
+        if outcome == "done":
             assert step > 12
             return
         assert outcome == "killed"

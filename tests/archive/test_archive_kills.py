@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,10 +19,10 @@ from tests.archive.copies_rig import Disk, at_work
 from tests.archive.s3 import PART, S3Server
 from tests.archive.test_archive_faults import programs
 from tests.archive.test_archive_purge import topology_text
+from tests.dying import DyingProgram
 from tests.epics import eventually
 from tests.hosts.rig import Hosts, site
 from tests.rundb.rows import rows
-from tests.sshd import ROOT
 
 CONTENTS = (os.urandom(300_000), os.urandom(200_000))
 PARTS = os.urandom(PART + 100_000)
@@ -33,34 +30,9 @@ Json = dict[str, Any]
 World = dict[str, Any]
 
 
-class Mortal:
-    """Drives ``mortal.py``."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.archive.mortal"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def do(self, job: Json) -> str:
-        """Return how it ended: done, killed or failed."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
-
-    def close(self) -> None:
-        """End it."""
-        self._process.communicate(timeout=30)
-
-
 @pytest.fixture
-def mortal() -> Iterator[Mortal]:
-    made = Mortal()
+def mortal() -> Iterator[DyingProgram]:
+    made = DyingProgram("tests.archive.mortal")
     yield made
     made.close()
 
@@ -148,7 +120,7 @@ COPIES = [
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("destination", "kind"), COPIES)
-async def test_copies(mortal: Mortal, tmp_path: Path, destination: str, kind: str) -> None:
+async def test_copies(mortal: DyingProgram, tmp_path: Path, destination: str, kind: str) -> None:
     """After each kill, what is verified (by rsync: what is called as data) is whole; in the end all is as ever."""
     place = Place(tmp_path)
     await place.make(*CONTENTS)
@@ -156,13 +128,13 @@ async def test_copies(mortal: Mortal, tmp_path: Path, destination: str, kind: st
     where = {"directory": {"directory": there}, "rclone": {"rclone": f":local:{there}"}}[destination]
     archive = [{"name": "safe", "bandwidth_mbps": 16, **where}]
     job: Json = {"kind": kind, "archive": archive, "database": str(place.database), "programs": str(place.programs)}
-    assert await asyncio.to_thread(mortal.do, {**job, "kind": "process", "step": 0}) == "done"
+    assert await asyncio.to_thread(mortal.do, **(job | {"kind": "process", "step": 0})) == "done"
     undisturbed = place.world()
     assert [state for *_, state, _ in undisturbed["copies"]] == ["verified"] * 2
     assert sorted(undisturbed["there"].values()) == sorted(CONTENTS)
     for step in itertools.count(1):
         place.reset()
-        outcome = await asyncio.to_thread(mortal.do, {**job, "step": step})
+        outcome = await asyncio.to_thread(mortal.do, **(job | {"step": step}))
         await quiet(place)
         if outcome == "done":
             assert step > 10
@@ -175,13 +147,13 @@ async def test_copies(mortal: Mortal, tmp_path: Path, destination: str, kind: st
             called_data = {name: content for name, content in left["there"].items() if name.endswith(".graw")}
             assert called_data.items() <= undisturbed["there"].items()
         assert left["disk"] == undisturbed["disk"]
-        assert await asyncio.to_thread(mortal.do, {**job, "kind": "process", "step": 0}) == "done"
+        assert await asyncio.to_thread(mortal.do, **(job | {"kind": "process", "step": 0})) == "done"
         assert place.world() == undisturbed, f"killed at step {step}"
 
 
 @pytest.mark.timeout(900)
 @needs_s3
-async def test_copies_to_s3(s3: S3Server, mortal: Mortal, tmp_path: Path) -> None:
+async def test_copies_to_s3(s3: S3Server, mortal: DyingProgram, tmp_path: Path) -> None:
     """After each kill, an object is whole or not there; in the end each is there, and what was whole was sent once."""
     place = Place(tmp_path)
     await place.make(b"first", PARTS)
@@ -194,7 +166,7 @@ async def test_copies_to_s3(s3: S3Server, mortal: Mortal, tmp_path: Path) -> Non
         archive = [{"name": "tape", "bandwidth_mbps": 80, "rclone": f"s3:{bucket}"}]
         job: Json = {"archive": archive, "database": str(place.database), "programs": str(place.programs)}
         job["kind"] = "programs"
-        outcome = await asyncio.to_thread(mortal.do, {**job, "step": step})
+        outcome = await asyncio.to_thread(mortal.do, **(job | {"step": step}))
         await quiet(place)
         assert s3.objects(bucket).items() <= whole.items()
         if outcome == "done":
@@ -204,7 +176,7 @@ async def test_copies_to_s3(s3: S3Server, mortal: Mortal, tmp_path: Path) -> Non
         query = "SELECT file_id FROM file_copies WHERE state IN ('copied', 'verified')"
         copied = [names[int(file_id) - 1] for (file_id,) in rows(place.database, query)]
         sent = {name: s3.times_sent(name, bucket) for name in copied}
-        assert await asyncio.to_thread(mortal.do, {**job, "kind": "process", "step": 0}) == "done"
+        assert await asyncio.to_thread(mortal.do, **(job | {"kind": "process", "step": 0})) == "done"
         assert [row[3:] for row in place.world()["copies"]] == [("verified", "")] * 2
         assert s3.objects(bucket) == whole
         assert {name: s3.times_sent(name, bucket) for name in sent} == sent
@@ -213,7 +185,7 @@ async def test_copies_to_s3(s3: S3Server, mortal: Mortal, tmp_path: Path) -> Non
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["process", "programs"])
 @needs_rsync
-async def test_purge(mortal: Mortal, tmp_path: Path, kind: str) -> None:
+async def test_purge(mortal: DyingProgram, tmp_path: Path, kind: str) -> None:
     """After each kill, what is gone has its copies; the next call ends with the same files and rows as one alone."""
     place = Place(tmp_path)
     archive = tuple(Destination(name=name, directory=str(place.root / name)) for name in ("there", "there2"))
@@ -222,13 +194,13 @@ async def test_purge(mortal: Mortal, tmp_path: Path, kind: str) -> None:
     words = ["runs", "purge", "--topology", str(place.root / "topology.yaml"), *words]
     job: Json = {"kind": kind, "purge": words, "programs": str(place.programs)}
     before = place.world()
-    assert await asyncio.to_thread(mortal.do, {**job, "kind": "process", "step": 0}) == "done"
+    assert await asyncio.to_thread(mortal.do, **(job | {"kind": "process", "step": 0})) == "done"
     undisturbed = place.world()
     assert undisturbed["disk"] == {}
     assert [purged for *_, purged in undisturbed["files"]] == [1, 1]
     for step in itertools.count(1):
         place.reset()
-        outcome = await asyncio.to_thread(mortal.do, {**job, "step": step})
+        outcome = await asyncio.to_thread(mortal.do, **(job | {"step": step}))
         await quiet(place)
         left = place.world()
         assert (left["there"], left["there2"]) == (before["there"], before["there2"])
@@ -239,7 +211,7 @@ async def test_purge(mortal: Mortal, tmp_path: Path, kind: str) -> None:
             assert left == undisturbed
             return
         assert outcome == "killed"
-        assert await asyncio.to_thread(mortal.do, {**job, "kind": "process", "step": 0}) == "done"
+        assert await asyncio.to_thread(mortal.do, **(job | {"kind": "process", "step": 0})) == "done"
         assert place.world() == undisturbed, f"killed at step {step}"
         events = rows(place.database, "SELECT message FROM events WHERE source = 'runs purge'")
         assert sum(int(message.partition(": ")[2].split()[0]) for (message,) in events) == len(CONTENTS)

@@ -1,16 +1,13 @@
-"""A program that files a run and kills itself at a given step, for tests: reads jobs (JSON) from stdin, one a line.
+"""A program that files a run and kills itself at a given step, for tests.
 
-For each job it forks a child that files; the answer is ``killed`` or ``filed``. A step is a change to the file system
-that this program asks for, or the beginning or the end of a record.
+A step is a change to the file system that this program asks for, or the beginning or the end of a record.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import pathlib
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,20 +17,9 @@ from ioc.hosts.local import LocalTransport
 from ioc.hosts.ssh import SshTransport
 from ioc.model import FiledFile, RunId
 from ioc.topology.schema import DataRouter, Ssh
+from tests.dying import Steps, do_jobs
 
 CHANGES = {"os.link", "os.remove", "os.rename", "os.mkdir", "subprocess.Popen"}
-
-
-class Steps:
-    """Counts steps and dies at one."""
-
-    def __init__(self, last: int) -> None:
-        self._left = last
-
-    def __call__(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Dying:
@@ -84,21 +70,5 @@ def child(job: dict[str, Any]) -> None:
     asyncio.run(file(job, step))
 
 
-def main() -> None:
-    """Do the jobs."""
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                child(json.loads(line))
-                status = 0
-            finally:
-                os._exit(status)
-        _, status = os.waitpid(pid, 0)
-        outcome = {0: "filed", -signal.SIGKILL: "killed"}.get(os.waitstatus_to_exitcode(status), "failed")
-        print(outcome, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    do_jobs(child)

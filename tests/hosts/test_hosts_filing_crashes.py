@@ -6,13 +6,12 @@ import itertools
 import json
 import os
 import pathlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.dying import DyingProgram
 from tests.hosts.rig import contents, put
 from tests.sshd import SshServer
 
@@ -21,41 +20,16 @@ TWO_FILES = {b"a.graw": b"data of a", b"b \xe9.graw": b"data of b"}
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-class Filer:
-    """Drives ``dying_filer.py``."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.hosts.dying_filer"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def file(self, **job: Any) -> str:
-        """File; returns ``filed`` or ``killed``."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
-
-    def close(self) -> None:
-        """End the program."""
-        self._process.communicate(timeout=10)
-
-
 @pytest.fixture(scope="module")
-def filer() -> Iterator[Filer]:
+def filer() -> Iterator[DyingProgram]:
     """The program that files and dies."""
-    filer = Filer()
+    filer = DyingProgram("tests.hosts.dying_filer")
     yield filer
     filer.close()
 
 
 def crash_at_every_step(
-    filer: Filer,
+    filer: DyingProgram,
     directory: pathlib.Path,
     files: dict[bytes, bytes],
     ssh: dict[str, Any] | None = None,
@@ -71,10 +45,10 @@ def crash_at_every_step(
             (other_disk / f"step{step}").mkdir()
             (staging / "e18008").symlink_to(other_disk / f"step{step}")
         job = {"staging": str(staging), "records": str(directory / f"records{step}"), "ssh": ssh}
-        outcome = filer.file(step=step, **job)
+        outcome = filer.do(step=step, **job)
         both = [*contents(staging).values(), *(contents(place) if place.exists() else {}).values()]
         assert set(both) >= set(files.values()), "a crash must not lose anything"
-        assert filer.file(step=0, **job) == "filed"
+        assert filer.do(step=0, **job) == "done"
         assert contents(place) == files
         assert contents(staging) == {}
         lines = (directory / f"records{step}").read_text().splitlines()
@@ -83,22 +57,22 @@ def crash_at_every_step(
             for name, content in files.items()
         }
         assert dict(json.loads(line) for line in lines) == expected
-        if outcome == "filed":
+        if outcome == "done":
             return step
         assert outcome == "killed"
     raise AssertionError
 
 
-def test_on_this_machine(filer: Filer, tmp_path: pathlib.Path):
+def test_on_this_machine(filer: DyingProgram, tmp_path: pathlib.Path):
     """Locally, where a rename is a link and an unlink."""
     assert crash_at_every_step(filer, tmp_path, TWO_FILES) > 10
 
 
-def test_over_ssh(filer: Filer, shared_sshd: SshServer, tmp_path: pathlib.Path):
+def test_over_ssh(filer: DyingProgram, shared_sshd: SshServer, tmp_path: pathlib.Path):
     """Over SSH, where the server renames."""
     assert crash_at_every_step(filer, tmp_path, ONE_FILE, shared_sshd.settings().model_dump()) > 8
 
 
-def test_onto_another_file_system(filer: Filer, tmp_path: pathlib.Path, other_disk: pathlib.Path):
+def test_onto_another_file_system(filer: DyingProgram, tmp_path: pathlib.Path, other_disk: pathlib.Path):
     """Where a file is copied before it is removed."""
     assert crash_at_every_step(filer, tmp_path, ONE_FILE, other_disk=other_disk) > 7
