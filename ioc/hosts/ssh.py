@@ -26,7 +26,7 @@ import paramiko
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts.sftp import SftpSession
-from ioc.hosts.ssh_connection import RefusedSessionError, SshConnection, lost
+from ioc.hosts.ssh_connection import RefusedSessionError, SshConnection, end, lost
 from ioc.hosts.transport import (
     END_SECONDS,
     ENVIRONMENT,
@@ -141,7 +141,7 @@ class SshProgram:
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             self._channel.shutdown_write()
             self._channel.status_event.wait(END_SECONDS)
-        self._channel.close()
+        end(self._channel)
         self._leave()
 
 
@@ -186,7 +186,7 @@ class SshTransport:
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise lost(self._address, error) from None
         finally:
-            channel.close()
+            end(channel)
             self._sessions.leave()
 
     def start(self, script: str, arguments: Sequence[bytes]) -> SshProgram:
@@ -311,13 +311,13 @@ class SshTransport:
         try:
             yield sftp
         except TimeoutError:
-            sftp.close()  # a late answer would be mistaken for that of the next request
+            end(sftp)  # a late answer would be mistaken for that of the next request
             raise PeerTimeout(f"{self._address} did not answer SFTP within {self._timeout:g} s") from None
         except (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError) as error:
             if isinstance(error, OSError) and not sftp.closed:
                 error.filename = path
                 raise
-            sftp.close()
+            end(sftp)
             raise lost(self._address, error) from None
         finally:
             self._give_back(sftp)
@@ -347,7 +347,7 @@ class SshTransport:
             old = [sftp for sftp, at in self._idle if at <= since or sftp.closed]
             self._idle = [(sftp, at) for sftp, at in self._idle if sftp not in old]
         for sftp in old:
-            sftp.close()
+            end(sftp)
             self._sessions.leave()
 
     def _open_sftp(self) -> SftpSession:
@@ -373,7 +373,7 @@ class SshTransport:
                 f"SFTP on {self._address} cannot be started ({why}): its sshd must offer SFTP (Subsystem "
                 "sftp in sshd_config), and no login script may end the shell"
             )
-        channel.close()
+        end(channel)
         self._sessions.leave()
         raise error
 

@@ -63,6 +63,14 @@ def lost(address: str, error: Exception) -> PeerError:
     return PeerError(f"the SSH connection to {address} was lost: {reason(error)}")
 
 
+def end(
+    session: paramiko.Channel | paramiko.SFTPClient | paramiko.SSHClient | paramiko.Transport | socket.socket,
+) -> None:
+    """Close it. Where this takes a packet that cannot be sent, it has ended with the connection."""
+    with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+        session.close()
+
+
 class SshConnection:
     """The connection to one host; any thread may use it."""
 
@@ -101,7 +109,7 @@ class SshConnection:
             ) from None
         except (paramiko.SSHException, EOFError, OSError) as error:
             timed_out = transport.is_active()
-            transport.close()
+            end(transport)
             if timed_out:
                 raise PeerTimeout(f"{self._address} did not open an SSH session within {self._timeout:g} s") from None
             raise lost(self._address, error) from None
@@ -111,7 +119,7 @@ class SshConnection:
     def drop(self) -> None:
         """Close the connection, so that calls that hang in it fail; the next call reconnects."""
         for client in list(self._clients):
-            client.close()
+            end(client)
 
     def close(self) -> None:
         """End the connection and every channel on it."""
@@ -196,7 +204,7 @@ class SshConnection:
                     transport_factory=transport_of,
                 )
             except BaseException:
-                stream.close()
+                end(stream)
                 raise
             transport = client.get_transport()
             if transport is None or self._closed:
@@ -240,7 +248,7 @@ class SshConnection:
     def _end(clients: list[paramiko.SSHClient]) -> None:
         for client in reversed(clients):
             transport = client.get_transport()
-            client.close()
+            end(client)
             if transport is not None and transport.is_alive():
                 # Its own close() does not wait for the thread.
                 transport.join(1.0)

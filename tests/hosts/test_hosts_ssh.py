@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import pathlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import asyncssh
+import psutil
 import pytest
 
 from ioc.errors import PeerError, PeerTimeout
@@ -255,6 +257,72 @@ async def test_a_line_that_freezes(own_hosts: Hosts, sshd: SshServer, tunnel: Tu
     assert time.monotonic() - begin < 15
     tunnel.thaw()
     await until_it_works(host)
+
+
+def cut_sending(port: int) -> None:
+    """End the sending half of our connection to a port: the next packet fails, while nothing shows that it is dead."""
+    (mine,) = [each.fd for each in psutil.Process().net_connections("tcp") if each.raddr and each.raddr.port == port]
+    with socket.socket(fileno=os.dup(mine)) as stream:
+        stream.shutdown(socket.SHUT_WR)
+
+
+def in_a_script(transport: SshTransport, file: pathlib.Path, cut: Callable[[], None]) -> None:
+    """Cut while a script runs, which then seems to take too long."""
+    runs = file.with_name("runs")
+
+    def cut_when_it_runs() -> None:
+        deadline = time.monotonic() + 30
+        while not runs.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        cut()
+
+    cutter = threading.Thread(target=cut_when_it_runs)
+    cutter.start()
+    try:
+        transport.run('main() { : > "$1"; sleep 60; }', [bytes(runs)], 3.0)
+    finally:
+        cutter.join()
+
+
+def in_a_file(transport: SshTransport, file: pathlib.Path, cut: Callable[[], None]) -> None:
+    """Cut while a file is read, at its second piece."""
+    pieces: list[bytes] = []
+
+    def take(piece: bytes) -> None:
+        pieces.append(piece)
+        if len(pieces) == 2:
+            cut()
+
+    transport.read(bytes(file), file.stat().st_size, take)
+
+
+def at_the_end_of_a_program(transport: SshTransport, _file: pathlib.Path, cut: Callable[[], None]) -> None:
+    """Cut before a program is ended; the next command shows the loss."""
+    program = transport.start("main() { sleep 60; }", [])
+    cut()
+    program.close()
+    transport.run("main() { :; }", [], 1.0)
+
+
+@pytest.mark.parametrize("cut_in", [in_a_script, in_a_file, at_the_end_of_a_program])
+def test_a_connection_that_breaks_while_it_is_cleaned_up(
+    cut_in: Callable[[SshTransport, pathlib.Path, Callable[[], None]], None],
+    sshd: SshServer,
+    tunnel: Tunnel,
+    tmp_path: pathlib.Path,
+):
+    """Ending a session sends a packet; that it fails too does not hide the error of the host."""
+    (tmp_path / "file").write_bytes(bytes(20_000_000))
+
+    def cut() -> None:
+        tunnel.freeze()
+        cut_sending(tunnel.port)
+
+    with contextlib.closing(SshTransport("127.0.0.1", sshd.settings(port=tunnel.port), 10.0)) as transport:
+        transport.check_files()
+        with pytest.raises(PeerError, match=r"127\.0\.0\.1"):
+            cut_in(transport, tmp_path / "file", cut)
+    tunnel.thaw()
 
 
 async def test_close_ends_calls_that_hang(own_hosts: Hosts, sshd: SshServer, tunnel: Tunnel, tmp_path: pathlib.Path):
