@@ -28,6 +28,7 @@ async def test_a_bluesky_plan_takes_two_runs(ready: Plant) -> None:
             process.kill()
             await process.wait()
     assert process.returncode == 0, output
+    await ready.until_closed()
     runs = ready.query("SELECT run_number, title, state, quality, duration >= 2 FROM runs")
     assert runs == [(n, f"{what} by Bluesky", "complete", "Good", 1) for n, what in enumerate(("first", "second"))]
     assert re.findall(r"^run (\d): [\d.]+ MB in \d+ s$", output, re.MULTILINE) == ["0", "1"], output

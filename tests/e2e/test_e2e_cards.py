@@ -56,7 +56,7 @@ async def test_a_run_has_its_card_through_edits_and_kills(site: Plant) -> None:
     """Filed, edited by a PV and by `runs edit`, also while the IOC is dead, every directory has the present card."""
     assert await site.put("Run:Title", "first of all", "-S")
     assert await site.put("Run:Start"), await site.text("Run:Message")
-    assert await site.put("Run:Stop"), await site.text("Run:Message")
+    await site.stop_run()
     card = await all_have(site, lambda card: card["state"] == "complete")
     assert card["title"] == "first of all"
     assert {file["path"] for file in card["files"]} == {path for (path,) in site.query("SELECT path FROM files")}

@@ -20,7 +20,7 @@ SECONDS = 60.0
 async def take_run(plant: Plant) -> None:
     assert await plant.put("Run:Start"), await plant.text("Run:Message")
     await plant.until("Router:rn:FileCount", lambda count: int(count) >= 1)
-    assert await plant.put("Run:Stop"), await plant.text("Run:Message")
+    await plant.stop_run()
 
 
 def without_checksum(plant: Plant) -> int:
@@ -58,7 +58,7 @@ async def test_files_of_a_run_are_summed_and_verified(tmp_path: Path, epics: Epi
             assert await plant.put("Run:Start"), await plant.text("Run:Message")
             await eventually(lambda: not readers(os.fsencode(path)), SECONDS)
             await plant.until(f"Router:{router}:Checksumming", "Paused", SECONDS)
-            assert await plant.put("Run:Stop"), await plant.text("Run:Message")
+            await plant.stop_run()
             await eventually(lambda: readers(os.fsencode(path)), SECONDS)
             plant.stop(signal.SIGKILL)
             await eventually(lambda: not readers(os.fsencode(path)), SECONDS)

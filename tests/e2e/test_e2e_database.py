@@ -140,6 +140,6 @@ async def test_others_see_the_runs_after_a_reload(plant: Plant) -> None:
         assert await plant.put("Run:Title", f"run {number} after the reload", "-S")
         await plant.until("Run:CanStart", "Yes")
         assert await plant.put("Run:Start"), await plant.text("Run:Message")
-        assert await plant.put("Run:Stop"), await plant.text("Run:Message")
+        await plant.stop_run()
         assert f"run {number} after the reload" in listed()
     assert not [each for each in Path(f"/proc/{plant.pid}/fd").iterdir() if str(each.readlink()).endswith("(deleted)")]

@@ -116,7 +116,7 @@ async def test_hooks_that_hang(epics: Epics, tmp_path: Path, folder: Path) -> No
         await eventually(lambda: not sleeping())
         (folder / "hang").write_text("before_stop")
         assert await plant.put("Run:Start")
-        assert await plant.put("Run:Stop")
+        await plant.stop_run()
         assert "hook note (before_stop) failed: it did not end within 1 s" in await plant.text("Run:Message")
         assert await plant.severity("Run:Message") == "MINOR"
         await eventually(lambda: not sleeping())

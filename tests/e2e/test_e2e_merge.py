@@ -39,7 +39,7 @@ async def take_and_merge(ready: Plant, archive: dict[str, Path]) -> None:
         for router in ROUTERS:
             files = 1 if router == "rt" else 4
             await ready.until(f"Router:{router}:FileCount", lambda count, files=files: int(count) == files, 40)
-        assert await ready.put("Run:Stop"), await ready.text("Run:Message")
+        await ready.stop_run()
     done = await asyncio.to_thread(gather, ready, "0-1", gathered)
     assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 2)
     copies = "SELECT count(*), sum(state = 'verified') FROM files LEFT JOIN file_copies ON file_id = id"

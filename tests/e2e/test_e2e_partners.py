@@ -35,7 +35,7 @@ async def test_both_have_one_number(epics: Epics, tmp_path: Path) -> None:
                 assert await plant.get(f"Partner:{name}:State") == "Active"
                 assert await plant.severity(f"Partner:{name}:State") == "NO_ALARM"
                 assert (await gui(plant, name))["history"][-1] == {"run": number, "title": TITLE, "recording": True}
-            assert await plant.put("Run:Stop"), await plant.text("Run:Message")
+            await plant.stop_run()
             for name in ("aux", "late"):
                 assert await plant.get(f"Partner:{name}:State") == "Halted"
                 assert not (await gui(plant, name))["slave"]

@@ -111,7 +111,7 @@ async def test_start_that_fails_is_rolled_back(ready: Plant) -> None:
     assert "East_3" in message
     assert "clock lost" in message
     assert [await ready.get(f"ECC:{name}:State") for name in (*COBOS, MUTANT)] == ["Ready"] * 4
-    assert ready.query("SELECT run_number, state FROM runs") == [(0, "failed")]
+    await eventually(lambda: ready.query("SELECT run_number, state FROM runs") == [(0, "failed")])
     assert all("run_0000" in path for path in ready.graw_files())
     assert [await ready.get(f"Router:{name}:Clean") for name in ROUTERS] == ["Clean"] * 4
     assert await ready.put("Run:Start"), await ready.text("Run:Message")

@@ -28,7 +28,7 @@ async def test_a_run_is_taken_recorded_and_filed(plant: Plant) -> None:
         assert await plant.get("Run:Number") == "0"
         await plant.until("Router:rn:FileCount", lambda count: int(count) >= 1)
         await plant.until("Obs:pressure:Samples", lambda count: int(count) >= 3)
-        assert await plant.put("Run:Stop"), await plant.text("Run:Message")
+        await plant.stop_run()
         lines = await monitor.until(lambda lines: all(_shown(lines, name) == "Ready" for name in SERVERS))
     for state, mutant_first in (("Described", False), ("Prepared", True), ("Ready", False), ("Running", False)):
         mutant = _first(lines, f"ECC:{MUTANT}:State", state)
@@ -39,7 +39,7 @@ async def test_a_run_is_taken_recorded_and_filed(plant: Plant) -> None:
     assert await plant.get("Run:Class") == "Beam"
     assert await plant.get("Run:NextNumber") == "1"
     await eventually(lambda: "Run:Stop" in _puts(plant))
-    _check_database(plant, _puts(plant))
+    await _check_database(plant, _puts(plant))
     _check_files(plant)
     assert [await plant.get(f"Router:{name}:Clean") for name in ROUTERS] == ["Clean"] * len(ROUTERS)
     assert await plant.put("Run:Start"), "the next run can start as soon as Stop has answered"
@@ -62,7 +62,7 @@ def _puts(plant: Plant) -> dict[str, tuple[object, ...]]:
     return {name: tuple(rest) for name, *rest in rows}
 
 
-def _check_database(plant: Plant, puts: dict[str, tuple[object, ...]]) -> None:
+async def _check_database(plant: Plant, puts: dict[str, tuple[object, ...]]) -> None:
     [(title, run_class, state, duration, config)] = plant.query(
         "SELECT title, run_class, state, duration, config_name FROM runs WHERE run_number = 0"
     )
@@ -104,7 +104,8 @@ def _check_database(plant: Plant, puts: dict[str, tuple[object, ...]]) -> None:
         "Run:Start": ("ok", 1, 0),
         "Run:Stop": ("ok", 1, 0),
     }
-    assert plant.query("SELECT count(*) FROM events WHERE message LIKE 'run 0 is Running%'") == [(1,)]
+    logged = "SELECT count(*) FROM events WHERE message LIKE 'run 0 is Running%'"
+    await eventually(lambda: plant.query(logged) == [(1,)])
 
 
 def _check_files(plant: Plant) -> None:

@@ -33,7 +33,7 @@ async def test_same_as_previous_copies_what_the_shift_wrote(plant: Plant) -> Non
     assert await plant.put("Run:Title", "calibration", "-S")
     assert await plant.put("Run:Class", "Pulser")
     assert await plant.put("Run:Start")
-    assert await plant.put("Run:Stop")
+    await plant.stop_run()
     assert await plant.put("Obs:gas:Value", "Ar")
     assert await plant.put("Run:Class", "Junk")
     assert await plant.put("Run:SameAsPrevious"), await plant.text("Run:Message")
@@ -56,7 +56,7 @@ async def test_observables_change_in_a_run_by_reload(ready: Plant) -> None:
     assert await ready.get("Obs:field:Value") == "1.5"
     ready.write_topology(observables=observables, polling={"ecc": 0.5})
     assert not await ready.put("IOC:Reload"), "everything else needs every server Idle"
-    assert await ready.put("Run:Stop")
+    await ready.stop_run()
 
 
 async def test_an_observable_is_added_and_retired_in_a_run(ready: Plant) -> None:
@@ -69,7 +69,7 @@ async def test_an_observable_is_added_and_retired_in_a_run(ready: Plant) -> None
     ready.write_topology()
     assert await ready.put("IOC:Reload")
     assert await ready.get("Run:State") == "Running"
-    assert await ready.put("Run:Stop")
+    await ready.stop_run()
     measured = (
         "SELECT end_value, retired_at NOT NULL FROM measurements JOIN observables ON observables.id = observable_id"
     )
@@ -125,7 +125,7 @@ async def test_a_second_ioc_on_the_same_database_is_refused(plant: Plant) -> Non
 async def test_runs_can_be_listed_and_edited_while_the_ioc_runs(ready: Plant) -> None:
     """attpc-ioc runs list, show, edit and export work beside the running IOC."""
     assert await ready.put("Run:Start")
-    assert await ready.put("Run:Stop")
+    await ready.stop_run()
 
     def runs(*arguments: str) -> str:
         return subprocess.run(
@@ -148,7 +148,7 @@ async def test_the_verdict_on_a_run(ready: Plant) -> None:
     assert await ready.text("Run:Message") == "quality cannot be set: experiment e99 has no run yet"
     assert await ready.put("Run:Start")
     assert await ready.put("Run:Comment", "zweite Zeile:\nfür Tomás", "-S")
-    assert await ready.put("Run:Stop")
+    await ready.stop_run()
     assert await ready.put("Run:Quality", "Good")
     assert not await ready.put("Run:Comment", "x" * 2001, "-S")
     edited = subprocess.run(

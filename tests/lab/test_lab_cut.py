@@ -19,9 +19,9 @@ AWAY = 12.0
 def is_complete(lab: Lab) -> None:
     """The run is over, and every file of all hosts is where the database says."""
     lab.until("Run:State", "Stopped", 15)
+    wait_for(lambda: lab.query("SELECT state FROM runs") == [("complete",)], 15, "the run is complete in the database")
     assert lab.filed() == lab.files()
     assert all("/e99/run_0000/" in path for path in lab.filed())
-    assert lab.query("SELECT state FROM runs") == [("complete",)]
 
 
 def test_an_ecc_server_that_was_cut_off_when_the_run_was_stopped(ready: Lab) -> None:
