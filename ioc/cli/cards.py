@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from ioc.cli.output import reason, say_error, table
 from ioc.cli.texts import local_time, size
 from ioc.errors import Refused
-from ioc.model import Client, RunId, check_experiment
+from ioc.model import LARGEST_RUN_NUMBER, Client, RunId, check_experiment
 from ioc.ports import FINISHED
 from ioc.rundb import cards
 from ioc.rundb.card_model import RunCard
@@ -31,7 +31,6 @@ from ioc.rundb.queries import RunBook
 
 _NAME = re.compile(r"run_\d{4,10}\.json")
 _LARGEST = 16 * 1024 * 1024
-_LARGEST_NUMBER = 2**31 - 1
 _SAID = 3
 """Errors of one card that are named."""
 
@@ -175,8 +174,8 @@ def _wrong(content: dict[str, Any]) -> str:
         return str(error)
     if card.state not in {state.value for state in FINISHED}:
         return f"the run is {card.state}, but must have ended"
-    if card.run_number > _LARGEST_NUMBER:
-        return f"run_number is {card.run_number}, but must be at most {_LARGEST_NUMBER}"
+    if card.run_number > LARGEST_RUN_NUMBER:
+        return f"run_number is {card.run_number}, but must be at most {LARGEST_RUN_NUMBER}"
     return ""
 
 

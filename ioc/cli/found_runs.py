@@ -15,12 +15,11 @@ from datetime import datetime
 from pathlib import Path
 
 from ioc.cli.output import reason
-from ioc.model import FiledFile, RunId
+from ioc.model import LARGEST_RUN_NUMBER, FiledFile, RunId
 from ioc.model.graw import is_filed_data
 from ioc.rundb.adopt import FoundRun
 
 _RUN = re.compile(r"run_(\d{4,10})")
-_LARGEST_NUMBER = 2**31 - 1
 _BEGAN = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)_")
 """Local time in the name of a .graw file: when the router began it (dataRouter of GET release 20210208)."""
 _BOARD = re.compile(r"CoBo(\d+)_")
@@ -81,7 +80,7 @@ def _well_named(runs: Iterable[Path], problems: list[str]) -> Iterator[Path]:
     for each in runs:
         match = _RUN.fullmatch(each.name)
         number = int(match[1]) if match else -1
-        if 0 <= number <= _LARGEST_NUMBER and each.name == f"run_{number:04d}":
+        if 0 <= number <= LARGEST_RUN_NUMBER and each.name == f"run_{number:04d}":
             yield each
         else:
             problems.append(f"{each} must be named run_NNNN after its number, such as run_0012: rename or move it")

@@ -53,11 +53,12 @@ from ioc.model.names import (
 from ioc.model.observables import ObservableView, Reading, Scalar, Statistics
 from ioc.model.partner import PartnerReading
 from ioc.model.planned import PlannedRun, Wait
-from ioc.model.run import RunChanges, RunConfig, RunId, RunInterval, RunRecord
+from ioc.model.run import LARGEST_RUN_NUMBER, RunChanges, RunConfig, RunId, RunInterval, RunRecord
 from ioc.model.table import ColumnKind, TableColumn, TableContent
 from ioc.model.window import Window
 
 __all__ = [
+    "LARGEST_RUN_NUMBER",
     "EccState",
     "SystemState",
     "Transition",

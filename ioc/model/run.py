@@ -9,6 +9,9 @@ from ioc.model.ecc import ConfigChoice
 from ioc.model.enums import Action, DocumentState, RunClass, RunQuality
 from ioc.model.observables import Scalar
 
+LARGEST_RUN_NUMBER = 999_999_999
+"""The largest that somebody may give. The runs that follow it have room below 2**31, where the numbers of a PV end."""
+
 
 @dataclass(frozen=True)
 class RunId:

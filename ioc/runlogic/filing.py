@@ -77,12 +77,17 @@ def watch_growth(turn: Turn, name: str) -> None:
     if run.state is not RunState.Filing or not router.filing or not router.rate:
         return
     if turn.steady - router.asked_at >= FLOW_SECONDS and not _still_written(turn, name):
-        senders = listing(turn.plan.servers_of(name))
-        text = (
-            f"router {name} still receives data and cannot be filed until that ends: the electronics of ECC server "
-            f"{senders} keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup {senders} alone"
-        )
+        remedy = _end_of_data(turn, name)
+        text = f"router {name} still receives data and cannot be filed until that ends: {remedy}"
         trouble(turn, About.Filing, name, text, cause=Cause.StillSent)
+
+
+def _end_of_data(turn: Turn, name: str) -> str:
+    senders = listing(turn.plan.servers_of(name))
+    return (
+        f"the electronics of ECC server {senders} keep sending; "
+        f"Describe, Prepare, Configure (twice if it fails) and Breakup {senders} alone"
+    )
 
 
 def organize(turn: Turn, event: Organize) -> None:
@@ -156,13 +161,15 @@ def _say_filed(turn: Turn, name: str, report: FilingReport) -> None:
 def _not_filed(turn: Turn, name: str, problem: str, cause: Cause, *, asked: bool = False) -> None:
     """Show the newest reason. Automatic retries log it once; an attempt that somebody `asked` for always logs it."""
     known = standing(turn.state.run, About.Filing, name)
+    text = f"router {name} is not filed: {problem}"
     if known is not None and known.cause is Cause.StillSent and turn.router(name).rate:
         cause = Cause.StillSent  # that is why it fails
+        text += f"; {_end_of_data(turn, name)}"
     turn.show(data_router(name), f"filing failed: {problem}", Severity.MAJOR)
     if asked or known is None or known.cause is not cause:
         turn.log(data_router(name), f"filing failed: {problem}", Severity.MAJOR)
     forget(turn, About.Router, name)
-    trouble(turn, About.Filing, name, f"router {name} is not filed: {problem}", cause=cause)
+    trouble(turn, About.Filing, name, text, cause=cause)
 
 
 def _remember_files(turn: Turn, name: str, report: FilingReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ioc.errors import Refused
-from ioc.model import EccState, RunClass, RunRecord, Severity, check_comment, check_experiment
+from ioc.model import LARGEST_RUN_NUMBER, EccState, RunClass, RunRecord, Severity, check_comment, check_experiment
 from ioc.runlogic import memory, permits
 from ioc.runlogic.effects import OpenExperiment, ProbeRouters, SaveVerdict
 from ioc.runlogic.events import (
@@ -86,7 +86,7 @@ def set_next_number(turn: Turn, event: SetNextNumber) -> None:
     """Raise the number of the next run, for example if there are run directories that the database does not know.
 
     Raises:
-        Refused: while a run is open or the system is busy, or if the number is below the next one.
+        Refused: while a run is open or the system is busy, or if the number is below the next one or too large.
     """
     state = turn.state
     if reason := permits.system_reason(state):
@@ -97,6 +97,8 @@ def set_next_number(turn: Turn, event: SetNextNumber) -> None:
             f"the number of the next run cannot be {event.number}: it must be {lowest} or higher, "
             "so that no number is used twice"
         )
+    if event.number > LARGEST_RUN_NUMBER:
+        raise Refused(f"the number of the next run cannot be {event.number}: it must be {LARGEST_RUN_NUMBER} or lower")
     turn.set_run(least_number=event.number)
     turn.show(RUN, f"the next run of {state.experiment} gets number {event.number}")
     turn.log(RUN, f"number of the next run set to {event.number} (was {lowest})", client=event.client)

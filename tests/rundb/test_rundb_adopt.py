@@ -153,7 +153,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, places: tuple[
     assert rows(database, "SELECT * FROM runs") == before
 
 
-@pytest.mark.parametrize("name", ["run_00099", "run_2147483648"])
+@pytest.mark.parametrize("name", ["run_00099", "run_1000000000", "run_2147483648"])
 def test_a_directory_of_a_run_is_checked_as_those_of_an_experiment(tmp_path: Path, name: str) -> None:
     """Named directly, it must have the name that filing gives it, too."""
     place = write(tmp_path / "e18008" / name / "a.graw").parent

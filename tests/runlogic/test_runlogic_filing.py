@@ -325,6 +325,25 @@ def test_data_that_go_on_after_a_run_are_said_with_their_remedy() -> None:
     assert text in world.record.message
 
 
+def test_the_remedy_stays_when_filing_gives_up() -> None:
+    """Data go on until filing reaches its time-out: Stop is answered with the reason, the run still says what to do."""
+    world = World()
+    world.start_run()
+    world.put_servers(EccState.Idle, "CoBo1")
+    world.faults["data1", "file"] = "error"
+    command = world.run("Stop")
+    while not any(isinstance(effect, ef.FileRouter) for effect in world.pending):
+        world.perform()
+    for seconds in (2.0, 4.0):
+        world.steady += seconds
+        world.routers["data1"].written += 1000
+        world.poll_router("data1")
+    world.settle()
+    assert "router data1 is not filed: host of data1 does not answer" in world.answers[command].error
+    assert world.state.routers["data1"].message.text == "filing failed: host of data1 does not answer"
+    assert "Describe, Prepare, Configure (twice if it fails) and Breakup CoBo1 alone" in world.state.run.message.text
+
+
 def test_a_reason_whose_numbers_change_is_logged_once() -> None:
     """Filing is tried every few seconds, and its reason may have another number each time: the log has it once."""
     world = World()

@@ -186,6 +186,18 @@ def test_the_next_number_can_be_put_upward() -> None:
     assert world.state.run.next_number == 0
 
 
+def test_a_number_after_which_none_would_fit_a_pv_is_refused() -> None:
+    """A slip of the hand cannot be taken back, so it must leave room for all runs to come."""
+    world = World()
+    too_large = _number(world, 1_000_000_000)
+    assert world.answers[too_large] == ef.Answer(
+        too_large, "the number of the next run cannot be 1000000000: it must be 999999999 or lower", refused=True
+    )
+    assert world.state.run.next_number == 0
+    largest = _number(world, 999_999_999)
+    assert world.answers[largest] == ef.Answer(largest)
+
+
 def _number(world: World, number: int) -> ev.Command:
     return world.ask(ev.SetNextNumber(OPERATOR, number))
 
