@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ async def measure(parts: int, observables: int) -> dict[str, float]:
     """Run one size of detector."""
     from ioc.app.demo import on_this_machine, site_plan, slow_control_environment  # noqa: PLC0415
     from ioc.sim import Site  # noqa: PLC0415
+    from ioc.sim.processes import SlowControls  # noqa: PLC0415
     from ioc.topology.load import load  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as name, Epics() as epics, SshServer(Path(name)) as sshd:
@@ -88,12 +90,16 @@ async def measure(parts: int, observables: int) -> dict[str, float]:
         path = directory / "topology.yaml"
         path.write_text(yaml.safe_dump(described(parts, observables)))
         topology = load(path)
-        async with Site(site_plan(topology, directory, speed=1000.0)) as site:
-            here = on_this_machine(topology, site.addresses, directory).model_dump(mode="json", exclude_defaults=True)
+        plan = site_plan(topology, directory, speed=1000.0)
+        slow_controls = SlowControls(plan.observables, speed=1.0)  # those of the site would change at 10 Hz
+        async with Site(replace(plan, observables=())) as site:
+            await slow_controls.start()
+            addresses = replace(site.addresses, ca_port=slow_controls.port)
+            here = on_this_machine(topology, addresses, directory).model_dump(mode="json", exclude_defaults=True)
             for router in here["data_routers"][:OVER_SSH]:
                 router["ssh"] = sshd.settings().model_dump(mode="json")
             path.write_text(yaml.safe_dump(here))
-            environment = epics.environment(**slow_control_environment(site.addresses))
+            environment = epics.environment(**slow_control_environment(addresses))
             began = time.monotonic()
             with (directory / "ioc.log").open("wb") as log:
                 command = [sys.executable, "-c", "from ioc.cli.main import main; main()", "run", "--topology", path]
@@ -111,6 +117,7 @@ async def measure(parts: int, observables: int) -> dict[str, float]:
             finally:
                 ioc.terminate()
                 await ioc.wait()
+                await slow_controls.close()
         return json.loads(answer)
 
 

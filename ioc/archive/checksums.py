@@ -52,6 +52,7 @@ class Checksums:
         self._hosts = hosts
         self._store = store
         self._streams = {host: HostChecksums(host, store, journal) for host in hosts if host.routers}
+        self._stream_of = {router: stream for host, stream in self._streams.items() for router in host.routers}
         self._look_seconds = look_seconds
         self._paused = True
         self._restored = asyncio.Event()
@@ -71,7 +72,7 @@ class Checksums:
 
     def status(self, router: str) -> ChecksumStatus:
         """Return what is known of the files of a router."""
-        stream = next((each for host, each in self._streams.items() if router in host.routers), None)
+        stream = self._stream_of.get(router)
         if self._when == "never" or stream is None:
             return ChecksumStatus(ChecksumState.Off, "checksums: never, in the topology")
         return stream.status(router)

@@ -58,6 +58,8 @@ class ObservablePvs(Group):
         self._history = self.add(FloatArrayPv, "History", "Values of the last hour", _POINTS, units=units)
         self._about: tuple[str, int | None, tuple[str, ...], bool] | None = None
         """Units, digits, states and connection as shown; None before the first update."""
+        self._shown: tuple[Reading | None, Statistics | None] = None, None
+        """What was shown last: most of it is the same at every tick."""
 
     @property
     def value(self) -> Pv[Any]:
@@ -108,15 +110,18 @@ class ObservablePvs(Group):
     def show(self, view: ObservableView) -> None:
         """Show the recorder's view."""
         about = (view.units, view.precision, view.labels, view.connected)
+        reading, statistics = self._shown
         if about != self._about:
             self._about = about
             self._describe(view)
+            reading = None  # its text or alarm may depend on that
         if view.reading is None:
             self._show_nothing()
-        else:
+        elif view.reading is not reading:
             self._show(view.reading)
-        if view.statistics is not None:
+        if view.statistics is not None and view.statistics is not statistics:
             self._show_statistics(view.statistics)
+        self._shown = view.reading, statistics if view.statistics is None else view.statistics
 
     def _describe(self, view: ObservableView) -> None:
         self._connected.post(int(view.connected))

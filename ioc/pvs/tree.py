@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ioc.ca import CaServer, Pv
+from ioc.ca import CaServer, CommandPv, Pv
 from ioc.engine import Engine
 from ioc.errors import PeerError
 from ioc.model import (
@@ -100,6 +100,11 @@ class PvTree:
             AUTO: self._automatic,
         }
         """Groups that show the state of the core."""
+        self._alarming = {
+            str(subject): [pv for pv in group.pvs if not isinstance(pv, CommandPv)]
+            for subject, group in self._detector.items()
+        }
+        """Those that can be in alarm, by the name of the component."""
         self._subjects = {pv.name: subject for subject, group in self._detector.items() for pv in group.pvs}
         """The subject whose message shows errors of a PV; for all others, the system."""
         self._summary = SummaryPvs(prefix)
@@ -268,7 +273,7 @@ class PvTree:
 
     def _alarms(self) -> dict[str, int]:
         """Return the severity of everything that is in alarm, by the name of the component."""
-        found = {str(subject): max(pv.severity for pv in group.pvs) for subject, group in self._detector.items()}
+        found = {name: max(pv.severity for pv in pvs) for name, pvs in self._alarming.items()}
         found |= {f"Obs:{name}": group.severity for name, group in self._observables.items()}
         found |= {f"Interlock:{name}": group.severity for name, group in self._interlocks.items()}
         found["Logbook"] = self._logbook.severity
