@@ -202,7 +202,7 @@ class Filing:
         async def recorded(path: bytes, size: int) -> None:
             try:
                 await self._record(path, size)
-            except PeerError as error:
+            except (OSError, PeerError) as error:
                 failures.append(error)
 
         async with asyncio.TaskGroup() as records:
