@@ -17,13 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ioc.sim.plan import HOST, ObservablePlan, RouterAddress, RouterPlan, SimulatorError
+from ioc.sim.plan import HOST, MAX_LINE, ObservablePlan, RouterAddress, RouterPlan, SimulatorError
 
 _ANSWER_WITHIN = 15.0
 _START_WITHIN = 120.0
 """Three hundred routers take 15 s to start on an idle machine; a child that ends is noticed at once."""
-_MAX_LINE = 1 << 20
-"""The addresses of three hundred routers are a line of 70 kB."""
 _ROUTER_SCRIPT = Path(__file__).with_name("datarouter.py")
 _MIN_PERIOD = 0.1
 
@@ -63,7 +61,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                limit=_MAX_LINE,
+                limit=MAX_LINE,
                 cwd=directory,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
