@@ -8,6 +8,8 @@ step takes is the IOC's part and the processor time of the simulators, which sha
 is subtracted from Stop. CPU and memory are those of the IOC and its receiving process. The CPU includes the scripts
 that look at this machine every two seconds, which with a real detector run on the hosts of the routers.
 
+The observables change once a second.
+
 The latency of a state is the time from the time stamp of an update of `ECC:…:State` to its arrival in a client that
 monitors the states of all servers.
 """
@@ -16,6 +18,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -81,6 +85,7 @@ async def measure(parts: int, observables: int) -> dict[str, float]:
     """Run one size of detector."""
     from ioc.app.demo import on_this_machine, site_plan, slow_control_environment  # noqa: PLC0415
     from ioc.sim import Site  # noqa: PLC0415
+    from ioc.sim.processes import SlowControls  # noqa: PLC0415
     from ioc.topology.load import load  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as name, Epics() as epics, SshServer(Path(name)) as sshd:
@@ -88,12 +93,18 @@ async def measure(parts: int, observables: int) -> dict[str, float]:
         path = directory / "topology.yaml"
         path.write_text(yaml.safe_dump(described(parts, observables)))
         topology = load(path)
-        async with Site(site_plan(topology, directory, speed=1000.0)) as site:
+        plan = site_plan(topology, directory, speed=1000.0)
+        slow_controls = SlowControls(plan.observables, 1.0)  # at that speed they would change ten times a second
+        async with contextlib.AsyncExitStack() as ending:
+            site = await ending.enter_async_context(Site(dataclasses.replace(plan, observables=())))
+            ending.push_async_callback(slow_controls.close)
+            await slow_controls.start()
             here = on_this_machine(topology, site.addresses, directory).model_dump(mode="json", exclude_defaults=True)
             for router in here["data_routers"][:OVER_SSH]:
                 router["ssh"] = sshd.settings().model_dump(mode="json")
             path.write_text(yaml.safe_dump(here))
-            environment = epics.environment(**slow_control_environment(site.addresses))
+            addresses = dataclasses.replace(site.addresses, ca_port=slow_controls.port)
+            environment = epics.environment(**slow_control_environment(addresses))
             began = time.monotonic()
             with (directory / "ioc.log").open("wb") as log:
                 command = [sys.executable, "-c", "from ioc.cli.main import main; main()", "run", "--topology", path]
