@@ -8,6 +8,8 @@ step takes is the IOC's part and the processor time of the simulators, which sha
 is subtracted from Stop. CPU and memory are those of the IOC and its receiving process. The CPU includes the scripts
 that look at this machine every two seconds, which with a real detector run on the hosts of the routers.
 
+The observables change once a second.
+
 The latency of a state is the time from the time stamp of an update of `ECC:…:State` to its arrival in a client that
 monitors the states of all servers.
 """
@@ -16,6 +18,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -24,7 +28,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +94,16 @@ async def measure(parts: int, observables: int) -> dict[str, float]:
         path.write_text(yaml.safe_dump(described(parts, observables)))
         topology = load(path)
         plan = site_plan(topology, directory, speed=1000.0)
-        slow_controls = SlowControls(plan.observables, speed=1.0)  # those of the site would change at 10 Hz
-        async with Site(replace(plan, observables=())) as site:
+        slow_controls = SlowControls(plan.observables, 1.0)  # at that speed they would change ten times a second
+        async with contextlib.AsyncExitStack() as ending:
+            site = await ending.enter_async_context(Site(dataclasses.replace(plan, observables=())))
+            ending.push_async_callback(slow_controls.close)
             await slow_controls.start()
-            addresses = replace(site.addresses, ca_port=slow_controls.port)
-            here = on_this_machine(topology, addresses, directory).model_dump(mode="json", exclude_defaults=True)
+            here = on_this_machine(topology, site.addresses, directory).model_dump(mode="json", exclude_defaults=True)
             for router in here["data_routers"][:OVER_SSH]:
                 router["ssh"] = sshd.settings().model_dump(mode="json")
             path.write_text(yaml.safe_dump(here))
+            addresses = dataclasses.replace(site.addresses, ca_port=slow_controls.port)
             environment = epics.environment(**slow_control_environment(addresses))
             began = time.monotonic()
             with (directory / "ioc.log").open("wb") as log:
@@ -117,7 +122,6 @@ async def measure(parts: int, observables: int) -> dict[str, float]:
             finally:
                 ioc.terminate()
                 await ioc.wait()
-                await slow_controls.close()
         return json.loads(answer)
 
 

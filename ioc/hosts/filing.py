@@ -6,7 +6,8 @@ same result. So no step depends on the memory of an earlier attempt, only on the
 1. record the files already in the run's directory (an earlier attempt moved them, but may not have recorded them);
 2. wait until nothing in the staging directory has grown for `settle_seconds`: data may still be in flight;
 3. make the run's directory, even if there is no file: the program that merges the files expects one per router;
-4. place each file (`ioc.hosts.placing`: never overwriting, never losing one), then record it;
+4. place each file (`ioc.hosts.placing`: never overwriting, never losing one), then record it, while the next one is
+   placed: files that are recorded at the same time share a transaction of the database;
 5. while there are new files, go back to 2;
 6. read the run's directory again, and update the records of files that grew meanwhile.
 
@@ -20,10 +21,11 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
+from ioc.errors import PeerError
 from ioc.hosts.placing import Placer
 from ioc.hosts.transport import Transport, exists, from_shown, make_directories, reason_and_file, shown
 from ioc.model import FiledFile, FilingReport, RunId
@@ -31,6 +33,9 @@ from ioc.model.graw import SUFFIX, is_filed_data, original_name
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Record = Callable[[bytes, int], None]
+"""Takes the path of a file and its size."""
 
 SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
@@ -131,9 +136,10 @@ class Filing:
             if sizes:
                 await self.call(make_directories, self.transport, staging, self.run.directory)
                 made = True
-            for name, size in sizes.items():
-                self._check_time(len(sizes))
-                await self._file(staging + b"/" + name, size, directory)
+            async with self._recording() as record:
+                for name, size in sizes.items():
+                    self._check_time(len(sizes))
+                    await self._file(staging + b"/" + name, size, directory, record)
             found, sizes = await self.call(self._both_sizes, directory, staging)
         if not made:
             with contextlib.nullcontext() if needed else contextlib.suppress(OSError):
@@ -145,7 +151,7 @@ class Filing:
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, self.settle_seconds / 8))
         since = time.monotonic()
         while sizes and time.monotonic() - since < self.settle_seconds:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(pause, since + self.settle_seconds - time.monotonic()))
             now = await self._sizes(staging)
             if now != sizes:
                 grown = next((name for name, size in now.items() if sizes.get(name) != size), b"")
@@ -163,12 +169,13 @@ class Filing:
 
     async def _record_found(self, directory: bytes, sizes: dict[bytes, int]) -> None:
         """Record the files in the run's directory that are not recorded with their present size."""
-        for name, size in sizes.items():
-            path = directory + b"/" + name
-            if path not in self.filed or self.filed[path].size != size:
-                await self._record(path, size)
+        async with self._recording() as record:
+            for name, size in sizes.items():
+                path = directory + b"/" + name
+                if path not in self.filed or self.filed[path].size != size:
+                    record(path, size)
 
-    async def _file(self, source: bytes, size: int, directory: bytes) -> None:
+    async def _file(self, source: bytes, size: int, directory: bytes, record: Record) -> None:
         try:
             path, size_there = await self.call(self._place, source, directory)
         except FileNotFoundError:
@@ -180,12 +187,35 @@ class Filing:
             self.problems.append(
                 f"{shown(path)} on {self.host} has {size_there} bytes, but had {size} before it was filed"
             )
-        await self._record(path, size_there)
+        record(path, size_there)
 
     def _place(self, source: bytes, directory: bytes) -> tuple[bytes, int]:
         placer = Placer(self.transport, max(1.0, self.deadline - time.monotonic()))
         path = placer.place(source, directory)
         return path, self.transport.look(path).size
+
+    @contextlib.asynccontextmanager
+    async def _recording(self) -> AsyncGenerator[Record, None]:
+        """Give what records a file without waiting for it; at the end all are recorded, even if the block fails."""
+        failures: list[OSError | PeerError] = []
+
+        async def recorded(path: bytes, size: int) -> None:
+            try:
+                await self._record(path, size)
+            except (OSError, PeerError) as error:
+                failures.append(error)
+
+        async with asyncio.TaskGroup() as records:
+
+            def record(path: bytes, size: int) -> None:
+                records.create_task(recorded(path, size))
+
+            try:
+                yield record
+            except (OSError, PeerError) as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def _record(self, path: bytes, size: int) -> None:
         original = shown(original_name(path.rpartition(b"/")[2]))

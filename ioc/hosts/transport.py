@@ -224,10 +224,12 @@ def make_directories(transport: Transport, base: bytes, relative: str) -> bytes:
         path = path + b"/" + os.fsencode(part)
         try:
             transport.make_directory(path)
-        except OSError:
+        except OSError as failure:
             # Over SFTP "it exists already" looks like other failures, so check what exists.
-            if not exists(transport, path):
-                raise
-            if not transport.look(path).is_directory:
+            try:
+                there = transport.look(path)
+            except FileNotFoundError:
+                raise failure from None
+            if not there.is_directory:
                 raise NotADirectoryError(f"{shown(path)} is a file, but must be a directory") from None
     return path

@@ -9,16 +9,14 @@ from functools import partial
 
 from ioc.sim.control import serve_control
 from ioc.sim.faults import run_command
-from ioc.sim.plan import SimulatorError, SitePlan
+from ioc.sim.plan import MAX_LINE, SimulatorError, SitePlan
 from ioc.sim.simulation import Simulation
-
-_MAX_PLAN = 1 << 20
 
 
 async def serve() -> None:
     """Run the simulation of the plan until stdin ends or a signal arrives."""
     loop = asyncio.get_running_loop()
-    stdin = asyncio.StreamReader(limit=_MAX_PLAN)
+    stdin = asyncio.StreamReader(limit=MAX_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
     signalled = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):

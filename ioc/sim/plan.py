@@ -9,6 +9,8 @@ from pydantic.dataclasses import dataclass
 
 HOST = "127.0.0.1"
 """All simulated parts listen only on this address, unless their plan gives another."""
+MAX_LINE = 1 << 20
+"""Maximum bytes of a line of JSON between the simulator and its owner; that of asyncio is too short for 300 parts."""
 _CONFIG = ConfigDict(extra="forbid")
 
 

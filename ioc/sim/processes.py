@@ -17,9 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ioc.sim.plan import HOST, ObservablePlan, RouterAddress, RouterPlan, SimulatorError
+from ioc.sim.plan import HOST, MAX_LINE, ObservablePlan, RouterAddress, RouterPlan, SimulatorError
 
 _ANSWER_WITHIN = 15.0
+_START_WITHIN = 120.0
+"""Three hundred routers take 15 s to start on an idle machine; a child that ends is noticed at once."""
 _ROUTER_SCRIPT = Path(__file__).with_name("datarouter.py")
 _MIN_PERIOD = 0.1
 
@@ -59,13 +61,14 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                limit=MAX_LINE,
                 cwd=directory,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
-        return await self.ask(first_line)
+        return await self.ask(first_line, _START_WITHIN)
 
-    async def ask(self, line: str) -> str:
+    async def ask(self, line: str, within: float = _ANSWER_WITHIN) -> str:
         """Write one line to its stdin, unless empty, and return the next line on its stdout.
 
         Raises:
@@ -74,14 +77,14 @@ class Child:
         answer = b""
         if self._process and self._process.stdin and self._process.stdout:
             with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(_ANSWER_WITHIN):
+                async with asyncio.timeout(within):
                     if line:
                         self._process.stdin.write(line.encode() + b"\n")
                         await self._process.stdin.drain()
                     answer = await self._process.stdout.readline()
         if not answer:
             await self.kill()
-            raise SimulatorError(f"{self._name} is not running, or did not answer within {_ANSWER_WITHIN:g} s")
+            raise SimulatorError(f"{self._name} is not running, or did not answer within {within:g} s")
         return answer.decode().strip()
 
     async def close(self, within: float = 2.0) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from ioc.sim.plan import HOST, SimulatorError, SiteAddresses, SitePlan
+from ioc.sim.plan import HOST, MAX_LINE, SimulatorError, SiteAddresses, SitePlan
 from ioc.sim.processes import Child
 
 _END_WITHIN = 6.0
@@ -68,7 +68,7 @@ async def send_command(port: int, command: dict[str, Any]) -> dict[str, Any]:
         SimulatorError: nothing answers there.
     """
     try:
-        reader, writer = await asyncio.open_connection(HOST, port)
+        reader, writer = await asyncio.open_connection(HOST, port, limit=MAX_LINE)
         try:
             writer.write(json.dumps(command).encode() + b"\n")
             line = await reader.readline()

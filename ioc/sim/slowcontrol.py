@@ -22,7 +22,7 @@ from typing import Any
 from caproto import CaprotoValueError, ChannelData, ChannelDouble, ChannelEnum, ChannelInteger, ChannelString
 from caproto.asyncio.server import Context
 
-from ioc.sim.plan import HOST, ObservablePlan
+from ioc.sim.plan import HOST, MAX_LINE, ObservablePlan
 
 USUAL_RANGE = {
     "Torr": (0.0, 800.0),
@@ -128,7 +128,7 @@ async def _obey(observables: dict[str, Observable], line: bytes) -> dict[str, An
 async def serve() -> None:
     """Serve until stdin ends."""
     loop = asyncio.get_running_loop()
-    stdin = asyncio.StreamReader()
+    stdin = asyncio.StreamReader(limit=MAX_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
     first_line = await stdin.readline()
     if not first_line:

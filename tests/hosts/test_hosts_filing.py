@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import pathlib
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ioc.hosts.transport import from_shown, shown
-from ioc.model import RunId
+from ioc.model import FiledFile, RunId
 from tests.hosts.rig import Hosts, Records, contents, put, site
 
 RUN = RunId("e18008", 12)
@@ -33,6 +34,25 @@ async def test_files_go_to_the_directory_of_the_run_and_are_recorded(hosts: Host
     assert (report.problem, report.complete) == ("", True)
     assert set(report.files) == set(records.files.values())
     assert {(f.router, f.host) for f in report.files} == {("data0", host.name)}
+
+
+async def test_files_are_recorded_together(hosts: Hosts, tmp_path: pathlib.Path):
+    """No file waits for the record of another, so that all can be in one transaction; filing ends after the last."""
+    names = [b"CoBo0_%04d.graw" % i for i in range(20)]
+    put(tmp_path, dict.fromkeys(names, b"data"))
+    begun, all_begun, done = Records(), asyncio.Event(), Records()
+
+    async def record(file: FiledFile) -> None:
+        await begun(file)
+        if len(begun.files) == len(names):
+            all_begun.set()
+        await asyncio.wait_for(all_begun.wait(), 60)
+        await done(file)
+
+    report = await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, record)
+    assert report.complete
+    assert set(report.files) == set(done.files.values()) == set(begun.files.values())
+    assert contents(tmp_path / RUN.directory).keys() == set(names)
 
 
 ODD_NAMES = (

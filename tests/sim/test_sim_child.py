@@ -22,6 +22,13 @@ async def test_child_that_ignores_the_end_is_killed() -> None:
     assert not child.pid
 
 
+async def test_child_with_a_long_answer() -> None:
+    """An answer longer than asyncio's default limit arrives: the addresses of three hundred parts are one line."""
+    child = Child("test child")
+    assert await child.launch(sys.executable, "-I", "-S", "-c", "print('x' * 300_000)") == "x" * 300_000
+    await child.close()
+
+
 async def test_child_that_dies_at_once() -> None:
     """A child that ends without a word raises an error that names it; so does asking it later."""
     child = Child("test child")
