@@ -190,6 +190,19 @@ def test_what_a_pv_logs_by_itself(runtime: DisplayRuntime, detector: Detector) -
     until(is_said, 60, f"a PV says {stock.SUBSCRIBED}")
 
 
+def test_what_a_closed_connection_logs(runtime: DisplayRuntime, detector: Detector) -> None:
+    """CAJ, without Phoebus, logs an error when a connection is closed while it handles what came on it."""
+    del detector  # it serves
+    runtime.do("closed", f"{PREFIX}State")
+    faults: list[str] = []
+
+    def is_said() -> bool:
+        faults.extend(runtime.do("faults"))
+        return any(re.fullmatch(stock.CANCELLED, fault) for fault in faults)
+
+    until(is_said, 60, f"CAJ says {stock.CANCELLED}")
+
+
 # --- an IOC that had no run yet
 
 
