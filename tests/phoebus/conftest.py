@@ -41,18 +41,18 @@ class Detector:
 
     def text(self, pv: str) -> str:
         """Return a text, or the name of a state, as EPICS base reads it."""
-        result = self._epics.caget("-w", "5", "-S", "-t", self._prefix + pv)
+        result = self._epics.caget("-w", "30", "-S", "-t", self._prefix + pv, timeout=60)
         assert result.returncode == 0, result.stderr
         escaped = result.stdout.removesuffix("\n")
         return escaped.encode().decode("unicode_escape").encode("latin-1").decode()
 
     def number(self, pv: str) -> float:
         """Return a number."""
-        return float(self._epics.caget("-w", "5", "-t", "-n", self._prefix + pv).stdout)
+        return float(self._epics.caget("-w", "30", "-t", "-n", self._prefix + pv, timeout=60).stdout)
 
     def put(self, pv: str, value: str) -> None:
         """Put a text and wait until it is stored."""
-        result = self._epics.caput("-c", "-w", "5", "-S", self._prefix + pv, value)
+        result = self._epics.caput("-c", "-w", "30", "-S", self._prefix + pv, value, timeout=60)
         assert result.returncode == 0, f"{pv}: {result.stderr}"
 
     def puts(self, pv: str, result: str = "%") -> list[tuple[str, str]]:
@@ -73,7 +73,7 @@ class Detector:
         """Bring all servers to Idle, with no run open."""
         if self.text("Run:State") == "Running":
             self.command("Run:Stop")
-        until(lambda: self.text("Run:State") in ("Stopped", "Failed"), 60, "the end of the run")
+        until(lambda: self.text("Run:State") in ("Stopped", "Failed"), 120, "the end of the run")
         while (state := self.text("State")) != "Idle":
             lone = [server for server in SERVERS if state == "Mixed" and self.text(f"ECC:{server}:State") != "Idle"]
             for command in [f"ECC:{server}:Reset" for server in lone] or ["Reset"]:
@@ -110,19 +110,19 @@ class Detector:
         self.idle()
         self.command("Describe")
         self.simulate({"ecc": server, "do": "delay", "operation": "Prepare", "seconds": 3600})
-        assert self._epics.caput(self._prefix + "Prepare", "1").returncode == 0
-        until(lambda: self.text(f"ECC:{server}:Transition") == "Preparing", 10, "Preparing")
+        assert self._epics.caput("-w", "30", self._prefix + "Prepare", "1", timeout=60).returncode == 0
+        until(lambda: self.text(f"ECC:{server}:Transition") == "Preparing", 120, "Preparing")
         yield
         self.simulate({"ecc": server, "do": "restart"})
-        until(lambda: self.text("Busy") == "Done", 60, "the end of Prepare")
-        until(lambda: self.text(f"ECC:{server}:State") == "Idle", 60, f"{server} is Idle again")
+        until(lambda: self.text("Busy") == "Done", 120, "the end of Prepare")
+        until(lambda: self.text(f"ECC:{server}:State") == "Idle", 120, f"{server} is Idle again")
 
     @contextlib.contextmanager
     def failed(self, server: str) -> Generator[None]:
         """Kill an ECC server in a run."""
         self.running()
         self.simulate({"ecc": server, "do": "kill"})
-        until(lambda: self.text(f"ECC:{server}:Online") != "Online", 30, "the loss")
+        until(lambda: self.text(f"ECC:{server}:Online") != "Online", 120, "the loss")
         yield
 
     def situation(self, name: str) -> contextlib.AbstractContextManager[None]:
@@ -250,8 +250,8 @@ def runtime(
         "org.phoebus.pv.pva/epics_pva_addr_list": LOOPBACK,
         "org.phoebus.pv.pva/epics_pva_auto_addr_list": "false",
         "org.phoebus.pv.pva/epics_pva_broadcast_port": own_epics.env["EPICS_PVA_BROADCAST_PORT"],
-        # On a busy machine a page with many rows takes longer than the 5 s of the default.
-        "org.csstudio.display.builder.representation/embedded_timeout": "60000",
+        # On a busy machine a page with many rows takes minutes, not the 5 s of the default.
+        "org.csstudio.display.builder.representation/embedded_timeout": "600000",
     }
     with display_runtime(tmp_path_factory.mktemp("user"), settings) as runtime:
         yield runtime

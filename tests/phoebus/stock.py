@@ -1,7 +1,8 @@
 """What a stock Phoebus 5.0.5 logs as a warning or worse whatever it shows: this, and nothing else, is ignored.
 
 The displays in ``stock/`` have none of our widgets; `test_what_phoebus_logs_by_itself` sees it there, and
-`test_what_caj_logs_by_itself` with plain text updates, and `test_what_a_pv_logs_by_itself` without any display.
+`test_what_caj_logs_by_itself` with plain text updates, `test_what_a_pv_logs_by_itself` without any display, and
+`test_what_a_closed_connection_logs` without Phoebus.
 """
 
 from __future__ import annotations
@@ -41,7 +42,15 @@ DESTROYED = (
 """A page was closed while an answer for one of its PVs was under way; CAJ tells its context. A page of plain text
 updates that is closed soon after it was opened does it every fifth time."""
 
-_ANYWHERE = (SKIPPED, UNDRAWN, SUBSCRIBED, DESTROYED)
+CANCELLED = (
+    r"SEVERE com\.cosylab\.epics\.caj\.impl\.reactor\.Reactor:  \(java\.nio\.channels\.CancelledKeyException, "
+    r"in com\.cosylab\.epics, java\.lang\.Thread, java\.nio\.channels, java\.util\.concurrent, sun\.nio\.ch\)"
+)
+"""A connection was closed while CAJ handled what had come on it. `CATransport.handleEvent` asks its key whether it is
+valid and then whether it can be read or written; another thread of CAJ cancels the key between the two, which throws.
+Nothing is lost: the connection is closed already. It needs a thread that has to wait for the processor just there."""
+
+_ANYWHERE = (SKIPPED, UNDRAWN, SUBSCRIBED, DESTROYED, CANCELLED)
 
 
 def is_ours(fault: str) -> bool:

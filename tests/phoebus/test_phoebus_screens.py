@@ -25,7 +25,7 @@ from tests.phoebus.files_beside import FILES
 from tests.phoebus.pages import OPI, ROOT, SCREENS, asks, controls_on, kind_of, links_on, pages, write_screens
 from tests.screens.screens_reader import Page, Shown, expand
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 SERVED = {pv.name: pv for pv in describe_pvs(TOPOLOGY)}
 PAGES = pages()
@@ -34,12 +34,15 @@ KINDS = {kind_of(page): page for page in PAGES.values()} | {
 }
 """One page of each kind: of those that each component has, that of the faulty one."""
 EDITED = ROOT / "ioc/screens/pages"
-FIRST_RULES_SECONDS = 180.0
+FIRST_RULES_SECONDS = 300.0
 """Jython, which carries out the rules, starts once in a process, in about 14 s on a fast machine."""
-RULES_SECONDS = 30.0
+RULES_SECONDS = 120.0
 """How long rules may take on a busy machine; on an idle one it is about half a second."""
+PATIENCE = 120.0
+"""Seconds that a value may take to the IOC, or from there to the screen, on a busy machine."""
 SETTLED_SECONDS = 0.3
 DEATH_SECONDS = 3.0
+"""After its death, nothing of the IOC looks healthy; on a machine with more to do than it can, so many times later."""
 
 
 def row_of(pv: str) -> str:
@@ -138,7 +141,7 @@ def test_what_phoebus_logs_by_itself(runtime: DisplayRuntime, display: str, comm
         runtime.do("busy", "1")
         return any(re.fullmatch(said, fault) for fault in runtime.do("faults"))
 
-    until(is_said, 60, f"{display} makes Phoebus say {said}")
+    until(is_said, PATIENCE, f"{display} makes Phoebus say {said}")
     runtime.do("open", str(stock.STOCK / "empty.bob"))
 
 
@@ -175,7 +178,7 @@ def test_what_caj_logs_by_itself(runtime: DisplayRuntime, detector: Detector, tm
         runtime.do("open", str(stock.STOCK / "empty.bob"))
         return any(re.fullmatch(stock.DESTROYED, fault) for fault in runtime.do("faults"))
 
-    until(is_said, 60, f"text updates make CAJ say {stock.DESTROYED}")
+    until(is_said, PATIENCE, f"text updates make CAJ say {stock.DESTROYED}")
 
 
 def test_what_a_pv_logs_by_itself(runtime: DisplayRuntime, detector: Detector) -> None:
@@ -187,7 +190,20 @@ def test_what_a_pv_logs_by_itself(runtime: DisplayRuntime, detector: Detector) -
         runtime.do("late", f"{PREFIX}State")
         return any(re.fullmatch(stock.SUBSCRIBED, fault) for fault in runtime.do("faults"))
 
-    until(is_said, 60, f"a PV says {stock.SUBSCRIBED}")
+    until(is_said, PATIENCE, f"a PV says {stock.SUBSCRIBED}")
+
+
+def test_what_a_closed_connection_logs(runtime: DisplayRuntime, detector: Detector) -> None:
+    """CAJ, without Phoebus, logs an error when a connection is closed while it handles what came on it."""
+    del detector  # it serves
+    runtime.do("closed", f"{PREFIX}State")
+    faults: list[str] = []
+
+    def is_said() -> bool:
+        faults.extend(runtime.do("faults"))
+        return any(re.fullmatch(stock.CANCELLED, fault) for fault in faults)
+
+    until(is_said, PATIENCE, f"CAJ says {stock.CANCELLED}")
 
 
 # --- an IOC that had no run yet
@@ -234,14 +250,14 @@ def test_before_the_first_run(phoebus: DisplayRuntime, detector: Detector, name:
     expect_enabled(phoebus, enabled_on(KINDS[name], tables.IDLE) - not_yet)
     for words, (names, hidden) in tables.WORDS.items():
         if name in names:
-            until(lambda: words in phoebus.visible(), 10, f"{name} says {words}")  # noqa: B023
-            until(lambda: PREFIX + hidden not in phoebus.visible(), 10, f"{name} has nothing else to say")  # noqa: B023
+            until(lambda: words in phoebus.visible(), PATIENCE, f"{name} says {words}")  # noqa: B023
+            until(lambda: PREFIX + hidden not in phoebus.visible(), PATIENCE, f"{name} has nothing else to say")  # noqa: B023
 
 
 def test_the_history_before_the_first_run(phoebus: DisplayRuntime, detector: Detector) -> None:
     """The table of the runs says that there is none."""
     phoebus.look_at(PAGES["history"])
-    until(lambda: [row[:2] for row in phoebus.rows("Runs")[1:]] == [["", "no run yet"]], 10, "no run yet")
+    until(lambda: [row[:2] for row in phoebus.rows("Runs")[1:]] == [["", "no run yet"]], PATIENCE, "no run yet")
 
 
 @pytest.mark.parametrize("file", tables.READERS)
@@ -290,26 +306,26 @@ def choices(phoebus: DisplayRuntime, detector: Detector, pv: str, *, asks: bool)
     for state in (*others, before):
         phoebus.choose(PREFIX + pv, state, "yes" if asks else "none")
         arrived(phoebus, detector, pv, state)
-    until(lambda: len(detector.puts(pv, "ok")) == len(puts) + len(others) + 1, 10, "each is written once")
+    until(lambda: len(detector.puts(pv, "ok")) == len(puts) + len(others) + 1, PATIENCE, "each is written once")
 
 
 def arrived(phoebus: DisplayRuntime, detector: Detector, pv: str, text: str) -> None:
     """Wait until the IOC has a value, and Phoebus shows it."""
     if SERVED[PREFIX + pv.removesuffix(".VAL$")].type in {"int", "float"}:
-        until(lambda: detector.number(pv) == float(text), 10, f"{pv} is {text}")
-        until(lambda: float(phoebus.shown(PREFIX + pv).split()[0]) == float(text), 10, f"Phoebus shows {text}")
+        until(lambda: detector.number(pv) == float(text), PATIENCE, f"{pv} is {text}")
+        until(lambda: float(phoebus.shown(PREFIX + pv).split()[0]) == float(text), PATIENCE, f"Phoebus shows {text}")
     else:
-        until(lambda: detector.text(pv) == text, 10, f"{pv} is {text!r}")
-        until(lambda: phoebus.shown(PREFIX + pv) == text, 10, f"Phoebus shows {text!r}")
+        until(lambda: detector.text(pv) == text, PATIENCE, f"{pv} is {text!r}")
+        until(lambda: phoebus.shown(PREFIX + pv) == text, PATIENCE, f"Phoebus shows {text!r}")
 
 
 def refused(phoebus: DisplayRuntime, detector: Detector, pv: str, text: str, message: str) -> None:
     """Type a text: `message` says why not, and IOC and Phoebus keep what was."""
     before, said, refusals = detector.text(pv), detector.text(message), detector.puts(pv, "refused")
     phoebus.type(PREFIX + pv, text)
-    until(lambda: len(detector.puts(pv, "refused")) > len(refusals), 10, f"{pv} is refused")
+    until(lambda: len(detector.puts(pv, "refused")) > len(refusals), PATIENCE, f"{pv} is refused")
     (refusal,) = detector.puts(pv, "refused")[len(refusals) :]
-    until(lambda: detector.text(message) != ("" if refusal in refusals else said), 10, f"{message} says why")
+    until(lambda: detector.text(message) != ("" if refusal in refusals else said), PATIENCE, f"{message} says why")
     assert PREFIX + message in phoebus.visible(), f"{message} is not on the page on which {pv} is typed"
     arrived(phoebus, detector, pv, before)
 
@@ -332,7 +348,7 @@ def test_button(phoebus: DisplayRuntime, detector: Detector, press: tables.Press
         phoebus.press(pv, "yes")
     else:
         phoebus.press(pv, "none")
-    until(lambda: len(detector.puts(press.control)) > len(before), 60, f"{press.control} is written")
+    until(lambda: len(detector.puts(press.control)) > len(before), PATIENCE, f"{press.control} is written")
     assert [result for result, _ in detector.puts(press.control)[len(before) :]] == ["ok"]
 
 
@@ -402,12 +418,13 @@ def test_situation(
     if name not in OTHERS or situation == tables.SITUATIONS[0]:
         settle(phoebus)
     for pv, word in tables.SAID.get((situation, name), {}).items():
-        until(lambda: (PREFIX + pv, word) in {(text.pv, text.text) for text in phoebus.texts()}, 30, f"{pv}: {word}")  # noqa: B023
+        said = (PREFIX + pv, word)
+        until(lambda: said in {(text.pv, text.text) for text in phoebus.texts()}, PATIENCE, f"{pv}: {word}")  # noqa: B023
     assert not {text.text for text in phoebus.texts()} & tables.UNSAID.get((situation, name), set())
     if name in tables.PICTURED:
         phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-{situation}.png"))
     with contextlib.suppress(LateError):
-        until(lambda: not amiss(phoebus), 5, "")
+        until(lambda: not amiss(phoebus), PATIENCE, "")
     assert amiss(phoebus) == []
     if name in OTHERS:
         phoebus.leave()
@@ -425,7 +442,7 @@ def settle(phoebus: DisplayRuntime) -> None:
             since = time.monotonic()
         return time.monotonic() - since > SETTLED_SECONDS
 
-    until(same, 10, "the texts are drawn")
+    until(same, PATIENCE, "the texts are drawn")
 
 
 def amiss(phoebus: DisplayRuntime) -> list[str]:
@@ -481,26 +498,26 @@ def test_ioc_gone(phoebus: DisplayRuntime, detector: Detector, pictures: Path) -
         found = {name: on_open_page(phoebus, page, phoebus.enabled) for name, page in PAGES.items()}
         return {name: enabled for name, enabled in found.items() if enabled}
 
-    until(operable, 10, "something can be operated")
+    until(operable, PATIENCE, "something can be operated")
     detector.end()
-    dead = time.monotonic()
-    until(lambda: not operable(), DEATH_SECONDS, "nothing can be operated")
-    until(lambda: not phoebus.connected(), dead + DEATH_SECONDS - time.monotonic(), "no PV is connected")
+    dead = time.monotonic() + DEATH_SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    until(lambda: not operable(), dead - time.monotonic(), "nothing can be operated")
+    until(lambda: not phoebus.connected(), dead - time.monotonic(), "no PV is connected")
 
     def runs() -> set[str]:
         return {row[0] for row in phoebus.rows("Runs")[1:]}
 
-    left = max(0.5, dead + DEATH_SECONDS - time.monotonic())
+    left = max(0.5, dead - time.monotonic())
     until(lambda: not on_open_page(phoebus, PAGES["history"], runs), left, "no run is shown")
     for name, page in PAGES.items():
         assert on_open_page(phoebus, page, lambda: phoebus.do("disconnected")), f"{name} looks connected"
     phoebus.open(PAGES["main"])
-    until(lambda: PREFIX + "Message" not in phoebus.visible(), DEATH_SECONDS, "the page is not shown")
+    until(lambda: PREFIX + "Message" not in phoebus.visible(), PATIENCE, "the page is not shown")
     phoebus.alone()
     for name in tables.PICTURED:
         phoebus.open(PAGES[name])
         assert phoebus.enabled() == set(), name
-        until(lambda: phoebus.do("disconnected"), 10, f"widgets of {name} look disconnected")
+        until(lambda: phoebus.do("disconnected"), PATIENCE, f"widgets of {name} look disconnected")
         phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-gone.png"))
         assert phoebus.enabled() == set(), name
     assert not phoebus.connected()
@@ -528,10 +545,10 @@ def test_a_hundred_servers(
     main = screens.pages[0]
     phoebus.do("check", str(large_folder / main.file))
     for step in ("Describe", "Prepare", "Configure", "Start"):
-        until(lambda: large_detector.text("NextStep") == step, 60, f"{step} is the next step")  # noqa: B023
+        until(lambda: large_detector.text("NextStep") == step, PATIENCE, f"{step} is the next step")  # noqa: B023
         large_detector.command("Run:Start" if step == "Start" else step)
     large_detector.simulate({"ecc": large.LOST, "do": "kill"})
-    until(lambda: large.LOST in large_detector.text("IOC:Alarms"), 30, "the loss")
+    until(lambda: large.LOST in large_detector.text("IOC:Alarms"), PATIENCE, "the loss")
     opened = time.monotonic()
     phoebus.show(main, large_folder, screens)
     took = time.monotonic() - opened
@@ -577,16 +594,16 @@ def test_what_the_example_leaves_out(
     hold.touch()
     look("main", tables.READY)
     phoebus.press(prefix + "Run:Start", "yes")
-    until(lambda: prefix + "Run:Stop" in phoebus.enabled(), 30, "Stop can be pressed")
+    until(lambda: prefix + "Run:Stop" in phoebus.enabled(), PATIENCE, "Stop can be pressed")
     waiting = (prefix + "NextAction", "Wait: run 0 waits for hook hv; Stop gives the start up")
-    until(lambda: waiting in {(text.pv, text.text) for text in phoebus.texts()}, 10, "it says what it waits for")
+    until(lambda: waiting in {(text.pv, text.text) for text in phoebus.texts()}, PATIENCE, "it says what it waits for")
     phoebus.do("shot", str(pictures / "extra-main-hooks.png"))
     phoebus.press(prefix + "Run:Stop", "yes")
-    until(lambda: detector.text("Run:CanStart") == "Yes", 30, "the start is given up")
+    until(lambda: detector.text("Run:CanStart") == "Yes", PATIENCE, "the start is given up")
     assert detector.number("Run:Number") == -1
     hold.unlink()
     detector.running()
-    until(lambda: detector.text("Logbook:State") == "Waiting", 30, "an entry that cannot be written")
+    until(lambda: detector.text("Logbook:State") == "Waiting", PATIENCE, "an entry that cannot be written")
     for name in ("main", server, router, "history", "expert"):
         look(name, tables.RUNNING)
     seen = {(text.pv.removeprefix(prefix), text.text) for text in phoebus.texts()}
@@ -608,5 +625,5 @@ def test_history_without_pvaccess(
         screens = write_screens(folder / "topology.yaml", folder)
         assert ("run_table.bob" in screens.files) == (folder == wanted)
         phoebus.open(PAGES["history"], folder)
-        until(lambda: [row[0] for row in phoebus.rows("Runs")[1:]] == ["0"], 30, "the run is there")
+        until(lambda: [row[0] for row in phoebus.rows("Runs")[1:]] == ["0"], PATIENCE, "the run is there")
         phoebus.do("shot", str(pictures / f"extra-history-{folder.name}.png"))

@@ -190,7 +190,8 @@ final class Controls {
                 Jfx.on(() -> {
                     final StringTable table = (StringTable) Jfx.node(widget);
                     found.add(String.join("\t", table.getHeaders()));
-                    table.getData().forEach(row -> found.add(String.join("\t", row)));
+                    table.getData().forEach(row ->
+                            found.add(row.stream().map(String::strip).collect(Collectors.joining("\t"))));
                     return null;
                 });
             }

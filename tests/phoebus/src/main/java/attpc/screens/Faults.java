@@ -11,10 +11,11 @@ import java.util.logging.SimpleFormatter;
 import java.util.stream.Collectors;
 
 /**
- * Keeps everything that Phoebus logs as a warning or worse, with the packages that an exception came through: on a good
- * screen there is nothing.
+ * Keeps everything that Phoebus logs as a warning or worse, with the packages of others that an exception came
+ * through: on a good screen there is nothing.
  */
 final class Faults extends Handler {
+    private static final String OURS = Faults.class.getPackageName() + ".";
     private final List<String> lines = new ArrayList<>();
     private final SimpleFormatter formatter = new SimpleFormatter();
 
@@ -52,6 +53,7 @@ final class Faults extends Handler {
             return formatter.formatMessage(record);
         }
         final String packages = Arrays.stream(cause.getStackTrace()).map(StackTraceElement::getClassName)
+                .filter(name -> !name.startsWith(OURS))
                 .map(name -> Arrays.stream(name.split("[.]")).limit(3).collect(Collectors.joining(".")))
                 .distinct().sorted()
                 .collect(Collectors.joining(", "));

@@ -17,7 +17,8 @@ import org.csstudio.display.builder.representation.javafx.widgets.JFXBaseReprese
 
 /** Work on JavaFX's thread, and the way from Phoebus' widgets to JavaFX's nodes. */
 final class Jfx {
-    static final int PATIENCE_SECONDS = 60;
+    /** A machine with twenty busy processes takes minutes for what is done in a second otherwise. */
+    static final int PATIENCE_SECONDS = 300;
 
     private Jfx() {
     }

@@ -31,26 +31,26 @@ final class LateContext extends CAJContext {
         return made;
     }
 
-    /** CAJ looks for its settings under the name of the class. */
-    private static LateContext likeThatOfPhoebus() throws CAException {
+    /** Gives a kind of context the settings of Phoebus: CAJ looks for them under the name of the class. */
+    static void useSettingsOfPhoebus(final Class<? extends CAJContext> kind) {
+        JCA_Preferences.getInstance(); // a context that is made before them would have other settings, for good
         final Properties properties = System.getProperties();
         for (final String name : properties.stringPropertyNames()) {
-            if (name.startsWith(CAJContext.class.getName())) {
+            if (name.startsWith(CAJContext.class.getName() + ".")) {
                 final String setting = name.substring(CAJContext.class.getName().length());
-                System.setProperty(LateContext.class.getName() + setting, properties.getProperty(name));
+                System.setProperty(kind.getName() + setting, properties.getProperty(name));
             }
         }
-        return new LateContext();
     }
 
     /** Connects to a PV that nothing else uses, as every part of Phoebus does it, and lets it go when it has a value. */
     static void connect(final String name) throws Exception {
-        JCA_Preferences.getInstance(); // a context that is made before them would have other settings, for good
+        useSettingsOfPhoebus(LateContext.class);
         final JCAContext phoebus = JCAContext.getInstance();
         final Field used = JCAContext.class.getDeclaredField("context");
         used.setAccessible(true);
         final Context before = phoebus.getContext();
-        final LateContext late = likeThatOfPhoebus();
+        final LateContext late = new LateContext();
         try {
             used.set(phoebus, late);
             final PV pv = PVPool.getPV(name);

@@ -29,6 +29,7 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * undrawn FILE                   run a display that is not drawn
  * busy SECONDS                   occupy JavaFX's thread, as a busy machine does
  * late PV                        connect to a PV, without any display, in a thread that has to wait for the processor
+ * closed PV                      read a PV, without Phoebus, in a thread that has to wait while the connection is closed
  * follow FILE [NAME=VALUE…]      press the button that leads to a display
  * file NAME                      press the button that opens a file, tell which part of Phoebus opened which file
  * leave NAME                     leave the display running under this name, look at none
@@ -107,6 +108,7 @@ public final class Main {
                 return null;
             });
             case "late" -> LateContext.connect(words[1]);
+            case "closed" -> LateReactor.close(words[1]);
             case "follow" -> screen.follow(words[1], macros(words));
             case "leave" -> screen.leave(words[1]);
             case "back" -> screen.back(words[1]);

@@ -8,6 +8,7 @@ import javafx.geometry.Insets;
 import javafx.scene.Node;
 import javafx.scene.control.Label;
 import javafx.scene.control.Labeled;
+import javafx.scene.control.TableCell;
 import javafx.scene.control.TextArea;
 import javafx.scene.control.TextInputControl;
 import javafx.scene.layout.Region;
@@ -104,15 +105,23 @@ final class Texts {
         final Insets insets = field.getInsets();
         final double width =
                 field.getWidth() - insets.getLeft() - insets.getRight() - padding.getLeft() - padding.getRight();
-        final double height =
-                field.getHeight() - insets.getTop() - insets.getBottom() - padding.getTop() - padding.getBottom();
-        final Text text = new Text(content);
+        double height = field.getHeight() - insets.getTop() - insets.getBottom() - padding.getTop() - padding.getBottom();
+        if (field instanceof TableCell) { // all but the first line has the lower padding once less
+            height = Math.max(height - field.getPadding().getBottom(), height(content.lines().findFirst().orElse(""), font));
+        }
+        final Text text = new Text(content.stripTrailing());
         text.setFont(font);
         if (wrapped) {
             text.setWrappingWidth(width);
         }
         final Bounds needed = text.getLayoutBounds();
         return row(font.getSize(), needed.getWidth(), needed.getHeight(), width, height, content);
+    }
+
+    private static double height(final String line, final Font font) {
+        final Text text = new Text(line);
+        text.setFont(font);
+        return text.getLayoutBounds().getHeight();
     }
 
     private static String row(
