@@ -21,6 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
+from ioc.sim.ports import free_port
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -32,20 +34,6 @@ def _binaries() -> Path:
 
 
 BINARIES = _binaries()
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on, neither TCP nor UDP."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind((LOOPBACK, 0))
-            port: int = tcp.getsockname()[1]
-            with contextlib.suppress(OSError):
-                udp.bind((LOOPBACK, port))
-                return port
 
 
 async def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:

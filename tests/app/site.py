@@ -15,8 +15,9 @@ from ioc.sim import ServerPlan
 from ioc.sim.configs import ConfigDirectory
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.electronics import Electronics
+from ioc.sim.ports import free_port
 from ioc.topology.load import load
-from tests.epics import LOOPBACK, Epics, free_port
+from tests.epics import LOOPBACK, Epics
 
 NAMES = ("CoBo0", "CoBo1")
 

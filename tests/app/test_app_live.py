@@ -20,9 +20,10 @@ import yaml
 from ioc.app.live_report import Doubt, Judge
 from ioc.errors import PeerError
 from ioc.sim import ConfigNames, ObservablePlan, RouterPlan, ServerPlan, Site, SitePlan
+from ioc.sim.ports import free_port
 from tests.e2e.plant import Plant
 from tests.epics import Epics
-from tests.sshd import SshServer, free_port
+from tests.sshd import SshServer
 
 COMMAND = Path(sys.executable).parent / "attpc-ioc"
 HOSTS = 12

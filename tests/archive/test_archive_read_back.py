@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Destination
 from tests.archive.conftest import needs_rclone
 from tests.archive.copies_rig import NAME, Bench
-from tests.sshd import free_port
 
 CONTENT = os.urandom(300_000)
 

@@ -20,7 +20,8 @@ from sqlite_utils import Database
 
 from ioc.rundb.connection import open_for_writing
 from ioc.rundb.migrations import migrate
-from tests.epics import LOOPBACK, Epics, free_port
+from ioc.sim.ports import free_port
+from tests.epics import LOOPBACK, Epics
 
 COMMAND = Path(sys.executable).parent / "attpc-ioc"
 EXAMPLE = Path(__file__).parents[2] / "topology.yaml"

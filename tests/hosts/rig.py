@@ -19,8 +19,9 @@ from ioc.hosts.local import LocalTransport
 from ioc.hosts.ssh import SshTransport
 from ioc.hosts.transport import Transport
 from ioc.model import FiledFile
+from ioc.sim.ports import free_port
 from ioc.topology.schema import DataRouter, EccServer, Ssh
-from tests.sshd import SshServer, free_port
+from tests.sshd import SshServer
 
 UNUSED_PORT = 9
 """Nobody's: a router that really runs on this machine must not be taken for one of a test, whose files are moved."""

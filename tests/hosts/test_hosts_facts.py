@@ -20,9 +20,10 @@ from ioc.errors import PeerError
 from ioc.hosts.look import SCRIPT, parse
 from ioc.hosts.transport import ENVIRONMENT, fed_to_sh
 from ioc.model import RouterFacts
+from ioc.sim.ports import free_port
 from ioc.topology.schema import DataRouter
 from tests.hosts.rig import DataRouters, Hosts, put, site
-from tests.sshd import SshServer, free_port
+from tests.sshd import SshServer
 
 TOOLS = ("sh", "awk", "sed", "grep", "ls", "od", "tr", "df", "tail", "cat", "sleep", "readlink", "rmdir")
 

@@ -17,9 +17,10 @@ from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import MachineHost
 from ioc.hosts.ssh import SshTransport
 from ioc.hosts.transport import Entry
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Ssh
 from tests.hosts.rig import Hosts, site
-from tests.sshd import SshServer, free_port, make_key
+from tests.sshd import SshServer, make_key
 
 DIRECTORY = "e18008/run_0012"
 

@@ -18,9 +18,10 @@ from ioc.model import DocumentState, Event, InterlockState, RunClass, RunId, Run
 from ioc.notify.notifier import Notifier
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Interlock, Router, Run, State, Trouble
+from ioc.sim.ports import free_port
 from ioc.topology.load import EXAMPLE, load
 from ioc.topology.schema import Notifications, Topology
-from tests.epics import eventually, free_port
+from tests.epics import eventually
 from tests.notify.receiver import Receiver
 
 pytest.importorskip("apprise")

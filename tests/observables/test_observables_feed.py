@@ -15,8 +15,9 @@ import pytest
 
 from ioc.model import Reading
 from ioc.observables import ObservableFeed
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Observable
-from tests.epics import Epics, eventually, free_port
+from tests.epics import Epics, eventually
 from tests.observables.follower import follower, observable
 
 DB = """

@@ -13,9 +13,10 @@ from ioc.errors import PeerError, PeerRejected, PeerTimeout
 from ioc.model import PartnerReading
 from ioc.partners import ReadoutGui
 from ioc.sim.plan import PartnerPlan
+from ioc.sim.ports import free_port
 from ioc.sim.readout_gui import Manner
 from ioc.sim.readout_gui import ReadoutGui as Simulated
-from tests.epics import eventually, free_port
+from tests.epics import eventually
 
 HALTED = PartnerReading(active=False, controlled=False)
 ACTIVE = PartnerReading(active=True, controlled=True)

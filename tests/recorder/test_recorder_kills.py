@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.epics import LOOPBACK, Epics, eventually, free_port
+from ioc.sim.ports import free_port
+from tests.epics import LOOPBACK, Epics, eventually
 from tests.rundb.rows import rows
 
 ROOT = Path(__file__).parents[2]

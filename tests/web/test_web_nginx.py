@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.epics import free_port
+from ioc.sim.ports import free_port
 from tests.web.serving import Viewer, Web
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
