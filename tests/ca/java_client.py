@@ -60,7 +60,7 @@ class JavaClient:
         assert self._process.stdin is not None
         self._process.stdin.write(("\t".join(words) + "\n").encode())
 
-    async def hear(self, *words: str, timeout: float = 10.0) -> list[str]:
+    async def hear(self, *words: str, timeout: float = 60.0) -> list[str]:
         """The words after these of the first line that begins with them and was not heard before."""
         try:
             async with asyncio.timeout(timeout):

@@ -55,7 +55,7 @@ class Program:
         for line in self.process.stdout:
             self.lines.append(line.rstrip("\n"))
 
-    def until(self, word: str, timeout: float = 15.0) -> str:
+    def until(self, word: str, timeout: float = 60.0) -> str:
         """The first line with this in it."""
         deadline = time.monotonic() + timeout
         while True:

@@ -237,7 +237,7 @@ def test_a_database_that_is_locked_at_the_start(ioc: Ioc, epics: Epics, tmp_path
         assert time.monotonic() - asked < 5
         ioc.start("run", "--topology", path)
         ioc.until_it_serves()
-    ioc.until(lambda: "has not been read yet" not in epics.caget("-S", "-t", "T:Run:BlockedBy").stdout, timeout=5)
+    ioc.until(lambda: "has not been read yet" not in epics.caget("-S", "-t", "T:Run:BlockedBy").stdout)
     ioc.until(lambda: epics.caget("-S", "-t", "T:IOC:DatabaseMessage").stdout.strip() == "")
     epics.caput("-c", "T:Obs:gas:Value", "P10")
     ioc.until(lambda: epics.caget("-t", "T:Obs:gas:Value").stdout.strip() == "P10")

@@ -87,7 +87,7 @@ async def test_no_command_waits_for_the_database(on_a_small_disk: Plant, fails: 
             begun = time.monotonic()
             assert await plant.put(pv, value, *(() if pv.startswith("Obs") else ("-S",))), pv
             assert time.monotonic() - begun < put + 0.6, pv
-        await plant.until("IOC:DatabaseMessage.SEVR", "MAJOR", 3)
+        await plant.until("IOC:DatabaseMessage.SEVR", "MAJOR")
         assert reason in await plant.text("IOC:DatabaseMessage")
         for pv, value in (("Run:Start", "1"), ("Experiment", "other")):
             begun = time.monotonic()
@@ -95,16 +95,16 @@ async def test_no_command_waits_for_the_database(on_a_small_disk: Plant, fails: 
             assert time.monotonic() - begun < put + 0.6, pv
         assert "check its disk" not in plant.log_text()
     states = "SELECT state FROM runs ORDER BY id"
-    await eventually(lambda: plant.query(states) == [("complete",), ("complete",)], timeout=5)
+    await eventually(lambda: plant.query(states) == [("complete",), ("complete",)])
     filed = (
         "SELECT run_number, count(*), sum(files.bytes) - runs.bytes FROM runs JOIN files ON run_id = runs.id GROUP BY 1"
     )
     assert [count > 0 and rest == 0 for _, count, rest in plant.query(filed)] == [True, True]
     assert sum(count for _, count, _ in plant.query(filed)) == len(plant.graw_files())
     kept = [("title", "kept"), ("class", "Junk"), ("observable/e99/gas", "P10"), ("config:North", "plain/p1/c2")]
-    await eventually(lambda: set(kept) <= set(plant.query("SELECT name, value FROM settings")), timeout=3)
+    await eventually(lambda: set(kept) <= set(plant.query("SELECT name, value FROM settings")))
     measured = "SELECT count(*) FROM measurements WHERE run_id = 2 AND samples > 0 AND end_value NOT NULL"
-    await eventually(lambda: plant.query(measured) == [(2,)], timeout=3)
+    await eventually(lambda: plant.query(measured) == [(2,)])
     await eventually(lambda: plant.query("SELECT count(*) FROM puts WHERE pv LIKE '%Run:Title'") == [(2,)])
 
 

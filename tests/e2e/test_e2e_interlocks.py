@@ -63,4 +63,4 @@ async def test_a_source_that_dies_stops_the_run(epics: Epics, tmp_path: Path) ->
         await plant.until_closed()
         assert "SIM:hv:cathode is disconnected" in await plant.text("Run:BlockedBy")
         await plant.control(slow_controls="*", do="start")
-        await plant.until("Run:CanStart", "Yes", 40)
+        await plant.until("Run:CanStart", "Yes")

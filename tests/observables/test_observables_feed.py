@@ -78,7 +78,7 @@ async def test_a_source_that_goes_and_comes_back_with_another_type(epics: Epics)
             await it.until("a", value=1.5)
         await it.until("a", value=None, status="disconnected", severity="INVALID")
         with epics.soft_ioc('record(stringout, "T:A") { field(VAL, "2.5") field(PINI, "YES") }', port):
-            await it.until("a", value=2.5, timeout=40)
+            await it.until("a", value=2.5)
         await it.until("a", value=None)
     values = [fact["value"] for fact in it.of("a")]
     assert values == [1.5, None, 2.5, None]
@@ -115,9 +115,9 @@ async def test_a_receiving_process_that_fails_is_a_gap(epics: Epics, ending: str
             await it.until("a", value=0.0)
             await it.until("s", value="text")
             getattr(it.receiver(), ending)()
-            await it.until("a", value=None, timeout=30)
-            await it.until("a", value=0.0, timeout=20)
-            await it.until("s", value="text", timeout=20)
+            await it.until("a", value=None)
+            await it.until("a", value=0.0)
+            await it.until("s", value="text")
             await epics.acaput("T:A", "1")
             await it.until("a", value=1.0)
             assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0]
@@ -140,7 +140,7 @@ async def test_a_receiving_process_that_cannot_be_started_is_tried_again(
         assert f"{PROCESS} cannot be started: [Errno 2] No such file" in caplog.text
         await followed.update([source])
         monkeypatch.setattr(sys, "executable", python)
-        await eventually(lambda: readings, timeout=10)
+        await eventually(lambda: readings)
         await followed.close()
     assert ENDED not in caplog.text
 
@@ -179,7 +179,7 @@ async def test_what_waits_for_the_ioc_does_not_fill_the_memory(epics: Epics) -> 
             await it.until_counted(400)
             receiver = it.receiver()
             it.suspend()
-            await eventually(lambda: receiver.status() == psutil.STATUS_ZOMBIE, timeout=30)
+            await eventually(lambda: receiver.status() == psutil.STATUS_ZOMBIE)
             it.resume()
             await it.until_counted(it.told[-1]["count"] + 4000)
             assert it.receiver() != receiver
@@ -196,7 +196,7 @@ async def test_observables_change_while_the_receiving_process_hangs(epics: Epics
             await it.until("a", value=0.0)
             it.receiver().suspend()
             await it.send(observable("s", "T:S", "string"), *(observable(f"n{n}", f"T:NONE{n}") for n in range(3000)))
-            await it.until("s", value="text", timeout=30)
+            await it.until("s", value="text")
             it.logged = f"{PROCESS} hangs and is killed\n{ENDED}".encode()
 
 

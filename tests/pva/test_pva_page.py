@@ -154,7 +154,7 @@ async def test_a_vanished_client_costs_nothing(both: Both, epics: Epics) -> None
             stderr=subprocess.DEVNULL,
         )
         try:
-            await eventually(lambda: len(view.reads) >= 2, timeout=10)
+            await eventually(lambda: len(view.reads) >= 2)
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -173,10 +173,10 @@ async def test_other_columns_reach_clients(both: Both, client: Context) -> None:
         await eventually(lambda: ["a"] in seen)
         for columns in (("a", "b"), ("b",), ("a", "b", "c")):
             view.content = content(*columns)
-            await eventually(lambda: seen[-1] == list(columns), timeout=20)  # noqa: B023 - called at once
+            await eventually(lambda: seen[-1] == list(columns))  # noqa: B023 - called at once
             assert list((await structure(client, "T:Table"))["value"].keys()) == list(columns)
         view.content = content("a", "b", "c", kind="text")
-        await eventually(lambda: seen[-2:] == ["gone", ["a", "b", "c"]], timeout=20)
+        await eventually(lambda: seen[-2:] == ["gone", ["a", "b", "c"]])
         monitor.close()
 
 

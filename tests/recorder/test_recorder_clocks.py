@@ -87,7 +87,7 @@ def recorded(database: Path, by: float) -> bool:
 async def counts_more(database: Path, counts: int) -> None:
     """Wait for so many counts of each counter more."""
     have = max((count or 0 for (count,) in rows(database, LATEST)), default=0)
-    await eventually(lambda: recorded(database, have + counts), timeout=20)
+    await eventually(lambda: recorded(database, have + counts))
 
 
 async def set_while_recording(database: Path, clock: Clock) -> None:

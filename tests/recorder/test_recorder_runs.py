@@ -238,7 +238,7 @@ async def test_statistics_wait_for_a_database_that_is_locked(database: Path) -> 
             assert it.statistics("pressure").samples == 1
             assert told == []
         end = "SELECT end_value FROM measurements JOIN observables o ON o.id = observable_id WHERE name = 'pressure'"
-        await eventually(lambda: told == [run], timeout=3)
+        await eventually(lambda: told == [run])
         assert rows(database, end) == [(5.0,)]
 
 
@@ -254,7 +254,7 @@ async def test_manual_values_wait_for_a_database_that_is_locked(database: Path) 
             assert it.recorder.disconnected(["target_gas", "energy"]) == ()
         kept = "SELECT name, value FROM settings WHERE name LIKE 'observable/%' ORDER BY name"
         expected = [("observable/e1/energy", "1.5"), ("observable/e1/target_gas", "He")]
-        await eventually(lambda: rows(database, kept) == expected, timeout=3)
+        await eventually(lambda: rows(database, kept) == expected)
     async with rig(database) as it:
         assert it.recorder.disconnected(["target_gas", "energy"]) == ()
 
