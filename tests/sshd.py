@@ -84,7 +84,7 @@ class SshServer:
     def start(self) -> None:
         """Begin to listen; returns when it does."""
         self._server = _Process(openssh(self, SSHD) if SSHD else _stand_in(self), self.directory / "sshd.log")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection((self.address, self.port), 1).close()

@@ -96,7 +96,7 @@ async def java_client(epics: Epics, *, array_bytes: int = 16384) -> AsyncIterato
     client = JavaClient(process)
     reader = asyncio.create_task(client.read())
     try:
-        await client.hear("ready", timeout=30)
+        await client.hear("ready", timeout=60)
         yield client
     finally:
         process.kill()

@@ -98,7 +98,7 @@ def shell(epics: Epics, tmp_path: Path) -> Iterator[Shell]:
         try:
             assert demo.stdout is not None
             assert any("Ctrl-C ends everything." in line for line in demo.stdout), log.read_text()
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while not (said := re.search(r"ioc\.sim\.control (\d+)", log.read_text())):
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.01)
@@ -109,7 +109,7 @@ def shell(epics: Epics, tmp_path: Path) -> Iterator[Shell]:
         finally:
             demo.send_signal(signal.SIGINT)
             try:
-                demo.wait(30)
+                demo.wait(60)
             finally:
                 demo.kill()
 
@@ -177,7 +177,7 @@ def test_the_page_about_pvaccess(shell: Shell) -> None:
         assert any(line == "0 Running by pvput\n" for line in process.stdout)
         process.stdin.write("\n")
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     done = subprocess.run(
         [sys.executable, "-c", ending], env=shell.environment, capture_output=True, text=True, timeout=60, check=False
     )

@@ -126,7 +126,7 @@ class Plant:
                 for n, name in enumerate(SERVERS[: self._boards])
             ],
             "polling": {"ecc": 0.3, "ecc_busy": 0.1, "routers": 0.5},
-            "timeouts": {"state": 1, "transition": 20, "ssh": 10, "filing": 20},
+            "timeouts": {"state": 3, "transition": 30, "ssh": 20, "filing": 30},
             "runs": {"settle_seconds": 0.5, "min_disk_free_gb": 0.01, "require": ["pressure"]},
             "observables": [
                 {"name": "pressure", "pv": "SIM:gas:pressure", "units": "Torr"},

@@ -106,7 +106,7 @@ async def test_a_router_that_cannot_be_filed_keeps_the_run_open(ready: Plant) ->
 
 
 async def test_a_router_that_dies_is_seen_at_once(plant: Plant) -> None:
-    """Online and Clean of a router follow its process and its directory within 3 s."""
+    """Online and Clean of a router follow its process and its directory."""
     await plant.control(router="rn", do="kill")
     await plant.until("Router:rn:Online", "Offline")
     await plant.control(router="rn", do="restart")

@@ -132,10 +132,10 @@ class Source:
     """A data source that is connected to a router."""
 
     def __init__(self, port: int, address: str = "127.0.0.1") -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:  # a router whose source has just gone does not listen yet
             try:
-                self._socket = socket.create_connection((address, port), timeout=10)
+                self._socket = socket.create_connection((address, port), timeout=60)
                 break
             except ConnectionRefusedError:
                 assert time.monotonic() < deadline

@@ -85,11 +85,11 @@ async def test_a_bad_elog_is_waited_for(
     fault, changes, problem = case
     elog.fault = fault
     changes = {key: value.format(url=elog.url.removesuffix("/book/")) for key, value in changes.items()}
-    keeper = desk.keeper(section(elog, **changes), seconds=5)
+    keeper = desk.keeper(section(elog, **changes), seconds=10)
     async with working(keeper, await finished_run(store)):
         await eventually(lambda: problem in keeper.problem)
         began = time.monotonic()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 9, "the service has 10 s"
     assert keeper.refused == 0
     assert "s3cret" not in "".join(desk.lines)
 

@@ -17,7 +17,8 @@ from ioc.model import Reading
 from ioc.observables import ObservableFeed
 from ioc.sim.ports import free_port
 from ioc.topology.schema import Observable
-from tests.epics import Epics, eventually
+from tests.epics import PATIENCE, Epics, eventually
+from tests.laps import Laps
 from tests.observables.follower import follower, observable
 
 DB = """
@@ -64,7 +65,7 @@ async def test_every_type_of_source_becomes_its_observable(epics: Epics) -> None
             assert known["valve"]["labels"] == ["Shut", "Open"]
             for value, expected in (("nan", math.isnan), ("inf", math.isinf)):
                 await epics.acaput("T:A", value)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE):
                     while not expected(it.of("number")[-1]["value"]):
                         await it.next()
 
@@ -166,7 +167,7 @@ async def test_a_frozen_source_does_not_delay_the_end(epics: Epics) -> None:
             soft_ioc.suspend()
             begun = time.monotonic()
             await it.end()
-            assert time.monotonic() - begun < 1.5
+            assert time.monotonic() - begun < 30
             soft_ioc.resume()
 
 
@@ -214,7 +215,7 @@ async def test_the_receiving_process_ends_with_the_ioc(epics: Epics) -> None:
 async def test_a_receiving_process_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that closes its output but does not end is killed, and the event loop does not stand still meanwhile."""
     stand_in = tmp_path / "python"
-    stand_in.write_text("#!/bin/sh\nexec >&- sleep 60\n")
+    stand_in.write_text("#!/bin/sh\nexec >&- sleep 600\n")
     stand_in.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(stand_in))
     before = set(psutil.Process().children())  # a server that tests share, for instance
@@ -222,11 +223,11 @@ async def test_a_receiving_process_that_does_not_end_is_killed(tmp_path: Path, m
     await followed.start([], lambda readings: None, lambda name, properties: None)
     [process] = set(psutil.Process().children()) - before
     closing = asyncio.create_task(followed.close())
-    begun = time.monotonic()
-    await asyncio.sleep(0.5)
-    assert time.monotonic() - begun < 1
-    async with asyncio.timeout(4):
-        await closing
+    with Laps() as laps:
+        while not closing.done():
+            await laps.turn()
+    assert laps.longest < 0.5
+    await closing
     assert not process.is_running()
 
 
@@ -272,7 +273,7 @@ async def test_a_storm_of_updates_does_not_block_the_loop(epics: Epics) -> None:
     records = [f'record(calc, "S:{n}") {{ field(CALC, "VAL+1") field(SCAN, ".1 second") }}' for n in range(400)]
     with epics.soft_ioc("\n".join(records)):
         sources = [observable(f"s{n}", f"S:{n}") for n in range(400)]
-        async with follower(epics, *sources, option="--quiet") as it, asyncio.timeout(20):
+        async with follower(epics, *sources, option="--quiet") as it, asyncio.timeout(PATIENCE):
             counted: list[dict[str, Any]] = []
             while len(counted) < 3:
                 fact = await it.next()

@@ -214,7 +214,7 @@ class DisplayRuntime:
         self._as_soon_as_possible("type", pv, text)
 
     def _as_soon_as_possible(self, *words: str) -> list[str]:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 return self.do(*words)

@@ -71,7 +71,7 @@ def recorded_run(epics: Epics, database: Path, environment: dict[str, str]) -> I
         assert process.stdout is not None
         assert process.stdout.readline() == b"follows\n"
         yield
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         assert process.returncode == 0
     finally:
         process.kill()
