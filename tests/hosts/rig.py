@@ -25,7 +25,7 @@ from tests.sshd import SshServer
 
 UNUSED_PORT = 9
 """Nobody's: a router that really runs on this machine must not be taken for one of a test, whose files are moved."""
-TIMES = {"ssh_timeout": 10.0, "filing_timeout": 20.0, "settle_seconds": 0.1}
+TIMES = {"ssh_timeout": 40.0, "filing_timeout": 60.0, "settle_seconds": 0.1}
 
 
 class Hosts:
