@@ -104,7 +104,7 @@ def run_check(file: Path, environment: dict[str, str]) -> Result:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     return Result(done.returncode, done.stdout, done.stderr.splitlines(), time.monotonic() - began)
 

@@ -294,7 +294,7 @@ def test_a_second_ioc_on_the_same_database(ioc: Ioc, epics: Epics, tmp_path: Pat
             env=other.environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
     assert done.returncode == 1

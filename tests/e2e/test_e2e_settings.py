@@ -111,7 +111,7 @@ async def test_a_second_ioc_on_the_same_database_is_refused(plant: Plant) -> Non
         env=plant.epics.environment(),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

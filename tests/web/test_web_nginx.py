@@ -55,7 +55,7 @@ async def test_the_documented_configuration(start: Callable[..., Web], tmp_path:
     try:
         direct = web.port
         web.port = port
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 answer = web.ask("/")
