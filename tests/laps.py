@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Self
 
 _PERIOD = 0.005
@@ -38,7 +38,7 @@ class Laps:
         self._thread.join()
 
     @contextlib.contextmanager
-    def lap(self) -> Iterator[None]:
+    def lap(self) -> Generator[None]:
         """What is done inside is one lap."""
         began = self._wakings
         yield
