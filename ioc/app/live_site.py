@@ -23,7 +23,7 @@ from ioc.topology.schema import Observable, Topology
 
 _PVA_PORT = 5075
 _CONNECT_SECONDS = 5.0
-"""How long PVs may take to be found, the start of the process that searches included; the rest of the time-out is for its end."""
+"""How long PVs may take to be found, with the start of the process that searches; the rest is for its end."""
 
 
 class ThisMachine:
