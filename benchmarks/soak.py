@@ -32,8 +32,9 @@ from benchmarks.soak_books import complaints
 from benchmarks.soak_clients import Visitors
 from benchmarks.soak_faults import FAULTS, Fate, Fault, Happening
 from benchmarks.soak_operator import Operator, Stuck
+from ioc.sim.ports import free_port
 from tests.e2e.plant import COBOS, PREFIX, ROUTERS, SERVERS, Plant, listing
-from tests.epics import Epics, free_port
+from tests.epics import Epics
 
 PARTS = {
     "ecc": SERVERS,

@@ -14,7 +14,7 @@ from _pytest.fixtures import SubRequest
 
 from tests.epics import Epics
 
-_GRACE = 5.0
+_GRACE = 30.0
 """Seconds that what was told to end may take."""
 _ALLOWED_THREADS = (
     "asyncio_",  # the loop's own executor, which ends with the loop

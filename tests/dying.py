@@ -38,7 +38,7 @@ class DyingProgram:
 
     def close(self) -> None:
         """End it."""
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=60)
 
 
 class Steps:

@@ -21,7 +21,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
+from ioc.sim.ports import free_port
+
 LOOPBACK = "127.0.0.1"
+PATIENCE = 60.0
+"""Seconds that what must come may take, on a machine that does much else. Only a failing test waits so long."""
 
 
 def _binaries() -> Path:
@@ -34,21 +38,7 @@ def _binaries() -> Path:
 BINARIES = _binaries()
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on, neither TCP nor UDP."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind((LOOPBACK, 0))
-            port: int = tcp.getsockname()[1]
-            with contextlib.suppress(OSError):
-                udp.bind((LOOPBACK, port))
-                return port
-
-
-async def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
+async def eventually(condition: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Wait until `condition` is true; a test fails if that takes longer than `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -62,7 +52,7 @@ class Monitor:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    async def until(self, condition: Callable[[list[str]], object], timeout: float = 30.0) -> list[str]:
+    async def until(self, condition: Callable[[list[str]], object], timeout: float = PATIENCE) -> list[str]:
         """Wait until `condition` of the lines is true and return them."""
         deadline = time.monotonic() + timeout
         while not condition(self.lines):
@@ -94,6 +84,7 @@ class Epics:
             "EPICS_PVA_BROADCAST_PORT": str(pva_searches),
             "EPICS_PVA_ADDR_LIST": LOOPBACK,
             "EPICS_PVA_AUTO_ADDR_LIST": "NO",
+            "EPICS_CLI_TIMEOUT": f"{PATIENCE / 2:g}",
         }
         self._repeater: subprocess.Popen[bytes] | None = None
 
@@ -105,7 +96,7 @@ class Epics:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not self._repeater_answers():
             if time.monotonic() > deadline:
                 _end(self._repeater)
@@ -131,7 +122,7 @@ class Epics:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EPICS_")}
         return {**kept, **self.env, **extra}
 
-    def run(self, tool: str, *arguments: str, timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
+    def run(self, tool: str, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a tool to its end; only for servers in another process, for it blocks the event loop."""
         return subprocess.run(
             [BINARIES / tool, *arguments],
@@ -143,7 +134,7 @@ class Epics:
             check=False,
         )
 
-    async def arun(self, tool: str, *arguments: str, timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
+    async def arun(self, tool: str, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a tool to its end while the event loop, with the server under test in it, goes on."""
         process = await asyncio.create_subprocess_exec(
             BINARIES / tool,
@@ -162,22 +153,22 @@ class Epics:
         assert process.returncode is not None
         return subprocess.CompletedProcess(arguments, process.returncode, out.decode(), err.decode())
 
-    def caget(self, *arguments: str, timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
+    def caget(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return self.run("caget", *arguments, timeout=timeout)
 
-    def caput(self, *arguments: str, timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
+    def caput(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return self.run("caput", *arguments, timeout=timeout)
 
-    def cainfo(self, *arguments: str, timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
+    def cainfo(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return self.run("cainfo", *arguments, timeout=timeout)
 
-    async def acaget(self, *arguments: str, timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
+    async def acaget(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return await self.arun("caget", *arguments, timeout=timeout)
 
-    async def acaput(self, *arguments: str, timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
+    async def acaput(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return await self.arun("caput", *arguments, timeout=timeout)
 
-    async def acainfo(self, *arguments: str, timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
+    async def acainfo(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return await self.arun("cainfo", *arguments, timeout=timeout)
 
     async def value(self, pv: str, *options: str) -> str:
@@ -237,7 +228,7 @@ class Epics:
             before = self.env["EPICS_CA_ADDR_LIST"]
             self.env["EPICS_CA_ADDR_LIST"] = f"{before} {LOOPBACK}:{port}"
             try:
-                deadline = time.monotonic() + 10
+                deadline = time.monotonic() + PATIENCE
                 while self.caget("-w", "0.3", record[1]).returncode != 0:
                     assert process.poll() is None, "softIoc ended: is the database right?"
                     assert time.monotonic() < deadline, "softIoc did not start"

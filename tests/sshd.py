@@ -18,18 +18,12 @@ from typing import Any, Self
 import asyncssh
 import psutil
 
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Ssh
 
 ROOT = pathlib.Path(__file__).parents[1]
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/usr/libexec/openssh/sftp-server")
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def make_key(file: pathlib.Path) -> asyncssh.SSHKey:
@@ -90,7 +84,7 @@ class SshServer:
     def start(self) -> None:
         """Begin to listen; returns when it does."""
         self._server = _Process(openssh(self, SSHD) if SSHD else _stand_in(self), self.directory / "sshd.log")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection((self.address, self.port), 1).close()

@@ -22,8 +22,8 @@ from ioc.topology.derived import watched_pvs
 from ioc.topology.schema import Observable, Topology
 
 _PVA_PORT = 5075
-_CONNECT_SECONDS = 2.5
-"""How long PVs may take to be found; the rest of the time-out is for the process that searches."""
+_CONNECT_SECONDS = 5.0
+"""How long PVs may take to be found, with the start of the process that searches; the rest is for its end."""
 
 
 class ThisMachine:

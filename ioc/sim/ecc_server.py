@@ -25,6 +25,7 @@ from ioc.sim.ecc_state import OPERATIONS, Machine, State
 from ioc.sim.ecc_wire import Behaviour, Link
 from ioc.sim.electronics import Electronics, LinkError, Links, reset_connection
 from ioc.sim.plan import EccAddress, ServerPlan, SimulatorError
+from ioc.sim.ports import free_port
 
 BUSY = "The ECC state machine is busy!"
 _READ_ONLY = ("GetState", "GetConfigIDs", "Special", "ServerExit")
@@ -49,7 +50,7 @@ class EccServer:
         self._dialect = ecc_wire.DIALECTS[plan.dialect]
         self._log_path = log_path
         self._speed = speed
-        self._port = 0
+        self._port = free_port()
         self._listener: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._behaviour = Behaviour.NORMAL
@@ -84,7 +85,7 @@ class EccServer:
         }
 
     async def start(self) -> None:
-        """Listen on a free port the first time, later on the same port; the state is Idle."""
+        """Listen, always on the same port; the state is Idle."""
         if self._listener:
             raise SimulatorError(f"simulated ECC server {self._plan.name} runs already; kill it first")
         self._forget()
@@ -92,7 +93,6 @@ class EccServer:
         self.electronics.follow(self.machine.state)
         await self.electronics.links_closed()
         self._listener = await asyncio.start_server(self._accept, self._plan.host, self._port, limit=_MAX_REQUEST)
-        self._port = self._listener.sockets[0].getsockname()[1]
         self._log(f"listening on port {self._port}")
 
     async def kill(self, links: Links = Links.STAY) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ioc.sim.plan import HOST, MAX_LINE, ObservablePlan, RouterAddress, RouterPlan, SimulatorError
+from ioc.sim.ports import free_port
 
 _ANSWER_WITHIN = 60.0
 _START_WITHIN = 120.0
@@ -126,7 +126,7 @@ class RouterProcess(Child):
         self._directory = directory
         self._work_dir = directory / "data"
         self._log_path = directory / "dataRouter.log"
-        self._ports = (0, 0)
+        self._ports = free_port(), free_port()
 
     @property
     def address(self) -> RouterAddress:
@@ -151,17 +151,6 @@ class RouterProcess(Child):
         if "/" in name or not name.endswith(".graw"):
             raise SimulatorError(f"name of a stray file is {name!r}, but must end with .graw and have no '/'")
         (self._work_dir / name).write_bytes(bytes(size))
-
-
-def free_port() -> int:
-    """A port that is free for UDP and TCP: Channel Access needs both."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind((HOST, 0))
-            port: int = udp.getsockname()[1]
-            with contextlib.suppress(OSError):
-                tcp.bind((HOST, port))
-                return port
 
 
 class SlowControls(Child):

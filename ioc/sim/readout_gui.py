@@ -19,6 +19,7 @@ from enum import Enum
 from typing import Any
 
 from ioc.sim.plan import HOST, PartnerAddress, PartnerPlan, SimulatorError
+from ioc.sim.ports import free_port
 from ioc.sim.tcl_list import TclError, element, parse
 
 _BOOLEANS = {
@@ -56,7 +57,7 @@ class ReadoutGui:
         self._speed = speed
         self._new = plan.release == 2024
         self._no_slave = ("ERROR", "Must be in slave mode to do this" if self._new else "Not in slave mode")
-        self._ports = (0, 0)
+        self._ports = free_port(), free_port()
         self._servers: list[asyncio.Server] = []
         self._client: asyncio.StreamWriter | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,8 +82,6 @@ class ReadoutGui:
             await asyncio.start_server(self._accept, HOST, control),
             await asyncio.start_server(self._manage, HOST, manager),
         ]
-        control, manager = (server.sockets[0].getsockname()[1] for server in self._servers)
-        self._ports = control, manager
 
     async def kill(self) -> None:
         """End it as kill -9 does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -74,7 +75,8 @@ async def send_command(port: int, command: dict[str, Any]) -> dict[str, Any]:
             line = await reader.readline()
         finally:
             writer.close()
-            await writer.wait_closed()
+            with contextlib.suppress(OSError):  # there may be an answer all the same
+                await writer.wait_closed()
     except OSError as error:
         raise SimulatorError(f"control port {port} of the simulator does not answer: {error}") from None
     if not line:

@@ -15,8 +15,9 @@ from ioc.sim import ServerPlan
 from ioc.sim.configs import ConfigDirectory
 from ioc.sim.ecc_server import EccServer
 from ioc.sim.electronics import Electronics
+from ioc.sim.ports import free_port
 from ioc.topology.load import load
-from tests.epics import LOOPBACK, Epics, free_port
+from tests.epics import LOOPBACK, PATIENCE, Epics
 
 NAMES = ("CoBo0", "CoBo1")
 
@@ -94,19 +95,23 @@ class RunningIoc:
 
     async def get(self, pv: str, *options: str) -> str:
         """A PV's value, empty if nobody serves it."""
-        done = await self.epics.acaget("-w", "1", "-t", *options, pv)
+        done = await self.epics.acaget("-t", *options, pv)
         return done.stdout.strip() if done.returncode == 0 else ""
+
+    async def absent(self, pv: str) -> bool:
+        """Whether nobody serves a PV."""
+        return (await self.epics.acaget("-w", "1", pv)).returncode != 0
 
     async def put(self, pv: str, value: str = "1") -> bool:
         """Put with callback; whether it succeeded."""
-        done = await self.epics.acaput("-c", "-w", "20", pv, value, timeout=25)
+        done = await self.epics.acaput("-c", pv, value)
         return done.returncode == 0 and "failed" not in (done.stdout + done.stderr).lower()
 
     async def until(self, pv: str, value: str, prefix: str = "T:") -> None:
         """Wait until a PV has a value."""
         assert self.task is not None
-        async with asyncio.timeout(20):
-            while await self.get(prefix + pv) != value:
+        async with asyncio.timeout(PATIENCE):
+            while await self.get(prefix + pv, "-w", "2") != value:
                 assert not self.task.done(), self.task
                 await asyncio.sleep(0.02)
 

@@ -103,7 +103,7 @@ async def guarded(epics: Epics, tmp_path: Path) -> AsyncIterator[RunningIoc]:
     async with RunningIoc(tmp_path, epics) as running:
         running.write(access=[{"pvs": "*:Add", "write": False}, {"write": True}])
         assert await running.put("T:IOC:Reload")
-        await eventually(lambda: running.ready == 2, 20)
+        await eventually(lambda: running.ready == 2)
         await running.until("State", "Idle")
         yield running
 

@@ -30,7 +30,7 @@ async def test_from_filing_to_purge(ioc: RunningIoc, tmp_path: Path) -> None:
     source = tmp_path / "e1" / "run_0007" / "CoBo0_AsAd0.graw"
     source.parent.mkdir(parents=True)
     source.write_bytes(b"abc")
-    with closing(sqlite3.connect(tmp_path / "runs.db", timeout=10)) as db:
+    with closing(sqlite3.connect(tmp_path / "runs.db", timeout=60)) as db:
         db.executescript(RUN.format(host=LOOPBACK, path=source))
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

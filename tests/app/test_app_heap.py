@@ -29,7 +29,7 @@ gate.wait()
 def heaps(*, few: bool) -> int:
     """How many heaps a process with eight threads has."""
     done = subprocess.run(
-        [sys.executable, "-c", THREADS.format(few=few)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", THREADS.format(few=few)], capture_output=True, text=True, check=False, timeout=120
     )
     return done.stderr.count("Arena ")
 
@@ -61,7 +61,7 @@ print((psutil.Process().memory_info().rss - begin) // 2**20)
 def left_behind(*, fixed: bool) -> int:
     """How many MB a process is larger after three answers of 16 MB."""
     done = subprocess.run(
-        [sys.executable, "-c", ANSWERS.format(fixed=fixed)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", ANSWERS.format(fixed=fixed)], capture_output=True, text=True, check=True, timeout=120
     )
     return int(done.stdout)
 

@@ -51,7 +51,7 @@ async def test_a_start_of_the_ioc_and_a_service_that_is_away(
     with OlogStub() as olog, Receiver() as receiver:
         async with WithServices(tmp_path, epics, sections(olog, receiver, monkeypatch)) as ioc:
             await ioc.until("Logbook:State", "Ok")
-            await eventually(lambda: receiver.messages, 20)
+            await eventually(lambda: receiver.messages)
             ioc.write(prefix="U:")
             assert await ioc.put("T:IOC:Reload")
             await ioc.until("Logbook:State", "Ok", prefix="U:")

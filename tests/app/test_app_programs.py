@@ -15,9 +15,10 @@ from ioc.app.programs import act
 from ioc.errors import Refused
 from ioc.model import RunClass
 from ioc.rundb import SqliteRunStore
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Topology
 from tests.fake_manager import FakeManager
-from tests.sshd import SshServer, free_port
+from tests.sshd import SshServer
 
 COMMAND = Path(sys.executable).parent / "attpc-ioc"
 STATUS = "[ \"$2\" != show ] || echo 'LoadState=loaded\nActiveState=active\nSubState=running\nMainPID=7'"

@@ -82,7 +82,7 @@ async def test_runs_of_a_database(tmp_path: Path, epics: Epics, client: Context,
         rows = NTTable.unwrap(table)
         assert [row["run_number"] for row in rows] == list(range(count - 1, count - 1 - shown, -1))
         assert all(row["title"] == f'run "{row["run_number"]}", µ\n2nd line\t' for row in rows)
-        printed = await epics.arun("pvget", "-w", "5", "T:Run:Table")
+        printed = await epics.arun("pvget", "-w", "30", "T:Run:Table")
         assert printed.returncode == 0, printed.stderr
         assert printed.stdout.count("2023-11-1") == 2 * shown
         info = await structure(client, "T:Run:Info")

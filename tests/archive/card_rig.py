@@ -57,8 +57,8 @@ class Site:
             transport or self.transport(),
             [router],
             [],
-            ssh_timeout=10.0,
-            filing_timeout=20.0,
+            ssh_timeout=40.0,
+            filing_timeout=60.0,
             settle_seconds=0.0,
         )
 

@@ -60,7 +60,7 @@ async def write(job: dict[str, Any], step: Callable[[], None]) -> None:
     other = [site.host(number) for number in range(job["hosts"])]
     store.step = step
     task = asyncio.create_task(site.cards(store, *other).run())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while rows(site.root / "runs.db", "SELECT id FROM runs WHERE card_due"):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from tests.sshd import free_port
+from ioc.sim.ports import free_port
 
 BUCKET = "attpc-raw"
 PART = 5 << 20

@@ -71,7 +71,7 @@ async def running(cards: RunCards, *hosts: MachineHost) -> AsyncGenerator[None]:
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     """Wait for a condition."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not await condition():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.01)

@@ -47,7 +47,7 @@ async def test_killed_at_any_step(local_bench: Bench) -> None:
         command = (sys.executable, "-m", "tests.archive.copying", str(bench.disk.database))
         process = await asyncio.create_subprocess_exec(*command, str(bench.tmp_path / "there"), str(step))
         code = await process.wait()
-        await eventually(lambda: not programs(str(bench.tmp_path)), 20)
+        await eventually(lambda: not programs(str(bench.tmp_path)))
         whole = {path.rpartition(b"/")[2]: data for path, data in bench.there().items() if path.endswith(b".graw")}
         assert whole.items() <= content.items()
         verified = bench.disk.sql(
@@ -148,7 +148,7 @@ async def test_a_destination_that_hangs(bench: Bench, sshd: SshServer, monkeypat
     async with bench.at_work(bench.destination("ssh"), other, pauses=(5.0, 5.0)) as working:
         await working.until(lambda: "nothing has moved for 1 s" in working.copies.status("safe").message)
         await working.until(lambda: ("verified", "") in bench.disk.copies())
-    await eventually(lambda: not programs(str(bench.tmp_path)), 20)
+    await eventually(lambda: not programs(str(bench.tmp_path)))
 
 
 @needs_rsync

@@ -97,7 +97,7 @@ class Place:
 
 async def quiet(place: Place) -> None:
     """Wait until what was started on the host has ended."""
-    await eventually(lambda: not programs(str(place.root)), 30)
+    await eventually(lambda: not programs(str(place.root)))
 
 
 def verified_are_whole(world: World, where: str = "there") -> None:

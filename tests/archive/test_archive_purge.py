@@ -17,10 +17,10 @@ import yaml
 
 from ioc.hosts.transport import from_shown
 from ioc.model import RunId
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Destination
 from tests.archive.conftest import needs_rclone, needs_rsync
 from tests.archive.copies_rig import Bench
-from tests.epics import free_port
 from tests.sshd import SshServer
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Destination
 from tests.archive.conftest import needs_rclone
 from tests.archive.copies_rig import NAME, Bench
-from tests.sshd import free_port
 
 CONTENT = os.urandom(300_000)
 
@@ -30,7 +30,7 @@ def webdav(directory: Path) -> Iterator[str]:
     command = ["rclone", "serve", "webdav", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null", str(directory)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while True:
                 with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 5):
                     break

@@ -60,7 +60,7 @@ class JavaClient:
         assert self._process.stdin is not None
         self._process.stdin.write(("\t".join(words) + "\n").encode())
 
-    async def hear(self, *words: str, timeout: float = 10.0) -> list[str]:
+    async def hear(self, *words: str, timeout: float = 60.0) -> list[str]:
         """The words after these of the first line that begins with them and was not heard before."""
         try:
             async with asyncio.timeout(timeout):
@@ -96,7 +96,7 @@ async def java_client(epics: Epics, *, array_bytes: int = 16384) -> AsyncIterato
     client = JavaClient(process)
     reader = asyncio.create_task(client.read())
     try:
-        await client.hear("ready", timeout=30)
+        await client.hear("ready", timeout=60)
         yield client
     finally:
         process.kill()

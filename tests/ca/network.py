@@ -23,7 +23,7 @@ _numbers = count()
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=10)
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=60)
 
 
 def why_not() -> str:
@@ -55,7 +55,7 @@ class Program:
         for line in self.process.stdout:
             self.lines.append(line.rstrip("\n"))
 
-    def until(self, word: str, timeout: float = 15.0) -> str:
+    def until(self, word: str, timeout: float = 60.0) -> str:
         """The first line with this in it."""
         deadline = time.monotonic() + timeout
         while True:
@@ -119,7 +119,7 @@ class Host:
     def caget(self, *arguments: str, **extra: str) -> str:
         """What caget prints for one PV."""
         program = self.start(BINARIES / "caget", "-t", *arguments, **extra)
-        program.process.wait(30)
+        program.process.wait(60)
         program.end()
         return " ".join(program.lines)
 

@@ -38,7 +38,7 @@ class RawClient:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def next(self, kind: type, timeout: float = 5.0) -> Any:
+    async def next(self, kind: type, timeout: float = 60.0) -> Any:
         """The next response of this kind; what comes before it is passed over."""
         deadline = time.monotonic() + timeout
         while True:
@@ -74,7 +74,7 @@ class RawClient:
         await self.next(ca.EchoResponse)
 
 
-def datagram_exchange(port: int, *datagrams: bytes, timeout: float = 2.0) -> list[bytes]:
+def datagram_exchange(port: int, *datagrams: bytes, timeout: float = 60.0) -> list[bytes]:
     """Send datagrams from one socket; returns what comes back until as many answers as datagrams have come."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(timeout)
@@ -83,7 +83,7 @@ def datagram_exchange(port: int, *datagrams: bytes, timeout: float = 2.0) -> lis
         return [sock.recv(65536) for _ in datagrams]
 
 
-async def closes(port: int, data: bytes, timeout: float = 3.0) -> bool:
+async def closes(port: int, data: bytes, timeout: float = 60.0) -> bool:
     """Whether the server closes a connection over which `data` was sent within the time."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)

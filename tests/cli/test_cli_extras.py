@@ -23,7 +23,7 @@ def test_the_hint_is_a_command_that_works(extra: str) -> None:
     assert words[:4] == [sys.executable, "-m", "pip", "install"]
     assert "attpc" not in " ".join(words[4:])
     assert len(words[4:]) == len(EXTRAS[extra])
-    done = subprocess.run([*words, "--no-index"], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*words, "--no-index"], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "already satisfied" in done.stdout
 

@@ -404,7 +404,7 @@ class Dying:
 
     def close(self) -> None:
         """End the program."""
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("option", ["--link", "--copy"])

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ioc.cli.main import main
-from tests.epics import free_port
+from ioc.sim.ports import free_port
 from tests.notify.receiver import Receiver
 from tests.topology.test_topology_load import GOOD
 

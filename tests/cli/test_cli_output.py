@@ -91,7 +91,7 @@ def test_an_error_in_the_middle_leaves_what_was_there(
         output.write_text(older)
     arguments = ["runs", *command, "--database", str(database), "--output", str(output)]
     done = subprocess.run(
-        [sys.executable, "-c", WITH_SMALL_FILES, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", WITH_SMALL_FILES, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"error: {output} cannot be written: File too large\n"
@@ -167,7 +167,7 @@ def process(
             stdout=output if stdout else subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=os.environ | environment,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
@@ -197,7 +197,7 @@ def test_standard_output_that_is_full(database: Path, command: Sequence[str]) ->
 def test_standard_output_that_is_closed(database: Path, command: Sequence[str]) -> None:
     """Data that go nowhere are an error in one line; text that nobody reads is none."""
     closed = ["sh", "-c", 'exec "$@" >&-', "sh", COMMAND, *command, "--database", database]
-    done = subprocess.run(closed, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(closed, capture_output=True, text=True, timeout=120, check=False)
     if command[1] in {"list", "show"}:
         assert (done.returncode, done.stderr) == (0, "")
     else:
@@ -226,7 +226,7 @@ def test_who_reads_no_further_is_not_told(database: Path, command: Sequence[str]
             [COMMAND, *command, "--database", database],
             stdout=writing_end,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=120,
             check=False,
         )
     finally:

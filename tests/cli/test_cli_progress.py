@@ -81,7 +81,7 @@ async def test_where_nobody_watches_there_is_no_bar(tmp_path: Path) -> None:
     """Where standard error is no terminal the work is done without a word."""
     await long_run(tmp_path / "runs.db")
     samples = [COMMAND, "runs", "samples", "0", "--database", tmp_path / "runs.db", "--output", tmp_path / "out.csv"]
-    ended = subprocess.run(samples, capture_output=True, timeout=30, check=True)
+    ended = subprocess.run(samples, capture_output=True, timeout=120, check=True)
     assert (ended.stdout, ended.stderr) == (b"", b"")
 
 

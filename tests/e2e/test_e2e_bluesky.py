@@ -22,7 +22,7 @@ async def test_a_bluesky_plan_takes_two_runs(ready: Plant) -> None:
         sys.executable, example, PREFIX, stdout=PIPE, stderr=STDOUT, env=ready.epics.environment()
     )
     try:
-        output = (await asyncio.wait_for(process.communicate(), 90))[0].decode()
+        output = (await asyncio.wait_for(process.communicate(), 110))[0].decode()
     finally:
         if process.returncode is None:
             process.kill()

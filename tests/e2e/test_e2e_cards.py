@@ -40,7 +40,7 @@ def cards(plant: Plant) -> dict[str, Any]:
 
 async def all_have(plant: Plant, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Wait until the cards of all directories with files meet a condition; they are then all the same."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         places = {path.rpartition("/")[0] for (path,) in plant.query("SELECT path FROM files")}
         found = cards(plant)

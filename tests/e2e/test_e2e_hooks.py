@@ -111,7 +111,7 @@ async def test_hooks_that_hang(epics: Epics, tmp_path: Path, folder: Path) -> No
         before = time.monotonic()
         assert await plant.put("Run:Stop")
         assert not await start
-        assert time.monotonic() - before < 3
+        assert time.monotonic() - before < 30
         assert await plant.text("Run:Message") == "run 0 does not start: Stop requested"
         await eventually(lambda: not sleeping())
         (folder / "hang").write_text("before_stop")
@@ -130,11 +130,11 @@ async def test_kills_while_hooks_hang(epics: Epics, tmp_path: Path, folder: Path
         for number in (signal.SIGKILL, signal.SIGTERM):
             (folder / "hang").write_text("before_start")
             await plant.until("Run:CanStart", "Yes")
-            start = asyncio.create_task(plant.put("Run:Start", timeout=5))
+            start = asyncio.create_task(plant.put("Run:Start", timeout=15))
             await eventually((folder / "hangs").exists)
             before = time.monotonic()
             assert plant.stop(number) == (0 if number == signal.SIGTERM else -number)
-            assert time.monotonic() - before < 5
+            assert time.monotonic() - before < 30
             assert not await start
             await eventually(lambda: not sleeping())
             (folder / "hangs").unlink()
@@ -143,7 +143,7 @@ async def test_kills_while_hooks_hang(epics: Epics, tmp_path: Path, folder: Path
         await plant.until("Run:CanStart", "Yes")
         (folder / "hang").write_text("before_stop")
         assert await plant.put("Run:Start"), await plant.text("Run:Message")
-        stop = asyncio.create_task(plant.put("Run:Stop", timeout=5))
+        stop = asyncio.create_task(plant.put("Run:Stop", timeout=15))
         await eventually((folder / "hangs").exists)
         plant.stop(signal.SIGKILL)
         assert not await stop

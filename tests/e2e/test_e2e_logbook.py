@@ -47,16 +47,16 @@ async def site(epics: Epics, folder: Path, *, fault: str = "") -> AsyncIterator[
 async def test_a_run_is_in_the_logbooks(epics: Epics, tmp_path: Path) -> None:
     """Start and end of a run, then a kill of the IOC and the end of a second run: each entry once, nobody missed."""
     async with site(epics, tmp_path) as (plant, olog, receiver):
-        await eventually(lambda: receiver.messages, 30)
+        await eventually(lambda: receiver.messages)
         assert await plant.put("Run:Start"), await plant.text("Run:BlockedBy")
         assert await plant.put("Run:Stop")
-        await eventually(lambda: len(olog.entries) == 2, 30)
+        await eventually(lambda: len(olog.entries) == 2)
         assert await plant.put("Run:Start"), await plant.text("Run:BlockedBy")
         assert plant.stop(signal.SIGKILL)
         await plant.start()
         await plant.until("Run:State", "Running")
         assert await plant.put("Run:Stop")
-        await eventually(lambda: len(olog.entries) == 4, 30)
+        await eventually(lambda: len(olog.entries) == 4)
         await plant.until("Logbook:State", "Ok")
         await plant.until("Logbook:Waiting", "0")
         assert len(receiver.messages) == 1, "two starts of the IOC within the repeat time are one message"
@@ -79,15 +79,15 @@ async def test_a_run_with_bad_services(epics: Epics, tmp_path: Path, fault: str)
         began = time.monotonic()
         assert await plant.put("Run:Start"), await plant.text("Run:BlockedBy")
         assert await plant.put("Run:Stop")
-        assert time.monotonic() - began < 15
-        await eventually(lambda: olog.requests, 20)
+        assert time.monotonic() - began < 60
+        await eventually(lambda: olog.requests)
         spool = plant.database.with_name("runs.db-logbook") / "ours"
-        await eventually(lambda: len(list(spool.glob("0*.json"))) == 2, 30)
+        await eventually(lambda: len(list(spool.glob("0*.json"))) == 2)
         notes = tmp_path / "notes.md"  # the other logbook is not affected
-        await eventually(lambda: notes.read_text().count("\n## Run ") == 2, 30)
+        await eventually(lambda: notes.read_text().count("\n## Run ") == 2)
         began = time.monotonic()
         assert plant.stop() == 0
-        assert time.monotonic() - began < 4.5
+        assert time.monotonic() - began < 25, "the services have 30 s"
         kept = [json.loads(file.read_text())["title"].partition(":")[0] for file in sorted(spool.glob("0*.json"))]
         assert kept == ["Run 0 started", "Run 0 ended"]
         everything = plant.log.read_text() + "".join(str(row) for row in plant.query("SELECT * FROM events"))
@@ -96,5 +96,5 @@ async def test_a_run_with_bad_services(epics: Epics, tmp_path: Path, fault: str)
         olog.always = ""
         olog.released.set()
         await plant.start()
-        await eventually(lambda: len(olog.entries) == 2, 30)
+        await eventually(lambda: len(olog.entries) == 2)
         await plant.until("Logbook:Waiting", "0")

@@ -38,7 +38,7 @@ async def take_and_merge(ready: Plant, archive: dict[str, Path]) -> None:
         assert await ready.put("Run:Start"), await ready.text("Run:Message")
         for router in ROUTERS:
             files = 1 if router == "rt" else 4
-            await ready.until(f"Router:{router}:FileCount", lambda count, files=files: int(count) == files, 40)
+            await ready.until(f"Router:{router}:FileCount", lambda count, files=files: int(count) == files)
         await ready.stop_run()
     done = await asyncio.to_thread(gather, ready, "0-1", gathered)
     assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 2)

@@ -57,7 +57,7 @@ async def test_no_run_without_it(epics: Epics, tmp_path: Path) -> None:
         await plant.control(partner="aux", do="kill")
         await plant.until("Partner:aux:State", "Offline")
         assert not await plant.put("Run:Start")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "start the DAQ port manager" not in await plant.text("Partner:aux:Message"):  # noqa: ASYNC110 - a PV
                 await asyncio.sleep(0.05)
         assert "partner aux is Offline" in await plant.text("Run:BlockedBy")
@@ -134,8 +134,8 @@ async def test_an_end_that_is_not_answered(epics: Epics, tmp_path: Path, how: st
 async def test_an_interlock_does_not_wait_for_one_that_hangs(epics: Epics, tmp_path: Path) -> None:
     """The ECC servers are stopped at once, neither after the time-out of the partner nor after that of a hook."""
     interlock = {"name": "gas", "pv": "SIM:gas:pressure", "low": 50, "action": "stop", "for_seconds": 0}
-    slow = {"before_stop": [{"name": "slow", "run": ["sleep", "60"], "timeout": 8}]}
-    late = {**LATE, "on_end": "alarm", "timeout": 8}
+    slow = {"before_stop": [{"name": "slow", "run": ["sleep", "60"], "timeout": 20}]}
+    late = {**LATE, "on_end": "alarm", "timeout": 20}
     async with ready_plant(
         Plant(tmp_path, epics, boards=1, interlocks=[interlock], hooks=slow, partners=[late])
     ) as plant:
@@ -143,8 +143,8 @@ async def test_an_interlock_does_not_wait_for_one_that_hangs(epics: Epics, tmp_p
         await plant.control(partner="late", do="freeze")
         before = time.monotonic()
         assert await plant.put("Interlock:gas:Low", "5000")
-        await plant.until("ECC:North:State", "Ready", 5)
-        assert time.monotonic() - before < 3
+        await plant.until("ECC:North:State", "Ready")
+        assert time.monotonic() - before < 15
         await plant.until_closed()
         await eventually(lambda: "slow (before_stop) failed" in plant.query("SELECT message FROM runs")[0][0])
         assert "partner late" in plant.query("SELECT message FROM runs")[0][0]

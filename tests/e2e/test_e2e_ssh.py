@@ -42,7 +42,7 @@ async def test_a_run_over_ssh_survives_the_death_of_sshd(remote: Plant, sshd: Ss
     message = await remote.text("Run:Message")
     assert all(f"router {name} is not filed" in message for name in ROUTERS)
     sshd.start()
-    await remote.until("Router:rn:Online", "Online", 20)
+    await remote.until("Router:rn:Online", "Online")
     await remote.until_closed()
     files = remote.query("SELECT path, bytes FROM files")
     assert {path.partition("/routers/")[2]: size for path, size in files} == remote.graw_files()

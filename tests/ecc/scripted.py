@@ -156,7 +156,7 @@ def text_reply(text: str = "", code: int = 0, message: str = "") -> bytes:
     )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Poll a condition that another thread makes true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

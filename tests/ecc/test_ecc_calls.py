@@ -18,6 +18,7 @@ from ioc.ecc.soap import SoapReply, SoapService
 from ioc.errors import PeerError, PeerTimeout
 from ioc.model import ConfigChoice, Operation, TransitionReply
 from tests.ecc.scripted import Connection, MakeClient, MakeServer, ScriptedServer, state_reply, text_reply, wait_until
+from tests.laps import Laps
 
 CONFIG = ConfigChoice("d", "p", "c")
 
@@ -40,24 +41,26 @@ async def test_hanging_server_delays_no_other(server: MakeServer, client: MakeCl
     dead = server(Connection.hang)
     alive = client(server(lambda connection: connection.send(state_reply())).port)
     began = time.monotonic()
-    hanging = [asyncio.create_task(client(dead.port, state=2.0).get_state()) for _ in range(11)]
+    hanging = [asyncio.create_task(client(dead.port, state=6.0).get_state()) for _ in range(11)]
     await asyncio.to_thread(wait_until, lambda: len(dead.requests) == 11)
     for _ in range(10):
-        await asyncio.wait_for(alive.get_state(), 1.0)
+        await alive.get_state()
+    assert not any(call.done() for call in hanging)
     results = await asyncio.gather(*hanging, return_exceptions=True)
     assert all(type(result) is PeerTimeout for result in results)
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 40, "one after the other they would take 66 s"
 
 
 async def test_state_is_read_while_a_transition_hangs(server: MakeServer, client: MakeClient) -> None:
     """GetState is answered during a transition, and the transition ends at its own time-out."""
     ecc = server(hang_in_transitions)
-    peer = client(ecc.port, transition=1.0)
+    peer = client(ecc.port, transition=5.0)
     task = asyncio.create_task(peer.transition(Operation.Prepare, CONFIG, ()))
     await asyncio.to_thread(wait_until, lambda: len(ecc.requests) == 1)
     for _ in range(5):
-        assert (await asyncio.wait_for(peer.get_state(), 0.5)).transition == 2
-    with pytest.raises(PeerTimeout, match="did not answer Prepare within 1 s: read its state to see what it did"):
+        assert (await peer.get_state()).transition == 2
+    assert not task.done()
+    with pytest.raises(PeerTimeout, match="did not answer Prepare within 5 s: read its state to see what it did"):
         await task
     assert ecc.operations().count("Prepare") == 1
 
@@ -67,7 +70,7 @@ async def test_second_transition_is_not_sent_while_one_is_unanswered(server: Mak
     release = Event()
 
     def answer_when_told(connection: Connection) -> None:
-        release.wait(5)
+        release.wait(60)
         connection.send(text_reply())
 
     ecc = server(answer_when_told)
@@ -78,7 +81,7 @@ async def test_second_transition_is_not_sent_while_one_is_unanswered(server: Mak
     with pytest.raises(PeerError, match="was not sent Stop: it has not answered the previous request yet"):
         await peer.transition(Operation.Stop, CONFIG, ())
     release.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             try:
                 assert await peer.transition(Operation.Stop, CONFIG, ()) == TransitionReply()
@@ -91,10 +94,10 @@ async def test_second_transition_is_not_sent_while_one_is_unanswered(server: Mak
 async def test_reads_of_a_hanging_server_do_not_pile_up(server: MakeServer, client: MakeClient) -> None:
     """Reads behind a hanging one end at their own time-outs, one too many fails at once, then it is free."""
     ecc = server(Connection.hang)
-    peer = client(ecc.port, state=0.6)
+    peer = client(ecc.port, state=3.0)
     began = time.monotonic()
     results = await asyncio.gather(*(peer.get_state() for _ in range(6)), return_exceptions=True)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 9, "one after the other they would take 12 s"
     assert [type(result) for result in results] == [PeerTimeout] * 4 + [PeerError] * 2
     ecc.script = lambda connection: connection.send(state_reply(4))
     assert (await peer.get_state()).state == 4
@@ -102,8 +105,8 @@ async def test_reads_of_a_hanging_server_do_not_pile_up(server: MakeServer, clie
 
 async def test_late_answer_is_dropped(server: MakeServer, client: MakeClient) -> None:
     """The answer to a request that timed out is never taken for the answer to the next one."""
-    ecc = server(lambda connection: (connection.closing.wait(0.5), connection.send(state_reply(5))))
-    peer = client(ecc.port, state=0.3)
+    ecc = server(lambda connection: (connection.closing.wait(4), connection.send(state_reply(5))))
+    peer = client(ecc.port, state=3.0)
     with pytest.raises(PeerTimeout):
         await peer.get_state()
     ecc.script = lambda connection: connection.send(state_reply(1))
@@ -111,7 +114,7 @@ async def test_late_answer_is_dropped(server: MakeServer, client: MakeClient) ->
 
 
 async def test_close_ends_hanging_calls(server: MakeServer) -> None:
-    """Closing takes less than a second while calls hang, ends the waits with a sentence and leaves no thread."""
+    """Closing does not wait for calls that hang, ends the waits with a sentence and leaves no thread."""
     ecc = server(Connection.hang)
     peer = ZeepEccClient("CoBo3", "127.0.0.1", ecc.port, state_timeout=60, transition_timeout=60)
     waits = [
@@ -121,7 +124,7 @@ async def test_close_ends_hanging_calls(server: MakeServer) -> None:
     await asyncio.to_thread(wait_until, lambda: len(ecc.requests) == 2)
     began = time.monotonic()
     await peer.close()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 30, "the calls have 60 s"
     assert ecc_threads() == []
     for wait in waits:
         with pytest.raises(PeerError, match="when this client was closed"):
@@ -136,7 +139,7 @@ async def test_close_does_not_wait_for_a_name_that_never_resolves(monkeypatch: p
 
     def hang(*_arguments: object, **_keywords: object) -> list[object]:
         resolving.set()
-        release.wait(10)
+        release.wait(90)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
@@ -144,10 +147,10 @@ async def test_close_does_not_wait_for_a_name_that_never_resolves(monkeypatch: p
     began = time.monotonic()
     with pytest.raises(PeerTimeout, match=r"ECC server CoBo3 at ecc\.lab:8083 did not answer GetState within 0\.3 s"):
         await peer.get_state()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 30
     assert resolving.is_set()
     await peer.close()
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 60, "the resolver takes 90 s"
     release.set()
     await asyncio.to_thread(wait_until, lambda: ecc_threads() == [])
 
@@ -155,14 +158,13 @@ async def test_close_does_not_wait_for_a_name_that_never_resolves(monkeypatch: p
 async def test_the_loop_is_never_blocked(server: MakeServer, client: MakeClient) -> None:
     """While servers hang and answers trickle, the event loop goes on turning."""
     peers = [client(server(Connection.hang).port, state=0.5), client(server(hang_in_transitions).port, transition=0.5)]
-    longest, last = 0.0, time.monotonic()
     work = asyncio.gather(
         peers[0].get_state(), peers[1].transition(Operation.Start, CONFIG, ()), return_exceptions=True
     )
-    while not work.done():
-        await asyncio.sleep(0.005)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
-    assert longest < 0.3
+    with Laps() as laps:
+        while not work.done():
+            await laps.turn()
+    assert laps.longest < 0.3
     await work
 
 

@@ -23,7 +23,9 @@ from ioc.hosts.ssh import SshTransport
 from ioc.hosts.transport import fed_to_sh
 from ioc.model import HookOutcome, HookPoint
 from ioc.topology.schema import Hook, Hooks, Ssh
+from tests.epics import PATIENCE
 from tests.hooks.conftest import RUN, Make
+from tests.laps import Laps
 from tests.sshd import SshServer
 
 SHOW = """
@@ -50,7 +52,7 @@ def alive(mark: str | Path) -> list[psutil.Process]:
     return found
 
 
-async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -59,7 +61,7 @@ async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 async def until_gone(mark: str | Path) -> None:
     """Wait until no process has a word in its command."""
-    await until(lambda: not alive(mark), 6.0)
+    await until(lambda: not alive(mark))
 
 
 async def until_there(file: Path) -> None:
@@ -129,11 +131,11 @@ async def test_a_program_that_hangs_is_left_in_time(command: Make, tmp_path: Pat
     """At its time-out the hook has failed, with what it had written; it and its children are ended, SIGTERM or not."""
     ready, mark = tmp_path / "ready", tmp_path / "mark"
     script = f'echo begun; ({sys.executable} -c "$0" {ready} & wait) & exec {sys.executable} -c "$0" {mark}'
-    runner = command("sh", "-c", script, f"{IGNORE}time.sleep(1000)", timeout=1.5)
+    runner = command("sh", "-c", script, f"{IGNORE}time.sleep(1000)", timeout=5)
     before = time.monotonic()
     outcome = await run(runner)
-    assert outcome == HookOutcome("it did not end within 1.5 s", "begun")
-    assert 1.4 < time.monotonic() - before < 2.5
+    assert outcome == HookOutcome("it did not end within 5 s", "begun")
+    assert 4.9 < time.monotonic() - before < 30
     assert ready.exists()
     await until_gone(ready)
     await until_gone(mark)
@@ -201,7 +203,7 @@ async def test_abort_and_cancel(command: Make, tmp_path: Path) -> None:
             hook.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await hook
-        assert time.monotonic() - before < 0.5
+        assert time.monotonic() - before < 30, "it would run for 100 s"
         assert runner.under_way == ()
         await until_gone(mark)
 
@@ -222,12 +224,11 @@ async def test_programs_that_cannot_be_ended_are_counted(command: Make, tmp_path
 async def test_the_loop_is_not_blocked(command: Make) -> None:
     """While a hook writes as fast as it can, the event loop keeps turning."""
     hook = asyncio.create_task(run(command("sh", "-c", "yes | head -c 4000000")))
-    longest, last = 0.0, time.monotonic()
-    while not hook.done():
-        await asyncio.sleep(0.005)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    with Laps() as laps:
+        while not hook.done():
+            await laps.turn()
     assert hook.result().error == ""
-    assert longest < 0.5
+    assert laps.longest < 0.5
 
 
 HOLDER = """
@@ -284,7 +285,7 @@ async def test_a_host_that_dies_and_comes_back(tmp_path_factory: pytest.TempPath
         assert "the SSH connection to 127.0.0.1 was lost" in (await under_way).error
         assert "cannot be reached by SSH" in (await run(runner)).error
         sshd.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while (outcome := await run(runner)).error:
             assert time.monotonic() < deadline, outcome
             await asyncio.sleep(0.1)
@@ -296,10 +297,10 @@ async def test_a_host_that_accepts_and_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = Ssh(port=silent.getsockname()[1], config=None, unknown_hosts="add")
         hook = Hook(name="hv", run=("true",), host="there", timeout=0.5)
-        runner = HookRunner(Hooks(after_start=(hook,)), {"there": SshTransport("127.0.0.1", settings, 3.0)})
+        runner = HookRunner(Hooks(after_start=(hook,)), {"there": SshTransport("127.0.0.1", settings, 60.0)})
         before = time.monotonic()
         assert await run(runner) == HookOutcome("it did not end within 0.5 s")
-        assert time.monotonic() - before < 2
+        assert time.monotonic() - before < 30, "a connection may take 60 s"
         await runner.close()
 
 
@@ -324,11 +325,11 @@ def test_the_script_in_other_shells(tmp_path: Path, shell: str, has_setsid: bool
         try:
             done.stdin.write(fed_to_sh(SCRIPT, [word.encode() for word in words]))
             done.stdin.flush()
-            assert done.wait(20) == 7
+            assert done.wait(PATIENCE) == 7
         finally:
             done.kill()
         assert done.stdout.read() == b'{"a": 1}\n'
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while alive(mark):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -29,7 +29,7 @@ def threads_of_hosts() -> list[threading.Thread]:
 def no_thread_is_left() -> Iterator[None]:
     """Fail a test that leaves a thread behind."""
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while left := threads_of_hosts():
         assert time.monotonic() < deadline, left
         time.sleep(0.01)

@@ -19,12 +19,13 @@ from ioc.hosts.local import LocalTransport
 from ioc.hosts.ssh import SshTransport
 from ioc.hosts.transport import Transport
 from ioc.model import FiledFile
+from ioc.sim.ports import free_port
 from ioc.topology.schema import DataRouter, EccServer, Ssh
-from tests.sshd import SshServer, free_port
+from tests.sshd import SshServer
 
 UNUSED_PORT = 9
 """Nobody's: a router that really runs on this machine must not be taken for one of a test, whose files are moved."""
-TIMES = {"ssh_timeout": 10.0, "filing_timeout": 20.0, "settle_seconds": 0.1}
+TIMES = {"ssh_timeout": 40.0, "filing_timeout": 60.0, "settle_seconds": 0.1}
 
 
 class Hosts:
@@ -131,10 +132,10 @@ class Source:
     """A data source that is connected to a router."""
 
     def __init__(self, port: int, address: str = "127.0.0.1") -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:  # a router whose source has just gone does not listen yet
             try:
-                self._socket = socket.create_connection((address, port), timeout=10)
+                self._socket = socket.create_connection((address, port), timeout=60)
                 break
             except ConnectionRefusedError:
                 assert time.monotonic() < deadline

@@ -8,8 +8,8 @@ import pytest
 
 from ioc.errors import PeerError
 from ioc.hosts import build_hosts, host_with
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Topology
-from tests.sshd import free_port
 
 
 def topology(ssh, servers: list[dict], routers: list[dict]) -> Topology:

@@ -26,7 +26,7 @@ from tests.sshd import SshServer
 RUN = RunId("e18008", 12)
 
 
-async def until(condition, seconds: float = 10.0) -> None:
+async def until(condition, seconds: float = 60.0) -> None:
     """Wait until `condition()` holds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -38,7 +38,7 @@ async def test_files_that_grow_are_waited_for(hosts: Hosts, tmp_path: pathlib.Pa
     """A file is not moved before its size has been the same for the settle time."""
     file = tmp_path / "x.graw"
     file.write_bytes(b"0")
-    filing = asyncio.ensure_future(hosts(site(work_dir=tmp_path), settle_seconds=0.6).file_run("data0", RUN, Records()))
+    filing = asyncio.ensure_future(hosts(site(work_dir=tmp_path), settle_seconds=3.0).file_run("data0", RUN, Records()))
     for _ in range(10):
         await asyncio.sleep(0.1)
         with file.open("ab") as growing:
@@ -51,7 +51,7 @@ async def test_files_that_grow_are_waited_for(hosts: Hosts, tmp_path: pathlib.Pa
 
 async def test_a_file_that_never_stops_growing(hosts: Hosts, tmp_path: pathlib.Path):
     """At the time-out the file is left where it is, and the report names it."""
-    host = hosts(site(work_dir=tmp_path), settle_seconds=0.5, filing_timeout=1.0)
+    host = hosts(site(work_dir=tmp_path), settle_seconds=3.0, filing_timeout=4.0)
     filing = asyncio.ensure_future(host.file_run("data0", RUN, Records()))
     begin = time.monotonic()
     for size in itertools.count(1):
@@ -60,10 +60,10 @@ async def test_a_file_that_never_stops_growing(hosts: Hosts, tmp_path: pathlib.P
             break
         await asyncio.sleep(0.01)
     report = await filing
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 60
     assert (report.complete, report.files) == (False, ())
     assert "run 12 of router data0" in report.problem
-    assert "x.graw still changes after 1 s" in report.problem
+    assert "x.graw still changes after 4 s" in report.problem
     assert (tmp_path / "x.graw").exists()
 
 
@@ -95,7 +95,7 @@ async def test_times_of_files_do_not_matter(hosts: Hosts, tmp_path: pathlib.Path
     os.utime(tmp_path / "a.graw", (4e9, 4e9))
     begin = time.monotonic()
     assert (await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())).complete
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 60
 
 
 async def test_many_files_are_filed(hosts: Hosts, tmp_path: pathlib.Path):
@@ -114,8 +114,8 @@ async def test_many_files_are_filed(hosts: Hosts, tmp_path: pathlib.Path):
 async def test_nothing_staged(hosts: Hosts, tmp_path: pathlib.Path):
     """A router without files is done at once; its run has a directory all the same, for the program that merges."""
     begin = time.monotonic()
-    report = await hosts(site(work_dir=tmp_path), settle_seconds=15).file_run("data0", RUN, Records())
-    assert time.monotonic() - begin < 15
+    report = await hosts(site(work_dir=tmp_path), settle_seconds=60).file_run("data0", RUN, Records())
+    assert time.monotonic() - begin < 45
     assert (report.complete, report.files, report.problem) == (True, (), "")
     assert contents(tmp_path / RUN.directory) == {}
 
@@ -208,7 +208,7 @@ class Holding:
 
     def look(self, path: bytes) -> Entry:
         """Look when released."""
-        assert self._released.wait(20)
+        assert self._released.wait(60)
         return self._transport.look(path)
 
 
@@ -283,7 +283,7 @@ async def test_a_connection_that_stays_away(own_hosts: Hosts, sshd: SshServer, t
     begin = time.monotonic()
     with pytest.raises(PeerError, match=r"127\.0\.0\.1"):
         await own_hosts(site(work_dir=tmp_path), ssh_timeout=3.0).file_run("data0", RUN, records)
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 60
     assert len(contents(tmp_path / RUN.directory)) in (10, 11)
 
 

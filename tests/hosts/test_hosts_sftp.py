@@ -120,28 +120,25 @@ async def test_few_sessions(sshd_directory: pathlib.Path, tmp_path: pathlib.Path
 
 
 async def test_few_sessions_are_passed_on(sshd_directory: pathlib.Path, tmp_path: pathlib.Path):
-    """Threads that share one session hand it on instead of beginning another for each file: it is hardly slower."""
-    seconds: list[float] = []
-    for sessions in (10, 2):
-        names = [f"data{i}-{sessions}" for i in range(4)]
-        for name in names:
-            (tmp_path / name).mkdir()
-            put(tmp_path / name, {b"%d.graw" % i: b"1" for i in range(60)})
-        async with hosts_of(sshd_directory, MaxSessions=sessions) as (hosts, _):
-            host = hosts(*(site(name, i + 1, tmp_path / name) for i, name in enumerate(names)), filing_timeout=60.0)
-            await host.router_facts(RUN.directory)
-            began = time.monotonic()
-            reports = await asyncio.gather(*(host.file_run(name, RUN, Records()) for name in names))
-            seconds.append(time.monotonic() - began)
-            assert all(report.complete for report in reports)
-    assert seconds[1] < 4 * seconds[0] + 0.5
+    """Threads that share one session hand it on instead of beginning another for each file."""
+    names = [f"data{i}" for i in range(4)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        put(tmp_path / name, {b"%d.graw" % i: b"1" for i in range(60)})
+    async with hosts_of(sshd_directory, MaxSessions=2, LogLevel="VERBOSE") as (hosts, server):
+        host = hosts(*(site(name, i + 1, tmp_path / name) for i, name in enumerate(names)), filing_timeout=100.0)
+        await host.router_facts(RUN.directory)
+        reports = await asyncio.gather(*(host.file_run(name, RUN, Records()) for name in names))
+        assert all(report.complete for report in reports)
+        begun = (server.directory / "sshd.log").read_text().count("Starting session: subsystem 'sftp'")
+    assert 0 < begun < 60, "of 240 files"
 
 
 async def test_no_session_at_all(sshd_directory: pathlib.Path, tmp_path: pathlib.Path):
     """Where sshd allows none, the message names the option."""
     async with hosts_of(sshd_directory, MaxSessions=0) as (hosts, _):
         with pytest.raises(PeerError, match=r"refuses another SSH session .MaxSessions in its sshd_config"):
-            await hosts(site(work_dir=tmp_path), ssh_timeout=1.0).router_facts(RUN.directory)
+            await hosts(site(work_dir=tmp_path), ssh_timeout=10.0).router_facts(RUN.directory)
 
 
 async def test_a_server_that_drops_connections(sshd_directory: pathlib.Path, tmp_path: pathlib.Path):
@@ -150,7 +147,7 @@ async def test_a_server_that_drops_connections(sshd_directory: pathlib.Path, tmp
         several = [hosts(site(work_dir=tmp_path)) for _ in range(6)]
 
         async def works(host: MachineHost) -> object:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while True:
                 with contextlib.suppress(PeerError):
                     return await host.router_facts(RUN.directory)
@@ -171,7 +168,7 @@ async def test_sessions_that_nobody_uses_are_closed(
         await host.file_run("data0", RUN, Records())
         assert sshd.sessions() > 0
         await host.router_facts(RUN.directory)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while sshd.sessions():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)

@@ -19,9 +19,10 @@ from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts import MachineHost
 from ioc.hosts.ssh import SshTransport
 from ioc.hosts.transport import Entry
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Ssh
 from tests.hosts.rig import Hosts, site
-from tests.sshd import SshServer, free_port, make_key
+from tests.sshd import SshServer, make_key
 
 DIRECTORY = "e18008/run_0012"
 
@@ -35,7 +36,7 @@ async def works(host: MachineHost) -> None:
     assert (await host.router_facts(DIRECTORY))["data0"].work_dir
 
 
-async def until_it_works(host: MachineHost, seconds: float = 30.0) -> None:
+async def until_it_works(host: MachineHost, seconds: float = 60.0) -> None:
     """Look until it succeeds."""
     deadline = time.monotonic() + seconds
     while True:
@@ -102,7 +103,7 @@ async def test_a_host_that_was_cut_off_is_back_soon(
         tunnel.thaw()
         begin = time.monotonic()
         await until_it_works(host)
-        assert time.monotonic() - begin < 12
+        assert time.monotonic() - begin < 30
 
 
 @pytest.mark.parametrize("unknown_hosts", ["refuse", "add"])
@@ -176,7 +177,7 @@ async def test_a_server_that_says_nothing(own_hosts: Hosts, tmp_path: pathlib.Pa
         begin = time.monotonic()
         with pytest.raises(PeerTimeout, match=r"does not speak SSH within 0\.5 s"):
             await host.router_facts(DIRECTORY)
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 30
 
 
 class Tunnel:
@@ -245,7 +246,7 @@ def tunnel(sshd: SshServer) -> Iterator[Tunnel]:
 async def test_a_line_that_freezes(own_hosts: Hosts, sshd: SshServer, tunnel: Tunnel, tmp_path: pathlib.Path):
     """On a connection that stops answering every call ends in bounded time, and works again when the line does."""
     (tmp_path / "log").write_text("hello")
-    host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), ssh_timeout=1.5)
+    host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), ssh_timeout=5.0)
     await until_it_works(host)
     assert await host.log_tail(str(tmp_path / "log")) == "hello"
     tunnel.freeze()
@@ -254,7 +255,7 @@ async def test_a_line_that_freezes(own_hosts: Hosts, sshd: SshServer, tunnel: Tu
         host.router_facts(DIRECTORY), *(host.log_tail(str(tmp_path / "log")) for _ in range(6)), return_exceptions=True
     )
     assert all(isinstance(outcome, PeerError) for outcome in outcomes)
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 60
     tunnel.thaw()
     await until_it_works(host)
 
@@ -334,7 +335,7 @@ async def test_close_ends_calls_that_hang(own_hosts: Hosts, sshd: SshServer, tun
     await asyncio.sleep(0.1)
     begin = time.monotonic()
     await host.close()
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 30
     with pytest.raises(PeerError):
         await hanging
     with pytest.raises(PeerError, match="closing"):
@@ -361,12 +362,12 @@ async def test_slow_scripts_do_not_end_the_connection(
     own_hosts: Hosts, sshd: SshServer, tunnel: Tunnel, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A look that hangs on the host times out, and the next one uses the same connection."""
-    host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), ssh_timeout=2.0)
+    host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), ssh_timeout=8.0)
     await until_it_works(host)
     before = tunnel.connections
     with monkeypatch.context() as patch:
-        patch.setattr("ioc.hosts.look.SCRIPT", "main() { sleep 3; }")
-        with pytest.raises(PeerTimeout, match="did not end within 2 s"):
+        patch.setattr("ioc.hosts.look.SCRIPT", "main() { sleep 20; }")
+        with pytest.raises(PeerTimeout, match="did not end within 8 s"):
             await host.router_facts(DIRECTORY)
     await works(host)
     assert tunnel.connections == before

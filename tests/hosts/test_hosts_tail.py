@@ -50,17 +50,17 @@ def test_a_line_that_was_cut_off_is_left_out():
 
 
 async def test_log_of_any_size(hosts: Hosts, tmp_path: pathlib.Path):
-    """Of a file of 10 GB the last lines come at once."""
+    """Of a file of 1 TB the last lines come at once."""
     log = tmp_path / "data router's.log"
     with log.open("wb") as file:
-        file.seek(10 * 2**30)
+        file.seek(2**40)
         file.write(b"\n" + b"".join(b"line %d\n" % i for i in range(100)))
     host = hosts()
     await host.log_tail(str(log))
     begin = time.monotonic()
     text = await host.log_tail(str(log), 3)
     assert text == "line 97\nline 98\nline 99"
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 30
 
 
 async def test_long_lines_are_bounded(hosts: Hosts, tmp_path: pathlib.Path):

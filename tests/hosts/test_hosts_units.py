@@ -73,13 +73,14 @@ async def test_one_that_hangs_is_given_up(
     hosts: Hosts, manager: FakeManager, units: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within its time-out; the host can be asked again afterwards."""
-    monkeypatch.setattr("ioc.hosts.units.SECONDS", 0.5)
     manager.does("exec sleep 60")
     here = host(hosts, units)
     began = time.monotonic()
-    with pytest.raises(PeerTimeout, match=f"did not restart {UNIT} within 0.5 s"):
-        await here.restart_unit(UNIT)
-    assert time.monotonic() - began < 5
+    with monkeypatch.context() as hasty:
+        hasty.setattr("ioc.hosts.units.SECONDS", 0.5)
+        with pytest.raises(PeerTimeout, match=f"did not restart {UNIT} within 0.5 s"):
+            await here.restart_unit(UNIT)
+    assert time.monotonic() - began < 30
     manager.does("exit 0")
     await here.restart_unit(UNIT)
 

@@ -81,7 +81,7 @@ class Machine:
         assert self._simulator is not None
         assert self._simulator.stdout is not None
         self.addresses = SiteAddresses.from_json(self._simulator.stdout.readline())
-        wait_for(lambda: "Server listening" in self._log.read_text(), 10, f"sshd of {self.name} does not listen")
+        wait_for(lambda: "Server listening" in self._log.read_text(), 60, f"sshd of {self.name} does not listen")
 
     def control(self, **command: Any) -> dict[str, Any]:
         """Give the simulator a command, from its own host: also when that is cut off."""
@@ -173,7 +173,7 @@ class Lab:
             "data_routers": routers,
             "data_sources": sources,
             "polling": {"ecc": 0.3, "ecc_busy": 0.1, "routers": 0.5},
-            "timeouts": {"state": 1, "transition": 3, "ssh": 2, "filing": 10},
+            "timeouts": {"state": 3, "transition": 8, "ssh": 6, "filing": 20},
             "runs": {"settle_seconds": 0.5, "min_disk_free_gb": 0.01},
             "access": [{"pvs": "*", "hosts": ["127.0.0.1", f"{NET}.0/24"], "write": True}],
             **self._changes,
@@ -193,7 +193,7 @@ class Lab:
         assert self._ioc is not None
         for process in psutil.Process(self._ioc.pid).children():
             process.send_signal(signal.SIGTERM)
-        return self._ioc.wait(20)
+        return self._ioc.wait(60)
 
     def get(self, pv: str, *options: str) -> str:
         """A PV's value as text, read on the host of the IOC, which no cable separates; empty if it is not served."""
@@ -233,7 +233,7 @@ class Lab:
         """Put with callback; returns whether it succeeded."""
         return succeeded(self.put_later(pv, value, host=host))
 
-    def until(self, pv: str, wanted: str | Callable[[str], object], timeout: float = 10) -> str:
+    def until(self, pv: str, wanted: str | Callable[[str], object], timeout: float = 60) -> str:
         """Wait until a PV's value is this or fulfils a condition; returns it."""
         values: list[str] = []
 

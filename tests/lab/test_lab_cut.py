@@ -8,18 +8,18 @@ import time
 
 from tests.lab.lab import Lab, succeeded, wait_for
 
-IN_TIME = 20.0
+IN_TIME = 45.0
 """Longer than every time-out of the laboratory's topology together: a state, a transition, the files of a host."""
 
 
-AWAY = 12.0
+AWAY = 20.0
 """Seconds: time for many looks at a host and for several attempts to log in there."""
 
 
 def is_complete(lab: Lab) -> None:
     """The run is over, and every file of all hosts is where the database says."""
-    lab.until("Run:State", "Stopped", 15)
-    wait_for(lambda: lab.query("SELECT state FROM runs") == [("complete",)], 15, "the run is complete in the database")
+    lab.until("Run:State", "Stopped")
+    wait_for(lambda: lab.query("SELECT state FROM runs") == [("complete",)], 60, "the run is complete in the database")
     assert lab.filed() == lab.files()
     assert all("/e99/run_0000/" in path for path in lab.filed())
 
@@ -38,7 +38,7 @@ def test_an_ecc_server_that_was_cut_off_when_the_run_was_stopped(ready: Lab) -> 
     assert south.state() == "Running"
     lab.network.plug(south.host)
     lab.until("ECC:South:State", "Running")
-    lab.until("Router:rSouth:Online", "Online", 15)
+    lab.until("Router:rSouth:Online", "Online")
     for pv in ("Run:Message", "ECC:South:Message"):
         assert lab.severity(pv) == "MAJOR"
         assert "South is Running although run 0 was stopped: press Stop of the run" in lab.text(pv)
@@ -66,7 +66,7 @@ def test_a_host_that_is_cut_off_while_it_is_filed(ready: Lab) -> None:
     assert "router rSouth is not filed" in lab.text("Run:Message")
     assert lab.severity("Run:Message") == "MAJOR"
     lab.network.plug(south.host)
-    lab.until("Run:State", "Stopped", 8)
+    lab.until("Run:State", "Stopped")
     is_complete(lab)
 
 
@@ -77,12 +77,12 @@ def test_a_host_that_is_away_for_a_while(ready: Lab) -> None:
     before = len(lab.log.read_text())
     lab.network.pull(south.host)
     lab.until("ECC:South:Online", "Offline")
-    lab.until("Router:rSouth:Online", "Offline", 15)
+    lab.until("Router:rSouth:Online", "Offline")
     gone = time.monotonic()
     wait_for(lambda: time.monotonic() - gone > AWAY, 2 * AWAY, "")
     lab.network.plug(south.host)
     lab.until("ECC:South:Online", "Online")
-    lab.until("Router:rSouth:Online", "Online", 15)
+    lab.until("Router:rSouth:Online", "Online")
     assert lab.put("Run:Stop"), lab.text("Run:Message")
     is_complete(lab)
     log = lab.log.read_text()[before:]
@@ -107,7 +107,7 @@ def test_stop_and_start_with_a_host_that_is_cut(ready: Lab) -> None:
     assert set(lab.filed()) == set(north.files())
     began = time.monotonic()
     assert not lab.put("Run:Start")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
     assert "South" in lab.text("Run:Message")
     lab.network.plug(south.host)
     lab.until("ECC:South:State", "Running")

@@ -33,7 +33,7 @@ def test_hosts_end_when_the_tests_are_killed() -> None:
         below = psutil.Process(tests.pid).children(recursive=True)
         assert {"sleep", "cat", "unshare", "nsenter"} <= {process.name() for process in below}
         tests.kill()
-        wait_for(lambda: not any(map(_lives, below)), 20, "hosts are left")
+        wait_for(lambda: not any(map(_lives, below)), 60, "hosts are left")
 
 
 def _lives(process: psutil.Process) -> bool:

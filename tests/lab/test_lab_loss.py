@@ -20,10 +20,10 @@ def test_a_run_with_five_percent_of_the_packets_lost(tmp_path: Path) -> None:
             host.lose(5)
         for step in ("Describe", "Prepare", "Configure"):
             assert lab.put(step, host=lab.desk), lab.text("Message")
-        lab.until("Run:CanStart", "Yes", 20)
+        lab.until("Run:CanStart", "Yes")
         assert lab.put("Run:Start", host=lab.desk), lab.text("Run:Message")
         for machine in lab.machines:
-            lab.until(f"Router:{machine.router}:FileCount", lambda count: int(count or 0) >= 1, 20)
+            lab.until(f"Router:{machine.router}:FileCount", lambda count: int(count or 0) >= 1)
         assert lab.put("Run:Stop", host=lab.desk), lab.text("Run:Message")
         assert lab.get_from_desk("Run:State", "-w", "10") == "Stopped"
         assert lab.filed() == lab.files()

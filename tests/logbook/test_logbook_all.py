@@ -66,7 +66,7 @@ async def test_the_latest_runs_cannot_be_read_for_a_while(store: SqliteRunStore,
         await eventually(lambda: logbooks.status().state is LogbookState.Waiting)
         assert "the disk is away" in logbooks.status().message
         readable.set()
-        await eventually(lambda: file.exists() and file.read_text().count("<!-- end of") == 2, 40)
+        await eventually(lambda: file.exists() and file.read_text().count("<!-- end of") == 2)
         await eventually(lambda: logbooks.status().state is LogbookState.Ok)
     finally:
         task.cancel()
@@ -99,7 +99,7 @@ async def check(
     task = asyncio.create_task(logbooks.run())
     try:
         logbooks.show(State(restored=True, experiment="e1", run=Run(record=runs[-1])))
-        await eventually(lambda: file.exists() and file.read_text().count("<!-- end of") == entries, 40)
+        await eventually(lambda: file.exists() and file.read_text().count("<!-- end of") == entries)
         logbooks.show(State(restored=True, experiment="e1", run=Run(record=replace(runs[-1], comment="later"))))
         await eventually(lambda: logbooks.status().waiting == 0)
     finally:

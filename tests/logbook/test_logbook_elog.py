@@ -49,7 +49,7 @@ async def test_a_run_in_an_elog(store: SqliteRunStore, desk: Desk, elog: ElogStu
     """Start and end are entries of plain text, with the title as subject, required attributes, plot and id."""
     keeper = desk.keeper(section(elog), seconds=20, plotter=Small(Path()))
     async with working(keeper, await finished_run(store, "krypton \u03b1")):
-        await eventually(lambda: len(elog.entries) == 2 and keeper.waiting == 0, 30)
+        await eventually(lambda: len(elog.entries) == 2 and keeper.waiting == 0)
     end = elog.entries[1]
     assert (end["Subject"], end["Type"], end["Author"]) == ("Run 0 ended: krypton \u03b1", "Run", "shift")
     assert ["pressure", "1.5", "2.5", "1", "3", "2", "Torr"] in [line.split() for line in end["Text"].splitlines()]
@@ -64,7 +64,7 @@ async def test_sent_once_although_the_reply_is_lost(store: SqliteRunStore, desk:
     elog.fault = "lost reply"
     keeper = desk.keeper(section(elog), seconds=20)
     async with working(keeper, await finished_run(store)):
-        await eventually(lambda: len(elog.entries) >= 2 and keeper.waiting == 0, 30)
+        await eventually(lambda: len(elog.entries) >= 2 and keeper.waiting == 0)
     assert sorted(entry["Subject"] for entry in elog.entries) == ["Run 0 ended: krypton", "Run 0 started: krypton"]
 
 
@@ -85,11 +85,11 @@ async def test_a_bad_elog_is_waited_for(
     fault, changes, problem = case
     elog.fault = fault
     changes = {key: value.format(url=elog.url.removesuffix("/book/")) for key, value in changes.items()}
-    keeper = desk.keeper(section(elog, **changes), seconds=5)
+    keeper = desk.keeper(section(elog, **changes), seconds=10)
     async with working(keeper, await finished_run(store)):
-        await eventually(lambda: problem in keeper.problem, 30)
+        await eventually(lambda: problem in keeper.problem)
         began = time.monotonic()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 9, "the service has 10 s"
     assert keeper.refused == 0
     assert "s3cret" not in "".join(desk.lines)
 
@@ -98,7 +98,7 @@ async def test_missing_attributes(store: SqliteRunStore, desk: Desk, elog: ElogS
     """An entry without an attribute that the logbook requires is put aside."""
     keeper = desk.keeper(section(elog, attributes=None), seconds=20, plotter=Small(Path()))
     async with working(keeper, await finished_run(store)):
-        await eventually(lambda: keeper.refused == 2, 30)
+        await eventually(lambda: keeper.refused == 2)
     assert "are the attributes in the topology those of the logbook" in desk.lines[0]
 
 
@@ -112,7 +112,7 @@ async def test_too_large_a_plot_is_left_out(store: SqliteRunStore, desk: Desk, e
     elog.largest = 100_000
     keeper = desk.keeper(section(elog), seconds=20, plotter=Large(Path()))
     async with working(keeper, await finished_run(store)):
-        await eventually(lambda: len(elog.entries) == 2 and keeper.waiting == 0, 30)
+        await eventually(lambda: len(elog.entries) == 2 and keeper.waiting == 0)
     assert elog.pictures == []
 
 
@@ -124,7 +124,7 @@ async def test_titles_are_shown_as_they_were_typed(
     with ElogStub(charset=charset) as other:
         keeper = desk.keeper(section(other), seconds=20)
         async with working(keeper, await finished_run(store, "10 \u00b5A \u03b1")):
-            await eventually(lambda: len(other.entries) == 2 and keeper.waiting == 0, 30)
+            await eventually(lambda: len(other.entries) == 2 and keeper.waiting == 0)
     assert sorted(entry["Subject"] for entry in other.entries) == [f"Run 0 ended: {shown}", f"Run 0 started: {shown}"]
 
 
@@ -137,7 +137,7 @@ async def test_without_the_library(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     keeper = desk.keeper(section(elog), seconds=20)
     async with working(keeper, await finished_run(store)):
-        await eventually(lambda: "py_elog is not installed" in keeper.problem, 30)
+        await eventually(lambda: "py_elog is not installed" in keeper.problem)
 
 
 async def test_a_markdown_file(store: SqliteRunStore, desk: Desk, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_a_file_that_cannot_be_written(store: SqliteRunStore, desk: Desk, 
             file.unlink()
         else:
             file.rmdir()
-        await eventually(lambda: file.is_file() and file.read_text().count("<!-- end of ") == 2, 10)
+        await eventually(lambda: file.is_file() and file.read_text().count("<!-- end of ") == 2)
 
 
 @pytest.mark.parametrize("behind", ["", "my own notes\n"])

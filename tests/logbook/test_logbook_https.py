@@ -58,4 +58,4 @@ async def test_only_a_trusted_service_gets_entries(
             await eventually(lambda: "cannot be reached" in keeper.problem)
             assert olog.requests == []
             monkeypatch.setenv("SSL_CERT_FILE", str(file))
-            await eventually(lambda: len(olog.entries) == 2, 20)
+            await eventually(lambda: len(olog.entries) == 2)

@@ -82,7 +82,7 @@ async def test_killed_while_the_service_has_it(
     if when == "after":
         olog.stored = lambda: process.send_signal(signal.SIGKILL) if len(olog.entries) == 1 else None
     else:
-        await eventually(lambda: any(request.startswith("PUT") for request in olog.requests), 30)
+        await eventually(lambda: any(request.startswith("PUT") for request in olog.requests))
         process.kill()
     assert await process.wait() == -signal.SIGKILL
     assert await keep(topology, 0) == 0

@@ -18,9 +18,11 @@ from ioc.model import DocumentState, Event, InterlockState, RunClass, RunId, Run
 from ioc.notify.notifier import Notifier
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Interlock, Router, Run, State, Trouble
+from ioc.sim.ports import free_port
 from ioc.topology.load import EXAMPLE, load
 from ioc.topology.schema import Notifications, Topology
-from tests.epics import eventually, free_port
+from tests.epics import PATIENCE, eventually
+from tests.laps import Laps
 from tests.notify.receiver import Receiver
 
 pytest.importorskip("apprise")
@@ -75,7 +77,7 @@ def topology(*rules: dict[str, Any], targets: Sequence[Any] = ("GOOD_URL",), **m
 class Watch:
     """A notifier that works, its core and its log."""
 
-    def __init__(self, settings: Topology, *, seconds: float = 5.0) -> None:
+    def __init__(self, settings: Topology, *, seconds: float = 60.0) -> None:
         self.core = Core()
         self.events: list[Event] = []
         engine: Any = self.core
@@ -87,7 +89,7 @@ class Watch:
 
 
 @contextlib.asynccontextmanager
-async def working(settings: Topology, *, seconds: float = 5.0) -> AsyncIterator[Watch]:
+async def working(settings: Topology, *, seconds: float = 60.0) -> AsyncIterator[Watch]:
     watch = Watch(settings, seconds=seconds)
     task = asyncio.create_task(watch.notifier.run())
     try:
@@ -96,7 +98,7 @@ async def working(settings: Topology, *, seconds: float = 5.0) -> AsyncIterator[
         task.cancel()
         began = time.monotonic()
         await asyncio.wait([task])
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 30, "it would wait for 60 s"
 
 
 async def test_a_message_arrives(receiver: Receiver) -> None:
@@ -105,10 +107,10 @@ async def test_a_message_arrives(receiver: Receiver) -> None:
         watch.notifier.started()
         watch.core.change(restored=True, run=Run(state=RunState.Failed, record=BEFORE))
         watch.core.change(missing=frozenset({"pressure"}))
-        await eventually(lambda: receiver.messages, 20)
+        await eventually(lambda: receiver.messages)
         watch.core.change(run=Run(state=RunState.Failed, record=FAILED))
         watch.core.change(run=Run(state=RunState.Starting, record=replace(FAILED, state=DocumentState.Starting)))
-        await eventually(lambda: len(receiver.messages) == 2, 20)
+        await eventually(lambda: len(receiver.messages) == 2)
     assert receiver.messages[0]["title"] == f"ATTPC: {EXAMPLE_TOPOLOGY.experiment}"
     assert [message["message"] for message in receiver.messages] == [
         "the required observable pressure is disconnected",
@@ -122,7 +124,7 @@ async def test_a_start_of_the_ioc_is_reported(receiver: Receiver) -> None:
     async with working(topology({"when": "ioc_restarted"})) as watch:
         watch.notifier.started()
         watch.core.change(restored=True)
-        await eventually(lambda: receiver.messages, 20)
+        await eventually(lambda: receiver.messages)
     assert receiver.messages[0]["message"].startswith("the IOC was started at ")
 
 
@@ -134,9 +136,9 @@ async def test_a_lost_run_is_reported_before_it_is_closed(receiver: Receiver) ->
     for name in ("data0", "data1"):  # the second process is started while the run still waits
         async with working(topology({"when": "run_failed"}, {"when": "no_data", "for_seconds": 0})) as watch:
             watch.core.change(restored=True, run=lost, routers={name: Router(silent=True)})
-            await eventually(lambda name=name: any(f"router {name}" in str(each) for each in receiver.messages), 20)
+            await eventually(lambda name=name: any(f"router {name}" in str(each) for each in receiver.messages))
             watch.core.change(run=Run(state=RunState.Stopped, record=replace(record, state=DocumentState.Orphaned)))
-    await eventually(lambda: any("run 7 of e1" in str(each) for each in receiver.messages), 20)
+    await eventually(lambda: any("run 7 of e1" in str(each) for each in receiver.messages))
     told = [str(each) for each in receiver.messages if "run 7 of e1 failed" in str(each)]
     assert len(told) == 1
     assert "it ended while the IOC was down" in told[0]
@@ -150,14 +152,14 @@ async def test_an_ioc_that_restarts_all_the_time_rings_once(receiver: Receiver) 
         async with working(settings) as watch:
             watch.notifier.started()
             watch.core.change(restored=True, interlocks=tripped)
-            await eventually(lambda: len(receiver.messages) >= 2, 20)
+            await eventually(lambda: len(receiver.messages) >= 2)
             await asyncio.sleep(0)
     assert len(receiver.messages) == 2
     assert Path("runs.db-notified").exists()
     Path("runs.db-notified").write_text("[[1]]")
     async with working(settings) as watch:
         watch.core.change(restored=True, interlocks=tripped)
-        await eventually(lambda: len(receiver.messages) == 3, 20)
+        await eventually(lambda: len(receiver.messages) == 3)
 
 
 @pytest.mark.parametrize("fault", ["500", "hang", "gone", "no url", "not set", "mode"])
@@ -182,7 +184,7 @@ async def test_the_secret_is_never_seen(
         settings = topology(targets=[{"name": "GOOD_URL", "url": f"file:{tmp_path}/url"}])
     async with working(settings, seconds=4.0) as watch:
         watch.core.change(restored=True, missing=frozenset({"pressure"}))
-        await eventually(lambda: watch.events, 30)
+        await eventually(lambda: watch.events)
     assert len(watch.lines) == 1
     assert watch.lines[0].startswith(("Notify:GOOD_URL a message was not sent: ", "Notify:GONE_URL a message was not"))
     printed = capfd.readouterr()
@@ -198,14 +200,12 @@ async def test_a_target_that_hangs_delays_no_other(receiver: Receiver, monkeypat
         monkeypatch.setenv("BAD_URL", f"json://127.0.0.1:{hanging.port}/?rto=60&cto=60")
         async with working(topology(targets=("BAD_URL", "GOOD_URL")), seconds=60) as watch:
             watch.core.change(restored=True, missing=frozenset({"pressure"}))
-            longest = 0.0
-            deadline = time.monotonic() + 20
-            while not (receiver.messages and hanging.requests):
-                began = time.monotonic()
-                assert began < deadline
-                await asyncio.sleep(0.005)
-                longest = max(longest, time.monotonic() - began)
-        assert longest < 0.5
+            deadline = time.monotonic() + PATIENCE
+            with Laps() as laps:
+                while not (receiver.messages and hanging.requests):
+                    assert time.monotonic() < deadline
+                    await laps.turn()
+        assert laps.longest < 0.5
 
 
 async def test_the_queue_is_bounded(receiver: Receiver) -> None:
@@ -215,4 +215,4 @@ async def test_the_queue_is_bounded(receiver: Receiver) -> None:
     rules = [{"when": "observable_gone", "for_seconds": 0} for _ in names]
     async with working(topology(*rules), seconds=60) as watch:
         watch.core.change(restored=True, missing=frozenset(names))
-        await eventually(lambda: any("the oldest one is dropped" in line for line in watch.lines), 10)
+        await eventually(lambda: any("the oldest one is dropped" in line for line in watch.lines))

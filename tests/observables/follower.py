@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from tests.epics import Epics
+from tests.epics import PATIENCE, Epics
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +44,7 @@ class Follower:
     def of(self, name: str) -> list[dict[str, Any]]:
         return [fact for fact in self.told if fact.get("name") == name]
 
-    async def until(self, name: str, timeout: float = 8.0, **expected: Any) -> dict[str, Any]:
+    async def until(self, name: str, timeout: float = PATIENCE, **expected: Any) -> dict[str, Any]:
         """Wait until the newest reading of an observable is as expected."""
         async with asyncio.timeout(timeout):
             while True:
@@ -53,7 +53,7 @@ class Follower:
                         return fact
                 await self.next()
 
-    async def until_counted(self, count: int, timeout: float = 20.0) -> None:
+    async def until_counted(self, count: int, timeout: float = PATIENCE) -> None:
         """Wait until so many readings have come, if it only counts them."""
         async with asyncio.timeout(timeout):
             while (await self.next()).get("count", 0) < count:
@@ -72,7 +72,7 @@ class Follower:
         self._process.stdin.write(json.dumps(observables).encode() + b"\n")
         await self._process.stdin.drain()
 
-    async def log_until(self, *names: str, timeout: float = 8.0) -> dict[str, str]:
+    async def log_until(self, *names: str, timeout: float = PATIENCE) -> dict[str, str]:
         """Wait until it has logged a line about each of these observables, and return them by name."""
         assert self._process.stderr is not None
         found: dict[str, str] = {}
@@ -88,7 +88,7 @@ class Follower:
         """Let the process end by itself; it must have left no task and logged only what is expected."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while "tasks" not in await self.next():
                 pass
             assert self.told[-1] == {"tasks": []}

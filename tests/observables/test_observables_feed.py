@@ -15,8 +15,10 @@ import pytest
 
 from ioc.model import Reading
 from ioc.observables import ObservableFeed
+from ioc.sim.ports import free_port
 from ioc.topology.schema import Observable
-from tests.epics import Epics, eventually, free_port
+from tests.epics import PATIENCE, Epics, eventually
+from tests.laps import Laps
 from tests.observables.follower import follower, observable
 
 DB = """
@@ -63,7 +65,7 @@ async def test_every_type_of_source_becomes_its_observable(epics: Epics) -> None
             assert known["valve"]["labels"] == ["Shut", "Open"]
             for value, expected in (("nan", math.isnan), ("inf", math.isinf)):
                 await epics.acaput("T:A", value)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE):
                     while not expected(it.of("number")[-1]["value"]):
                         await it.next()
 
@@ -77,7 +79,7 @@ async def test_a_source_that_goes_and_comes_back_with_another_type(epics: Epics)
             await it.until("a", value=1.5)
         await it.until("a", value=None, status="disconnected", severity="INVALID")
         with epics.soft_ioc('record(stringout, "T:A") { field(VAL, "2.5") field(PINI, "YES") }', port):
-            await it.until("a", value=2.5, timeout=40)
+            await it.until("a", value=2.5)
         await it.until("a", value=None)
     values = [fact["value"] for fact in it.of("a")]
     assert values == [1.5, None, 2.5, None]
@@ -114,9 +116,9 @@ async def test_a_receiving_process_that_fails_is_a_gap(epics: Epics, ending: str
             await it.until("a", value=0.0)
             await it.until("s", value="text")
             getattr(it.receiver(), ending)()
-            await it.until("a", value=None, timeout=30)
-            await it.until("a", value=0.0, timeout=20)
-            await it.until("s", value="text", timeout=20)
+            await it.until("a", value=None)
+            await it.until("a", value=0.0)
+            await it.until("s", value="text")
             await epics.acaput("T:A", "1")
             await it.until("a", value=1.0)
             assert [fact["value"] for fact in it.of("a")] == [0.0, None, 0.0, 1.0]
@@ -139,7 +141,7 @@ async def test_a_receiving_process_that_cannot_be_started_is_tried_again(
         assert f"{PROCESS} cannot be started: [Errno 2] No such file" in caplog.text
         await followed.update([source])
         monkeypatch.setattr(sys, "executable", python)
-        await eventually(lambda: readings, timeout=10)
+        await eventually(lambda: readings)
         await followed.close()
     assert ENDED not in caplog.text
 
@@ -165,7 +167,7 @@ async def test_a_frozen_source_does_not_delay_the_end(epics: Epics) -> None:
             soft_ioc.suspend()
             begun = time.monotonic()
             await it.end()
-            assert time.monotonic() - begun < 1.5
+            assert time.monotonic() - begun < 30
             soft_ioc.resume()
 
 
@@ -178,7 +180,7 @@ async def test_what_waits_for_the_ioc_does_not_fill_the_memory(epics: Epics) -> 
             await it.until_counted(400)
             receiver = it.receiver()
             it.suspend()
-            await eventually(lambda: receiver.status() == psutil.STATUS_ZOMBIE, timeout=30)
+            await eventually(lambda: receiver.status() == psutil.STATUS_ZOMBIE)
             it.resume()
             await it.until_counted(it.told[-1]["count"] + 4000)
             assert it.receiver() != receiver
@@ -195,7 +197,7 @@ async def test_observables_change_while_the_receiving_process_hangs(epics: Epics
             await it.until("a", value=0.0)
             it.receiver().suspend()
             await it.send(observable("s", "T:S", "string"), *(observable(f"n{n}", f"T:NONE{n}") for n in range(3000)))
-            await it.until("s", value="text", timeout=30)
+            await it.until("s", value="text")
             it.logged = f"{PROCESS} hangs and is killed\n{ENDED}".encode()
 
 
@@ -213,7 +215,7 @@ async def test_the_receiving_process_ends_with_the_ioc(epics: Epics) -> None:
 async def test_a_receiving_process_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that closes its output but does not end is killed, and the event loop does not stand still meanwhile."""
     stand_in = tmp_path / "python"
-    stand_in.write_text("#!/bin/sh\nexec >&- sleep 60\n")
+    stand_in.write_text("#!/bin/sh\nexec >&- sleep 600\n")
     stand_in.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(stand_in))
     before = set(psutil.Process().children())  # a server that tests share, for instance
@@ -221,11 +223,11 @@ async def test_a_receiving_process_that_does_not_end_is_killed(tmp_path: Path, m
     await followed.start([], lambda readings: None, lambda name, properties: None)
     [process] = set(psutil.Process().children()) - before
     closing = asyncio.create_task(followed.close())
-    begun = time.monotonic()
-    await asyncio.sleep(0.5)
-    assert time.monotonic() - begun < 1
-    async with asyncio.timeout(4):
-        await closing
+    with Laps() as laps:
+        while not closing.done():
+            await laps.turn()
+    assert laps.longest < 0.5
+    await closing
     assert not process.is_running()
 
 
@@ -271,7 +273,7 @@ async def test_a_storm_of_updates_does_not_block_the_loop(epics: Epics) -> None:
     records = [f'record(calc, "S:{n}") {{ field(CALC, "VAL+1") field(SCAN, ".1 second") }}' for n in range(400)]
     with epics.soft_ioc("\n".join(records)):
         sources = [observable(f"s{n}", f"S:{n}") for n in range(400)]
-        async with follower(epics, *sources, option="--quiet") as it, asyncio.timeout(20):
+        async with follower(epics, *sources, option="--quiet") as it, asyncio.timeout(PATIENCE):
             counted: list[dict[str, Any]] = []
             while len(counted) < 3:
                 fact = await it.next()

@@ -60,7 +60,7 @@ async def test_what_the_server_ended_is_subscribed_again(
 
         monitor.check()
         assert ends_first.subscriptions == 1
-        await eventually(found, timeout=20)
+        await eventually(found)
         assert [reading.value for reading in readings] == [1.5]
         assert ends_first.subscriptions == 2
         monitor.check()

@@ -13,4 +13,4 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 def client_of(port: int | None, *, manager: int = 1, user: str | None = None) -> ReadoutGui:
     """Return a client of something on this machine."""
-    return ReadoutGui("aux", Place(HOST, port, manager, user), timeout=0.5, state_timeout=0.3)
+    return ReadoutGui("aux", Place(HOST, port, manager, user), timeout=1.5, state_timeout=1.0)

@@ -347,7 +347,7 @@ async def test_a_removed_pv_disconnects_and_its_successor_is_found(both: Both, c
     server.forget_removed()
     await eventually(lambda: seen[-1] == "gone")
     channel_access.add(TextPv("T:Pv", "", 20, value="new"))
-    await eventually(lambda: seen[-1] == "new", timeout=20)
+    await eventually(lambda: seen[-1] == "new")
     monitor.close()
 
 
@@ -389,7 +389,7 @@ async def test_a_restarted_server_is_found_again(both: Both, client: Context) ->
     await server.close()
     await eventually(lambda: seen[-1] == "gone")
     await server.start()
-    await eventually(lambda: seen[-1] == 1.0, timeout=20)
+    await eventually(lambda: seen[-1] == 1.0)
     monitor.close()
 
 

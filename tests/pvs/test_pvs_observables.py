@@ -42,7 +42,7 @@ SHOWN = [
 ]
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("name", "value", "alarm", "shown"), SHOWN)
 def test_an_observable_mirrors_its_source(
     panel: Panel, name: str, value: Scalar | None, alarm: tuple[Severity, str], shown: tuple[str, Severity, str]

@@ -123,7 +123,7 @@ async def rig(
     unrecorded: Sequence[Observable] = (),
 ) -> AsyncIterator[Rig]:
     """One life of the IOC: store and recorder started, and closed at the end."""
-    store = SqliteRunStore(database, call_seconds=3.0)
+    store = SqliteRunStore(database, call_seconds=10.0)
     await store.start()
     try:
         made = Rig(store, record, clock, unrecorded)

@@ -71,7 +71,7 @@ def recorded_run(epics: Epics, database: Path, environment: dict[str, str]) -> I
         assert process.stdout is not None
         assert process.stdout.readline() == b"follows\n"
         yield
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         assert process.returncode == 0
     finally:
         process.kill()
@@ -87,7 +87,7 @@ def recorded(database: Path, by: float) -> bool:
 async def counts_more(database: Path, counts: int) -> None:
     """Wait for so many counts of each counter more."""
     have = max((count or 0 for (count,) in rows(database, LATEST)), default=0)
-    await eventually(lambda: recorded(database, have + counts), timeout=20)
+    await eventually(lambda: recorded(database, have + counts))
 
 
 async def set_while_recording(database: Path, clock: Clock) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.epics import LOOPBACK, Epics, eventually, free_port
+from ioc.sim.ports import free_port
+from tests.epics import LOOPBACK, Epics, eventually
 from tests.rundb.rows import rows
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +68,9 @@ async def test_no_sample_older_than_a_second_is_lost_with_the_process(epics: Epi
         for _ in range(3):
             with recording(epics, database) as process:
                 began = now_us()
-                await eventually(lambda since=began: followed(database, since) == COUNTERS, timeout=40)
+                await eventually(lambda since=began: followed(database, since) == COUNTERS)
                 all_here = now_us()
-                await eventually(lambda since=all_here: followed(database, since + 1_500_000) == COUNTERS, timeout=20)
+                await eventually(lambda since=all_here: followed(database, since + 1_500_000) == COUNTERS)
                 counted = [float(count) for count in (await epics.acaget("-t", *PVS)).stdout.split()]
                 await asyncio.sleep(1.0)  # the second that may be lost
                 process.kill()
@@ -93,5 +94,5 @@ async def test_a_source_that_is_killed_leaves_one_gap_each_time(epics: Epics, tm
                 await eventually(lambda since=began: followed(database, since) == COUNTERS, timeout=60)
                 [soft_ioc] = [each for each in psutil.Process().children() if each.name() == "softIoc"]
                 soft_ioc.kill()
-                await eventually(lambda expected=times: gaps(database) == {expected}, timeout=20)
+                await eventually(lambda expected=times: gaps(database) == {expected})
         assert process.poll() is None

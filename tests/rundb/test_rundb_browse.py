@@ -58,7 +58,7 @@ def browsing(database: Path, *arguments: str, before: Sequence[str] = ()) -> Ite
         assert line.endswith(" until Ctrl-C\n"), line
         yield line.split(" is at ")[1].split()[0]
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "", "")
     finally:
         process.kill()
@@ -74,7 +74,7 @@ def has_ipv6() -> bool:
 
 
 def get(address: str, page: str, **query: str) -> str:
-    with urllib.request.urlopen(f"{address}{page}?{urlencode(query)}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{address}{page}?{urlencode(query)}", timeout=60) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -82,7 +82,7 @@ def get(address: str, page: str, **query: str) -> str:
 def status(url: str, host: str) -> int:
     """What a request that names us so is answered with."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": host}), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": host}), timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -137,7 +137,7 @@ def frames(data: bytes | bytearray) -> list[Frame]:
     return result
 
 
-async def until(condition: Callable[[], object], within: float = 10.0) -> None:
+async def until(condition: Callable[[], object], within: float = 60.0) -> None:
     """Poll until `condition` holds, or fail."""
     deadline = time.monotonic() + within
     while not condition():

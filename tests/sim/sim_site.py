@@ -12,7 +12,7 @@ from sim_clients import ask, link_table
 
 from ioc.sim import ConfigNames, RouterPlan, ServerPlan, Site, SitePlan
 
-SETTLE = 0.6
+SETTLE = 1.5
 """Seconds without growth after which a file is taken to be complete; data are in flight for 0.3 s."""
 
 
@@ -44,7 +44,7 @@ async def make_ready(
 
 async def sent(site: Site, events: int, source: str = "CoBo[0]") -> None:
     """Wait until a source has had so many events since its Start, whether anybody got them or not."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             status = await site.control({"do": "status"})
             if status["sources"][source]["next_event"] >= events:
@@ -60,7 +60,7 @@ def files(site: Site, router: str = "data0") -> dict[str, int]:
 async def settled(site: Site, router: str = "data0") -> dict[str, int]:
     """Wait until no file has grown for a while; returns the files."""
     previous: dict[str, int] | None = None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (present := files(site, router)) != previous:
             previous = present
             await asyncio.sleep(SETTLE)

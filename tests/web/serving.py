@@ -56,12 +56,12 @@ class Web:
         """End it by a signal: exit status, what it said, and how long it took."""
         began = time.monotonic()
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err, time.monotonic() - began
 
     def ask(self, page: str, method: str = "GET", headers: Mapping[str, str] | None = None, **query: Any) -> Answer:
         """Ask for a page; `query` is appended."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, page + ("?" + urlencode(query) if query else ""), headers=dict(headers or {}))
             return Answer(connection.getresponse())

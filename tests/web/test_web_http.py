@@ -317,7 +317,7 @@ def refusal(before: str, *arguments: str) -> tuple[int, str, str]:
     """What the command says when it does not serve."""
     code = f"{before}; from ioc.cli.main import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, *COMMAND[3:], *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, *COMMAND[3:], *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     return done.returncode, done.stdout, done.stderr
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.epics import free_port
+from ioc.sim.ports import free_port
 from tests.web.serving import Viewer, Web
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -55,7 +55,7 @@ async def test_the_documented_configuration(start: Callable[..., Web], tmp_path:
     try:
         direct = web.port
         web.port = port
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 answer = web.ask("/")
