@@ -25,7 +25,7 @@ def next_step(plan: Plan, state: State) -> tuple[NextStep, str]:
     if state.run.open:
         return _of_the_run(plan, state)
     if runs.awaits_hooks(state):
-        return NextStep.Wait, f"Wait: {runs.hooks_awaited(plan, state)}; Stop gives the start up"
+        return NextStep.Wait, f"Wait: {runs.hooks_awaited(plan, state)}; Stop cancels the start"
     if state.opening is not None or state.job is not None:
         return NextStep.Wait, f"Wait: {permits.system_reason(state)}"
     return _of_the_servers(plan, state)

@@ -595,7 +595,7 @@ def test_what_the_example_leaves_out(
     look("main", tables.READY)
     phoebus.press(prefix + "Run:Start", "yes")
     until(lambda: prefix + "Run:Stop" in phoebus.enabled(), PATIENCE, "Stop can be pressed")
-    waiting = (prefix + "NextAction", "Wait: run 0 waits for hook hv; Stop gives the start up")
+    waiting = (prefix + "NextAction", "Wait: run 0 waits for hook hv; Stop cancels the start")
     until(lambda: waiting in {(text.pv, text.text) for text in phoebus.texts()}, PATIENCE, "it says what it waits for")
     phoebus.do("shot", str(pictures / "extra-main-hooks.png"))
     phoebus.press(prefix + "Run:Stop", "yes")

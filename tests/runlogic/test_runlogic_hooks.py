@@ -90,7 +90,7 @@ def test_the_shift_is_told_that_hooks_run(world: World) -> None:
     world.run("Start")
     until_hooks(world)
     step, action = next_step(world.plan, world.state)
-    assert (step, action) == (NextStep.Wait, "Wait: run 0 waits for hooks hv and light; Stop gives the start up")
+    assert (step, action) == (NextStep.Wait, "Wait: run 0 waits for hooks hv and light; Stop cancels the start")
 
 
 def test_no_hook_no_wait() -> None:
@@ -219,7 +219,7 @@ def test_a_late_failure_keeps_what_the_run_has(world: World, how: str) -> None:
 
 
 def test_stop_while_a_start_waits_for_hooks(world: World) -> None:
-    """Stop gives the start up: the hooks are ended, no number is used, both commands are answered."""
+    """Stop cancels the start: the hooks are ended, no number is used, both commands are answered."""
     start = world.run("Start")
     until_hooks(world)
     assert world.state.run.message.text == "run 0 waits for hooks hv and light"
