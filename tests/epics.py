@@ -171,6 +171,10 @@ class Epics:
     async def acainfo(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return await self.arun("cainfo", *arguments, timeout=timeout)
 
+    def absent(self, pv: str) -> bool:
+        """Whether nobody serves a PV."""
+        return self.caget("-w", "1", pv).returncode != 0
+
     async def value(self, pv: str, *options: str) -> str:
         """What ``caget -t`` prints for one PV, without the line's end."""
         result = await self.acaget("-t", *options, pv)

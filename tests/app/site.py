@@ -100,7 +100,7 @@ class RunningIoc:
 
     async def absent(self, pv: str) -> bool:
         """Whether nobody serves a PV."""
-        return (await self.epics.acaget("-w", "1", pv)).returncode != 0
+        return await asyncio.to_thread(self.epics.absent, pv)
 
     async def put(self, pv: str, value: str = "1") -> bool:
         """Put with callback; whether it succeeded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,8 +50,10 @@ def test_a_client_that_vanishes(hosts: tuple[Host, Host], updates: bool) -> None
     monitor = there.start(BINARIES / "camonitor", "T:X" if updates else "T:X.DESC")
     server.until("clients 1")
     monitor.until("T:X")
+    pulled = time.monotonic()
     there.ip("link", "set", there.device, "down")
-    server.until("clients 0")
+    server.until("clients 0", 20)
+    assert time.monotonic() - pulled < 10
 
 
 @pytest.mark.parametrize("listed", [False, True])

@@ -87,10 +87,10 @@ async def test_caput_is_told(epics: Epics, serve: Serve) -> None:
     await serve(*pvs())
     for name, value in (("T:Start", "1"), ("T:Class", "77")):
         begun = time.monotonic()
-        result = await epics.acaput("-c", "-w", "60", name, value)
+        result = await epics.acaput("-c", "-w", "5", name, value)
         assert result.returncode != 0
         assert "Channel write request failed" in result.stderr
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 2
 
 
 LIBRARIES = {
@@ -102,7 +102,7 @@ async def main():
     await caget("T:Start")
     for name, value in (("T:Class", 77), ("T:Start", 1)):
         begun = time.monotonic()
-        told = await caput(name, value, wait=True, timeout=60, throw=False)
+        told = await caput(name, value, wait=True, timeout=5, throw=False)
         print(name, bool(told), told, round(1000 * (time.monotonic() - begun)))
 asyncio.run(main())
 """,
@@ -112,11 +112,11 @@ from caproto.threading.client import Context
 context = Context()
 for name, value in (("T:Class", 77), ("T:Start", 1)):
     (pv,) = context.get_pvs(name)
-    pv.wait_for_connection(timeout=60)
+    pv.wait_for_connection(timeout=5)
     pv.read()
     begun = time.monotonic()
     try:
-        told = pv.write((value,), wait=True, timeout=60)
+        told = pv.write((value,), wait=True, timeout=5)
         print(name, told.status.name == "ECA_NORMAL", told.status.name, round(1000 * (time.monotonic() - begun)))
     except Exception as error:
         print(name, False, type(error).__name__, round(1000 * (time.monotonic() - begun)))
@@ -139,7 +139,7 @@ async def test_client_libraries_are_told(epics: Epics, serve: Serve, library: st
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
     lines = [line.split(" ") for line in out.decode().splitlines()]
     assert [line[:2] for line in lines] == [["T:Class", "False"], ["T:Start", "False"]], (lines, err.decode())
     assert all(float(line[-1]) < 100 for line in lines), lines

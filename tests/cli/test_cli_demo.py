@@ -36,9 +36,6 @@ class Demo:
         done = self.epics.caget("-t", "-S", pv)
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    def absent(self, pv: str) -> bool:
-        return self.epics.caget("-w", "1", pv).returncode != 0
-
     def reload(self, text: str, prefix: str = "D:") -> bool:
         """Write the file and put to IOC:Reload; whether that succeeded."""
         self.file.write_text(text)
@@ -89,11 +86,11 @@ def test_a_good_file_is_taken_over(demo: Demo) -> None:
     assert demo.get("D:Obs:flow:Connected") != ""
     demo.said("GAS:F (float) is not simulated until the demo is restarted")
     assert demo.reload(TOPOLOGY.replace("10.0.0.1", "10.0.0.9")), "addresses do not matter: they are simulated"
-    assert demo.absent("D:Obs:energy:Value")
+    assert demo.epics.absent("D:Obs:energy:Value")
     assert demo.reload(TOPOLOGY.replace('"D:"', '"E:"').replace("e1", "e2"))
     demo.ioc.until(lambda: demo.get("E:State") == "Idle")
     assert demo.get("E:Experiment") == "e2"
-    assert demo.absent("D:State")
+    assert demo.epics.absent("D:State")
     demo.ioc.until(lambda: demo.get("E:Obs:pressure:Connected") == "Yes")
     assert demo.reload(TOPOLOGY, prefix="E:")
     demo.ioc.until(lambda: demo.get("D:State") == "Idle")
@@ -104,5 +101,5 @@ def test_other_parts_than_those_that_are_simulated_are_refused(demo: Demo) -> No
     more = TOPOLOGY.replace("data_routers: [{", "data_routers: [{name: data1, host: 10.0.0.2}, {")
     assert not demo.reload(more.replace("[data0]", "[data0, data1]"))
     demo.said("the demo simulates the data_routers with which it was started: restart it")
-    assert demo.absent("D:Router:data1:Online")
+    assert demo.epics.absent("D:Router:data1:Online")
     assert demo.get("D:State") == "Idle"

@@ -45,9 +45,6 @@ class Shell:
         done = self.epics.caget("-t", pv)
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    def absent(self, pv: str) -> bool:
-        return self.epics.caget("-w", "1", pv).returncode != 0
-
 
 @pytest.fixture
 def shell(epics: Epics, tmp_path: Path) -> Shell:
@@ -78,7 +75,7 @@ def test_from_the_file_to_the_pvs(shell: Shell, ioc: Ioc) -> None:
     assert [row["name"] for row in json.loads(shell.run("list", "--json")[1])] == ["hv", "gas"]
     assert "is unchanged: it is like that already" in shell.run("move", "hv", "--before", "gas")[1]
     assert "gas is retired; what has been recorded stays" in shell.run("retire", "gas")[1]
-    assert shell.absent("T:Obs:gas:Connected")
+    assert shell.epics.absent("T:Obs:gas:Connected")
     with contextlib.closing(sqlite3.connect(shell.file.with_name("runs.db"))) as database:
         retired = "SELECT name FROM observables WHERE retired_at IS NOT NULL AND name = 'gas'"
         ioc.until(lambda: database.execute(retired).fetchall())

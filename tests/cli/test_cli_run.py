@@ -202,7 +202,7 @@ def test_a_reload_that_hangs_does_not_hold_up_the_end(ioc: Ioc, epics: Epics, tm
     ioc.signal(signal.SIGTERM)
     ioc.signal(signal.SIGINT)
     assert ioc.ends() == 0
-    assert time.monotonic() - asked < 30
+    assert time.monotonic() - asked < 5
     assert [line for line in ioc.lines() if not EVENT.fullmatch(line)] == []
 
 
@@ -234,10 +234,10 @@ def test_a_database_that_is_locked_at_the_start(ioc: Ioc, epics: Epics, tmp_path
         asked = time.monotonic()
         ioc.signal(signal.SIGTERM)
         assert ioc.ends() == 0
-        assert time.monotonic() - asked < 30
+        assert time.monotonic() - asked < 5
         ioc.start("run", "--topology", path)
         ioc.until_it_serves()
-    ioc.until(lambda: "has not been read yet" not in epics.caget("-S", "-t", "T:Run:BlockedBy").stdout)
+    ioc.until(lambda: "has not been read yet" not in epics.caget("-S", "-t", "T:Run:BlockedBy").stdout, timeout=5)
     ioc.until(lambda: epics.caget("-S", "-t", "T:IOC:DatabaseMessage").stdout.strip() == "")
     epics.caput("-c", "T:Obs:gas:Value", "P10")
     ioc.until(lambda: epics.caget("-t", "T:Obs:gas:Value").stdout.strip() == "P10")

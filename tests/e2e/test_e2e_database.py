@@ -77,7 +77,7 @@ async def test_no_command_waits_for_the_database(on_a_small_disk: Plant, fails: 
     with fails(plant.database):
         stopped = await timed(plant.put("Run:Stop"))
         assert await plant.get("Run:State") == "Stopped", await plant.text("Run:Message")
-        assert stopped < 2 * usual + 5  # on a machine that does other things too; a call of the database has 10 s
+        assert stopped < 1.5 * usual + 0.5  # on a machine that does other things too
         for pv, value in (
             ("Run:Title", "kept"),
             ("Run:Class", "Junk"),
@@ -86,25 +86,25 @@ async def test_no_command_waits_for_the_database(on_a_small_disk: Plant, fails: 
         ):
             begun = time.monotonic()
             assert await plant.put(pv, value, *(() if pv.startswith("Obs") else ("-S",))), pv
-            assert time.monotonic() - begun < 2 * put + 5, pv
-        await plant.until("IOC:DatabaseMessage.SEVR", "MAJOR")
+            assert time.monotonic() - begun < put + 0.6, pv
+        await plant.until("IOC:DatabaseMessage.SEVR", "MAJOR", 3)
         assert reason in await plant.text("IOC:DatabaseMessage")
         for pv, value in (("Run:Start", "1"), ("Experiment", "other")):
             begun = time.monotonic()
             assert not await plant.put(pv, value)
-            assert time.monotonic() - begun < 2 * put + 5, pv
+            assert time.monotonic() - begun < put + 0.6, pv
         assert "check its disk" not in plant.log_text()
     states = "SELECT state FROM runs ORDER BY id"
-    await eventually(lambda: plant.query(states) == [("complete",), ("complete",)])
+    await eventually(lambda: plant.query(states) == [("complete",), ("complete",)], timeout=5)
     filed = (
         "SELECT run_number, count(*), sum(files.bytes) - runs.bytes FROM runs JOIN files ON run_id = runs.id GROUP BY 1"
     )
     assert [count > 0 and rest == 0 for _, count, rest in plant.query(filed)] == [True, True]
     assert sum(count for _, count, _ in plant.query(filed)) == len(plant.graw_files())
     kept = [("title", "kept"), ("class", "Junk"), ("observable/e99/gas", "P10"), ("config:North", "plain/p1/c2")]
-    await eventually(lambda: set(kept) <= set(plant.query("SELECT name, value FROM settings")))
+    await eventually(lambda: set(kept) <= set(plant.query("SELECT name, value FROM settings")), timeout=3)
     measured = "SELECT count(*) FROM measurements WHERE run_id = 2 AND samples > 0 AND end_value NOT NULL"
-    await eventually(lambda: plant.query(measured) == [(2,)])
+    await eventually(lambda: plant.query(measured) == [(2,)], timeout=3)
     await eventually(lambda: plant.query("SELECT count(*) FROM puts WHERE pv LIKE '%Run:Title'") == [(2,)])
 
 

@@ -71,7 +71,7 @@ async def test_a_server_that_leaves_the_run_raises_an_alarm(ready: Plant) -> Non
     """Another client stops a CoBo in a run: within a poll it is logged on the run and alarmed; Stop ends the rest."""
     assert await ready.put("Run:Start")
     await ready.control(ecc="North", do="state", state="Ready")
-    await ready.until("ECC:North:State", "Ready")
+    await ready.until("ECC:North:State", "Ready", 3)
     assert "North changed from Running to Ready" in await ready.text("Run:Message")
     assert await ready.severity("Run:Message") == "MAJOR"
     assert await ready.get("Run:State") == "Running"
@@ -106,13 +106,13 @@ async def test_a_router_that_cannot_be_filed_keeps_the_run_open(ready: Plant) ->
 
 
 async def test_a_router_that_dies_is_seen_at_once(plant: Plant) -> None:
-    """Online and Clean of a router follow its process and its directory."""
+    """Online and Clean of a router follow its process and its directory within 3 s."""
     await plant.control(router="rn", do="kill")
-    await plant.until("Router:rn:Online", "Offline")
+    await plant.until("Router:rn:Online", "Offline", 3)
     await plant.control(router="rn", do="restart")
-    await plant.until("Router:rn:Online", "Online")
+    await plant.until("Router:rn:Online", "Online", 3)
     await plant.control(router="rn", do="stray", file="odd name.graw", size=10)
-    await plant.until("Router:rn:Clean", "Dirty")
+    await plant.until("Router:rn:Clean", "Dirty", 3)
 
 
 async def test_sigterm_ends_the_ioc_cleanly(ready: Plant) -> None:

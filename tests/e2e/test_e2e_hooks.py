@@ -111,7 +111,7 @@ async def test_hooks_that_hang(epics: Epics, tmp_path: Path, folder: Path) -> No
         before = time.monotonic()
         assert await plant.put("Run:Stop")
         assert not await start
-        assert time.monotonic() - before < 30
+        assert time.monotonic() - before < 3
         assert await plant.text("Run:Message") == "run 0 does not start: Stop requested"
         await eventually(lambda: not sleeping())
         (folder / "hang").write_text("before_stop")
@@ -134,7 +134,7 @@ async def test_kills_while_hooks_hang(epics: Epics, tmp_path: Path, folder: Path
             await eventually((folder / "hangs").exists)
             before = time.monotonic()
             assert plant.stop(number) == (0 if number == signal.SIGTERM else -number)
-            assert time.monotonic() - before < 30
+            assert time.monotonic() - before < 5
             assert not await start
             await eventually(lambda: not sleeping())
             (folder / "hangs").unlink()

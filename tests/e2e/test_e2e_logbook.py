@@ -79,7 +79,7 @@ async def test_a_run_with_bad_services(epics: Epics, tmp_path: Path, fault: str)
         began = time.monotonic()
         assert await plant.put("Run:Start"), await plant.text("Run:BlockedBy")
         assert await plant.put("Run:Stop")
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 15
         await eventually(lambda: olog.requests)
         spool = plant.database.with_name("runs.db-logbook") / "ours"
         await eventually(lambda: len(list(spool.glob("0*.json"))) == 2)
@@ -87,7 +87,7 @@ async def test_a_run_with_bad_services(epics: Epics, tmp_path: Path, fault: str)
         await eventually(lambda: notes.read_text().count("\n## Run ") == 2)
         began = time.monotonic()
         assert plant.stop() == 0
-        assert time.monotonic() - began < 25, "the services have 30 s"
+        assert time.monotonic() - began < 4.5
         kept = [json.loads(file.read_text())["title"].partition(":")[0] for file in sorted(spool.glob("0*.json"))]
         assert kept == ["Run 0 started", "Run 0 ended"]
         everything = plant.log.read_text() + "".join(str(row) for row in plant.query("SELECT * FROM events"))

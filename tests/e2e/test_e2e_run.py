@@ -136,7 +136,7 @@ async def test_states_and_alarms_follow_one_server(plant: Plant) -> None:
     await plant.until("State", "Mixed")
     assert await plant.severity("State") == "MINOR"
     await plant.control(ecc="North", do="kill")
-    await plant.until("ECC:North:State", "Unknown")
+    await plant.until("ECC:North:State", "Unknown", 5)
     assert await plant.severity("ECC:North:State") == "INVALID"
     assert await plant.severity("ECC:North:Online") == "MAJOR"
     assert await plant.severity("State") == "INVALID"
@@ -156,7 +156,7 @@ async def test_a_hanging_server_delays_no_other(epics: Epics, tmp_path: Path) ->
         began = asyncio.get_running_loop().time()
         for name in ("South-2", "East_3", MUTANT):
             assert await plant.put(f"ECC:{name}:Describe")
-        assert asyncio.get_running_loop().time() - began < 15
+        assert asyncio.get_running_loop().time() - began < 3
         assert not await plant.put("Describe"), "the system needs every server"
         assert "North" in await plant.text("Message")
         await plant.control(ecc="North", do="behave", **{"as": "normal"})

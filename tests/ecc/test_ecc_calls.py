@@ -48,7 +48,7 @@ async def test_hanging_server_delays_no_other(server: MakeServer, client: MakeCl
     assert not any(call.done() for call in hanging)
     results = await asyncio.gather(*hanging, return_exceptions=True)
     assert all(type(result) is PeerTimeout for result in results)
-    assert time.monotonic() - began < 40, "one after the other they would take 66 s"
+    assert time.monotonic() - began < 7.5, "one after the other they would take 66 s"
 
 
 async def test_state_is_read_while_a_transition_hangs(server: MakeServer, client: MakeClient) -> None:
@@ -97,7 +97,7 @@ async def test_reads_of_a_hanging_server_do_not_pile_up(server: MakeServer, clie
     peer = client(ecc.port, state=3.0)
     began = time.monotonic()
     results = await asyncio.gather(*(peer.get_state() for _ in range(6)), return_exceptions=True)
-    assert time.monotonic() - began < 9, "one after the other they would take 12 s"
+    assert time.monotonic() - began < 5, "one after the other they would take 12 s"
     assert [type(result) for result in results] == [PeerTimeout] * 4 + [PeerError] * 2
     ecc.script = lambda connection: connection.send(state_reply(4))
     assert (await peer.get_state()).state == 4
@@ -114,7 +114,7 @@ async def test_late_answer_is_dropped(server: MakeServer, client: MakeClient) ->
 
 
 async def test_close_ends_hanging_calls(server: MakeServer) -> None:
-    """Closing does not wait for calls that hang, ends the waits with a sentence and leaves no thread."""
+    """Closing takes less than a second while calls hang, ends the waits with a sentence and leaves no thread."""
     ecc = server(Connection.hang)
     peer = ZeepEccClient("CoBo3", "127.0.0.1", ecc.port, state_timeout=60, transition_timeout=60)
     waits = [
@@ -124,7 +124,7 @@ async def test_close_ends_hanging_calls(server: MakeServer) -> None:
     await asyncio.to_thread(wait_until, lambda: len(ecc.requests) == 2)
     began = time.monotonic()
     await peer.close()
-    assert time.monotonic() - began < 30, "the calls have 60 s"
+    assert time.monotonic() - began < 1.0, "the calls have 60 s"
     assert ecc_threads() == []
     for wait in waits:
         with pytest.raises(PeerError, match="when this client was closed"):
@@ -147,10 +147,10 @@ async def test_close_does_not_wait_for_a_name_that_never_resolves(monkeypatch: p
     began = time.monotonic()
     with pytest.raises(PeerTimeout, match=r"ECC server CoBo3 at ecc\.lab:8083 did not answer GetState within 0\.3 s"):
         await peer.get_state()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 1.5
     assert resolving.is_set()
     await peer.close()
-    assert time.monotonic() - began < 60, "the resolver takes 90 s"
+    assert time.monotonic() - began < 3.5, "the resolver takes 90 s"
     release.set()
     await asyncio.to_thread(wait_until, lambda: ecc_threads() == [])
 

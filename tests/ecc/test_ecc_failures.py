@@ -210,7 +210,7 @@ async def test_each_failure_is_one_sentence_in_time(server: MakeServer, client: 
     assert failure.message in text
     assert "\n" not in text
     if failure.error is PeerTimeout:
-        assert TIMEOUT * 0.9 < time.monotonic() - began < TIMEOUT + 30
+        assert TIMEOUT * 0.9 < time.monotonic() - began < TIMEOUT + 1.0
     assert len(ecc.requests) == 1
 
 
@@ -259,7 +259,7 @@ async def test_full_backlog_is_a_timeout(client: MakeClient) -> None:
         began = time.monotonic()
         with pytest.raises(PeerTimeout, match="did not answer GetState within"):
             await client(port, state=TIMEOUT).get_state()
-        assert time.monotonic() - began < TIMEOUT + 30
+        assert time.monotonic() - began < TIMEOUT + 1.0
 
 
 async def test_unknown_host_name_is_named(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:

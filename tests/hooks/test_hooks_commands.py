@@ -135,7 +135,7 @@ async def test_a_program_that_hangs_is_left_in_time(command: Make, tmp_path: Pat
     before = time.monotonic()
     outcome = await run(runner)
     assert outcome == HookOutcome("it did not end within 5 s", "begun")
-    assert 4.9 < time.monotonic() - before < 30
+    assert 4.9 < time.monotonic() - before < 6.0
     assert ready.exists()
     await until_gone(ready)
     await until_gone(mark)
@@ -203,7 +203,7 @@ async def test_abort_and_cancel(command: Make, tmp_path: Path) -> None:
             hook.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await hook
-        assert time.monotonic() - before < 30, "it would run for 100 s"
+        assert time.monotonic() - before < 0.5, "it would run for 100 s"
         assert runner.under_way == ()
         await until_gone(mark)
 
@@ -300,7 +300,7 @@ async def test_a_host_that_accepts_and_says_nothing() -> None:
         runner = HookRunner(Hooks(after_start=(hook,)), {"there": SshTransport("127.0.0.1", settings, 60.0)})
         before = time.monotonic()
         assert await run(runner) == HookOutcome("it did not end within 0.5 s")
-        assert time.monotonic() - before < 30, "a connection may take 60 s"
+        assert time.monotonic() - before < 2, "a connection may take 60 s"
         await runner.close()
 
 

@@ -122,7 +122,7 @@ async def test_whatever_a_server_does(web: Make, answer: Answer, error: str, out
     async with serving(answer) as address:
         before = time.monotonic()
         outcome = await run(web(f"http://{address}/secret", timeout=1 if "within 1 s" in error else 60))
-        assert time.monotonic() - before < 30
+        assert time.monotonic() - before < 2
     assert outcome.error.replace(address, "A").startswith(error)
     assert bool(outcome.error) == bool(error)
     assert "secret" not in outcome.error

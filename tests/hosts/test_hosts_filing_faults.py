@@ -60,7 +60,7 @@ async def test_a_file_that_never_stops_growing(hosts: Hosts, tmp_path: pathlib.P
             break
         await asyncio.sleep(0.01)
     report = await filing
-    assert time.monotonic() - begin < 60
+    assert time.monotonic() - begin < 15
     assert (report.complete, report.files) == (False, ())
     assert "run 12 of router data0" in report.problem
     assert "x.graw still changes after 4 s" in report.problem
@@ -95,7 +95,7 @@ async def test_times_of_files_do_not_matter(hosts: Hosts, tmp_path: pathlib.Path
     os.utime(tmp_path / "a.graw", (4e9, 4e9))
     begin = time.monotonic()
     assert (await hosts(site(work_dir=tmp_path)).file_run("data0", RUN, Records())).complete
-    assert time.monotonic() - begin < 60
+    assert time.monotonic() - begin < 15
 
 
 async def test_many_files_are_filed(hosts: Hosts, tmp_path: pathlib.Path):
@@ -115,7 +115,7 @@ async def test_nothing_staged(hosts: Hosts, tmp_path: pathlib.Path):
     """A router without files is done at once; its run has a directory all the same, for the program that merges."""
     begin = time.monotonic()
     report = await hosts(site(work_dir=tmp_path), settle_seconds=60).file_run("data0", RUN, Records())
-    assert time.monotonic() - begin < 45
+    assert time.monotonic() - begin < 15
     assert (report.complete, report.files, report.problem) == (True, (), "")
     assert contents(tmp_path / RUN.directory) == {}
 
@@ -283,7 +283,7 @@ async def test_a_connection_that_stays_away(own_hosts: Hosts, sshd: SshServer, t
     begin = time.monotonic()
     with pytest.raises(PeerError, match=r"127\.0\.0\.1"):
         await own_hosts(site(work_dir=tmp_path), ssh_timeout=3.0).file_run("data0", RUN, records)
-    assert time.monotonic() - begin < 60
+    assert time.monotonic() - begin < 20
     assert len(contents(tmp_path / RUN.directory)) in (10, 11)
 
 

@@ -91,7 +91,7 @@ async def test_attempts_to_log_in_are_spread(own_hosts: Hosts, tunnel: Tunnel, s
 async def test_a_host_that_was_cut_off_is_back_soon(
     own_hosts: Hosts, tunnel: Tunnel, sshd: SshServer, tmp_path: pathlib.Path
 ):
-    """However long a host was away, it is looked at soon after its return (here 30 s, for a busy machine)."""
+    """However long a host was away, it is looked at soon after its return (5 s; more on a busy test machine)."""
     host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), ssh_timeout=4.0)
     await until_it_works(host)
     for away in (5.0, 15.0):
@@ -103,7 +103,7 @@ async def test_a_host_that_was_cut_off_is_back_soon(
         tunnel.thaw()
         begin = time.monotonic()
         await until_it_works(host)
-        assert time.monotonic() - begin < 30
+        assert time.monotonic() - begin < 12
 
 
 @pytest.mark.parametrize("unknown_hosts", ["refuse", "add"])
@@ -177,7 +177,7 @@ async def test_a_server_that_says_nothing(own_hosts: Hosts, tmp_path: pathlib.Pa
         begin = time.monotonic()
         with pytest.raises(PeerTimeout, match=r"does not speak SSH within 0\.5 s"):
             await host.router_facts(DIRECTORY)
-        assert time.monotonic() - begin < 30
+        assert time.monotonic() - begin < 10
 
 
 class Tunnel:
@@ -246,7 +246,7 @@ def tunnel(sshd: SshServer) -> Iterator[Tunnel]:
 async def test_a_line_that_freezes(own_hosts: Hosts, sshd: SshServer, tunnel: Tunnel, tmp_path: pathlib.Path):
     """On a connection that stops answering every call ends in bounded time, and works again when the line does."""
     (tmp_path / "log").write_text("hello")
-    host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), ssh_timeout=5.0)
+    host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(port=tunnel.port), ssh_timeout=1.5)
     await until_it_works(host)
     assert await host.log_tail(str(tmp_path / "log")) == "hello"
     tunnel.freeze()
@@ -255,7 +255,7 @@ async def test_a_line_that_freezes(own_hosts: Hosts, sshd: SshServer, tunnel: Tu
         host.router_facts(DIRECTORY), *(host.log_tail(str(tmp_path / "log")) for _ in range(6)), return_exceptions=True
     )
     assert all(isinstance(outcome, PeerError) for outcome in outcomes)
-    assert time.monotonic() - begin < 60
+    assert time.monotonic() - begin < 15
     tunnel.thaw()
     await until_it_works(host)
 
@@ -335,7 +335,7 @@ async def test_close_ends_calls_that_hang(own_hosts: Hosts, sshd: SshServer, tun
     await asyncio.sleep(0.1)
     begin = time.monotonic()
     await host.close()
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < 15
     with pytest.raises(PeerError):
         await hanging
     with pytest.raises(PeerError, match="closing"):

@@ -60,7 +60,7 @@ async def test_log_of_any_size(hosts: Hosts, tmp_path: pathlib.Path):
     begin = time.monotonic()
     text = await host.log_tail(str(log), 3)
     assert text == "line 97\nline 98\nline 99"
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < 3
 
 
 async def test_long_lines_are_bounded(hosts: Hosts, tmp_path: pathlib.Path):

@@ -80,7 +80,7 @@ async def test_one_that_hangs_is_given_up(
         hasty.setattr("ioc.hosts.units.SECONDS", 0.5)
         with pytest.raises(PeerTimeout, match=f"did not restart {UNIT} within 0.5 s"):
             await here.restart_unit(UNIT)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 5
     manager.does("exit 0")
     await here.restart_unit(UNIT)
 

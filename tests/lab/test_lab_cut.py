@@ -66,7 +66,7 @@ def test_a_host_that_is_cut_off_while_it_is_filed(ready: Lab) -> None:
     assert "router rSouth is not filed" in lab.text("Run:Message")
     assert lab.severity("Run:Message") == "MAJOR"
     lab.network.plug(south.host)
-    lab.until("Run:State", "Stopped")
+    lab.until("Run:State", "Stopped", 8)
     is_complete(lab)
 
 
@@ -107,7 +107,7 @@ def test_stop_and_start_with_a_host_that_is_cut(ready: Lab) -> None:
     assert set(lab.filed()) == set(north.files())
     began = time.monotonic()
     assert not lab.put("Run:Start")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 2
     assert "South" in lab.text("Run:Message")
     lab.network.plug(south.host)
     lab.until("ECC:South:State", "Running")

@@ -37,9 +37,9 @@ async def test_it_answers(module: Path) -> None:
         ("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: pass", 1.0, PeerTimeout),
         ("while True: print('x' * 100000, flush=True)", 1.0, PeerTimeout),
         ("import subprocess\nsubprocess.Popen(['sleep', '61'])\nraise SystemExit(0)", 1.0, PeerTimeout),
-        ("import os\nos.abort()", 60, PeerError),
-        ("raise ValueError('s3cret')", 60, PeerError),
-        ("import sys\nsys.stdin.close()\nraise SystemExit(3)", 60, PeerError),
+        ("import os\nos.abort()", 20, PeerError),
+        ("raise ValueError('s3cret')", 20, PeerError),
+        ("import sys\nsys.stdin.close()\nraise SystemExit(3)", 20, PeerError),
     ],
 )
 async def test_it_is_ended(module: Path, code: str, seconds: float, error: type[Exception]) -> None:
@@ -48,7 +48,7 @@ async def test_it_is_ended(module: Path, code: str, seconds: float, error: type[
     began = time.monotonic()
     with pytest.raises(error) as raised:
         await run_module("some_module", (), b"x" * 1_000_000, seconds)
-    assert time.monotonic() - began < 45
+    assert time.monotonic() - began < 15
     assert "s3cret" not in str(raised.value)
     assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", "61"]]
 
@@ -62,6 +62,6 @@ async def test_it_ends_with_the_call(module: Path) -> None:
     task = asyncio.create_task(run_module("some_module", (), b"", 60))
     await eventually(lambda: mark.is_file() and mark.read_text() != "")
     task.cancel()
-    await asyncio.wait([task], timeout=45)
+    await asyncio.wait([task], timeout=5)
     assert task.cancelled()
     assert not psutil.pid_exists(int(mark.read_text()))

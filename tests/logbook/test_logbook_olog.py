@@ -138,7 +138,7 @@ async def test_a_bad_service_blocks_nothing(
             while time.monotonic() < deadline:
                 await laps.turn()
         ended = time.monotonic()
-    assert time.monotonic() - ended < 15, "the service has 20 s"
+    assert time.monotonic() - ended < 1.0, "the service has 20 s"
     assert laps.longest < 0.3
     if fault != "lies":
         assert len(kept(desk)) == 2

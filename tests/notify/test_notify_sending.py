@@ -98,7 +98,7 @@ async def working(settings: Topology, *, seconds: float = 60.0) -> AsyncIterator
         task.cancel()
         began = time.monotonic()
         await asyncio.wait([task])
-        assert time.monotonic() - began < 30, "it would wait for 60 s"
+        assert time.monotonic() - began < 1.0, "it would wait for 60 s"
 
 
 async def test_a_message_arrives(receiver: Receiver) -> None:

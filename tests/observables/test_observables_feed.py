@@ -167,7 +167,7 @@ async def test_a_frozen_source_does_not_delay_the_end(epics: Epics) -> None:
             soft_ioc.suspend()
             begun = time.monotonic()
             await it.end()
-            assert time.monotonic() - begun < 30
+            assert time.monotonic() - begun < 1.5
             soft_ioc.resume()
 
 
@@ -224,8 +224,9 @@ async def test_a_receiving_process_that_does_not_end_is_killed(tmp_path: Path, m
     [process] = set(psutil.Process().children()) - before
     closing = asyncio.create_task(followed.close())
     with Laps() as laps:
-        while not closing.done():
-            await laps.turn()
+        async with asyncio.timeout(4):
+            while not closing.done():
+                await laps.turn()
     assert laps.longest < 0.5
     await closing
     assert not process.is_running()

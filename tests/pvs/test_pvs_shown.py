@@ -308,7 +308,7 @@ async def test_health_is_measured_once_a_second(panel: Panel) -> None:
     clock = asyncio.create_task(panel.tree.tick(panel.server))
     began = time.monotonic()
     await eventually(lambda: panel["IOC:Heartbeat"].value >= 3)
-    assert 1.9 < time.monotonic() - began < 30
+    assert 1.9 < time.monotonic() - began < 3
     clock.cancel()
     await asyncio.wait([clock])
     assert clock.cancelled()

@@ -234,11 +234,11 @@ async def test_statistics_wait_for_a_database_that_is_locked(database: Path) -> 
             begun = time.monotonic()
             with pytest.raises(PeerError, match=r"runs\.db is locked"):
                 await it.recorder.end_run(run)
-            assert time.monotonic() - begun < 30
+            assert time.monotonic() - begun < 0.5
             assert it.statistics("pressure").samples == 1
             assert told == []
         end = "SELECT end_value FROM measurements JOIN observables o ON o.id = observable_id WHERE name = 'pressure'"
-        await eventually(lambda: told == [run])
+        await eventually(lambda: told == [run], timeout=3)
         assert rows(database, end) == [(5.0,)]
 
 
@@ -250,11 +250,11 @@ async def test_manual_values_wait_for_a_database_that_is_locked(database: Path) 
             assert await it.recorder.set_manual("target_gas", "P10") is None
             assert await it.recorder.set_manual("energy", 1.5) is None
             assert await it.recorder.set_manual("target_gas", "He") == "P10"
-            assert time.monotonic() - begun < 30
+            assert time.monotonic() - begun < 0.5
             assert it.recorder.disconnected(["target_gas", "energy"]) == ()
         kept = "SELECT name, value FROM settings WHERE name LIKE 'observable/%' ORDER BY name"
         expected = [("observable/e1/energy", "1.5"), ("observable/e1/target_gas", "He")]
-        await eventually(lambda: rows(database, kept) == expected)
+        await eventually(lambda: rows(database, kept) == expected, timeout=3)
     async with rig(database) as it:
         assert it.recorder.disconnected(["target_gas", "energy"]) == ()
 

@@ -21,8 +21,7 @@ from ioc.rundb import SqliteRunStore
 from ioc.rundb.connection import open_for_writing
 from ioc.rundb.lock import FileLock
 from ioc.rundb.migrations import migrate, newest_version
-from tests.epics import PATIENCE, eventually
-from tests.laps import Laps
+from tests.epics import eventually
 from tests.rundb.rows import PRESSURE, event, locked, reading, rows
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +29,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 async def impatient(database: Path) -> AsyncIterator[SqliteRunStore]:
-    """A store whose calls end within five seconds."""
-    opened = SqliteRunStore(database, call_seconds=5.0)
+    """A store whose calls end within two seconds."""
+    opened = SqliteRunStore(database, call_seconds=2.0)
     await opened.start()
     yield opened
     await opened.close()
@@ -45,7 +44,7 @@ async def test_a_locked_file_fails_within_a_bound_and_recovers(impatient: Sqlite
         begun = time.monotonic()
         with pytest.raises(PeerError, match=r"runs\.db is locked by another program: close"):
             await impatient.reserve_run("e1", "", RunClass.Beam, "")
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 2
         impatient.add_samples("e1", None, [reading(1.0)])
         await eventually(lambda: "locked" in impatient.health().error)
         assert impatient.health().queued >= 2
@@ -69,14 +68,11 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("what", CALLS)
-async def test_no_call_waits_for_a_locked_file(
-    store: SqliteRunStore, database: Path, what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever is asked for while another program has the file locked is refused soon, with the reason.
+async def test_no_call_waits_for_a_locked_file(store: SqliteRunStore, database: Path, what: str) -> None:
+    """Whatever is asked for while another program has the file locked is refused within half a second, with the reason.
 
     It is so whether others ask too, and rows wait; together with them it takes no longer.
     """
-    monkeypatch.setattr("ioc.rundb.writer._PATIENCE_SECONDS", 3.0)
     await store.define_observables("e1", [PRESSURE])
     with locked(database):
         store.add_samples("e1", None, [reading(1.0)])
@@ -85,46 +81,46 @@ async def test_no_call_waits_for_a_locked_file(
         for outcome in await asyncio.gather(*asked, return_exceptions=True):
             assert isinstance(outcome, PeerError)
             assert "is locked by another program" in str(outcome)
-        assert time.monotonic() - begun < 12, "one after the other they would wait 18 s"
+        assert time.monotonic() - begun < 0.5
         begun = time.monotonic()
         for _ in range(20):
             with pytest.raises(PeerError, match="is locked by another program"):
                 await CALLS[what](store)
-        assert time.monotonic() - begun < 30, "each on its own they would wait 60 s"
-    await eventually(lambda: not store.problem())
+        assert time.monotonic() - begun < 0.5
+    await eventually(lambda: not store.problem(), timeout=2)
     await CALLS[what](store)
 
 
-async def test_a_problem_is_known_and_over_soon(store: SqliteRunStore, database: Path) -> None:
-    """Though nobody writes, a lock, a file that is gone and one that is back are told."""
+async def test_a_problem_is_known_and_over_within_two_seconds(store: SqliteRunStore, database: Path) -> None:
+    """Though nobody writes, a lock, a file that is gone and one that is back are told within two seconds."""
     await eventually(lambda: not store.problem())
     elsewhere = database.with_name("elsewhere.db")
     with locked(database):
-        await eventually(lambda: "is locked by another program" in store.problem())
-    await eventually(lambda: not store.problem())
+        await eventually(lambda: "is locked by another program" in store.problem(), timeout=2)
+    await eventually(lambda: not store.problem(), timeout=2)
     _move(database, elsewhere)
-    await eventually(lambda: "was removed or replaced while in use" in store.problem())
+    await eventually(lambda: "was removed or replaced while in use" in store.problem(), timeout=2)
     _move(elsewhere, database)
-    await eventually(lambda: not store.problem())
+    await eventually(lambda: not store.problem(), timeout=2)
 
 
 async def test_a_full_disk_is_known_though_nobody_writes(tmp_path: Path) -> None:
-    """A disk that others fill is told; no call waits; when there is space it is over."""
+    """A disk that others fill is told within two seconds; no call waits; it is over within two more."""
     if not _may_mount(tmp_path):
         pytest.skip("a full disk needs permission to mount one")
     with _small_disk(tmp_path / "disk"):
         store = await SqliteRunStore.open(tmp_path / "disk" / "runs.db")
         await asyncio.to_thread(_fill_up, tmp_path / "disk")
-        await eventually(lambda: "its disk is full" in store.problem())
+        await eventually(lambda: "its disk is full" in store.problem(), timeout=2)
         begun = time.monotonic()
         for call in CALLS.values():
             with contextlib.suppress(PeerError):  # what is small may fit into what was left
                 await call(store)
         with pytest.raises(PeerError, match="its disk is full"):
             await store.save_settings({"large": "x" * 1_000_000})
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 0.5
         await asyncio.to_thread((tmp_path / "disk" / "others").unlink)
-        await eventually(lambda: not store.problem())
+        await eventually(lambda: not store.problem(), timeout=2)
         await store.save_settings({"title": "x" * 5000})
         await store.close()
 
@@ -151,10 +147,10 @@ async def test_a_file_that_is_locked_at_the_start_is_waited_for(database: Path) 
         begun = time.monotonic()
         with pytest.raises(PeerError, match="is locked by another program"):
             await store.load_settings()
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 1.0
         store.add_event(event("kept"))
         assert not starting.done()
-    await asyncio.wait_for(starting, PATIENCE)
+    await asyncio.wait_for(starting, 2)
     await store.close()
     assert [message for (message,) in rows(database, "SELECT message FROM events ORDER BY id LIMIT 1")] == ["kept"]
 
@@ -169,7 +165,7 @@ async def test_a_store_that_waits_at_the_start_can_be_closed(database: Path, cap
         store.add_event(event("lost"))
         begun = time.monotonic()
         await store.close()
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 2
         with pytest.raises(PeerError, match="is locked by another program"):
             await starting
     assert "1 rows are lost" in caplog.text
@@ -184,9 +180,9 @@ async def test_a_disk_that_is_full_at_the_start_is_waited_for(tmp_path: Path) ->
         await asyncio.to_thread(_fill_up, tmp_path / "disk")
         store = SqliteRunStore(tmp_path / "disk" / "runs.db")
         starting = asyncio.create_task(store.start())
-        await eventually(lambda: "its disk is full" in store.problem())
+        await eventually(lambda: "its disk is full" in store.problem(), timeout=2)
         await asyncio.to_thread((tmp_path / "disk" / "others").unlink)
-        await asyncio.wait_for(starting, PATIENCE)
+        await asyncio.wait_for(starting, 2)
         assert (await store.reserve_run("e1", "", RunClass.Beam, "")).run.number == 0
         await store.close()
 
@@ -236,14 +232,14 @@ async def test_a_reader_that_holds_a_transaction_is_told(
         assert store.health().log_bytes > 1_000_000
         assert store.problem() == ""
         reader.execute("COMMIT")
-        await eventually(lambda: not store.health().warning)
+        await eventually(lambda: not store.health().warning, timeout=3)
         assert store.health().log_bytes < 300_000
     assert len(await store.load_settings()) == 20
 
 
 async def test_a_job_that_follows_rows_waits_for_them_or_fails(database: Path) -> None:
     """What was queued for an observable is never filed under the one that takes its place, whatever the file does."""
-    store = SqliteRunStore(database, call_seconds=5.0)
+    store = SqliteRunStore(database, call_seconds=2.0)
     await store.start()
     await store.define_observables("e1", [PRESSURE])
     changed = PRESSURE.model_copy(update={"units": "mbar"})
@@ -284,10 +280,12 @@ async def test_the_loop_is_not_blocked_while_the_file_is_locked(impatient: Sqlit
     """The event loop answers within 50 ms while an awaited call waits for a lock."""
     with locked(database):
         call = asyncio.create_task(impatient.save_settings({"a": "b"}))
-        with Laps() as laps:
-            while not call.done():
-                await laps.turn()
-        assert laps.longest < 0.25
+        longest = 0.0
+        while not call.done():
+            begun = time.monotonic()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.monotonic() - begun)
+        assert longest < 0.25
         with pytest.raises(PeerError):
             await call
 
@@ -348,7 +346,7 @@ async def test_a_full_disk_raises_the_alarm_and_recovers(tmp_path: Path) -> None
 
 
 async def _recovers(store: SqliteRunStore, database: Path, count: int) -> None:
-    await eventually(lambda: not store.health().error and store.health().queued == 0)
+    await eventually(lambda: not store.health().error and store.health().queued == 0, timeout=10)
     await store.save_settings({"large": "x" * 1_000_000})
     await store.flush()
     assert rows(database, "SELECT count(*), count(DISTINCT sampled_us) FROM samples") == [(count, count)]
@@ -375,13 +373,13 @@ async def test_a_disk_that_hangs_delays_nobody(database: Path) -> None:
     await store.start()
     await store.define_observables("e1", [PRESSURE])
     disk = threading.Event()
-    hanging = asyncio.create_task(store.transaction(lambda _: disk.wait(60)))
+    hanging = asyncio.create_task(store.transaction(lambda _: disk.wait(10)))
     await asyncio.sleep(0)
     begun = time.monotonic()
     store.add_samples("e1", None, [reading(float(number)) for number in range(1000)])
     with pytest.raises(PeerTimeout, match=r"runs\.db did not answer within 0\.3 s: check its disk"):
         await store.save_settings({"a": "late"})
-    assert time.monotonic() - begun < 30, "the disk hangs for 60 s"
+    assert time.monotonic() - begun < 1.0
     assert store.health().queued == 1000
     disk.set()
     with pytest.raises(PeerTimeout):
@@ -432,7 +430,7 @@ async def test_a_cancellation_is_never_swallowed(store: SqliteRunStore, turns: i
     call = asyncio.create_task(store.load_settings())
     behind = asyncio.create_task(store.transaction(lambda _: answered.set()))
     await asyncio.sleep(0)  # it is asked
-    assert answered.wait(60)  # and answered, which the loop does not know yet
+    assert answered.wait(5)  # and answered, which the loop does not know yet
     for _ in range(turns):
         await asyncio.sleep(0)
     told = not call.done()

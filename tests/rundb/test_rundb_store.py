@@ -144,14 +144,14 @@ async def test_settings_are_remembered(database: Path) -> None:
     await store.close()
 
 
-async def test_events_and_puts_reach_the_disk_soon(store: SqliteRunStore, database: Path) -> None:
-    """Queued rows are soon visible to another program, with their run and who asked."""
+async def test_events_and_puts_reach_the_disk_within_a_second(store: SqliteRunStore, database: Path) -> None:
+    """Queued rows are visible to another program within a second, with their run and who asked."""
     run = (await store.reserve_run("e1", "", RunClass.Beam, "")).run
     begun = time.monotonic()
     store.add_event(event("began", run))
     store.add_put(PutRecord(5.0, "P:Run:Title", "a", "b", Client("ann", "10.0.0.1"), "refused", "because", run, 7))
-    await eventually(lambda: rows(database, "SELECT 1 FROM puts"))
-    assert time.monotonic() - begun < 30
+    await eventually(lambda: rows(database, "SELECT 1 FROM puts"), timeout=3)
+    assert time.monotonic() - begun < 1.0
     assert rows(database, "SELECT source, message, run_id FROM events") == [("Test", "began", 1)]
     assert rows(
         database, "SELECT occurred_at, pv, old_value, new_value, user, host, result, message, run_id, count FROM puts"

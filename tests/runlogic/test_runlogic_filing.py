@@ -301,18 +301,23 @@ def test_a_working_directory_that_cannot_be_determined_blocks_the_start() -> Non
     assert world.state.routers["data0"].message.severity is Severity.MINOR
 
 
-def test_data_that_go_on_after_a_run_are_said_with_their_remedy() -> None:
-    """An ECC server was restarted in the run, its board goes on sending: filing waits, and the run says for what."""
-    world = World()
-    world.start_run()
-    world.put_servers(EccState.Idle, "CoBo1")
-    world.run("Stop")
+def data_go_on_while_it_is_filed(world: World) -> None:
+    """Wait for the filing of a run that is being stopped, and let data1 write for a while."""
     while not any(isinstance(effect, ef.FileRouter) for effect in world.pending):
         world.perform()
     for seconds in (2.0, 4.0):
         world.steady += seconds
         world.routers["data1"].written += 1000
         world.poll_router("data1")
+
+
+def test_data_that_go_on_after_a_run_are_said_with_their_remedy() -> None:
+    """An ECC server was restarted in the run, its board goes on sending: filing waits, and the run says for what."""
+    world = World()
+    world.start_run()
+    world.put_servers(EccState.Idle, "CoBo1")
+    world.run("Stop")
+    data_go_on_while_it_is_filed(world)
     text = (
         "router data1 still receives data and cannot be filed until that ends: the electronics of ECC server CoBo1 "
         "keep sending; Describe, Prepare, Configure (twice if it fails) and Breakup CoBo1 alone"
@@ -332,12 +337,7 @@ def test_the_remedy_stays_when_filing_gives_up() -> None:
     world.put_servers(EccState.Idle, "CoBo1")
     world.faults["data1", "file"] = "error"
     command = world.run("Stop")
-    while not any(isinstance(effect, ef.FileRouter) for effect in world.pending):
-        world.perform()
-    for seconds in (2.0, 4.0):
-        world.steady += seconds
-        world.routers["data1"].written += 1000
-        world.poll_router("data1")
+    data_go_on_while_it_is_filed(world)
     world.settle()
     assert "router data1 is not filed: host of data1 does not answer" in world.answers[command].error
     assert world.state.routers["data1"].message.text == "filing failed: host of data1 does not answer"

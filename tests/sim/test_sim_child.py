@@ -18,7 +18,7 @@ async def test_child_that_ignores_the_end_is_killed() -> None:
     assert await child.launch(sys.executable, "-I", "-S", "-c", flood) == "x" * 10000
     began = time.monotonic()
     await child.close(within=0.3)
-    assert 0.3 <= time.monotonic() - began < 30
+    assert 0.3 <= time.monotonic() - began < 5
     assert not child.pid
 
 
