@@ -20,6 +20,8 @@ BATCH_BYTES = 65_536
 """Bytes written at a time; then other clients get their turn."""
 BATCH_ENTRIES = 256
 """With so many entries waiting for one client, all outboxes are written at once, not in the next turn."""
+ABREAST = 64
+"""After so many updates of another protocol all outboxes are written, too."""
 
 
 @dataclass(eq=False, slots=True)
@@ -83,6 +85,8 @@ class Turns:
         self._loop: asyncio.AbstractEventLoop | None = None
         """Kept, because asking for it is a system call."""
         self._next: asyncio.Handle | None = None
+        self._elsewhere = 0
+        """Updates that another protocol has sent since the last write."""
 
     def add(self, outbox: Outbox) -> None:
         """Let an outbox write in the event loop's next turn."""
@@ -92,8 +96,19 @@ class Turns:
     def remove(self, outbox: Outbox) -> None:
         self._waiting.pop(outbox, None)
 
+    def sent_elsewhere(self) -> None:
+        """Note that another protocol has sent an update; in a burst, all outboxes keep up with it.
+
+        It sends at once, and that takes ten times as long as to queue an update here. So a burst would arrive there
+        before it is written here.
+        """
+        self._elsewhere += 1
+        if self._elsewhere >= ABREAST:
+            self.take()
+
     def take(self) -> None:
         """Let all waiting outboxes write now."""
+        self._elsewhere = 0
         if self._next is not None:
             self._next.cancel()
             self._next = None

@@ -70,6 +70,7 @@ class Mirror:
         news = self._properties is not self.pv.properties
         self._properties = self.pv.properties
         self.shared.post(value_of(self.pv, snapshot, properties=news))
+        self._site.turns.sent_elsewhere()
 
     def close(self) -> None:
         """Disconnect all clients; the PV does not exist any more."""

@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import math
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import psutil
@@ -29,6 +30,7 @@ from ioc.ca import (
     StringPv,
     TextPv,
 )
+from ioc.ca.outbox import ABREAST, Outbox, Subscription
 from ioc.ca.pv import Listener
 from ioc.pva.mirror import Mirror, client_of
 from tests.epics import Epics, eventually
@@ -136,6 +138,34 @@ async def test_a_change_arrives_within_five_milliseconds(both: Both, client: Con
     monitor.close()
     assert seen == [float(number) for number in range(101)]
     assert sorted(late[1:])[50] < 0.05
+
+
+async def test_a_burst_is_sent_by_both_in_the_same_pieces(both: Both, client: Context) -> None:
+    """While many PVs are posted that a client of PVAccess monitors, Channel Access sends them in pieces, too."""
+    pvs = [FloatPv(f"T:{number}", "") for number in range(3 * ABREAST)]
+    await both.by_both(*pvs)
+    outbox = Outbox(both.servers[0].site.turns, bytearray().extend)
+    for number, pv in enumerate(pvs):
+        Subscription(outbox, pv, identifier=number, data_type=6, count=1, mask=1).start()
+    seen = Counter[str]()
+
+    def take(name: str) -> Callable[[Any], Coroutine[Any, Any, None]]:
+        async def count(_: Any) -> None:
+            seen[name] += 1
+
+        return count
+
+    monitors = [client.monitor(pv.name, take(pv.name)) for pv in pvs]
+    await eventually(lambda: len(seen) == len(pvs) and not len(outbox))
+    waiting = list[int]()
+    for pv in pvs:
+        pv.post(1.0)
+        waiting.append(len(outbox))
+    assert max(waiting) <= ABREAST
+    await eventually(lambda: min(seen.values()) == 2 and not len(outbox))
+    outbox.close()
+    for monitor in monitors:
+        monitor.close()
 
 
 async def test_new_units_and_states_reach_monitors(both: Both, client: Context) -> None:
