@@ -83,25 +83,26 @@ def set_title(turn: Turn, event: SetTitle) -> None:
 
 
 def set_next_number(turn: Turn, event: SetNextNumber) -> None:
-    """Raise the number of the next run, for example if there are run directories that the database does not know.
+    """Set the number of the next run, for example if there are run directories that the database does not know.
+
+    It can be lowered again until a run has taken it, because it may have been a slip of the hand.
 
     Raises:
-        Refused: while a run is open or the system is busy, or if the number is below the next one or too large.
+        Refused: while a run is open or the system is busy, or if a run has this number or a higher one, or if it is
+            too large.
     """
     state = turn.state
     if reason := permits.system_reason(state):
         raise Refused(f"the number of the next run cannot be changed: {reason}")
-    lowest = state.run.next_number
+    lowest = state.run.number + 1
     if event.number < lowest:
-        raise Refused(
-            f"the number of the next run cannot be {event.number}: it must be {lowest} or higher, "
-            "so that no number is used twice"
-        )
+        after = f"higher than that of run {state.run.number}" if lowest else "0 or higher"
+        raise Refused(f"the number of the next run cannot be {event.number}: it must be {after}")
     if event.number > LARGEST_RUN_NUMBER:
         raise Refused(f"the number of the next run cannot be {event.number}: it must be {LARGEST_RUN_NUMBER} or lower")
     turn.set_run(least_number=event.number)
     turn.show(RUN, f"the next run of {state.experiment} gets number {event.number}")
-    turn.log(RUN, f"number of the next run set to {event.number} (was {lowest})", client=event.client)
+    turn.log(RUN, f"number of the next run set to {event.number} (was {state.run.next_number})", client=event.client)
     turn.emit(memory.NEXT_NUMBER.save(event.number), ProbeRouters(job=0))
     turn.answer(event)
 

@@ -159,18 +159,12 @@ def test_copying_does_not_hide_an_alarm_of_the_run() -> None:
     assert world.state.run.state is RunState.Running
 
 
-def test_the_next_number_can_be_put_upward() -> None:
-    """It survives a restart, is what Start uses, belongs to the experiment, and never goes down."""
+def test_the_number_of_the_next_run_can_be_set() -> None:
+    """It survives a restart, is what Start uses, and belongs to the experiment."""
     world = World()
     command = _number(world, 12)
     assert world.answers[command] == ef.Answer(command)
     assert world.state.run.next_number == 12
-    below = _number(world, 11)
-    assert world.answers[below] == ef.Answer(
-        below,
-        "the number of the next run cannot be 11: it must be 12 or higher, so that no number is used twice",
-        refused=True,
-    )
     world.restart()
     assert world.state.run.next_number == 12
     world.start_run()
@@ -186,8 +180,33 @@ def test_the_next_number_can_be_put_upward() -> None:
     assert world.state.run.next_number == 0
 
 
+def test_a_slip_of_the_hand_can_be_taken_back_until_a_run_has_the_number() -> None:
+    """A number that no run has may be used later, but none that a run has, nor any below it."""
+    world = World()
+    negative = _number(world, -1)
+    assert world.answers[negative].error == "the number of the next run cannot be -1: it must be 0 or higher"
+    _number(world, 1200)
+    assert world.answers[_number(world, 120)].error == ""
+    assert world.state.run.next_number == 120
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    _number(world, 1200)
+    world.restart()
+    for number in (119, 120):
+        assert world.answers[command := _number(world, number)] == ef.Answer(
+            command,
+            f"the number of the next run cannot be {number}: it must be higher than that of run 120",
+            refused=True,
+        )
+    assert world.state.run.next_number == 1200
+    _number(world, 121)
+    world.start_run()
+    assert world.record.run == RunId("e20", 121)
+
+
 def test_a_number_after_which_none_would_fit_a_pv_is_refused() -> None:
-    """A slip of the hand cannot be taken back, so it must leave room for all runs to come."""
+    """It must leave room for all runs to come."""
     world = World()
     too_large = _number(world, 1_000_000_000)
     assert world.answers[too_large] == ef.Answer(
