@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -208,7 +209,7 @@ def demo(
         return simulated_site.with_partner(read) if with_partner else read
 
     def announce(simulated: Topology) -> None:
-        click.echo(_try_next(simulated, directory))
+        click.echo(_try_next(simulated, topology, directory))
 
     _run(
         lambda ending: simulated_site.demo(
@@ -223,10 +224,12 @@ def demo(
     )
 
 
-def _try_next(topology: Topology, directory: Path) -> str:
+def _try_next(topology: Topology, file: Path, directory: Path) -> str:
     p = topology.prefix
     server = topology.ecc_servers[0].name
     wait = "caput -c -w 200"
+    program, of_it = sys.argv[0], f"--topology {shlex.quote(str(file))}"
+    database, screens = (shlex.quote(str(directory / name)) for name in ("runs.db", "opi"))
     return f"""
 The simulated AT-TPC is running: {len(topology.ecc_servers)} ECC servers, {len(topology.data_routers)} data routers.
 Try in another terminal, with the tools of EPICS base:
@@ -238,7 +241,12 @@ Try in another terminal, with the tools of EPICS base:
   {wait} {p}Run:Stop 1
   caget -S {p}Message {p}Run:Message {p}Run:BlockedBy
 
-The run is then in {directory}/runs.db:   {sys.argv[0]} runs list --database {directory}/runs.db
-Phoebus: add this machine to org.phoebus.pv.ca/addr_list and open PVs such as {p}State.
+And with this program:
+
+  {program} runs list --database {database}
+  {program} web {of_it} --database {database}     # for browsers
+  {program} screens {of_it} --output {screens}     # for Phoebus
+
+Phoebus: add this machine to org.phoebus.pv.ca/addr_list and open {screens}/main.bob.
 Ctrl-C ends everything.
 """

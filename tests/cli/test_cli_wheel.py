@@ -6,6 +6,7 @@ The wheel is used away from the checkout, in an empty directory.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -146,7 +147,7 @@ def test_an_empty_directory(installed: Installed) -> None:
 
 
 def test_the_demo_in_an_empty_directory(installed: Installed, epics: Epics) -> None:
-    """demo simulates the example that is in the wheel, whose PVs can be read."""
+    """demo simulates the example that is in the wheel, whose PVs can be read, and the commands that it names work."""
     with installed.start("demo", "--speed", "20", "--log-level", "error", epics=epics) as demo:
         try:
             assert demo.stdout is not None
@@ -157,6 +158,16 @@ def test_the_demo_in_an_empty_directory(installed: Installed, epics: Epics) -> N
                 said += line
             assert "12 ECC servers, 12 data routers" in said
             assert epics.caget("-t", "ATTPC:IOC:Simulated").stdout.strip() == "Simulated"
+            program = f"{installed.target}/bin/attpc-ioc "
+            named = [line.partition(program)[2] for line in said.splitlines() if program in line]
+            runs, web, screens = [shlex.split(line, comments=True) for line in named]
+            assert installed.run(*runs)[1].startswith("Experiment e18008\n")
+            assert installed.run(*screens)[0] == 0
+            assert (installed.empty / "demo-data" / "opi" / "main.bob").exists()
+            with installed.start(*web, "--port", "0", epics=epics) as page:
+                assert page.stdout is not None
+                assert page.stdout.readline().startswith("ATTPC: is at http://127.0.0.1:")
+                page.send_signal(signal.SIGINT)
             demo.send_signal(signal.SIGINT)
             _, stderr = demo.communicate(timeout=60)
         finally:
