@@ -297,7 +297,7 @@ class Engine:
             await asyncio.sleep(max(0.0, began + self._timing.poll_partners - loop.time()))
 
     def _next_directory(self) -> str:
-        return RunId(self.state.experiment, self.state.run.next_number).directory
+        return self.state.next_run.directory
 
     async def _stay_alive(self) -> None:
         """Save a heartbeat for the next process."""

@@ -128,7 +128,7 @@ class MachineHost:
         asked_at = time.time()
         findings = await self._find_routers(run_directory)
         now = time.time()
-        return {name: finding.facts(asked_at, now) for name, finding in findings.items()}
+        return {name: finding.facts(run_directory, asked_at, now) for name, finding in findings.items()}
 
     async def file_run(
         self,

@@ -21,7 +21,7 @@ class RouterFacts:
     """Free bytes for the user on the file system of `work_dir`; 0 if not known."""
     disk_total: int
     run_dir_exists: bool
-    """Whether the directory in question exists in `work_dir`."""
+    """Whether `run_directory` exists in `work_dir`."""
     read_at: float
     problem: str = ""
     """Why some facts are not known, in a sentence; empty if all are known."""
@@ -29,6 +29,8 @@ class RouterFacts:
     """When the look began; the facts include everything that happened before."""
     process: str = ""
     """Identifies the process on its host, also against a later one of the same router; empty if not known."""
+    run_directory: str = ""
+    """What `run_dir_exists` is about: ``EXPERIMENT/run_NNNN``."""
 
     @property
     def clean(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ioc.model import ConfigBackup, ConfigChoice, RunId, Severity
+from ioc.model import ConfigBackup, ConfigChoice, Severity
 from ioc.runlogic import jobs, memory
 from ioc.runlogic.effects import BackUp, ProbeRouters
 from ioc.runlogic.events import Ended
@@ -21,7 +21,7 @@ def at_configure(turn: Turn, name: str) -> None:
     state = turn.state
     config = turn.server(name).in_use
     if turn.plan.servers[name].backs_up and config is not None:
-        run = turn.record.run if state.run.open else RunId(state.experiment, state.run.next_number)
+        run = turn.record.run if state.run.open else state.next_run
         turn.emit(BackUp(AT_CONFIGURE, name, run, config))
 
 

@@ -219,7 +219,8 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         files = "1 .graw file" if facts.file_count == 1 else f"{facts.file_count} .graw files"
         advice = "Organize it" if state.run.record is not None else "move the files away, there was no run yet"
         found.append(reason(f" is Dirty with {files}, but must be Clean: {advice}", "Dirty", advice))
-    if facts.run_dir_exists:
+    # A look from before the number was read or changed asked for another directory.
+    if facts.run_dir_exists and state.restored and facts.run_directory == state.next_run.directory:
         run = f"a directory for run {state.run.next_number} of {state.experiment}"
         advice = "move it away, or set Run:NextNumber to a free number"
         found.append(reason(f" already has {run}, but it must not exist: {advice}", f"blocked by {run}", advice))

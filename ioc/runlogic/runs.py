@@ -16,7 +16,6 @@ from ioc.model import (
     PartnerState,
     Role,
     RunConfig,
-    RunId,
     RunRecord,
     RunState,
     Severity,
@@ -146,7 +145,7 @@ def begin_before_start(turn: Turn, job: Job) -> None:
     if turn.plan.hooks[HookPoint.BeforeStart]:
         turn.set_run(message=turn.note(hooks_awaited(turn.plan, state), run.message.severity))
     record = RunRecord(
-        RunId(state.experiment, run.next_number),
+        state.next_run,
         DocumentState.Starting,
         run.run_class,
         state.auto.expanded(run.title, run.next_number),

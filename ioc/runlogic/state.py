@@ -19,6 +19,7 @@ from ioc.model import (
     Reading,
     RouterFacts,
     RunClass,
+    RunId,
     RunInterval,
     RunRecord,
     RunState,
@@ -478,3 +479,8 @@ class State:
     next_job: int = 1
     auto: Auto = field(default_factory=Auto)
     auto_message: Note = Note()
+
+    @property
+    def next_run(self) -> RunId:
+        """What a start would begin; known once the database was read."""
+        return RunId(self.experiment, self.run.next_number)

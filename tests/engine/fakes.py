@@ -96,6 +96,8 @@ class FakeHost:
         self.faults: dict[str, Exception] = {}
         self.facts = {router: RouterFacts(True, "/data", 0, 0, 10**12, 2 * 10**12, False, 0.0) for router in routers}
         self.looked_at: list[float] = []
+        self.run_directories: set[str] = set()
+        """Those that exist, for every router."""
         self.asked_for: list[str] = []
         """The run directories of the looks."""
         self.files: tuple[FiledFile, ...] = ()
@@ -107,7 +109,12 @@ class FakeHost:
         self.looked_at.append(asyncio.get_running_loop().time())
         self.asked_for.append(run_directory)
         await self._do("router_facts")
-        return {name: replace(facts, read_at=time.time()) for name, facts in self.facts.items()}
+        exists = run_directory in self.run_directories
+        now = time.time()
+        return {
+            name: replace(facts, read_at=now, run_directory=run_directory, run_dir_exists=exists)
+            for name, facts in self.facts.items()
+        }
 
     async def file_run(
         self,

@@ -9,6 +9,7 @@ import pytest
 
 from ioc.errors import PeerError
 from ioc.model import ConfigChoice, EccState, Operation
+from ioc.runlogic import events as ev
 from ioc.runlogic.permits import blocked_by
 from tests.engine.bench import Bench
 
@@ -82,6 +83,26 @@ async def test_the_next_run_directory_is_what_hosts_are_asked_for() -> None:
         await asyncio.sleep(5)
         assert bench.hosts[0].asked_for[0] == "e20/run_0000"
         assert bench.hosts[0].asked_for[-1] == "e20/run_0001"
+
+
+async def test_a_restart_blames_no_directory_of_another_run() -> None:
+    """The first look asks for run 0, as the database was not read yet: its directory does not block run 1."""
+    async with Bench() as bench:
+        await bench.to_running()
+        await bench.run(Operation.Stop)
+    database = bench.store.database
+    async with Bench(state=EccState.Ready) as bench:
+        bench.store.database = database
+        for host in bench.hosts:
+            host.run_directories = {"e20/run_0000"}
+        bench.engine.post(ev.ObservablesMissing(frozenset()))
+        await bench.until(lambda: bench.state.restored and all(each.online for each in bench.state.routers.values()))
+        assert bench.hosts[0].asked_for == ["e20/run_0000"]
+        facts = bench.state.routers["data0"].facts
+        assert facts is not None
+        assert facts.run_dir_exists
+        await asyncio.sleep(0.5)
+        assert blocked_by(bench.engine.plan, bench.state) == ()
 
 
 @pytest.mark.parametrize("fault", [PeerError("no route to host"), ZeroDivisionError("bug")])

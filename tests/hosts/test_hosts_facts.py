@@ -50,6 +50,7 @@ async def test_two_routers_on_one_host(hosts: Hosts, data_routers: DataRouters, 
     assert (one.online, one.work_dir, one.file_count, one.staged_bytes, one.clean) == (True, str(first), 2, 8, False)
     assert (two.online, two.work_dir, two.file_count, two.clean) == (True, str(second), 0, True)
     assert (one.run_dir_exists, two.run_dir_exists) == (False, True)
+    assert one.run_directory == two.run_directory == "e18008/run_0012"
     disk = shutil.disk_usage(first)
     assert one.disk_total == pytest.approx(disk.total, rel=0.01)
     assert 0 < one.disk_free <= disk.total

@@ -102,6 +102,7 @@ class DataRouter:
             asked_at=now,
             process=self.process,
         )
+            run_directory=run_directory,
 
     def start_again(self) -> None:
         """Its process is another one, without a source."""

@@ -75,6 +75,26 @@ def test_a_run_that_ended_meanwhile_is_closed() -> None:
     assert all("e20/run_0000" in router.directories for router in world.routers.values())
 
 
+def test_a_look_from_before_the_run_number_was_known_blocks_nothing() -> None:
+    """Until the database was read, looks at routers ask for the directory of run 0, which says nothing of the next."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    world.restart(restore=False)
+    reasons = world.blocked_by()
+    assert any("has not been read yet" in reason for reason in reasons)
+    assert not any("directory" in reason for reason in reasons)
+    world.restore()
+    assert world.state.run.next_number == 1
+    assert world.blocked_by() == ()
+    for router in world.routers.values():
+        router.directories["e20/run_0001"] = []
+    world.poll()
+    assert all("already has a directory for run 1 of e20" in reason for reason in world.blocked_by())
+    assert len(world.blocked_by()) == len(world.routers)
+
+
 def test_nothing_is_decided_while_a_server_cannot_be_read() -> None:
     """A run is not closed because the network is down; Stop remains possible."""
     world = World()

@@ -20,7 +20,6 @@ from ioc.model import (
     Operation,
     PartnerReading,
     Reading,
-    RunId,
     RunOperation,
     RunRecord,
     Scalar,
@@ -207,8 +206,7 @@ class World:
     def poll_router(self, name: str) -> None:
         router = self.routers[name]
         if router.reachable:
-            directory = RunId(self.state.experiment, self.state.run.next_number).directory
-            self.feed(ev.RoutersRead({name: router.facts(directory, self.now)}))
+            self.feed(ev.RoutersRead({name: router.facts(self.state.next_run.directory, self.now)}))
         else:
             self.feed(ev.RoutersLost((name,), f"host of {name} does not answer"))
 
@@ -312,15 +310,19 @@ class World:
             self.routers[subject.name].start_again()
         self.feed(ev.Ended(effect))
 
-    def restart(self, *, poll: bool = True) -> None:
-        """Throw away all that the core knows, as a crash does; the world stays as it is."""
+    def restart(self, *, poll: bool = True, restore: bool = True) -> None:
+        """Throw away all that the core knows, as a crash does; the world stays as it is.
+
+        Without `restore`, the peers are read before the database, which `restore` then reads.
+        """
         self.pending.clear()
         self.failed_jobs.clear()
         self.asked = set(self.answers)
         self.state = initial(self.plan)
         for partner in self.partners.values():
             partner.cut()
-        self.restore()
+        if restore:
+            self.restore()
         if poll:
             self.feed(ev.ObservablesMissing(frozenset()))
             self.poll()
