@@ -71,6 +71,8 @@ class Filing:
     filing_timeout: float
     deadline: float
     """`filing_timeout` after the start, on the monotonic clock."""
+    earlier: dict[bytes, frozenset[bytes]]
+    """Names of the files that were in each directory of the run before this attempt, which may be several filings."""
     filed: dict[bytes, FiledFile] = field(default_factory=dict[bytes, FiledFile])
     """By path at the final place."""
     problems: list[str] = field(default_factory=list[str])
@@ -84,7 +86,9 @@ class Filing:
     def report(self) -> FilingReport:
         """Return the result; problems beyond the fifth are only counted."""
         rest = f"; and {len(self.problems) - 5} more like these" if len(self.problems) > 5 else ""
-        return FilingReport(tuple(self.filed.values()), "; ".join(self.problems[:5]) + rest, self.complete)
+        parts = (path.rpartition(b"/") for path in self.filed)
+        earlier = sum(name in self.earlier[directory] for directory, _, name in parts)
+        return FilingReport(tuple(self.filed.values()), "; ".join(self.problems[:5]) + rest, self.complete, earlier)
 
     async def find_places(self, present: bytes | None, directories: Sequence[str]) -> list[bytes]:
         """Return the current directory and those given, without duplicates under other names.
@@ -129,6 +133,7 @@ class Filing:
     async def _file_until_empty(self, staging: bytes, needed: bool) -> None:
         directory = staging + b"/" + os.fsencode(self.run.directory)
         found, sizes = await self.call(self._both_sizes, directory, staging)
+        self.earlier.setdefault(directory, frozenset(found))
         await self._record_found(directory, found)
         made = False
         while sizes:

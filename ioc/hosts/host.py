@@ -142,6 +142,7 @@ class MachineHost:
             deadline = time.monotonic() + self._filing_timeout
             give_up_at = None
             refused: list[PeerError] = []
+            earlier: dict[bytes, frozenset[bytes]] = {}
 
             async def recorded(file: FiledFile) -> None:
                 try:
@@ -152,7 +153,7 @@ class MachineHost:
 
             while True:
                 try:
-                    return await self._file_once(router, run, recorded, directories, deadline)
+                    return await self._file_once(router, run, recorded, directories, deadline=deadline, earlier=earlier)
                 except PeerError:
                     now = time.monotonic()
                     give_up_at = give_up_at or min(deadline, now + self._timeout)
@@ -314,7 +315,9 @@ class MachineHost:
         run: RunId,
         record: Callable[[FiledFile], Awaitable[None]],
         directories: Sequence[str],
+        *,
         deadline: float,
+        earlier: dict[bytes, frozenset[bytes]],
     ) -> FilingReport:
         finding = (await self._shared_look(run.directory))[router]
         present = finding.directory.path if finding.directory else None
@@ -329,6 +332,7 @@ class MachineHost:
             self._settle_seconds,
             self._filing_timeout,
             deadline,
+            earlier,
         )
         if present is None and (finding.process is not None or not directories):
             reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"

@@ -103,10 +103,13 @@ class FilingReport:
     """Result of filing one router's files."""
 
     files: tuple[FiledFile, ...]
+    """All of the run, also those that an earlier attempt filed."""
     problem: str = ""
     """Why files were left behind or renamed, in a sentence; empty if all went as it should."""
     complete: bool = True
     """Nothing is left in the staging directory."""
+    earlier: int = 0
+    """So many of `files` were in place when this attempt began."""
 
 
 @dataclass(frozen=True)

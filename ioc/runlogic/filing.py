@@ -149,9 +149,12 @@ def filing_ended(turn: Turn, event: Ended[FileRouter, FilingReport]) -> None:
 
 
 def _say_filed(turn: Turn, name: str, report: FilingReport) -> None:
-    run, count = turn.state.run, len(report.files)
-    files = f"{count} file{'' if count == 1 else 's'} filed" if count else "no files to file"
-    text = f"run {run.number}: {files}" + (f", but {report.problem}" if report.problem else "")
+    run, earlier = turn.state.run, report.earlier
+    count = len(report.files) - earlier
+    more = "more " if earlier else ""
+    files = f"{count} file{'' if count == 1 else 's'} filed" if count else f"no {more}files to file"
+    before = f", {earlier} {'was' if earlier == 1 else 'were'} filed before" if earlier else ""
+    text = f"run {run.number}: {files}{before}" + (f", but {report.problem}" if report.problem else "")
     turn.say(data_router(name), text, Severity.MINOR if report.problem else Severity.NO_ALARM)
     mend(turn, About.Filing, name, f"router {name} is filed")
     if report.problem:

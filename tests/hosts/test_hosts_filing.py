@@ -33,7 +33,19 @@ async def test_files_go_to_the_directory_of_the_run_and_are_recorded(hosts: Host
     assert records.sizes == {str(place / os.fsdecode(name)): len(content) for name, content in files.items()}
     assert (report.problem, report.complete) == ("", True)
     assert set(report.files) == set(records.files.values())
+    assert report.earlier == 0
     assert {(f.router, f.host) for f in report.files} == {("data0", host.name)}
+
+
+async def test_a_report_tells_what_was_filed_before(hosts: Hosts, tmp_path: pathlib.Path):
+    """Filing again reports every file of the run, and how many of them were there when it began."""
+    host = hosts(site(work_dir=tmp_path))
+    counts: list[tuple[int, int]] = []
+    for names in ([b"a.graw", b"b.graw"], [b"c.graw"], []):
+        put(tmp_path, dict.fromkeys(names, b"data"))
+        report = await host.file_run("data0", RUN, Records())
+        counts.append((len(report.files), report.earlier))
+    assert counts == [(2, 0), (3, 2), (3, 3)]
 
 
 async def test_files_are_recorded_together(hosts: Hosts, tmp_path: pathlib.Path):

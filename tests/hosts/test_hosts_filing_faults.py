@@ -270,7 +270,8 @@ async def test_a_connection_that_breaks_while_filing(own_hosts: Hosts, sshd: Ssh
     filing = asyncio.ensure_future(own_hosts(site(work_dir=tmp_path)).file_run("data0", RUN, records))
     await until(lambda: killed)
     sshd.start()
-    assert (await filing).complete
+    report = await filing
+    assert (report.complete, len(report.files), report.earlier) == (True, 200, 0)
     assert contents(tmp_path / RUN.directory) == {b"%04d.graw" % i: b"%d" % i for i in range(200)}
     assert len(records.files) == 200
 

@@ -13,6 +13,7 @@ from ioc.model import (
     EccReading,
     EccState,
     FiledFile,
+    FilingReport,
     Operation,
     RouterFacts,
     RunClass,
@@ -101,21 +102,28 @@ class DataRouter:
             read_at=now,
             asked_at=now,
             process=self.process,
-        )
             run_directory=run_directory,
+        )
 
     def start_again(self) -> None:
         """Its process is another one, without a source."""
         self.online = True
         self.process += "+"
 
-    def file(self, name: str, run: RunId, now: float, *, leave: int = 0) -> tuple[FiledFile, ...]:
+    def file(self, name: str, run: RunId, now: float, *, leave: int = 0) -> FilingReport:
         """Move the staged files, but for the last `leave` of them, to the directory of the run."""
         moved = self.staged[: len(self.staged) - leave]
         self.staged = self.staged[len(moved) :]
+        earlier = len(self.directories.get(run.directory, ()))
         if moved:
             self.directories.setdefault(run.directory, []).extend(file for file, _ in moved)
-        return tuple(FiledFile(name, name, f"/data/{run.directory}/{file}", 1000, now) for file, _ in moved)
+        files = self.directories.get(run.directory, ())
+        return FilingReport(
+            tuple(FiledFile(name, name, f"/data/{run.directory}/{file}", 1000, now) for file in files),
+            "1 file cannot be moved: permission denied" if leave else "",
+            complete=not leave,
+            earlier=earlier,
+        )
 
 
 @dataclass

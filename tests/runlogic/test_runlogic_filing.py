@@ -155,7 +155,28 @@ def test_organize_between_runs() -> None:
     assert world.answers[token] == ef.Answer(token)
     assert "late.graw" in world.routers["data0"].directories["e20/run_0000"]
     assert world.state.routers["data0"].clean, "the router was looked at again at once"
+
+
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [
+        (0, "run 0: no more files to file, 1 was filed before"),
+        (1, "run 0: 1 file filed, 1 was filed before"),
+        (2, "run 0: 2 files filed, 1 was filed before"),
+    ],
+)
+def test_organize_tells_its_files_from_those_filed_before(late: int, said: str) -> None:
+    """The message counts what this attempt filed, and apart from that what the run had, also after a restart."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    world.settle()
     assert world.state.routers["data0"].message.text == "run 0: 1 file filed"
+    world.restart()
+    world.routers["data0"].staged += [(f"late{i}.graw", None) for i in range(late)]
+    world.organize("data0")
+    world.settle()
+    assert world.state.routers["data0"].message.text == said
 
 
 def test_refusals_of_organize() -> None:

@@ -15,7 +15,6 @@ from ioc.model import (
     ConfigChoice,
     DocumentState,
     EccState,
-    FilingReport,
     HookOutcome,
     Operation,
     PartnerReading,
@@ -473,13 +472,11 @@ class World:
             self.feed(ev.Ended(effect, error=f"host of {name} does not answer"))
             return
         leave = 1 if fault == "incomplete" and router.staged else 0
-        files = router.file(name, run, self.now, leave=leave)
+        report = router.file(name, run, self.now, leave=leave)
         if fault == "lost":
             self.feed(ev.Ended(effect, error="the connection was reset"))
-        elif leave:
-            self.feed(ev.Ended(effect, FilingReport(files, "1 file cannot be moved: permission denied", False)))
         else:
-            self.feed(ev.Ended(effect, FilingReport(files)))
+            self.feed(ev.Ended(effect, report))
 
     def _save(self, record: RunRecord) -> None:
         runs = self.database.runs
