@@ -582,6 +582,8 @@ def test_a_hundred_servers(
 def test_what_the_example_leaves_out(
     phoebus: DisplayRuntime, extra_detector: Detector, extra_folder: Path, pictures: Path
 ) -> None:
+    until(lambda: phoebus.do("bars", "VERTICAL") == ["ecc_list", "router_list"], PATIENCE, "both lists can be scrolled")
+    until(lambda: phoebus.do("bars", "HORIZONTAL") == [], PATIENCE, "no bar leads sideways")
     """With a partner, units, a hook and a logbook, all is connected, can be read, and operated where it makes sense.
 
     A restart is offered while no run is open, and asks. While a start waits for its hook, Stop gives it up.

@@ -14,6 +14,7 @@ import java.util.logging.Level;
 import java.util.logging.Logger;
 import java.util.stream.Stream;
 import javafx.application.Platform;
+import javafx.geometry.Orientation;
 import org.csstudio.display.builder.model.ModelPlugin;
 import org.phoebus.framework.preferences.PropertyPreferenceLoader;
 
@@ -40,6 +41,8 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * controls                       tell of each control why it can be operated or not
  * visible                        list the texts and PVs that are seen
  * texts                          measure every text that is seen
+ * tooltips                       list what the tooltips of all that is seen say
+ * bars DIRECTION                 list the embedded displays with a bar to scroll HORIZONTAL or VERTICAL
  * press PV ANSWER                press the button that writes a PV; ANSWER to its question is yes, no or none
  * alone                          end all displays that were left running
  * mark NAME ROW                  mark a row of the table of this name
@@ -62,6 +65,7 @@ public final class Main {
     private final Screen screen = new Screen();
     private final Controls controls = new Controls(screen);
     private final Texts texts = new Texts(screen);
+    private final Around around = new Around(screen);
 
     private Main() {
     }
@@ -134,6 +138,8 @@ public final class Main {
             case "controls" -> controls.controls();
             case "visible" -> texts.visible();
             case "texts" -> texts.measured();
+            case "tooltips" -> around.tooltips();
+            case "bars" -> around.bars(Orientation.valueOf(words[1]));
             case "press" -> controls.press(words[1], words[2]);
             case "rows" -> controls.rows(words[1]);
             case "shown" -> List.of(controls.shown(words[1]));
