@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -528,6 +529,8 @@ def test_ioc_gone(phoebus: DisplayRuntime, detector: Detector, pictures: Path) -
     for name, page in PAGES.items():
         assert on_open_page(phoebus, page, lambda: phoebus.do("disconnected")), f"{name} looks connected"
     phoebus.open(PAGES["main"])
+        unnamed = partial(on_open_page, phoebus, page, partial(names_in_header, phoebus))
+        until(lambda: not unnamed(), PATIENCE, f"the header of {name} shows no name of a PV")  # noqa: B023
     until(lambda: PREFIX + "Message" not in phoebus.visible(), DEATH_SECONDS, "the page is not shown")
     phoebus.alone()
     for name in tables.PICTURED:
@@ -535,11 +538,17 @@ def test_ioc_gone(phoebus: DisplayRuntime, detector: Detector, pictures: Path) -
         assert phoebus.enabled() == set(), name
         until(lambda: phoebus.do("disconnected"), PATIENCE, f"widgets of {name} look disconnected")
         phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-gone.png"))
+        until(lambda: not names_in_header(phoebus), PATIENCE, "the header shows no name of a PV")
         assert phoebus.enabled() == set(), name
     assert not phoebus.connected()
 
 
 def on_open_page(phoebus: DisplayRuntime, page: Page, look: Callable[[], Iterable[str]]) -> set[str]:
+def names_in_header(phoebus: DisplayRuntime) -> list[str]:
+    """Return what the header shows in place of the values of PVs that are not connected."""
+    return [text.text for text in phoebus.texts() if text.file == "header.bob" and text.text.startswith("<")]
+
+
     """Return what a look at a page that was left open finds, and leave it open."""
     phoebus.back(page)
     seen = set(look())
