@@ -249,6 +249,7 @@ def test_before_the_first_run(phoebus: DisplayRuntime, detector: Detector, name:
     phoebus.look_at(KINDS[name])
     not_yet = {PREFIX + pv for pv in tables.NOT_YET}
     expect_enabled(phoebus, enabled_on(KINDS[name], tables.IDLE) - not_yet)
+    assert [tooltip for tooltip in phoebus.do("tooltips") if not tooltip.rpartition("\t")[2].strip()] == []
     for words, (names, hidden) in tables.WORDS.items():
         if name in names:
             until(lambda: words in phoebus.visible(), PATIENCE, f"{name} says {words}")  # noqa: B023
@@ -398,8 +399,6 @@ def test_history(phoebus: DisplayRuntime, detector: Detector) -> None:
     assert {row.units for row in TOPOLOGY.observables if row.name == "pressure"} == {"Torr"}
 
 
-# --- every page in every situation
-
 def test_logs(phoebus: DisplayRuntime, after_a_run: Detector) -> None:
     """The three pages with the log of the IOC show its newest line first, with the local time of day alone."""
     when, rest = after_a_run.text("Log:Lines").split("\n")[0].split(" ", 1)
@@ -415,6 +414,8 @@ def logs(phoebus: DisplayRuntime, widget: str) -> list[str]:
     """Return the text of the widgets with this name, each up to where the second line of a log begins."""
     return [re.split(r" (?=\d\d:\d\d:\d\d )", text.text)[0] for text in phoebus.texts() if text.name == widget]
 
+
+# --- every page in every situation
 
 
 @pytest.mark.parametrize(("situation", "name"), LOOKED_AT)
@@ -528,27 +529,27 @@ def test_ioc_gone(phoebus: DisplayRuntime, detector: Detector, pictures: Path) -
     until(lambda: not on_open_page(phoebus, PAGES["history"], runs), left, "no run is shown")
     for name, page in PAGES.items():
         assert on_open_page(phoebus, page, lambda: phoebus.do("disconnected")), f"{name} looks connected"
-    phoebus.open(PAGES["main"])
         unnamed = partial(on_open_page, phoebus, page, partial(names_in_header, phoebus))
         until(lambda: not unnamed(), PATIENCE, f"the header of {name} shows no name of a PV")  # noqa: B023
+    phoebus.open(PAGES["main"])
     until(lambda: PREFIX + "Message" not in phoebus.visible(), DEATH_SECONDS, "the page is not shown")
     phoebus.alone()
     for name in tables.PICTURED:
         phoebus.open(PAGES[name])
         assert phoebus.enabled() == set(), name
         until(lambda: phoebus.do("disconnected"), PATIENCE, f"widgets of {name} look disconnected")
-        phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-gone.png"))
         until(lambda: not names_in_header(phoebus), PATIENCE, "the header shows no name of a PV")
+        phoebus.do("shot", str(pictures / f"{name.replace(' ', '-')}-gone.png"))
         assert phoebus.enabled() == set(), name
     assert not phoebus.connected()
 
 
-def on_open_page(phoebus: DisplayRuntime, page: Page, look: Callable[[], Iterable[str]]) -> set[str]:
 def names_in_header(phoebus: DisplayRuntime) -> list[str]:
     """Return what the header shows in place of the values of PVs that are not connected."""
     return [text.text for text in phoebus.texts() if text.file == "header.bob" and text.text.startswith("<")]
 
 
+def on_open_page(phoebus: DisplayRuntime, page: Page, look: Callable[[], Iterable[str]]) -> set[str]:
     """Return what a look at a page that was left open finds, and leave it open."""
     phoebus.back(page)
     seen = set(look())
@@ -581,6 +582,8 @@ def test_a_hundred_servers(
     expected = {large.PREFIX + pv.removeprefix(PREFIX) for pv in enabled_on(PAGES["main"], tables.FAILED)}
     expect_enabled(phoebus, expected)
     settle(phoebus)
+    until(lambda: phoebus.do("bars", "VERTICAL") == ["ecc_list", "router_list"], PATIENCE, "both lists can be scrolled")
+    until(lambda: phoebus.do("bars", "HORIZONTAL") == [], PATIENCE, "no bar leads sideways")
     phoebus.do("shot", str(pictures / "large-failed.png"))
     assert amiss(phoebus) == []
 
@@ -591,8 +594,6 @@ def test_a_hundred_servers(
 def test_what_the_example_leaves_out(
     phoebus: DisplayRuntime, extra_detector: Detector, extra_folder: Path, pictures: Path
 ) -> None:
-    until(lambda: phoebus.do("bars", "VERTICAL") == ["ecc_list", "router_list"], PATIENCE, "both lists can be scrolled")
-    until(lambda: phoebus.do("bars", "HORIZONTAL") == [], PATIENCE, "no bar leads sideways")
     """With a partner, units, a hook and a logbook, all is connected, can be read, and operated where it makes sense.
 
     A restart is offered while no run is open, and asks. While a start waits for its hook, Stop gives it up.
