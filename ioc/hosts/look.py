@@ -126,7 +126,6 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
     for i, title in enumerate(titles):
         arguments = said[i] if i < len(said) else b""
         pid, values = int(title.removeprefix("@process ")), _values(sections[title])
-        after = values.get("stat", "").split()
         own = dict.fromkeys(line.removeprefix("socket ") for line in sections[title] if line.startswith("socket "))
         words = tuple(arguments.decode(errors="replace").split("\0")[:-1])
         mine = [socket for inode in own for socket in of_inode.get(inode, ())]
@@ -146,8 +145,7 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
                 lost = (
                     "" if unreadable else "is gone: its file system was unmounted, or another one was mounted over it"
                 )
-        # The 22nd field of stat is the start in ticks since boot; the first four are not in `after`.
-        started = f"{boot[:8]}:{after[17]}" if len(after) > 17 else ""
+        started = f"{boot[:8]}:{ticks}" if (ticks := values.get("start")) else ""  # ticks since boot
         yield Process(
             pid,
             tuple(mine),

@@ -11,8 +11,9 @@
 # Linux has everything in /proc. lsof is used only where there is no /proc, and never while an earlier one still hangs:
 # a process that waits in the kernel for a dead file server cannot be killed.
 #
-# The tables of sockets are read before and after the descriptors: a router that takes a connection changes its listener
-# for a connection at that moment, and must be found by one of them.
+# The tables of sockets are read before the descriptors: each costs the kernel milliseconds if there are thousands of
+# connections. They are read once more if a descriptor has a socket that was in none of them: a router that takes a
+# connection changes its listener for a connection at that moment.
 
 newline='
 '
@@ -64,17 +65,23 @@ listings() (
     { node = $1; sub(/^ *[0-9]+ /, ""); printf "@listing %s\nnode %s\n", substr($0, 1, length($0) - 2), node }'
 )
 
-tables() { awk 'FNR > 1 { sub(".*/", "", FILENAME); print "row", FILENAME, $2, $3, $4, $8, $10 }' $tables; }
 linux() {
   boot=$proc/sys/kernel/random/boot_id; read -r number <"$boot"; printf '@boot\n%s\n' "$number"
-  found=$(grep -lsx dataRouter "$proc"/[0-9]*/comm); [ -n "$found" ] || return
+  # "read" of the shell would ask the kernel for each byte.
+  found=$(grep -hs '^[0-9]* (dataRouter) ' "$proc"/[0-9]*/stat); [ -n "$found" ] || return
   tables=
   for table in tcp tcp6 udp udp6; do [ -r "$proc/net/$table" ] && tables="$tables $proc/net/$table"; done
-  before=$(tables); arguments=; descriptors=; users=' '
-  for entry in $found; do
-    entry=${entry%/comm}
-    read -r pid name state parent rest <"$entry/stat" && [ "$state" != Z ] && [ "$state" != X ] || continue
-    printf '@process %s\nstat %s\nparent %s\n' "$pid" "$rest" "$parent"
+  # A connection that is over has no inode. There may be thousands; they are only told of routers of other users.
+  before=$(awk '
+    FNR == 1 { table = FILENAME; sub(".*/", "", table); next }
+    table == "unix" { print "known", $7; next }
+    $10 || $4 == "0A" { print "row", table, $2, $3, $4, $8, $10 }' $tables "$proc/net/unix")
+  arguments=; descriptors=; users=' '
+  IFS=$newline; set -- $found; unset IFS
+  for stat; do
+    set -- $stat; pid=$1; entry=$proc/$pid
+    [ "$3" != Z ] && [ "$3" != X ] && [ -d "$entry" ] || continue
+    printf '@process %s\nparent %s\nstart %s\n' "$pid" "$4" "${22}"
     arguments="$arguments $boot $entry/cmdline"
     if [ -r "$entry/fd" ] && [ -e "$entry/exe" ]; then
       descriptors="$descriptors $entry/fd"
@@ -95,12 +102,30 @@ linux() {
   done
   # The number of the boot, which is in no argument, separates the arguments of one process from those of the next.
   [ -n "$arguments" ] && { echo @arguments; od -An -v -tx1 $arguments; }
-  { [ -z "$descriptors" ] || list -ln $descriptors; printf '%s\n' "$before"; tables; } | awk -v users="$users" '
+  {
+    printf '%s\n' "$before"
+    [ -z "$descriptors" ] || list -ln $descriptors
+  } | awk -v users="$users" -v tables="$tables" '
+    function tell(table, local, remote, state, user, inode) {
+      if (state != "0A" && !(inode in mine) && !index(users, " " user " ")) return
+      if (!told++) print "@sockets"
+      print table, local, remote, state, user, inode
+    }
+    function again(file, table) {
+      table = file; sub(".*/", "", table)
+      while ((getline <file) > 0) if ($2 ~ /:/) tell(table, $2, $3, $4, $8, $10)
+    }
+    $1 == "known" { known[$2]; next }
+    $1 == "row" { row[++rows] = $0; known[$7]; next }
     /^\/.*\/fd:$/ { n = split($0, part, "/"); print "@process " part[n - 1] }
-    / socket:\[[0-9]+\]$/ { gsub(/[^0-9]/, "", $NF); mine[$NF]; print "socket " $NF }
-    $1 == "row" && ($5 == "0A" || $7 in mine || index(users, " " $6 " ")) {
-      if (!rows++) print "@sockets"
-      print $2, $3, $4, $5, $6, $7
+    / socket:\[[0-9]+\]$/ {
+      gsub(/[^0-9]/, "", $NF); mine[$NF]; print "socket " $NF
+      if (!($NF in known)) changed = 1
+    }
+    END {
+      for (i = 1; i <= rows; i++) { split(row[i], part); tell(part[2], part[3], part[4], part[5], part[6], part[7]) }
+      if (!changed && users == " ") exit
+      n = split(tables, file); for (i = 1; i <= n; i++) again(file[i])
     }'
 }
 

@@ -22,6 +22,7 @@ from ioc.hosts.transport import ENVIRONMENT, fed_to_sh
 from ioc.model import RouterFacts
 from ioc.sim.ports import free_port
 from ioc.topology.schema import DataRouter
+from tests.epics import eventually
 from tests.hosts.rig import DataRouters, Hosts, put, site
 from tests.sshd import SshServer
 
@@ -404,6 +405,30 @@ async def test_every_shell(data_routers: DataRouters, tmp_path: pathlib.Path, sh
         assert "-I" in of_port[port].arguments
     assert (of_port[ports[-1]].directory, of_port[ports[-1]].lost) == (None, "was deleted")
     assert {number: directory.file_count for number, directory in look.given.items()} == {0: 0, 1: 1}
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/stat").exists(), reason="there is no /proc here")
+async def test_a_connection_that_comes_during_the_look(data_routers: DataRouters, tmp_path: pathlib.Path):
+    """A router whose listener became a connection after the tables of sockets were read is found by the connection."""
+    port = data_routers.start(tmp_path)
+    waits, go = tmp_path / "waits", tmp_path / "go"
+    os.mkfifo(go)
+    (tmp_path / "bin").mkdir()
+    listing = tmp_path / "bin/ls"  # which lists the descriptors
+    listing.write_text(
+        f'#!/bin/sh\n[ -e "{waits}" ] || {{ : >"{waits}"; read -r _ <"{go}"; }}\nexec {shutil.which("ls")} "$@"\n'
+    )
+    listing.chmod(0o755)
+    environment = {**ENVIRONMENT, "PATH": f"{tmp_path}/bin:{ENVIRONMENT['PATH']}", "HOME": "/"}
+    look = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-s", env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    answer = asyncio.create_task(look.communicate(fed_to_sh(SCRIPT, (RUN.encode(), b"2"))))
+    await eventually(waits.exists)
+    data_routers.connect(port)
+    go.write_text("now\n")
+    found = [process for process in parse((await answer)[0]).processes if process.place == os.fsencode(tmp_path)]
+    assert [(each.port, each.listening) for each in found[0].sockets if each.port == port] == [(port, False)]
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/stat").exists(), reason="there is no /proc here")

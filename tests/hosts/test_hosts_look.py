@@ -21,15 +21,15 @@ LINUX = b"""Last login: Sun Nov 22 on console
 @boot
 1a2b3c4d-0000-4000-8000-000000000000
 @process 911
-stat 1 1 0 -1 4194304 1535 0 0 0 2 0 0 0 30 10 1 0 169797 15384576 2981 18446744073709551615 9
 parent 1
+start 169797
 here yes
 @directory process 911
 at /data/0 a
 run no
 @process 912
-stat 1 1 0 -1 4194304 1535 0 0 0 2 0 0 0 30 10 1 0 169799 15384576 2981
 parent 1
+start 169799
 socket 1003
 link
  2f 78
@@ -42,7 +42,6 @@ map auto_home 100 200 -3      101% /System/Volumes/Data/home
 run yes
 unwritable rmdir: failed to remove './.no such directory': Read-only file system
 @process 913
-stat 1 1 1
 parent 1
 user 501
 @arguments
