@@ -11,8 +11,8 @@ partial  1           those around the pulses                                  ch
 full     2           of every chip and channel, bucket by bucket              chip, sample
 =======  ==========  =======================================================  =============
 
-Making a frame takes far longer than sending it, so a board makes a few events once and repeats them; only time stamp
-and event number are new in each.
+Making a frame takes far longer than sending it, so a board makes a few events when it is switched on, not in the first
+Start, which would seem slow, and repeats them; only time stamp and event number are new in each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from random import Random
 from typing import Literal
 
@@ -131,6 +130,8 @@ class Board:
         self._cobo = int(number[1]) % 256 if number else 0
         self._asads = 0 if source.lower().startswith("mutant") else asads
         self._readout: Readout = readout
+        self._made = [] if not self._asads else self._make()
+        """The events that are repeated, always the same for a board."""
 
     def event(self, number: int, ticks: int = 0) -> bytes:
         """The frames of one event; `ticks` is its time stamp, in 10 ns."""
@@ -143,9 +144,7 @@ class Board:
             _NUMBERS.pack_into(frames, start + _NUMBERS_AT, stamp, number)
         return bytes(frames)
 
-    @cached_property
-    def _made(self) -> list[bytearray]:
-        """The events that are repeated, always the same for a board."""
+    def _make(self) -> list[bytearray]:
         return [bytearray().join(self._asad_frames(event)) for event in range(_EVENTS[self._readout])]
 
     def _asad_frames(self, event: int) -> Iterator[bytes]:

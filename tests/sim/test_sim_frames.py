@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -44,6 +45,15 @@ def test_events_of_all_asads_have_one_number() -> None:
         used.event(number, number)
     assert used.event(5, 7) == new.event(5, 7)
     assert {frame.event for frame in frames(used.event(13))} == {13}
+
+
+def test_a_board_that_is_switched_on_has_its_events() -> None:
+    """The first Start makes nothing: the first event takes far less processor time than the board itself."""
+    began = time.thread_time()
+    board = Board("CoBo[2]", 4)
+    made = time.thread_time()
+    board.event(0)
+    assert 10 * (time.thread_time() - made) < made - began
 
 
 def test_pulses_differ_between_boards_and_events() -> None:
