@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -271,8 +272,8 @@ class Engine:
                 ask_again_at = began + _LIST_PERIOD
                 self._spawn(self._offers(name))
             busy = self.state.servers[name].busy
-            period = self._timing.poll_ecc_busy if busy else self._timing.poll_ecc
-            await _pause(max(0.0, began + period - loop.time()), self._hurry[name])
+            at = began + self._timing.poll_ecc_busy if busy else _next_multiple(self._timing.poll_ecc, began)
+            await _pause(max(0.0, at - loop.time()), self._hurry[name])
 
     async def _offers(self, name: str) -> None:
         try:
@@ -338,6 +339,15 @@ class Engine:
         if found is not None:
             self.post(ev.RunEdited(found))
         return True
+
+
+def _next_multiple(period: float, after: float) -> float:
+    """Return when to poll a peer at rest again.
+
+    All are polled at the same moments, for one after the other costs several times as much: the process wakes up for
+    each, with cold caches. Left alone, they drift apart. A timer that ends a moment early must not cause a second poll.
+    """
+    return (math.floor(after / period + 0.1) + 1) * period
 
 
 async def _pause(seconds: float, hurry: asyncio.Event) -> None:

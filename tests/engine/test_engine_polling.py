@@ -45,6 +45,29 @@ async def test_a_transition_is_watched_at_once_and_five_times_a_second() -> None
         assert len([at for at in bench.ecc["CoBo1"].read_at if began <= at < began + 5]) == 5
 
 
+async def test_servers_at_rest_are_read_together() -> None:
+    """They are read at the same moments, also after one was watched in a transition or answered late, and none twice."""
+    async with Bench() as bench:
+        first, second = bench.ecc["CoBo0"], bench.ecc["CoBo1"]
+        first.takes = 0.37
+        await asyncio.sleep(10.55)
+        await bench.server("CoBo0", Operation.Describe)
+        real = second.get_state
+
+        async def late() -> object:
+            await asyncio.sleep(1.7)
+            second.get_state = real  # type: ignore[method-assign]
+            return await real()
+
+        second.get_state = late  # type: ignore[method-assign]
+        await asyncio.sleep(10)
+        rest = asyncio.get_running_loop().time()
+        await asyncio.sleep(20)
+        moments = [[round(at, 3) for at in ecc.read_at if at >= rest] for ecc in (first, second)]
+        assert moments[0] == moments[1]
+        assert [later - earlier for earlier, later in itertools.pairwise(moments[0])] == [1.0] * 19
+
+
 async def test_a_slow_server_delays_no_other() -> None:
     """A server whose GetState takes its whole time-out is read less often; the others are not."""
     async with Bench() as bench:
