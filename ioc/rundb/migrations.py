@@ -2,8 +2,9 @@
 """The schema of the run database, as steps from one version to the next.
 
 Each migration runs in one transaction together with the version number (``PRAGMA user_version``) it leads to. A
-released migration is never changed; a new one is added instead. The first ones are SQL, because sqlite-utils cannot
-create parts of the schema: checks, partial indexes and a table without rowid.
+released migration is never changed; a new one is added instead, also one that does nothing if the SQL of the view
+`run_sheet` has changed: each creates it again. The first ones are SQL, because sqlite-utils cannot create parts of the
+schema: checks, partial indexes and a table without rowid.
 
 The migrations of sqlite-utils are not used: they keep their own table of names instead of `user_version`, so existing
 databases would first have to be entered there, and a database of a newer version would not be detected.

@@ -64,6 +64,19 @@ async def test_what_the_ioc_asks(store: SqliteRunStore, database: Path) -> None:
     assert {what: number for what, number in after.items() if number > before[what] + FEW} == {}
 
 
+async def test_the_same_observables_again(store: SqliteRunStore, database: Path) -> None:
+    """A start of the IOC takes as many steps however many experiments and observables there are besides."""
+    await store.define_observables("e1", [PRESSURE, GAS])
+
+    def again(db: Database) -> None:
+        documents.define_observables(db, "e1", [PRESSURE, GAS])
+
+    before = steps(database, again)
+    for number in range(2, 12):
+        await store.define_observables(f"e{number}", [PRESSURE, *(Observable(name=f"o{each}") for each in range(50))])
+    assert steps(database, again) <= before + FEW
+
+
 NONE = Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)
 
 
