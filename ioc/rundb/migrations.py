@@ -447,3 +447,12 @@ def _card_triggers(table: str) -> str:
 def files_are_looked_after(db: Database) -> None:
     """Version 7: checksums, safe copies, and run cards that have to be written."""
     db.executescript(_VERSION_7 + "".join(map(_card_triggers, _ON_CARD)))
+
+
+_VERSION_8 = "CREATE INDEX runs_open ON runs (id) WHERE state NOT IN ('complete', 'failed', 'orphaned')"
+
+
+@_migration
+def open_runs_are_found(db: Database) -> None:
+    """Version 8: a start of the IOC finds the open runs without looking at all others."""
+    db.execute(_VERSION_8)

@@ -27,6 +27,7 @@ ASKED: dict[str, Callable[[Database], Any]] = {
     "the newest rows of the run sheet, for the table": lambda db: last_rows(db, "e1", 5),
     "the next number, at a start of a run": lambda db: documents.reserve_run(db, "e1", "", RunClass.Beam, ""),
     "one run": lambda db: documents.get_run(db, RunId("e1", 3)),
+    "the open runs, at a start of the IOC": documents.unfinished_runs,
     "the cards that are due": cards.due,
     "the cards that an earlier process was writing": cards.resume,
 }
@@ -39,6 +40,7 @@ def grow(database: Path, until: int) -> None:
         f"WHERE n + 1 < {until}) INSERT INTO runs (experiment_id, run_number, run_class, state, reserved_at) "
         "SELECT 1, n, 'Beam', 'complete', '2026-11-01T00:00:00.000000Z' FROM n",
     )
+    execute(database, "UPDATE runs SET state = iif(run_number = 3, 'running', 'complete')")
     execute(database, "UPDATE runs SET card_due = 0")
 
 
