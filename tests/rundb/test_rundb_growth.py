@@ -13,7 +13,7 @@ import pytest
 from sqlite_utils import Database
 
 from ioc.model import RunClass, RunId, Severity, Statistics
-from ioc.rundb import Measurement, SqliteRunStore, cards, documents
+from ioc.rundb import Measurement, SqliteRunStore, cards, checksums, documents
 from ioc.rundb.connection import open_for_editing
 from ioc.rundb.run_sheet import last_rows
 from ioc.topology.schema import Observable
@@ -28,6 +28,8 @@ ASKED: dict[str, Callable[[Database], Any]] = {
     "the next number, at a start of a run": lambda db: documents.reserve_run(db, "e1", "", RunClass.Beam, ""),
     "one run": lambda db: documents.get_run(db, RunId("e1", 3)),
     "the open runs, at a start of the IOC": documents.unfinished_runs,
+    "the bytes without checksum": checksums.backlog,
+    "the next files without checksum": lambda db: checksums.due_files(db, [("h", "r")], [], 5),
     "the cards that are due": cards.due,
     "the cards that an earlier process was writing": cards.resume,
 }
@@ -40,6 +42,12 @@ def grow(database: Path, until: int) -> None:
         f"WHERE n + 1 < {until}) INSERT INTO runs (experiment_id, run_number, run_class, state, reserved_at) "
         "SELECT 1, n, 'Beam', 'complete', '2026-11-01T00:00:00.000000Z' FROM n",
     )
+    execute(
+        database,
+        "INSERT INTO files (run_id, router, host, path, bytes, moved_at, checksum) SELECT id, 'r', 'h', id, 5, '', 'x' "
+        "FROM runs WHERE id NOT IN (SELECT run_id FROM files)",
+    )
+    execute(database, "UPDATE files SET checksum = iif(id > (SELECT max(id) FROM files) - 10, '', 'x')")
     execute(database, "UPDATE runs SET state = iif(run_number = 3, 'running', 'complete')")
     execute(database, "UPDATE runs SET card_due = 0")
 
@@ -55,7 +63,7 @@ def steps(database: Path, function: Callable[[Database], Any]) -> int:
 
 
 async def test_what_the_ioc_asks(store: SqliteRunStore, database: Path) -> None:
-    """It takes as many steps with a hundred times as many runs."""
+    """It takes as many steps with a hundred times as many runs and files, of which ten have no checksum."""
     await store.define_observables("e1", [PRESSURE, GAS])
     await store.reserve_run("e1", "", RunClass.Beam, "")
     grow(database, FEW)
