@@ -8,9 +8,8 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from ioc.model import RunId
+from ioc.rundb.dict_rows import Readable
 from ioc.rundb.documents import OPEN
 from ioc.rundb.times import to_text
 
@@ -37,7 +36,7 @@ _DUE = (
 )
 
 
-def backlog(db: Database, passed_over: Collection[int] = ()) -> dict[Place, int]:
+def backlog(db: Readable, passed_over: Collection[int] = ()) -> dict[Place, int]:
     """Return the bytes of all files of finished runs that have no checksum, without those `passed_over` (ids)."""
     rows = db.execute(
         f"SELECT host, router, sum(bytes) FROM files WHERE {_DUE} GROUP BY 1, 2",  # noqa: S608 - ours
@@ -46,7 +45,7 @@ def backlog(db: Database, passed_over: Collection[int] = ()) -> dict[Place, int]
     return {(host, router): size for host, router, size in rows}
 
 
-def due_files(db: Database, places: Collection[Place], passed_over: Collection[int], most: int) -> list[DueFile]:
+def due_files(db: Readable, places: Collection[Place], passed_over: Collection[int], most: int) -> list[DueFile]:
     """Return files without checksum of these places, those of the newest runs first."""
     rows = db.execute(
         "SELECT files.id, experiments.name, run_number, router, files.host, path, files.bytes FROM files "  # noqa: S608
@@ -59,7 +58,7 @@ def due_files(db: Database, places: Collection[Place], passed_over: Collection[i
     return [DueFile(key, RunId(experiment, number), *rest) for key, experiment, number, *rest in rows]
 
 
-def save_checksum(db: Database, file: DueFile, text: str, passed_over: Collection[int]) -> bool:
+def save_checksum(db: Readable, file: DueFile, text: str, passed_over: Collection[int]) -> bool:
     """Store the checksum of a file; False if its row is no longer the one that was read."""
     changed = db.execute(
         "UPDATE files SET checksum = ?, checksummed_at = ? WHERE id = ? AND bytes = ? AND purged_at IS NULL",
@@ -69,7 +68,7 @@ def save_checksum(db: Database, file: DueFile, text: str, passed_over: Collectio
     return changed.rowcount == 1
 
 
-def ask_for_card(db: Database, file: DueFile, passed_over: Collection[int]) -> None:
+def ask_for_card(db: Readable, file: DueFile, passed_over: Collection[int]) -> None:
     """Let the card of a file's run be written again if all its files on this host have their checksums.
 
     The other hosts ask for themselves: one that is away must not keep the checksums of all others from the card.

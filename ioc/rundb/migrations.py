@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING
 
 from ioc.errors import PeerError
+from ioc.rundb.dict_rows import Readable
 from ioc.rundb.run_sheet import rebuild_run_sheet
 from ioc.rundb.times import MICROSECONDS_TO_TEXT
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 APPLICATION_ID = 0x41545043
 """``PRAGMA application_id`` of our files ("ATPC"): a database of another program is never touched."""
@@ -39,12 +42,12 @@ def newest_version() -> int:
     return len(MIGRATIONS)
 
 
-def version_of(db: Database) -> int:
+def version_of(db: Readable) -> int:
     """The version of an open database; 0 for an empty file."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def check_version(db: Database, path: str) -> int:
+def check_version(db: Readable, path: str) -> int:
     """Return the version of the database if this program can work with it (an older one needs `migrate` first).
 
     Raises:
@@ -52,7 +55,8 @@ def check_version(db: Database, path: str) -> int:
     """
     version = version_of(db)
     application = int(db.execute("PRAGMA application_id").fetchone()[0])
-    if application != APPLICATION_ID and (version or application or db.table_names()):
+    tables = db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'")
+    if application != APPLICATION_ID and (version or application or tables.fetchone()):
         raise PeerError(f"{path} is the database of another program: name another file as `database` in the topology")
     if version > newest_version():
         raise PeerError(
@@ -62,7 +66,7 @@ def check_version(db: Database, path: str) -> int:
     return version
 
 
-def check_present_version(db: Database, path: str) -> None:
+def check_present_version(db: Readable, path: str) -> None:
     """Like `check_version`, but also refuse an older version.
 
     Raises:

@@ -14,8 +14,8 @@ from sqlite_utils import Database
 
 from ioc.model import RunClass, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore, cards, checksums, documents
-from ioc.rundb.connection import open_for_editing
 from ioc.rundb.run_sheet import last_rows
+from ioc.rundb.writing import open_for_editing
 from ioc.topology.schema import Observable
 from tests.rundb.invoking import invoke
 from tests.rundb.rows import GAS, PRESSURE, execute
