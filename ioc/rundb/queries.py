@@ -356,16 +356,13 @@ def find_experiment(db: Readable, path: Path, name: str | None, topology: str | 
     Raises:
         Refused: there is no such experiment, or none at all.
     """
-    ids: dict[str, int] = dict(
-        db.execute(
-            "SELECT name, experiments.id FROM experiments LEFT JOIN runs ON runs.experiment_id = experiments.id "
-            "GROUP BY experiments.id ORDER BY max(ifnull(runs.id, 0)), experiments.id"
-        ).fetchall()
-    )
+    ids: dict[str, int] = dict(db.execute("SELECT name, id FROM experiments ORDER BY id").fetchall())
     if not ids:
         raise Refused(f"the run database {path} has no experiment yet: the IOC creates the first one")
     if name is None:
-        name = next((each for each in (_set_by_pv(db, topology), topology) if each in ids), list(ids)[-1])
+        newest = "SELECT name FROM runs JOIN experiments ON experiments.id = experiment_id "
+        of_newest = db.execute(f"{newest} ORDER BY runs.id DESC LIMIT 1").fetchone() or list(ids)[-1:]
+        name = next(each for each in (_set_by_pv(db, topology), topology, *of_newest) if each in ids)
     if name not in ids:
         raise Refused(f"experiment {name} is not in the run database {path}: it has {', '.join(ids)}")
     return ids[name], name

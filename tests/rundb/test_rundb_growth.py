@@ -1,4 +1,4 @@
-"""What the IOC asks the run database, and the lines of the run sheet, do not slow down as it grows."""
+"""What the IOC and commands ask the run database, and the lines of the run sheet, do not slow down as it grows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlite_utils import Database
 
 from ioc.model import RunClass, RunId, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore, cards, checksums, documents
+from ioc.rundb.queries import find_experiment
 from ioc.rundb.run_sheet import last_rows
 from ioc.rundb.writing import open_for_editing
 from ioc.topology.schema import Observable
@@ -30,6 +31,7 @@ ASKED: dict[str, Callable[[Database], Any]] = {
     "the open runs, at a start of the IOC": documents.unfinished_runs,
     "the bytes without checksum": checksums.backlog,
     "the next files without checksum": lambda db: checksums.due_files(db, [("h", "r")], [], 5),
+    "the experiment, in a command": lambda db: find_experiment(db, Path("runs.db"), None, None),
     "the cards that are due": cards.due,
     "the cards that an earlier process was writing": cards.resume,
 }
