@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ _RUNS: _Columns = {
     "size": ("bytes", size),
     "configuration": ("config_name", str),
 }
+_LINES_AT_ONCE = 500
+"""Python's search for cycles would look at all lines of a large experiment again and again."""
 LISTED = tuple(name for name, _ in _RUNS.values())
 """The columns of the database in `run_list`."""
 _FACTS: _Columns = {
@@ -103,7 +106,11 @@ def _table(columns: _Columns, rows: Sequence[Row]) -> str:
 
 def run_list(experiment: str, lines: Iterable[Line]) -> str:
     """One line a run; `lines` have the values of `LISTED`."""
-    columns = list(zip(*lines, strict=True)) or [()] * len(_RUNS)
+    columns: list[list[Any]] = [[] for _ in _RUNS]
+    rest = iter(lines)
+    while some := list(itertools.islice(rest, _LINES_AT_ONCE)):
+        for column, values in zip(columns, zip(*some, strict=True), strict=True):
+            column.extend(values)
     shown = [(heading, *map(show, values)) for (heading, (_, show)), values in zip(_RUNS.items(), columns, strict=True)]
     return f"Experiment {experiment}\n{table_of_columns(shown)}"
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# before any other import of sqlite_utils
-import ioc.rundb.light_import  # noqa: F401 # pyright: ignore[reportUnusedImport]
-from ioc.rundb.condition import StoreHealth
-from ioc.rundb.documents import Measurement, SavedSetting
-from ioc.rundb.run_sheet import OF_EVERY_RUN, SheetColumn, SheetRows
-from ioc.rundb.samples import BEGINNING, SamplePage, SampleSurvey, SurveyedObservable
-
 if TYPE_CHECKING:
+    from ioc.rundb.condition import StoreHealth
+    from ioc.rundb.documents import Measurement, SavedSetting
+    from ioc.rundb.run_sheet import OF_EVERY_RUN, SheetColumn, SheetRows
+    from ioc.rundb.samples import BEGINNING, SamplePage, SampleSurvey, SurveyedObservable
     from ioc.rundb.store import SqliteRunStore
 
 __all__ = [
@@ -27,12 +25,17 @@ __all__ = [
     "StoreHealth",
     "SurveyedObservable",
 ]
+_MODULES = {
+    "SqliteRunStore": "store",
+    "StoreHealth": "condition",
+    **dict.fromkeys(("Measurement", "SavedSetting"), "documents"),
+    **dict.fromkeys(("OF_EVERY_RUN", "SheetColumn", "SheetRows"), "run_sheet"),
+    **dict.fromkeys(("BEGINNING", "SamplePage", "SampleSurvey", "SurveyedObservable"), "samples"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """The store is imported when it is first used: commands that only read need neither asyncio nor the writer."""
-    if name != "SqliteRunStore":
+    """Import what is used when it is first used: commands that only read need neither asyncio nor the writer."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ioc.rundb.store import SqliteRunStore  # noqa: PLC0415
-
-    return SqliteRunStore
+    return getattr(import_module(f"ioc.rundb.{_MODULES[name]}"), name)

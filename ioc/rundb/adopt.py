@@ -9,15 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING
 
 from ioc.model import Client, DocumentState, FiledFile, RunClass, RunId, RunRecord, Severity
 from ioc.rundb import documents
 from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.dict_rows import Readable
 from ioc.rundb.rows import storable
 from ioc.rundb.session import Session
 from ioc.rundb.times import to_text
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _PATIENCE_SECONDS = 3.0
 
@@ -98,7 +101,7 @@ def next_number(path: Path, experiment: str) -> int:
     return 0 if last is None else last.run.number + 1
 
 
-def _known(db: Database, found: Sequence[FoundRun]) -> Iterator[str]:
+def _known(db: Readable, found: Sequence[FoundRun]) -> Iterator[str]:
     for each in found:
         if (record := documents.get_run(db, each.run)) is not None:
             yield f"{each.run} of {each.run.experiment} is in the database already: it is {record.state.value}"

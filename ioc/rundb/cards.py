@@ -15,15 +15,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, Any, Final
 
 from ioc import __version__
 from ioc.errors import Refused
 from ioc.model import DocumentState, RunId
 from ioc.ports import FINISHED
-from ioc.rundb.connection import open_for_editing
+from ioc.rundb.dict_rows import Readable, dict_rows
+from ioc.rundb.writing import open_for_editing
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 SCHEMA: Final = "attpc-ioc run card"
 VERSION: Final = 1
@@ -68,19 +70,20 @@ def file_name(run: RunId) -> str:
     return f"run_{run.number:04d}.json"
 
 
-def read(db: Database, run_id: int) -> Content:
+def read(db: Readable, run_id: int) -> Content:
     """Read what is on the card of a run."""
     run = next(
-        db.query(
+        dict_rows(
+            db,
             "SELECT runs.*, name AS experiment FROM runs JOIN experiments ON experiments.id = experiment_id "
             "WHERE runs.id = ?",
             [run_id],
         )
     )
     values = {"run": run_id, "intervals": MOST_INTERVALS, "events": MOST_EVENTS}
-    lists = {name: list(map(_plain, db.query(sql, values))) for name, sql in _LISTS.items()}
+    lists = {name: list(map(_plain, dict_rows(db, sql, values))) for name, sql in _LISTS.items()}
     copies: dict[int, list[Content]] = {}
-    for row in db.query(_COPIES, [run_id]):
+    for row in dict_rows(db, _COPIES, [run_id]):
         copies.setdefault(row.pop("file_id"), []).append(_plain(row))
     for file in lists["files"]:
         file["copies"] = copies.get(file.pop("id"), [])
@@ -147,7 +150,7 @@ class Card:
     """Those whose files were all purged are among them: the card stays, if the directory does."""
 
 
-def due(db: Database) -> list[int]:
+def due(db: Readable) -> list[int]:
     """The ids of the ended runs whose card has changed, the newest first."""
     ended = "state IN ('complete', 'failed', 'orphaned')"
     # SQLite takes the index of due cards only with its condition, word for word.
@@ -166,7 +169,7 @@ def take(db: Database, run_id: int) -> Card:
     return card_of(db, run_id)
 
 
-def card_of(db: Database, run_id: int) -> Card:
+def card_of(db: Readable, run_id: int) -> Card:
     """Read a card, and where it belongs."""
     content = read(db, run_id)
     places = {Place(file["host"], file["router"], file["path"].rpartition("/")[0]): None for file in content["files"]}

@@ -8,10 +8,9 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from ioc.model import RunId
-from ioc.ports import FINISHED
+from ioc.rundb.dict_rows import Readable
+from ioc.rundb.documents import OPEN
 from ioc.rundb.times import to_text
 
 Place = tuple[str, str]
@@ -30,35 +29,36 @@ class DueFile:
     size: int
 
 
-_FINISHED = json.dumps(sorted(FINISHED))
+# With a plus, SQLite does not look for the files that were not purged, which are all.
+_DUE = (
+    f"checksum = '' AND +purged_at IS NULL AND run_id NOT IN (SELECT id FROM runs WHERE {OPEN}) "  # noqa: S608 - ours
+    "AND files.id NOT IN (SELECT value FROM json_each(?))"
+)
 
 
-def backlog(db: Database, passed_over: Collection[int] = ()) -> dict[Place, int]:
+def backlog(db: Readable, passed_over: Collection[int] = ()) -> dict[Place, int]:
     """Return the bytes of all files of finished runs that have no checksum, without those `passed_over` (ids)."""
     rows = db.execute(
-        "SELECT files.host, router, sum(files.bytes) FROM files JOIN runs ON runs.id = run_id "
-        "WHERE checksum = '' AND purged_at IS NULL AND runs.state IN (SELECT value FROM json_each(?)) "
-        "AND files.id NOT IN (SELECT value FROM json_each(?)) GROUP BY 1, 2",
-        [_FINISHED, json.dumps(list(passed_over))],
+        f"SELECT host, router, sum(bytes) FROM files WHERE {_DUE} GROUP BY 1, 2",  # noqa: S608 - ours
+        [json.dumps(list(passed_over))],
     )
     return {(host, router): size for host, router, size in rows}
 
 
-def due_files(db: Database, places: Collection[Place], passed_over: Collection[int], most: int) -> list[DueFile]:
+def due_files(db: Readable, places: Collection[Place], passed_over: Collection[int], most: int) -> list[DueFile]:
     """Return files without checksum of these places, those of the newest runs first."""
     rows = db.execute(
-        "SELECT files.id, experiments.name, run_number, router, files.host, path, files.bytes FROM files "
+        "SELECT files.id, experiments.name, run_number, router, files.host, path, files.bytes FROM files "  # noqa: S608
         "JOIN runs ON runs.id = run_id JOIN experiments ON experiments.id = experiment_id "
-        "WHERE checksum = '' AND purged_at IS NULL AND runs.state IN (SELECT value FROM json_each(?)) "
-        "AND files.id NOT IN (SELECT value FROM json_each(?)) AND (files.host, router) IN "
+        f"WHERE {_DUE} AND (files.host, router) IN "
         "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) "
         "ORDER BY run_id DESC, files.id DESC LIMIT ?",
-        [_FINISHED, json.dumps(list(passed_over)), json.dumps(list(places)), most],
+        [json.dumps(list(passed_over)), json.dumps(list(places)), most],
     )
     return [DueFile(key, RunId(experiment, number), *rest) for key, experiment, number, *rest in rows]
 
 
-def save_checksum(db: Database, file: DueFile, text: str, passed_over: Collection[int]) -> bool:
+def save_checksum(db: Readable, file: DueFile, text: str, passed_over: Collection[int]) -> bool:
     """Store the checksum of a file; False if its row is no longer the one that was read."""
     changed = db.execute(
         "UPDATE files SET checksum = ?, checksummed_at = ? WHERE id = ? AND bytes = ? AND purged_at IS NULL",
@@ -68,7 +68,7 @@ def save_checksum(db: Database, file: DueFile, text: str, passed_over: Collectio
     return changed.rowcount == 1
 
 
-def ask_for_card(db: Database, file: DueFile, passed_over: Collection[int]) -> None:
+def ask_for_card(db: Readable, file: DueFile, passed_over: Collection[int]) -> None:
     """Let the card of a file's run be written again if all its files on this host have their checksums.
 
     The other hosts ask for themselves: one that is away must not keep the checksums of all others from the card.

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""Opens the database file, and explains its errors to operators."""
+"""Opens the database file for reading, and explains its errors to operators."""
 
 from __future__ import annotations
 
@@ -7,37 +7,16 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from sqlite_utils import Database
-
 from ioc.errors import PeerError
-from ioc.rundb.migrations import check_present_version, check_version
+from ioc.rundb.migrations import check_present_version
 
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
-def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Database:
-    """Open a connection in WAL mode with foreign keys on, for the thread that calls.
-
-    Raises:
-        PeerError: it is the database of another program or of a newer version.
-        sqlite3.Error: the file cannot be opened, or is no database.
-    """
-    connection = sqlite3.connect(_uri(path, "rwc" if create else "rw"), uri=True, isolation_level=None)
-    try:
-        db = Database(connection)
-        connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
-        check_version(db, str(path))  # before any change
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA journal_size_limit = 48000000")
-        # A batch touches a page of each observable: all pages fit into the cache and are not written to the file each
-        # time.
-        connection.execute("PRAGMA cache_size = -16384")
-        connection.execute("PRAGMA wal_autocheckpoint = 8000")
-        connection.execute("PRAGMA foreign_keys = ON")
-    except BaseException:
-        connection.close()
-        raise
-    return db
+Opened = TypeVar("Opened", "Database", sqlite3.Connection)
 
 
 def try_writing(path: Path, *, busy_seconds: float) -> None:
@@ -46,7 +25,7 @@ def try_writing(path: Path, *, busy_seconds: float) -> None:
     Raises:
         sqlite3.Error: the file cannot be opened or written.
     """
-    connection = sqlite3.connect(_uri(path, "rw"), uri=True, isolation_level=None)
+    connection = sqlite3.connect(uri(path, "rw"), uri=True, isolation_level=None)
     try:
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
         connection.execute("BEGIN IMMEDIATE")
@@ -55,24 +34,15 @@ def try_writing(path: Path, *, busy_seconds: float) -> None:
         connection.close()
 
 
-def open_for_editing(path: Path, *, busy_seconds: float = 3.0) -> Database:
-    """Open the database for a few changes, also while an IOC runs; the caller closes it.
-
-    Raises:
-        PeerError: there is no such file, it is no run database, or its version is not the program's.
-    """
-    return _checked(path, os.W_OK, lambda: open_for_writing(path, create=False, busy_seconds=busy_seconds))
-
-
-def open_for_reading(path: Path, *, busy_seconds: float = 5.0) -> Database:
+def open_for_reading(path: Path, *, busy_seconds: float = 5.0) -> sqlite3.Connection:
     """Open the database read-only, whether an IOC writes to it or not; the caller closes it.
 
     A locked database is waited for at most `busy_seconds`.
 
     Raises:
-        PeerError: as `open_for_editing`.
+        PeerError: there is no such file, it is no run database, or its version is not the program's.
     """
-    return _checked(path, os.R_OK, lambda: Database(connect_for_reading(path, busy_seconds=busy_seconds)))
+    return checked(path, os.R_OK, lambda: connect_for_reading(path, busy_seconds=busy_seconds))
 
 
 def connect_for_reading(path: Path, *, busy_seconds: float = 5.0) -> sqlite3.Connection:
@@ -81,7 +51,7 @@ def connect_for_reading(path: Path, *, busy_seconds: float = 5.0) -> sqlite3.Con
     Raises:
         sqlite3.Error: the file cannot be opened, or is no database.
     """
-    connection = sqlite3.connect(_uri(path, _reading_mode(path)), uri=True, isolation_level=None)
+    connection = sqlite3.connect(uri(path, _reading_mode(path)), uri=True, isolation_level=None)
     try:
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
         connection.execute("PRAGMA query_only = ON")
@@ -105,7 +75,12 @@ def _reading_mode(path: Path) -> str:
     return "ro" if log.exists() else "ro&immutable=1"
 
 
-def _checked(path: Path, access: int, connect: Callable[[], Database]) -> Database:
+def checked(path: Path, access: int, connect: Callable[[], Opened]) -> Opened:
+    """Connect to a run database that is there, has the present version and grants this access (as in `os.access`).
+
+    Raises:
+        PeerError: something of that is not so.
+    """
     try:
         present = path.is_file()
     except OSError:  # its directory cannot be read
@@ -128,7 +103,8 @@ def _checked(path: Path, access: int, connect: Callable[[], Database]) -> Databa
     return db
 
 
-def _uri(path: Path, mode: str) -> str:
+def uri(path: Path, mode: str) -> str:
+    """Return a database as SQLite takes it, with the mode of access."""
     return f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
 
 

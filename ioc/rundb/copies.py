@@ -9,15 +9,18 @@ from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, Any
 
 from ioc.model import Client, DocumentState, RunId, Severity
 from ioc.ports import FINISHED
-from ioc.rundb.connection import open_for_editing, peer_error
+from ioc.rundb.connection import peer_error
+from ioc.rundb.dict_rows import Readable
 from ioc.rundb.rows import storable
 from ioc.rundb.times import from_text, to_text
+from ioc.rundb.writing import open_for_editing
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 MOST_PENDING = 1000
 _FINAL = ", ".join(f"'{state.value}'" for state in FINISHED)
@@ -90,7 +93,7 @@ class Backlog:
     without_checksum: int = 0
 
 
-def pending_copies(db: Database, destination: str, hosts: Collection[str]) -> list[PendingCopy]:
+def pending_copies(db: Readable, destination: str, hosts: Collection[str]) -> list[PendingCopy]:
     """Return files of hosts of these names to be copied to a destination: first those never tried, then failed ones.
 
     Those that failed come in any order. Files without checksum wait until they have one. At most `MOST_PENDING` are
@@ -119,7 +122,7 @@ def pending_copies(db: Database, destination: str, hosts: Collection[str]) -> li
     return found
 
 
-def known_copy(db: Database, destination: str, below: str, hosts: Collection[str]) -> str:
+def known_copy(db: Readable, destination: str, below: str, hosts: Collection[str]) -> str:
     """Return the path of a verified copy at a destination, of the file filed last; empty if there is none.
 
     Only copies whose path begins with `below` count, and with `hosts` only those of files of these.
@@ -134,7 +137,7 @@ def known_copy(db: Database, destination: str, below: str, hosts: Collection[str
     return row[0] if row else ""
 
 
-def backlog(db: Database, destination: str, hosts: Collection[str]) -> Backlog:
+def backlog(db: Readable, destination: str, hosts: Collection[str]) -> Backlog:
     """Count the files of these hosts that have no verified copy at a destination."""
     row = db.execute(
         "SELECT count(*), coalesce(sum(files.bytes), 0), coalesce(sum(files.checksum = ''), 0) "
@@ -212,7 +215,7 @@ class OldRun:
     """As in the database."""
 
 
-def old_runs(db: Database, experiment: str, numbers: Collection[int]) -> list[OldRun]:
+def old_runs(db: Readable, experiment: str, numbers: Collection[int]) -> list[OldRun]:
     """Return runs by their numbers; without numbers, all of the experiment."""
     rows = db.execute(
         "SELECT run_number, state FROM runs JOIN experiments ON experiments.id = experiment_id WHERE name = ? "
@@ -222,7 +225,7 @@ def old_runs(db: Database, experiment: str, numbers: Collection[int]) -> list[Ol
     return [OldRun(number, state) for number, state in rows if not numbers or number in numbers]
 
 
-def old_files(db: Database, experiment: str, before: float, numbers: Collection[int]) -> list[OldFile]:
+def old_files(db: Readable, experiment: str, before: float, numbers: Collection[int]) -> list[OldFile]:
     """Return the files of complete runs that ended, and files that were filed, before a time; without those removed.
 
     With `numbers`, only those of these runs.
@@ -232,13 +235,13 @@ def old_files(db: Database, experiment: str, before: float, numbers: Collection[
     return _old_files(db, experiment, numbers, condition, DocumentState.Complete.value, limit, limit)
 
 
-def copied_files(db: Database, experiment: str, numbers: Collection[int]) -> list[OldFile]:
+def copied_files(db: Readable, experiment: str, numbers: Collection[int]) -> list[OldFile]:
     """Return the files of runs that have ended, also those removed; with `numbers`, only those of these runs."""
     return _old_files(db, experiment, numbers, f"runs.state IN ({_FINAL})")
 
 
 def _old_files(
-    db: Database, experiment: str, numbers: Collection[int], condition: str, *parameters: str
+    db: Readable, experiment: str, numbers: Collection[int], condition: str, *parameters: str
 ) -> list[OldFile]:
     rows = db.execute(
         "SELECT files.id, runs.id, run_number, router, host, path, files.bytes, checksum, checksummed_at "  # noqa: S608
@@ -265,7 +268,7 @@ def _old_files(
     ]
 
 
-def _copies(db: Database, file_ids: Sequence[int]) -> Mapping[int, tuple[Copy, ...]]:
+def _copies(db: Readable, file_ids: Sequence[int]) -> Mapping[int, tuple[Copy, ...]]:
     found: dict[int, tuple[Copy, ...]] = {}
     for start in range(0, len(file_ids), 500):
         some = file_ids[start : start + 500]
@@ -281,7 +284,7 @@ def _copies(db: Database, file_ids: Sequence[int]) -> Mapping[int, tuple[Copy, .
     return found
 
 
-def still_old(db: Database, files: Sequence[OldFile]) -> list[OldFile]:
+def still_old(db: Readable, files: Sequence[OldFile]) -> list[OldFile]:
     """Return those of these files that are as they were read: of a complete run, not removed, with these copies."""
     ids = [file.file_id for file in files]
     copies = _copies(db, ids)

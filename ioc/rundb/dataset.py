@@ -17,12 +17,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from sqlite_utils import Database
-
 from ioc.errors import Refused
 from ioc.model import DocumentState
 from ioc.ports import FINISHED
 from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.dict_rows import Readable
 
 PAGE = 20_000
 """Samples read in one transaction, which takes 10 to 20 ms."""
@@ -298,13 +297,13 @@ class DataReader:
         yield from sample_pages(self._db, series)
 
 
-def series_of_run(db: Database, run_id: int, observable_ids: Sequence[int]) -> list[Series]:
+def series_of_run(db: Readable, run_id: int, observable_ids: Sequence[int]) -> list[Series]:
     """The series of these observables in a run that have samples, in the order given."""
     found = series_of_runs(db, [run_id]).get(run_id, [])
     return [each for wanted in observable_ids for each in found if each.observable_id == wanted]
 
 
-def series_of_runs(db: Database, run_ids: Sequence[int]) -> Mapping[int, list[Series]]:
+def series_of_runs(db: Readable, run_ids: Sequence[int]) -> Mapping[int, list[Series]]:
     """The series of these runs that have samples, in display order, by the id of the run."""
     last = "FROM sample_rows WHERE series_id = its.id ORDER BY sampled_us DESC, seq DESC LIMIT 1"
     rows = db.execute(
@@ -323,7 +322,7 @@ def series_of_runs(db: Database, run_ids: Sequence[int]) -> Mapping[int, list[Se
     return found
 
 
-def sample_pages(db: Database, series: Iterable[Series]) -> Iterator[SamplesPage]:
+def sample_pages(db: Readable, series: Iterable[Series]) -> Iterator[SamplesPage]:
     """Read samples with one short transaction for each page.
 
     SQLite's rows become columns with one `zip`: that is all that Python does for each of them.
@@ -348,7 +347,7 @@ def sample_pages(db: Database, series: Iterable[Series]) -> Iterator[SamplesPage
             after = rows[-1][:2]
 
 
-def _alarms(db: Database) -> list[tuple[int, str]]:
+def _alarms(db: Readable) -> list[tuple[int, str]]:
     """Severity and status by the id of the alarm."""
     known = {row[0]: (row[1], row[2]) for row in db.execute("SELECT id, severity, status FROM alarms").fetchall()}
     return [known.get(number, (0, "")) for number in range(max(known, default=0) + 1)]

@@ -7,16 +7,18 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, NamedTuple
 
 from ioc.errors import Refused
 from ioc.model import Client, DocumentState, RunClass, RunQuality, Scalar, Severity
 from ioc.ports import FINISHED
-from ioc.rundb.connection import open_for_editing, peer_error
+from ioc.rundb.connection import peer_error
 from ioc.rundb.queries import Row, SheetObservable, find_experiment, find_run
 from ioc.rundb.times import to_text
+from ioc.rundb.writing import open_for_editing
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 
 def edit_run(

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _LARGEST_WHOLE = 1e15
 """Above it, the last digits of a float are meaningless."""
+_STORED = len("2026-11-22T12:00:00.123456Z")
+_SECONDS = len("2026-11-22T12:00:00")
+_DAY = len("2026-11-22")
 
 
 def local_time(text: str | None) -> str:
     """A time of the database as local time to the second, with its offset; empty for none."""
-    return "" if text is None else datetime.fromisoformat(text).astimezone().isoformat(sep=" ", timespec="seconds")
+    if text is None:
+        return ""
+    offset = _offset(text[:_DAY]) if len(text) == _STORED and text[-1] == "Z" else None
+    if offset is None:
+        return datetime.fromisoformat(text).astimezone().isoformat(sep=" ", timespec="seconds")
+    return (datetime.fromisoformat(text[:_SECONDS]) + offset[0]).isoformat(" ") + offset[1]
+
+
+@lru_cache(maxsize=16)
+def _offset(day: str) -> tuple[timedelta, str] | None:
+    """The offset of the local time, also as text, if it is the same all this day in UTC.
+
+    To ask for the offset of each of 50,000 runs would take as long as to read them.
+    """
+    begin = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    try:
+        first, last = begin.astimezone(), (begin + timedelta(days=1)).astimezone()
+    except OverflowError:  # at the end of the year 9999
+        return None
+    if first.tzinfo != last.tzinfo:
+        return None
+    return first.utcoffset() or timedelta(), first.isoformat()[_SECONDS:]
 
 
 def duration(seconds: float | None) -> str:

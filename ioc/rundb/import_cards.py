@@ -14,20 +14,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, Any, cast
 
 from ioc.errors import PeerError
 from ioc.model import Client, RunId, Severity
 from ioc.rundb import cards
 from ioc.rundb.cards import Content
 from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.dict_rows import Readable
 from ioc.rundb.documents import experiment_id
 from ioc.rundb.rows import storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
 from ioc.rundb.session import Session
 from ioc.rundb.times import to_text
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _PATIENCE_SECONDS = 3.0
 _DEFINITION = ("name", "units", "value_type", "source_pv")
@@ -111,7 +113,7 @@ def import_cards(path: Path, found: Sequence[FoundCard], client: Client) -> Chec
     return checked
 
 
-def _check(db: Database, found: Sequence[FoundCard]) -> Checked:
+def _check(db: Readable, found: Sequence[FoundCard]) -> Checked:
     new: list[FoundCard] = []
     present: list[FoundCard] = []
     problems: list[str] = []

@@ -9,12 +9,14 @@ of what they depend on, so the order in which run, intervals and measurements ar
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING
 
 from ioc.model import RunInterval
 from ioc.rundb.rows import storable
 from ioc.rundb.times import from_text, optional, to_text
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 
 def save_interval(db: Database, run_id: int | None, observable_id: int | None, interval: RunInterval) -> None:

@@ -2,8 +2,9 @@
 """The schema of the run database, as steps from one version to the next.
 
 Each migration runs in one transaction together with the version number (``PRAGMA user_version``) it leads to. A
-released migration is never changed; a new one is added instead. The first ones are SQL, because sqlite-utils cannot
-create parts of the schema: checks, partial indexes and a table without rowid.
+released migration is never changed; a new one is added instead, also one that does nothing if the SQL of the view
+`run_sheet` has changed: each creates it again. The first ones are SQL, because sqlite-utils cannot create parts of the
+schema: checks, partial indexes and a table without rowid.
 
 The migrations of sqlite-utils are not used: they keep their own table of names instead of `user_version`, so existing
 databases would first have to be entered there, and a database of a newer version would not be detected.
@@ -13,12 +14,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING
 
 from ioc.errors import PeerError
+from ioc.rundb.dict_rows import Readable
 from ioc.rundb.run_sheet import rebuild_run_sheet
 from ioc.rundb.times import MICROSECONDS_TO_TEXT
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 APPLICATION_ID = 0x41545043
 """``PRAGMA application_id`` of our files ("ATPC"): a database of another program is never touched."""
@@ -38,12 +42,12 @@ def newest_version() -> int:
     return len(MIGRATIONS)
 
 
-def version_of(db: Database) -> int:
+def version_of(db: Readable) -> int:
     """The version of an open database; 0 for an empty file."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def check_version(db: Database, path: str) -> int:
+def check_version(db: Readable, path: str) -> int:
     """Return the version of the database if this program can work with it (an older one needs `migrate` first).
 
     Raises:
@@ -51,7 +55,8 @@ def check_version(db: Database, path: str) -> int:
     """
     version = version_of(db)
     application = int(db.execute("PRAGMA application_id").fetchone()[0])
-    if application != APPLICATION_ID and (version or application or db.table_names()):
+    tables = db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'")
+    if application != APPLICATION_ID and (version or application or tables.fetchone()):
         raise PeerError(f"{path} is the database of another program: name another file as `database` in the topology")
     if version > newest_version():
         raise PeerError(
@@ -61,7 +66,7 @@ def check_version(db: Database, path: str) -> int:
     return version
 
 
-def check_present_version(db: Database, path: str) -> None:
+def check_present_version(db: Readable, path: str) -> None:
     """Like `check_version`, but also refuse an older version.
 
     Raises:
@@ -446,3 +451,12 @@ def _card_triggers(table: str) -> str:
 def files_are_looked_after(db: Database) -> None:
     """Version 7: checksums, safe copies, and run cards that have to be written."""
     db.executescript(_VERSION_7 + "".join(map(_card_triggers, _ON_CARD)))
+
+
+_VERSION_8 = "CREATE INDEX runs_open ON runs (id) WHERE state NOT IN ('complete', 'failed', 'orphaned')"
+
+
+@_migration
+def open_runs_are_found(db: Database) -> None:
+    """Version 8: a start of the IOC finds the open runs without looking at all others."""
+    db.execute(_VERSION_8)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ioc.model import Severity
+from ioc.rundb.dict_rows import dict_rows
 from ioc.rundb.queries import Row, RunBook
 from ioc.rundb.times import to_microseconds
 
@@ -68,7 +69,7 @@ class PageBook(RunBook):
         """As `RunBook`; a query also ends when `given_up`."""
         super().__init__(path, experiment, topology, busy_seconds=_BUSY_SECONDS)
         deadline = time.monotonic() + _QUERY_SECONDS
-        self._db.conn.set_progress_handler(lambda: time.monotonic() > deadline or given_up(), _STEPS)
+        self._db.set_progress_handler(lambda: time.monotonic() > deadline or given_up(), _STEPS)
 
     def experiments(self) -> Sequence[str]:
         """All experiments, the newest first."""
@@ -89,7 +90,9 @@ class PageBook(RunBook):
         elif before is not None:
             where, values = f"{where} AND run_number < ?", [*values, before]
         order = "run_number" if forward else "run_number DESC"
-        rows = list(self._db.table("runs").rows_where(where, values, order_by=order, limit=limit + 1))
+        rows = list(
+            dict_rows(self._db, f"SELECT * FROM runs WHERE {where} ORDER BY {order} LIMIT ?", [*values, limit + 1])
+        )
         more, rows = len(rows) > limit, rows[:limit]
         if forward:
             rows.reverse()
@@ -108,7 +111,8 @@ class PageBook(RunBook):
             Refused: there is no such run.
         """
         run = self.run(number)
-        measured = self._db.query(
+        measured = dict_rows(
+            self._db,
             "SELECT name, label, units, value_type, source_pv, measurements.* FROM measurements "
             "JOIN observables ON observables.id = observable_id WHERE run_id = ? ORDER BY display_order, name",
             [run["id"]],
@@ -136,7 +140,8 @@ class PageBook(RunBook):
     def numeric(self) -> Sequence[Row]:
         """The observables with numbers, those in use first: name, label, and whether they are measured, not entered."""
         return list(
-            self._db.query(
+            dict_rows(
+                self._db,
                 "SELECT name, max(label) AS label, max(source_pv IS NOT NULL) AS measured "
                 "FROM observables WHERE experiment_id = ? "
                 "AND value_type IN ('float', 'integer') "
@@ -150,7 +155,8 @@ class PageBook(RunBook):
         page = self.run_list("", before=before, after=None, limit=limit)
         rows: dict[int, Row] = {}
         if page.runs:
-            found = self._db.query(
+            found = dict_rows(
+                self._db,
                 "SELECT run_number, run_class, title, started_at, begin_value, minimum, mean, maximum, units "
                 "FROM runs JOIN measurements ON measurements.run_id = runs.id "
                 "JOIN observables ON observables.id = measurements.observable_id "
@@ -201,7 +207,8 @@ class PageBook(RunBook):
 
     def bad_times(self, number: int, observable: str) -> Sequence[Row]:
         """The bad times of an observable in a run; of all interlocks for those that watch no observable."""
-        rows = self._db.query(
+        rows = dict_rows(
+            self._db,
             "SELECT began_at, ended_at FROM run_intervals LEFT JOIN observables ON observables.id = observable_id "
             "WHERE run_id = ? AND (name = ? OR name IS NULL) ORDER BY began_at LIMIT 1000",
             [self.run(number)["id"], observable],
@@ -209,8 +216,8 @@ class PageBook(RunBook):
         return list(rows)
 
     def _of_run(self, run: Row, table: str, order: str, limit: int, also: str = "TRUE") -> list[Row]:
-        rows = self._db.table(table).rows_where(f"run_id = ? AND {also}", [run["id"]], order_by=order, limit=limit)
-        return list(rows)
+        sql = f"SELECT * FROM {table} WHERE run_id = ? AND {also} ORDER BY {order} LIMIT ?"
+        return list(dict_rows(self._db, sql, [run["id"], limit]))
 
     def _count(self, run: Row, table: str, also: str = "TRUE") -> int:
         sql = f"SELECT count(*) FROM {table} WHERE run_id = ? AND {also}"

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from ioc.errors import PeerError
 from ioc.rundb.connection import connect_for_reading, peer_error, try_writing
 from ioc.rundb.documents import load_saved_settings
@@ -47,9 +45,8 @@ def probe(path: Path) -> Probed:
             return Probed(owner=owner)
         connection = connect_for_reading(path)
         try:
-            db = Database(connection)
-            outdated = check_version(db, str(path)) < newest_version()
-            settings = {} if outdated else {name: saved.value for name, saved in load_saved_settings(db).items()}
+            outdated = check_version(connection, str(path)) < newest_version()
+            saved = {} if outdated else load_saved_settings(connection)
         finally:
             connection.close()
         if owner is None:
@@ -58,4 +55,4 @@ def probe(path: Path) -> Probed:
         raise peer_error(path, error) from error
     except OSError as error:
         raise PeerError(f"the run database {path} cannot be written: {os.strerror(error.errno or 0)}") from None
-    return Probed(True, owner, outdated, settings)
+    return Probed(True, owner, outdated, {name: each.value for name, each in saved.items()})

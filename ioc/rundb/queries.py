@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from sqlite_utils import Database
-
 from ioc.errors import Refused
 from ioc.model import DocumentState, chosen_experiment
 from ioc.ports import FINISHED
 from ioc.rundb.connection import open_for_reading, peer_error
 from ioc.rundb.dataset import SamplesPage, sample_pages, series_of_run
+from ioc.rundb.dict_rows import Readable, dict_rows
 from ioc.rundb.run_sheet import observable_column
 from ioc.rundb.selection import Selection
 from ioc.rundb.sheet_lines import Line, LineMaker, SheetColumn
@@ -94,7 +93,7 @@ class RunBook:
         where, values = ("experiment_id = ?", [self._experiment_id])
         if quality is not None:
             where, values = f"{where} AND quality = ?", [*values, quality]
-        return list(self._db.table("runs").rows_where(where, values, order_by="run_number"))
+        return list(dict_rows(self._db, f"SELECT * FROM runs WHERE {where} ORDER BY run_number", values))  # noqa: S608
 
     def run(self, number: int) -> Row:
         """One row of `runs`.
@@ -113,9 +112,10 @@ class RunBook:
         run = self.run(number)
 
         def of_run(table: str, order: str) -> Sequence[Row]:
-            return list(self._db.table(table).rows_where("run_id = ?", [run["id"]], order_by=order))
+            return list(dict_rows(self._db, f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {order}", [run["id"]]))  # noqa: S608
 
-        measurements = self._db.query(
+        measurements = dict_rows(
+            self._db,
             "SELECT name, units, value_type, source_pv, measurements.* FROM measurements "
             "JOIN observables ON observables.id = observable_id WHERE run_id = ? ORDER BY display_order, name",
             [run["id"]],
@@ -136,7 +136,9 @@ class RunBook:
             Refused: there is no such run.
         """
         run_id = self.run(number)["id"]
-        files = self._db.table("files").rows_where("run_id = ? AND purged_at IS NULL", [run_id], order_by="host, path")
+        files = dict_rows(
+            self._db, "SELECT * FROM files WHERE run_id = ? AND purged_at IS NULL ORDER BY host, path", [run_id]
+        )
         configs = self._db.execute("SELECT file_digests FROM run_configs WHERE run_id = ?", [run_id])
         return list(files), frozenset(name for (text,) in configs for name, _ in CONFIG_FILE.findall(text))
 
@@ -321,14 +323,12 @@ class RunBook:
 
     def _observables(self, condition: str, *parameters: Any) -> list[SheetObservable]:
         """The experiment's observables that meet a condition, in display order, retired ones last."""
-        rows = self._db.table("observables").rows_where(
-            f"experiment_id = ? AND ({condition})",
+        rows = self._db.execute(
+            "SELECT id, name, units, value_type, source_pv FROM observables "  # noqa: S608 - ours
+            f"WHERE experiment_id = ? AND ({condition}) ORDER BY retired_at IS NOT NULL, display_order, name, id",
             [self._experiment_id, *parameters],
-            order_by="retired_at IS NOT NULL, display_order, name, id",
         )
-        return [
-            SheetObservable(row["id"], row["name"], row["units"], row["value_type"], row["source_pv"]) for row in rows
-        ]
+        return [SheetObservable(*row) for row in rows]
 
 
 def _rows_of(pages: Iterable[SamplesPage], observables: Mapping[int, SheetObservable]) -> Iterator[Row]:
@@ -348,7 +348,7 @@ def _rows_of(pages: Iterable[SamplesPage], observables: Mapping[int, SheetObserv
             }
 
 
-def find_experiment(db: Database, path: Path, name: str | None, topology: str | None) -> tuple[int, str]:
+def find_experiment(db: Readable, path: Path, name: str | None, topology: str | None) -> tuple[int, str]:
     """Id and name of experiment `name`; for None, of the IOC's current one, else of that of the newest run.
 
     `topology` is the experiment in the IOC's topology, None if it is not known.
@@ -356,28 +356,25 @@ def find_experiment(db: Database, path: Path, name: str | None, topology: str | 
     Raises:
         Refused: there is no such experiment, or none at all.
     """
-    ids: dict[str, int] = dict(
-        db.execute(
-            "SELECT name, experiments.id FROM experiments LEFT JOIN runs ON runs.experiment_id = experiments.id "
-            "GROUP BY experiments.id ORDER BY max(ifnull(runs.id, 0)), experiments.id"
-        ).fetchall()
-    )
+    ids: dict[str, int] = dict(db.execute("SELECT name, id FROM experiments ORDER BY id").fetchall())
     if not ids:
         raise Refused(f"the run database {path} has no experiment yet: the IOC creates the first one")
     if name is None:
-        name = next((each for each in (_set_by_pv(db, topology), topology) if each in ids), list(ids)[-1])
+        newest = "SELECT name FROM runs JOIN experiments ON experiments.id = experiment_id "
+        of_newest = db.execute(f"{newest} ORDER BY runs.id DESC LIMIT 1").fetchone() or list(ids)[-1:]
+        name = next(each for each in (_set_by_pv(db, topology), topology, *of_newest) if each in ids)
     if name not in ids:
         raise Refused(f"experiment {name} is not in the run database {path}: it has {', '.join(ids)}")
     return ids[name], name
 
 
-def _set_by_pv(db: Database, topology: str | None) -> str | None:
+def _set_by_pv(db: Readable, topology: str | None) -> str | None:
     """The experiment set with the PV `Experiment`; None if it was never set or is no longer in use.
 
     The IOC forgets it when the experiment in its topology changes; without the topology, a newer run of another
     experiment shows that.
     """
-    rows = db.table("settings").rows_where("name IN ('experiment', 'experiment_default')")
+    rows = dict_rows(db, "SELECT * FROM settings WHERE name IN ('experiment', 'experiment_default')")
     kept = {row["name"]: row for row in rows}
     if topology is not None:
         return chosen_experiment({name: row["value"] for name, row in kept.items()}, topology)
@@ -386,13 +383,13 @@ def _set_by_pv(db: Database, topology: str | None) -> str | None:
     return chosen["value"] if chosen and (newest is None or newest < chosen["saved_at"]) else None
 
 
-def find_run(db: Database, experiment_id: int, experiment: str, number: int) -> Row:
+def find_run(db: Readable, experiment_id: int, experiment: str, number: int) -> Row:
     """The row of a run.
 
     Raises:
         Refused: there is no such run.
     """
-    rows = db.table("runs").rows_where("experiment_id = ? AND run_number = ?", [experiment_id, number])
+    rows = dict_rows(db, "SELECT * FROM runs WHERE experiment_id = ? AND run_number = ?", [experiment_id, number])
     if (row := next(rows, None)) is not None:
         return row
     last = db.execute("SELECT max(run_number) FROM runs WHERE experiment_id = ?", [experiment_id]).fetchone()[0]

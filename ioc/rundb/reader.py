@@ -16,8 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sqlite_utils import Database
-
 from ioc.errors import PeerError
 from ioc.rundb.connection import open_for_reading, peer_error
 
@@ -39,7 +37,7 @@ class Reader:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="run database reader")
         self._over = threading.Event()
 
-    async def read(self, function: Callable[[Database], Result]) -> Result:
+    async def read(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run a function in a transaction that cannot write; one after the other.
 
         Raises:
@@ -59,11 +57,11 @@ class Reader:
     def _is_closed(self) -> PeerError:
         return PeerError(f"the run database {self._path} is closed")
 
-    def _read(self, function: Callable[[Database], Result]) -> Result:
+    def _read(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
         # A connection for each query: it sees the file that has the name now, and none is left open.
         db = open_for_reading(self._path)
         try:
-            db.conn.set_progress_handler(self._over.is_set, _STEPS)
+            db.set_progress_handler(self._over.is_set, _STEPS)
             db.execute("BEGIN")
             return function(db)
         except sqlite3.Error as error:

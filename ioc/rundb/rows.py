@@ -9,14 +9,15 @@ import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import NamedTuple
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, NamedTuple
 
 from ioc.errors import PeerError
 from ioc.model import Event, PutRecord, Reading, RunId, Scalar, Severity
 from ioc.rundb.many_rows import execute_rows, pieces
 from ioc.rundb.times import to_microseconds, to_text
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _INSERT_SAMPLES = """INSERT INTO sample_rows (series_id, sampled_us, seq, value, alarm_id)
     SELECT column1, column2, column3 + coalesce(

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
-
-from sqlite_utils import Database
-from sqlite_utils.db import quote_identifier
+from typing import TYPE_CHECKING, NamedTuple
 
 from ioc.model import Scalar, ValueType
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _FIXED = (
     ("experiment", "experiments.name"),
@@ -43,6 +43,11 @@ def observable_column(name: str) -> str:
     return f"{name}{_SUFFIX}" if base in _OF_THE_RUN else name
 
 
+def _quoted(name: str) -> str:
+    """Name of a column in SQL."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
 def rebuild_run_sheet(db: Database) -> None:
     """Recreate the view if the observables of any experiment have changed; part of the caller's transaction.
 
@@ -61,7 +66,7 @@ def rebuild_run_sheet(db: Database) -> None:
         ids.setdefault(name.lower(), {}).setdefault(row["experiment_id"], []).append(row["id"])
     columns = [f"{expression} AS {column}" for column, expression in _FIXED]
     columns += [
-        f"{_value(ids[column])} AS {quote_identifier(observable_column(name))}"
+        f"{_value(ids[column])} AS {_quoted(observable_column(name))}"
         for column, name in itertools.islice(names.items(), _MOST_OBSERVABLES)
     ]
     # Every name in it is quoted above; an unchanged view stays as it is.
@@ -111,7 +116,7 @@ def last_rows(db: Database, experiment: str, most: int) -> SheetRows:
             if is_text and not first.is_text:  # a text has room for numbers, but not the other way round
                 observables[column.lower()] = first._replace(is_text=True)
     columns = (*OF_EVERY_RUN, *observables.values())
-    names = ", ".join(quote_identifier(column.name) for column in columns)
+    names = ", ".join(_quoted(column.name) for column in columns)
     # Every name in it is quoted.
     sql = f"SELECT {names} FROM run_sheet WHERE experiment = ? ORDER BY run_number DESC LIMIT ?"  # noqa: S608
     return SheetRows(columns, tuple(db.execute(sql, [experiment, most]).fetchall()))

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlite_utils import Database
-
 from ioc.model import Reading, Severity
+from ioc.rundb.dict_rows import Readable
 from ioc.rundb.times import LATEST, optional_time, to_microseconds
 
 
@@ -41,7 +40,7 @@ BEGINNING = (-1, -1)
 """Begin of the first page."""
 
 
-def survey_samples(db: Database, run_id: int | None, until: float, before: float | None) -> SampleSurvey:
+def survey_samples(db: Readable, run_id: int | None, until: float, before: float | None) -> SampleSurvey:
     before_us = LATEST if before is None else to_microseconds(before)
     until_us = min(to_microseconds(until), before_us - 1)
     rows = db.execute(
@@ -60,7 +59,7 @@ def survey_samples(db: Database, run_id: int | None, until: float, before: float
 
 
 def load_samples(  # noqa: PLR0917 - as the store has them
-    db: Database, run_id: int | None, observable_id: int, begin: tuple[int, int], until_us: int, most: int
+    db: Readable, run_id: int | None, observable_id: int, begin: tuple[int, int], until_us: int, most: int
 ) -> SamplePage:
     """A page of samples from `begin` (microseconds and sequence number) on, up to `until_us` included.
 

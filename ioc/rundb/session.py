@@ -7,13 +7,16 @@ import contextlib
 import sqlite3
 from collections.abc import Generator
 from pathlib import Path
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING
 
 from ioc.errors import PeerError
-from ioc.rundb.connection import PassingError, error_kind, open_for_writing, peer_error
+from ioc.rundb.connection import PassingError, error_kind, peer_error
 from ioc.rundb.lock import FileLock
 from ioc.rundb.migrations import migrate
+from ioc.rundb.writing import open_for_writing
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_CONSTRAINT"}
 """Errors after which the connection is still usable."""

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
-
-from sqlite_utils import Database
 
 from ioc.errors import PeerTimeout
 from ioc.model import (
@@ -32,6 +31,8 @@ from ioc.rundb.run_sheet import SheetRows, last_rows
 from ioc.rundb.writer import Writer
 
 if TYPE_CHECKING:
+    from sqlite_utils import Database
+
     from ioc.topology.schema import Observable
 
 Result = TypeVar("Result")
@@ -245,7 +246,7 @@ class SqliteRunStore:
             ) from None
         self._writer.join()
 
-    async def read(self, function: Callable[[Database], Result]) -> Result:
+    async def read(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run a function that only reads, and may take seconds, beside everything else; takes as long as it takes.
 
         Raises:

@@ -24,9 +24,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ioc.errors import PeerError
 from ioc.model import Event, Severity
@@ -36,6 +34,9 @@ from ioc.rundb.connection import PassingError, peer_error
 from ioc.rundb.row_queue import RowQueue
 from ioc.rundb.rows import BAD_ROW, LogRow, RowWriter, Sample, UnknownRowError
 from ioc.rundb.session import Session
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _log = logging.getLogger(__name__)
 

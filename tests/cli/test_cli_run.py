@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from ioc.rundb.connection import open_for_writing
 from ioc.rundb.migrations import migrate
+from ioc.rundb.writing import open_for_writing
 from ioc.sim.ports import free_port
 from tests.epics import LOOPBACK, Epics
 

@@ -501,6 +501,23 @@ async def test_a_line_break_in_a_text_breaks_no_line(store: SqliteRunStore, data
 
 def test_commands_import_neither_pandas_nor_numpy() -> None:
     """sqlite_utils does without them, though they are installed; whoever imports them later gets them."""
-    program = "import sys, ioc.cli.main; print({'pandas', 'numpy'} & {*sys.modules}); import pandas, numpy"
+    program = "import sys, ioc.rundb.writing; print({'pandas', 'numpy'} & {*sys.modules}); import pandas, numpy"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "set()\n"
+
+
+_LOADED = """
+import atexit, sys
+atexit.register(lambda: print({"sqlite_utils", "pydantic", "asyncio", "caproto"} & {*sys.modules}, file=sys.stderr))
+from ioc.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["list", "list --json", "show 0", "diff 0 0", "export", "samples 0"])
+async def test_reading_imports_nothing_for_writing(store: SqliteRunStore, database: Path, command: str) -> None:
+    """A command that only reads imports neither sqlite-utils nor the topology's schema nor anything of the IOC."""
+    await store.reserve_run("e1", "", RunClass.Beam, "")
+    program = [sys.executable, "-c", _LOADED, "runs", *command.split(), "--database", database]
+    done = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "set()\n")

@@ -18,9 +18,9 @@ from sqlite_utils import Database
 from ioc.errors import PeerError, PeerTimeout
 from ioc.model import RunClass
 from ioc.rundb import SqliteRunStore
-from ioc.rundb.connection import open_for_writing
 from ioc.rundb.lock import FileLock
 from ioc.rundb.migrations import migrate, newest_version
+from ioc.rundb.writing import open_for_writing
 from tests.epics import eventually
 from tests.rundb.rows import PRESSURE, event, locked, reading, rows
 

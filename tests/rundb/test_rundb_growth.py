@@ -1,4 +1,4 @@
-"""What the IOC asks the run database, and the lines of the run sheet, do not slow down as it grows."""
+"""What the IOC and commands ask the run database, and the lines of the run sheet, do not slow down as it grows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 from sqlite_utils import Database
 
 from ioc.model import RunClass, RunId, Severity, Statistics
-from ioc.rundb import Measurement, SqliteRunStore, cards, documents
-from ioc.rundb.connection import open_for_editing
+from ioc.rundb import Measurement, SqliteRunStore, cards, checksums, documents
+from ioc.rundb.queries import find_experiment
 from ioc.rundb.run_sheet import last_rows
+from ioc.rundb.writing import open_for_editing
 from ioc.topology.schema import Observable
 from tests.rundb.invoking import invoke
 from tests.rundb.rows import GAS, PRESSURE, execute
@@ -27,6 +28,10 @@ ASKED: dict[str, Callable[[Database], Any]] = {
     "the newest rows of the run sheet, for the table": lambda db: last_rows(db, "e1", 5),
     "the next number, at a start of a run": lambda db: documents.reserve_run(db, "e1", "", RunClass.Beam, ""),
     "one run": lambda db: documents.get_run(db, RunId("e1", 3)),
+    "the open runs, at a start of the IOC": documents.unfinished_runs,
+    "the bytes without checksum": checksums.backlog,
+    "the next files without checksum": lambda db: checksums.due_files(db, [("h", "r")], [], 5),
+    "the experiment, in a command": lambda db: find_experiment(db, Path("runs.db"), None, None),
     "the cards that are due": cards.due,
     "the cards that an earlier process was writing": cards.resume,
 }
@@ -39,6 +44,13 @@ def grow(database: Path, until: int) -> None:
         f"WHERE n + 1 < {until}) INSERT INTO runs (experiment_id, run_number, run_class, state, reserved_at) "
         "SELECT 1, n, 'Beam', 'complete', '2026-11-01T00:00:00.000000Z' FROM n",
     )
+    execute(
+        database,
+        "INSERT INTO files (run_id, router, host, path, bytes, moved_at, checksum) SELECT id, 'r', 'h', id, 5, '', 'x' "
+        "FROM runs WHERE id NOT IN (SELECT run_id FROM files)",
+    )
+    execute(database, "UPDATE files SET checksum = iif(id > (SELECT max(id) FROM files) - 10, '', 'x')")
+    execute(database, "UPDATE runs SET state = iif(run_number = 3, 'running', 'complete')")
     execute(database, "UPDATE runs SET card_due = 0")
 
 
@@ -53,7 +65,7 @@ def steps(database: Path, function: Callable[[Database], Any]) -> int:
 
 
 async def test_what_the_ioc_asks(store: SqliteRunStore, database: Path) -> None:
-    """It takes as many steps with a hundred times as many runs."""
+    """It takes as many steps with a hundred times as many runs and files, of which ten have no checksum."""
     await store.define_observables("e1", [PRESSURE, GAS])
     await store.reserve_run("e1", "", RunClass.Beam, "")
     grow(database, FEW)
@@ -62,6 +74,19 @@ async def test_what_the_ioc_asks(store: SqliteRunStore, database: Path) -> None:
     after = {what: steps(database, function) for what, function in ASKED.items()}
     assert min(before.values()) > 0
     assert {what: number for what, number in after.items() if number > before[what] + FEW} == {}
+
+
+async def test_the_same_observables_again(store: SqliteRunStore, database: Path) -> None:
+    """A start of the IOC takes as many steps however many experiments and observables there are besides."""
+    await store.define_observables("e1", [PRESSURE, GAS])
+
+    def again(db: Database) -> None:
+        documents.define_observables(db, "e1", [PRESSURE, GAS])
+
+    before = steps(database, again)
+    for number in range(2, 12):
+        await store.define_observables(f"e{number}", [PRESSURE, *(Observable(name=f"o{each}") for each in range(50))])
+    assert steps(database, again) <= before + FEW
 
 
 NONE = Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)

@@ -14,8 +14,9 @@ from sqlite_utils import Database
 from ioc.errors import PeerError
 from ioc.model import RunClass
 from ioc.rundb import SqliteRunStore
-from ioc.rundb.connection import open_for_reading, open_for_writing
+from ioc.rundb.connection import open_for_reading
 from ioc.rundb.migrations import migrate, newest_version, version_of
+from ioc.rundb.writing import open_for_writing
 from tests.rundb.rows import PRESSURE, execute, reading, rows
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "run-database.md"

@@ -7,7 +7,7 @@ from pathlib import Path
 from ioc.model import RunClass, Severity, Statistics
 from ioc.rundb import Measurement, SqliteRunStore
 from ioc.topology.schema import Observable
-from tests.rundb.rows import GAS, PRESSURE, rows
+from tests.rundb.rows import GAS, PRESSURE, execute, rows
 
 NAMES = [
     "experiment",
@@ -124,3 +124,11 @@ async def test_an_observable_that_was_a_number_and_is_a_text(store: SqliteRunSto
     await store.define_observables("e1", [Observable(name="gas", units="%")])
     column = (await store.last_rows("e1", 1)).columns[-1]
     assert (column.name, column.units, column.is_text) == ("gas", "%", True)
+
+
+async def test_a_sheet_that_was_dropped_comes_back(store: SqliteRunStore, database: Path) -> None:
+    """If somebody drops the view, the next start of the IOC makes it again, also with the same observables."""
+    await store.define_observables("e1", [PRESSURE])
+    execute(database, "DROP VIEW run_sheet")
+    await store.define_observables("e1", [PRESSURE])
+    assert rows(database, "SELECT pressure FROM run_sheet") == []
