@@ -136,7 +136,7 @@ def decide(turn: Turn) -> None:
     others = [name for name in servers if name not in running]
     untold = [f"partner {name}" for name, each in turn.state.partners.items() if each.run != record.run.number]
     if record.state is DocumentState.Stopping:
-        _stop_on(turn, "was being stopped before the restart: stopping continues")
+        _stop_on(turn, "was being stopped when the IOC was restarted")
     elif not running:
         _close_orphan(turn)
     elif record.state is DocumentState.Starting and (missing := [*others, *untold]):

@@ -14,7 +14,7 @@ from ioc.runlogic.events import (
     ServerRead,
     TransitionEnded,
 )
-from ioc.runlogic.state import TAKING_DATA, About, Job, Move, Server
+from ioc.runlogic.state import TAKING_DATA, About, Cause, Job, Move, Server
 from ioc.runlogic.subject import ecc
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -86,7 +86,7 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
     else:
         return
     turn.say(ecc(name), text, Severity.MAJOR)
-    trouble(turn, About.Server, name, text)
+    trouble(turn, About.Server, name, text, cause=Cause.StillRunning)
 
 
 def _at_rest(server: Server) -> bool:

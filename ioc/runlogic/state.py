@@ -329,6 +329,15 @@ class Run:
         """The troubles that have not ended."""
         return tuple(trouble for trouble in self.troubles if trouble.standing)
 
+    @property
+    def by_urgency(self) -> tuple[Trouble, ...]:
+        """The same; first the servers that wait for a Stop: a message has room for a few troubles only."""
+
+        def waits_for_stop(trouble: Trouble) -> bool:
+            return trouble.about is About.Server and trouble.cause is Cause.StillRunning
+
+        return tuple(sorted(self.standing, key=lambda trouble: not waits_for_stop(trouble)))
+
     def duration(self, steady: float) -> float:
         """Seconds that the run has lasted; `steady` is now, on the monotonic clock."""
         if self.record is None or self.record.started_at is None:

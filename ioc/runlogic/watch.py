@@ -62,6 +62,8 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         turn.say(data_router(name), "OK again")
     if turn.state.run.state in TAKING_DATA:
         _follow_directory(turn, name, facts)
+    elif facts.work_dir and turn.state.run.open:
+        _mend_directory(turn, name, facts)
     filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts)
 
@@ -94,10 +96,14 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
         trouble(turn, About.Directory, name, text, cause=Cause.NoDirectory)
         return
     if facts.work_dir:
-        mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
+        _mend_directory(turn, name, facts)
     if facts.work_dir and facts.work_dir not in known:
         turn.set_router(name, directories=(*known, facts.work_dir))
         turn.emit(memory.DIRECTORIES.save(turn.router(name).directories, name))
+
+
+def _mend_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
+    mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
 
 
 def _watch_silence(turn: Turn, name: str) -> None:
