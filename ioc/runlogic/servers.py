@@ -325,8 +325,10 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
             f"; the server cuts a name at its first dot: it will look for {listing([_cut(part) for part in dotted])} "
             f"instead of {listing(dotted)}"
         )
-    severity = Severity.MINOR if dotted else Severity.NO_ALARM
-    turn.say(ecc(name), text, max(severity, server.message.severity), event.client)
+    # A failed transition stays an alarm; a warning of an earlier choice does not.
+    failed = server.message.severity >= Severity.MAJOR
+    severity = server.message.severity if failed else Severity.MINOR if dotted else Severity.NO_ALARM
+    turn.say(ecc(name), text, severity, event.client)
     turn.emit(memory.CONFIG.save(event.config, name))
     turn.answer(event)
 

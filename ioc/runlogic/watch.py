@@ -60,10 +60,10 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         turn.say(data_router(name), facts.problem, Severity.MINOR if facts.online else Severity.MAJOR)
     elif was and not facts.problem:
         turn.say(data_router(name), "OK again")
+    if facts.work_dir:
+        mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
     if turn.state.run.state in TAKING_DATA:
         _follow_directory(turn, name, facts)
-    elif facts.work_dir and turn.state.run.open:
-        _mend_directory(turn, name, facts)
     filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts)
 
@@ -95,15 +95,9 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
             turn.say(data_router(name), text, Severity.MAJOR)
         trouble(turn, About.Directory, name, text, cause=Cause.NoDirectory)
         return
-    if facts.work_dir:
-        _mend_directory(turn, name, facts)
     if facts.work_dir and facts.work_dir not in known:
         turn.set_router(name, directories=(*known, facts.work_dir))
         turn.emit(memory.DIRECTORIES.save(turn.router(name).directories, name))
-
-
-def _mend_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
-    mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
 
 
 def _watch_silence(turn: Turn, name: str) -> None:
