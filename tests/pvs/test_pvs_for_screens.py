@@ -24,6 +24,7 @@ from ioc.pvs.group import LOG_LENGTH, bytes_text
 from ioc.pvs.history import history_text
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
+from ioc.rundb import StoreHealth
 from ioc.topology.schema import Interlock
 from tests.epics import eventually
 from tests.pvs.panel import Panel, topology
@@ -103,6 +104,12 @@ async def test_what_is_in_alarm_is_named(panel: Panel) -> None:
     assert panel["IOC:Alarms"].severity == Severity.INVALID
     assert "ECC:CoBo0" in panel.text("IOC:Alarms")
     assert "Obs:gas" not in panel.text("IOC:Alarms")
+    assert "IOC:DatabaseMessage" not in panel.text("IOC:Alarms")
+    panel.health = StoreHealth(0, 0.0, 0, "the run database is locked")
+    clock = asyncio.create_task(panel.tree.tick(panel.server))
+    await eventually(lambda: "IOC:DatabaseMessage" in panel.text("IOC:Alarms"))
+    clock.cancel()
+    await asyncio.wait([clock])
 
 
 async def test_a_history_has_a_point_for_each_time(panel: Panel) -> None:
