@@ -54,7 +54,7 @@ def happened_in_run(turn: Turn, before: Router) -> bool:
     The first look after the end of the data may find what happened before it.
     """
     run = turn.state.run
-    return run.state in TAKING_DATA or (run.state is RunState.Filing and before.unseen)
+    return run.state in TAKING_DATA or (run.state is RunState.Filing and before.unseen_since is not None)
 
 
 def router_read(turn: Turn, name: str, facts: RouterFacts, *, in_run: bool) -> None:

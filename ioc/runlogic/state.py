@@ -193,8 +193,8 @@ class Router:
     """When Configure connected a source to it; None while none is connected, or if the IOC did not see it."""
     linked: str = ""
     """The process that the source was connected to then; empty if not known."""
-    unseen: bool = False
-    """It has not been looked at since the data of the open run ended."""
+    unseen_since: float | None = None
+    """When the data of the open run ended; None once a look that began after that has come back."""
     disk_filling: bool = False
     """Its disk will be full within the hour."""
     filing: bool = False

@@ -48,7 +48,9 @@ def _watch_observables(turn: Turn) -> None:
 
 def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     before = turn.router(name)
-    turn.set_router(name, last=facts, lost=False, unseen=False)
+    turn.set_router(name, last=facts, lost=False)
+    if before.unseen_since is not None and facts.asked_at >= before.unseen_since:
+        turn.set_router(name, unseen_since=None)
     _measure_growth(turn, name, before, facts)
     was = before.facts.problem if before.facts is not None else ""
     if facts.online and not before.online:

@@ -22,9 +22,9 @@ from ioc.model import (
 )
 from ioc.pvs.group import LOG_LENGTH, bytes_text
 from ioc.pvs.history import history_text
+from ioc.rundb import StoreHealth
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
-from ioc.rundb import StoreHealth
 from ioc.topology.schema import Interlock
 from tests.epics import eventually
 from tests.pvs.panel import Panel, topology
