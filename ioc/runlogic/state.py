@@ -70,6 +70,8 @@ class About(Enum):
     Interlock = auto()
     Partner = auto()
     Restart = auto()
+    Continued = auto()
+    """The IOC was restarted while the run was ended: what it said before that may be mended since."""
     Hook = auto()
 
 
