@@ -17,7 +17,7 @@ from ioc.cli.options import PathName, WholeNumber, output_option, topology_optio
 from ioc.cli.output import data_output, say_error, table
 from ioc.cli.questions import Question, answered
 from ioc.errors import Refused
-from ioc.topology.create import MAX_COBOS, create, write_new
+from ioc.topology.create import MAX_COBOS, create, refuse_existing, write_new
 from ioc.topology.load import examine, load
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def init(output: Path, **given: Any) -> None:
     What is not given by an option is asked for. An impossible answer is asked for again, with the reason. If the first
     six options are given, nothing is asked.
     """
+    refuse_existing(output)  # before it asks ten questions
     try:
         text = create(answered(_QUESTIONS, given))
     except Refused as error:

@@ -24,6 +24,7 @@ SCRIPT = resources.files("ioc.hosts").joinpath("look.sh").read_text(encoding="as
 PROCESS_NAME = "dataRouter"
 DELETED = b" (deleted)"
 """Suffix of a link in /proc to a deleted file (``man 5 proc``)."""
+_UNMOUNTED = "its file system was unmounted, or another one was mounted over it"
 
 
 @dataclass(frozen=True)
@@ -135,16 +136,16 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
             mine = [socket for socket, _, user in sockets if user == values["user"] and socket.port in argument_ports]
         of_directory = _lines(sections, f"@directory process {pid}")
         directory, lost, unreadable = _directory(of_directory), "", ""
-        place = _hex(values.get("link", ""))
+        place = _hex(values.get("link", "")) or _values(of_directory).get("at", "").encode()
         if place and ("here" not in values or directory is None):
             directory = None
             if place.endswith(DELETED):  # by the kernel
                 place, lost = place.removesuffix(DELETED), "was deleted"
             elif "apart" not in values:  # in a container the path has a different meaning
                 unreadable = _reason(_values(of_directory))
-                lost = (
-                    "" if unreadable else "is gone: its file system was unmounted, or another one was mounted over it"
-                )
+                # One that was there is gone since: how will be known at the next look.
+                how = "it was deleted, or its file system unmounted" if "here" in values else _UNMOUNTED
+                lost = "" if unreadable else f"is gone: {how}"
         started = f"{boot[:8]}:{ticks}" if (ticks := values.get("start")) else ""  # ticks since boot
         yield Process(
             pid,
@@ -152,7 +153,7 @@ def _linux(sections: dict[str, list[str]]) -> Iterator[Process]:
             directory,
             lost,
             unreadable,
-            place or _values(of_directory).get("at", "").encode(),
+            place,
             int(values.get("parent") or 0),
             words,
             started,
@@ -176,7 +177,7 @@ def _others(sections: dict[str, list[str]]) -> Iterator[Process]:
         inodes = f"{values.get('inode', '')} {values.get('node', '')}".split()[:2]
         if place and (directory is None or inodes[:1] != inodes[1:]):
             # Only the text of ls distinguishes a missing directory from one without read permission.
-            gone = directory is not None or "No such file" in values.get("reason", "")
+            gone = directory is not None or "reason" not in values or "No such file" in values["reason"]
             directory = None
             lost, unreadable = ("was deleted or moved away", "") if gone else ("", _reason(values))
         yield Process(

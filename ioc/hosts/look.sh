@@ -89,16 +89,17 @@ linux() {
       user=; while read -r key real user more; do [ "$key" != Uid: ] || break; done <"$entry/status"
       echo "user $user"; users="$users$user "
     fi
-    if usable "$entry/cwd"; then
-      echo 'here yes'
+    # Of a directory deleted meanwhile, a link that is read after the look says so.
+    if look "process $pid" "$entry/cwd"; then
+      printf '@process %s\nhere yes\n' "$pid"
     else
+      printf '@process %s\n' "$pid"
       link=$(readlink "$entry/cwd" && echo .) && link=${link%??} && {
         printf '%s' "$link" | hex link
         [ "$entry/cwd/." -ef "$link" ] && echo 'here yes'
         [ "$entry/ns/mnt" -ef "$proc/self/ns/mnt" ] || echo 'apart yes'
       }
     fi
-    look "process $pid" "$entry/cwd"
   done
   # The number of the boot, which is in no argument, separates the arguments of one process from those of the next.
   [ -n "$arguments" ] && { echo @arguments; od -An -v -tx1 $arguments; }

@@ -40,6 +40,19 @@ class SftpSession(paramiko.SFTPClient):
         answer.get_int()  # how many names follow: one
         return answer.get_binary()
 
+    def read_only(self) -> bool:
+        """Whether the server refuses every change (``sftp-server -R``): it then does so before it looks for a name."""
+        try:
+            self.rmdir("/no such directory/none")
+        except PermissionError:
+            return True
+        except TimeoutError:
+            raise
+        except OSError:  # there is no such directory, in the words of any server
+            if self.closed:
+                raise
+        return False
+
     def sync(self, file: paramiko.SFTPFile) -> None:
         """Bring a file onto the disk, if the server knows how (OpenSSH since 6.5)."""
         # The refusal of a server that does not know this request looks like a failure.

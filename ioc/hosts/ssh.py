@@ -223,7 +223,12 @@ class SshTransport:
     def check_files(self) -> None:
         # Without SFTP nothing can be filed: that must be known before a run starts, not at its end.
         if self._checked is not self._connection.transport:
-            with self._sftp(b"."):
+            with self._sftp(b".") as sftp:
+                if sftp.read_only():
+                    raise PeerError(
+                        f"SFTP on {self._address} is read-only: its sftp-server must run without -R (Subsystem sftp "
+                        "in sshd_config), or nothing can be filed"
+                    )
                 self._checked = self._connection.transport
 
     def home(self) -> bytes:

@@ -277,6 +277,7 @@ class PvTree:
         found |= {f"Obs:{name}": group.severity for name, group in self._observables.items()}
         found |= {f"Interlock:{name}": group.severity for name, group in self._interlocks.items()}
         found["Logbook"] = self._logbook.severity
+        found |= self._health.alarms()
         found |= {f"Archive:{name}": group.severity for name, group in self._archive.items()}
         return {name: severity for name, severity in found.items() if severity > Severity.NO_ALARM}
 

@@ -8,11 +8,11 @@ which process a router was when its source was connected to it.
 
 from __future__ import annotations
 
-from ioc.model import EccState, LinkType, RouterFacts, Severity
+from ioc.model import EccState, LinkType, RouterFacts, RunState, Severity
 from ioc.runlogic import memory, troubles
 from ioc.runlogic.effects import ProbeRouters
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import TAKING_DATA, About
+from ioc.runlogic.state import TAKING_DATA, About, Router
 from ioc.runlogic.subject import data_router
 from ioc.runlogic.turn import Turn, listing
 
@@ -48,13 +48,22 @@ def _set(turn: Turn, server: str, linked_at: float | None) -> None:
             troubles.mend(turn, About.Link, name, f"router {name} was reconnected by Configure")
 
 
-def router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
+def happened_in_run(turn: Turn, before: Router) -> bool:
+    """Whether what a look finds may have happened to a router while the open run took data.
+
+    The first look after the end of the data may find what happened before it.
+    """
+    run = turn.state.run
+    return run.state in TAKING_DATA or (run.state is RunState.Filing and before.unseen_since is not None)
+
+
+def router_read(turn: Turn, name: str, facts: RouterFacts, *, in_run: bool) -> None:
     """Remember the process that a source was just connected to; report a different process during a run."""
     router = turn.router(name)
     if router.linked_at is not None and not router.linked and facts.process and facts.asked_at >= router.linked_at:
         turn.set_router(name, linked=facts.process)
         turn.emit(memory.LINK.save(facts.process, name))
-    if turn.router(name).restarted and turn.state.run.state in TAKING_DATA:
+    if turn.router(name).restarted and in_run:
         text = lost(turn.plan, name)
         if not troubles.standing(turn.state.run, About.Link, name):
             turn.say(data_router(name), text, Severity.MAJOR)

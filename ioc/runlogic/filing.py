@@ -212,6 +212,7 @@ def close_document(turn: Turn) -> None:
     failed = run.ending is DocumentState.Failed
     if not failed:
         _name_silent_sources(turn)
+    mend(turn, About.Continued, "", "all its files are filed")
     record = turn.save_run(state=run.ending, size=sum(file.size for file in run.files))
     title = run.title if failed else ""  # so that it need not be typed again for the next attempt
     if auto.enabled:

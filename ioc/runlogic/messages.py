@@ -14,11 +14,15 @@ _PASSING_SECONDS = 10.0
 def mark_past(turn: Turn, before: State) -> None:
     """Mark each message that is older than the last state change of its object, or a refusal without its reasons."""
     state = turn.state
-    moved = state.servers is not before.servers
+    moved, read = state.servers is not before.servers, state.restored and not before.restored
     if moved and state.job is None and _whole(state) is not _whole(before) and state.message is before.message:
         turn.set(message=_past(state.message, Severity.NO_ALARM))
+    if read and state.message is before.message:
+        turn.set(message=_past(state.message, Severity.NO_ALARM))
+    if read and state.auto_message is before.auto_message:
+        turn.set(auto_message=_past(state.auto_message, Severity.NO_ALARM))
     run = state.run
-    if _no_longer_true(turn, before) and run.message is before.run.message:
+    if (read or _no_longer_true(turn, before)) and run.message is before.run.message:
         turn.set_run(message=_past(run.message, run.message.severity))
     for name, router in state.routers.items() if run.number != before.run.number else ():
         if router.message is before.routers[name].message:

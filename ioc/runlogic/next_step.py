@@ -42,6 +42,9 @@ def _of_the_run(plan: Plan, state: State) -> tuple[NextStep, str]:
         case RunState.Paused:
             return NextStep.Stop, f"Stop {name}, which cannot be resumed"
         case RunState.Filing if state.job is None:
+            if running := [n for n, server in state.servers.items() if server.takes_data]:
+                still = f"{_servers(running, len(state.servers))} still taking data"
+                return NextStep.Stop, f"Stop run {run.number} again: {still}"
             waiting = listing(sorted(run.unfiled))
             return NextStep.Stop, f"File run {run.number}: the files of {waiting} are not in their place yet"
         case _:

@@ -217,7 +217,10 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         )
     elif facts.file_count:
         files = "1 .graw file" if facts.file_count == 1 else f"{facts.file_count} .graw files"
-        advice = "Organize it" if state.run.record is not None else "move the files away, there was no run yet"
+        if not state.restored:
+            advice = "wait, it is not known yet whether they belong to an open run"
+        else:
+            advice = "Organize it" if state.run.record is not None else "move the files away, there was no run yet"
         found.append(reason(f" is Dirty with {files}, but must be Clean: {advice}", "Dirty", advice))
     # A look from before the number was read or changed asked for another directory.
     if facts.run_dir_exists and state.restored and facts.run_directory == state.next_run.directory:

@@ -69,6 +69,8 @@ def restored(turn: Turn, event: Restored) -> None:
         turn.set_server(name, sending=server.state is not EccState.Ready)
     if newest.state is DocumentState.Filing:
         turn.say(RUN, f"{newest.run} was being filed before the restart: filing continues", Severity.MINOR)
+        if newest.message:
+            trouble(turn, About.Continued, "", "it was being filed when the IOC was restarted", Severity.MINOR)
         if memory.ORPHANED.read(settings) == newest.run.number:
             turn.set_run(ending=DocumentState.Orphaned)
         _recover(turn)
@@ -136,7 +138,7 @@ def decide(turn: Turn) -> None:
     others = [name for name in servers if name not in running]
     untold = [f"partner {name}" for name, each in turn.state.partners.items() if each.run != record.run.number]
     if record.state is DocumentState.Stopping:
-        _stop_on(turn, "was being stopped before the restart: stopping continues")
+        _stop_on(turn, "was being stopped when the IOC was restarted", About.Continued)
     elif not running:
         _close_orphan(turn)
     elif record.state is DocumentState.Starting and (missing := [*others, *untold]):
@@ -181,13 +183,13 @@ def _lasted(turn: Turn) -> float:
     return max(0.0, turn.now - started_at)
 
 
-def _stop_on(turn: Turn, why: str) -> None:
+def _stop_on(turn: Turn, why: str, about: About = About.Restart) -> None:
     record = turn.record
     turn.save_run(state=DocumentState.Stopping)
     if record.started_at is None:
         turn.set_run(ending=DocumentState.Failed)
     turn.set_run(state=RunState.Stopping, running_since=turn.steady - _lasted(turn))
-    trouble(turn, About.Restart, "", f"it {why}", Severity.MINOR)
+    trouble(turn, about, "", f"it {why}", Severity.MINOR)
     runs.go_on_recording(turn)
     stages = runs.stop_stages(turn)
     if record.started_at is None:  # a roll-back runs no hooks

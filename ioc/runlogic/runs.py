@@ -390,6 +390,8 @@ def begin_end(turn: Turn, job: Job) -> None:
         state=DocumentState.Filing, stopped_at=stopped_at, duration=None if began_at is None else duration
     )
     turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
+    for name in turn.state.routers:
+        turn.set_router(name, unseen_since=turn.now)
     turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(TakeSnapshot(job.id, record.run, Snapshot.End, known))
 

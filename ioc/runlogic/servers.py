@@ -14,7 +14,7 @@ from ioc.runlogic.events import (
     ServerRead,
     TransitionEnded,
 )
-from ioc.runlogic.state import TAKING_DATA, About, Job, Move, Server
+from ioc.runlogic.state import TAKING_DATA, About, Cause, Job, Move, Server
 from ioc.runlogic.subject import ecc
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -86,7 +86,7 @@ def _stop_what_runs_on(turn: Turn, name: str, before: Server) -> None:
     else:
         return
     turn.say(ecc(name), text, Severity.MAJOR)
-    trouble(turn, About.Server, name, text)
+    trouble(turn, About.Server, name, text, cause=Cause.StillRunning)
 
 
 def _at_rest(server: Server) -> bool:
@@ -325,8 +325,10 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
             f"; the server cuts a name at its first dot: it will look for {listing([_cut(part) for part in dotted])} "
             f"instead of {listing(dotted)}"
         )
-    severity = Severity.MINOR if dotted else Severity.NO_ALARM
-    turn.say(ecc(name), text, max(severity, server.message.severity), event.client)
+    # A failed transition stays an alarm; a warning of an earlier choice does not.
+    failed = server.message.severity >= Severity.MAJOR
+    severity = server.message.severity if failed else Severity.MINOR if dotted else Severity.NO_ALARM
+    turn.say(ecc(name), text, severity, event.client)
     turn.emit(memory.CONFIG.save(event.config, name))
     turn.answer(event)
 

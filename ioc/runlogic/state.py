@@ -71,6 +71,8 @@ class About(Enum):
     Interlock = auto()
     Partner = auto()
     Restart = auto()
+    Continued = auto()
+    """The IOC was restarted while the run was ended: what it said before that may be mended since."""
     Hook = auto()
 
 
@@ -194,6 +196,8 @@ class Router:
     """When Configure connected a source to it; None while none is connected, or if the IOC did not see it."""
     linked: str = ""
     """The process that the source was connected to then; empty if not known."""
+    unseen_since: float | None = None
+    """When the data of the open run ended; None once a look that began after that has come back."""
     disk_filling: bool = False
     """Its disk will be full within the hour."""
     filing: bool = False
@@ -329,6 +333,15 @@ class Run:
     def standing(self) -> tuple[Trouble, ...]:
         """The troubles that have not ended."""
         return tuple(trouble for trouble in self.troubles if trouble.standing)
+
+    @property
+    def by_urgency(self) -> tuple[Trouble, ...]:
+        """The same; first the servers that wait for a Stop: a message has room for a few troubles only."""
+
+        def waits_for_stop(trouble: Trouble) -> bool:
+            return trouble.about is About.Server and trouble.cause is Cause.StillRunning
+
+        return tuple(sorted(self.standing, key=lambda trouble: not waits_for_stop(trouble)))
 
     def duration(self, steady: float) -> float:
         """Seconds that the run has lasted; `steady` is now, on the monotonic clock."""

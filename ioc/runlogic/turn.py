@@ -202,7 +202,7 @@ class Turn:
     def show(self, subject: Subject, text: str, severity: Severity = Severity.NO_ALARM) -> None:
         """Put a sentence into the message of its subject; the run's message also names its current troubles."""
         run = self.state.run
-        if subject == RUN and (wrong := run.standing):
+        if subject == RUN and (wrong := run.by_urgency):
             but = ", but" if run.ending is DocumentState.Complete else ":"
             text = f"{text}{but} {few([trouble.text for trouble in wrong])}"
             severity = max(severity, *(trouble.severity for trouble in wrong))

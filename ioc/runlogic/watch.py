@@ -49,21 +49,26 @@ def _watch_observables(turn: Turn) -> None:
 def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     before = turn.router(name)
     turn.set_router(name, last=facts, lost=False)
+    if before.unseen_since is not None and facts.asked_at >= before.unseen_since:
+        turn.set_router(name, unseen_since=None)
     _measure_growth(turn, name, before, facts)
     was = before.facts.problem if before.facts is not None else ""
     if facts.online and not before.online:
         turn.say(data_router(name), "Online" if not facts.problem else facts.problem)
         mend(turn, About.Router, name, f"router {name} is Online again")
     elif not facts.online and (before.online or before.facts is None):
-        _offline(turn, name, facts.problem or f"no dataRouter process for router {name} on its host")
+        reason = facts.problem or f"no dataRouter process for router {name} on its host"
+        _offline(turn, name, reason, in_run=datalinks.happened_in_run(turn, before))
     elif facts.problem and facts.problem != was:
         turn.say(data_router(name), facts.problem, Severity.MINOR if facts.online else Severity.MAJOR)
     elif was and not facts.problem:
         turn.say(data_router(name), "OK again")
+    if facts.work_dir:
+        mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
     if turn.state.run.state in TAKING_DATA:
         _follow_directory(turn, name, facts)
     filing.watch_growth(turn, name)
-    datalinks.router_read(turn, name, facts)
+    datalinks.router_read(turn, name, facts, in_run=datalinks.happened_in_run(turn, before))
 
 
 def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
@@ -93,8 +98,6 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
             turn.say(data_router(name), text, Severity.MAJOR)
         trouble(turn, About.Directory, name, text, cause=Cause.NoDirectory)
         return
-    if facts.work_dir:
-        mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
     if facts.work_dir and facts.work_dir not in known:
         turn.set_router(name, directories=(*known, facts.work_dir))
         turn.emit(memory.DIRECTORIES.save(turn.router(name).directories, name))
@@ -202,12 +205,12 @@ def routers_lost(turn: Turn, event: RoutersLost) -> None:
         before = turn.router(name)
         turn.set_router(name, rate=0.0, lost=True)
         if not before.lost:
-            _offline(turn, name, event.reason)
+            _offline(turn, name, event.reason, in_run=turn.state.run.state in TAKING_DATA)
         elif before.message.text != event.reason:
             turn.set_router(name, message=turn.note(event.reason, Severity.MAJOR))
 
 
-def _offline(turn: Turn, name: str, reason: str) -> None:
+def _offline(turn: Turn, name: str, reason: str, *, in_run: bool) -> None:
     turn.say(data_router(name), reason, Severity.MAJOR)
-    if turn.state.run.state in TAKING_DATA:
+    if in_run:
         trouble(turn, About.Router, name, f"router {name} is Offline: {reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,17 +110,26 @@ def _pairs(values: Mapping[str, Scalar]) -> str:
     return ", ".join(f"{key}: {written(value)}" for key, value in values.items())
 
 
+def refuse_existing(path: Path) -> None:
+    """Refuse to write over a file; a link counts, wherever it leads.
+
+    Raises:
+        Refused: it exists.
+    """
+    if os.path.lexists(path):
+        raise Refused(f"{path} exists and is not overwritten: choose another file")
+
+
 def write_new(path: Path, text: str) -> None:
     """Write a new file.
 
     Raises:
         Refused: it exists or cannot be written.
     """
+    refuse_existing(path)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise Refused(f"{path} exists and is not overwritten: choose another file") from None
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error.strerror or error}") from None
 

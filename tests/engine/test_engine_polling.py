@@ -46,7 +46,7 @@ async def test_a_transition_is_watched_at_once_and_five_times_a_second() -> None
 
 
 async def test_servers_at_rest_are_read_together() -> None:
-    """They are read at the same moments, also after one was watched in a transition or answered late, and none twice."""
+    """They are read at the same moments and none twice, also after a transition of one and a late answer of another."""
     async with Bench() as bench:
         first, second = bench.ecc["CoBo0"], bench.ecc["CoBo1"]
         first.takes = 0.37

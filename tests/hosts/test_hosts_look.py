@@ -176,6 +176,17 @@ def test_what_became_of_a_directory(link: bytes, more: str, place: bytes, lost: 
     assert (process.lost, process.unreadable) == lost
 
 
+def test_a_directory_that_goes_during_the_look():
+    """One that could be entered but not listed is said to be gone, not to belong to another user."""
+    gone = "is gone: it was deleted, or its file system unmounted"
+    answer = b"@begin\n@boot\nx\n@process 5\nhere yes\n@directory process 5\nat /data\nrun no\n@end\n"
+    (process,) = parse(answer).processes
+    assert (process.place, process.directory, process.lost, process.unreadable) == (b"/data", None, gone, "")
+    of_macos = MACOS.replace(b"@listing /Volumes/data0\ngraw 0 0\n", b"")
+    (process,) = parse(of_macos).processes
+    assert (process.directory, process.lost) == (None, "was deleted or moved away")
+
+
 @given(st.integers(0, len(LINUX) - 1), st.binary(max_size=20))
 def test_an_answer_cut_off_is_an_error(length: int, noise: bytes):
     """An answer that is not complete, whatever it ends with, is an error and never half the facts."""

@@ -67,6 +67,7 @@ def sshd_directory() -> Iterator[pathlib.Path]:
         ({"Subsystem": "sftp exit 0"}, "its sshd must offer SFTP"),
         ({"Subsystem": "sftp /nonexistent/sftp-server"}, "its sshd must offer SFTP"),
         ({"Subsystem": "other /bin/true"}, "its sshd must offer SFTP"),
+        ({"Subsystem": f"sftp {EXTERNAL} -R"}, "SFTP on .* is read-only: .* must run without -R"),
         ({"ForceCommand": "internal-sftp"}, "a login over SSH must run commands.*ForceCommand"),
         ({"ForceCommand": "echo This account is closed"}, "must run commands.*This account is closed"),
         ({"ForceCommand": "true"}, "must run commands"),

@@ -22,6 +22,7 @@ from ioc.model import (
 )
 from ioc.pvs.group import LOG_LENGTH, bytes_text
 from ioc.pvs.history import history_text
+from ioc.rundb import StoreHealth
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
 from ioc.topology.schema import Interlock
@@ -103,6 +104,12 @@ async def test_what_is_in_alarm_is_named(panel: Panel) -> None:
     assert panel["IOC:Alarms"].severity == Severity.INVALID
     assert "ECC:CoBo0" in panel.text("IOC:Alarms")
     assert "Obs:gas" not in panel.text("IOC:Alarms")
+    assert "IOC:DatabaseMessage" not in panel.text("IOC:Alarms")
+    panel.health = StoreHealth(0, 0.0, 0, "the run database is locked")
+    clock = asyncio.create_task(panel.tree.tick(panel.server))
+    await eventually(lambda: "IOC:DatabaseMessage" in panel.text("IOC:Alarms"))
+    clock.cancel()
+    await asyncio.wait([clock])
 
 
 async def test_a_history_has_a_point_for_each_time(panel: Panel) -> None:

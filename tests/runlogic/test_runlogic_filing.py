@@ -265,6 +265,31 @@ def test_a_router_that_goes_offline_alarms_the_run() -> None:
     assert [line.text for line in world.log].count(f"run 0: {text}") == 1
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_router_that_died_just_before_stop_is_told_with_the_run(again: bool) -> None:
+    """The first look that began after the end of the data finds it gone or anew, for the run; later ones do not."""
+    world = World()
+    for router in world.routers.values():
+        router.process = "1 at 100"
+    world.ready()
+    world.run("Start")
+    world.settle()
+    began_before = world.routers["data0"].facts("", world.now)
+    world.routers["data0"].process, world.routers["data0"].online = "2 at 200", again
+    world.run("Stop")
+    while world.state.run.state is not RunState.Filing:
+        world.perform()
+    world.feed(ev.RoutersRead({"data0": began_before}))
+    world.poll()
+    world.routers["data1"].process, world.routers["data1"].online = "3 at 300", again
+    world.poll()
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+    said = "router data0 was restarted after Configure" if again else "router data0 is Offline"
+    assert said in world.record.message
+    assert "data1" not in world.record.message
+
+
 def test_a_host_that_goes_away_alarms_the_run() -> None:
     """What cannot be asked is Offline: one entry when it goes, one when it returns, whatever is said in between."""
     world = World()

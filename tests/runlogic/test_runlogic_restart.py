@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -219,6 +220,9 @@ def test_filing_goes_on_and_its_failure_still_blocks() -> None:
     world.restart()
     world.settle()
     assert world.record.state is DocumentState.Complete
+    assert "router data1 is not filed" in world.record.message.splitlines()[0]
+    later = r" it was being filed when the IOC was restarted \(.*: all its files are filed\)$"
+    assert re.search(later, world.record.message, re.MULTILINE), "the first line is not the last word"
 
 
 def test_a_failed_start_keeps_its_reason_through_a_restart() -> None:

@@ -258,6 +258,8 @@ def test_a_name_that_the_server_cannot_load_is_a_warning_when_it_is_selected(con
         f"the server cuts a name at its first dot: it will {warning}"
     )
     assert world.state.servers["CoBo0"].message.severity is Severity.MINOR
+    world.select("CoBo0", "front/e20/e20")
+    assert world.state.servers["CoBo0"].message.severity is Severity.NO_ALARM, "there is nothing to warn of any more"
 
 
 @pytest.mark.parametrize("state", [EccState.Described, EccState.Prepared, EccState.Ready])

@@ -7,9 +7,10 @@ from itertools import product
 
 import pytest
 
-from ioc.model import DocumentState, EccState, RunClass, RunId, RunState, Severity
+from ioc.model import DocumentState, EccState, NextStep, RunClass, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.next_step import next_step
 from tests.runlogic.installation import topology
 from tests.runlogic.world import OPERATOR, World
 
@@ -203,6 +204,26 @@ def test_stop_while_filing_stops_what_still_runs() -> None:
     assert world.servers["CoBo1"].state is EccState.Ready
     assert world.record.state is DocumentState.Complete
     assert press in world.record.message
+
+
+def test_what_to_press_is_said_before_what_waits_for_it() -> None:
+    """However much is not filed meanwhile, a server that came back Running is named first, also as the next step."""
+    world = World()
+    world.start_run()
+    for name in world.servers:
+        world.servers[name].reachable = False
+    for name in world.routers:
+        world.faults[name, "file"] = "error"
+    world.poll()
+    world.run("Stop")
+    world.settle()
+    assert len(world.state.run.standing) > 4
+    world.servers["CoBo1"].reachable = True
+    world.poll()
+    press = "ECC server CoBo1 is Running although run 0 was stopped: press Stop of the run"
+    assert world.state.run.message.text.startswith(f"run 0 is Filing, but {press}; ")
+    action = "Stop run 0 again: ECC server CoBo1 is still taking data"
+    assert next_step(world.plan, world.state) == (NextStep.Stop, action)
 
 
 def test_a_server_that_comes_back_running_after_its_run_was_closed_is_an_alarm() -> None:

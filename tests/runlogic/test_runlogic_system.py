@@ -235,6 +235,13 @@ def test_nothing_is_done_before_the_database_was_read() -> None:
         assert world.answers[token].refused
         assert "the run database has not been read yet" in world.answers[token].error
     assert "the run database has not been read yet" in world.blocked_by()
+    world.routers["data0"].staged.append(("a.graw", None))
+    world.poll_router("data0")
+    assert any("data0 is Dirty with 1 .graw file" in reason for reason in world.blocked_by())
+    assert not any("there was no run" in reason for reason in world.blocked_by()), "that is not known"
+    world.restore()
+    said = (world.state.message, world.state.run.message)
+    assert all(note.past and note.text.startswith("at ") for note in said), "it is not true any more"
 
 
 def test_a_single_server_can_be_stopped_even_without_the_database() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
 
-from ioc.model import EccState, RunState, Severity
+from ioc.model import DocumentState, EccState, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.watch import seconds_to_full, total_bytes
@@ -249,6 +250,23 @@ def test_a_working_directory_that_is_lost_in_a_run_is_an_alarm() -> None:
     world.poll()
     assert world.state.run.message.severity is Severity.NO_ALARM
     assert "it was deleted" in world.record.message
+
+
+def test_a_working_directory_that_is_known_again_in_filing_is_no_alarm_any_more() -> None:
+    """The router was started anew after Stop, as the message asked: the complete run is no alarm, its row tells it."""
+    world = World()
+    world.start_run()
+    found = world.routers["data0"].facts("", world.now)
+    lost = replace(found, work_dir="", file_count=0, problem="it was deleted")
+    world.feed(ev.RoutersRead({"data0": lost}))
+    world.run("Stop")
+    while world.state.run.state is not RunState.Filing:
+        world.perform()
+    world.feed(ev.RoutersRead({"data0": replace(found, read_at=world.now)}))
+    world.settle()
+    assert world.record.state is DocumentState.Complete
+    assert world.state.run.message.severity is Severity.NO_ALARM
+    assert re.search(r"it was deleted \([^)]*: router data0 writes to /data\)", world.record.message)
 
 
 def test_a_disk_that_will_be_full_within_the_hour_is_named_once() -> None:
