@@ -12,7 +12,8 @@
 # a process that waits in the kernel for a dead file server cannot be killed.
 #
 # The tables of sockets are read before and after the descriptors: a router that takes a connection changes its listener
-# for a connection at that moment, and must be found by one of them.
+# for a connection at that moment, and must be found by one of them. Sockets without an inode are connections that have
+# ended, often tens of thousands, which the tables list as those of root.
 
 newline='
 '
@@ -98,7 +99,7 @@ linux() {
   { [ -z "$descriptors" ] || list -ln $descriptors; printf '%s\n' "$before"; tables; } | awk -v users="$users" '
     /^\/.*\/fd:$/ { n = split($0, part, "/"); print "@process " part[n - 1] }
     / socket:\[[0-9]+\]$/ { gsub(/[^0-9]/, "", $NF); mine[$NF]; print "socket " $NF }
-    $1 == "row" && ($5 == "0A" || $7 in mine || index(users, " " $6 " ")) {
+    $1 == "row" && ($5 == "0A" || $7 in mine || ($7 != 0 && index(users, " " $6 " "))) {
       if (!rows++) print "@sockets"
       print $2, $3, $4, $5, $6, $7
     }'

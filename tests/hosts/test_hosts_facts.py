@@ -198,6 +198,24 @@ async def test_a_router_of_another_user(local_hosts: Hosts, data_routers: DataRo
     assert "cannot write" in known.problem
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+async def test_connections_that_have_ended_are_not_told(data_routers: DataRouters):
+    """A look at a router of root leaves out the host's ended connections, which the kernel lists as those of root."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory, socket.create_server(("127.0.0.1", 0)) as server:
+        port = data_routers.start(pathlib.Path(directory), told=True)
+        ended = socket.create_connection(server.getsockname())
+        waiting = ended.getsockname()[1]
+        other, _ = server.accept()
+        ended.close()  # the end that closes first waits for a minute
+        other.close()
+        text = fed_to_sh(SCRIPT, (RUN.encode(), b"2"))
+        answer = subprocess.run(
+            ["/bin/sh", "-s"], input=text, env=dict(ENVIRONMENT), capture_output=True, check=True, user=65534
+        ).stdout
+    assert f":{waiting:04X} " not in answer.decode(errors="replace")
+    assert any(port == each.port for process in parse(answer).processes for each in process.sockets)
+
+
 def delete(place: pathlib.Path) -> None:
     shutil.rmtree(place)
 
