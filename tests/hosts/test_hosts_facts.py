@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pathlib
 import re
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -22,6 +24,7 @@ from ioc.hosts.transport import ENVIRONMENT, fed_to_sh
 from ioc.model import RouterFacts
 from ioc.sim.ports import free_port
 from ioc.topology.schema import DataRouter
+from tests.epics import eventually
 from tests.hosts.rig import DataRouters, Hosts, put, site
 from tests.sshd import SshServer
 
@@ -561,3 +564,22 @@ async def test_a_tool_that_is_missing(
     tools_of_macos(tmp_path / "tools", monkeypatch, **scripts)
     with pytest.raises(PeerError, match=f"install the program {tool} there"):
         await local_hosts(site(port=46005)).router_facts(RUN)
+
+
+async def test_an_answer_that_cannot_be_read_does_not_stay_in_memory(hosts: Hosts, monkeypatch: pytest.MonkeyPatch):
+    """What a host said is released with the error, not at the next garbage collection."""
+    length = 2_000_000
+    monkeypatch.setattr("ioc.hosts.look.SCRIPT", f"main() {{ echo @begin; head -c {length} /dev/zero | tr '\\0' x; }}")
+    host = hosts(site())
+    with pytest.raises(PeerError, match="did not finish"):
+        await host.router_facts(RUN)  # paramiko keeps the frames of a login
+    gc.disable()
+    tracemalloc.start()
+    try:
+        with pytest.raises(PeerError, match="did not finish"):
+            await host.router_facts(RUN)
+        assert tracemalloc.get_traced_memory()[1] > length
+        await eventually(lambda: tracemalloc.get_traced_memory()[0] < length / 2)  # the thread may still deliver it
+    finally:
+        tracemalloc.stop()
+        gc.enable()
