@@ -114,7 +114,10 @@ class ZeepEccClient:
         calls.tasks.add(call)
         call.add_done_callback(calls.tasks.discard)
         call.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may no longer wait
-        return await asyncio.shield(call)
+        try:
+            return await asyncio.shield(call)
+        finally:
+            del call  # its error would keep this frame, and this frame the call with the whole answer
 
     async def _call(self, operation: str, timeout: float, arguments: Mapping[str, str]) -> SoapReply:
         try:

@@ -399,4 +399,7 @@ class MachineHost:
             # Only the connection that hangs: a slow disk in the background must not fail a look or a filing.
             (self._aside if threads is self._background else self._transport).drop()
             raise PeerTimeout(f"{self._name} did not answer within {timeout or 0:g} s")
-        return running.result()
+        try:
+            return running.result()
+        finally:
+            del running, done  # its error would keep this frame, and this frame the error with all that was read

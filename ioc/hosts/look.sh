@@ -13,7 +13,8 @@
 #
 # The tables of sockets are read before the descriptors: each costs the kernel milliseconds if there are thousands of
 # connections. They are read once more if a descriptor has a socket that was in none of them: a router that takes a
-# connection changes its listener for a connection at that moment.
+# connection changes its listener for a connection at that moment. Sockets without an inode are connections that have
+# ended, often tens of thousands, which the tables list as those of root.
 
 newline='
 '
@@ -71,11 +72,10 @@ linux() {
   found=$(grep -hs '^[0-9]* (dataRouter) ' "$proc"/[0-9]*/stat); [ -n "$found" ] || return
   tables=
   for table in tcp tcp6 udp udp6; do [ -r "$proc/net/$table" ] && tables="$tables $proc/net/$table"; done
-  # A connection that is over has no inode. There may be thousands; they are only told of routers of other users.
   before=$(awk '
     FNR == 1 { table = FILENAME; sub(".*/", "", table); next }
     table == "unix" { print "known", $7; next }
-    $10 || $4 == "0A" { print "row", table, $2, $3, $4, $8, $10 }' $tables "$proc/net/unix")
+    $10 { print "row", table, $2, $3, $4, $8, $10 }' $tables "$proc/net/unix")
   arguments=; descriptors=; users=' '
   IFS=$newline; set -- $found; unset IFS
   for stat; do
@@ -114,7 +114,7 @@ linux() {
     }
     function again(file, table) {
       table = file; sub(".*/", "", table)
-      while ((getline <file) > 0) if ($2 ~ /:/) tell(table, $2, $3, $4, $8, $10)
+      while ((getline <file) > 0) if ($10 && $2 ~ /:/) tell(table, $2, $3, $4, $8, $10)
     }
     $1 == "known" { known[$2]; next }
     $1 == "row" { row[++rows] = $0; known[$7]; next }

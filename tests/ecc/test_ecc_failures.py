@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -243,6 +245,24 @@ async def test_a_flood_of_small_chunks_delays_nothing_else(server: MakeServer, c
     with pytest.raises(PeerTimeout):
         await call
     assert laps.longest < 0.25
+
+
+async def test_a_refused_answer_does_not_stay_in_memory(server: MakeServer, client: MakeClient) -> None:
+    """What a server sent beyond the limit is released with the error, not at the next garbage collection."""
+    peer = client(server(flood).port, state=60)
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            with contextlib.suppress(PeerError):
+                await peer.get_state()
+            await asyncio.sleep(0)  # the present turn of the event loop has the error, too
+        kept, highest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert highest > MAX_BODY
+    assert kept < MAX_BODY / 4
 
 
 async def test_refused_connection_says_what_to_do(client: MakeClient) -> None:

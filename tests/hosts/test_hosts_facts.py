@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pathlib
 import re
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -198,6 +200,24 @@ async def test_a_router_of_another_user(local_hosts: Hosts, data_routers: DataRo
     assert "must belong to the SSH user, or the topology must give work_dir" in unknown.problem
     assert (known.online, known.work_dir) == (True, directory)
     assert "cannot write" in known.problem
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+async def test_connections_that_have_ended_are_not_told(data_routers: DataRouters):
+    """A look at a router of root leaves out the host's ended connections, which the kernel lists as those of root."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory, socket.create_server(("127.0.0.1", 0)) as server:
+        port = data_routers.start(pathlib.Path(directory), told=True)
+        ended = socket.create_connection(server.getsockname())
+        waiting = ended.getsockname()[1]
+        other, _ = server.accept()
+        ended.close()  # the end that closes first waits for a minute
+        other.close()
+        text = fed_to_sh(SCRIPT, (RUN.encode(), b"2"))
+        answer = subprocess.run(
+            ["/bin/sh", "-s"], input=text, env=dict(ENVIRONMENT), capture_output=True, check=True, user=65534
+        ).stdout
+    assert f":{waiting:04X} " not in answer.decode(errors="replace")
+    assert any(port == each.port for process in parse(answer).processes for each in process.sockets)
 
 
 def delete(place: pathlib.Path) -> None:
@@ -569,3 +589,22 @@ async def test_a_tool_that_is_missing(
     tools_of_macos(tmp_path / "tools", monkeypatch, **scripts)
     with pytest.raises(PeerError, match=f"install the program {tool} there"):
         await local_hosts(site(port=46005)).router_facts(RUN)
+
+
+async def test_an_answer_that_cannot_be_read_does_not_stay_in_memory(hosts: Hosts, monkeypatch: pytest.MonkeyPatch):
+    """What a host said is released with the error, not at the next garbage collection."""
+    length = 2_000_000
+    monkeypatch.setattr("ioc.hosts.look.SCRIPT", f"main() {{ echo @begin; head -c {length} /dev/zero | tr '\\0' x; }}")
+    host = hosts(site())
+    with pytest.raises(PeerError, match="did not finish"):
+        await host.router_facts(RUN)  # paramiko keeps the frames of a login
+    gc.disable()
+    tracemalloc.start()
+    try:
+        with pytest.raises(PeerError, match="did not finish"):
+            await host.router_facts(RUN)
+        assert tracemalloc.get_traced_memory()[1] > length
+        await eventually(lambda: tracemalloc.get_traced_memory()[0] < length / 2)  # the thread may still deliver it
+    finally:
+        tracemalloc.stop()
+        gc.enable()
