@@ -43,7 +43,8 @@ def _numbers(db: sqlite3.Connection) -> Iterator[str]:
 
 def _files(db: sqlite3.Connection, routers: Path) -> Iterator[str]:
     """Every file is recorded once, in the directory of its run, with its size; none is elsewhere."""
-    on_disk = {str(path): path.stat().st_size for path in routers.rglob("*.graw")}
+    names = ("*.graw", "*.duplicate-*")  # as second files of a name are called
+    on_disk = {str(path): path.stat().st_size for name in names for path in routers.rglob(name)}
     recorded: dict[str, int] = {}
     for path, size, experiment, number in db.execute(
         "SELECT path, files.bytes, name, run_number FROM files JOIN runs ON runs.id = run_id "
