@@ -38,7 +38,7 @@ class Night:
     """Process id and MB of the IOC, after each fault."""
 
     async def take(self, runs: int, *, seconds: float) -> None:
-        """Take runs, with a fault about every third run.
+        """Take runs, with a fault about every third run, and at least one however fast the runs are.
 
         Raises:
             AssertionError: they do not follow each other, or two are open.
@@ -52,8 +52,7 @@ class Night:
             await self._mend()
             await self._wait_for_runs(self._complete() + self.chance.randint(1, 4), until=deadline)
             await asyncio.sleep(self.chance.uniform(0, 1.0))
-            if self._complete() - begun < runs:
-                await self._do_harm()
+            await self._do_harm()
             self._check_open()
         await self.finish()
 

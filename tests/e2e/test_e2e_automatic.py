@@ -87,7 +87,7 @@ async def test_nothing_is_lost_in_a_night_with_faults(tmp_path: Path, epics: Epi
     async with Plant(tmp_path, epics, speed=100, timeouts=TIMEOUTS) as plant:
         await plant.to_ready()
         night = Night(plant, random.Random(1))
-        await night.take(8, seconds=400)  # the first fault comes before the seventh run is complete
+        await night.take(8, seconds=400)
         assert night.faults
         await eventually(lambda: plant.query("SELECT 1 FROM runs WHERE state = 'filing'") == [])
         check_nothing_is_lost(plant)
