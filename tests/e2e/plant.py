@@ -241,9 +241,9 @@ class Plant:
         return await self.site.control(command)
 
     def graw_files(self) -> dict[str, int]:
-        """Every .graw file below the routers' directories, with its size."""
-        root = self.directory / "site" / "routers"
-        return {str(path.relative_to(root)): path.stat().st_size for path in root.rglob("*.graw")}
+        """Every file of data below the routers' directories, also second ones of a name, with its size."""
+        root, names = self.directory / "site" / "routers", ("*.graw", "*.duplicate-*")
+        return {str(path.relative_to(root)): path.stat().st_size for name in names for path in root.rglob(name)}
 
 
 @contextlib.asynccontextmanager
