@@ -336,12 +336,13 @@ class Run:
 
     @property
     def by_urgency(self) -> tuple[Trouble, ...]:
-        """The same; first the servers that wait for a Stop: a message has room for a few troubles only."""
+        """The same: servers that wait for a Stop, then the worst; a message has room for a few troubles only."""
 
-        def waits_for_stop(trouble: Trouble) -> bool:
-            return trouble.about is About.Server and trouble.cause is Cause.StillRunning
+        def rank(trouble: Trouble) -> tuple[bool, int]:
+            waits_for_stop = trouble.about is About.Server and trouble.cause is Cause.StillRunning
+            return not waits_for_stop, -trouble.severity
 
-        return tuple(sorted(self.standing, key=lambda trouble: not waits_for_stop(trouble)))
+        return tuple(sorted(self.standing, key=rank))
 
     def duration(self, steady: float) -> float:
         """Seconds that the run has lasted; `steady` is now, on the monotonic clock."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 
@@ -11,6 +11,7 @@ from ioc.model import DocumentState, EccState, NextStep, RunClass, RunId, RunSta
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.next_step import next_step
+from ioc.runlogic.state import About, Cause, Run, Trouble
 from tests.runlogic.installation import topology
 from tests.runlogic.world import OPERATOR, World
 
@@ -224,6 +225,17 @@ def test_what_to_press_is_said_before_what_waits_for_it() -> None:
     assert world.state.run.message.text.startswith(f"run 0 is Filing, but {press}; ")
     action = "Stop run 0 again: ECC server CoBo1 is still taking data"
     assert next_step(world.plan, world.state) == (NextStep.Stop, action)
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_the_worst_is_named_first_whatever_came_first(order: tuple[int, ...]) -> None:
+    """A server to be stopped comes before files that are not in place, and these before a missing backup."""
+    named = (
+        Trouble(About.Server, "CoBo1", 1.0, "still Running", Severity.MAJOR, Cause.StillRunning),
+        Trouble(About.Filing, "data1", 1.0, "not filed", Severity.MAJOR),
+        Trouble(About.Backup, "CoBo1", 1.0, "not backed up", Severity.MINOR),
+    )
+    assert Run(troubles=tuple(named[number] for number in order)).by_urgency == named
 
 
 def test_a_server_that_comes_back_running_after_its_run_was_closed_is_an_alarm() -> None:
