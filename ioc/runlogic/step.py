@@ -139,7 +139,7 @@ def _refused(turn: Turn, command: ev.Command, reason: str) -> None:
         case _:
             subject = SYSTEM
     run = turn.state.run
-    still = f" (run {run.number}: {few([each.text for each in run.standing])})" if run.standing else ""
+    still = f" (run {run.number}: {few([each.text for each in run.by_urgency])})" if run.standing else ""
     text = reason + still if subject == RUN else reason
     starting = isinstance(command, ev.RunCommand) and command.operation is Operation.Start
     reasons = permits.blocked_by(turn.plan, turn.state) if starting else ()
