@@ -4,6 +4,8 @@ Times are POSIX seconds (float, UTC) everywhere inside the program; only the dat
 Sizes are bytes.
 """
 
+# pyright: reportUnusedImport=false
+
 from ioc.model.archive import ArchiveState, ArchiveStatus
 from ioc.model.ecc import ConfigChoice, DataLink, EccReading, TransitionReply
 from ioc.model.enums import (
@@ -56,72 +58,3 @@ from ioc.model.planned import PlannedRun, Wait
 from ioc.model.run import LARGEST_RUN_NUMBER, RunChanges, RunConfig, RunId, RunInterval, RunRecord
 from ioc.model.table import ColumnKind, TableColumn, TableContent
 from ioc.model.window import Window
-
-__all__ = [
-    "LARGEST_RUN_NUMBER",
-    "EccState",
-    "SystemState",
-    "Transition",
-    "NextStep",
-    "Operation",
-    "PVA_SCHEME",
-    "SystemOperation",
-    "RunOperation",
-    "Role",
-    "LinkType",
-    "Severity",
-    "RunState",
-    "RunClass",
-    "RunQuality",
-    "AutoState",
-    "PlannedRun",
-    "Wait",
-    "DocumentState",
-    "ValueType",
-    "ColumnKind",
-    "TableColumn",
-    "TableContent",
-    "COMMENT_LENGTH",
-    "CONFIG_NAME_LENGTH",
-    "EXPERIMENT_LENGTH",
-    "check_comment",
-    "check_config_name",
-    "check_experiment",
-    "chosen_experiment",
-    "ConfigChoice",
-    "DataLink",
-    "EccReading",
-    "TransitionReply",
-    "RunId",
-    "RunRecord",
-    "RunChanges",
-    "RunConfig",
-    "RunInterval",
-    "RouterFacts",
-    "FiledFile",
-    "FilingReport",
-    "Checksum",
-    "ChecksumState",
-    "ChecksumStatus",
-    "Found",
-    "ConfigBackup",
-    "Client",
-    "Event",
-    "LogbookState",
-    "LogbookStatus",
-    "PutRecord",
-    "Scalar",
-    "HookPoint",
-    "HookOutcome",
-    "Statistics",
-    "Reading",
-    "ObservableView",
-    "Window",
-    "Action",
-    "InterlockState",
-    "OnEnd",
-    "PartnerReading",
-    "PartnerState",
-    "ArchiveState",
-    "ArchiveStatus",
-]

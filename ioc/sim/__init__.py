@@ -20,6 +20,8 @@ never their clients: the IOC sees the same as with the real programs.
 Every process ends when its stdin closes, so none is left behind, however its parent ended.
 """
 
+# pyright: reportUnusedImport=false
+
 from ioc.sim.plan import (
     ConfigNames,
     EccAddress,
@@ -34,19 +36,3 @@ from ioc.sim.plan import (
     SitePlan,
 )
 from ioc.sim.site import Site, send_command
-
-__all__ = [
-    "ConfigNames",
-    "EccAddress",
-    "ObservablePlan",
-    "PartnerAddress",
-    "PartnerPlan",
-    "RouterAddress",
-    "RouterPlan",
-    "ServerPlan",
-    "SimulatorError",
-    "Site",
-    "SiteAddresses",
-    "SitePlan",
-    "send_command",
-]
