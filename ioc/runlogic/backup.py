@@ -6,7 +6,7 @@ from ioc.model import ConfigBackup, ConfigChoice, Severity
 from ioc.runlogic import jobs, memory
 from ioc.runlogic.effects import BackUp, ProbeRouters
 from ioc.runlogic.events import Ended
-from ioc.runlogic.state import About, Job, Phase
+from ioc.runlogic.state import About, Phase
 from ioc.runlogic.subject import ecc
 from ioc.runlogic.troubles import mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -38,13 +38,13 @@ def at_start(turn: Turn) -> None:
         turn.emit(BackUp(AT_START, name, turn.record.run, config))
 
 
-def begin_backup(turn: Turn, job: Job) -> None:
+def begin_backup(turn: Turn) -> None:
     """Copy the configuration files in use beside the run, on each server's host; meanwhile look at all routers."""
     wanted = _configs_to_copy(turn)
     turn.set_job(waiting=frozenset((*wanted, jobs.ROUTERS)))
-    turn.emit(ProbeRouters(job.id))
+    turn.emit(ProbeRouters(turn.job.id))
     for name, config in wanted.items():
-        turn.emit(BackUp(job.id, name, turn.record.run, config))
+        turn.emit(BackUp(turn.job.id, name, turn.record.run, config))
 
 
 def _configs_to_copy(turn: Turn) -> dict[str, ConfigChoice]:

@@ -16,7 +16,7 @@ from ioc.model import DocumentState, FilingReport, HookPoint, RunState, Severity
 from ioc.runlogic import hooks, jobs, memory, servers
 from ioc.runlogic.effects import FileRouter, ProbeRouters
 from ioc.runlogic.events import Ended, Organize
-from ioc.runlogic.state import TAKING_DATA, About, Cause, Job, JobKind, Phase, Stage
+from ioc.runlogic.state import TAKING_DATA, About, Cause, JobKind, Phase, Stage
 from ioc.runlogic.subject import RUN, data_router
 from ioc.runlogic.troubles import forget, mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -32,7 +32,7 @@ FLOW_SECONDS = 5.0
 """Data that still arrive this long after the end of a run were not merely in flight."""
 
 
-def begin_file(turn: Turn, job: Job) -> None:
+def begin_file(turn: Turn) -> None:
     """File the files of all routers, all at once."""
     record = turn.record
     turn.set_run(state=RunState.Filing)
@@ -42,7 +42,7 @@ def begin_file(turn: Turn, job: Job) -> None:
         if turn.router(name).filing:
             continue  # an automatic retry is under way: this attempt ends with it
         if reason := _still_written(turn, name):
-            _not_filed(turn, name, reason, Cause.StillRunning, asked=job.command is not None)
+            _not_filed(turn, name, reason, Cause.StillRunning, asked=turn.job.command is not None)
             jobs.arrived(turn, name, f"router {name} is not filed: {reason}")
         else:
             _file(turn, name)
@@ -194,9 +194,8 @@ def _filed(turn: Turn, name: str) -> None:
         close_document(turn)
 
 
-def close(turn: Turn, job: Job) -> None:
+def close(turn: Turn) -> None:
     """The run is over, unless some of its files are still in a staging directory."""
-    del job
     if turn.state.run.unfiled:
         turn.say(RUN, f"run {turn.state.run.number} is stopped", Severity.MAJOR)
     else:

@@ -35,9 +35,8 @@ def wait_for(turn: Turn, point: HookPoint, record: RunRecord) -> None:
     turn.emit(*(RunHook(turn.job.id, point, name, record) for name in names))
 
 
-def begin_before_stop(turn: Turn, job: Job) -> None:
+def begin_before_stop(turn: Turn) -> None:
     """Run the hooks before the first server is stopped."""
-    del job
     wait_for(turn, HookPoint.BeforeStop, turn.record)
 
 
@@ -48,7 +47,7 @@ def hurry(turn: Turn) -> None:
         return
     if not job.begun:
         turn.set_job(begun=True)
-        begin_before_stop(turn, job)
+        begin_before_stop(turn)
     turn.set_job(waiting=frozenset())
 
 

@@ -17,7 +17,7 @@ from ioc.runlogic.troubles import trouble
 from ioc.runlogic.turn import Turn
 from ioc.states import sources, target
 
-Begin = Callable[[Turn, Job], None]
+Begin = Callable[[Turn], None]
 """Starts a phase: emits its effects and sets what the job waits for; nothing if the phase ends at once."""
 
 _NO_CONFIG = ConfigChoice("none", "none", "none")
@@ -49,7 +49,7 @@ def begin_stage(turn: Turn, phases: Mapping[Phase, Begin]) -> None:
     turn.set_job(begun=True)
     stage = turn.job.stage
     if not isinstance(stage, Move):
-        phases[stage](turn, turn.job)
+        phases[stage](turn)
         return
     turn.set_job(waiting=frozenset(stage.servers))
     for name in stage.servers:

@@ -16,14 +16,13 @@ the run, and stops it if the topology wants that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from ioc.model import PartnerState, RunState, Severity
 from ioc.runlogic import jobs, memory, runs
 from ioc.runlogic.effects import BeginPartner, EndPartner
 from ioc.runlogic.events import Ended, PartnerLost, PartnerRead
-from ioc.runlogic.state import About, Cause, Job, Partner
+from ioc.runlogic.state import About, Cause, Partner
 from ioc.runlogic.subject import partner as subject
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -44,24 +43,22 @@ def _member(name: str) -> str:
 # The phases of a start and of a stop
 
 
-def _begin(turn: Turn, job: Job, *, before: bool) -> None:
+def _begin(turn: Turn, *, before: bool) -> None:
     record, names = turn.record, turn.plan.partners_of(before=before)
     turn.set_job(waiting=frozenset(map(_member, names)))
     for name in names:
         _set_run(turn, name, record.run.number)
         turn.set_partner(name, beginning=True)
-        turn.emit(BeginPartner(job.id, name, record.run.number, record.title))
+        turn.emit(BeginPartner(turn.job.id, name, record.run.number, record.title))
 
 
-def end_after(turn: Turn, job: Job) -> None:
+def end_after(turn: Turn) -> None:
     """Tell those that began last to end. One that hangs must not delay the servers, so nothing waits for them yet."""
-    del job
     _end(turn, before=False)
 
 
-def end_before(turn: Turn, job: Job) -> None:
+def end_before(turn: Turn) -> None:
     """Tell the others to end; the run is over when all have answered."""
-    del job
     _end(turn, before=True)
     turn.set_job(waiting=frozenset(_member(name) for name, each in turn.state.partners.items() if each.ending))
 
@@ -74,8 +71,8 @@ def _end(turn: Turn, *, before: bool) -> None:
             turn.emit(EndPartner(name))
 
 
-begin_before: Callable[[Turn, Job], None] = partial(_begin, before=True)
-begin_after: Callable[[Turn, Job], None] = partial(_begin, before=False)
+begin_before: jobs.Begin = partial(_begin, before=True)
+begin_after: jobs.Begin = partial(_begin, before=False)
 
 
 def _set_run(turn: Turn, name: str, number: int) -> None:

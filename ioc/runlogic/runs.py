@@ -22,13 +22,7 @@ from ioc.model import (
 )
 from ioc.runlogic import backup, filing, hooks, jobs, memory, permits
 from ioc.runlogic.automatic_shown import waits_for
-from ioc.runlogic.effects import (
-    ProbeRouters,
-    ReserveRun,
-    SaveRunConfigs,
-    Snapshot,
-    TakeSnapshot,
-)
+from ioc.runlogic.effects import ProbeRouters, ReserveRun, SaveRunConfigs, Snapshot, TakeSnapshot
 from ioc.runlogic.events import Ended, RunCommand
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Job, JobKind, Move, Phase, Stage, State
@@ -93,10 +87,10 @@ def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) 
     jobs.launch(turn, JobKind.Start, "Start of a run", stages, command=command)
 
 
-def begin_probe(turn: Turn, job: Job) -> None:
+def begin_probe(turn: Turn) -> None:
     """Look at every router now."""
     turn.set_job(waiting=frozenset({jobs.ROUTERS}))
-    turn.emit(ProbeRouters(job.id))
+    turn.emit(ProbeRouters(turn.job.id))
 
 
 def _is_of_present_job(turn: Turn, effect: ProbeRouters | ReserveRun | TakeSnapshot) -> bool:
@@ -138,9 +132,8 @@ def refuse_start(turn: Turn, job: Job, why: str) -> None:
     turn.answer(job.command, text, refused=True)
 
 
-def begin_before_start(turn: Turn, job: Job) -> None:
+def begin_before_start(turn: Turn) -> None:
     """Run the hooks before the run gets its number."""
-    del job
     state, run = turn.state, turn.state.run
     if turn.plan.hooks[HookPoint.BeforeStart]:
         turn.set_run(message=turn.note(hooks_awaited(turn.plan, state), run.message.severity))
@@ -155,16 +148,16 @@ def begin_before_start(turn: Turn, job: Job) -> None:
     hooks.wait_for(turn, HookPoint.BeforeStart, record)
 
 
-def begin_reserve(turn: Turn, job: Job) -> None:
+def begin_reserve(turn: Turn) -> None:
     """Reserve a run number: from here on a run is open. While hooks ran, something may have come up that forbids it."""
     state, run = turn.state, turn.state.run
     if turn.plan.hooks[HookPoint.BeforeStart]:
-        _permit_again(turn, job)
+        _permit_again(turn, turn.job)
         if turn.state.job is None:
             return
     title = state.auto.expanded(run.title, run.next_number)
     turn.set_job(waiting=frozenset({DATABASE}))
-    turn.emit(ReserveRun(job.id, state.experiment, title, run.run_class, config_name(state), run.least_number))
+    turn.emit(ReserveRun(turn.job.id, state.experiment, title, run.run_class, config_name(state), run.least_number))
 
 
 def config_name(state: State) -> str:
@@ -228,14 +221,13 @@ def _begin_of_routers(turn: Turn) -> None:
         turn.set_router(name, written=0, directories=directories, mean_rate=0.0, rate_age=0.0)
 
 
-def begin_snapshot(turn: Turn, job: Job) -> None:
+def begin_snapshot(turn: Turn) -> None:
     """Take the begin-of-run snapshot."""
-    record = turn.record
     turn.set_job(waiting=frozenset({DATABASE}))
-    turn.emit(TakeSnapshot(job.id, record.run, Snapshot.Begin))
+    turn.emit(TakeSnapshot(turn.job.id, turn.record.run, Snapshot.Begin))
 
 
-def opened(turn: Turn, job: Job) -> None:
+def opened(turn: Turn) -> None:
     """All servers and partners take data, so the run is Running. The start fails if one has stopped again since."""
     for name, server in turn.state.servers.items():
         if server.state is not EccState.Running:
@@ -247,7 +239,7 @@ def opened(turn: Turn, job: Job) -> None:
         return
     record = turn.save_run(state=DocumentState.Running, started_at=turn.now)
     turn.set_run(state=RunState.Running, running_since=turn.steady, taking_since=turn.steady)
-    turn.say(RUN, f"{record.run} is Running", client=job.client)
+    turn.say(RUN, f"{record.run} is Running", client=turn.job.client)
     backup.at_start(turn)
     hooks.tell(turn, HookPoint.AfterStart)
 
@@ -380,7 +372,7 @@ def end_partners(turn: Turn) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
     return _partners(turn, Phase.EndAfter, before=False), (Phase.EndBefore,) if turn.plan.partners else ()
 
 
-def begin_end(turn: Turn, job: Job) -> None:
+def begin_end(turn: Turn) -> None:
     """All servers have stopped: end-of-run snapshot, stop time (unless it ended while the IOC was down)."""
     known = turn.record.stopped_at
     duration = turn.state.run.duration(turn.steady)
@@ -393,7 +385,7 @@ def begin_end(turn: Turn, job: Job) -> None:
     for name in turn.state.routers:
         turn.set_router(name, unseen_since=turn.now)
     turn.set_job(waiting=frozenset({DATABASE}))
-    turn.emit(TakeSnapshot(job.id, record.run, Snapshot.End, known))
+    turn.emit(TakeSnapshot(turn.job.id, record.run, Snapshot.End, known))
 
 
 def go_on_recording(turn: Turn) -> None:
