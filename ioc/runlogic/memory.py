@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from ioc.errors import Refused
-from ioc.model import Action, ConfigChoice, RunClass, RunId, RunInterval, Scalar, Window
+from ioc.model import ConfigChoice, RunClass, RunInterval, Scalar, Window
 from ioc.runlogic.effects import SaveSetting
 from ioc.runlogic.sequence import Limits, Progress, RunPlan
 
@@ -96,33 +97,10 @@ class Interlocked:
     paused: int = -1
     """The run that it has paused."""
 
-    def to_text(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_text(cls, text: str) -> Interlocked:
-        kept = json.loads(text)
-        for name in ("window", "topology"):
-            if (limits := kept[name]) is not None:
-                kept[name] = Window(limits["low"], limits["high"], tuple(limits["allowed"]))
-        if (interval := kept["interval"]) is not None:
-            run, action = RunId(**interval.pop("run")), Action(interval.pop("action"))
-            kept["interval"] = RunInterval(run=run, action=action, **interval)
-        return cls(**kept)
-
-
-def _directories(text: str) -> tuple[str, ...]:
-    return tuple(map(str, json.loads(text)))
-
-
-def _default_config(text: str) -> ConfigChoice | None:
-    return ConfigChoice.parse(text)
-
 
 def _as_json(name: str, default: _Value) -> Setting[_Value]:
     """A setting whose value is a dataclass."""
-    kind = TypeAdapter(type(default))
-    return Setting(name, default, lambda value: kind.dump_json(value).decode(), kind.validate_json)
+    return Setting(name, default, lambda value: to_json(value).decode(), TypeAdapter(type(default)).validate_json)
 
 
 _NO_DIRECTORIES: tuple[str, ...] = ()
@@ -144,14 +122,14 @@ AUTO_PROGRESS = _as_json("auto_progress", Progress())
 ORPHANED = Setting("orphaned", -1, str, int)
 """Number of the last run that ended while the IOC was down; it may still have to be filed."""
 ALIVE = Setting("last_alive", Alive(), Alive.to_text, Alive.from_text)
-CONFIG = Setting("config", _NO_CONFIG, str, _default_config)
+CONFIG = Setting("config", _NO_CONFIG, str, ConfigChoice.parse)
 """Selected by the operator for an ECC server."""
 CONFIGURED = Setting("configured", Configured(), Configured.to_text, Configured.from_text)
 LINK = Setting("link", "", str, str)
 """The router process to which a source was connected; empty if none."""
-DIRECTORIES = Setting("directories", _NO_DIRECTORIES, json.dumps, _directories)
+DIRECTORIES = Setting("directories", _NO_DIRECTORIES, json.dumps, TypeAdapter(tuple[str, ...]).validate_json)
 """Working directories of a router in the open run or the last one."""
-INTERLOCK = Setting("interlock", Interlocked(), Interlocked.to_text, Interlocked.from_text)
+INTERLOCK = _as_json("interlock", Interlocked())
 PARTNER = Setting("partner", -1, str, int)
 """The run for which a partner was told to begin; -1 once it has ended."""
 HELD = Setting("held", -1, str, int)
