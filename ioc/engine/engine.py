@@ -30,8 +30,7 @@ from ioc.runlogic import events as ev
 from ioc.runlogic import memory
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
-from ioc.runlogic.step import initial, step
-from ioc.runlogic.wake import wake_at
+from ioc.runlogic.step import initial, step, wake_at
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ioc.ca import EnumPv
-from ioc.model import PartnerState, RunState, Severity
+from ioc.model import PartnerState, Severity
 from ioc.pvs.group import MESSAGE_LENGTH, Group, not_known
 from ioc.runlogic.state import State
 
@@ -32,7 +32,7 @@ class PartnerPvs(Group):
         match partner.state:
             case PartnerState.Offline:
                 return Severity.MAJOR
-            case PartnerState.Halted if ours and run.state in {RunState.Running, RunState.Paused}:
+            case PartnerState.Halted if ours and run.takes_data:
                 return Severity.MAJOR
             case PartnerState.Active if not (ours and partner.controlled):
                 return Severity.MINOR

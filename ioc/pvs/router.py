@@ -12,7 +12,7 @@ from ioc.pvs.boundary import command
 from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, not_known
 from ioc.runlogic.events import Organize, RestartProgram
 from ioc.runlogic.plan import GIGABYTE
-from ioc.runlogic.state import TAKING_DATA, Router, Run, State
+from ioc.runlogic.state import Router, Run, State
 from ioc.runlogic.subject import data_router
 
 _EMPTY, _WRITING, _LEFT_BEHIND, _UNKNOWN = range(4)
@@ -98,7 +98,7 @@ class RouterPvs(Group):
         at = facts.read_at
         dirty = not (run.open or facts.clean)
         self._clean.post(int(facts.clean), severity=alarm(dirty, Severity.MINOR), timestamp=at)
-        writing = run.state in TAKING_DATA or router.filing
+        writing = run.may_write or router.filing
         staging = _EMPTY if facts.clean else _WRITING if writing else _LEFT_BEHIND
         self._staging.post(staging, severity=alarm(staging == _LEFT_BEHIND, Severity.MINOR), timestamp=at)
         self._files.post(facts.file_count, timestamp=at)

@@ -26,7 +26,7 @@ from ioc.runlogic import memory, permits, runs
 from ioc.runlogic.automatic_shown import phase, place, sentence, waits, waits_for
 from ioc.runlogic.effects import SetManual
 from ioc.runlogic.events import EnableAutomatic, Ended, RunCommand, SetAutomatic, SetPlan
-from ioc.runlogic.plan import GIGABYTE, Plan
+from ioc.runlogic.plan import GIGABYTE
 from ioc.runlogic.sequence import Limits, RunPlan
 from ioc.runlogic.state import About, State
 from ioc.runlogic.subject import AUTO
@@ -241,11 +241,7 @@ def _opened(turn: Turn) -> None:
 
 def _reached(turn: Turn) -> bool:
     size = turn.state.auto.gb * GIGABYTE
-    return _is_due(turn, due(turn.plan, turn.state)) or bool(size and total_bytes(turn.state) >= size)
-
-
-def _is_due(turn: Turn, at: float | None) -> bool:
-    return at is not None and turn.is_due(at)
+    return turn.is_due(due(turn.state)) or bool(size and total_bytes(turn.state) >= size)
 
 
 def _closed(turn: Turn, record: RunRecord) -> None:
@@ -298,7 +294,7 @@ def _start_next(turn: Turn) -> None:
         return
     if auto.trying and job is None:
         _refused(turn)
-    if _is_due(turn, turn.state.auto.next_at):
+    if turn.is_due(turn.state.auto.next_at):
         turn.set_auto(next_at=None, because="")
     _prepare(turn)
     auto = turn.state.auto
@@ -377,9 +373,8 @@ def _tell(turn: Turn) -> None:
         turn.log(AUTO, text)
 
 
-def due(plan: Plan, state: State) -> float | None:
+def due(state: State) -> float | None:
     """Return when `decide` has something to do although nothing happens."""
-    del plan
     auto, run = state.auto, state.run
     if not auto.enabled or not state.restored or state.undecided:
         return None

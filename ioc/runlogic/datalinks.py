@@ -12,7 +12,7 @@ from ioc.model import EccState, LinkType, RouterFacts, RunState, Severity
 from ioc.runlogic import memory, troubles
 from ioc.runlogic.effects import ProbeRouters
 from ioc.runlogic.plan import Plan
-from ioc.runlogic.state import TAKING_DATA, About, Router
+from ioc.runlogic.state import About, Router
 from ioc.runlogic.subject import data_router
 from ioc.runlogic.turn import Turn, listing
 
@@ -54,7 +54,7 @@ def happened_in_run(turn: Turn, before: Router) -> bool:
     The first look after the end of the data may find what happened before it.
     """
     run = turn.state.run
-    return run.state in TAKING_DATA or (run.state is RunState.Filing and before.unseen_since is not None)
+    return run.may_write or (run.state is RunState.Filing and before.unseen_since is not None)
 
 
 def router_read(turn: Turn, name: str, facts: RouterFacts, *, in_run: bool) -> None:

@@ -255,7 +255,7 @@ class PartnerLost(Event):
 
 @dataclass(frozen=True)
 class TimePassed(Event):
-    """The time has come that `wake.wake_at` gave."""
+    """The time has come that `step.wake_at` gave."""
 
 
 @dataclass(frozen=True)

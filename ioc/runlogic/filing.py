@@ -16,7 +16,7 @@ from ioc.model import DocumentState, FilingReport, HookPoint, RunState, Severity
 from ioc.runlogic import hooks, jobs, memory, servers
 from ioc.runlogic.effects import FileRouter, ProbeRouters
 from ioc.runlogic.events import Ended, Organize
-from ioc.runlogic.state import TAKING_DATA, About, Cause, JobKind, Phase, Stage
+from ioc.runlogic.state import About, Cause, JobKind, Phase, Stage
 from ioc.runlogic.subject import RUN, data_router
 from ioc.runlogic.troubles import forget, mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -102,7 +102,7 @@ def organize(turn: Turn, event: Organize) -> None:
         raise Refused(f"router {name} cannot be organized: its files are being filed already")
     if job is not None:
         raise Refused(f"router {name} cannot be organized: {job.name} is under way")
-    if run.state in TAKING_DATA:
+    if run.may_write:
         raise Refused(f"router {name} cannot be organized: run {run.number} is {run.state.name}, but must be stopped")
     if run.record is None:
         raise Refused(

@@ -31,7 +31,6 @@ FIRST_SECONDS = 5.0
 _LATE_SECONDS = 1.0
 """A time stamp that is older belongs to an old value, or to a clock that is wrong: then the time of arrival counts."""
 _OPEN = frozenset({RunState.Starting, RunState.Running, RunState.Paused})
-_TAKING = frozenset({RunState.Running, RunState.Paused})
 
 
 def due(plan: Plan, state: State) -> float | None:
@@ -69,10 +68,6 @@ def decide(turn: Turn) -> None:
         save(turn, each)
 
 
-def _is_tripped(turn: Turn, plan: InterlockPlan) -> bool:
-    return turn.state.interlocks[plan.name].state is InterlockState.Tripped
-
-
 # Judging
 
 
@@ -85,7 +80,7 @@ def _judge(turn: Turn, plan: InterlockPlan) -> None:
         now = turn.state.interlocks[plan.name]
     if plan.in_run_only and turn.state.undecided:
         return  # whether the run takes data shows soon: until then what was tripped stays so
-    if plan.in_run_only and turn.state.run.state not in _TAKING:
+    if plan.in_run_only and not turn.state.run.takes_data:
         if now.state is not InterlockState.Ok or now.outside_since is not None:
             to_ok(turn, plan)
         return
@@ -108,8 +103,7 @@ def _outside(turn: Turn, plan: InterlockPlan, reading: Reading | None, why: str)
         turn.set_interlock(plan.name, outside_since=_since(turn, now, reading), was_read=reading is not None)
         now = turn.state.interlocks[plan.name]
     reason = f"{plan.what} {why}"
-    at = _due(plan, now, turn.state)
-    if at is not None and turn.is_due(at):
+    if turn.is_due(_due(plan, now, turn.state)):
         value = None if reading is None else reading.label or reading.value
         turn.set_interlock(plan.name, state=InterlockState.Tripped, reason=reason, value=value, inside_since=None)
         turn.say(interlock(plan.name), plan.tripped(reason), Severity.MAJOR)
@@ -172,7 +166,8 @@ def end_bypass(turn: Turn, plan: InterlockPlan, text: str, client: Client) -> No
 
 def _act(turn: Turn) -> None:
     end_intervals(turn)
-    tripped = [each for each in turn.plan.interlocks.values() if _is_tripped(turn, each)]
+    states = {name: each.state for name, each in turn.state.interlocks.items()}
+    tripped = [each for name, each in turn.plan.interlocks.items() if states[name] is InterlockState.Tripped]
     if turn.state.run.state in _OPEN:
         for each in tripped:
             mark_run(turn, each)
@@ -190,9 +185,9 @@ def _stop(turn: Turn, names: Sequence[str]) -> None:
 def _hold(turn: Turn, names: Sequence[str]) -> None:
     """Pause the run once for each interlock that trips; resume it when all are clear, unless an operator did either."""
     run, job = turn.state.run, turn.state.job
-    if run.state not in _TAKING or (run.state is RunState.Running and job is None):
+    if not run.takes_data or (run.state is RunState.Running and job is None):
         runs.set_held(turn, held=False)
-    if run.state not in _TAKING or job is not None:
+    if not run.takes_data or job is not None:
         return
     if run.state is RunState.Paused:
         _remember_paused(turn, names)

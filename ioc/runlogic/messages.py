@@ -6,7 +6,6 @@ from ioc.model import PartnerState, Severity
 from ioc.runlogic import permits
 from ioc.runlogic.state import Note, State
 from ioc.runlogic.turn import Turn, local
-from ioc.states import aggregate
 
 _PASSING_SECONDS = 10.0
 
@@ -15,7 +14,7 @@ def mark_past(turn: Turn, before: State) -> None:
     """Mark each message that is older than the last state change of its object, or a refusal without its reasons."""
     state = turn.state
     moved, read = state.servers is not before.servers, state.restored and not before.restored
-    if moved and state.job is None and _whole(state) is not _whole(before) and state.message is before.message:
+    if moved and state.job is None and state.whole is not before.whole and state.message is before.message:
         turn.set(message=_past(state.message, Severity.NO_ALARM))
     if read and state.message is before.message:
         turn.set(message=_past(state.message, Severity.NO_ALARM))
@@ -48,10 +47,6 @@ def _no_longer_true(turn: Turn, before: State) -> bool:
     moved_on = (run.state, run.number) != (before.run.state, before.run.number)
     old = run.message.in_passing and turn.now - run.message.at > _PASSING_SECONDS
     return moved_on or old or bool(reasons and permits.blocked_by(turn.plan, turn.state) != reasons)
-
-
-def _whole(state: State) -> object:
-    return aggregate(server.state for server in state.servers.values())
 
 
 def _past(note: Note, severity: Severity) -> Note:

@@ -7,7 +7,6 @@ from ioc.runlogic import permits, runs
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import State
 from ioc.runlogic.turn import few, listing
-from ioc.states import aggregate
 
 _STEPS = {
     SystemState.Idle: NextStep.Describe,
@@ -55,7 +54,7 @@ def _of_the_servers(plan: Plan, state: State) -> tuple[NextStep, str]:
     servers = state.servers
     if trouble := _not_at_rest(state):
         return NextStep.Wait, trouble
-    whole = aggregate(server.state for server in servers.values())
+    whole = state.whole
     if whole in _STEPS:
         step = _STEPS[whole]
         return step, f"{step.name} {_all(len(servers))}"
@@ -75,8 +74,7 @@ def _not_at_rest(state: State) -> str:
         return f"Restart getEccSoapServer: {_servers(off, len(servers))} Off, which is a fault"
     if busy := [name for name, server in servers.items() if server.busy]:
         return f"Wait: {_servers(busy, len(servers))} {servers[busy[0]].doing.name}"
-    mixed = aggregate(server.state for server in servers.values()) is SystemState.Mixed
-    return _bring_together(state) if mixed else ""
+    return _bring_together(state) if state.whole is SystemState.Mixed else ""
 
 
 def _quoted(title: str) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ioc.model import PartnerState, RunState, Severity
+from ioc.model import PartnerState, Severity
 from ioc.runlogic import jobs, memory, runs
 from ioc.runlogic.effects import BeginPartner, EndPartner
 from ioc.runlogic.events import Ended, PartnerLost, PartnerRead
@@ -27,9 +27,6 @@ from ioc.runlogic.subject import partner as subject
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 
-_TAKING = frozenset({RunState.Running, RunState.Paused})
-_BEFORE_ENDED = frozenset({RunState.Starting, RunState.Running, RunState.Paused, RunState.Stopping})
-"""States of a run in which its partners have not been ended yet."""
 GRACE_SECONDS = 10.0
 """A partner that cannot be asked for so long counts as ended; before that, it may only be busy. Polls wake the core."""
 BY_HAND = "press End in its ReadoutGUI"
@@ -126,7 +123,7 @@ def read(turn: Turn, event: PartnerRead) -> None:
     turn.set_partner(name, read=now, controlled=event.reading.controlled)
     if before.beginning or before.ending:
         return
-    to_be_ended = _has_run(turn, before) and turn.state.run.state in _BEFORE_ENDED
+    to_be_ended = _has_run(turn, before) and turn.state.run.may_write
     if before.read is PartnerState.Offline:
         turn.say(subject(name), f"Online again, {now.name}", _severity(turn, name))
     elif before.read not in {now, PartnerState.Unknown}:
@@ -142,7 +139,7 @@ def read(turn: Turn, event: PartnerRead) -> None:
 def _severity(turn: Turn, name: str) -> Severity:
     partner = turn.state.partners[name]
     good = partner.controlled and partner.read is PartnerState.Active
-    wrong = _has_run(turn, partner) and turn.state.run.state in _TAKING and not good
+    wrong = _has_run(turn, partner) and turn.state.run.takes_data and not good
     return Severity.MAJOR if wrong else Severity.NO_ALARM
 
 
@@ -167,7 +164,7 @@ def lost(turn: Turn, event: PartnerLost) -> None:
 
 def decide(turn: Turn) -> None:
     """Report each partner that does not take part in the run; stop the run if one has ended that must not."""
-    if not turn.state.restored or turn.state.undecided or turn.state.run.state not in _TAKING:
+    if not turn.state.restored or turn.state.undecided or not turn.state.run.takes_data:
         return
     gone: list[str] = []
     for name, partner in turn.state.partners.items():

@@ -14,13 +14,12 @@ from ioc.runlogic.events import (
     ServerRead,
     TransitionEnded,
 )
-from ioc.runlogic.state import TAKING_DATA, About, Cause, Job, Move, Server
+from ioc.runlogic.state import About, Cause, Job, Move, Server
 from ioc.runlogic.subject import ecc
 from ioc.runlogic.troubles import mend, trouble
 from ioc.runlogic.turn import Turn, listing
 from ioc.states import RUNNING, sent
 
-_TAKING_DATA = frozenset({RunState.Running, RunState.Paused})
 _ENDING = frozenset({RunState.Stopping, RunState.Filing})
 
 _OUTSIDE_A_RUN = {
@@ -45,7 +44,7 @@ def read(turn: Turn, event: ServerRead) -> None:
 def _back_again(turn: Turn, name: str, state: EccState) -> None:
     run = turn.state.run
     text = f"ECC server {name} is Online again"
-    if run.state in _TAKING_DATA and not turn.state.undecided and state not in RUNNING:
+    if run.takes_data and not turn.state.undecided and state not in RUNNING:
         text = f"ECC server {name} is Online again, but {_with_remedy(state)}: it takes no data"
         turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
@@ -151,7 +150,7 @@ def _somebody_else(turn: Turn, name: str, was: EccState, now: EccState) -> None:
     if run.state is RunState.Running and now is EccState.Running:
         turn.say(ecc(name), text)
         mend(turn, About.Server, name, f"ECC server {name} is {now.name} again")
-    elif run.state in _TAKING_DATA and (was in RUNNING or now is EccState.Off):
+    elif run.takes_data and (was in RUNNING or now is EccState.Off):
         turn.say(ecc(name), text, Severity.MAJOR)
         trouble(turn, About.Server, name, text)
     else:
@@ -173,7 +172,7 @@ def lost(turn: Turn, event: ServerLost) -> None:
     )
     if before.online or not before.seen:
         turn.say(ecc(event.server), event.reason, Severity.MAJOR)
-        if turn.state.run.state in TAKING_DATA and not turn.state.undecided:
+        if turn.state.run.may_write and not turn.state.undecided:
             trouble(turn, About.Server, event.server, event.reason)
 
 
@@ -247,7 +246,7 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
 
 def _say_lost_in_run(turn: Turn, name: str, before: Server, operation: Operation) -> None:
     """A command to one server alone, or its outcome, may mean a gap in the data of the open run."""
-    now, taking = turn.server(name).state, turn.state.run.state in _TAKING_DATA
+    now, taking = turn.server(name).state, turn.state.run.takes_data
     if now is EccState.Off and before.state is not EccState.Off:
         text = f"ECC server {name} is Off after {operation}, a fault: restart the ECC server"
         turn.say(ecc(name), text, Severity.MAJOR)

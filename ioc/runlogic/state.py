@@ -25,13 +25,14 @@ from ioc.model import (
     RunState,
     Scalar,
     Severity,
+    SystemState,
     Transition,
     Window,
 )
 from ioc.runlogic.events import Command, RunCommand, SetExperiment
 from ioc.runlogic.memory import Interlocked
 from ioc.runlogic.sequence import Auto
-from ioc.states import IN_PROGRESS, RUNNING
+from ioc.states import IN_PROGRESS, RUNNING, aggregate
 
 
 @dataclass(frozen=True)
@@ -322,6 +323,16 @@ class Run:
         return self.state not in {RunState.Stopped, RunState.Failed}
 
     @property
+    def takes_data(self) -> bool:
+        """It has started, and Stop was not requested."""
+        return self.state in {RunState.Running, RunState.Paused}
+
+    @property
+    def may_write(self) -> bool:
+        """Routers may be writing its files, and partners have not been ended."""
+        return self.open and self.state is not RunState.Filing
+
+    @property
     def number(self) -> int:
         return self.record.run.number if self.record else -1
 
@@ -353,10 +364,6 @@ class Run:
         if self.record.stopped_at is not None:
             return max(0.0, self.record.stopped_at - self.record.started_at)
         return max(0.0, steady - self.running_since) if self.open else 0.0
-
-
-TAKING_DATA = frozenset({RunState.Starting, RunState.Running, RunState.Paused, RunState.Stopping})
-"""States of a run in which routers may be writing its files."""
 
 
 class Phase(Enum):
@@ -493,6 +500,11 @@ class State:
     next_job: int = 1
     auto: Auto = field(default_factory=Auto)
     auto_message: Note = Note()
+
+    @property
+    def whole(self) -> SystemState:
+        """The state that all servers share."""
+        return aggregate(server.state for server in self.servers.values())
 
     @property
     def next_run(self) -> RunId:

@@ -107,6 +107,17 @@ def step(plan: Plan, state: State, event: ev.Event, now: float, steady: float) -
     return turn.state, tuple(turn.effects)
 
 
+def wake_at(plan: Plan, state: State) -> float | None:
+    """Return when the core has something to do although nothing happens, on the monotonic clock; None: never.
+
+    The core has no clock: after each step the engine asks for this time and then sends `TimePassed`. It must lie after
+    the step that led to `state`, or the core would be woken again and again. What is due is decided from the state and
+    the time at the end of every step, whatever the event, so an early or superfluous `TimePassed` does no harm.
+    """
+    times = (interlocks.due(plan, state), automatic.due(state))
+    return min((at for at in times if at is not None), default=None)
+
+
 def _refuse_before_restored(state: State, event: ev.Event) -> None:
     """Refuse commands, except those to one server, until the database is read: a run may be open."""
     if isinstance(event, ev.Command) and not isinstance(event, ev.ServerCommand) and not state.restored:

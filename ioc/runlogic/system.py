@@ -9,7 +9,7 @@ from ioc.runlogic.events import SystemCommand
 from ioc.runlogic.state import Job, JobKind, Move
 from ioc.runlogic.subject import SYSTEM
 from ioc.runlogic.turn import Turn, listing
-from ioc.states import aggregate, sent, sources
+from ioc.states import sent, sources
 
 
 def command(turn: Turn, event: SystemCommand) -> None:
@@ -51,7 +51,7 @@ def _refuse_if_servers_differ(turn: Turn, operation: Operation) -> None:
     if unknown:
         names = listing(unknown)
         raise Refused(f"system cannot {operation}: {names} cannot be read, but every ECC server must be Online")
-    if _whole(turn) is not SystemState.Mixed:
+    if turn.state.whole is not SystemState.Mixed:
         return
     by_state: dict[EccState, list[str]] = {}
     for name, server in servers.items():
@@ -74,7 +74,7 @@ def finish(turn: Turn, job: Job) -> None:
     turn.set(job=None)
     datalinks.look(turn)
     if not job.failures:
-        turn.say(SYSTEM, f"{job.name} done: every ECC server is {_whole(turn).name}", client=job.client)
+        turn.say(SYSTEM, f"{job.name} done: every ECC server is {turn.state.whole.name}", client=job.client)
         turn.answer(job.command)
         return
     untouched = [name for stage in job.stages[1:] if isinstance(stage, Move) for name in stage.servers]
@@ -82,7 +82,3 @@ def finish(turn: Turn, job: Job) -> None:
     text = f"{job.name} failed: {'; '.join(job.failures)}{left}"
     turn.say(SYSTEM, text, Severity.MAJOR, job.client)
     turn.answer(job.command, text)
-
-
-def _whole(turn: Turn) -> SystemState:
-    return aggregate(server.state for server in turn.state.servers.values())

@@ -7,7 +7,7 @@ field (tests/runlogic/typed_changes.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypedDict, Unpack
@@ -40,25 +40,15 @@ def _fields_of(
     return decorate
 
 
-def _fields_of_named(
-    _: Callable[_Fields, Any],
-) -> Callable[[Callable[[Turn, str, dict[str, Any]], None]], Callable[Concatenate[Turn, str, _Fields], None]]:
-    """The same for a method whose first argument is the name of the object."""
+def _setter(_: Callable[_Fields, Any], parts: str) -> Callable[Concatenate[Turn, str, _Fields], None]:
+    """A method that changes fields of the part with this name in `State.<parts>`; each field must have a default."""
 
-    def decorate(
-        method: Callable[[Turn, str, dict[str, Any]], None],
-    ) -> Callable[Concatenate[Turn, str, _Fields], None]:
-        def change(turn: Turn, name: str, *_: _Fields.args, **changes: _Fields.kwargs) -> None:
-            method(turn, name, changes)
+    def change(turn: Turn, name: str, *_: _Fields.args, **changes: _Fields.kwargs) -> None:
+        before: Mapping[str, Any] = getattr(turn.state, parts)
+        if any(getattr(before[name], field) != value for field, value in changes.items()):  # else nobody is told
+            turn.state = replace(turn.state, **{parts: {**before, name: replace(before[name], **changes)}})
 
-        return change
-
-    return decorate
-
-
-def _differs(part: object, changes: dict[str, Any]) -> bool:
-    """Whether these changes change anything: nobody is told of a state that is the same."""
-    return any(getattr(part, name) != value for name, value in changes.items())
+    return change
 
 
 class JobProgress(TypedDict, total=False):
@@ -83,9 +73,9 @@ class Turn:
     steady: float
     effects: list[Effect] = field(default_factory=list[Effect])
 
-    def is_due(self, at: float) -> bool:
-        """Whether a time on the monotonic clock has come; timers may be early by the resolution of the clock."""
-        return self.steady >= at - _EARLY_SECONDS
+    def is_due(self, at: float | None) -> bool:
+        """Whether a time on the monotonic clock has come. Timers may be early by the resolution of the clock."""
+        return at is not None and self.steady >= at - _EARLY_SECONDS
 
     def emit(self, *effects: Effect) -> None:
         self.effects += effects
@@ -131,25 +121,10 @@ class Turn:
         self.set_auto(progress=replace(self.state.auto.progress, **changes))
         self.emit(memory.AUTO_PROGRESS.save(self.state.auto.progress))
 
-    @_fields_of_named(Server)
-    def set_server(self, name: str, changes: dict[str, Any]) -> None:
-        if _differs(self.state.servers[name], changes):
-            self.set(servers={**self.state.servers, name: replace(self.state.servers[name], **changes)})
-
-    @_fields_of_named(Router)
-    def set_router(self, name: str, changes: dict[str, Any]) -> None:
-        if _differs(self.state.routers[name], changes):
-            self.set(routers={**self.state.routers, name: replace(self.state.routers[name], **changes)})
-
-    @_fields_of_named(Interlock)
-    def set_interlock(self, name: str, changes: dict[str, Any]) -> None:
-        if _differs(self.state.interlocks[name], changes):
-            self.set(interlocks={**self.state.interlocks, name: replace(self.state.interlocks[name], **changes)})
-
-    @_fields_of_named(Partner)
-    def set_partner(self, name: str, changes: dict[str, Any]) -> None:
-        if _differs(self.state.partners[name], changes):
-            self.set(partners={**self.state.partners, name: replace(self.state.partners[name], **changes)})
+    set_server = _setter(Server, "servers")
+    set_router = _setter(Router, "routers")
+    set_interlock = _setter(Interlock, "interlocks")
+    set_partner = _setter(Partner, "partners")
 
     def set_job(self, **progress: Unpack[JobProgress]) -> None:
         self.set(job=replace(self.job, **progress))

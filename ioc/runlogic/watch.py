@@ -10,7 +10,7 @@ from ioc.model import RouterFacts, RunState, Severity
 from ioc.runlogic import datalinks, filing, memory
 from ioc.runlogic.events import RoutersLost, RoutersRead
 from ioc.runlogic.plan import GIGABYTE, Plan
-from ioc.runlogic.state import TAKING_DATA, About, Cause, Router, State
+from ioc.runlogic.state import About, Cause, Router, State
 from ioc.runlogic.subject import data_router
 from ioc.runlogic.troubles import mend, standing, trouble
 from ioc.runlogic.turn import Turn, listing
@@ -65,7 +65,7 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         turn.say(data_router(name), "OK again")
     if facts.work_dir:
         mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
-    if turn.state.run.state in TAKING_DATA:
+    if turn.state.run.may_write:
         _follow_directory(turn, name, facts)
     filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts, in_run=datalinks.happened_in_run(turn, before))
@@ -76,7 +76,7 @@ def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -
     last = before.last
     here_before = last is not None and last.work_dir == facts.work_dir
     grown = facts.staged_bytes - (last.staged_bytes if last is not None and here_before else 0)
-    if turn.state.run.state in TAKING_DATA and grown > 0:
+    if turn.state.run.may_write and grown > 0:
         turn.set_router(name, written=before.written + grown, grew_at=turn.steady)
     if last is None or before.facts is None or not here_before or facts.read_at <= last.read_at:
         turn.set_router(name, rate=0.0)
@@ -177,7 +177,7 @@ def _disk_rates(plan: Plan, state: State) -> Mapping[_Disk, float]:
 
 def seconds_to_full(plan: Plan, state: State) -> float:
     """Return the seconds until the first disk is full at the current rate."""
-    if state.run.state not in TAKING_DATA:
+    if not state.run.may_write:
         return math.inf
     rates = _disk_rates(plan, state)
     return min(
@@ -205,7 +205,7 @@ def routers_lost(turn: Turn, event: RoutersLost) -> None:
         before = turn.router(name)
         turn.set_router(name, rate=0.0, lost=True)
         if not before.lost:
-            _offline(turn, name, event.reason, in_run=turn.state.run.state in TAKING_DATA)
+            _offline(turn, name, event.reason, in_run=turn.state.run.may_write)
         elif before.message.text != event.reason:
             turn.set_router(name, message=turn.note(event.reason, Severity.MAJOR))
 

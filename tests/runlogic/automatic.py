@@ -5,7 +5,7 @@ from __future__ import annotations
 from ioc.model import AutoState, PlannedRun
 from ioc.runlogic import events as ev
 from ioc.runlogic.automatic_shown import phase
-from ioc.runlogic.wake import wake_at
+from ioc.runlogic.step import wake_at
 from tests.runlogic.world import OPERATOR, World
 
 

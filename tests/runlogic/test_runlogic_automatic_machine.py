@@ -14,7 +14,7 @@ from ioc.model import AutoState, PlannedRun, RunClass, Wait, Window
 from ioc.runlogic import events as ev
 from ioc.runlogic.automatic_shown import phase, seconds_to_next, step_text
 from ioc.runlogic.state import JobKind
-from ioc.runlogic.wake import wake_at
+from ioc.runlogic.step import wake_at
 from tests.runlogic.automatic import enable, limit, message, plan, wait
 from tests.runlogic.test_runlogic_machine import Operating
 

@@ -12,7 +12,7 @@ from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.state import About, Interlock
-from ioc.runlogic.wake import wake_at
+from ioc.runlogic.step import wake_at
 from ioc.topology.schema import Interlock as Section
 from tests.runlogic.installation import topology
 from tests.runlogic.world import OPERATOR, TICK, World

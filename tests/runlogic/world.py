@@ -32,9 +32,8 @@ from ioc.runlogic.permits import blocked_by
 from ioc.runlogic.plan import Plan
 from ioc.runlogic.readings import watched
 from ioc.runlogic.state import State
-from ioc.runlogic.step import initial, step
+from ioc.runlogic.step import initial, step, wake_at
 from ioc.runlogic.subject import Kind, Subject
-from ioc.runlogic.wake import wake_at
 from ioc.topology.schema import Interlock, Topology
 from tests.runlogic.installation import OBSERVABLES, topology
 from tests.runlogic.peers import TABLE, UNFINISHED, Database, DataRouter, EccServer, Partner
