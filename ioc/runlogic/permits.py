@@ -77,34 +77,23 @@ def _group(members: list[Reason], total: int) -> str:
 
 def reasons(plan: Plan, state: State) -> tuple[Reason, ...]:
     """Return every reason why a run cannot start now; empty if it can."""
+    return tuple(_reasons(plan, state))
+
+
+def _reasons(plan: Plan, state: State) -> Iterator[Reason]:
     under_way = state.run.open and not _waits_for_organize(state)
-    return (
-        *(Reason(text) for text in (system_reason(state), _database_reason(state)) if text),
-        *(
-            reason
-            for name, server in state.servers.items()
-            for reason in _server_reasons(state, name, server, under_way=under_way)
-        ),
-        *(
-            reason
-            for name, router in state.routers.items()
-            for reason in _router_reasons(plan, state, name, router, under_way=under_way)
-        ),
-        *(
-            Reason(
-                f"observable {name} is not connected, but this topology requires it",
-                *("observable", name, "not connected", "runs require it"),
-            )
-            for name in plan.require
-            if name in state.missing
-        ),
-        *_interlock_reasons(plan, state),
-        *(
-            reason
-            for name, partner in state.partners.items()
-            for reason in _partner_reasons(name, partner, under_way=under_way)
-        ),
-    )
+    yield from (Reason(text) for text in (system_reason(state), _database_reason(state)) if text)
+    for name, server in state.servers.items():
+        yield from _server_reasons(state, name, server, under_way=under_way)
+    for name, router in state.routers.items():
+        yield from _router_reasons(plan, state, name, router, under_way=under_way)
+    for name in plan.require:
+        if name in state.missing:
+            text = f"observable {name} is not connected, but this topology requires it"
+            yield Reason(text, "observable", name, "not connected", "runs require it")
+    yield from _interlock_reasons(plan, state)
+    for name, partner in state.partners.items():
+        yield from _partner_reasons(name, partner, under_way=under_way)
 
 
 def _interlock_reasons(plan: Plan, state: State) -> Iterator[Reason]:
@@ -169,74 +158,67 @@ def _waits_for_organize(state: State) -> bool:
     return state.run.state is RunState.Filing and state.job is None
 
 
-def _server_reasons(state: State, name: str, server: Server, *, under_way: bool) -> tuple[Reason, ...]:
-    def reason(text: str, condition: str, advice: str) -> tuple[Reason, ...]:
-        return (Reason(f"ECC server {name} is {text}", "ECC server", name, condition, advice),)
+def _server_reasons(state: State, name: str, server: Server, *, under_way: bool) -> Iterator[Reason]:
+    def reason(text: str, condition: str, advice: str) -> Reason:
+        return Reason(f"ECC server {name} is {text}", "ECC server", name, condition, advice)
 
     if server.restart is not None:
-        return reason("being restarted", "being restarted", "wait")
-    if server.state is EccState.Unknown or not server.online:
-        return reason("Offline, but must be Online and Ready", "Offline", "start getEccSoapServer on its host")
-    if under_way:
-        return ()  # its state belongs to the open run
-    if server.state is EccState.Running and state.restored and not state.run.open:
-        stop = "stop it, or Reset the system"
-        return reason(
-            f"Running although no run is open: {stop}", "Running although no run is open", "stop it, or press Reset"
-        )
-    if server.busy:
-        return reason(f"{server.doing.name}, but must be Ready and at rest", server.doing.name, "wait")
-    ready = server.state is EccState.Ready
-    must = f"{server.state.name}, but must be Ready"
-    return () if ready else reason(must, server.state.name, _NEXT.get(server.state, ""))
+        yield reason("being restarted", "being restarted", "wait")
+    elif server.state is EccState.Unknown or not server.online:
+        yield reason("Offline, but must be Online and Ready", "Offline", "start getEccSoapServer on its host")
+    elif under_way:
+        pass  # its state belongs to the open run
+    elif server.state is EccState.Running and state.restored and not state.run.open:
+        condition = "Running although no run is open"
+        yield reason(f"{condition}: stop it, or Reset the system", condition, "stop it, or press Reset")
+    elif server.busy:
+        yield reason(f"{server.doing.name}, but must be Ready and at rest", server.doing.name, "wait")
+    elif server.state is not EccState.Ready:
+        is_now = server.state.name
+        yield reason(f"{is_now}, but must be Ready", is_now, _NEXT.get(server.state, ""))
 
 
-def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> tuple[Reason, ...]:
+def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> Iterator[Reason]:
     facts, servers = router.facts, plan.servers_of(name)
 
     def reason(text: str, condition: str, advice: str = "") -> Reason:
         return Reason(f"router {name}{text}", "router", name, condition, advice)
 
     if router.restart is not None:
-        return (reason(" is being restarted", "being restarted", "wait"),)
+        yield reason(" is being restarted", "being restarted", "wait")
+        return
     if router.last is None and not router.lost:
-        return (reason(" has not been checked yet", "not checked yet", "wait"),)
+        yield reason(" has not been checked yet", "not checked yet", "wait")
+        return
     if facts is None or not facts.online:
         why = f" ({router.message.text})" if facts is None and router.message.text else ""
         advice = "start dataRouter on its host" if facts is not None else "the host cannot be reached"
-        return (reason(f" is Offline, but must be Online{why}", "Offline", advice),)
-    found: list[Reason] = []
+        yield reason(f" is Offline, but must be Online{why}", "Offline", advice)
+        return
     if under_way:
         pass  # its files are those of the open run
     elif router.filing:
-        found.append(reason(": its files are being filed", "being filed", "wait"))
+        yield reason(": its files are being filed", "being filed", "wait")
     elif not facts.work_dir:
         why = facts.problem or "no reason given"
-        found.append(
-            reason(f": its working directory cannot be determined: {why}", "without a known working directory", why)
-        )
+        text = f": its working directory cannot be determined: {why}"
+        yield reason(text, "without a known working directory", why)
     elif facts.file_count:
         files = "1 .graw file" if facts.file_count == 1 else f"{facts.file_count} .graw files"
         if not state.restored:
             advice = "wait, it is not known yet whether they belong to an open run"
         else:
             advice = "Organize it" if state.run.record is not None else "move the files away, there was no run yet"
-        found.append(reason(f" is Dirty with {files}, but must be Clean: {advice}", "Dirty", advice))
+        yield reason(f" is Dirty with {files}, but must be Clean: {advice}", "Dirty", advice)
     # A look from before the number was read or changed asked for another directory.
     if facts.run_dir_exists and state.restored and facts.run_directory == state.next_run.directory:
         run = f"a directory for run {state.run.next_number} of {state.experiment}"
         advice = "move it away, or set Run:NextNumber to a free number"
-        found.append(reason(f" already has {run}, but it must not exist: {advice}", f"blocked by {run}", advice))
+        yield reason(f" already has {run}, but it must not exist: {advice}", f"blocked by {run}", advice)
     if router.restarted and not under_way and any(state.servers[each].state is EccState.Ready for each in servers):
         advice = "Breakup and Configure its ECC server"
-        found.append(Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice))
+        yield Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice)
     if facts.work_dir and facts.disk_free < plan.min_disk_free:
         must = f"{plan.min_disk_free / GIGABYTE:g} GB"
-        found.append(
-            reason(
-                f" has {facts.disk_free / GIGABYTE:.1f} GB of free disk, but must have {must}",
-                "almost full",
-                f"its disk must have {must}",
-            )
-        )
-    return tuple(found)
+        text = f" has {facts.disk_free / GIGABYTE:.1f} GB of free disk, but must have {must}"
+        yield reason(text, "almost full", f"its disk must have {must}")
