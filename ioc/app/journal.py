@@ -52,7 +52,6 @@ class Journal(logging.Handler):
         self._show = show
 
     def add(self, event: Event) -> None:
-        """Take one event of the core."""
         who = f" [{event.client.user}@{event.client.host}]" if event.client.host else ""
         _RUN_LOG.log(_LEVELS[event.severity], "%s: %s%s", event.source, event.message, who)
         self._keep(event)

@@ -80,7 +80,6 @@ class _Machine:
         self._judge = judge
 
     async def check(self) -> Table:
-        """Check it."""
         asked, on_host = await asyncio.gather(
             self._judge.all(*((f"ECC server {each.name}", self._ask(each)) for each in self._servers)),
             self._on_host(),

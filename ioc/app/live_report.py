@@ -31,8 +31,6 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check."""
-
     what: str
     verdict: Verdict
     text: str
@@ -40,8 +38,6 @@ class Finding:
 
 @dataclass(frozen=True)
 class Table:
-    """The outcomes for one machine."""
-
     machine: str
     findings: tuple[Finding, ...]
 

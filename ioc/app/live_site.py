@@ -61,7 +61,6 @@ class ThisMachine:
             return {}
 
     async def check(self, judge: Judge) -> Table:
-        """Check it."""
         checks = [("database", self._check_database()), ("Channel Access", self._check_ca())]
         if self._topology.pva:
             checks.append(("PVAccess", self._check_pva()))

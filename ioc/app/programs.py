@@ -22,8 +22,6 @@ IOC = "ioc"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one program."""
-
     name: str
     host: str
     unit: str

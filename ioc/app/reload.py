@@ -104,7 +104,6 @@ class Reloader:
             self._restart = loop.call_later(_ANSWER_SECONDS, self._rebuild, old, new)
 
     async def _change(self, new: Topology) -> None:
-        """Take over observables and interlocks."""
         assert self.parts is not None
         parts, plan = self.parts, Plan.of(new)
         await parts.recorder.reload(new.observables, watched_pvs(new))

@@ -22,7 +22,6 @@ class Watching:
         engine.subscribe(self._follow)
 
     def changed(self, names: frozenset[str]) -> None:
-        """Take the names of observables that have changed."""
         if wanted := names & self._names:
             self._pass(wanted)
 

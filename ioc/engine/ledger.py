@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class SaveFiles:
-    """Record files that were filed."""
-
     run: RunId
     files: list[FiledFile] = field(default_factory=list[FiledFile])
     """Grows while the entry is the last one in the queue."""
@@ -36,8 +34,6 @@ class SaveFiles:
 
 @dataclass(eq=False)
 class SaveSettings:
-    """Save settings."""
-
     values: dict[str, str]
     """By name. Grows while the entry is the last one in the queue."""
 
@@ -73,7 +69,6 @@ class Ledger:
         self._problem = ""
 
     def put(self, entry: Save | SaveSetting | Answer) -> None:
-        """Add an entry at the end of the queue."""
         if not isinstance(entry, SaveSetting):
             self._open = entry if isinstance(entry, SaveFiles | SaveSettings) else None
             self._queue.put_nowait(entry)
@@ -104,7 +99,6 @@ class Ledger:
         await self.settled().wait()
 
     async def run(self) -> None:
-        """Work until cancelled."""
         while True:
             try:
                 async with asyncio.timeout_at(self._retry_at if self._kept else None):

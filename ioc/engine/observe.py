@@ -12,7 +12,6 @@ log = logging.getLogger(__name__)
 
 
 async def read_server(name: str, client: EccClient) -> ServerRead | ServerLost:
-    """Read the state of one server."""
     try:
         return ServerRead(name, await client.get_state())
     except PeerError as error:
@@ -23,7 +22,6 @@ async def read_server(name: str, client: EccClient) -> ServerRead | ServerLost:
 
 
 async def read_routers(host: Host, run_directory: str) -> RoutersRead | RoutersLost:
-    """Read the facts of the routers of one host."""
     try:
         return RoutersRead(await host.router_facts(run_directory))
     except PeerError as error:
@@ -34,7 +32,6 @@ async def read_routers(host: Host, run_directory: str) -> RoutersRead | RoutersL
 
 
 async def read_partner(name: str, partner: Partner) -> PartnerRead | PartnerLost:
-    """Read the state of one partner."""
     try:
         return PartnerRead(name, await partner.read())
     except PeerError as error:

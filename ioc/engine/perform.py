@@ -23,8 +23,6 @@ INTERNAL = "internal error, see the log of the IOC"
 
 
 class Performer:
-    """Performs effects, any number of them at the same time."""
-
     def __init__(
         self,
         plan: Plan,

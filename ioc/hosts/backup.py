@@ -116,8 +116,6 @@ def look_for(transport: Transport, server: EccServer, config: ConfigChoice, host
 
 @dataclass
 class _Reader:
-    """Reads the configuration files of a server."""
-
     transport: Transport
     root: bytes
     owner: str

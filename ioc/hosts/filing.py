@@ -79,7 +79,6 @@ class Filing:
     complete: bool = True
 
     def fail(self, problem: str) -> None:
-        """Report that something cannot be filed."""
         self.problems.append(problem)
         self.complete = False
 

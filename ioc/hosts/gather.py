@@ -107,8 +107,6 @@ class Gatherer:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Writes the pieces of a file."""
-
     file: BinaryIO
     target: bytes
 
@@ -119,8 +117,6 @@ class _Writer:
 
 @dataclass(frozen=True)
 class _Comparer:
-    """Compares the pieces of a file with another one."""
-
     file: BinaryIO
 
     def __call__(self, piece: bytes) -> None:

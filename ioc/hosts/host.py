@@ -110,21 +110,17 @@ class MachineHost:
 
     @property
     def is_local(self) -> bool:
-        """It is this machine, not reached by SSH."""
         return isinstance(self._transport, LocalTransport)
 
     @property
     def routers(self) -> tuple[str, ...]:
-        """Names of its data routers."""
         return tuple(site.name for site in self._routers)
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """Names of its ECC servers."""
         return tuple(self._servers)
 
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
-        """See `ioc.ports.Host`."""
         asked_at = time.time()
         findings = await self._find_routers(run_directory)
         now = time.time()
@@ -162,7 +158,6 @@ class MachineHost:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
-        """See `ioc.ports.Host`."""
         work = partial(back_up, shared=self._copies, asked_at=time.monotonic())
         self._copying += 1
         try:
@@ -173,7 +168,6 @@ class MachineHost:
                 self._copies = Shared()  # frees the files
 
     async def restart_unit(self, unit: str) -> None:
-        """See `ioc.ports.Host`."""
         await self.act("restart", unit)
 
     async def act(self, action: Action, unit: str) -> str:
@@ -188,11 +182,9 @@ class MachineHost:
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Names of its units."""
         return tuple(self._units)
 
     async def log_tail(self, path: str, lines: int = 50) -> str:
-        """See `ioc.ports.Host`."""
         return await self._call(read_tail, self._transport, path, lines, self._name)
 
     async def tools(self) -> Tools:
@@ -200,7 +192,6 @@ class MachineHost:
         return await self._call(read_tools, self._transport, self._timeout)
 
     async def check_files(self) -> None:
-        """Check that files can be handled (SFTP)."""
         await self._call(self._transport.check_files)
 
     async def look_for_configs(self, server: str, config: ConfigChoice) -> ConfigBackup:

@@ -21,8 +21,6 @@ from ioc.hosts.ssh_config import Endpoint
 
 @dataclass(frozen=True)
 class KnownKey:
-    """One line for a host."""
-
     file: str
     line: int
     marker: str

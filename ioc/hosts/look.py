@@ -68,8 +68,6 @@ class Process:
 
 @dataclass(frozen=True)
 class Look:
-    """The result of one look at a host."""
-
     processes: tuple[Process, ...]
     given: dict[int, Directory]
     """The given directories by number, if they could be entered."""

@@ -23,8 +23,6 @@ _NOWHERE = Directory(b"", 0, 0, 0, 0, run_dir_exists=False)
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a look for one router."""
-
     process: Process | None
     directory: Directory | None
     """The directory of its files: that of the process, else the one given."""

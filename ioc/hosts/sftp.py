@@ -31,11 +31,9 @@ class SftpSession(paramiko.SFTPClient):
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed."""
         return bool(self._channel.closed)
 
     def real_path(self, path: bytes) -> bytes:
-        """Return a path without links."""
         _, answer = self._request(CMD_REALPATH, path)
         answer.get_int()  # how many names follow: one
         return answer.get_binary()
@@ -86,7 +84,6 @@ class SftpSession(paramiko.SFTPClient):
         return self._async_request(answers, CMD_READ, file.handle, int64(start), length)
 
     def entries(self, directory: bytes) -> list[Entry]:
-        """List a directory."""
         _, answer = self._request(CMD_OPENDIR, directory)
         handle = answer.get_binary()
         entries: list[Entry] = []

@@ -97,7 +97,6 @@ class Sessions:
 
     @property
     def waited_for(self) -> bool:
-        """Somebody waits."""
         return bool(self._waiting)
 
     def leave(self, *, refused: bool = False) -> None:
@@ -346,7 +345,6 @@ class SshTransport:
             self._end_idle()
 
     def _end_idle(self, seconds: float = 0.0) -> None:
-        """End the sessions unused for this long."""
         since = time.monotonic() - seconds
         with self._lock:
             old = [sftp for sftp, at in self._idle if at <= since or sftp.closed]

@@ -59,7 +59,6 @@ class AwayError(PeerError):
 
 
 def lost(address: str, error: Exception) -> PeerError:
-    """Return the error for a connection that broke."""
     return PeerError(f"the SSH connection to {address} was lost: {reason(error)}")
 
 
@@ -88,7 +87,6 @@ class SshConnection:
 
     @property
     def transport(self) -> paramiko.Transport | None:
-        """The current connection, if there is one."""
         clients = self._clients[-1:]
         return clients[0].get_transport() if clients else None
 

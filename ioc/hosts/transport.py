@@ -209,7 +209,6 @@ def partial(target: bytes) -> bytes:
 
 
 def exists(transport: Transport, path: bytes) -> bool:
-    """Whether `path` exists."""
     try:
         transport.look(path)
     except FileNotFoundError:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PartnerReading:
-    """One answer of a partner."""
-
     active: bool
     """It takes data, or is paused."""
     controlled: bool

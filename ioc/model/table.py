@@ -20,8 +20,6 @@ class TableColumn(NamedTuple):
 
 
 class TableContent(NamedTuple):
-    """A table at one moment."""
-
     columns: tuple[TableColumn, ...]
     severity: int = 0
     """The worst of all rows."""

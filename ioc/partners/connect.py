@@ -22,8 +22,6 @@ _LOST_SECONDS = 20
 
 @dataclass(frozen=True)
 class Place:
-    """Where a ReadoutGUI is."""
-
     host: str
     port: int | None
     """None: the port manager knows it."""

@@ -58,7 +58,6 @@ class Link:
         """So many replies to requests other than ``get state`` have not been seen yet."""
 
     def close(self) -> None:
-        """End the connection at once."""
         self._writer.transport.abort()
 
     async def ask(self, request: str) -> Reply:

@@ -164,7 +164,6 @@ class ReadoutGui:
         return None
 
     def _owes(self) -> bool:
-        """Whether a reply is still to come."""
         return self._link is not None and self._link.owed > 0
 
     async def _is_active(self) -> bool:

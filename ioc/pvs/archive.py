@@ -24,11 +24,9 @@ class ArchivePvs(Group):
 
     @property
     def severity(self) -> int:
-        """The alarm of the destination."""
         return self._state.severity
 
     def tick(self) -> None:
-        """Show the present state."""
         status = self._status(self._name)
         severity = alarm(status.state in {ArchiveState.Failed, ArchiveState.NotMounted}, Severity.MINOR)
         self._state.post(status.state, severity=severity)

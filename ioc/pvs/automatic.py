@@ -88,7 +88,6 @@ class AutomaticPvs(Group):
         self.tick()
 
     def tick(self) -> None:
-        """Show the time to the next step; called once a second."""
         self._next.post(seconds_to_next(self._engine.state, self._engine.steady()))
 
     async def _put_plan(self, client: Client, path: str) -> None:

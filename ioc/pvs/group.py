@@ -73,7 +73,6 @@ class Group:
 
 
 def alarm(condition: object, severity: Severity = Severity.MAJOR) -> Severity:
-    """Return `severity` if the condition is true, else no alarm."""
     return severity if condition else Severity.NO_ALARM
 
 

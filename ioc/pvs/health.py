@@ -64,7 +64,6 @@ class HealthPvs(Group):
         self._alarms.post(text, severity=Severity(max(alarms.values(), default=0)))
 
     def tick(self, server: CaServer) -> None:
-        """Measure; called once a second."""
         self._heartbeat.post((self._heartbeat.value + 1) % 2**31)
         self._time.post(time.strftime("%a %d %b %H:%M:%S"))
         self._uptime.post(float(int(time.time() - self._started)))

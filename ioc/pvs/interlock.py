@@ -50,7 +50,6 @@ class InterlockPvs(Group):
 
     @property
     def severity(self) -> int:
-        """The alarm of its state."""
         return self._state.severity
 
     def _show(self, state: State) -> None:

@@ -27,7 +27,6 @@ class LogPvs(Group):
         self.add(CommandPv, "Clear", "Hide entries, the database keeps them", handler(self._clear))
 
     def show(self, event: Event) -> None:
-        """Show a new entry."""
         who = f" ({event.client.user}@{event.client.host})" if event.client.host else ""
         text = " ".join(event.message.split())
         line = f"{local_time(event.occurred_at)} {_NAMES[event.severity]} {event.source}: {text}{who}"

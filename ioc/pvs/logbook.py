@@ -21,11 +21,9 @@ class LogbookPvs(Group):
 
     @property
     def severity(self) -> int:
-        """The alarm of the logbooks."""
         return self._state.severity
 
     def tick(self) -> None:
-        """Show the present state."""
         status = self._status()
         severity = alarm(status.state in {LogbookState.Waiting, LogbookState.Refused}, Severity.MINOR)
         self._state.post(status.state, severity=severity)

@@ -45,7 +45,6 @@ class NewObservablePvs(Group):
         self._message = self.add(TextPv, "Message", "What came of the last Add", MESSAGE_LENGTH)
 
     def show_refusal(self, text: str) -> None:
-        """Show why a put was refused."""
         self._message.post(text, severity=Severity.MAJOR)
 
     async def _put_text(self, name: str, client: Client, text: str) -> None:

@@ -63,7 +63,6 @@ class ObservablePvs(Group):
 
     @property
     def value(self) -> Pv[Any]:
-        """The PV of the value."""
         return self._value
 
     @property
@@ -108,7 +107,6 @@ class ObservablePvs(Group):
             self._refusal.post(text, severity=Severity.MAJOR if text else Severity.NO_ALARM)
 
     def show(self, view: ObservableView) -> None:
-        """Show the recorder's view."""
         about = (view.units, view.precision, view.labels, view.connected)
         reading, statistics = self._shown
         if about != self._about:

@@ -125,7 +125,6 @@ class RunPvs(Group):
         self._message.post(text, severity=alarm(text))
 
     def tick(self) -> None:
-        """Show the duration of the run; called once a second."""
         seconds = self._engine.state.run.duration(self._engine.steady())
         self._duration.post(float(int(seconds)))
         self._duration_text.post(clock(seconds))

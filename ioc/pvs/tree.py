@@ -141,12 +141,10 @@ class PvTree:
             yield from group.pvs
 
     def rows(self, kind: Kind) -> Mapping[str, Group]:
-        """Return the PVs of each component of a kind, by its name."""
         return {subject.name: group for subject, group in self._detector.items() if subject.kind is kind}
 
     @property
     def observables(self) -> Mapping[str, ObservablePvs]:
-        """The PVs of each observable, by its name."""
         return self._observables
 
     def show_soon(self, _: State) -> None:
@@ -163,7 +161,6 @@ class PvTree:
         self.show(self._engine.state)
 
     def show(self, state: State) -> None:
-        """Show a state of the core."""
         for group in (*self._detector.values(), *self._interlocks.values(), self._summary, self._history):
             try:
                 group.update(state)
@@ -198,7 +195,6 @@ class PvTree:
         return self._observables.get(rest.partition(":")[0]) if begin == self._prefix else None
 
     def show_event(self, event: Event) -> None:
-        """Show a new line of the log."""
         self._log.show(event)
 
     def set_observables(self, observables: Sequence[Observable], server: CaServer) -> None:

@@ -16,7 +16,6 @@ NOT_KNOWN = 999_999.0
 
 
 def phase(state: State) -> AutoState:
-    """Return what automatic runs are doing."""
     auto, run, job = state.auto, state.run, state.job
     if not auto.enabled:
         return AutoState.Off
@@ -37,7 +36,6 @@ _PHASES: Mapping[RunState, AutoState] = {
 
 
 def sentence(plan: Plan, state: State) -> str:
-    """Return a sentence about what automatic runs are doing."""
     run, auto = state.run, state.auto
     text = f"run {run.number} is "
     match phase(state):

@@ -36,7 +36,6 @@ def wait_for(turn: Turn, point: HookPoint, record: RunRecord) -> None:
 
 
 def begin_before_stop(turn: Turn) -> None:
-    """Run the hooks before the first server is stopped."""
     wait_for(turn, HookPoint.BeforeStop, turn.record)
 
 
@@ -75,7 +74,6 @@ def add_remarks(turn: Turn, job: Job) -> None:
 
 
 def ended(turn: Turn, event: Ended[RunHook, HookOutcome]) -> None:
-    """A hook has ended."""
     effect, job = event.effect, turn.state.job
     awaited = job is not None and job.id == effect.job and job.stage in _WAITING
     if effect.point is HookPoint.BeforeStart and not awaited:

@@ -103,7 +103,6 @@ def restored(turn: Turn, settings: Mapping[str, str]) -> None:
 
 
 def holds(turn: Turn) -> bool:
-    """Whether an interlock that holds runs is tripped now."""
     return any(
         plan.action is Action.Hold and turn.state.interlocks[name].state is InterlockState.Tripped
         for name, plan in turn.plan.interlocks.items()

@@ -45,7 +45,6 @@ def launch(
 
 
 def begin_stage(turn: Turn, phases: Mapping[Phase, Begin]) -> None:
-    """Start the current stage of the job."""
     turn.set_job(begun=True)
     stage = turn.job.stage
     if not isinstance(stage, Move):

@@ -16,8 +16,6 @@ GIGABYTE = 1_000_000_000
 
 @dataclass(frozen=True)
 class ServerPlan:
-    """One ECC server."""
-
     name: str
     role: Role
     supports_resume: bool
@@ -79,8 +77,6 @@ class HookPlan:
 
 @dataclass(frozen=True)
 class PartnerPlan:
-    """One partner."""
-
     name: str
     before: bool
     """It begins before the ECC servers start, and ends after they have stopped; else the other way round."""
@@ -168,7 +164,6 @@ class Plan:
 
     @property
     def resumes(self) -> bool:
-        """Whether every ECC server supports Resume."""
         return all(server.supports_resume for server in self.servers.values())
 
     def sources_of(self, router: str) -> tuple[str, ...]:

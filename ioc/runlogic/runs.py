@@ -88,7 +88,6 @@ def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) 
 
 
 def begin_probe(turn: Turn) -> None:
-    """Look at every router now."""
     turn.set_job(waiting=frozenset({jobs.ROUTERS}))
     turn.emit(ProbeRouters(turn.job.id))
 
@@ -133,7 +132,6 @@ def refuse_start(turn: Turn, job: Job, why: str) -> None:
 
 
 def begin_before_start(turn: Turn) -> None:
-    """Run the hooks before the run gets its number."""
     state, run = turn.state, turn.state.run
     if turn.plan.hooks[HookPoint.BeforeStart]:
         turn.set_run(message=turn.note(hooks_awaited(turn.plan, state), run.message.severity))
@@ -222,7 +220,6 @@ def _begin_of_routers(turn: Turn) -> None:
 
 
 def begin_snapshot(turn: Turn) -> None:
-    """Take the begin-of-run snapshot."""
     turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(TakeSnapshot(turn.job.id, turn.record.run, Snapshot.Begin))
 

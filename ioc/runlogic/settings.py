@@ -77,7 +77,6 @@ def experiment_opened(turn: Turn, event: Ended[OpenExperiment, RunRecord]) -> No
 
 
 def set_title(turn: Turn, event: SetTitle) -> None:
-    """Name the open run, or the next one."""
     _describe_run(turn, title=event.title)
     turn.answer(event)
 
@@ -108,7 +107,6 @@ def set_next_number(turn: Turn, event: SetNextNumber) -> None:
 
 
 def set_class(turn: Turn, event: SetClass) -> None:
-    """Classify the open run, or the next one."""
     _describe_run(turn, run_class=event.run_class)
     turn.answer(event)
 

@@ -21,8 +21,6 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Subject:
-    """What a message or a line of the log is about."""
-
     kind: Kind
     name: str = ""
     """Of the ECC server, the router, the interlock or the partner."""
@@ -37,20 +35,16 @@ AUTO = Subject(Kind.Auto)
 
 
 def ecc(name: str) -> Subject:
-    """An ECC server."""
     return Subject(Kind.Server, name)
 
 
 def data_router(name: str) -> Subject:
-    """A data router."""
     return Subject(Kind.Router, name)
 
 
 def interlock(name: str) -> Subject:
-    """An interlock."""
     return Subject(Kind.Interlock, name)
 
 
 def partner(name: str) -> Subject:
-    """A partner."""
     return Subject(Kind.Partner, name)

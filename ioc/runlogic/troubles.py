@@ -106,7 +106,6 @@ def _is(trouble: Trouble, about: About, name: str) -> bool:
 
 
 def standing(run: Run, about: About, name: str) -> Trouble | None:
-    """Return its current trouble."""
     return next((each for each in run.troubles if _is(each, about, name)), None)
 
 

@@ -48,7 +48,6 @@ def caption(text: str, width: int, height: int) -> ET.Element:
 
 
 def display(title: str, width: int, height: int, widgets: Iterable[ET.Element], colour: Colour = BACKGROUND) -> str:
-    """Return the text of a display file."""
     properties: dict[str, Value] = {
         "name": title,
         "width": width,

@@ -46,7 +46,6 @@ def overview_chart(topology: Topology, p: str) -> str:
 
 
 def chart_list(topology: Topology, p: str) -> str:
-    """Return the charts of the page of the observables."""
     return _charts(topology, p, _PAGE)
 
 

@@ -18,7 +18,6 @@ _PREFIX = "$(P=ATTPC:)"
 
 
 def screen_files(topology: Topology) -> dict[str, str]:
-    """Return the text of every file, by name."""
     p = f"$(P={topology.prefix})"
     pages = {page.name: page.read_text(encoding="utf-8") for page in sorted(_PAGES.iterdir()) if page.is_file()}
     pause_only = pages.pop("pause_only.bob")

@@ -35,7 +35,6 @@ _PARTNER = Kind("partner_tile_row.bob", 206, 28)
 
 
 def list_files(topology: Topology) -> dict[str, str]:
-    """Return the lists by file name."""
     required = set(topology.runs.require)
     servers = [
         {"NAME": each.name, "RESUME": str(int(each.supports_resume)), "LOG": each.log_path or ""}

@@ -103,7 +103,6 @@ class EccServer:
         await self.electronics.links_closed()
 
     async def close(self) -> None:
-        """Kill it, and its electronics too."""
         await self.kill(Links.END)
 
     def behave(self, behaviour: Behaviour) -> None:

@@ -181,8 +181,6 @@ class Behaviour(StrEnum):
 
 @dataclass(frozen=True)
 class Link:
-    """One data source sends to one data router."""
-
     source: str
     router: str
     address: str

@@ -150,7 +150,6 @@ class Source:
                 raise LinkError(f"{self.name}: Could not establish data link. {error} | ") from None
 
     def run(self, *, from_zero: bool) -> None:
-        """Send, from event 0 or from the next number."""
         self.halt()
         if from_zero and not self.counts_on:
             self.event, self._began = 0, time.monotonic()
@@ -172,7 +171,6 @@ class Source:
             self._periods_left = min(self._periods_left, _IN_FLIGHT_PERIODS)
 
     def halt(self) -> None:
-        """Stop sending."""
         if self._flow:
             self._flow.cancel()
             self._flow = None

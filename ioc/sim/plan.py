@@ -22,7 +22,6 @@ class _Json:
     """One line of JSON, as ``python -m ioc.sim`` reads and prints it."""
 
     def to_json(self) -> str:
-        """Write it."""
         return TypeAdapter(type(self)).dump_json(self).decode()
 
     @classmethod
@@ -140,8 +139,6 @@ class SitePlan(_Json):
 
 @dataclass(frozen=True)
 class EccAddress:
-    """Where a simulated ECC server is."""
-
     port: int
     log_path: str
 
@@ -159,8 +156,6 @@ class RouterAddress:
 
 @dataclass(frozen=True)
 class PartnerAddress:
-    """Where a simulated ReadoutGUI is."""
-
     port: int
     manager_port: int
     """Port of the DAQ port manager of its host."""

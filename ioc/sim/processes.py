@@ -97,7 +97,6 @@ class Child:
                 await self.kill()
 
     async def kill(self) -> None:
-        """End it with SIGKILL."""
         if self._process:
             if self.pid:
                 self._process.kill()

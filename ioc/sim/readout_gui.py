@@ -98,7 +98,6 @@ class ReadoutGui:
     close = kill
 
     def drop(self) -> None:
-        """End the connection of its client."""
         if self._client is not None:
             self._client.transport.abort()
 
@@ -115,7 +114,6 @@ class ReadoutGui:
         self._to(state)
 
     def status(self) -> dict[str, Any]:
-        """What it shows."""
         return {
             "state": self._state,
             "slave": self._slave,

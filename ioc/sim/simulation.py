@@ -51,13 +51,11 @@ class Simulation:
         self.slow_controls = SlowControls(plan.observables, plan.speed)
 
     async def start(self) -> None:
-        """Start everything concurrently; returns when all of it is ready."""
         async with asyncio.TaskGroup() as starting:
             for part in (self.slow_controls, *self._others()):
                 starting.create_task(part.start())
 
     async def close(self) -> None:
-        """End everything concurrently."""
         await asyncio.gather(*(part.close() for part in (self.slow_controls, *self._others())))
 
     def _others(self) -> tuple[RouterProcess | EccServer | ReadoutGui, ...]:

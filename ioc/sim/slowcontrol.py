@@ -79,7 +79,6 @@ class Observable:
         return round(value) if self._type == "integer" else value
 
     async def update(self) -> None:
-        """Send the next value, unless held."""
         if not self.held:
             await self.channel.write(self._drifted() if self._type in {"float", "integer"} else self.channel.value)
 
@@ -126,7 +125,6 @@ async def _obey(observables: dict[str, Observable], line: bytes) -> dict[str, An
 
 
 async def serve() -> None:
-    """Serve until stdin ends."""
     loop = asyncio.get_running_loop()
     stdin = asyncio.StreamReader(limit=MAX_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
