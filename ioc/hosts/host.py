@@ -7,7 +7,7 @@ import contextlib
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
@@ -64,18 +64,26 @@ class MachineHost:
         `aside` is a connection of its own for work in the background, which must not take sessions from the others;
         without it, that uses `transport`.
         """
-        self._name = name
+        self.name = name
+        """Address of the machine as the topology has it."""
         self._transport = transport
-        self._aside = aside or transport
+        self.is_local = isinstance(transport, LocalTransport)
+        self.aside = aside or transport
+        """The connection for work in the background; belongs to this host, which closes it."""
         # `runs adopt` enters the files of this machine under its own name.
         here = ("localhost", socket.gethostname()) if self.is_local else ()
-        self._addresses = frozenset((name, *addresses, *here))
+        self.addresses = frozenset((name, *addresses, *here))
+        """Every name under which files here may have been recorded: that of a local machine changes with its number of
+        components."""
         self._routers = tuple(routers)
+        self.routers = tuple(router.name for router in routers)
         self._servers = {server.name: server for server in servers}
+        self.servers = tuple(self._servers)
         self._timeout = ssh_timeout
         self._filing_timeout = filing_timeout
         self._settle_seconds = settle_seconds
         self._units = units
+        self.units = tuple(units)
         self._last_directories: dict[str, bytes] = {}
         self._filing: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
         """By name of the router, and by directory."""
@@ -91,34 +99,11 @@ class MachineHost:
         self._leaver = ThreadPoolExecutor(1, thread_name_prefix=f"host-cards-{name}")
 
     @property
-    def name(self) -> str:
-        """Address of the machine as the topology has it."""
-        return self._name
-
-    @property
-    def addresses(self) -> Collection[str]:
-        """Every name under which files here may have been recorded: that of a local machine changes with its number of
-        components."""
-        return self._addresses
-
-    @property
     def work_dirs(self) -> Mapping[str, str]:
         """Where each router works, or worked last, as far as known; written as `RouterFacts.work_dir`."""
         found = {site.name: self._last_directories.get(site.name) for site in self._routers}
         places = {site.name: site.work_dir for site in self._routers if site.work_dir}
         return places | {name: shown(path) for name, path in found.items() if path}
-
-    @property
-    def is_local(self) -> bool:
-        return isinstance(self._transport, LocalTransport)
-
-    @property
-    def routers(self) -> tuple[str, ...]:
-        return tuple(site.name for site in self._routers)
-
-    @property
-    def servers(self) -> tuple[str, ...]:
-        return tuple(self._servers)
 
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
         asked_at = time.time()
@@ -161,7 +146,7 @@ class MachineHost:
         work = partial(back_up, shared=self._copies, asked_at=time.monotonic())
         self._copying += 1
         try:
-            return await self._call(work, self._transport, self._servers[server], config, self._name, run)
+            return await self._call(work, self._transport, self._servers[server], config, self.name, run)
         finally:
             self._copying -= 1
             if not self._copying:
@@ -172,20 +157,11 @@ class MachineHost:
 
     async def act(self, action: Action, unit: str) -> str:
         """Do something with a unit of this machine; see `ioc.hosts.units.act`."""
-        arguments = (self._transport, self._units[unit], action, unit, self._name)
+        arguments = (self._transport, self._units[unit], action, unit, self.name)
         return await self._in_thread(self._workers, 2 * SECONDS, act, *arguments)
 
-    @property
-    def aside(self) -> Transport:
-        """The connection for work in the background; belongs to this host, which closes it."""
-        return self._aside
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        return tuple(self._units)
-
     async def log_tail(self, path: str, lines: int = 50) -> str:
-        return await self._call(read_tail, self._transport, path, lines, self._name)
+        return await self._call(read_tail, self._transport, path, lines, self.name)
 
     async def tools(self) -> Tools:
         """Log in, and see whether routers can be found here and how late the clock is."""
@@ -196,7 +172,7 @@ class MachineHost:
 
     async def look_for_configs(self, server: str, config: ConfigChoice) -> ConfigBackup:
         """Read the .xcfg files that `backup_configs` would copy, and copy none."""
-        return await self._call(look_for, self._transport, self._servers[server], config, self._name)
+        return await self._call(look_for, self._transport, self._servers[server], config, self.name)
 
     async def try_writing(self, path: str, below: str) -> str:
         """Make and remove a file in `path`/`below`, or as near to it as there is a directory; returns which.
@@ -231,17 +207,17 @@ class MachineHost:
         """
         loop = asyncio.get_running_loop()
         results: asyncio.Queue[Checksum | None] = asyncio.Queue()
-        summing = Summing(self._aside, self._name, paths, algorithm, sizes)
+        summing = Summing(self.aside, self.name, paths, algorithm, sizes)
 
         def tell(result: Checksum) -> None:
             loop.call_soon_threadsafe(results.put_nowait, result)
 
         self._summing.add(summing)
         try:
-            running = loop.run_in_executor(self._background, summing.run, tell)
-        except RuntimeError:
+            running = self._begin(self._background, partial(summing.run, tell))
+        except PeerError:
             self._summing.discard(summing)
-            raise PeerError(f"host {self._name} is no longer used: the program is closing") from None
+            raise
 
         def finished(run: asyncio.Future[None]) -> None:
             self._summing.discard(summing)
@@ -263,7 +239,7 @@ class MachineHost:
         Raises:
             PeerError: the host cannot be reached.
         """
-        arguments = (take_inventory, self._aside, directories, self._timeout)
+        arguments = (take_inventory, self.aside, directories, self._timeout)
         return await self._in_thread(self._background, 2 * self._timeout + 0.1 * len(directories), *arguments)
 
     async def leave_file(self, directory: str, name: str, content: bytes, ours: Callable[[bytes], bool]) -> Left:
@@ -282,7 +258,7 @@ class MachineHost:
 
     async def close(self) -> None:
         """End the connection and the threads; a thread that hangs is abandoned after the SSH time-out."""
-        closer = ThreadPoolExecutor(1, thread_name_prefix=f"close-{self._name}")
+        closer = ThreadPoolExecutor(1, thread_name_prefix=f"close-{self.name}")
         with contextlib.suppress(PeerTimeout):
             await self._in_thread(closer, self._timeout, self._close)
         closer.shutdown(wait=False)
@@ -296,7 +272,7 @@ class MachineHost:
         for summing in tuple(self._summing):
             summing.end()
         self._transport.close()
-        self._aside.close()
+        self.aside.close()
         for threads in pools:
             threads.shutdown(wait=True)
 
@@ -316,7 +292,7 @@ class MachineHost:
             # A copy to another file system may take as long as the whole filing.
             partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
             self._transport,
-            self._name,
+            self.name,
             router,
             run,
             record,
@@ -327,7 +303,7 @@ class MachineHost:
         )
         if present is None and (finding.process is not None or not directories):
             reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"
-            filing.fail(f"{run} of router {router} cannot be filed on {self._name}: {reason}")
+            filing.fail(f"{run} of router {router} cannot be filed on {self.name}: {reason}")
         places = await filing.find_places(present, directories)
         for place in places:
             # Two routers may share a working directory: each file is moved by one of them.
@@ -362,9 +338,9 @@ class MachineHost:
         try:
             found = look.parse(output)
         except PeerError as error:
-            raise PeerError(f"{self._name}: {error}") from None
+            raise PeerError(f"{self.name}: {error}") from None
         self._transport.check_files()
-        return find_routers(found, self._routers, self._name)
+        return find_routers(found, self._routers, self.name)
 
     def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         return self._in_thread(self._workers, 2 * self._timeout, function, *args, **kwargs)
@@ -378,19 +354,22 @@ class MachineHost:
         **kwargs: P.kwargs,
     ) -> T:
         """Run `function` in a thread, but wait no longer than `timeout`, even if it hangs."""
-        try:
-            running = asyncio.get_running_loop().run_in_executor(threads, partial(function, *args, **kwargs))
-        except RuntimeError:
-            raise PeerError(f"host {self._name} is no longer used: the program is closing") from None
+        running = self._begin(threads, partial(function, *args, **kwargs))
         try:
             done, _ = await asyncio.wait((running,), timeout=timeout)
         finally:
             running.cancel()  # a late result is not needed; no effect if it is already done
         if not done:
             # Only the connection that hangs: a slow disk in the background must not fail a look or a filing.
-            (self._aside if threads is self._background else self._transport).drop()
-            raise PeerTimeout(f"{self._name} did not answer within {timeout or 0:g} s")
+            (self.aside if threads is self._background else self._transport).drop()
+            raise PeerTimeout(f"{self.name} did not answer within {timeout or 0:g} s")
         try:
             return running.result()
         finally:
             del running, done  # its error would keep this frame, and this frame the error with all that was read
+
+    def _begin(self, threads: ThreadPoolExecutor, function: Callable[[], T]) -> asyncio.Future[T]:
+        try:
+            return asyncio.get_running_loop().run_in_executor(threads, function)
+        except RuntimeError:
+            raise PeerError(f"host {self.name} is no longer used: the program is closing") from None

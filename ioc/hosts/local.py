@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts.transport import (
@@ -34,13 +35,7 @@ class LocalProgram:
     """`ioc.hosts.transport.Program` on this machine."""
 
     def __init__(self, script: bytes) -> None:
-        self._shell = subprocess.Popen(
-            ["/bin/sh", "-s"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._shell = _start_shell()
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         self._input, self._output = self._shell.stdin, self._shell.stdout
@@ -82,14 +77,7 @@ class LocalTransport:
             if self._closed:
                 raise PeerError("this machine is no longer used: the program is closing")
             try:
-                shell = subprocess.Popen(
-                    ["/bin/sh", "-s"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    env={**ENVIRONMENT, "HOME": str(Path.home())},
-                    start_new_session=True,
-                )
+                shell = _start_shell({**ENVIRONMENT, "HOME": str(Path.home())})
             except OSError as error:
                 raise PeerError(f"this machine cannot start /bin/sh: {error}") from None
             self._running.add(shell)
@@ -153,20 +141,14 @@ class LocalTransport:
                 left -= len(piece)
 
     def write(self, path: bytes, content: bytes) -> None:
-        with open(path, "wb") as file:  # noqa: PTH123
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(path, "wb", content)
 
     def replace(self, path: bytes, content: bytes) -> None:
         unfinished = partial(path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(unfinished)  # noqa: PTH108
         try:
-            with open(unfinished, "xb") as file:  # noqa: PTH123
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            _write(unfinished, "xb", content)
             os.rename(unfinished, path)  # noqa: PTH104
         except OSError:
             with contextlib.suppress(OSError):
@@ -208,6 +190,24 @@ class LocalTransport:
                 _kill_group(shell)
 
 
+def _start_shell(environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["/bin/sh", "-s"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    )
+
+
 def _kill_group(shell: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(shell.pid, signal.SIGKILL)
+
+
+def _write(path: bytes, mode: Literal["wb", "xb"], content: bytes) -> None:
+    with open(path, mode) as file:  # noqa: PTH123 - paths are bytes here
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
