@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ioc import ca
@@ -33,155 +33,111 @@ from ioc.topology.derived import watched_pvs
 from ioc.topology.schema import PORT_MANAGER, DataRouter, EccServer, Topology
 
 
-@dataclass(frozen=True)
 class Parts:
-    """All parts of a running IOC, wired to each other."""
+    """All parts of the IOC of a topology, wired to each other.
 
-    topology: Topology
-    store: SqliteRunStore
-    recorder: ObservableRecorder
-    hosts: tuple[MachineHost, ...]
-    ecc: dict[str, ZeepEccClient]
-    hooks: HookRunner
-    partners: dict[str, ReadoutGui]
-    engine: Engine
-    tree: PvTree
-    server: ca.CaServer
-    pva: PvAccess
-    journal: Journal
-    watching: Watching
-    logbooks: Logbooks
-    notifier: Notifier
-    checksums: Checksums
-    cards: RunCards
-    copies: Copies
+    Nothing is connected, opened or listened to before `app.serve` starts it.
+    """
 
-
-def build(
-    topology: Topology,
-    *,
-    simulated: bool,
-    reload: Callable[[Client], Awaitable[None]],
-    add_observable: AddObservable,
-) -> Parts:
-    """Build the IOC of a topology. Nothing is connected, opened or listened to before `app.serve` starts it."""
-    store = SqliteRunStore(Path(topology.database))
-    recorder = ObservableRecorder(
-        store,
-        ObservableFeed(),
-        experiment=topology.experiment,
-        observables=topology.observables,
-        record=topology.record,
-        unrecorded=watched_pvs(topology),
-    )
-    hosts = build_hosts(topology)
-    ecc = {
-        server.name: ZeepEccClient(
-            server.name,
-            server.host,
-            server.port,
-            state_timeout=topology.timeouts.state,
-            transition_timeout=topology.timeouts.transition,
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        simulated: bool,
+        reload: Callable[[Client], Awaitable[None]],
+        add_observable: AddObservable,
+    ) -> None:
+        self.topology = topology
+        self.store = store = SqliteRunStore(Path(topology.database))
+        self.recorder = recorder = ObservableRecorder(
+            store,
+            ObservableFeed(),
+            experiment=topology.experiment,
+            observables=topology.observables,
+            record=topology.record,
+            unrecorded=watched_pvs(topology),
         )
-        for server in topology.ecc_servers
-    }
-    named = {hook.host for point in HookPoint for hook in topology.hooks.at(point)}
-    hooks = HookRunner(topology.hooks, {host: build_transport(topology, host) for host in named})
-    partners = {
-        each.name: ReadoutGui(
-            each.name,
-            Place(each.host, each.port, each.port_manager or PORT_MANAGER, each.user),
-            timeout=each.timeout,
-            state_timeout=topology.timeouts.state,
+        self.hosts = hosts = build_hosts(topology)
+        self.ecc = {
+            server.name: ZeepEccClient(
+                server.name,
+                server.host,
+                server.port,
+                state_timeout=topology.timeouts.state,
+                transition_timeout=topology.timeouts.transition,
+            )
+            for server in topology.ecc_servers
+        }
+        named = {hook.host for point in HookPoint for hook in topology.hooks.at(point)}
+        self.hooks = HookRunner(topology.hooks, {host: build_transport(topology, host) for host in named})
+        self.partners = {
+            each.name: ReadoutGui(
+                each.name,
+                Place(each.host, each.port, each.port_manager or PORT_MANAGER, each.user),
+                timeout=each.timeout,
+                state_timeout=topology.timeouts.state,
+            )
+            for each in topology.partners
+        }
+        self.journal = journal = Journal(keep=store.add_event, show=self._show_event)
+        self.engine = engine = Engine(
+            Plan.of(topology),
+            ecc=self.ecc,
+            hosts=hosts,
+            partners=self.partners,
+            store=store,
+            recorder=recorder,
+            hooks=self.hooks,
+            timing=Timing(
+                poll_ecc=topology.polling.ecc,
+                poll_ecc_busy=topology.polling.ecc_busy,
+                poll_routers=topology.polling.routers,
+                state_timeout=topology.timeouts.state,
+                transition_timeout=topology.timeouts.transition,
+            ),
+            journal=journal.add,
         )
-        for each in topology.partners
-    }
-    shown: list[Callable[[Event], None]] = []  # the PVs of the log are created after the parts that log
+        self.logbooks = Logbooks(topology, store.last_runs, journal.add)
+        self.notifier = Notifier(topology, engine, journal.add)
+        self.checksums = Checksums(topology, hosts, store, journal.add)
+        self.cards = RunCards(store, hosts, journal.add)
+        self.copies = Copies(topology, store, hosts, journal.add)
+        for follower in (self.logbooks, self.checksums, self.cards, self.copies):
+            engine.subscribe(follower.show)
+        recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
+        self.tree = tree = PvTree(
+            topology,
+            engine,
+            Services(
+                read_server_log=_log_reader(hosts, "ECC server", {s.name: s for s in topology.ecc_servers}),
+                read_router_log=_log_reader(hosts, "router", {r.name: r for r in topology.data_routers}),
+                set_manual=_manual_setter(recorder, engine, journal),
+                views=recorder.views,
+                database_health=store.health,
+                reload=reload,
+                add_observable=add_observable,
+                last_runs=store.last_runs,
+                database_changes=store.changes_elsewhere,
+                logbook=self.logbooks.status,
+                checksums=self.checksums.status,
+                archive=self.copies.status,
+            ),
+            simulated=simulated,
+        )
+        engine.subscribe(tree.show_soon)
+        self.server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=self._record_put)
+        shown_whole = tables(topology.prefix, tree, engine, store.last_rows, store.changes_elsewhere)
+        self.pva = PvAccess(self.server.site, shown_whole, wanted=topology.pva)
+        engine.subscribe(lambda _: self.pva.refresh())
+        self.watching = Watching(engine, recorder)
 
-    def show_event(event: Event) -> None:
-        for show in shown:
-            show(event)
+    def _show_event(self, event: Event) -> None:
+        self.tree.show_event(event)
 
-    journal = Journal(keep=store.add_event, show=show_event)
-    engine = Engine(
-        Plan.of(topology),
-        ecc=ecc,
-        hosts=hosts,
-        partners=partners,
-        store=store,
-        recorder=recorder,
-        hooks=hooks,
-        timing=Timing(
-            poll_ecc=topology.polling.ecc,
-            poll_ecc_busy=topology.polling.ecc_busy,
-            poll_routers=topology.polling.routers,
-            state_timeout=topology.timeouts.state,
-            transition_timeout=topology.timeouts.transition,
-        ),
-        journal=journal.add,
-    )
-    logbooks = Logbooks(topology, store.last_runs, journal.add)
-    engine.subscribe(logbooks.show)
-    notifier = Notifier(topology, engine, journal.add)
-    checksums = Checksums(topology, hosts, store, journal.add)
-    engine.subscribe(checksums.show)
-    cards = RunCards(store, hosts, journal.add)
-    engine.subscribe(cards.show)
-    copies = Copies(topology, store, hosts, journal.add)
-    engine.subscribe(copies.show)
-    recorder.when_stored_late(lambda run: engine.post(RunRecorded(run)))
-    tree = PvTree(
-        topology,
-        engine,
-        Services(
-            read_server_log=_log_reader(hosts, "ECC server", {s.name: s for s in topology.ecc_servers}),
-            read_router_log=_log_reader(hosts, "router", {r.name: r for r in topology.data_routers}),
-            set_manual=_manual_setter(recorder, engine, journal),
-            views=recorder.views,
-            database_health=store.health,
-            reload=reload,
-            add_observable=add_observable,
-            last_runs=store.last_runs,
-            database_changes=store.changes_elsewhere,
-            logbook=logbooks.status,
-            checksums=checksums.status,
-            archive=copies.status,
-        ),
-        simulated=simulated,
-    )
-    engine.subscribe(tree.show_soon)
-    shown.append(tree.show_event)
-
-    def record_put(record: ca.PutRecord) -> None:
+    def _record_put(self, record: ca.PutRecord) -> None:
         put = put_record(record)
-        store.add_put(replace(put, run=_run_of(engine, put.occurred_at)))
-        tree.show_put(put)
-
-    server = ca.CaServer(tree.pvs, may_write=Access(topology.access).may_write, journal=record_put)
-    shown_whole = tables(topology.prefix, tree, engine, store.last_rows, store.changes_elsewhere)
-    pva = PvAccess(server.site, shown_whole, wanted=topology.pva)
-    engine.subscribe(lambda _: pva.refresh())
-    watching = Watching(engine, recorder)
-    return Parts(
-        topology,
-        store,
-        recorder,
-        hosts,
-        ecc,
-        hooks,
-        partners,
-        engine,
-        tree,
-        server,
-        pva,
-        journal,
-        watching,
-        logbooks,
-        notifier,
-        checksums,
-        cards,
-        copies,
-    )
+        self.store.add_put(replace(put, run=_run_of(self.engine, put.occurred_at)))
+        self.tree.show_put(put)
 
 
 def _run_of(engine: Engine, since: float) -> RunId | None:

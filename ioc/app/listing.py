@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ioc.app.compose import build
+from ioc.app.compose import Parts
 from ioc.ca import CommandPv, EnumPv, FloatArrayPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
 from ioc.model import Client, Scalar
 from ioc.topology.schema import Topology
@@ -43,7 +43,7 @@ class PvDescription:
 
 def describe_pvs(topology: Topology) -> tuple[PvDescription, ...]:
     """Return every PV that the IOC of this topology serves, in the order of the interface's documentation."""
-    parts = build(topology, simulated=False, reload=_never, add_observable=_never_added)
+    parts = Parts(topology, simulated=False, reload=_never, add_observable=_never_added)
     described = [
         PvDescription(
             name=pv.name,

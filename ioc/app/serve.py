@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
 
 from ioc import __version__
-from ioc.app.compose import Parts, build
+from ioc.app.compose import Parts
 from ioc.app.ending import Ending, signals
 from ioc.app.reload import Reloader
 from ioc.errors import PeerError
@@ -85,7 +85,7 @@ async def _serve_until(
     present, before, complaint, first = topology, None, "", True
     while not stop.is_set():
         reloader = Reloader(present, load, file)
-        parts = build(present, simulated=simulated, reload=reloader.reload, add_observable=reloader.add_observable)
+        parts = Parts(present, simulated=simulated, reload=reloader.reload, add_observable=reloader.add_observable)
         reloader.parts = parts
         async with contextlib.AsyncExitStack() as stack:
             try:
