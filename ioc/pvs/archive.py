@@ -16,20 +16,16 @@ class ArchivePvs(Group):
         super().__init__(f"{prefix}Archive:{name}:")
         self._name = name
         self._status = status
-        self._state = self.add(EnumPv, "State", "State of the safe copies", [state.name for state in ArchiveState])
+        self.state = self.add(EnumPv, "State", "State of the safe copies", [state.name for state in ArchiveState])
         self._backlog = self.add(IntPv, "Backlog", "Files without a verified copy there")
         self._megabytes = self.add(FloatPv, "BacklogMB", "Size of these files", units="MB", precision=1)
         self._rate = self.add(FloatPv, "RateMBps", "Rate of copying", units="MB/s", precision=1)
         self._message = self.add(TextPv, "Message", "Why copies fail or wait", 512)
 
-    @property
-    def severity(self) -> int:
-        return self._state.severity
-
     def tick(self) -> None:
         status = self._status(self._name)
         severity = alarm(status.state in {ArchiveState.Failed, ArchiveState.NotMounted}, Severity.MINOR)
-        self._state.post(status.state, severity=severity)
+        self.state.post(status.state, severity=severity)
         self._message.post(status.message, severity=severity)
         self._backlog.post(status.backlog)
         self._megabytes.post(status.backlog_bytes / MEGABYTE)

@@ -10,7 +10,7 @@ from ioc.ca import EnumPv, FloatPv, IntPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import ConfigurationError, Refused
 from ioc.model import AutoState, Client
-from ioc.pvs.boundary import command, handler
+from ioc.pvs.boundary import handler, number_command
 from ioc.pvs.group import MESSAGE_LENGTH, Group, not_known
 from ioc.runlogic.automatic_shown import phase, seconds_to_next, step_text
 from ioc.runlogic.events import EnableAutomatic, SetAutomatic, SetPlan
@@ -30,32 +30,16 @@ class AutomaticPvs(Group):
         self._engine = engine
         self._observables = observables
 
-        def enable(client: Client, value: int) -> EnableAutomatic:
-            return EnableAutomatic(client, bool(value))
-
-        def minutes(client: Client, value: float) -> SetAutomatic:
-            return SetAutomatic(client, minutes=value)
-
-        def gb(client: Client, value: float) -> SetAutomatic:
-            return SetAutomatic(client, gb=value)
-
-        def runs(client: Client, value: int) -> SetAutomatic:
-            return SetAutomatic(client, runs=value)
-
-        def pause(client: Client, value: float) -> SetAutomatic:
-            return SetAutomatic(client, pause=value)
-
-        self._enable = self.add(
-            EnumPv, "Enable", "Take runs one after the other", _SWITCH, on_put=command(engine, enable)
-        )
-        self._minutes = self.add(
-            FloatPv, "RunMinutes", "Length of a run, 0: no limit", units="min", on_put=command(engine, minutes)
-        )
-        self._gb = self.add(FloatPv, "RunGB", "Size of a run, 0: no limit", units="GB", on_put=command(engine, gb))
-        self._runs = self.add(IntPv, "Runs", "Number of runs, 0: until Off", on_put=command(engine, runs))
-        self._pause = self.add(
-            FloatPv, "PauseSeconds", "Time between two runs", units="s", on_put=command(engine, pause)
-        )
+        enable = number_command(engine, lambda client, value: EnableAutomatic(client, bool(value)))
+        minutes = number_command(engine, lambda client, value: SetAutomatic(client, minutes=value))
+        gb = number_command(engine, lambda client, value: SetAutomatic(client, gb=value))
+        runs = number_command(engine, lambda client, value: SetAutomatic(client, runs=int(value)))
+        pause = number_command(engine, lambda client, value: SetAutomatic(client, pause=value))
+        self._enable = self.add(EnumPv, "Enable", "Take runs one after the other", _SWITCH, on_put=enable)
+        self._minutes = self.add(FloatPv, "RunMinutes", "Length of a run, 0: no limit", units="min", on_put=minutes)
+        self._gb = self.add(FloatPv, "RunGB", "Size of a run, 0: no limit", units="GB", on_put=gb)
+        self._runs = self.add(IntPv, "Runs", "Number of runs, 0: until Off", on_put=runs)
+        self._pause = self.add(FloatPv, "PauseSeconds", "Time between two runs", units="s", on_put=pause)
         self._plan = self.add(TextPv, "Plan", "File with a plan of runs", 400, on_put=handler(self._put_plan))
         self._step = self.add(TextPv, "Step", "Planned run, open or next", 256)
         self._done = self.add(IntPv, "Done", "Runs that reached their length or size")

@@ -48,6 +48,11 @@ def command(
     return put
 
 
+def number_command(engine: Engine, make: Callable[[Client, float], Command]) -> ca.PutHandler[float]:
+    """The same for a number or the index of a state: `make` can be a lambda, since the types are known."""
+    return command(engine, make)
+
+
 def put_record(put: ca.PutRecord) -> PutRecord:
     """Return the record of a put for the run database, still without its run."""
     values = put.old_value, put.new_value

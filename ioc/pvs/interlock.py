@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
 
 from ioc.ca import EnumPv, FloatPv, StringPv, TextPv
 from ioc.engine import Engine
-from ioc.model import Client, InterlockState, Reading, Severity
-from ioc.pvs.boundary import command
+from ioc.model import InterlockState, Reading, Severity
+from ioc.pvs.boundary import number_command
 from ioc.pvs.group import MESSAGE_LENGTH, Group, not_known, post_note
 from ioc.runlogic.events import SetBypass, SetLimits
 from ioc.runlogic.plan import InterlockPlan
@@ -32,15 +31,16 @@ class InterlockPvs(Group):
         self._engine = engine
         self._name = name = plan.name
         states, units = [state.name for state in InterlockState], plan.units
-        put_low, put_high = command(engine, partial(_low, name)), command(engine, partial(_high, name))
-        put_bypass = command(engine, partial(_bypass, name))
-        self._state = self.add(EnumPv, "State", "State of the interlock", states)
+        put_low = number_command(engine, lambda client, value: SetLimits(client, name, low=value))
+        put_high = number_command(engine, lambda client, value: SetLimits(client, name, high=value))
+        put_bypass = number_command(engine, lambda client, value: SetBypass(client, name, bool(value)))
+        self.state = self.add(EnumPv, "State", "State of the interlock", states)
         self._value = (
             self.add(FloatPv, "Value", "Value that it watches", units=units, value=math.nan)
             if plan.numeric
             else self.add(StringPv, "Value", "Value that it watches")
         )
-        not_known("UDF", self._state, self._value)
+        not_known("UDF", self.state, self._value)
         self._low = self.add(FloatPv, "Low", "Lowest value allowed", units=units, value=math.nan, on_put=put_low)
         self._high = self.add(FloatPv, "High", "Highest value allowed", units=units, value=math.nan, on_put=put_high)
         self._bypass = self.add(EnumPv, "Bypass", "It has no effect for a while", ["Off", "On"], on_put=put_bypass)
@@ -48,16 +48,12 @@ class InterlockPvs(Group):
         self.follow(lambda state: (state.interlocks.get(name), state.restored), self._show)
         self.follow(lambda state: (state.readings.get(plan.watches),), lambda state: self._show_value(state, plan))
 
-    @property
-    def severity(self) -> int:
-        return self._state.severity
-
     def _show(self, state: State) -> None:
         now = state.interlocks.get(self._name)
         if now is None or not state.restored:
             return
         plan = self._engine.plan.interlocks[self._name]
-        self._state.post(now.state, severity=_SEVERITY[now.state])
+        self.state.post(now.state, severity=_SEVERITY[now.state])
         self._low.post(math.nan if now.window.low is None else now.window.low)
         self._high.post(math.nan if now.window.high is None else now.window.high)
         self._bypass.post(int(now.state is InterlockState.Bypassed))
@@ -85,18 +81,6 @@ def shown_as(plan: InterlockPlan) -> tuple[object, ...]:
 
 def _number(reading: Reading) -> float:
     return float(reading.value) if isinstance(reading.value, int | float) else math.nan
-
-
-def _low(name: str, client: Client, value: float) -> SetLimits:
-    return SetLimits(client, name, low=value)
-
-
-def _high(name: str, client: Client, value: float) -> SetLimits:
-    return SetLimits(client, name, high=value)
-
-
-def _bypass(name: str, client: Client, value: int) -> SetBypass:
-    return SetBypass(client, name, bool(value))
 
 
 class SummaryPvs(Group):

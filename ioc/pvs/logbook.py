@@ -15,17 +15,13 @@ class LogbookPvs(Group):
     def __init__(self, prefix: str, status: Callable[[], LogbookStatus]) -> None:
         super().__init__(f"{prefix}Logbook:")
         self._status = status
-        self._state = self.add(EnumPv, "State", "State of the logbooks", [state.name for state in LogbookState])
+        self.state = self.add(EnumPv, "State", "State of the logbooks", [state.name for state in LogbookState])
         self._message = self.add(TextPv, "Message", "Why entries wait or were refused", 512)
         self._waiting = self.add(IntPv, "Waiting", "Entries that are not in the logbook yet")
-
-    @property
-    def severity(self) -> int:
-        return self._state.severity
 
     def tick(self) -> None:
         status = self._status()
         severity = alarm(status.state in {LogbookState.Waiting, LogbookState.Refused}, Severity.MINOR)
-        self._state.post(status.state, severity=severity)
+        self.state.post(status.state, severity=severity)
         self._message.post(status.message, severity=severity)
         self._waiting.post(status.waiting)

@@ -37,9 +37,9 @@ class ObservablePvs(Group):
         self._set_manual = set_manual
         self._entry: TextPv | None = None
         self._refusal: TextPv | None = None
-        self._value = self.add(self._value_pv, "Value")
+        self.value = self.add(self._value_pv, "Value")
         # a number that was never known is not 0
-        self._unknown = math.nan if isinstance(self._value, FloatPv) else self._value.value
+        self._unknown = math.nan if isinstance(self.value, FloatPv) else self.value.value
         self._show_nothing()
         self.add(TextPv, "Source", "Source PV, empty if manual", 128, value=observable.pv or "")
         self._connected = self.add(EnumPv, "Connected", "The source is connected", ["No", "Yes"])
@@ -62,10 +62,6 @@ class ObservablePvs(Group):
         """What was shown last: most of it is the same at every tick."""
 
     @property
-    def value(self) -> Pv[Any]:
-        return self._value
-
-    @property
     def connected(self) -> bool:
         return bool(self._connected.value)
 
@@ -73,11 +69,11 @@ class ObservablePvs(Group):
     def severity(self) -> int:
         """The alarm of the value; a manual value that nobody set is none."""
         manual = self.observable.pv is None
-        return 0 if manual and self._value.severity == _INVALID else self._value.severity
+        return 0 if manual and self.value.severity == _INVALID else self.value.severity
 
     def remember(self) -> None:
         """Add the present value to the history; called every `HISTORY_SECONDS`."""
-        pv = self._value
+        pv = self.value
         if isinstance(pv, FloatPv | IntPv):
             self._points.append(math.nan if pv.severity == _INVALID else float(pv.value))
             self._history.post(tuple(self._points))
@@ -123,7 +119,7 @@ class ObservablePvs(Group):
 
     def _describe(self, view: ObservableView) -> None:
         self._connected.post(int(view.connected))
-        for pv in (self._value, *self._statistics):
+        for pv in (self.value, *self._statistics):
             if isinstance(pv, FloatPv | IntPv):
                 pv.set_units(view.units, view.precision)
             elif isinstance(pv, EnumPv) and view.labels:
@@ -131,7 +127,7 @@ class ObservablePvs(Group):
                 pv.set_strings([_cut(label, _STATE_BYTES) or str(n) for n, label in enumerate(labels)])
 
     def _show_nothing(self) -> None:
-        self._value.post(self._unknown, severity=_INVALID, status="UDF")
+        self.value.post(self._unknown, severity=_INVALID, status="UDF")
         if self._entry is not None:
             self._entry.post("")
 
@@ -148,20 +144,20 @@ class ObservablePvs(Group):
         status = _ALARM_STATUS.get(reading.status, reading.status)
         if status not in STATUSES:  # a number outside the range of the PV's type
             status = ""
-        value, severity = self._value.value, _INVALID
+        value, severity = self.value.value, _INVALID
         if reading.value is not None:
             fitting = self._fitting(reading)
             if fitting is None:
                 status = "HWLIMIT"
             else:
                 value, severity = fitting, reading.severity
-        self._value.post(value, severity=severity, status=status, timestamp=reading.sampled_at)
+        self.value.post(value, severity=severity, status=status, timestamp=reading.sampled_at)
         if self._entry is not None and severity < _INVALID:
             self._entry.post(f"{value:g}" if isinstance(value, float) else str(value), timestamp=reading.sampled_at)
 
     def _fitting(self, reading: Reading) -> Scalar | None:
         """Return the reading's value for the PV, None if it does not fit."""
-        pv, value = self._value, reading.value
+        pv, value = self.value, reading.value
         if isinstance(pv, StringPv):
             return reading.label or str(value)
         if not isinstance(value, (int, float)):

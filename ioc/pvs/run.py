@@ -10,7 +10,7 @@ from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, StringPv, TextPv
 from ioc.engine import Engine
 from ioc.errors import Refused
 from ioc.model import COMMENT_LENGTH, Client, EccState, Operation, RunClass, RunOperation, RunQuality, RunState
-from ioc.pvs.boundary import command, handler
+from ioc.pvs.boundary import command, handler, number_command
 from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, bytes_text, clock, local_time, not_known, post_note
 from ioc.runlogic.events import RunCommand, SetClass, SetComment, SetNextNumber, SetQuality, SetTitle
 from ioc.runlogic.permits import NOT_READ, group, reasons
@@ -50,10 +50,12 @@ class RunPvs(Group):
         self._can_stop = self.add(EnumPv, "CanStop", "Stop would do something now", ["No", "Yes"])
         self._blocked_by = self.add(TextPv, "BlockedBy", "Why a run cannot start", MESSAGE_LENGTH)
         self._groups = self.add(TextPv, "BlockedGroups", "The same, one line for a group", MESSAGE_LENGTH)
-        set_title, set_class = handler(self._put_title), handler(self._put_class)
+        set_title = handler(self._put_title)
+        set_class = number_command(engine, lambda client, value: SetClass(client, RunClass(int(value))))
+        set_quality = number_command(engine, lambda client, value: SetQuality(client, RunQuality(int(value))))
+        set_comment = command(engine, SetComment)
         self._title = self.add(TextPv, "Title", "Title of the open or next run", 200, on_put=set_title)
         self._class = self.add(EnumPv, "Class", "Class of the open or next run", classes, on_put=set_class)
-        set_comment, set_quality = command(engine, SetComment), handler(self._put_quality)
         self._comment = self.add(TextPv, "Comment", "Comment on the run", COMMENT_LENGTH, on_put=set_comment)
         qualities = [each.name for each in RunQuality]
         self._quality = self.add(EnumPv, "Quality", "Quality of the run", qualities, on_put=set_quality)
@@ -133,12 +135,6 @@ class RunPvs(Group):
         if not title.isprintable():
             raise Refused("title of a run must be one line of printable text")
         await self._engine.command(SetTitle(client, title))
-
-    async def _put_class(self, client: Client, value: int) -> None:
-        await self._engine.command(SetClass(client, RunClass(value)))
-
-    async def _put_quality(self, client: Client, value: int) -> None:
-        await self._engine.command(SetQuality(client, RunQuality(value)))
 
 
 def _time_left(seconds: float) -> str:

@@ -116,7 +116,8 @@ class PvTree:
         self._new = NewObservablePvs(prefix, services.add_observable)
         self._logbook = LogbookPvs(prefix, services.logbook)
         self._archive = {each.name: ArchivePvs(prefix, each.name, services.archive) for each in topology.archive}
-        self._observables: dict[str, ObservablePvs] = {}
+        self.observables: dict[str, ObservablePvs] = {}
+        """By name."""
         for observable in topology.observables:
             self._add(observable)
         self._due = False
@@ -129,7 +130,7 @@ class PvTree:
             *self._detector.values(),
             self._history,
             self._axis,
-            *self._observables.values(),
+            *self.observables.values(),
             self._new,
             *self._interlocks.values(),
             self._summary,
@@ -142,10 +143,6 @@ class PvTree:
 
     def rows(self, kind: Kind) -> Mapping[str, Group]:
         return {subject.name: group for subject, group in self._detector.items() if subject.kind is kind}
-
-    @property
-    def observables(self) -> Mapping[str, ObservablePvs]:
-        return self._observables
 
     def show_soon(self, _: State) -> None:
         """Take a state from the engine. All those of one turn of the event loop are shown as one.
@@ -170,8 +167,8 @@ class PvTree:
     def show_observables(self, views: Iterable[ObservableView]) -> None:
         """Show the views of some observables; missing statistics follow with the next tick."""
         for view in views:
-            if view.name in self._observables:
-                self._observables[view.name].show(view)
+            if view.name in self.observables:
+                self.observables[view.name].show(view)
 
     def show_put(self, put: PutRecord) -> None:
         """Show in the nearest message why a put was refused or failed, or the remark on an accepted one."""
@@ -192,7 +189,7 @@ class PvTree:
         if pv.startswith(self._new.base):
             return self._new
         begin, _, rest = pv.partition("Obs:")
-        return self._observables.get(rest.partition(":")[0]) if begin == self._prefix else None
+        return self.observables.get(rest.partition(":")[0]) if begin == self._prefix else None
 
     def show_event(self, event: Event) -> None:
         self._log.show(event)
@@ -200,18 +197,18 @@ class PvTree:
     def set_observables(self, observables: Sequence[Observable], server: CaServer) -> None:
         """Serve these observables from now on; unchanged ones keep their PVs and clients."""
         wanted = {observable.name: observable for observable in observables}
-        for name, group in list(self._observables.items()):
+        for name, group in list(self.observables.items()):
             if wanted.get(name) != group.observable:
                 for pv in group.pvs:
                     server.remove(pv.name)
-                del self._observables[name]
+                del self.observables[name]
         for name, observable in wanted.items():
-            if name not in self._observables:
+            if name not in self.observables:
                 for pv in self._add(observable).pvs:
                     server.add(pv)
 
     def _present_observables(self) -> Sequence[Observable]:
-        return [group.observable for group in self._observables.values()]
+        return [group.observable for group in self.observables.values()]
 
     def set_interlocks(self, server: CaServer) -> None:
         """Serve the interlocks of the engine's plan from now on; those that look the same keep PVs and clients."""
@@ -230,7 +227,7 @@ class PvTree:
 
     def _add(self, observable: Observable) -> ObservablePvs:
         group = ObservablePvs(self._prefix, observable, self._set_manual)
-        self._observables[observable.name] = group
+        self.observables[observable.name] = group
         return group
 
     async def _set_manual(self, name: str, value: Scalar, client: Client) -> None:
@@ -270,20 +267,20 @@ class PvTree:
     def _alarms(self) -> dict[str, int]:
         """Return the severity of everything that is in alarm, by the name of the component."""
         found = {name: max(pv.severity for pv in pvs) for name, pvs in self._alarming.items()}
-        found |= {f"Obs:{name}": group.severity for name, group in self._observables.items()}
-        found |= {f"Interlock:{name}": group.severity for name, group in self._interlocks.items()}
-        found["Logbook"] = self._logbook.severity
+        found |= {f"Obs:{name}": group.severity for name, group in self.observables.items()}
+        found |= {f"Interlock:{name}": group.state.severity for name, group in self._interlocks.items()}
+        found["Logbook"] = self._logbook.state.severity
         found |= self._health.alarms()
-        found |= {f"Archive:{name}": group.severity for name, group in self._archive.items()}
+        found |= {f"Archive:{name}": group.state.severity for name, group in self._archive.items()}
         return {name: severity for name, severity in found.items() if severity > Severity.NO_ALARM}
 
     async def _show_statistics(self, *, remember: bool) -> None:
         """Show all observables, a few at a time: a thousand at once would delay commands."""
-        names = list(self._observables)
+        names = list(self.observables)
         for start in range(0, len(names), _SLICE):
             some = names[start : start + _SLICE]
             self.show_observables(self._services.views(some))
             if remember:
                 for name in some:
-                    self._observables[name].remember()
+                    self.observables[name].remember()
             await asyncio.sleep(0)
