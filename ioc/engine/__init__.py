@@ -1,6 +1,6 @@
 """Performs the effects of the core and reports the results to it."""
 
 from ioc.engine.engine import Engine
-from ioc.engine.timing import Timing
+from ioc.engine.perform import Timing
 
 __all__ = ["Engine", "Timing"]

@@ -15,13 +15,13 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ioc.engine import observe, restore
 from ioc.engine.ledger import Ledger
-from ioc.engine.perform import INTERNAL, Performer
-from ioc.engine.timing import Timing
+from ioc.engine.perform import INTERNAL, Performer, Timing
 from ioc.errors import PeerError, Refused
 from ioc.model import Client, Event, Reading, RunId
 from ioc.ports import EccClient, HookRunner, Host, Partner, RunRecorder, RunStore
@@ -109,9 +109,11 @@ class Engine:
                     for name, client in self._ecc.items():
                         tasks.create_task(self._watch_server(name, client), name=f"watch ECC:{name}")
                     for host in self._hosts:
-                        tasks.create_task(self._watch_host(host), name=f"watch host {host.name}")
+                        look = self._poll(self._timing.poll_routers, partial(self._read_routers, host))
+                        tasks.create_task(look, name=f"watch host {host.name}")
                     for name, partner in self._partners.items():
-                        tasks.create_task(self._watch_partner(name, partner), name=f"watch partner {name}")
+                        look = self._poll(self._timing.poll_partners, partial(observe.read_partner, name, partner))
+                        tasks.create_task(look, name=f"watch partner {name}")
                     self.post(await restore.restore(self._store, self.plan))
                     await restore.enter_experiment(self._recorder, self.state.experiment)
                     await self._stay_alive()
@@ -282,19 +284,15 @@ class Engine:
         except Exception:
             log.exception("reading the configurations of ECC server %s", name)
 
-    async def _watch_host(self, host: Host) -> None:
+    async def _poll(self, period: float, read: Callable[[], Awaitable[ev.Event]]) -> None:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            self.post(await observe.read_routers(host, self._next_directory()))
-            await asyncio.sleep(max(0.0, began + self._timing.poll_routers - loop.time()))
+            self.post(await read())
+            await asyncio.sleep(max(0.0, began + period - loop.time()))
 
-    async def _watch_partner(self, name: str, partner: Partner) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            began = loop.time()
-            self.post(await observe.read_partner(name, partner))
-            await asyncio.sleep(max(0.0, began + self._timing.poll_partners - loop.time()))
+    def _read_routers(self, host: Host) -> Awaitable[ev.Event]:
+        return observe.read_routers(host, self._next_directory())
 
     def _next_directory(self) -> str:
         return self.state.next_run.directory
