@@ -32,7 +32,8 @@ class PvAccess:
         if not self._wanted:
             return
         try:
-            await asyncio.to_thread(_load)
+            # It takes a third of a second, in which the event loop serves Channel Access.
+            await asyncio.to_thread(import_module, "ioc.pva")
         except ImportError as error:
             _log.warning("PVAccess is off: p4p cannot be loaded (%s); set pva: false if that is intended", error)
             return
@@ -59,8 +60,3 @@ class PvAccess:
         """Disconnect PVAccess clients from PVs that have been removed."""
         if self._server is not None:
             self._server.forget_removed()
-
-
-def _load() -> None:
-    """Import p4p, which takes a third of a second, while the event loop serves Channel Access."""
-    import_module("ioc.pva")

@@ -19,7 +19,6 @@ HISTORY_SECONDS = 10
 """Between two points of a history."""
 _POINTS = 361
 """An hour."""
-_ALARM_STATUS = {"disconnected": "COMM"}
 _DESCRIPTION_BYTES = 39
 _STATE_BYTES = 25
 _ENTRY_BYTES = 100
@@ -141,7 +140,7 @@ class ObservablePvs(Group):
         self._samples.post(statistics.samples)
 
     def _show(self, reading: Reading) -> None:
-        status = _ALARM_STATUS.get(reading.status, reading.status)
+        status = "COMM" if reading.status == "disconnected" else reading.status
         if status not in STATUSES:  # a number outside the range of the PV's type
             status = ""
         value, severity = self.value.value, _INVALID

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ioc.ca import EnumPv, FloatPv, IntPv, Pv
@@ -90,30 +91,19 @@ def tables(
 ) -> tuple[TableView, ...]:
     """Return everything that is served as a whole; `changes` as in `Services.database_changes`."""
 
-    async def servers() -> TableContent:
-        return await _components(tree.rows(Kind.Server), _SERVER)
-
-    async def routers() -> TableContent:
-        return await _components(tree.rows(Kind.Router), _ROUTER)
-
-    async def observables() -> TableContent:
-        return await _components(tree.observables, _OBSERVABLE, _measured)
-
     async def run() -> TableContent:
         return run_record(engine.state)
 
     def columns_and_changes() -> tuple[object, ...]:
         return changes(), *(group.observable for group in tree.observables.values())
 
+    observables = partial(_components, tree.observables, _OBSERVABLE, _measured)
+    runs = RunTable(engine, last_rows, columns_and_changes)
     return (
         TableView(f"{prefix}Run:Info", "The open run, else the last one", run, is_record=True),
-        TableView(
-            f"{prefix}Run:Table",
-            "The last 200 runs, newest first",
-            RunTable(engine, last_rows, columns_and_changes).read,
-        ),
-        TableView(f"{prefix}ECC:Table", "All ECC servers", servers),
-        TableView(f"{prefix}Router:Table", "All data routers", routers),
+        TableView(f"{prefix}Run:Table", "The last 200 runs, newest first", runs.read),
+        TableView(f"{prefix}ECC:Table", "All ECC servers", partial(_components, tree.rows(Kind.Server), _SERVER)),
+        TableView(f"{prefix}Router:Table", "All data routers", partial(_components, tree.rows(Kind.Router), _ROUTER)),
         TableView(f"{prefix}Obs:Table", "All observables", observables),
     )
 

@@ -107,12 +107,6 @@ class Trouble:
     """How it ended; empty while it lasts, and if another trouble of the same kind replaced it."""
     mended_at: float = 0.0
 
-    def renewed(self, text: str) -> Trouble:
-        return Trouble(self.about, self.name, self.at, text, self.severity, self.cause)
-
-    def ended(self, mended: str, at: float) -> Trouble:
-        return Trouble(self.about, self.name, self.at, self.text, self.severity, self.cause, False, mended, at)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Server:

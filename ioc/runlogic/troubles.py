@@ -12,6 +12,7 @@ process continues.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ioc.model import Client, RunState, Severity
 from ioc.runlogic.events import RunRecorded
@@ -45,7 +46,7 @@ def trouble(
     if not (run.open or closed) or (known is not None and known.text == text):
         return
     if known is not None and cause is not None and known.cause is cause:
-        turn.set_run(troubles=tuple(each.renewed(text) if each is known else each for each in run.troubles))
+        turn.set_run(troubles=tuple(replace(each, text=text) if each is known else each for each in run.troubles))
         _show(turn)
         return
     _keep(turn, (*_without(run, about, name), Trouble(about, name, turn.now, text, severity, cause)))
@@ -98,7 +99,8 @@ def _show(turn: Turn) -> None:
 
 def _without(run: Run, about: About, name: str, how: str = "", at: float = 0.0) -> tuple[Trouble, ...]:
     """Return the troubles of a run with this one marked as ended."""
-    return tuple(each.ended(how, at) if _is(each, about, name) else each for each in run.troubles)
+    end = {"standing": False, "mended": how, "mended_at": at}
+    return tuple(replace(each, **end) if _is(each, about, name) else each for each in run.troubles)
 
 
 def _is(trouble: Trouble, about: About, name: str) -> bool:

@@ -21,8 +21,9 @@ _COLOURS: Sequence[Colour] = (
 )
 _LINES = 3
 """Lines in a chart; more of the same unit get another chart."""
-_OVERVIEW = Box(0, 0, 368, 416)
-_PAGE = Box(0, 0, 646, 822)
+OVERVIEW = Box(0, 0, 368, 416)
+PAGE = Box(0, 0, 646, 822)
+"""Places of the charts: on the main screen, and on the page of the observables."""
 _HEIGHTS = 100, 260
 """Minimum and maximum height of a chart; between them, the charts share the height of their place."""
 _STEPS = 2
@@ -40,17 +41,11 @@ class Trace(NamedTuple):
     unit: str
 
 
-def overview_chart(topology: Topology, p: str) -> str:
-    """Return the small charts of the main screen; `p` is the prefix as a macro."""
-    return _charts(topology, p, _OVERVIEW)
+def charts(topology: Topology, p: str, place: Box) -> str:
+    """Return a display with a chart for each unit, one below the other; it is longer than its place if it must be.
 
-
-def chart_list(topology: Topology, p: str) -> str:
-    return _charts(topology, p, _PAGE)
-
-
-def _charts(topology: Topology, p: str, place: Box) -> str:
-    """Return a display with a chart for each unit, one below the other; it is longer than its place if it must be."""
+    `p` is the prefix as a macro.
+    """
     units: dict[str, list[Trace]] = {}
     for trace in _traces(topology, p):
         units.setdefault(trace.unit, []).append(trace)
@@ -58,18 +53,18 @@ def _charts(topology: Topology, p: str, place: Box) -> str:
     least, most = _HEIGHTS
     height = max(least, min(most, place.height // max(1, len(groups))))
     width = place.width - (_SCROLL_BAR if height * len(groups) > place.height else 0)
-    charts = [
+    rows = [
         _chart(Box(0, i * height, width, height - 4), group, p, last=i == len(groups) - 1)
         for i, group in enumerate(groups)
     ]
-    content = charts or [_nothing(Box(0, 0, width, height))]
+    content = rows or [_nothing(Box(0, 0, width, height))]
     return display("Charts of the last hour", width, len(content) * height, content, PANEL)
 
 
 def data_browser_plot(topology: Topology) -> str:
     """Return a plot of the last hour, with one axis for each unit."""
     traces = _traces(topology, topology.prefix)
-    units = _units(traces)
+    units = list(dict.fromkeys(trace.unit for trace in traces))
     axes = [
         element("axis", {"visible": True, "name": unit, "use_axis_name": True, "autoscale": True}) for unit in units
     ]
@@ -109,10 +104,6 @@ def _traces(topology: Topology, p: str) -> list[Trace]:
         for each in topology.observables
         if each.pv is not None and each.type in {ValueType.Float, ValueType.Integer}
     ]
-
-
-def _units(traces: Sequence[Trace]) -> list[str]:
-    return list(dict.fromkeys(trace.unit for trace in traces))
 
 
 def _colour(number: int) -> Colour:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ioc.errors import PeerError
 from ioc.screens.alarm_tree import alarm_tree
-from ioc.screens.charts import chart_list, data_browser_plot, overview_chart
+from ioc.screens.charts import OVERVIEW, PAGE, charts, data_browser_plot
 from ioc.screens.lists import list_files
 from ioc.screens.optional import with_parts
 from ioc.screens.pv_lists import archiver_list, pv_table, save_restore_list
@@ -31,8 +31,8 @@ def screen_files(topology: Topology) -> dict[str, str]:
     return {
         **{name: text.replace(_PREFIX, p) for name, text in pages.items()},
         **list_files(topology),
-        "chart_list.bob": chart_list(topology, p),
-        "overview_chart.bob": overview_chart(topology, p),
+        "chart_list.bob": charts(topology, p, PAGE),
+        "overview_chart.bob": charts(topology, p, OVERVIEW),
         "alarm-tree.xml": alarm_tree(topology),
         "observables.plt": data_browser_plot(topology),
         "overview.pvs": pv_table(topology),

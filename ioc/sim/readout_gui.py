@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -109,10 +109,6 @@ class ReadoutGui:
         """Let every ``begin`` or ``end`` take so long from now on."""
         self._delays[operation] = seconds
 
-    def by_hand(self, state: str) -> None:
-        """Its operator begins or ends a run at its buttons, or stops its data sources (NotReady)."""
-        self._to(state)
-
     def status(self) -> dict[str, Any]:
         return {
             "state": self._state,
@@ -124,7 +120,8 @@ class ReadoutGui:
             "history": self._history,
         }
 
-    def _to(self, state: str) -> None:
+    def to(self, state: str) -> None:
+        """Begin or end a run, as its operator does at its buttons, or stop the data sources (NotReady)."""
         if state == "Active":
             self._history.append({"run": self._run, "title": self._title, "recording": self._recording})
         self._state = state
@@ -216,35 +213,28 @@ class ReadoutGui:
         return ("ERROR", f"Invalid get: {what}")
 
     def _set(self, what: str, value: str) -> tuple[str, ...]:  # noqa: PLR0911 - one for each kind of error
-        if what == "slave":
-            if value.lower() not in _BOOLEANS:
-                return ("ERROR", f"Slave state must be a boolean was: {value}")
-            if _BOOLEANS[value.lower()] and self._state != "Halted":
-                return ("ERROR", "State must be halted to perform set operations")
-            self._slave = _BOOLEANS[value.lower()]
-            return ("OK",)
-        checks: dict[str, tuple[Callable[[str], object], str]] = {
-            "run": (_is_run_number, f"Run number must be a positive integer was '{value}'"),
-            "title": (lambda _: True, ""),
-            "recording": (
-                lambda text: text.lower() in _BOOLEANS,
-                f"set recording value must be a boolean was: {value}",
-            ),
-        }
-        if what not in checks:
-            return ("ERROR", f"Invalid set: '{what}'")
-        holds, error = checks[what]
-        if not holds(value):
-            return ("ERROR", error)
-        if not self._slave:
-            return self._no_slave
+        flag = _BOOLEANS.get(value.lower())
         match what:
+            case "slave" if flag is None:
+                return ("ERROR", f"Slave state must be a boolean was: {value}")
+            case "slave" if flag and self._state != "Halted":
+                return ("ERROR", "State must be halted to perform set operations")
+            case "slave":
+                self._slave = bool(flag)
+            case "run" if not _is_run_number(value):
+                return ("ERROR", f"Run number must be a positive integer was '{value}'")
+            case "recording" if flag is None:
+                return ("ERROR", f"set recording value must be a boolean was: {value}")
+            case "run" | "title" | "recording" if not self._slave:
+                return self._no_slave
             case "run":
                 self._run = int(value, 0)
             case "title":
                 self._title = value
+            case "recording":
+                self._recording = bool(flag)
             case _:
-                self._recording = _BOOLEANS[value.lower()]
+                return ("ERROR", f"Invalid set: '{what}'")
         return ("OK",)
 
     async def _transition(self, state: str, operation: str, *, by_master: bool) -> tuple[str, ...]:
@@ -259,7 +249,7 @@ class ReadoutGui:
         await asyncio.sleep(self._delays.get(operation, _SECONDS / self._speed))
         if message := self._failures.pop(operation, ""):
             return _failed(message, by_master=by_master)
-        self._to(state)
+        self.to(state)
         if operation == "begin" and (message := self._failures.pop("source", "")):
             self._failures["end"] = "Run is already halted"
             return _failed(message, by_master=by_master)
