@@ -14,7 +14,7 @@ from ioc.app.watching import Watching
 from ioc.archive.cards import RunCards
 from ioc.archive.checksums import Checksums
 from ioc.archive.copies import Copies
-from ioc.ecc import ZeepEccClient
+from ioc.ecc import build_clients
 from ioc.engine import Engine, Timing
 from ioc.errors import Refused
 from ioc.hooks import HookRunner
@@ -58,16 +58,7 @@ class Parts:
             unrecorded=watched_pvs(topology),
         )
         self.hosts = hosts = build_hosts(topology)
-        self.ecc = {
-            server.name: ZeepEccClient(
-                server.name,
-                server.host,
-                server.port,
-                state_timeout=topology.timeouts.state,
-                transition_timeout=topology.timeouts.transition,
-            )
-            for server in topology.ecc_servers
-        }
+        self.ecc = build_clients(topology)
         named = {hook.host for point in HookPoint for hook in topology.hooks.at(point)}
         self.hooks = HookRunner(topology.hooks, {host: build_transport(topology, host) for host in named})
         self.partners = {

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from ioc.app.live_report import ANSWER_SECONDS, Doubt, Finding, Judge, Table, skipped
 from ioc.app.live_site import ThisMachine
-from ioc.ecc import ZeepEccClient
+from ioc.ecc import ZeepEccClient, build_clients
 from ioc.errors import PeerError
 from ioc.hosts import MachineHost, Tools, build_hosts
 from ioc.model import ConfigChoice, EccState, RouterFacts, RunId, chosen_experiment
@@ -40,23 +40,13 @@ async def check_live(topology: Topology) -> tuple[Table, ...]:
     quick = timeouts.model_copy(update=limits)
     topology = topology.model_copy(update={"timeouts": quick})
     judge, here = Judge(), ThisMachine(topology)
-    hosts, servers = build_hosts(topology), _clients(topology)
+    hosts, servers = build_hosts(topology), build_clients(topology)
     try:
         machines = [_Machine(topology, host, servers, here.settings, judge) for host in hosts]
         return tuple(await asyncio.gather(here.check(judge), *(machine.check() for machine in machines)))
     finally:
         closing = [asyncio.ensure_future(peer.close()) for peer in (*hosts, *servers.values())]
         await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
-
-
-def _clients(topology: Topology) -> dict[str, ZeepEccClient]:
-    times = topology.timeouts
-    return {
-        each.name: ZeepEccClient(
-            each.name, each.host, each.port, state_timeout=times.state, transition_timeout=times.transition
-        )
-        for each in topology.ecc_servers
-    }
 
 
 class _Machine:

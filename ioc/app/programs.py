@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,10 +111,7 @@ def _refuse_in_run(topology: Topology) -> None:
     path = Path(topology.database)
     if not path.exists():
         return
-    db = open_for_reading(path)
-    try:
+    with closing(open_for_reading(path)) as db:
         unfinished = unfinished_runs(db)
-    finally:
-        db.close()
     if unfinished:
         raise Refused(f"{unfinished[-1].run} is {unfinished[-1].state}: stop it before its programs are stopped")

@@ -14,6 +14,7 @@ from ioc.ecc.http import ExchangeFailedError
 from ioc.ecc.soap import SoapReply, SoapService
 from ioc.errors import PeerError, PeerRejected, PeerTimeout, Refused
 from ioc.model import ConfigChoice, DataLink, EccReading, EccState, Operation, Transition, TransitionReply
+from ioc.topology.schema import Topology
 
 _log = logging.getLogger(__name__)
 
@@ -144,3 +145,14 @@ class ZeepEccClient:
                 f"but it must be {first.value} ({first.name}) to {last.value} ({last.name})"
             )
         return numbers(number)
+
+
+def build_clients(topology: Topology) -> dict[str, ZeepEccClient]:
+    """Make a client for each ECC server, by name."""
+    times = topology.timeouts
+    return {
+        each.name: ZeepEccClient(
+            each.name, each.host, each.port, state_timeout=times.state, transition_timeout=times.transition
+        )
+        for each in topology.ecc_servers
+    }

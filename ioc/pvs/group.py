@@ -102,6 +102,11 @@ def bytes_text(size: int) -> str:
     return f"{amount:.1f} {units[-1]}"
 
 
+def shortened(text: str, most: int) -> str:
+    """Return at most so many characters of a text, with an ellipsis if there were more."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def clock(seconds: float) -> str:
     """Return HH:MM:SS; the hours may pass 24."""
     whole = max(0, int(seconds))

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from ioc.ca import IntPv, TextPv
 from ioc.engine import Engine
 from ioc.model import DocumentState, RunQuality, RunRecord
-from ioc.pvs.group import LOG_LENGTH, Group, bytes_text, clock
+from ioc.pvs.group import LOG_LENGTH, Group, bytes_text, clock, shortened
 from ioc.runlogic.state import State
 
 RUNS = 50
@@ -75,13 +75,13 @@ def _row(record: RunRecord) -> tuple[str, ...]:
     done = record.duration is not None
     return (
         str(record.run.number),
-        _one_line(record.title, _TITLE),
+        shortened(" ".join(record.title.split()), _TITLE),
         record.run_class.name,
         time.strftime("%d %b %H:%M", time.localtime(at)),
         clock(record.duration) if record.duration is not None else record.state.value,
         bytes_text(record.size) if done else "",
         _quality(record),
-        _one_line(record.message, _MESSAGE),
+        shortened(" ".join(record.message.split()), _MESSAGE),
     )
 
 
@@ -89,8 +89,3 @@ def _quality(record: RunRecord) -> str:
     if record.state is DocumentState.Failed:
         return "failed"
     return "" if record.quality is RunQuality.Unknown else record.quality.name
-
-
-def _one_line(text: str, most: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"

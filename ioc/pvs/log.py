@@ -7,7 +7,7 @@ from collections import deque
 from ioc.ca import CommandPv, IntPv, TextPv
 from ioc.model import Client, Event, Severity
 from ioc.pvs.boundary import handler
-from ioc.pvs.group import LOG_LENGTH, Group, local_time
+from ioc.pvs.group import LOG_LENGTH, Group, local_time, shortened
 
 _KEPT = 100
 _LONGEST = 512
@@ -30,8 +30,7 @@ class LogPvs(Group):
         who = f" ({event.client.user}@{event.client.host})" if event.client.host else ""
         text = " ".join(event.message.split())
         line = f"{local_time(event.occurred_at)} {_NAMES[event.severity]} {event.source}: {text}{who}"
-        if len(line) > _LONGEST:
-            line = f"{line[: _LONGEST - 1]}…"
+        line = shortened(line, _LONGEST)
         self._lines.appendleft(line)
         self._last.post(line, severity=event.severity, timestamp=event.occurred_at)
         self._all.post("\n".join(self._lines))

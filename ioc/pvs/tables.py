@@ -18,7 +18,7 @@ from ioc.ca import EnumPv, FloatPv, IntPv, Pv
 from ioc.engine import Engine
 from ioc.errors import PeerError
 from ioc.model import ColumnKind, RunQuality, Scalar, Severity, TableColumn, TableContent
-from ioc.pvs.group import Group
+from ioc.pvs.group import Group, shortened
 from ioc.pvs.observable import ObservablePvs
 from ioc.pvs.tree import PvTree
 from ioc.rundb import OF_EVERY_RUN, SheetColumn, SheetRows
@@ -147,7 +147,7 @@ async def _components(
     columns = [*head, *(TableColumn(name, _label(name, units), kind, ()) for name, units, kind, _ in spec)]
     severity = max(alarms.values(), default=0)
     worst = ", ".join(name for name, each in alarms.items() if each == severity) if severity else ""
-    return TableContent(_filled(columns, rows), severity, _cut(worst))
+    return TableContent(_filled(columns, rows), severity, shortened(worst, _MESSAGE_LENGTH))
 
 
 def _filled(columns: Iterable[TableColumn], rows: Sequence[Sequence[Any]]) -> tuple[TableColumn, ...]:
@@ -230,7 +230,7 @@ class RunTable:
 
     def _failed(self, reason: str) -> TableContent:
         self._key = ()
-        return self._shown._replace(severity=int(_INVALID), message=_cut(reason))
+        return self._shown._replace(severity=int(_INVALID), message=shortened(reason, _MESSAGE_LENGTH))
 
 
 def _sheet(columns: Sequence[SheetColumn], rows: Sequence[Sequence[Scalar | None]]) -> TableContent:
@@ -266,7 +266,3 @@ _CELLS: Mapping[ColumnKind, Callable[[Scalar | None], str | float | int]] = {
 
 def _label(name: str, units: str) -> str:
     return f"{name} [{units}]" if units else name
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MESSAGE_LENGTH else f"{text[: _MESSAGE_LENGTH - 1]}…"
