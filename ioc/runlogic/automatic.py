@@ -45,11 +45,7 @@ FRESH_SECONDS = 1.0
 
 
 def enable(turn: Turn, event: EnableAutomatic) -> None:
-    """Turn automatic runs on or off. An open run becomes the first; Off lets it go on.
-
-    Raises:
-        Refused: nothing would end a run, or a plan would begin in a run that does not belong to it.
-    """
+    """Turn automatic runs on or off. An open run becomes the first; Off lets it go on."""
     auto, run = turn.state.auto, turn.state.run
     if event.on and not auto.enabled:
         _check(auto.limits, auto.plan)
@@ -84,11 +80,7 @@ def _enable(turn: Turn, client: Client) -> None:
 
 
 def set_limits(turn: Turn, event: SetAutomatic) -> None:
-    """Change length, size, number or pause; it counts at once, for the open run too.
-
-    Raises:
-        Refused: a value is negative or not finite, or nothing would end a run any more.
-    """
+    """Change length, size, number or pause; it counts at once, for the open run too."""
     given = {"minutes": event.minutes, "gb": event.gb, "runs": event.runs, "pause": event.pause}
     changes = {name: value for name, value in given.items() if value is not None}
     for name, value in changes.items():
@@ -115,11 +107,7 @@ def _check(limits: Limits, plan: RunPlan) -> None:
 
 
 def set_plan(turn: Turn, event: SetPlan) -> None:
-    """Take over a plan, to begin with its first run; no runs: no plan.
-
-    Raises:
-        Refused: automatic runs are on.
-    """
+    """Take over a plan, to begin with its first run; no runs: no plan."""
     if turn.state.auto.enabled:
         raise Refused("the plan cannot be changed: automatic runs are on: put Off to Auto:Enable first")
     plan = RunPlan(event.path, event.runs)
@@ -136,11 +124,7 @@ def _count(plan: RunPlan) -> str:
 
 
 def run_command(turn: Turn, event: RunCommand) -> None:
-    """An operation of the run. Stop also ends the sequence, whatever it is doing, and is never refused then.
-
-    Raises:
-        Refused: as `runs.command`.
-    """
+    """An operation of the run. Stop also ends the sequence, whatever it is doing, and is never refused then."""
     if event.operation is not Operation.Stop or not turn.state.auto.enabled:
         runs.command(turn, event)
         return

@@ -8,7 +8,7 @@ from ioc.runlogic.effects import BackUp, ProbeRouters
 from ioc.runlogic.events import Ended
 from ioc.runlogic.state import About, Phase
 from ioc.runlogic.subject import ecc
-from ioc.runlogic.troubles import mend, standing, trouble
+from ioc.runlogic.troubles import mend, report, trouble
 from ioc.runlogic.turn import Turn, listing
 
 AT_START = 0
@@ -93,6 +93,4 @@ def _compare(turn: Turn, name: str, now: set[str]) -> None:
         text = (
             f"ECC server {name}: {', '.join(changed)} changed after Configure: the electronics still have the old file"
         )
-        if standing(turn.state.run, About.Configuration, name) is None:
-            turn.say(ecc(name), text, Severity.MAJOR)
-        trouble(turn, About.Configuration, name, text)
+        report(turn, ecc(name), About.Configuration, name, text)

@@ -8,7 +8,7 @@ which process a router was when its source was connected to it.
 
 from __future__ import annotations
 
-from ioc.model import EccState, LinkType, RouterFacts, RunState, Severity
+from ioc.model import EccState, LinkType, RouterFacts, RunState
 from ioc.runlogic import memory, troubles
 from ioc.runlogic.effects import ProbeRouters
 from ioc.runlogic.plan import Plan
@@ -64,10 +64,7 @@ def router_read(turn: Turn, name: str, facts: RouterFacts, *, in_run: bool) -> N
         turn.set_router(name, linked=facts.process)
         turn.emit(memory.LINK.save(facts.process, name))
     if turn.router(name).restarted and in_run:
-        text = lost(turn.plan, name)
-        if not troubles.standing(turn.state.run, About.Link, name):
-            turn.say(data_router(name), text, Severity.MAJOR)
-        troubles.trouble(turn, About.Link, name, text)
+        troubles.report(turn, data_router(name), About.Link, name, lost(turn.plan, name))
 
 
 def lost(plan: Plan, name: str) -> str:

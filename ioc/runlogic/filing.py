@@ -91,11 +91,7 @@ def _end_of_data(turn: Turn, name: str) -> str:
 
 
 def organize(turn: Turn, event: Organize) -> None:
-    """File the staged files of one router under the last finished run.
-
-    Raises:
-        Refused: while a run or its sources take data, while the router is being filed already, or before the first run.
-    """
+    """File the staged files of one router under the last finished run."""
     name = event.router
     run, job = turn.state.run, turn.state.job
     if turn.router(name).filing:

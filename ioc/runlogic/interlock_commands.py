@@ -16,11 +16,7 @@ from ioc.runlogic.turn import Turn, local
 
 
 def set_limits(turn: Turn, event: SetLimits) -> None:
-    """Change a limit, until the topology has another one.
-
-    Raises:
-        Refused: low would be above high, or the interlock compares with allowed values.
-    """
+    """Change a limit, until the topology has another one."""
     plan = _plan(turn, event.interlock)
     before = turn.state.interlocks[plan.name].window
     if before.allowed:
@@ -39,11 +35,7 @@ def set_limits(turn: Turn, event: SetLimits) -> None:
 
 
 def set_bypass(turn: Turn, event: SetBypass) -> None:
-    """Begin a bypass, or begin its time again; or end it.
-
-    Raises:
-        Refused: there is no such interlock.
-    """
+    """Begin a bypass, or begin its time again; or end it."""
     plan, client = _plan(turn, event.interlock), event.client
     now = turn.state.interlocks[plan.name]
     if event.bypassed:

@@ -18,11 +18,7 @@ from ioc.runlogic.turn import Turn
 
 
 def restart(turn: Turn, event: RestartProgram) -> None:
-    """Restart one program.
-
-    Raises:
-        Refused: without a unit, while it may be part of a run, and while something is under way with it.
-    """
+    """Restart one program."""
     subject = event.subject
     what, unit = _called(subject), _unit(turn, subject)
     if not unit:

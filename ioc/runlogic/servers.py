@@ -192,11 +192,7 @@ def configs_lost(turn: Turn, event: ConfigsLost) -> None:
 
 
 def command(turn: Turn, event: ServerCommand) -> None:
-    """Send one server the requested operation.
-
-    Raises:
-        Refused: if its state does not allow it, or the system is busy with it.
-    """
+    """Send one server the requested operation."""
     name, operation = event.server, event.operation
     server = turn.server(name)
     run, job = turn.state.run, turn.state.job
@@ -302,11 +298,7 @@ def _remember_given(turn: Turn, name: str, operation: Operation) -> None:
 
 
 def select_config(turn: Turn, event: SelectConfig) -> None:
-    """Choose the configuration of one server.
-
-    Raises:
-        Refused: while a transition of this server runs, or while it takes data.
-    """
+    """Choose the configuration of one server."""
     name = event.server
     server = turn.server(name)
     if server.busy or turn.state.run.open:

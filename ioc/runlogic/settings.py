@@ -23,11 +23,7 @@ from ioc.runlogic.turn import Turn, listing
 
 
 def set_experiment(turn: Turn, event: SetExperiment) -> None:
-    """Change the experiment; done when the database has opened it.
-
-    Raises:
-        Refused: unless every ECC server is Idle and no run is open, or if the name cannot be a directory.
-    """
+    """Change the experiment; done when the database has opened it."""
     name = check_experiment(event.name)
     state = turn.state
     if reason := permits.system_reason(state):
@@ -85,10 +81,6 @@ def set_next_number(turn: Turn, event: SetNextNumber) -> None:
     """Set the number of the next run, for example if there are run directories that the database does not know.
 
     It can be lowered again until a run has taken it, because it may have been a slip of the hand.
-
-    Raises:
-        Refused: while a run is open or the system is busy, or if a run has this number or a higher one, or if it is
-            too large.
     """
     state = turn.state
     if reason := permits.system_reason(state):
@@ -112,11 +104,7 @@ def set_class(turn: Turn, event: SetClass) -> None:
 
 
 def copy_previous(turn: Turn, event: CopyPrevious) -> None:
-    """Copy title and class of the previous run.
-
-    Raises:
-        Refused: if there is none.
-    """
+    """Copy title and class of the previous run."""
     if event.previous is None:
         raise Refused(f"nothing to copy: experiment {turn.state.experiment} has no run before this one")
     _describe_run(turn, title=event.previous.title, run_class=event.previous.run_class)
@@ -144,11 +132,7 @@ def _describe_run(turn: Turn, *, title: str | None = None, run_class: RunClass |
 
 
 def set_comment(turn: Turn, event: SetComment) -> None:
-    """Comment on the open run, or the last one.
-
-    Raises:
-        Refused: before the first run of the experiment, or if it is too long or not printable.
-    """
+    """Comment on the open run, or the last one."""
     comment, record = check_comment(event.comment), _judged(turn, "comment")
     if comment != record.comment:
         turn.set_run(record=record.changed(comment=comment))
@@ -159,11 +143,7 @@ def set_comment(turn: Turn, event: SetComment) -> None:
 
 
 def set_quality(turn: Turn, event: SetQuality) -> None:
-    """Judge the open run, or the last one.
-
-    Raises:
-        Refused: before the first run of the experiment.
-    """
+    """Judge the open run, or the last one."""
     quality, record = event.quality, _judged(turn, "quality")
     if quality is not record.quality:
         turn.set_run(record=record.changed(quality=quality))

@@ -13,11 +13,7 @@ from ioc.states import sent, sources
 
 
 def command(turn: Turn, event: SystemCommand) -> None:
-    """Begin one step of the whole system.
-
-    Raises:
-        Refused: unless all servers are at rest, in the same and suitable state, and no run is open.
-    """
+    """Begin one step of the whole system."""
     operation = event.operation
     if reason := permits.system_reason(turn.state):
         raise Refused(f"system cannot {operation}: {reason}")

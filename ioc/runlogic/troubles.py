@@ -17,7 +17,7 @@ from dataclasses import replace
 from ioc.model import Client, RunState, Severity
 from ioc.runlogic.events import RunRecorded
 from ioc.runlogic.state import About, Cause, Run, Trouble
-from ioc.runlogic.subject import RUN
+from ioc.runlogic.subject import RUN, Subject
 from ioc.runlogic.turn import Turn, local
 
 FIRST, LAST = 50, 50
@@ -51,6 +51,13 @@ def trouble(
         return
     _keep(turn, (*_without(run, about, name), Trouble(about, name, turn.now, text, severity, cause)))
     turn.log(RUN, f"run {run.number}: {text}", severity, client, None if run.open else turn.record.run)
+
+
+def report(turn: Turn, subject: Subject, about: About, name: str, text: str, *, cause: Cause | None = None) -> None:
+    """Record a trouble, and say it the first time that it is seen."""
+    if standing(turn.state.run, about, name) is None:
+        turn.say(subject, text, Severity.MAJOR)
+    trouble(turn, about, name, text, cause=cause)
 
 
 def forget(turn: Turn, about: About, name: str) -> None:

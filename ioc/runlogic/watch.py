@@ -12,7 +12,7 @@ from ioc.runlogic.events import RoutersLost, RoutersRead
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import About, Cause, Router, State
 from ioc.runlogic.subject import data_router
-from ioc.runlogic.troubles import mend, standing, trouble
+from ioc.runlogic.troubles import mend, report, trouble
 from ioc.runlogic.turn import Turn, listing
 
 DISK_SECONDS = 3600.0
@@ -94,9 +94,7 @@ def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
     known = turn.router(name).directories
     if facts.online and not facts.work_dir:
         text = facts.problem or f"the working directory of router {name} cannot be determined"
-        if standing(turn.state.run, About.Directory, name) is None:
-            turn.say(data_router(name), text, Severity.MAJOR)
-        trouble(turn, About.Directory, name, text, cause=Cause.NoDirectory)
+        report(turn, data_router(name), About.Directory, name, text, cause=Cause.NoDirectory)
         return
     if facts.work_dir and facts.work_dir not in known:
         turn.set_router(name, directories=(*known, facts.work_dir))
