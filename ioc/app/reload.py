@@ -30,8 +30,10 @@ _ANSWER_SECONDS = 0.5
 class Reloader:
     """Reads the topology again and decides how to apply the changes."""
 
+    parts: Parts
+    """What it changes; set once they are made, since they have the commands that lead here."""
+
     def __init__(self, topology: Topology, load: Callable[[], Topology], file: Path | None) -> None:
-        self.parts: Parts | None = None
         self.rebuild = asyncio.Event()
         self.following: Topology | None = None
         """The topology to restart with, once `rebuild` is set."""
@@ -82,7 +84,6 @@ class Reloader:
             raise Refused(f"the topology file has other changes ({', '.join(changed)}): put to IOC:Reload first")
 
     async def _reload(self, client: Client) -> None:
-        assert self.parts is not None
         try:
             new = await asyncio.to_thread(self._load)
         except ConfigurationError as error:
@@ -104,7 +105,6 @@ class Reloader:
             self._restart = loop.call_later(_ANSWER_SECONDS, self._rebuild, old, new)
 
     async def _change(self, new: Topology) -> None:
-        assert self.parts is not None
         parts, plan = self.parts, Plan.of(new)
         await parts.recorder.reload(new.observables, watched_pvs(new))
         parts.engine.change_plan(plan, tuple(parts.recorder.readings(watched(plan, parts.engine.state))))
@@ -124,11 +124,9 @@ class Reloader:
             self.rebuild.set()
 
     def _say(self, text: str, client: Client, severity: Severity = Severity.NO_ALARM) -> None:
-        assert self.parts is not None
         self.parts.journal.add(Event(time.time(), severity, "IOC", text, client=client))
 
     def _check_at_rest(self, old: Topology, new: Topology) -> None:
-        assert self.parts is not None
         changed = ", ".join(_changed(old, new))
         state = self.parts.engine.state
         busy = [

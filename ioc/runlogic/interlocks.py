@@ -171,15 +171,11 @@ def _act(turn: Turn) -> None:
     if turn.state.run.state in _OPEN:
         for each in tripped:
             mark_run(turn, each)
-    _stop(turn, [each.name for each in tripped if each.action is Action.Stop])
-    _hold(turn, [each.name for each in tripped if each.action is Action.Hold])
-
-
-def _stop(turn: Turn, names: Sequence[str]) -> None:
-    if names and turn.state.run.state in _OPEN:
-        runs.stop(turn, why=f"interlock {listing(names)}")
-    if names:
+    if names := [each.name for each in tripped if each.action is Action.Stop]:
+        if turn.state.run.state in _OPEN:
+            runs.stop(turn, why=f"interlock {listing(names)}")
         hooks.hurry(turn)
+    _hold(turn, [each.name for each in tripped if each.action is Action.Hold])
 
 
 def _hold(turn: Turn, names: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ioc.model import PartnerState, Severity
+from ioc.model import OnEnd, PartnerState, Severity
 from ioc.runlogic import jobs, memory, runs
 from ioc.runlogic.effects import BeginPartner, EndPartner
 from ioc.runlogic.events import Ended, PartnerLost, PartnerRead
@@ -186,5 +186,5 @@ def decide(turn: Turn) -> None:
                 trouble(turn, About.Partner, name, f"{text}: {BY_HAND} after Stop", Severity.MINOR)
             case _:
                 pass  # not asked yet
-    if stopping := [name for name in gone if turn.plan.partners[name].stops]:
+    if stopping := [name for name in gone if turn.plan.partners[name].on_end is OnEnd.Stop]:
         runs.stop(turn, why=f"partner {listing(stopping)}")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ioc.model import Action, ConfigChoice, DataLink, FiledFile, HookPoint, OnEnd, Operation, Role, ValueType, Window
+from ioc.model import Action, ConfigChoice, DataLink, FiledFile, HookPoint, Operation, Role, ValueType, Window
 from ioc.topology.derived import links_of, sources_of, unit_name, units_of, watched_by
-from ioc.topology.schema import Topology
+from ioc.topology.schema import Hook, Partner, Topology
 
 GIGABYTE = 1_000_000_000
 
@@ -68,23 +68,6 @@ class InterlockPlan:
 
 
 @dataclass(frozen=True)
-class HookPlan:
-    """One hook, as far as runs depend on it."""
-
-    name: str
-    required: bool
-
-
-@dataclass(frozen=True)
-class PartnerPlan:
-    name: str
-    before: bool
-    """It begins before the ECC servers start, and ends after they have stopped; else the other way round."""
-    stops: bool
-    """The run is stopped if it ends by itself."""
-
-
-@dataclass(frozen=True)
 class Plan:
     """An installation, by name; immutable."""
 
@@ -107,10 +90,10 @@ class Plan:
     require: tuple[str, ...]
     """Observables that must be connected before a run may start."""
     interlocks: Mapping[str, InterlockPlan]
-    hooks: Mapping[HookPoint, tuple[HookPlan, ...]]
+    hooks: Mapping[HookPoint, tuple[Hook, ...]]
     router_units: Mapping[str, str]
     """Name of the unit or agent that starts each data router on its host, if there is one."""
-    partners: Mapping[str, PartnerPlan]
+    partners: Mapping[str, Partner]
 
     @classmethod
     def of(cls, topology: Topology) -> Plan:
@@ -148,15 +131,9 @@ class Plan:
             silent_seconds=topology.runs.silent_seconds,
             require=topology.runs.require,
             interlocks=_interlocks(topology),
-            hooks={
-                point: tuple(HookPlan(hook.name, hook.required) for hook in topology.hooks.at(point))
-                for point in HookPoint
-            },
+            hooks={point: topology.hooks.at(point) for point in HookPoint},
             router_units={each.name: unit_name(each) for each in topology.data_routers if units_of(topology, each)},
-            partners={
-                each.name: PartnerPlan(each.name, each.order == "before", each.on_end is OnEnd.Stop)
-                for each in topology.partners
-            },
+            partners={each.name: each for each in topology.partners},
         )
 
     @property
@@ -196,7 +173,8 @@ class Plan:
 
     def partners_of(self, *, before: bool) -> tuple[str, ...]:
         """Return the names of the partners that begin before the ECC servers, or of those that begin after them."""
-        return tuple(each.name for each in self.partners.values() if each.before is before)
+        order = "before" if before else "after"
+        return tuple(each.name for each in self.partners.values() if each.order == order)
 
     def groups(self, operation: Operation) -> tuple[tuple[str, ...], ...]:
         """Return the names of all servers, group by group in the order for `operation`."""
