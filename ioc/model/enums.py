@@ -223,6 +223,6 @@ class OnEnd(StrEnum):
     """What follows if a partner ends by itself in a run."""
 
     Alarm = "alarm"
-    """It is said, and the run goes on."""
+    """It is reported, and the run continues."""
     Stop = "stop"
     """The run is stopped."""

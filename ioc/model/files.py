@@ -109,7 +109,7 @@ class FilingReport:
     complete: bool = True
     """Nothing is left in the staging directory."""
     earlier: int = 0
-    """So many of `files` were in place when this attempt began."""
+    """Number of `files` that were in place when this attempt began."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ioc.model.enums import Action, DocumentState, RunClass, RunQuality
 from ioc.model.observables import Scalar
 
 LARGEST_RUN_NUMBER = 999_999_999
-"""The largest that somebody may give. The runs that follow it have room below 2**31, where the numbers of a PV end."""
+"""The largest that a user may set. The runs that follow it have room below 2**31, where the numbers of a PV end."""
 
 
 @dataclass(frozen=True)

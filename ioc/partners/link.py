@@ -21,9 +21,9 @@ from ioc.partners.tcl import split
 LONGEST = 4096
 """Longest line that is accepted, in bytes."""
 _MOST_LINES = 200
-"""So many lines of a reason are accepted."""
+"""The most lines of a reason that are accepted."""
 _MOST_LATE = 8
-"""So many late replies are skipped."""
+"""The most late replies that are skipped."""
 
 
 class BrokenLinkError(Exception):
@@ -55,7 +55,7 @@ class Link:
         self._regular = True
         self._heard = False
         self.owed = 0
-        """So many replies to requests other than ``get state`` have not been seen yet."""
+        """Number of replies to requests other than ``get state`` that have not arrived yet."""
 
     def close(self) -> None:
         self._writer.transport.abort()

@@ -54,7 +54,7 @@ class HealthPvs(Group):
         self.add(CommandPv, "Reload", "Read the topology again", handler(reload))
 
     def alarms(self) -> dict[str, int]:
-        """Return the severities of what somebody must mend, by PV; a demo and a busy processor are no such things."""
+        """Return the severity of each PV that shows a fault of the IOC; a demo and a busy processor are none."""
         return {f"IOC:{name}": pv.severity for name, pv in self._to_mend.items()}
 
     def show_alarms(self, alarms: Mapping[str, int]) -> None:

@@ -14,7 +14,7 @@ _STEPS = {
     SystemState.Prepared: NextStep.Configure,
 }
 _NAMED = 3
-"""So many servers are named."""
+"""The most servers that are named; of more, only the number is given."""
 
 
 def next_step(plan: Plan, state: State) -> tuple[NextStep, str]:

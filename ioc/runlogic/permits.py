@@ -15,7 +15,7 @@ NOT_READ = "the run database has not been read yet"
 
 
 _FEW = 3
-"""So many components of a group are named."""
+"""The most components of a group that are named; of more, only the number is given."""
 _NEXT: dict[EccState, str] = {
     EccState.Idle: f"press {Operation.Describe}",
     EccState.Described: f"press {Operation.Prepare}",

@@ -11,7 +11,6 @@ Colour = tuple[str, int, int, int]
 Value: TypeAlias = "bool | int | str | Colour | list[ET.Element] | Mapping[str, Value]"
 """Value of a property: a list has elements of its own kind, a mapping (macros, fields) has a child for each key."""
 
-BACKGROUND: Colour = ("ATTPC Background", 214, 216, 219)
 PANEL: Colour = ("ATTPC Panel", 232, 234, 236)
 TEXT: Colour = ("ATTPC Text", 24, 26, 28)
 
@@ -25,8 +24,8 @@ class Box(NamedTuple):
     height: int
 
 
-def font(name: str, size: int, style: str = "REGULAR") -> list[ET.Element]:
-    return [ET.Element("font", name=name, family="Liberation Sans", style=style, size=f"{size}.0")]
+def font(name: str, size: int) -> list[ET.Element]:
+    return [ET.Element("font", name=name, family="Liberation Sans", style="REGULAR", size=f"{size}.0")]
 
 
 def widget(kind: str, version: str, box: Box, properties: Mapping[str, Value]) -> ET.Element:
@@ -47,7 +46,7 @@ def caption(text: str, width: int, height: int) -> ET.Element:
     return widget("label", "2.0.0", Box(0, 0, width, height), {**properties, "vertical_alignment": 1})
 
 
-def display(title: str, width: int, height: int, widgets: Iterable[ET.Element], colour: Colour = BACKGROUND) -> str:
+def display(title: str, width: int, height: int, widgets: Iterable[ET.Element], colour: Colour) -> str:
     properties: dict[str, Value] = {
         "name": title,
         "width": width,

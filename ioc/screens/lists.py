@@ -11,7 +11,7 @@ from ioc.topology.schema import Observable, Topology
 Row = Mapping[str, str]
 """The macros of a row."""
 _ROWS = 12
-"""So many rows of components fit on the main screen; more of them are tiles, several in a row."""
+"""The most rows of components that fit on the main screen; more are shown as tiles, several in a row."""
 _CAPTION = 342, 24
 """Size of the place of the captions of the ECC servers; that of the data routers is a little wider."""
 
