@@ -86,7 +86,7 @@ done
 for file in attpc-*.timer; do
   [ ! -f "$file" ] || systemctl --user start "$file"
 done
-echo "Once, as root, so that they start with the machine and keep running after a logout: loginctl enable-linger $(id -un)"
+echo "Once, as root, to start them at boot and keep them running after a logout: loginctl enable-linger $(id -un)"
 """
 
 INSTALL_LAUNCHD = """\
