@@ -85,9 +85,9 @@ PARTNER_VERBS: Verbs[ReadoutGui] = {
     "drop": lambda partner, _: partner.drop(),
     "kill": lambda partner, _: partner.kill(),
     "start": lambda partner, _: partner.start(),
-    "begin": lambda partner, _: partner.to("Active"),
-    "end": lambda partner, _: partner.to("Halted"),
-    "stop": lambda partner, _: partner.to("NotReady"),
+    "begin": lambda partner, _: partner.by_hand("Active"),
+    "end": lambda partner, _: partner.by_hand("Halted"),
+    "stop": lambda partner, _: partner.by_hand("NotReady"),
 }
 
 

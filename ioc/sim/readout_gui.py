@@ -120,8 +120,11 @@ class ReadoutGui:
             "history": self._history,
         }
 
-    def to(self, state: str) -> None:
-        """Begin or end a run, as its operator does at its buttons, or stop the data sources (NotReady)."""
+    def by_hand(self, state: str) -> None:
+        """Its operator begins or ends a run at its buttons, or stops its data sources (NotReady)."""
+        self._to(state)
+
+    def _to(self, state: str) -> None:
         if state == "Active":
             self._history.append({"run": self._run, "title": self._title, "recording": self._recording})
         self._state = state
@@ -249,7 +252,7 @@ class ReadoutGui:
         await asyncio.sleep(self._delays.get(operation, _SECONDS / self._speed))
         if message := self._failures.pop(operation, ""):
             return _failed(message, by_master=by_master)
-        self.to(state)
+        self._to(state)
         if operation == "begin" and (message := self._failures.pop("source", "")):
             self._failures["end"] = "Run is already halted"
             return _failed(message, by_master=by_master)
