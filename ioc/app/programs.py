@@ -23,6 +23,8 @@ IOC = "ioc"
 
 @dataclass(frozen=True)
 class Outcome:
+    """What became of one program."""
+
     name: str
     host: str
     unit: str

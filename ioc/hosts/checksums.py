@@ -37,7 +37,7 @@ _WORDS = {
 
 
 class ProgramError(PeerError):
-    """The program that computes checksums on a machine does not work: somebody has to mend it there."""
+    """The program that computes checksums on a machine is no good: somebody has to act there."""
 
 
 class NoProgramError(ProgramError):

@@ -22,6 +22,8 @@ class ArchiveState(IntEnum):
 
 @dataclass(frozen=True)
 class ArchiveStatus:
+    """What is known of one destination."""
+
     state: ArchiveState = ArchiveState.Idle
     backlog: int = 0
     """Files without a verified copy there."""

@@ -223,6 +223,6 @@ class OnEnd(StrEnum):
     """What follows if a partner ends by itself in a run."""
 
     Alarm = "alarm"
-    """It is reported, and the run continues."""
+    """It is said, and the run goes on."""
     Stop = "stop"
     """The run is stopped."""

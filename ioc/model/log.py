@@ -65,6 +65,8 @@ class LogbookState(IntEnum):
 
 @dataclass(frozen=True)
 class LogbookStatus:
+    """What is known of the logbooks."""
+
     state: LogbookState = LogbookState.Off
     message: str = ""
     waiting: int = 0

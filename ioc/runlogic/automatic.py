@@ -229,7 +229,7 @@ def _reached(turn: Turn) -> bool:
 
 
 def _closed(turn: Turn, record: RunRecord) -> None:
-    """The run under way is over: count it, and decide what follows."""
+    """The run under way is over: count it, and decide how it goes on."""
     auto = turn.state.auto
     stopped_at = record.stopped_at if record.started_at is not None else auto.progress.stopped_at
     if record.state is DocumentState.Failed and not auto.progress.excused:

@@ -40,7 +40,7 @@ def begin_before_stop(turn: Turn) -> None:
 
 
 def hurry(turn: Turn) -> None:
-    """Let a stop continue without waiting for its hooks, because an interlock demands it."""
+    """Let a stop go on without waiting for its hooks, because an interlock demands it."""
     job = turn.state.job
     if job is None or job.stage is not Phase.BeforeStop:
         return

@@ -21,6 +21,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Subject:
+    """What a message or a line of the log is about."""
+
     kind: Kind
     name: str = ""
     """Of the ECC server, the router, the interlock or the partner."""
