@@ -44,6 +44,7 @@ class Circuit(asyncio.Protocol):
         self._turn: asyncio.Handle | None = None
         self._closed = False
         self._progress = (0, 0.0)
+        self._answered = 0.0
         self.born = time.monotonic()
 
     @property
@@ -76,6 +77,7 @@ class Circuit(asyncio.Protocol):
         self._requests.feed(data)
         if self._turn is None and not self.outbox.blocked:
             self._work()
+            self._answered = self._site.busy_poll.answered(self._answered, self._loop)
 
     def pause_writing(self) -> None:
         self.outbox.pause()

@@ -12,8 +12,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from caproto import DBR_TYPES, MAX_STRING_SIZE, MAX_UNITS_SIZE, AlarmStatus, ChannelType
 
@@ -38,6 +37,7 @@ _FORMATS: dict[int, str] = {
     ChannelType.LONG: "i",
     ChannelType.DOUBLE: "d",
 }
+_ONE = {number: struct.Struct(f">{form}") for number, form in _FORMATS.items()}
 _SIZES = {ChannelType.STRING: STRING_SIZE} | {ChannelType(n): struct.calcsize(form) for n, form in _FORMATS.items()}
 _PLAIN = tuple(ChannelType(number) for number in range(ChannelType.DOUBLE + 1))
 _FLOAT_MAX = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
@@ -172,8 +172,7 @@ def _metadata(properties: Properties, snapshot: Snapshot[Any], kind: int, native
     return bytes(dbr)
 
 
-@dataclass(frozen=True)
-class PutData:
+class PutData(NamedTuple):
     """The elements of a put, before the PV validates them: bytes up to the first NUL for DBR_STRING, else numbers."""
 
     native: ChannelType
@@ -196,6 +195,8 @@ class PutData:
             raise Refused(f"a put of {count} elements of {size} bytes has only {len(payload)} bytes")
         if native is ChannelType.STRING:
             return cls(native, tuple(payload[i * size : (i + 1) * size].split(b"\0", 1)[0] for i in range(count)))
+        if count == 1:
+            return cls(native, _ONE[native].unpack_from(payload))
         return cls(native, struct.unpack_from(f">{count}{_FORMATS[native]}", payload))
 
     @property
@@ -260,9 +261,10 @@ class PutData:
         """For the log of puts; never fails."""
         if self.native is ChannelType.CHAR:
             return self._raw().decode("utf-8", "replace")
-        return ", ".join(
+        texts = [
             item.decode("utf-8", "replace") if isinstance(item, bytes) else _digits(item) for item in self.items[:20]
-        )
+        ]
+        return ", ".join(texts)
 
 
 def _digits(number: float) -> str:

@@ -23,7 +23,7 @@ _SINGLE = 50
 """Puts per window with a record each; a client that sends thousands must not fill the disk."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class PutRecord:
     """One put, granted or not."""
 

@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from caproto import AlarmSeverity, AlarmStatus, ChannelType, SubscriptionType
 
@@ -21,8 +21,7 @@ T = TypeVar("T")
 _NAME_LENGTH = 100
 
 
-@dataclass(frozen=True)
-class Client:
+class Client(NamedTuple):
     """The client of a request: the name is reported by the client itself, the host is the address of its connection."""
 
     user: str = ""

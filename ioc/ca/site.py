@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ioc.ca.busy_poll import BusyPoll
 from ioc.ca.fields import field_of
 from ioc.ca.filters import filtered, split
 from ioc.ca.limits import Complaints, Limits
@@ -85,6 +86,7 @@ class Site:
     limits: Limits
     complaints: Complaints
     turns: Turns = field(default_factory=Turns)
+    busy_poll: BusyPoll = field(default_factory=BusyPoll)
     port: int = 0
     """TCP port of the server."""
     channels: int = 0
