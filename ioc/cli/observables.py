@@ -37,8 +37,8 @@ _TYPES = [each.value for each in ValueType]
 def observables() -> None:
     """List and change the observables of a topology.
 
-    Comments, order and everything else in the file stay as they are. The result is checked before it is written. Then
-    the running IOC reloads the file: it is found by Channel Access, and must use the same file.
+    Everything else in the file, such as comments and order, stays unchanged. The result is checked before it is
+    written. Then the running IOC, found by Channel Access, reloads the file; it must use the same file.
     """
 
 
@@ -47,7 +47,7 @@ reload_option = click.option(
     "reload",
     flag_value=False,
     default=True,
-    help="Only change the file; the IOC is not asked to reload.",
+    help="Change only the file; do not ask the IOC to reload it.",
 )
 before_option = click.option("--before", metavar="NAME", help="Place it before this observable.")
 after_option = click.option("--after", metavar="NAME", help="Place it after this observable.")
@@ -57,7 +57,7 @@ def _keys(command: Callback) -> Callback:
     """Options for the keys of an observable."""
     options = (
         click.option(
-            "--pv", help="Source PV, by Channel Access or as pva://NAME; without it, the shift types the value."
+            "--pv", help="Source PV, by Channel Access or as pva://NAME; without it, the shift enters the value."
         ),
         click.option(
             "--type", type=click.Choice([*_TYPES, ""]), metavar=f"[{'|'.join(_TYPES)}]", help="Type; default: float."
@@ -66,7 +66,7 @@ def _keys(command: Callback) -> Callback:
         click.option("--label", help="Label on screens, at most 40 characters."),
         click.option("--comment", help="For readers."),
         click.option("--deadband", type=FactorOrNothing(0), help="Smaller changes are not recorded."),
-        click.option("--max-rate", type=FactorOrNothing(0), help="Most samples recorded per second."),
+        click.option("--max-rate", type=FactorOrNothing(0), help="Maximum samples recorded per second."),
     )
     for option in reversed(options):
         command = option(command)
@@ -75,7 +75,7 @@ def _keys(command: Callback) -> Callback:
 
 @observables.command("list")
 @topology_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with the keys of the topology.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the keys of the topology.")
 def list_(topology: Path, as_json: bool) -> None:
     """List the observables in the order of the run sheet."""
     loaded = load(topology)
@@ -113,9 +113,9 @@ def _is_required(topology: Topology, observable: Observable) -> bool:
 @topology_option
 @reload_option
 def add(name: str, before: str | None, after: str | None, topology: Path, reload: bool, **keys: Any) -> None:
-    """Add the observable NAME, at the end or at another place.
+    """Add the observable NAME, at the end unless you choose a place.
 
-    Allowed at any time, also during a run.
+    Allowed at any time, even during a run.
     """
     given = {key: value for key, value in keys.items() if value not in (None, "")}
     change = Add({"name": name, **{key: given[key] for key in _SHOWN if key in given}}, _place(before, after))
@@ -130,7 +130,7 @@ def add(name: str, before: str | None, after: str | None, topology: Path, reload
 def change(name: str, topology: Path, reload: bool, **keys: Any) -> None:
     """Change keys of the observable NAME; an empty value ("") removes a key.
 
-    Another type, source or units begin a new series of samples; earlier runs are unchanged.
+    A new type, source or unit begins a new series of samples; earlier runs are unchanged.
     """
     given = {key: None if value == "" else value for key, value in keys.items() if value is not None}
     if not given:
@@ -143,9 +143,9 @@ def change(name: str, topology: Path, reload: bool, **keys: Any) -> None:
 @topology_option
 @reload_option
 def retire(name: str, topology: Path, reload: bool) -> None:
-    """No longer record the observable NAME.
+    """Stop recording the observable NAME.
 
-    It is removed from the topology. What has been recorded stays in the run database.
+    It is removed from the topology. The run database keeps its data.
     """
     _apply(topology, Retire(name), reload=reload, name=name)
 

@@ -36,15 +36,15 @@ class InterlockPvs(Group):
         put_bypass = command(engine, partial(_bypass, name))
         self._state = self.add(EnumPv, "State", "State of the interlock", states)
         self._value = (
-            self.add(FloatPv, "Value", "Value that it watches", units=units, value=math.nan)
+            self.add(FloatPv, "Value", "Value that the interlock watches", units=units, value=math.nan)
             if plan.numeric
-            else self.add(StringPv, "Value", "Value that it watches")
+            else self.add(StringPv, "Value", "Value that the interlock watches")
         )
         not_known("UDF", self._state, self._value)
         self._low = self.add(FloatPv, "Low", "Lowest value allowed", units=units, value=math.nan, on_put=put_low)
         self._high = self.add(FloatPv, "High", "Highest value allowed", units=units, value=math.nan, on_put=put_high)
-        self._bypass = self.add(EnumPv, "Bypass", "It has no effect for a while", ["Off", "On"], on_put=put_bypass)
-        self._message = self.add(TextPv, "Message", "What happened to it, or its limits", MESSAGE_LENGTH)
+        self._bypass = self.add(EnumPv, "Bypass", "Bypass the interlock for a while", ["Off", "On"], on_put=put_bypass)
+        self._message = self.add(TextPv, "Message", "Last event, or the limits", MESSAGE_LENGTH)
         self.follow(lambda state: (state.interlocks.get(name), state.restored), self._show)
         self.follow(lambda state: (state.readings.get(plan.watches),), lambda state: self._show_value(state, plan))
 

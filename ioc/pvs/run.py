@@ -47,9 +47,9 @@ class RunPvs(Group):
         for operation, description in _DESCRIPTIONS.items():
             self.add(CommandPv, operation, description, command(engine, partial(RunCommand, operation=operation)))
         self._can_start = self.add(EnumPv, "CanStart", "A run can start now", ["No", "Yes"])
-        self._can_stop = self.add(EnumPv, "CanStop", "Stop would do something now", ["No", "Yes"])
+        self._can_stop = self.add(EnumPv, "CanStop", "Stop would be accepted now", ["No", "Yes"])
         self._blocked_by = self.add(TextPv, "BlockedBy", "Why a run cannot start", MESSAGE_LENGTH)
-        self._groups = self.add(TextPv, "BlockedGroups", "The same, one line for a group", MESSAGE_LENGTH)
+        self._groups = self.add(TextPv, "BlockedGroups", "BlockedBy, one line for each group", MESSAGE_LENGTH)
         set_title, set_class = handler(self._put_title), handler(self._put_class)
         self._title = self.add(TextPv, "Title", "Title of the open or next run", 200, on_put=set_title)
         self._class = self.add(EnumPv, "Class", "Class of the open or next run", classes, on_put=set_class)

@@ -106,7 +106,7 @@ def tables(
         return changes(), *(group.observable for group in tree.observables.values())
 
     return (
-        TableView(f"{prefix}Run:Info", "The open run, else the last one", run, is_record=True),
+        TableView(f"{prefix}Run:Info", "The open run, or else the last one", run, is_record=True),
         TableView(
             f"{prefix}Run:Table",
             "The last 200 runs, newest first",
