@@ -103,7 +103,7 @@ def _chosen(topology: Topology, hosts: Sequence[MachineHost], names: Sequence[st
         if name not in known:
             raise Refused(f"there is no {name} in the topology, but it must be one of {', '.join(sorted(known))}")
         if not any(each.name == name for each in units):
-            raise Refused(f"{name} has no units in the topology: set units, generally or for it")
+            raise Refused(f"{name} has no units in the topology: set units for all programs or for this one")
     return [each for each in units if not names or each.name in names]
 
 
@@ -118,4 +118,4 @@ def _refuse_in_run(topology: Topology) -> None:
     finally:
         db.close()
     if unfinished:
-        raise Refused(f"{unfinished[-1].run} is {unfinished[-1].state}: stop it before its programs are stopped")
+        raise Refused(f"{unfinished[-1].run} is {unfinished[-1].state}: stop it before you stop its programs")

@@ -82,7 +82,7 @@ def listen(host: str, port: int) -> socket.socket:
         reason = os.strerror(error.errno or 0)
         if error.errno == errno.EADDRNOTAVAIL:
             raise _no_address(host, reason) from error
-        raise Refused(f"{host}:{port} cannot be served: {reason}; choose another port with --port") from error
+        raise Refused(f"{host}:{port} cannot be opened: {reason}; choose another port with --port") from error
 
 
 def _no_address(host: str, reason: str) -> Refused:

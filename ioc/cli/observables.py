@@ -91,7 +91,7 @@ def _row(topology: Topology, observable: Observable) -> tuple[str, ...]:
     return (
         observable.name,
         observable.label,
-        observable.pv or "(typed by the shift)",
+        observable.pv or "(entered by the shift)",
         observable.units,
         observable.type.value,
         f"{observable.deadband:g}" if observable.deadband else "",
@@ -178,7 +178,7 @@ def _apply(path: Path, change: Edit, *, reload: bool, name: str) -> None:
     """Change the file, say what has changed, and have the IOC reload it."""
     old = load(path)
     if not change_observables(path, change):
-        click.echo(f"{path} is unchanged: it is like that already")
+        click.echo(f"{path} is unchanged: it already has these values")
         return
     new = load(path)
     click.echo(f"{path}: {_difference(old, new, name)}")
@@ -189,7 +189,7 @@ def _apply(path: Path, change: Edit, *, reload: bool, name: str) -> None:
     try:
         click.echo(asyncio.run(_reload(new.prefix, name, wanted=wanted)))
     except (Refused, PeerError) as error:
-        raise type(error)(f"{path} has been changed, but the IOC does not use it: {error}") from None
+        raise type(error)(f"{path} was changed, but the IOC does not use it: {error}") from None
 
 
 def _difference(old: Topology, new: Topology, name: str) -> str:
@@ -197,9 +197,9 @@ def _difference(old: Topology, new: Topology, name: str) -> str:
     before, after = (next((each for each in t.observables if each.name == name), None) for t in (old, new))
     names = [each.name for each in new.observables]
     if after is None:
-        return f"{name} is retired; what has been recorded stays in the run database"
+        return f"{name} is retired; the run database keeps its data"
     index = names.index(name)
-    where = f"after {names[index - 1]}" if index else "as the first one"
+    where = f"after {names[index - 1]}" if index else "as the first"
     if before is None:
         return f"{name} is added {where}"
     pairs = [(key, getattr(before, key), getattr(after, key)) for key in _SHOWN]

@@ -64,7 +64,7 @@ def units(topology: Path, manager: str, directory: Path) -> None:
     folders = sorted({name.partition("/")[0] for name in files})
     click.echo(f"{len(files)} files in {directory}: {', '.join(folders)}; run install.sh of each on its machine")
     if abandoned:
-        click.echo(f"no programs any more: {', '.join(abandoned)}; its install.sh removes their units there")
+        click.echo(f"no longer has programs: {', '.join(abandoned)}; its install.sh removes their units there")
     if without := without_units(loaded):
         click.echo(
             f"warning: the topology has no `units` for {', '.join(without)}: `attpc-ioc up` and the PVs Restart need "
@@ -119,7 +119,7 @@ def _act(topology: Path, action: Action, names: tuple[str, ...]) -> None:
     left_out = () if names else without_units(loaded)
     if left_out:
         say_error(
-            f"left out, since the topology has no `units` for them: {', '.join(left_out)}; set `units: systemd` or "
+            f"left out, because the topology has no `units` for them: {', '.join(left_out)}; set `units: systemd` or "
             "`units: launchd`, generally or for each, and install the units again"
         )
     Ending().leave(1 if left_out or len(good) < len(outcomes) else 0)

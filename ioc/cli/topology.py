@@ -32,8 +32,12 @@ _QUESTIONS = (
     Question("first_router", "Address of the first data router", default="192.168.41.60"),
     Question("ssh_user", "User name for SSH (empty: by ~/.ssh/config; local: no SSH)", default="", optional=True),
     Question("config_root", "Folder of the .xcfg files on the hosts (empty: none)", default="", optional=True),
-    Question("config_backup_root", "Folder for a copy of them per run (empty: none)", default="", optional=True),
-    Question("writers", "Networks that may write, besides this machine (empty: none)", default="", optional=True),
+    Question(
+        "config_backup_root", "Folder for a copy of these files for each run (empty: none)", default="", optional=True
+    ),
+    Question(
+        "writers", "Networks that may write, in addition to this machine (empty: none)", default="", optional=True
+    ),
 )
 
 

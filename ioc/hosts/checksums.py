@@ -90,7 +90,7 @@ class Summing:
         while not self._complete:
             piece = program.read(_LOOK_SECONDS)
             if self._over.is_set():
-                raise PeerError(f"the checksums on {self._host} were ended")
+                raise PeerError(f"the checksums on {self._host} were stopped")
             if piece is None:
                 # Over SSH, the status may come before the last of the output.
                 if program.status() is None:
@@ -141,7 +141,7 @@ class Summing:
 
     def _nonsense(self, answer: bytes) -> ProgramError:
         said = answer[:80].decode(errors="replace")
-        return ProgramError(f"the program that computes checksums on {self._host} answered nonsense: {said!r}")
+        return ProgramError(f"the program that computes checksums on {self._host} gave an invalid answer: {said!r}")
 
     def _no_program(self) -> NoProgramError:
         wanted = {"xxh128": "xxhsum", "sha256": "sha256sum or shasum"}.get(self._algorithm, "xxhsum, sha256sum, shasum")

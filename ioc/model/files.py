@@ -57,7 +57,7 @@ class Found(Enum):
 
     Whole = "has a checksum"
     Missing = "is missing"
-    OtherKind = "is not a file any more, but a directory, a link or something else"
+    OtherKind = "is no longer a regular file"
     OtherSize = "has another size"
     Unreadable = "cannot be read"
     Changing = "changed while it was being read"

@@ -56,7 +56,7 @@ class PvaServer:
         self._pages = {view.name: Page(view, self._site, loop) for view in self._views}
         self._provider = DynamicProvider("attpc-ioc", self)
         self._server = Server(providers=[self._provider], conf=_settings(os.environ))
-        _log.info("serving the PVs by PVAccess, TCP port %d", self.port)
+        _log.info("serving PVs by PVAccess, TCP port %d", self.port)
 
     async def close(self) -> None:
         """Disconnect all clients; puts under way belong to the Channel Access server."""

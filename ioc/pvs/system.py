@@ -36,7 +36,9 @@ class SystemPvs(Group):
         for operation, description in _DESCRIPTIONS.items():
             self.add(CommandPv, operation, description, command(engine, partial(SystemCommand, operation=operation)))
         put = command(engine, SetExperiment)
-        experiment = self.add(TextPv, "Experiment", "Experiment that runs belong to", EXPERIMENT_LENGTH, on_put=put)
+        experiment = self.add(
+            TextPv, "Experiment", "Experiment under which runs are filed", EXPERIMENT_LENGTH, on_put=put
+        )
         self.add_message("Result of the last command", 256, lambda state: state.message)
         steps = [step.name for step in NextStep]
         self._next_step = self.add(EnumPv, "NextStep", "Command to give next", steps)

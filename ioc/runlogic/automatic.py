@@ -60,7 +60,7 @@ def enable(turn: Turn, event: EnableAutomatic) -> None:
             )
         _enable(turn, event.client)
     elif not event.on:
-        goes_on = f": run {run.number} goes on until somebody stops it" if run.open and auto.enabled else ""
+        goes_on = f": run {run.number} continues until somebody stops it" if run.open and auto.enabled else ""
         _end(turn, f"off{goes_on}", client=event.client)
     turn.answer(event)
 
@@ -109,7 +109,7 @@ _PVS: Mapping[str, str] = {"minutes": "RunMinutes", "gb": "RunGB", "runs": "Runs
 def _check(limits: Limits, plan: RunPlan) -> None:
     if not plan.runs and not limits.minutes and not limits.gb:
         raise Refused(
-            "automatic runs need an end of each run: RunMinutes and RunGB are both 0, "
+            "automatic runs need a limit for each run: RunMinutes and RunGB are both 0, "
             "but at least one must be more than 0"
         )
 
@@ -169,7 +169,7 @@ def restored(turn: Turn, settings: Mapping[str, str]) -> None:
         note = turn.note(progress.ended, progress.severity)
         turn.set(auto_message=replace(note, at=progress.ended_at))
     if progress.enabled and progress.experiment != turn.state.experiment:
-        _end(turn, f"off: the experiment is {turn.state.experiment} now, and no longer {progress.experiment}")
+        _end(turn, f"off: the experiment changed from {progress.experiment} to {turn.state.experiment}")
 
 
 def decide(turn: Turn) -> None:

@@ -360,7 +360,7 @@ def _stop_again(turn: Turn, command: RunCommand | None) -> None:
         or any(turn.server(each).takes_data for each in turn.plan.servers_of(name))
     }
     turn.set_run(unfiled=run.unfiled | left)
-    turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=client)
+    turn.say(RUN, f"run {run.number}: stopping servers that still run, then filing again", client=client)
     stages = (*_stop_all(turn), *filing.STAGES)
     jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stages, command=command)
 

@@ -91,7 +91,7 @@ def edit(text: str, change: Edit, file_name: str) -> str:
     except (yaml.YAMLError, ValueError, IndexError):
         done, new = False, ""
     if not done:
-        raise Refused(f"{file_name} has a form of YAML in which this cannot be changed by a program: edit it by hand")
+        raise Refused(f"{file_name} uses a form of YAML that this program cannot edit: edit it by hand")
     return new
 
 

@@ -83,12 +83,11 @@ class Live:
             return "live", "Live: the IOC answers."
         if self._last_beat is None:
             return "never", (
-                f"No IOC answers for {self.layout.prefix}IOC:Heartbeat since {_clock(self._since)}: it must run, and "
-                "EPICS_CA_ADDR_LIST of this page's server must name its machine."
+                f"No IOC has answered for {self.layout.prefix}IOC:Heartbeat since {_clock(self._since)}: it must run, "
+                "and EPICS_CA_ADDR_LIST of this page's server must name its machine."
             )
         return "gone", (
-            f"The IOC has not answered since {_clock(self._last_beat)}. "
-            "What is shown below is old, and may be wrong now."
+            f"The IOC has not answered since {_clock(self._last_beat)}. The values below are old and may be wrong."
         )
 
     async def run(self) -> None:

@@ -208,7 +208,7 @@ def test_what_has_no_units_is_named(tmp_path: Path, command: str) -> None:
     site(file, "C0")
     done = run(command, file)
     assert done.returncode == 1
-    assert "error: left out, since the topology has no `units` for them: r0, C0" in done.stderr
+    assert "error: left out, because the topology has no `units` for them: r0, C0" in done.stderr
     assert run(command, file, "ioc").stderr.count("left out") == 0
     written = run("units", file, "--directory", str(tmp_path / "units"))
     assert written.returncode == 0

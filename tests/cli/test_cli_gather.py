@@ -206,9 +206,9 @@ async def test_runs_that_the_merger_must_leave_out(here: Detector, tmp_path: Pat
     assert errors == "error: run 2 is running: gather it when it is complete\n"
     assert output.splitlines() == [
         f"run 0: 13 files, 18.7 kB, in {place}/run_0000",
-        "run 1 has no files, so it gets no directory: the merger leaves it out",
+        "run 1 has no files, so it gets no directory: the merger skips it",
         f"run 3: 1 files, 256 B, in {place}/run_0003",
-        "run 3 has no file of a CoBo: the merger stops there, so leave it out of its runs",
+        "run 3 has no file of a CoBo: the merger would stop there, so exclude this run",
         f"run 4: 13 files, 18.7 kB, in {place}/run_0004",
         "5 of these numbers are not runs of experiment e1",
     ]

@@ -160,7 +160,7 @@ async def test_pages_of_runs_miss_and_repeat_nothing(store: SqliteRunStore, data
 async def test_a_page_of_a_run(filled: SqliteRunStore, start: Start) -> None:
     """It has conditions, plot, files, configuration, what went wrong, what changed, and its neighbours."""
     page = start().ask("/runs/2").text
-    for text in ("What went wrong", "Bad times", "What changed since the run before", "Conditions", "Files", "Log"):
+    for text in ("What went wrong", "Bad times", "What changed since the previous run", "Conditions", "Files", "Log"):
         assert text in page
     assert "/runs/2/pressure.svg" in page
     assert 'href="/runs/1?' in page
