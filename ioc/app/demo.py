@@ -37,7 +37,7 @@ _SETTLE_SECONDS = 1.0
 _USER = "daq"
 """Who runs the simulated ReadoutGUIs."""
 PARTNER = Partner(name="FRIBDAQ", host=HOST)
-"""What ``--with-partner`` adds to a topology without partners."""
+"""The partner that ``--with-partner`` adds to a topology without partners."""
 _MIN_DISK_FREE_GB = 0.2
 
 

@@ -9,7 +9,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Of mallopt(3)."""
 _HEAPS = 2
 _LARGE = 2**20
-"""Bytes; what is larger and freed goes back to the system at once."""
+"""Bytes; larger blocks return to the system when they are freed."""
 
 
 def bound_heap() -> None:

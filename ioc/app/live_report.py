@@ -47,7 +47,7 @@ class Table:
 
 
 class Doubt(Exception):
-    """What was asked works, but the user should know this."""
+    """The test passed, but with a warning for the user."""
 
 
 class Judge:

@@ -22,7 +22,7 @@ IOC = "ioc"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one program."""
+    """The outcome for one program."""
 
     name: str
     host: str

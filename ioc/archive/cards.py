@@ -64,7 +64,7 @@ class _Wanted:
 
 @dataclass
 class _Writer:
-    """What one host has to do; a task works it off."""
+    """The work to do on one host; a task works it off."""
 
     host: MachineHost
     pending: dict[int, bytes] = field(default_factory=dict[int, bytes])

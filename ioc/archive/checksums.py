@@ -1,6 +1,6 @@
 """Checksums of filed files, computed on their hosts in the background.
 
-What there is to do is in the database: files of finished runs without checksum. Each host has one stream, independent
+The database has the work to do: files of finished runs without checksum. Each host has one stream, independent
 of the others (`HostChecksums`): it takes some of these files, lets the host compute their checksums in one program, and
 stores each as it comes. When a run starts, the program is ended at once, in the middle of a file; that file is read
 again later. So nothing has to be remembered, and a kill at any moment costs at most the file that was being read.

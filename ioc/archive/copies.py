@@ -43,7 +43,7 @@ _RATE_SECONDS = 10.0
 
 @dataclass
 class _Destination:
-    """What is known of a destination, on all hosts."""
+    """The state of a destination, over all hosts."""
 
     backlog: Backlog = field(default_factory=Backlog)
     doing: dict[str, ArchiveState] = field(default_factory=dict[str, ArchiveState])

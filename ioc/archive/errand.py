@@ -76,7 +76,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Errand:
-    """What a program has to do, and how long it may be silent."""
+    """The job of a program, and how long it may be silent."""
 
     words: tuple[bytes, ...]
     silent_seconds: float

@@ -34,7 +34,7 @@ class HostChecksums:
         self._journal = journal
         self._backlog: dict[Place, int] = {}
         self._odd: dict[int, tuple[DueFile, Checksum]] = {}
-        """What was found last of files that are not as they were filed, by id."""
+        """The last findings about files that have changed since they were filed, by id."""
         self._passed_over: set[int] = set()
         self._again_after = _AGAIN_SECONDS
         self._again_at = 0.0

@@ -37,7 +37,7 @@ _Copies = Mapping[str, Mapping[int, Seen] | str]
 
 @dataclass
 class Plan:
-    """What would be done, and why not."""
+    """The files to remove, and why others stay."""
 
     remove: list[tuple[OldFile, Seen]] = field(default_factory=list[tuple[OldFile, Seen]])
     gone: list[OldFile] = field(default_factory=list[OldFile])

@@ -1,4 +1,4 @@
-"""What is found of filed files on their host, and of their copies at the destinations."""
+"""Checks of filed files on their hosts, and of their copies at the destinations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What was found of a file or a copy."""
+    """The result of the check of a file or a copy."""
 
     size: int = -1
     identity: str = ""

@@ -72,7 +72,7 @@ class KnownRun:
 
 @dataclass
 class _OfHost:
-    """What is to be looked at on one host."""
+    """The files and copies to check on one host."""
 
     host: MachineHost
     files: list[KnownFile] = field(default_factory=list[KnownFile])

@@ -94,7 +94,7 @@ def import_runs(database: Path, places: Sequence[Path], *, client: Client, dry_r
 
 @dataclass
 class _Search:
-    """What was found, and what is wrong with it."""
+    """The cards found, and their errors."""
 
     found: list[FoundCard] = field(default_factory=list[FoundCard])
     problems: list[str] = field(default_factory=list[str])

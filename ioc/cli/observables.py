@@ -193,7 +193,7 @@ def _apply(path: Path, change: Edit, *, reload: bool, name: str) -> None:
 
 
 def _difference(old: Topology, new: Topology, name: str) -> str:
-    """In words, what has changed of an observable."""
+    """Describe the change of an observable in words."""
     before, after = (next((each for each in t.observables if each.name == name), None) for t in (old, new))
     names = [each.name for each in new.observables]
     if after is None:

@@ -106,7 +106,7 @@ class Summing:
                 raise self._nonsense(rest or self._lines[0].encode())
 
     def _take(self, line: str, tell: Callable[[Checksum], None]) -> None:
-        """Take a line of the answer. What comes before the first of ours is from a login script."""
+        """Take a line of the answer. Lines before our first one come from a login script."""
         word, _, value = line.partition(" ")
         if word == "@none":
             raise self._no_program()

@@ -1,4 +1,4 @@
-"""What lies in directories of a machine."""
+"""Lists the contents of directories on a machine."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Entry:
     """One line of plain text."""
     facts: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
-    """What went wrong in the run, one sentence each."""
+    """The problems of the run, one sentence each."""
     tables: tuple[Table, ...]
 
 

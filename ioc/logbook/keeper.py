@@ -4,9 +4,9 @@ Theory of operation. `consider` takes what is due, on the event loop, and only n
 the run database and stores it in the spool, and goes on with the next one if a run cannot be read; another one sends
 the spool from the oldest to the newest. Whether the service has an entry is not known after an attempt without an
 answer, and for every entry that an earlier process left: then the service is asked before the entry is sent. A service
-that is away is asked again after 5 s, then ever less often. What the service will never accept is put aside. Everything
-that blocks runs in two threads of its own or in the child process of a library, so neither a hanging disk nor a hanging
-service reaches anything else.
+that is away is asked again after 5 s, then ever less often. Entries that the service rejects for good are put aside.
+Everything that blocks runs in two threads of its own or in the child process of a library, so neither a hanging disk
+nor a hanging service reaches anything else.
 """
 
 from __future__ import annotations

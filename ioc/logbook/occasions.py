@@ -17,7 +17,7 @@ _NAMESPACE = uuid.UUID("c2ddc1e1-8d53-4d8c-9d2b-6c8d1f7f4a10")
 
 
 class Kind(StrEnum):
-    """What an entry says of a run."""
+    """The occasions for an entry about a run."""
 
     Start = "start"
     End = "end"

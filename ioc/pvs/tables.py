@@ -1,4 +1,4 @@
-"""What programs read as a whole, by PVAccess only: tables of runs, ECC servers, routers and observables, and the run.
+"""Tables by PVAccess only: runs, ECC servers, routers and observables, and the current run.
 
 The tables of components take what the PVs show, so both always agree. The table of runs is that of the run sheet, read
 again when a run or another program has changed it. Nothing here is computed until somebody reads.

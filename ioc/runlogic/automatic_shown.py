@@ -1,4 +1,4 @@
-"""What automatic runs show: their state, a sentence about it, and the time to the next step."""
+"""The display of automatic runs: their state, a sentence about it, and the time to the next step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be shown now, and what has changed since a viewer was last sent something.
+"""The current display, and the changes since the last update of each viewer.
 
 Nothing is queued for a viewer: each change has the number of the version in which it was published, and a viewer that
 comes back is sent everything with a later number than it has. A slow viewer so skips versions, and costs no memory.
@@ -20,7 +20,7 @@ SILENT_SECONDS = 2.2
 _BETWEEN = 0.25
 """Least time between two versions."""
 _SETTLE = 0.02
-"""What changes together is published together."""
+"""Values that change together are published together."""
 _IDLE = 0.8
 """There is a new version after this time, even if nothing has changed: so the browser knows that we are there."""
 
