@@ -141,7 +141,7 @@ class Partner(Protocol):
         ...
 
     async def end(self) -> None:
-        """End its run. When this returns, it takes no data. A begin under way is given up, and ends first.
+        """End its run. When this returns, it takes no data. A begin in progress is cancelled, and ends first.
 
         Raises:
             PeerError: it may still run.

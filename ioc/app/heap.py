@@ -13,7 +13,7 @@ _LARGE = 2**20
 
 
 def bound_heap() -> None:
-    """Let all threads share two heaps of the C library. For the begin of a process, before it has threads.
+    """Let all threads share two heaps of the C library. Call it at the start of a process, before it has threads.
 
     By default, glibc gives threads up to eight heaps per processor, and what is freed in one cannot be used by others.
     Each internal restart starts new threads, so the process grew by 2.6 MB in 16 restarts although nothing was kept;

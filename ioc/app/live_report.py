@@ -61,7 +61,7 @@ class Judge:
     ) -> tuple[Finding, Result | None]:
         """Wait for one check for this time, at most until the end of the whole.
 
-        Also returns its result, None if it failed. `say` tells what is good about it.
+        Also returns its result, None if it failed. `say` returns the text for a passed test.
         """
         began = asyncio.get_running_loop().time()
         end = min(began + seconds, self._end)

@@ -153,4 +153,4 @@ async def _connected(observables: Sequence[Observable]) -> frozenset[str]:
 
 
 def _ignore(name: str, properties: Properties) -> None:
-    """Units and so on are not looked at."""
+    """It does not check units and the like."""

@@ -1,10 +1,11 @@
 """Writes the card of each filed run into the directories of its files, until cancelled.
 
 Theory of operation. What is due lies in the run database (`ioc.rundb.cards`), so a kill at any moment loses nothing.
-`_look` takes the due cards, the newest first, and tells each host which it has to write; it comes round every ten
-seconds, and at once when a run ends or is edited by PVs. Each host has a task of its own that writes its cards, so a
-host that is away or hangs delays no other: it tries again with growing pauses. When every host has a card, the
-database is told. A card that changes often, because its checksums come one after the other, is taken every ten seconds.
+`_look` takes the due cards, the newest first, and passes to each host those that it has to write; it comes round every
+ten seconds, and at once when a run ends or is edited by PVs. Each host has a task of its own that writes its cards, so
+a host that is away or hangs delays no other: it tries again with growing pauses. When every host has a card, this is
+recorded in the database. A card that changes often, because its checksums come one after the other, is taken every ten
+seconds.
 
 Runs never wait for any of this, and hosts are written to over a thread and SFTP sessions that filing does not use.
 """

@@ -49,7 +49,7 @@ class HostChecksums:
         return self._passed_over
 
     def pause(self, paused: bool) -> None:
-        """Stop at once, or go on."""
+        """Stop immediately, or continue."""
         if paused == self._paused:
             return
         self._paused = paused

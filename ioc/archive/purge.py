@@ -46,7 +46,7 @@ class Plan:
     lost: list[tuple[OldFile, Copy, str]] = field(default_factory=list[tuple[OldFile, Copy, str]])
     """Copies that the database calls verified, but that are not as they must be."""
     unreachable: dict[str, str] = field(default_factory=dict[str, str])
-    """Hosts and destinations that could not be looked at, with the reason."""
+    """Hosts and destinations that could not be checked, with the reason."""
 
 
 class Purger:

@@ -82,7 +82,7 @@ def look_at_copies(
     `over` ends it.
 
     Raises:
-        PeerError: the destination cannot be looked at.
+        PeerError: the destination cannot be checked.
     """
     wanted = [
         (number, file, from_shown(copy.path))
@@ -121,7 +121,7 @@ def mark_place(
 
 
 def wrong_copy(file: OldFile, copy: Seen, *, deep: bool) -> str:
-    """Return why a copy is not what the database says; empty if it is, or if it could not be looked at."""
+    """Return why a copy is not what the database says; empty if it is, or if it could not be checked."""
     if copy.missing:
         return copy.problem
     if copy.problem:
@@ -143,7 +143,7 @@ def extra_copies(
     """Return what lies beside the copies of files and is none of the `known` ones, nor an unfinished copy.
 
     Raises:
-        PeerError: the destination cannot be looked at.
+        PeerError: the destination cannot be checked.
     """
     directories = {
         from_shown(copy.path).rpartition(b"/")[0]: file.run

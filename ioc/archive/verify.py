@@ -194,7 +194,7 @@ async def _read(
     findings: list[Finding],
     read: Callable[[KnownFile], None],
 ) -> None:
-    """Compute the checksums of files anew, and take each out of `left`."""
+    """Compute the checksums of files again, and remove each from `left`."""
 
     async def record(result: Checksum) -> None:
         file = left.pop(result.path)

@@ -190,5 +190,5 @@ def _text_of(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    """NaN for what is no number."""
+    """NaN for values that are not numbers."""
     return value if isinstance(value, (int, float)) else math.nan

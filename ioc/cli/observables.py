@@ -1,4 +1,4 @@
-"""``attpc-ioc observables``: list and change the observables of a topology, and have the running IOC reload them.
+"""``attpc-ioc observables``: list and change the observables of a topology, and make the running IOC reload it.
 
 Modules that only one command needs are imported in that command.
 """
@@ -175,7 +175,7 @@ def _place(before: str | None, after: str | None) -> Place:
 
 
 def _apply(path: Path, change: Edit, *, reload: bool, name: str) -> None:
-    """Change the file, say what has changed, and have the IOC reload it."""
+    """Change the file, print the changes, and make the IOC reload it."""
     old = load(path)
     if not change_observables(path, change):
         click.echo(f"{path} is unchanged: it already has these values")
@@ -214,10 +214,10 @@ def _shown(value: object) -> str:
 
 
 async def _reload(prefix: str, name: str, *, wanted: bool) -> str:
-    """Have the IOC, if one runs, reload its topology; returns what came of it.
+    """Make the IOC, if one is running, reload its topology; return the result.
 
     Raises:
-        Refused: the IOC does not take the file, has read another one, or this client may not have it reloaded.
+        Refused: the IOC does not take the file, has read another one, or this client may not reload it.
         PeerError: the IOC does not answer any more.
     """
     from ioc.cli.running import CONNECT_SECONDS, is_served, put

@@ -20,7 +20,7 @@ SCRIPT = resources.files("ioc.hosts").joinpath("checksums.sh").read_text(encodin
 ALGORITHMS = {"xxh128": 32, "sha256": 64}
 """The digits of each."""
 _LOOK_SECONDS = 0.1
-"""How often a silent program is looked at: the longest time until it is told to end."""
+"""How often a silent program is checked: the longest time until it is told to end."""
 _LINE_LIMIT = 4096
 """A line is much shorter, so what is longer is no checksum."""
 _MOST_LINES = 10
@@ -37,7 +37,7 @@ _WORDS = {
 
 
 class ProgramError(PeerError):
-    """The program that computes checksums on a machine is no good: somebody has to act there."""
+    """The program that computes checksums on a machine does not work: somebody has to fix it there."""
 
 
 class NoProgramError(ProgramError):
@@ -68,7 +68,7 @@ class Summing:
         self._over.set()
 
     def run(self, tell: Callable[[Checksum], None]) -> None:
-        """Compute all, and tell each as it is done.
+        """Compute all, and report each as it is done.
 
         Raises:
             NoProgramError: there is no program for it.

@@ -170,7 +170,7 @@ def as_text(entry: Entry) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text that CommonMark shows as it is, inside a line."""
+    """Return a text that CommonMark shows unchanged inside a line."""
     return text.translate(_ESCAPED)
 
 

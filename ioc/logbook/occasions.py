@@ -50,7 +50,7 @@ class Occasion:
 
 
 def due(record: RunRecord) -> tuple[Occasion, ...]:
-    """Return what the logbook must have of a run as it is now."""
+    """Return the entries that the logbook must have for the current state of a run."""
     started = record.started_at is not None and record.state is not DocumentState.Starting
     start = (Occasion(Kind.Start, record),) if started else ()
     match record.state:

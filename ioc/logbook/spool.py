@@ -24,7 +24,7 @@ REFUSED = "refused"
 _ENTRY, _PICTURE = ".json", ".png"
 _MADE = "made.json"
 _MOST_MADE = 1000
-"""Ids that are remembered: those of hundreds of runs; older runs are never looked at again."""
+"""Ids that are remembered: those of hundreds of runs; older runs are never checked again."""
 
 
 @dataclass(frozen=True)

@@ -223,6 +223,6 @@ class OnEnd(StrEnum):
     """The reaction if a partner ends by itself during a run."""
 
     Alarm = "alarm"
-    """It is said, and the run goes on."""
+    """An alarm is raised, and the run continues."""
     Stop = "stop"
     """The run is stopped."""

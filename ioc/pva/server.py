@@ -107,7 +107,7 @@ class PvaServer:
 
 
 def _settings(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what pvxs needs besides its own environment variables."""
+    """Return the settings that pvxs needs in addition to its own environment variables."""
     environment = Environment.read(variables)
     settings: dict[str, str] = {}
     if not variables.get("EPICS_PVAS_INTF_ADDR_LIST", "").strip() and ANY not in environment.interfaces:

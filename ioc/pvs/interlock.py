@@ -24,7 +24,8 @@ _SEVERITY: Mapping[InterlockState, Severity] = {
 
 
 class InterlockPvs(Group):
-    """State, value and limits of one interlock. A group is made anew if the interlock gets another type or units."""
+    """State, value and limits of one interlock. A group is created again if the type or units of the interlock
+    change."""
 
     def __init__(self, prefix: str, plan: InterlockPlan, engine: Engine) -> None:
         super().__init__(f"{prefix}Interlock:{plan.name}:")

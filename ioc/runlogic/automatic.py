@@ -10,8 +10,8 @@ Only time in which a run takes data counts for its length: not the time for whic
 another reason, for example because of an interlock, is not counted and is taken again.
 
 A start that is blocked waits as long as necessary. Three failed starts in a row, a run that cannot be filed, and a Stop
-of the operator end the sequence. Off ends it too, but the open run continues; a start that the sequence began, and
-whose run is not open yet, is given up.
+of the operator end the sequence. Off ends it too, but the open run continues; a start by the sequence whose run is not
+open yet is cancelled.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def _is_due(turn: Turn, at: float | None) -> bool:
 
 
 def _closed(turn: Turn, record: RunRecord) -> None:
-    """The run under way is over: count it, and decide how it goes on."""
+    """The current run is over: count it, and decide what follows."""
     auto = turn.state.auto
     stopped_at = record.stopped_at if record.started_at is not None else auto.progress.stopped_at
     if record.state is DocumentState.Failed and not auto.progress.excused:
@@ -366,7 +366,7 @@ def _end(
 
 
 def _tell(turn: Turn) -> None:
-    """Show the progress if it has changed; the log gets the begin of a wait."""
+    """Show the progress if it has changed; the log records the beginning of a wait."""
     state, auto = turn.state, turn.state.auto
     text = sentence(turn.plan, state)
     if text == auto.told:

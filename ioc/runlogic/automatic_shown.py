@@ -84,7 +84,7 @@ def _would_stop(plan: Plan, state: State) -> Iterator[str]:
 
 
 def waits(state: State) -> str:
-    """Return the begin of the sentence while the next start waits."""
+    """Return the beginning of the sentence while the next start waits."""
     return f"run {state.run.next_number} waits: "
 
 

@@ -98,7 +98,8 @@ class BeginPartner(Effect):
 
 @dataclass(frozen=True)
 class EndPartner(Effect):
-    """End the run of a partner → `Ended[EndPartner, None]`. A `BeginPartner` under way is given up, and ends first."""
+    """End the run of a partner → `Ended[EndPartner, None]`. A `BeginPartner` in progress is cancelled, and ends
+    first."""
 
     partner: str
 

@@ -1,7 +1,7 @@
 """Partners: other data acquisitions that are begun and ended with each run and have its number (FRIBDAQ).
 
 Theory of operation. A start begins them in two of its phases, before and after the ECC servers, and fails if one does
-not become Active; a stop ends them in two of its phases, and goes on whatever they do. Those that began last are told
+not become Active; a stop ends them in two of its phases, and continues whatever they do. Those that began last are told
 to end just before the servers, but a stop waits for partners only after these have stopped. `Partner.run` says for
 which run one was told to begin. It is stored before the command is sent and erased only when the partner has ended, or
 has certainly not begun: so a partner whose answer was lost, or that was begun before a restart of the IOC, is ended
@@ -101,7 +101,7 @@ def begun(turn: Turn, event: Ended[BeginPartner, str]) -> None:
 
 
 def ended(turn: Turn, event: Ended[EndPartner, None]) -> None:
-    """A partner has ended, or may still run: the stop goes on."""
+    """A partner has ended, or may still run: the stop continues."""
     name, job, failure = event.effect.partner, turn.state.job, event.error
     number = turn.state.partners[name].run
     turn.set_partner(name, ending=False)

@@ -1,4 +1,4 @@
-"""The whole state of the core: frozen, replaced at each step, and passed to the PVs as it is."""
+"""The whole state of the core: frozen, replaced at each step, and passed to the PVs unchanged."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from ioc.runlogic.subject import RUN
 from ioc.runlogic.turn import Turn, local
 
 FIRST, LAST = 50, 50
-"""Numbers of lines that the message of a run keeps besides those of troubles that last."""
+"""Numbers of lines that the message of a run keeps in addition to those of troubles that last."""
 _MORE = "… and more: see the events of this run"
 
 

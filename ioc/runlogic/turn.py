@@ -57,7 +57,7 @@ def _fields_of_named(
 
 
 def _differs(part: object, changes: dict[str, Any]) -> bool:
-    """Whether these changes change anything: nobody is told of a state that is the same."""
+    """Whether these changes change anything: an unchanged state is not reported."""
     return any(getattr(part, name) != value for name, value in changes.items())
 
 

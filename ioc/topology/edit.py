@@ -2,7 +2,7 @@
 
 A program that reads YAML and writes it again changes quotes, comments and line breaks all over the file. Here YAML only
 says where things are: the nodes of the parsed text have their positions, and the new text is the old one with a few
-pieces exchanged. Everything else stays as it is, byte by byte. Comments on lines of their own stay where they are.
+pieces exchanged. Everything else is unchanged, byte for byte. Comments on lines of their own stay where they are.
 
 YAML has more forms than this module knows. So each new text is read again, and its data must be the old data with
 the change made in it: otherwise the change is refused and the file has to be edited by hand.
@@ -119,7 +119,7 @@ def _entries(data: Mapping[str, Any]) -> list[Entry]:
 
 
 def _check_texts(fields: Fields) -> None:
-    """Refuse what the shell passes on although it is no text."""
+    """Refuse arguments from the shell that are not text."""
     for key, value in fields.items():
         try:
             str(value).encode()

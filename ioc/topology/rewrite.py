@@ -48,7 +48,7 @@ def change_observables(path: Path, change: Edit) -> bool:
 def rewrite(path: Path, change: Callable[[str], str]) -> bool:
     """Replace the text of a file by what `change` makes of it; return whether it differs. Blocks for up to 5 s.
 
-    Mode and group stay, and a symbolic link stays one. What `change` raises leaves the file as it is.
+    Mode and group stay, and a symbolic link stays one. If `change` raises an error, the file is unchanged.
 
     Raises:
         ConfigurationError: the file cannot be read.

@@ -2,7 +2,7 @@
 
 Nothing is queued for a viewer: each change has the number of the version in which it was published, and a viewer that
 comes back is sent everything with a later number than it has. A slow viewer so skips versions, and costs no memory.
-The bytes are made once for all viewers that have the same version.
+The bytes are built once for all viewers with the same version.
 """
 
 from __future__ import annotations

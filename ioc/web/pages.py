@@ -71,7 +71,7 @@ class Pages:
         ]
 
     def close(self) -> None:
-        """Give up all queries."""
+        """Cancel all queries."""
         self._closing.set()
 
     async def error(self, request: Request, error: Exception) -> Response:

@@ -63,7 +63,7 @@ class Site:
         )
 
     def close(self) -> None:
-        """End the streams and give up queries: the server can end."""
+        """End the streams and cancel queries, so that the server can end."""
         self._streams.close()
         self._pages.close()
 
