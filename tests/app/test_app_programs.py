@@ -198,7 +198,7 @@ def test_units_of_earlier_names_go(tmp_path: Path) -> None:
     site(file, "C0", host="localhost", units="systemd")
     said = write()
     assert sorted(path.name for path in machine.iterdir()) == ["attpc-notes.service", "install.sh"]
-    assert "no programs any more: 127.0.0.1; its install.sh removes their units there" in said
+    assert "no longer has programs: 127.0.0.1; its install.sh removes their units there" in said
 
 
 @pytest.mark.parametrize("command", ["up", "status"])

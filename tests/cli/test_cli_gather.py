@@ -377,7 +377,7 @@ async def test_a_run_is_gathered_by_one_program_at_a_time(here: Detector, tmp_pa
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     code, _, errors = here.gather("0-1", tmp_path / "merge")
     os.close(descriptor)
-    assert (code, errors) == (1, f"error: run 0 is not gathered: another program gathers it into {busy} now\n")
+    assert (code, errors) == (1, f"error: run 0 is not gathered: another program is gathering it into {busy}\n")
     assert list(busy.iterdir()) == []
     check_merged(tmp_path / "merge", 1, 3, 3)
 

@@ -407,10 +407,10 @@ def test_the_latest_card_of_a_run_counts(tmp_path: Path, made: dict[RunId, bytes
     assert result.exit_code == 0, result.output
     assert result.stderr == (
         f"note: run 1 of e1: {tmp_path}/host1/e1/run_0001/run_0001.json is later than "
-        f"{tmp_path}/host0/e1/run_0001/run_0001.json, which differs in title, quality, changed_at and is left out\n"
+        f"{tmp_path}/host0/e1/run_0001/run_0001.json, which differs in title, quality, changed_at and is ignored\n"
     )
     assert rows(tmp_path / "new.db", "SELECT title FROM runs ORDER BY id") == [("first",), ("corrected",)]
-    assert result.stdout.splitlines()[-1] == f"2 runs entered into {tmp_path}/new.db"
+    assert result.stdout.splitlines()[-1] == f"2 runs added to {tmp_path}/new.db"
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, made: dict[RunId, bytes]) -> None:
@@ -486,7 +486,7 @@ def test_a_dry_run_enters_nothing(tmp_path: Path, made: dict[RunId, bytes]) -> N
     assert heading.split() == ["experiment", "run", "class", "title", "state", "began", "files", "size", "card"]
     assert first.split()[:5] == ["e1", "0", "Beam", "first", "complete"]
     assert second.endswith("host/e1/run_0001/run_0001.json")
-    assert summary == f"2 runs would be entered into {tmp_path}/new.db"
+    assert summary == f"2 runs would be added to {tmp_path}/new.db"
     assert not (tmp_path / "new.db").exists()
 
 

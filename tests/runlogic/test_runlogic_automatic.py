@@ -684,7 +684,7 @@ def test_another_experiment_in_the_topology_ends_the_sequence() -> None:
     world.database.settings = settings
     world.restart()
     assert state(world) is AutoState.Off
-    assert message(world) == "off: the experiment is e20 now, and no longer e7"
+    assert message(world) == "off: the experiment changed from e7 to e20"
 
 
 def test_settings_and_plan_outlive_a_restart() -> None:

@@ -101,7 +101,7 @@ def test_the_impossible_cannot_be_pressed(
 
 
 def test_pause_warns_where_resume_would_kill_the_ecc_server() -> None:
-    """One ECC server that does not survive Resume: no such button, and Pause says that then you can only stop the run."""
+    """One ECC server that does not survive Resume: no such button, and Pause warns that only Stop remains."""
     buttons = _buttons(load(ROOT / "topology.yaml"))
     assert "Resume" not in buttons
     assert "you can only stop the run" in (buttons["Pause"].text("confirm_message") or "")

@@ -77,7 +77,7 @@ STRANGE = [
     ("[trigger]", "[trigger, data0]", 15, "is 'data0', but should be another router: a router accepts one source"),
     # times
     ("polling: {ecc: 1}", "timeouts: {transition: 5}", 20, "timeouts.transition is 5.0, but should be at least 121 se"),
-    ("polling: {ecc: 1}", "timeouts: {transition: 120}", 20, "electronics that hang take 120"),
+    ("polling: {ecc: 1}", "timeouts: {transition: 120}", 20, "hanging electronics take 120"),
     ("polling: {ecc: 1}", "timeouts: {state: 0.1}", 20, "timeouts.state is 0.1, but should be at least 1 seconds"),
     ("polling: {ecc: 1}", "timeouts: {ssh: 1}", 20, "timeouts.ssh is 1.0, but should be at least 2 seconds"),
     ("polling: {ecc: 1}", "timeouts: {filing: 5}", 20, "timeouts.filing is 5.0, but should be at least 10 seconds"),

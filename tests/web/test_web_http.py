@@ -330,7 +330,7 @@ def test_what_is_missing_is_said_in_a_line(topology: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         used = refusal("pass", "--topology", str(topology), "--port", str(port))
-    said = f"error: 127.0.0.1:{port} cannot be served: Address already in use; choose another port with --port\n"
+    said = f"error: 127.0.0.1:{port} cannot be opened: Address already in use; choose another port with --port\n"
     assert used == (1, "", said)
     code, out, err = refusal("pass", "--topology", str(topology), "--login-header", "X User")
     assert (code, out, err.count("\n")) == (2, "", 1)
