@@ -255,8 +255,8 @@ class RunCards:
                 more = "; further ones are not reported" if len(self._foreign) == _MOST_FOREIGN else ""
                 self._say(
                     Severity.MINOR,
-                    f"{place[1]} on {host.name} is not a card of this {card.run} of {card.run.experiment} and is left "
-                    f"as it is: move it away, then: attpc-ioc runs card {card.run.number} --write{more}",
+                    f"{place[1]} on {host.name} is not a card of {card.run} of {card.run.experiment} and stays: move "
+                    f"it away, then run attpc-ioc runs card {card.run.number} --write{more}",
                 )
 
     async def _card(self, run_id: int) -> Card:
@@ -277,7 +277,7 @@ class RunCards:
             self._say(
                 Severity.MINOR,
                 f"the card of {card.run} of {card.run.experiment} cannot be written on {writer.host.name}: "
-                f"{reason_and_file(error)}; it is tried again",
+                f"{reason_and_file(error)}; the IOC will retry",
             )
         writer.refused = True
 

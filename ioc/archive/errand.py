@@ -264,7 +264,7 @@ class Running:
         raise EndedError("it was ended")
 
     def _nothing_moved(self) -> PeerRejected:
-        return PeerRejected(f"nothing has moved for {self._errand.silent_seconds:.0f} s")
+        return PeerRejected(f"no progress for {self._errand.silent_seconds:.0f} s")
 
     def _has_moved(self, total: int) -> None:
         self._last = total

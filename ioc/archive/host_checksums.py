@@ -205,4 +205,4 @@ def odd_file(host: str, path: str, size: int, result: Checksum) -> str:
 
 
 def _and_more(count: int) -> str:
-    return f"; and {count} more files are not as they were filed" if count > 0 else ""
+    return f"; and {count} more files have changed since they were filed" if count > 0 else ""

@@ -27,7 +27,7 @@ _BATCH = 200
 _SECONDS = 120.0
 _KINDS = {
     "link": "it is a symbolic link",
-    "other": "it is a directory or the like",
+    "other": "it is not a regular file",
     "unseen": "its directory cannot be read",
 }
 
@@ -237,7 +237,7 @@ def _rclone_sizes(
     try:
         said = "\n".join(Running(transport, looking(Storage(destination), [directory], "", 0), over=over).run())
     except PeerRejected as error:
-        return f"it cannot be looked at: {error}"
+        return f"it cannot be checked: {error}"
     try:
         begin = said.index("[\n")  # after what rclone logs
         return {os.fsencode(each["Name"]): int(each["Size"]) for each in json.loads(said[begin:])}

@@ -145,7 +145,7 @@ async def _verify_host(
             left = {file.path: file for file in good}
             await _read(host, good, left, findings, read)
     except PeerError as error:
-        findings.append(Finding(Fault.NotReached, host.name, detail=f"{_count(len(left))} not looked at: {error}"))
+        findings.append(Finding(Fault.NotReached, host.name, detail=f"{_count(len(left))} not checked: {error}"))
 
 
 def _look(file: KnownFile, host: str, listing: Listing) -> Iterator[Finding]:
@@ -160,7 +160,7 @@ def _look(file: KnownFile, host: str, listing: Listing) -> Iterator[Finding]:
     elif entry is None:
         yield finding(Fault.Missing)
     elif not entry.is_file:
-        yield finding(Fault.Changed, "a directory" if entry.is_directory else "a link or something else, not a file")
+        yield finding(Fault.Changed, "a directory" if entry.is_directory else "not a regular file")
     elif entry.size != file.size:
         yield finding(Fault.Changed, f"{entry.size} bytes instead of {file.size}")
     elif file.path in listing.unreadable:

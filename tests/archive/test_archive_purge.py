@@ -165,7 +165,7 @@ async def test_a_harmed_copy_does_not_count_and_is_made_again(site: Site, harm: 
     assert site.present == {"0.graw"}
     states = site.bench.disk.sql("SELECT state, message FROM file_copies WHERE destination = 'two' ORDER BY file_id")
     assert states[0][0] == "failed"
-    assert "seen by runs purge" in states[0][1]
+    assert "found by runs purge" in states[0][1]
     assert "No file can be removed" in await site.purge("--copies", "2", "--yes")
     assert site.present == {"0.graw"}
 
@@ -227,7 +227,7 @@ async def test_every_other_reason_to_stay(local_bench: Bench) -> None:
         "it has 18 bytes, but must have 9",
         "it was modified after its checksum was computed",
         "it is a symbolic link",
-        "it is a directory or the like",
+        "it is not a regular file",
         "it has no checksum",
         "it has 1 of 2 verified copies (one: it is not verified yet)",
         "the topology has no router on its host elsewhere",
@@ -262,7 +262,7 @@ async def test_one_file_with_two_names_is_one_copy(local_bench: Bench) -> None:
     (second,) = (bench.tmp_path / "there2").rglob("*.graw")
     second.unlink()
     second.hardlink_to(copy)
-    assert "it is the same file as another one" in await site.purge("--copies", "2", "--yes")
+    assert "it is the same file as another copy" in await site.purge("--copies", "2", "--yes")
     assert site.present == {"0.graw"}
     (original,) = bench.disk.directory.rglob("*.graw")
     copy.unlink()
