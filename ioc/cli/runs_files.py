@@ -76,7 +76,7 @@ def card(book: RunBook, numbers: tuple[int, ...], *, write: bool) -> None:
 @click.command()
 @click.argument("numbers", metavar="[NUMBER]...", nargs=-1, type=NUMBER)
 @click.option(
-    "--older-than", "age", type=Age(), required=True, help="Only runs that ended this long ago: 12h, 30d, 8w."
+    "--older-than", "age", type=Age(), required=True, help="Only runs that ended at least this long ago: 12h, 30d, 8w."
 )
 @click.option(
     "--copies", type=WholeNumber(1, 100), required=True, help="Number of verified copies that a file must have."
