@@ -89,7 +89,7 @@ STRANGE = [
     # observables
     ("[pressure]", "[pressure, pressure]", 21, "runs.require[1] is 'pressure', but should be given once"),
     ('pv: "GAS:P"', "pv: 'T:GAS:P'", 23, "'T:GAS:P', but should be a PV of another IOC: it begins with our prefix T:"),
-    ("target_gas, type: string", "p2, pv: 'ca://GAS:P'", 24, "pv is 'GAS:P', but should be another PV: pressure follo"),
+    ("target_gas, type: string", "p2, pv: 'ca://GAS:P'", 24, "pv is 'GAS:P', but should be another PV: pressure alrea"),
     ("target_gas, type: string", "gas, deadband: 1", 24, "observables[1].deadband is 1.0, but should be left out: eve"),
     ("target_gas, type: string", "gas, max_rate: 1", 24, "observables[1].max_rate is 1.0, but should be left out: eve"),
     ("type: float", "type: string, deadband: 1", 23, "is 1.0, but should be left out: pressure is not a number"),
