@@ -354,7 +354,7 @@ async def test_files_of_adopted_runs(here: Detector, tmp_path: Path) -> None:
     [
         ("a.graw.d", "must be UTF-8, with neither '.graw' nor 'CoBo<k>_AsAd<a>' in it"),
         ("CoBo0_AsAd0", "with neither"),
-        ("file/below", "cannot be made"),
+        ("file/below", "cannot be created"),
     ],
 )
 async def test_directories_that_cannot_be_used(here: Detector, tmp_path: Path, name: str, problem: str) -> None:
