@@ -141,7 +141,7 @@ class Partner(Protocol):
         ...
 
     async def end(self) -> None:
-        """End its run. When this returns, it takes no data. A begin under way is given up, and ends first.
+        """End its run. When this returns, it takes no data. A begin in progress is cancelled, and ends first.
 
         Raises:
             PeerError: it may still run.
@@ -150,7 +150,7 @@ class Partner(Protocol):
 
 
 class RunStore(Protocol):
-    """The run database. What is awaited is on disk when the call returns."""
+    """The run database. When an awaited call returns, its record is on disk."""
 
     async def last_run(self, experiment: str) -> RunRecord | None:
         """The newest run of an experiment, or None."""

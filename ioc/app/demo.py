@@ -37,7 +37,7 @@ _SETTLE_SECONDS = 1.0
 _USER = "daq"
 """Who runs the simulated ReadoutGUIs."""
 PARTNER = Partner(name="FRIBDAQ", host=HOST)
-"""What ``--with-partner`` adds to a topology without partners."""
+"""The partner that ``--with-partner`` adds to a topology without partners."""
 _MIN_DISK_FREE_GB = 0.2
 
 
@@ -112,7 +112,7 @@ def _check_simulated(present: SitePlan, wanted: SitePlan) -> None:
         if before != after:
             raise Refused(
                 f"topology not reloaded, nothing changed: the demo simulates the {section} "
-                "with which it was started: restart it"
+                "that it started with: restart it"
             )
     for each in set(wanted.observables) - set(present.observables):
         log.warning("%s (%s) is not simulated until the demo is restarted", each.pv, each.type)

@@ -9,11 +9,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Of mallopt(3)."""
 _HEAPS = 2
 _LARGE = 2**20
-"""Bytes; what is larger and freed goes back to the system at once."""
+"""Bytes; larger blocks return to the system when they are freed."""
 
 
 def bound_heap() -> None:
-    """Let all threads share two heaps of the C library. For the begin of a process, before it has threads.
+    """Let all threads share two heaps of the C library. Call it at the start of a process, before it has threads.
 
     By default, glibc gives threads up to eight heaps per processor, and what is freed in one cannot be used by others.
     Each internal restart starts new threads, so the process grew by 2.6 MB in 16 restarts although nothing was kept;

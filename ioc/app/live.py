@@ -125,7 +125,7 @@ class _Machine:
         look = self._host.router_facts(RunId(self._topology.experiment, 0).directory)
         found, looked = await self._judge.ask("routers", look, lambda facts: "")
         if looked is None:
-            return found, skipped("directories and disks of the routers", "they need the look at the routers")
+            return found, skipped("directories and disks of the routers", "they need the check of the routers")
         checks: list[Check] = []
         for name, facts in looked.items():
             checks.append((f"router {name}", _router(facts)))
@@ -142,7 +142,7 @@ class _Machine:
         offers, config = await client.get_configs(), await self._config(server)
         says = f"{reading.state.name}, lists {len(offers)} configurations"
         if config is None:
-            raise Doubt(f"{says}; none is selected: give it a config in the topology, or put to the PV Config")
+            raise Doubt(f"{says}; none is selected: set its config in the topology, or put to the PV Config")
         if config not in offers:
             raise Doubt(f"{says}, but not the selected one, {config}")
         return f"{says}, {config} among them"
@@ -154,10 +154,10 @@ class _Machine:
 
 async def _programs(tools: Tools) -> str:
     if tools.has_proc:
-        return "/proc is there to find routers"
+        return "/proc is available to find routers"
     if tools.missing:
         raise PeerError(f"install {' and '.join(tools.missing)} there: without it no router can be found")
-    return "ps and lsof are there to find routers"
+    return "ps and lsof are available to find routers"
 
 
 async def _clock(ahead: float) -> str:

@@ -43,7 +43,7 @@ class Table:
 
 
 class Doubt(Exception):
-    """What was asked works, but the user should know this."""
+    """The test passed, but with a warning for the user."""
 
 
 class Judge:
@@ -57,7 +57,7 @@ class Judge:
     ) -> tuple[Finding, Result | None]:
         """Wait for one check for this time, at most until the end of the whole.
 
-        Also returns its result, None if it failed. `say` tells what is good about it.
+        Also returns its result, None if it failed. `say` returns the text for a passed test.
         """
         began = asyncio.get_running_loop().time()
         end = min(began + seconds, self._end)

@@ -73,9 +73,9 @@ class ThisMachine:
         if probed.owner is not None:
             return f"{self._database} is in use by the running attpc-ioc (process {probed.owner})"
         if not probed.exists:
-            return f"{self._database} will be made by the IOC"
+            return f"the IOC will create {self._database}"
         if probed.outdated:
-            raise Doubt(f"{self._database} can be written; the IOC will bring it to a newer version: make a backup")
+            raise Doubt(f"{self._database} can be written; the IOC will upgrade it: make a backup first")
         return f"{self._database} can be written"
 
     async def _running(self) -> int | None:
@@ -123,8 +123,8 @@ class ThisMachine:
         missing = [f"{each.pv} ({each.name})" for each in followed if each.name not in connected]
         if missing:
             raise PeerError(
-                f"{len(missing)} of {len(followed)} PVs do not answer: {', '.join(missing)}; do their IOCs run, and do "
-                "EPICS_CA_ADDR_LIST and so on lead there?"
+                f"{len(missing)} of {len(followed)} PVs do not answer: {', '.join(missing)}; check that their IOCs "
+                f"run and that EPICS_CA_ADDR_LIST leads to them"
             )
         return f"all {len(followed)} PVs answer"
 
@@ -152,4 +152,4 @@ async def _connected(observables: Sequence[Observable]) -> frozenset[str]:
 
 
 def _ignore(name: str, properties: Properties) -> None:
-    """Units and so on are not looked at."""
+    """It does not check units and the like."""

@@ -23,7 +23,7 @@ IOC = "ioc"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one program."""
+    """The outcome for one program."""
 
     name: str
     host: str
@@ -104,7 +104,7 @@ def _chosen(topology: Topology, hosts: Sequence[MachineHost], names: Sequence[st
         if name not in known:
             raise Refused(f"there is no {name} in the topology, but it must be one of {', '.join(sorted(known))}")
         if not any(each.name == name for each in units):
-            raise Refused(f"{name} has no units in the topology: set units, generally or for it")
+            raise Refused(f"{name} has no units in the topology: set units for all programs or for this one")
     return [each for each in units if not names or each.name in names]
 
 
@@ -116,4 +116,4 @@ def _refuse_in_run(topology: Topology) -> None:
     with closing(open_for_reading(path)) as db:
         unfinished = unfinished_runs(db)
     if unfinished:
-        raise Refused(f"{unfinished[-1].run} is {unfinished[-1].state}: stop it before its programs are stopped")
+        raise Refused(f"{unfinished[-1].run} is {unfinished[-1].state}: stop it before you stop its programs")

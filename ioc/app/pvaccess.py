@@ -22,7 +22,7 @@ class PvAccess:
 
     def __init__(self, site: Site, tables: Sequence[TableView], *, wanted: bool) -> None:
         self.tables = tables if wanted else ()
-        """What is served besides the PVs of Channel Access."""
+        """The tables to serve in addition to the PVs."""
         self._site = site
         self._wanted = wanted
         self._server: PvaServer | None = None

@@ -65,7 +65,7 @@ class Reloader:
             PeerError: the file was written but could not be applied.
         """
         if self._file is None:
-            raise Refused("this IOC does not know the file of its topology: no observable can be added by a PV")
+            raise Refused("this IOC has no topology file, so no observable can be added by a PV")
         name = fields["name"]
         async with self._turn:
             self._check_in_use(await asyncio.to_thread(self._load))
@@ -74,8 +74,8 @@ class Reloader:
             try:
                 await self._reload(client)
             except Refused as refusal:
-                raise PeerError(f"{name} has been written to {self._file}, but is not in use: {refusal}") from None
-        return f"{name} is recorded from now on; `attpc-ioc screens` puts it on the screens"
+                raise PeerError(f"{name} was written to {self._file}, but the IOC does not use it: {refusal}") from None
+        return f"{name} is now recorded; run `attpc-ioc screens` to add it to the screens"
 
     def _check_in_use(self, written: Topology) -> None:
         """Refuse a file with changes that nobody has reloaded: a reload would apply them as well."""

@@ -113,7 +113,7 @@ async def _until_asked(parts: Parts, stop: asyncio.Event, rebuild: asyncio.Event
     """Wait for a request to end or to restart internally.
 
     Raises:
-        PeerError: the Channel Access server ended by itself.
+        PeerError: the Channel Access server ended unexpectedly.
     """
     died = parts.server.died
     asked = [asyncio.create_task(event.wait()) for event in (stop, rebuild)]

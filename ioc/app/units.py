@@ -238,7 +238,7 @@ def _systemd_path(path: str) -> str:
 
 
 def _systemd_word(word: str) -> str:
-    """Return one word of a command, which systemd reads back as it is."""
+    """Return one word of a command, which systemd reads back unchanged."""
     return _systemd_quoted(_systemd_path(word).replace("$", "$$"))
 
 

@@ -1,10 +1,11 @@
 """Writes the card of each filed run into the directories of its files, until cancelled.
 
 Theory of operation. What is due lies in the run database (`ioc.rundb.cards`), so a kill at any moment loses nothing.
-`_look` takes the due cards, the newest first, and tells each host which it has to write; it comes round every ten
-seconds, and at once when a run ends or is edited by PVs. Each host has a task of its own that writes its cards, so a
-host that is away or hangs delays no other: it tries again with growing pauses. When every host has a card, the
-database is told. A card that changes often, because its checksums come one after the other, is taken every ten seconds.
+`_look` takes the due cards, the newest first, and passes to each host those that it has to write; it comes round every
+ten seconds, and at once when a run ends or is edited by PVs. Each host has a task of its own that writes its cards, so
+a host that is away or hangs delays no other: it tries again with growing pauses. When every host has a card, this is
+recorded in the database. A card that changes often, because its checksums come one after the other, is taken every ten
+seconds.
 
 Runs never wait for any of this, and hosts are written to over a thread and SFTP sessions that filing does not use.
 """
@@ -64,7 +65,7 @@ class _Wanted:
 
 @dataclass
 class _Writer:
-    """What one host has to do; a task works it off."""
+    """The work to do on one host; a task works it off."""
 
     host: MachineHost
     pending: dict[int, bytes] = field(default_factory=dict[int, bytes])
@@ -254,8 +255,8 @@ class RunCards:
                 more = "; further ones are not reported" if len(self._foreign) == _MOST_FOREIGN else ""
                 self._say(
                     Severity.MINOR,
-                    f"{place[1]} on {host.name} is not a card of this {card.run} of {card.run.experiment} and is left "
-                    f"as it is: move it away, then: attpc-ioc runs card {card.run.number} --write{more}",
+                    f"{place[1]} on {host.name} is not a card of {card.run} of {card.run.experiment} and stays: move "
+                    f"it away, then run attpc-ioc runs card {card.run.number} --write{more}",
                 )
 
     async def _card(self, run_id: int) -> Card:
@@ -276,7 +277,7 @@ class RunCards:
             self._say(
                 Severity.MINOR,
                 f"the card of {card.run} of {card.run.experiment} cannot be written on {writer.host.name}: "
-                f"{reason_and_file(error)}; it is tried again",
+                f"{reason_and_file(error)}; the IOC will retry",
             )
         writer.refused = True
 

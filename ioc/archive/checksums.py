@@ -1,11 +1,11 @@
 """Checksums of filed files, computed on their hosts in the background.
 
-What there is to do is in the database: files of finished runs without checksum. Each host has one stream, independent
+The database has the work to do: files of finished runs without checksum. Each host has one stream, independent
 of the others (`HostChecksums`): it takes some of these files, lets the host compute their checksums in one program, and
 stores each as it comes. When a run starts, the program is ended at once, in the middle of a file; that file is read
 again later. So nothing has to be remembered, and a kill at any moment costs at most the file that was being read.
 
-A file that is not as it was filed (missing, of another size) is reported once and passed over. It is looked at again
+A file that is not as it was filed (missing, of another size) is reported once and passed over. It is checked again
 after a while, and reported again only if it has changed in another way.
 """
 
@@ -59,7 +59,7 @@ class Checksums:
         self._news = asyncio.Event()
 
     def show(self, state: State) -> None:
-        """Take a new state of the core: streams pause and go on with it."""
+        """Take a new state of the core: streams pause and continue accordingly."""
         if self._when == "never" or not state.restored:
             return
         paused = self._when == "between runs" and (state.run.open or opens_later(state))

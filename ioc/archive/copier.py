@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Report:
-    """What a copier tells of a destination."""
+    """A copier's report on a destination."""
 
     doing: ArchiveState | None = None
     """Copying or Verifying; None: nothing."""

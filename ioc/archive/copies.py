@@ -1,10 +1,10 @@
 """Safe copies: after filing, every file is copied to each destination of the topology and compared there.
 
 Theory of operation: what there is to do is in the database (`ioc.rundb.copies`), so a kill at any moment loses nothing.
-One `Copier` per host copies one file after the other; of its destinations, the first in the topology that has files
-and does not pause is served. A copy is made under a temporary name, goes on from what is there, gets its final name
-when its checksum is that of the file, and counts as verified when that is in the database. In a run, only destinations
-with ``during_runs`` are served; what runs for others is ended when a run starts.
+One `Copier` per host copies one file after the other; of its destinations, the first in the topology that has files and
+does not pause is served. A copy is made under a temporary name, continues an interrupted copy, gets its final name when
+its checksum is that of the file, and counts as verified when this is in the database. In a run, only destinations with
+``during_runs`` are served; what runs for others is ended when a run starts.
 
 A file that fails is tried again, with growing pauses of its own; a destination at which one file after the other fails
 pauses too, as does a host that cannot be reached.
@@ -35,7 +35,7 @@ from ioc.topology.schema import Topology
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
-"""How often the database is looked at for what other parts and programs have changed."""
+"""How often the database is checked for changes by other parts and programs."""
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 600.0
 """Seconds until a failure is tried again, the first and any later time."""
 _RATE_SECONDS = 10.0
@@ -43,7 +43,7 @@ _RATE_SECONDS = 10.0
 
 @dataclass
 class _Destination:
-    """What is known of a destination, on all hosts."""
+    """The state of a destination, over all hosts."""
 
     backlog: Backlog = field(default_factory=Backlog)
     doing: dict[str, ArchiveState] = field(default_factory=dict[str, ArchiveState])

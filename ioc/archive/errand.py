@@ -24,7 +24,7 @@ _ERRAND, _WORK, _THERE = (
     for name in ("errand", "work", "there")
 )
 _LOOK_SECONDS = 0.05
-"""How often a silent program is looked at."""
+"""How often a silent program is checked."""
 _LAST_SECONDS = 1.0
 """How long the status of a program may come after the end of its output."""
 SILENT_SECONDS = 120.0
@@ -39,7 +39,7 @@ _REASON_LINES = 4
 
 
 class WrongCopyError(PeerRejected):
-    """The copy was looked at, and is not what it must be."""
+    """The copy was checked and is bad."""
 
 
 class EndedError(PeerError):
@@ -76,7 +76,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Errand:
-    """What a program has to do, and how long it may be silent."""
+    """The job of a program, and how long it may be silent."""
 
     words: tuple[bytes, ...]
     silent_seconds: float
@@ -200,7 +200,7 @@ class Running:
         moved: Callable[[int], None] = lambda _: None,
         over: threading.Event | None = None,
     ) -> None:
-        """`moved` is told how many bytes of the file have been moved; `over` ends it, and may be that of several."""
+        """`moved` is called with the number of bytes moved so far; `over` ends it, and may be that of several."""
         self._transport = transport
         self._errand = errand
         self._moved = moved
@@ -264,7 +264,7 @@ class Running:
         raise EndedError("it was ended")
 
     def _nothing_moved(self) -> PeerRejected:
-        return PeerRejected(f"nothing has moved for {self._errand.silent_seconds:.0f} s")
+        return PeerRejected(f"no progress for {self._errand.silent_seconds:.0f} s")
 
     def _has_moved(self, total: int) -> None:
         self._last = total

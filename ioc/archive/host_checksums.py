@@ -34,7 +34,7 @@ class HostChecksums:
         self._journal = journal
         self._backlog: dict[Place, int] = {}
         self._odd: dict[int, tuple[DueFile, Checksum]] = {}
-        """What was found last of files that are not as they were filed, by id."""
+        """The last findings about files that have changed since they were filed, by id."""
         self._passed_over: set[int] = set()
         self._again_after = _AGAIN_SECONDS
         self._again_at = 0.0
@@ -49,7 +49,7 @@ class HostChecksums:
         return self._passed_over
 
     def pause(self, paused: bool) -> None:
-        """Stop at once, or go on."""
+        """Stop immediately, or continue."""
         if paused == self._paused:
             return
         self._paused = paused
@@ -205,4 +205,4 @@ def odd_file(host: str, path: str, size: int, result: Checksum) -> str:
 
 
 def _and_more(count: int) -> str:
-    return f"; and {count} more files are not as they were filed" if count > 0 else ""
+    return f"; and {count} more files have changed since they were filed" if count > 0 else ""

@@ -44,7 +44,7 @@ class Places:
 
     @property
     def base(self) -> str:
-        """What all paths at the destination begin with, as written in the database."""
+        """The common beginning of all paths at the destination, as written in the database."""
         return shown(os.fsencode(self._base))
 
     def of(self, pending: PendingCopy) -> bytes:

@@ -37,7 +37,7 @@ _Copies = Mapping[str, Mapping[int, Seen] | str]
 
 @dataclass
 class Plan:
-    """What would be done, and why not."""
+    """The files to remove, and why others stay."""
 
     remove: list[tuple[OldFile, Seen]] = field(default_factory=list[tuple[OldFile, Seen]])
     gone: list[OldFile] = field(default_factory=list[OldFile])
@@ -46,7 +46,7 @@ class Plan:
     lost: list[tuple[OldFile, Copy, str]] = field(default_factory=list[tuple[OldFile, Copy, str]])
     """Copies that the database calls verified, but that are not as they must be."""
     unreachable: dict[str, str] = field(default_factory=dict[str, str])
-    """Hosts and destinations that could not be looked at, with the reason."""
+    """Hosts and destinations that could not be checked, with the reason."""
 
 
 class Purger:
@@ -100,7 +100,7 @@ class Purger:
             return
         with editing(database) as db:
             for file, copy, reason in plan.lost:
-                save_failed(db, file.file_id, copy.destination, copy.path, f"seen by runs purge: {reason}")
+                save_failed(db, file.file_id, copy.destination, copy.path, f"found by runs purge: {reason}")
 
     def carry_out(self, plan: Plan, database: Path, client: Client) -> Iterator[tuple[OldFile, str]]:
         """Remove and mark what is planned; yields each file with the reason if it was kept, else an empty text.
@@ -140,7 +140,7 @@ class Purger:
         removed = [file for (file, _), reason in zip(wanted, kept, strict=True) if not reason]
         self._mark(database, removed, "removed", client)
         for (file, _), reason in zip(wanted, kept, strict=True):
-            yield file, reason and f"it is not as it was a moment ago, or cannot be removed: {reason}"
+            yield file, reason and f"it has changed meanwhile, or cannot be removed: {reason}"
 
     @staticmethod
     def _mark(database: Path, files: Sequence[OldFile], what: str, client: Client) -> None:
@@ -158,7 +158,7 @@ class Purger:
     def _known_reason(self, file: OldFile) -> str | None:
         """Return why the database alone forbids it."""
         if not file.path.startswith("/") or not is_filed_data(from_shown(file.path).rpartition(b"/")[2]):
-            return "it is no data file"
+            return "it is not a data file"
         if not file.checksum or not file.checksummed_at:
             return "it has no checksum"
         good = [copy for copy in file.copies if copy.verified and copy.destination in self._archive]
@@ -166,7 +166,7 @@ class Purger:
             return None
         why = [f"{copy.destination}: {copy.reason}" for copy in file.copies if copy.reason]
         why += [
-            f"{copy.destination}: the topology does not have it"
+            f"{copy.destination}: it is not in the topology"
             for copy in file.copies
             if copy.verified and copy.destination not in self._archive
         ]
@@ -182,7 +182,7 @@ class Purger:
             found = look_at_files(host.aside, host.name, files)
         except PeerError as error:
             plan.unreachable[host.name] = str(error)
-            plan.refused += [(file, f"{host.name} cannot be looked at") for file in files]
+            plan.refused += [(file, f"{host.name} cannot be checked") for file in files]
             return plan
         copies: dict[str, Mapping[int, Seen] | str] = {}
         for name, destination in self._archive.items():
@@ -193,7 +193,7 @@ class Purger:
                 mark_place(host.aside, storage, files, seen, over)
                 copies[name] = seen
             except PeerError as error:
-                copies[name] = "it cannot be looked at"
+                copies[name] = "it cannot be checked"
                 plan.unreachable[f"{name} from {host.name}"] = str(error)
         for number, file in enumerate(files):
             reason = self._reason(file, found[number], number, copies, plan)
@@ -224,7 +224,7 @@ class Purger:
             elif its.problem:
                 wrong = its.problem
             elif its.identity and its.identity in taken:
-                wrong = "it is the same file as another one that counts"
+                wrong = "it is the same file as another copy"
             if wrong:
                 why.append(f"{copy.destination}: {wrong}")
                 continue

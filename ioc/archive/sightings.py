@@ -1,4 +1,4 @@
-"""What is found of filed files on their host, and of their copies at the destinations."""
+"""Checks of filed files on their hosts, and of their copies at the destinations."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _BATCH = 200
 _SECONDS = 120.0
 _KINDS = {
     "link": "it is a symbolic link",
-    "other": "it is a directory or the like",
+    "other": "it is not a regular file",
     "unseen": "its directory cannot be read",
 }
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was found of a file or a copy."""
+    """The result of the check of a file or a copy."""
 
     size: int = -1
     identity: str = ""
@@ -82,7 +82,7 @@ def look_at_copies(
     `over` ends it.
 
     Raises:
-        PeerError: the destination cannot be looked at.
+        PeerError: the destination cannot be checked.
     """
     wanted = [
         (number, file, from_shown(copy.path))
@@ -121,7 +121,7 @@ def mark_place(
 
 
 def wrong_copy(file: OldFile, copy: Seen, *, deep: bool) -> str:
-    """Return why a copy is not what the database says; empty if it is, or if it could not be looked at."""
+    """Return why a copy is not what the database says; empty if it is, or if it could not be checked."""
     if copy.missing:
         return copy.problem
     if copy.problem:
@@ -143,7 +143,7 @@ def extra_copies(
     """Return what lies beside the copies of files and is none of the `known` ones, nor an unfinished copy.
 
     Raises:
-        PeerError: the destination cannot be looked at.
+        PeerError: the destination cannot be checked.
     """
     directories = {
         from_shown(copy.path).rpartition(b"/")[0]: file.run
@@ -237,7 +237,7 @@ def _rclone_sizes(
     try:
         said = "\n".join(Running(transport, looking(Storage(destination), [directory], "", 0), over=over).run())
     except PeerRejected as error:
-        return f"it cannot be looked at: {error}"
+        return f"it cannot be checked: {error}"
     try:
         begin = said.index("[\n")  # after what rclone logs
         return {os.fsencode(each["Name"]): int(each["Size"]) for each in json.loads(said[begin:])}

@@ -72,7 +72,7 @@ class KnownRun:
 
 @dataclass
 class _OfHost:
-    """What is to be looked at on one host."""
+    """The files and copies to check on one host."""
 
     host: MachineHost
     files: list[KnownFile] = field(default_factory=list[KnownFile])
@@ -145,7 +145,7 @@ async def _verify_host(
             left = {file.path: file for file in good}
             await _read(host, good, left, findings, read)
     except PeerError as error:
-        findings.append(Finding(Fault.NotReached, host.name, detail=f"{_count(len(left))} not looked at: {error}"))
+        findings.append(Finding(Fault.NotReached, host.name, detail=f"{_count(len(left))} not checked: {error}"))
 
 
 def _look(file: KnownFile, host: str, listing: Listing) -> Iterator[Finding]:
@@ -160,7 +160,7 @@ def _look(file: KnownFile, host: str, listing: Listing) -> Iterator[Finding]:
     elif entry is None:
         yield finding(Fault.Missing)
     elif not entry.is_file:
-        yield finding(Fault.Changed, "a directory" if entry.is_directory else "a link or something else, not a file")
+        yield finding(Fault.Changed, "a directory" if entry.is_directory else "not a regular file")
     elif entry.size != file.size:
         yield finding(Fault.Changed, f"{entry.size} bytes instead of {file.size}")
     elif file.path in listing.unreadable:
@@ -194,7 +194,7 @@ async def _read(
     findings: list[Finding],
     read: Callable[[KnownFile], None],
 ) -> None:
-    """Compute the checksums of files anew, and take each out of `left`."""
+    """Compute the checksums of files again, and remove each from `left`."""
 
     async def record(result: Checksum) -> None:
         file = left.pop(result.path)

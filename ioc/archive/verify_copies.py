@@ -34,7 +34,7 @@ def verify_copies(
         if host is not None:
             by_host.setdefault(host, []).append(file)
         elif any(copy.verified for copy in file.copies):
-            detail = "its copies are looked at from its host, which is not in the topology"
+            detail = "its copies are checked from its host, which is not in the topology"
             findings.append(Finding(Fault.NotReached, file.host, file.run, file.path, detail))
     known = {(copy.destination, copy.path) for file in files for copy in file.copies}
 
@@ -72,7 +72,7 @@ def _of_host(
             for run, path in extra_copies(host.aside, storage, files, names, over):
                 yield Finding(Fault.Extra, name, run, path)
         except PeerError as error:
-            yield Finding(Fault.NotReached, name, detail=f"not looked at from {host.name}: {error}")
+            yield Finding(Fault.NotReached, name, detail=f"not checked from {host.name}: {error}")
     left = {copy.destination for file in files for copy in file.copies if copy.verified} - {d.name for d in archive}
     for name in left:
         yield Finding(Fault.NotReached, name, detail="the topology has no such destination")

@@ -37,7 +37,7 @@ class Beacons:
     def refresh(self) -> None:
         """Send to the current networks."""
         if (addresses := self._environment.beacons) != self._addresses:
-            logger.info("beacons go to %s now", ", ".join(beacon.host for beacon in addresses) or "nobody")
+            logger.info("beacons now go to %s", ", ".join(beacon.host for beacon in addresses) or "nobody")
             self._addresses = addresses
             self.restart()
 

@@ -160,7 +160,7 @@ class OtherServers:
             answered = await self._look()
             for address in answered.keys() - self._missed.keys():
                 logger.error(
-                    "another server, %s, has PVs of the same names (%s): clients get either, so end one of the two",
+                    "another server, %s, has PVs of the same names (%s): clients may get either, so stop one of them",
                     address,
                     answered[address],
                 )

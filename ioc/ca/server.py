@@ -105,7 +105,8 @@ class CaServer:
         sockets, site.port = listening_sockets(environment.interfaces, environment.port)
         if site.port != environment.port:
             logger.warning(
-                "TCP port %d is taken by another server, this one listens on %d: if that serves the same PVs, end one",
+                "TCP port %d is in use by another server, so this one listens on %d: if the other serves the same PVs, "
+                "stop one of them",
                 environment.port,
                 site.port,
             )

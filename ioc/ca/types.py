@@ -283,8 +283,8 @@ class _OneText(Pv[str]):
         if not data.is_cut:
             return ""
         return (
-            f"{self.name} was cut to {data.text()!r}: the client sent fewer bytes than the text has in UTF-8, "
-            "which an array of CHAR avoids"
+            f"{self.name} was cut to {data.text()!r}: the client sent fewer bytes than the text has in UTF-8; it can "
+            f"send an array of CHAR instead"
         )
 
     def texts(self, value: str) -> Sequence[str]:

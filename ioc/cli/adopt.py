@@ -49,7 +49,7 @@ def adopt_runs(
     of = f"{count} run{'' if count == 1 else 's'} of {name}"
     number = max(next_number(database, name), found.runs[-1].run.number + 1)
     click.echo(adopted_list(found.runs))
-    done = f"{of} would be entered into" if dry_run else f"{of} entered into"
+    done = f"{of} would be added to" if dry_run else f"{of} added to"
     click.echo(f"{done} {database}; the next run is {number}")
 
 

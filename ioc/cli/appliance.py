@@ -175,7 +175,7 @@ def retrieve(url: str, pv: str, window: tuple[int, int]) -> list[Archived]:
             for each in one["data"]
         ]
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise PeerError(f"{url} did not answer like the retrieval of an archiver appliance for {pv}") from error
+        raise PeerError(f"{url} did not answer like the retrieval service of an archiver appliance for {pv}") from error
 
 
 def _get(url: str, address: str, pv: str) -> bytes:
@@ -191,7 +191,7 @@ def _get(url: str, address: str, pv: str) -> bytes:
     except (InvalidURL, UnicodeError) as error:
         raise _no_address(url) from error
     except HTTPException as error:
-        raise PeerError(f"the archiver appliance {url} does not answer in HTTP: {error!r}") from error
+        raise PeerError(f"the archiver appliance {url} does not answer by HTTP: {error!r}") from error
     except OSError as error:
         reason = getattr(error, "reason", None) or error
         raise PeerError(f"the archiver appliance {url} does not answer: {reason}") from error

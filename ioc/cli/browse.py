@@ -25,7 +25,7 @@ from ioc.topology.load import load
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to serve; with 0.0.0.0 everybody on the network can read the database.",
+    help="Address to listen on; with 0.0.0.0 everybody on the network can read the database.",
 )
 @click.option(
     "--port", type=WholeNumber(0, 65535), default=8001, show_default=True, help="TCP port; 0 selects a free one."
@@ -33,7 +33,7 @@ from ioc.topology.load import load
 def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
     """Show the run database in the browser (needs Datasette).
 
-    It is served read-only until Ctrl-C.
+    It serves the database read-only until Ctrl-C.
     """
     _serve(database or Path(load(topology).database), host, port)
 
@@ -82,7 +82,7 @@ def listen(host: str, port: int) -> socket.socket:
         reason = os.strerror(error.errno or 0)
         if error.errno == errno.EADDRNOTAVAIL:
             raise _no_address(host, reason) from error
-        raise Refused(f"{host}:{port} cannot be served: {reason}; choose another port with --port") from error
+        raise Refused(f"{host}:{port} cannot be opened: {reason}; choose another port with --port") from error
 
 
 def _no_address(host: str, reason: str) -> Refused:

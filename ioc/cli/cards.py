@@ -62,7 +62,7 @@ def write_cards(book: RunBook, numbers: Sequence[int]) -> None:
     cards.ask_for(book.path, book.experiment, {number: book.run(number) for number in numbers})
     when = "the IOC writes" if owner_of(book.path) is not None else "no IOC runs: the next one writes"
     count = "the card" if len(numbers) == 1 else f"the cards of {len(numbers)} runs"
-    click.echo(f"{when} {count} of {book.experiment} on every host that it reaches and that lacks it")
+    click.echo(f"{when} {count} of {book.experiment} on every reachable host where it is missing")
 
 
 def import_runs(database: Path, places: Sequence[Path], *, client: Client, dry_run: bool) -> None:
@@ -94,7 +94,7 @@ def import_runs(database: Path, places: Sequence[Path], *, client: Client, dry_r
 
 @dataclass
 class _Search:
-    """What was found, and what is wrong with it."""
+    """The cards found, and their errors."""
 
     found: list[FoundCard] = field(default_factory=list[FoundCard])
     problems: list[str] = field(default_factory=list[str])
@@ -149,9 +149,9 @@ class _Search:
 
     def _no_card(self, path: Path, *, named: bool) -> None:
         if named:
-            self.problems.append(f"{path} is no run card: name cards, or directories to search for run_NNNN.json")
+            self.problems.append(f"{path} is not a run card: give cards, or directories to search for run_NNNN.json")
         else:
-            self.notes.append(f"{path} is no run card and is left out")
+            self.notes.append(f"{path} is not a run card and is skipped")
 
 
 def _no_constant(name: str) -> None:
@@ -191,7 +191,7 @@ def _latest(search: _Search) -> Iterator[FoundCard]:
             if differences := differing(latest.content, other.content):
                 search.notes.append(
                     f"{run} of {run.experiment}: {latest.path} is later than {other.path}, which differs in "
-                    f"{', '.join(differences)} and is left out"
+                    f"{', '.join(differences)} and is ignored"
                 )
         yield latest
 
@@ -212,6 +212,6 @@ def _line(card: FoundCard) -> tuple[str, ...]:
 
 def _summary(database: Path, checked: Checked, *, dry_run: bool) -> str:
     count = len(checked.new)
-    done = "would be entered" if dry_run else "entered"
+    done = "would be added" if dry_run else "added"
     present = f"; {len(checked.present)} {'was' if len(checked.present) == 1 else 'were'} there already"
-    return f"{count} run{'' if count == 1 else 's'} {done} into {database}{present if checked.present else ''}"
+    return f"{count} run{'' if count == 1 else 's'} {done} to {database}{present if checked.present else ''}"

@@ -36,7 +36,7 @@ def write_dataset(database: Path, directory: Path, experiment: str | None) -> No
         raise Refused(f"{directory} cannot be written: {reason(error)}") from error
     click.echo(f"{directory}: {folder.written} files written, {folder.unchanged} unchanged, {folder.removed} removed")
     if kept:
-        click.echo(f"left as they are, because {database} does not have them: {', '.join(kept)}")
+        click.echo(f"unchanged, because they are not in {database}: {', '.join(kept)}")
 
 
 def _update(folder: DatasetFolder, reader: DataReader, parts: _Parts, *, everything: bool) -> list[str]:

@@ -168,7 +168,7 @@ class DatasetFolder:
             raise self._refusal(error) from error
 
     def _refusal(self, error: sqlite3.Error) -> Refused:
-        """What an error of the state means for the user."""
+        """Turn an error of the state file into a message for the user."""
         if error_kind(error) in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
             return Refused(f"{self.root} is being written by another attpc-ioc: wait until that ends")
         return Refused(f"{self.root / _OWN / 'state.db'} cannot be used ({error}): name a new directory")

@@ -179,7 +179,7 @@ class _Documents:
         }
 
     def _baseline(self, measured: Sequence[Row], keys: _Keys) -> Iterator[Document]:
-        """Two events, with the values at the begin and at the end."""
+        """Two events, with the values at the start and at the end."""
         described: dict[str, dict[str, Any]] = {}
         data: dict[str, list[Any]] = {}
         for row in measured:

@@ -1,8 +1,8 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Runs as an HDF5 file with the names of NeXus where it has some: an ``NXentry`` per run.
 
-A number is an ``NXlog``. NeXus has no log of texts: a text is an ``NXcollection`` with the same names. What NeXus has
-no name for has that of the run database.
+A number is an ``NXlog``. NeXus has no log of texts: a text is an ``NXcollection`` with the same names. Data without a
+NeXus name have their name in the run database.
 """
 
 from __future__ import annotations
@@ -190,5 +190,5 @@ def _text_of(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    """NaN for what is no number."""
+    """NaN for values that are not numbers."""
     return value if isinstance(value, (int, float)) else math.nan

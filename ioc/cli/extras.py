@@ -12,7 +12,7 @@ from ioc.errors import Refused
 
 
 def required(module: str, extra: str, need: str) -> Any:
-    """Import a module of an extra; `need` is the begin of the error text, such as "browsing needs Datasette".
+    """Import a module of an extra; `need` is the beginning of the error text, such as "browsing needs Datasette".
 
     Raises:
         Refused: it is not installed; the text says how to install it.

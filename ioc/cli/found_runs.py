@@ -28,7 +28,7 @@ _CONFIG = re.compile(r"(describe|prepare|configure)-(.+)\.xcfg")
 
 @dataclass
 class Found:
-    """What was found, and everything that is wrong with it."""
+    """The runs found, and all errors."""
 
     runs: list[FoundRun]
     problems: list[str]

@@ -58,7 +58,7 @@ def _checked(directory: Path) -> Path:
     place = directory.absolute()
     if is_in_the_way(os.fsencode(place)):
         raise Refused(
-            f"{place} must be UTF-8, with neither '.graw' nor 'CoBo<k>_AsAd<a>' in it: the merger sees the whole path"
+            f"{place} must be UTF-8, with neither '.graw' nor 'CoBo<k>_AsAd<a>' in it: the merger reads the whole path"
         )
     _make(place)
     return place
@@ -68,7 +68,7 @@ def _make(place: Path) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DestinationError(f"{place} cannot be made: {reason(error)}") from None
+        raise DestinationError(f"{place} cannot be created: {reason(error)}") from None
 
 
 @contextlib.contextmanager
@@ -79,7 +79,7 @@ def _only_one(place: Path) -> Generator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise Refused(f"another program gathers it into {place} now") from None
+        raise Refused(f"another program is gathering it into {place}") from None
     except OSError:
         pass  # a file system that locks no directories
     try:
@@ -124,7 +124,7 @@ class _Gathering:
             say_error(f"run {number} is {row['state']}: gather it when it is complete")
             return False
         if not files:
-            click.echo(f"run {number} has no files, so it gets no directory: the merger leaves it out")
+            click.echo(f"run {number} has no files, so it gets no directory: the merger skips it")
             return True
         directory = self.place / f"run_{number:04d}"
         _make(directory)
@@ -160,7 +160,7 @@ class _Gathering:
         state = f"{lacking} of {len(tasks)} files are missing" if lacking else f"{len(tasks)} files, {size(total)}"
         click.echo(f"run {number}: {state}, in {directory}")
         if all(cobo_of(task.target.rpartition(b"/")[2]) is None for task in tasks):
-            click.echo(f"run {number} has no file of a CoBo: the merger stops there, so leave it out of its runs")
+            click.echo(f"run {number} has no file of a CoBo: the merger would stop there, so exclude this run")
         for problem in problems[:_SHOWN]:
             say_error(f"run {number}: {problem}")
         if len(problems) > _SHOWN:

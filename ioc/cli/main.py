@@ -40,7 +40,7 @@ log_level_option = click.option(
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
     show_default=True,
-    help="Lowest severity of messages on stderr.",
+    help="Lowest severity to log on stderr.",
 )
 
 
@@ -179,9 +179,13 @@ def _warned(examined: Examined) -> Topology:
     help="Directory for all files of the simulated detector.",
 )
 @click.option(
-    "--speed", type=Factor(0.1, 100), default=1.0, show_default=True, help="Speed of the detector; 1 is real."
+    "--speed",
+    type=Factor(0.1, 100),
+    default=1.0,
+    show_default=True,
+    help="Speed of the simulated detector; 1 is real time.",
 )
-@click.option("--with-partner", is_flag=True, help="Also simulate FRIBDAQ, which runs with each run.")
+@click.option("--with-partner", is_flag=True, help="Also simulate FRIBDAQ, which begins and ends with each run.")
 @log_level_option
 @click.pass_context
 def demo(
@@ -189,7 +193,7 @@ def demo(
 ) -> None:
     """Simulate a whole detector and run the real IOC with it.
 
-    Everything runs on this machine. Without a topology in the working directory, the example of a full AT-TPC is used.
+    Everything runs on this machine. Without a topology in the working directory, it uses the example of a full AT-TPC.
     """
     from ioc.topology.load import load
 

@@ -23,9 +23,9 @@ from ioc.topology.secret import variable_of
 def notify_test(topology: Path) -> None:
     """Send a test message to every target of the notifications.
 
-    Run it as the user of the IOC, because the addresses come from its files and environment. A variable that is set in
-    this shell alone is not known to an IOC that systemd or launchd started. The exit code is 1 if
-    a message was not sent.
+    Run it as the user of the IOC, because the addresses come from its files and environment. An IOC that systemd or
+    launchd started does not have variables that are set only in this shell. The exit code is 1 if a message could not
+    be sent.
     """
     loaded = load(topology)
     if loaded.notifications is None:

@@ -1,4 +1,4 @@
-"""``attpc-ioc observables``: list and change the observables of a topology, and have the running IOC reload them.
+"""``attpc-ioc observables``: list and change the observables of a topology, and make the running IOC reload it.
 
 Modules that only one command needs are imported in that command.
 """
@@ -37,8 +37,8 @@ _TYPES = [each.value for each in ValueType]
 def observables() -> None:
     """List and change the observables of a topology.
 
-    Comments, order and everything else in the file stay as they are. The result is checked before it is written. Then
-    the running IOC reloads the file: it is found by Channel Access, and must use the same file.
+    Everything else in the file, such as comments and order, stays unchanged. The result is checked before it is
+    written. Then the running IOC, found by Channel Access, reloads the file; it must use the same file.
     """
 
 
@@ -47,7 +47,7 @@ reload_option = click.option(
     "reload",
     flag_value=False,
     default=True,
-    help="Only change the file; the IOC is not asked to reload.",
+    help="Change only the file; do not ask the IOC to reload it.",
 )
 before_option = click.option("--before", metavar="NAME", help="Place it before this observable.")
 after_option = click.option("--after", metavar="NAME", help="Place it after this observable.")
@@ -57,7 +57,7 @@ def _keys(command: Callback) -> Callback:
     """Options for the keys of an observable."""
     options = (
         click.option(
-            "--pv", help="Source PV, by Channel Access or as pva://NAME; without it, the shift types the value."
+            "--pv", help="Source PV, by Channel Access or as pva://NAME; without it, the shift enters the value."
         ),
         click.option(
             "--type", type=click.Choice([*_TYPES, ""]), metavar=f"[{'|'.join(_TYPES)}]", help="Type; default: float."
@@ -66,7 +66,7 @@ def _keys(command: Callback) -> Callback:
         click.option("--label", help="Label on screens, at most 40 characters."),
         click.option("--comment", help="For readers."),
         click.option("--deadband", type=FactorOrNothing(0), help="Smaller changes are not recorded."),
-        click.option("--max-rate", type=FactorOrNothing(0), help="Most samples recorded per second."),
+        click.option("--max-rate", type=FactorOrNothing(0), help="Maximum samples recorded per second."),
     )
     for option in reversed(options):
         command = option(command)
@@ -75,7 +75,7 @@ def _keys(command: Callback) -> Callback:
 
 @observables.command("list")
 @topology_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with the keys of the topology.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the keys of the topology.")
 def list_(topology: Path, as_json: bool) -> None:
     """List the observables in the order of the run sheet."""
     loaded = load(topology)
@@ -91,7 +91,7 @@ def _row(topology: Topology, observable: Observable) -> tuple[str, ...]:
     return (
         observable.name,
         observable.label,
-        observable.pv or "(typed by the shift)",
+        observable.pv or "(entered by the shift)",
         observable.units,
         observable.type.value,
         f"{observable.deadband:g}" if observable.deadband else "",
@@ -113,9 +113,9 @@ def _is_required(topology: Topology, observable: Observable) -> bool:
 @topology_option
 @reload_option
 def add(name: str, before: str | None, after: str | None, topology: Path, reload: bool, **keys: Any) -> None:
-    """Add the observable NAME, at the end or at another place.
+    """Add the observable NAME, at the end unless you choose a place.
 
-    Allowed at any time, also during a run.
+    Allowed at any time, even during a run.
     """
     given = {key: value for key, value in keys.items() if value not in (None, "")}
     change = Add({"name": name, **{key: given[key] for key in _SHOWN if key in given}}, _place(before, after))
@@ -130,7 +130,7 @@ def add(name: str, before: str | None, after: str | None, topology: Path, reload
 def change(name: str, topology: Path, reload: bool, **keys: Any) -> None:
     """Change keys of the observable NAME; an empty value ("") removes a key.
 
-    Another type, source or units begin a new series of samples; earlier runs are unchanged.
+    A new type, source or unit begins a new series of samples; earlier runs are unchanged.
     """
     given = {key: None if value == "" else value for key, value in keys.items() if value is not None}
     if not given:
@@ -143,9 +143,9 @@ def change(name: str, topology: Path, reload: bool, **keys: Any) -> None:
 @topology_option
 @reload_option
 def retire(name: str, topology: Path, reload: bool) -> None:
-    """No longer record the observable NAME.
+    """Stop recording the observable NAME.
 
-    It is removed from the topology. What has been recorded stays in the run database.
+    It is removed from the topology. The run database keeps its data.
     """
     _apply(topology, Retire(name), reload=reload, name=name)
 
@@ -175,10 +175,10 @@ def _place(before: str | None, after: str | None) -> Place:
 
 
 def _apply(path: Path, change: Edit, *, reload: bool, name: str) -> None:
-    """Change the file, say what has changed, and have the IOC reload it."""
+    """Change the file, print the changes, and make the IOC reload it."""
     old = load(path)
     if not change_observables(path, change):
-        click.echo(f"{path} is unchanged: it is like that already")
+        click.echo(f"{path} is unchanged: it already has these values")
         return
     new = load(path)
     click.echo(f"{path}: {_difference(old, new, name)}")
@@ -189,17 +189,17 @@ def _apply(path: Path, change: Edit, *, reload: bool, name: str) -> None:
     try:
         click.echo(asyncio.run(_reload(new.prefix, name, wanted=wanted)))
     except (Refused, PeerError) as error:
-        raise type(error)(f"{path} has been changed, but the IOC does not use it: {error}") from None
+        raise type(error)(f"{path} was changed, but the IOC does not use it: {error}") from None
 
 
 def _difference(old: Topology, new: Topology, name: str) -> str:
-    """In words, what has changed of an observable."""
+    """Describe the change of an observable in words."""
     before, after = (next((each for each in t.observables if each.name == name), None) for t in (old, new))
     names = [each.name for each in new.observables]
     if after is None:
-        return f"{name} is retired; what has been recorded stays in the run database"
+        return f"{name} is retired; the run database keeps its data"
     index = names.index(name)
-    where = f"after {names[index - 1]}" if index else "as the first one"
+    where = f"after {names[index - 1]}" if index else "as the first"
     if before is None:
         return f"{name} is added {where}"
     pairs = [(key, getattr(before, key), getattr(after, key)) for key in _SHOWN]
@@ -214,10 +214,10 @@ def _shown(value: object) -> str:
 
 
 async def _reload(prefix: str, name: str, *, wanted: bool) -> str:
-    """Have the IOC, if one runs, reload its topology; returns what came of it.
+    """Make the IOC, if one is running, reload its topology; return the result.
 
     Raises:
-        Refused: the IOC does not take the file, has read another one, or this client may not have it reloaded.
+        Refused: the IOC does not take the file, has read another one, or this client may not reload it.
         PeerError: the IOC does not answer any more.
     """
     from ioc.cli.running import CONNECT_SECONDS, is_served, put

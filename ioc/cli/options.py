@@ -106,7 +106,7 @@ output_option = click.option(
     "--output",
     type=PathName(dir_okay=False),
     callback=_standard_output,
-    help="File to write; default, or -: standard output.",
+    help="Output file; default, or -: standard output.",
 )
 
 

@@ -55,7 +55,7 @@ def schema_of(pa: Any, table: DataTable) -> Any:
 
 
 def array_of(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
-    """A column. What does not fit is null: the type of an observable may have changed in the topology."""
+    """A column. A value of the wrong type becomes null: the type of an observable may have changed in the topology."""
     if pa.types.is_timestamp(kind):
         return pa.array(values, pa.string()).cast(kind)
     if not pa.types.is_integer(kind):  # for which pyarrow would cut off fractions

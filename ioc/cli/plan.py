@@ -24,10 +24,10 @@ from ioc.model import PlannedRun
 @topology_option
 @click.option("--check", is_flag=True, help="Only check the plan and print it.")
 def plan(file: Path, topology: Path, check: bool) -> None:
-    """Take the runs of FILE, a YAML list, one after the other.
+    """Take the runs listed in FILE (YAML) one after the other.
 
-    Every error of the plan is reported with its line. The running IOC is found by Channel Access, reads FILE on its own
-    machine and keeps what it reads. With --check, nothing is started.
+    Every error in the plan is reported with its line. The running IOC, found by Channel Access, reads FILE on its own
+    machine and keeps a copy. With --check, nothing is started.
     """
     from ioc.topology.load import load
     from ioc.topology.run_plan import load_plan

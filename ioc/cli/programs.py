@@ -34,7 +34,7 @@ _names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
     type=click.Choice(["systemd", "launchd"]),
     default="launchd" if sys.platform == "darwin" else "systemd",
     show_default="that of this machine",
-    help="For the IOC, and where the topology says nothing: units of systemd, or agents of launchd.",
+    help="systemd units or launchd agents, for the IOC and for programs without `units` in the topology.",
 )
 @click.option(
     "--directory",
@@ -44,11 +44,11 @@ _names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
     help="Directory for the files, one folder for each machine.",
 )
 def units(topology: Path, manager: str, directory: Path) -> None:
-    """Write what starts the IOC, the ECC servers and the data routers.
+    """Write the units that start the IOC, the ECC servers and the data routers.
 
-    Copy each folder to the machine that it is named after and run its install.sh there, as the user whom the IOC logs
-    in as. The folder "ioc" is for this machine; it also has a script for procServ. Existing files are replaced, and
-    those of programs that are gone are removed; install.sh does the same on its machine.
+    Copy each folder to the machine that it is named after and run its install.sh there, as the user that the IOC logs
+    in as. The folder "ioc" is for this machine; it also has a script for procServ. The command replaces existing files
+    and removes those of programs that no longer exist; install.sh does the same on its machine.
     """
     from ioc.app.programs import without_units
     from ioc.app.units import replace_files, unit_files
@@ -64,7 +64,7 @@ def units(topology: Path, manager: str, directory: Path) -> None:
     folders = sorted({name.partition("/")[0] for name in files})
     click.echo(f"{len(files)} files in {directory}: {', '.join(folders)}; run install.sh of each on its machine")
     if abandoned:
-        click.echo(f"no programs any more: {', '.join(abandoned)}; its install.sh removes their units there")
+        click.echo(f"no longer has programs: {', '.join(abandoned)}; its install.sh removes their units there")
     if without := without_units(loaded):
         click.echo(
             f"warning: the topology has no `units` for {', '.join(without)}: `attpc-ioc up` and the PVs Restart need "
@@ -79,8 +79,8 @@ def units(topology: Path, manager: str, directory: Path) -> None:
 def up(topology: Path, names: tuple[str, ...]) -> None:
     """Start programs on their hosts through their units.
 
-    A NAME is that of an ECC server or a data router, or "ioc"; without one, all are started. What runs already goes on.
-    What has no `units` in the topology is named, and the exit code is 1.
+    NAME is an ECC server, a data router or "ioc"; without one, all are started. Programs that are already running
+    continue. If a program has no `units` in the topology, it is listed, and the exit code is 1.
     """
     _act(topology, "start", names)
 
@@ -91,7 +91,7 @@ def up(topology: Path, names: tuple[str, ...]) -> None:
 def down(topology: Path, names: tuple[str, ...]) -> None:
     """Stop programs on their hosts through their units.
 
-    Refused while a run is open, except for the IOC alone, whose run goes on without it.
+    Refused while a run is open, except for the IOC alone; the run continues without it.
     """
     _act(topology, "stop", names)
 
@@ -119,7 +119,7 @@ def _act(topology: Path, action: Action, names: tuple[str, ...]) -> None:
     left_out = () if names else without_units(loaded)
     if left_out:
         say_error(
-            f"left out, since the topology has no `units` for them: {', '.join(left_out)}; set `units: systemd` or "
+            f"left out, because the topology has no `units` for them: {', '.join(left_out)}; set `units: systemd` or "
             "`units: launchd`, generally or for each, and install the units again"
         )
     Ending().leave(1 if left_out or len(good) < len(outcomes) else 0)

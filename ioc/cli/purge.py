@@ -48,7 +48,7 @@ def purge_runs(
     """
     if len(topology.archive) < copies:
         raise Refused(
-            f"--copies {copies} can never be met: archive in the topology has {len(topology.archive)} destinations"
+            f"--copies {copies} cannot be satisfied: archive in the topology has {len(topology.archive)} destinations"
         )
     files = _files(database, experiment, numbers, time.time() - age)
     with _hosts(topology) as hosts:
@@ -59,7 +59,7 @@ def purge_runs(
         failed = bool(plan.unreachable)
         if plan.remove and not yes:
             if not sys.stdin.isatty():
-                raise Refused("nothing was removed: --yes removes these files, and there is no terminal to ask at")
+                raise Refused("nothing was removed: use --yes, because there is no terminal to ask")
             if not click.confirm(f"Remove these {len(plan.remove)} files?"):
                 click.echo("Nothing was removed.")
                 plan.remove.clear()
@@ -119,10 +119,10 @@ def _show(plan: Plan) -> None:
     else:
         click.echo("No file can be removed.")
     if plan.gone:
-        click.echo(f"{len(plan.gone)} files were removed by an earlier call that did not end: they are marked now.")
+        click.echo(f"{len(plan.gone)} files were removed by an interrupted call; they are marked now.")
     _show_refused(plan)
     if plan.lost:
-        click.echo(f"{len(plan.lost)} copies are not as they must be; the IOC makes them again.")
+        click.echo(f"{len(plan.lost)} copies are missing or bad; the IOC makes them again.")
     for what, reason in plan.unreachable.items():
         say_error(f"{what}: {reason}")
 

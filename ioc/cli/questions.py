@@ -104,7 +104,7 @@ def _observables(known: Given) -> tuple[dict[str, str], ...]:
         asked(new, "name", "Name of an observable to record (empty: no more)")
         if "name" not in new:
             return tuple(found)
-        asked(new, "pv", "  its PV (empty: the shift types the value)")
+        asked(new, "pv", "  its PV (empty: the shift enters the value)")
         kinds = [each.value for each in ValueType if each is not ValueType.Enum or "pv" in new]
         asked(new, "type", "  its type", click.Choice(kinds), ValueType.Float.value)
         asked(new, "units", "  its units")

@@ -61,7 +61,7 @@ async def text(pv: str) -> str:
 
     found: Any = await aioca.caget(pv, datatype=DBR_CHAR_STR, timeout=CONNECT_SECONDS, throw=False)
     if not found.ok:
-        raise PeerError(f"{pv}: the IOC does not answer any more")
+        raise PeerError(f"{pv}: the IOC stopped answering")
     return str(found)
 
 

@@ -22,7 +22,7 @@ _TITLE_LENGTH = 200
 @number_argument
 @click.option("--title", help="New title.")
 @click.option("--class", "class_name", type=click.Choice(CLASSES, case_sensitive=False), help="New class.")
-@click.option("--comment", help="New comment; may have several lines.")
+@click.option("--comment", help="New comment; can have several lines.")
 @click.option("--quality", type=click.Choice(QUALITIES, case_sensitive=False), help="New quality.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="New value of a manual observable; may be repeated."
@@ -69,7 +69,7 @@ def edit(
 @click.argument("directories", metavar="DIRECTORY...", nargs=-1, required=True, type=PathName())
 @topology_option
 @database_option
-@click.option("--experiment", help="Experiment; default: the name of the directories that hold the runs.")
+@click.option("--experiment", help="Experiment; default: the name of the directory above the runs.")
 @click.option(
     "--class",
     "class_name",
@@ -78,7 +78,7 @@ def edit(
     show_default=True,
     help="Class of these runs.",
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be added.")
 def adopt(
     directories: tuple[Path, ...],
     topology: Path,
@@ -88,11 +88,11 @@ def adopt(
     *,
     dry_run: bool,
 ) -> None:
-    """Enter runs into the database whose files exist, but which it does not know.
+    """Add runs to the database from their files.
 
-    DIRECTORY is that of an experiment, which has directories run_NNNN, or that of one run. Those of all routers and of
-    the backups of configurations may be named: the same number is the same run. The IOC must not run. Nothing is
-    entered if anything is wrong.
+    DIRECTORY is that of an experiment, with run_NNNN directories in it, or that of one run. Give those of all routers
+    and of the configuration backups: directories with the same number are one run. Stop the IOC first. If there is any
+    error, nothing is added.
     """
     from ioc.cli.adopt import adopt_runs
 
@@ -111,12 +111,12 @@ def adopt(
 @click.argument("places", metavar="CARD...", nargs=-1, required=True, type=PathName())
 @topology_option
 @database_option
-@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be added.")
 def import_command(places: tuple[Path, ...], topology: Path, database: Path | None, *, dry_run: bool) -> None:
     """Rebuild runs in the database from their cards.
 
-    CARD is a file run_NNNN.json, or a directory that is searched for such files. Cards of the same run are one run: the
-    latest counts. The IOC must not run. Nothing is entered if anything is wrong.
+    CARD is a file run_NNNN.json, or a directory to search for such files. Of several cards of a run, the latest is
+    used. Stop the IOC first. If there is any error, nothing is added.
     """
     from ioc.cli.cards import import_runs
 

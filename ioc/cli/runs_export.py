@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Format of the file; Parquet needs pyarrow, HDF5 needs h5py.",
 )
-@click.option("--since", type=Moment(), help="Only runs that began then or later, such as 2026-11-22 (local time).")
+@click.option(
+    "--since", type=Moment(), help="Only runs that began at this time or later, such as 2026-11-22 (local time)."
+)
 @click.option(
     "--class",
     "classes",
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     "statistics",
     type=click.Choice(STATISTICS),
     multiple=True,
-    help="A column of each observable in place of the usual ones; may be repeated.",
+    help="Statistic of each observable instead of the usual columns; may be repeated.",
 )
 @output_option
 @with_book
@@ -61,9 +63,9 @@ def export(book: RunBook, *, form: str, output: Path | None, **chosen: Any) -> N
     """Write the runs of an experiment, or runs N only.
 
     CSV, JSON and Parquet have the run sheet: the data of each run, then its observables and their statistics. HDF5
-    (with names of NeXus) and Bluesky (documents of its event model as JSON lines) have the samples, too.
+    (with NeXus names) and Bluesky (event-model documents as JSON lines) also have the samples.
 
-    In CSV, a text that a spreadsheet would interpret as a formula gets an apostrophe in front.
+    In CSV, an apostrophe precedes text that a spreadsheet would interpret as a formula.
     """
     selection = Selection(**chosen)
     if selection.statistics and form in {"hdf5", "bluesky"}:
@@ -131,10 +133,10 @@ def samples(
 @database_option
 @click.option("--experiment", help="Only this experiment; default: all.")
 def dataset(directory: Path, topology: Path, database: Path | None, experiment: str | None) -> None:
-    """Write the database into DIRECTORY as Parquet, or bring it up to date (needs pyarrow).
+    """Write the database into DIRECTORY as Parquet, or update it (needs pyarrow).
 
-    For DuckDB, Polars, pandas, Dask, Spark and others. Only files that must change are written again, so this can be
-    called often, also in a run. DIRECTORY must be new, empty or a data set.
+    DuckDB, Polars, pandas, Dask, Spark and others can read it. An update writes only files that have changed, so you
+    can run it often, even during a run. DIRECTORY must be new, empty or a data set.
     """
     from ioc.cli.dataset import write_dataset
 

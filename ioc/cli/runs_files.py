@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("numbers", metavar="[NUMBER]...", nargs=-1, type=NUMBER)
 @click.option("--deep", is_flag=True, help="Also read all files and compare their checksums.")
-@click.option("--copies", is_flag=True, help="Also look at the safe copies, of removed files too.")
+@click.option("--copies", is_flag=True, help="Also check the safe copies, including those of removed files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @with_book
 @click.pass_context
 def verify(
     context: click.Context, *, book: RunBook, numbers: tuple[int, ...], deep: bool, copies: bool, as_json: bool
 ) -> None:
-    """Look on the hosts whether the files of runs are whole. Default: all runs that have ended.
+    """Check on the hosts whether the files of runs are intact. Default: all finished runs.
 
-    Shows files that are missing, changed or unreadable, that have no checksum yet, and that the database does not
-    know, and hosts that cannot be reached. The exit code is 1 if there are any. Nothing is changed; the IOC may run.
+    Lists files that are missing, changed, unreadable, without checksum or not in the database, and hosts that cannot be
+    reached. The exit code is 1 if there are any. It changes nothing, and the IOC can be running.
 
-    Without --deep, a change of the content that leaves the size is not found.
+    Without --deep, it does not find changes that keep the size of a file.
     """
     from ioc.cli.verify import verify_runs
     from ioc.topology.load import load
@@ -54,18 +54,18 @@ def _print_schema(context: click.Context, _option: click.Parameter, wanted: bool
 
 @click.command()
 @click.argument("numbers", metavar="[NUMBER]...", nargs=-1, type=NUMBER)
-@click.option("--write", is_flag=True, help="Have the IOC write them, also of old runs, where they are missing.")
+@click.option("--write", is_flag=True, help="Make the IOC write missing cards, also of old runs.")
 @click.option(
     "--schema",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=_print_schema,
-    help="Print the JSON Schema of cards instead.",
+    help="Print the JSON Schema of cards instead of a card.",
 )
 @with_book
 def card(book: RunBook, numbers: tuple[int, ...], *, write: bool) -> None:
-    """Print the card of a run, which lies beside its files as run_NNNN.json."""
+    """Print the card of a run, which is stored beside its files as run_NNNN.json."""
     from ioc.cli.cards import print_cards, write_cards
 
     if not numbers:
@@ -75,9 +75,11 @@ def card(book: RunBook, numbers: tuple[int, ...], *, write: bool) -> None:
 
 @click.command()
 @click.argument("numbers", metavar="[NUMBER]...", nargs=-1, type=NUMBER)
-@click.option("--older-than", "age", type=Age(), required=True, help="Only runs that ended before: 12h, 30d, 8w.")
 @click.option(
-    "--copies", type=WholeNumber(1, 100), required=True, help="Verified copies that a file must have to be removed."
+    "--older-than", "age", type=Age(), required=True, help="Only runs that ended at least this long ago: 12h, 30d, 8w."
+)
+@click.option(
+    "--copies", type=WholeNumber(1, 100), required=True, help="Number of verified copies that a file must have."
 )
 @click.option("--deep", is_flag=True, help="Also compute the checksums of the copies again.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -93,10 +95,11 @@ def purge(
     deep: bool,
     yes: bool,
 ) -> None:
-    """Remove data files that have enough verified copies from their hosts.
+    """Remove data files that have enough verified copies.
 
-    Only files of complete runs are removed, without NUMBER of all. Each copy is looked at again before. What would be
-    removed, and what stays and why, is shown first. The exit code is 1 if a host or destination could not be looked at.
+    It removes files only of complete runs: of the given runs, or without NUMBER of all. It first checks each copy
+    again, and shows which files it would remove, which stay and why. The exit code is 1 if a host or destination could
+    not be checked.
     """
     from ioc.cli.purge import purge_runs
     from ioc.topology.load import load
@@ -116,16 +119,16 @@ def purge(
     "--link/--copy",
     default=True,
     show_default=True,
-    help="Hard links to the files of this machine, or copies; those of other hosts are always copied.",
+    help="Use hard links to the files on this machine, or copies; files on other hosts are always copied.",
 )
 def gather(
     numbers: range, directory: Path, topology: Path, database: Path | None, experiment: str | None, *, link: bool
 ) -> None:
-    """Gather the files of runs as attpc_merger expects them.
+    """Collect the files of runs as attpc_merger expects them.
 
-    The files of run N get into DIRECTORY/run_NNNN/mmK by the number K of their CoBo, from this machine by hard link,
-    from other hosts by SSH. Nothing is overwritten. Files that are there are left as they are, so a gathering that was
-    interrupted, or had no access to a host, is completed by another one. The exit code is 1 if anything is missing.
+    The files of run N go into DIRECTORY/run_NNNN/mmK, where K is the number of their CoBo, from this machine by hard
+    link, from other hosts by SSH. Nothing is overwritten. Existing files stay, so if the command was interrupted or
+    could not reach a host, run it again to complete the run. The exit code is 1 if anything is missing.
     """
     from ioc.cli.gather import gather_runs
     from ioc.topology.load import load

@@ -50,7 +50,7 @@ def show(book: RunBook, number: int, *, as_json: bool) -> None:
 def diff(book: RunBook, first: int, second: int) -> None:
     """Show the differences between two runs.
 
-    Settings, configurations, observables and files are compared.
+    It compares settings, configurations, observables and files.
     """
     click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
 
@@ -63,7 +63,7 @@ def diff(book: RunBook, first: int, second: int) -> None:
 def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path | None) -> None:
     """Plot the observables of a run (needs matplotlib).
 
-    The PNG also shows gaps, alarms and changes of state.
+    The PNG also shows gaps, alarms and state changes.
     """
     from ioc.cli.plot import plot_run  # noqa: PLC0415 - only this command needs it
 

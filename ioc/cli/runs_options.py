@@ -1,4 +1,4 @@
-"""What the commands of ``attpc-ioc runs`` share: the database and the experiment, and the same options."""
+"""Options that the commands of ``attpc-ioc runs`` share, such as the database and the experiment."""
 
 # ruff: noqa: PLC0415 - what takes long to import, above all the schema of the topology, is imported where it is needed
 

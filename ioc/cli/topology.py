@@ -32,15 +32,19 @@ _QUESTIONS = (
     Question("first_router", "Address of the first data router", default="192.168.41.60"),
     Question("ssh_user", "User name for SSH (empty: by ~/.ssh/config; local: no SSH)", default="", optional=True),
     Question("config_root", "Folder of the .xcfg files on the hosts (empty: none)", default="", optional=True),
-    Question("config_backup_root", "Folder for a copy of them per run (empty: none)", default="", optional=True),
-    Question("writers", "Networks that may write, besides this machine (empty: none)", default="", optional=True),
+    Question(
+        "config_backup_root", "Folder for a copy of these files for each run (empty: none)", default="", optional=True
+    ),
+    Question(
+        "writers", "Networks that may write, in addition to this machine (empty: none)", default="", optional=True
+    ),
 )
 
 
 @click.command()
 @click.option("--experiment", help="Name of the experiment; runs are filed under it.")
 @click.option("--cobos", type=WholeNumber(1, MAX_COBOS), help="Number of CoBos.  [default: 11]")
-@click.option("--mutant/--no-mutant", default=None, help="Whether there is a MuTAnT.  [default: mutant]")
+@click.option("--mutant/--no-mutant", default=None, help="Include a MuTAnT or not.  [default: mutant]")
 @click.option(
     "--single-ecc-server/--one-ecc-server-each",
     default=None,
@@ -48,16 +52,16 @@ _QUESTIONS = (
 )
 @click.option(
     "--first-ecc",
-    help="Address of the first ECC server; the others count up from it in the last part.  [default: 192.168.41.60]",
+    help="Address of the first ECC server; the last number increases for each further one.  [default: 192.168.41.60]",
 )
 @click.option(
     "--first-router",
-    help="Address of the first data router; the others count up from it in the last part.  [default: 192.168.41.60]",
+    help="Address of the first data router; the last number increases for each further one.  [default: 192.168.41.60]",
 )
 @click.option("--ssh-user", help="User name for SSH, or `local` if everything runs on this machine.")
 @click.option("--config-root", help="Folder of the .xcfg files on the hosts.")
-@click.option("--config-backup-root", help="Folder on the hosts for a copy of them per run.")
-@click.option("--writers", help="Addresses and networks that may write, besides this machine.")
+@click.option("--config-backup-root", help="Folder on the hosts for a copy of these files for each run.")
+@click.option("--writers", help="Addresses and networks that may write, in addition to this machine.")
 @click.option("--prefix", default="ATTPC:", show_default=True, help="Prefix of all PV names.")
 @click.option(
     "--output",
@@ -69,8 +73,8 @@ _QUESTIONS = (
 def init(output: Path, **given: Any) -> None:
     """Write a topology from a few answers.
 
-    What is not given by an option is asked for. An impossible answer is asked for again, with the reason. If the first
-    six options are given, nothing is asked.
+    It asks for everything that no option gives, and repeats the question with the reason if an answer is invalid. If
+    you give the first six options, it asks nothing.
     """
     refuse_existing(output)  # before it asks ten questions
     try:
@@ -83,16 +87,16 @@ def init(output: Path, **given: Any) -> None:
 
 @click.command()
 @topology_option
-@click.option("--live", is_flag=True, help="Also log in to every host and ask everything that a run needs.")
+@click.option("--live", is_flag=True, help="Also log in to every host and test everything that a run needs.")
 def check(topology: Path, live: bool) -> None:
     """Report every error in a topology.
 
-    Run it on the machine and as the user of the IOC: the files that the topology names must exist there. A warning
-    means that a setting works but is probably a mistake.
+    Run it on the IOC's machine as the IOC's user: the files that the topology names must exist there. A warning means
+    that a setting works but is probably a mistake.
 
-    With --live, the hosts, ECC servers, routers, observables, ports and the database are tried as well, in at most ten
-    seconds. Nothing is changed and a running IOC is not disturbed; where files must be written, one is made and
-    removed. The exit code is 1 if something fails.
+    With --live, it also tests the hosts, ECC servers, routers, observables, ports and the database, in at most ten
+    seconds. It changes nothing and does not disturb a running IOC; to test whether a directory is writable, it creates
+    and removes a file. The exit code is 1 if a test fails.
     """
     examined = examine(topology)
     for warning in examined.warnings:
@@ -130,7 +134,7 @@ def _check_live(topology: Topology) -> NoReturn:
 
 @click.command()
 @topology_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON: name, type, access, units, description, states.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: name, type, access, units, description, states.")
 def pvs(topology: Path, as_json: bool) -> None:
     """List all PVs that the IOC of a topology serves."""
     from ioc.app.listing import describe_pvs
@@ -165,7 +169,7 @@ def screens(topology: Path, output: Path) -> None:
 def archiver(topology: Path, output: Path | None) -> None:
     """Write the list of PVs for an EPICS Archiver Appliance.
 
-    The format is that of the appliance's bulk import (archivePV).
+    The output is for the appliance's bulk import (archivePV).
     """
     from ioc.screens import archiver_list
 

@@ -25,7 +25,10 @@ _NEED = "the live page needs Starlette, uvicorn and Jinja"
 @topology_option
 @database_option
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to serve; with 0.0.0.0 the whole network can look."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; with 0.0.0.0 everybody on the network can see the page.",
 )
 @click.option(
     "--port", type=WholeNumber(0, 65535), default=8002, show_default=True, help="TCP port; 0 selects a free one."
@@ -33,12 +36,12 @@ _NEED = "the live page needs Starlette, uvicorn and Jinja"
 @click.option(
     "--login-header",
     metavar="NAME",
-    help="Header in which a reverse proxy names the user; a request without it is refused.",
+    help="Header with the user name from a reverse proxy; requests without it are refused.",
 )
 def web(topology: Path, database: Path | None, host: str, port: int, login_header: str | None) -> None:
-    """Show the IOC and its runs to browsers (needs Starlette).
+    """Show the IOC and its runs in browsers (needs Starlette).
 
-    The page is live and cannot write anything. It is served until Ctrl-C.
+    The page is live and read-only. It is served until Ctrl-C.
     """
     if login_header is not None and not _is_token(login_header):
         raise click.BadParameter(

@@ -37,7 +37,7 @@ class ZeepEccClient:
     """One ECC server.
 
     Each call has its own connection, so that GetState is answered while a transition runs, and one overall time-out. A
-    call continues even if its caller gives up: a request cannot be undone.
+    call continues even if its caller is cancelled: a request cannot be undone.
     """
 
     def __init__(self, name: str, host: str, port: int, *, state_timeout: float, transition_timeout: float) -> None:

@@ -13,7 +13,7 @@ from ioc.hosts.transport import OUTPUT_LIMIT, Program, Transport
 
 SCRIPT = resources.files("ioc.hooks").joinpath("hook.sh").read_text(encoding="ascii")
 _LOOK_SECONDS = 0.05
-"""How often a silent program is looked at."""
+"""How often a silent program is checked."""
 _LAST_SECONDS = 1.0
 """How long the status of a program may come after the end of its output."""
 _SPARE_SECONDS = 5

@@ -1,4 +1,4 @@
-"""What a hook is told about the run: a JSON document, and variables of the environment."""
+"""The data that a hook gets about the run: a JSON document and environment variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a peer wrote, as a text that can do no harm in a message, a log line or a terminal."""
+"""The output of a peer, made safe for a message, a log line or a terminal."""
 
 from __future__ import annotations
 

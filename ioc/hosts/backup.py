@@ -31,7 +31,7 @@ LARGEST = 16 * 1024 * 1024
 
 
 class Shared:
-    """What was read and copied for servers of one host; thread-safe."""
+    """Files that were read and copied for the servers of one host; thread-safe."""
 
     def __init__(self) -> None:
         self._pieces: defaultdict[Hashable, _Piece] = defaultdict(_Piece)

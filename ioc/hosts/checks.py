@@ -1,4 +1,4 @@
-"""What a check of a machine asks beside the regular look. It changes nothing but a file that it makes and removes."""
+"""Tests of a machine in addition to the regular check. It changes nothing but a file that it makes and removes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PREFIX = b".attpc-ioc-check-"
 
 @dataclass(frozen=True)
 class Tools:
-    """What a machine has to find routers, and its clock."""
+    """The tools of a machine for finding routers, and its clock."""
 
     has_proc: bool
     """It has /proc (Linux), so that no program is needed."""

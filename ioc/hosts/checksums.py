@@ -20,7 +20,7 @@ SCRIPT = resources.files("ioc.hosts").joinpath("checksums.sh").read_text(encodin
 ALGORITHMS = {"xxh128": 32, "sha256": 64}
 """The digits of each."""
 _LOOK_SECONDS = 0.1
-"""How often a silent program is looked at: the longest time until it is told to end."""
+"""How often a silent program is checked: the longest time until it is told to end."""
 _LINE_LIMIT = 4096
 """A line is much shorter, so what is longer is no checksum."""
 _MOST_LINES = 10
@@ -37,7 +37,7 @@ _WORDS = {
 
 
 class ProgramError(PeerError):
-    """The program that computes checksums on a machine is no good: somebody has to act there."""
+    """The program that computes checksums on a machine does not work: somebody has to fix it there."""
 
 
 class NoProgramError(ProgramError):
@@ -68,7 +68,7 @@ class Summing:
         self._over.set()
 
     def run(self, tell: Callable[[Checksum], None]) -> None:
-        """Compute all, and tell each as it is done.
+        """Compute all, and report each as it is done.
 
         Raises:
             NoProgramError: there is no program for it.
@@ -90,7 +90,7 @@ class Summing:
         while not self._complete:
             piece = program.read(_LOOK_SECONDS)
             if self._over.is_set():
-                raise PeerError(f"the checksums on {self._host} were ended")
+                raise PeerError(f"the checksums on {self._host} were stopped")
             if piece is None:
                 # Over SSH, the status may come before the last of the output.
                 if program.status() is None:
@@ -106,7 +106,7 @@ class Summing:
                 raise self._nonsense(rest or self._lines[0].encode())
 
     def _take(self, line: str, tell: Callable[[Checksum], None]) -> None:
-        """Take a line of the answer. What comes before the first of ours is from a login script."""
+        """Take a line of the answer. Lines before our first one come from a login script."""
         word, _, value = line.partition(" ")
         if word == "@none":
             raise self._no_program()
@@ -141,7 +141,7 @@ class Summing:
 
     def _nonsense(self, answer: bytes) -> ProgramError:
         said = answer[:80].decode(errors="replace")
-        return ProgramError(f"the program that computes checksums on {self._host} answered nonsense: {said!r}")
+        return ProgramError(f"the program that computes checksums on {self._host} gave an invalid answer: {said!r}")
 
     def _no_program(self) -> NoProgramError:
         wanted = {"xxh128": "xxhsum", "sha256": "sha256sum or shasum"}.get(self._algorithm, "xxhsum, sha256sum, shasum")

@@ -136,7 +136,8 @@ def _writing(target: bytes) -> Generator[None]:
 
 
 def _new_file(path: bytes) -> BinaryIO:
-    """Open a new file. What a killed gathering left may be a link to a complete file: it is removed, never written."""
+    """Open a new file. A partial file from a killed call may be a link to a complete file: it is removed, never written
+    to."""
     with _writing(path):
         _remove(path)
         return open(path, "xb")  # noqa: PTH123

@@ -118,7 +118,7 @@ class MachineHost:
         record: Callable[[FiledFile], Awaitable[None]],
         directories: Sequence[str] = (),
     ) -> FilingReport:
-        """See `ioc.ports.Host`. Gives up when the connection has been lost for the SSH time-out."""
+        """See `ioc.ports.Host`. Fails when the connection has been lost for the SSH time-out."""
         async with self._filing[router.encode()]:
             deadline = time.monotonic() + self._filing_timeout
             give_up_at = None

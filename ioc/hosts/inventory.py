@@ -1,4 +1,4 @@
-"""What lies in directories of a machine."""
+"""Lists the contents of directories on a machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def take_inventory(transport: Transport, directories: Sequence[str], timeout: fl
     output = transport.run(_UNREADABLE, [from_shown(path) for path in files], timeout)
     words = output.partition(b"@begin\n")[2].split()
     if words[-1:] != [b"@end"]:
-        raise PeerError(f"a command there did not answer as it must: {output[-80:]!r}")
+        raise PeerError(f"a command there gave an unexpected answer: {output[-80:]!r}")
     unreadable = frozenset(files[int(number)] for number in words[:-1])
     return {
         directory: replace(listing, unreadable=unreadable & listing.entries.keys())

@@ -129,7 +129,7 @@ class HostKeys(paramiko.MissingHostKeyPolicy):
         return PeerError(
             f"the SSH host key of {self._name} has changed to {_described(key)}, but the known key is "
             f"{', '.join(map(str, alike))}: if the machine was reinstalled, remove the old key with ssh-keygen -R "
-            f"{shlex.quote(self._name)} -f {shlex.quote(alike[0].file)}; if not, another machine may pose as it"
+            f"{shlex.quote(self._name)} -f {shlex.quote(alike[0].file)}; if not, another machine may impersonate it"
         )
 
     def _unknown(self, key: paramiko.PKey) -> PeerError:

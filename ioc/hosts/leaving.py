@@ -13,7 +13,7 @@ LARGEST = 16 * 1024 * 1024
 
 
 class Left(Enum):
-    """What became of a file that was to be left in a directory."""
+    """The outcome of leaving a file in a directory."""
 
     Written = auto()
     Present = auto()

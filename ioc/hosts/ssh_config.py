@@ -35,7 +35,7 @@ class Endpoint:
     port: int
     user: str
     keys: tuple[str, ...]
-    """Private key files to try, besides those of the agent; none: the usual ones in ``~/.ssh``."""
+    """Private key files to try in addition to those of the agent; none: the usual ones in ``~/.ssh``."""
     jumps: tuple[str, ...]
     """Hosts to go through, ``[user@]host[:port]``, the nearest first."""
     known_as: str = ""

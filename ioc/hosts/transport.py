@@ -15,7 +15,7 @@ from ioc.model.graw import partial_name
 
 # Exports of login scripts (PATH, QUOTING_STYLE, functions that shadow programs) must not change the output of a script.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin", "LC_ALL": "C", "TZ": "UTC0"}
-"""The environment of a script, besides HOME."""
+"""The environment of a script, in addition to HOME."""
 END_SECONDS = 3.0
 OUTPUT_LIMIT = 4 * 1024 * 1024
 """Maximum bytes of a script's output."""
@@ -38,7 +38,7 @@ class Entry:
 
 
 class Program(Protocol):
-    """A script under way. Its input stays open, and its end tells it that nobody waits for it any more."""
+    """A script under way. Its input stays open; when it ends, nobody waits for the script any more."""
 
     def read(self, seconds: float) -> bytes | None:
         """Return the next piece of its output, empty at the end, or None if none came within this time."""
@@ -66,7 +66,7 @@ class Transport(Protocol):
     def run(self, script: str, arguments: Sequence[bytes], timeout: float) -> bytes:
         """Feed `script` to a POSIX ``sh`` with `arguments` as ``$1``…; returns its output.
 
-        The script must be a function ``main``. Its exit status is not looked at.
+        The script must be a function ``main``. Its exit status is ignored.
         """
         ...
 

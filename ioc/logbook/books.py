@@ -1,4 +1,4 @@
-"""What is common to all kinds of logbooks."""
+"""Common parts of all kinds of logbooks."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Entry:
     """One line of plain text."""
     facts: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
-    """What went wrong in the run, one sentence each."""
+    """The problems of the run, one sentence each."""
     tables: tuple[Table, ...]
 
 
@@ -170,7 +170,7 @@ def as_text(entry: Entry) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text that CommonMark shows as it is, inside a line."""
+    """Return a text that CommonMark shows unchanged inside a line."""
     return text.translate(_ESCAPED)
 
 

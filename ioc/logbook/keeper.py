@@ -1,12 +1,12 @@
 """One logbook: makes the entries that are due, and sends those that wait, until it is cancelled.
 
 Theory of operation. `consider` takes what is due, on the event loop, and only notes it. One task makes each entry from
-the run database and stores it in the spool, and goes on with the next one if a run cannot be read; another one sends
+the run database and stores it in the spool, and continues with the next one if a run cannot be read; another one sends
 the spool from the oldest to the newest. Whether the service has an entry is not known after an attempt without an
 answer, and for every entry that an earlier process left: then the service is asked before the entry is sent. A service
-that is away is asked again after 5 s, then ever less often. What the service will never accept is put aside. Everything
-that blocks runs in two threads of its own or in the child process of a library, so neither a hanging disk nor a hanging
-service reaches anything else.
+that is away is asked again after 5 s, then ever less often. Entries that the service rejects for good are put aside.
+Everything that blocks runs in two threads of its own or in the child process of a library, so neither a hanging disk
+nor a hanging service reaches anything else.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Keeper:
         self._pace = pace
         self._due: dict[str, Occasion] = {}
         self._since: dict[str, float] = {}
-        """When each occasion was first looked at, on the monotonic clock."""
+        """When each occasion was first checked, on the monotonic clock."""
         self._spooled = 0
         self._ours: set[str] = set()
         """Names of the entries that were made by this process and never sent."""
@@ -206,7 +206,7 @@ class Keeper:
         return True
 
     async def _unreadable(self, occasion: Occasion, error: Exception) -> str:
-        """Return what to say of a run that cannot be read; empty if it is given up.
+        """Return what to say of a run that cannot be read; empty if it is skipped.
 
         A database that as a whole cannot be read is waited for.
         """
@@ -249,7 +249,7 @@ class Keeper:
         self._forget(occasion)
 
     def _waited(self, occasion: Occasion) -> float:
-        """Seconds since an occasion was first looked at."""
+        """Seconds since an occasion was first checked."""
         now = time.monotonic()
         return now - self._since.setdefault(occasion.id, now)
 

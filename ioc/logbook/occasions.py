@@ -17,7 +17,7 @@ _NAMESPACE = uuid.UUID("c2ddc1e1-8d53-4d8c-9d2b-6c8d1f7f4a10")
 
 
 class Kind(StrEnum):
-    """What an entry says of a run."""
+    """The occasions for an entry about a run."""
 
     Start = "start"
     End = "end"
@@ -50,7 +50,7 @@ class Occasion:
 
 
 def due(record: RunRecord) -> tuple[Occasion, ...]:
-    """Return what the logbook must have of a run as it is now."""
+    """Return the entries that the logbook must have for the current state of a run."""
     started = record.started_at is not None and record.state is not DocumentState.Starting
     start = (Occasion(Kind.Start, record),) if started else ()
     match record.state:

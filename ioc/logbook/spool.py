@@ -5,8 +5,8 @@ names sort by time. ``made.json`` remembers which entries were made, so that non
 entry, and an entry that is made again because the process was killed in between gets the same name. It also has the
 time since which the logbook exists: earlier runs get no entries.
 
-All methods may block on the disk: they are called in a thread. What a person moves from ``refused`` back into the
-folder is sent again.
+All methods may block on the disk: they are called in a thread. Entries that somebody moves from ``refused`` back into
+the folder are sent again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REFUSED = "refused"
 _ENTRY, _PICTURE = ".json", ".png"
 _MADE = "made.json"
 _MOST_MADE = 1000
-"""Ids that are remembered: those of hundreds of runs; older runs are never looked at again."""
+"""Ids that are remembered: those of hundreds of runs; older runs are never checked again."""
 
 
 @dataclass(frozen=True)

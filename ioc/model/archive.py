@@ -1,4 +1,4 @@
-"""What is known of the destinations of safe copies."""
+"""The state of the destinations of safe copies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class ArchiveState(IntEnum):
-    """What happens at one destination of safe copies."""
+    """The state of one destination of safe copies."""
 
     Idle = 0
     Copying = 1
@@ -22,7 +22,7 @@ class ArchiveState(IntEnum):
 
 @dataclass(frozen=True)
 class ArchiveStatus:
-    """What is known of one destination."""
+    """The status of one destination."""
 
     state: ArchiveState = ArchiveState.Idle
     backlog: int = 0

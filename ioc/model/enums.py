@@ -154,7 +154,7 @@ class RunClass(IntEnum):
 
 
 class RunQuality(IntEnum):
-    """What the shift thinks of the data of a run."""
+    """Quality of the data of a run, as rated by the shift."""
 
     Unknown = 0
     Good = 1
@@ -220,9 +220,9 @@ class PartnerState(IntEnum):
 
 
 class OnEnd(StrEnum):
-    """What follows if a partner ends by itself in a run."""
+    """The reaction if a partner ends by itself during a run."""
 
     Alarm = "alarm"
-    """It is said, and the run goes on."""
+    """An alarm is raised, and the run continues."""
     Stop = "stop"
     """The run is stopped."""

@@ -57,7 +57,7 @@ class Found(Enum):
 
     Whole = "has a checksum"
     Missing = "is missing"
-    OtherKind = "is not a file any more, but a directory, a link or something else"
+    OtherKind = "is no longer a regular file"
     OtherSize = "has another size"
     Unreadable = "cannot be read"
     Changing = "changed while it was being read"
@@ -77,7 +77,7 @@ class Checksum:
 
 
 class ChecksumState(IntEnum):
-    """What happens to the checksums of a router's files."""
+    """State of the checksums of a router's files."""
 
     Off = 0
     Idle = 1
@@ -90,7 +90,7 @@ class ChecksumState(IntEnum):
 
 @dataclass(frozen=True)
 class ChecksumStatus:
-    """What is known of the checksums of one router's files."""
+    """The status of the checksums of one router's files."""
 
     state: ChecksumState = ChecksumState.Off
     message: str = ""

@@ -65,7 +65,7 @@ class LogbookState(IntEnum):
 
 @dataclass(frozen=True)
 class LogbookStatus:
-    """What is known of the logbooks."""
+    """The state of the logbooks."""
 
     state: LogbookState = LogbookState.Off
     message: str = ""

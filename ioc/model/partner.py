@@ -1,4 +1,4 @@
-"""What is read from a partner: another data acquisition that runs with ours."""
+"""The state read from a partner: another data acquisition system that runs with this one."""
 
 from __future__ import annotations
 

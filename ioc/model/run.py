@@ -65,7 +65,7 @@ class RunRecord:
     size: int = 0
     """Total size of its filed files, computed by the database (column ``runs.bytes``)."""
     comment: str = ""
-    """What the shift wrote about it, during the run or later."""
+    """Comment of the shift, during the run or later."""
     quality: RunQuality = RunQuality.Unknown
 
     def changed(self, **changes: Unpack[RunChanges]) -> RunRecord:

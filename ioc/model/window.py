@@ -11,7 +11,7 @@ from ioc.model.observables import Reading, Scalar
 
 @dataclass(frozen=True)
 class Window:
-    """What a quantity must be: a number from `low` to `high`, or one of `allowed`."""
+    """The allowed values of a quantity: a number from `low` to `high`, or one of `allowed`."""
 
     low: float | None = None
     """Lowest allowed number; None: no such limit."""

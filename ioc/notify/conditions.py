@@ -1,4 +1,4 @@
-"""What people may want to hear of, as it is now. Pure."""
+"""The current conditions that can be reported to people. Pure."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Notifier:
         self._started = ""
         self._file = Path(f"{topology.database}-notified")
         self._before: frozenset[Subject] | None = None
-        """The run that had failed when the database was read, if any: nobody is told of it again."""
+        """The run that had failed when the database was read, if any: it is not reported again."""
         self._failed: dict[Subject, tuple[str, float]] = {}
         """Runs that failed a short time ago, and when: the next one may have begun since."""
         self._hours = tuple(rule.hours for rule in settings.rules if rule.when == "disk_below") if settings else ()

@@ -2,10 +2,10 @@
 
 A rule looks at the conditions of its kind. A condition that has lasted for `for_seconds` is reported; one that ends
 before is forgotten. While it lasts it is reported again after `repeat_minutes`, `at_most` so many times. One that comes
-and goes is not reported more often than that either: it counts as the same until it has been gone for as long. What
-happens once (a failed run, a start of the IOC) is reported once. In quiet hours a rule without `always` waits: what
-still is so at their end is reported then. All that one rule has to report becomes one message, at most one a minute, so
-that twelve routers that fall silent together do not ring twelve times.
+and goes is not reported more often than that either: it counts as the same until it has been gone for as long. Single
+events (a failed run, a start of the IOC) are reported once. In quiet hours a rule without `always` waits: what still is
+so at their end is reported then. All that one rule has to report becomes one message, at most one a minute, so that
+twelve routers that fall silent together do not ring twelve times.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Memory:
-    """What one rule remembers."""
+    """The memory of one rule."""
 
     known: Mapping[Subject, Known] = field(default_factory=dict[Subject, Known])
     sent_at: float | None = None
@@ -83,7 +83,7 @@ def _is_about(rule: Rule, subject: Subject) -> bool:
 def _followed(
     rule: Rule, known: Mapping[Subject, Known], present: Mapping[Subject, str], now: float
 ) -> dict[Subject, Known]:
-    """What is known after a look at the present conditions."""
+    """The result of evaluating the current conditions."""
     result: dict[Subject, Known] = {}
     for subject, each in known.items():
         if subject in present:

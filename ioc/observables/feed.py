@@ -125,7 +125,7 @@ class ObservableFeed:
                 elif not self._receiver.alive:
                     _log.error("the process that receives observables has ended and is restarted")
                 elif lost and _addresses() - self._searched_from:
-                    _log.info("this machine has a new address: searching the observables again")
+                    _log.info("this machine has a new address: searching for the observables again")
                 else:
                     continue
                 await self._end()

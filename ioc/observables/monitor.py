@@ -57,7 +57,7 @@ class Monitor(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Start again what ended by itself; called every two seconds."""
+        """Restart a monitor that ended unexpectedly; called every two seconds."""
 
     async def close(self) -> None:
         """End the subscription; nothing is delivered any more."""

@@ -97,7 +97,7 @@ class Link:
             if self._regular:
                 raise BrokenLinkError(f"answered get state with {reply.status} {reply.value}")
             self.owed = max(0, self.owed - 1)
-        raise BrokenLinkError("sends lines that answer nothing")
+        raise BrokenLinkError("sends lines that are not answers")
 
     def _send(self, request: str) -> None:
         self._writer.write(request.encode() + b"\n")
@@ -111,7 +111,7 @@ class Link:
                 words = _words("\n".join(lines))
         status, *values = words or [""]
         if status not in {"OK", "ERROR", "FAIL"}:
-            raise BrokenLinkError(f"sent {lines[0][:100]!r}, which is no answer of a ReadoutGUI's remote control")
+            raise BrokenLinkError(f"sent {lines[0][:100]!r}, which is not an answer of a ReadoutGUI's remote control")
         value = " ".join(values).strip()
         return Reply(status, " ".join(value.partition("\n")[0].split()))  # the trace is in the log of the ReadoutGUI
 

@@ -78,7 +78,7 @@ class ReadoutGui:
         finally:
             begin.cancel()
         if begin.cancelled():
-            raise PeerError(f"{self._label}: begin was given up, because the run is being stopped")
+            raise PeerError(f"{self._label}: begin was cancelled, because the run is being stopped")
         begin.result()
 
     async def _begin(self, number: int, title: str) -> None:
@@ -194,7 +194,7 @@ class ReadoutGui:
     async def _using(self) -> AsyncGenerator[Link]:
         """The connection, which is made if there is none, and dropped if it breaks."""
         if self._closed:
-            raise PeerError(f"{self._label} is not asked: this client is closed")
+            raise PeerError(f"{self._label} was not asked: this client is closed")
         try:
             if self._link is None:
                 connecting = connect(self._place, self._resolver)

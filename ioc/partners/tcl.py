@@ -93,7 +93,7 @@ def _bare(line: str, at: int) -> tuple[str, int]:
 
 def _after(line: str, at: int) -> int:
     if at + 1 < len(line) and line[at + 1] not in _BLANK:
-        raise ValueError("a closing brace or quotation mark is followed by something else than a blank")
+        raise ValueError("a closing brace or quotation mark is not followed by a space")
     return at + 1
 
 

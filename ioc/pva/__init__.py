@@ -7,7 +7,7 @@ nothing. A put takes the same way as one over Channel Access (`ioc.ca.puts`): sa
 pvxs, the C++ library below p4p, serves clients in threads of its own. Its callbacks only look up a name or hand a put
 over to the event loop, where everything else happens.
 
-Tables of the whole detector exist by PVAccess only. What is in them comes from outside as plain columns.
+Tables of the whole detector exist by PVAccess only. Their contents come from outside as plain columns.
 
 Modules, from below: `structures` (the normative types), `mirror` (one PV), `page` (one table), `server`.
 """

@@ -59,7 +59,7 @@ class Mirror:
         self._soon(self._put, operation, data, client)
 
     def rpc(self, _: SharedPV, operation: Any) -> None:
-        operation.done(error=f"{self.pv.name} takes no remote procedure call: put a value instead")
+        operation.done(error=f"{self.pv.name} does not support remote procedure calls: put a value instead")
 
     def _soon(self, do: Callable[..., None], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop has ended, and so will the server

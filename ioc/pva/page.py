@@ -83,7 +83,7 @@ class Page:
         self._soon(self._refuse, operation)
 
     def rpc(self, _: SharedPV, operation: Any) -> None:
-        operation.done(error=f"{self._view.name} takes no remote procedure call")
+        operation.done(error=f"{self._view.name} does not support remote procedure calls")
 
     def refresh(self) -> None:
         """Read a record again; called when it may have changed."""

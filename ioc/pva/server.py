@@ -56,7 +56,7 @@ class PvaServer:
         self._pages = {view.name: Page(view, self._site, loop) for view in self._views}
         self._provider = DynamicProvider("attpc-ioc", self)
         self._server = Server(providers=[self._provider], conf=_settings(os.environ))
-        _log.info("serving the PVs by PVAccess, TCP port %d", self.port)
+        _log.info("serving PVs by PVAccess, TCP port %d", self.port)
 
     async def close(self) -> None:
         """Disconnect all clients; puts under way belong to the Channel Access server."""
@@ -107,7 +107,7 @@ class PvaServer:
 
 
 def _settings(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what pvxs needs besides its own environment variables."""
+    """Return the settings that pvxs needs in addition to its own environment variables."""
     environment = Environment.read(variables)
     settings: dict[str, str] = {}
     if not variables.get("EPICS_PVAS_INTF_ADDR_LIST", "").strip() and ANY not in environment.interfaces:

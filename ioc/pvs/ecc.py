@@ -48,7 +48,7 @@ class EccPvs(Group):
         put_config, put_index = command(engine, partial(_select, name)), handler(self._put_index)
         self._config = self.add(TextPv, "Config", "Configs for describe/prepare/configure", 400, on_put=put_config)
         self._options = self.add(StringArrayPv, "ConfigOptions", "Configurations offered", _MAX_OPTIONS)
-        self._list = self.add(TextPv, "ConfigList", "Configurations offered, one a line", LOG_LENGTH)
+        self._list = self.add(TextPv, "ConfigList", "Configurations offered, one per line", LOG_LENGTH)
         self._index = self.add(IntPv, "ConfigIndex", "Index of Config in ConfigOptions", value=-1, on_put=put_index)
         sources = ", ".join(engine.plan.servers[name].sources)
         self.add(TextPv, "Sources", "Data sources of this server", 256, value=sources)
@@ -59,7 +59,7 @@ class EccPvs(Group):
         if engine.plan.servers[name].unit:
             restart = command(engine, partial(RestartProgram, subject=ecc(name)))
             self.add(CommandPv, "Restart", "Restart its program on its host", restart)
-        self.add(CommandPv, "RefreshConfigs", "Read the configurations again", handler(self._refresh_configs))
+        self.add(CommandPv, "RefreshConfigs", "Reload the list of configurations", handler(self._refresh_configs))
         self.add_log_file("server", read_log)
         self.follow(lambda state: (state.servers[name],), self._show)
         self.follow(lambda state: (state.servers[name].offers, state.servers[name].config), self._show_configs)

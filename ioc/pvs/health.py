@@ -38,7 +38,7 @@ class HealthPvs(Group):
         self._cpu = self.add(FloatPv, "CPUPercent", "CPU use, 100 = one core", units="%", precision=1, high=80, hihi=95)
         self._memory = self.add(FloatPv, "MemoryMB", "Resident memory", units="MB", precision=1)
         self._clients = self.add(IntPv, "Clients", "Channel Access clients connected")
-        self._dropped = self.add(IntPv, "DroppedClients", "Clients dropped for reading nothing")
+        self._dropped = self.add(IntPv, "DroppedClients", "Clients dropped for not reading")
         self._client_queue = self.add(IntPv, "ClientQueueMax", "Longest queue of updates to a client")
         self._others = self.add(TextPv, "OtherServers", "Other servers with the same PV names", 128)
         self._pvs = self.add(IntPv, "PVs", "PVs served")
@@ -49,9 +49,9 @@ class HealthPvs(Group):
         self._db_dropped = self.add(IntPv, "DatabaseDropped", "Rows dropped since the start")
         self._db_log = self.add(FloatPv, "DatabaseWalMB", "Size of the database's log file", units="MB", precision=1)
         self._db_message = self.add(TextPv, "DatabaseMessage", "Why the database cannot be written", 512)
-        self._alarms = self.add(TextPv, "Alarms", "What is in alarm, worst first", 256)
+        self._alarms = self.add(TextPv, "Alarms", "Everything in alarm, worst first", 256)
         self._to_mend = {"DatabaseMessage": self._db_message, "OtherServers": self._others}
-        self.add(CommandPv, "Reload", "Read the topology again", handler(reload))
+        self.add(CommandPv, "Reload", "Reload the topology", handler(reload))
 
     def alarms(self) -> dict[str, int]:
         """Return the severity of each PV that shows a fault of the IOC; a demo and a busy processor are none."""

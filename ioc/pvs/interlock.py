@@ -23,7 +23,8 @@ _SEVERITY: Mapping[InterlockState, Severity] = {
 
 
 class InterlockPvs(Group):
-    """State, value and limits of one interlock. A group is made anew if the interlock gets another type or units."""
+    """State, value and limits of one interlock. A group is created again if the type or units of the interlock
+    change."""
 
     def __init__(self, prefix: str, plan: InterlockPlan, engine: Engine) -> None:
         super().__init__(f"{prefix}Interlock:{plan.name}:")
@@ -36,15 +37,15 @@ class InterlockPvs(Group):
         put_bypass = number_command(engine, lambda client, value: SetBypass(client, name, bool(value)))
         self.state = self.add(EnumPv, "State", "State of the interlock", states)
         self._value = (
-            self.add(FloatPv, "Value", "Value that it watches", units=units, value=math.nan)
+            self.add(FloatPv, "Value", "Value that the interlock watches", units=units, value=math.nan)
             if plan.numeric
-            else self.add(StringPv, "Value", "Value that it watches")
+            else self.add(StringPv, "Value", "Value that the interlock watches")
         )
         not_known("UDF", self.state, self._value)
         self._low = self.add(FloatPv, "Low", "Lowest value allowed", units=units, value=math.nan, on_put=put_low)
         self._high = self.add(FloatPv, "High", "Highest value allowed", units=units, value=math.nan, on_put=put_high)
-        self._bypass = self.add(EnumPv, "Bypass", "It has no effect for a while", ["Off", "On"], on_put=put_bypass)
-        self._message = self.add(TextPv, "Message", "What happened to it, or its limits", MESSAGE_LENGTH)
+        self._bypass = self.add(EnumPv, "Bypass", "Bypass the interlock for a while", ["Off", "On"], on_put=put_bypass)
+        self._message = self.add(TextPv, "Message", "Last event, or the limits", MESSAGE_LENGTH)
         self.follow(lambda state: (state.interlocks.get(name), state.restored), self._show)
         self.follow(lambda state: (state.readings.get(plan.watches),), lambda state: self._show_value(state, plan))
 

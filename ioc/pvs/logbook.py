@@ -17,7 +17,7 @@ class LogbookPvs(Group):
         self._status = status
         self.state = self.add(EnumPv, "State", "State of the logbooks", [state.name for state in LogbookState])
         self._message = self.add(TextPv, "Message", "Why entries wait or were refused", 512)
-        self._waiting = self.add(IntPv, "Waiting", "Entries that are not in the logbook yet")
+        self._waiting = self.add(IntPv, "Waiting", "Logbook entries waiting to be sent")
 
     def tick(self) -> None:
         status = self._status()

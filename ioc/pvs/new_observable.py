@@ -21,7 +21,7 @@ _ENTRY = re.compile(r"^observables\[\d+\]\.")
 _TYPES = tuple(ValueType)
 _TEXTS = (
     ("Name", "Name of a new observable", 60),
-    ("Pv", "Its source PV, empty if it is typed", 128),
+    ("Pv", "Its source PV, empty if manual", 128),
     ("Units", "Its units", 40),
     ("Label", "Its label on screens", 160),
     ("Comment", "Comment for readers of the topology", 400),
@@ -42,7 +42,7 @@ class NewObservablePvs(Group):
         types = [each.value for each in _TYPES]
         self._type = self.add(EnumPv, "Type", "Its type", types, on_put=handler(self._put_type))
         self.add(CommandPv, "Add", "Add it to the topology and record it", handler(self._put_add))
-        self._message = self.add(TextPv, "Message", "What came of the last Add", MESSAGE_LENGTH)
+        self._message = self.add(TextPv, "Message", "Result of the last Add", MESSAGE_LENGTH)
 
     def show_refusal(self, text: str) -> None:
         self._message.post(text, severity=Severity.MAJOR)

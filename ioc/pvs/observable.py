@@ -51,7 +51,9 @@ class ObservablePvs(Group):
         not_known("UDF", *self._statistics)
         self._samples = self.add(IntPv, "Samples", "Samples recorded in the run")
         if observable.pv is None:
-            self._entry = self.add(TextPv, "Entry", "The value as it is typed", _ENTRY_BYTES, on_put=handler(self._put))
+            self._entry = self.add(
+                TextPv, "Entry", "Value entered by the shift, as text", _ENTRY_BYTES, on_put=handler(self._put)
+            )
             self._refusal = self.add(TextPv, "Message", "Why the last value was refused", 256)
         self._points: deque[float] = deque([math.nan] * _POINTS, _POINTS)
         self._history = self.add(FloatArrayPv, "History", "Values of the last hour", _POINTS, units=units)

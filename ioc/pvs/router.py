@@ -40,7 +40,7 @@ class RouterPvs(Group):
         self._files = self.add(IntPv, "FileCount", "Staged .graw files")
         self._staged = self.add(FloatPv, "StagedMB", "Size of the staged files", units="MB", precision=1)
         self._rate = self.add(FloatPv, "RateMBps", "Growth of the staged files", units="MB/s", precision=2)
-        self._silent = self.add(EnumPv, "Silent", "No data although a run takes data", ["No", "Yes"])
+        self._silent = self.add(EnumPv, "Silent", "No data during a run", ["No", "Yes"])
         self._free = self.add(FloatPv, "DiskFreeGB", "Free disk space", units="GB", precision=1, low=2 * low, lolo=low)
         self._used = self.add(FloatPv, "DiskUsedPercent", "Used disk space", units="%", precision=1)
         self._work_dir = self.add(TextPv, "WorkDir", "Directory that the router writes to", 512)
@@ -50,7 +50,7 @@ class RouterPvs(Group):
         self._checksums = checksums
         states = [state.name for state in ChecksumState]
         self._checksumming = self.add(EnumPv, "Checksumming", "Checksums of its filed files", states)
-        self._backlog = self.add(FloatPv, "ChecksumLeftMB", "Filed files without checksum", units="MB", precision=1)
+        self._backlog = self.add(FloatPv, "ChecksumLeftMB", "Size of files without checksum", units="MB", precision=1)
         self._odd = self.add(TextPv, "ChecksumMessage", "Why files have no checksum", MESSAGE_LENGTH)
         self.add_message("Last error or result", MESSAGE_LENGTH, lambda state: state.routers[name].message)
         organize = command(engine, partial(Organize, router=name))

@@ -47,9 +47,9 @@ class RunPvs(Group):
         for operation, description in _DESCRIPTIONS.items():
             self.add(CommandPv, operation, description, command(engine, partial(RunCommand, operation=operation)))
         self._can_start = self.add(EnumPv, "CanStart", "A run can start now", ["No", "Yes"])
-        self._can_stop = self.add(EnumPv, "CanStop", "Stop would do something now", ["No", "Yes"])
+        self._can_stop = self.add(EnumPv, "CanStop", "Stop would be accepted now", ["No", "Yes"])
         self._blocked_by = self.add(TextPv, "BlockedBy", "Why a run cannot start", MESSAGE_LENGTH)
-        self._groups = self.add(TextPv, "BlockedGroups", "The same, one line for a group", MESSAGE_LENGTH)
+        self._groups = self.add(TextPv, "BlockedGroups", "BlockedBy, one line for each group", MESSAGE_LENGTH)
         set_title = handler(self._put_title)
         set_class = number_command(engine, lambda client, value: SetClass(client, RunClass(int(value))))
         set_quality = number_command(engine, lambda client, value: SetQuality(client, RunQuality(int(value))))

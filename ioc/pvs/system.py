@@ -36,11 +36,13 @@ class SystemPvs(Group):
         for operation, description in _DESCRIPTIONS.items():
             self.add(CommandPv, operation, description, command(engine, partial(SystemCommand, operation=operation)))
         put = command(engine, SetExperiment)
-        experiment = self.add(TextPv, "Experiment", "Experiment that runs belong to", EXPERIMENT_LENGTH, on_put=put)
+        experiment = self.add(
+            TextPv, "Experiment", "Experiment under which runs are filed", EXPERIMENT_LENGTH, on_put=put
+        )
         self.add_message("Result of the last command", 256, lambda state: state.message)
         steps = [step.name for step in NextStep]
-        self._next_step = self.add(EnumPv, "NextStep", "What to do next", steps)
-        self._next_action = self.add(TextPv, "NextAction", "What the next step will do", 400)
+        self._next_step = self.add(EnumPv, "NextStep", "Command to give next", steps)
+        self._next_action = self.add(TextPv, "NextAction", "Effect of the next step", 400)
         self.follow(lambda state: (state,), self._show_next)  # any change may be what was waited for
         self.follow(lambda state: (state.servers,), self._show_state)
         self.follow(lambda state: (state.servers, state.job), self._show_busy)

@@ -1,4 +1,4 @@
-"""What programs read as a whole, by PVAccess only: tables of runs, ECC servers, routers and observables, and the run.
+"""Tables by PVAccess only: runs, ECC servers, routers and observables, and the current run.
 
 The tables of components take what the PVs show, so both always agree. The table of runs is that of the run sheet, read
 again when a run or another program has changed it. Nothing here is computed until somebody reads.
@@ -100,7 +100,7 @@ def tables(
     observables = partial(_components, tree.observables, _OBSERVABLE, _measured)
     runs = RunTable(engine, last_rows, columns_and_changes)
     return (
-        TableView(f"{prefix}Run:Info", "The open run, else the last one", run, is_record=True),
+        TableView(f"{prefix}Run:Info", "The open run, or else the last one", run, is_record=True),
         TableView(f"{prefix}Run:Table", "The last 200 runs, newest first", runs.read),
         TableView(f"{prefix}ECC:Table", "All ECC servers", partial(_components, tree.rows(Kind.Server), _SERVER)),
         TableView(f"{prefix}Router:Table", "All data routers", partial(_components, tree.rows(Kind.Router), _ROUTER)),

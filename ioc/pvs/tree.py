@@ -53,7 +53,7 @@ _SLICE = 15
 
 @dataclass(frozen=True)
 class Services:
-    """Functions that PVs need besides the engine."""
+    """Functions that PVs need in addition to the engine."""
 
     read_server_log: Callable[[str], Awaitable[str]]
     """Fetches the end of an ECC server's log file, by the server's name."""

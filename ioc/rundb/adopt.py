@@ -67,7 +67,7 @@ def known_already(path: Path, found: Sequence[FoundRun]) -> list[str]:
 def adopt(path: Path, found: Sequence[FoundRun], run_class: RunClass, client: Client) -> list[str]:
     """Enter all of these runs, or none, into the database, which is created if it does not exist.
 
-    No IOC may use it meanwhile: it would go on with the number that it knows. Returns what `known_already` does: if
+    No IOC may use it meanwhile: it would continue with the number that it knows. Returns what `known_already` does: if
     that is not empty, nothing was entered.
 
     Raises:

@@ -69,7 +69,7 @@ class Observable(_Part):
     source_pv: str | None
     """Source PV; null if the shift entered its value."""
     begin_value: Value
-    """Value when the run began; null while disconnected, and if it was no finite number."""
+    """Value when the run began; null if it was disconnected or not a finite number."""
     end_value: Value
     """Value when the run ended, in the same way."""
     minimum: float | None
@@ -85,7 +85,7 @@ class Observable(_Part):
     disconnected_seconds: float
     """How long there was no value."""
     good_fraction: Fraction | None
-    """The part of the run in which no interlock of this observable was tripped; null if not known."""
+    """Fraction of the run in which no interlock of this observable was tripped; null if not known."""
 
 
 class Interval(_Part):
@@ -94,7 +94,7 @@ class Interval(_Part):
     interlock: str
     """Name in the topology."""
     observable: str | None
-    """Name of its observable; null if the interlock follows a PV of its own."""
+    """Name of its observable; null if the interlock monitors another PV."""
     began_at: Time
     """When it began."""
     ended_at: Time | None
@@ -102,7 +102,7 @@ class Interval(_Part):
     action: str
     """`alarm`, `block`, `hold` or `stop`."""
     reason: str
-    """One sentence: the value, and what it must be."""
+    """One sentence: the value, and how it must be."""
     low: float | None
     """Lower limit; null if there was none."""
     high: float | None
@@ -115,7 +115,7 @@ class LogLine(_Part):
     """An event of the run with an alarm."""
 
     occurred_at: Time
-    """When."""
+    """When it occurred."""
     severity: Annotated[int, Field(ge=1, le=3)]
     """1 MINOR, 2 MAJOR, 3 INVALID."""
     source: str
@@ -138,7 +138,7 @@ class Copy(_Part):
     copied_at: Time | None
     """When it was copied; null if not known."""
     verified_at: Time | None
-    """When its checksum was compared last; null if not known."""
+    """When its checksum was last compared; null if not known."""
 
 
 class File(_Part):
@@ -159,7 +159,7 @@ class File(_Part):
     checksum: str
     """Of its content, `sha256:…` or `xxh128:…`; empty until computed."""
     checksummed_at: Time | None
-    """When that was computed; null until then."""
+    """When the checksum was computed; null until then."""
     purged_at: Time | None
     """When the file was removed by `runs purge`; null while it exists."""
     copies: list[Copy]
@@ -170,7 +170,7 @@ class RunCard(_Part):
     """Everything about one run that the run database knows, except samples and puts."""
 
     schema_name: Annotated[Literal["attpc-ioc run card"], Field(alias="schema")]
-    """Tells the card from other files."""
+    """Identifies the file as a run card."""
     version: Literal[1]
     """Version of this schema."""
     software: str
@@ -186,9 +186,9 @@ class RunCard(_Part):
     state: Literal["starting", "running", "stopping", "filing", "complete", "failed", "orphaned"]
     """State of the run: a written card has one of the last three."""
     quality: Literal["Unknown", "Good", "Check", "Bad"]
-    """What the shift thinks of it."""
+    """Quality of the run, as rated by the shift."""
     comment: str
-    """What the shift wrote about it; may have several lines."""
+    """Comment of the shift; can have several lines."""
     reserved_at: Time
     """When its number was reserved."""
     started_at: Time | None
@@ -198,27 +198,27 @@ class RunCard(_Part):
     adopted_at: Time | None
     """When it was entered by `runs adopt`; null for a run of the IOC."""
     changed_at: Time | None
-    """When something on the card changed last: of two cards of a run, the later one counts."""
+    """When anything on the card last changed; of two cards of a run, the later one counts."""
     duration: float | None
     """Seconds from `started_at` to `stopped_at`; null until then."""
     good_fraction: Fraction | None
-    """The part of its duration in which no interlock was tripped; null if not known."""
+    """Fraction of its duration in which no interlock was tripped; null if not known."""
     bytes: Count
     """Size of all its files."""
     message: str
-    """Why it failed, or what went wrong."""
+    """Why it failed, or its problems."""
     config_name: str
     """The configurations in use, as in the PV `Run:Configs`."""
     configs: list[Configuration]
     """The configuration of each ECC server."""
     links: list[Link]
-    """Which data source went to which router, as far as there are files of it."""
+    """Which data source sent to which router, if there are files of it."""
     observables: list[Observable]
-    """What was recorded in the run, in display order."""
+    """The recorded observables, in display order."""
     intervals: Annotated[list[Interval], Field(max_length=MOST_INTERVALS)]
     """Times in which interlocks were tripped: the first ones, if there are more."""
     events: Annotated[list[LogLine], Field(max_length=MOST_EVENTS)]
-    """What went wrong, from the log: the first events with an alarm, if there are more."""
+    """Problems, from the log: the first events with an alarm, if there are more."""
     files: list[File]
     """All data files on all hosts."""
 

@@ -31,7 +31,7 @@ SCHEMA: Final = "attpc-ioc run card"
 VERSION: Final = 1
 MOST_EVENTS = 200
 MOST_INTERVALS = 500
-"""What a card has at most: a card is small, whatever went wrong."""
+"""Limits of a card: it stays small, whatever went wrong."""
 
 _BEGIN = f'{{\n "schema": {json.dumps(SCHEMA)},'.encode()
 _RUN_COLUMNS = (

@@ -120,7 +120,7 @@ _REASONS = {
     "SQLITE_CANTOPEN": "cannot be opened: its directory must exist and be writable for the user of this program",
     "SQLITE_NOTADB": "is not an SQLite database: name another file as `database` in the topology",
     "SQLITE_CORRUPT": "is damaged: restore it from a backup, or name another file as `database` in the topology",
-    "SQLITE_INTERRUPT": "did not answer in time: the query was given up",
+    "SQLITE_INTERRUPT": "did not answer in time: the query was cancelled",
     "SQLITE_IOERR": "cannot be read or written (input/output error): check its disk",
 }
 _OF_THE_DISK = {"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR"}

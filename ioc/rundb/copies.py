@@ -152,7 +152,7 @@ def _marks(values: Collection[object]) -> str:
 
 
 def save_copying(db: Database, file_id: int, destination: str, path: str) -> None:
-    """What will be at this place from now on is a copy of this file."""
+    """Record that this path now belongs to the copy of this file."""
     _save(db, file_id, destination, path, state="copying", copied_at=to_text(time.time()), verified_at=None)
 
 

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""What the Parquet data set has of the run database: its tables, and how they are read.
+"""The tables of the Parquet data set, and how they are read from the run database.
 
 Each query is fetched at once and ends within some ten milliseconds, so the IOC can move its log (-wal) into the file
 between any two of them. What is read is therefore no snapshot of one moment: the runs are read first, then what belongs

@@ -115,7 +115,7 @@ class _Values(NamedTuple):
     def __str__(self) -> str:
         begin, end = ("none" if value is None else repr(value) for value in (self.begin_value, self.end_value))
         if self.begin_value != self.end_value:
-            return f"{begin} at the begin and {end} at the end"
+            return f"{begin} at the start and {end} at the end"
         if self.minimum != self.maximum:
             return f"{begin} ({self.minimum} to {self.maximum} in the run)"
         return begin

@@ -76,7 +76,7 @@ def check_present_version(db: Readable, path: str) -> None:
     if version < newest_version():
         raise PeerError(
             f"the run database {path} has version {version}, but must have {newest_version()}: "
-            "start the IOC once, which brings it up to date"
+            "start the IOC once, which upgrades it"
         )
 
 

@@ -3,7 +3,7 @@
 """Queries of the live page: every answer has a limited number of rows, however many runs and samples there are.
 
 Pages of runs go by number from where the last one ended (keyset paging), which is as fast for the last page as for
-the first. A query that lasts too long is given up.
+the first. A query that takes too long is cancelled.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _BUSY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Probed:
-    """What is known of a run database."""
+    """The result of probing a run database."""
 
     exists: bool = False
     owner: int | None = None

@@ -25,8 +25,7 @@ _STEPS = 100_000
 """Instructions of SQLite, some milliseconds, after which a query looks whether it must end."""
 
 LOOK_SHARE = 20
-"""Who looks again and again waits for this many times what the last look took: a large database is looked at more
-rarely."""
+"""A repeated query waits this many times the duration of the last one, so a large database is queried less often."""
 
 
 class Reader:

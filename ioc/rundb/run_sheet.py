@@ -51,7 +51,7 @@ def _quoted(name: str) -> str:
 def rebuild_run_sheet(db: Database) -> None:
     """Recreate the view if the observables of any experiment have changed; part of the caller's transaction.
 
-    An observable's column has the value at the begin of the run, or at its end if there was none at the begin.
+    An observable's column has the value at the start of the run, or at its end if there was none at the start.
     Observables of several experiments with the same name share a column.
     """
     rows = db.table("observables").rows_where(

@@ -33,11 +33,11 @@ class SamplePage(NamedTuple):
 
     samples: tuple[Reading, ...]
     following: tuple[int, int] | None
-    """Begin of the next page; None if there are no more samples."""
+    """Start of the next page; None if there are no more samples."""
 
 
 BEGINNING = (-1, -1)
-"""Begin of the first page."""
+"""Start of the first page."""
 
 
 def survey_samples(db: Readable, run_id: int | None, until: float, before: float | None) -> SampleSurvey:

@@ -1,4 +1,4 @@
-"""What to export of an experiment."""
+"""Selects the runs and observables to export from an experiment."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 VALUE = "value"
-"""The value at the begin of the run, else at its end."""
+"""The value at the start of the run, or else at its end."""
 STATISTICS: Mapping[str, str] = {
     VALUE: "ifnull(begin_value, end_value)",
     "begin": "begin_value",

@@ -282,8 +282,8 @@ class Writer:
             size = self._session.log_bytes()
         self.condition.log_bytes = size
         self.condition.warning = (
-            f"the log of the run database {self._path} (-wal) grows: a reading program does not end its "
-            "transaction: end that program"
+            f"the log of the run database {self._path} (-wal) grows: a program keeps a read transaction open: end "
+            f"that program"
             if size > _LARGE_LOG_BYTES
             else ""
         )

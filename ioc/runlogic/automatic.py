@@ -10,8 +10,8 @@ Only time in which a run takes data counts for its length: not the time for whic
 another reason, for example because of an interlock, is not counted and is taken again.
 
 A start that is blocked waits as long as necessary. Three failed starts in a row, a run that cannot be filed, and a Stop
-of the operator end the sequence. Off ends it too, but the open run continues; a start that the sequence began, and
-whose run is not open yet, is given up.
+of the operator end the sequence. Off ends it too, but the open run continues; a start by the sequence whose run is not
+open yet is cancelled.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def enable(turn: Turn, event: EnableAutomatic) -> None:
             )
         _enable(turn, event.client)
     elif not event.on:
-        goes_on = f": run {run.number} goes on until somebody stops it" if run.open and auto.enabled else ""
+        goes_on = f": run {run.number} continues until somebody stops it" if run.open and auto.enabled else ""
         _end(turn, f"off{goes_on}", client=event.client)
     turn.answer(event)
 
@@ -101,7 +101,7 @@ _PVS: Mapping[str, str] = {"minutes": "RunMinutes", "gb": "RunGB", "runs": "Runs
 def _check(limits: Limits, plan: RunPlan) -> None:
     if not plan.runs and not limits.minutes and not limits.gb:
         raise Refused(
-            "automatic runs need an end of each run: RunMinutes and RunGB are both 0, "
+            "automatic runs need a limit for each run: RunMinutes and RunGB are both 0, "
             "but at least one must be more than 0"
         )
 
@@ -153,7 +153,7 @@ def restored(turn: Turn, settings: Mapping[str, str]) -> None:
         note = turn.note(progress.ended, progress.severity)
         turn.set(auto_message=replace(note, at=progress.ended_at))
     if progress.enabled and progress.experiment != turn.state.experiment:
-        _end(turn, f"off: the experiment is {turn.state.experiment} now, and no longer {progress.experiment}")
+        _end(turn, f"off: the experiment changed from {progress.experiment} to {turn.state.experiment}")
 
 
 def decide(turn: Turn) -> None:
@@ -229,7 +229,7 @@ def _reached(turn: Turn) -> bool:
 
 
 def _closed(turn: Turn, record: RunRecord) -> None:
-    """The run under way is over: count it, and decide how it goes on."""
+    """The current run is over: count it, and decide what follows."""
     auto = turn.state.auto
     stopped_at = record.stopped_at if record.started_at is not None else auto.progress.stopped_at
     if record.state is DocumentState.Failed and not auto.progress.excused:
@@ -346,7 +346,7 @@ def _end(
 
 
 def _tell(turn: Turn) -> None:
-    """Show the progress if it has changed; the log gets the begin of a wait."""
+    """Show the progress if it has changed; the log records the beginning of a wait."""
     state, auto = turn.state, turn.state.auto
     text = sentence(turn.plan, state)
     if text == auto.told:

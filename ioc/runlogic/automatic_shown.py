@@ -1,4 +1,4 @@
-"""What automatic runs show: their state, a sentence about it, and the time to the next step."""
+"""The display of automatic runs: their state, a sentence about it, and the time to the next step."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _would_stop(plan: Plan, state: State) -> Iterator[str]:
 
 
 def waits(state: State) -> str:
-    """Return the begin of the sentence while the next start waits."""
+    """Return the beginning of the sentence while the next start waits."""
     return f"run {state.run.next_number} waits: "
 
 

@@ -1,4 +1,4 @@
-"""What the core asks the engine to do. Nothing counts as done until an event reports it.
+"""Effects: the work that the core requests from the engine. Nothing counts as done until an event reports it.
 
 Effects are performed in the order given, as far as they touch the database or answer a command: an answer never
 overtakes the record of what it acknowledges. Everything else runs at the same time.
@@ -98,7 +98,8 @@ class BeginPartner(Effect):
 
 @dataclass(frozen=True)
 class EndPartner(Effect):
-    """End the run of a partner → `Ended[EndPartner, None]`. A `BeginPartner` under way is given up, and ends first."""
+    """End the run of a partner → `Ended[EndPartner, None]`. A `BeginPartner` in progress is cancelled, and ends
+    first."""
 
     partner: str
 

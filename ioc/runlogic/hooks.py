@@ -40,7 +40,7 @@ def begin_before_stop(turn: Turn) -> None:
 
 
 def hurry(turn: Turn) -> None:
-    """Let a stop go on without waiting for its hooks, because an interlock demands it."""
+    """Continue a stop without waiting for its hooks, because an interlock requires it."""
     job = turn.state.job
     if job is None or job.stage is not Phase.BeforeStop:
         return
@@ -56,7 +56,7 @@ def tell(turn: Turn, point: HookPoint) -> None:
 
 
 def abort(turn: Turn, job: Job) -> None:
-    """End the hooks that a start waits for, because the start is given up."""
+    """End the hooks that a start waits for, because the start is cancelled."""
     turn.emit(*(AbortHook(HookPoint.BeforeStart, name) for name in sorted(job.waiting)))
     log_remarks(turn, job)
 

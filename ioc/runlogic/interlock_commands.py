@@ -59,7 +59,7 @@ def set_bypass(turn: Turn, event: SetBypass) -> None:
 
 def _plan(turn: Turn, name: str) -> InterlockPlan:
     if name not in turn.plan.interlocks:
-        raise Refused(f"interlock {name} is not in the topology any more")
+        raise Refused(f"interlock {name} is no longer in the topology")
     return turn.plan.interlocks[name]
 
 

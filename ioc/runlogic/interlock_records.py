@@ -1,4 +1,4 @@
-"""What is stored of interlocks: the bad intervals of runs, and what a restart needs.
+"""Stored data of interlocks: the bad intervals of runs, and the state for a restart.
 
 The bad interval of a run begins when the value went outside and ends when it was inside again: the two waiting times
 only confirm that. Its times are on the run's own clock, like the run's duration. Those of one interlock in a run do not

@@ -45,7 +45,7 @@ class Setting(Generic[_Value]):
 
 @dataclass(frozen=True)
 class Configured:
-    """What an ECC server had when it was configured."""
+    """The state of an ECC server when it was configured."""
 
     given: ConfigChoice | None = None
     digest: str = ""
@@ -83,7 +83,7 @@ class Alive:
 
 @dataclass(frozen=True)
 class Interlocked:
-    """What is kept of an interlock."""
+    """The stored state of an interlock."""
 
     window: Window | None = None
     """Its limits; None: those of the topology."""

@@ -45,7 +45,7 @@ def _of_the_run(plan: Plan, state: State) -> tuple[NextStep, str]:
                 still = f"{_servers(running, len(state.servers))} still taking data"
                 return NextStep.Stop, f"Stop run {run.number} again: {still}"
             waiting = listing(sorted(run.unfiled))
-            return NextStep.Stop, f"File run {run.number}: the files of {waiting} are not in their place yet"
+            return NextStep.Stop, f"File run {run.number}: the files of {waiting} are not in place yet"
         case _:
             return NextStep.Wait, f"Wait: run {run.number} is {run.state.name}"
 
@@ -103,4 +103,4 @@ def _bring_together(state: State) -> str:
     odd = "; ".join(
         f"{_servers(names, len(state.servers))} {each.name}" for each, names in by_state.items() if each is not most
     )
-    return f"{odd}, the others are {most.name}: bring them together on their pages"
+    return f"{odd}, the others are {most.name}: bring them to the same state on their pages"

@@ -1,4 +1,4 @@
-"""What forbids a start or a step of the whole system: every reason, one sentence each."""
+"""Reasons that block a start or a step of the whole system, one sentence each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Reason:
     """``ECC server``, ``router``, ``observable`` or ``partner``; empty for a reason that stands alone."""
     name: str = ""
     condition: str = ""
-    """What is said of the component, ``Idle``; the same condition makes a group."""
+    """The condition of the component, such as ``Idle``; the same condition makes a group."""
     advice: str = ""
     """What to do about it."""
 

@@ -1,4 +1,4 @@
-"""What the core needs to know about an installation: its parts, their order, and the requirements of a run."""
+"""The core's view of an installation: its parts, their order, and the requirements of a run."""
 
 from __future__ import annotations
 

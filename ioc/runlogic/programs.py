@@ -1,8 +1,8 @@
 """Restarts of the programs on the hosts, by their units, on demand of an operator.
 
 A restart is refused while the program may be part of a run. While one is under way, no transition is sent to that
-server and no run starts: a restart may take until after the run has begun. What the program forgets by it, the operator
-has to give it again, and is told so.
+server and no run starts: a restart may take until after the run has begun. The operator has to repeat the steps that
+the program forgets, and a message says so.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ decides:
   the others are stopped;
 - otherwise it continues, and servers that do not run are recorded as its troubles.
 
-A run that was being filed is filed again from the beginning; what was already filed stays as it is.
+A run that was being filed is filed again from the beginning; files that were already filed stay.
 """
 
 from __future__ import annotations

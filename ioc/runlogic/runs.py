@@ -38,7 +38,7 @@ def command(turn: Turn, event: RunCommand) -> None:
 
     Raises:
         Refused: if the run is not in the state for it, or a start is not permitted, with every reason that is known.
-            The facts about the routers may be old: if nothing else forbids a start, all routers are looked at again.
+            The facts about the routers may be old: if nothing else blocks a start, all routers are checked again.
     """
     match event.operation:
         case Operation.Start:
@@ -60,7 +60,7 @@ def _partners(turn: Turn, phase: Phase, *, before: bool) -> tuple[Stage, ...]:
 def start(turn: Turn, command: RunCommand | None = None, *, probe: bool = True) -> None:
     """Begin the start of a run; without a command, the core itself starts it.
 
-    `probe` is False if all routers were looked at just before.
+    `probe` is False if all routers have just been checked.
 
     Raises:
         Refused: it is not permitted, with every reason.
@@ -98,7 +98,7 @@ def _is_of_present_job(turn: Turn, effect: ProbeRouters | ReserveRun | TakeSnaps
 
 
 def probed(turn: Turn, event: Ended[ProbeRouters, None]) -> None:
-    """All routers were looked at: before a start, this decides whether it is permitted."""
+    """All routers were checked: before a start, this decides whether it is permitted."""
     turn.set(looked_at=turn.steady)
     if not _is_of_present_job(turn, event.effect):
         return
@@ -320,7 +320,7 @@ def give_up_start(turn: Turn, command: RunCommand | None, why: str) -> None:
     """End a start whose run is not open yet; a run whose number is being reserved is stopped when it is open.
 
     Raises:
-        Refused: it was given up already.
+        Refused: it is already cancelled.
     """
     job, run = turn.job, turn.state.run
     if job.given_up:
@@ -349,7 +349,7 @@ def _stop_again(turn: Turn, command: RunCommand | None) -> None:
         or any(turn.server(each).takes_data for each in turn.plan.servers_of(name))
     }
     turn.set_run(unfiled=run.unfiled | left)
-    turn.say(RUN, f"run {run.number}: stopping what still runs, then filing again", client=client)
+    turn.say(RUN, f"run {run.number}: stopping servers that still run, then filing again", client=client)
     stages = (*_stop_all(turn), *filing.STAGES)
     jobs.launch(turn, JobKind.Stop, f"Stop of run {run.number}", stages, command=command)
 

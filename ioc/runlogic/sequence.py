@@ -1,4 +1,4 @@
-"""What is known of automatic runs: settings, plan and progress. `automatic` decides with it."""
+"""The state of automatic runs: settings, plan and progress. `automatic` decides with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole state of the core: frozen, replaced at each step, and passed to the PVs as it is."""
+"""The whole state of the core: frozen, replaced at each step, and passed to the PVs unchanged."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Trouble:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """What is known of one ECC server."""
+    """The state of one ECC server."""
 
     state: EccState = EccState.Unknown
     transition: Transition = Transition.NoTransition
@@ -167,7 +167,7 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class Router:
-    """What is known of one data router."""
+    """The state of one data router."""
 
     last: RouterFacts | None = None
     """The last report of its host."""
@@ -258,7 +258,7 @@ class Interlock:
 
 @dataclass(frozen=True, kw_only=True)
 class Partner:
-    """What is known of one partner."""
+    """The state of one partner."""
 
     read: PartnerState = PartnerState.Unknown
     """What was read last: Unknown, Offline, Halted or Active."""
@@ -405,7 +405,7 @@ Stage = Move | Phase
 
 
 class JobKind(Enum):
-    """What the system is doing."""
+    """The current activity of the system."""
 
     Step = auto()
     Start = auto()

@@ -1,4 +1,4 @@
-"""What a message or a line of the log is about."""
+"""The subject of a message or a log line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Subject:
-    """What a message or a line of the log is about."""
+    """The subject of a message or a log line."""
 
     kind: Kind
     name: str = ""

@@ -1,4 +1,4 @@
-"""What goes wrong in a run, kept permanently with it in ``runs.message``: when, what, and how it ended.
+"""Problems of a run, stored permanently in ``runs.message``: when, what, and how they ended.
 
 A trouble is about one thing: a kind (`About`) and a name. It lasts until it is mended; a newer one about the same thing
 replaces it. The run's message names the current troubles, the database has all. Handlers report a trouble each time
@@ -21,7 +21,7 @@ from ioc.runlogic.subject import RUN, Subject
 from ioc.runlogic.turn import Turn, local
 
 FIRST, LAST = 50, 50
-"""Numbers of lines that the message of a run keeps besides those of troubles that last."""
+"""Numbers of lines that the message of a run keeps in addition to those of troubles that last."""
 _MORE = "… and more: see the events of this run"
 
 

@@ -45,7 +45,7 @@ def _setter(_: Callable[_Fields, Any], parts: str) -> Callable[Concatenate[Turn,
 
     def change(turn: Turn, name: str, *_: _Fields.args, **changes: _Fields.kwargs) -> None:
         before: Mapping[str, Any] = getattr(turn.state, parts)
-        if any(getattr(before[name], field) != value for field, value in changes.items()):  # else nobody is told
+        if any(getattr(before[name], field) != value for field, value in changes.items()):  # an unchanged state is not reported
             turn.state = replace(turn.state, **{parts: {**before, name: replace(before[name], **changes)}})
 
     return change

@@ -15,7 +15,7 @@ _RUN = (
 )
 _AUTOMATIC = ("Auto:Message", "Automatic runs", "The message says why they ended. Fix it, then turn them on again.")
 _SERVER = (
-    ("Online", "ECC server answers", "Is getEccSoapServer running on its host? Is the network up?"),
+    ("Online", "ECC server answers", "Is getEccSoapServer running on its host, and is the network up?"),
     ("State", "State of the ECC server", "Open the server's page: status and log say why."),
     ("Message", "Last transition", "Read the message; Reset takes this server one step back."),
 )
@@ -27,8 +27,8 @@ _ROUTER = (
     ("Message", "Router", "The message says what failed."),
 )
 _PARTNER = (
-    ("State", "Data acquisition beside GET", "Look at its ReadoutGUI: does it run, is its run ours?"),
-    ("Message", "Last error of it", "The message says what failed."),
+    ("State", "Data acquisition beside GET", "Look at its ReadoutGUI: is it running, and is its run ours?"),
+    ("Message", "Its last error", "The message says what failed."),
 )
 _LOGBOOK = (
     ("State", "Logbooks", "The message says why entries wait or were refused; they are kept on disk."),
@@ -78,7 +78,7 @@ def _component(name: str, base: str, leaves: tuple[tuple[str, str, str], ...]) -
 
 
 def _observable(observable: Observable, prefix: str) -> ET.Element:
-    advice = "Look at the alarm of its source PV." if observable.pv else "Type the value on the run sheet."
+    advice = "Check the alarm of its source PV." if observable.pv else "Enter the value on the run sheet."
     return _leaf(f"{prefix}Obs:{observable.name}:Value", observable.label or observable.name, advice)
 
 

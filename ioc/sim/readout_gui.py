@@ -39,7 +39,7 @@ class Manner(Enum):
     MUTE = "mute"
     """It does everything, but answers nothing except questions."""
     BABBLING = "babbling"
-    """Something long that is no answer."""
+    """A long line that is not an answer."""
 
 
 class _StuckError(Exception):

@@ -9,7 +9,7 @@ _OCTAL = frozenset("01234567")
 
 
 class TclError(Exception):
-    """What a Tcl program would raise."""
+    """The error that a Tcl program would raise."""
 
 
 class _Scanner:

@@ -34,15 +34,15 @@ _LONG_STOP = 30.0
 _PIP = "python -m pip install"
 _LOOPBACK = re.compile(r"http://(127\.|localhost|\[::1\])")
 _AT_LEAST = (
-    ("timeouts", "transition", 121.0, "electronics that hang take 120, and the transition continues anyway"),
+    ("timeouts", "transition", 121.0, "hanging electronics take 120, and the transition continues anyway"),
     ("timeouts", "state", 1.0, "a busy host takes that long to answer"),
     ("timeouts", "ssh", 2.0, "logging in to a host takes that long"),
     ("timeouts", "filing", 10.0, "files may grow that long after a stop"),
 )
 _AT_MOST = (
-    ("polling", "ecc", 30.0, "a failing ECC server is not noticed any sooner"),
-    ("polling", "ecc_busy", 5.0, "the end of a step is not noticed any sooner"),
-    ("polling", "routers", 30.0, "a failing router is not noticed any sooner"),
+    ("polling", "ecc", 30.0, "a failing ECC server is not noticed sooner"),
+    ("polling", "ecc_busy", 5.0, "the end of a step is not noticed sooner"),
+    ("polling", "routers", 30.0, "a failing router is not noticed sooner"),
     ("runs", "min_disk_free_gb", 1000.0, "it is in GB, and no run starts while a disk has less"),
 )
 
@@ -94,7 +94,7 @@ def _backups(topology: Topology) -> Iterator[Advice]:
 def _units(topology: Topology) -> Iterator[Advice]:
     for index, router in enumerate(topology.data_routers):
         if router.work_dir is None and units_of(topology, router):
-            yield ("data_routers", index, "work_dir"), "should be given: its unit must know where to start it"
+            yield ("data_routers", index, "work_dir"), "should be set: its unit starts it there"
     for loc, component in _components(topology):
         if component.command is not None and not units_of(topology, component):
             yield (*loc, "units"), "should be systemd or launchd: without units, nothing starts the command"
@@ -155,10 +155,10 @@ def _times(topology: Topology) -> Iterator[Advice]:
             yield (section, key), f"should be at most {limit:g}: {why}"
     polling = topology.polling
     if polling.ecc_busy > polling.ecc:
-        why = "during a transition servers are asked more often"
+        why = "servers are polled faster during a transition"
         yield ("polling", "ecc_busy"), f"should be at most polling.ecc ({polling.ecc:g}): {why}"
     if topology.runs.silent_seconds < 2 * polling.routers:
-        why = "growth is not seen more often"
+        why = "growth is measured only that often"
         yield ("runs", "silent_seconds"), f"should be at least twice polling.routers ({polling.routers:g}): {why}"
 
 
@@ -169,7 +169,7 @@ def _observables(topology: Topology) -> Iterator[Advice]:
         if each.pv is not None:
             first = following.setdefault(each.pv, each.name)
             if first != each.name:
-                yield (*loc, "pv"), f"should be another PV: {first} follows it"
+                yield (*loc, "pv"), f"should be another PV: {first} already has it"
             if each.pv.removeprefix(PVA_SCHEME).startswith(topology.prefix):
                 why = f"it begins with our prefix {topology.prefix}, but this IOC does not have it"
                 yield (*loc, "pv"), f"should be a PV of another IOC: {why}"
@@ -200,7 +200,7 @@ def _interlocks(topology: Topology) -> Iterator[Advice]:
             yield (*loc, "pv"), f"should be replaced by observable: {follows[each.pv]}, which follows it"
         rate = observables[each.observable].max_rate if each.observable is not None else None
         if rate is not None and 1 / rate > max(each.for_seconds, _FAST_SECONDS):
-            why = f"{each.observable} has max_rate {rate:g}, so a change may be seen that late"
+            why = f"{each.observable} has max_rate {rate:g}, so the interlock may see a change that late"
             yield (*loc, "for_seconds"), f"should be at least {1 / rate:g} seconds: {why}"
 
 
@@ -209,9 +209,9 @@ def _hooks(topology: Topology) -> Iterator[Advice]:
         for index, each in enumerate(topology.hooks.at(point)):
             loc = ("hooks", point.value, index)
             if each.run and each.host == "local" and shutil.which(Path(each.run[0]).expanduser()) is None:
-                yield (*loc, "run", 0), "should be a program that this user may start: this machine has none there"
+                yield (*loc, "run", 0), "should be a program that this user can run: there is none on this machine"
             if point is HookPoint.BeforeStop and each.timeout > _LONG_STOP:
-                yield (*loc, "timeout"), f"should be at most {_LONG_STOP:g} seconds: the run is not stopped before"
+                yield (*loc, "timeout"), f"should be at most {_LONG_STOP:g} seconds: the run stops only after it"
 
 
 def _logbook_files(topology: Topology) -> Iterator[Advice]:
@@ -222,12 +222,12 @@ def _logbook_files(topology: Topology) -> Iterator[Advice]:
         if not file.parent.is_dir():
             why = f"{file.parent} does not exist"
         elif file.is_dir():
-            why = "it is a folder itself"
+            why = "it is a folder"
         elif not os.access(file if file.exists() else file.parent, os.W_OK):
-            why = "it may not be written"
+            why = "this user cannot write to it"
         else:
             continue
-        yield ("logbook", index, "file"), f"should be a file in a folder that this user may write: {why}"
+        yield ("logbook", index, "file"), f"should be a file in a folder where this user can write: {why}"
 
 
 def _ssh(topology: Topology) -> Iterator[Advice]:
@@ -272,7 +272,7 @@ def _rules(topology: Topology) -> Iterator[Fault]:
     """Yield warnings about access as a whole and a rule as a whole."""
     rules = topology.access or ()
     if topology.access is not None and not any(rule.write for rule in rules):
-        yield ("access",), "access has no rule with write: true, but should have one: nobody may write a PV"
+        yield ("access",), "access has no rule with write: true, but should have one: nobody can write to a PV"
     for index in [index for index, rule in enumerate(rules[:-1]) if _matches_all(rule)][:1]:
         loc = ("access", index)
         yield loc, f"{show(loc)} matches everything, but should be the last rule: those after it have no effect"

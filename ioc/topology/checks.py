@@ -151,7 +151,7 @@ def _references(whole: _Part) -> Iterator[Fault]:
         for part in whole.parts(section):
             name = part.text("name")
             if name is not None and name not in used[section]:
-                text = f"is {name}, which no source uses, but one of data_sources must have in its {key}"
+                text = f"is {name}, which no source uses, but one of data_sources must name it in its {key}"
                 yield part.loc, f"{show(part.loc)} {text}"
 
 
@@ -265,7 +265,7 @@ def _logbooks(whole: _Part) -> Iterator[Fault]:
             yield part.loc, f"{show(part.loc)} has no {key!r}, but must have one, because its kind is {kind}"
         for key in sorted(given & set(Logbook.model_fields) - _NEEDS[kind] - _MAY_HAVE[kind] - {"name", "kind"}):
             loc = (*part.loc, key)
-            yield loc, f"{show(loc)} has no meaning for the kind {kind}, but must be left out"
+            yield loc, f"{show(loc)} has no effect for the kind {kind}, but must be left out"
 
 
 def _notifications(whole: _Part) -> Iterator[Fault]:
@@ -311,7 +311,7 @@ def _archive(whole: _Part) -> Iterator[Fault]:
         where = place.get("rclone") or place["directory"]
         if part.fields.get("layout") == "merger" and isinstance(where, str) and is_in_the_way(os.fsencode(where)):
             text = f"has layout merger in {where!r}, but must not have '.graw' or 'CoBo<k>_AsAd<a>' in its path"
-            yield part.loc, f"{show(part.loc)} {text}: the merger sees the whole path"
+            yield part.loc, f"{show(part.loc)} {text}: the merger reads the whole path"
         key = tuple(value.rstrip("/") if isinstance(value, str) else None for value in place.values())
         other = first.setdefault((*place, *key), part)
         if other is not part:

@@ -45,7 +45,7 @@ class Answers:
     """Folder of the .xcfg files on the hosts; empty: not known, so no copies are kept."""
     config_backup_root: str = ""
     writers: str = ""
-    """Addresses and networks that may write, besides this machine, with spaces between."""
+    """Addresses and networks that may write, in addition to this machine, separated by spaces."""
     observables: tuple[Mapping[str, str], ...] = ()
     """Keys of the topology with their values."""
 

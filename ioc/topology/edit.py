@@ -2,7 +2,7 @@
 
 A program that reads YAML and writes it again changes quotes, comments and line breaks all over the file. Here YAML only
 says where things are: the nodes of the parsed text have their positions, and the new text is the old one with a few
-pieces exchanged. Everything else stays as it is, byte by byte. Comments on lines of their own stay where they are.
+pieces exchanged. Everything else is unchanged, byte for byte. Comments on lines of their own stay where they are.
 
 YAML has more forms than this module knows. So each new text is read again, and its data must be the old data with
 the change made in it: otherwise the change is refused and the file has to be edited by hand.
@@ -91,7 +91,7 @@ def edit(text: str, change: Edit, file_name: str) -> str:
     except (yaml.YAMLError, ValueError, IndexError):
         done, new = False, ""
     if not done:
-        raise Refused(f"{file_name} has a form of YAML in which this cannot be changed by a program: edit it by hand")
+        raise Refused(f"{file_name} uses a form of YAML that this program cannot edit: edit it by hand")
     return new
 
 
@@ -119,7 +119,7 @@ def _entries(data: Mapping[str, Any]) -> list[Entry]:
 
 
 def _check_texts(fields: Fields) -> None:
-    """Refuse what the shell passes on although it is no text."""
+    """Refuse arguments from the shell that are not text."""
     for key, value in fields.items():
         try:
             str(value).encode()

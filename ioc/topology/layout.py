@@ -134,7 +134,7 @@ class Section:
             self._remove_flow(pieces, self._entries, index)
 
     def move(self, pieces: Pieces, index: int, to: int) -> None:
-        """Put an entry, as it is written, before the one of index `to`, or at the end."""
+        """Move an entry unchanged before the one at index `to`, or to the end."""
         if self._is_block:
             start, end = self._span(index)
             self._remove_lines(pieces, start, end)

@@ -21,7 +21,7 @@ from ioc.topology.schema import Topology
 
 EXAMPLE = Path(__file__).with_name("example.yaml")
 """The example of a full AT-TPC; in a checkout, a link to the file at the root."""
-_WHAT_TO_DO = "`attpc-ioc init` writes one from a few answers, `--topology FILE` takes another"
+_WHAT_TO_DO = "`attpc-ioc init` writes one from a few answers, `--topology FILE` names another"
 _PATHS = {"config_root", "config_backup_root", "log_path", "work_dir", "key", "config"}
 """Keys whose value is a path or null."""
 

@@ -104,7 +104,7 @@ def describe(value: object) -> str:
 
 
 def _type_of(value: object) -> str:
-    """What is said of a value that may be a secret."""
+    """The text shown instead of a value that may be a secret."""
     match value:
         case bool():
             return "true or false"

@@ -38,7 +38,7 @@ def change_observables(path: Path, change: Edit) -> bool:
         try:
             parse(new, str(path))
         except ConfigurationError as error:
-            unchanged = Problem(str(path), 0, "stays as it is: with this change it would have errors")
+            unchanged = Problem(str(path), 0, "is unchanged: with this change it would have errors")
             raise ConfigurationError((unchanged, *error.problems)) from None
         return new
 
@@ -48,12 +48,12 @@ def change_observables(path: Path, change: Edit) -> bool:
 def rewrite(path: Path, change: Callable[[str], str]) -> bool:
     """Replace the text of a file by what `change` makes of it; return whether it differs. Blocks for up to 5 s.
 
-    Mode and group stay, and a symbolic link stays one. What `change` raises leaves the file as it is.
+    Mode and group stay, and a symbolic link stays one. If `change` raises an error, the file is unchanged.
 
     Raises:
         ConfigurationError: the file cannot be read.
         PeerTimeout: another program is changing the file.
-        Refused: it may not be written, or was changed by somebody else meanwhile.
+        Refused: this user cannot write to it, or it was changed by another program meanwhile.
     """
     text = read_text(path, "a topology file")  # says what is wrong with it before it is opened for writing
     real = Path(os.path.realpath(path))
@@ -107,7 +107,7 @@ def _replace(real: Path, old: str, new: str) -> None:
             with contextlib.suppress(OSError):  # only root may give a file to another user
                 os.chown(partial, *owner)
         if real.read_bytes() != old.encode():
-            raise Refused(f"{real} was changed by somebody else meanwhile: look at it and try again")
+            raise Refused(f"{real} was changed by another program meanwhile: check it and try again")
         partial.replace(real)
         # The lock is gone with the old file: what has the name of `partial` now may be the next program's.
         on_failure.pop_all()

@@ -131,7 +131,7 @@ def _parsed(
 
 
 def _inconsistent(entry: dict[str, object], known: Mapping[str, Observable]) -> Iterator[Fault]:
-    """What is wrong between keys that may each be right."""
+    """Errors in combinations of keys that are each valid."""
     if "minutes" not in entry and "gb" not in entry:
         yield (), "has neither minutes nor gb, but must have at least one"
     waits = entry.get("wait_for")

@@ -186,7 +186,7 @@ Command = Annotated[
 ]
 """A program and its arguments; ``~/`` at the beginning of one is the home directory of the login user."""
 Units = Literal["systemd", "launchd"]
-"""What starts programs on a host, and starts them again when they end."""
+"""The service manager that starts programs on a host and restarts them when they end."""
 Value = Annotated[Scalar, PlainValidator(_value)]
 """A text or a number."""
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -386,7 +386,7 @@ class Interlock(Section):
 
 
 class Hook(Section):
-    """A program that is started, or a web server that is told, when something happens to a run."""
+    """A program to run, or a web server to notify, at a certain step of a run."""
 
     name: Component
     run: Annotated[tuple[HookArgument, ...], Field(min_length=1)] | None = None
@@ -397,7 +397,7 @@ class Hook(Section):
 
 
 class Hooks(Section):
-    """What happens beside a run: a list of hooks for each occasion."""
+    """Hooks of a run: a list for each occasion."""
 
     before_start: tuple[Hook, ...] = ()
     after_start: tuple[Hook, ...] = ()
@@ -411,14 +411,14 @@ class Hooks(Section):
 
 
 class Defaults(Section):
-    """Keys for all entries of a list that lack them. They are written into the entries before the file is validated."""
+    """Default keys of all entries of a list. They are written into the entries before the file is validated."""
 
     ecc_servers: dict[str, object] = {}
     data_routers: dict[str, object] = {}
 
 
 class Partner(Section):
-    """Another data acquisition that is begun and ended with each run: FRIBDAQ, through its ReadoutGUI."""
+    """Another data acquisition system that begins and ends with each run: FRIBDAQ, through its ReadoutGUI."""
 
     name: Component
     host: Address
@@ -466,7 +466,7 @@ class Target(Section):
 
 
 class Rule(Section):
-    """What is notified, and how often."""
+    """A condition to report, and how often."""
 
     when: Literal["run_failed", "observable_gone", "disk_below", "no_data", "interlock_tripped", "ioc_restarted"]
     for_seconds: SettleSeconds | None = None
@@ -519,7 +519,7 @@ class Topology(Section):
     order: Order = Order()
     ssh: SshChoice = Field(default_factory=dict, validate_default=True)
     units: Units | None = None
-    """None: the ECC servers and routers are started by other means."""
+    """None: the ECC servers and routers are started in other ways."""
     polling: Polling = Polling()
     timeouts: Timeouts = Timeouts()
     runs: Runs = Runs()
@@ -534,7 +534,7 @@ class Topology(Section):
     """None: only clients on this machine may write."""
     pva: Flag = True
     archiver: Retrieval | None = None
-    """Where Phoebus finds the past of the PVs; None: nowhere."""
+    """Where Phoebus finds the history of the PVs; None: nowhere."""
     logbook: tuple[Logbook, ...] = ()
     notifications: Notifications | None = None
     archive: tuple[Destination, ...] = ()

@@ -1,4 +1,4 @@
-"""What changed since the run before: settings always, measured numbers only if they left the range they had."""
+"""What changed since the previous run: settings always, measured numbers only if they left the range they had."""
 
 from __future__ import annotations
 

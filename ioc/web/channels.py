@@ -40,7 +40,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the page of the present shows, of one topology."""
+    """The contents of the live page for one topology."""
 
     prefix: str
     servers: tuple[str, ...]
@@ -87,7 +87,7 @@ _NUMERIC = (ValueType.Float, ValueType.Integer)
 
 
 def layout_of(topology: Topology) -> Layout:
-    """What is shown of this topology."""
+    """The channels shown for this topology."""
     layout = Layout(
         topology.prefix,
         tuple(each.name for each in topology.ecc_servers),

@@ -113,7 +113,7 @@ def pages_of(path: Path, base_url: str = "/") -> Datasette:
         # To suggest facets, Datasette computes the whole run sheet once per column.
         "suggest_facets": False,
     }
-    about = {} if base_url == "/" else {"about": "what the IOC does now", "about_url": "/"}
+    about = {} if base_url == "/" else {"about": "what the IOC is doing now", "about_url": "/"}
     pages = Datasette(metadata=metadata(path.stem) | about, settings=settings)
     pages.remove_database(_WITHOUT_FILES)
     pages.add_database(_RunDatabase(pages, path), name=path.stem)

@@ -74,7 +74,9 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
         if method not in {"GET", "HEAD"}:
-            return PlainTextResponse("This page only shows: GET and HEAD are allowed.", 405, {"Allow": "GET, HEAD"})
+            return PlainTextResponse(
+                "This page is read-only: only GET and HEAD are allowed.", 405, {"Allow": "GET, HEAD"}
+            )
         name = _name(headers.get("host", ""))
         if not self._is_ours(name):
             return PlainTextResponse(
@@ -83,7 +85,7 @@ class Guard:
                 400,
             )
         if self._login_header and not headers.get(self._login_header, "").strip():
-            return PlainTextResponse("Log in first: the request has no name of a user.", 403)
+            return PlainTextResponse("Log in first: the request has no user name.", 403)
         return None
 
     def _policy(self, path: str, content_type: str) -> str:

@@ -1,8 +1,8 @@
-"""What is to be shown now, and what has changed since a viewer was last sent something.
+"""The current display, and the changes since the last update of each viewer.
 
 Nothing is queued for a viewer: each change has the number of the version in which it was published, and a viewer that
 comes back is sent everything with a later number than it has. A slow viewer so skips versions, and costs no memory.
-The bytes are made once for all viewers that have the same version.
+The bytes are built once for all viewers with the same version.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SILENT_SECONDS = 2.2
 _BETWEEN = 0.25
 """Least time between two versions."""
 _SETTLE = 0.02
-"""What changes together is published together."""
+"""Values that change together are published together."""
 _IDLE = 0.8
 """There is a new version after this time, even if nothing has changed: so the browser knows that we are there."""
 
@@ -83,12 +83,11 @@ class Live:
             return "live", "Live: the IOC answers."
         if self._last_beat is None:
             return "never", (
-                f"No IOC answers for {self.layout.prefix}IOC:Heartbeat since {_clock(self._since)}: it must run, and "
-                "EPICS_CA_ADDR_LIST of this page's server must name its machine."
+                f"No IOC has answered for {self.layout.prefix}IOC:Heartbeat since {_clock(self._since)}: it must run, "
+                "and EPICS_CA_ADDR_LIST of this page's server must name its machine."
             )
         return "gone", (
-            f"The IOC has not answered since {_clock(self._last_beat)}. "
-            "What is shown below is old, and may be wrong now."
+            f"The IOC has not answered since {_clock(self._last_beat)}. The values below are old and may be wrong."
         )
 
     async def run(self) -> None:

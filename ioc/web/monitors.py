@@ -131,5 +131,5 @@ class Monitors:
 
 
 def _asked(channel: Channel | None) -> object:
-    """What a subscription depends on; units that the PV tells are none of it."""
+    """What a subscription depends on; units from the PV do not count."""
     return channel and (channel.kind, channel.absent)

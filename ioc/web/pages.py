@@ -71,7 +71,7 @@ class Pages:
         ]
 
     def close(self) -> None:
-        """Give up all queries."""
+        """Cancel all queries."""
         self._closing.set()
 
     async def error(self, request: Request, error: Exception) -> Response:
@@ -83,7 +83,7 @@ class Pages:
             text = str(error)
         else:
             _log.error("internal error on %s", request.url.path, exc_info=error)
-            status, text = 500, "This page failed: an internal error, which the log of its server has."
+            status, text = 500, "This page failed with an internal error; see the log of its server."
         return self._render("error.html", request, status=status, code=status, text=text)
 
     def _page(self, make: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:

@@ -63,7 +63,7 @@ class Site:
         )
 
     def close(self) -> None:
-        """End the streams and give up queries: the server can end."""
+        """End the streams and cancel queries, so that the server can end."""
         self._streams.close()
         self._pages.close()
 
@@ -96,7 +96,9 @@ class Site:
             try:
                 self._topology = await anyio.to_thread.run_sync(load, self._file)
             except ConfigurationError as error:
-                _log.warning("%s has changed, but has an error; shown is what it said before: %s", self._file, error)
+                _log.warning(
+                    "%s has changed, but has an error, so the page keeps the previous version: %s", self._file, error
+                )
                 continue
             layout = layout_of(self._topology)
             if layout != self._live.layout:

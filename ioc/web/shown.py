@@ -1,4 +1,4 @@
-"""What a viewer sees of a PV: a text, a mark if something is wrong with it, and the time of its value."""
+"""The display of a PV: a text, a mark if there is a problem, and the time of its value."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Shown:
 
 
 def shown(channel: Channel, value: Any, severity: int, at: float) -> Shown:
-    """What is shown of an update."""
+    """The display of an update."""
     if channel.absent is not None and (severity == Severity.INVALID or value != value):  # noqa: PLR0124 - NaN
         return Shown(channel.absent, "", 0.0)
     mark = Severity(min(severity, Severity.INVALID)).name if severity else ""

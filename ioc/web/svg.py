@@ -161,7 +161,7 @@ def run_picture(curve: RunCurve, title: str, width: int) -> str:
 
 
 def trend_picture(points: Sequence[Point], title: str, width: int) -> str:
-    """An observable over the runs: range as a bar, mean as a dot, value at the begin as a ring."""
+    """An observable over the runs: range as a bar, mean as a dot, value at the start as a ring."""
     values = [value for each in points for value in (each.first, each.mean, each.low, each.high) if value is not None]
     runs = [each.run for each in points]
     frame = _Frame(width, (min(runs, default=0) - 0.5, max(runs, default=0) + 0.5), values)

@@ -34,7 +34,7 @@ async def test_an_observable_is_added_and_recorded(ioc: RunningIoc) -> None:
     assert ioc.file.read_text() == before + piece
     assert await ioc.get("T:Obs:energy:Value.EGU") == "MeV"
     assert await ioc.put("T:Obs:energy:Value", "7")
-    assert "energy is recorded from now on" in await message(ioc)
+    assert "energy is now recorded" in await message(ioc)
     for name in ("Name", "Pv", "Units", "Label", "Comment"):
         assert await ioc.get(f"T:Obs:New:{name}", "-S") == ""
     assert await ioc.get("T:Obs:New:Type") == "float"

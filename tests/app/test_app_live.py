@@ -150,7 +150,7 @@ async def test_a_good_installation_passes_and_is_not_changed(hosts: Hosts) -> No
     assert result.seconds < SECONDS
     assert "0 failed, 0 with a warning" in result.text
     for what, text in {
-        "database": "will be made",
+        "database": "will create",
         "Channel Access": "free",
         "PVAccess": "free",
         "observables": "all 1 PVs answer",

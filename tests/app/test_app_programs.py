@@ -198,7 +198,7 @@ def test_units_of_earlier_names_go(tmp_path: Path) -> None:
     site(file, "C0", host="localhost", units="systemd")
     said = write()
     assert sorted(path.name for path in machine.iterdir()) == ["attpc-notes.service", "install.sh"]
-    assert "no programs any more: 127.0.0.1; its install.sh removes their units there" in said
+    assert "no longer has programs: 127.0.0.1; its install.sh removes their units there" in said
 
 
 @pytest.mark.parametrize("command", ["up", "status"])
@@ -208,7 +208,7 @@ def test_what_has_no_units_is_named(tmp_path: Path, command: str) -> None:
     site(file, "C0")
     done = run(command, file)
     assert done.returncode == 1
-    assert "error: left out, since the topology has no `units` for them: r0, C0" in done.stderr
+    assert "error: left out, because the topology has no `units` for them: r0, C0" in done.stderr
     assert run(command, file, "ioc").stderr.count("left out") == 0
     written = run("units", file, "--directory", str(tmp_path / "units"))
     assert written.returncode == 0

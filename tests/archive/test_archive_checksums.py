@@ -150,7 +150,7 @@ async def test_a_file_that_is_not_as_it_was_filed_is_told_once(
         assert it.events[0].run == run
         await eventually(lambda: it.checksums.status("data0").state is ChecksumState.Idle, SECONDS)
         assert it.checksums.status("data0").backlog == 0
-        assert "more files are not as they were filed" in it.checksums.status("data0").message
+        assert "more files have changed since they were filed" in it.checksums.status("data0").message
         await filed_run(store, filed(host, "data0", data(tmp_path / "files", "next")[0]))
         await eventually(lambda: checksums_in(database)[str(tmp_path / "files/next")], SECONDS)
         assert len(it.events) == 1
@@ -168,7 +168,7 @@ async def test_many_missing_files_are_one_event(store: SqliteRunStore, tmp_path:
         await eventually(lambda: it.events, SECONDS)
         ((severity, message),) = said(it.events)
         assert severity is Severity.MAJOR
-        assert "is missing; and 49 more files are not as they were filed" in message
+        assert "is missing; and 49 more files have changed since they were filed" in message
     await hosts.close()
 
 

@@ -146,7 +146,7 @@ async def test_a_destination_that_hangs(bench: Bench, sshd: SshServer, monkeypat
     await bench.disk.file(run, b"abc")
     other = bench.destination("directory", "other", there=bench.tmp_path / "other")
     async with bench.at_work(bench.destination("ssh"), other, pauses=(5.0, 5.0)) as working:
-        await working.until(lambda: "nothing has moved for 1 s" in working.copies.status("safe").message)
+        await working.until(lambda: "no progress for 1 s" in working.copies.status("safe").message)
         await working.until(lambda: ("verified", "") in bench.disk.copies())
     await eventually(lambda: not programs(str(bench.tmp_path)))
 

@@ -202,7 +202,7 @@ async def test_a_missing_host_is_found(tmp_path: Path, tmp_path_factory: pytest.
         server.stop()
         code, output = await asyncio.to_thread(site.verify, "--deep")
     assert code == 1
-    assert re.search(r"not reached +127\.0\.0\.1 +4 files not looked at: .*cannot be reached by SSH", output)
+    assert re.search(r"not reached +127\.0\.0\.1 +4 files not checked: .*cannot be reached by SSH", output)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

@@ -182,7 +182,7 @@ def test_a_missing_topology(command: str, tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         f"error: {tmp_path}/nowhere.yaml: does not exist: "
-        "`attpc-ioc init` writes one from a few answers, `--topology FILE` takes another\n"
+        "`attpc-ioc init` writes one from a few answers, `--topology FILE` names another\n"
     )
 
 

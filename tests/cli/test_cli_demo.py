@@ -100,6 +100,6 @@ def test_other_parts_than_those_that_are_simulated_are_refused(demo: Demo) -> No
     """A server or router that nobody simulates would stay Offline: it is refused, with what to do."""
     more = TOPOLOGY.replace("data_routers: [{", "data_routers: [{name: data1, host: 10.0.0.2}, {")
     assert not demo.reload(more.replace("[data0]", "[data0, data1]"))
-    demo.said("the demo simulates the data_routers with which it was started: restart it")
+    demo.said("the demo simulates the data_routers that it started with: restart it")
     assert demo.epics.absent("D:Router:data1:Online")
     assert demo.get("D:State") == "Idle"

@@ -206,9 +206,9 @@ async def test_runs_that_the_merger_must_leave_out(here: Detector, tmp_path: Pat
     assert errors == "error: run 2 is running: gather it when it is complete\n"
     assert output.splitlines() == [
         f"run 0: 13 files, 18.7 kB, in {place}/run_0000",
-        "run 1 has no files, so it gets no directory: the merger leaves it out",
+        "run 1 has no files, so it gets no directory: the merger skips it",
         f"run 3: 1 files, 256 B, in {place}/run_0003",
-        "run 3 has no file of a CoBo: the merger stops there, so leave it out of its runs",
+        "run 3 has no file of a CoBo: the merger would stop there, so exclude this run",
         f"run 4: 13 files, 18.7 kB, in {place}/run_0004",
         "5 of these numbers are not runs of experiment e1",
     ]
@@ -354,7 +354,7 @@ async def test_files_of_adopted_runs(here: Detector, tmp_path: Path) -> None:
     [
         ("a.graw.d", "must be UTF-8, with neither '.graw' nor 'CoBo<k>_AsAd<a>' in it"),
         ("CoBo0_AsAd0", "with neither"),
-        ("file/below", "cannot be made"),
+        ("file/below", "cannot be created"),
     ],
 )
 async def test_directories_that_cannot_be_used(here: Detector, tmp_path: Path, name: str, problem: str) -> None:
@@ -377,7 +377,7 @@ async def test_a_run_is_gathered_by_one_program_at_a_time(here: Detector, tmp_pa
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     code, _, errors = here.gather("0-1", tmp_path / "merge")
     os.close(descriptor)
-    assert (code, errors) == (1, f"error: run 0 is not gathered: another program gathers it into {busy} now\n")
+    assert (code, errors) == (1, f"error: run 0 is not gathered: another program is gathering it into {busy}\n")
     assert list(busy.iterdir()) == []
     check_merged(tmp_path / "merge", 1, 3, 3)
 

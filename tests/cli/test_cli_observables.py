@@ -71,10 +71,10 @@ def test_from_the_file_to_the_pvs(shell: Shell, ioc: Ioc) -> None:
     code, out, err = shell.run("change", "hv", "--units", "V", "--label", "")
     assert "hv: label from High voltage to nothing, units from kV to V" in out
     assert shell.value("T:Obs:hv:Value.EGU") == "V"
-    assert "hv is moved, now as the first one" in shell.run("move", "hv", "--before", "gas")[1]
+    assert "hv is moved, now as the first" in shell.run("move", "hv", "--before", "gas")[1]
     assert [row["name"] for row in json.loads(shell.run("list", "--json")[1])] == ["hv", "gas"]
-    assert "is unchanged: it is like that already" in shell.run("move", "hv", "--before", "gas")[1]
-    assert "gas is retired; what has been recorded stays" in shell.run("retire", "gas")[1]
+    assert "is unchanged: it already has these values" in shell.run("move", "hv", "--before", "gas")[1]
+    assert "gas is retired; the run database keeps its data" in shell.run("retire", "gas")[1]
     assert shell.epics.absent("T:Obs:gas:Connected")
     with contextlib.closing(sqlite3.connect(shell.file.with_name("runs.db"))) as database:
         retired = "SELECT name FROM observables WHERE retired_at IS NOT NULL AND name = 'gas'"
@@ -89,7 +89,7 @@ def test_what_the_ioc_refuses_is_shown(shell: Shell, ioc: Ioc) -> None:
     assert code == 1
     assert "hv is added" in out
     [line] = err.splitlines()
-    assert "has been changed, but the IOC does not use it: T:IOC:Reload: topology not reloaded, nothing changed" in line
+    assert "was changed, but the IOC does not use it: T:IOC:Reload: topology not reloaded, nothing changed" in line
     assert "nowhere/runs.db', but must be in an existing directory" in line
 
 
@@ -125,7 +125,7 @@ def test_an_ioc_that_dies_meanwhile(shell: Shell, ioc: Ioc) -> None:
         ioc.signal(signal.SIGKILL)
         out, err = process.communicate(timeout=90)
     assert "hv is added" in out
-    assert "not reloaded: no IOC answers" in out or "the IOC does not answer any more" in err
+    assert "not reloaded: no IOC answers" in out or "the IOC stopped answering" in err
     assert "Traceback" not in err
 
 
@@ -170,7 +170,7 @@ def test_an_empty_value_removes_any_key(shell: Shell) -> None:
     ("arguments", "code", "said"),
     [
         (("add", "gas"), 2, "observables[1].name is 'gas', but must be another name"),
-        (("add", "a b", "--units", "kilometres"), 2, "stays as it is: with this change it would have errors"),
+        (("add", "a b", "--units", "kilometres"), 2, "is unchanged: with this change it would have errors"),
         (("add", "hv", "--before", "gas", "--after", "gas"), 2, "only one of --before and --after"),
         (("add", "hv", "--type", "complex"), 2, "complex"),
         (("change", "gas"), 2, "nothing to change: give at least one of --pv, --type"),

@@ -149,7 +149,7 @@ async def test_end_overtakes_begin(gui: Simulated, client: ReadoutGui) -> None:
     await eventually(lambda: gui.status()["slave"])
     await client.end()
     assert begin.done()
-    with pytest.raises(PeerError, match="given up"):
+    with pytest.raises(PeerError, match="cancelled"):
         await begin
     assert gui.status()["state"] == "Halted"
 
@@ -164,7 +164,7 @@ async def test_stop_while_it_becomes_our_slave(gui: Simulated, client: ReadoutGu
     await asyncio.sleep(0.05)
     gui.thawed.set()
     await end
-    with pytest.raises(PeerError, match="given up"):
+    with pytest.raises(PeerError, match="cancelled"):
         await begin
     assert await client.read() == HALTED
     assert not gui.status()["slave"]

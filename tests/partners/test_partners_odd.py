@@ -59,16 +59,16 @@ TABLE: list[tuple[Serve, str]] = [
     (reads_nothing, "did not answer"),
     (drips, "did not answer"),
     (floods, "OK"),
-    (sends(b"\n"), "no answer of a ReadoutGUI"),
-    (sends(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "no answer of a ReadoutGUI"),
+    (sends(b"\n"), "not an answer of a ReadoutGUI"),
+    (sends(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "not an answer of a ReadoutGUI"),
     (sends(b"OK active"), "did not answer"),
     (sends(b"OK act", then_close=True), "closed the connection"),
-    (sends(b"OK {\n"), "no answer of a ReadoutGUI"),
+    (sends(b"OK {\n"), "not an answer of a ReadoutGUI"),
     (sends(b"OK 1\n"), "answered get state with OK 1"),
     (sends(b"ERROR {Invalid get: state}\n"), "Invalid get: state"),
     (sends(b"FAIL {Invalid command 'get state'}\n"), "Invalid command"),
     (sends(b"x" * 10_000 + b"\n"), "more than 4096 bytes"),
-    (sends(bytes(range(256)) + b"\n"), "no answer of a ReadoutGUI"),
+    (sends(bytes(range(256)) + b"\n"), "not an answer of a ReadoutGUI"),
 ]
 
 

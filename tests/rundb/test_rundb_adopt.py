@@ -53,7 +53,7 @@ def test_runs_get_into_a_new_database(tmp_path: Path, places: tuple[Path, ...]) 
     database = tmp_path / "runs.db"
     done = adopt(database, *places, "--class", "production")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == f"2 runs of e18008 entered into {database}; the next run is 10"
+    assert done.stdout.splitlines()[-1] == f"2 runs of e18008 added to {database}; the next run is 10"
     columns = "run_number, run_class, title, state, config_name, bytes, duration"
     assert rows(database, f"SELECT {columns} FROM runs ORDER BY id") == [
         (number, "Production", "", "complete", "front/e20/e20", 1550, 3600.0) for number in (7, 9)
@@ -93,7 +93,7 @@ def test_a_dry_run_changes_nothing(tmp_path: Path, places: tuple[Path, ...]) -> 
     assert heading.split() == ["run", "began", "ended", "files", "size", "configuration", "directories"]
     assert seven.split()[0:1] + seven.split()[5:9] == ["7", "3", "1.6", "kB", "front/e20/e20"]
     assert nine.startswith("9 ")
-    assert summary == f"2 runs of e18008 would be entered into {database}; the next run is 10"
+    assert summary == f"2 runs of e18008 would be added to {database}; the next run is 10"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["backups", "data0", "data1"]
 
 

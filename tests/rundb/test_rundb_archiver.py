@@ -271,9 +271,13 @@ async def test_the_address_of_the_topology_is_known_too(database_with_run: Path)
     [
         (404, None, "GAS:P is not archived by http://127.0.0.1:"),
         (500, None, "answered 500 Internal Server Error for GAS:P"),
-        (200, "<html>", "did not answer like the retrieval of an archiver appliance for GAS:P"),
-        (200, '[{"data": [{"secs": 1}]}]', "did not answer like the retrieval of an archiver appliance for GAS:P"),
-        (200, '{"a": 1}', "did not answer like the retrieval of an archiver appliance for GAS:P"),
+        (200, "<html>", "did not answer like the retrieval service of an archiver appliance for GAS:P"),
+        (
+            200,
+            '[{"data": [{"secs": 1}]}]',
+            "did not answer like the retrieval service of an archiver appliance for GAS:P",
+        ),
+        (200, '{"a": 1}', "did not answer like the retrieval service of an archiver appliance for GAS:P"),
     ],
 )
 async def test_a_wrong_answer_is_said_in_a_line(

@@ -147,7 +147,7 @@ async def test_what_is_missing_is_said_in_a_line(filled: SqliteRunStore, databas
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         used = refusal("pass", "--database", str(database), "--port", str(port))
-        said = f"error: 127.0.0.1:{port} cannot be served: Address already in use; choose another port with --port"
+        said = f"error: 127.0.0.1:{port} cannot be opened: Address already in use; choose another port with --port"
         assert used == f"{said}\n"
 
 

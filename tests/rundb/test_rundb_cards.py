@@ -220,7 +220,7 @@ async def test_a_card_can_be_asked_for(store: SqliteRunStore, database: Path) ->
     await complete(store)
     execute(database, "UPDATE runs SET card_due = 0")
     result = invoke(database, "card", "1", "--write", "--experiment", "e1")
-    assert result.stdout == "the IOC writes the card of e1 on every host that it reaches and that lacks it\n"
+    assert result.stdout == "the IOC writes the card of e1 on every reachable host where it is missing\n"
     assert rows(database, "SELECT run_number FROM runs WHERE card_due") == [(1,)]
     await store.reserve_run("e1", "", RunClass.Beam, "")
     result = invoke(database, "card", "0", "2", "--write", "--experiment", "e1")
@@ -407,10 +407,10 @@ def test_the_latest_card_of_a_run_counts(tmp_path: Path, made: dict[RunId, bytes
     assert result.exit_code == 0, result.output
     assert result.stderr == (
         f"note: run 1 of e1: {tmp_path}/host1/e1/run_0001/run_0001.json is later than "
-        f"{tmp_path}/host0/e1/run_0001/run_0001.json, which differs in title, quality, changed_at and is left out\n"
+        f"{tmp_path}/host0/e1/run_0001/run_0001.json, which differs in title, quality, changed_at and is ignored\n"
     )
     assert rows(tmp_path / "new.db", "SELECT title FROM runs ORDER BY id") == [("first",), ("corrected",)]
-    assert result.stdout.splitlines()[-1] == f"2 runs entered into {tmp_path}/new.db"
+    assert result.stdout.splitlines()[-1] == f"2 runs added to {tmp_path}/new.db"
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, made: dict[RunId, bytes]) -> None:
@@ -435,7 +435,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, made: dict[Run
         assert (result.exit_code, result.stdout) == (1, "")
         said = result.stderr.replace(str(tmp_path), "")
         expected = [
-            "note: /found/notes/e1/run_0008/run_0008.json is no run card and is left out",
+            "note: /found/notes/e1/run_0008/run_0008.json is not a run card and is skipped",
             "error: /found/cut/e1/run_0005/run_0005.json is damaged: leave it out, another host has the same card",
             "error: /found/name/e1/run_0006/run_0006.json: experiment name '../x' is also a directory: it must ",
             "error: /found/nan/e1/run_0009/run_0009.json is damaged: leave it out, another host has the same card",
@@ -448,7 +448,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, made: dict[Run
                 "error: /found/wrong/e1/run_0003/run_0003.json: quality: Input should be 'Unknown', 'Good', 'Check' or "
                 "'Bad'; bytes: Input should be greater than or equal to 0; files: Input should be a valid list"
             ),
-            "error: /mine.json is no run card: name cards, or directories to search for run_NNNN.json",
+            "error: /mine.json is not a run card: give cards, or directories to search for run_NNNN.json",
             "error: /nowhere.json cannot be read: No such file or directory",
             (
                 "error: run 1 of e1 is in the database already, but differs from "
@@ -486,7 +486,7 @@ def test_a_dry_run_enters_nothing(tmp_path: Path, made: dict[RunId, bytes]) -> N
     assert heading.split() == ["experiment", "run", "class", "title", "state", "began", "files", "size", "card"]
     assert first.split()[:5] == ["e1", "0", "Beam", "first", "complete"]
     assert second.endswith("host/e1/run_0001/run_0001.json")
-    assert summary == f"2 runs would be entered into {tmp_path}/new.db"
+    assert summary == f"2 runs would be added to {tmp_path}/new.db"
     assert not (tmp_path / "new.db").exists()
 
 

@@ -282,7 +282,7 @@ async def test_a_new_database_does_not_take_away_what_an_older_one_gave(recorded
     before = files(folder)
     new = recorded.with_name("new.db")
     await record(new, "e2", 1)
-    assert f"left as they are, because {new} does not have them: e1" in update(new, folder)
+    assert f"unchanged, because they are not in {new}: e1" in update(new, folder)
     assert set(before) < set(files(folder))
     both = files(folder)
     await record(new, "e1", 1)

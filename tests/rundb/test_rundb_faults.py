@@ -228,7 +228,7 @@ async def test_a_reader_that_holds_a_transaction_is_told(
         reader.execute("SELECT * FROM runs").fetchall()
         for number in range(20):
             await store.save_settings({f"s{number}": "x" * 100_000})
-        await eventually(lambda: "does not end its transaction" in store.health().warning)
+        await eventually(lambda: "keeps a read transaction open" in store.health().warning)
         assert store.health().log_bytes > 1_000_000
         assert store.problem() == ""
         reader.execute("COMMIT")

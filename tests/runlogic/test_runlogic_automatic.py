@@ -128,7 +128,7 @@ def test_off_lets_the_open_run_go_on() -> None:
     assert world.answers[off] == ef.Answer(off)
     wait(world, 5000)
     assert states(world) == [DocumentState.Running]
-    assert message(world) == "off: run 0 goes on until somebody stops it"
+    assert message(world) == "off: run 0 continues until somebody stops it"
 
 
 @pytest.mark.parametrize("performed", range(4))
@@ -442,7 +442,8 @@ def test_without_length_and_size_nothing_is_enabled() -> None:
     world = ready_world()
     refused = enable(world)
     assert world.answers[refused].error == (
-        "automatic runs need an end of each run: RunMinutes and RunGB are both 0, but at least one must be more than 0"
+        "automatic runs need a limit for each run: RunMinutes and RunGB are both 0, "
+        "but at least one must be more than 0"
     )
     sequence(world, minutes=10)
     assert world.answers[limit(world, minutes=0)].refused
@@ -683,7 +684,7 @@ def test_another_experiment_in_the_topology_ends_the_sequence() -> None:
     world.database.settings = settings
     world.restart()
     assert state(world) is AutoState.Off
-    assert message(world) == "off: the experiment is e20 now, and no longer e7"
+    assert message(world) == "off: the experiment changed from e7 to e20"
 
 
 def test_settings_and_plan_outlive_a_restart() -> None:

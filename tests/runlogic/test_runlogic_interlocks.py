@@ -786,7 +786,7 @@ def test_a_command_for_an_interlock_that_is_gone_is_refused() -> None:
     site = Site(section())
     site.change()
     token = site.bypass()
-    assert site.answers[token].error == "interlock p is not in the topology any more"
+    assert site.answers[token].error == "interlock p is no longer in the topology"
 
 
 def test_the_core_is_not_woken_for_one_that_is_not_judged() -> None:

@@ -43,7 +43,7 @@ STEPS = [
     (
         _servers(EccState.Ready, "CoBo0", "CoBo1"),
         NextStep.Wait,
-        "ECC server MuTAnT is Idle, the others are Ready: bring them together on their pages",
+        "ECC server MuTAnT is Idle, the others are Ready: bring them to the same state on their pages",
     ),
     (
         _dirty,

@@ -101,10 +101,10 @@ def test_the_impossible_cannot_be_pressed(
 
 
 def test_pause_warns_where_resume_would_kill_the_ecc_server() -> None:
-    """One ECC server that does not survive Resume: no such button, and Pause says that only Stop is left."""
+    """One ECC server that does not survive Resume: no such button, and Pause warns that only Stop remains."""
     buttons = _buttons(load(ROOT / "topology.yaml"))
     assert "Resume" not in buttons
-    assert "only Stop is left" in (buttons["Pause"].text("confirm_message") or "")
+    assert "you can only stop the run" in (buttons["Pause"].text("confirm_message") or "")
 
 
 def test_a_full_detector_needs_no_scrolling() -> None:
@@ -127,7 +127,7 @@ def _pressable(file: str, macros: dict[str, str], values: Mapping[str, float]) -
     buttons = [each for each in screens.widgets_of(page) if each.kind == "action_button" and each.is_control]
     return {each.text("text") or "" for each in buttons if each.ruled("enabled", known) == "true"} - {
         "Get log",
-        "Use the marked one",
+        "Use the selected one",
     }
 
 

@@ -77,7 +77,7 @@ STRANGE = [
     ("[trigger]", "[trigger, data0]", 15, "is 'data0', but should be another router: a router accepts one source"),
     # times
     ("polling: {ecc: 1}", "timeouts: {transition: 5}", 20, "timeouts.transition is 5.0, but should be at least 121 se"),
-    ("polling: {ecc: 1}", "timeouts: {transition: 120}", 20, "electronics that hang take 120"),
+    ("polling: {ecc: 1}", "timeouts: {transition: 120}", 20, "hanging electronics take 120"),
     ("polling: {ecc: 1}", "timeouts: {state: 0.1}", 20, "timeouts.state is 0.1, but should be at least 1 seconds"),
     ("polling: {ecc: 1}", "timeouts: {ssh: 1}", 20, "timeouts.ssh is 1.0, but should be at least 2 seconds"),
     ("polling: {ecc: 1}", "timeouts: {filing: 5}", 20, "timeouts.filing is 5.0, but should be at least 10 seconds"),
@@ -89,7 +89,7 @@ STRANGE = [
     # observables
     ("[pressure]", "[pressure, pressure]", 21, "runs.require[1] is 'pressure', but should be given once"),
     ('pv: "GAS:P"', "pv: 'T:GAS:P'", 23, "'T:GAS:P', but should be a PV of another IOC: it begins with our prefix T:"),
-    ("target_gas, type: string", "p2, pv: 'ca://GAS:P'", 24, "pv is 'GAS:P', but should be another PV: pressure follo"),
+    ("target_gas, type: string", "p2, pv: 'ca://GAS:P'", 24, "pv is 'GAS:P', but should be another PV: pressure alrea"),
     ("target_gas, type: string", "gas, deadband: 1", 24, "observables[1].deadband is 1.0, but should be left out: eve"),
     ("target_gas, type: string", "gas, max_rate: 1", 24, "observables[1].max_rate is 1.0, but should be left out: eve"),
     ("type: float", "type: string, deadband: 1", 23, "is 1.0, but should be left out: pressure is not a number"),

@@ -79,8 +79,8 @@ def test_a_password_is_not_repeated(url: str) -> None:
 STRANGE = [
     ("before_start", "[hv, on]", "[no-such-program]", "run[0] is 'no-such-program', but should be a program that this"),
     ("before_start", "[hv, on]", "[/etc/passwd]", "run[0] is '/etc/passwd', but should be a program that this user"),
-    ("before_start", "[hv, on]", "[~/nothing]", "run[0] is '~/nothing', but should be a program that this user may"),
-    ("before_stop", "timeout: 5", "timeout: 300", "timeout is 300.0, but should be at most 30 seconds: the run is not"),
+    ("before_start", "[hv, on]", "[~/nothing]", "run[0] is '~/nothing', but should be a program that this user can"),
+    ("before_stop", "timeout: 5", "timeout: 300", "timeout is 300.0, but should be at most 30 seconds: the run stops"),
 ]  # fmt: skip
 
 

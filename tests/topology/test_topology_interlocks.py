@@ -99,7 +99,10 @@ def test_a_slow_observable_is_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     slow = with_interlocks(USUAL).replace('"GAS:P", type: float', '"GAS:P", type: float, max_rate: 0.1')
     path.write_text(slow)
-    assert any("pressure has max_rate 0.1, so a change may be seen that late" in w.text for w in examine(path).warnings)
+    assert any(
+        "pressure has max_rate 0.1, so the interlock may see a change that late" in w.text
+        for w in examine(path).warnings
+    )
     path.write_text(slow.replace("action: stop", "action: stop, for_seconds: 10"))
     assert not [each for each in examine(path).warnings if "max_rate" in each.text]
 

@@ -151,7 +151,7 @@ BROKEN = [
     ("host: 10.0.0.2, port: 46007", "host: 10.0.0.1", 12, "data_routers[1] is at 10.0.0.1:46005, but must have its"),
     ("ecc_server: CoBo0", "ecc_server: cobo0", 14, "ecc_server is 'cobo0', but must be one of ecc_servers; did you"),
     ("[trigger]", "[triger]", 15, "data_routers[0] is 'triger', but must be one of data_routers; did you mean 'trig"),
-    ("[trigger]", "[data0]", 12, "data_routers[1] is trigger, which no source uses, but one of data_sources must have"),
+    ("[trigger]", "[data0]", 12, "data_routers[1] is trigger, which no source uses, but one of data_sources must name"),
     ("[trigger]", "[trigger, trigger]", 15, "repeats 'trigger', but a source must name a router only once"),
     ("ecc_server: MuTAnT", "ecc_server: CoBo0", 6, "ecc_servers[1] is MuTAnT, which no source uses, but"),
     ("start: [cobo, mutant]", "start: [cobo]", 17, "order.start is [cobo], but must also have mutant"),

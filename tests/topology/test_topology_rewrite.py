@@ -57,7 +57,7 @@ def test_a_change_of_somebody_else_is_not_lost(file: Path) -> None:
         file.write_text("written: meanwhile\n")
         return text.upper()
 
-    with pytest.raises(Refused, match="was changed by somebody else meanwhile"):
+    with pytest.raises(Refused, match="was changed by another program meanwhile"):
         rewrite(file, meanwhile)
     assert file.read_text() == "written: meanwhile\n"
     assert [each.name for each in file.parent.iterdir()] == ["t.yaml"]

@@ -22,7 +22,7 @@ BROKEN = [
     ("user: u, ", "", "logbook[0] has no 'user', but must have one, because its kind is olog"),
     (", logbooks: [x]", "", "logbook[0] has no 'logbooks', but must have one, because its kind is olog"),
     ("logbooks: [x]", "logbooks: []", "logbook[0].logbooks is empty, but must have at least one entry"),
-    ("logbooks: [x]", "logbooks: [x], file: a.md", "logbook[0].file has no meaning for the kind olog, but must be"),
+    ("logbooks: [x]", "logbooks: [x], file: a.md", "logbook[0].file has no effect for the kind olog, but must be"),
     ("logbooks: [x]", "logbooks: [x], tag: [y]", "logbook[0].tag is not a known key; did you mean 'tags'?"),
     ("password: env:P", f"password: {SECRET}", "logbook[0].password must be env:NAME (an environment variable) or fi"),
     ("http://h:1", f"http://u:{SECRET}@h:1", "logbook[0].url must be an address http://HOST[:PORT]/… or https://…, w"),

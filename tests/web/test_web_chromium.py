@@ -100,7 +100,7 @@ async def test_the_states_without_an_ioc_and_without_runs(start: Start, database
     """No IOC, no database, none of our version, no runs: each is said on a page that is whole."""
     web = start()
     async with chromium() as browser:
-        assert "No IOC answers for WEB:" in await check(browser, f"{web.address}/")
+        assert "No IOC has answered for WEB:" in await check(browser, f"{web.address}/")
         for page in ("/runs", "/trends", "/runs/0", "/database/"):
             assert "there is no run database" in await check(browser, f"{web.address}{page}", status=503)
         store = await SqliteRunStore.open(database)
@@ -108,7 +108,7 @@ async def test_the_states_without_an_ioc_and_without_runs(start: Start, database
         await store.define_observables("e1", [])
         await store.close()
         assert "has no runs yet" in await check(browser, f"{web.address}/runs")
-        assert "no observables that are numbers" in await check(browser, f"{web.address}/trends")
+        assert "no numeric observables" in await check(browser, f"{web.address}/trends")
         execute(database, "PRAGMA user_version = 99")
         assert "has version 99" in await check(browser, f"{web.address}/runs", status=503)
 

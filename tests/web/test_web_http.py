@@ -160,7 +160,7 @@ async def test_pages_of_runs_miss_and_repeat_nothing(store: SqliteRunStore, data
 async def test_a_page_of_a_run(filled: SqliteRunStore, start: Start) -> None:
     """It has conditions, plot, files, configuration, what went wrong, what changed, and its neighbours."""
     page = start().ask("/runs/2").text
-    for text in ("What went wrong", "Bad times", "What changed since the run before", "Conditions", "Files", "Log"):
+    for text in ("What went wrong", "Bad times", "What changed since the previous run", "Conditions", "Files", "Log"):
         assert text in page
     assert "/runs/2/pressure.svg" in page
     assert 'href="/runs/1?' in page
@@ -330,7 +330,7 @@ def test_what_is_missing_is_said_in_a_line(topology: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         used = refusal("pass", "--topology", str(topology), "--port", str(port))
-    said = f"error: 127.0.0.1:{port} cannot be served: Address already in use; choose another port with --port\n"
+    said = f"error: 127.0.0.1:{port} cannot be opened: Address already in use; choose another port with --port\n"
     assert used == (1, "", said)
     code, out, err = refusal("pass", "--topology", str(topology), "--login-header", "X User")
     assert (code, out, err.count("\n")) == (2, "", 1)

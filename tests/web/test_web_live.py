@@ -113,7 +113,7 @@ async def test_no_ioc_ever(start: Callable[..., Web]) -> None:
     web = start()
     viewer = await web.viewer()
     await viewer.until(lambda: viewer.event["health"] == "never")
-    assert "No IOC answers for WEB:IOC:Heartbeat" in viewer.event["sentence"]
+    assert "No IOC has answered for WEB:IOC:Heartbeat" in viewer.event["sentence"]
     assert {mark for _, mark, _ in viewer.values.values()} == {"not connected"}
     began = time.monotonic()
     await viewer.read()

@@ -116,7 +116,7 @@
     }
     const lost = performance.now() - heard > SILENT_MS;
     if (lost) {
-      say("lost", `This page has lost its server since ${heardAt.toLocaleTimeString()}. What is shown below is old, and may be wrong now.`);
+      say("lost", `This page has lost its server since ${heardAt.toLocaleTimeString()}. The values below are old and may be wrong.`);
     }
     if (lost && (!wasLost || source === null)) {
       setTimeout(retry, RETRY_MS);
@@ -142,7 +142,7 @@
     } else {
       heard = performance.now();
       wasLost = false;
-      say("connecting", "Connecting again: what is shown below may be old.");
+      say("connecting", "Reconnecting: the values below may be old.");
       open();
     }
   });
