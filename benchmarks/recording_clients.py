@@ -16,7 +16,7 @@ import queue
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,25 @@ async def record(counters: int, path: Path) -> None:
     """The IOC's own way of recording, with the samples between runs, so that every row can be accounted for."""
     from ioc.model import RunClass  # noqa: PLC0415 - each kind imports what it measures
     from ioc.observables import ObservableFeed  # noqa: PLC0415
+    from ioc.ports import ReadingsListener  # noqa: PLC0415
     from ioc.recorder import ObservableRecorder  # noqa: PLC0415
     from ioc.rundb import SqliteRunStore  # noqa: PLC0415
     from ioc.topology.schema import Observable  # noqa: PLC0415
 
+    class CountingFeed(ObservableFeed):
+        received = 0
+
+        async def start(
+            self, observables: Sequence[Observable], deliver: ReadingsListener, tell_properties: Any
+        ) -> None:
+            def count(readings: Sequence[Any]) -> None:
+                self.received += len(readings)
+                deliver(readings)
+
+            await super().start(observables, count, tell_properties)
+
     store = await SqliteRunStore.open(path)
-    feed = ObservableFeed()
+    feed = CountingFeed()
     observables = [Observable(name=f"v{number}", pv=f"B:{number}") for number in range(counters)]
     names = [each.name for each in observables]
     recorder = ObservableRecorder(store, feed, experiment="e1", observables=observables, record="always")

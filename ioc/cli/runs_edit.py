@@ -130,7 +130,7 @@ def import_command(places: tuple[Path, ...], topology: Path, database: Path | No
 def _manual_value(
     experiment: str, known: Mapping[str, SheetObservable], setting: str
 ) -> tuple[SheetObservable, Scalar]:
-    from ioc.recorder import parse_manual
+    from ioc.topology.manual_value import parse_manual
     from ioc.topology.schema import Observable
 
     name, separator, text = setting.partition("=")

@@ -5,65 +5,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ioc.model import Reading, ValueType
-from ioc.observables.monitor import Monitor, Source
-from ioc.observables.reading import PropertiesListener, to_properties, to_reading
+import aioca
 
-_log = logging.getLogger(__name__)
+from ioc.model import Reading, Severity, ValueType
+from ioc.observables.monitor import EPICS_EPOCH, STATUSES, Monitor, Properties, PropertiesListener, Source, convert
 
 _PROPERTIES_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
+_SEVERITIES = tuple(Severity)
 
 
 class ChannelMonitor(Monitor):
     """Each connection gets new subscriptions: after a reconnection the PV may have another type."""
 
-    def __init__(
-        self,
-        aioca: Any,
-        source: Source,
-        deliver: Callable[[Reading], None],
-        tell_properties: PropertiesListener,
-    ) -> None:
-        """`aioca` is the module."""
+    def __init__(self, source: Source, deliver: Callable[[Reading], None], tell_properties: PropertiesListener) -> None:
         super().__init__(source, deliver, tell_properties)
-        self._aioca = aioca
         self._have_properties = asyncio.Event()
         self._lost = asyncio.Event()
         self._subscriptions: list[Any] = []
-        self._task = self._new_task()
+        self._task = asyncio.create_task(self._follow(), name=f"observable {source.name}")
 
     def check(self) -> None:
         """Detect a subscription that ended on a connected channel, for example because read access was lost."""
-        if self._task.done():
-            _log.error("%s: %s", self.failed, self._task.exception())
-            self.report_disconnected()
-            self._task = self._new_task()
-        if any(each.state == each.CLOSED for each in self._subscriptions):
+        if self._subscription_ended():
             self._lost.set()
 
     async def _unsubscribe(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def _new_task(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self._follow(), name=f"observable {self.source.name}")
+    def _subscription_ended(self) -> bool:
+        return any(each.state == each.CLOSED for each in self._subscriptions)
 
     async def _follow(self) -> None:
         while True:
-            await self._aioca.connect(self.source.pv, timeout=None)
-            self._lost.clear()
-            self._have_properties.clear()
             try:
+                await aioca.connect(self.source.pv, timeout=None)
+                self._lost.clear()
+                self._have_properties.clear()
                 await self._subscribe()
                 await self._lost.wait()
-                ended = any(each.state == each.CLOSED for each in self._subscriptions)
-            except (self._aioca.CANothing, LookupError) as error:
-                _log.warning("%s: %s", self.failed, error)
+                ended = self._subscription_ended()
+            except Exception as error:  # whatever it is, it is tried again
+                self.complain(str(error))
                 ended = True
             finally:
                 for subscription in self._subscriptions:
@@ -74,7 +63,7 @@ class ChannelMonitor(Monitor):
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _subscribe(self) -> None:
-        aioca, pv = self._aioca, self.source.pv
+        pv = self.source.pv
         self._subscriptions.append(
             aioca.camonitor(
                 pv,
@@ -121,3 +110,34 @@ class ChannelMonitor(Monitor):
             return
         labels = self.properties.labels if self.properties else ()
         self.take(to_reading(self.source.name, self.source.type, update, labels))
+
+
+def to_properties(update: Any) -> Properties:
+    """Read the properties from an update of aioca with control information."""
+    return Properties(
+        units=str(getattr(update, "units", "")),
+        precision=max(0, int(getattr(update, "precision", 0))),
+        labels=tuple(str(label) for label in getattr(update, "enums", ())),
+    )
+
+
+def to_reading(name: str, value_type: ValueType, update: Any, labels: Sequence[str]) -> Reading:
+    """Turn an update of aioca with a time stamp into a reading; `labels` are the enum strings of the source.
+
+    For an array it is the first element, or NaN if it is empty.
+    """
+    raw: Any = update
+    if update.element_count != 1 and not isinstance(raw, str):  # an array
+        raw = update[0] if len(update) else math.nan
+    label = ""
+    if labels and not isinstance(raw, str) and 0 <= raw < len(labels):
+        label = labels[int(raw)]
+    status, stamp = update.status, update.timestamp
+    return Reading(
+        name,
+        convert(raw, label, value_type),
+        _SEVERITIES[min(update.severity, 3)],
+        STATUSES.get(status) or f"STATUS_{status}",
+        stamp if stamp > EPICS_EPOCH else time.time(),
+        label if value_type is ValueType.Enum else "",
+    )

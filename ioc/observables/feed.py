@@ -13,15 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ioc.observables.monitor import Source
-from ioc.observables.reading import PropertiesListener, disconnected
+from ioc.observables.monitor import PropertiesListener, Source, disconnected
 
 if TYPE_CHECKING:
     from ioc.model import Reading
@@ -48,8 +46,6 @@ class ObservableFeed:
     def __init__(self, *, silent_checks: int = 15) -> None:
         """`silent_checks`: without a message during so many checks, one every 2 s, the receiving process hangs."""
         self._silent_checks = silent_checks
-        self.received = 0
-        """Readings since the start."""
         self._sources: list[Source] = []
         self._connected: dict[str, bool] = {}
         self._silent = 0
@@ -74,8 +70,6 @@ class ObservableFeed:
 
         When this returns, nothing more is delivered for the others.
         """
-        if self._checker is None:
-            raise RuntimeError("the feed must be started before it is updated")
         async with self._changing:
             self._sources = _sources(observables)
             if self._receiver is not None:
@@ -141,7 +135,6 @@ class ObservableFeed:
         match kind:
             case "readings":
                 readings: list[Reading] = content[0]
-                self.received += len(readings)
                 self._connected.update([(each.observable, each.connected) for each in readings])
                 self._listeners[0](readings)
             case "properties":
@@ -156,11 +149,12 @@ class ObservableFeed:
 class _Receiver:
     """The process of `ioc.observables.receiver`; a thread for each pipe, which fills up when the process hangs."""
 
-    def __init__(self, sources: Sequence[Source], take: Any) -> None:
+    def __init__(self, sources: Sequence[Source], take: Callable[..., None]) -> None:
+        """`take` gets the parts of each message, in a thread."""
         self._take = take
-        self._loop = asyncio.get_running_loop()
-        self._followed: deque[asyncio.Future[None]] = deque()
         self._lists: queue.SimpleQueue[Sequence[Source] | None] = queue.SimpleQueue()
+        self._sent = self._followed = 0
+        """Number of lists sent, and of those that the process has begun to monitor."""
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
@@ -179,12 +173,12 @@ class _Receiver:
 
     async def follow(self, sources: Sequence[Source]) -> None:
         """Monitor these; returns when the process does so or has ended."""
-        followed = self._send(sources)
-        while self.alive and not followed.done():
-            await asyncio.wait([followed], timeout=_POLL_SECONDS)
+        self._send(sources)
+        number = self._sent
+        while self.alive and self._followed < number:  # noqa: ASYNC110 - the thread may end without an event
+            await asyncio.sleep(_POLL_SECONDS)
 
     def kill(self) -> None:
-        """Kill it."""
         self._process.kill()
 
     async def end(self) -> None:
@@ -196,12 +190,9 @@ class _Receiver:
                 self.kill()
             await asyncio.sleep(_POLL_SECONDS)
 
-    def _send(self, sources: Sequence[Source]) -> asyncio.Future[None]:
-        """Send a list; the future is done when its sources are followed."""
-        followed: asyncio.Future[None] = self._loop.create_future()
-        self._followed.append(followed)
+    def _send(self, sources: Sequence[Source]) -> None:
+        self._sent += 1
         self._lists.put(sources)
-        return followed
 
     def _write(self) -> None:
         assert self._process.stdin is not None
@@ -219,18 +210,12 @@ class _Receiver:
                 except (EOFError, pickle.UnpicklingError):
                     break
                 if message == ("followed",):
-                    self._loop.call_soon_threadsafe(self._settle)
+                    self._followed += 1
                     continue
                 try:
                     self._take(*message)
                 except Exception:
                     _log.exception("an update of observables cannot be handled")
-
-    def _settle(self) -> None:
-        """The process monitors the oldest list sent."""
-        followed = self._followed.popleft()
-        if not followed.done():
-            followed.set_result(None)
 
 
 def _sources(observables: Sequence[Observable]) -> list[Source]:

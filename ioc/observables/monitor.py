@@ -1,16 +1,44 @@
-"""What monitors of both protocols have in common: the source, the throttle, and how readings are delivered."""
+"""What monitors of both protocols have in common: source, throttle, delivery, and the type that a value gets."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from ioc.model import Reading, ValueType
-from ioc.observables.reading import Properties, PropertiesListener, disconnected
+from caproto import AlarmStatus
+
+from ioc.model import Reading, Scalar, Severity, ValueType
 from ioc.observables.throttle import Throttle
+
+_log = logging.getLogger(__name__)
+
+STATUSES = {status.value: status.name for status in AlarmStatus}
+"""EPICS alarm statuses by number."""
+EPICS_EPOCH = 631_152_000
+"""Time stamp of a record that was never processed; it is replaced by the time of arrival."""
+_INTEGERS = 2.0**63
+"""Numbers of this size or more do not fit into 64 bits: they stay floats, as does NaN."""
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Properties of a source."""
+
+    units: str
+    precision: int
+    """Digits after the decimal point; 0 if the source has none."""
+    labels: tuple[str, ...]
+    """The strings of an enum, in order."""
+
+
+PropertiesListener = Callable[[str, Properties], None]
+"""Takes an observable's name and the properties of its source; called in the feed's thread."""
 
 
 class Source(NamedTuple):
@@ -41,6 +69,7 @@ class Monitor(ABC):
         self._tell_properties = tell_properties
         self._throttle = Throttle(source.deadband, source.max_rate)
         self._timer: asyncio.TimerHandle | None = None
+        self._complaint = ""
 
     def follows(self, source: Source | None) -> bool:
         """Whether it monitors this source; dead band and rate may differ."""
@@ -76,10 +105,11 @@ class Monitor(ABC):
         self._release()
         self._pass_on(disconnected(self.source.name, time.time()))
 
-    @property
-    def failed(self) -> str:
-        """The beginning of a message about a failure."""
-        return f"observable {self.source.name}: {self.source.pv} cannot be followed"
+    def complain(self, why: str) -> None:
+        """Log why the PV cannot be followed, once until it has a reading again."""
+        if why != self._complaint:
+            self._complaint = why
+            _log.warning("observable %s: %s cannot be followed: %s", self.source.name, self.source.pv, why)
 
     def take_properties(self, properties: Properties) -> None:
         """Pass the properties of the source on if they have changed."""
@@ -90,6 +120,7 @@ class Monitor(ABC):
     def take(self, reading: Reading) -> None:
         """Deliver a reading of the connected source now or, if there is a rate limit, when its time has come."""
         self.connected = True
+        self._complaint = ""
         self._pass_on(reading)
 
     def _pass_on(self, reading: Reading) -> None:
@@ -110,3 +141,21 @@ class Monitor(ABC):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def disconnected(name: str, since: float) -> Reading:
+    """The reading for a source that has disconnected."""
+    return Reading(name, None, Severity.INVALID, "disconnected", since)
+
+
+def convert(raw: Any, label: str, value_type: ValueType) -> Scalar:
+    """Return a number, text or enum string of the source in the type that the topology declares."""
+    if value_type is ValueType.String:
+        return label or str(raw)
+    try:
+        number = float(raw)
+    except ValueError:
+        return math.nan
+    if value_type is ValueType.Float or not abs(number) < _INTEGERS:
+        return number
+    return round(number)

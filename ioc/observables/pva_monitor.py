@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -12,10 +11,7 @@ from functools import cache
 from typing import Any
 
 from ioc.model import PVA_SCHEME, Reading, Severity
-from ioc.observables.monitor import Monitor, Source
-from ioc.observables.reading import STATUSES, Properties, PropertiesListener, convert
-
-_log = logging.getLogger(__name__)
+from ioc.observables.monitor import EPICS_EPOCH, STATUSES, Monitor, Properties, PropertiesListener, Source, convert
 
 _QUEUE = 1000
 """Updates that pvxs keeps for us; beyond that it merges them, as Channel Access does."""
@@ -23,8 +19,6 @@ _AGAIN_SECONDS = 5.0
 """Between two subscriptions to a PV whose server ended the first."""
 _ENDED = ("RemoteError", "Finished")
 """p4p's names of what ends a subscription for good; after a disconnection it subscribes again by itself."""
-_EPICS_EPOCH = 631152000
-"""1990; the time stamp of a record that was never processed."""
 _STATUSES: Mapping[int, str] = {0: "STATE", 1: "STATE", 2: "UDF"}
 """Numbers of `alarm.status` without a name in `alarm.message`."""
 
@@ -43,8 +37,6 @@ class PvaMonitor(Monitor):
         super().__init__(source, deliver, tell_properties)
         self._pv, _, field = source.pv.removeprefix(PVA_SCHEME).partition("/")
         self._field = field.replace("/", ".")
-        self._complaint = ""
-        """The last failure logged, so that each is logged once."""
         self._ended = False
         """Whether the server has refused or ended the subscription."""
         self._subscribed_at = 0.0
@@ -69,7 +61,7 @@ class PvaMonitor(Monitor):
             kind = type(update).__name__
             self._ended = self._ended or kind in _ENDED
             if kind == "RemoteError":
-                self._complain(str(update))
+                self.complain(str(update))
             self.report_disconnected()
             return
         try:
@@ -77,10 +69,9 @@ class PvaMonitor(Monitor):
             properties = properties_of(part)
             reading = reading_of(self.source, update, part, properties.labels)
         except Exception as error:  # p4p would end the subscription
-            self._complain(str(error) if isinstance(error, NoReading) else f"{type(error).__name__}: {error}")
+            self.complain(str(error) if isinstance(error, NoReading) else f"{type(error).__name__}: {error}")
             self.report_disconnected()
             return
-        self._complaint = ""
         self.take_properties(properties)
         self.take(reading)
 
@@ -92,11 +83,6 @@ class PvaMonitor(Monitor):
             return update[self._field]
         except KeyError:
             raise NoReading(f"its structure has no field {self._field}") from None
-
-    def _complain(self, why: str) -> None:
-        if why != self._complaint:
-            self._complaint = why
-            _log.warning("%s: %s", self.failed, why)
 
 
 @cache
@@ -178,4 +164,4 @@ def _time(part: Any) -> float:
         return time.time()
     stamp = part["timeStamp"]
     seconds = float(stamp["secondsPastEpoch"]) + float(stamp["nanoseconds"]) * 1e-9
-    return seconds if _EPICS_EPOCH < seconds < _EPICS_EPOCH + 2**32 else time.time()
+    return seconds if EPICS_EPOCH < seconds < EPICS_EPOCH + 2**32 else time.time()

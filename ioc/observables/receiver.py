@@ -22,6 +22,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -32,7 +33,6 @@ from ioc.model import PVA_SCHEME, Reading
 from ioc.observables.channel_monitor import ChannelMonitor
 from ioc.observables.monitor import Monitor, Source
 from ioc.observables.pva_monitor import PvaMonitor
-from ioc.observables.reading import Properties
 
 _log = logging.getLogger("ioc.observables")
 
@@ -77,21 +77,14 @@ class Receiver:
             if name in self._monitors:
                 self._monitors[name].change(source)
             else:
-                self._monitors[name] = self._new_monitor(source)
-
-    def _new_monitor(self, source: Source) -> Monitor:
-        if source.pv.startswith(PVA_SCHEME):
-            return PvaMonitor(source, self._take, self._take_properties)
-        return ChannelMonitor(aioca, source, self._take, self._take_properties)
+                monitor = PvaMonitor if source.pv.startswith(PVA_SCHEME) else ChannelMonitor
+                self._monitors[name] = monitor(source, self._take, partial(self.send, "properties"))
 
     def _take(self, reading: Reading) -> None:
         """Send the readings of one turn of the event loop together."""
         if not self._ready:
             asyncio.get_running_loop().call_soon(self._deliver)
         self._ready.append(reading)
-
-    def _take_properties(self, name: str, properties: Properties) -> None:
-        self.send("properties", name, properties)
 
     def _deliver(self) -> None:
         readings, self._ready = self._ready, []
@@ -116,16 +109,8 @@ class _LogSender(logging.Handler):
         self._receiver.send("log", record.name, record.levelno, record.getMessage())
 
 
-@cadef.exception_handler
-def _on_exception(details: Any) -> None:
-    """Log an asynchronous exception of libca in one line; by default libca prints several to stderr."""
-    context = (details.ctx or b"").decode(errors="replace")
-    _loop.call_soon_threadsafe(_log.info, "Channel Access: %s: %s", cadef.ca_message(details.stat), context)
-
-
 async def _main(commands: BinaryIO, output: BinaryIO, nowhere: TextIO) -> None:
-    global _loop  # noqa: PLW0603 - libca's handler is global, too
-    _loop = asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
     receiver = Receiver(output, nowhere)
     logging.basicConfig(level=logging.INFO, handlers=[_LogSender(receiver)])
     lists: asyncio.Queue[Sequence[Source] | None] = asyncio.Queue()
@@ -137,25 +122,24 @@ async def _main(commands: BinaryIO, output: BinaryIO, nowhere: TextIO) -> None:
                 sources = pickle.load(commands)  # noqa: S301 - from the IOC itself
             except (EOFError, pickle.UnpicklingError):
                 sources = None
-            _loop.call_soon_threadsafe(lists.put_nowait, sources)
+            loop.call_soon_threadsafe(lists.put_nowait, sources)
+
+    @cadef.exception_handler
+    def log_exception(details: Any) -> None:
+        """Log an asynchronous exception of libca in one line; by default libca prints several to stderr."""
+        context = (details.ctx or b"").decode(errors="replace")
+        loop.call_soon_threadsafe(_log.info, "Channel Access: %s: %s", cadef.ca_message(details.stat), context)
 
     threading.Thread(target=read, daemon=True).start()
     aioca.get_channel_infos()  # creates the context for the handler
-    cadef.ca_add_exception_event(_on_exception, None)
+    cadef.ca_add_exception_event(log_exception, None)
     await receiver.run(lists)
-
-
-_loop: asyncio.AbstractEventLoop
-
-
-def _do_nothing(number: int, frame: object) -> None:
-    """Handle a signal."""
 
 
 def main() -> None:
     """Run until standard input ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _do_nothing)  # not ignored: libca's caRepeater would inherit that
+        signal.signal(number, lambda number, frame: None)  # not ignored: libca's caRepeater would inherit that
     with Path(os.devnull).open("r+") as nowhere:
         commands, messages = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
         os.dup2(nowhere.fileno(), 0)  # caRepeater would keep the pipe open

@@ -52,11 +52,7 @@ class Throttle:
 
     def _alarm_changed(self, reading: Reading) -> bool:
         last = self._last
-        return (
-            last is None
-            or last.connected != reading.connected
-            or (last.severity, last.status) != (reading.severity, reading.status)
-        )
+        return last is None or (last.severity, last.status) != (reading.severity, reading.status)
 
     def _news(self, reading: Reading) -> bool:
         if self._last is None or self._deadband == 0 or self._alarm_changed(reading):

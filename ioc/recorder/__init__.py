@@ -7,12 +7,9 @@ or end a run and to read statistics. Ten times a second it shows the observables
 
 The statistics of all observables in a run are a `recorded_run`. The `saver` stores them every ten seconds and at the
 end of the run, and retries as long as the database fails. After a restart, a run continues from the stored statistics
-and the few samples after them (`earlier`). `clock` detects that the machine's time was set. The values that the
-shift enters are checked by `ioc.topology.manual_value`.
+and the few samples after them. The values that the shift enters are checked by `ioc.topology.manual_value`.
 """
 
-from ioc.recorder.clock import Clock
-from ioc.recorder.recorder import ObservableRecorder
-from ioc.topology.manual_value import parse_manual
+from ioc.recorder.recorder import Clock, ObservableRecorder
 
-__all__ = ["Clock", "ObservableRecorder", "parse_manual"]
+__all__ = ["Clock", "ObservableRecorder"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ioc.model import ObservableView, Reading, Statistics
-from ioc.observables import disconnected
+from ioc.observables import Properties, disconnected
 from ioc.recorder.recorded_run import RecordedRun
 from ioc.recorder.statistics import NO_STATISTICS, RunStatistics, recorded_value
 from ioc.topology.schema import Observable
@@ -20,9 +20,8 @@ class ObservableState:
     def __init__(self, observable: Observable, observable_id: int) -> None:
         self.observable_id = observable_id
         self.describe(observable)
-        self.units = ""
-        self.precision: int | None = None
-        self.labels: tuple[str, ...] = ()
+        self.properties: Properties | None = None
+        """Of its source, once they are known."""
         self.reading: Reading | None = None
         self._statistics: RunStatistics | None = None
         self._finished = NO_STATISTICS
@@ -68,47 +67,44 @@ class ObservableState:
         """
         statistics = run.statistics.get(self.observable_id)
         if statistics is None:
-            statistics = RunStatistics(
-                now, observable_id=self.observable_id, name=self.observable.name, manual=self.manual
+            statistics = run.statistics[self.observable_id] = RunStatistics(
+                now,
+                observable_id=self.observable_id,
+                name=self.observable.name,
+                manual=self.manual,
+                begin_value=recorded_value(self.reading),
             )
-            statistics.begin_value = recorded_value(self.reading)
-            run.statistics[self.observable_id] = statistics
         self._statistics = statistics
-        if self.reading is not None and self.reading.connected:
-            sample = self.reading._replace(sampled_at=now)
-        elif self.manual:
+        if self.manual and self.reading is None:
             return []
-        else:
-            sample = disconnected(self.observable.name, now)
+        sample = (self.reading or disconnected(self.observable.name, now))._replace(sampled_at=now)
         statistics.add(sample, now)
         return [sample]
 
     def leave(self, now: float) -> list[Reading]:
         """Stop following it; returns the samples to be recorded."""
         gaps = [disconnected(self.observable.name, now)] if self.connected and not self.manual else []
-        for gap in gaps:
-            self.take(gap, now)
+        samples = [self.take(gap, now) for gap in gaps]
         self._statistics = None
-        return gaps
+        return samples
 
     def finish(self, statistics: Statistics | None) -> None:
         """The run has ended; its statistics stay visible."""
         self._statistics = None
         self._finished = NO_STATISTICS if statistics is None else statistics
 
-    def statistics(self, now: float) -> Statistics:
-        """The statistics of the open run until now, else of the last one."""
-        return self._finished if self._statistics is None else self._statistics.until(now)
-
-    def view(self, statistics: Statistics | None = None) -> ObservableView:
-        """Its view now, with these statistics."""
-        observable, reading = self.observable, self.reading
+    def view(self, now: float | None = None) -> ObservableView:
+        """Its view; if `now` is given, with the statistics of the open run until then, else of the last one."""
+        observable, of_source = self.observable, self.properties
+        statistics: Statistics | None = None
+        if now is not None:
+            statistics = self._finished if self._statistics is None else self._statistics.until(now)
         return ObservableView(
             observable.name,
-            reading,
-            observable.pv is None or (reading is not None and reading.connected),
-            observable.units or self.units,
-            self.precision,
-            self.labels,
+            self.reading,
+            self.manual or self.connected,
+            observable.units or (of_source.units if of_source else ""),
+            of_source.precision if of_source else None,
+            of_source.labels if of_source else (),
             statistics,
         )

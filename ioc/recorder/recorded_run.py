@@ -1,14 +1,14 @@
-"""The statistics of all observables in one run."""
+"""The statistics of all observables in one run, with the part that an earlier process recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ioc.model import Reading, RunId, Statistics
+from ioc.model import Reading, RunId, Scalar, Statistics
 from ioc.observables import disconnected
-from ioc.recorder.statistics import RunStatistics
-from ioc.rundb import Measurement
+from ioc.recorder.statistics import RunStatistics, recorded_value
+from ioc.rundb import BEGINNING, Measurement, SqliteRunStore, SurveyedObservable
 
 
 @dataclass
@@ -75,3 +75,66 @@ class RecordedRun:
                 present.prepend(each)
                 gaps += [] if each.manual else [gap]
         return gaps
+
+
+async def load_earlier(store: SqliteRunStore, run: RunId, part: EarlierPart) -> tuple[list[RunStatistics], float]:
+    """Statistics of all observables, and the time of the last plausible sample or of storing, whichever is later.
+
+    Raises:
+        PeerError: the database does not work.
+    """
+    until = max(part.last_alive, part.asked_at)
+    before = part.before
+    part.before = part.resumed_at  # if this fails, the next attempt may also find samples of this process
+    observables, sampled_at = await store.survey_samples(run, until, before)
+    stored = {each.observable_id: each for each in await store.load_measurements(run)}
+    record = await store.get_run(run)
+    assert record is not None
+    began_at = record.reserved_at
+    last_at = began_at if sampled_at is None else sampled_at
+    last_at = max([last_at, *(at for each in stored.values() if (at := each.measured_at) is not None and at <= until)])
+    found = [
+        await _load_one(store, run, each, stored.get(each.observable_id), began_at, last_at) for each in observables
+    ]
+    return found, last_at
+
+
+async def _load_one(  # noqa: PLR0917 - facts of one run and one observable
+    store: SqliteRunStore,
+    run: RunId,
+    observable: SurveyedObservable,
+    stored: Measurement | None,
+    began_at: float,
+    last_at: float,
+) -> RunStatistics:
+    """The stored statistics of one observable, continued with the later samples.
+
+    Those are the samples of a few seconds, unless an older version stored the statistics. They are selected by their
+    time stamps: if the clock of the source was set in these seconds, the statistics are approximate.
+    """
+    observable_id, name, manual, last_us = observable
+
+    def begun(at: float, value: Scalar | None) -> RunStatistics:
+        return RunStatistics(at, observable_id=observable_id, name=name, manual=manual, begin_value=value)
+
+    page: tuple[int, int] | None = BEGINNING
+    statistics: RunStatistics | None = None
+    if stored is not None and stored.measured_at is not None:
+        last: Reading | None = None
+        if stored.last_sample is not None:
+            sampled_us, seq = stored.last_sample
+            page = (sampled_us, seq + 1)
+            counted = await store.load_samples(run, observable_id, stored.last_sample, sampled_us)
+            last = counted.samples[0] if counted.samples else None
+        statistics = RunStatistics.continued(stored, last, manual=manual)
+    elif stored is not None:
+        statistics = begun(began_at, stored.begin_value)
+    while last_us is not None and page is not None and page[0] <= last_us:
+        samples, page = await store.load_samples(run, observable_id, page, last_us)
+        for sample in samples:
+            at = min(sample.sampled_at, last_at)  # a later time stamp is from a source whose clock is ahead
+            if statistics is None:
+                # Nothing is stored yet: it began with its first sample, which may be later than the start of the run.
+                statistics = begun(at, recorded_value(sample))
+            statistics.add(sample, at)
+    return statistics or begun(began_at, None)

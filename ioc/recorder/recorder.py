@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from ioc.errors import PeerError, Refused
 from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
-from ioc.observables import Properties
-from ioc.ports import ReadingsListener
-from ioc.recorder.clock import Clock
+from ioc.observables import ObservableFeed, Properties
 from ioc.recorder.observable_state import ObservableState
 from ioc.recorder.recorded_run import EarlierPart, RecordedRun
 from ioc.recorder.saver import Saver
@@ -25,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 1.0
 _SHOW_SECONDS = 0.1
+_STEP_SECONDS = 1.0
+"""Smaller steps of the clock are corrections by NTP: it was not set."""
 _SLICE = 25
 """Changed observables shown in one turn of the event loop, so that commands do not wait for all of them."""
 
@@ -32,17 +33,18 @@ ChangeListener = Callable[[frozenset[str]], None]
 """Takes the names of observables that changed; called on the event loop, at most ten times a second for each."""
 
 
-class Feed(Protocol):
-    """The source of readings (`ioc.observables.ObservableFeed`)."""
+class Clock:
+    """This machine's wall clock, which may be set at any time."""
 
-    async def start(
-        self,
-        observables: Sequence[Observable],
-        deliver: ReadingsListener,
-        tell_properties: Callable[[str, Properties], None],
-    ) -> None: ...
-    async def update(self, observables: Sequence[Observable]) -> None: ...
-    async def close(self) -> None: ...
+    def __init__(self) -> None:
+        self._boot = time.time() - time.monotonic()
+
+    def now(self) -> tuple[float, float]:
+        """The time in POSIX seconds, and by how much it was set forward (negative: back) since the last call."""
+        now = time.time()
+        before, self._boot = self._boot, now - time.monotonic()
+        step = self._boot - before
+        return now, step if abs(step) > _STEP_SECONDS else 0.0
 
 
 class ObservableRecorder:
@@ -54,7 +56,7 @@ class ObservableRecorder:
     def __init__(
         self,
         store: SqliteRunStore,
-        feed: Feed,
+        feed: ObservableFeed,
         *,
         experiment: str,
         observables: Sequence[Observable],
@@ -70,11 +72,13 @@ class ObservableRecorder:
         self._observables = tuple(observables)
         self._record = record
         self._unrecorded = tuple(unrecorded)
-        self._others: dict[str, Reading | None] = {each.name: None for each in unrecorded}
+        self._others: dict[str, Reading] = {}
         """Latest readings of the unrecorded ones."""
         self._lock = threading.RLock()
         """Guards everything that a reading changes: states, the open run's statistics, and the set of changes."""
         self._states: dict[str, ObservableState] = {}
+        self._settings: dict[str, SavedSetting] = {}
+        """Manual values of all experiments (and what else is saved), as they are or will be in the database."""
         self._run: RecordedRun | None = None
         """The open run."""
         self._changed: set[str] = set()
@@ -98,6 +102,7 @@ class ObservableRecorder:
             PeerError: the database does not work; this can be called again.
         """
         async with self._changing:
+            self._settings = dict(await self._store.load_saved_settings())
             await self._enter_experiment(experiment or self._experiment)
         self._shower = asyncio.create_task(self._show_changes(listener), name="observables shown")
         await self._feed.start((*self._observables, *self._unrecorded), self._take, self._take_properties)
@@ -117,10 +122,9 @@ class ObservableRecorder:
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._saver.save_in_time()
-        except TimeoutError:
-            _log.error("the run database is slow: the statistics of the last run are those of a few seconds ago")
-        except PeerError as error:
-            _log.error("%s: the statistics of the last run are those of a few seconds ago", error)
+        except (PeerError, TimeoutError) as error:
+            reason = str(error) or "the run database is slow"
+            _log.error("%s: the statistics of the last run are those of a few seconds ago", reason)
 
     async def save(self) -> None:
         """Store the statistics of the open run and everything else that is not stored yet.
@@ -132,7 +136,7 @@ class ObservableRecorder:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Views of all observables, in display order."""
+        """Names of all observables, in display order."""
         return tuple(self._states)
 
     def values(self, names: Iterable[str]) -> list[ObservableView]:
@@ -144,13 +148,12 @@ class ObservableRecorder:
         """Current views, with statistics, of those of `names` that exist."""
         with self._lock:
             now = self._now()
-            states = [self._states[name] for name in names if name in self._states]
-            return [state.view(state.statistics(now)) for state in states]
+            return [self._states[name].view(now) for name in names if name in self._states]
 
     def readings(self, names: Iterable[str]) -> list[Reading]:
         """Latest readings of those of `names` that have had one, also unrecorded ones."""
-        states, others = self._states, self._others
-        found = [states[name].reading if name in states else others.get(name) for name in names]
+        states = self._states
+        found = [states[name].reading if name in states else self._others.get(name) for name in names]
         return [reading for reading in found if reading is not None]
 
     def disconnected(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -217,25 +220,21 @@ class ObservableRecorder:
         self._check_started()
         async with self._changing:
             same = {each.name for each in observables if self._is_followed(each)}
-            await self._feed.update([*(each for each in self._observables if each.name in same), *self._unrecorded])
+            others = [each for each in unrecorded if each in self._unrecorded]
+            await self._feed.update([*(each for each in self._observables if each.name in same), *others])
             with self._lock:
                 now = self._now()
                 left = [state for name, state in self._states.items() if name not in same]
                 self._record_samples([gap for state in left for gap in state.leave(now)])
+                self._others = {each.name: self._others[each.name] for each in others if each.name in self._others}
             try:
-                settings = await self._saved_settings()
                 ids = await self._store.define_observables(self._experiment, observables)
             except PeerError:
                 await self._feed.update((*self._observables, *self._unrecorded))
                 self._join(left)
                 raise
-            self._follow(observables, ids, settings)
-            with self._lock:
-                kept = {each.name for each in unrecorded if each in self._unrecorded}
-                self._unrecorded = tuple(unrecorded)
-                self._others = {
-                    each.name: self._others.get(each.name) if each.name in kept else None for each in unrecorded
-                }
+            self._follow(observables, ids)
+            self._unrecorded = tuple(unrecorded)
             await self._feed.update((*observables, *unrecorded))
 
     async def begin_run(self, run: RunId) -> None:
@@ -250,8 +249,7 @@ class ObservableRecorder:
         await self._saver.save_in_time()
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
-        with self._lock:
-            now = self._now()
+        now = self._now()
         await self._open(RecordedRun(run, EarlierPart(last_alive, asked_at=now, resumed_at=now)))
         await self._saver.save()
 
@@ -294,19 +292,16 @@ class ObservableRecorder:
 
     async def _enter_experiment(self, experiment: str) -> None:
         ids = await self._store.define_observables(experiment, self._observables)
-        settings = await self._saved_settings()
         last = await self._store.last_run(experiment)
         measurements = () if last is None else await self._store.load_measurements(last.run)
         measured = {each.observable_id: each.statistics for each in measurements}
         with self._lock:
             self._experiment = experiment
-            self._follow(self._observables, ids, settings)
+            self._follow(self._observables, ids)
             for state in self._states.values():
                 state.finish(measured.get(state.observable_id))
 
-    def _follow(
-        self, observables: Sequence[Observable], ids: Mapping[str, int], settings: Mapping[str, SavedSetting]
-    ) -> None:
+    def _follow(self, observables: Sequence[Observable], ids: Mapping[str, int]) -> None:
         """Create the states of these observables; some continue, and manual ones get the values of the experiment."""
         with self._lock:
             before, states = self._states, dict[str, ObservableState]()
@@ -315,22 +310,20 @@ class ObservableRecorder:
                 state.describe(each)
                 state.observable_id = ids[each.name]
                 if state.manual:
-                    state.reading = self._saved_reading(each, settings.get(_setting(self._experiment, each.name)))
+                    state.reading = self._saved_reading(each)
                 states[each.name] = state
             self._observables, self._states = tuple(observables), states
             self._join([state for name, state in states.items() if before.get(name) is not state])
-
-    async def _saved_settings(self) -> Mapping[str, SavedSetting]:
-        return {**await self._store.load_saved_settings(), **self._saver.unsaved}
 
     def _check_started(self) -> None:
         if not self._started.is_set():
             raise Refused("observables cannot be set: the run database has not been read yet")
 
-    def _saved_reading(self, observable: Observable, saved: SavedSetting | None) -> Reading | None:
+    def _saved_reading(self, observable: Observable) -> Reading | None:
+        name = observable.name
+        saved = self._settings.get(_setting(self._experiment, name))
         if saved is None:
             return None
-        name = observable.name
         try:
             value = parse_manual(observable, saved.value)
         except Refused:
@@ -339,48 +332,40 @@ class ObservableRecorder:
         return Reading(name, value, Severity.NO_ALARM, "NO_ALARM", saved.saved_at)
 
     async def _set(self, values: Mapping[str, Scalar]) -> None:
-        with self._lock:
-            now = self._now()
-        await self._saver.save_settings(
-            {_setting(self._experiment, name): str(value) for name, value in values.items()}, now
-        )
-        with self._lock:
-            now = self._now()
+        now = self._now()
+        settings = {_setting(self._experiment, name): str(value) for name, value in values.items()}
+        self._settings.update({name: SavedSetting(value, now) for name, value in settings.items()})
+        await self._saver.save_settings(settings)
         self._take([Reading(name, value, Severity.NO_ALARM, "NO_ALARM", now) for name, value in values.items()])
 
     def _now(self) -> float:
-        """The time; adjusts the open run if the clock was set since the last call. Requires the lock."""
-        now, step = self._clock.now()
-        if step:
-            _log.warning("the clock of this machine was set by %+.1f s: statistics use the elapsed time", step)
-            if self._run is not None:
-                self._run.shift(step)
-        return now
+        """The time; adjusts the open run if the clock was set since the last call."""
+        with self._lock:
+            now, step = self._clock.now()
+            if step:
+                _log.warning("the clock of this machine was set by %+.1f s: statistics use the elapsed time", step)
+                if self._run is not None:
+                    self._run.shift(step)
+            return now
 
     def _take(self, readings: Sequence[Reading]) -> None:
         with self._lock:
             now, states = self._now(), self._states
-            samples = [states[each.observable].take(each, now) for each in readings if each.observable in states]
-            self._record_samples(samples)
-            self._changed.update([sample.observable for sample in samples])
-            if self._others:
-                self._take_others(readings)
-
-    def _take_others(self, readings: Sequence[Reading]) -> None:
-        for each in readings:
-            if each.observable in self._others:
-                self._others[each.observable] = each
-                self._changed.add(each.observable)
+            self._record_samples(
+                [states[each.observable].take(each, now) for each in readings if each.observable in states]
+            )
+            self._others.update({each.observable: each for each in readings if each.observable not in states})
+            self._changed.update([each.observable for each in readings])
 
     def _take_properties(self, name: str, properties: Properties) -> None:
         with self._lock:
             state = self._states.get(name)
             if state is None:
                 return
-            declared, before = state.observable.units, state.units
-            state.units, state.precision, state.labels = properties.units, properties.precision, properties.labels
+            declared, before = state.observable.units, state.properties
+            state.properties = properties
             self._changed.add(name)
-        if declared and properties.units and properties.units not in {declared, before}:
+        if declared and properties.units not in {"", declared, before.units if before else ""}:
             _log.warning(
                 "observable %s: its source %s has units %s, but the topology has %s, which are shown",
                 name,

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.model import RunId
-from ioc.recorder.earlier import load_earlier
-from ioc.recorder.recorded_run import RecordedRun
+from ioc.recorder.recorded_run import RecordedRun, load_earlier
 from ioc.recorder.statistics import RunStatistics
-from ioc.rundb import Measurement, SavedSetting, SqliteRunStore
+from ioc.rundb import Measurement, SqliteRunStore
 
 _log = logging.getLogger(__name__)
 
@@ -44,18 +43,13 @@ class Saver:
         self._complete = complete
         self._runs: list[RecordedRun] = []
         """The open run, and ended ones that are not stored yet."""
-        self._settings: dict[str, SavedSetting] = {}
+        self._settings: dict[str, str] = {}
         """Manual values that are not stored yet."""
         self._due = 0.0
         self._saving = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.stored_late: Callable[[RunId], None] = lambda run: None
         """Called when the statistics of a run are stored after a failure was reported."""
-
-    @property
-    def unsaved(self) -> Mapping[str, SavedSetting]:
-        """Manual values that are newer than those in the database."""
-        return self._settings
 
     def start(self) -> None:
         """Start saving periodically."""
@@ -87,9 +81,9 @@ class Saver:
             self._due = 0.0
             raise
 
-    async def save_settings(self, settings: Mapping[str, str], now: float) -> None:
+    async def save_settings(self, settings: Mapping[str, str]) -> None:
         """Store manual values; on disk when this returns, unless the database fails: then they are stored later."""
-        self._settings.update({name: SavedSetting(value, now) for name, value in settings.items()})
+        self._settings.update(settings)
         with contextlib.suppress(PeerError, TimeoutError):
             async with asyncio.timeout(_SETTINGS_SECONDS):
                 await self._save_settings()
@@ -97,8 +91,8 @@ class Saver:
     async def _save_settings(self) -> None:
         settings = dict(self._settings)
         if settings:
-            await self._store.save_settings({name: saved.value for name, saved in settings.items()})
-            self._settings = {name: saved for name, saved in self._settings.items() if settings.get(name) is not saved}
+            await self._store.save_settings(settings)
+            self._settings = {name: value for name, value in self._settings.items() if settings.get(name) != value}
 
     async def save_in_time(self) -> None:
         """As `save`, but do not wait for a long earlier part of a run to be read: it is stored later automatically.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 
 from ioc.model import Reading, Scalar, Severity, Statistics
 from ioc.rundb import Measurement
@@ -11,6 +12,7 @@ from ioc.rundb.times import to_microseconds
 NO_STATISTICS = Statistics(None, None, None, 0, Severity.NO_ALARM, 0.0)
 
 
+@dataclass(slots=True)
 class RunStatistics:
     """Values at begin and end, and the statistics of the samples between, added in the order of their arrival.
 
@@ -19,29 +21,29 @@ class RunStatistics:
     Texts, enum states and values that are not finite count as samples, but not for minimum, maximum and mean.
     """
 
-    def __init__(self, began_at: float, *, observable_id: int, name: str, manual: bool) -> None:
-        self.observable_id = observable_id
-        self.name = name
-        self.manual = manual
-        self.begin_value: Scalar | None = None
-        self._end_value: Scalar | None = None
-        self._last_sample: tuple[int, int] | None = None
-        """The latest time stamp, and the number of the last sample among those that have it."""
-        self._clock = began_at
-        """Until when this counts, POSIX seconds."""
-        self._connected = False
-        self._number: float | None = None
-        """The current value; None if it is not a finite number."""
-        self._last: float | None = None
-        """The last finite number."""
-        self._minimum: float | None = None
-        self._maximum: float | None = None
-        self._mean = 0.0
-        self._weight = 0.0
-        """Total duration of the values in the mean, seconds."""
-        self._samples = 0
-        self._worst = Severity.NO_ALARM
-        self._disconnected = 0.0
+    counted_until: float
+    """POSIX seconds; at first, when they began."""
+    _: KW_ONLY
+    observable_id: int
+    name: str
+    manual: bool
+    begin_value: Scalar | None = None
+    end_value: Scalar | None = None
+    last_sample: tuple[int, int] | None = None
+    """The latest time stamp, and the number of the last sample among those that have it."""
+    connected: bool = False
+    number: float | None = None
+    """The current value; None if it is not a finite number."""
+    last_number: float | None = None
+    """The last finite number."""
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float = 0.0
+    mean_seconds: float = 0.0
+    """Total duration of the values in the mean."""
+    samples: int = 0
+    worst_severity: Severity = Severity.NO_ALARM
+    disconnected_seconds: float = 0.0
 
     @classmethod
     def continued(cls, stored: Measurement, last: Reading | None, *, manual: bool) -> RunStatistics:
@@ -51,110 +53,99 @@ class RunStatistics:
         """
         assert stored.observable_id is not None
         assert stored.measured_at is not None
-        before = stored.statistics
-        statistics = cls(stored.measured_at, observable_id=stored.observable_id, name=stored.observable, manual=manual)
-        statistics.begin_value, statistics._end_value = stored.begin_value, stored.end_value
-        statistics._last_sample = stored.last_sample
-        statistics._minimum, statistics._maximum = before.minimum, before.maximum
-        statistics._mean, statistics._weight = before.mean or 0.0, stored.mean_seconds or 0.0
-        statistics._samples, statistics._worst = before.samples, before.worst_severity
-        statistics._disconnected = before.disconnected_seconds
-        statistics._last = before.mean
-        if last is not None:
-            statistics._connected = last.connected
-            statistics._number = _finite(last)
-            if statistics._number is not None:
-                statistics._last = statistics._number
+        number = None if last is None else _finite(last)
+        statistics = cls(
+            stored.measured_at,
+            observable_id=stored.observable_id,
+            name=stored.observable,
+            manual=manual,
+            begin_value=stored.begin_value,
+            end_value=stored.end_value,
+            last_sample=stored.last_sample,
+            connected=last is not None and last.connected,
+            number=number,
+            last_number=stored.statistics.mean if number is None else number,
+            mean_seconds=stored.mean_seconds or 0.0,
+            **vars(stored.statistics),
+        )
+        statistics.mean = stored.statistics.mean or 0.0
         return statistics
 
     def add(self, sample: Reading, at: float) -> None:
         """Add the next sample or gap; it counts from `at` on."""
         self.advance(at)
-        self._end_value = recorded_value(sample)
-        self._count(to_microseconds(sample.sampled_at))
-        self._connected = sample.connected
-        self._worst = max(self._worst, sample.severity)
-        self._number = number = _finite(sample)
+        self.end_value = recorded_value(sample)
+        sampled_us, last = to_microseconds(sample.sampled_at), self.last_sample
+        if last is None or sampled_us > last[0]:
+            self.last_sample = sampled_us, 0
+        elif sampled_us == last[0]:
+            self.last_sample = sampled_us, last[1] + 1
+        self.connected = sample.connected
+        self.worst_severity = max(self.worst_severity, sample.severity)
+        self.number = number = _finite(sample)
         if not sample.connected:
             return
-        self._samples += 1
+        self.samples += 1
         if number is not None:
-            self._last = number
-            if self._minimum is None or number < self._minimum:
-                self._minimum = number
-            if self._maximum is None or number > self._maximum:
-                self._maximum = number
+            self.last_number = number
+            if self.minimum is None or number < self.minimum:
+                self.minimum = number
+            if self.maximum is None or number > self.maximum:
+                self.maximum = number
 
     def until(self, time: float) -> Statistics:
         """The statistics if the run ended at `time`, or at the last sample if that is later."""
-        return self._statistics(*self._after(max(0.0, time - self._clock)))
+        mean, mean_seconds, disconnected = self._after(max(0.0, time - self.counted_until))
+        finite: float | None = None
+        if self.minimum is not None and self.maximum is not None:
+            # Without duration, all samples have the same time.
+            finite = min(max(mean, self.minimum), self.maximum) if mean_seconds else self.last_number
+        lost = 0.0 if self.manual else disconnected
+        return Statistics(self.minimum, self.maximum, finite, self.samples, self.worst_severity, lost)
 
     def measurement(self, now: float) -> Measurement:
         """The row to store, as if the run ended now."""
-        mean_seconds = self._after(max(0.0, now - self._clock))[1]
-        measured_at = max(now, self._clock)
-        return Measurement(
-            self.name,
-            self.begin_value,
-            self._end_value,
-            self.until(now),
-            self.observable_id,
-            mean_seconds,
-            measured_at,
-            self._last_sample,
-        )
+        measured_at = max(now, self.counted_until)
+        mean_seconds = self._after(measured_at - self.counted_until)[1]
+        values = (self.name, self.begin_value, self.end_value, self.until(now), self.observable_id)
+        return Measurement(*values, mean_seconds, measured_at, self.last_sample)
 
     def prepend(self, earlier: RunStatistics) -> None:
         """Add the statistics collected before these began."""
-        weight = earlier._weight + self._weight
-        if weight:
-            self._mean = earlier._mean * (earlier._weight / weight) + self._mean * (self._weight / weight)
-            self._weight = weight
+        seconds = earlier.mean_seconds + self.mean_seconds
+        if seconds:
+            self.mean = earlier.mean * (earlier.mean_seconds / seconds) + self.mean * (self.mean_seconds / seconds)
+            self.mean_seconds = seconds
         self.begin_value = earlier.begin_value
-        self._minimum = min(_known(earlier._minimum, self._minimum), default=None)
-        self._maximum = max(_known(earlier._maximum, self._maximum), default=None)
-        self._last = earlier._last if self._last is None else self._last
-        self._last_sample = max(filter(None, (earlier._last_sample, self._last_sample)), default=None)
-        self._samples += earlier._samples
-        self._worst = max(self._worst, earlier._worst)
-        self._disconnected += earlier._disconnected
+        self.minimum = min(_known(earlier.minimum, self.minimum), default=None)
+        self.maximum = max(_known(earlier.maximum, self.maximum), default=None)
+        self.last_number = earlier.last_number if self.last_number is None else self.last_number
+        self.last_sample = max(filter(None, (earlier.last_sample, self.last_sample)), default=None)
+        self.samples += earlier.samples
+        self.worst_severity = max(self.worst_severity, earlier.worst_severity)
+        self.disconnected_seconds += earlier.disconnected_seconds
 
     def shift(self, seconds: float) -> None:
         """The clock was set: all later times are shifted by this step."""
-        self._clock += seconds
+        self.counted_until += seconds
 
     def advance(self, time: float) -> None:
         """Let the last value last until `time`, if that is later than all earlier times."""
-        lasted = time - self._clock
+        lasted = time - self.counted_until
         if lasted > 0:
-            self._clock = time
-            self._mean, self._weight, self._disconnected = self._after(lasted)
-
-    def _count(self, sampled_us: int) -> None:
-        last = self._last_sample
-        if last is None or sampled_us > last[0]:
-            self._last_sample = sampled_us, 0
-        elif sampled_us == last[0]:
-            self._last_sample = sampled_us, last[1] + 1
+            self.counted_until = time
+            self.mean, self.mean_seconds, self.disconnected_seconds = self._after(lasted)
 
     def _after(self, lasted: float) -> tuple[float, float, float]:
-        """Mean, its weight and the disconnected seconds after the last value has lasted that much longer."""
-        if not self._connected:
-            return self._mean, self._weight, self._disconnected + lasted
-        if self._number is None or not lasted:
-            return self._mean, self._weight, self._disconnected
-        weight = self._weight + lasted
-        fraction = lasted / weight
+        """Mean, its duration and the disconnected seconds after the last value has lasted that much longer."""
+        if not self.connected:
+            return self.mean, self.mean_seconds, self.disconnected_seconds + lasted
+        if self.number is None or not lasted:
+            return self.mean, self.mean_seconds, self.disconnected_seconds
+        seconds = self.mean_seconds + lasted
+        fraction = lasted / seconds
         # The difference of the two may overflow.
-        return self._mean * (1 - fraction) + self._number * fraction, weight, self._disconnected
-
-    def _statistics(self, mean: float, weight: float, disconnected: float) -> Statistics:
-        finite: float | None = None
-        if self._minimum is not None and self._maximum is not None:
-            # Without weight, all samples have the same time.
-            finite = min(max(mean, self._minimum), self._maximum) if weight else self._last
-        lost = 0.0 if self.manual else disconnected
-        return Statistics(self._minimum, self._maximum, finite, self._samples, self._worst, lost)
+        return self.mean * (1 - fraction) + self.number * fraction, seconds, self.disconnected_seconds
 
 
 def recorded_value(reading: Reading | None) -> Scalar | None:

@@ -26,8 +26,7 @@ from ioc.model import (
 )
 from ioc.rundb.dict_rows import Readable, dict_rows
 from ioc.rundb.intervals import conclude
-from ioc.rundb.many_rows import execute_rows, pieces
-from ioc.rundb.rows import UnknownRowError, storable
+from ioc.rundb.rows import UnknownRowError, execute_rows, pieces, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
 from ioc.rundb.times import from_text, optional, optional_time, to_microseconds, to_text
 

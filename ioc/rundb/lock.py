@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -37,12 +38,9 @@ class FileLock:
                 f"the run database {database} is in use by another IOC (process {owner}): "
                 "stop that one first, or name another file as `database` in the topology"
             ) from None
-        # The disk may have no block for the number; the lock works without it.
-        try:
+        with contextlib.suppress(OSError):  # the disk may have no block for the number; the lock works without it
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-        except OSError:
-            pass
 
     def release(self) -> None:
         """Release the database for other processes; the file stays (otherwise two processes could get the lock)."""

@@ -26,6 +26,8 @@ class RowQueue(Generic[Row]):
         self._dropping = 0
         self.accepted = 0
         """Total rows ever queued, without the dropped ones."""
+        self.removed = 0
+        """Those of them that are on disk. For the writer's thread."""
         self.dropped = 0
         """Rows lost since the start of the program."""
 
@@ -33,24 +35,16 @@ class RowQueue(Generic[Row]):
         """Rows not on disk."""
         return len(self._rows)
 
-    @property
-    def removed(self) -> int:
-        """Total rows ever removed. For the writer's thread."""
-        with self._lock:
-            return self.accepted - len(self._rows)
-
     def put(self, rows: Sequence[Row]) -> None:
         """Append rows; those beyond the limit are dropped (older ones are kept, so that there is a single gap)."""
-        begins = False
         with self._lock:
-            room = max(0, self._limit - len(self._rows))
-            lost = len(rows) - room
-            self._rows.extend(rows if lost <= 0 else rows[:room])
-            self.accepted += min(len(rows), room)
-            if lost > 0:
-                begins = not self._dropping
-                self._dropping += lost
-                self.dropped += lost
+            accepted = rows[: max(0, self._limit - len(self._rows))]
+            self._rows.extend(accepted)
+            self.accepted += len(accepted)
+            lost = len(rows) - len(accepted)
+            begins = lost > 0 and not self._dropping
+            self._dropping += lost
+            self.dropped += lost
         if begins:
             _log.error("run database: %d %s wait to be written, new ones are dropped", self._limit, self._kind)
 
@@ -64,6 +58,7 @@ class RowQueue(Generic[Row]):
         with self._lock:
             for _ in range(count):
                 self._rows.popleft()
+            self.removed += count
 
     def lost(self) -> int:
         """Number of rows dropped, returned and logged once when the queue is half empty again; else 0."""

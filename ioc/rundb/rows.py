@@ -7,13 +7,12 @@ import itertools
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ioc.errors import PeerError
 from ioc.model import Event, PutRecord, Reading, RunId, Scalar, Severity
-from ioc.rundb.many_rows import execute_rows, pieces
 from ioc.rundb.times import to_microseconds, to_text
 
 if TYPE_CHECKING:
@@ -26,20 +25,15 @@ _INSERT_SAMPLES = """INSERT INTO sample_rows (series_id, sampled_us, seq, value,
 _SampleRow = tuple[int, int, int, Scalar | None, int]
 _Placed = tuple[int, int, Scalar | None, int]
 _INTEGERS = 2**63
+_MOST_ROWS = 512
 _PLACE = itemgetter(0, 1)
-_OWNER = itemgetter(0, 1)
-"""Experiment and run of a sample."""
 
-
-class Sample(NamedTuple):
-    """A reading waiting to be stored."""
-
-    experiment: str
-    run: RunId | None
-    reading: Reading
-
-
+Row = TypeVar("Row")
+Sample = tuple[tuple[str, RunId | None], Reading]
+"""A reading waiting to be stored, with its experiment and run."""
 LogRow = Event | PutRecord
+_NO_COLUMNS = {"run", "client", "logged"}
+"""Fields of these that are stored in another form, or not at all."""
 
 
 class UnknownRowError(PeerError):
@@ -75,6 +69,30 @@ def storable(value: Scalar | None, label: str = "") -> Scalar | None:
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     return value
+
+
+def pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Split rows into pieces of 512, 256, 128, … 1 rows, so that there are only ten different statements.
+
+    sqlite3 keeps the last 128 statements compiled. If each number of rows had its own, those of 1 to 128 rows would
+    take 5 MB; one of 400 rows takes 0.18 MB.
+    """
+    start = 0
+    while left := len(rows) - start:
+        size = min(_MOST_ROWS, 1 << (left.bit_length() - 1))
+        yield rows[start : start + size]
+        start += size
+
+
+def execute_rows(db: Database, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Execute a statement that contains ``VALUES {rows}`` for all rows of a piece.
+
+    For each step of a statement, sqlite3 releases Python's lock and has to get it back, which takes milliseconds while
+    other threads are busy; `executemany` does so for each row.
+    """
+    one = f"({', '.join('?' * len(rows[0]))})"
+    values = list(itertools.chain.from_iterable(rows))
+    db.conn.execute(sql.format(rows=", ".join([one] * len(rows))), values)  # pyright: ignore[reportUnknownMemberType]
 
 
 class RowWriter:
@@ -121,11 +139,11 @@ class RowWriter:
         key = (experiment, name)
         if key not in self._observables:
             rows = db.execute(
-                "SELECT experiments.name, observables.name, observables.id FROM observables "
+                "SELECT observables.name, observables.id FROM observables "
                 "JOIN experiments ON experiments.id = experiment_id WHERE experiments.name = ? AND retired_at IS NULL",
                 (experiment,),
             )
-            self._observables.update({(owner, observable): known for owner, observable, known in rows})
+            self._observables.update({(experiment, observable): known for observable, known in rows})
         if key not in self._observables:
             raise UnknownRowError(f"observable {name} of experiment {experiment} is not in the run database")
         return self._observables[key]
@@ -137,8 +155,7 @@ class RowWriter:
             BAD_ROW: a row cannot be stored.
         """
         self.insert_samples(db, samples)
-        self.insert_events(db, [row for row in log if isinstance(row, Event)])
-        self.insert_puts(db, [row for row in log if isinstance(row, PutRecord)])
+        self.insert_log(db, log)
 
     def insert_each(self, db: Database, samples: Sequence[Sample], log: Sequence[LogRow]) -> list[str]:
         """Insert the valid rows and drop the others, which would block the queue for ever; returns the reasons."""
@@ -159,8 +176,8 @@ class RowWriter:
     def insert_samples(self, db: Database, samples: Sequence[Sample]) -> None:
         """Insert samples in the order of the table, so that each of its pages is touched once."""
         placed: list[_Placed] = []
-        for (experiment, run), owned in itertools.groupby(samples, _OWNER):
-            readings = [sample.reading for sample in owned]
+        for (experiment, run), owned in itertools.groupby(samples, itemgetter(0)):
+            readings = [reading for _, reading in owned]
             series = self._series_of(db, experiment, run, {reading.observable for reading in readings})
             placed.extend(self._place(db, series[reading.observable], reading) for reading in readings)
         for piece in pieces(sorted(placed, key=_PLACE)):
@@ -184,44 +201,21 @@ class RowWriter:
             known.update((unknown[each], series_id) for each, series_id in rows if each in unknown)
         return known
 
-    def insert_events(self, db: Database, events: Sequence[Event]) -> None:
-        db.conn.executemany(
-            "INSERT INTO events (occurred_at, severity, source, message, run_id, user, host) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    to_text(event.occurred_at),
-                    int(event.severity),
-                    storable(event.source),
-                    storable(event.message),
-                    self.run_id(db, event.run),
-                    storable(event.client.user),
-                    storable(event.client.host),
-                )
-                for event in events
-            ],
-        )
+    def insert_log(self, db: Database, log: Sequence[LogRow]) -> None:
+        for kind, table in ((Event, "events"), (PutRecord, "puts")):
+            if rows := [self._columns(db, row) for row in log if type(row) is kind]:
+                names = ", ".join(rows[0])
+                values = ", ".join(f":{name}" for name in rows[0])
+                db.conn.executemany(f"INSERT INTO {table} ({names}) VALUES ({values})", rows)  # noqa: S608 - constants
 
-    def insert_puts(self, db: Database, puts: Sequence[PutRecord]) -> None:
-        db.conn.executemany(
-            "INSERT INTO puts (occurred_at, pv, old_value, new_value, user, host, result, message, run_id, count) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    to_text(put.occurred_at),
-                    storable(put.pv),
-                    storable(put.old_value),
-                    storable(put.new_value),
-                    storable(put.client.user),
-                    storable(put.client.host),
-                    put.result,
-                    storable(put.message),
-                    self.run_id(db, put.run),
-                    put.count,
-                )
-                for put in puts
-            ],
-        )
+    def _columns(self, db: Database, row: LogRow) -> dict[str, Scalar | None]:
+        columns = {name: storable(value) for name, value in vars(row).items() if name not in _NO_COLUMNS}
+        return columns | {
+            "occurred_at": to_text(row.occurred_at),
+            "run_id": self.run_id(db, row.run),
+            "user": storable(row.client.user),
+            "host": storable(row.client.host),
+        }
 
     def _alarm_id(self, db: Database, reading: Reading) -> int:
         if reading.severity == 0 and reading.status == "NO_ALARM":

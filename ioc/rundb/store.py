@@ -26,7 +26,7 @@ from ioc.rundb import documents, intervals, samples
 from ioc.rundb.condition import StoreHealth
 from ioc.rundb.documents import Measurement
 from ioc.rundb.reader import Reader
-from ioc.rundb.rows import Sample, UnknownRowError
+from ioc.rundb.rows import UnknownRowError
 from ioc.rundb.run_sheet import SheetRows, last_rows
 from ioc.rundb.writer import Writer
 
@@ -129,16 +129,14 @@ class SqliteRunStore:
         await self.transaction(lambda db: documents.save_run(db, record))
 
     async def save_verdict(self, run: RunId, *, comment: str | None, quality: RunQuality | None) -> None:
-        rows = self._writer.rows
-        await self.transaction(lambda db: documents.save_verdict(db, rows.run_id(db, run), comment, quality))
+        await self._of_run(run, lambda db, run_id: documents.save_verdict(db, run_id, comment, quality))
 
     def changes_elsewhere(self) -> int:
         """As in `RunStore`; thread-safe."""
         return self._writer.condition.changes_elsewhere
 
     async def save_run_configs(self, run: RunId, configs: Sequence[RunConfig]) -> None:
-        rows = self._writer.rows
-        await self.transaction(lambda db: documents.save_run_configs(db, rows.run_id(db, run), configs))
+        await self._of_run(run, lambda db, run_id: documents.save_run_configs(db, run_id, configs))
 
     async def save_interval(self, interval: RunInterval) -> None:
         rows, name = self._writer.rows, interval.observable
@@ -153,8 +151,7 @@ class SqliteRunStore:
         await self.transaction(save)
 
     async def add_files(self, run: RunId, *files: FiledFile) -> None:
-        rows = self._writer.rows
-        await self.transaction(lambda db: documents.add_files(db, rows.run_id(db, run), files))
+        await self._of_run(run, lambda db, run_id: documents.add_files(db, run_id, files))
 
     async def load_settings(self) -> Mapping[str, str]:
         return {name: saved.value for name, saved in (await self.load_saved_settings()).items()}
@@ -195,22 +192,19 @@ class SqliteRunStore:
 
     async def load_measurements(self, run: RunId) -> tuple[Measurement, ...]:
         """The stored statistics of a run; empty if there are none."""
-        rows = self._writer.rows
-        return await self.transaction(lambda db: documents.load_measurements(db, rows.run_id(db, run)))
+        return await self._of_run(run, documents.load_measurements)
 
     async def survey_samples(self, run: RunId, until: float, before: float | None) -> samples.SampleSurvey:
         """Overview of the stored samples of a run (those `before` a time, if given), with the last time up to
         `until`."""
-        rows = self._writer.rows
-        return await self.transaction(lambda db: samples.survey_samples(db, rows.run_id(db, run), until, before))
+        return await self._of_run(run, lambda db, run_id: samples.survey_samples(db, run_id, until, before))
 
     async def load_samples(
         self, run: RunId, observable_id: int, begin: tuple[int, int], until_us: int
     ) -> samples.SamplePage:
         """A page of the stored samples of an observable in a run, by time, from `begin` on."""
-        rows = self._writer.rows
-        return await self.transaction(
-            lambda db: samples.load_samples(db, rows.run_id(db, run), observable_id, begin, until_us, _PAGE)
+        return await self._of_run(
+            run, lambda db, run_id: samples.load_samples(db, run_id, observable_id, begin, until_us, _PAGE)
         )
 
     async def flush(self) -> None:
@@ -219,7 +213,8 @@ class SqliteRunStore:
 
     def add_samples(self, experiment: str, run: RunId | None, readings: Iterable[Reading]) -> None:
         """Queue samples of defined observables; thread-safe, never blocks, never raises. `run` is None between runs."""
-        self._writer.samples.put([Sample(experiment, run, reading) for reading in readings])
+        owner = (experiment, run)
+        self._writer.samples.put([(owner, reading) for reading in readings])
 
     def add_event(self, event: Event) -> None:
         self._writer.log.put([event])
@@ -253,6 +248,10 @@ class SqliteRunStore:
             PeerError: the database cannot be read, or is closed.
         """
         return await self._reader.read(function)
+
+    async def _of_run(self, run: RunId, function: Callable[[Database, int | None], Result]) -> Result:
+        """Run a function that needs the id of a run in a transaction."""
+        return await self.transaction(lambda db: function(db, self._writer.rows.run_id(db, run)))
 
     async def transaction(self, function: Callable[[Database], Result], *, behind_rows: bool = False) -> Result:
         """Run a function in a transaction of the writer's thread; `behind_rows`: after the rows queued until now."""

@@ -63,8 +63,10 @@ class _Job:
 
     function: Callable[[Database], Any]
     future: Future[Any]
-    behind: tuple[int, int] | None = None
-    """Numbers of samples and other rows queued before it, if it is behind rows."""
+    samples_before: int
+    """Number of samples queued before it, since the start of the program."""
+    log_before: int
+    """The same of other rows."""
 
 
 class Writer:
@@ -100,8 +102,8 @@ class Writer:
             if self._closing:
                 future.set_exception(PeerError(f"the run database {self._path} is closed"))
             else:
-                queued = (self.samples.accepted, self.log.accepted) if behind_rows else None
-                self._jobs.append(_Job(function, future, queued))
+                job = _Job(function, future, self.samples.accepted, self.log.accepted)
+                (self._behind_rows if behind_rows else self._jobs).append(job)
                 self._wake.notify()
         return future
 
@@ -124,13 +126,10 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            if self._open():
-                self._report(self.condition.works())
-                self.opened.set_result(None)
-                self._serve()
-            else:
-                self._count_lost()
-                self.opened.set_exception(PeerError(self.condition.problem()))
+            self._open()
+            self._report(self.condition.works())
+            self.opened.set_result(None)
+            self._serve()
         except PeerError as error:
             self._fail_jobs(str(error))
             self.opened.set_exception(error)
@@ -145,11 +144,11 @@ class Writer:
             self._fail_jobs(f"the run database {self._path} is closed")
             self.closed.set_result(None)
 
-    def _open(self) -> bool:
-        """Open the file; wait while it is locked or its disk is full. False if the thread is closed before.
+    def _open(self) -> None:
+        """Open the file; wait while it is locked or its disk is full.
 
         Raises:
-            PeerError: it cannot be opened, and waiting does not help.
+            PeerError: it cannot be opened, and waiting does not help or is over.
         """
         while True:
             try:
@@ -159,14 +158,15 @@ class Writer:
                 self.condition.failed(str(error))
             else:
                 self.condition.opened()
-                return True
+                return
             with self._wake:
                 if not self._closing:
                     self._wake.wait(_REOPEN_SECONDS)
                 closing = self._closing
             self._fail_jobs(self.condition.problem())
             if closing:
-                return False
+                self._count_lost()
+                raise PeerError(self.condition.problem())
 
     def _serve(self) -> None:
         due = time.monotonic() + FLUSH_SECONDS
@@ -174,17 +174,16 @@ class Writer:
             with self._wake:
                 if not self._jobs and not self._behind_rows and not self._closing:
                     self._wake.wait(max(due - time.monotonic(), 0.0))
-                jobs = list(self._jobs)
-                self._jobs.clear()
+                jobs, self._jobs = self._jobs, deque()
                 closing = self._closing
             for job in jobs:
-                if job.behind is None:
-                    self._perform(job)
-                else:
-                    self._behind_rows.append(job)
+                self._perform(job)
             if self._behind_rows or time.monotonic() >= due:
                 written = self._write_rows()
-                self._perform_behind_rows(written=written)
+                if not written:
+                    self._fail_jobs(self.condition.problem(), only_behind_rows=True)
+                while self._behind_rows and self._rows_before(self._behind_rows[0]) == (0, 0):
+                    self._perform(self._behind_rows.popleft())
                 more = written and len(self.samples) >= _ROWS
                 due = time.monotonic() + (0.0 if more else FLUSH_SECONDS)
             if closing and not self._jobs and not self._behind_rows:
@@ -195,17 +194,9 @@ class Writer:
                 time.sleep(0.1)
         self._count_lost()
 
-    def _perform_behind_rows(self, *, written: bool) -> None:
-        """Carry out the jobs whose rows are written; if rows cannot be written, all of these jobs fail."""
-        if not written:
-            self._fail_jobs(self.condition.problem(), only_behind_rows=True)
-        while self._behind_rows and self._rows_before(self._behind_rows[0]) == (0, 0):
-            self._perform(self._behind_rows.popleft())
-
     def _rows_before(self, job: _Job) -> tuple[int, int]:
         """Numbers of samples and other rows to be written before a job."""
-        assert job.behind is not None
-        return job.behind[0] - self.samples.removed, job.behind[1] - self.log.removed
+        return job.samples_before - self.samples.removed, job.log_before - self.log.removed
 
     def _perform(self, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
@@ -230,13 +221,9 @@ class Writer:
 
     def _write_rows(self) -> bool:
         """Write the oldest rows, the log first, or the heartbeat if there are none; False if that failed."""
-        most_samples, most_log = _ROWS, _ROWS
         with self._wake:  # until rows are taken: a job that is queued meanwhile must not be before some of them
-            first = next((job for job in (*self._behind_rows, *self._jobs) if job.behind is not None), None)
-            if first is not None:
-                before = self._rows_before(first)
-                most_samples, most_log = min(_ROWS, before[0]), min(_ROWS, before[1])
-            log, samples = self.log.oldest(most_log), self.samples.oldest(most_samples)
+            before = self._rows_before(self._behind_rows[0]) if self._behind_rows else (_ROWS, _ROWS)
+            samples, log = self.samples.oldest(min(_ROWS, before[0])), self.log.oldest(min(_ROWS, before[1]))
         self._check_log()
         try:
             if samples or log:
@@ -309,10 +296,10 @@ class Writer:
 
     def _fail_jobs(self, reason: str, *, only_behind_rows: bool = False) -> None:
         with self._wake:
-            jobs = [*self._behind_rows, *([] if only_behind_rows else self._jobs)]
-            if not only_behind_rows:
-                self._jobs.clear()
-        self._behind_rows.clear()
+            queues = (self._behind_rows,) if only_behind_rows else (self._behind_rows, self._jobs)
+            jobs = [job for queue in queues for job in queue]
+            for queue in queues:
+                queue.clear()
         for job in jobs:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(PeerError(reason))

@@ -45,7 +45,8 @@ def _setter(_: Callable[_Fields, Any], parts: str) -> Callable[Concatenate[Turn,
 
     def change(turn: Turn, name: str, *_: _Fields.args, **changes: _Fields.kwargs) -> None:
         before: Mapping[str, Any] = getattr(turn.state, parts)
-        if any(getattr(before[name], field) != value for field, value in changes.items()):  # an unchanged state is not reported
+        # an unchanged state is not reported
+        if any(getattr(before[name], field) != value for field, value in changes.items()):
             turn.state = replace(turn.state, **{parts: {**before, name: replace(before[name], **changes)}})
 
     return change

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ioc.model import ObservableView, Reading, RunClass, RunId, Scalar, Severity, Statistics
-from ioc.observables import Properties
+from ioc.observables import ObservableFeed, Properties
 from ioc.ports import ReadingsListener
 from ioc.recorder import Clock, ObservableRecorder
 from ioc.rundb import SqliteRunStore
@@ -23,10 +23,11 @@ VALVE = Observable.model_validate({"name": "valve", "type": "enum", "pv": "V"})
 ALL = (PRESSURE, GAS, ENERGY, COUNT, VALVE)
 
 
-class HandFeed:
+class HandFeed(ObservableFeed):
     """Delivers what a test says, in place of Channel Access."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.followed: list[str] = []
         self.closed = False
         self._deliver: ReadingsListener | None = None

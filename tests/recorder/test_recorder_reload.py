@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,18 @@ async def test_what_is_only_followed_is_never_recorded(database: Path) -> None:
     with sqlite3.connect(database) as db:
         assert not db.execute("SELECT name FROM observables WHERE name LIKE 'Interlock%'").fetchall()
         assert not db.execute("SELECT value FROM samples WHERE value = 2.5").fetchall()
+
+
+async def test_a_late_reading_of_a_pv_that_goes_does_not_stay(database: Path) -> None:
+    """What an unrecorded PV still sends while a reload removes it has no reading afterwards."""
+    beam = Observable.model_construct(name="Interlock:beam", pv="BEAM:Current", type=ValueType.Float)
+    async with rig(database, unrecorded=[beam]) as made:
+        define = made.store.define_observables
+
+        async def define_meanwhile(experiment: str, observables: Sequence[Observable]) -> dict[str, int]:
+            made.feed.send(2.5, name=beam.name)
+            return await define(experiment, observables)
+
+        made.store.define_observables = define_meanwhile  # type: ignore[method-assign]
+        await made.recorder.reload(ALL)
+        assert made.recorder.readings([beam.name]) == []

@@ -207,7 +207,7 @@ async def test_a_bug_in_the_writer_is_told(
     def bug(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("ioc.rundb.rows.RowWriter.insert_events", bug)
+    monkeypatch.setattr("ioc.rundb.rows.RowWriter.insert_log", bug)
     store.add_event(event("lost"))
     await eventually(lambda: "is no longer written, see the log: restart the IOC" in store.problem())
     with pytest.raises(PeerError, match="is closed"):
