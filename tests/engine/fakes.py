@@ -126,6 +126,7 @@ class FakeHost:
         await self._do("file_run")
         for file in self.files:
             await record(file)
+        self.facts[router] = replace(self.facts[router], file_count=0, staged_bytes=0)
         self.filed.append((router, run))
         return FilingReport(self.files)
 
