@@ -157,6 +157,10 @@ def _watch_disk(turn: Turn, name: str, rates: Mapping[_Disk, float]) -> None:
             f"are free, and {rate / 1e6:.1f} MB/s are written",
             Severity.MAJOR,
         )
+    elif (
+        router.disk_filling and not filling and turn.state.run.state is not RunState.Filing
+    ):  # filing has the last word
+        turn.say(data_router(name), f"disk of router {name} will last for more than an hour again")
     if filling != router.disk_filling:
         turn.set_router(name, disk_filling=filling)
 
@@ -167,10 +171,10 @@ def _disk(plan: Plan, name: str, facts: RouterFacts) -> _Disk:
 
 
 def _disk_rates(plan: Plan, state: State) -> Mapping[_Disk, float]:
-    """Return how fast each disk fills."""
+    """Return how fast each disk fills. Without a run, routers that write nothing now will not write again."""
     rates: defaultdict[_Disk, float] = defaultdict(float)
     for name, router in state.routers.items():
-        if router.facts is not None:
+        if router.facts is not None and (state.run.state in TAKING_DATA or router.rate):
             rates[_disk(plan, name, router.facts)] += router.mean_rate
     return rates
 
