@@ -178,6 +178,8 @@ class Router:
     """The last report of its host."""
     lost: bool = False
     """Its host cannot be reached, and `message` reports it."""
+    checked: bool = False
+    """Since the database was read, a look has asked for the directory of the next run."""
     rate: float = 0.0
     """Growth of the staged files in bytes per second."""
     mean_rate: float = 0.0

@@ -48,7 +48,8 @@ def _watch_observables(turn: Turn) -> None:
 
 def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     before = turn.router(name)
-    turn.set_router(name, last=facts, lost=False)
+    asked_for_next = facts.run_directory == turn.state.next_run.directory
+    turn.set_router(name, last=facts, lost=False, checked=before.checked or asked_for_next)
     if before.unseen_since is not None and facts.asked_at >= before.unseen_since:
         turn.set_router(name, unseen_since=None)
     _measure_growth(turn, name, before, facts)
