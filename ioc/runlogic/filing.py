@@ -94,7 +94,8 @@ def organize(turn: Turn, event: Organize) -> None:
     """File the staged files of one router under the last finished run.
 
     Raises:
-        Refused: while a run or its sources take data, while the router is being filed already, or before the first run.
+        Refused: while a run or its sources take data, while the files grow, while the router is being filed already, or
+            before the first run.
     """
     name = event.router
     run, job = turn.state.run, turn.state.job
@@ -111,6 +112,11 @@ def organize(turn: Turn, event: Organize) -> None:
         )
     if reason := _still_written(turn, name):
         raise Refused(f"router {name} cannot be organized: {reason}")
+    if turn.steady - turn.router(name).strayed_at < turn.plan.silent_seconds:
+        raise Refused(
+            f"router {name} cannot be organized: its files grew less than {turn.plan.silent_seconds:g} s ago, but must "
+            f"be at rest: wait; if that does not end, {_end_of_data(turn, name)}"
+        )
     turn.log(data_router(name), f"Organize under run {run.number}", client=event.client)
     _file(turn, name, event)
 

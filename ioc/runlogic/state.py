@@ -188,6 +188,8 @@ class Router:
     """Seconds over which it is averaged."""
     grew_at: float = 0.0
     """When they last grew, on the monotonic clock."""
+    strayed_at: float = -math.inf
+    """When they last grew although no run was open, on the same clock."""
     silent: bool = False
     """It writes nothing although the run takes data."""
     written: int = 0

@@ -82,6 +82,8 @@ def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -
     if last is None or before.facts is None or not here_before or facts.read_at <= last.read_at:
         turn.set_router(name, rate=0.0)
         return
+    if grown > 0 and not turn.state.run.open:
+        turn.set_router(name, strayed_at=turn.steady)
     seconds = facts.read_at - last.read_at
     rate = max(0.0, grown / seconds)
     age = min(before.rate_age + seconds, _SMOOTHING_SECONDS)

@@ -149,12 +149,36 @@ def test_organize_between_runs() -> None:
     world.settle()
     world.routers["data0"].staged.append(("late.graw", None))
     world.poll()
+    world.pass_time(10)
     token = world.organize("data0")
     assert ef.FileRouter("data0", RunId("e20", 0), ("/data",)) in world.pending
     world.settle()
     assert world.answers[token] == ef.Answer(token)
     assert "late.graw" in world.routers["data0"].directories["e20/run_0000"]
     assert world.state.routers["data0"].clean, "the router was looked at again at once"
+
+
+def test_organize_leaves_files_that_still_grow() -> None:
+    """A source that sends without a run begins its file again after each filing, which would cut it in parts."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    for _ in range(3):
+        world.routers["data0"].written += 1000
+        world.pass_time(2)
+        world.poll()
+    early = world.organize("data0")
+    why = "router data0 cannot be organized: its files grew less than 10 s ago, but must be at rest: wait"
+    assert world.answers[early].error.startswith(why)
+    assert world.answers[early].error.endswith("and Breakup CoBo0 alone")
+    assert world.pending == []
+    other = world.organize("data1")
+    world.pass_time(10)
+    world.poll()
+    later = world.organize("data0")
+    world.settle()
+    assert [world.answers[each].error for each in (other, later)] == ["", ""]
 
 
 @pytest.mark.parametrize(
