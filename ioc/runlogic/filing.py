@@ -50,7 +50,8 @@ def begin_file(turn: Turn, job: Job) -> None:
 
 def _file(turn: Turn, name: str, command: Organize | None = None) -> None:
     turn.set_router(name, filing=True, command=command, asked_at=turn.steady)
-    turn.emit(FileRouter(name, turn.record.run, turn.router(name).directories))
+    router = turn.router(name)
+    turn.emit(FileRouter(name, turn.record.run, router.directories, router.dispensable))
 
 
 def _still_written(turn: Turn, name: str) -> str:

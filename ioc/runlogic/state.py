@@ -196,6 +196,8 @@ class Router:
     """Bytes by which its files have grown in the open run, or grew in the last one."""
     directories: tuple[str, ...] = ()
     """Its working directories during the open or last run, in order."""
+    dispensable: tuple[str, ...] = ()
+    """Those of them that may be gone: no file was seen there, or they have been renamed since. A restart forgets it."""
     linked_at: float | None = None
     """When Configure connected a source to it; None while none is connected, or if the IOC did not see it."""
     linked: str = ""

@@ -67,7 +67,7 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     if facts.work_dir:
         mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
     if turn.state.run.state in TAKING_DATA:
-        _follow_directory(turn, name, facts)
+        _follow_directory(turn, name, before, facts)
     filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts, in_run=datalinks.happened_in_run(turn, before))
 
@@ -75,7 +75,7 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
 def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
     """Update the growth of the staged files: now, on average, when they last grew, and their growth in the run."""
     last = before.last
-    here_before = last is not None and last.work_dir == facts.work_dir
+    here_before = last is not None and (last.work_dir == facts.work_dir or _old_name(before, facts) != "")
     grown = facts.staged_bytes - (last.staged_bytes if last is not None and here_before else 0)
     if turn.state.run.state in TAKING_DATA and grown > 0:
         turn.set_router(name, written=before.written + grown, grew_at=turn.steady)
@@ -92,18 +92,33 @@ def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -
     turn.set_router(name, rate=rate, mean_rate=mean_rate, rate_age=age)
 
 
-def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
-    """Remember every directory that a router works in during a run: its files are in all of them."""
-    known = turn.router(name).directories
+def _old_name(before: Router, facts: RouterFacts) -> str:
+    """Return the former name of a directory that was renamed, else nothing: no router goes elsewhere by itself."""
+    last = before.last
+    same_process = last is not None and facts.process and last.process == facts.process
+    return last.work_dir if last is not None and same_process and facts.work_dir not in {"", last.work_dir} else ""
+
+
+def _follow_directory(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
+    """Remember every directory that a router works in during a run, and which of them must be there to be filed."""
+    known = before.directories
     if facts.online and not facts.work_dir:
         text = facts.problem or f"the working directory of router {name} cannot be determined"
         if standing(turn.state.run, About.Directory, name) is None:
             turn.say(data_router(name), text, Severity.MAJOR)
         trouble(turn, About.Directory, name, text, cause=Cause.NoDirectory)
         return
-    if facts.work_dir and facts.work_dir not in known:
-        turn.set_router(name, directories=(*known, facts.work_dir))
-        turn.emit(memory.DIRECTORIES.save(turn.router(name).directories, name))
+    if not facts.work_dir:
+        return
+    dispensable = {*before.dispensable, _old_name(before, facts)}
+    if facts.work_dir not in known:
+        known = (*known, facts.work_dir)
+        dispensable.add(facts.work_dir)
+        turn.set_router(name, directories=known)
+        turn.emit(memory.DIRECTORIES.save(known, name))
+    if facts.file_count:
+        dispensable.discard(facts.work_dir)
+    turn.set_router(name, dispensable=tuple(each for each in known if each in dispensable))
 
 
 def _watch_silence(turn: Turn, name: str) -> None:

@@ -122,6 +122,7 @@ class FakeHost:
         run: RunId,
         record: Callable[[FiledFile], Awaitable[None]],
         directories: Sequence[str] = (),
+        may_be_gone: Sequence[str] = (),
     ) -> FilingReport:
         await self._do("file_run")
         for file in self.files:

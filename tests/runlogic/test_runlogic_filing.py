@@ -122,6 +122,60 @@ def test_every_directory_that_a_router_had_in_a_run_is_filed() -> None:
     assert filing["data0"] == ("/elsewhere",), "directories belong to one run"
 
 
+def _filed(world: World) -> ef.FileRouter:
+    """How data0 is asked to file the run that ends now."""
+    world.run("Stop")
+    while not (asked := [each for each in world.pending if isinstance(each, ef.FileRouter) and each.router == "data0"]):
+        world.perform()
+    world.settle()
+    return asked[0]
+
+
+def test_the_old_name_of_a_renamed_directory_may_be_gone() -> None:
+    """A process that works elsewhere than before had its directory renamed: its files have the new name, too."""
+    world = World()
+    world.routers["data0"].process = "7@1"
+    world.start_run()
+    world.poll()
+    for name in ("/data-old", "/data"):
+        world.routers["data0"].work_dir = name
+        world.poll()
+    assert world.state.routers["data0"].written == 1000, "the same files are not counted again"
+    asked = _filed(world)
+    assert asked.directories == ("/data", "/data-old")
+    assert asked.may_be_gone == ("/data-old",)
+
+
+def test_a_directory_in_which_no_file_was_seen_may_be_gone() -> None:
+    """A router that was started elsewhere leaves its data where it wrote them; one without data may go."""
+    world = World()
+    world.routers["data0"].process = "7@1"
+    world.start_run()
+    world.poll()
+    files, world.routers["data0"].staged = world.routers["data0"].staged, []
+    for name in ("/empty", "/other"):
+        world.routers["data0"].work_dir = name
+        world.routers["data0"].start_again()
+        world.poll()
+    world.routers["data0"].staged = files
+    world.poll()
+    asked = _filed(world)
+    assert asked.directories == ("/data", "/empty", "/other")
+    assert asked.may_be_gone == ("/empty",)
+
+
+def test_after_a_restart_every_directory_must_be_there() -> None:
+    """What the IOC saw before is forgotten then; it asks rather than forget a file."""
+    world = World()
+    world.start_run()
+    world.routers["data0"].work_dir = "/other"
+    world.poll()
+    world.restart()
+    asked = _filed(world)
+    assert asked.directories == ("/data", "/other")
+    assert asked.may_be_gone == ()
+
+
 def test_a_run_is_complete_with_its_bytes_and_names_each_source_without_data() -> None:
     """Sizes are added up; a source whose router has no file makes the end of the run an alarm."""
     world = World()
