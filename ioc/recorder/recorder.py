@@ -168,8 +168,8 @@ class ObservableRecorder:
         states = self._states
         return tuple(name for name in names if name not in states or not states[name].connected)
 
-    async def set_manual(self, name: str, value: Scalar) -> Scalar | None:
-        """Set a manual observable. Returns the value before, None if there was none.
+    async def set_manual(self, name: str, value: Scalar) -> tuple[Scalar | None, Scalar]:
+        """Set a manual observable. Returns the value before, None if there was none, and the new one in its type.
 
         It is on disk when this returns, unless the database cannot be written: then it is stored as soon as possible.
 
@@ -184,8 +184,9 @@ class ObservableRecorder:
                     f"observable {name} does not exist: it must be one of {', '.join(self._states) or 'none'}"
                 )
             before = state.reading
-            await self._set({name: parse_manual(state.observable, value)})
-            return None if before is None else before.value
+            parsed = parse_manual(state.observable, value)
+            await self._set({name: parsed})
+            return None if before is None else before.value, parsed
 
     async def copy_manual_from(self, run: RunId) -> None:
         """Set the manual observables to their values at the end of a run (at its begin if it has no end).

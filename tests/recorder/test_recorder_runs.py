@@ -247,9 +247,9 @@ async def test_manual_values_wait_for_a_database_that_is_locked(database: Path) 
     async with rig(database) as it:
         with locked(database):
             begun = time.monotonic()
-            assert await it.recorder.set_manual("target_gas", "P10") is None
-            assert await it.recorder.set_manual("energy", 1.5) is None
-            assert await it.recorder.set_manual("target_gas", "He") == "P10"
+            assert await it.recorder.set_manual("target_gas", "P10") == (None, "P10")
+            assert await it.recorder.set_manual("energy", 1.5) == (None, 1.5)
+            assert await it.recorder.set_manual("target_gas", "He") == ("P10", "He")
             assert time.monotonic() - begun < 0.5
             assert it.recorder.disconnected(["target_gas", "energy"]) == ()
         kept = "SELECT name, value FROM settings WHERE name LIKE 'observable/%' ORDER BY name"
