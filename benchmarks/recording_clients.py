@@ -84,7 +84,8 @@ async def record(counters: int, path: Path) -> None:
     observables = [Observable(name=f"v{number}", pv=f"B:{number}") for number in range(counters)]
     names = [each.name for each in observables]
     recorder = ObservableRecorder(store, feed, experiment="e1", observables=observables, record="always")
-    await recorder.start(lambda _: None)
+    await recorder.follow(lambda _: None)
+    await recorder.start()
     await eventually(lambda: not recorder.disconnected(names), timeout=60)
 
     async def begin() -> None:

@@ -91,13 +91,15 @@ class Host(Protocol):
         run: RunId,
         record: Callable[[FiledFile], Awaitable[None]],
         directories: Sequence[str] = (),
+        may_be_gone: Sequence[str] = (),
     ) -> FilingReport:
         """Wait until the router's staged files have stopped growing, then move them to the run's directory.
 
         `directories` are the router's working directories of this run (`RouterFacts.work_dir`): each is filed, and also
-        the current one. The run's directory is made in each even if there is no file. `record` is awaited after each
-        file that is in place, and again for files that an interrupted attempt had moved: recording must be idempotent.
-        Never overwrites. Safe to repeat after a crash at any point.
+        the current one; one that is gone makes the report incomplete, unless it is in `may_be_gone`. The run's
+        directory is made in each even if there is no file. `record` is awaited after each file that is in place, and
+        again for files that an interrupted attempt had moved: recording must be idempotent. Never overwrites. Safe to
+        repeat after a crash at any point.
         """
         ...
 

@@ -157,7 +157,10 @@ def _manual_setter(
     recorder: ObservableRecorder, engine: Engine, journal: Journal
 ) -> Callable[[str, Scalar, Client], Awaitable[None]]:
     async def set_manual(name: str, value: Scalar, client: Client) -> None:
-        before, now = await recorder.set_manual(name, value), time.time()
+        before, value = await recorder.set_manual(name, value)
+        if value == before:
+            return  # the put has its row in the database
+        now = time.time()
         journal.add(
             Event(
                 occurred_at=now,

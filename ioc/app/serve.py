@@ -153,18 +153,18 @@ async def _started(parts: Parts, stop: asyncio.Event) -> AsyncGenerator[None]:
 
 
 async def _begin_recording(parts: Parts) -> None:
-    """Open the run database, waiting as long as necessary, and start recording the observables.
+    """Follow the observables, open the run database, waiting as long as necessary, and begin to record them.
 
     Raises:
         PeerError: the file can never be opened.
     """
+    await parts.recorder.follow(_observable_listener(parts))
     await parts.store.start()
-    listener = _observable_listener(parts)
     said = ""
     while True:
         try:
             experiment = chosen_experiment(await parts.store.load_settings(), parts.topology.experiment)
-            await parts.recorder.start(listener, experiment)
+            await parts.recorder.start(experiment)
             break
         except PeerError as error:  # for example if it was locked again
             if str(error) != said:

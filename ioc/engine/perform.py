@@ -95,9 +95,9 @@ class Performer:
                 return self.recorder.end_run(run, ended_at=at)
             case ef.TakeSnapshot(run=run, at=at):
                 return self.recorder.resume_run(run, last_alive=at or 0.0)
-            case ef.FileRouter(router=router, run=run, directories=directories):
+            case ef.FileRouter(router=router, run=run, directories=directories, may_be_gone=may_be_gone):
                 record = partial(self._record_file, router, run)
-                return self._host_of_router(router).file_run(router, run, record, directories)
+                return self._host_of_router(router).file_run(router, run, record, directories, may_be_gone)
             case ef.RunHook(point=point, name=name, record=run_record):
                 return self.hooks.run(point, name, run_record)
             case ef.RestartUnit(subject=subject, unit=unit):

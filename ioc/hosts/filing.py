@@ -89,14 +89,17 @@ class Filing:
         earlier = sum(name in self.earlier[directory] for directory, _, name in parts)
         return FilingReport(tuple(self.filed.values()), "; ".join(self.problems[:5]) + rest, self.complete, earlier)
 
-    async def find_places(self, present: bytes | None, directories: Sequence[str]) -> list[bytes]:
+    async def find_places(
+        self, present: bytes | None, directories: Sequence[str], may_be_gone: Sequence[str]
+    ) -> list[bytes]:
         """Return the current directory and those given, without duplicates under other names.
 
         Raises:
             PeerError: the host cannot be reached.
         """
         places = [] if present is None else [present]
-        for path in map(from_shown, directories):
+        for name in directories:
+            path = from_shown(name)
             if path in places or not path.startswith(b"/"):
                 continue
             what = f"directory {shown(path)} on {self.host}, where router {self.router} worked in this run,"
@@ -104,6 +107,9 @@ class Filing:
                 place = await self.call(self.transport.real_path, path)
                 await self._sizes(place)
             except (FileNotFoundError, NotADirectoryError):
+                if name in may_be_gone:
+                    self.problems.append(f"{what} is gone: it was renamed, or no file was seen in it")
+                    continue
                 self.fail(
                     f"{what} is gone: put it back and file again; if it held no data, make an empty one "
                     f"(mkdir -p '{shown(path)}')"

@@ -117,6 +117,7 @@ class MachineHost:
         run: RunId,
         record: Callable[[FiledFile], Awaitable[None]],
         directories: Sequence[str] = (),
+        may_be_gone: Sequence[str] = (),
     ) -> FilingReport:
         """See `ioc.ports.Host`. Fails when the connection has been lost for the SSH time-out."""
         async with self._filing[router.encode()]:
@@ -134,7 +135,9 @@ class MachineHost:
 
             while True:
                 try:
-                    return await self._file_once(router, run, recorded, directories, deadline=deadline, earlier=earlier)
+                    return await self._file_once(
+                        router, run, recorded, directories, may_be_gone, deadline=deadline, earlier=earlier
+                    )
                 except PeerError:
                     now = time.monotonic()
                     give_up_at = give_up_at or min(deadline, now + self._timeout)
@@ -282,6 +285,7 @@ class MachineHost:
         run: RunId,
         record: Callable[[FiledFile], Awaitable[None]],
         directories: Sequence[str],
+        may_be_gone: Sequence[str],
         *,
         deadline: float,
         earlier: dict[bytes, frozenset[bytes]],
@@ -304,7 +308,7 @@ class MachineHost:
         if present is None and (finding.process is not None or not directories):
             reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"
             filing.fail(f"{run} of router {router} cannot be filed on {self.name}: {reason}")
-        places = await filing.find_places(present, directories)
+        places = await filing.find_places(present, directories, may_be_gone)
         for place in places:
             # Two routers may share a working directory: each file is moved by one of them.
             async with self._filing[place]:

@@ -7,12 +7,12 @@ from functools import partial
 
 from ioc.ca import CommandPv, EnumPv, FloatPv, IntPv, TextPv
 from ioc.engine import Engine
-from ioc.model import ChecksumState, ChecksumStatus, RouterFacts, Severity
+from ioc.model import ChecksumState, ChecksumStatus, RouterFacts, RunState, Severity
 from ioc.pvs.boundary import command
 from ioc.pvs.group import MEGABYTE, MESSAGE_LENGTH, Group, alarm, not_known
 from ioc.runlogic.events import Organize, RestartProgram
 from ioc.runlogic.plan import GIGABYTE
-from ioc.runlogic.state import Router, Run, State
+from ioc.runlogic.state import Router, State
 from ioc.runlogic.subject import data_router
 
 _EMPTY, _WRITING, _LEFT_BEHIND, _UNKNOWN = range(4)
@@ -59,7 +59,7 @@ class RouterPvs(Group):
             restart = command(engine, partial(RestartProgram, subject=data_router(name)))
             self.add(CommandPv, "Restart", "Restart its program on its host", restart)
         self.add_log_file("router", read_log)
-        self.follow(lambda state: (state.routers[name], state.run.state), self._show)
+        self.follow(lambda state: (state.routers[name], state.run.state, _is_being_ended(state)), self._show)
 
     def tick(self) -> None:
         """Show the present state of its checksums."""
@@ -79,7 +79,7 @@ class RouterPvs(Group):
         self._silent.post(int(router.silent), severity=alarm(router.silent))
         self._online.post(int(facts.online), severity=alarm(not facts.online), timestamp=facts.read_at)
         if facts.work_dir:
-            self._show_directory(router, facts, state.run)
+            self._show_directory(router, facts, state)
         else:
             self._show_no_directory()
         if facts.work_dir and facts.disk_total:
@@ -93,15 +93,20 @@ class RouterPvs(Group):
         not_known("COMM", *self._directory)
         self._staging.post(_UNKNOWN, severity=Severity.INVALID)
 
-    def _show_directory(self, router: Router, facts: RouterFacts, run: Run) -> None:
+    def _show_directory(self, router: Router, facts: RouterFacts, state: State) -> None:
         """Show the facts. Dirty is an alarm only while no run is open; staged files only if they belong to no run."""
-        at = facts.read_at
+        at, run = facts.read_at, state.run
         dirty = not (run.open or facts.clean)
         self._clean.post(int(facts.clean), severity=alarm(dirty, Severity.MINOR), timestamp=at)
-        writing = run.may_write or router.filing
+        writing = run.may_write or router.filing or _is_being_ended(state)
         staging = _EMPTY if facts.clean else _WRITING if writing else _LEFT_BEHIND
         self._staging.post(staging, severity=alarm(staging == _LEFT_BEHIND, Severity.MINOR), timestamp=at)
         self._files.post(facts.file_count, timestamp=at)
         self._staged.post(facts.staged_bytes / MEGABYTE, timestamp=at)
         self._rate.post(router.rate / MEGABYTE, timestamp=at)
         self._work_dir.post(facts.work_dir, timestamp=at)
+
+
+def _is_being_ended(state: State) -> bool:
+    """Whether the files of the run are about to be filed, or were: the next look shows what is left."""
+    return state.run.state is RunState.Filing and state.job is not None

@@ -17,7 +17,8 @@ _CLOCK_ERROR_SECONDS = 10.0
 class ObservableState:
     """The latest reading of an observable, and its statistics in the open run or in the last one."""
 
-    def __init__(self, observable: Observable, observable_id: int) -> None:
+    def __init__(self, observable: Observable, observable_id: int = 0) -> None:
+        """`observable_id` is 0 until the database has defined it."""
         self.observable_id = observable_id
         self.describe(observable)
         self.properties: Properties | None = None

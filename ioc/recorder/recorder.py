@@ -76,7 +76,7 @@ class ObservableRecorder:
         """Latest readings of the unrecorded ones."""
         self._lock = threading.RLock()
         """Guards everything that a reading changes: states, the open run's statistics, and the set of changes."""
-        self._states: dict[str, ObservableState] = {}
+        self._states = {each.name: ObservableState(each) for each in observables}
         self._settings: dict[str, SavedSetting] = {}
         """Manual values of all experiments (and what else is saved), as they are or will be in the database."""
         self._run: RecordedRun | None = None
@@ -88,15 +88,23 @@ class ObservableRecorder:
         self._shower: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
         """Set when the experiment and its observables are known; operations of a run wait for it."""
+        self._recording = False
+        """Samples are recorded: what they belong to is known."""
 
     def when_stored_late(self, listener: Callable[[RunId], None]) -> None:
         """Call `listener` when the statistics of a run are stored after `begin_run` or `end_run` had failed."""
         self._saver.stored_late = listener
 
-    async def start(self, listener: ChangeListener, experiment: str | None = None) -> None:
-        """Define the observables in the database, load manual values and the last run's statistics, and start the feed.
+    async def follow(self, listener: ChangeListener) -> None:
+        """Start the feed: values are known and shown from now on, also while the database cannot be read."""
+        self._shower = asyncio.create_task(self._show_changes(listener), name="observables shown")
+        await self._feed.start((*self._observables, *self._unrecorded), self._take, self._take_properties)
 
-        `experiment` differs from the topology's if the operator has chosen another.
+    async def start(self, experiment: str | None = None) -> None:
+        """Begin to record what is followed: define it in the database, load manual values and the last statistics.
+
+        `experiment` differs from the topology's if the operator has chosen another. The present values are recorded;
+        earlier ones since `follow` are not.
 
         Raises:
             PeerError: the database does not work; this can be called again.
@@ -104,8 +112,10 @@ class ObservableRecorder:
         async with self._changing:
             self._settings = dict(await self._store.load_saved_settings())
             await self._enter_experiment(experiment or self._experiment)
-        self._shower = asyncio.create_task(self._show_changes(listener), name="observables shown")
-        await self._feed.start((*self._observables, *self._unrecorded), self._take, self._take_properties)
+        with self._lock:
+            self._recording = True
+            present = [state.reading for state in self._states.values() if not state.manual]
+            self._record_samples([reading for reading in present if reading is not None])
         self._saver.start()
         self._started.set()
 
@@ -161,8 +171,8 @@ class ObservableRecorder:
         states = self._states
         return tuple(name for name in names if name not in states or not states[name].connected)
 
-    async def set_manual(self, name: str, value: Scalar) -> Scalar | None:
-        """Set a manual observable. Returns the value before, None if there was none.
+    async def set_manual(self, name: str, value: Scalar) -> tuple[Scalar | None, Scalar]:
+        """Set a manual observable. Returns the value before, None if there was none, and the new one in its type.
 
         It is on disk when this returns, unless the database cannot be written: then it is stored as soon as possible.
 
@@ -177,8 +187,9 @@ class ObservableRecorder:
                     f"observable {name} does not exist: it must be one of {', '.join(self._states) or 'none'}"
                 )
             before = state.reading
-            await self._set({name: parse_manual(state.observable, value)})
-            return None if before is None else before.value
+            parsed = parse_manual(state.observable, value)
+            await self._set({name: parsed})
+            return None if before is None else before.value, parsed
 
     async def copy_manual_from(self, run: RunId) -> None:
         """Set the manual observables to their values at the end of a run (at its begin if it has no end).
@@ -376,7 +387,7 @@ class ObservableRecorder:
 
     def _record_samples(self, samples: Iterable[Reading]) -> None:
         run = None if self._run is None else self._run.run
-        if run is not None or self._record == "always":
+        if self._recording and (run is not None or self._record == "always"):
             self._store.add_samples(self._experiment, run, samples)
 
     async def _show_changes(self, listener: ChangeListener) -> None:

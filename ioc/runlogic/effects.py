@@ -112,6 +112,8 @@ class FileRouter(Effect):
     run: RunId
     directories: tuple[str, ...]
     """Where it worked in this run, as far as known."""
+    may_be_gone: tuple[str, ...] = ()
+    """Those of them that need not exist any more."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def begin_file(turn: Turn) -> None:
 
 def _file(turn: Turn, name: str, command: Organize | None = None) -> None:
     turn.set_router(name, filing=True, command=command, asked_at=turn.steady)
-    turn.emit(FileRouter(name, turn.record.run, turn.router(name).directories))
+    router = turn.router(name)
+    turn.emit(FileRouter(name, turn.record.run, router.directories, router.dispensable))
 
 
 def _still_written(turn: Turn, name: str) -> str:
@@ -107,6 +108,11 @@ def organize(turn: Turn, event: Organize) -> None:
         )
     if reason := _still_written(turn, name):
         raise Refused(f"router {name} cannot be organized: {reason}")
+    if turn.steady - turn.router(name).strayed_at < turn.plan.silent_seconds:
+        raise Refused(
+            f"router {name} cannot be organized: its files grew less than {turn.plan.silent_seconds:g} s ago, but must "
+            f"be at rest: wait; if that does not end, {_end_of_data(turn, name)}"
+        )
     turn.log(data_router(name), f"Organize under run {run.number}", client=event.client)
     _file(turn, name, event)
 

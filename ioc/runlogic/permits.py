@@ -205,12 +205,11 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         yield reason(text, "without a known working directory", why)
     elif facts.file_count:
         files = "1 .graw file" if facts.file_count == 1 else f"{facts.file_count} .graw files"
-        if not state.restored:
-            advice = "wait, it is not known yet whether they belong to an open run"
-        else:
-            advice = "Organize it" if state.run.record is not None else "move the files away, there was no run yet"
+        advice = _what_to_do_with_files(state)
         yield reason(f" is Dirty with {files}, but must be Clean: {advice}", "Dirty", advice)
-    # A look from before the number was read or changed asked for another directory.
+    elif state.restored and not router.checked:
+        yield reason(" has not been checked yet", "not checked yet", "wait")
+    # A look from before the number was changed asked for another directory. Start looks again.
     if facts.run_dir_exists and state.restored and facts.run_directory == state.next_run.directory:
         run = f"a directory for run {state.run.next_number} of {state.experiment}"
         advice = "move it away, or set Run:NextNumber to a free number"
@@ -222,3 +221,9 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         must = f"{plan.min_disk_free / GIGABYTE:g} GB"
         text = f" has {facts.disk_free / GIGABYTE:.1f} GB of free disk, but must have {must}"
         yield reason(text, "almost full", f"its disk must have {must}")
+
+
+def _what_to_do_with_files(state: State) -> str:
+    if not state.restored:
+        return "wait, it is not known yet whether they belong to an open run"
+    return "Organize it" if state.run.record is not None else "move the files away, there was no run yet"

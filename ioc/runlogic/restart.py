@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ioc.model import DocumentState, EccState, RunRecord, RunState, Severity, chosen_experiment
+from ioc.model import DocumentState, EccState, RunId, RunRecord, RunState, Severity, chosen_experiment
 from ioc.runlogic import automatic, filing, interlock_records, jobs, memory, permits, runs
-from ioc.runlogic.effects import SaveRun
+from ioc.runlogic.effects import ProbeRouters, SaveRun
 from ioc.runlogic.events import Restored
 from ioc.runlogic.state import About, JobKind, Phase
 from ioc.runlogic.subject import RUN
@@ -52,6 +52,7 @@ def restored(turn: Turn, event: Restored) -> None:
     turn.set_run(record=record, run_class=memory.CLASS.read(settings), earlier=earlier)
     _take_over_notes(turn, settings)
     automatic.restored(turn, settings)
+    _check_routers_for(turn, turn.state.next_run.directory)
     if record is not None and record.state is DocumentState.Failed:
         text = f"{record.run} failed to start: {record.message}"
         turn.set_run(state=RunState.Failed, message=turn.note(text, Severity.MAJOR))
@@ -107,6 +108,14 @@ def _take_over_peers(turn: Turn, settings: Mapping[str, str]) -> None:
     for name in turn.state.routers:
         process, directories = memory.LINK.read(settings, name), memory.DIRECTORIES.read(settings, name)
         turn.set_router(name, linked=process, linked_at=turn.now if process else None, directories=directories)
+
+
+def _check_routers_for(turn: Turn, directory: str) -> None:
+    """Look at once unless the routers were asked for this directory: before the number was known, for that of run 0."""
+    for name, router in turn.state.routers.items():
+        turn.set_router(name, checked=router.last is not None and router.last.run_directory == directory)
+    if directory != RunId(turn.plan.experiment, 0).directory:
+        turn.emit(ProbeRouters(job=0))
 
 
 def _open_run(event: Restored) -> RunRecord | None:

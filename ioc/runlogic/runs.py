@@ -216,7 +216,7 @@ def _begin_of_routers(turn: Turn) -> None:
         directories = (router.facts.work_dir,) if router.facts is not None and router.facts.work_dir else ()
         if directories != router.directories:
             turn.emit(memory.DIRECTORIES.save(directories, name))
-        turn.set_router(name, written=0, directories=directories, mean_rate=0.0, rate_age=0.0)
+        turn.set_router(name, written=0, directories=directories, dispensable=(), mean_rate=0.0, rate_age=0.0)
 
 
 def begin_snapshot(turn: Turn) -> None:

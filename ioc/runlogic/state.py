@@ -173,6 +173,8 @@ class Router:
     """The last report of its host."""
     lost: bool = False
     """Its host cannot be reached, and `message` reports it."""
+    checked: bool = False
+    """Since the database was read, a look has asked for the directory of the next run."""
     rate: float = 0.0
     """Growth of the staged files in bytes per second."""
     mean_rate: float = 0.0
@@ -181,12 +183,16 @@ class Router:
     """Seconds over which it is averaged."""
     grew_at: float = 0.0
     """When they last grew, on the monotonic clock."""
+    strayed_at: float = -math.inf
+    """When they last grew although no run was open, on the same clock."""
     silent: bool = False
     """It writes nothing although the run takes data."""
     written: int = 0
     """Bytes by which its files have grown in the open run, or grew in the last one."""
     directories: tuple[str, ...] = ()
     """Its working directories during the open or last run, in order."""
+    dispensable: tuple[str, ...] = ()
+    """Those of them that may be gone: no file was seen there, or they have been renamed since. A restart forgets it."""
     linked_at: float | None = None
     """When Configure connected a source to it; None while none is connected, or if the IOC did not see it."""
     linked: str = ""

@@ -48,7 +48,8 @@ def _watch_observables(turn: Turn) -> None:
 
 def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     before = turn.router(name)
-    turn.set_router(name, last=facts, lost=False)
+    asked_for_next = facts.run_directory == turn.state.next_run.directory
+    turn.set_router(name, last=facts, lost=False, checked=before.checked or asked_for_next)
     if before.unseen_since is not None and facts.asked_at >= before.unseen_since:
         turn.set_router(name, unseen_since=None)
     _measure_growth(turn, name, before, facts)
@@ -66,7 +67,7 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
     if facts.work_dir:
         mend(turn, About.Directory, name, f"router {name} writes to {facts.work_dir}")
     if turn.state.run.may_write:
-        _follow_directory(turn, name, facts)
+        _follow_directory(turn, name, before, facts)
     filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts, in_run=datalinks.happened_in_run(turn, before))
 
@@ -74,13 +75,15 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
 def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
     """Update the growth of the staged files: now, on average, when they last grew, and their growth in the run."""
     last = before.last
-    here_before = last is not None and last.work_dir == facts.work_dir
+    here_before = last is not None and (last.work_dir == facts.work_dir or _old_name(before, facts) != "")
     grown = facts.staged_bytes - (last.staged_bytes if last is not None and here_before else 0)
     if turn.state.run.may_write and grown > 0:
         turn.set_router(name, written=before.written + grown, grew_at=turn.steady)
     if last is None or before.facts is None or not here_before or facts.read_at <= last.read_at:
         turn.set_router(name, rate=0.0)
         return
+    if grown > 0 and not turn.state.run.open:
+        turn.set_router(name, strayed_at=turn.steady)
     seconds = facts.read_at - last.read_at
     rate = max(0.0, grown / seconds)
     age = min(before.rate_age + seconds, _SMOOTHING_SECONDS)
@@ -89,16 +92,31 @@ def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -
     turn.set_router(name, rate=rate, mean_rate=mean_rate, rate_age=age)
 
 
-def _follow_directory(turn: Turn, name: str, facts: RouterFacts) -> None:
-    """Remember every directory that a router works in during a run: its files are in all of them."""
-    known = turn.router(name).directories
+def _old_name(before: Router, facts: RouterFacts) -> str:
+    """Return the former name of a directory that was renamed, else nothing: no router goes elsewhere by itself."""
+    last = before.last
+    same_process = last is not None and facts.process and last.process == facts.process
+    return last.work_dir if last is not None and same_process and facts.work_dir not in {"", last.work_dir} else ""
+
+
+def _follow_directory(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
+    """Remember every directory that a router works in during a run, and which of them must be there to be filed."""
+    known = before.directories
     if facts.online and not facts.work_dir:
         text = facts.problem or f"the working directory of router {name} cannot be determined"
         report(turn, data_router(name), About.Directory, name, text, cause=Cause.NoDirectory)
         return
-    if facts.work_dir and facts.work_dir not in known:
-        turn.set_router(name, directories=(*known, facts.work_dir))
-        turn.emit(memory.DIRECTORIES.save(turn.router(name).directories, name))
+    if not facts.work_dir:
+        return
+    dispensable = {*before.dispensable, _old_name(before, facts)}
+    if facts.work_dir not in known:
+        known = (*known, facts.work_dir)
+        dispensable.add(facts.work_dir)
+        turn.set_router(name, directories=known)
+        turn.emit(memory.DIRECTORIES.save(known, name))
+    if facts.file_count:
+        dispensable.discard(facts.work_dir)
+    turn.set_router(name, dispensable=tuple(each for each in known if each in dispensable))
 
 
 def _watch_silence(turn: Turn, name: str) -> None:
@@ -155,6 +173,10 @@ def _watch_disk(turn: Turn, name: str, rates: Mapping[_Disk, float]) -> None:
             f"are free, and {rate / 1e6:.1f} MB/s are written",
             Severity.MAJOR,
         )
+    elif (
+        router.disk_filling and not filling and turn.state.run.state is not RunState.Filing
+    ):  # filing has the last word
+        turn.say(data_router(name), f"disk of router {name} will last for more than an hour again")
     if filling != router.disk_filling:
         turn.set_router(name, disk_filling=filling)
 
@@ -165,10 +187,10 @@ def _disk(plan: Plan, name: str, facts: RouterFacts) -> _Disk:
 
 
 def _disk_rates(plan: Plan, state: State) -> Mapping[_Disk, float]:
-    """Return how fast each disk fills."""
+    """Return how fast each disk fills. Without a run, routers that write nothing now will not write again."""
     rates: defaultdict[_Disk, float] = defaultdict(float)
     for name, router in state.routers.items():
-        if router.facts is not None:
+        if router.facts is not None and (state.run.may_write or router.rate):
             rates[_disk(plan, name, router.facts)] += router.mean_rate
     return rates
 

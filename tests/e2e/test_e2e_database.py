@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.plant import COMMAND, ROUTERS, Plant, eventually, ready_plant
 from tests.epics import Epics
+from tests.hosts.test_hosts_checksums import open_files
 
 Break = Callable[[Path], contextlib.AbstractContextManager[None]]
 
@@ -142,4 +143,4 @@ async def test_others_see_the_runs_after_a_reload(plant: Plant) -> None:
         assert await plant.put("Run:Start"), await plant.text("Run:Message")
         await plant.stop_run()
         assert f"run {number} after the reload" in listed()
-    assert not [each for each in Path(f"/proc/{plant.pid}/fd").iterdir() if str(each.readlink()).endswith("(deleted)")]
+    assert not [each for each in open_files(plant.pid) if each.endswith(b"(deleted)")]

@@ -122,10 +122,12 @@ class FakeHost:
         run: RunId,
         record: Callable[[FiledFile], Awaitable[None]],
         directories: Sequence[str] = (),
+        may_be_gone: Sequence[str] = (),
     ) -> FilingReport:
         await self._do("file_run")
         for file in self.files:
             await record(file)
+        self.facts[router] = replace(self.facts[router], file_count=0, staged_bytes=0)
         self.filed.append((router, run))
         return FilingReport(self.files)
 

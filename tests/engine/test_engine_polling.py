@@ -109,7 +109,7 @@ async def test_the_next_run_directory_is_what_hosts_are_asked_for() -> None:
 
 
 async def test_a_restart_blames_no_directory_of_another_run() -> None:
-    """The first look asks for run 0, as the database was not read yet: its directory does not block run 1."""
+    """The first look asks for run 0, as the database was not read yet: the next, at once, decides on run 1."""
     async with Bench() as bench:
         await bench.to_running()
         await bench.run(Operation.Stop)
@@ -119,13 +119,33 @@ async def test_a_restart_blames_no_directory_of_another_run() -> None:
         for host in bench.hosts:
             host.run_directories = {"e20/run_0000"}
         bench.engine.post(ev.ObservablesMissing(frozenset()))
-        await bench.until(lambda: bench.state.restored and all(each.online for each in bench.state.routers.values()))
-        assert bench.hosts[0].asked_for == ["e20/run_0000"]
-        facts = bench.state.routers["data0"].facts
-        assert facts is not None
-        assert facts.run_dir_exists
+        permitted: list[bool] = []
+        bench.engine.subscribe(lambda state: permitted.append(not blocked_by(bench.engine.plan, state)))
+        await bench.until(lambda: permitted and permitted[-1])
+        assert bench.hosts[0].asked_for == ["e20/run_0000", "e20/run_0001"]
         await asyncio.sleep(0.5)
         assert blocked_by(bench.engine.plan, bench.state) == ()
+
+
+async def test_after_a_restart_no_start_is_permitted_before_the_look_for_the_next_run() -> None:
+    """Also for a moment: a directory of run 1 that is there already is found first."""
+    async with Bench() as bench:
+        await bench.to_running()
+        await bench.run(Operation.Stop)
+    database = bench.store.database
+    async with Bench(state=EccState.Ready) as bench:
+        bench.store.database = database
+        for host in bench.hosts:
+            host.run_directories = {"e20/run_0001"}
+        bench.engine.post(ev.ObservablesMissing(frozenset()))
+        permitted: list[bool] = []
+        bench.engine.subscribe(lambda state: permitted.append(not blocked_by(bench.engine.plan, state)))
+        await bench.until(
+            lambda: "already has a directory for run 1" in str(blocked_by(bench.engine.plan, bench.state))
+        )
+        assert asyncio.get_running_loop().time() < 1.0, "the regular look comes after two seconds"
+        await asyncio.sleep(10)
+        assert not any(permitted)
 
 
 @pytest.mark.parametrize("fault", [PeerError("no route to host"), ZeroDivisionError("bug")])

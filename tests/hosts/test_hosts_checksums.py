@@ -61,12 +61,17 @@ def long_file(directory: pathlib.Path) -> bytes:
 
 
 def readers(path: bytes) -> list[int]:
-    """Return the processes that have a file open."""
-    found: list[int] = []
-    for descriptor in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            if os.fsencode(descriptor.readlink()) == path:
-                found.append(int(descriptor.parts[2]))
+    """Return the processes that have a file open; any process and any open file may vanish during the look."""
+    return [pid for pid in psutil.pids() if path in open_files(pid)]
+
+
+def open_files(pid: int) -> list[bytes]:
+    """Return what a process has open, as far as it stays open during the look."""
+    found: list[bytes] = []
+    with contextlib.suppress(OSError):
+        for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(os.fsencode(descriptor.readlink()))
     return found
 
 

@@ -109,6 +109,27 @@ async def test_a_directory_that_is_gone(hosts: Hosts, tmp_path: pathlib.Path, th
     assert (report.complete, report.problem) == (True, "")
 
 
+async def test_a_directory_without_data_may_be_gone(hosts: Hosts, tmp_path: pathlib.Path):
+    """One that may be gone is said and holds up nothing; while it is there, it is filed as all others."""
+    place, gone = tmp_path / "data", tmp_path / "renamed"
+    place.mkdir()
+    put(place, {b"a.graw": b"1"})
+    host = hosts(site())
+    names = [str(place), str(gone)]
+    report = await host.file_run("data0", RUN, Records(), names, may_be_gone=[str(gone)])
+    assert report.complete
+    assert report.problem == (
+        f"directory {gone} on {host.name}, where router data0 worked in this run, is gone: it was renamed, or no file "
+        "was seen in it"
+    )
+    assert set(contents(place / RUN.directory)) == {b"a.graw"}
+    gone.mkdir()
+    put(gone, {b"b.graw": b"2"})
+    report = await host.file_run("data0", RUN, Records(), names, may_be_gone=[str(gone)])
+    assert (report.complete, report.problem) == (True, "")
+    assert set(contents(gone / RUN.directory)) == {b"b.graw"}
+
+
 async def test_a_directory_that_was_deleted_under_the_router(
     hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path
 ):

@@ -400,19 +400,22 @@ def test_history(phoebus: DisplayRuntime, detector: Detector) -> None:
 
 
 def test_logs(phoebus: DisplayRuntime, after_a_run: Detector) -> None:
-    """The three pages with the log of the IOC show its newest line first, with the local time of day alone."""
+    """The three pages with the log of the IOC show the day and its newest line first, with the time of day alone."""
     when, rest = after_a_run.text("Log:Lines").split("\n")[0].split(" ", 1)
-    newest = f"{when[11:19]} {rest}"
+    day = time.strftime("%d %b", time.strptime(when[:10], "%Y-%m-%d"))
+    newest = f"{day} {when[11:19]} {rest}"
     for name in ("history", "expert"):
         phoebus.look_at(PAGES[name])
         until(lambda: newest in logs(phoebus, "Log:Lines")[:1], PATIENCE, f"{name} shows {newest}")
     phoebus.look_at(PAGES["main"])
-    until(lambda: when[11:19] in logs(phoebus, "time 0"), PATIENCE, f"main shows {newest}")
+    until(lambda: when[11:19] in logs(phoebus, "time 1"), PATIENCE, f"main shows {newest}")
+    assert logs(phoebus, "time 0") == [day]
 
 
 def logs(phoebus: DisplayRuntime, widget: str) -> list[str]:
-    """Return the text of the widgets with this name, each up to where the second line of a log begins."""
-    return [re.split(r" (?=\d\d:\d\d:\d\d )", text.text)[0] for text in phoebus.texts() if text.name == widget]
+    """Return the text of the widgets with this name, each up to where the second entry of a log begins."""
+    parts = [re.split(r" (?=\d\d:\d\d:\d\d )", text.text)[:2] for text in phoebus.texts() if text.name == widget]
+    return [" ".join(each) for each in parts]
 
 
 # --- every page in every situation

@@ -466,6 +466,25 @@ def test_what_lies_in_the_directory_of_a_router_has_a_normal_word(
     assert panel["Router:data0:Staging"].severity == severity
 
 
+async def test_no_router_is_in_alarm_at_the_end_of_a_run(panel: Panel) -> None:
+    """From Stop to the end of filing its files are those of the run, also before and after they are moved."""
+    async with panel.bench as bench:
+        await bench.to_ready()
+        await bench.run(Operation.Start)
+        for host in bench.hosts:
+            host.facts = {name: replace(FACTS, staged_bytes=0, read_at=time.time()) for name in host.routers}
+            bench.engine.post(ev.RoutersRead(host.facts))
+        routers = [pv for pv in panel.tree.pvs if pv.name.startswith("T:Router:")]
+        assert panel.text("Router:data0:Staging") == "Writing"
+        alarms: list[str] = []
+        bench.engine.subscribe(
+            lambda _: alarms.extend(f"{pv.name} {pv.label(pv.value)}" for pv in routers if pv.severity)
+        )
+        await bench.run(Operation.Stop)
+    assert alarms == []
+    assert panel.text("Router:data0:Staging") == "Empty"
+
+
 def test_a_silent_router_is_an_alarm(panel: Panel) -> None:
     """Yes is MAJOR, No is none."""
     for silent, word, severity in ((True, "Yes", Severity.MAJOR), (False, "No", Severity.NO_ALARM)):

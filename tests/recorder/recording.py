@@ -21,7 +21,8 @@ async def main() -> None:
     store = await SqliteRunStore.open(Path(path))
     observables = [Observable(name=f"v{number}", pv=f"B:{number}") for number in range(int(counters))]
     recorder = ObservableRecorder(store, ObservableFeed(), experiment="e1", observables=observables, record="always")
-    await recorder.start(lambda _: None)
+    await recorder.follow(lambda _: None)
+    await recorder.start()
     run = (await store.reserve_run("e1", "", RunClass.Testing, "")).run if rest == ["run"] else None
     if run is not None:
         await recorder.begin_run(run)

@@ -128,7 +128,8 @@ async def rig(
     await store.start()
     try:
         made = Rig(store, record, clock, unrecorded)
-        await made.recorder.start(made.changes.append)
+        await made.recorder.follow(made.changes.append)
+        await made.recorder.start()
         yield made
         await made.recorder.close()
     finally:

@@ -14,9 +14,9 @@ import pytest
 from ioc.errors import PeerError, Refused
 from ioc.model import RunClass, RunId, Scalar, Severity, Statistics
 from ioc.observables import Properties
-from ioc.rundb import Measurement
+from ioc.rundb import Measurement, SqliteRunStore
 from tests.epics import eventually
-from tests.recorder.rig import ALL, rig
+from tests.recorder.rig import ALL, Rig, rig
 from tests.rundb.rows import locked, rows
 
 SAMPLES = "SELECT value, status, run_id FROM samples JOIN observables o ON o.id = observable_id WHERE name = ?"
@@ -247,9 +247,9 @@ async def test_manual_values_wait_for_a_database_that_is_locked(database: Path) 
     async with rig(database) as it:
         with locked(database):
             begun = time.monotonic()
-            assert await it.recorder.set_manual("target_gas", "P10") is None
-            assert await it.recorder.set_manual("energy", 1.5) is None
-            assert await it.recorder.set_manual("target_gas", "He") == "P10"
+            assert await it.recorder.set_manual("target_gas", "P10") == (None, "P10")
+            assert await it.recorder.set_manual("energy", 1.5) == (None, 1.5)
+            assert await it.recorder.set_manual("target_gas", "He") == ("P10", "He")
             assert time.monotonic() - begun < 0.5
             assert it.recorder.disconnected(["target_gas", "energy"]) == ()
         kept = "SELECT name, value FROM settings WHERE name LIKE 'observable/%' ORDER BY name"
@@ -319,3 +319,40 @@ async def test_closing_ends_what_was_connected_with_a_gap(database: Path) -> Non
     assert it.feed.closed
     assert [value for value, _, _ in rows(database, f"{SAMPLES} ORDER BY sampled_us", "pressure")] == [5.0, None]
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_is_followed_before_the_recording_is_recorded_from_its_present_value_on(database: Path) -> None:
+    """Only the newest value from before belongs to the record; values are known at once, and stay."""
+    store = SqliteRunStore(database)
+    it = Rig(store)
+    await it.recorder.follow(it.changes.append)
+    assert it.view("pressure").reading is None
+    for value in (1.0, 2.0):
+        it.feed.send(value)
+    reading = it.view("pressure").reading
+    assert reading is not None
+    assert reading.value == 2.0
+    assert set(it.recorder.disconnected([each.name for each in ALL])) == {each.name for each in ALL} - {"pressure"}
+    await eventually(lambda: any("pressure" in names for names in it.changes))
+    await store.start()
+    await it.recorder.start("e2")
+    it.feed.send(3.0)
+    run = (await store.reserve_run("e2", "", RunClass.Beam, "")).run
+    await it.recorder.begin_run(run)
+    assert it.statistics("pressure").minimum == 3.0
+    await it.recorder.end_run(run)
+    await it.recorder.close()
+    await store.close()
+    recorded = "SELECT DISTINCT value FROM samples JOIN observables o ON o.id = observable_id WHERE name = 'pressure'"
+    assert rows(database, f"{recorded} AND value IS NOT NULL ORDER BY sampled_us") == [(2.0,), (3.0,)]
+
+
+async def test_a_recorder_that_only_followed_records_nothing(database: Path) -> None:
+    """The IOC may end before the database could be read: nothing is known that samples could belong to."""
+    store = SqliteRunStore(database)
+    it = Rig(store)
+    await it.recorder.follow(it.changes.append)
+    it.feed.send(1.0)
+    await it.recorder.close()
+    assert it.feed.closed
+    assert store.health().queued == 0

@@ -122,6 +122,60 @@ def test_every_directory_that_a_router_had_in_a_run_is_filed() -> None:
     assert filing["data0"] == ("/elsewhere",), "directories belong to one run"
 
 
+def _filed(world: World) -> ef.FileRouter:
+    """How data0 is asked to file the run that ends now."""
+    world.run("Stop")
+    while not (asked := [each for each in world.pending if isinstance(each, ef.FileRouter) and each.router == "data0"]):
+        world.perform()
+    world.settle()
+    return asked[0]
+
+
+def test_the_old_name_of_a_renamed_directory_may_be_gone() -> None:
+    """A process that works elsewhere than before had its directory renamed: its files have the new name, too."""
+    world = World()
+    world.routers["data0"].process = "7@1"
+    world.start_run()
+    world.poll()
+    for name in ("/data-old", "/data"):
+        world.routers["data0"].work_dir = name
+        world.poll()
+    assert world.state.routers["data0"].written == 1000, "the same files are not counted again"
+    asked = _filed(world)
+    assert asked.directories == ("/data", "/data-old")
+    assert asked.may_be_gone == ("/data-old",)
+
+
+def test_a_directory_in_which_no_file_was_seen_may_be_gone() -> None:
+    """A router that was started elsewhere leaves its data where it wrote them; one without data may go."""
+    world = World()
+    world.routers["data0"].process = "7@1"
+    world.start_run()
+    world.poll()
+    files, world.routers["data0"].staged = world.routers["data0"].staged, []
+    for name in ("/empty", "/other"):
+        world.routers["data0"].work_dir = name
+        world.routers["data0"].start_again()
+        world.poll()
+    world.routers["data0"].staged = files
+    world.poll()
+    asked = _filed(world)
+    assert asked.directories == ("/data", "/empty", "/other")
+    assert asked.may_be_gone == ("/empty",)
+
+
+def test_after_a_restart_every_directory_must_be_there() -> None:
+    """What the IOC saw before is forgotten then; it asks rather than forget a file."""
+    world = World()
+    world.start_run()
+    world.routers["data0"].work_dir = "/other"
+    world.poll()
+    world.restart()
+    asked = _filed(world)
+    assert asked.directories == ("/data", "/other")
+    assert asked.may_be_gone == ()
+
+
 def test_a_run_is_complete_with_its_bytes_and_names_each_source_without_data() -> None:
     """Sizes are added up; a source whose router has no file makes the end of the run an alarm."""
     world = World()
@@ -149,12 +203,36 @@ def test_organize_between_runs() -> None:
     world.settle()
     world.routers["data0"].staged.append(("late.graw", None))
     world.poll()
+    world.pass_time(10)
     token = world.organize("data0")
     assert ef.FileRouter("data0", RunId("e20", 0), ("/data",)) in world.pending
     world.settle()
     assert world.answers[token] == ef.Answer(token)
     assert "late.graw" in world.routers["data0"].directories["e20/run_0000"]
     assert world.state.routers["data0"].clean, "the router was looked at again at once"
+
+
+def test_organize_leaves_files_that_still_grow() -> None:
+    """A source that sends without a run begins its file again after each filing, which would cut it in parts."""
+    world = World()
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    for _ in range(3):
+        world.routers["data0"].written += 1000
+        world.pass_time(2)
+        world.poll()
+    early = world.organize("data0")
+    why = "router data0 cannot be organized: its files grew less than 10 s ago, but must be at rest: wait"
+    assert world.answers[early].error.startswith(why)
+    assert world.answers[early].error.endswith("and Breakup CoBo0 alone")
+    assert world.pending == []
+    other = world.organize("data1")
+    world.pass_time(10)
+    world.poll()
+    later = world.organize("data0")
+    world.settle()
+    assert [world.answers[each].error for each in (other, later)] == ["", ""]
 
 
 @pytest.mark.parametrize(

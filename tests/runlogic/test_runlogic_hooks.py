@@ -207,6 +207,7 @@ def test_a_late_failure_keeps_what_the_run_has(world: World, how: str) -> None:
     world.pending.clear()
     if how == "restart":
         world.restart()
+        world.settle()
     world.put_servers(EccState.Idle)
     for name in ("other", "e20") if how == "experiment" else ():
         world.experiment(name)

@@ -498,6 +498,7 @@ class Operating(RuleBasedStateMachine):
             if router.staged and world.state.run.record is None:
                 router.staged.clear()
             elif router.staged:
+                world.pass_time(world.plan.silent_seconds)  # files that have just grown are left
                 organize = world.organize(name)
                 world.settle()
                 assert world.answers[organize] == ef.Answer(organize)

@@ -76,8 +76,8 @@ def test_a_run_that_ended_meanwhile_is_closed() -> None:
     assert all("e20/run_0000" in router.directories for router in world.routers.values())
 
 
-def test_a_look_from_before_the_run_number_was_known_blocks_nothing() -> None:
-    """Until the database was read, looks at routers ask for the directory of run 0, which says nothing of the next."""
+def test_a_look_from_before_the_run_number_was_known_says_nothing_of_the_next_run() -> None:
+    """Until the database was read, looks ask for the directory of run 0: a start is permitted after the next look."""
     world = World()
     world.start_run()
     world.run("Stop")
@@ -86,14 +86,31 @@ def test_a_look_from_before_the_run_number_was_known_blocks_nothing() -> None:
     reasons = world.blocked_by()
     assert any("has not been read yet" in reason for reason in reasons)
     assert not any("directory" in reason for reason in reasons)
+    before = {name: router.facts(world.state.next_run.directory, world.now) for name, router in world.routers.items()}
     world.restore()
     assert world.state.run.next_number == 1
-    assert world.blocked_by() == ()
+    unchecked = tuple(f"router {name} has not been checked yet" for name in world.routers)
+    assert world.blocked_by() == unchecked
+    world.feed(ev.RoutersRead(before))
+    assert world.blocked_by() == unchecked, "a look that was under way asked for another directory"
+    assert ef.ProbeRouters(job=0) in world.pending, "the next look is made at once"
     for router in world.routers.values():
         router.directories["e20/run_0001"] = []
     world.poll()
     assert all("already has a directory for run 1 of e20" in reason for reason in world.blocked_by())
     assert len(world.blocked_by()) == len(world.routers)
+    for router in world.routers.values():
+        router.directories.clear()
+    world.poll()
+    assert world.blocked_by() == ()
+
+
+def test_another_number_for_the_next_run_does_not_refuse_a_start() -> None:
+    """Start looks itself: who sets a number and starts at once does not have to wait for a look."""
+    world = World()
+    world.ready()
+    world.ask(ev.SetNextNumber(OPERATOR, 7))
+    assert world.blocked_by() == ()
 
 
 def test_nothing_is_decided_while_a_server_cannot_be_read() -> None:
@@ -104,7 +121,7 @@ def test_nothing_is_decided_while_a_server_cannot_be_read() -> None:
         world.servers[name].state = EccState.Ready
     world.servers["MuTAnT"].reachable = False
     world.restart()
-    assert world.pending == []
+    assert world.pending == [ef.ProbeRouters(job=0)]
     sentence = "run 0 was open before the restart: MuTAnT must show whether it still runs"
     assert world.state.run.message.text == sentence
     assert world.blocked_by()[0] == ("run 0 was open before the restart: MuTAnT must show whether it still runs")
@@ -145,7 +162,7 @@ def test_nothing_is_decided_while_a_server_is_between_two_states() -> None:
     for server in world.servers.values():
         server.under_way = Operation.Start
     world.restart()
-    assert world.pending == []
+    assert world.pending == [ef.ProbeRouters(job=0)]
     assert world.state.run.state is RunState.Starting
     for name in world.servers:
         world.finish_under_way(name)

@@ -285,6 +285,50 @@ def test_a_disk_that_will_be_full_within_the_hour_is_named_once() -> None:
     assert said[0].severity is Severity.MAJOR
 
 
+def _filling() -> World:
+    """A run that fills a disk within the hour."""
+    world = World()
+    world.start_run()
+    world.routers["data0"].disk_free = 7_200_000_000
+    for _ in range(60):
+        _write(world, "data0", megabytes=30)
+    assert world.state.routers["data0"].disk_filling
+    return world
+
+
+def test_a_disk_is_not_filled_when_no_run_writes() -> None:
+    """The first look without growth after the run ends the alarm, although the mean of the last minute is high."""
+    world = _filling()
+    world.run("Stop")
+    world.settle()
+    _write(world)
+    assert not world.state.routers["data0"].disk_filling
+    assert world.state.routers["data0"].message.severity is Severity.NO_ALARM
+
+
+def test_data_without_a_run_fill_a_disk_as_long_as_they_come() -> None:
+    """A server that runs alone can fill a disk, too."""
+    world = World()
+    world.routers["data0"].disk_free = 7_200_000_000
+    for _ in range(60):
+        _write(world, "data0", megabytes=30)
+    assert world.state.routers["data0"].disk_filling
+    _write(world)
+    assert not world.state.routers["data0"].disk_filling
+
+
+def test_a_disk_that_will_last_again_is_said_in_the_run() -> None:
+    """A pause between two bursts ends no alarm; a lower rate does, and then the message is no longer MAJOR."""
+    world = _filling()
+    _write(world)
+    assert world.state.routers["data0"].disk_filling
+    for _ in range(100):
+        _write(world, "data0", megabytes=0.1)
+    assert not world.state.routers["data0"].disk_filling
+    assert world.state.routers["data0"].message.text == "disk of router data0 will last for more than an hour again"
+    assert world.state.routers["data0"].message.severity is Severity.NO_ALARM
+
+
 def test_a_configuration_file_that_changed_after_configure_is_named() -> None:
     """A file edited between Configure and Start raises an alarm at Start, on the server and on the run."""
     world = _configured(World())

@@ -1,4 +1,4 @@
-"""The log of the IOC on the pages: short local times everywhere, and the date where the day changes."""
+"""The log of the IOC on the pages: short local times everywhere, and above the lines of each day its date."""
 
 from __future__ import annotations
 
@@ -68,21 +68,19 @@ def _run(screens: Screens, file: str, text: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("file", ["history.bob", "expert.bob", "log_list.bob"])
-def test_a_line_has_its_time_of_day_and_each_earlier_day_its_date(
+def test_a_line_has_its_time_of_day_and_each_day_its_date(
     screens: Screens, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lines of today have the time alone; above the first one of an earlier day is its date, whatever its offset."""
-    today = time.strftime("%Y-%m-%d")
+    """Each day has its date, also today: no line of yesterday looks new when midnight passes without another one."""
     lines = [
-        f"{today}T12:00:01-05:00 info Run: run 3 is Running",
-        f"{today}T00:00:00-05:00 warning System: late",
+        f"{time.strftime('%Y-%m-%d')}T12:00:01-05:00 info Run: run 3 is Running",
         "2026-03-04T23:59:59-05:00 error ECC:CoBo0: lost",
         "2026-03-04T08:00:00-05:00 info Run: run 2 is complete",
         "2026-03-03T08:00:00-05:00 info Run: run 1 is complete",
     ]
     assert _run(screens, file, "\n".join(lines), monkeypatch) == [
+        time.strftime("%d %b"),
         "12:00:01 info Run: run 3 is Running",
-        "00:00:00 warning System: late",
         "04 Mar",
         "23:59:59 error ECC:CoBo0: lost",
         "08:00:00 info Run: run 2 is complete",
@@ -90,3 +88,36 @@ def test_a_line_has_its_time_of_day_and_each_earlier_day_its_date(
         "08:00:00 info Run: run 1 is complete",
     ]
     assert _run(screens, file, "", monkeypatch) in ([], [""])
+
+
+@pytest.mark.parametrize("file", ["history.bob", "expert.bob", "log_list.bob"])
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        ("2026-03-01T00:00:00+01:00", "2026-02-28T23:59:59+01:00"),
+        ("2027-01-01T00:00:00+01:00", "2026-12-31T23:59:59+01:00"),
+        ("2026-12-04T08:00:00+01:00", "2026-11-04T09:00:00+01:00"),
+        ("2026-03-29T00:00:00+01:00", "2026-03-28T23:59:59+01:00"),
+        ("2026-10-25T02:00:00+01:00", "2026-10-24T23:59:59+02:00"),
+    ],
+)
+def test_the_day_is_told_by_the_local_date_of_the_line(
+    screens: Screens, file: str, newer: str, older: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At midnight, the end of a month and of a year, the same day of two months, and where summer time changes."""
+    shown = _run(screens, file, f"{newer} info Run: new\n{older} info Run: old", monkeypatch)
+    dates = [time.strftime("%d %b", time.strptime(each[:10], "%Y-%m-%d")) for each in (newer, older)]
+    assert shown == [dates[0], f"{newer[11:19]} info Run: new", dates[1], f"{older[11:19]} info Run: old"]
+
+
+@pytest.mark.parametrize("file", ["history.bob", "expert.bob", "log_list.bob"])
+def test_the_repeated_hour_of_the_end_of_summer_time_stays_in_its_day(
+    screens: Screens, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The times go back by an hour in it; the lines are in their order, under one date."""
+    lines = "2026-10-25T02:00:00+01:00 info Run: after\n2026-10-25T02:59:59+02:00 info Run: before"
+    assert _run(screens, file, lines, monkeypatch) == [
+        "25 Oct",
+        "02:00:00 info Run: after",
+        "02:59:59 info Run: before",
+    ]
