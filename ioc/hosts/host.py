@@ -125,10 +125,10 @@ class MachineHost:
 
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
         """See `ioc.ports.Host`."""
-        asked_at = time.time()
+        asked_at = time.monotonic()
         findings = await self._find_routers(run_directory)
-        now = time.time()
-        return {name: finding.facts(run_directory, asked_at, now) for name, finding in findings.items()}
+        times = asked_at, time.monotonic(), time.time()
+        return {name: finding.facts(run_directory, *times) for name, finding in findings.items()}
 
     async def file_run(
         self,
