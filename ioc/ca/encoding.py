@@ -261,10 +261,12 @@ class PutData(NamedTuple):
         """For the log of puts; never fails."""
         if self.native is ChannelType.CHAR:
             return self._raw().decode("utf-8", "replace")
-        texts = [
-            item.decode("utf-8", "replace") if isinstance(item, bytes) else _digits(item) for item in self.items[:20]
-        ]
-        return ", ".join(texts)
+        return ", ".join([self.element(place) for place in range(min(len(self.items), 20))])
+
+    def element(self, place: int = 0) -> str:
+        """One element for the log of puts: its text, or its digits."""
+        item = self.items[place]
+        return item.decode("utf-8", "replace") if isinstance(item, bytes) else _digits(item)
 
 
 def _digits(number: float) -> str:

@@ -78,7 +78,7 @@ class Puts:
         try:
             value = pv.accept(data)
         except Refused as error:
-            self.journal.note(pv.name, pv.label(pv.value), str(data), client, "refused", str(error))
+            self.journal.note(pv.name, pv.label(pv.value), pv.written(data), client, "refused", str(error))
             answer(str(error))
             return
         put = Put(pv, handler, value, data, client, answer)
@@ -129,7 +129,7 @@ class Puts:
         self._end(put, old, result, message, logged=logged)
 
     def _end(self, put: Put, old: Any, result: str, message: str, *, logged: bool = False) -> None:
-        pv, new = put.pv, put.value if isinstance(put.value, str) else str(put.data)
+        pv, new = put.pv, put.value if isinstance(put.value, str) else put.pv.written(put.data)
         values, remark = (pv.label(old), new), message or pv.remark(put.data)
         self.journal.record(PutRecord(put.came_at, pv.name, *values, put.client, result, remark, logged=logged))
         put.answer(message)

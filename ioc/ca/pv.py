@@ -235,6 +235,11 @@ class Pv(ABC, Generic[T]):
     def accept(self, data: PutData) -> T:
         """The value of a client's put, or `Refused` with the requirement."""
 
+    def written(self, data: PutData) -> str:
+        """What a put has, for the log of puts; one CHAR is a character to a text, but the number of it to others."""
+        text = self.native in {ChannelType.CHAR, ChannelType.STRING}
+        return str(data) if text or len(data.items) != 1 else data.element()
+
     def remark(self, data: PutData) -> str:
         """A remark on an accepted put, usually empty."""
         return ""

@@ -293,7 +293,7 @@ class Session:
             channel.unfinished_puts += 1
             self._site.puts.start(pv, handler, data, client, partial(self._put_ended, request, channel))
             return
-        new = "" if data is None else str(data)
+        new = "" if data is None else pv.written(data)
         self._site.puts.journal.note(pv.name, pv.label(pv.value), new, client, result, reason)
         raise _RequestFailed(status, reason)
 

@@ -92,7 +92,7 @@ class NumericPv(Pv[N]):
         try:
             return data.number()
         except Refused as error:
-            raise self.cannot_be(repr(str(data)[:40]), f"a number ({error})") from None
+            raise self.cannot_be(repr(self.written(data)[:40]), f"a number ({error})") from None
 
 
 class IntPv(NumericPv[int]):
@@ -116,7 +116,7 @@ class IntPv(NumericPv[int]):
         if not math.isfinite(number) or number != int(number):
             raise self.cannot_be(str(number), "a whole number")
         if not LONG_MIN <= number <= LONG_MAX:
-            raise self.cannot_be(str(int(number)), f"from {LONG_MIN} to {LONG_MAX}")
+            raise self.cannot_be(f"{number:.15g}", f"from {LONG_MIN} to {LONG_MAX}")
         return self._in_range(int(number))
 
     def texts(self, value: int) -> Sequence[str]:
@@ -215,7 +215,7 @@ class EnumPv(Pv[int]):
         return number
 
     def accept(self, data: PutData) -> int:
-        text = str(data).strip()
+        text = self.written(data).strip()
         if data.native is ChannelType.STRING and text in self.strings:
             return self.strings.index(text)
         try:

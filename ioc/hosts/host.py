@@ -106,10 +106,10 @@ class MachineHost:
         return places | {name: shown(path) for name, path in found.items() if path}
 
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
-        asked_at = time.time()
+        asked_at = time.monotonic()
         findings = await self._find_routers(run_directory)
-        now = time.time()
-        return {name: finding.facts(run_directory, asked_at, now) for name, finding in findings.items()}
+        times = asked_at, time.monotonic(), time.time()
+        return {name: finding.facts(run_directory, *times) for name, finding in findings.items()}
 
     async def file_run(
         self,

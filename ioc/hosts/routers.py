@@ -28,8 +28,8 @@ class Finding:
     """The directory of its files: that of the process, else the one given."""
     problem: str
 
-    def facts(self, run_directory: str, asked_at: float, read_at: float) -> RouterFacts:
-        """Return the facts of a look for this directory that began and ended at these times."""
+    def facts(self, run_directory: str, asked_at: float, answered_at: float, read_at: float) -> RouterFacts:
+        """Return the facts of a look for this directory that began and ended at these times (see `RouterFacts`)."""
         place = self.directory or _NOWHERE
         return RouterFacts(
             online=self.process is not None,
@@ -42,6 +42,7 @@ class Finding:
             read_at=read_at,
             problem=self.problem,
             asked_at=asked_at,
+            answered_at=answered_at,
             process=f"{self.process.pid}@{self.process.started}" if self.process and self.process.started else "",
             run_directory=run_directory,
         )

@@ -22,10 +22,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import paramiko
+from paramiko.pkey import UnknownKeyType
 
 from ioc.errors import PeerError, PeerTimeout
 from ioc.hosts.known_hosts import HostKeys
@@ -201,8 +202,12 @@ class SshConnection:
                     channel_timeout=self._timeout,
                     transport_factory=transport_of,
                 )
-            except BaseException:
+            except BaseException as error:
+                made = client.get_transport()
+                logs_in = made is not None and made.is_active()
                 end(stream)
+                if logs_in and isinstance(error, paramiko.SSHException | ValueError):
+                    check_keys(endpoint.keys)
                 raise
             transport = client.get_transport()
             if transport is None or self._closed:
@@ -250,6 +255,28 @@ class SshConnection:
             if transport is not None and transport.is_alive():
                 # Its own close() does not wait for the thread.
                 transport.join(1.0)
+
+
+def check_keys(files: Sequence[str]) -> None:
+    """Explain why a login failed, if none of the files is a key that can be used: paramiko's errors do not name them.
+
+    Raises:
+        PeerError: a file is no key, or needs a passphrase.
+    """
+    problems: list[str] = []
+    for file in files:
+        try:
+            paramiko.PKey.from_path(file)
+        except (TypeError, paramiko.PasswordRequiredException):
+            problems.append(f"the SSH key {file} has a passphrase: put it into the SSH agent (ssh-add)")
+        except (ValueError, paramiko.SSHException, UnknownKeyType):
+            problems.append(f"the SSH key {file} must be a private key, but is none")
+        except OSError as error:
+            problems.append(f"the SSH key {file} cannot be read: {reason(error)}")
+        else:
+            return
+    if problems:
+        raise PeerError("; ".join(problems))
 
 
 def _connected(place: tuple[str, int], seconds: float, silent: float) -> socket.socket:

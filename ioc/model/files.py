@@ -23,10 +23,13 @@ class RouterFacts:
     run_dir_exists: bool
     """Whether `run_directory` exists in `work_dir`."""
     read_at: float
+    """When the look ended, POSIX seconds."""
     problem: str = ""
     """Why some facts are not known, in a sentence; empty if all are known."""
     asked_at: float = 0.0
-    """When the look began; the facts include everything that happened before."""
+    """When the look began, on the monotonic clock; the facts include everything that happened before."""
+    answered_at: float = 0.0
+    """When it ended, on the monotonic clock, which nobody sets."""
     process: str = ""
     """Identifies the process on its host, also against a later one of the same router; empty if not known."""
     run_directory: str = ""

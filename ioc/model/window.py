@@ -35,24 +35,29 @@ class Window:
             return "is disconnected"
         if reading.severity is Severity.INVALID:
             return f"is INVALID ({reading.status})"
-        if self._has(reading):
+        if (reading.label and reading.label in self.allowed) or self._allows(value):
             return ""
-        shown = reading.label or (f"{value:.6g} {units}".rstrip() if isinstance(value, int | float) else repr(value))
+        number = isinstance(value, int | float)
+        shown = reading.label or (f"{self._shown(value)} {units}".rstrip() if number else repr(value))
         return f"is {shown}, but must be {self.text(units)}"
 
-    def _has(self, reading: Reading) -> bool:
-        value = reading.value
+    def _allows(self, value: Scalar) -> bool:
         if self.allowed:
-            return (bool(reading.label) and reading.label in self.allowed) or value in self.allowed
+            return value in self.allowed
         if not isinstance(value, int | float) or not math.isfinite(value):
             return False
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    def _shown(self, number: float) -> str:
+        """A number outside as a text that is outside, too: rounded like most, 420.0000001 would be 420."""
+        texts = f"{number:.6g}", f"{number:.10g}", repr(number)
+        return next((text for text in texts if not self._allows(float(text))), texts[-1])
 
     def text(self, units: str = "") -> str:
         """Return the limits for a sentence: ``350 to 420 Torr``, ``at least 29``, ``Open or Closed``."""
         if self.allowed:
             return " or ".join(map(str, self.allowed))
-        low = "" if self.low is None else f"{self.low:.6g}"
-        high = "" if self.high is None else f"{self.high:.6g}"
+        low = "" if self.low is None else f"{self.low:.15g}"
+        high = "" if self.high is None else f"{self.high:.15g}"
         between = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
         return f"{between} {units}".rstrip()

@@ -112,7 +112,7 @@ class Mirror:
             self._site.puts.start(pv, handler, data, client, lambda error: self._ended(operation, client, error))
             return
         self._site.puts.journal.note(
-            pv.name, pv.label(pv.value), "" if data is None else str(data), client, result, reason
+            pv.name, pv.label(pv.value), "" if data is None else pv.written(data), client, result, reason
         )
         operation.done(error=reason)
 

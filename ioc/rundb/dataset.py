@@ -210,8 +210,8 @@ class DataReader:
         self._db = open_for_reading(path)
         try:
             rows = self._db.execute("SELECT name, created_at FROM experiments ORDER BY id").fetchall()
-        except BaseException:
-            self._db.close()
+        except BaseException as error:
+            self.__exit__(None, error, None)
             raise
         self.all_experiments: dict[str, str] = dict(rows)
         """When each experiment of the database was created, by name."""

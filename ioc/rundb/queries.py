@@ -76,8 +76,8 @@ class RunBook:
         self._db = open_for_reading(path, busy_seconds=busy_seconds)
         try:
             self._experiment_id, self.experiment = find_experiment(self._db, path, experiment, topology)
-        except BaseException:
-            self._db.close()
+        except BaseException as error:
+            self.__exit__(None, error, None)
             raise
 
     def __enter__(self) -> Self:

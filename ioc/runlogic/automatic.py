@@ -74,7 +74,7 @@ def _enable(turn: Turn, client: Client) -> None:
     )
     if not run.open or auto.progress.run != run.number:
         turn.save_progress(run=-1, reached=False)
-    turn.set_auto(next_at=None, because="", trying=False, told="", prepared=-1)
+    turn.set_auto(waits_from=None, because="", trying=False, told="", prepared=-1)
     first = f"run {run.number if run.open else run.next_number} is {place(turn.state)}"
     turn.log(AUTO, f"on: {first}", client=client)
 
@@ -91,7 +91,9 @@ def set_limits(turn: Turn, event: SetAutomatic) -> None:
         _check(limits, turn.state.auto.plan)
     turn.set_auto(limits=limits)
     turn.emit(memory.AUTO_LIMITS.save(limits))
-    turn.log(AUTO, ", ".join(f"{_PVS[name]} set to {value:g}" for name, value in changes.items()), client=event.client)
+    turn.log(
+        AUTO, ", ".join(f"{_PVS[name]} set to {value:.15g}" for name, value in changes.items()), client=event.client
+    )
     turn.answer(event)
 
 
@@ -216,7 +218,7 @@ def _opened(turn: Turn) -> None:
     """A run of the sequence has opened, or an open one is taken over."""
     auto, run = turn.state.auto, turn.state.run
     turn.save_progress(run=run.number, reached=False, excused=False, paused=0.0, paused_from=None)
-    turn.set_auto(trying=False, next_at=None, because="")
+    turn.set_auto(trying=False, waits_from=None, because="")
     title = auto.expanded(auto.progress.title, run.number)
     if title != run.title:
         turn.set_run(title=title)
@@ -241,7 +243,7 @@ def _closed(turn: Turn, record: RunRecord) -> None:
     if done == auto.progress.done:
         _wait(turn, RETRY_SECONDS, f"{record.run} ended before its length or size")
     elif auto.limits.pause:
-        _wait(turn, auto.limits.pause)
+        _wait(turn)
 
 
 def _stopped_by_interlock(turn: Turn) -> bool:
@@ -265,9 +267,9 @@ def _failed(turn: Turn, what: str) -> None:
     turn.log(AUTO, f"{what}; next attempt in {RETRY_SECONDS:g} s", Severity.MINOR)
 
 
-def _wait(turn: Turn, seconds: float, because: str = "") -> None:
+def _wait(turn: Turn, seconds: float = 0.0, because: str = "") -> None:
     """Try the next start after this time, or after the pause between runs if that is longer."""
-    turn.set_auto(next_at=turn.steady + max(seconds, turn.state.auto.limits.pause), because=because)
+    turn.set_auto(waits_from=turn.steady, waits_for=seconds, because=because)
 
 
 def _start_next(turn: Turn) -> None:
@@ -279,7 +281,7 @@ def _start_next(turn: Turn) -> None:
     if auto.trying and job is None:
         _refused(turn)
     if turn.is_due(turn.state.auto.next_at):
-        turn.set_auto(next_at=None, because="")
+        turn.set_auto(waits_from=None, because="")
     _prepare(turn)
     auto = turn.state.auto
     if (
@@ -338,7 +340,7 @@ def _end(
 ) -> None:
     """Turn automatic runs off, and say why."""
     turn.save_progress(enabled=False, ended=why, ended_at=turn.now, severity=severity)
-    turn.set_auto(next_at=None, because="", trying=False, told="")
+    turn.set_auto(waits_from=None, because="", trying=False, told="")
     if not keep_title:
         turn.set_run(title="")
         turn.emit(memory.TITLE.save(""))

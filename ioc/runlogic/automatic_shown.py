@@ -129,4 +129,5 @@ def seconds_to_next(state: State, steady: float) -> float:
         case AutoState.Running:
             return NOT_KNOWN
         case _:
-            return max(0.0, auto.next_at - steady) if auto.next_at is not None and auto.enabled else 0.0
+            at = auto.next_at if auto.enabled else None
+            return 0.0 if at is None else min(max(0.0, at - steady), NOT_KNOWN)

@@ -29,7 +29,7 @@ def state_changed(turn: Turn, server: str, was: EccState, now: EccState) -> None
     if now not in LINKED:
         _set(turn, server, None)
     elif was not in LINKED and was is not EccState.Unknown:
-        _set(turn, server, turn.now)
+        _set(turn, server, turn.steady)
 
 
 def look(turn: Turn) -> None:

@@ -107,7 +107,7 @@ def _take_over_peers(turn: Turn, settings: Mapping[str, str]) -> None:
         turn.set_partner(name, run=memory.PARTNER.read(settings, name))
     for name in turn.state.routers:
         process, directories = memory.LINK.read(settings, name), memory.DIRECTORIES.read(settings, name)
-        turn.set_router(name, linked=process, linked_at=turn.now if process else None, directories=directories)
+        turn.set_router(name, linked=process, linked_at=turn.steady if process else None, directories=directories)
 
 
 def _check_routers_for(turn: Turn, directory: str) -> None:

@@ -380,7 +380,7 @@ def begin_end(turn: Turn) -> None:
     )
     turn.set_run(state=RunState.Filing, unfiled=frozenset(turn.plan.routers))
     for name in turn.state.routers:
-        turn.set_router(name, unseen_since=turn.now)
+        turn.set_router(name, unseen_since=turn.steady)
     turn.set_job(waiting=frozenset({DATABASE}))
     turn.emit(TakeSnapshot(turn.job.id, record.run, Snapshot.End, known))
 

@@ -74,8 +74,10 @@ class Auto:
     limits: Limits = Limits()
     plan: RunPlan = RunPlan()
     progress: Progress = Progress()
-    next_at: float | None = None
-    """The next start is not tried before this time on the monotonic clock; None: at once."""
+    waits_from: float | None = None
+    """Since when, on the monotonic clock, it waits before it tries the next start; None: it does not."""
+    waits_for: float = 0.0
+    """Seconds that it waits at least, even if the pause between runs is shorter."""
     because: str = ""
     """Why it is not tried before; empty for the pause between two runs."""
     trying: bool = False
@@ -90,6 +92,11 @@ class Auto:
     @property
     def enabled(self) -> bool:
         return self.progress.enabled
+
+    @property
+    def next_at(self) -> float | None:
+        """The next start is not tried before this time on the monotonic clock; None: at once."""
+        return None if self.waits_from is None else self.waits_from + max(self.waits_for, self.limits.pause)
 
     @property
     def planned(self) -> PlannedRun | None:

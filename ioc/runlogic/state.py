@@ -194,11 +194,11 @@ class Router:
     dispensable: tuple[str, ...] = ()
     """Those of them that may be gone: no file was seen there, or they have been renamed since. A restart forgets it."""
     linked_at: float | None = None
-    """When Configure connected a source to it; None while none is connected, or if the IOC did not see it."""
+    """When Configure connected a source to it, on the monotonic clock; None if none is or the IOC did not see it."""
     linked: str = ""
     """The process that the source was connected to then; empty if not known."""
     unseen_since: float | None = None
-    """When the data of the open run ended; None once a look that began after that has come back."""
+    """When the data of the open run ended, on the monotonic clock; None once a look that began later has come back."""
     disk_filling: bool = False
     """Its disk will be full within the hour."""
     filing: bool = False

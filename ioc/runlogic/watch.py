@@ -79,15 +79,16 @@ def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -
     grown = facts.staged_bytes - (last.staged_bytes if last is not None and here_before else 0)
     if turn.state.run.may_write and grown > 0:
         turn.set_router(name, written=before.written + grown, grew_at=turn.steady)
-    if last is None or before.facts is None or not here_before or facts.read_at <= last.read_at:
+    if last is None or before.facts is None or not here_before or facts.answered_at <= last.answered_at:
         turn.set_router(name, rate=0.0)
         return
     if grown > 0 and not turn.state.run.open:
         turn.set_router(name, strayed_at=turn.steady)
-    seconds = facts.read_at - last.read_at
+    seconds = facts.answered_at - last.answered_at
     rate = max(0.0, grown / seconds)
     age = min(before.rate_age + seconds, _SMOOTHING_SECONDS)
-    weight = max(1 - math.exp(-seconds / _SMOOTHING_SECONDS), seconds / age)  # at first the plain mean
+    # at first the plain mean; after a long time without a look only the growth since then counts
+    weight = min(1.0, max(1 - math.exp(-seconds / _SMOOTHING_SECONDS), seconds / age))
     mean_rate = before.mean_rate + weight * (rate - before.mean_rate)
     turn.set_router(name, rate=rate, mean_rate=mean_rate, rate_age=age)
 

@@ -109,6 +109,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> tuple[int, str]:
     if begin is not None and end is not None and begin.line != end.line:
         reason += f" (begun in line {begin.line + 1})"
     mark = end or begin
+    if mark and mark.buffer and mark.buffer[mark.pointer : mark.pointer + 1] == "\t":  # which nobody sees in a message
+        reason = "has a tab, but must have spaces there"
     return (mark.line + 1 if mark else 1), f"is not valid YAML: {_QUOTED.sub(_without_text, reason)}"
 
 
@@ -180,6 +182,6 @@ class _Reader:
 def show(loc: Loc) -> str:
     """A place in the notation of users: ``data_routers[2].port``. A key that is a URL is not shown."""
     text = ""
-    for part in ("…" if isinstance(each, str) and _URL.search(each) else each for each in loc):
+    for part in ("…" if isinstance(each, str) and _URL.search(each) else "''" if each == "" else each for each in loc):
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text

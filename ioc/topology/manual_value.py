@@ -39,7 +39,7 @@ def parse_manual(observable: Observable, value: Scalar) -> Scalar:
 
 def _float(name: str, value: Scalar) -> float:
     try:
-        number = float(value)
+        number = math.nan if "_" in str(value) else float(value)  # 1_0 is a number to Python only
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):

@@ -21,6 +21,7 @@ _ANY_PASSWORD = re.compile(r"^(.*?://)?.*@", re.DOTALL)
 """Also without the scheme, where a URL is meant."""
 _KINDS = {
     "string_type": "text (put it in quotes)",
+    "string_unicode": "text without half characters (\\ud800 to \\udfff)",
     "tuple_type": "a list",
     "model_type": "a mapping (key: value)",
     "model_attributes_type": "a mapping (key: value)",

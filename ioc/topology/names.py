@@ -18,6 +18,8 @@ _PV_NAME = re.compile(r"[\x21-\x7e]{1,60}")
 _FIELD = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
 
+_ONE_SLASH = re.compile(r"(ca|pva):/", re.IGNORECASE)
+
 _FAMILIES = ("ECC:", "Router:", "Run:", "Auto:", "Obs:", "Interlock:", "Log:", "Logbook:", "Archive:", "IOC:")
 _OF_THE_SYSTEM = {
     *("State", "Message", "Busy", "Experiment", "NextStep", "NextAction"),
@@ -77,6 +79,8 @@ def channel_of(name: str) -> str:
             if slash and not _FIELD.fullmatch(field):
                 raise ValueError("a PV and a field of its structure, as pva://NAME/field or pva://NAME/field/part")
             return PVA_SCHEME + channel_of(pv) + slash + field
+    if _ONE_SLASH.match(name):
+        raise ValueError("a PV with two slashes after ca: or pva:")
     if not _PV_NAME.fullmatch(name):
         raise ValueError("a PV name of 1 to 60 characters without spaces")
     return name

@@ -59,6 +59,11 @@ def _text(be: str, pattern: str) -> AfterValidator:
     return _must(be, re.compile(pattern).fullmatch)
 
 
+def _line_of(length: int) -> AfterValidator:
+    """What screens, alarm trees and headings of tables show."""
+    return _must(f"one line of at most {length} printable characters", str.isprintable)
+
+
 def _config_name(name: str) -> str:
     if file := _CONFIG_FILE.fullmatch(name):
         raise ValueError(f"{file[2]!r}, without the parts common to all file names")
@@ -360,13 +365,13 @@ class Observable(Section):
     """A quantity recorded with every run; manual if it has no `pv`."""
 
     name: Component
-    label: Annotated[str, Field(max_length=40)] = ""
+    label: Annotated[str, Field(max_length=40), _line_of(40)] = ""
     pv: Annotated[str, AfterValidator(channel_of)] | None = None
-    units: Annotated[str, Field(max_length=8)] = ""
+    units: Annotated[str, Field(max_length=8), _line_of(8)] = ""
     type: ValueType = ValueType.Float
     deadband: Amount = 0.0
     max_rate: Rate | None = None
-    comment: str = ""
+    comment: Annotated[str, _must("printable text", lambda text: text.replace("\n", "").isprintable())] = ""
 
 
 class Interlock(Section):

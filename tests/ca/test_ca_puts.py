@@ -254,6 +254,46 @@ async def test_a_put_that_cannot_be_decoded(serve: Serve) -> None:
     assert serve.puts[0].message.startswith("T:X: a put ")
 
 
+async def test_the_journal_has_what_a_put_of_one_char_means(serve: Serve) -> None:
+    """To a number or an enum one CHAR is its number, to a text its character; several are a text everywhere."""
+
+    async def put(client: Client, value: object) -> None:
+        pass
+
+    server = await serve(
+        IntPv("T:X", "", on_put=put),
+        EnumPv("T:E", "", ("a", "b"), on_put=put),
+        TextPv("T:T", "", 40, on_put=put),
+        StringPv("T:S", "", on_put=put),
+    )
+    async with RawClient(server.port) as client:
+        for name, items in (
+            ("T:X", b"A"),
+            ("T:E", b"\x01"),
+            ("T:E", b"\xff"),
+            ("T:T", b"A"),
+            ("T:S", b"A"),
+            ("T:X", b"AB"),
+        ):
+            channel = await client.channel(name)
+            await client.send(channel.write(tuple(items), data_type=ca.ChannelType.CHAR, notify=True))
+            await client.next(ca.WriteNotifyResponse)
+    assert [put.new_value for put in serve.puts] == ["65", "1", "255", "A", "A", "AB"]
+    assert "cannot be set to '255': it must be a, b" in serve.puts[2].message
+
+
+async def test_a_number_that_is_far_too_large_is_said_in_short(serve: Serve) -> None:
+    """A refusal shows a number as people write it, not with 300 digits."""
+    server = await serve(number())
+    async with RawClient(server.port) as client:
+        channel = await client.channel("T:X")
+        for value in (1e300, 99999999999.0):
+            await client.send(channel.write((value,), data_type=ca.ChannelType.DOUBLE, notify=True))
+            await client.next(ca.WriteNotifyResponse)
+    assert "T:X cannot be set to 1e+300: it must be from -2147483648" in serve.puts[0].message
+    assert "T:X cannot be set to 99999999999: it must be from -2147483648" in serve.puts[1].message
+
+
 async def test_closing_the_server_ends_the_work(serve: Serve) -> None:
     """A command that is under way when the server ends is cancelled and written down."""
     never = asyncio.Event()

@@ -108,11 +108,13 @@ class FakeHost:
     async def router_facts(self, run_directory: str) -> Mapping[str, RouterFacts]:
         self.looked_at.append(asyncio.get_running_loop().time())
         self.asked_for.append(run_directory)
+        asked_at = asyncio.get_running_loop().time()
         await self._do("router_facts")
         exists = run_directory in self.run_directories
         now = time.time()
+        times = {"asked_at": asked_at, "answered_at": asyncio.get_running_loop().time(), "read_at": now}
         return {
-            name: replace(facts, read_at=now, run_directory=run_directory, run_dir_exists=exists)
+            name: replace(facts, **times, run_directory=run_directory, run_dir_exists=exists)
             for name, facts in self.facts.items()
         }
 

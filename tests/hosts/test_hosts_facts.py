@@ -99,7 +99,8 @@ async def test_a_router_with_a_source(hosts: Hosts, data_routers: DataRouters, t
     source.close()
     data_routers.connect(port).close()  # it listens again, and serves the next
     assert before.process == during.process != ""
-    assert before.asked_at <= before.read_at <= during.asked_at <= time.time()
+    assert before.asked_at <= before.answered_at <= during.asked_at <= time.monotonic()
+    assert before.read_at <= during.read_at <= time.time()
 
 
 async def test_twelve_routers_with_sources(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):

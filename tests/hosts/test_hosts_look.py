@@ -310,7 +310,7 @@ def test_a_dead_router_has_one_sentence_however_many_run_beside_it(number: int):
 def test_a_router_whose_directory_is_not_known_is_not_clean():
     """Without a working directory nothing is known to be clean."""
     facts = find_routers(Look((process(7, 5),), {}), [site("data3", 5)], "mini3")["data3"].facts(
-        "e20/run_0000", 1.0, 2.0
+        "e20/run_0000", 1.0, 2.0, 2.0
     )
     assert facts.online
     assert not facts.clean
@@ -319,6 +319,6 @@ def test_a_router_whose_directory_is_not_known_is_not_clean():
 def test_a_dead_router_is_judged_by_its_work_dir():
     """The files that a router left in its work_dir count although no process runs."""
     facts = find_routers(Look((), {0: B}), [site("data3", 46005, "/b")], "mini3")["data3"].facts(
-        "e20/run_0000", 1.0, 2.0
+        "e20/run_0000", 1.0, 2.0, 2.0
     )
     assert (facts.online, facts.work_dir, facts.file_count, facts.clean) == (False, "/b", 2, False)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -166,6 +167,29 @@ async def test_missing_client_key(own_hosts: Hosts, sshd: SshServer, tmp_path: p
     """A key of the topology that does not exist is named."""
     host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(key=str(tmp_path / "none")))
     with pytest.raises(PeerError, match=f"{tmp_path}/none .*must be a file that exists"):
+        await host.router_facts(DIRECTORY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (("-t", "ed25519", "-N", "secret"), "has a passphrase: put it into the SSH agent"),
+        (("-t", "rsa", "-m", "PEM", "-N", "secret"), "has a passphrase: put it into the SSH agent"),
+        ((), "must be a private key, but is none"),
+    ],
+    ids=["with a passphrase", "of an old form with a passphrase", "no key"],
+)
+async def test_a_client_key_that_cannot_be_used(
+    own_hosts: Hosts, sshd: SshServer, tmp_path: pathlib.Path, kind: tuple[str, ...], told: str
+):
+    """The key is named and what is wrong with it, not an error of the library or of the host."""
+    key = tmp_path / "key"
+    if kind:
+        subprocess.run(["ssh-keygen", "-q", *kind, "-f", key], check=True)
+    else:
+        key.write_bytes(b"\xff no key")
+    host = own_hosts(site(work_dir=tmp_path), settings=sshd.settings(key=str(key)))
+    with pytest.raises(PeerError, match=f"the SSH key {key} {told}"):
         await host.router_facts(DIRECTORY)
 
 

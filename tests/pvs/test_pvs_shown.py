@@ -150,7 +150,7 @@ def test_a_router_and_its_disk(panel: Panel) -> None:
     }
     assert panel["Router:data0:Clean"].severity == Severity.MINOR
     assert {panel[f"Router:data0:{name}"].timestamp for name in ROUTER} == {1000.0}
-    routers(panel, replace(FACTS, staged_bytes=7_000_000, read_at=1002.0))
+    routers(panel, replace(FACTS, staged_bytes=7_000_000, read_at=1002.0, answered_at=2.0))
     assert panel.text("Router:data0:RateMBps") == "2.00"
 
 

@@ -111,6 +111,7 @@ async def test_the_value_that_is_there_changes_nothing(
     ("observable", "setting", "refusal"),
     [
         (ENERGY, "energy=ten", "must be a finite number"),
+        (ENERGY, "energy=1_0", "must be a finite number"),
         (ENERGY, "energy=nan", "must be a finite number"),
         (ENERGY, "energy=1e999", "must be a finite number"),
         (SHIFT, "shift=2.5", "must be a whole number"),

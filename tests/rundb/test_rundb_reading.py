@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from ioc.errors import PeerError
 from ioc.model import RunClass, RunId
 from ioc.rundb import SqliteRunStore
+from ioc.rundb.dataset import DataReader
+from ioc.rundb.queries import RunBook
 from tests.rundb.rows import rows
 
 READING: dict[str, Callable[[SqliteRunStore], Awaitable[Any]]] = {
@@ -49,3 +52,20 @@ async def test_the_first_run_creates_the_experiment(store: SqliteRunStore, datab
     await store.define_observables("e2", [])
     await store.define_observables("e3", [])
     assert rows(database, "SELECT name FROM experiments ORDER BY id") == [("e1",), ("e2",), ("e3",)]
+
+
+@pytest.mark.parametrize("read", [lambda file: RunBook(file, None), DataReader], ids=["the runs", "the data set"])
+@pytest.mark.parametrize("table", ["experiments", "runs"])
+async def test_a_file_that_is_damaged_inside_is_said_to_be(
+    store: SqliteRunStore, database: Path, table: str, read: Callable[[Path], AbstractContextManager[Any]]
+) -> None:
+    """Whatever page is damaged, and whether it is read on opening or later, the error is for people."""
+    await store.reserve_run("e1", "", RunClass.Beam, "")
+    await store.close()
+    [(page,)] = rows(database, f"SELECT rootpage FROM sqlite_master WHERE name = '{table}'")
+    [(size,)] = rows(database, "PRAGMA page_size")
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    with pytest.raises(PeerError, match="is damaged: restore it from a backup"), read(database) as opened:
+        opened.runs()

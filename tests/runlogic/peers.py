@@ -90,7 +90,7 @@ class DataRouter:
     directories: dict[str, list[str]] = field(default_factory=dict)
     """Run directories and what lies in them."""
 
-    def facts(self, run_directory: str, now: float) -> RouterFacts:
+    def facts(self, run_directory: str, now: float, steady: float) -> RouterFacts:
         return RouterFacts(
             online=self.online,
             work_dir=self.work_dir,
@@ -100,7 +100,8 @@ class DataRouter:
             disk_total=self.disk_total,
             run_dir_exists=run_directory in self.directories,
             read_at=now,
-            asked_at=now,
+            asked_at=steady,
+            answered_at=steady,
             process=self.process,
             run_directory=run_directory,
         )

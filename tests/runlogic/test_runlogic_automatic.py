@@ -463,6 +463,30 @@ def test_the_dead_time_is_measured() -> None:
     assert world.state.auto.progress.dead == second.started_at - first.stopped_at
 
 
+def test_a_pause_under_way_follows_its_setting() -> None:
+    """It counts at once, so a pause that was typed too long can be put right; one that is over by now ends."""
+    world = ready_world()
+    sequence(world, pause=3600)
+    wait(world, 600)
+    assert seconds_to_next(world.state, world.steady) == 3600
+    wait(world, 20)
+    for pause in (100, 1e300, 60):
+        limit(world, pause=pause)
+        assert seconds_to_next(world.state, world.steady) == min(pause - 20, 999_999)
+    assert len(states(world)) == 1
+    wait(world, 20)
+    limit(world, pause=30)
+    wait(world, 0)
+    assert len(states(world)) == 2
+
+
+def test_the_log_has_a_setting_as_it_was_typed() -> None:
+    """Also a large number."""
+    world = ready_world()
+    limit(world, runs=1_234_567, minutes=0.5)
+    assert [entry.text for entry in world.log][-1] == "RunMinutes set to 0.5, Runs set to 1234567"
+
+
 def test_the_experiment_stays_while_automatic_runs_are_on() -> None:
     """Another one is refused, with the way out."""
     world = ready_world()

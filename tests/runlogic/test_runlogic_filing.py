@@ -346,13 +346,13 @@ def test_a_router_that_goes_offline_alarms_the_run() -> None:
 @pytest.mark.parametrize("again", [False, True])
 def test_a_router_that_died_just_before_stop_is_told_with_the_run(again: bool) -> None:
     """The first look that began after the end of the data finds it gone or anew, for the run; later ones do not."""
-    world = World()
+    world = World(tick=0.01)
     for router in world.routers.values():
         router.process = "1 at 100"
     world.ready()
     world.run("Start")
     world.settle()
-    began_before = world.routers["data0"].facts("", world.now)
+    began_before = world.routers["data0"].facts("", world.now, world.steady)
     world.routers["data0"].process, world.routers["data0"].online = "2 at 200", again
     world.run("Stop")
     while world.state.run.state is not RunState.Filing:
@@ -397,7 +397,7 @@ def test_the_rate_is_the_growth_of_what_is_staged() -> None:
     world = World()
 
     def look(staged: int, at: float) -> float:
-        facts = RouterFacts(True, "/data", 1, staged, 10**12, 10**12, False, at)
+        facts = RouterFacts(True, "/data", 1, staged, 10**12, 10**12, False, 0.0, answered_at=at)
         world.feed(ev.RoutersRead({"data0": facts}))
         return world.state.routers["data0"].rate
 
@@ -410,7 +410,7 @@ def test_a_router_of_another_installation_is_ignored() -> None:
     """After a reload a late answer may name a router that is gone."""
     world = World()
     state = world.state
-    world.feed(ev.RoutersRead({"gone": world.routers["data0"].facts("", 1.0)}))
+    world.feed(ev.RoutersRead({"gone": world.routers["data0"].facts("", 1.0, 1.0)}))
     world.feed(ev.RoutersLost(("gone",), "away"))
     assert world.state == state
 

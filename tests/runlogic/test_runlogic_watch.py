@@ -149,7 +149,54 @@ def test_the_rate_is_right_soon_after_the_start() -> None:
     for _ in range(3):
         _write(world, *world.routers, megabytes=2.0)
     mean = world.state.routers["data0"].mean_rate
-    assert mean == pytest.approx(2e6 / 4.0, rel=0.6), "2 MB in each look; a look takes 2 to 5 s of the clock here"
+    assert mean == pytest.approx(2e6 / 2.0), "2 MB in each look, every 2 s"
+
+
+def test_the_rate_knows_nothing_of_the_clock_that_people_set() -> None:
+    """A step of the clock, forwards or backwards, changes neither the rates nor what is said of the disk."""
+    world = World()
+    world.start_run()
+    for _ in range(40):
+        _write(world, *world.routers, megabytes=2.0)
+    before = seconds_to_full(world.plan, world.state)
+    for step in (3600.0, -1800.0, 315e6, -315e6):
+        world.now += step
+        for _ in range(3):
+            _write(world, *world.routers, megabytes=2.0)
+            assert all(0.3e6 < router.rate < 1.1e6 for router in world.state.routers.values())
+        assert seconds_to_full(world.plan, world.state) == pytest.approx(before, rel=0.1)
+    assert not [entry for entry in world.log if "will be full" in entry.text]
+
+
+def test_a_long_time_without_a_look_makes_no_negative_rate() -> None:
+    """Nothing was written meanwhile: the mean rate falls to zero, not below, and no disk is full soon."""
+    world = World()
+    world.start_run()
+    for _ in range(40):
+        _write(world, *world.routers, megabytes=2.0)
+    world.steady += 600.0
+    world.now += 600.0
+    _write(world)
+    assert all(router.mean_rate == 0.0 for router in world.state.routers.values())
+    assert not [entry for entry in world.log if "will be full" in entry.text]
+
+
+def test_a_restart_is_noticed_though_the_clock_was_set_back_after_configure() -> None:
+    """The process that the source was connected to is known at the next look, whatever the clock says."""
+    world = World(tick=0.01)
+    for router in world.routers.values():
+        router.process = "1 at 100"
+    for step in ("Describe", "Prepare"):
+        world.system(step)
+        world.settle()
+    world.system("Configure")
+    while any(server.state is not EccState.Ready for server in world.state.servers.values()):
+        world.perform()
+    world.now -= 3600
+    world.settle()
+    world.poll()
+    _process(world, "data0", "other")
+    assert any("router data0 was restarted after Configure" in text for text in world.blocked_by())
 
 
 def _process(world: World, router: str, process: str) -> None:
@@ -208,13 +255,13 @@ def test_a_router_may_be_restarted_before_configure(state: EccState) -> None:
 
 def test_a_look_that_began_before_configure_says_nothing_about_the_connection() -> None:
     """It may have seen the process of before."""
-    world = _linked()
-    asked_at = world.now
+    world = _linked(World(tick=0.01))
+    asked_at = world.steady
     world.server("CoBo0", "Breakup")
     world.settle()
     world.server("CoBo0", "Configure")
     world.perform()
-    facts = world.routers["data0"].facts("", world.now)
+    facts = world.routers["data0"].facts("", world.now, world.steady)
     world.feed(ev.RoutersRead({"data0": replace(facts, process="old", asked_at=asked_at)}))
     world.routers["data0"].process = "new"
     world.settle()
@@ -240,7 +287,8 @@ def test_a_working_directory_that_is_lost_in_a_run_is_an_alarm() -> None:
     """Nobody can see any more where the data go: MAJOR, with the cause, until it is known again."""
     world = World()
     world.start_run()
-    facts = replace(world.routers["data0"].facts("", world.now), work_dir="", file_count=0, problem="it was deleted")
+    found = world.routers["data0"].facts("", world.now, world.steady)
+    facts = replace(found, work_dir="", file_count=0, problem="it was deleted")
     for _ in range(2):
         world.feed(ev.RoutersRead({"data0": facts}))
     assert world.state.routers["data0"].message.text == "it was deleted"
@@ -256,7 +304,7 @@ def test_a_working_directory_that_is_known_again_in_filing_is_no_alarm_any_more(
     """The router was started anew after Stop, as the message asked: the complete run is no alarm, its row tells it."""
     world = World()
     world.start_run()
-    found = world.routers["data0"].facts("", world.now)
+    found = world.routers["data0"].facts("", world.now, world.steady)
     lost = replace(found, work_dir="", file_count=0, problem="it was deleted")
     world.feed(ev.RoutersRead({"data0": lost}))
     world.run("Stop")

@@ -39,6 +39,12 @@ def test_a_value_within_the_limits_is_inside(window: Window, value: Scalar, labe
     [
         (BOTH, 349.9, "", "is 349.9 Torr, but must be 350 to 420 Torr"),
         (BOTH, 420.001, "", "is 420.001 Torr, but must be 350 to 420 Torr"),
+        (BOTH, 420.0000001, "", "is 420.0000001 Torr, but must be 350 to 420 Torr"),
+        (BOTH, 420.00000000001, "", "is 420.00000000001 Torr, but must be 350 to 420 Torr"),
+        (BOTH, 420.1234567, "", "is 420.123 Torr, but must be 350 to 420 Torr"),
+        (Window(high=101325.2), 101325.4, "", "is 101325.4 Torr, but must be at most 101325.2 Torr"),
+        (Window(allowed=(2,)), 2.0000001, "", "is 2.0000001 Torr, but must be 2"),
+        (Window(1e-3, 1234567.5), 1e7, "", "is 1e+07 Torr, but must be 0.001 to 1234567.5 Torr"),
         (BOTH, math.nan, "", "is nan Torr, but must be 350 to 420 Torr"),
         (LOW, math.inf, "", "is inf Torr, but must be at least 29 Torr"),
         (HIGH, 6, "", "is 6 Torr, but must be at most 5 Torr"),

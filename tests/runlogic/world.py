@@ -204,7 +204,7 @@ class World:
     def poll_router(self, name: str) -> None:
         router = self.routers[name]
         if router.reachable:
-            self.feed(ev.RoutersRead({name: router.facts(self.state.next_run.directory, self.now)}))
+            self.feed(ev.RoutersRead({name: router.facts(self.state.next_run.directory, self.now, self.steady)}))
         else:
             self.feed(ev.RoutersLost((name,), f"host of {name} does not answer"))
 

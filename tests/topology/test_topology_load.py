@@ -129,6 +129,11 @@ BROKEN = [
     ("settle_seconds: 0", "reset_mutant_before_start: 1", 21, "start is 1, but must be true or false"),
     ('pv: "GAS:P"', 'pv: "GAS P"', 23, "observables[0].pv is 'GAS P', but must be a PV name"),
     ('pv: "GAS:P"', f"label: {'x' * 41}", 23, "but must have at most 40 characters (has 41)"),
+    ('pv: "GAS:P"', 'label: "a\\nb"', 23, "label is 'a\\nb', but must be one line of at most 40 printable characters"),
+    ('pv: "GAS:P"', 'label: "a\\0b"', 23, "label is 'a\\x00b', but must be one line of at most 40 printable"),
+    ('pv: "GAS:P"', 'units: "m\\tb"', 23, "units is 'm\\tb', but must be one line of at most 8 printable characters"),
+    ('pv: "GAS:P"', 'comment: "a\\eb"', 23, "comment is 'a\\x1bb', but must be printable text"),
+    ('pv: "GAS:P"', 'label: "a\\ud83d"', 23, "label is 'a\\ud83d', but must be text without half characters"),
     ('pv: "GAS:P"', "max_rate: 0", 23, "observables[0].max_rate is 0, but must be more than 0"),
     ('pv: "GAS:P", type: float', "type: enum", 23, "observables[0].type is 'enum', but must be float, integer or"),
     ("hosts: [127.0.0.1]", "hosts: [daq]", 26, "access[0].hosts[0] is 'daq', but must be an IP address or a network"),
@@ -136,6 +141,8 @@ BROKEN = [
     ("write: true", "write: 'yes'", 26, "access[0].write is 'yes', but must be true or false"),
     # unknown keys
     ("prefix:", "prefx:", 1, "prefx is not a known key; did you mean 'prefix'?"),
+    ("prefix:", '"":', 1, "'' is not a known key; known are access,"),
+    ("role: cobo, host", '"": cobo, host', 5, "ecc_servers[0].'' is not a known key"),
     ("role: cobo, host", "role: cobo, hots", 5, "ecc_servers[0].hots is not a known key; did you mean 'host'?"),
     ("  username: attpc", "  zzz: attpc", 19, "ssh.zzz is not a known key; known are config, key, known_hosts, port"),
     ("  username: attpc", "  passphrase: x", 19, "ssh.passphrase is not a known key"),
@@ -168,7 +175,9 @@ BROKEN = [
     ('experiment: e1\ndatabase: runs.db', 'experiment: &a e1\ndatabase: *a', 2, "database is given by an alias"),
     ("port: 46007", "port: 0b_", 12, "data_routers[1].port is '0b_', but must be a whole number in decimal digits"),
     ("port: 46007", f"port: {'9' * 5000}", 12, "data_routers[1].port has more digits than a number may have"),
-    ("ssh:\n  username", "ssh:\n\tusername", 19, "is not valid YAML"),
+    ("ssh:\n  username", "ssh:\n\tusername", 19, "is not valid YAML: has a tab, but must have spaces there"),
+    ("experiment: e1", "experiment:\te1", 2, "is not valid YAML: has a tab, but must have spaces there"),
+    ("experiment: e1", "experiment: @e1", 2, "while scanning for the next token found character '@'"),
     ("access:\n", "access: [\n", 26, "is not valid YAML"),
     ("experiment: e1", "experiment: 'e1", 27, "found unexpected end of stream (begun in line 2)"),
     ("experiment: e1", "experiment: e1\n---\na: 1", 3, "is not valid YAML: expected a single document"),
@@ -196,6 +205,16 @@ def test_all_faults_are_reported_at_once() -> None:
     assert [line for line, _ in found] == sorted(line for line, _ in found)
     expected = ["given twice", "rolle is not a known key; did you mean 'role'?", "has no 'role'", "70000", "'CoBo7'"]
     assert all(any(part in text for _, text in found) for part in expected), found
+
+
+def test_the_comment_of_an_observable_may_have_lines() -> None:
+    """It is for readers, and a block of YAML text ends with a line end."""
+    comment = (
+        parse(GOOD.replace('pv: "GAS:P"', 'pv: "GAS:P", comment: "inlet\\nof P10 \u03bc\\n"'), "t.yaml")
+        .observables[0]
+        .comment
+    )
+    assert comment == "inlet\nof P10 \u03bc\n"
 
 
 def test_a_list_whose_entries_are_all_wrong_is_not_called_empty() -> None:

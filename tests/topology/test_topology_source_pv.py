@@ -47,6 +47,8 @@ def test_what_is_followed(written: str, followed: str) -> None:
         ("pva:///value", "must be a PV name of 1 to 60 characters without spaces"),
         ("loc://x(3)", "but must be a PV with ca://, pva:// or nothing before its name, not loc://"),
         ("sim://sine", "not sim://"),
+        ("ca:/GAS:P", "'ca:/GAS:P', but must be a PV with two slashes after ca: or pva:"),
+        ("PVA:/GAS:P", "'PVA:/GAS:P', but must be a PV with two slashes after ca: or pva:"),
         ("http://host/P", "not http://"),
         ("ca://ca://P", "must be a PV with ca://, pva:// or nothing before its name"),
         ("ca://pva://P", "must be a PV with ca://, pva:// or nothing before its name"),
