@@ -322,7 +322,7 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
     dotted = list(dict.fromkeys(part for part in event.config.parts if "." in part))
     if dotted:
         text += (
-            f"; the server cuts a name at its first dot: it will look for {listing([_cut(part) for part in dotted])} "
+            f"; the server cuts a name at its last dot: it will look for {listing([_cut(part) for part in dotted])} "
             f"instead of {listing(dotted)}"
         )
     # A failed transition stays an alarm; a warning of an earlier choice does not.
@@ -334,4 +334,4 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
 
 
 def _cut(name: str) -> str:
-    return name.partition(".")[0] or "nothing"
+    return name.rpartition(".")[0] or "nothing"
