@@ -262,6 +262,21 @@ def test_a_name_that_the_server_cannot_load_is_a_warning_when_it_is_selected(con
     assert world.state.servers["CoBo0"].message.severity is Severity.NO_ALARM, "there is nothing to warn of any more"
 
 
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [("front/e 20/e20", "“e 20”"), ("a b/c d/c d", "“a b” and “c d”"), ("a b.c/e20/e20", "“a b.c”")],
+)
+def test_a_name_with_a_space_is_a_warning_when_it_is_selected(config: str, names: str) -> None:
+    """The server lists such a name, but then takes the path for an invalid URL and cannot load the file."""
+    world = World()
+    world.feed(ev.ConfigsRead("CoBo0", (ConfigChoice.parse(config),)))
+    token = world.select("CoBo0", config)
+    assert world.answers[token] == ef.Answer(token)
+    message = world.state.servers["CoBo0"].message
+    assert f"; the server cannot load a name with a space: rename {names}" in message.text
+    assert message.severity is Severity.MINOR
+
+
 @pytest.mark.parametrize("state", [EccState.Described, EccState.Prepared, EccState.Ready])
 def test_a_configuration_acts_from_the_next_step_on(state: EccState) -> None:
     """The selection goes with every operation, so it needs no Reset, and the message says so."""
