@@ -16,6 +16,7 @@ from ioc.sim import ecc_wire
 from ioc.sim.configs import (
     KINDS,
     ConfigDirectory,
+    InvalidUrlError,
     MissingConfigError,
     ServerCrashError,
     config_id_text,
@@ -262,6 +263,8 @@ class EccServer:
             self._configs.files(kind, config[kind])
         except MissingConfigError as missing:
             raise StepError(f"Exception: Configuration '{missing}' does not exist.") from None
+        except InvalidUrlError as invalid:
+            raise StepError(f"Exception: {invalid}") from None
         self._loaded[kind] = config[kind]
 
     async def _connect(self, table: str) -> None:
