@@ -85,6 +85,8 @@ class DataRouter:
     """Tells this process from the one before it."""
     written: int = 0
     """Bytes of the staged files, if they matter."""
+    unread: int = 0
+    """Bytes that arrived and that it has not read."""
     staged: list[tuple[str, RunId | None]] = field(default_factory=list)
     """File names in the working directory, each with the run that it belongs to."""
     directories: dict[str, list[str]] = field(default_factory=dict)
@@ -103,6 +105,7 @@ class DataRouter:
             asked_at=now,
             process=self.process,
             run_directory=run_directory,
+            unread=self.unread,
         )
 
     def start_again(self) -> None:

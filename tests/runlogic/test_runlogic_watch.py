@@ -60,6 +60,27 @@ def test_a_router_that_is_silent_in_a_run_is_named(writing: tuple[str, ...]) -> 
     assert "Mutant[master] sends data again)" in world.record.message
 
 
+def test_a_silent_router_that_does_not_read_is_said_to_hang() -> None:
+    """Its data wait in its connection, so the messages say how it can go on; once, however many bytes wait."""
+    world = World()
+    world.start_run()
+    _write(world, *world.routers)
+    for unread in (100, 200, 200, 0, 300, 300, 300, 300):
+        world.routers["mutant"].unread = unread
+        _write(world, "data0", "data1")
+    assert world.state.routers["mutant"].message.text == (
+        "router mutant has written nothing for 10 s and does not read what arrives for it: press Ctrl-Q in its "
+        "terminal, or continue it (kill -CONT)"
+    )
+    assert world.state.run.message.text == (
+        "run 0 is Running, but no data from Mutant[master] for 10 s (router mutant, which does not read them)"
+    )
+    assert len(world.record.message.splitlines()) == 1
+    world.routers["mutant"].unread = 0
+    _write(world, *world.routers)
+    assert world.state.run.message.text == "run 0 is Running"
+
+
 def test_silence_is_counted_from_the_start_and_not_in_a_pause() -> None:
     """Nothing is expected of a router before its run, nor while the run is Paused."""
     world = World()
