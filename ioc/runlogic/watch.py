@@ -69,6 +69,20 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         _follow_directory(turn, name, facts)
     filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts, in_run=datalinks.happened_in_run(turn, before))
+    _note_restart(turn, name, before, facts)
+
+
+def _note_restart(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
+    """Keep with the run that a router was restarted so fast that no look saw it Offline.
+
+    One whose source is connected at Configure is reported by `datalinks`.
+    """
+    was = before.last.process if before.last is not None else ""
+    again = was and facts.process and facts.process != was and not turn.router(name).restarted
+    if again and datalinks.happened_in_run(turn, before):
+        text = f"router {name} was restarted in the run: data that it had not written are lost"
+        trouble(turn, About.Router, name, text)
+        mend(turn, About.Router, name, f"router {name} is Online again")
 
 
 def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:

@@ -257,6 +257,23 @@ def test_a_router_that_is_restarted_in_a_run_is_an_alarm_that_stays() -> None:
     assert world.state.run.message.severity is Severity.MAJOR
 
 
+def test_the_run_keeps_that_a_router_with_links_of_a_run_was_restarted() -> None:
+    """An FDT router gets data again, but what was under way is lost: its row says so even if no look saw it Offline."""
+    world = _linked()
+    _process(world, "mutant", "3 at 300")
+    world.run("Start")
+    world.settle()
+    assert world.record.message == ""
+    _process(world, "mutant", "4 at 400")
+    sentence = "router mutant was restarted in the run: data that it had not written are lost"
+    assert sentence in world.record.message
+    assert world.record.message.endswith("router mutant is Online again)")
+    assert world.state.run.message.text == "run 0 is Running"
+    assert [entry.text for entry in world.log].count(f"run 0: {sentence}") == 1
+    world.poll()
+    assert world.record.message.count(sentence) == 1
+
+
 def test_a_working_directory_that_is_lost_in_a_run_is_an_alarm() -> None:
     """Nobody can see any more where the data go: MAJOR, with the cause, until it is known again."""
     world = World()
