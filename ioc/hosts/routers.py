@@ -32,6 +32,8 @@ class Finding:
     problem: str
     unread: int = 0
     """Bytes of data that have arrived, but that it has not read."""
+    deaf: bool = False
+    """It certainly has no socket on its data port."""
 
     def facts(self, run_directory: str, asked_at: float, read_at: float) -> RouterFacts:
         """Return the facts of a look for this directory that began and ended at these times."""
@@ -50,6 +52,7 @@ class Finding:
             process=f"{self.process.pid}@{self.process.started}" if self.process and self.process.started else "",
             run_directory=run_directory,
             unread=self.unread,
+            deaf=self.deaf,
         )
 
 
@@ -91,7 +94,8 @@ def _finding(site: DataRouter, process: Process, given: Directory | None, host: 
             f"the SSH user cannot write into the working directory of router {site.name} ({shown(place.path)}) on "
             f"{host}: {place.unwritable}; its files cannot be filed"
         )
-    return Finding(process, place, problem, sum(each.unread for each in process.sockets if _is_of_data(each, site)))
+    unread = sum(each.unread for each in process.sockets if _is_of_data(each, site))
+    return Finding(process, place, problem, unread, _is_deaf(process, site))
 
 
 def _why_offline(site: DataRouter, look: Look, owners: dict[str, Process], given: Directory | None, host: str) -> str:
@@ -188,6 +192,14 @@ def _listens(process: Process, site: DataRouter) -> bool:
 def _connected(process: Process, site: DataRouter) -> bool:
     """Whether it has or just had a connection on the router's port, and its arguments give no other port."""
     return process.data_port in (None, site.port) and any(_is_of_data(s, site) for s in process.sockets)
+
+
+def _is_deaf(process: Process, site: DataRouter) -> bool:
+    """Whether none of its sockets is on the data port that its arguments give; its control port shows that they are
+    readable."""
+    return (
+        process.data_port == site.port and bool(process.sockets) and all(s.port != site.port for s in process.sockets)
+    )
 
 
 def _is_of_data(socket: Socket, site: DataRouter) -> bool:

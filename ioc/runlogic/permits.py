@@ -192,7 +192,7 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
 
 
 def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> tuple[Reason, ...]:
-    facts, servers = router.facts, plan.servers_of(name)
+    facts = router.facts
 
     def reason(text: str, condition: str, advice: str = "") -> Reason:
         return Reason(f"router {name}{text}", "router", name, condition, advice)
@@ -227,9 +227,7 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         run = f"a directory for run {state.run.next_number} of {state.experiment}"
         advice = "move it away, or set Run:NextNumber to a free number"
         found.append(reason(f" already has {run}, but it must not exist: {advice}", f"blocked by {run}", advice))
-    if router.restarted and not under_way and any(state.servers[each].state is EccState.Ready for each in servers):
-        advice = "Breakup and Configure its ECC server"
-        found.append(Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice))
+    found += () if under_way else _link_reasons(plan, state, name, router)
     if facts.work_dir and facts.disk_free < plan.min_disk_free:
         must = f"{plan.min_disk_free / GIGABYTE:g} GB"
         found.append(
@@ -240,3 +238,11 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
             )
         )
     return tuple(found)
+
+
+def _link_reasons(plan: Plan, state: State, name: str, router: Router) -> Iterator[Reason]:
+    if router.deaf:
+        yield Reason(datalinks.without_ears(plan, name), "router", name, "without a data port", "restart it")
+    if router.restarted and any(state.servers[each].state is EccState.Ready for each in plan.servers_of(name)):
+        advice = "Breakup and Configure its ECC server"
+        yield Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice)

@@ -196,6 +196,8 @@ class Router:
     """When Configure connected a source to it; None while none is connected, or if the IOC did not see it."""
     linked: str = ""
     """The process that the source was connected to then; empty if not known."""
+    deaf: bool = False
+    """It takes no data until it is restarted: it neither listens for them nor is connected."""
     unseen_since: float | None = None
     """When the data of the open run ended; None once a look that began after that has come back."""
     disk_filling: bool = False

@@ -69,6 +69,7 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         _follow_directory(turn, name, facts)
     filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts, in_run=datalinks.happened_in_run(turn, before))
+    datalinks.hear(turn, name, before, facts)
     _note_restart(turn, name, before, facts)
 
 

@@ -120,6 +120,9 @@ while True:
         with open(name, "ab") as file: file.write(frame.encode())
         source.sendall(b"stored " + name.encode() + bytes([10]))
     lines.close(); source.close()
+    if kind == "deaf":
+        open("deaf", "w").close()
+        time.sleep(3600)
     listener = listen()
 """
 """As strict as the real one: a control port beside the data port; one source at a time, during which it does not listen

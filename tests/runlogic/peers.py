@@ -85,6 +85,8 @@ class DataRouter:
     """Tells this process from the one before it."""
     written: int = 0
     """Bytes of the staged files, if they matter."""
+    deaf: bool = False
+    """It neither listens for data nor is connected."""
     unread: int = 0
     """Bytes that arrived and that it has not read."""
     staged: list[tuple[str, RunId | None]] = field(default_factory=list)
@@ -106,12 +108,14 @@ class DataRouter:
             process=self.process,
             run_directory=run_directory,
             unread=self.unread,
+            deaf=self.deaf,
         )
 
     def start_again(self) -> None:
         """Its process is another one, without a source."""
         self.online = True
         self.process += "+"
+        self.deaf = False
 
     def file(self, name: str, run: RunId, now: float, *, leave: int = 0) -> FilingReport:
         """Move the staged files, but for the last `leave` of them, to the directory of the run."""

@@ -257,6 +257,66 @@ def test_a_router_that_is_restarted_in_a_run_is_an_alarm_that_stays() -> None:
     assert world.state.run.message.severity is Severity.MAJOR
 
 
+DEAF = (
+    "router data0 takes no data any more, for it neither listens nor is connected: restart it, "
+    "then Breakup and Configure ECC server CoBo0"
+)
+
+
+def test_a_deaf_router_blocks_the_start_until_it_is_restarted_and_connected() -> None:
+    """Start would succeed and the run stay empty; one look may fall into the moment between two connections."""
+    world = _linked()
+    world.routers["data0"].deaf = True
+    world.poll()
+    assert world.blocked_by() == ()
+    world.poll()
+    assert world.blocked_by() == (DEAF,)
+    assert world.state.routers["data0"].message.text == DEAF
+    assert world.state.routers["data0"].message.severity is Severity.MAJOR
+    world.routers["data0"].start_again()
+    world.poll()
+    assert world.state.routers["data0"].message.text == "Online"
+    assert world.blocked_by() == ("router data0 was restarted after Configure: Breakup and Configure ECC server CoBo0",)
+    for action in ("Breakup", "Configure"):
+        world.server("CoBo0", action)
+        world.settle()
+    assert world.blocked_by() == ()
+
+
+def test_a_router_that_becomes_deaf_in_a_run_is_an_alarm_that_stays() -> None:
+    """The run gets no data from its source any more: said at once, and kept with the run."""
+    world = _linked()
+    world.run("Start")
+    world.settle()
+    world.routers["data0"].deaf = True
+    for _ in range(3):
+        world.poll()
+    assert world.state.run.message.text == f"run 0 is Running, but {DEAF}"
+    world.run("Stop")
+    world.settle()
+    assert world.record.message.count(DEAF) == 1
+    assert world.blocked_by() == (DEAF,)
+
+
+def test_a_deaf_router_whose_links_are_made_at_start_needs_no_configure() -> None:
+    """An FDT source connects at the next Start, and in a run to the new process: its restart ends the alarm."""
+    world = _linked()
+    world.run("Start")
+    world.settle()
+    world.routers["mutant"].deaf = True
+    world.poll()
+    world.poll()
+    text = "router mutant takes no data any more, for it neither listens nor is connected: restart it"
+    assert world.state.run.message.text == f"run 0 is Running, but {text}"
+    world.routers["mutant"].start_again()
+    world.poll()
+    assert world.state.run.message.text == "run 0 is Running"
+    assert text in world.record.message
+    world.run("Stop")
+    world.settle()
+    assert world.blocked_by() == ()
+
+
 def test_the_run_keeps_that_a_router_with_links_of_a_run_was_restarted() -> None:
     """An FDT router gets data again, but what was under way is lost: its row says so even if no look saw it Offline."""
     world = _linked()
