@@ -128,7 +128,8 @@ class Operator:
             await self.put("Run:Stop")
             return
         for name in ROUTERS:
-            if await self.get(f"Router:{name}:Online") != "Online":
+            deaf = f"router {name} takes no data" in await self.text("Run:BlockedBy")
+            if deaf or await self.get(f"Router:{name}:Online") != "Online":
                 await self.control({"router": name, "do": "restart"})
             elif await self.get(f"Router:{name}:Clean") != "Clean":
                 granted = await self.put(f"Router:{name}:Organize")

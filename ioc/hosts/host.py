@@ -18,7 +18,7 @@ from ioc.hosts import look
 from ioc.hosts.backup import Shared, back_up, look_for
 from ioc.hosts.checks import Tools, read_tools, try_writing
 from ioc.hosts.checksums import Summing
-from ioc.hosts.filing import Filing
+from ioc.hosts.filing import LONGEST_PAUSE, SHORTEST_PAUSE, Filing
 from ioc.hosts.inventory import Listing, take_inventory
 from ioc.hosts.leaving import Left, leave
 from ioc.hosts.local import LocalTransport
@@ -35,6 +35,8 @@ T = TypeVar("T")
 WORKERS = 4
 """Threads per host for everything except the regular look; OpenSSH allows ten sessions per connection."""
 RETRY_SECONDS = 0.5
+SHORTEST_PATIENCE = 0.5
+"""Seconds in which a router that works reads something."""
 LSOF_SHARE = 4
 """A look runs lsof twice; each run may take this fraction of the SSH time-out."""
 
@@ -290,7 +292,7 @@ class MachineHost:
         deadline: float,
         earlier: dict[bytes, frozenset[bytes]],
     ) -> FilingReport:
-        finding = (await self._shared_look(run.directory))[router]
+        finding = await self._when_all_is_read(router, run, deadline)
         present = finding.directory.path if finding.directory else None
         filing = Filing(
             # A copy to another file system may take as long as the whole filing.
@@ -309,11 +311,34 @@ class MachineHost:
             reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"
             filing.fail(f"{run} of router {router} cannot be filed on {self.name}: {reason}")
         places = await filing.find_places(present, directories, may_be_gone)
+        if finding.unread and finding.process and time.monotonic() < deadline:
+            filing.fail(
+                "it does not read what arrives for it: press Ctrl-Q in its terminal, or continue it "
+                f"(kill -CONT {finding.process.pid} on {self.name}); if it is restarted, what it has not read is lost"
+            )
+            return filing.report()
         for place in places:
             # Two routers may share a working directory: each file is moved by one of them.
             async with self._filing[place]:
                 await filing.file(place, needed=place == places[0])
         return filing.report()
+
+    async def _when_all_is_read(self, router: str, run: RunId, deadline: float) -> Finding:
+        """Wait until a router has read all data that have arrived, or neither reads nor writes; returns the last look.
+
+        One that is frozen (Ctrl-S or Ctrl-Z in its terminal) or hangs would write the rest into a second file of the
+        same name, once the first is filed.
+        """
+        patience = max(self._settle_seconds, SHORTEST_PATIENCE)
+        finding = (await self._shared_look(run.directory))[router]
+        since, before, pause = time.monotonic(), _progress(finding), SHORTEST_PAUSE
+        while finding.unread and time.monotonic() < min(since + patience, deadline):
+            await asyncio.sleep(pause)  # short at first: most often it is about to read the last data of the run
+            pause = min(2 * pause, LONGEST_PAUSE)
+            finding = (await self._shared_look(run.directory))[router]
+            if _progress(finding) != before:
+                since, before = time.monotonic(), _progress(finding)
+        return finding
 
     async def _shared_look(self, run_directory: str) -> dict[str, Finding]:
         """Look once for all routers that are filed at the same moment."""
@@ -377,3 +402,8 @@ class MachineHost:
             return asyncio.get_running_loop().run_in_executor(threads, function)
         except RuntimeError:
             raise PeerError(f"host {self.name} is no longer used: the program is closing") from None
+
+
+def _progress(finding: Finding) -> tuple[int, int]:
+    """Return what changes while a router reads and writes."""
+    return finding.unread, finding.directory.staged_bytes if finding.directory else 0

@@ -75,7 +75,7 @@ linux() {
   before=$(awk '
     FNR == 1 { table = FILENAME; sub(".*/", "", table); next }
     table == "unix" { print "known", $7; next }
-    $10 { print "row", table, $2, $3, $4, $8, $10 }' $tables "$proc/net/unix")
+    $10 { print "row", table, $2, $3, $4, $8, $10, $5 }' $tables "$proc/net/unix")
   arguments=; descriptors=; users=' '
   IFS=$newline; set -- $found; unset IFS
   for stat; do
@@ -107,14 +107,14 @@ linux() {
     printf '%s\n' "$before"
     [ -z "$descriptors" ] || list -ln $descriptors
   } | awk -v users="$users" -v tables="$tables" '
-    function tell(table, local, remote, state, user, inode) {
+    function tell(table, local, remote, state, user, inode, queues) {
       if (state != "0A" && !(inode in mine) && !index(users, " " user " ")) return
       if (!told++) print "@sockets"
-      print table, local, remote, state, user, inode
+      print table, local, remote, state, user, inode, queues
     }
     function again(file, table) {
       table = file; sub(".*/", "", table)
-      while ((getline <file) > 0) if ($10 && $2 ~ /:/) tell(table, $2, $3, $4, $8, $10)
+      while ((getline <file) > 0) if ($10 && $2 ~ /:/) tell(table, $2, $3, $4, $8, $10, $5)
     }
     $1 == "known" { known[$2]; next }
     $1 == "row" { row[++rows] = $0; known[$7]; next }
@@ -124,7 +124,9 @@ linux() {
       if (!($NF in known)) changed = 1
     }
     END {
-      for (i = 1; i <= rows; i++) { split(row[i], part); tell(part[2], part[3], part[4], part[5], part[6], part[7]) }
+      for (i = 1; i <= rows; i++) {
+        split(row[i], part); tell(part[2], part[3], part[4], part[5], part[6], part[7], part[8])
+      }
       if (!changed && users == " ") exit
       n = split(tables, file); for (i = 1; i <= n; i++) again(file[i])
     }'

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ioc.hosts.look import Directory, Look, Process
+from ioc.hosts.sockets import Socket
 from ioc.hosts.transport import shown
 from ioc.model import RouterFacts
 from ioc.topology.schema import DataRouter
@@ -27,6 +28,10 @@ class Finding:
     directory: Directory | None
     """The directory of its files: that of the process, else the one given."""
     problem: str
+    unread: int = 0
+    """Bytes of data that have arrived, but that it has not read."""
+    deaf: bool = False
+    """It certainly has no socket on its data port."""
 
     def facts(self, run_directory: str, asked_at: float, answered_at: float, read_at: float) -> RouterFacts:
         """Return the facts of a look for this directory that began and ended at these times (see `RouterFacts`)."""
@@ -45,6 +50,8 @@ class Finding:
             answered_at=answered_at,
             process=f"{self.process.pid}@{self.process.started}" if self.process and self.process.started else "",
             run_directory=run_directory,
+            unread=self.unread,
+            deaf=self.deaf,
         )
 
 
@@ -86,7 +93,8 @@ def _finding(site: DataRouter, process: Process, given: Directory | None, host: 
             f"the SSH user cannot write into the working directory of router {site.name} ({shown(place.path)}) on "
             f"{host}: {place.unwritable}; its files cannot be filed"
         )
-    return Finding(process, place, problem)
+    unread = sum(each.unread for each in process.sockets if _is_of_data(each, site))
+    return Finding(process, place, problem, unread, _is_deaf(process, site))
 
 
 def _why_offline(site: DataRouter, look: Look, owners: dict[str, Process], given: Directory | None, host: str) -> str:
@@ -182,9 +190,20 @@ def _listens(process: Process, site: DataRouter) -> bool:
 
 def _connected(process: Process, site: DataRouter) -> bool:
     """Whether it has or just had a connection on the router's port, and its arguments give no other port."""
-    return process.data_port in (None, site.port) and any(
-        s.port == site.port and not s.listening and not s.outgoing for s in process.sockets
+    return process.data_port in (None, site.port) and any(_is_of_data(s, site) for s in process.sockets)
+
+
+def _is_deaf(process: Process, site: DataRouter) -> bool:
+    """Whether none of its sockets is on the data port that its arguments give; its control port shows that they are
+    readable."""
+    return (
+        process.data_port == site.port and bool(process.sockets) and all(s.port != site.port for s in process.sockets)
     )
+
+
+def _is_of_data(socket: Socket, site: DataRouter) -> bool:
+    """Whether it can be the connection of a source to this router."""
+    return socket.port == site.port and not socket.listening and not socket.outgoing
 
 
 def _without_children(processes: Sequence[Process]) -> list[Process]:

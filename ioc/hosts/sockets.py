@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 
@@ -21,21 +21,25 @@ class Socket:
     """It accepts connections, or datagrams from anybody; otherwise it has or had a peer."""
     outgoing: bool = False
     """It was certainly opened by this side, so its port is ephemeral."""
+    unread: int = field(default=0, compare=False)
+    """Bytes that have arrived, but that the program has not read."""
 
 
 def of_proc_net(lines: list[str]) -> Iterator[tuple[Socket, str, str]]:
-    """Read ``TABLE LOCAL REMOTE STATE USER INODE`` of ``/proc/net/tcp`` and similar; yields socket, inode and user.
+    """Read ``TABLE LOCAL REMOTE STATE USER INODE QUEUES`` of ``/proc/net/tcp`` and similar.
 
-    A connection whose other end is a listener of this host was opened by this side.
+    Yields socket, inode and user. A connection whose other end is a listener of this host was opened by this side.
     """
-    rows = [fields for line in dict.fromkeys(lines) if len(fields := line.split()) == 6 and ":" in fields[1]]
+    split = [fields for line in lines if len(fields := line.split()) == 7 and ":" in fields[1]]
+    rows = {tuple(fields[:6]): fields[6] for fields in split}  # a table that was read twice has the newest last
     served = {_end(row[1])[1] for row in rows if row[3] == "0A"}
-    for table, local, remote, state, user, inode in rows:
+    for (table, local, remote, state, user, inode), queues in rows.items():
         address, port = _end(local)
         peer, peer_port = _end(remote)
         # 0A is LISTEN; 07 is CLOSE: a UDP socket without a peer, or a TCP socket that is not bound to anything yet.
         listening = state == "0A" or (state == "07" and table.startswith("udp"))
-        socket = Socket(address, port, listening)
+        unread = 0 if listening else int(queues.rpartition(":")[2], 16)
+        socket = Socket(address, port, listening, unread=unread)
         at_home = peer == address or peer.startswith("127.")
         if not listening and at_home and peer_port in served and port not in served:
             socket = replace(socket, outgoing=True)
@@ -62,7 +66,7 @@ def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 
 def of_lsof(lines: list[str], command: str) -> defaultdict[int, list[Socket]]:
-    """Read ``lsof -FpcPnT``: p = process, c = command, n = address, TST = state; sockets by process."""
+    """Read ``lsof -FpcPnT``: p = process, c = command, n = address, TST = state, TQR = unread; sockets by process."""
     sockets: defaultdict[int, list[Socket]] = defaultdict(list)
     pid, mine = 0, False
     for line in lines:
@@ -72,6 +76,8 @@ def of_lsof(lines: list[str], command: str) -> defaultdict[int, list[Socket]]:
             mine = line[1:] == command
         elif line.startswith("TST=") and mine and sockets[pid]:
             sockets[pid][-1] = replace(sockets[pid][-1], listening=line == "TST=LISTEN")
+        elif (queue := re.fullmatch(r"TQR=(\d+)", line)) and mine and sockets[pid]:
+            sockets[pid][-1] = replace(sockets[pid][-1], unread=int(queue[1]))
         elif mine and (match := re.fullmatch(r"n(.*?):(\d+)(->.*)?", line)):
             address = "" if match[1] == "*" else match[1].strip("[]")
             sockets[pid].append(Socket(address, int(match[2]), listening=not match[3]))

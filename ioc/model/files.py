@@ -34,6 +34,10 @@ class RouterFacts:
     """Identifies the process on its host, also against a later one of the same router; empty if not known."""
     run_directory: str = ""
     """What `run_dir_exists` is about: ``EXPERIMENT/run_NNNN``."""
+    unread: int = 0
+    """Bytes of data that have arrived for the process, but that it has not read."""
+    deaf: bool = False
+    """It neither listens on its data port nor has a connection there; also for a moment between two connections."""
 
     @property
     def clean(self) -> bool:

@@ -8,7 +8,7 @@ which process a router was when its source was connected to it.
 
 from __future__ import annotations
 
-from ioc.model import EccState, LinkType, RouterFacts, RunState
+from ioc.model import EccState, LinkType, RouterFacts, RunState, Severity
 from ioc.runlogic import memory, troubles
 from ioc.runlogic.effects import ProbeRouters
 from ioc.runlogic.plan import Plan
@@ -65,6 +65,41 @@ def router_read(turn: Turn, name: str, facts: RouterFacts, *, in_run: bool) -> N
         turn.emit(memory.LINK.save(facts.process, name))
     if turn.router(name).restarted and in_run:
         troubles.report(turn, data_router(name), About.Link, name, lost(turn.plan, name))
+
+
+def hear(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
+    """Notice that a router takes no data any more, as the real one after a TCP RST from its source: it goes on living.
+
+    A single look may fall into the moment between two connections.
+    """
+    last = before.last
+    twice = last is not None and last.deaf and last.process == facts.process
+    deaf = facts.deaf and (before.deaf or twice)
+    if deaf == before.deaf:
+        return
+    turn.set_router(name, deaf=deaf)
+    text = without_ears(turn.plan, name) if deaf else "Online"
+    turn.say(data_router(name), text, Severity.MAJOR if deaf else Severity.NO_ALARM)
+    if deaf and happened_in_run(turn, before):
+        troubles.trouble(turn, About.Link, name, text)
+    elif not deaf and not _linked_at_configure(turn.plan, name):
+        troubles.mend(turn, About.Link, name, f"router {name} listens again")
+
+
+def without_ears(plan: Plan, name: str) -> str:
+    """Return what an operator must do about a router that takes no data any more."""
+    servers = _linked_at_configure(plan, name)
+    again = f", then Breakup and Configure ECC server {listing(servers)}" if servers else ""
+    return f"router {name} takes no data any more, for it neither listens nor is connected: restart it{again}"
+
+
+def _linked_at_configure(plan: Plan, name: str) -> list[str]:
+    """Return the ECC servers that connect a source to a router at Configure."""
+    return [
+        server
+        for server in plan.servers_of(name)
+        if any(link.router == name and link.link_type in LASTING for link in plan.servers[server].links)
+    ]
 
 
 def lost(plan: Plan, name: str) -> str:

@@ -179,7 +179,7 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
 
 
 def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> Iterator[Reason]:
-    facts, servers = router.facts, plan.servers_of(name)
+    facts = router.facts
 
     def reason(text: str, condition: str, advice: str = "") -> Reason:
         return Reason(f"router {name}{text}", "router", name, condition, advice)
@@ -214,9 +214,8 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         run = f"a directory for run {state.run.next_number} of {state.experiment}"
         advice = "move it away, or set Run:NextNumber to a free number"
         yield reason(f" already has {run}, but it must not exist: {advice}", f"blocked by {run}", advice)
-    if router.restarted and not under_way and any(state.servers[each].state is EccState.Ready for each in servers):
-        advice = "Breakup and Configure its ECC server"
-        yield Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice)
+    if not under_way:
+        yield from _link_reasons(plan, state, name, router)
     if facts.work_dir and facts.disk_free < plan.min_disk_free:
         must = f"{plan.min_disk_free / GIGABYTE:g} GB"
         text = f" has {facts.disk_free / GIGABYTE:.1f} GB of free disk, but must have {must}"
@@ -227,3 +226,11 @@ def _what_to_do_with_files(state: State) -> str:
     if not state.restored:
         return "wait, it is not known yet whether they belong to an open run"
     return "Organize it" if state.run.record is not None else "move the files away, there was no run yet"
+
+
+def _link_reasons(plan: Plan, state: State, name: str, router: Router) -> Iterator[Reason]:
+    if router.deaf:
+        yield Reason(datalinks.without_ears(plan, name), "router", name, "without a data port", "restart it")
+    if router.restarted and any(state.servers[each].state is EccState.Ready for each in plan.servers_of(name)):
+        advice = "Breakup and Configure its ECC server"
+        yield Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice)

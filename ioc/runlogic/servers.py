@@ -310,19 +310,29 @@ def select_config(turn: Turn, event: SelectConfig) -> None:
         text += ", which the server does not list"
     if server.state not in {EccState.Idle, EccState.Unknown}:
         text += f"; the server is {server.state.name}: it takes effect with the next step"
-    dotted = list(dict.fromkeys(part for part in event.config.parts if "." in part))
-    if dotted:
-        text += (
-            f"; the server cuts a name at its first dot: it will look for {listing([_cut(part) for part in dotted])} "
-            f"instead of {listing(dotted)}"
-        )
+    warnings = _not_loaded(event.config)
+    text += "".join(f"; {warning}" for warning in warnings)
     # A failed transition stays an alarm; a warning of an earlier choice does not.
     failed = server.message.severity >= Severity.MAJOR
-    severity = server.message.severity if failed else Severity.MINOR if dotted else Severity.NO_ALARM
+    severity = server.message.severity if failed else Severity.MINOR if warnings else Severity.NO_ALARM
     turn.say(ecc(name), text, severity, event.client)
     turn.emit(memory.CONFIG.save(event.config, name))
     turn.answer(event)
 
 
+def _not_loaded(config: ConfigChoice) -> list[str]:
+    """Return what is wrong with names that the server lists, but cannot load."""
+    names = dict.fromkeys(config.parts)
+    dotted = [name for name in names if "." in name]
+    spaced = [f"“{name}”" for name in names if " " in name]
+    warnings: list[str] = []
+    if dotted:
+        cut = listing([_cut(name) for name in dotted])
+        warnings.append(f"the server cuts a name at its last dot: it will look for {cut} instead of {listing(dotted)}")
+    if spaced:
+        warnings.append(f"the server cannot load a name with a space: rename {listing(spaced)}")
+    return warnings
+
+
 def _cut(name: str) -> str:
-    return name.partition(".")[0] or "nothing"
+    return name.rpartition(".")[0] or "nothing"

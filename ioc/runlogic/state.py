@@ -197,6 +197,8 @@ class Router:
     """When Configure connected a source to it, on the monotonic clock; None if none is or the IOC did not see it."""
     linked: str = ""
     """The process that the source was connected to then; empty if not known."""
+    deaf: bool = False
+    """It takes no data until it is restarted: it neither listens for them nor is connected."""
     unseen_since: float | None = None
     """When the data of the open run ended, on the monotonic clock; None once a look that began later has come back."""
     disk_filling: bool = False

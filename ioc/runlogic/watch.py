@@ -12,7 +12,7 @@ from ioc.runlogic.events import RoutersLost, RoutersRead
 from ioc.runlogic.plan import GIGABYTE, Plan
 from ioc.runlogic.state import About, Cause, Router, State
 from ioc.runlogic.subject import data_router
-from ioc.runlogic.troubles import mend, report, trouble
+from ioc.runlogic.troubles import mend, report, standing, trouble
 from ioc.runlogic.turn import Turn, listing
 
 DISK_SECONDS = 3600.0
@@ -70,6 +70,21 @@ def _router_read(turn: Turn, name: str, facts: RouterFacts) -> None:
         _follow_directory(turn, name, before, facts)
     filing.watch_growth(turn, name)
     datalinks.router_read(turn, name, facts, in_run=datalinks.happened_in_run(turn, before))
+    datalinks.hear(turn, name, before, facts)
+    _note_restart(turn, name, before, facts)
+
+
+def _note_restart(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
+    """Keep with the run that a router was restarted so fast that no look saw it Offline.
+
+    One whose source is connected at Configure is reported by `datalinks`.
+    """
+    was = before.last.process if before.last is not None else ""
+    again = was and facts.process and facts.process != was and not turn.router(name).restarted
+    if again and datalinks.happened_in_run(turn, before):
+        text = f"router {name} was restarted in the run: data that it had not written are lost"
+        trouble(turn, About.Router, name, text)
+        mend(turn, About.Router, name, f"router {name} is Online again")
 
 
 def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
@@ -133,9 +148,10 @@ def _watch_silence(turn: Turn, name: str) -> None:
     if silent != router.silent:
         turn.set_router(name, silent=silent)
     if silent and not router.silent:
-        turn.say(
-            data_router(name), f"router {name} has written nothing for {turn.plan.silent_seconds:g} s", Severity.MAJOR
-        )
+        text = f"router {name} has written nothing for {turn.plan.silent_seconds:g} s"
+        if _hangs(router):
+            text += " and does not read what arrives for it: press Ctrl-Q in its terminal, or continue it (kill -CONT)"
+        turn.say(data_router(name), text, Severity.MAJOR)
     elif router.silent and not silent and run.state is RunState.Running and router.rate:
         turn.say(data_router(name), f"router {name} writes again")
     if run.state is RunState.Running:
@@ -152,10 +168,18 @@ def _watch_sources(turn: Turn, name: str) -> None:
     for source in turn.plan.sources_of(name):
         routers = [router for router in turn.plan.sources[source] if turn.router(router).online]
         if routers and all(turn.router(router).silent or _leaves_writing_to_others(turn, router) for router in routers):
-            text = f"no data from {source} for {turn.plan.silent_seconds:g} s (router {listing(routers)})"
-            trouble(turn, About.Data, source, text)
+            if standing(turn.state.run, About.Data, source) is None:
+                hang = all(_hangs(turn.router(each)) for each in routers)
+                where = listing(routers) + (", which does not read them" if hang else "")
+                text = f"no data from {source} for {turn.plan.silent_seconds:g} s (router {where})"
+                trouble(turn, About.Data, source, text)
         elif any(turn.router(router).rate for router in routers):
             mend(turn, About.Data, source, f"{source} sends data again")
+
+
+def _hangs(router: Router) -> bool:
+    """Whether its data wait in its connection."""
+    return router.facts is not None and router.facts.unread > 0
 
 
 def _watch_disk(turn: Turn, name: str, rates: Mapping[_Disk, float]) -> None:

@@ -57,6 +57,10 @@ class MissingConfigError(Exception):
     """A file that a step reads is missing; the text is its name as the server knows it."""
 
 
+class InvalidUrlError(Exception):
+    """The server takes the path of a file for an invalid URL; the text is its complaint."""
+
+
 class ConfigDirectory:
     """A directory of ``KIND-NAME.xcfg`` files, read again at each request. Names are not escaped anywhere."""
 
@@ -72,7 +76,12 @@ class ConfigDirectory:
         return sorted({file.stem[len(prefix) :] for end in _EXTENSIONS for file in self._path.glob(f"{prefix}?*{end}")})
 
     def files(self, kind: str, name: str) -> list[Path]:
-        """The files that a step reads, for describe also the hardware file that it names; or MissingConfigError."""
+        """The files that a step reads, for describe also the hardware file that it names.
+
+        Raises:
+            MissingConfigError: one does not exist.
+            InvalidUrlError: one has a space in its name.
+        """
         file = self._file(f"{self._prefix[kind]}-", name)
         if kind != "describe":
             return [file]
@@ -84,6 +93,8 @@ class ConfigDirectory:
         for extension in _EXTENSIONS:
             path = self._path / f"{prefix}{stem}{extension}"
             if path.is_file():
+                if " " in path.name:
+                    raise _invalid_url(path)
                 return path
         raise MissingConfigError(name)
 
@@ -101,6 +112,11 @@ class ConfigDirectory:
             raise MissingConfigError("")
         files = dict.fromkeys(file for kind, name in names.items() for file in self.files(kind, name))
         return f"<ConfigSet>{''.join(file.read_text(encoding='utf-8', errors='replace') for file in files)}</ConfigSet>"
+
+
+def _invalid_url(path: Path) -> InvalidUrlError:
+    at = len(f"{path.parent}/") + path.name.index(" ")
+    return InvalidUrlError(f'The URL: "{path}" is invalid. There is an error at character {at}: "{str(path)[at:]}".')
 
 
 def write_configs(directory: Path, names: ConfigNames) -> None:

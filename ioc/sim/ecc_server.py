@@ -16,6 +16,7 @@ from ioc.sim import ecc_wire
 from ioc.sim.configs import (
     KINDS,
     ConfigDirectory,
+    InvalidUrlError,
     MissingConfigError,
     ServerCrashError,
     config_id_text,
@@ -30,6 +31,14 @@ from ioc.sim.ports import free_port
 BUSY = "The ECC state machine is busy!"
 _READ_ONLY = ("GetState", "GetConfigIDs", "Special", "ServerExit")
 _NO_HARDWARE = "Ice exception: ::Ice::ConnectionRefusedException:\nconnection refused: Connection refused"
+_WITHOUT_HARDWARE = {
+    "Describe": f"Could not connect to a node. {_NO_HARDWARE}",
+    "Prepare": _NO_HARDWARE,
+    "Configure": _NO_HARDWARE,
+    "Start": "Could not start run (Ice::ConnectionRefusedException)",
+    "Breakup": _NO_HARDWARE,
+}
+"""How an operation that needs the electronics fails; the others do not notice that they are dead."""
 _MAX_REQUEST = 1 << 20
 _SLOW_SECONDS = 0.05
 
@@ -240,6 +249,8 @@ class EccServer:
             raise ServerCrashError("this release crashes on Resume")
         if name.lower() in KINDS:
             self._read_config(name.lower(), config)
+        if name in _WITHOUT_HARDWARE and self.electronics.dead:
+            raise StepError(_WITHOUT_HARDWARE[name])
         await asyncio.sleep(OPERATIONS[name].seconds / self._speed + self._delays.get(name, 0.0))
         await self._thawed.wait()
         if name in self._failures:
@@ -249,7 +260,7 @@ class EccServer:
                 await self._connect(table)
             case "Start" | "Resume":
                 await self.electronics.begin()
-            case "Breakup" if self.electronics.dead or self.machine.state is State.OFF:
+            case "Breakup" if self.machine.state is State.OFF:
                 raise StepError(_NO_HARDWARE)
             case _:
                 pass
@@ -261,6 +272,8 @@ class EccServer:
             self._configs.files(kind, config[kind])
         except MissingConfigError as missing:
             raise StepError(f"Exception: Configuration '{missing}' does not exist.") from None
+        except InvalidUrlError as invalid:
+            raise StepError(f"Exception: {invalid}") from None
         self._loaded[kind] = config[kind]
 
     async def _connect(self, table: str) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from inspect import isawaitable
@@ -65,6 +66,8 @@ ROUTER_VERBS: Verbs[RouterProcess] = {
     "speak": lambda router, _: router.ask("speak"),
     "refuse": lambda router, _: router.ask("refuse"),
     "accept": lambda router, _: router.ask("accept"),
+    "freeze": lambda router, _: router.signal(signal.SIGSTOP),
+    "thaw": lambda router, _: router.signal(signal.SIGCONT),
     "stray": lambda router, command: router.write_stray_file(command["file"], int(command.get("size", 1000))),
 }
 SOURCE_VERBS: Verbs[Source] = {

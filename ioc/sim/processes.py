@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -95,6 +96,11 @@ class Child:
                     await self._process.communicate(b"")
             except TimeoutError:
                 await self.kill()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        if self._process and self.pid:
+            self._process.send_signal(number)
 
     async def kill(self) -> None:
         if self._process:

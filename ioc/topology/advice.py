@@ -76,9 +76,20 @@ def _configs(topology: Topology) -> Iterator[Advice]:
             loc = ("ecc_servers", index, "config", key)
             if "." in name:
                 yield loc, "should have no dot: the ECC server cuts the file name there and does not find the file"
+            if " " in name:
+                yield loc, "should have no space: the ECC server lists the file but cannot load it"
             if begin := _FILE_PREFIX.match(name):
                 short = name[begin.end() :]
                 yield loc, f"should be {short!r} if the file is {begin[0]}{short}.xcfg: {key}- comes before it"
+
+
+def _config_roots(topology: Topology) -> Iterator[Advice]:
+    for index, server in enumerate(topology.ecc_servers):
+        if " " in (server.config_root or ""):
+            yield (
+                ("ecc_servers", index, "config_root"),
+                "should have no space: the ECC server takes the path for an invalid URL and does not start",
+            )
 
 
 def _backups(topology: Topology) -> Iterator[Advice]:
@@ -333,6 +344,7 @@ def _is_loopback(component: EccServer | DataRouter) -> bool:
 _ADVISERS = (
     _prefix,
     _configs,
+    _config_roots,
     _backups,
     _units,
     _ports,

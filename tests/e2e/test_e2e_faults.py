@@ -105,6 +105,21 @@ async def test_a_router_that_cannot_be_filed_keeps_the_run_open(ready: Plant) ->
     _every_file_is_filed_once(ready)
 
 
+async def test_a_run_waits_for_a_router_that_hangs(ready: Plant) -> None:
+    """The run stays open while data wait that a frozen router has not read; it ends by itself, with all in one file."""
+    assert await ready.put("Run:Start")
+    await ready.until("Router:rn:FileCount", "4")
+    await ready.control(router="rn", do="freeze")
+    await ready.until("Router:rn:Silent", "Yes")
+    assert not await ready.put("Run:Stop")
+    assert await ready.get("Run:State") == "Filing"
+    assert "router rn is not filed: it does not read what arrives for it" in await ready.text("Run:Message")
+    await ready.control(router="rn", do="thaw")
+    await ready.until_closed()
+    assert ready.query("SELECT count(*), count(DISTINCT path LIKE '%.graw') FROM files WHERE router = 'rn'") == [(4, 1)]
+    _every_file_is_filed_once(ready)
+
+
 async def test_a_router_that_dies_is_seen_at_once(plant: Plant) -> None:
     """Online and Clean of a router follow its process and its directory within 3 s."""
     await plant.control(router="rn", do="kill")

@@ -120,6 +120,9 @@ while True:
         with open(name, "ab") as file: file.write(frame.encode())
         source.sendall(b"stored " + name.encode() + bytes([10]))
     lines.close(); source.close()
+    if kind == "deaf":
+        open("deaf", "w").close()
+        time.sleep(3600)
     listener = listen()
 """
 """As strict as the real one: a control port beside the data port; one source at a time, during which it does not listen
@@ -145,7 +148,15 @@ class Source:
 
     def send(self, board: str, frame: str) -> str:
         """Send one frame, ``MuTanT`` or ``CoBo0_AsAd0``; returns the name of the file it is in."""
+        self.push(board, frame)
+        return self.stored()
+
+    def push(self, board: str, frame: str) -> None:
+        """Send one frame to a router that may not read it now."""
         self._socket.sendall(f"{board} {frame}\n".encode())
+
+    def stored(self) -> str:
+        """Wait until the next frame is stored; returns the name of its file."""
         return self._answers.readline().strip().removeprefix("stored ")
 
     def close(self) -> None:
@@ -206,6 +217,17 @@ class DataRouters:
         """Connect a source to a router, and wait until it has begun to serve it."""
         self.sources.append(Source(port, address))
         return self.sources[-1]
+
+    def freeze(self) -> None:
+        """Stop all, as Ctrl-S or Ctrl-Z in their terminals."""
+        for process in self.running:
+            os.kill(process.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def thaw(self) -> None:
+        """Let all continue."""
+        for process in self.running:
+            os.kill(process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End all."""

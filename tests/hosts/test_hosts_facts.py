@@ -103,6 +103,21 @@ async def test_a_router_with_a_source(hosts: Hosts, data_routers: DataRouters, t
     assert before.read_at <= during.read_at <= time.time()
 
 
+async def test_a_router_that_listens_no_more_after_its_source_is_deaf(
+    hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path
+):
+    """The real one is after a TCP RST: it lives, with its control port only, and is found by its arguments."""
+    port = data_routers.start(tmp_path, kind="deaf")
+    place = site(port=port, work_dir=tmp_path)
+    assert not (await facts_of(hosts, place))["data0"].deaf
+    source = data_routers.connect(port)
+    assert not (await facts_of(hosts, place))["data0"].deaf
+    source.close()
+    await eventually((tmp_path / "deaf").exists)
+    facts = (await facts_of(hosts, place))["data0"]
+    assert (facts.online, facts.deaf) == (True, True)
+
+
 async def test_twelve_routers_with_sources(hosts: Hosts, data_routers: DataRouters, tmp_path: pathlib.Path):
     """Many routers on one host, half of them with a source, are told apart after a restart."""
     places = [tmp_path / str(number) for number in range(12)]

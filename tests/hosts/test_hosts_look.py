@@ -50,10 +50,10 @@ user 501
 socket 1001
 socket 1002
 @sockets
-tcp 00000000:B3B3 00000000:0000 0A 0 1001
-tcp6 0000000000000000FFFF00003C29A8C0:B3B5 0000000000000000FFFF00000129A8C0:C74E 01 0 1002
-udp 0100007F:B3B7 00000000:0000 07 0 1003
-tcp 00000000:0016 00000000:0000 0A 0 77
+tcp 00000000:B3B3 00000000:0000 0A 0 1001 00000000:00000001
+tcp6 0000000000000000FFFF00003C29A8C0:B3B5 0000000000000000FFFF00000129A8C0:C74E 01 0 1002 00000000:0000001F
+udp 0100007F:B3B7 00000000:0000 07 0 1003 00000000:00000000
+tcp 00000000:0016 00000000:0000 0A 0 77 00000000:00000000
 @directory given 1
 reason ls: cannot access '/gone/.': No such file or directory
 @listing /data/0 a
@@ -83,7 +83,7 @@ f5
 PTCP
 n192.168.41.60:46005->192.168.41.1:51022
 TST=ESTABLISHED
-TQR=0
+TQR=31
 TQS=0
 f6
 PTCP
@@ -127,6 +127,7 @@ def test_answer_of_linux():
     first, second, third = look.processes
     assert (first.pid, first.started, first.lost) == (911, "1a2b3c4d:169797", "")
     assert first.sockets == (Socket("", 46003, LISTENING), Socket("192.168.41.60", 46005, CONNECTED))
+    assert [each.unread for each in first.sockets] == [0, 31], "a listener has connections in its queue, no data"
     assert first.directory == Directory(
         b"/data/0 a", 3, 2147483650, 83122632 * 1024, 264212084 * 1024, run_dir_exists=False
     )
@@ -148,6 +149,7 @@ def test_answer_of_macos():
         Socket("::1", 46009, CONNECTED),
         Socket("", 46007, LISTENING),
     )
+    assert [each.unread for each in router.sockets] == [0, 31, 0, 0]
     assert data_port(router.arguments) == 46005
     assert router.directory == Directory(
         b"/Volumes/data0", 0, 0, 203423744 * 1024, 488245288 * 1024, run_dir_exists=False

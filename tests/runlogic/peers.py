@@ -85,6 +85,10 @@ class DataRouter:
     """Tells this process from the one before it."""
     written: int = 0
     """Bytes of the staged files, if they matter."""
+    deaf: bool = False
+    """It neither listens for data nor is connected."""
+    unread: int = 0
+    """Bytes that arrived and that it has not read."""
     staged: list[tuple[str, RunId | None]] = field(default_factory=list)
     """File names in the working directory, each with the run that it belongs to."""
     directories: dict[str, list[str]] = field(default_factory=dict)
@@ -104,12 +108,15 @@ class DataRouter:
             answered_at=steady,
             process=self.process,
             run_directory=run_directory,
+            unread=self.unread,
+            deaf=self.deaf,
         )
 
     def start_again(self) -> None:
         """Its process is another one, without a source."""
         self.online = True
         self.process += "+"
+        self.deaf = False
 
     def file(self, name: str, run: RunId, now: float, *, leave: int = 0) -> FilingReport:
         """Move the staged files, but for the last `leave` of them, to the directory of the run."""

@@ -245,7 +245,7 @@ def test_a_listed_configuration_is_selected_without_a_warning() -> None:
     [
         ("2.5_bar/e20/e20", "look for 2 instead of 2.5_bar"),
         ("front/e20.xcfg/e20.xcfg", "look for e20 instead of e20.xcfg"),
-        ("front/a.b/c.d.e", "look for a and c instead of a.b and c.d.e"),
+        ("front/a.b/c.d.e", "look for a and c.d instead of a.b and c.d.e"),
     ],
 )
 def test_a_name_that_the_server_cannot_load_is_a_warning_when_it_is_selected(config: str, warning: str) -> None:
@@ -255,11 +255,26 @@ def test_a_name_that_the_server_cannot_load_is_a_warning_when_it_is_selected(con
     token = world.select("CoBo0", config)
     assert world.answers[token] == ef.Answer(token)
     assert world.state.servers["CoBo0"].message.text.endswith(
-        f"the server cuts a name at its first dot: it will {warning}"
+        f"the server cuts a name at its last dot: it will {warning}"
     )
     assert world.state.servers["CoBo0"].message.severity is Severity.MINOR
     world.select("CoBo0", "front/e20/e20")
     assert world.state.servers["CoBo0"].message.severity is Severity.NO_ALARM, "there is nothing to warn of any more"
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [("front/e 20/e20", "“e 20”"), ("a b/c d/c d", "“a b” and “c d”"), ("a b.c/e20/e20", "“a b.c”")],
+)
+def test_a_name_with_a_space_is_a_warning_when_it_is_selected(config: str, names: str) -> None:
+    """The server lists such a name, but then takes the path for an invalid URL and cannot load the file."""
+    world = World()
+    world.feed(ev.ConfigsRead("CoBo0", (ConfigChoice.parse(config),)))
+    token = world.select("CoBo0", config)
+    assert world.answers[token] == ef.Answer(token)
+    message = world.state.servers["CoBo0"].message
+    assert f"; the server cannot load a name with a space: rename {names}" in message.text
+    assert message.severity is Severity.MINOR
 
 
 @pytest.mark.parametrize("state", [EccState.Described, EccState.Prepared, EccState.Ready])

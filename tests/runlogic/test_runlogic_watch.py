@@ -60,6 +60,27 @@ def test_a_router_that_is_silent_in_a_run_is_named(writing: tuple[str, ...]) -> 
     assert "Mutant[master] sends data again)" in world.record.message
 
 
+def test_a_silent_router_that_does_not_read_is_said_to_hang() -> None:
+    """Its data wait in its connection, so the messages say how it can go on; once, however many bytes wait."""
+    world = World()
+    world.start_run()
+    _write(world, *world.routers)
+    for unread in (100, 200, 200, 0, 300, 300, 300, 300):
+        world.routers["mutant"].unread = unread
+        _write(world, "data0", "data1")
+    assert world.state.routers["mutant"].message.text == (
+        "router mutant has written nothing for 10 s and does not read what arrives for it: press Ctrl-Q in its "
+        "terminal, or continue it (kill -CONT)"
+    )
+    assert world.state.run.message.text == (
+        "run 0 is Running, but no data from Mutant[master] for 10 s (router mutant, which does not read them)"
+    )
+    assert len(world.record.message.splitlines()) == 1
+    world.routers["mutant"].unread = 0
+    _write(world, *world.routers)
+    assert world.state.run.message.text == "run 0 is Running"
+
+
 def test_silence_is_counted_from_the_start_and_not_in_a_pause() -> None:
     """Nothing is expected of a router before its run, nor while the run is Paused."""
     world = World()
@@ -281,6 +302,83 @@ def test_a_router_that_is_restarted_in_a_run_is_an_alarm_that_stays() -> None:
     world.settle()
     assert sentence in world.record.message
     assert world.state.run.message.severity is Severity.MAJOR
+
+
+DEAF = (
+    "router data0 takes no data any more, for it neither listens nor is connected: restart it, "
+    "then Breakup and Configure ECC server CoBo0"
+)
+
+
+def test_a_deaf_router_blocks_the_start_until_it_is_restarted_and_connected() -> None:
+    """Start would succeed and the run stay empty; one look may fall into the moment between two connections."""
+    world = _linked()
+    world.routers["data0"].deaf = True
+    world.poll()
+    assert world.blocked_by() == ()
+    world.poll()
+    assert world.blocked_by() == (DEAF,)
+    assert world.state.routers["data0"].message.text == DEAF
+    assert world.state.routers["data0"].message.severity is Severity.MAJOR
+    world.routers["data0"].start_again()
+    world.poll()
+    assert world.state.routers["data0"].message.text == "Online"
+    assert world.blocked_by() == ("router data0 was restarted after Configure: Breakup and Configure ECC server CoBo0",)
+    for action in ("Breakup", "Configure"):
+        world.server("CoBo0", action)
+        world.settle()
+    assert world.blocked_by() == ()
+
+
+def test_a_router_that_becomes_deaf_in_a_run_is_an_alarm_that_stays() -> None:
+    """The run gets no data from its source any more: said at once, and kept with the run."""
+    world = _linked()
+    world.run("Start")
+    world.settle()
+    world.routers["data0"].deaf = True
+    for _ in range(3):
+        world.poll()
+    assert world.state.run.message.text == f"run 0 is Running, but {DEAF}"
+    world.run("Stop")
+    world.settle()
+    assert world.record.message.count(DEAF) == 1
+    assert world.blocked_by() == (DEAF,)
+
+
+def test_a_deaf_router_whose_links_are_made_at_start_needs_no_configure() -> None:
+    """An FDT source connects at the next Start, and in a run to the new process: its restart ends the alarm."""
+    world = _linked()
+    world.run("Start")
+    world.settle()
+    world.routers["mutant"].deaf = True
+    world.poll()
+    world.poll()
+    text = "router mutant takes no data any more, for it neither listens nor is connected: restart it"
+    assert world.state.run.message.text == f"run 0 is Running, but {text}"
+    world.routers["mutant"].start_again()
+    world.poll()
+    assert world.state.run.message.text == "run 0 is Running"
+    assert text in world.record.message
+    world.run("Stop")
+    world.settle()
+    assert world.blocked_by() == ()
+
+
+def test_the_run_keeps_that_a_router_with_links_of_a_run_was_restarted() -> None:
+    """An FDT router gets data again, but what was under way is lost: its row says so even if no look saw it Offline."""
+    world = _linked()
+    _process(world, "mutant", "3 at 300")
+    world.run("Start")
+    world.settle()
+    assert world.record.message == ""
+    _process(world, "mutant", "4 at 400")
+    sentence = "router mutant was restarted in the run: data that it had not written are lost"
+    assert sentence in world.record.message
+    assert world.record.message.endswith("router mutant is Online again)")
+    assert world.state.run.message.text == "run 0 is Running"
+    assert [entry.text for entry in world.log].count(f"run 0: {sentence}") == 1
+    world.poll()
+    assert world.record.message.count(sentence) == 1
 
 
 def test_a_working_directory_that_is_lost_in_a_run_is_an_alarm() -> None:

@@ -175,6 +175,22 @@ async def test_files_that_a_step_reads(
     assert reply.field("ErrorMessage") == expected
 
 
+async def test_a_name_with_a_space_is_listed_but_cannot_be_loaded(make_server: MakeServer, configs: Path) -> None:
+    """The server takes the path of the file for an invalid URL: the step fails with the place of the space."""
+    path = configs / "describe-my set.xcfg"
+    path.write_text("<Setup/>")
+    server = await make_server()
+    assert "my set" in (await ask(server.address.port, "GetConfigIDs")).field("Text")
+    names = {"describe": "my set", "prepare": "a", "configure": "a"}
+    reply = await ask(server.address.port, "Describe", config_id_text(names))
+    where = len(str(path).partition(" ")[0])
+    assert (reply.code, reply.field("ErrorMessage")) == (
+        1,
+        f'Exception: The URL: "{path}" is invalid. There is an error at character {where}: " set.xcfg".',
+    )
+    assert (await ask(server.address.port, "GetState")).state == State.IDLE
+
+
 def test_list_has_what_may_not_load(tmp_path: Path) -> None:
     """Both extensions and names with a dot are listed, once; prepare equals configure whatever files there are."""
     for name in ("describe-a.xcfg", "describe-a.xml", "configure-2.5_bar.xcfg", "configure-b.xml", "prepare-c.xcfg"):

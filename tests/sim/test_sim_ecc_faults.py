@@ -195,6 +195,33 @@ async def test_dead_electronics(make_server: MakeServer) -> None:
     assert (await ask(port, "GetState")).state == State.OFF
 
 
+@pytest.mark.parametrize(
+    ("state", "operation", "outcome"),
+    [
+        (State.IDLE, "Describe", (1, State.IDLE)),
+        (State.DESCRIBED, "Prepare", (2, State.DESCRIBED)),
+        (State.DESCRIBED, "Undo", (0, State.IDLE)),
+        (State.PREPARED, "Configure", (3, State.PREPARED)),
+        (State.PREPARED, "Undo", (0, State.DESCRIBED)),
+        (State.READY, "Start", (4, State.READY)),
+        (State.READY, "Breakup", (8, State.OFF)),
+        (State.RUNNING, "Pause", (0, State.PAUSED)),
+        (State.PAUSED, "Stop", (0, State.READY)),
+    ],
+)
+async def test_which_operations_miss_dead_electronics(
+    state: State, operation: str, outcome: tuple[int, State], make_server: MakeServer, sink: tuple[Sink, int]
+) -> None:
+    """What leads up needs the electronics and fails; what leads down does not notice, except Breakup."""
+    server = await make_server()
+    server.force_state(state)
+    server.electronics.break_down()
+    reply = await ask(server.address.port, operation, table=link_table("CoBo[0]", sink[1]))
+    after = (await ask(server.address.port, "GetState")).state
+    assert (reply.code, after) == outcome
+    assert bool(reply.field("ErrorMessage")) == (reply.code > 0)
+
+
 async def test_breakup_that_fails_leaves_off(make_server: MakeServer, sink: tuple[Sink, int]) -> None:
     """A server whose Breakup failed is Off and ignores all else, but answers as if it had not: until a restart."""
     server, table = await make_server(), link_table("CoBo[0]", sink[1])

@@ -55,6 +55,8 @@ STRANGE = [
     ('prefix: "T:"', "prefix: T", 1, "prefix is 'T', but should end with ':'"),
     # configurations
     (CONFIG, CONFIG.replace(" c}", " 2.5_bar}"), 9, "config.configure is '2.5_bar', but should have no dot"),
+    (CONFIG, CONFIG.replace(" c}", " a b}"), 9, "config.configure is 'a b', but should have no space: the ECC server"),
+    (CONFIG, "config_root: /a b", 9, "config_root is '/a b', but should have no space: the ECC server"),
     (CONFIG, CONFIG.replace(" d,", " describe-d,"), 9, "is 'describe-d', but should be 'd'"),
     (CONFIG, CONFIG.replace(" p,", " configure-p,"), 9, "is 'configure-p', but should be 'p'"),
     (CONFIG, "config_backup_root: /b", 9, "config_backup_root is '/b', but should come with config_root"),
