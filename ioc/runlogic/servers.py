@@ -178,7 +178,12 @@ def lost(turn: Turn, event: ServerLost) -> None:
 
 def configs_read(turn: Turn, event: ConfigsRead) -> None:
     """Take the list of configurations that a server offers."""
-    if turn.server(event.server).list_failed:
+    server = turn.server(event.server)
+    had_none = server.list_read and not server.offers
+    if not event.offers and not had_none:
+        text = "the server lists no configuration: is its folder (--config-repo-url) there?"
+        turn.say(ecc(event.server), text, max(Severity.MINOR, server.message.severity))
+    elif event.offers and (server.list_failed or had_none):
         turn.say(ecc(event.server), "list of configurations read again")
     turn.set_server(event.server, offers=event.offers, list_read=True, list_failed=False)
 

@@ -44,7 +44,7 @@ class FakeEcc:
         self.under_way = Transition.NoTransition
         self.reads: deque[Exception | EccReading | None] = deque()
         self.replies: deque[Exception | TransitionReply | None] = deque()
-        self.configs: tuple[ConfigChoice, ...] | Exception = ()
+        self.configs: tuple[ConfigChoice, ...] | Exception = (ConfigChoice("front", "e20", "e20"),)
         self.down: Exception | None = None
         """What every call raises as long as it is set."""
         self.sent: list[Operation] = []

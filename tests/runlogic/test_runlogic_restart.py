@@ -86,7 +86,8 @@ def test_a_look_from_before_the_run_number_was_known_says_nothing_of_the_next_ru
     reasons = world.blocked_by()
     assert any("has not been read yet" in reason for reason in reasons)
     assert not any("directory" in reason for reason in reasons)
-    before = {name: router.facts(world.state.next_run.directory, world.now) for name, router in world.routers.items()}
+    asked = world.state.next_run.directory, world.now, world.steady
+    before = {name: router.facts(*asked) for name, router in world.routers.items()}
     world.restore()
     assert world.state.run.next_number == 1
     unchecked = tuple(f"router {name} has not been checked yet" for name in world.routers)

@@ -298,7 +298,23 @@ def test_a_list_of_configurations_that_could_not_be_read_is_no_complaint_when_it
     assert world.state.servers["CoBo0"].message.text == "ECC server CoBo0: its list of configurations is no XML"
     assert world.state.servers["CoBo0"].message.severity is Severity.MINOR
     assert len(world.log) == 1
-    world.feed(ev.ConfigsRead("CoBo0", ()))
+    world.feed(ev.ConfigsRead("CoBo0", (ConfigChoice("back", "e21", "e21"),)))
+    assert world.state.servers["CoBo0"].message.text == "list of configurations read again"
+    assert world.state.servers["CoBo0"].message.severity is Severity.NO_ALARM
+
+
+def test_an_empty_list_of_configurations_is_a_warning_until_it_has_some() -> None:
+    """A server whose folder is not there answers with an empty list and no error: said once."""
+    world, offers = World(), (ConfigChoice("back", "e21", "e21"),)
+    world.feed(ev.ConfigsRead("CoBo0", offers))
+    world.log.clear()
+    for _ in range(3):
+        world.feed(ev.ConfigsRead("CoBo0", ()))
+    message = world.state.servers["CoBo0"].message
+    assert message.text == "the server lists no configuration: is its folder (--config-repo-url) there?"
+    assert message.severity is Severity.MINOR
+    assert len(world.log) == 1
+    world.feed(ev.ConfigsRead("CoBo0", offers))
     assert world.state.servers["CoBo0"].message.text == "list of configurations read again"
     assert world.state.servers["CoBo0"].message.severity is Severity.NO_ALARM
 
