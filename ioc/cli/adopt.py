@@ -4,53 +4,71 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from ioc.cli.found_runs import experiment_of, find_runs
-from ioc.cli.output import say_error
+from ioc.cli.options import PathName, database_option, topology_option
+from ioc.cli.output import count, say_error
+from ioc.cli.runs import CLASS, dry_run_option, this_client
 from ioc.cli.texts import adopted_list
 from ioc.errors import Refused
-from ioc.model import Client, RunClass, check_experiment
+from ioc.model import RunClass, check_experiment
 from ioc.rundb.adopt import adopt, known_already, next_number
+from ioc.topology.load import load
 
 
-def adopt_runs(
-    database: Path,
-    directories: Sequence[Path],
+@click.command("adopt")
+@click.argument("directories", metavar="DIRECTORY...", nargs=-1, required=True, type=PathName())
+@topology_option
+@database_option
+@click.option("--experiment", help="Experiment; default: the name of the directories that hold the runs.")
+@click.option(
+    "--class",
+    "class_name",
+    type=CLASS,
+    default=RunClass.Testing.name,
+    show_default=True,
+    help="Class of these runs.",
+)
+@dry_run_option
+def adopt_command(
+    directories: tuple[Path, ...],
+    topology: Path,
+    database: Path | None,
     experiment: str | None,
-    run_class: RunClass,
+    class_name: str,
     *,
-    client: Client,
-    routers: Mapping[str, str],
     dry_run: bool,
 ) -> None:
-    """Find the runs, and enter them unless anything is wrong; print what was or would be entered.
+    """Enter runs into the database whose files exist, but which it does not know.
 
-    `routers` gives the router of each data source, as far as it is known. Everything that is wrong is reported, and
-    the exit code is then 1.
-
-    Raises:
-        PeerError: the database cannot be read or written, or an IOC uses it.
+    DIRECTORY is that of an experiment, which has directories run_NNNN, or that of one run. Those of all routers and of
+    the backups of configurations may be named: the same number is the same run. The IOC must not run. Nothing is
+    entered if anything is wrong.
     """
+    routers: dict[str, str] = {}
+    if database is None:
+        loaded = load(topology)
+        database = Path(loaded.database)
+        routers = {source.id: source.data_routers[0] for source in loaded.data_sources}
     name, problems = _experiment(directories, experiment)
     found = find_runs(name, directories, socket.gethostname(), routers)
     problems += found.problems
-    known = known_already(database, found.runs) if dry_run or problems else []
-    if not (dry_run or problems):
-        known = adopt(database, found.runs, run_class, client)
-    if problems or known:
-        for problem in (*problems, *known):
+    if dry_run or problems:
+        problems += known_already(database, found.runs)
+    else:
+        problems += adopt(database, found.runs, RunClass[class_name], this_client())
+    if problems:
+        for problem in problems:
             say_error(problem)
         sys.exit(1)
-    count = len(found.runs)
-    of = f"{count} run{'' if count == 1 else 's'} of {name}"
     number = max(next_number(database, name), found.runs[-1].run.number + 1)
     click.echo(adopted_list(found.runs))
-    done = f"{of} would be entered into" if dry_run else f"{of} entered into"
-    click.echo(f"{done} {database}; the next run is {number}")
+    done = "would be entered" if dry_run else "entered"
+    click.echo(f"{count(len(found.runs), 'run')} of {name} {done} into {database}; the next run is {number}")
 
 
 def _experiment(directories: Sequence[Path], chosen: str | None) -> tuple[str, list[str]]:

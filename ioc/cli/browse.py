@@ -12,10 +12,9 @@ from pathlib import Path
 import click
 
 from ioc.cli.extras import required
-from ioc.cli.options import WholeNumber, database_option, topology_option
+from ioc.cli.options import WholeNumber, database_of, database_option, topology_option
 from ioc.errors import Refused
 from ioc.rundb.connection import open_for_reading
-from ioc.topology.load import load
 
 
 @click.command()
@@ -35,10 +34,7 @@ def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
 
     It is served read-only until Ctrl-C.
     """
-    _serve(database or Path(load(topology).database), host, port)
-
-
-def _serve(path: Path, host: str, port: int) -> None:
+    path = database_of(topology, database)
     uvicorn, pages, guard = (
         required(module, "browse", "browsing needs Datasette and Starlette")
         for module in ("uvicorn", "ioc.web.database_pages", "ioc.web.guard")

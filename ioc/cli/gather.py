@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
+from ioc.cli.options import PathName, database_option, run_range, topology_option
 from ioc.cli.output import progress, reason, say_error
+from ioc.cli.runs import experiment_option
 from ioc.errors import PeerError, Refused
 from ioc.hosts.build import Way, connect, way_to
 from ioc.hosts.gather import DestinationError, Gatherer
@@ -25,6 +28,7 @@ from ioc.model.graw import cobo_of, gathered_name, is_in_the_way, is_merged, nam
 from ioc.ports import FINISHED
 from ioc.rundb.formats import local_time, size
 from ioc.rundb.queries import Row, RunBook
+from ioc.topology.load import load
 from ioc.topology.merger import MergerLayout
 from ioc.topology.schema import Topology
 
@@ -34,23 +38,39 @@ _SHOWN = 5
 """Problems of a run that are named."""
 
 
-def gather_runs(book: RunBook, topology: Topology, numbers: range, directory: Path, *, link: bool) -> bool:
-    """Gather the files of these runs; says what was done and what is missing, and returns whether nothing is.
+@click.command()
+@click.argument("numbers", metavar="N[-M]", type=run_range)
+@click.argument("directory", type=PathName(file_okay=False))
+@topology_option
+@database_option
+@experiment_option
+@click.option(
+    "--link/--copy",
+    default=True,
+    show_default=True,
+    help="Hard links to the files of this machine, or copies; those of other hosts are always copied.",
+)
+def gather(
+    numbers: range, directory: Path, topology: Path, database: Path | None, experiment: str | None, *, link: bool
+) -> None:
+    """Gather the files of runs as attpc_merger expects them.
 
-    Raises:
-        Refused: no run has one of these numbers, or the directory cannot be used.
-        DestinationError: the directory cannot be written.
+    The files of run N get into DIRECTORY/run_NNNN/mmK by the number K of their CoBo, from this machine by hard link,
+    from other hosts by SSH. Nothing is overwritten. Files that are there are left as they are, so a gathering that was
+    interrupted, or had no access to a host, is completed by another one. The exit code is 1 if anything is missing.
     """
-    found = [row for row in book.runs() if row["run_number"] in numbers]
-    if not found:
-        book.run(numbers[0])  # says what there is
-        raise Refused(f"experiment {book.experiment} has no run from {numbers[0]} to {numbers[-1]}")
-    place = _checked(directory)
-    with contextlib.closing(_Gathering(topology, MergerLayout.of(topology), place, link)) as gathering:
-        whole = [gathering.run(row, book.page(row["run_number"]).files) for row in found]
-    if len(found) < len(numbers):
-        click.echo(f"{len(numbers) - len(found)} of these numbers are not runs of experiment {book.experiment}")
-    return all(whole)
+    loaded = load(topology)
+    with RunBook(database or Path(loaded.database), experiment, loaded.experiment) as book:
+        found = [row for row in book.runs() if row["run_number"] in numbers]
+        if not found:
+            book.run(numbers[0])  # says what there is
+            raise Refused(f"experiment {book.experiment} has no run from {numbers[0]} to {numbers[-1]}")
+        place = _checked(directory)
+        with contextlib.closing(_Gathering(loaded, MergerLayout.of(loaded), place, link)) as gathering:
+            whole = [gathering.run(row, book.page(row["run_number"]).files) for row in found]
+        if len(found) < len(numbers):
+            click.echo(f"{len(numbers) - len(found)} of these numbers are not runs of experiment {book.experiment}")
+    sys.exit(0 if all(whole) else 1)
 
 
 def _checked(directory: Path) -> Path:

@@ -1,7 +1,5 @@
 """``attpc-ioc runs``: exporting runs and samples."""
 
-# ruff: noqa: PLC0415 - what takes long to import, above all the schema of the topology, is imported where it is needed
-
 from __future__ import annotations
 
 import sys
@@ -11,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ioc.cli.export import SAMPLE_FORMATS, SHEET_FORMATS, STATISTICS
-from ioc.cli.options import Moment, PathName, database_option, output_option, topology_option
+from ioc.cli.options import Moment, output_option
 from ioc.cli.output import data_output, progress
-from ioc.cli.runs_options import CLASSES, NUMBER, QUALITIES, number_argument, observables_option, with_book
+from ioc.cli.runs import CLASS, NUMBER, QUALITY, number_argument, observables_option, with_book
 from ioc.rundb.dataset import PAGE
 from ioc.rundb.queries import RunBook
 from ioc.rundb.selection import Selection
@@ -33,20 +31,8 @@ if TYPE_CHECKING:
     help="Format of the file; Parquet needs pyarrow, HDF5 needs h5py.",
 )
 @click.option("--since", type=Moment(), help="Only runs that began then or later, such as 2026-11-22 (local time).")
-@click.option(
-    "--class",
-    "classes",
-    type=click.Choice(CLASSES, case_sensitive=False),
-    multiple=True,
-    help="Only runs of this class; may be repeated.",
-)
-@click.option(
-    "--quality",
-    "qualities",
-    type=click.Choice(QUALITIES, case_sensitive=False),
-    multiple=True,
-    help="Only runs of this quality; may be repeated.",
-)
+@click.option("--class", "classes", type=CLASS, multiple=True, help="Only runs of this class; may be repeated.")
+@click.option("--quality", "qualities", type=QUALITY, multiple=True, help="Only runs of this quality; may be repeated.")
 @observables_option
 @click.option(
     "--statistic",
@@ -104,7 +90,7 @@ def samples(
         for option, value in (("--output", output), ("--format", form)):
             if value is not None:
                 raise click.UsageError(f"--from-archiver writes no samples: leave out {option}")
-        from ioc.cli.appliance import compare_with_archiver
+        from ioc.cli.appliance import compare_with_archiver  # noqa: PLC0415 - only here
 
         thinned = set[str]()
         if topology is not None:
@@ -123,23 +109,3 @@ def samples(
         progress(rows, count // PAGE if columns else count, "writing", shown=output is not None) as items,
     ):
         SAMPLE_FORMATS[form](items, target)
-
-
-@click.command()
-@click.argument("directory", type=PathName(file_okay=False))
-@topology_option
-@database_option
-@click.option("--experiment", help="Only this experiment; default: all.")
-def dataset(directory: Path, topology: Path, database: Path | None, experiment: str | None) -> None:
-    """Write the database into DIRECTORY as Parquet, or bring it up to date (needs pyarrow).
-
-    For DuckDB, Polars, pandas, Dask, Spark and others. Only files that must change are written again, so this can be
-    called often, also in a run. DIRECTORY must be new, empty or a data set.
-    """
-    from ioc.cli.dataset import write_dataset
-
-    if database is None:
-        from ioc.topology.load import load
-
-        database = Path(load(topology).database)
-    write_dataset(database, directory, experiment)
