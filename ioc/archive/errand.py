@@ -16,17 +16,13 @@ from importlib import resources
 from typing import Literal
 
 from ioc.errors import PeerError, PeerRejected
-from ioc.hosts.transport import OUTPUT_LIMIT, Program, Transport, fed_to_sh
+from ioc.hosts.transport import OUTPUT_LIMIT, Transport, fed_to_sh, follow
 from ioc.topology.schema import Destination
 
 _ERRAND, _WORK, _THERE = (
     resources.files("ioc.archive").joinpath(f"{name}.sh").read_text(encoding="ascii")
     for name in ("errand", "work", "there")
 )
-_LOOK_SECONDS = 0.05
-"""How often a silent program is looked at."""
-_LAST_SECONDS = 1.0
-"""How long the status of a program may come after the end of its output."""
 SILENT_SECONDS = 120.0
 """A program that moves nothing for this time, and for what reading the whole file takes, hangs."""
 _SLOWEST = 10_000_000
@@ -207,6 +203,11 @@ class Running:
         self._over = over or threading.Event()
         self._last = -1
         """How many bytes had been moved when it was told last."""
+        self._silent_since = 0.0
+        self._rest = b""
+        """A line that has not come whole."""
+        self._lines: list[str] = []
+        self._written = 0
 
     def end(self) -> None:
         """Let the program be ended, with its children. Does not wait."""
@@ -223,48 +224,31 @@ class Running:
             PeerError: it could not be run, was lost, or hung.
         """
         program = self._transport.start(_ERRAND, self._errand.words)
-        try:
-            status, lines = self._follow(program)
-        finally:
-            program.close()
+        self._silent_since = time.monotonic()
+        status = follow(program, self._over, self._take)
+        if status is None:
+            raise EndedError("it was ended")
+        self._lines += self._without_progress((self._rest + b"\n").replace(b"\r", b"\n"))
         if status != 0:
             # What we know the meaning of, our scripts say in one line.
-            said = "; ".join(line.strip() for line in lines[-1 if status in _STATUSES else -_REASON_LINES :])
+            last = self._lines[-1 if status in _STATUSES else -_REASON_LINES :]
+            said = "; ".join(line.strip() for line in last)
             kind = _STATUSES.get(status, PeerRejected)
             raise kind(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
-        return lines
+        return self._lines
 
-    def _follow(self, program: Program) -> tuple[int, list[str]]:
-        lines: list[str] = []
-        written = 0
-        silent_since = time.monotonic()
-        rest = b""
-        while not self._over.is_set():
-            piece = program.read(_LOOK_SECONDS)
-            if piece is None and program.status() is None:
-                if time.monotonic() - silent_since > self._errand.silent_seconds:
-                    raise self._nothing_moved()
-                continue
-            if not piece:
-                while piece is None and (last := program.read(0)):
-                    rest += last
-                lines += self._without_progress((rest + b"\n").replace(b"\r", b"\n"))
-                return self._status(program), lines
-            whole, end, rest = (rest + piece).replace(b"\r", b"\n").rpartition(b"\n")
-            before = self._last
-            found = self._without_progress(whole + end)
-            if found or self._last != before:
-                silent_since = time.monotonic()
-            elif time.monotonic() - silent_since > self._errand.silent_seconds:
-                raise self._nothing_moved()
-            lines += found
-            written += sum(map(len, found))
-            if written > OUTPUT_LIMIT:
-                raise PeerRejected(f"it wrote more than {OUTPUT_LIMIT} bytes")
-        raise EndedError("it was ended")
-
-    def _nothing_moved(self) -> PeerRejected:
-        return PeerRejected(f"nothing has moved for {self._errand.silent_seconds:.0f} s")
+    def _take(self, piece: bytes) -> None:
+        whole, end, self._rest = (self._rest + piece).replace(b"\r", b"\n").rpartition(b"\n")
+        before = self._last
+        found = self._without_progress(whole + end)
+        if found or self._last != before:
+            self._silent_since = time.monotonic()
+        elif time.monotonic() - self._silent_since > self._errand.silent_seconds:
+            raise PeerRejected(f"nothing has moved for {self._errand.silent_seconds:.0f} s")
+        self._lines += found
+        self._written += sum(map(len, found))
+        if self._written > OUTPUT_LIMIT:
+            raise PeerRejected(f"it wrote more than {OUTPUT_LIMIT} bytes")
 
     def _has_moved(self, total: int) -> None:
         self._last = total
@@ -286,16 +270,6 @@ class Running:
             elif line.strip():
                 found.append(line)
         return found
-
-    @staticmethod
-    def _status(program: Program) -> int:
-        """Return the exit status, which may come a little after the end of the output."""
-        until = time.monotonic() + _LAST_SECONDS
-        while (status := program.status()) is None:
-            if time.monotonic() > until:
-                raise PeerError("the end of a program was not seen")
-            time.sleep(_LOOK_SECONDS / 10)
-        return status
 
 
 def _json_log(line: str) -> tuple[int | None, str] | None:

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import h11
 
 from ioc.errors import PeerError
-from ioc.hooks.output import MOST_BYTES
+from ioc.hooks.command import MOST_BYTES
 from ioc.hosts.transport import reason
 
 _PIECE = 4096

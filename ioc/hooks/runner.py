@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from ioc.errors import PeerError
-from ioc.hooks.command import Command
+from ioc.hooks.command import Command, harmless
 from ioc.hooks.document import document, variables
 from ioc.hooks.http import place, post
-from ioc.hooks.output import harmless
 from ioc.hosts.transport import Transport
 from ioc.model import HookOutcome, HookPoint, RunId, RunRecord
 from ioc.topology.schema import Hook, Hooks
