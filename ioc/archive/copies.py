@@ -31,6 +31,7 @@ from ioc.runlogic.runs import opens_later
 from ioc.runlogic.state import State
 from ioc.topology.merger import MergerLayout
 from ioc.topology.schema import Topology
+from ioc.waiting import wait_for_news
 
 log = logging.getLogger(__name__)
 
@@ -122,13 +123,10 @@ class Copies:
             for copier in self._copiers:
                 tasks.create_task(copier.run(), name=f"safe copies from {copier.name}")
             while True:
-                self._count.clear()
                 began = time.monotonic()
                 await self._count_backlogs()
                 await asyncio.sleep(LOOK_SHARE * (time.monotonic() - began))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._look_seconds):
-                        await self._count.wait()
+                await wait_for_news(self._count, self._look_seconds)
 
     async def _count_backlogs(self) -> None:
         hosts = {address for host in self._hosts for address in host.addresses}

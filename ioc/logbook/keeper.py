@@ -30,6 +30,7 @@ from ioc.logbook.plot import Plotter
 from ioc.logbook.spool import Spool, Waiting
 from ioc.model import Severity
 from ioc.rundb.queries import RunBook, RunPage
+from ioc.waiting import wait_for_news
 
 log = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
@@ -128,7 +129,7 @@ class Keeper:
     async def run(self) -> None:
         """Work until cancelled."""
         while not await self._opened():
-            await _wait(self._due_news, self._pace.first_pause)
+            await wait_for_news(self._due_news, self._pace.first_pause)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_making(), name=f"logbook {self.name}: make")
             tasks.create_task(self._keep_sending(), name=f"logbook {self.name}: send")
@@ -136,14 +137,14 @@ class Keeper:
     async def _keep_making(self) -> None:
         pause = 0.0
         while True:
-            await _wait(self._due_news, pause)
+            await wait_for_news(self._due_news, pause)
             pause = _LOOK_SECONDS if await self._guarded(Part.Make, self._make) else self._pace.again
 
     async def _keep_sending(self) -> None:
         pause = self._pace.again if self._spooled else 0.0
         failures = 0
         while True:
-            await _wait(self._spool_news, pause)
+            await wait_for_news(self._spool_news, pause)
             if await self._guarded(Part.Send, self._send):
                 failures, pause = 0, _LOOK_SECONDS
             else:
@@ -333,16 +334,6 @@ class Keeper:
                 return await loop.run_in_executor(self._threads, partial(do, *arguments, **options))
         except TimeoutError:
             raise PeerTimeout(f"the disk of {self._spool.folder} did not answer within {_DISK_SECONDS:g} s") from None
-
-
-async def _wait(news: asyncio.Event, seconds: float) -> None:
-    """Wait for news, at most so long."""
-    try:
-        async with asyncio.timeout(seconds):
-            await news.wait()
-    except TimeoutError:
-        pass
-    news.clear()
 
 
 def _read_page(database: Path, occasion: Occasion) -> RunPage:

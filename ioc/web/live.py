@@ -12,6 +12,7 @@ import json
 import time
 from datetime import UTC, datetime
 
+from ioc.waiting import wait_for_news
 from ioc.web.channels import HEARTBEAT, Layout
 from ioc.web.shown import Shown, lost
 
@@ -95,11 +96,7 @@ class Live:
         """Publish what changes until cancelled."""
         last = 0.0
         while True:
-            try:
-                async with asyncio.timeout(_IDLE):
-                    await self._something.wait()
-            except TimeoutError:
-                pass
+            await wait_for_news(self._something, _IDLE)
             await asyncio.sleep(max(_SETTLE, last + _BETWEEN - time.monotonic()))
             last = time.monotonic()
             self.publish()
