@@ -10,10 +10,10 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Literal
+from typing import Self
 
 from ioc.errors import PeerError, PeerRejected
 from ioc.hosts.transport import OUTPUT_LIMIT, Transport, fed_to_sh, follow
@@ -64,10 +64,15 @@ class Storage:
     copy: bytes = b""
     """One that must be there; empty if none was made."""
 
+    @classmethod
+    def of(cls, destination: Destination, archive: Iterable[Destination]) -> Self:
+        """The storage of one of the destinations."""
+        return cls(destination, tuple(each.name for each in archive if each is not destination))
+
     @property
-    def words(self) -> tuple[bytes, ...]:
+    def words(self) -> tuple[str | bytes, ...]:
         """What the scripts compare it with."""
-        return self.destination.name.encode(), " ".join(self.others).encode(), self.copy
+        return self.destination.name, " ".join(self.others), self.copy
 
 
 @dataclass(frozen=True)
@@ -80,44 +85,39 @@ class Errand:
 
 def seeing_place(storage: Storage, *, make: bool) -> Errand:
     """See whether the storage of a remote of rclone is that of the destination; `make`: and mark it."""
-    remote = (storage.destination.rclone or "").encode()
-    words = _words("see_place", storage.destination, b"", remote, "", *storage.words, b"make" if make else b"")
-    return Errand(words, SILENT_SECONDS)
+    remote = storage.destination.rclone or ""
+    return _errand("see_place", storage.destination, *storage.words, "make" if make else "", target=remote)
 
 
 def making_room(destination: Destination, place: bytes) -> Errand:
     """Give what is at this place of a remote of rclone another name."""
-    return Errand(_words("make_room", destination, b"", place, ""), SILENT_SECONDS)
+    return _errand("make_room", destination, target=place)
 
 
 def making_directories(destination: Destination, run: bytes, names: Sequence[bytes]) -> Errand:
     """Make directories of a run at a remote of rclone, even if nothing is copied there."""
-    return Errand(_words("make_directories", destination, b"", run, "", *names), SILENT_SECONDS)
+    return _errand("make_directories", destination, *names, target=run)
 
 
 def copying(
     storage: Storage, source: bytes, size: int, place: bytes, temporary: bytes, *, directories: Sequence[bytes]
 ) -> Errand:
     """Copy a file to a temporary name, or if that is empty to its place itself; make `directories` before."""
-    destination = storage.destination
-    target = temporary or place
-    words = _words("copy", destination, source, target, "", _there("prepare", storage, *directories))
-    return Errand(words, _silent(destination, size))
+    prepare = _there("prepare", storage, *directories)
+    return _errand("copy", storage.destination, prepare, source=source, target=temporary or place, size=size)
 
 
 def checking(storage: Storage, size: int, place: bytes, temporary: bytes, checksum: str) -> Errand:
     """Compare the checksum of a copy with that of the file, ``ALGORITHM:DIGITS``, and give it its final name."""
-    destination = storage.destination
-    algorithm, _, digits = checksum.partition(":")
-    if destination.rclone:
-        words = _words("check", destination, b"", place, checksum, temporary)
-        return Errand(words, _silent(destination, size))
-    inner = (
-        _there("check", storage, temporary, place, algorithm.encode(), digits.encode()),
-        _inner("read_back", temporary, place),
-        _inner("finish", temporary, place),
-    )
-    return Errand(_words("check", destination, b"", place, checksum, *inner), _silent(destination, size))
+    inner = [temporary]
+    if not storage.destination.rclone:
+        algorithm, _, digits = checksum.partition(":")
+        inner = [
+            _there("check", storage, temporary, place, algorithm, digits),
+            _inner("read_back", temporary, place),
+            _inner("finish", temporary, place),
+        ]
+    return _errand("check", storage.destination, *inner, target=place, checksum=checksum, size=size)
 
 
 def looking(storage: Storage, places: Sequence[bytes], algorithm: str, size: int) -> Errand:
@@ -127,63 +127,57 @@ def looking(storage: Storage, places: Sequence[bytes], algorithm: str, size: int
     """
     destination = storage.destination
     target = places[0] if destination.rclone else b""
-    words = _words("look", destination, b"", target, "", _there("look", storage, algorithm.encode(), *places))
-    return Errand(words, _silent(destination, size if algorithm else 0))
+    inner = _there("look", storage, algorithm, *places)
+    return _errand("look", destination, inner, target=target, size=size if algorithm else 0)
 
 
 def marking(storage: Storage) -> Errand:
     """Mark the storage of a destination, at which a copy was seen."""
     if storage.destination.rclone:
         return seeing_place(storage, make=True)
-    return Errand(_words("look", storage.destination, b"", b"", "", _there("prepare", storage)), SILENT_SECONDS)
+    return _errand("look", storage.destination, _there("prepare", storage))
 
 
 def listing(storage: Storage, directory: bytes) -> Errand:
     """List a directory; not for rclone."""
-    inner = _there("list", storage, directory)
-    return Errand(_words("look", storage.destination, b"", b"", "", inner), SILENT_SECONDS)
+    return _errand("look", storage.destination, _there("list", storage, directory))
 
 
 def reading(destination: Destination, place: bytes, size: int, algorithm: str) -> Errand:
     """Compute the checksum of a copy at a remote of rclone; the last line of the output is its digits."""
-    return Errand(_words("digest", destination, b"", place, f"{algorithm}:"), _silent(destination, size))
+    return _errand("digest", destination, target=place, checksum=f"{algorithm}:", size=size)
 
 
-def _words(
-    action: str, destination: Destination, source: bytes, target: bytes, checksum: str, *inner: bytes
-) -> tuple[bytes, ...]:
-    kind: Literal["rclone", "ssh", "directory"] = "directory"
-    if destination.rclone:
-        kind = "rclone"
-    elif destination.ssh:
-        kind = "ssh"
-    # rsync and rclone count in KiB.
-    speed = round((destination.bandwidth_mbps or 0) * 1e6 / 8 / 1024)
+def _errand(
+    action: str,
+    destination: Destination,
+    *inner: str | bytes,
+    source: bytes = b"",
+    target: str | bytes = b"",
+    checksum: str = "",
+    size: int = 0,
+) -> Errand:
+    """`size`: how many bytes it may read in silence."""
+    kind = "rclone" if destination.rclone else "ssh" if destination.ssh else "directory"
+    rate = (destination.bandwidth_mbps or 0) * 1e6 / 8
     algorithm, _, digits = checksum.partition(":")
-    texts = (_WORK, action, kind, destination.ssh or "")
-    return (
-        *(text.encode() for text in texts),
-        source,
-        target,
-        *(text.encode() for text in (str(speed), algorithm, digits)),
-        *inner,
-    )
+    # rsync and rclone count in KiB.
+    words = (action, kind, destination.ssh or "", source, target, str(round(rate / 1024)), algorithm, digits)
+    # What is read back comes through the same line.
+    slowest = min(_SLOWEST, rate / 2) if rate else _SLOWEST
+    return Errand(_encoded(_WORK, *words, *inner), SILENT_SECONDS + size / slowest)
 
 
-def _there(action: str, storage: Storage, *arguments: bytes) -> bytes:
+def _there(action: str, storage: Storage, *arguments: str | bytes) -> bytes:
     return _inner(action, storage.destination.directory or "", *storage.words, *arguments)
 
 
 def _inner(*arguments: str | bytes) -> bytes:
-    words = [each.encode() if isinstance(each, str) else each for each in arguments]
-    return fed_to_sh(_THERE, words)
+    return fed_to_sh(_THERE, _encoded(*arguments))
 
 
-def _silent(destination: Destination, size: int) -> float:
-    slowest = _SLOWEST
-    if destination.bandwidth_mbps:  # what is read back comes through the same line
-        slowest = min(slowest, destination.bandwidth_mbps * 1e6 / 16)
-    return SILENT_SECONDS + size / slowest
+def _encoded(*words: str | bytes) -> tuple[bytes, ...]:
+    return tuple(each.encode() if isinstance(each, str) else each for each in words)
 
 
 class Running:
@@ -193,7 +187,7 @@ class Running:
         self,
         transport: Transport,
         errand: Errand,
-        moved: Callable[[int], None] = lambda _: None,
+        moved: Callable[[int], object] = lambda _: None,
         over: threading.Event | None = None,
     ) -> None:
         """`moved` is told how many bytes of the file have been moved; `over` ends it, and may be that of several."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ioc.archive.errand import Storage
-from ioc.archive.sightings import Seen, extra_copies, look_at_copies, wrong_copy
+from ioc.archive.sightings import Lookout, Seen, wrong_copy
 from ioc.archive.verify import Fault, Finding
 from ioc.errors import PeerError
 from ioc.hosts import MachineHost, host_with
@@ -64,12 +64,11 @@ def _of_host(
     for destination in archive:
         name = destination.name
         try:
-            storage = Storage(destination, tuple(each.name for each in archive if each is not destination))
-            seen = look_at_copies(host.aside, storage, files, over, deep=deep)
-            for number, its in seen.items():
+            lookout = Lookout(host.aside, Storage.of(destination, archive), over)
+            for number, its in lookout.copies(files, deep=deep).items():
                 yield from _finding(files[number], its, name, deep=deep)
             names = {path for where, path in known if where == name}
-            for run, path in extra_copies(host.aside, storage, files, names, over):
+            for run, path in lookout.extras(files, names):
                 yield Finding(Fault.Extra, name, run, path)
         except PeerError as error:
             yield Finding(Fault.NotReached, name, detail=f"not looked at from {host.name}: {error}")
