@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import os
 import sys
@@ -17,6 +16,7 @@ from ioc.cli.browse import listen, shown_address
 from ioc.cli.extras import required
 from ioc.cli.options import WholeNumber, database_option, topology_option
 from ioc.topology.load import load
+from ioc.topology.place import is_loopback
 
 _NEED = "the live page needs Starlette, uvicorn and Jinja"
 
@@ -59,7 +59,7 @@ def web(topology: Path, database: Path | None, host: str, port: int, login_heade
         datasette = pages_of(path, DATABASE_URL).app()
     site = Site(topology, read, path, datasette)
     with contextlib.closing(listen(host, port)) as listener:
-        if not _is_loopback(host):
+        if not is_loopback(host):
             click.echo(
                 f"warning: everybody who reaches {host} can read the runs and the state of the detector"
                 + (", and whoever does not come through the proxy can claim to be any user" if login_header else ""),
@@ -77,13 +77,6 @@ def web(topology: Path, database: Path | None, host: str, port: int, login_heade
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # libca's own end waits for servers that hang, and Python's for threads that read
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _is_token(text: str) -> bool:
