@@ -52,7 +52,8 @@ class HookRunner:
     async def run(self, point: HookPoint, name: str, record: RunRecord) -> HookOutcome:
         """See `ioc.ports.HookRunner`."""
         key = (point, name)
-        task = asyncio.create_task(self._run(key, document(point, name, record)))
+        hook, told = self._hooks[key], document(point, name, record)
+        task = asyncio.create_task(self._command(key, hook, told) if hook.post is None else self._post(hook, told))
         self._tasks[key][task] = record.run
         try:
             await asyncio.wait((task,))
@@ -84,10 +85,6 @@ class HookRunner:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._resolver.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(*(asyncio.to_thread(transport.close) for transport in self._transports.values()))
-
-    async def _run(self, key: _Key, told: str) -> HookOutcome:
-        hook = self._hooks[key]
-        return await (self._post(hook, told) if hook.post is not None else self._command(key, hook, told))
 
     async def _post(self, hook: Hook, told: str) -> HookOutcome:
         assert hook.post is not None

@@ -10,9 +10,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 from ioc.errors import PeerError
-from ioc.logbook.books import Book
 from ioc.logbook.elog import Elog
-from ioc.logbook.keeper import Keeper
+from ioc.logbook.keeper import Book, Keeper
 from ioc.logbook.markdown_file import MarkdownFile
 from ioc.logbook.occasions import due
 from ioc.logbook.olog import Olog
