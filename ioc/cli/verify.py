@@ -12,8 +12,7 @@ from typing import Any
 
 import click
 
-from ioc.archive.verify import Finding, KnownFile, KnownRun, verify
-from ioc.archive.verify_copies import verify_copies
+from ioc.archive.verify import Finding, KnownFile, KnownRun, verify, verify_copies
 from ioc.cli.output import count, table
 from ioc.cli.runs import numbers_argument, with_book
 from ioc.cli.texts import size
@@ -64,7 +63,8 @@ def verify_command(
         click.echo(json.dumps(_document(book.experiment, runs, files, findings, deep), indent=2))
         sys.exit(1 if findings else 0)
     if findings:
-        click.echo(table([("run", "problem", "host", "file", "detail"), *map(_row, findings)]))
+        rows = [["" if value is None else str(value) for value in _shown(finding).values()] for finding in findings]
+        click.echo(table([("run", "problem", "host", "file", "detail"), *rows]))
     what = f"{count(len(runs), 'run')} of {book.experiment} with {count(len(files), 'file')}"
     total_text = size(sum(file.size for file in files)) or "0 B"
     how = "every checksum computed anew" if deep else "names and sizes compared"
@@ -120,9 +120,14 @@ def _known(book: RunBook, number: int) -> KnownRun:
     return KnownRun(run, files, others)
 
 
-def _row(finding: Finding) -> tuple[str, ...]:
-    number = "" if finding.run is None else str(finding.run.number)
-    return (number, finding.fault.value, finding.host, finding.path, finding.detail)
+def _shown(finding: Finding) -> dict[str, Any]:
+    return {
+        "run": None if finding.run is None else finding.run.number,
+        "problem": finding.fault.value,
+        "host": finding.host,
+        "path": finding.path,
+        "detail": finding.detail,
+    }
 
 
 def _document(
@@ -135,14 +140,5 @@ def _document(
         "bytes": sum(file.size for file in files),
         "deep": deep,
         "whole": not findings,
-        "problems": [
-            {
-                "run": None if finding.run is None else finding.run.number,
-                "problem": finding.fault.value,
-                "host": finding.host,
-                "path": finding.path,
-                "detail": finding.detail,
-            }
-            for finding in findings
-        ],
+        "problems": list(map(_shown, findings)),
     }
