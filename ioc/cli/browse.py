@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import socket
+from collections.abc import Generator
 from pathlib import Path
 
 import click
@@ -44,13 +45,15 @@ def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
         app = guard.Guard(pages.pages_of(path).app(), host, login_header=None, datasette="/")
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
         click.echo(f"{path} is at {shown_address(host, listener)} until Ctrl-C")
-        # If the package rich is installed, Datasette prints a traceback with it for each invalid query.
-        with (
-            Path(os.devnull).open("w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-            contextlib.suppress(KeyboardInterrupt),
-        ):
+        with silent_stdout(), contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def silent_stdout() -> Generator[None]:
+    """If the package rich is installed, Datasette prints a traceback with it for each invalid query."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 def shown_address(host: str, listener: socket.socket) -> str:

@@ -108,19 +108,6 @@ def _only_one(place: Path) -> Generator[None]:
         os.close(descriptor)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One file, and where it goes."""
-
-    router: str
-    host: str
-    source: bytes
-    size: int
-    target: bytes
-    purged_at: str | None
-    """When `runs purge` removed it."""
-
-
 @dataclass
 class _Gathering:
     """Owns the connections to the hosts."""
@@ -157,29 +144,29 @@ class _Gathering:
 
     def _run(self, number: int, directory: Path, files: Sequence[Row]) -> bool:
         tasks, problems = self._plan(directory, files)
-        if extra := self._extra(directory, {task.target for task in tasks}):
+        if extra := self._extra(directory, tasks.keys()):
             raise Refused(f"{extra} is not a file of this run, but would be merged with it")
-        used = (os.fsdecode(task.target.rpartition(b"/")[0]) for task in tasks)
+        used = (os.fsdecode(target.rpartition(b"/")[0]) for target in tasks)
         for each in dict.fromkeys((*(directory / name for name in self.layout.directories), *map(Path, used))):
             _make(each)
-        missing: dict[tuple[str, str, str], list[_Task]] = {}
+        missing: dict[tuple[str, str, str], list[Row]] = {}
         total = 0
-        with progress(tasks, len(tasks), f"run {number}") as items:
-            for task in items:
+        with progress(tasks.items(), len(tasks), f"run {number}") as items:
+            for target, row in items:
                 try:
-                    found = self._gather(task)
+                    found = self._gather(row, target)
                 except (Refused, PeerError) as error:
-                    missing.setdefault((task.router, task.host, str(error)), []).append(task)
+                    missing.setdefault((row["router"], row["host"], str(error)), []).append(row)
                     continue
                 total += found
-                if found != task.size:
-                    name = shown(task.source)
-                    problems.append(f"{name} on {task.host} has {found} bytes, but had {task.size} when it was filed")
+                if found != row["bytes"]:
+                    where = f"{row['path']} on {row['host']}"
+                    problems.append(f"{where} has {found} bytes, but had {row['bytes']} when it was filed")
         problems += [_lack(its, why) for (_, _, why), its in missing.items()]
         lacking = sum(map(len, missing.values()))
         state = f"{lacking} of {len(tasks)} files are missing" if lacking else f"{len(tasks)} files, {size(total)}"
         click.echo(f"run {number}: {state}, in {directory}")
-        if all(cobo_of(task.target.rpartition(b"/")[2]) is None for task in tasks):
+        if all(cobo_of(target.rpartition(b"/")[2]) is None for target in tasks):
             click.echo(f"run {number} has no file of a CoBo: the merger stops there, so leave it out of its runs")
         for problem in problems[:_SHOWN]:
             say_error(f"run {number}: {problem}")
@@ -187,19 +174,18 @@ class _Gathering:
             say_error(f"run {number}: and {len(problems) - _SHOWN} more problems")
         return not problems
 
-    def _plan(self, directory: Path, files: Sequence[Row]) -> tuple[list[_Task], list[str]]:
-        """Return what goes where, and what is wrong with that."""
-        tasks: dict[bytes, _Task] = {}
+    def _plan(self, directory: Path, files: Sequence[Row]) -> tuple[dict[bytes, Row], list[str]]:
+        """Return the files by where they go, and what is wrong with that."""
+        tasks: dict[bytes, Row] = {}
         problems: list[str] = []
         for row in files:
-            source = from_shown(row["path"])
-            name = gathered_name(source.rpartition(b"/")[2])
+            name = gathered_name(from_shown(row["path"]).rpartition(b"/")[2])
             below = os.fsencode(directory / self.layout.directory_of(row["router"], name)) + b"/"
             target = next(below + each for each in names(name) if below + each not in tasks)
             if target != below + name:
                 problems.append(f"two files are called {shown(below + name)}: {row['path']} is {shown(target)}")
-            tasks[target] = _Task(row["router"], row["host"], source, row["bytes"], target, row["purged_at"])
-        return list(tasks.values()), problems
+            tasks[target] = row
+        return tasks, problems
 
     def _extra(self, directory: Path, expected: Collection[bytes]) -> str:
         """Return a file in a directory of a CoBo that does not belong there; empty if there is none."""
@@ -211,36 +197,36 @@ class _Gathering:
                         return shown(place + b"/" + name)
         return ""
 
-    def _gather(self, task: _Task) -> int:
+    def _gather(self, row: Row, target: bytes) -> int:
         """Gather one file; returns its size.
 
         Raises:
             Refused, PeerError: it cannot be gathered.
         """
-        if task.purged_at is not None:
+        if row["purged_at"] is not None:  # by `runs purge`
             with contextlib.suppress(OSError):
-                if os.stat(task.target).st_size == task.size:  # noqa: PTH116 - bytes
-                    return task.size  # it was gathered before
-            raise Refused(f"purged at {local_time(task.purged_at)}; take it from a safe copy")
-        way = way_to(self.topology, task.host, task.router)
+                if os.stat(target).st_size == row["bytes"]:  # noqa: PTH116 - bytes
+                    return row["bytes"]  # it was gathered before
+            raise Refused(f"purged at {local_time(row['purged_at'])}; take it from a safe copy")
+        way = way_to(self.topology, row["host"], row["router"])
         if way is None:
-            raise PeerError(f"the topology has no router and no ECC server on {task.host}")
-        machine = task.host, way
+            raise PeerError(f"the topology has no router and no ECC server on {row['host']}")
+        machine = row["host"], way
         if machine in self.lost:
             raise PeerError(self.lost[machine])
         if machine not in self.gatherers:
             self.gatherers[machine] = Gatherer(connect(self.topology, *machine), self.link)
         try:
-            return self.gatherers[machine].gather(task.source, task.target)
+            return self.gatherers[machine].gather(from_shown(row["path"]), target)
         except PeerError as error:
             self.lost[machine] = str(error)
             raise
 
 
-def _lack(tasks: Sequence[_Task], why: str) -> str:
+def _lack(files: Sequence[Row], why: str) -> str:
     """Tell which files are missing for one reason."""
-    first = tasks[0]
-    if len(tasks) == 1:
-        return f"{shown(first.source)} on {first.host}: {why}"
-    whose = f" of router {first.router}" if first.router else ""
-    return f"{len(tasks)} files{whose} on {first.host}, the first {shown(first.source)}: {why}"
+    first = files[0]
+    if len(files) == 1:
+        return f"{first['path']} on {first['host']}: {why}"
+    whose = f" of router {first['router']}" if first["router"] else ""
+    return f"{len(files)} files{whose} on {first['host']}, the first {first['path']}: {why}"

@@ -223,13 +223,13 @@ async def _reload(prefix: str, name: str, *, wanted: bool) -> str:
     from ioc.cli.running import CONNECT_SECONDS, is_served, put
 
     reload = f"{prefix}IOC:Reload"
-    if not await is_served(reload, CONNECT_SECONDS):
+    if not await is_served(reload):
         return (
             f"not reloaded: no IOC answers for {reload} within {CONNECT_SECONDS:g} s. If it runs, EPICS_CA_ADDR_LIST "
             "must name its machine or network; if not, it reads the file when it starts"
         )
     await put(reload, 1, f"{prefix}Message")
-    if await is_served(f"{prefix}Obs:{name}:Connected") != wanted:
+    if await is_served(f"{prefix}Obs:{name}:Connected", 1.0) != wanted:
         has = "has no" if wanted else "still has an"
         raise Refused(f"{reload} was successful, but it {has} observable {name}: its topology is another file")
     return f"reloaded by the IOC ({reload})"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from ioc.cli.browse import listen, shown_address
+from ioc.cli.browse import listen, shown_address, silent_stdout
 from ioc.cli.extras import required
 from ioc.cli.options import WholeNumber, database_option, topology_option
 from ioc.topology.load import load
@@ -71,8 +71,7 @@ def web(topology: Path, database: Path | None, host: str, port: int, login_heade
             click.echo(f"{read.prefix} is at {address} until Ctrl-C", file=stdout)
             stdout.flush()
 
-        # If the package rich is installed, Datasette prints a traceback with it for each invalid query.
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with silent_stdout():
             serve(site, listener, host, login_header, announce)
     sys.stdout.flush()
     sys.stderr.flush()
