@@ -72,7 +72,6 @@ class Checksums:
         self._restored.set()
 
     def status(self, router: str) -> ChecksumStatus:
-        """Return what is known of the files of a router."""
         stream = self._stream_of.get(router)
         if self._when == "never" or stream is None:
             return ChecksumStatus(ChecksumState.Off, "checksums: never, in the topology")

@@ -79,7 +79,6 @@ class Pauses:
         self._failed[key] = (count, time.monotonic() + pause)
 
     def works(self, key: object) -> None:
-        """Forget its failures."""
         self._failed.pop(key, None)
 
     def left(self, key: object) -> float:
@@ -130,7 +129,6 @@ class Copier:
 
     @property
     def name(self) -> str:
-        """Of the host."""
         return self._host.name
 
     def wake(self, *, in_run: bool) -> None:
@@ -232,7 +230,6 @@ class Copier:
             self._report(name, Report(problem="", finished=True))
 
     async def _copy(self, destination: Destination, pending: PendingCopy, there: str) -> None:
-        """Copy and compare one file."""
         name, file_id = destination.name, pending.file_id
         places, storage = self._places[name], self._storages[name]
         place, temporary = places.of(pending), places.temporary(pending)

@@ -108,7 +108,6 @@ class Copies:
         self._count.set()
 
     def status(self, name: str) -> ArchiveStatus:
-        """Return what is known of the destination of this name."""
         known = self._known[name]
         waiting = known.backlog
         return ArchiveStatus(

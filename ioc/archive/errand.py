@@ -66,7 +66,6 @@ class Storage:
 
     @classmethod
     def of(cls, destination: Destination, archive: Iterable[Destination]) -> Self:
-        """The storage of one of the destinations."""
         return cls(destination, tuple(each.name for each in archive if each is not destination))
 
     @property

@@ -63,7 +63,6 @@ class HostChecksums:
         self._news.set()
 
     def status(self, router: str) -> ChecksumStatus:
-        """Return what is known of the files of a router."""
         waiting = sum(size for (_, its), size in self._backlog.items() if its == router)
         todo = any(its == router for _, its in self._backlog)
         odd = [

@@ -133,7 +133,6 @@ class Lookout:
         return Running(self._transport, errand, over=self._over).run()
 
     def _names(self, directory: bytes) -> Iterator[bytes]:
-        """Return the names of what is in a directory."""
         if self._destination.rclone:
             sizes = self._rclone_sizes(directory)
             yield from () if isinstance(sizes, str) else sizes

@@ -93,7 +93,6 @@ class _Parts:
         return (self._of_rows(table, partition(table.name, NO_EXPERIMENT, NO_RUN, "schema"), ()) for table in TABLES)
 
     def of_runs(self, runs: Sequence[DataRun]) -> Iterator[Part]:
-        """The files of some runs."""
         for table in OF_A_RUN:
             rows = self._reader.rows(table, runs)
             for run in runs:

@@ -224,7 +224,6 @@ class _Gathering:
 
 
 def _lack(files: Sequence[Row], why: str) -> str:
-    """Tell which files are missing for one reason."""
     first = files[0]
     if len(files) == 1:
         return f"{first['path']} on {first['host']}: {why}"

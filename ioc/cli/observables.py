@@ -54,7 +54,6 @@ after_option = click.option("--after", metavar="NAME", help="Place it after this
 
 
 def _keys(command: Callback) -> Callback:
-    """Options for the keys of an observable."""
     options = (
         click.option(
             "--pv", help="Source PV, by Channel Access or as pva://NAME; without it, the shift types the value."

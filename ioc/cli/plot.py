@@ -183,7 +183,6 @@ def _number_events(axis: Any, events: Sequence[Row], near: float) -> None:
 
 
 def _list_events(figure: Figure, events: Sequence[Row]) -> None:
-    """List the numbered events below the panels."""
     from matplotlib.lines import Line2D  # noqa: PLC0415 - an optional extra
 
     lines = {
@@ -215,7 +214,6 @@ def _local(moment: float) -> datetime:
 
 
 def _show_local_time(axis: Any, began: float) -> None:
-    """Label the axis with local times."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415 - an optional extra
 
     zone = _local(began).tzinfo

@@ -110,7 +110,6 @@ def _hosts(topology: Topology) -> Generator[Sequence[MachineHost]]:
 
 
 def _show(plan: Plan) -> None:
-    """Print what would be done."""
     lines = [("host", "runs", "files", "size")]
     by_host: dict[str, list[OldFile]] = {}
     for file, _ in plan.remove:

@@ -54,13 +54,11 @@ def _check(known: Given) -> None:
 
 
 def _converted(kind: Any, text: Any) -> Any:
-    """Return an answer as what it must be."""
     convert = cast("Any", click.types.convert_type(kind))
     return convert.convert(text, None, None)
 
 
 def _ask(question: Question, known: Given) -> Any:
-    """Ask until the answer is possible."""
 
     def checked(text: Any) -> Any:
         value = _converted(question.kind, text)

@@ -53,7 +53,6 @@ async def text(pv: str) -> str:
 
 
 async def is_served(pv: str, seconds: float = CONNECT_SECONDS) -> bool:
-    """Whether a PV answers."""
     import aioca
 
     try:

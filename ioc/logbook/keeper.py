@@ -238,7 +238,6 @@ class Keeper:
         return ""
 
     async def _keep(self, occasion: Occasion, page: RunPage) -> None:
-        """Write an entry into the spool."""
         picture = None if occasion.kind is Kind.Start else await self._plotter.draw(occasion, page)
         run = occasion.record.run
         name = f"run_{run.number:04d}-{occasion.kind}-{occasion.id[:8]}.png" if picture is not None else ""

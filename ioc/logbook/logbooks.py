@@ -62,7 +62,6 @@ class Logbooks:
                 self._consider_present()
 
     def status(self) -> LogbookStatus:
-        """Return the state of all logbooks together."""
         if not self._topology.logbook:
             return LogbookStatus(LogbookState.Off, "no logbook is set up")
         waiting = sum(keeper.waiting for keeper in self._keepers)

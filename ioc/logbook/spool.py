@@ -72,7 +72,6 @@ class Spool:
             self.remember()
 
     def has_made(self, identity: str) -> bool:
-        """Whether an entry with this id was made."""
         return identity in self._made
 
     def put(self, name: str, entry: Waiting, picture: bytes | None) -> None:

@@ -43,7 +43,6 @@ class Completed:
         return plain | {loc: plain[given] for loc, given in self.inherited.items() if given in plain}
 
     def advice(self) -> Iterator[Fault]:
-        """Yield a warning for each default without effect."""
         for loc in self.unused:
             yield fault(loc, "has no effect: every entry has its own")
 

@@ -139,7 +139,6 @@ def _check_names(change: Edit, names: Sequence[str]) -> None:
 
 
 def _changed(entries: Sequence[Entry], change: Edit) -> list[Entry]:
-    """The list with the change made in it."""
     result = [dict(entry) for entry in entries]
     match change:
         case Add(fields, place):

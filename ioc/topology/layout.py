@@ -63,8 +63,6 @@ class Pieces:
 
 @dataclass(frozen=True)
 class _Lines:
-    """The lines of a text."""
-
     text: str
 
     @property
@@ -175,7 +173,6 @@ class Section:
         return self._list is not None and not self._list.flow_style
 
     def _dash(self, entry: yaml.Node) -> int:
-        """Where the dash of an entry is."""
         at = entry.start_mark.index
         usual = _DASH.fullmatch(self._text, self._lines.start(at), at)
         return usual.start(1) if usual else self._dashes[bisect_right(self._dashes, at) - 1]
@@ -241,7 +238,6 @@ class Section:
             pieces.put(at, at, f"{section}{newline}" if ended else f"{newline}{section}")
 
     def _empty(self, pieces: Pieces) -> None:
-        """Take out the only entry."""
         assert self._list is not None
         assert self._name is not None
         if self._is_block:
@@ -258,7 +254,6 @@ class Section:
         pieces.put(start, max(start, end), space + text)
 
     def _drop(self, pieces: Pieces, entry: yaml.MappingNode, names: list[str], name: str) -> None:
-        """Take out a key with its value."""
         index = names.index(name)
         key, value = entry.value[index]
         if index == 0:

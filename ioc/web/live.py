@@ -59,7 +59,6 @@ class Live:
         self._something.set()
 
     def take(self, key: str, shown: Shown) -> None:
-        """Show an update of a PV."""
         if key == HEARTBEAT:
             self._beat, self._last_beat = time.monotonic(), time.time()
         self._set(key, shown)

@@ -32,7 +32,6 @@ class Streams:
         self.viewers = 0
 
     def close(self) -> None:
-        """End all streams."""
         self._closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
