@@ -1,7 +1,7 @@
 """One program on the host of a router that copies a file, or looks at copies.
 
 The scripts: errand.sh keeps the program's children together and ends them, work.sh is the program, and there.sh is fed
-to a shell at the destination. Names of files are arguments, never parts of a script.
+to a shell at the destination; both begin with digests.sh. Names of files are arguments, never parts of a script.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ioc.errors import PeerError, PeerRejected
 from ioc.hosts.transport import OUTPUT_LIMIT, Transport, fed_to_sh, follow
 from ioc.topology.schema import Destination
 
-_ERRAND, _WORK, _THERE = (
+_ERRAND, _DIGESTS, _WORK, _THERE = (
     resources.files("ioc.archive").joinpath(f"{name}.sh").read_text(encoding="ascii")
-    for name in ("errand", "work", "there")
+    for name in ("errand", "digests", "work", "there")
 )
 SILENT_SECONDS = 120.0
 """A program that moves nothing for this time, and for what reading the whole file takes, hangs."""
@@ -164,7 +164,7 @@ def _errand(
     words = (action, kind, destination.ssh or "", source, target, str(round(rate / 1024)), algorithm, digits)
     # What is read back comes through the same line.
     slowest = min(_SLOWEST, rate / 2) if rate else _SLOWEST
-    return Errand(_encoded(_WORK, *words, *inner), SILENT_SECONDS + size / slowest)
+    return Errand(_encoded(_DIGESTS + _WORK, *words, *inner), SILENT_SECONDS + size / slowest)
 
 
 def _there(action: str, storage: Storage, *arguments: str | bytes) -> bytes:
@@ -172,7 +172,7 @@ def _there(action: str, storage: Storage, *arguments: str | bytes) -> bytes:
 
 
 def _inner(*arguments: str | bytes) -> bytes:
-    return fed_to_sh(_THERE, _encoded(*arguments))
+    return fed_to_sh(_DIGESTS + _THERE, _encoded(*arguments))
 
 
 def _encoded(*words: str | bytes) -> tuple[bytes, ...]:

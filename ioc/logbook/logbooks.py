@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from ioc.errors import PeerError
@@ -94,7 +95,7 @@ class Logbooks:
                         database=database,
                         plotter=plotter,
                         threads=threads,
-                        report=self._reporter(each.name),
+                        report=partial(self._report, each.name),
                     )
                     self._keepers = (*self._keepers, keeper)
                     tasks.create_task(keeper.run(), name=f"logbook {each.name}")
@@ -131,8 +132,5 @@ class Logbooks:
             for record in records:
                 keeper.consider(due(record))
 
-    def _reporter(self, name: str) -> Callable[[str, Severity], None]:
-        def report(text: str, severity: Severity) -> None:
-            self._journal(Event(time.time(), severity, f"Logbook:{name}", text))
-
-        return report
+    def _report(self, name: str, text: str, severity: Severity) -> None:
+        self._journal(Event(time.time(), severity, f"Logbook:{name}", text))
