@@ -133,7 +133,8 @@ def change(name: str, topology: Path, reload: bool, **keys: Any) -> None:
     """
     given = {key: None if value == "" else value for key, value in keys.items() if value is not None}
     if not given:
-        raise click.UsageError(f"nothing to change: give at least one of {', '.join(map(_option, keys))}")
+        options = (f"--{key.replace('_', '-')}" for key in keys)
+        raise click.UsageError(f"nothing to change: give at least one of {', '.join(options)}")
     _apply(topology, Change(name, given), reload=reload, name=name)
 
 
@@ -161,10 +162,6 @@ def move(name: str, before: str | None, after: str | None, topology: Path, reloa
     if place == Place():
         raise click.UsageError("one of --before and --after must be given")
     _apply(topology, Move(name, place), reload=reload, name=name)
-
-
-def _option(key: str) -> str:
-    return f"--{key.replace('_', '-')}"
 
 
 def _place(before: str | None, after: str | None) -> Place:

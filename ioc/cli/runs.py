@@ -34,7 +34,7 @@ experiment_option = click.option("--experiment", help="Experiment; default: the 
     cls=LazyGroup,
     elsewhere={
         **dict.fromkeys(("list", "show", "diff"), "runs_look"),
-        **dict.fromkeys(("export", "samples"), "runs_export"),
+        **dict.fromkeys(("export", "samples"), "export"),
         **dict.fromkeys(("card", "import"), "cards"),
         **{name: name for name in ("adopt", "dataset", "edit", "gather", "plot", "purge", "verify")},
     },
