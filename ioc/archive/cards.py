@@ -28,6 +28,7 @@ from ioc.ports import FINISHED
 from ioc.rundb import SqliteRunStore, cards
 from ioc.rundb.cards import Card
 from ioc.runlogic.state import State
+from ioc.waiting import wait_for_news
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class RunCards:
                 wait = self._pace.look
             hurry = time.monotonic() < self._hurry_until
             pause = min(2 * pause, 0.1) if hurry else 0.0125
-            await _wait(self._news, min(wait, pause) if hurry else wait)
+            await wait_for_news(self._news, min(wait, pause) if hurry else wait)
 
     async def _look(self) -> float:
         """Take the cards that are due; returns after how many seconds to look again."""
@@ -202,7 +203,7 @@ class RunCards:
             else:
                 pause = min(self._pace.longest_pause, self._pace.first_pause * 2 ** min(writer.failures, 10))
                 writer.failures += 1
-            await _wait(writer.news, pause)
+            await wait_for_news(writer.news, pause)
 
     async def _write_all(self, key: str, writer: _Writer) -> bool:
         """Write the pending cards, the newest first; False if some were refused.
@@ -284,13 +285,3 @@ class RunCards:
     def _say(self, severity: Severity, text: str) -> None:
         # Without the run: what is said of a card must not change it.
         self._journal(Event(time.time(), severity, SOURCE, text))
-
-
-async def _wait(news: asyncio.Event, seconds: float | None) -> None:
-    """Wait for news, at most so long."""
-    try:
-        async with asyncio.timeout(seconds):
-            await news.wait()
-    except TimeoutError:
-        pass
-    news.clear()

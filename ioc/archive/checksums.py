@@ -27,6 +27,7 @@ from ioc.rundb.reader import LOOK_SHARE
 from ioc.runlogic.runs import opens_later
 from ioc.runlogic.state import State
 from ioc.topology.schema import Topology
+from ioc.waiting import wait_for_news
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,6 @@ class Checksums:
         self._restored.set()
 
     def status(self, router: str) -> ChecksumStatus:
-        """Return what is known of the files of a router."""
         stream = self._stream_of.get(router)
         if self._when == "never" or stream is None:
             return ChecksumStatus(ChecksumState.Off, "checksums: never, in the topology")
@@ -97,8 +97,7 @@ class Checksums:
             if not self._paused:
                 with contextlib.suppress(PeerError):  # the database's own PVs say what is wrong
                     await self._survey()
-            self._news.clear()
-            await self._wait(max(self._look_seconds, LOOK_SHARE * (time.monotonic() - began)))
+            await wait_for_news(self._news, max(self._look_seconds, LOOK_SHARE * (time.monotonic() - began)))
 
     async def _survey(self) -> None:
         passed_over = [key for stream in self._streams.values() for key in stream.passed_over]
@@ -110,13 +109,6 @@ class Checksums:
                 found[host][place] = size
         for host, of_host in found.items():
             self._streams[host].begin(of_host)
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            pass
 
 
 async def _alone(host: MachineHost, stream: HostChecksums) -> None:

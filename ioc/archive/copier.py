@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ioc.archive.errand import (
     EndedError,
@@ -42,6 +42,7 @@ from ioc.rundb.copies import (
 from ioc.rundb.reader import LOOK_SHARE
 from ioc.topology.merger import MergerLayout
 from ioc.topology.schema import Destination
+from ioc.waiting import wait_for_news
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,6 @@ class Pauses:
         self._failed[key] = (count, time.monotonic() + pause)
 
     def works(self, key: object) -> None:
-        """Forget its failures."""
         self._failed.pop(key, None)
 
     def left(self, key: object) -> float:
@@ -103,12 +103,11 @@ class Copier:
     ) -> None:
         """`hosts`: all hosts, which decide where a file is."""
         self._host = host
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"copies-{host.name}")
         self._hosts = hosts
         self._archive = archive
-        by_name = {each.name: each for each in archive}
-        names = by_name.keys()
         self._places = {each.name: Places(each, merger) for each in archive}
-        self._storages = {name: Storage(each, tuple(names - {name})) for name, each in by_name.items()}
+        self._storages = {each.name: Storage.of(each, archive) for each in archive}
         self._seen_at: dict[str, float] = {}
         """By destination of rclone: when its storage was seen last (monotonic clock)."""
         self._made: set[tuple[str, RunId]] = set()
@@ -130,7 +129,6 @@ class Copier:
 
     @property
     def name(self) -> str:
-        """Of the host."""
         return self._host.name
 
     def wake(self, *, in_run: bool) -> None:
@@ -143,21 +141,17 @@ class Copier:
 
     async def run(self) -> None:
         """Copy until cancelled."""
-        threads = ThreadPoolExecutor(1, thread_name_prefix=f"copies-{self.name}")
         try:
             while True:
-                self._awake.clear()
                 try:
-                    worked = await self._serve_one(threads)
+                    worked = await self._serve_one()
                 except PeerError as error:  # the database
                     log.debug("safe copies from %s wait: %s", self.name, error)
                     worked = False
                 if not worked:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(self._idle_seconds()):
-                            await self._awake.wait()
+                    await wait_for_news(self._awake, self._idle_seconds())
         finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+            self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _may(self, destination: Destination) -> bool:
         return destination.during_runs or not self._in_run
@@ -167,7 +161,7 @@ class Copier:
         pauses = (self._pauses.left(each.name) for each in self._archive)
         return max(0.01, min([self._look_seconds, *(left for left in pauses if left > 0)]))
 
-    async def _serve_one(self, threads: ThreadPoolExecutor) -> bool:
+    async def _serve_one(self) -> bool:
         """Deal with one file; False if there is none."""
         for destination in self._archive:
             if not self._may(destination) or self._pauses.left(destination.name) > 0:
@@ -175,7 +169,7 @@ class Copier:
             if (pending := await self._next(destination)) is not None and self._may(destination):
                 self._serving = destination
                 try:
-                    await self._serve(destination, pending, threads)
+                    await self._serve(destination, pending)
                 finally:
                     self._serving = None
                 return True
@@ -209,75 +203,67 @@ class Copier:
     def _is_ours(self, pending: PendingCopy) -> bool:
         return host_with(self._hosts, pending.host, pending.router) is self._host
 
-    async def _serve(self, destination: Destination, pending: PendingCopy, threads: ThreadPoolExecutor) -> None:
+    async def _serve(self, destination: Destination, pending: PendingCopy) -> None:
         """Copy and compare one file, and keep the result."""
         name, file_id = destination.name, pending.file_id
-        source = from_shown(pending.path)
-        places = self._places[name]
-        place, temporary = places.of(pending), places.temporary(pending)
-        there = shown(place)
+        there = shown(self._places[name].of(pending))
         try:
-            storage = self._storages[name]
-            await self._see(destination, storage, threads, make=True)
-            if not pending.copied and (name, file_id) not in self._not_compared:
-                directories = places.names(pending)
-                if destination.rclone and places.is_for_merger(pending) and (name, pending.run) not in self._made:
-                    make = making_directories(destination, places.run(pending.run), directories)
-                    await self._perform(destination, make, ArchiveState.Copying, threads)
-                    self._made.add((name, pending.run))
-                if not temporary and pending.there != there:
-                    await self._perform(destination, making_room(destination, place), ArchiveState.Copying, threads)
-                    await self._store.transaction(lambda db: save_copying(db, file_id, name, there))
-                below = places.run(pending.run) + b"/"
-                copy = copying(
-                    storage,
-                    source,
-                    pending.size,
-                    place,
-                    temporary,
-                    directories=[below + each for each in directories],
-                )
-                await self._perform(destination, copy, ArchiveState.Copying, threads)
-                await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
-            check = checking(storage, pending.size, place, temporary, pending.checksum)
-            self._not_compared.add((name, file_id))
-            _must_be_same(await self._perform(destination, check, ArchiveState.Verifying, threads))
-            # Its storage may have gone while it was copied; what was compared then is at its mount point.
-            await self._see(destination, storage, threads, make=False)
+            await self._copy(destination, pending, there)
             await self._store.transaction(lambda db: save_verified(db, file_id, name, there, pending.checksum))
         except EndedError:
             self._report(name, Report())
         except PeerRejected as error:
             if isinstance(error, WrongCopyError):
                 self._not_compared.discard((name, file_id))
-            problem = f"{pending.run}, {pending.path}: {error}"
             self._pauses.failed((name, file_id))
             self._pauses.failed(name)
             reason = str(error)
             await self._store.transaction(lambda db: save_failed(db, file_id, name, there, reason))
-            self._report(name, Report(problem=problem, finished=True))
+            self._report(name, Report(problem=f"{pending.run}, {pending.path}: {reason}", finished=True))
         except PeerError as error:  # this host, or the database; it says nothing about the file
             self._pauses.failed(name)
-            not_mounted = isinstance(error, NotMountedError)
-            self._report(name, Report(problem=str(error), not_mounted=not_mounted))
+            self._report(name, Report(problem=str(error), not_mounted=isinstance(error, NotMountedError)))
         else:
             self._not_compared.discard((name, file_id))
             self._pauses.works((name, file_id))
             self._pauses.works(name)
             self._report(name, Report(problem="", finished=True))
 
-    async def _see(
-        self, destination: Destination, storage: Storage, threads: ThreadPoolExecutor, *, make: bool
-    ) -> None:
+    async def _copy(self, destination: Destination, pending: PendingCopy, there: str) -> None:
+        name, file_id = destination.name, pending.file_id
+        places, storage = self._places[name], self._storages[name]
+        place, temporary = places.of(pending), places.temporary(pending)
+        await self._see(destination, storage, make=True)
+        if not pending.copied and (name, file_id) not in self._not_compared:
+            run, directories = places.run(pending.run), places.names(pending)
+            if destination.rclone and places.is_for_merger(pending) and (name, pending.run) not in self._made:
+                make = making_directories(destination, run, directories)
+                await self._perform(destination, make, ArchiveState.Copying)
+                self._made.add((name, pending.run))
+            if not temporary and pending.there != there:
+                await self._perform(destination, making_room(destination, place), ArchiveState.Copying)
+                await self._store.transaction(lambda db: save_copying(db, file_id, name, there))
+            below = [run + b"/" + each for each in directories]
+            source = from_shown(pending.path)
+            copy = copying(storage, source, pending.size, place, temporary, directories=below)
+            await self._perform(destination, copy, ArchiveState.Copying)
+            await self._store.transaction(lambda db: save_copied(db, file_id, name, there))
+        check = checking(storage, pending.size, place, temporary, pending.checksum)
+        self._not_compared.add((name, file_id))
+        said = await self._perform(destination, check, ArchiveState.Verifying)
+        if said[-1:] != ["same"]:
+            raise PeerRejected(f"the destination answered {' '.join(said)[-200:]!r}")
+        # Its storage may have gone while it was copied; what was compared then is at its mount point.
+        await self._see(destination, storage, make=False)
+
+    async def _see(self, destination: Destination, storage: Storage, *, make: bool) -> None:
         """See whether the storage of a remote of rclone is there, unless that was seen just now."""
         now = time.monotonic()
         if destination.rclone and now > self._seen_at.get(destination.name, -math.inf) + self._look_seconds:
-            await self._perform(destination, seeing_place(storage, make=make), ArchiveState.Copying, threads)
+            await self._perform(destination, seeing_place(storage, make=make), ArchiveState.Copying)
             self._seen_at[destination.name] = now
 
-    async def _perform(
-        self, destination: Destination, errand: Errand, doing: ArchiveState, threads: ThreadPoolExecutor
-    ) -> list[str]:
+    async def _perform(self, destination: Destination, errand: Errand, doing: ArchiveState) -> list[str]:
         loop = asyncio.get_running_loop()
         name = destination.name
         before = 0
@@ -287,22 +273,14 @@ class Copier:
             more, before = max(0, total - before), total
             self._report(name, Report(doing, moved=more))
 
-        def moved_there(total: int) -> None:
-            loop.call_soon_threadsafe(moved, total)
-
-        running = self._running = Running(self._host.aside, errand, moved_there)
+        running = self._running = Running(self._host.aside, errand, partial(loop.call_soon_threadsafe, moved))
         if not self._may(destination):
             raise EndedError("a run has begun")
         self._report(name, Report(doing))
         try:
-            return await _to_the_end(loop.run_in_executor(threads, running.run), running.end)
+            return await _to_the_end(loop.run_in_executor(self._thread, running.run), running.end)
         finally:
             self._running = None
-
-
-def _must_be_same(said: list[str]) -> None:
-    if said[-1:] != ["same"]:
-        raise PeerRejected(f"the destination answered {' '.join(said)[-200:]!r}")
 
 
 async def _to_the_end(thread: Awaitable[list[str]], end: Callable[[], None]) -> list[str]:

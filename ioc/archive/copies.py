@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ioc.archive.copier import Copier, Report
 from ioc.errors import PeerError
@@ -31,6 +32,7 @@ from ioc.runlogic.runs import opens_later
 from ioc.runlogic.state import State
 from ioc.topology.merger import MergerLayout
 from ioc.topology.schema import Topology
+from ioc.waiting import wait_for_news
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ class Copies:
                 self._hosts,
                 topology.archive,
                 store,
-                self._reporter(host.name),
+                partial(self._take, host.name),
                 merger=merger,
                 look_seconds=look_seconds,
                 pauses=pauses,
@@ -107,7 +109,6 @@ class Copies:
         self._count.set()
 
     def status(self, name: str) -> ArchiveStatus:
-        """Return what is known of the destination of this name."""
         known = self._known[name]
         waiting = known.backlog
         return ArchiveStatus(
@@ -122,13 +123,10 @@ class Copies:
             for copier in self._copiers:
                 tasks.create_task(copier.run(), name=f"safe copies from {copier.name}")
             while True:
-                self._count.clear()
                 began = time.monotonic()
                 await self._count_backlogs()
                 await asyncio.sleep(LOOK_SHARE * (time.monotonic() - began))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._look_seconds):
-                        await self._count.wait()
+                await wait_for_news(self._count, self._look_seconds)
 
     async def _count_backlogs(self) -> None:
         hosts = {address for host in self._hosts for address in host.addresses}
@@ -165,30 +163,27 @@ class Copies:
         since, before = known.history[0]
         return (known.moved - before) / (now - since) if now > since else 0.0
 
-    def _reporter(self, host: str) -> Callable[[str, Report], None]:
-        def report(name: str, told: Report) -> None:
-            known = self._known[name]
-            known.moved += told.moved
-            if told.doing is None:
-                known.doing.pop(host, None)
-            else:
-                known.doing[host] = told.doing
-            if told.finished:
-                self._count.set()
-            if told.problem is None:
-                return
-            before = known.problems.pop(host, "")
-            known.not_mounted.discard(host)
-            if told.not_mounted:
-                known.not_mounted.add(host)
-            if told.problem:
-                known.problems[host] = told.problem
-                if not before:
-                    self._say(name, Severity.MINOR, f"copying from {host} fails: {told.problem}")
-            elif before:
-                self._say(name, Severity.NO_ALARM, f"copying from {host} works again")
-
-        return report
+    def _take(self, host: str, name: str, told: Report) -> None:
+        known = self._known[name]
+        known.moved += told.moved
+        if told.doing is None:
+            known.doing.pop(host, None)
+        else:
+            known.doing[host] = told.doing
+        if told.finished:
+            self._count.set()
+        if told.problem is None:
+            return
+        before = known.problems.pop(host, "")
+        known.not_mounted.discard(host)
+        if told.not_mounted:
+            known.not_mounted.add(host)
+        if told.problem:
+            known.problems[host] = told.problem
+            if not before:
+                self._say(name, Severity.MINOR, f"copying from {host} fails: {told.problem}")
+        elif before:
+            self._say(name, Severity.NO_ALARM, f"copying from {host} works again")
 
     def _say(self, name: str, severity: Severity, text: str) -> None:
         self._journal(Event(time.time(), severity, f"Archive:{name}", text))

@@ -1,7 +1,7 @@
 """One program on the host of a router that copies a file, or looks at copies.
 
 The scripts: errand.sh keeps the program's children together and ends them, work.sh is the program, and there.sh is fed
-to a shell at the destination. Names of files are arguments, never parts of a script.
+to a shell at the destination; both begin with digests.sh. Names of files are arguments, never parts of a script.
 """
 
 from __future__ import annotations
@@ -10,23 +10,19 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Literal
+from typing import Self
 
 from ioc.errors import PeerError, PeerRejected
-from ioc.hosts.transport import OUTPUT_LIMIT, Program, Transport, fed_to_sh
+from ioc.hosts.transport import OUTPUT_LIMIT, Transport, fed_to_sh, follow
 from ioc.topology.schema import Destination
 
-_ERRAND, _WORK, _THERE = (
+_ERRAND, _DIGESTS, _WORK, _THERE = (
     resources.files("ioc.archive").joinpath(f"{name}.sh").read_text(encoding="ascii")
-    for name in ("errand", "work", "there")
+    for name in ("errand", "digests", "work", "there")
 )
-_LOOK_SECONDS = 0.05
-"""How often a silent program is checked."""
-_LAST_SECONDS = 1.0
-"""How long the status of a program may come after the end of its output."""
 SILENT_SECONDS = 120.0
 """A program that moves nothing for this time, and for what reading the whole file takes, hangs."""
 _SLOWEST = 10_000_000
@@ -68,10 +64,14 @@ class Storage:
     copy: bytes = b""
     """One that must be there; empty if none was made."""
 
+    @classmethod
+    def of(cls, destination: Destination, archive: Iterable[Destination]) -> Self:
+        return cls(destination, tuple(each.name for each in archive if each is not destination))
+
     @property
-    def words(self) -> tuple[bytes, ...]:
+    def words(self) -> tuple[str | bytes, ...]:
         """What the scripts compare it with."""
-        return self.destination.name.encode(), " ".join(self.others).encode(), self.copy
+        return self.destination.name, " ".join(self.others), self.copy
 
 
 @dataclass(frozen=True)
@@ -84,44 +84,39 @@ class Errand:
 
 def seeing_place(storage: Storage, *, make: bool) -> Errand:
     """See whether the storage of a remote of rclone is that of the destination; `make`: and mark it."""
-    remote = (storage.destination.rclone or "").encode()
-    words = _words("see_place", storage.destination, b"", remote, "", *storage.words, b"make" if make else b"")
-    return Errand(words, SILENT_SECONDS)
+    remote = storage.destination.rclone or ""
+    return _errand("see_place", storage.destination, *storage.words, "make" if make else "", target=remote)
 
 
 def making_room(destination: Destination, place: bytes) -> Errand:
     """Give what is at this place of a remote of rclone another name."""
-    return Errand(_words("make_room", destination, b"", place, ""), SILENT_SECONDS)
+    return _errand("make_room", destination, target=place)
 
 
 def making_directories(destination: Destination, run: bytes, names: Sequence[bytes]) -> Errand:
     """Make directories of a run at a remote of rclone, even if nothing is copied there."""
-    return Errand(_words("make_directories", destination, b"", run, "", *names), SILENT_SECONDS)
+    return _errand("make_directories", destination, *names, target=run)
 
 
 def copying(
     storage: Storage, source: bytes, size: int, place: bytes, temporary: bytes, *, directories: Sequence[bytes]
 ) -> Errand:
     """Copy a file to a temporary name, or if that is empty to its place itself; make `directories` before."""
-    destination = storage.destination
-    target = temporary or place
-    words = _words("copy", destination, source, target, "", _there("prepare", storage, *directories))
-    return Errand(words, _silent(destination, size))
+    prepare = _there("prepare", storage, *directories)
+    return _errand("copy", storage.destination, prepare, source=source, target=temporary or place, size=size)
 
 
 def checking(storage: Storage, size: int, place: bytes, temporary: bytes, checksum: str) -> Errand:
     """Compare the checksum of a copy with that of the file, ``ALGORITHM:DIGITS``, and give it its final name."""
-    destination = storage.destination
-    algorithm, _, digits = checksum.partition(":")
-    if destination.rclone:
-        words = _words("check", destination, b"", place, checksum, temporary)
-        return Errand(words, _silent(destination, size))
-    inner = (
-        _there("check", storage, temporary, place, algorithm.encode(), digits.encode()),
-        _inner("read_back", temporary, place),
-        _inner("finish", temporary, place),
-    )
-    return Errand(_words("check", destination, b"", place, checksum, *inner), _silent(destination, size))
+    inner = [temporary]
+    if not storage.destination.rclone:
+        algorithm, _, digits = checksum.partition(":")
+        inner = [
+            _there("check", storage, temporary, place, algorithm, digits),
+            _inner("read_back", temporary, place),
+            _inner("finish", temporary, place),
+        ]
+    return _errand("check", storage.destination, *inner, target=place, checksum=checksum, size=size)
 
 
 def looking(storage: Storage, places: Sequence[bytes], algorithm: str, size: int) -> Errand:
@@ -131,63 +126,57 @@ def looking(storage: Storage, places: Sequence[bytes], algorithm: str, size: int
     """
     destination = storage.destination
     target = places[0] if destination.rclone else b""
-    words = _words("look", destination, b"", target, "", _there("look", storage, algorithm.encode(), *places))
-    return Errand(words, _silent(destination, size if algorithm else 0))
+    inner = _there("look", storage, algorithm, *places)
+    return _errand("look", destination, inner, target=target, size=size if algorithm else 0)
 
 
 def marking(storage: Storage) -> Errand:
     """Mark the storage of a destination, at which a copy was seen."""
     if storage.destination.rclone:
         return seeing_place(storage, make=True)
-    return Errand(_words("look", storage.destination, b"", b"", "", _there("prepare", storage)), SILENT_SECONDS)
+    return _errand("look", storage.destination, _there("prepare", storage))
 
 
 def listing(storage: Storage, directory: bytes) -> Errand:
     """List a directory; not for rclone."""
-    inner = _there("list", storage, directory)
-    return Errand(_words("look", storage.destination, b"", b"", "", inner), SILENT_SECONDS)
+    return _errand("look", storage.destination, _there("list", storage, directory))
 
 
 def reading(destination: Destination, place: bytes, size: int, algorithm: str) -> Errand:
     """Compute the checksum of a copy at a remote of rclone; the last line of the output is its digits."""
-    return Errand(_words("digest", destination, b"", place, f"{algorithm}:"), _silent(destination, size))
+    return _errand("digest", destination, target=place, checksum=f"{algorithm}:", size=size)
 
 
-def _words(
-    action: str, destination: Destination, source: bytes, target: bytes, checksum: str, *inner: bytes
-) -> tuple[bytes, ...]:
-    kind: Literal["rclone", "ssh", "directory"] = "directory"
-    if destination.rclone:
-        kind = "rclone"
-    elif destination.ssh:
-        kind = "ssh"
-    # rsync and rclone count in KiB.
-    speed = round((destination.bandwidth_mbps or 0) * 1e6 / 8 / 1024)
+def _errand(
+    action: str,
+    destination: Destination,
+    *inner: str | bytes,
+    source: bytes = b"",
+    target: str | bytes = b"",
+    checksum: str = "",
+    size: int = 0,
+) -> Errand:
+    """`size`: how many bytes it may read in silence."""
+    kind = "rclone" if destination.rclone else "ssh" if destination.ssh else "directory"
+    rate = (destination.bandwidth_mbps or 0) * 1e6 / 8
     algorithm, _, digits = checksum.partition(":")
-    texts = (_WORK, action, kind, destination.ssh or "")
-    return (
-        *(text.encode() for text in texts),
-        source,
-        target,
-        *(text.encode() for text in (str(speed), algorithm, digits)),
-        *inner,
-    )
+    # rsync and rclone count in KiB.
+    words = (action, kind, destination.ssh or "", source, target, str(round(rate / 1024)), algorithm, digits)
+    # What is read back comes through the same line.
+    slowest = min(_SLOWEST, rate / 2) if rate else _SLOWEST
+    return Errand(_encoded(_DIGESTS + _WORK, *words, *inner), SILENT_SECONDS + size / slowest)
 
 
-def _there(action: str, storage: Storage, *arguments: bytes) -> bytes:
+def _there(action: str, storage: Storage, *arguments: str | bytes) -> bytes:
     return _inner(action, storage.destination.directory or "", *storage.words, *arguments)
 
 
 def _inner(*arguments: str | bytes) -> bytes:
-    words = [each.encode() if isinstance(each, str) else each for each in arguments]
-    return fed_to_sh(_THERE, words)
+    return fed_to_sh(_DIGESTS + _THERE, _encoded(*arguments))
 
 
-def _silent(destination: Destination, size: int) -> float:
-    slowest = _SLOWEST
-    if destination.bandwidth_mbps:  # what is read back comes through the same line
-        slowest = min(slowest, destination.bandwidth_mbps * 1e6 / 16)
-    return SILENT_SECONDS + size / slowest
+def _encoded(*words: str | bytes) -> tuple[bytes, ...]:
+    return tuple(each.encode() if isinstance(each, str) else each for each in words)
 
 
 class Running:
@@ -197,7 +186,7 @@ class Running:
         self,
         transport: Transport,
         errand: Errand,
-        moved: Callable[[int], None] = lambda _: None,
+        moved: Callable[[int], object] = lambda _: None,
         over: threading.Event | None = None,
     ) -> None:
         """`moved` is called with the number of bytes moved so far; `over` ends it, and may be that of several."""
@@ -207,6 +196,11 @@ class Running:
         self._over = over or threading.Event()
         self._last = -1
         """How many bytes had been moved when it was told last."""
+        self._silent_since = 0.0
+        self._rest = b""
+        """A line that has not come whole."""
+        self._lines: list[str] = []
+        self._written = 0
 
     def end(self) -> None:
         """Let the program be ended, with its children. Does not wait."""
@@ -223,48 +217,31 @@ class Running:
             PeerError: it could not be run, was lost, or hung.
         """
         program = self._transport.start(_ERRAND, self._errand.words)
-        try:
-            status, lines = self._follow(program)
-        finally:
-            program.close()
+        self._silent_since = time.monotonic()
+        status = follow(program, self._over, self._take)
+        if status is None:
+            raise EndedError("it was ended")
+        self._lines += self._without_progress((self._rest + b"\n").replace(b"\r", b"\n"))
         if status != 0:
             # What we know the meaning of, our scripts say in one line.
-            said = "; ".join(line.strip() for line in lines[-1 if status in _STATUSES else -_REASON_LINES :])
+            last = self._lines[-1 if status in _STATUSES else -_REASON_LINES :]
+            said = "; ".join(line.strip() for line in last)
             kind = _STATUSES.get(status, PeerRejected)
             raise kind(said[:_REASON_LENGTH] or f"it failed with exit status {status}")
-        return lines
+        return self._lines
 
-    def _follow(self, program: Program) -> tuple[int, list[str]]:
-        lines: list[str] = []
-        written = 0
-        silent_since = time.monotonic()
-        rest = b""
-        while not self._over.is_set():
-            piece = program.read(_LOOK_SECONDS)
-            if piece is None and program.status() is None:
-                if time.monotonic() - silent_since > self._errand.silent_seconds:
-                    raise self._nothing_moved()
-                continue
-            if not piece:
-                while piece is None and (last := program.read(0)):
-                    rest += last
-                lines += self._without_progress((rest + b"\n").replace(b"\r", b"\n"))
-                return self._status(program), lines
-            whole, end, rest = (rest + piece).replace(b"\r", b"\n").rpartition(b"\n")
-            before = self._last
-            found = self._without_progress(whole + end)
-            if found or self._last != before:
-                silent_since = time.monotonic()
-            elif time.monotonic() - silent_since > self._errand.silent_seconds:
-                raise self._nothing_moved()
-            lines += found
-            written += sum(map(len, found))
-            if written > OUTPUT_LIMIT:
-                raise PeerRejected(f"it wrote more than {OUTPUT_LIMIT} bytes")
-        raise EndedError("it was ended")
-
-    def _nothing_moved(self) -> PeerRejected:
-        return PeerRejected(f"no progress for {self._errand.silent_seconds:.0f} s")
+    def _take(self, piece: bytes) -> None:
+        whole, end, self._rest = (self._rest + piece).replace(b"\r", b"\n").rpartition(b"\n")
+        before = self._last
+        found = self._without_progress(whole + end)
+        if found or self._last != before:
+            self._silent_since = time.monotonic()
+        elif time.monotonic() - self._silent_since > self._errand.silent_seconds:
+            raise PeerRejected(f"no progress for {self._errand.silent_seconds:.0f} s")
+        self._lines += found
+        self._written += sum(map(len, found))
+        if self._written > OUTPUT_LIMIT:
+            raise PeerRejected(f"it wrote more than {OUTPUT_LIMIT} bytes")
 
     def _has_moved(self, total: int) -> None:
         self._last = total
@@ -286,16 +263,6 @@ class Running:
             elif line.strip():
                 found.append(line)
         return found
-
-    @staticmethod
-    def _status(program: Program) -> int:
-        """Return the exit status, which may come a little after the end of the output."""
-        until = time.monotonic() + _LAST_SECONDS
-        while (status := program.status()) is None:
-            if time.monotonic() > until:
-                raise PeerError("the end of a program was not seen")
-            time.sleep(_LOOK_SECONDS / 10)
-        return status
 
 
 def _json_log(line: str) -> tuple[int | None, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from ioc.errors import PeerError
 from ioc.hosts import MachineHost, ProgramError
@@ -35,7 +35,8 @@ class HostChecksums:
         self._backlog: dict[Place, int] = {}
         self._odd: dict[int, tuple[DueFile, Checksum]] = {}
         """The last findings about files that have changed since they were filed, by id."""
-        self._passed_over: set[int] = set()
+        self.passed_over: set[int] = set()
+        """Ids of the files that are not tried for now."""
         self._again_after = _AGAIN_SECONDS
         self._again_at = 0.0
         self._paused = True
@@ -43,15 +44,8 @@ class HostChecksums:
         self._stream: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
 
-    @property
-    def passed_over(self) -> Collection[int]:
-        """Ids of the files that are not tried for now."""
-        return self._passed_over
-
     def pause(self, paused: bool) -> None:
         """Stop immediately, or continue."""
-        if paused == self._paused:
-            return
         self._paused = paused
         if self._stream is not None and paused:
             self._stream.cancel()
@@ -63,7 +57,6 @@ class HostChecksums:
         self._news.set()
 
     def status(self, router: str) -> ChecksumStatus:
-        """Return what is known of the files of a router."""
         waiting = sum(size for (_, its), size in self._backlog.items() if its == router)
         todo = any(its == router for _, its in self._backlog)
         odd = [
@@ -102,17 +95,17 @@ class HostChecksums:
 
     async def _wait(self) -> None:
         """Wait for something to do; let the files that were passed over come again when it is time."""
-        if not self._passed_over:
+        if not self.passed_over:
             await self._news.wait()
             return
         try:
             async with asyncio.timeout(max(0.0, self._again_at - time.monotonic())):
                 await self._news.wait()
         except TimeoutError:
-            for key in self._passed_over:
+            for key in self.passed_over:
                 file, _ = self._odd[key]
                 self._add(file, file.size)
-            self._passed_over.clear()
+            self.passed_over.clear()
             self._again_after = min(2 * self._again_after, _LONGEST_AGAIN)
 
     async def _work(self) -> bool:
@@ -122,7 +115,7 @@ class HostChecksums:
             PeerError: the host, its program or the database failed.
         """
         places = list(self._backlog)
-        files = await self._store.read(lambda db: due_files(db, places, self._passed_over, _BATCH))
+        files = await self._store.read(lambda db: due_files(db, places, self.passed_over, _BATCH))
         if not files:
             self._backlog.clear()
             return True
@@ -136,13 +129,13 @@ class HostChecksums:
             if result.found is Found.Changing:
                 return  # again with the next ones
             if result.found is Found.Whole:
-                await self._store.transaction(lambda db: save_checksum(db, file, result.text, self._passed_over))
+                await self._store.transaction(lambda db: save_checksum(db, file, result.text, self.passed_over))
                 self._odd.pop(file.id, None)
             else:
                 if self._odd.get(file.id) != (file, result):
                     odd.append((file, result))
                 self._pass_over(file, result)
-                await self._store.transaction(lambda db: ask_for_card(db, file, self._passed_over))
+                await self._store.transaction(lambda db: ask_for_card(db, file, self.passed_over))
             done += 1
             self._add(file, -file.size)
 
@@ -169,10 +162,10 @@ class HostChecksums:
             stream.result()
 
     def _pass_over(self, file: DueFile, result: Checksum) -> None:
-        if not self._passed_over:
+        if not self.passed_over:
             self._again_at = time.monotonic() + self._again_after
         self._odd[file.id] = (file, result)
-        self._passed_over.add(file.id)
+        self.passed_over.add(file.id)
 
     def _add(self, file: DueFile, size: int) -> None:
         place = (file.host, file.router)

@@ -53,7 +53,6 @@ class Places:
         return self._found[pending.file_id]
 
     def run(self, run: RunId) -> bytes:
-        """Return the directory of a run."""
         return os.fsencode(f"{self._base}{run.directory}")
 
     def temporary(self, pending: PendingCopy) -> bytes:

@@ -20,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ioc.archive.errand import Storage
-from ioc.archive.sightings import Seen, look_at_copies, look_at_files, mark_place, remove_files, wrong_copy
+from ioc.archive.sightings import Lookout, Seen, look_at_files, remove_files, wrong_copy
 from ioc.errors import PeerError
 from ioc.hosts import MachineHost, host_with
 from ioc.hosts.transport import from_shown
@@ -187,10 +187,10 @@ class Purger:
         copies: dict[str, Mapping[int, Seen] | str] = {}
         for name, destination in self._archive.items():
             try:
-                storage = Storage(destination, tuple(self._archive.keys() - {name}))
-                seen = look_at_copies(host.aside, storage, files, over, deep=self._deep)
+                lookout = Lookout(host.aside, Storage.of(destination, self._archive.values()), over)
+                seen = lookout.copies(files, deep=self._deep)
                 # Copies of older versions may have no mark yet; the next destination could be the same storage.
-                mark_place(host.aside, storage, files, seen, over)
+                lookout.mark(files, seen)
                 copies[name] = seen
             except PeerError as error:
                 copies[name] = "it cannot be checked"

@@ -11,12 +11,11 @@ from importlib import resources
 from itertools import groupby
 from typing import TypeVar
 
-from ioc.archive.errand import Running, Storage, listing, looking, marking, reading, seeing_place
+from ioc.archive.errand import Errand, Running, Storage, listing, looking, marking, reading, seeing_place
 from ioc.errors import PeerError, PeerRejected
 from ioc.hosts.transport import Transport, from_shown, shown
 from ioc.model import RunId
-from ioc.rundb.copies import OldFile
-from ioc.topology.schema import Destination
+from ioc.rundb.copies import Copy, OldFile
 
 Item = TypeVar("Item")
 
@@ -74,50 +73,124 @@ def remove_files(transport: Transport, host: str, files: Sequence[tuple[OldFile,
     return ["" if answer == "removed" else answer.removeprefix("kept ") or "no reason was given" for answer in answers]
 
 
-def look_at_copies(
-    transport: Transport, storage: Storage, files: Sequence[OldFile], over: threading.Event, *, deep: bool
-) -> dict[int, Seen]:
-    """Look at the verified copies of files at a destination, by the number of the file; `deep`: also at their content.
+_Wanted = Sequence[tuple[int, OldFile, bytes]]
 
-    `over` ends it.
+
+class Lookout:
+    """Looks at a destination from a host; `over` ends it.
 
     Raises:
         PeerError: the destination cannot be checked.
     """
-    wanted = [
-        (number, file, from_shown(copy.path))
-        for number, file in enumerate(files)
-        for copy in file.copies
-        if copy.destination == storage.destination.name and copy.verified
-    ]
-    look = _rclone_copies if storage.destination.rclone else _shell_copies
-    return look(transport, storage, wanted, over, deep=deep)
 
+    def __init__(self, transport: Transport, storage: Storage, over: threading.Event) -> None:
+        self._transport = transport
+        self._storage = storage
+        self._destination = storage.destination
+        self._over = over
 
-def mark_place(
-    transport: Transport,
-    storage: Storage,
-    files: Sequence[OldFile],
-    seen: Mapping[int, Seen],
-    over: threading.Event,
-) -> None:
-    """Mark the storage of a destination if a copy was seen there, so that it is not taken for that of another one.
+    def copies(self, files: Sequence[OldFile], *, deep: bool) -> dict[int, Seen]:
+        """Look at the verified copies of files, by the number of the file; `deep`: also at their content."""
+        wanted = [
+            (number, file, from_shown(copy.path)) for number, file in enumerate(files) for copy in self._verified(file)
+        ]
+        return (self._rclone_copies if self._destination.rclone else self._shell_copies)(wanted, deep=deep)
 
-    Raises:
-        PeerError: the destination cannot be reached, or has got the mark of another one.
-    """
-    destination = storage.destination
-    below = os.fsencode(destination.rclone or destination.directory or "")
-    there = (
-        from_shown(copy.path)
-        for number, its in seen.items()
-        if not its.missing and not its.problem
-        for copy in files[number].copies
-        if copy.destination == destination.name
-    )
-    # Copies that were made in another directory say nothing of the present one.
-    if any(path.startswith(below if below.endswith((b":", b"/")) else below + b"/") for path in there):
-        Running(transport, marking(storage), over=over).run()
+    def mark(self, files: Sequence[OldFile], seen: Mapping[int, Seen]) -> None:
+        """Mark the storage if a copy was seen there, so that it is not taken for that of another destination.
+
+        Raises:
+            PeerError: the destination cannot be reached, or has got the mark of another one.
+        """
+        below = os.fsencode(self._destination.rclone or self._destination.directory or "")
+        there = (
+            from_shown(copy.path)
+            for number, its in seen.items()
+            if not its.missing and not its.problem
+            for copy in files[number].copies
+            if copy.destination == self._destination.name
+        )
+        # Copies that were made in another directory say nothing of the present one.
+        if any(path.startswith(below if below.endswith((b":", b"/")) else below + b"/") for path in there):
+            self._do(marking(self._storage))
+
+    def extras(self, files: Sequence[OldFile], known: Collection[str]) -> Iterator[tuple[RunId, str]]:
+        """Return what lies beside the copies of files and is none of the `known` ones, nor an unfinished copy."""
+        directories = {
+            from_shown(copy.path).rpartition(b"/")[0]: file.run for file in files for copy in self._verified(file)
+        }
+        for directory, run in directories.items():
+            for name in self._names(directory):
+                path = shown(directory + b"/" + name)
+                ours = name == KEEP or (name.startswith(b".") and name.endswith(b".partial"))
+                if path not in known and not ours:
+                    yield run, path
+
+    def _verified(self, file: OldFile) -> Iterator[Copy]:
+        return (copy for copy in file.copies if copy.destination == self._destination.name and copy.verified)
+
+    def _do(self, errand: Errand) -> list[str]:
+        return Running(self._transport, errand, over=self._over).run()
+
+    def _names(self, directory: bytes) -> Iterator[bytes]:
+        if self._destination.rclone:
+            sizes = self._rclone_sizes(directory)
+            yield from () if isinstance(sizes, str) else sizes
+            return
+        name, said = self._destination.name, self._do(listing(self._storage, directory))
+        if said[-1:] != ["end"]:
+            raise PeerError(f"{name} did not list {shown(directory)}: {' | '.join(said)[-200:]!r}")
+        for line in said[:-1]:
+            word, _, digits = line.partition(" ")
+            if word == "name":
+                try:
+                    yield bytes.fromhex(digits)
+                except ValueError:
+                    raise PeerError(f"{name} answered {line!r}") from None
+
+    def _shell_copies(self, wanted: _Wanted, *, deep: bool) -> dict[int, Seen]:
+        found: dict[int, Seen] = {}
+        name = self._destination.name
+        for algorithm, same in groupby(sorted(wanted, key=_algorithm), key=_algorithm):
+            for some in _batches(list(same)):
+                size = sum(file.size for _, file, _ in some)
+                look = looking(self._storage, [place for _, _, place in some], algorithm if deep else "", size)
+                answers = _answers(self._do(look), len(some), name)
+                for (number, _, _), answer in zip(some, answers, strict=True):
+                    found[number] = its = _copy(answer, name)
+                    if deep and not its.missing and not its.digits:
+                        found[number] = Seen(problem=f"there is no program for {algorithm} at the destination")
+        return found
+
+    def _rclone_copies(self, wanted: _Wanted, *, deep: bool) -> dict[int, Seen]:
+        found: dict[int, Seen] = {}
+        if wanted:
+            self._do(seeing_place(self._storage, make=False))
+        for directory, its in groupby(wanted, key=lambda each: each[2].rpartition(b"/")[0]):
+            sizes = self._rclone_sizes(directory)
+            for number, file, place in its:
+                size = sizes if isinstance(sizes, str) else sizes.get(place.rpartition(b"/")[2], "it is not there")
+                if isinstance(size, str):
+                    found[number] = Seen(problem=size, missing=not isinstance(sizes, str))
+                    continue
+                digits = ""
+                if deep:
+                    read = reading(self._destination, place, file.size, _algorithm((number, file, place)))
+                    digits = "".join(self._do(read)[-1:])
+                found[number] = Seen(size, "", digits)
+        return found
+
+    def _rclone_sizes(self, directory: bytes) -> dict[bytes, int] | str:
+        """Return the sizes of the files in a directory by name, or why there are none."""
+        try:
+            said = "\n".join(self._do(looking(Storage(self._destination), [directory], "", 0)))
+        except PeerRejected as error:
+            return f"it cannot be checked: {error}"
+        try:
+            begin = said.index("[\n")  # after what rclone logs
+            return {os.fsencode(each["Name"]): int(each["Size"]) for each in json.loads(said[begin:])}
+        except (ValueError, KeyError, TypeError):
+            raise PeerError(f"rclone answered {said[-200:]!r}") from None
 
 
 def wrong_copy(file: OldFile, copy: Seen, *, deep: bool) -> str:
@@ -133,71 +206,6 @@ def wrong_copy(file: OldFile, copy: Seen, *, deep: bool) -> str:
     return ""
 
 
-def extra_copies(
-    transport: Transport,
-    storage: Storage,
-    files: Sequence[OldFile],
-    known: Collection[str],
-    over: threading.Event,
-) -> Iterator[tuple[RunId, str]]:
-    """Return what lies beside the copies of files and is none of the `known` ones, nor an unfinished copy.
-
-    Raises:
-        PeerError: the destination cannot be checked.
-    """
-    directories = {
-        from_shown(copy.path).rpartition(b"/")[0]: file.run
-        for file in files
-        for copy in file.copies
-        if copy.destination == storage.destination.name and copy.verified
-    }
-    for directory, run in directories.items():
-        for name in _names(transport, storage, directory, over):
-            path = shown(directory + b"/" + name)
-            ours = name == KEEP or (name.startswith(b".") and name.endswith(b".partial"))
-            if path not in known and not ours:
-                yield run, path
-
-
-def _names(transport: Transport, storage: Storage, directory: bytes, over: threading.Event) -> Iterator[bytes]:
-    """Return the names of what is in a directory."""
-    destination = storage.destination
-    if destination.rclone:
-        sizes = _rclone_sizes(transport, destination, directory, over)
-        yield from () if isinstance(sizes, str) else sizes
-        return
-    said = Running(transport, listing(storage, directory), over=over).run()
-    if said[-1:] != ["end"]:
-        raise PeerError(f"{destination.name} did not list {shown(directory)}: {' | '.join(said)[-200:]!r}")
-    for line in said[:-1]:
-        word, _, digits = line.partition(" ")
-        if word == "name":
-            try:
-                yield bytes.fromhex(digits)
-            except ValueError:
-                raise PeerError(f"{destination.name} answered {line!r}") from None
-
-
-_Wanted = Sequence[tuple[int, OldFile, bytes]]
-
-
-def _shell_copies(
-    transport: Transport, storage: Storage, wanted: _Wanted, over: threading.Event, *, deep: bool
-) -> dict[int, Seen]:
-    found: dict[int, Seen] = {}
-    name = storage.destination.name
-    for algorithm, same in groupby(sorted(wanted, key=_algorithm), key=_algorithm):
-        for some in _batches(list(same)):
-            size = sum(file.size for _, file, _ in some)
-            errand = looking(storage, [place for _, _, place in some], algorithm if deep else "", size)
-            answers = _answers(Running(transport, errand, over=over).run(), len(some), name)
-            for (number, _, _), answer in zip(some, answers, strict=True):
-                found[number] = its = _copy(answer, name)
-                if deep and not its.missing and not its.digits:
-                    found[number] = Seen(problem=f"there is no program for {algorithm} at the destination")
-    return found
-
-
 def _copy(answer: str, who: str) -> Seen:
     if answer == "missing":
         return Seen(problem="it is not there", missing=True)
@@ -206,43 +214,6 @@ def _copy(answer: str, who: str) -> Seen:
         return Seen(int(size), f"{machine} {inode}", "".join(digits))
     except ValueError:
         raise PeerError(f"{who} answered {answer!r}") from None
-
-
-def _rclone_copies(
-    transport: Transport, storage: Storage, wanted: _Wanted, over: threading.Event, *, deep: bool
-) -> dict[int, Seen]:
-    found: dict[int, Seen] = {}
-    destination = storage.destination
-    if wanted:
-        Running(transport, seeing_place(storage, make=False), over=over).run()
-    for directory, its in groupby(wanted, key=lambda each: each[2].rpartition(b"/")[0]):
-        sizes = _rclone_sizes(transport, destination, directory, over)
-        for number, file, place in its:
-            size = sizes if isinstance(sizes, str) else sizes.get(place.rpartition(b"/")[2], "it is not there")
-            if isinstance(size, str):
-                found[number] = Seen(problem=size, missing=not isinstance(sizes, str))
-                continue
-            digits = ""
-            if deep:
-                errand = reading(destination, place, file.size, _algorithm((number, file, place)))
-                digits = "".join(Running(transport, errand, over=over).run()[-1:])
-            found[number] = Seen(size, "", digits)
-    return found
-
-
-def _rclone_sizes(
-    transport: Transport, destination: Destination, directory: bytes, over: threading.Event
-) -> dict[bytes, int] | str:
-    """Return the sizes of the files in a directory by name, or why there are none."""
-    try:
-        said = "\n".join(Running(transport, looking(Storage(destination), [directory], "", 0), over=over).run())
-    except PeerRejected as error:
-        return f"it cannot be checked: {error}"
-    try:
-        begin = said.index("[\n")  # after what rclone logs
-        return {os.fsencode(each["Name"]): int(each["Size"]) for each in json.loads(said[begin:])}
-    except (ValueError, KeyError, TypeError):
-        raise PeerError(f"rclone answered {said[-200:]!r}") from None
 
 
 def _algorithm(wanted: tuple[int, OldFile, bytes]) -> str:

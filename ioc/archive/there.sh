@@ -1,24 +1,6 @@
 # What happens at a destination (Linux or macOS), which is a directory of the router's host or reached from there by ssh;
 # fed to "sh -s" there.
 
-PATH=$PATH:/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/opt/homebrew/bin LC_ALL=C
-export PATH LC_ALL
-
-quietly='nice -n 19'
-ionice -c 3 true 2>/dev/null && quietly="ionice -c 3 $quietly"
-known() {
-  case $1 in
-    xxh128) command -v xxhsum ;;
-    sha256) command -v sha256sum || command -v shasum ;;
-    *) false ;;
-  esac >/dev/null
-}
-sum() {
-  case $1 in
-    xxh128) $quietly xxhsum -H2 ;;
-    sha256) if command -v sha256sum >/dev/null; then $quietly sha256sum; else $quietly shasum -a 256; fi ;;
-  esac
-}
 facts() { stat -c '%s %d:%i' "$1" 2>/dev/null || stat -f '%z %d:%i' "$1"; }
 fail() { echo "$1"; exit 1; }
 not_mounted() { echo "$1"; exit 69; }

@@ -1,16 +1,22 @@
-"""Compares the files of runs with what the database knows of them."""
+"""Compares the files of runs, and their safe copies, with what the database knows of them."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ioc.archive.errand import Storage
+from ioc.archive.sightings import Lookout, Seen, wrong_copy
 from ioc.errors import PeerError
 from ioc.hosts import Listing, MachineHost, NoProgramError, host_with
 from ioc.model import Checksum, Found, RunId
+from ioc.rundb.copies import OldFile
+from ioc.topology.schema import Destination
 
 _DIRECTORIES = 50
 """How many are listed at a time."""
@@ -114,6 +120,10 @@ async def verify(
         for each in by_host.values():
             if each.directories:
                 tasks.create_task(_verify_host(each, findings, deep, read))
+    return _sorted(findings)
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
     order = list(Fault)
     return sorted(
         findings, key=lambda f: (f.run is None, f.run.number if f.run else 0, f.host, f.path, order.index(f.fault))
@@ -215,3 +225,74 @@ async def _read(
             await host.checksums(list(sizes), record, algorithm=algorithm, sizes=sizes)
         except NoProgramError as error:
             findings.append(Finding(Fault.NotReached, host.name, detail=f"{_count(len(its))} not read: {error}"))
+
+
+def verify_copies(
+    files: Sequence[OldFile],
+    hosts: Sequence[MachineHost],
+    archive: Sequence[Destination],
+    over: threading.Event,
+    *,
+    deep: bool,
+) -> list[Finding]:
+    """Look at all copies that the database calls verified, from the host of each file; `over` ends it.
+
+    The `Finding.host` of a copy is its destination. `files`: all of their runs, because other names are extra.
+    """
+    by_host: dict[MachineHost, list[OldFile]] = {}
+    findings: list[Finding] = []
+    for file in files:
+        host = host_with(hosts, file.host, file.router)
+        if host is not None:
+            by_host.setdefault(host, []).append(file)
+        elif any(copy.verified for copy in file.copies):
+            detail = "its copies are checked from its host, which is not in the topology"
+            findings.append(Finding(Fault.NotReached, file.host, file.run, file.path, detail))
+    known = {(copy.destination, copy.path) for file in files for copy in file.copies}
+
+    def look(host: MachineHost, its: Sequence[OldFile]) -> list[Finding]:
+        return list(_of_copies(host, its, known, archive, over, deep=deep))
+
+    with ThreadPoolExecutor(len(by_host) or 1, thread_name_prefix="verify") as threads:
+        work = [threads.submit(look, host, its) for host, its in by_host.items()]
+        try:
+            found = [finding for each in work for finding in each.result()]
+        except BaseException:
+            over.set()
+            raise
+    return _sorted(dict.fromkeys([*findings, *found]))  # hosts that share a destination see the same there
+
+
+def _of_copies(
+    host: MachineHost,
+    files: Sequence[OldFile],
+    known: Collection[tuple[str, str]],
+    archive: Sequence[Destination],
+    over: threading.Event,
+    *,
+    deep: bool,
+) -> Iterator[Finding]:
+    for destination in archive:
+        name = destination.name
+        try:
+            lookout = Lookout(host.aside, Storage.of(destination, archive), over)
+            for number, its in lookout.copies(files, deep=deep).items():
+                yield from _of_copy(files[number], its, name, deep=deep)
+            names = {path for where, path in known if where == name}
+            for run, path in lookout.extras(files, names):
+                yield Finding(Fault.Extra, name, run, path)
+        except PeerError as error:
+            yield Finding(Fault.NotReached, name, detail=f"not checked from {host.name}: {error}")
+    left = {copy.destination for file in files for copy in file.copies if copy.verified} - {d.name for d in archive}
+    for name in left:
+        yield Finding(Fault.NotReached, name, detail="the topology has no such destination")
+
+
+def _of_copy(file: OldFile, seen: Seen, destination: str, *, deep: bool) -> Iterator[Finding]:
+    path = next(copy.path for copy in file.copies if copy.destination == destination)
+    if seen.missing:
+        yield Finding(Fault.Missing, destination, file.run, path)
+    elif seen.problem:
+        yield Finding(Fault.Unreadable, destination, file.run, path, seen.problem)
+    elif reason := wrong_copy(file, seen, deep=deep):
+        yield Finding(Fault.Changed, destination, file.run, path, reason)

@@ -11,8 +11,6 @@
 action=$1 kind=$2 host=$3 source=$4 target=$5 speed=$6 algorithm=$7 digits=$8
 shift 8
 
-quietly='nice -n 19'
-ionice -c 3 true 2>/dev/null && quietly="ionice -c 3 $quietly"
 # What a remote does not answer in a few minutes is tried again later. A bucket is never made: its name may be wrong.
 rclone="$quietly rclone --retries=1 --low-level-retries=3 --contimeout=15s --timeout=2m"
 export RCLONE_S3_NO_CHECK_BUCKET=true
@@ -29,19 +27,6 @@ ask() {
   status=$?
   echo "${said:-the destination did not answer}"
   exit "$status"
-}
-sum() {
-  case $algorithm in
-    xxh128) $quietly xxhsum -H2 ;;
-    sha256) if command -v sha256sum >/dev/null; then $quietly sha256sum; else $quietly shasum -a 256; fi ;;
-  esac
-}
-known() {
-  case $algorithm in
-    xxh128) command -v xxhsum ;;
-    sha256) command -v sha256sum || command -v shasum ;;
-    *) false ;;
-  esac >/dev/null
 }
 is_regular() {
   [ -L "$source" ] && fail "it is a symbolic link, but must be a file"
@@ -130,7 +115,7 @@ copy() {
 
 # Sets found to the digits of the checksum of what a command writes. A pipe has the exit status of its last program only.
 sum_of() {
-  found=$({ { "$@"; echo "$?" >&3; } | sum; } 3>&1)
+  found=$({ { "$@"; echo "$?" >&3; } | sum "$algorithm"; } 3>&1)
   set -- $found
   [ "$1" = 0 ] || fail "the copy cannot be read back"
   found=$2
@@ -143,7 +128,7 @@ sum_at_remote() {
     found=${found%%[!0-9a-f]*}
     [ "${#found}" = 64 ] && return
   fi
-  known || fail "this host has no program for $algorithm"
+  known "$algorithm" || fail "this host has no program for $algorithm"
   sum_of $rclone -q cat -- "$target"
 }
 digest() { sum_at_remote; echo "$found"; }
@@ -168,7 +153,7 @@ check() {
     none) ;;
     *) fail "$said" ;;
   esac
-  known || fail "neither this host nor the destination has a program for $algorithm"
+  known "$algorithm" || fail "neither this host nor the destination has a program for $algorithm"
   sum_of there "$2"
   compare
   there "$3"

@@ -39,7 +39,6 @@ def write_list(experiment: str, lines: Iterable[Line], output: TextIO) -> None:
 
 
 def write_page(experiment: str, page: RunPage, output: TextIO) -> None:
-    """Everything about one run."""
     tables: dict[str, Sequence[Row]] = {
         "observables": page.measurements,
         "intervals": page.intervals,

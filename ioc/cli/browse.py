@@ -7,15 +7,15 @@ import contextlib
 import errno
 import os
 import socket
+from collections.abc import Generator
 from pathlib import Path
 
 import click
 
 from ioc.cli.extras import required
-from ioc.cli.options import WholeNumber, database_option, topology_option
+from ioc.cli.options import WholeNumber, database_of, database_option, topology_option
 from ioc.errors import Refused
 from ioc.rundb.connection import open_for_reading
-from ioc.topology.load import load
 
 
 @click.command()
@@ -35,10 +35,7 @@ def browse(topology: Path, database: Path | None, host: str, port: int) -> None:
 
     It serves the database read-only until Ctrl-C.
     """
-    _serve(database or Path(load(topology).database), host, port)
-
-
-def _serve(path: Path, host: str, port: int) -> None:
+    path = database_of(topology, database)
     uvicorn, pages, guard = (
         required(module, "browse", "browsing needs Datasette and Starlette")
         for module in ("uvicorn", "ioc.web.database_pages", "ioc.web.guard")
@@ -48,13 +45,15 @@ def _serve(path: Path, host: str, port: int) -> None:
         app = guard.Guard(pages.pages_of(path).app(), host, login_header=None, datasette="/")
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
         click.echo(f"{path} is at {shown_address(host, listener)} until Ctrl-C")
-        # If the package rich is installed, Datasette prints a traceback with it for each invalid query.
-        with (
-            Path(os.devnull).open("w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-            contextlib.suppress(KeyboardInterrupt),
-        ):
+        with silent_stdout(), contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def silent_stdout() -> Generator[None]:
+    """If the package rich is installed, Datasette prints a traceback with it for each invalid query."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 def shown_address(host: str, listener: socket.socket) -> str:

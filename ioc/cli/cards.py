@@ -7,8 +7,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -17,15 +16,17 @@ from typing import Any, cast
 import click
 from pydantic import ValidationError
 
-from ioc.cli.output import reason, say_error, table
+from ioc.cli.options import PathName, database_of, database_option, topology_option
+from ioc.cli.output import count, reason, say_error, table
+from ioc.cli.runs import dry_run_option, numbers_argument, this_client, with_book
 from ioc.cli.texts import local_time, size
 from ioc.errors import Refused
-from ioc.model import LARGEST_RUN_NUMBER, Client, RunId, check_experiment
+from ioc.model import LARGEST_RUN_NUMBER, RunId, check_experiment
 from ioc.ports import FINISHED
 from ioc.rundb import cards
 from ioc.rundb.card_model import RunCard
-from ioc.rundb.connection import open_for_reading
-from ioc.rundb.import_cards import Checked, FoundCard, check, differing, import_cards
+from ioc.rundb.connection import reading
+from ioc.rundb.import_cards import FoundCard, check, differing, import_cards
 from ioc.rundb.lock import owner_of
 from ioc.rundb.queries import RunBook
 
@@ -35,44 +36,53 @@ _SAID = 3
 """Errors of one card that are named."""
 
 
-def schema() -> str:
-    """Return the JSON Schema of a card."""
-    return files("ioc.rundb").joinpath("run-card.schema.json").read_text(encoding="utf-8")
+def _print_schema(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(files("ioc.rundb").joinpath("run-card.schema.json").read_text(encoding="utf-8"), nl=False)
+        context.exit()
 
 
-def print_cards(book: RunBook, numbers: Sequence[int]) -> None:
-    """Print the cards of runs as they are now, in UTF-8 whatever the terminal has.
+@click.command()
+@numbers_argument
+@click.option("--write", is_flag=True, help="Make the IOC write missing cards, also of old runs.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON Schema of cards instead of a card.",
+)
+@with_book
+def card(book: RunBook, numbers: tuple[int, ...], *, write: bool) -> None:
+    """Print the card of a run, which is stored beside its files as run_NNNN.json."""
+    if not numbers:
+        raise click.UsageError("give the numbers of runs")
+    runs = {number: book.run(number) for number in numbers}
+    if write:
+        cards.ask_for(book.path, book.experiment, runs)
+        when = "the IOC writes" if owner_of(book.path) is not None else "no IOC runs: the next one writes"
+        what = "the card" if len(numbers) == 1 else f"the cards of {len(numbers)} runs"
+        click.echo(f"{when} {what} of {book.experiment} on every reachable host where it is missing")
+        return
+    with reading(book.path) as db:
+        for number in numbers:
+            # in UTF-8 whatever the terminal has
+            click.echo(cards.card_of(db, runs[number]["id"]).content, nl=False)
 
-    Raises:
-        Refused: there is no such run; then nothing is printed.
+
+@click.command("import")
+@click.argument("places", metavar="CARD...", nargs=-1, required=True, type=PathName())
+@topology_option
+@database_option
+@dry_run_option
+def import_command(places: tuple[Path, ...], topology: Path, database: Path | None, *, dry_run: bool) -> None:
+    """Rebuild runs in the database from their cards.
+
+    CARD is a file run_NNNN.json, or a directory to search for such files. Of several cards of a run, the latest is
+    used. Stop the IOC first. If there is any error, nothing is added.
     """
-    ids = [book.run(number)["id"] for number in numbers]
-    with closing(open_for_reading(book.path)) as db:
-        for run_id in ids:
-            click.echo(cards.card_of(db, run_id).content, nl=False)
-
-
-def write_cards(book: RunBook, numbers: Sequence[int]) -> None:
-    """Let the IOC write the cards of these runs.
-
-    Raises:
-        PeerError: the database cannot be written.
-        Refused: there is no such run, or one is open.
-    """
-    cards.ask_for(book.path, book.experiment, {number: book.run(number) for number in numbers})
-    when = "the IOC writes" if owner_of(book.path) is not None else "no IOC runs: the next one writes"
-    count = "the card" if len(numbers) == 1 else f"the cards of {len(numbers)} runs"
-    click.echo(f"{when} {count} of {book.experiment} on every reachable host where it is missing")
-
-
-def import_runs(database: Path, places: Sequence[Path], *, client: Client, dry_run: bool) -> None:
-    """Find cards, and enter their runs unless anything is wrong; print what was or would be entered.
-
-    Everything that is wrong is reported, and the exit code is then 1.
-
-    Raises:
-        PeerError: the database cannot be read or written, or an IOC uses it.
-    """
+    database = database_of(topology, database)
     search = _Search()
     for place in places:
         search.look(place)
@@ -82,14 +92,18 @@ def import_runs(database: Path, places: Sequence[Path], *, client: Client, dry_r
     for note in search.notes:
         click.echo(f"note: {note}", err=True)
     only_look = dry_run or search.problems
-    checked = check(database, latest) if only_look else import_cards(database, latest, client)
+    checked = check(database, latest) if only_look else import_cards(database, latest, this_client())
     if problems := (*search.problems, *checked.problems):
         for problem in problems:
             say_error(problem)
         sys.exit(1)
     if checked.new:
-        click.echo(_listed(checked.new))
-    click.echo(_summary(database, checked, dry_run=dry_run))
+        heading = ("experiment", "run", "class", "title", "state", "began", "files", "size", "card")
+        click.echo(table([heading, *map(_line, checked.new)]))
+    done = "would be added" if dry_run else "added"
+    known = len(checked.present)
+    present = f"; {known} {'was' if known == 1 else 'were'} there already" if known else ""
+    click.echo(f"{count(len(checked.new), 'run')} {done} to {database}{present}")
 
 
 @dataclass
@@ -196,22 +210,8 @@ def _latest(search: _Search) -> Iterator[FoundCard]:
         yield latest
 
 
-def _listed(found: Sequence[FoundCard]) -> str:
-    heading = ("experiment", "run", "class", "title", "state", "began", "files", "size", "card")
-    return table([heading, *map(_line, found)])
-
-
 def _line(card: FoundCard) -> tuple[str, ...]:
     content = card.content
     texts = (content["run_class"], content["title"], content["state"], local_time(content["started_at"]))
-    return (
-        *(card.run.experiment, str(card.run.number), *texts),
-        *(str(len(content["files"])), size(content["bytes"]), str(card.path)),
-    )
-
-
-def _summary(database: Path, checked: Checked, *, dry_run: bool) -> str:
-    count = len(checked.new)
-    done = "would be added" if dry_run else "added"
-    present = f"; {len(checked.present)} {'was' if len(checked.present) == 1 else 'were'} there already"
-    return f"{count} run{'' if count == 1 else 's'} {done} to {database}{present if checked.present else ''}"
+    last = (str(len(content["files"])), size(content["bytes"]), str(card.path))
+    return (card.run.experiment, str(card.run.number), *texts, *last)

@@ -10,12 +10,27 @@ from typing import Any
 import click
 
 from ioc.cli.dataset_folder import NO_EXPERIMENT, NO_RUN, DatasetFolder, Part, partition
+from ioc.cli.options import PathName, database_of, database_option, topology_option
 from ioc.cli.output import progress, reason
 from ioc.cli.parquet import arrow, schema_of, tables_of, tables_of_samples, write_tables
 from ioc.errors import Refused
 from ioc.rundb.dataset import EVENTS, OF_A_RUN, SAMPLES, TABLES, DataReader, DataRun, DataTable, Rows, Series
 
 _RUNS_AT_ONCE = 200
+
+
+@click.command("dataset")
+@click.argument("directory", type=PathName(file_okay=False))
+@topology_option
+@database_option
+@click.option("--experiment", help="Only this experiment; default: all.")
+def dataset_command(directory: Path, topology: Path, database: Path | None, experiment: str | None) -> None:
+    """Write the database into DIRECTORY as Parquet, or update it (needs pyarrow).
+
+    DuckDB, Polars, pandas, Dask, Spark and others can read it. An update writes only files that have changed, so you
+    can run it often, even during a run. DIRECTORY must be new, empty or a data set.
+    """
+    write_dataset(database_of(topology, database), directory, experiment)
 
 
 def write_dataset(database: Path, directory: Path, experiment: str | None) -> None:
@@ -78,7 +93,6 @@ class _Parts:
         return (self._of_rows(table, partition(table.name, NO_EXPERIMENT, NO_RUN, "schema"), ()) for table in TABLES)
 
     def of_runs(self, runs: Sequence[DataRun]) -> Iterator[Part]:
-        """The files of some runs."""
         for table in OF_A_RUN:
             rows = self._reader.rows(table, runs)
             for run in runs:

@@ -27,7 +27,7 @@ from ioc import __version__
 from ioc.errors import Refused
 from ioc.model import DocumentState
 from ioc.ports import FINISHED
-from ioc.rundb.queries import Row, RunBook, RunPage, SheetObservable
+from ioc.rundb.queries import Row, RunBook, SheetObservable
 from ioc.rundb.selection import Selection
 from ioc.rundb.times import from_text
 
@@ -57,6 +57,7 @@ _FILES: Mapping[str, str] = {
     "checksum": "string",
     "purged_at": "string",
 }
+_CONFIGURATION = ("ecc_server", "describe", "prepare", "configure", "config_digest")
 _EXIT = {DocumentState.Complete: "success", DocumentState.Failed: "fail", DocumentState.Orphaned: "abort"}
 
 
@@ -135,7 +136,7 @@ class _Documents:
             "project": self._book.experiment,
             "experiment": self._book.experiment,
             **{name: run[name] for name in ("title", "run_class", "quality", "comment", "config_name")},
-            "configurations": _configurations(self._page),
+            "configurations": [{name: row[name] for name in _CONFIGURATION} for row in self._page.configs],
             "versions": {"attpc-ioc": __version__},
         }
 
@@ -285,11 +286,6 @@ class _Keys:
             self._keys[owner] = next(each for each in names if each.lower() not in self._taken)
             self._taken.add(self._keys[owner].lower())
         return self._keys[owner]
-
-
-def _configurations(page: RunPage) -> list[dict[str, str]]:
-    columns = ("ecc_server", "describe", "prepare", "configure", "config_digest")
-    return [{name: row[name] for name in columns} for row in page.configs]
 
 
 def _source(pv: str | None) -> str:

@@ -150,17 +150,15 @@ class _Writer:
         """Samples in portions; one that is empty if there are none."""
         samples = iter(self._book.samples(number, [observable]))
         zero_us = round(from_text(began) * 1_000_000)
-        rows = list(itertools.islice(samples, _SAMPLES_AT_ONCE))
-        while True:
+        portion: list[Row] | None = None
+        while (rows := list(itertools.islice(samples, _SAMPLES_AT_ONCE))) or portion is None:
+            portion = rows
             yield {
                 "time": [(row["sampled_us"] - zero_us) / 1e6 for row in rows],
                 "value": [_text_of(row["value"]) if is_text else _number(row["value"]) for row in rows],
                 "alarm_severity": [row["severity"] for row in rows],
                 "alarm_status": [row["status"].encode() for row in rows],  # h5py itself knows only ASCII
             }
-            rows = list(itertools.islice(samples, _SAMPLES_AT_ONCE))
-            if not rows:
-                return
 
     def _put(self, group: Any, name: str, value: Any, units: str | None = None) -> None:
         """A scalar; nothing if there is no value."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
+from ioc.cli.options import PathName, database_option, run_range, topology_option
 from ioc.cli.output import progress, reason, say_error
+from ioc.cli.runs import experiment_option
 from ioc.errors import PeerError, Refused
 from ioc.hosts.build import Way, connect, way_to
 from ioc.hosts.gather import DestinationError, Gatherer
@@ -25,6 +28,7 @@ from ioc.model.graw import cobo_of, gathered_name, is_in_the_way, is_merged, nam
 from ioc.ports import FINISHED
 from ioc.rundb.formats import local_time, size
 from ioc.rundb.queries import Row, RunBook
+from ioc.topology.load import load
 from ioc.topology.merger import MergerLayout
 from ioc.topology.schema import Topology
 
@@ -34,23 +38,39 @@ _SHOWN = 5
 """Problems of a run that are named."""
 
 
-def gather_runs(book: RunBook, topology: Topology, numbers: range, directory: Path, *, link: bool) -> bool:
-    """Gather the files of these runs; says what was done and what is missing, and returns whether nothing is.
+@click.command()
+@click.argument("numbers", metavar="N[-M]", type=run_range)
+@click.argument("directory", type=PathName(file_okay=False))
+@topology_option
+@database_option
+@experiment_option
+@click.option(
+    "--link/--copy",
+    default=True,
+    show_default=True,
+    help="Use hard links to the files on this machine, or copies; files on other hosts are always copied.",
+)
+def gather(
+    numbers: range, directory: Path, topology: Path, database: Path | None, experiment: str | None, *, link: bool
+) -> None:
+    """Collect the files of runs as attpc_merger expects them.
 
-    Raises:
-        Refused: no run has one of these numbers, or the directory cannot be used.
-        DestinationError: the directory cannot be written.
+    The files of run N go into DIRECTORY/run_NNNN/mmK, where K is the number of their CoBo, from this machine by hard
+    link, from other hosts by SSH. Nothing is overwritten. Existing files stay, so if the command was interrupted or
+    could not reach a host, run it again to complete the run. The exit code is 1 if anything is missing.
     """
-    found = [row for row in book.runs() if row["run_number"] in numbers]
-    if not found:
-        book.run(numbers[0])  # says what there is
-        raise Refused(f"experiment {book.experiment} has no run from {numbers[0]} to {numbers[-1]}")
-    place = _checked(directory)
-    with contextlib.closing(_Gathering(topology, MergerLayout.of(topology), place, link)) as gathering:
-        whole = [gathering.run(row, book.page(row["run_number"]).files) for row in found]
-    if len(found) < len(numbers):
-        click.echo(f"{len(numbers) - len(found)} of these numbers are not runs of experiment {book.experiment}")
-    return all(whole)
+    loaded = load(topology)
+    with RunBook(database or Path(loaded.database), experiment, loaded.experiment) as book:
+        found = [row for row in book.runs() if row["run_number"] in numbers]
+        if not found:
+            book.run(numbers[0])  # says what there is
+            raise Refused(f"experiment {book.experiment} has no run from {numbers[0]} to {numbers[-1]}")
+        place = _checked(directory)
+        with contextlib.closing(_Gathering(loaded, MergerLayout.of(loaded), place, link)) as gathering:
+            whole = [gathering.run(row, book.page(row["run_number"]).files) for row in found]
+        if len(found) < len(numbers):
+            click.echo(f"{len(numbers) - len(found)} of these numbers are not runs of experiment {book.experiment}")
+    sys.exit(0 if all(whole) else 1)
 
 
 def _checked(directory: Path) -> Path:
@@ -86,19 +106,6 @@ def _only_one(place: Path) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One file, and where it goes."""
-
-    router: str
-    host: str
-    source: bytes
-    size: int
-    target: bytes
-    purged_at: str | None
-    """When `runs purge` removed it."""
 
 
 @dataclass
@@ -137,29 +144,29 @@ class _Gathering:
 
     def _run(self, number: int, directory: Path, files: Sequence[Row]) -> bool:
         tasks, problems = self._plan(directory, files)
-        if extra := self._extra(directory, {task.target for task in tasks}):
+        if extra := self._extra(directory, tasks.keys()):
             raise Refused(f"{extra} is not a file of this run, but would be merged with it")
-        used = (os.fsdecode(task.target.rpartition(b"/")[0]) for task in tasks)
+        used = (os.fsdecode(target.rpartition(b"/")[0]) for target in tasks)
         for each in dict.fromkeys((*(directory / name for name in self.layout.directories), *map(Path, used))):
             _make(each)
-        missing: dict[tuple[str, str, str], list[_Task]] = {}
+        missing: dict[tuple[str, str, str], list[Row]] = {}
         total = 0
-        with progress(tasks, len(tasks), f"run {number}") as items:
-            for task in items:
+        with progress(tasks.items(), len(tasks), f"run {number}") as items:
+            for target, row in items:
                 try:
-                    found = self._gather(task)
+                    found = self._gather(row, target)
                 except (Refused, PeerError) as error:
-                    missing.setdefault((task.router, task.host, str(error)), []).append(task)
+                    missing.setdefault((row["router"], row["host"], str(error)), []).append(row)
                     continue
                 total += found
-                if found != task.size:
-                    name = shown(task.source)
-                    problems.append(f"{name} on {task.host} has {found} bytes, but had {task.size} when it was filed")
+                if found != row["bytes"]:
+                    where = f"{row['path']} on {row['host']}"
+                    problems.append(f"{where} has {found} bytes, but had {row['bytes']} when it was filed")
         problems += [_lack(its, why) for (_, _, why), its in missing.items()]
         lacking = sum(map(len, missing.values()))
         state = f"{lacking} of {len(tasks)} files are missing" if lacking else f"{len(tasks)} files, {size(total)}"
         click.echo(f"run {number}: {state}, in {directory}")
-        if all(cobo_of(task.target.rpartition(b"/")[2]) is None for task in tasks):
+        if all(cobo_of(target.rpartition(b"/")[2]) is None for target in tasks):
             click.echo(f"run {number} has no file of a CoBo: the merger would stop there, so exclude this run")
         for problem in problems[:_SHOWN]:
             say_error(f"run {number}: {problem}")
@@ -167,19 +174,18 @@ class _Gathering:
             say_error(f"run {number}: and {len(problems) - _SHOWN} more problems")
         return not problems
 
-    def _plan(self, directory: Path, files: Sequence[Row]) -> tuple[list[_Task], list[str]]:
-        """Return what goes where, and what is wrong with that."""
-        tasks: dict[bytes, _Task] = {}
+    def _plan(self, directory: Path, files: Sequence[Row]) -> tuple[dict[bytes, Row], list[str]]:
+        """Return the files by where they go, and what is wrong with that."""
+        tasks: dict[bytes, Row] = {}
         problems: list[str] = []
         for row in files:
-            source = from_shown(row["path"])
-            name = gathered_name(source.rpartition(b"/")[2])
+            name = gathered_name(from_shown(row["path"]).rpartition(b"/")[2])
             below = os.fsencode(directory / self.layout.directory_of(row["router"], name)) + b"/"
             target = next(below + each for each in names(name) if below + each not in tasks)
             if target != below + name:
                 problems.append(f"two files are called {shown(below + name)}: {row['path']} is {shown(target)}")
-            tasks[target] = _Task(row["router"], row["host"], source, row["bytes"], target, row["purged_at"])
-        return list(tasks.values()), problems
+            tasks[target] = row
+        return tasks, problems
 
     def _extra(self, directory: Path, expected: Collection[bytes]) -> str:
         """Return a file in a directory of a CoBo that does not belong there; empty if there is none."""
@@ -191,36 +197,35 @@ class _Gathering:
                         return shown(place + b"/" + name)
         return ""
 
-    def _gather(self, task: _Task) -> int:
+    def _gather(self, row: Row, target: bytes) -> int:
         """Gather one file; returns its size.
 
         Raises:
             Refused, PeerError: it cannot be gathered.
         """
-        if task.purged_at is not None:
+        if row["purged_at"] is not None:  # by `runs purge`
             with contextlib.suppress(OSError):
-                if os.stat(task.target).st_size == task.size:  # noqa: PTH116 - bytes
-                    return task.size  # it was gathered before
-            raise Refused(f"purged at {local_time(task.purged_at)}; take it from a safe copy")
-        way = way_to(self.topology, task.host, task.router)
+                if os.stat(target).st_size == row["bytes"]:  # noqa: PTH116 - bytes
+                    return row["bytes"]  # it was gathered before
+            raise Refused(f"purged at {local_time(row['purged_at'])}; take it from a safe copy")
+        way = way_to(self.topology, row["host"], row["router"])
         if way is None:
-            raise PeerError(f"the topology has no router and no ECC server on {task.host}")
-        machine = task.host, way
+            raise PeerError(f"the topology has no router and no ECC server on {row['host']}")
+        machine = row["host"], way
         if machine in self.lost:
             raise PeerError(self.lost[machine])
         if machine not in self.gatherers:
             self.gatherers[machine] = Gatherer(connect(self.topology, *machine), self.link)
         try:
-            return self.gatherers[machine].gather(task.source, task.target)
+            return self.gatherers[machine].gather(from_shown(row["path"]), target)
         except PeerError as error:
             self.lost[machine] = str(error)
             raise
 
 
-def _lack(tasks: Sequence[_Task], why: str) -> str:
-    """Tell which files are missing for one reason."""
-    first = tasks[0]
-    if len(tasks) == 1:
-        return f"{shown(first.source)} on {first.host}: {why}"
-    whose = f" of router {first.router}" if first.router else ""
-    return f"{len(tasks)} files{whose} on {first.host}, the first {shown(first.source)}: {why}"
+def _lack(files: Sequence[Row], why: str) -> str:
+    first = files[0]
+    if len(files) == 1:
+        return f"{first['path']} on {first['host']}: {why}"
+    whose = f" of router {first['router']}" if first["router"] else ""
+    return f"{len(files)} files{whose} on {first['host']}, the first {first['path']}: {why}"

@@ -39,9 +39,7 @@ def notify_test(topology: Path) -> None:
     named = (variable_of(each.url) for each in loaded.notifications.targets)
     variables = [name for name in named if name is not None and name in os.environ]
     if variables:
-        needed = (
-            "the IOC needs it in its unit as well" if len(variables) == 1 else "the IOC needs them in its unit as well"
-        )
+        needed = f"the IOC needs {'it' if len(variables) == 1 else 'them'} in its unit as well"
         click.echo(f"read from the environment of this shell: {', '.join(variables)}; {needed}", err=True)
     if failed := sum(bool(problem) for problem in problems):
         raise PeerError(f"{failed} of {len(problems)} messages {'was' if failed == 1 else 'were'} not sent")

@@ -54,7 +54,6 @@ after_option = click.option("--after", metavar="NAME", help="Place it after this
 
 
 def _keys(command: Callback) -> Callback:
-    """Options for the keys of an observable."""
     options = (
         click.option(
             "--pv", help="Source PV, by Channel Access or as pva://NAME; without it, the shift enters the value."
@@ -134,7 +133,8 @@ def change(name: str, topology: Path, reload: bool, **keys: Any) -> None:
     """
     given = {key: None if value == "" else value for key, value in keys.items() if value is not None}
     if not given:
-        raise click.UsageError(f"nothing to change: give at least one of {', '.join(map(_option, keys))}")
+        options = (f"--{key.replace('_', '-')}" for key in keys)
+        raise click.UsageError(f"nothing to change: give at least one of {', '.join(options)}")
     _apply(topology, Change(name, given), reload=reload, name=name)
 
 
@@ -162,10 +162,6 @@ def move(name: str, before: str | None, after: str | None, topology: Path, reloa
     if place == Place():
         raise click.UsageError("one of --before and --after must be given")
     _apply(topology, Move(name, place), reload=reload, name=name)
-
-
-def _option(key: str) -> str:
-    return f"--{key.replace('_', '-')}"
 
 
 def _place(before: str | None, after: str | None) -> Place:
@@ -223,13 +219,13 @@ async def _reload(prefix: str, name: str, *, wanted: bool) -> str:
     from ioc.cli.running import CONNECT_SECONDS, is_served, put
 
     reload = f"{prefix}IOC:Reload"
-    if not await is_served(reload, CONNECT_SECONDS):
+    if not await is_served(reload):
         return (
             f"not reloaded: no IOC answers for {reload} within {CONNECT_SECONDS:g} s. If it runs, EPICS_CA_ADDR_LIST "
             "must name its machine or network; if not, it reads the file when it starts"
         )
     await put(reload, 1, f"{prefix}Message")
-    if await is_served(f"{prefix}Obs:{name}:Connected") != wanted:
+    if await is_served(f"{prefix}Obs:{name}:Connected", 1.0) != wanted:
         has = "has no" if wanted else "still has an"
         raise Refused(f"{reload} was successful, but it {has} observable {name}: its topology is another file")
     return f"reloaded by the IOC ({reload})"

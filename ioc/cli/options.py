@@ -61,6 +61,13 @@ class Factor(click.FloatRange):
         return number
 
 
+class FactorOrNothing(Factor):
+    """A number in a range, or an empty text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return "" if value == "" else super().convert(value, param, ctx)
+
+
 class Moment(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - generic since click 8.5
     """A date or time, local unless it has an offset; becomes a time of the run database."""
 
@@ -110,8 +117,10 @@ output_option = click.option(
 )
 
 
-class FactorOrNothing(Factor):
-    """A number in a range, or an empty text."""
+def database_of(topology: Path, database: Path | None) -> Path:
+    """The run database: the one of the option, else the topology's."""
+    if database is not None:
+        return database
+    from ioc.topology.load import load  # noqa: PLC0415 - takes longer to import than listing the runs
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return "" if value == "" else super().convert(value, param, ctx)
+    return Path(load(topology).database)

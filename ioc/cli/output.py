@@ -35,6 +35,11 @@ def table_of_columns(columns: Iterable[Sequence[str]]) -> str:
     return "\n".join(map(str.rstrip, map("  ".join, zip(*map(_aligned, columns), strict=True))))
 
 
+def count(number: int, what: str) -> str:
+    """Such as "1 run" and "2 runs"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _aligned(column: Sequence[str]) -> Sequence[str]:
     """Pad the cells to the same width on a terminal."""
     text = "|".join(("", *column, ""))

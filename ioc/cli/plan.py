@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 
 from ioc.cli.options import PathName, topology_option
-from ioc.cli.output import table
-from ioc.cli.running import find, put, text
+from ioc.cli.output import count, table
+from ioc.cli.running import CONNECT_SECONDS, is_served, put, text
+from ioc.errors import PeerError
 from ioc.model import PlannedRun
 
 
@@ -52,12 +53,11 @@ def _shown(runs: Sequence[PlannedRun]) -> str:
         )
         for number, run in enumerate(runs, start=1)
     ]
-    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
     longest = sum(run.minutes for run in runs)
     open_ended = sum(1 for run in runs if not run.minutes)
     rest = f", and {open_ended} without a limit of time" if open_ended else ""
     heading = ("run", "title", "class", "minutes", "GB", "manual values", "waits for")
-    return f"{table([heading, *rows])}\n{count}: at most {longest / 60:.1f} h of data{rest}"
+    return f"{table([heading, *rows])}\n{count(len(runs), 'run')}: at most {longest / 60:.1f} h of data{rest}"
 
 
 async def _start(prefix: str, path: str) -> str:
@@ -67,8 +67,12 @@ async def _start(prefix: str, path: str) -> str:
         PeerError: no IOC answers.
         Refused: it refuses the plan, or to start it.
     """
-    await find(f"{prefix}Plan")
-    message = f"{prefix}Message"
-    await put(f"{prefix}Plan", path, message)
+    pv, message = f"{prefix}Plan", f"{prefix}Message"
+    if not await is_served(pv):
+        raise PeerError(
+            f"no IOC answers for {pv} within {CONNECT_SECONDS:g} s: it must run, and EPICS_CA_ADDR_LIST "
+            "must name its machine or network"
+        )
+    await put(pv, path, message)
     await put(f"{prefix}Enable", 1, message)
     return f"started; {message}: {await text(message)}"

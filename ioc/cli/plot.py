@@ -15,8 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from ioc.cli.extras import required
-from ioc.cli.output import progress
+from ioc.cli.options import PathName
+from ioc.cli.output import progress, whole_file
+from ioc.cli.runs import number_argument, observables_option, with_book
 from ioc.errors import Refused
 from ioc.model import RunQuality, Severity
 from ioc.rundb.queries import Row, RunBook
@@ -50,13 +54,24 @@ _SLACK = 10.0
 _TEXTUAL = {"string", "enum"}
 
 
-def plot_run(book: RunBook, number: int, observables: Sequence[str], output: Path) -> None:
-    """Write the figure of `draw_run` as a PNG file."""
-    figure = draw_run(book, number, observables)
-    with warnings.catch_warnings():
-        # The font may lack the script of a title.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure.savefig(output, format="png")
+@click.command()
+@number_argument
+@observables_option
+@click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
+@with_book
+def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path | None) -> None:
+    """Plot the observables of a run (needs matplotlib).
+
+    The PNG also shows gaps, alarms and state changes.
+    """
+    target = output or Path(f"run_{number:04d}.png")
+    with whole_file(target, book.path) as path:
+        figure = draw_run(book, number, observables)
+        with warnings.catch_warnings():
+            # The font may lack the script of a title.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+            figure.savefig(path, format="png")
+    click.echo(target)
 
 
 def draw_run(book: RunBook, number: int, observables: Sequence[str]) -> Figure:
@@ -168,7 +183,6 @@ def _number_events(axis: Any, events: Sequence[Row], near: float) -> None:
 
 
 def _list_events(figure: Figure, events: Sequence[Row]) -> None:
-    """List the numbered events below the panels."""
     from matplotlib.lines import Line2D  # noqa: PLC0415 - an optional extra
 
     lines = {
@@ -200,7 +214,6 @@ def _local(moment: float) -> datetime:
 
 
 def _show_local_time(axis: Any, began: float) -> None:
-    """Label the axis with local times."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415 - an optional extra
 
     zone = _local(began).tzinfo

@@ -3,58 +3,70 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import socket
 import sys
 import time
 from collections.abc import Collection, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
 import click
 
 from ioc.archive.purge import Plan, Purger
+from ioc.cli.options import Age, WholeNumber
 from ioc.cli.output import say_error, table
+from ioc.cli.runs import numbers_argument, this_client, with_book
 from ioc.cli.texts import size
 from ioc.errors import Refused
 from ioc.hosts import MachineHost, build_hosts
-from ioc.model import Client
-from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.connection import reading
 from ioc.rundb.copies import OldFile, old_files, old_runs
+from ioc.rundb.queries import RunBook
+from ioc.topology.load import load
 from ioc.topology.schema import Topology
 
 _MOST_LINES = 50
 
 
-def purge_runs(
-    topology: Topology,
-    database: Path,
-    experiment: str,
-    numbers: Collection[int],
+@click.command()
+@numbers_argument
+@click.option(
+    "--older-than", "age", type=Age(), required=True, help="Only runs that ended at least this long ago: 12h, 30d, 8w."
+)
+@click.option(
+    "--copies", type=WholeNumber(1, 100), required=True, help="Number of verified copies that a file must have."
+)
+@click.option("--deep", is_flag=True, help="Also compute the checksums of the copies again.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_book
+@click.pass_obj
+def purge(
+    topology: Topology | None,
     *,
+    book: RunBook,
+    numbers: tuple[int, ...],
     age: float,
     copies: int,
     deep: bool,
     yes: bool,
-    client: Client,
 ) -> None:
-    """Show what would be removed, ask, and remove it; the exit code is 1 if anything went wrong.
+    """Remove data files that have enough verified copies.
 
-    `age`: seconds since the end of the run. Without `numbers`, all runs of the experiment.
-
-    Raises:
-        Refused: there are not so many destinations, a run does not exist or is not complete, or nobody can be asked.
-        PeerError: the database cannot be read or written.
+    It removes files only of complete runs: of the given runs, or without NUMBER of all. It first checks each copy
+    again, and shows which files it would remove, which stay and why. The exit code is 1 if a host or destination could
+    not be checked.
     """
+    topology = topology or load(Path("topology.yaml"))
     if len(topology.archive) < copies:
         raise Refused(
             f"--copies {copies} cannot be satisfied: archive in the topology has {len(topology.archive)} destinations"
         )
-    files = _files(database, experiment, numbers, time.time() - age)
+    files = _files(book, numbers, time.time() - age)
     with _hosts(topology) as hosts:
         purger = Purger(hosts, topology.archive, copies, deep=deep)
         plan = purger.plan(files)
-        purger.mark_lost(plan, database)
+        purger.mark_lost(plan, book.path)
         _show(plan)
         failed = bool(plan.unreachable)
         if plan.remove and not yes:
@@ -64,7 +76,7 @@ def purge_runs(
                 click.echo("Nothing was removed.")
                 plan.remove.clear()
         removed = 0
-        for file, reason in purger.carry_out(plan, database, client):
+        for file, reason in purger.carry_out(plan, book.path, this_client(socket.gethostname())):
             if reason:
                 failed = True
                 say_error(f"{file.run}, {file.host}, {file.path}: {reason}")
@@ -76,18 +88,15 @@ def purge_runs(
     sys.exit(1 if failed else 0)
 
 
-def _files(database: Path, experiment: str, numbers: Collection[int], before: float) -> list[OldFile]:
-    with closing(open_for_reading(database)) as db:
-        try:
-            found = {run.number: run.state for run in old_runs(db, experiment, numbers)}
-            for number in numbers:
-                if number not in found:
-                    raise Refused(f"experiment {experiment} has no run {number}")
-                if found[number] != "complete":
-                    raise Refused(f"run {number} is {found[number]}: files are removed only of complete runs")
-            return old_files(db, experiment, before, numbers)
-        except sqlite3.Error as error:
-            raise peer_error(database, error) from error
+def _files(book: RunBook, numbers: Collection[int], before: float) -> list[OldFile]:
+    with reading(book.path) as db:
+        found = {run.number: run.state for run in old_runs(db, book.experiment, numbers)}
+        for number in numbers:
+            if number not in found:
+                raise Refused(f"experiment {book.experiment} has no run {number}")
+            if found[number] != "complete":
+                raise Refused(f"run {number} is {found[number]}: files are removed only of complete runs")
+        return old_files(db, book.experiment, before, numbers)
 
 
 @contextmanager
@@ -104,7 +113,6 @@ def _hosts(topology: Topology) -> Generator[Sequence[MachineHost]]:
 
 
 def _show(plan: Plan) -> None:
-    """Print what would be done."""
     lines = [("host", "runs", "files", "size")]
     by_host: dict[str, list[OldFile]] = {}
     for file, _ in plan.remove:

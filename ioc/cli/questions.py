@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import click
 
@@ -17,16 +17,15 @@ _STAND_IN: Given = {"experiment": "e", "cobos": 1, "mutant": False}
 """Answers with which all others are possible, until there are real ones."""
 
 
-class Question:
+class Question(NamedTuple):
     """One answer, with the option that gives it without being asked."""
 
-    def __init__(self, key: str, text: str, kind: Any = str, default: Any = None, *, optional: bool = False) -> None:
-        self.key = key
-        self.text = text
-        self.kind = kind
-        self.default = default
-        self.optional = optional
-        """Asked only of somebody who is asked others too; has an answer that suits without it."""
+    key: str
+    text: str
+    kind: Any = str
+    default: Any = None
+    optional: bool = False
+    """Asked only of somebody who is asked others too; has an answer that suits without it."""
 
 
 def answered(questions: Sequence[Question], given: Given) -> Answers:
@@ -55,13 +54,11 @@ def _check(known: Given) -> None:
 
 
 def _converted(kind: Any, text: Any) -> Any:
-    """Return an answer as what it must be."""
     convert = cast("Any", click.types.convert_type(kind))
     return convert.convert(text, None, None)
 
 
 def _ask(question: Question, known: Given) -> Any:
-    """Ask until the answer is possible."""
 
     def checked(text: Any) -> Any:
         value = _converted(question.kind, text)

@@ -18,19 +18,6 @@ _NO_WRITE_ACCESS = 376
 """ECA_NOWTACCESS in EPICS base's caerr.h."""
 
 
-async def find(pv: str) -> None:
-    """Connect to a PV of the IOC.
-
-    Raises:
-        PeerError: no IOC answers.
-    """
-    if not await is_served(pv, CONNECT_SECONDS):
-        raise PeerError(
-            f"no IOC answers for {pv} within {CONNECT_SECONDS:g} s: it must run, and EPICS_CA_ADDR_LIST "
-            "must name its machine or network"
-        )
-
-
 async def put(pv: str, value: str | int, reason: str) -> None:
     """Put and wait for the answer; a text goes as an array of characters.
 
@@ -65,8 +52,7 @@ async def text(pv: str) -> str:
     return str(found)
 
 
-async def is_served(pv: str, seconds: float = 1.0) -> bool:
-    """Whether a PV answers."""
+async def is_served(pv: str, seconds: float = CONNECT_SECONDS) -> bool:
     import aioca
 
     try:

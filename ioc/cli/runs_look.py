@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from ioc.cli.as_json import RUN, write_list, write_page
-from ioc.cli.options import PathName
-from ioc.cli.output import data_output, whole_file
-from ioc.cli.runs_options import NUMBER, QUALITIES, json_option, number_argument, observables_option, with_book
+from ioc.cli.output import data_output
+from ioc.cli.runs import NUMBER, QUALITY, json_option, number_argument, with_book
 from ioc.cli.texts import LISTED, run_diff, run_list, run_page
 from ioc.rundb.queries import RunBook
 from ioc.rundb.selection import Selection
 
 
 @click.command("list")
-@click.option("--quality", type=click.Choice(QUALITIES, case_sensitive=False), help="Only runs of this quality.")
+@click.option("--quality", type=QUALITY, help="Only runs of this quality.")
 @json_option
 @with_book
 def list_command(book: RunBook, quality: str | None, *, as_json: bool) -> None:
@@ -53,21 +50,3 @@ def diff(book: RunBook, first: int, second: int) -> None:
     It compares settings, configurations, observables and files.
     """
     click.echo(run_diff(book.experiment, book.page(first), book.page(second)))
-
-
-@click.command()
-@number_argument
-@observables_option
-@click.option("--output", type=PathName(dir_okay=False), help="PNG file; default: run_NNNN.png.")
-@with_book
-def plot(book: RunBook, number: int, observables: tuple[str, ...], output: Path | None) -> None:
-    """Plot the observables of a run (needs matplotlib).
-
-    The PNG also shows gaps, alarms and state changes.
-    """
-    from ioc.cli.plot import plot_run  # noqa: PLC0415 - only this command needs it
-
-    target = output or Path(f"run_{number:04d}.png")
-    with whole_file(target, book.path) as path:
-        plot_run(book, number, observables, path)
-    click.echo(target)

@@ -116,7 +116,6 @@ def run_list(experiment: str, lines: Iterable[Line]) -> str:
 
 
 def run_page(experiment: str, page: RunPage) -> str:
-    """Everything about one run."""
     purged = any(row["purged_at"] for row in page.files)
     files = {name: column for name, column in _FILES.items() if purged or name != "purged"}
     facts = [("Run", f"{page.run['run_number']} of {experiment}")]

@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
-from ioc.archive.verify import Finding, KnownFile, KnownRun, verify
-from ioc.archive.verify_copies import verify_copies
-from ioc.cli.output import table
+from ioc.archive.verify import Finding, KnownFile, KnownRun, verify, verify_copies
+from ioc.cli.output import count, table
+from ioc.cli.runs import numbers_argument, with_book
 from ioc.cli.texts import size
 from ioc.errors import Refused
 from ioc.hosts import build_hosts, host_with, this_machine, way_to
 from ioc.model import DocumentState, RunId
 from ioc.ports import FINISHED
-from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.connection import reading
 from ioc.rundb.copies import OldFile, copied_files
 from ioc.rundb.queries import RunBook
+from ioc.topology.load import load
 from ioc.topology.schema import Topology
 
 
-def verify_runs(
-    book: RunBook, topology: Topology, numbers: Sequence[int], *, deep: bool, copies: bool, as_json: bool
-) -> bool:
-    """Look at the files of these runs, or of all that have ended, and print what is wrong; True if nothing is.
+@click.command("verify")
+@numbers_argument
+@click.option("--deep", is_flag=True, help="Also read all files and compare their checksums.")
+@click.option("--copies", is_flag=True, help="Also check the safe copies, including those of removed files.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@with_book
+@click.pass_context
+def verify_command(
+    context: click.Context, *, book: RunBook, numbers: tuple[int, ...], deep: bool, copies: bool, as_json: bool
+) -> None:
+    """Check on the hosts whether the files of runs are intact. Default: all finished runs.
 
-    Raises:
-        Refused: there is no such run, or it has not ended.
+    Lists files that are missing, changed, unreadable, without checksum or not in the database, and hosts that cannot be
+    reached. The exit code is 1 if there are any. It changes nothing, and the IOC can be running.
+
+    Without --deep, it does not find changes that keep the size of a file.
     """
+    topology = context.obj or load(context.params["topology"])
     runs = [_known(book, number) for number in _chosen(book, numbers)]
     total = sum(file.size for run in runs for file in run.files if file.checksum)
     bar: Any = nullcontext()
@@ -51,15 +61,16 @@ def verify_runs(
     files = [file for run in runs for file in run.files]
     if as_json:
         click.echo(json.dumps(_document(book.experiment, runs, files, findings, deep), indent=2))
-        return not findings
+        sys.exit(1 if findings else 0)
     if findings:
-        click.echo(table([("run", "problem", "host", "file", "detail"), *map(_row, findings)]))
-    what = f"{_count(len(runs), 'run')} of {book.experiment} with {_count(len(files), 'file')}"
+        rows = [["" if value is None else str(value) for value in _shown(finding).values()] for finding in findings]
+        click.echo(table([("run", "problem", "host", "file", "detail"), *rows]))
+    what = f"{count(len(runs), 'run')} of {book.experiment} with {count(len(files), 'file')}"
     total_text = size(sum(file.size for file in files)) or "0 B"
     how = "every checksum computed anew" if deep else "names and sizes compared"
-    verdict = f"{_count(len(findings), 'problem')}" if findings else "all whole"
+    verdict = f"{count(len(findings), 'problem')}" if findings else "all whole"
     click.echo(f"{what} ({total_text}): {verdict} ({how})")
-    return not findings
+    sys.exit(1 if findings else 0)
 
 
 async def _verify(
@@ -96,11 +107,8 @@ def _chosen(book: RunBook, numbers: Sequence[int]) -> Sequence[int]:
 
 
 def _copied(book: RunBook, numbers: Sequence[int]) -> Sequence[OldFile]:
-    with closing(open_for_reading(book.path)) as db:
-        try:
-            return copied_files(db, book.experiment, numbers)
-        except sqlite3.Error as error:
-            raise peer_error(book.path, error) from error
+    with reading(book.path) as db:
+        return copied_files(db, book.experiment, numbers)
 
 
 def _known(book: RunBook, number: int) -> KnownRun:
@@ -112,9 +120,14 @@ def _known(book: RunBook, number: int) -> KnownRun:
     return KnownRun(run, files, others)
 
 
-def _row(finding: Finding) -> tuple[str, ...]:
-    number = "" if finding.run is None else str(finding.run.number)
-    return (number, finding.fault.value, finding.host, finding.path, finding.detail)
+def _shown(finding: Finding) -> dict[str, Any]:
+    return {
+        "run": None if finding.run is None else finding.run.number,
+        "problem": finding.fault.value,
+        "host": finding.host,
+        "path": finding.path,
+        "detail": finding.detail,
+    }
 
 
 def _document(
@@ -127,18 +140,5 @@ def _document(
         "bytes": sum(file.size for file in files),
         "deep": deep,
         "whole": not findings,
-        "problems": [
-            {
-                "run": None if finding.run is None else finding.run.number,
-                "problem": finding.fault.value,
-                "host": finding.host,
-                "path": finding.path,
-                "detail": finding.detail,
-            }
-            for finding in findings
-        ],
+        "problems": list(map(_shown, findings)),
     }
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

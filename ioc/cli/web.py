@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import os
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from ioc.cli.browse import listen, shown_address
+from ioc.cli.browse import listen, shown_address, silent_stdout
 from ioc.cli.extras import required
 from ioc.cli.options import WholeNumber, database_option, topology_option
 from ioc.topology.load import load
+from ioc.topology.place import is_loopback
 
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""What can be the name of a header (RFC 9110)."""
 _NEED = "the live page needs Starlette, uvicorn and Jinja"
 
 
@@ -43,7 +46,7 @@ def web(topology: Path, database: Path | None, host: str, port: int, login_heade
 
     The page is live and read-only. It is served until Ctrl-C.
     """
-    if login_header is not None and not _is_token(login_header):
+    if login_header is not None and not _HEADER.fullmatch(login_header):
         raise click.BadParameter(
             f"it is {login_header!r}, but must be the name of a header", param_hint="--login-header"
         )
@@ -62,7 +65,7 @@ def web(topology: Path, database: Path | None, host: str, port: int, login_heade
         datasette = pages_of(path, DATABASE_URL).app()
     site = Site(topology, read, path, datasette)
     with contextlib.closing(listen(host, port)) as listener:
-        if not _is_loopback(host):
+        if not is_loopback(host):
             click.echo(
                 f"warning: everybody who reaches {host} can read the runs and the state of the detector"
                 + (", and whoever does not come through the proxy can claim to be any user" if login_header else ""),
@@ -74,21 +77,8 @@ def web(topology: Path, database: Path | None, host: str, port: int, login_heade
             click.echo(f"{read.prefix} is at {address} until Ctrl-C", file=stdout)
             stdout.flush()
 
-        # If the package rich is installed, Datasette prints a traceback with it for each invalid query.
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with silent_stdout():
             serve(site, listener, host, login_header, announce)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # libca's own end waits for servers that hang, and Python's for threads that read
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _is_token(text: str) -> bool:
-    """Whether it can be the name of a header (RFC 9110)."""
-    return text.isascii() and text != "" and all(each.isalnum() or each in "!#$%&'*+-.^_`|~" for each in text)

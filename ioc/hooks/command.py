@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from importlib import resources
 
 from ioc.errors import PeerError
-from ioc.hooks.output import MOST_BYTES
-from ioc.hosts.transport import OUTPUT_LIMIT, Program, Transport
+from ioc.hosts.transport import OUTPUT_LIMIT, Transport, follow
 
 SCRIPT = resources.files("ioc.hooks").joinpath("hook.sh").read_text(encoding="ascii")
-_LOOK_SECONDS = 0.05
-"""How often a silent program is checked."""
-_LAST_SECONDS = 1.0
-"""How long the status of a program may come after the end of its output."""
+MOST_BYTES = 4000
+"""Of the output of a hook that are kept."""
 _SPARE_SECONDS = 5
 """The machine of the program ends it this long after its time-out, should we no longer be able to."""
 
@@ -45,25 +41,10 @@ class Command:
         Raises:
             PeerError: it could not be run, or was ended.
         """
-        program = self._transport.start(SCRIPT, self._words)
-        try:
-            return self._follow(program)
-        finally:
-            program.close()
-
-    def _follow(self, program: Program) -> int:
-        while not self._over.is_set():
-            piece = program.read(_LOOK_SECONDS)
-            if piece:
-                self._keep(piece)
-                continue
-            if piece is None and program.status() is None:
-                continue
-            # It has ended. A child that left its process group may keep the output open for ever.
-            while piece is None and (last := program.read(0)):
-                self._keep(last)
-            return self._status(program)
-        raise PeerError("it was ended")
+        status = follow(self._transport.start(SCRIPT, self._words), self._over, self._keep)
+        if status is None:
+            raise PeerError("it was ended")
+        return status
 
     def _keep(self, piece: bytes) -> None:
         self._written += len(piece)
@@ -71,12 +52,12 @@ class Command:
         if self._written > OUTPUT_LIMIT:
             raise PeerError(f"it was ended, because it wrote more than {OUTPUT_LIMIT} bytes")
 
-    @staticmethod
-    def _status(program: Program) -> int:
-        """Return the exit status, which may come a little after the end of the output."""
-        until = time.monotonic() + _LAST_SECONDS
-        while (status := program.status()) is None:
-            if time.monotonic() > until:
-                raise PeerError("its end was not seen")
-            time.sleep(_LOOK_SECONDS / 10)
-        return status
+
+def harmless(output: bytes) -> str:
+    """Return the end of an output on one line; it can do no harm in a message, a line of the log or a terminal."""
+    cut = len(output) > MOST_BYTES
+    text = output[-MOST_BYTES:].decode(errors="replace")
+    lines = (line.strip() for line in text.replace("\r", "\n").split("\n"))
+    text = " | ".join(filter(None, lines))
+    text = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+    return f"… {text}" if cut else text

@@ -9,17 +9,18 @@ a hook may have are counted, so that one whose programs cannot be ended is not s
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import unquote, urlsplit
 
 from ioc.errors import PeerError
-from ioc.hooks.command import Command
+from ioc.hooks.command import MOST_BYTES, Command, harmless
 from ioc.hooks.document import document, variables
-from ioc.hooks.http import place, post
-from ioc.hooks.output import harmless
 from ioc.hosts.transport import Transport
+from ioc.http_request import NoAnswerError, reason, request
 from ioc.model import HookOutcome, HookPoint, RunId, RunRecord
 from ioc.topology.schema import Hook, Hooks
 
@@ -35,6 +36,13 @@ _Key = tuple[HookPoint, str]
 def _told_of(key: _Key, run: RunId) -> str:
     point, name = key
     return f"hook {name} ({point}) of run {run.number}"
+
+
+def _server(url: str) -> str:
+    """Return the server of a URL for messages. User, password, path and query may be secrets."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
 
 class HookRunner:
@@ -53,7 +61,8 @@ class HookRunner:
     async def run(self, point: HookPoint, name: str, record: RunRecord) -> HookOutcome:
         """See `ioc.ports.HookRunner`."""
         key = (point, name)
-        task = asyncio.create_task(self._run(key, document(point, name, record)))
+        hook, told = self._hooks[key], document(point, name, record)
+        task = asyncio.create_task(self._command(key, hook, told) if hook.post is None else self._post(hook, told))
         self._tasks[key][task] = record.run
         try:
             await asyncio.wait((task,))
@@ -86,21 +95,27 @@ class HookRunner:
         self._resolver.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(*(asyncio.to_thread(transport.close) for transport in self._transports.values()))
 
-    async def _run(self, key: _Key, told: str) -> HookOutcome:
-        hook = self._hooks[key]
-        return await (self._post(hook, told) if hook.post is not None else self._command(key, hook, told))
-
     async def _post(self, hook: Hook, told: str) -> HookOutcome:
         assert hook.post is not None
+        parts, server = urlsplit(hook.post), _server(hook.post)
+        headers = [("Content-Type", "application/json")]
+        if parts.username is not None:
+            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers.append(("Authorization", f"Basic {base64.b64encode(user.encode()).decode()}"))
+        limit = asyncio.timeout(hook.timeout)
         try:
-            async with asyncio.timeout(hook.timeout):
-                status, answer = await post(hook.post, told.encode(), self._resolver)
-        except TimeoutError:
-            return HookOutcome(f"{place(hook.post)} did not answer within {hook.timeout:g} s")
+            async with limit:
+                reply = await request("POST", hook.post, headers, told.encode(), self._resolver, most=MOST_BYTES)
+        except NoAnswerError:
+            return HookOutcome(f"{server} sent no complete HTTP answer")
         except PeerError as error:
-            return HookOutcome(str(error))
-        good = 200 <= status < 300
-        return HookOutcome("" if good else f"{place(hook.post)} answered with status {status}", harmless(answer))
+            return HookOutcome(f"{server} {error}")
+        except OSError as error:
+            late = f"did not answer within {hook.timeout:g} s"
+            return HookOutcome(f"{server} {late if limit.expired() else f'cannot be reached: {reason(error)}'}")
+        good = 200 <= reply.status < 300
+        error = "" if good else f"{server} answered with status {reply.status}"
+        return HookOutcome(error, harmless(reply.body[:MOST_BYTES]))
 
     async def _command(self, key: _Key, hook: Hook, told: str) -> HookOutcome:
         assert hook.run is not None

@@ -7,10 +7,13 @@ import os
 import re
 import shlex
 import stat
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ioc.errors import PeerError
 from ioc.model.graw import partial_name
 
 # Exports of login scripts (PATH, QUOTING_STYLE, functions that shadow programs) must not change the output of a script.
@@ -19,6 +22,10 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin", "LC_ALL":
 END_SECONDS = 3.0
 OUTPUT_LIMIT = 4 * 1024 * 1024
 """Maximum bytes of a script's output."""
+_LOOK_SECONDS = 0.05
+"""How often a silent program is checked."""
+_LAST_SECONDS = 1.0
+"""How long the status of a program may come after the end of its output."""
 
 
 class CannotRenameError(OSError):
@@ -155,6 +162,34 @@ def fed_to_sh(script: str, arguments: Sequence[bytes]) -> bytes:
     """Return the input for ``sh -s``: the arguments are read by ``sh`` itself, never by the user's login shell."""
     quoted = " ".join(shlex.quote(os.fsdecode(argument)) for argument in arguments)
     return os.fsencode(f"{script}\nmain {quoted} </dev/null 2>/dev/null\n")
+
+
+def follow(program: Program, over: threading.Event, take: Callable[[bytes], None]) -> int | None:
+    """Give the output of a program to `take` until it ends, and an empty piece where none came for a moment.
+
+    Returns its exit status; None if `over` was set before it ended. The program is closed in any case.
+
+    Raises:
+        PeerError: its end was not seen.
+    """
+    try:
+        while not over.is_set():
+            piece = program.read(_LOOK_SECONDS)
+            if piece or (piece is None and program.status() is None):
+                take(piece or b"")
+                continue
+            # It has ended. A child that left its process group may keep the output open for ever.
+            while piece is None and (last := program.read(0)):
+                take(last)
+            until = time.monotonic() + _LAST_SECONDS
+            while (status := program.status()) is None:
+                if time.monotonic() > until:
+                    raise PeerError("its end was not seen")
+                time.sleep(_LOOK_SECONDS / 10)
+            return status
+        return None
+    finally:
+        program.close()
 
 
 def expand(transport: Transport, path: str) -> bytes:

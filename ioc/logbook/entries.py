@@ -7,14 +7,15 @@ An entry is made once as a list of facts and tables, then written as CommonMark 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ioc.logbook.occasions import Kind, Occasion
 from ioc.model import RunQuality, RunRecord
+from ioc.rundb.formats import duration, local_time, percent, size, value_text
 from ioc.rundb.queries import Row, RunPage
+from ioc.rundb.times import optional, to_text
 
 _TITLE_LENGTH = 200
 _MOST_ROWS = 200
@@ -26,6 +27,37 @@ _ESCAPED = str.maketrans(
 )
 _BLOCK = re.compile(r"^(\d*)(?=[-+=.)])")
 """Where a text at the begin of a line could make a list, a heading or a rule."""
+_Columns = Mapping[str, tuple[str, Callable[[Any], str]]]
+"""Heading, column of the database, and the format of its value."""
+_AT_START: _Columns = {"observable": ("name", str), "begin": ("begin_value", value_text), "units": ("units", str)}
+_AT_END: _Columns = {
+    "observable": ("name", str),
+    "begin": ("begin_value", value_text),
+    "end": ("end_value", value_text),
+    "min": ("minimum", value_text),
+    "max": ("maximum", value_text),
+    "mean": ("mean", value_text),
+    "units": ("units", str),
+}
+_CONFIGURATION: _Columns = {
+    "server": ("ecc_server", str),
+    "describe": ("describe", str),
+    "prepare": ("prepare", str),
+    "configure": ("configure", str),
+}
+_BAD_TIMES: _Columns = {
+    "interlock": ("interlock", str),
+    "from": ("began_at", local_time),
+    "until": ("ended_at", local_time),
+    "reason": ("reason", str),
+}
+
+
+def _size(count: int) -> str:
+    return size(count) or "0 B"
+
+
+_FILES: _Columns = {"router": ("router", str), "host": ("host", str), "file": ("path", str), "size": ("bytes", _size)}
 _WORDS = {Kind.Start: "started", Kind.End: "ended", Kind.Failed: "failed"}
 
 
@@ -61,11 +93,12 @@ def compose(occasion: Occasion, page: RunPage) -> Entry:
     typed = _line(record.title)
     title = f"Run {run.number} {_WORDS[kind]}{f': {typed}' if typed else ''}"
     ended = kind is not Kind.Start
-    tables = (
-        _conditions(page.measurements, ended=ended),
-        _table("Configuration", ("server", "describe", "prepare", "configure"), map(_config, page.configs)),
-        *((_intervals(page.intervals), _files(page.files)) if ended else ()),
-    )
+    tables = [
+        _table("Conditions", _AT_END if ended else _AT_START, page.measurements),
+        _table("Configuration", _CONFIGURATION, page.configs),
+    ]
+    if ended:
+        tables += [_table("Bad times", _BAD_TIMES, page.intervals), _table("Files", _FILES, page.files)]
     return Entry(
         id=occasion.id,
         kind=kind,
@@ -83,56 +116,21 @@ def _facts(record: RunRecord, row: Row, *, ended: bool) -> Iterable[tuple[str, s
     yield "Run", str(record.run.number)
     yield "Title", _line(record.title)
     yield "Class", record.run_class.name
-    yield "Started", _time(record.started_at)
+    yield "Started", local_time(optional(to_text, record.started_at))
     if ended:
-        yield "Stopped", _time(record.stopped_at)
-        yield "Duration", "" if record.duration is None else _clock(record.duration)
+        yield "Stopped", local_time(optional(to_text, record.stopped_at))
+        yield "Duration", duration(record.duration)
         yield "Size", _size(row["bytes"] or record.size)
-        good = row["good_fraction"]
-        yield "Good time", "" if good is None else f"{100 * good:.1f} %"
+        yield "Good time", percent(row["good_fraction"])
         yield "State", record.state.value
     yield "Configuration", _line(record.config_name)
     yield "Quality", "" if record.quality is RunQuality.Unknown else record.quality.name
     yield "Comment", _line(record.comment)
 
 
-def _conditions(rows: Sequence[Row], *, ended: bool) -> Table:
-    if not ended:
-        return _table("Conditions", ("observable", "begin", "units"), map(_begin, rows))
-    columns = ("observable", "begin", "end", "min", "max", "mean", "units")
-    return _table("Conditions", columns, map(_measured, rows))
-
-
-def _begin(row: Row) -> tuple[str, ...]:
-    return row["name"], _value(row["begin_value"]), row["units"]
-
-
-def _measured(row: Row) -> tuple[str, ...]:
-    values = ("begin_value", "end_value", "minimum", "maximum", "mean")
-    return row["name"], *(_value(row[column]) for column in values), row["units"]
-
-
-def _config(row: Row) -> tuple[str, ...]:
-    return row["ecc_server"], row["describe"], row["prepare"], row["configure"]
-
-
-def _intervals(rows: Sequence[Row]) -> Table:
-    def cells(row: Row) -> tuple[str, ...]:
-        return row["interlock"], _stored_time(row["began_at"]), _stored_time(row["ended_at"]), row["reason"]
-
-    return _table("Bad times", ("interlock", "from", "until", "reason"), map(cells, rows))
-
-
-def _files(rows: Sequence[Row]) -> Table:
-    def cells(row: Row) -> tuple[str, ...]:
-        return row["router"], row["host"], row["path"], _size(row["bytes"])
-
-    return _table("Files", ("router", "host", "file", "size"), map(cells, rows))
-
-
-def _table(heading: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
-    shown = tuple(tuple(_line(cell) for cell in row) for row in rows)
-    return Table(heading, columns, shown[:_MOST_ROWS], max(0, len(shown) - _MOST_ROWS))
+def _table(heading: str, columns: _Columns, rows: Sequence[Row]) -> Table:
+    cells = tuple(tuple(_line(show(row[name])) for name, show in columns.values()) for row in rows[:_MOST_ROWS])
+    return Table(heading, tuple(columns), cells, len(rows) - len(cells))
 
 
 def as_markdown(entry: Entry, picture: str = "") -> str:
@@ -140,7 +138,7 @@ def as_markdown(entry: Entry, picture: str = "") -> str:
     parts = ["\n".join(f"- **{name}:** {escaped(text)}" for name, text in entry.facts)]
     if entry.problems:
         parts.append("### What went wrong")
-        parts.append("\n".join(f"- {_BLOCK.sub(_backslash, escaped(text))}" for text in entry.problems))
+        parts.append("\n".join("- " + _BLOCK.sub(r"\1\\", escaped(text)) for text in entry.problems))
     for table in entry.tables:
         rows = [table.columns, ("---",) * len(table.columns), *(tuple(map(escaped, row)) for row in table.rows)]
         parts.append(f"### {table.heading}")
@@ -174,45 +172,7 @@ def escaped(text: str) -> str:
     return text.translate(_ESCAPED)
 
 
-def _backslash(digits: re.Match[str]) -> str:
-    return f"{digits[1]}\\"
-
-
 def _line(text: Any) -> str:
     """One line of printable characters."""
-    words = "".join(letter if letter.isprintable() else " " for letter in str(text)).split()
-    line = " ".join(words)
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
     return line if len(line) <= _MOST_TEXT else f"{line[: _MOST_TEXT - 1]}…"
-
-
-def _value(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
-
-
-def _stored_time(text: str | None) -> str:
-    return "" if text is None else _local(datetime.fromisoformat(text))
-
-
-def _time(posix: float | None) -> str:
-    return "" if posix is None else _local(datetime.fromtimestamp(posix).astimezone())
-
-
-def _local(moment: datetime) -> str:
-    return moment.astimezone().isoformat(sep=" ", timespec="seconds")
-
-
-def _clock(seconds: float) -> str:
-    whole = max(0, round(seconds))
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-def _size(count: int) -> str:
-    if count < 1000:
-        return f"{count} B"
-    amount, units = count / 1000, iter(("kB", "MB", "GB", "TB"))
-    unit = next(units)
-    for larger in units:
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.1f} {unit}"

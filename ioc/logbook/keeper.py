@@ -17,24 +17,25 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from enum import Enum, auto
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Literal, ParamSpec, Protocol, TypeVar
 
 from ioc.errors import AttpcError, PeerError, PeerRejected, PeerTimeout, Refused
-from ioc.logbook.books import Book
-from ioc.logbook.entries import compose
+from ioc.logbook.entries import Entry, compose
 from ioc.logbook.occasions import Kind, Occasion
 from ioc.logbook.plot import Plotter
 from ioc.logbook.spool import Spool, Waiting
 from ioc.model import Severity
 from ioc.rundb.queries import RunBook, RunPage
+from ioc.waiting import wait_for_news
 
 log = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+Part = Literal["make", "send"]
+"""What a keeper does at the same time."""
 Report = Callable[[str, Severity], None]
 """Writes a line into the log."""
 
@@ -43,30 +44,47 @@ MOST_WAITING = 1000
 _LOOK_SECONDS = 60.0
 """Seconds between looks at the folder: somebody may have moved entries back."""
 _DISK_SECONDS = 10.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _ATTEMPTS = 3
 """Failures after which a round ends: one entry may be at fault, three mean the service."""
+
+
+class Book(Protocol):
+    """A logbook. Every call ends within the time-outs of its kind, whatever the service does, or is cancelled."""
+
+    def body(self, entry: Entry, picture: str) -> str:
+        """Return the text of an entry as this kind of logbook takes it; `picture` is the name of its plot, if any."""
+        ...
+
+    async def has(self, entry: Waiting) -> bool:
+        """Ask whether the logbook has an entry: an earlier attempt may have succeeded without an answer.
+
+        Raises:
+            PeerError: it does not answer, or not usefully.
+        """
+        ...
+
+    async def add(self, entry: Waiting, picture: bytes | None) -> None:
+        """Add an entry.
+
+        Raises:
+            PeerRejected: the logbook will never accept it.
+            PeerError: it was not accepted now; or whether it was is not known.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class Pace:
     """Times in seconds, shorter in tests."""
 
-    first_pause: float = _FIRST_PAUSE
-    longest_pause: float = _LONGEST_PAUSE
+    first_pause: float = 5.0
+    longest_pause: float = 300.0
     again: float = 2.0
     """Before another look at the database, or at the service for entries of an earlier process."""
     lag: float = 15.0
     """How long an entry waits for the database to have the run as it is; the entries after it wait as well."""
     give_up: float = 600.0
     """After which a run that is not in the database gets no entry."""
-
-
-class Part(Enum):
-    """What a keeper does at the same time."""
-
-    Make = auto()
-    Send = auto()
 
 
 class Keeper:
@@ -104,7 +122,7 @@ class Keeper:
         self._full = False
         self._storing = asyncio.Lock()
         """An entry is not sent before it is remembered as made: after a kill it would be made and sent again."""
-        self._problems = {Part.Make: "", Part.Send: ""}
+        self._problems: dict[Part, str] = {"make": "", "send": ""}
 
     @property
     def problem(self) -> str:
@@ -128,7 +146,7 @@ class Keeper:
     async def run(self) -> None:
         """Work until cancelled."""
         while not await self._opened():
-            await _wait(self._due_news, self._pace.first_pause)
+            await wait_for_news(self._due_news, self._pace.first_pause)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_making(), name=f"logbook {self.name}: make")
             tasks.create_task(self._keep_sending(), name=f"logbook {self.name}: send")
@@ -136,15 +154,15 @@ class Keeper:
     async def _keep_making(self) -> None:
         pause = 0.0
         while True:
-            await _wait(self._due_news, pause)
-            pause = _LOOK_SECONDS if await self._guarded(Part.Make, self._make) else self._pace.again
+            await wait_for_news(self._due_news, pause)
+            pause = _LOOK_SECONDS if await self._guarded("make", self._make) else self._pace.again
 
     async def _keep_sending(self) -> None:
         pause = self._pace.again if self._spooled else 0.0
         failures = 0
         while True:
-            await _wait(self._spool_news, pause)
-            if await self._guarded(Part.Send, self._send):
+            await wait_for_news(self._spool_news, pause)
+            if await self._guarded("send", self._send):
                 failures, pause = 0, _LOOK_SECONDS
             else:
                 pause = min(self._pace.longest_pause, self._pace.first_pause * 2 ** min(failures, 10))
@@ -165,7 +183,7 @@ class Keeper:
             await self._on_disk(self._spool.open, time.time())
             await self._count()
         except (PeerError, OSError) as error:
-            self._trouble(Part.Make, f"entries cannot be kept in {self._spool.folder}: {_sentence(error)}")
+            self._trouble("make", f"entries cannot be kept in {self._spool.folder}: {_sentence(error)}")
             return False
         self._due = {
             identity: each
@@ -200,9 +218,9 @@ class Keeper:
                     return False
                 await self._keep(occasion, page)
         if problem:
-            self._trouble(Part.Make, problem)
+            self._trouble("make", problem)
             return False
-        self._mended(Part.Make, "entries can be kept again")
+        self._mended("make", "entries can be kept again")
         return True
 
     async def _unreadable(self, occasion: Occasion, error: Exception) -> str:
@@ -220,7 +238,6 @@ class Keeper:
         return ""
 
     async def _keep(self, occasion: Occasion, page: RunPage) -> None:
-        """Write an entry into the spool."""
         picture = None if occasion.kind is Kind.Start else await self._plotter.draw(occasion, page)
         run = occasion.record.run
         name = f"run_{run.number:04d}-{occasion.kind}-{occasion.id[:8]}.png" if picture is not None else ""
@@ -245,7 +262,7 @@ class Keeper:
 
     async def _skip(self, occasion: Occasion) -> None:
         """Make no entry, also not later."""
-        await self._on_disk(self._spool.skip, occasion.id)
+        await self._on_disk(self._spool.remember, occasion.id)
         self._forget(occasion)
 
     def _waited(self, occasion: Occasion) -> float:
@@ -261,9 +278,14 @@ class Keeper:
             Refused: it does not have the run.
         """
         late = self._waited(occasion) > self._pace.lag
-        page = await self._on_disk(_read_page, self._database, occasion)
+        page = await self._on_disk(self._read_page, occasion)
         behind = occasion.kind is not Kind.Start and page.run["state"] != occasion.record.state.value
         return None if behind and not late else page
+
+    def _read_page(self, occasion: Occasion) -> RunPage:
+        run = occasion.record.run
+        with RunBook(self._database, run.experiment) as book:
+            return book.page(run.number)
 
     async def _send(self) -> bool:
         """Send the entries that wait; False if some still wait."""
@@ -300,9 +322,9 @@ class Keeper:
                 sent += 1
         await self._count()
         if problem:
-            self._trouble(Part.Send, problem)
+            self._trouble("send", problem)
         else:
-            self._mended(Part.Send, f"the logbook can be written again, {sent} entries were sent")
+            self._mended("send", f"the logbook can be written again, {sent} entries were sent")
         return not problem
 
     async def _refuse(self, name: str, why: str) -> None:
@@ -333,22 +355,6 @@ class Keeper:
                 return await loop.run_in_executor(self._threads, partial(do, *arguments, **options))
         except TimeoutError:
             raise PeerTimeout(f"the disk of {self._spool.folder} did not answer within {_DISK_SECONDS:g} s") from None
-
-
-async def _wait(news: asyncio.Event, seconds: float) -> None:
-    """Wait for news, at most so long."""
-    try:
-        async with asyncio.timeout(seconds):
-            await news.wait()
-    except TimeoutError:
-        pass
-    news.clear()
-
-
-def _read_page(database: Path, occasion: Occasion) -> RunPage:
-    run = occasion.record.run
-    with RunBook(database, run.experiment) as book:
-        return book.page(run.number)
 
 
 def _sentence(error: Exception) -> str:

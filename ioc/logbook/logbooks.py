@@ -7,12 +7,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from ioc.errors import PeerError
-from ioc.logbook.books import Book
 from ioc.logbook.elog import Elog
-from ioc.logbook.keeper import Keeper
+from ioc.logbook.keeper import Book, Keeper
 from ioc.logbook.markdown_file import MarkdownFile
 from ioc.logbook.occasions import due
 from ioc.logbook.olog import Olog
@@ -63,7 +63,6 @@ class Logbooks:
                 self._consider_present()
 
     def status(self) -> LogbookStatus:
-        """Return the state of all logbooks together."""
         if not self._topology.logbook:
             return LogbookStatus(LogbookState.Off, "no logbook is set up")
         waiting = sum(keeper.waiting for keeper in self._keepers)
@@ -96,7 +95,7 @@ class Logbooks:
                         database=database,
                         plotter=plotter,
                         threads=threads,
-                        report=self._reporter(each.name),
+                        report=partial(self._report, each.name),
                     )
                     self._keepers = (*self._keepers, keeper)
                     tasks.create_task(keeper.run(), name=f"logbook {each.name}")
@@ -133,8 +132,5 @@ class Logbooks:
             for record in records:
                 keeper.consider(due(record))
 
-    def _reporter(self, name: str) -> Callable[[str, Severity], None]:
-        def report(text: str, severity: Severity) -> None:
-            self._journal(Event(time.time(), severity, f"Logbook:{name}", text))
-
-        return report
+    def _report(self, name: str, text: str, severity: Severity) -> None:
+        self._journal(Event(time.time(), severity, f"Logbook:{name}", text))

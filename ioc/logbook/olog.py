@@ -18,14 +18,16 @@ from urllib.parse import quote
 
 from ioc import __version__
 from ioc.errors import PeerError, PeerRejected, PeerTimeout
+from ioc.http_request import Reply, reason, request
 from ioc.logbook.entries import Entry, as_markdown
-from ioc.logbook.http import Reply, request
 from ioc.logbook.spool import Waiting
 from ioc.topology.schema import Logbook
 from ioc.topology.secret import read_secret
 
 PROPERTY = "attpc-ioc"
 _SECONDS = 20.0
+_MOST = 2**20
+"""Longest answer that is read, in bytes."""
 _NEVER = {400, 405, 406, 411, 413, 415, 422}
 """What is wrong with the entry itself; anything else may be repaired at the service, in the topology, or by waiting."""
 _TOO_LARGE = 413
@@ -85,9 +87,14 @@ class Olog:
         ]
         try:
             async with asyncio.timeout(self.seconds):
-                return await request(method, url, [*headers, *told], body, self._threads)
+                reply = await request(method, url, [*headers, *told], body, self._threads, most=_MOST)
         except TimeoutError:
             raise PeerTimeout(f"no answer within {self.seconds:g} s") from None
+        except OSError as error:
+            raise PeerError(f"broke the connection ({reason(error)})") from None
+        if len(reply.body) > _MOST:
+            raise PeerError(f"answered with more than {_MOST} bytes")
+        return reply
 
     def _id(self, entry: Waiting) -> str:
         """What finds an entry again: another logbook of the topology may be at the same service."""

@@ -69,10 +69,9 @@ class Spool:
             self.since, self._made = float(kept["since"]), dict.fromkeys(map(str, kept["made"]))
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             self.since, self._made = now, {}
-            self._remember()
+            self.remember()
 
     def has_made(self, identity: str) -> bool:
-        """Whether an entry with this id was made."""
         return identity in self._made
 
     def put(self, name: str, entry: Waiting, picture: bytes | None) -> None:
@@ -84,11 +83,7 @@ class Spool:
         if picture is not None:
             self._store(f"{name}{_PICTURE}", picture)
         self._store(f"{name}{_ENTRY}", json.dumps(asdict(entry), indent=1).encode())
-        self._remember(entry.id)
-
-    def skip(self, identity: str) -> None:
-        """Remember an entry as made that is not kept."""
-        self._remember(identity)
+        self.remember(entry.id)
 
     def names(self) -> Sequence[str]:
         """The waiting entries, the oldest first."""
@@ -126,7 +121,8 @@ class Spool:
     def count_refused(self) -> int:
         return sum(1 for _ in self.refused.glob(f"*{_ENTRY}"))
 
-    def _remember(self, *identities: str) -> None:
+    def remember(self, *identities: str) -> None:
+        """Remember entries as made, whether they are kept or not."""
         latest = list(self._made | dict.fromkeys(identities))[-_MOST_MADE:]
         self._store(_MADE, json.dumps({"since": self.since, "made": latest}).encode())
         self._made = dict.fromkeys(latest)

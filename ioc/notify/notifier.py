@@ -144,14 +144,15 @@ class Notifier:
                 log.exception("notification to %s", target.name)
 
     async def _send(self, target: Target, text: str, threads: ThreadPoolExecutor) -> None:
-        for pause in self._pauses:
+        for pause in (*self._pauses, None):
             try:
-                return await send(target, self._title, text, threads, seconds=self._seconds)
-            except PeerRejected:
-                raise
-            except PeerError:
+                await send(target, self._title, text, threads, seconds=self._seconds)
+            except PeerError as error:
+                if pause is None or isinstance(error, PeerRejected):
+                    raise
                 await asyncio.sleep(pause)
-        return await send(target, self._title, text, threads, seconds=self._seconds)
+            else:
+                return
 
     def _say(self, name: str, text: str) -> None:
         self._journal(Event(time.time(), Severity.MINOR, f"Notify:{name}", text))

@@ -70,7 +70,8 @@ def decide(
         due = [] if held else [subject for subject in mine if _is_due(rule, memory.known[subject], now)]
         if due:
             messages.append(Message(index, tuple(mine[subject] for subject in due)))
-            told = {subject: _told(memory.known[subject], now) for subject in due}
+            of_due = {subject: memory.known[subject] for subject in due}
+            told = {subject: replace(each, sent=each.sent + 1, sent_at=now) for subject, each in of_due.items()}
             memory = Memory({**memory.known, **told}, now)  # noqa: PLW2901 - its next value
         after.append(memory)
     return tuple(after), tuple(messages)
@@ -102,10 +103,6 @@ def _is_due(rule: Rule, known: Known, now: float) -> bool:
         return True
     most = 1 if rule.when in _ONCE else rule.at_most
     return known.sent < most and now >= known.sent_at + 60 * rule.repeat_minutes
-
-
-def _told(known: Known, now: float) -> Known:
-    return replace(known, sent=known.sent + 1, sent_at=now)
 
 
 def seconds_before(rule: Rule) -> float:

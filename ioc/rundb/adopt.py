@@ -6,14 +6,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ioc.model import Client, DocumentState, FiledFile, RunClass, RunId, RunRecord, Severity
 from ioc.rundb import documents
-from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.connection import peer_error, reading
 from ioc.rundb.dict_rows import Readable
 from ioc.rundb.rows import storable
 from ioc.rundb.session import Session
@@ -57,11 +56,8 @@ def known_already(path: Path, found: Sequence[FoundRun]) -> list[str]:
     """
     if not path.exists():
         return []
-    with closing(open_for_reading(path)) as db:
-        try:
-            return list(_known(db, found))
-        except sqlite3.Error as error:
-            raise peer_error(path, error) from error
+    with reading(path) as db:
+        return list(_known(db, found))
 
 
 def adopt(path: Path, found: Sequence[FoundRun], run_class: RunClass, client: Client) -> list[str]:
@@ -96,7 +92,7 @@ def next_number(path: Path, experiment: str) -> int:
     """
     if not path.exists():
         return 0
-    with closing(open_for_reading(path)) as db:
+    with reading(path) as db:
         last = documents.last_run(db, experiment)
     return 0 if last is None else last.run.number + 1
 

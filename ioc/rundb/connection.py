@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
@@ -43,6 +44,16 @@ def open_for_reading(path: Path, *, busy_seconds: float = 5.0) -> sqlite3.Connec
         PeerError: there is no such file, it is no run database, or its version is not the program's.
     """
     return checked(path, os.R_OK, lambda: connect_for_reading(path, busy_seconds=busy_seconds))
+
+
+@contextmanager
+def reading(path: Path) -> Generator[sqlite3.Connection]:
+    """Open the database as `open_for_reading`, and close it; errors of its queries become those for operators."""
+    with closing(open_for_reading(path)) as db:
+        try:
+            yield db
+        except sqlite3.Error as error:
+            raise peer_error(path, error) from error
 
 
 def connect_for_reading(path: Path, *, busy_seconds: float = 5.0) -> sqlite3.Connection:

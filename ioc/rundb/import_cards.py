@@ -11,7 +11,6 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +19,7 @@ from ioc.errors import PeerError
 from ioc.model import Client, RunId, Severity
 from ioc.rundb import cards
 from ioc.rundb.cards import Content
-from ioc.rundb.connection import open_for_reading, peer_error
+from ioc.rundb.connection import peer_error, reading
 from ioc.rundb.dict_rows import Readable
 from ioc.rundb.documents import experiment_id
 from ioc.rundb.rows import storable
@@ -84,11 +83,8 @@ def check(path: Path, found: Sequence[FoundCard]) -> Checked:
     """
     if not path.exists():
         return Checked(tuple(found), (), tuple(_shared_files({}, found)))
-    with closing(open_for_reading(path)) as db:
-        try:
-            return _check(db, found)
-        except sqlite3.Error as error:
-            raise peer_error(path, error) from error
+    with reading(path) as db:
+        return _check(db, found)
 
 
 def import_cards(path: Path, found: Sequence[FoundCard], client: Client) -> Checked:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ioc.errors import PeerError
 from ioc.model import PVA_SCHEME, Action, HookPoint, LinkType, Role, ValueType
 from ioc.topology.derived import sources_of, ssh_for, units_of
-from ioc.topology.document import Fault, Loc, show
+from ioc.topology.document import Fault, Loc, fault
 from ioc.topology.messages import value_fault
-from ioc.topology.place import is_here
+from ioc.topology.place import is_here, is_loopback
 from ioc.topology.schema import USUAL_PORTS, AccessRule, DataRouter, DataSource, EccServer, Ssh, Topology
 from ioc.topology.secret import read_secret
 
+Entry = TypeVar("Entry")
 Advice = tuple[Loc, str]
 """The place of a value, and what it should be."""
 
@@ -60,9 +60,13 @@ def _inside(holder: Any, part: str | int) -> Any:
     return getattr(holder, part) if isinstance(part, str) else holder[part]
 
 
+def _entries(entries: Iterable[Entry], *loc: str) -> Iterator[tuple[Loc, Entry]]:
+    return (((*loc, index), entry) for index, entry in enumerate(entries))
+
+
 def _components(topology: Topology) -> Iterator[tuple[Loc, EccServer | DataRouter]]:
-    yield from ((("ecc_servers", index), server) for index, server in enumerate(topology.ecc_servers))
-    yield from ((("data_routers", index), router) for index, router in enumerate(topology.data_routers))
+    yield from _entries(topology.ecc_servers, "ecc_servers")
+    yield from _entries(topology.data_routers, "data_routers")
 
 
 def _prefix(topology: Topology) -> Iterator[Advice]:
@@ -71,9 +75,9 @@ def _prefix(topology: Topology) -> Iterator[Advice]:
 
 
 def _configs(topology: Topology) -> Iterator[Advice]:
-    for index, server in enumerate(topology.ecc_servers):
+    for place, server in _entries(topology.ecc_servers, "ecc_servers"):
         for key, name in server.config or ():
-            loc = ("ecc_servers", index, "config", key)
+            loc = (*place, "config", key)
             if "." in name:
                 yield loc, "should have no dot: the ECC server cuts the file name there and does not find the file"
             if " " in name:
@@ -93,9 +97,9 @@ def _config_roots(topology: Topology) -> Iterator[Advice]:
 
 
 def _backups(topology: Topology) -> Iterator[Advice]:
-    for index, server in enumerate(topology.ecc_servers):
+    for place, server in _entries(topology.ecc_servers, "ecc_servers"):
         backup, root = server.config_backup_root, server.config_root
-        loc = ("ecc_servers", index, "config_backup_root")
+        loc = (*place, "config_backup_root")
         if backup is not None and root is None:
             yield loc, "should come with config_root: without it nothing is copied"
         elif backup is not None and root is not None and backup.rstrip("/") == root.rstrip("/"):
@@ -103,10 +107,9 @@ def _backups(topology: Topology) -> Iterator[Advice]:
 
 
 def _units(topology: Topology) -> Iterator[Advice]:
-    for index, router in enumerate(topology.data_routers):
-        if router.work_dir is None and units_of(topology, router):
-            yield ("data_routers", index, "work_dir"), "should be set: its unit starts it there"
     for loc, component in _components(topology):
+        if isinstance(component, DataRouter) and component.work_dir is None and units_of(topology, component):
+            yield (*loc, "work_dir"), "should be set: its unit starts it there"
         if component.command is not None and not units_of(topology, component):
             yield (*loc, "units"), "should be systemd or launchd: without units, nothing starts the command"
 
@@ -122,16 +125,16 @@ def _ports(topology: Topology) -> Iterator[Advice]:
 
 
 def _roles(topology: Topology) -> Iterator[Advice]:
-    for index, source in enumerate(topology.data_sources):
+    for loc, source in _entries(topology.data_sources, "data_sources"):
         if not _SOURCE_ID.fullmatch(source.id):
-            yield ("data_sources", index, "id"), "should be as in the .xcfg file: CoBo[3] or Mutant[master]"
-    for index, server in enumerate(topology.ecc_servers):
+            yield (*loc, "id"), "should be as in the .xcfg file: CoBo[3] or Mutant[master]"
+    for loc, server in _entries(topology.ecc_servers, "ecc_servers"):
         sources = sources_of(topology, server.name)
         drives = f"{server.name} drives {', '.join(source.id for source in sources)}"
         if server.role is Role.MuTAnT and not any(map(_is_mutant, sources)):
-            yield ("ecc_servers", index, "role"), f"should be cobo: {drives}"
+            yield (*loc, "role"), f"should be cobo: {drives}"
         elif server.role is Role.CoBo and all(map(_is_mutant, sources)):
-            yield ("ecc_servers", index, "role"), f"should be mutant: {drives}"
+            yield (*loc, "role"), f"should be mutant: {drives}"
 
 
 def _links(topology: Topology) -> Iterator[Advice]:
@@ -149,9 +152,9 @@ def _links(topology: Topology) -> Iterator[Advice]:
 
 
 def _hosts(topology: Topology) -> Iterator[Advice]:
-    remote = not all(map(_is_loopback, topology.ecc_servers))
+    remote = not all(is_loopback(server.host) for server in topology.ecc_servers)
     for loc, component in _components(topology):
-        if remote and isinstance(component, DataRouter) and _is_loopback(component):
+        if remote and isinstance(component, DataRouter) and is_loopback(component.host):
             yield (*loc, "host"), "should be the address at which the electronics reach it"
         if ssh_for(topology, component) == "local" and not is_here(component.host):
             yield (*loc, "host"), "should be an address of this machine: ssh is local"
@@ -175,8 +178,7 @@ def _times(topology: Topology) -> Iterator[Advice]:
 
 def _observables(topology: Topology) -> Iterator[Advice]:
     following: dict[str, str] = {}
-    for index, each in enumerate(topology.observables):
-        loc = ("observables", index)
+    for loc, each in _entries(topology.observables, "observables"):
         if each.pv is not None:
             first = following.setdefault(each.pv, each.name)
             if first != each.name:
@@ -199,8 +201,7 @@ def _interlocks(topology: Topology) -> Iterator[Advice]:
     observables = {each.name: each for each in topology.observables}
     follows = {each.pv: each.name for each in topology.observables if each.pv is not None}
     not_resuming = [server.name for server in topology.ecc_servers if not server.supports_resume]
-    for index, each in enumerate(topology.interlocks):
-        loc = ("interlocks", index)
+    for loc, each in _entries(topology.interlocks, "interlocks"):
         if each.action is Action.Hold and not_resuming:
             others = f" and {len(not_resuming) - 1} more" if len(not_resuming) > 1 else ""
             why = f"runs are not paused, only marked, because {not_resuming[0]}{others} cannot Resume"
@@ -217,8 +218,7 @@ def _interlocks(topology: Topology) -> Iterator[Advice]:
 
 def _hooks(topology: Topology) -> Iterator[Advice]:
     for point in HookPoint:
-        for index, each in enumerate(topology.hooks.at(point)):
-            loc = ("hooks", point.value, index)
+        for loc, each in _entries(topology.hooks.at(point), "hooks", point.value):
             if each.run and each.host == "local" and shutil.which(Path(each.run[0]).expanduser()) is None:
                 yield (*loc, "run", 0), "should be a program that this user can run: there is none on this machine"
             if point is HookPoint.BeforeStop and each.timeout > _LONG_STOP:
@@ -226,7 +226,7 @@ def _hooks(topology: Topology) -> Iterator[Advice]:
 
 
 def _logbook_files(topology: Topology) -> Iterator[Advice]:
-    for index, each in enumerate(topology.logbook):
+    for loc, each in _entries(topology.logbook, "logbook"):
         if each.file is None:
             continue
         file = Path(each.file)
@@ -238,7 +238,7 @@ def _logbook_files(topology: Topology) -> Iterator[Advice]:
             why = "this user cannot write to it"
         else:
             continue
-        yield ("logbook", index, "file"), f"should be a file in a folder where this user can write: {why}"
+        yield (*loc, "file"), f"should be a file in a folder where this user can write: {why}"
 
 
 def _ssh(topology: Topology) -> Iterator[Advice]:
@@ -273,10 +273,10 @@ def _files(ssh: Ssh, loc: Loc, keys: set[str]) -> Iterator[Advice]:
 
 
 def _patterns(topology: Topology) -> Iterator[Advice]:
-    for index, rule in enumerate(topology.access or ()):
+    for loc, rule in _entries(topology.access or (), "access"):
         if not _may_match(rule.pvs, topology.prefix):
             why = "it matches none of our PVs"
-            yield ("access", index, "pvs"), f"should begin with our prefix {topology.prefix} or '*': {why}"
+            yield (*loc, "pvs"), f"should begin with our prefix {topology.prefix} or '*': {why}"
 
 
 def _rules(topology: Topology) -> Iterator[Fault]:
@@ -284,36 +284,33 @@ def _rules(topology: Topology) -> Iterator[Fault]:
     rules = topology.access or ()
     if topology.access is not None and not any(rule.write for rule in rules):
         yield ("access",), "access has no rule with write: true, but should have one: nobody can write to a PV"
-    for index in [index for index, rule in enumerate(rules[:-1]) if _matches_all(rule)][:1]:
-        loc = ("access", index)
-        yield loc, f"{show(loc)} matches everything, but should be the last rule: those after it have no effect"
+    for loc in [loc for loc, rule in _entries(rules[:-1], "access") if _matches_all(rule)][:1]:
+        yield fault(loc, "matches everything, but should be the last rule: those after it have no effect")
 
 
 def _services(topology: Topology) -> Iterator[Fault]:
     """Yield warnings about what logbooks and notifications need on this machine."""
     secrets: list[tuple[Loc, str]] = []
-    for index, each in enumerate(topology.logbook):
-        loc = ("logbook", index)
+    for loc, each in _entries(topology.logbook, "logbook"):
         if each.password is not None:
             secrets.append(((*loc, "password"), each.password))
         if each.kind == "elog" and not _installed("elog"):
-            text = f"needs the Python package py_elog, which is not installed: {_PIP} py_elog"
-            yield (*loc, "kind"), f"{show((*loc, 'kind'))} is elog, but this {text}"
-        if each.url is not None and each.url.startswith("http://") and each.password is not None:
+            text = "is elog, but this needs the Python package py_elog, which is not installed"
+            yield fault((*loc, "kind"), f"{text}: {_PIP} py_elog")
+        if each.password is not None and (each.url or "").startswith("http://") and not _LOOPBACK.match(each.url or ""):
             text = "should begin with https:// unless it is on this machine: the password is sent unencrypted"
-            if not _LOOPBACK.match(each.url):
-                yield (*loc, "url"), f"{show((*loc, 'url'))} {text}"
+            yield fault((*loc, "url"), text)
     if topology.notifications is not None:
         if not _installed("apprise"):
             text = f"need the Python package apprise, which is not installed: {_PIP} apprise"
-            yield ("notifications",), f"notifications {text}"
-        targets = enumerate(topology.notifications.targets)
-        secrets += [(("notifications", "targets", index, "url"), each.url) for index, each in targets]
+            yield fault(("notifications",), text)
+        targets = _entries(topology.notifications.targets, "notifications", "targets")
+        secrets += [((*loc, "url"), each.url) for loc, each in targets]
     for loc, place in secrets:
         try:
             read_secret(place)
         except PeerError as error:
-            yield loc, f"{show(loc)} cannot be read: {error}"
+            yield fault(loc, f"cannot be read: {error}")
 
 
 def _installed(module: str) -> bool:
@@ -332,13 +329,6 @@ def _may_match(pattern: str, prefix: str) -> bool:
 
 def _is_mutant(source: DataSource) -> bool:
     return source.id.lower().startswith("mutant")
-
-
-def _is_loopback(component: EccServer | DataRouter) -> bool:
-    try:
-        return ipaddress.ip_address(component.host).is_loopback
-    except ValueError:
-        return component.host.lower() == "localhost"
 
 
 _ADVISERS = (

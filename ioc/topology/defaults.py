@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from ioc.topology.document import Document, Fault, Loc, show
+from ioc.topology.document import Document, Fault, Loc, fault, show
 from ioc.topology.schema import Defaults
 
 _NAME = "name"
@@ -43,9 +43,8 @@ class Completed:
         return plain | {loc: plain[given] for loc, given in self.inherited.items() if given in plain}
 
     def advice(self) -> Iterator[Fault]:
-        """Yield a warning for each default without effect."""
         for loc in self.unused:
-            yield loc, f"{show(loc)} has no effect: every entry has its own"
+            yield fault(loc, "has no effect: every entry has its own")
 
 
 def complete(document: Document, data: Mapping[str, object]) -> Completed:
@@ -71,8 +70,7 @@ def complete(document: Document, data: Mapping[str, object]) -> Completed:
 def _complete_list(result: Completed, section: str, given: Mapping[str, object]) -> None:
     place: Loc = ("defaults", section)
     if _NAME in given:
-        loc = (*place, _NAME)
-        result.faults.append((loc, f"{show(loc)} is given for all entries, but each must have its own"))
+        result.faults.append(fault((*place, _NAME), "is given for all entries, but each must have its own"))
     usable = {key: value for key, value in given.items() if key != _NAME}
     entries = result.data.get(section)
     if not isinstance(entries, list):

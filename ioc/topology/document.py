@@ -185,3 +185,8 @@ def show(loc: Loc) -> str:
     for part in ("…" if isinstance(each, str) and _URL.search(each) else "''" if each == "" else each for each in loc):
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def fault(loc: Loc, text: str) -> Fault:
+    """An error in a sentence that begins with its place."""
+    return loc, f"{show(loc)} {text}"

@@ -19,7 +19,7 @@ import yaml
 from ioc.errors import ConfigurationError, Problem, Refused
 from ioc.model import Scalar
 from ioc.topology.document import read_document
-from ioc.topology.layout import Pieces, Section, written
+from ioc.topology.layout import Section, written
 from ioc.topology.messages import suggest
 
 Fields = Mapping[str, Scalar | None]
@@ -139,7 +139,6 @@ def _check_names(change: Edit, names: Sequence[str]) -> None:
 
 
 def _changed(entries: Sequence[Entry], change: Edit) -> list[Entry]:
-    """The list with the change made in it."""
     result = [dict(entry) for entry in entries]
     match change:
         case Add(fields, place):
@@ -170,16 +169,16 @@ def _index(names: Sequence[str], place: Place) -> int:
 
 
 def _rewritten(text: str, change: Edit, names: Sequence[str]) -> str:
-    section, pieces = Section.of(text, "observables"), Pieces(text)
+    section = Section(text, "observables")
     match change:
         case Add(fields, place):
             new = {key: written(value) for key, value in fields.items() if value is not None}
-            section.insert(pieces, _index(names, place), new)
+            section.insert(_index(names, place), new)
         case Change(name, fields):
             texts = {key: None if value is None else written(value) for key, value in fields.items()}
-            section.change(pieces, names.index(name), texts)
+            section.change(names.index(name), texts)
         case Retire(name):
-            section.remove(pieces, names.index(name))
+            section.remove(names.index(name))
         case Move(name, place):
-            section.move(pieces, names.index(name), _index(names, place))
-    return pieces.text()
+            section.move(names.index(name), _index(names, place))
+    return section.text()

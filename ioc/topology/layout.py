@@ -12,7 +12,6 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from json import dumps
 
@@ -42,111 +41,63 @@ def written(value: Scalar) -> str:
     return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in quoted)
 
 
-class Pieces:
-    """A text of which some pieces are exchanged; positions are those of the old text."""
-
-    def __init__(self, text: str) -> None:
-        self.old = text
-        self._changes: list[tuple[int, int, str]] = []
-
-    def put(self, start: int, end: int, new: str) -> None:
-        """Exchange what stands from `start` to `end`."""
-        self._changes.append((start, end, new))
-
-    def text(self) -> str:
-        result, at = "", 0
-        for start, end, new in sorted(self._changes, key=lambda change: change[:2]):  # stable: in the order of `put`
-            result += self.old[at:start] + new
-            at = end
-        return result + self.old[at:]
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """The lines of a text."""
-
-    text: str
-
-    @property
-    def newline(self) -> str:
-        found = re.search(r"\r\n|\n|\r", self.text)
-        return found[0] if found else "\n"
-
-    def start(self, at: int) -> int:
-        """Where the line of a position begins."""
-        return max((found.end() for found in _BREAK.finditer(self.text, 0, at)), default=0)
-
-    def end(self, at: int) -> int:
-        """Where the line of a position ends, before its line break."""
-        found = _BREAK.search(self.text, at)
-        return found.start() if found else len(self.text)
-
-    def next(self, at: int) -> int:
-        """Where the line after that of a position begins, or the end of the text."""
-        found = _BREAK.search(self.text, at)
-        return found.end() if found else len(self.text)
-
-
 class Section:
-    """One list of the file."""
+    """One list of the file, of whose text pieces are exchanged; positions are those of the old text."""
 
-    def __init__(self, text: str, key: str, root: yaml.MappingNode) -> None:
-        self._text, self._lines, self._key, self._root = text, _Lines(text), key, root
+    def __init__(self, text: str, key: str) -> None:
+        """Find a list by its key at the top of the file; it may be missing."""
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(root, yaml.MappingNode) or not root.value:
+            raise ValueError(key)
+        self._text, self._key, self._root = text, key, root
+        self._changes: list[tuple[int, int, str]] = []
         pairs = [(name, value) for name, value in root.value if name.value == key]
         self._name, self._list = pairs[0] if pairs else (None, None)
         self._entries: list[yaml.MappingNode] = (
             list(self._list.value) if isinstance(self._list, yaml.SequenceNode) else []
         )
 
-    @classmethod
-    def of(cls, text: str, key: str) -> Section:
-        """Find a list by its key at the top of the file; it may be missing."""
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(root, yaml.MappingNode) or not root.value:
-            raise ValueError(key)
-        return cls(text, key, root)
-
-    def insert(self, pieces: Pieces, index: int, fields: Mapping[str, str]) -> None:
+    def insert(self, index: int, fields: Mapping[str, str]) -> None:
         """Put in an entry before the one of this index, or at the end."""
         if not self._entries:
-            self._begin(pieces, fields)
+            self._begin(fields)
             return
         like = self._entries[max(0, index - 1)]
         if not self._is_block:
-            self._insert_flow(pieces, index, _in_braces(fields))
+            self._insert_flow(index, _in_braces(fields))
             return
         dash = self._dash(like)
-        lead = self._text[self._lines.start(dash) : like.start_mark.index]
+        lead = self._text[self._line_start(dash) : like.start_mark.index]
         if _BREAK.search(lead):  # the dash has a line of its own
-            lead = self._text[self._lines.start(dash) : dash] + "- "
+            lead = self._text[self._line_start(dash) : dash] + "- "
         body = _in_braces(fields)
         if not like.flow_style:
-            body = f"{self._lines.newline}{_blank(lead)}".join(f"{key}: {value}" for key, value in fields.items())
-        self._insert_lines(pieces, index, lead + body)
+            body = f"{self._newline}{_blank(lead)}".join(f"{key}: {value}" for key, value in fields.items())
+        self._insert_lines(index, lead + body)
 
-    def remove(self, pieces: Pieces, index: int) -> None:
+    def remove(self, index: int) -> None:
         """Take out an entry, with the comments inside it."""
         if len(self._entries) == 1:
-            self._empty(pieces)
+            self._empty()
         elif self._is_block:
-            self._remove_lines(pieces, *self._span(index))
+            self._remove_lines(*self._span(index))
         else:
-            self._remove_flow(pieces, self._entries, index)
+            self._remove_flow(index)
 
-    def move(self, pieces: Pieces, index: int, to: int) -> None:
+    def move(self, index: int, to: int) -> None:
         """Move an entry unchanged before the one at index `to`, or to the end."""
         if self._is_block:
             start, end = self._span(index)
-            self._remove_lines(pieces, start, end)
-            self._insert_lines(pieces, to, self._text[start:end])
+            self._remove_lines(start, end)
+            self._insert_lines(to, self._text[start:end])
             return
         entry = self._entries[index]
-        self._remove_flow(pieces, self._entries, index)
+        self._remove_flow(index)
         if to == len(self._entries) and index == to - 1:
             raise ValueError(to)
-        self._insert_flow(pieces, to, self._text[entry.start_mark.index : entry.end_mark.index])
+        self._insert_flow(to, self._text[entry.start_mark.index : entry.end_mark.index])
 
-    def change(self, pieces: Pieces, index: int, fields: Mapping[str, str | None]) -> None:
+    def change(self, index: int, fields: Mapping[str, str | None]) -> None:
         """Give keys of an entry other values; None takes a key out."""
         entry = self._entries[index]
         pairs = {key.value: (key, value) for key, value in entry.value}
@@ -154,30 +105,59 @@ class Section:
         new = {name: text for name, text in fields.items() if text is not None and name not in pairs}
         for name, text in fields.items():
             if name in pairs and text is not None:
-                self._exchange(pieces, pairs[name][1], text)
+                self._exchange(pairs[name][1], text)
             elif name in pairs:
-                self._drop(pieces, entry, list(pairs), name)
+                self._drop(entry, list(pairs), name)
         last = pairs[kept[-1]]
         if not new:
             return
         if entry.flow_style:
             at = _content_end(self._text, *last)
-            pieces.put(at, at, "".join(f", {name}: {text}" for name, text in new.items()))
+            self._put(at, at, "".join(f", {name}: {text}" for name, text in new.items()))
         else:
-            at = self._lines.end(_content_end(self._text, *last))
+            at = self._line_end(_content_end(self._text, *last))
             first = entry.value[0][0].start_mark
-            lead = self._text[self._lines.start(first.index) : first.index]
-            indent = self._lines.newline + _blank(lead)
-            pieces.put(at, at, "".join(f"{indent}{name}: {text}" for name, text in new.items()))
+            lead = self._text[self._line_start(first.index) : first.index]
+            indent = self._newline + _blank(lead)
+            self._put(at, at, "".join(f"{indent}{name}: {text}" for name, text in new.items()))
+
+    def text(self) -> str:
+        """The text with all changes."""
+        result, at = "", 0
+        for start, end, new in sorted(self._changes, key=lambda change: change[:2]):  # stable: in the order of `_put`
+            result += self._text[at:start] + new
+            at = end
+        return result + self._text[at:]
+
+    def _put(self, start: int, end: int, new: str) -> None:
+        """Exchange what stands from `start` to `end`."""
+        self._changes.append((start, end, new))
+
+    @property
+    def _newline(self) -> str:
+        found = re.search(r"\r\n|\n|\r", self._text)
+        return found[0] if found else "\n"
+
+    def _line_start(self, at: int) -> int:
+        return max((found.end() for found in _BREAK.finditer(self._text, 0, at)), default=0)
+
+    def _line_end(self, at: int) -> int:
+        """Where the line of a position ends, before its line break."""
+        found = _BREAK.search(self._text, at)
+        return found.start() if found else len(self._text)
+
+    def _next_line(self, at: int) -> int:
+        """Where the line after that of a position begins, or the end of the text."""
+        found = _BREAK.search(self._text, at)
+        return found.end() if found else len(self._text)
 
     @property
     def _is_block(self) -> bool:
         return self._list is not None and not self._list.flow_style
 
     def _dash(self, entry: yaml.Node) -> int:
-        """Where the dash of an entry is."""
         at = entry.start_mark.index
-        usual = _DASH.fullmatch(self._text, self._lines.start(at), at)
+        usual = _DASH.fullmatch(self._text, self._line_start(at), at)
         return usual.start(1) if usual else self._dashes[bisect_right(self._dashes, at) - 1]
 
     @cached_property
@@ -189,86 +169,84 @@ class Section:
     def _span(self, index: int) -> tuple[int, int]:
         """The lines of an entry, from its dash to its last value, without the last line break."""
         entry = self._entries[index]
-        return self._lines.start(self._dash(entry)), self._lines.end(_content_end(self._text, entry))
+        return self._line_start(self._dash(entry)), self._line_end(_content_end(self._text, entry))
 
-    def _insert_lines(self, pieces: Pieces, index: int, lines: str) -> None:
+    def _insert_lines(self, index: int, lines: str) -> None:
         if index < len(self._entries):
             start, _ = self._span(index)
-            pieces.put(start, start, lines + self._lines.newline)
+            self._put(start, start, lines + self._newline)
         else:
             _, end = self._span(-1)
-            pieces.put(end, end, self._lines.newline + lines)
+            self._put(end, end, self._newline + lines)
 
-    def _remove_lines(self, pieces: Pieces, start: int, end: int) -> None:
-        if self._lines.next(end) > end:
-            pieces.put(start, self._lines.next(end), "")
+    def _remove_lines(self, start: int, end: int) -> None:
+        if self._next_line(end) > end:
+            self._put(start, self._next_line(end), "")
         else:  # the last line, without a line break: take the one before it
             before = [found.start() for found in _BREAK.finditer(self._text, 0, start)]
-            pieces.put(before[-1], end, "")
+            self._put(before[-1], end, "")
 
-    def _insert_flow(self, pieces: Pieces, index: int, entry: str) -> None:
+    def _insert_flow(self, index: int, entry: str) -> None:
         if index < len(self._entries):
             at = self._entries[index].start_mark.index
-            pieces.put(at, at, f"{entry}, ")
+            self._put(at, at, f"{entry}, ")
         else:
             at = self._entries[-1].end_mark.index
-            pieces.put(at, at, f", {entry}")
+            self._put(at, at, f", {entry}")
 
-    @staticmethod
-    def _remove_flow(pieces: Pieces, nodes: list[yaml.MappingNode], index: int) -> None:
+    def _remove_flow(self, index: int) -> None:
+        nodes = self._entries
         if index:
-            pieces.put(nodes[index - 1].end_mark.index, nodes[index].end_mark.index, "")
+            self._put(nodes[index - 1].end_mark.index, nodes[index].end_mark.index, "")
         else:
-            pieces.put(nodes[0].start_mark.index, nodes[1].start_mark.index, "")
+            self._put(nodes[0].start_mark.index, nodes[1].start_mark.index, "")
 
-    def _begin(self, pieces: Pieces, fields: Mapping[str, str]) -> None:
+    def _begin(self, fields: Mapping[str, str]) -> None:
         """Write the first entry: the list is empty, has no value, or is not there."""
-        newline = self._lines.newline
+        newline = self._newline
         if isinstance(self._list, yaml.SequenceNode):
             at = self._list.end_mark.index - 1
-            pieces.put(at, at, _in_braces(fields))
+            self._put(at, at, _in_braces(fields))
         elif self._name is not None:
-            at = self._lines.end(self._name.end_mark.index)
+            at = self._line_end(self._name.end_mark.index)
             indent = " " * self._name.start_mark.column + _INDENT
-            pieces.put(at, at, f"{newline}{indent}- {_in_braces(fields)}")
+            self._put(at, at, f"{newline}{indent}- {_in_braces(fields)}")
         elif self._root.flow_style:
             at = _content_end(self._text, *self._root.value[-1])
-            pieces.put(at, at, f', "{self._key}": [{_in_braces(fields)}]')
+            self._put(at, at, f', "{self._key}": [{_in_braces(fields)}]')
         else:
             at, indent = self._root.end_mark.index, " " * self._root.start_mark.column
             section = f"{indent}{self._key}:{newline}{indent}{_INDENT}- {_in_braces(fields)}"
-            ended = at == self._lines.start(at)
-            pieces.put(at, at, f"{section}{newline}" if ended else f"{newline}{section}")
+            ended = at == self._line_start(at)
+            self._put(at, at, f"{section}{newline}" if ended else f"{newline}{section}")
 
-    def _empty(self, pieces: Pieces) -> None:
-        """Take out the only entry."""
+    def _empty(self) -> None:
         assert self._list is not None
         assert self._name is not None
         if self._is_block:
             start, end = self._span(0)
             colon = self._text.index(":", self._name.end_mark.index) + 1
-            pieces.put(colon, colon, " []")
-            self._remove_lines(pieces, start, end)
+            self._put(colon, colon, " []")
+            self._remove_lines(start, end)
         else:
-            pieces.put(self._list.start_mark.index, self._list.end_mark.index, "[]")
+            self._put(self._list.start_mark.index, self._list.end_mark.index, "[]")
 
-    def _exchange(self, pieces: Pieces, value: yaml.Node, text: str) -> None:
+    def _exchange(self, value: yaml.Node, text: str) -> None:
         start, end = value.start_mark.index, _content_end(self._text, value)
         space = "" if start == 0 or self._text[start - 1].isspace() else " "
-        pieces.put(start, max(start, end), space + text)
+        self._put(start, max(start, end), space + text)
 
-    def _drop(self, pieces: Pieces, entry: yaml.MappingNode, names: list[str], name: str) -> None:
-        """Take out a key with its value."""
+    def _drop(self, entry: yaml.MappingNode, names: list[str], name: str) -> None:
         index = names.index(name)
         key, value = entry.value[index]
         if index == 0:
-            pieces.put(key.start_mark.index, entry.value[1][0].start_mark.index, "")
+            self._put(key.start_mark.index, entry.value[1][0].start_mark.index, "")
         elif entry.flow_style:
             before = _content_end(self._text, *entry.value[index - 1])
-            pieces.put(before, _content_end(self._text, key, value), "")
+            self._put(before, _content_end(self._text, key, value), "")
         else:
-            end = self._lines.end(_content_end(self._text, key, value))
-            self._remove_lines(pieces, self._lines.start(key.start_mark.index), end)
+            end = self._line_end(_content_end(self._text, key, value))
+            self._remove_lines(self._line_start(key.start_mark.index), end)
 
 
 def _content_end(text: str, *nodes: yaml.Node) -> int:

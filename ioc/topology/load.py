@@ -13,8 +13,7 @@ from ioc.errors import ConfigurationError, Problem
 from ioc.topology.advice import advise
 from ioc.topology.checks import check_consistency
 from ioc.topology.defaults import Completed, complete
-from ioc.topology.document import Document, Fault, read_document, show
-from ioc.topology.files import read_text
+from ioc.topology.document import Document, Fault, fault, read_document
 from ioc.topology.messages import describe, rephrase
 from ioc.topology.place import Place
 from ioc.topology.schema import Topology
@@ -22,6 +21,7 @@ from ioc.topology.schema import Topology
 EXAMPLE = Path(__file__).with_name("example.yaml")
 """The example of a full AT-TPC; in a checkout, a link to the file at the root."""
 _WHAT_TO_DO = "`attpc-ioc init` writes one from a few answers, `--topology FILE` names another"
+_MOST_BYTES = 4_000_000
 _PATHS = {"config_root", "config_backup_root", "log_path", "work_dir", "key", "config"}
 """Keys whose value is a path or null."""
 
@@ -63,6 +63,32 @@ def parse(text: str, file_name: str) -> Topology:
     return _parse(text, file_name, None)[0]
 
 
+def read_text(path: Path, what: str, if_missing: str = "") -> str:
+    """Return the text of a file that must be `what`; `if_missing` is advice.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:  # it may be an endless device
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise _refusal(path, 0, f"has more than {_MOST_BYTES} bytes, but must be {what}")
+        return content.decode()
+    except FileNotFoundError:
+        raise _refusal(path, 0, f"does not exist{if_missing}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _refusal(path, line, "has a byte that is not UTF-8, but must be UTF-8 text") from None
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise _refusal(path, 0, f"cannot be read ({reason}), but must be {what}") from None
+
+
+def _refusal(path: Path, line: int, text: str) -> ConfigurationError:
+    return ConfigurationError((Problem(str(path), line, text),))
+
+
 def _text(path: Path) -> str:
     return read_text(path, "a topology file", f": {_WHAT_TO_DO}")
 
@@ -93,7 +119,4 @@ def _lone_tildes(document: Document) -> Iterator[Fault]:
     """Report a path ``~`` without quotes: it is null in YAML, although the home directory was meant."""
     for loc, text in document.plain.items():
         if text == "~" and loc[-1] in _PATHS:
-            yield (
-                loc,
-                f"{show(loc)} is ~, which is null in YAML, but must be a path: quote it ('~') for the home",
-            )
+            yield fault(loc, "is ~, which is null in YAML, but must be a path: quote it ('~') for the home")

@@ -29,7 +29,6 @@ class MergerLayout:
 
     @classmethod
     def of(cls, topology: Topology) -> Self:
-        """Return the layout for the sources and routers of a topology."""
         cobos = set(COBOS)
         copies: dict[str, set[int]] = {}
         writers: set[str] = set()

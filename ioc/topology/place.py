@@ -70,6 +70,14 @@ def _is_sqlite(path: Path) -> bool:
     return True
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address reaches only this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 def is_here(host: str) -> bool:
     """Whether an address belongs to this machine. Names are not resolved: that may take long or need the network."""
     try:

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from ioc.errors import ConfigurationError, PeerTimeout, Problem, Refused
 from ioc.topology.edit import Edit, edit
-from ioc.topology.files import read_text
-from ioc.topology.load import parse
+from ioc.topology.load import parse, read_text
 
 _LOCK_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
@@ -112,12 +111,8 @@ def _replace(real: Path, old: str, new: str) -> None:
         # The lock is gone with the old file: what has the name of `partial` now may be the next program's.
         on_failure.pop_all()
     with contextlib.suppress(OSError):  # some file systems have no directories to be flushed
-        _flush_directory(real.parent)
-
-
-def _flush_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        folder = os.open(real.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

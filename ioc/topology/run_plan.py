@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ioc.errors import ConfigurationError, Problem, Refused
 from ioc.model import PlannedRun, RunClass, ValueType, Wait, Window
 from ioc.topology.document import Fault, Loc, read_document, show
-from ioc.topology.files import read_text
+from ioc.topology.load import read_text
 from ioc.topology.manual_value import parse_manual
 from ioc.topology.messages import describe, rephrase, suggest
 from ioc.topology.schema import Limit, Observable, Value, must, number

@@ -32,7 +32,7 @@ from ioc.model import (
 )
 from ioc.topology.names import channel_of, check_address, check_network
 from ioc.topology.place import Place, check_database
-from ioc.topology.secret import FORM, file_of, is_place
+from ioc.topology.secret import FORM, PLACE, file_of
 
 _CONFIG_FILE = re.compile(r"(describe-|prepare-|configure-|hardwareDescription_)?(.*)\.(xcfg|xml)", re.IGNORECASE)
 
@@ -197,7 +197,7 @@ Value = Annotated[Scalar, PlainValidator(_value)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Line = Annotated[str, _must("1 to 100 printable characters", lambda text: 0 < len(text) <= 100 and text.isprintable())]
 Lines = Annotated[tuple[Line, ...], Field(min_length=1)]
-Secret = Annotated[str, _must(FORM, is_place), AfterValidator(_place_of_secret)]
+Secret = Annotated[str, _must(FORM, PLACE.fullmatch), AfterValidator(_place_of_secret)]
 """The place of a secret."""
 Service = Annotated[str, _must("an address http://HOST[:PORT]/… or https://…, without user and password", _is_service)]
 Times = Annotated[

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ioc.errors import PeerError
 
-_PLACE = re.compile(r"env:(?P<variable>[A-Za-z_][A-Za-z0-9_]*)|file:(?P<path>[^\0]+)")
+PLACE = re.compile(r"env:(?P<variable>[A-Za-z_][A-Za-z0-9_]*)|file:(?P<path>[^\0]+)")
 _MOST = 64 * 1024
 """Largest file that is read, in bytes."""
 FORM = "env:NAME (an environment variable) or file:PATH (a file with mode 600), never the secret itself"
@@ -36,20 +36,15 @@ def may_be_in(loc: tuple[str | int, ...], value: object) -> bool:
     return may_be_at(loc) or (loc[:1] == ("notifications",) and _URL.search(str(value)) is not None)
 
 
-def is_place(text: str) -> bool:
-    """Whether a text names the place of a secret."""
-    return _PLACE.fullmatch(text) is not None
-
-
 def file_of(place: str) -> str | None:
     """The path of a secret in a file; None for one in the environment."""
-    found = _PLACE.fullmatch(place)
+    found = PLACE.fullmatch(place)
     return found["path"] if found else None
 
 
 def variable_of(place: str) -> str | None:
     """The environment variable of a secret; None for one in a file."""
-    found = _PLACE.fullmatch(place)
+    found = PLACE.fullmatch(place)
     return found["variable"] if found else None
 
 
@@ -59,7 +54,7 @@ def read_secret(place: str) -> str:
     Raises:
         PeerError: there is none, or others may read its file.
     """
-    found = _PLACE.fullmatch(place)
+    found = PLACE.fullmatch(place)
     if found is None:
         raise PeerError(f"a secret must be given as {FORM}")
     if variable := found["variable"]:

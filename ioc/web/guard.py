@@ -65,12 +65,8 @@ class Guard:
                 added["Content-Security-Policy"] = self._policy(scope["path"], added.get("content-type", ""))
             await send(message)
 
-        refusal = self._refusal(scope["method"], headers)
-        await (refusal or self._passed(scope, headers))(scope, receive, send_with_headers)
-
-    def _passed(self, scope: Scope, headers: Headers) -> ASGIApp:
         scope[LOGIN] = headers.get(self._login_header, "") if self._login_header else ""
-        return self._app
+        await (self._refusal(scope["method"], headers) or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
         if method not in {"GET", "HEAD"}:

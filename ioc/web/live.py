@@ -12,6 +12,7 @@ import json
 import time
 from datetime import UTC, datetime
 
+from ioc.waiting import wait_for_news
 from ioc.web.channels import HEARTBEAT, Layout
 from ioc.web.shown import Shown, lost
 
@@ -58,7 +59,6 @@ class Live:
         self._something.set()
 
     def take(self, key: str, shown: Shown) -> None:
-        """Show an update of a PV."""
         if key == HEARTBEAT:
             self._beat, self._last_beat = time.monotonic(), time.time()
         self._set(key, shown)
@@ -94,11 +94,7 @@ class Live:
         """Publish what changes until cancelled."""
         last = 0.0
         while True:
-            try:
-                async with asyncio.timeout(_IDLE):
-                    await self._something.wait()
-            except TimeoutError:
-                pass
+            await wait_for_news(self._something, _IDLE)
             await asyncio.sleep(max(_SETTLE, last + _BETWEEN - time.monotonic()))
             last = time.monotonic()
             self.publish()

@@ -64,7 +64,6 @@ class Monitors:
         self._prefix = layout.prefix
         for key, channel in layout.channels.items():
             if key not in self._subscriptions:
-                self._channels[key] = channel
                 self._open(channel)
 
     async def check(self) -> None:
@@ -76,7 +75,6 @@ class Monitors:
                     channel = self._channels[key]
                     self._close(key)
                     self._live.lose(key)
-                    self._channels[key] = channel
                     self._open(channel)
 
     def close(self) -> None:
@@ -84,6 +82,7 @@ class Monitors:
             self._close(key)
 
     def _open(self, channel: Channel) -> None:
+        self._channels[channel.key] = channel
         pv = f"{self._prefix}{channel.key}"
         opened = [
             aioca.camonitor(

@@ -59,7 +59,12 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters.update(
-            local_time=local_time, duration=duration, size=size, percent=percent, value=value_text, severity=_severity
+            local_time=local_time,
+            duration=duration,
+            size=size,
+            percent=percent,
+            value=value_text,
+            severity=lambda number: Severity(number).name,
         )
         self.routes = [
             Route("/", self._page(self._now)),
@@ -231,7 +236,3 @@ def _width(request: Request) -> int:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
-
-
-def _severity(number: int) -> str:
-    return Severity(number).name

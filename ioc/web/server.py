@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import anyio.to_thread
@@ -52,7 +52,7 @@ class Site:
                 *self._pages.routes,
                 Route("/events", self._streams, methods=None),
                 Mount("/static", StaticFiles(directory=_STATIC)),
-                *([Mount(DATABASE_URL.rstrip("/"), _Present(database, datasette))] if datasette else []),
+                *([Mount(DATABASE_URL.rstrip("/"), _present(database, datasette))] if datasette else []),
             ],
             exception_handlers={
                 HTTPException: self._pages.error,
@@ -71,12 +71,8 @@ class Site:
     async def _lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
         monitors = Monitors(self._live)
         monitors.follow(self._live.layout)
-        works: tuple[Callable[[], Awaitable[None]], ...] = (
-            self._live.run,
-            monitors.check,
-            lambda: self._follow_file(monitors),
-        )
-        tasks = [asyncio.ensure_future(work()) for work in works]
+        works = (self._live.run(), monitors.check(), self._follow_file(monitors))
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:
@@ -106,19 +102,14 @@ class Site:
                 monitors.follow(layout)
 
 
-class _Present:
+def _present(database: Path, datasette: ASGIApp) -> ASGIApp:
     """Datasette where there is a database; else the page that says why there is none."""
 
-    def __init__(self, database: Path, datasette: ASGIApp) -> None:
-        self._database = database
-        self._datasette = datasette
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await anyio.to_thread.run_sync(lambda: open_for_reading(database, busy_seconds=0.5).close())
+        await datasette(scope, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await anyio.to_thread.run_sync(self._open)
-        await self._datasette(scope, receive, send)
-
-    def _open(self) -> None:
-        open_for_reading(self._database, busy_seconds=0.5).close()
+    return app
 
 
 def _state_of(file: Path) -> tuple[int, int] | None:

@@ -28,12 +28,10 @@ class Shown:
     """POSIX time of the value; 0 if there never was one."""
 
     def as_list(self) -> list[Any]:
-        """As the stream has it."""
         return [self.text, self.mark, round(self.at, 3)]
 
 
 def shown(channel: Channel, value: Any, severity: int, at: float) -> Shown:
-    """The display of an update."""
     if channel.absent is not None and (severity == Severity.INVALID or value != value):  # noqa: PLR0124 - NaN
         return Shown(channel.absent, "", 0.0)
     mark = Severity(min(severity, Severity.INVALID)).name if severity else ""

@@ -32,7 +32,6 @@ class Streams:
         self.viewers = 0
 
     def close(self) -> None:
-        """End all streams."""
         self._closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,11 +43,8 @@ class Streams:
             await PlainTextResponse(text, 503, {"Retry-After": "10"})(scope, receive, send)
             return
         self.viewers += 1
-        tasks = [
-            asyncio.create_task(self._write(send)),
-            asyncio.create_task(_disconnected(receive)),
-            asyncio.create_task(_true(self._closing)),
-        ]
+        ends = (self._write(send), _disconnected(receive), self._closing.wait())
+        tasks = [asyncio.ensure_future(each) for each in ends]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -71,7 +67,3 @@ class Streams:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _true(event: asyncio.Event) -> None:
-    await event.wait()

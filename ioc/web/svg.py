@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -141,14 +141,11 @@ def run_picture(curve: RunCurve, title: str, width: int) -> str:
             if path:
                 path.append(f"H{frame.x(begin)}")
             path.append(f"M{frame.x(max(end, begin))} {frame.y(piece.low)}")
-        path.append(
-            f"H{frame.x(piece.at)}"
-            if path and not path[-1].startswith("M")
-            else f"M{frame.x(piece.at)} {frame.y(piece.low)}"
-        )
-        path.append(
-            f"V{frame.y(piece.low)}V{frame.y(piece.high)}" if piece.low != piece.high else f"V{frame.y(piece.low)}"
-        )
+        drawing = path and not path[-1].startswith("M")
+        path.append(f"H{frame.x(piece.at)}" if drawing else f"M{frame.x(piece.at)} {frame.y(piece.low)}")
+        path.append(f"V{frame.y(piece.low)}")
+        if piece.low != piece.high:
+            path.append(f"V{frame.y(piece.high)}")
     if path:
         path.append(f"H{frame.x(min([curve.ended, *(begin for begin, _ in gaps)]))}")
     body = [
@@ -208,25 +205,13 @@ def _times(began: float, ended: float, most: int) -> Iterator[tuple[float, str]]
     """Round local times with their labels."""
     span = max(ended - began, 1.0)
     step = next((each for each in _STEPS if span / each <= most), span / most)
-    show: Callable[[datetime], str] = _clock if span < 5 * 86400 else _day
+    form = "%H:%M" if span < 5 * 86400 else "%d %b"
     if span < 120:
-        step, show = _step(span / most), _clock_with_seconds
+        step, form = _step(span / most), "%H:%M:%S"
     moment = datetime.fromtimestamp(began, UTC).astimezone()
     offset = moment.utcoffset()
     shift = offset.total_seconds() if offset else 0.0
     at = math.ceil((began + shift) / step) * step - shift
     while at <= ended:
-        yield at, show(datetime.fromtimestamp(at, UTC).astimezone())
+        yield at, f"{datetime.fromtimestamp(at, UTC).astimezone():{form}}"
         at += step
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment:%H:%M}"
-
-
-def _clock_with_seconds(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S}"
-
-
-def _day(moment: datetime) -> str:
-    return f"{moment:%d %b}"
