@@ -9,6 +9,7 @@ nor updates cause this. docs/decisions/0015 tells what it brings and costs.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
@@ -38,4 +39,5 @@ class BusyPoll:
         """Take another turn; a loop that has one to take looks at its sockets without waiting for them."""
         self._polling = self._now() < self._end
         if self._polling:
+            os.sched_yield()  # the client may wait for this processor
             loop.call_soon(self._poll, loop)
