@@ -15,20 +15,29 @@ from collections.abc import Callable
 
 POLL_SECONDS = 300e-6
 """How soon requests must follow to count as one after another, and how long the next ones are awaited."""
+BUSY_SECONDS = 1.0
+"""There is no polling for this time after other programs have needed the processor."""
 
 
 class BusyPoll:
-    """Keeps a server's event loop awake. `now` gives seconds: uvloop's own clock has only milliseconds."""
+    """Keeps a server's event loop awake.
 
-    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+    `now` gives seconds; uvloop's own clock has only milliseconds. `give_way` lets other programs have the processor.
+    """
+
+    def __init__(
+        self, now: Callable[[], float] = time.perf_counter, give_way: Callable[[], None] = os.sched_yield
+    ) -> None:
         self._now = now
+        self._give_way = give_way
         self._end = 0.0
+        self._not_before = 0.0
         self._polling = False
 
     def answered(self, previous: float, loop: asyncio.AbstractEventLoop) -> float:
         """Note that requests of a client were answered; returns the time, to be passed as `previous` at the next."""
         now = self._now()
-        if now - previous <= POLL_SECONDS:
+        if now - previous <= POLL_SECONDS and now >= self._not_before:
             self._end = now + POLL_SECONDS
             if not self._polling:
                 self._polling = True
@@ -37,7 +46,11 @@ class BusyPoll:
 
     def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take another turn; a loop that has one to take looks at its sockets without waiting for them."""
-        self._polling = self._now() < self._end
+        before = self._now()
+        self._give_way()  # the client may wait for this processor
+        now = self._now()
+        if now - before > POLL_SECONDS:  # others do too, and who sleeps comes before who polls
+            self._not_before = now + BUSY_SECONDS
+        self._polling = now < self._end and now >= self._not_before
         if self._polling:
-            os.sched_yield()  # the client may wait for this processor
             loop.call_soon(self._poll, loop)

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ioc.ca.encoding import PutData
@@ -129,10 +130,14 @@ class Puts:
         self._end(put, old, result, message, logged=logged)
 
     def _end(self, put: Put, old: Any, result: str, message: str, *, logged: bool = False) -> None:
-        pv, new = put.pv, put.value if isinstance(put.value, str) else put.pv.written(put.data)
-        values, remark = (pv.label(old), new), message or pv.remark(put.data)
-        self.journal.record(PutRecord(put.came_at, pv.name, *values, put.client, result, remark, logged=logged))
         put.answer(message)
+        self.journal.record(partial(_record, put, old, result, message, logged=logged))
+
+
+def _record(put: Put, old: Any, result: str, message: str, *, logged: bool) -> PutRecord:
+    pv, new = put.pv, put.value if isinstance(put.value, str) else put.pv.written(put.data)
+    values, remark = (pv.label(old), new), message or pv.remark(put.data)
+    return PutRecord(put.came_at, pv.name, *values, put.client, result, remark, logged=logged)
 
 
 @dataclass
@@ -151,20 +156,35 @@ class Journal:
     """Passes on each put; of a burst, more than 50 within 0.2 s that differ only in the value, it merges the rest.
 
     A merged record has the first old value, the newest new one, and the number of puts. Puts not granted are logged,
-    one line per record, unless they were already logged.
+    one line per record, unless they were already logged. All this is done after the answers have been sent, because no
+    client waits for it.
     """
 
     def __init__(self, write: Callable[[PutRecord], None]) -> None:
         self._write = write
+        self._ended: list[Callable[[], PutRecord]] = []
+        """The puts since the last turn of the event loop."""
         self._bursts: dict[tuple[object, ...], _Burst] = {}
 
     def note(  # noqa: PLR0917 - in the order of the record
         self, pv: str, old: str, new: str, client: Client, result: str, message: str
     ) -> None:
         """Record a put that is answered at once."""
-        self.record(PutRecord(time.time(), pv, old, new, client, result, message))
+        self.record(partial(PutRecord, time.time(), pv, old, new, client, result, message))
 
-    def record(self, put: PutRecord) -> None:
+    def record(self, put: Callable[[], PutRecord]) -> None:
+        """Record a put in the next turn of the event loop."""
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._record_ended)
+        self._ended.append(put)
+
+    def _record_ended(self) -> None:
+        ended, self._ended = self._ended, []
+        for put in ended:
+            self._sort(put())
+
+    def _sort(self, put: PutRecord) -> None:
+        """Pass a put on, or merge it with others of its burst."""
         key = put.pv, put.client, put.result, put.message
         burst = self._bursts.get(key) or self._open(key)
         if burst.recorded < _SINGLE:
@@ -176,6 +196,7 @@ class Journal:
 
     def close(self) -> None:
         """Pass on the records held back."""
+        self._record_ended()
         for burst in self._bursts.values():
             burst.timer.cancel()
             self._pass_on_merged(burst)

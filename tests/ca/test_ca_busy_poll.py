@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from ioc.ca.busy_poll import POLL_SECONDS, BusyPoll
+from ioc.ca.busy_poll import BUSY_SECONDS, POLL_SECONDS, BusyPoll
 
 SOON, LATER = POLL_SECONDS / 2, POLL_SECONDS * 2
 
@@ -18,8 +18,13 @@ class Loop:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.poll = BusyPoll(lambda: self.now)
+        self.others_take = 0.0
+        """Seconds for which other programs keep the processor when they get it."""
+        self.poll = BusyPoll(lambda: self.now, self._give_way)
         self._due: list[Callable[[], None]] = []
+
+    def _give_way(self) -> None:
+        self.now += self.others_take
 
     def call_soon(self, call: Callable[..., None], *arguments: Any) -> None:
         self._due.append(lambda: call(*arguments))
@@ -67,3 +72,22 @@ def test_requests_of_different_clients() -> None:
     for client in [*range(100)] * 2:
         previous[client] = loop.answered(previous[client])
         assert loop.sleep(SOON) == 0
+
+
+def test_a_busy_machine() -> None:
+    """When other programs need the processor, the loop sleeps as usual for a second: who sleeps is served first."""
+    loop = Loop()
+    previous = loop.answered(0.0)
+    loop.sleep(SOON)
+    loop.others_take = LATER
+    previous = loop.answered(previous)
+    assert loop.sleep(2 * LATER) <= POLL_SECONDS / 5
+    loop.others_take = 0
+    for _ in range(int(BUSY_SECONDS / SOON) - 10):
+        previous = loop.answered(previous)
+        assert loop.sleep(SOON) == 0
+    loop.sleep(20 * SOON)
+    previous = loop.answered(previous)
+    loop.sleep(SOON)
+    loop.answered(previous)
+    assert loop.sleep(LATER) > 0

@@ -11,6 +11,8 @@ import pytest
 from raw_client import RawClient
 
 from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Limits, PutFailed, Refused, StringPv, TextPv
+from ioc.ca.encoding import PutData
+from ioc.ca.puts import Journal, Puts
 from tests.ca.serving import Serve
 from tests.epics import Epics, eventually
 
@@ -218,6 +220,21 @@ async def test_every_put_is_in_the_journal(serve: Serve, puts: int) -> None:
     assert len(serve.puts) == puts if puts <= 50 else 51 <= len(serve.puts) <= 60
     assert (serve.puts[0].old_value, serve.puts[-1].new_value) == ("0", str(puts))
     assert [put.old_value for put in serve.puts[1:]] == [put.new_value for put in serve.puts[:-1]]
+
+
+async def test_a_put_is_answered_before_it_is_recorded() -> None:
+    """No client waits for the record of its put, and a journal that is closed at once has recorded all the same."""
+    order: list[str] = []
+    journal = Journal(lambda put: order.append(f"{put.result} {put.new_value}"))
+    pv, puts = number(), Puts(journal)
+    assert pv.on_put is not None
+    puts.start(pv, pv.on_put, PutData(ca.ChannelType.LONG, (7,)), Client(), lambda _: order.append("answer"))
+    await eventually(lambda: len(order) == 2)
+    assert order == ["answer", "ok 7"]
+    journal.note("T:X", "7", "x", Client(), "refused", "no number")
+    assert len(order) == 2
+    journal.close()
+    assert order[2:] == ["refused x"]
 
 
 async def test_unfinished_puts_are_bounded(serve: Serve) -> None:
