@@ -124,7 +124,7 @@ async def test_an_empty_object_that_is_not_there_is_not_verified(local_bench: Be
 async def test_a_server_that_does_not_answer_any_more(
     local_bench: Bench, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """rclone says every second that nothing has moved; it is ended all the same, and the next destination served."""
+    """rclone says every second that there is no progress; it is ended all the same, and the next destination served."""
     monkeypatch.setattr(errand, "SILENT_SECONDS", 3.0)
     run = await local_bench.disk.run()
     await local_bench.disk.file(run, LONG)
@@ -132,7 +132,7 @@ async def test_a_server_that_does_not_answer_any_more(
     async with local_bench.at_work(*archive, pauses=(5.0, 5.0)) as working:
         await working.until(lambda: s3.parts_sent(key(run)) > 0)
         s3.freeze()
-        await working.until(lambda: "nothing has moved" in working.copies.status("tape").message)
+        await working.until(lambda: "no progress for" in working.copies.status("tape").message)
         await working.until(lambda: ("verified", "") in local_bench.disk.copies())
         s3.thaw()
         await working.until(lambda: local_bench.disk.copies() == [("verified", "")] * 2)

@@ -8,7 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from tests.epics import LOOPBACK, Epics
 from tests.phoebus import extras, large
 from tests.phoebus.display_runtime import TARGET, DisplayRuntime, MissingError, build, display_runtime, until
 from tests.phoebus.pages import ROOT
-from tests.phoebus.tables import FAILED, FAULTY, GAS, IDLE, PREPARING, READY, RUNNING, TITLE
+from tests.phoebus.tables import FAILED, FAULTY, FAULTY_ROUTER, GAS, IDLE, PREPARING, READY, RUNNING, TITLE
 
 TOPOLOGY = load(ROOT / "topology.yaml")
 PREFIX = TOPOLOGY.prefix
@@ -78,6 +80,16 @@ class Detector:
             lone = [server for server in SERVERS if state == "Mixed" and self.text(f"ECC:{server}:State") != "Idle"]
             for command in [f"ECC:{server}:Reset" for server in lone] or ["Reset"]:
                 self.command(command)
+
+    def files_at_rest(self) -> None:
+        """Wait until the files of the faulty router have been at rest for as long as Organize requires."""
+        seconds = TOPOLOGY.runs.silent_seconds + 2 * TOPOLOGY.polling.routers
+        until(lambda: time.time() - self.changed_at(f"Router:{FAULTY_ROUTER}:StagedMB") > seconds, 60, "files at rest")
+
+    def changed_at(self, pv: str) -> float:
+        """Return the time stamp of a PV."""
+        _, day, clock, *_ = self._epics.caget("-w", "30", "-a", self._prefix + pv, timeout=60).stdout.split()
+        return datetime.fromisoformat(f"{day} {clock}").timestamp()
 
     def name_an_observable(self) -> None:
         """Have something to add."""

@@ -146,7 +146,7 @@ ROUTE = (
     ),
     Press(f"ecc {FAULTY}", f"ECC:{FAULTY}:ConfigIndex", "idle", "Available configurations"),
     Press(f"router {FAULTY_ROUTER}", f"Router:{FAULTY_ROUTER}:RefreshLog"),
-    Press(f"router {FAULTY_ROUTER}", f"Router:{FAULTY_ROUTER}:Organize"),
+    Press(f"router {FAULTY_ROUTER}", f"Router:{FAULTY_ROUTER}:Organize", "files_at_rest"),
     Press("main", "Log:Clear"),
     Press("history", "Log:Clear"),
     Press("expert", "IOC:Reload", "idle"),

@@ -63,7 +63,7 @@ def test_what_is_a_command(command: str) -> None:
 @pytest.mark.parametrize(
     ("keys", "warning"),
     [
-        ({"general": "units: systemd"}, "data_routers[0].work_dir is empty, but should be given"),
+        ({"general": "units: systemd"}, "data_routers[0].work_dir is empty, but should be set"),
         ({"router": ", command: [x]"}, "data_routers[0].units is empty, but should be systemd or launchd"),
         ({"general": "units: launchd", "router": ", work_dir: /data"}, ""),
         ({"router": ", work_dir: /data, command: [x], units: systemd"}, ""),
