@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -108,8 +110,9 @@ async def test_the_next_run_directory_is_what_hosts_are_asked_for() -> None:
         assert bench.hosts[0].asked_for[-1] == "e20/run_0001"
 
 
-async def test_a_restart_blames_no_directory_of_another_run() -> None:
-    """The first look asks for run 0, as the database was not read yet: the next, at once, decides on run 1."""
+@contextlib.asynccontextmanager
+async def restarted_after_a_run(directory: str) -> AsyncIterator[tuple[Bench, list[bool]]]:
+    """A new engine after run 0 of a detector in Ready, whose hosts have this run directory; and what it permitted."""
     async with Bench() as bench:
         await bench.to_running()
         await bench.run(Operation.Stop)
@@ -117,10 +120,16 @@ async def test_a_restart_blames_no_directory_of_another_run() -> None:
     async with Bench(state=EccState.Ready) as bench:
         bench.store.database = database
         for host in bench.hosts:
-            host.run_directories = {"e20/run_0000"}
+            host.run_directories = {directory}
         bench.engine.post(ev.ObservablesMissing(frozenset()))
         permitted: list[bool] = []
         bench.engine.subscribe(lambda state: permitted.append(not blocked_by(bench.engine.plan, state)))
+        yield bench, permitted
+
+
+async def test_a_restart_blames_no_directory_of_another_run() -> None:
+    """The first look asks for run 0, as the database was not read yet: the next, at once, decides on run 1."""
+    async with restarted_after_a_run("e20/run_0000") as (bench, permitted):
         await bench.until(lambda: permitted and permitted[-1])
         assert bench.hosts[0].asked_for == ["e20/run_0000", "e20/run_0001"]
         await asyncio.sleep(0.5)
@@ -129,17 +138,7 @@ async def test_a_restart_blames_no_directory_of_another_run() -> None:
 
 async def test_after_a_restart_no_start_is_permitted_before_the_look_for_the_next_run() -> None:
     """Also for a moment: a directory of run 1 that is there already is found first."""
-    async with Bench() as bench:
-        await bench.to_running()
-        await bench.run(Operation.Stop)
-    database = bench.store.database
-    async with Bench(state=EccState.Ready) as bench:
-        bench.store.database = database
-        for host in bench.hosts:
-            host.run_directories = {"e20/run_0001"}
-        bench.engine.post(ev.ObservablesMissing(frozenset()))
-        permitted: list[bool] = []
-        bench.engine.subscribe(lambda state: permitted.append(not blocked_by(bench.engine.plan, state)))
+    async with restarted_after_a_run("e20/run_0001") as (bench, permitted):
         await bench.until(
             lambda: "already has a directory for run 1" in str(blocked_by(bench.engine.plan, bench.state))
         )
