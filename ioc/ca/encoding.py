@@ -185,6 +185,9 @@ class PutData(NamedTuple):
         Raises:
             Refused: the type cannot be put, or the payload is shorter than its count says.
         """
+        one = _ONE.get(data_type)
+        if one is not None and count == 1 and len(payload) >= one.size:
+            return cls(_PLAIN[data_type], one.unpack_from(payload))
         if not 0 <= data_type < len(_PLAIN):
             raise Refused(f"a put must be of a plain data type, 0 to 6, not {data_type}")
         native = _PLAIN[data_type]
@@ -195,8 +198,6 @@ class PutData(NamedTuple):
             raise Refused(f"a put of {count} elements of {size} bytes has only {len(payload)} bytes")
         if native is ChannelType.STRING:
             return cls(native, tuple(payload[i * size : (i + 1) * size].split(b"\0", 1)[0] for i in range(count)))
-        if count == 1:
-            return cls(native, _ONE[native].unpack_from(payload))
         return cls(native, struct.unpack_from(f">{count}{_FORMATS[native]}", payload))
 
     @property

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from ioc.ca.encoding import PutData
@@ -131,10 +130,10 @@ class Puts:
 
     def _end(self, put: Put, old: Any, result: str, message: str, *, logged: bool = False) -> None:
         put.answer(message)
-        self.journal.record(partial(_record, put, old, result, message, logged=logged))
+        self.journal.record(_record, put, old, result, message, logged)
 
 
-def _record(put: Put, old: Any, result: str, message: str, *, logged: bool) -> PutRecord:
+def _record(put: Put, old: Any, result: str, message: str, logged: bool) -> PutRecord:
     pv, new = put.pv, put.value if isinstance(put.value, str) else put.pv.written(put.data)
     values, remark = (pv.label(old), new), message or pv.remark(put.data)
     return PutRecord(put.came_at, pv.name, *values, put.client, result, remark, logged=logged)
@@ -162,7 +161,7 @@ class Journal:
 
     def __init__(self, write: Callable[[PutRecord], None]) -> None:
         self._write = write
-        self._ended: list[Callable[[], PutRecord]] = []
+        self._ended: list[tuple[Callable[..., PutRecord], tuple[Any, ...]]] = []
         """The puts since the last turn of the event loop."""
         self._bursts: dict[tuple[object, ...], _Burst] = {}
 
@@ -170,18 +169,18 @@ class Journal:
         self, pv: str, old: str, new: str, client: Client, result: str, message: str
     ) -> None:
         """Record a put that is answered at once."""
-        self.record(partial(PutRecord, time.time(), pv, old, new, client, result, message))
+        self.record(PutRecord, time.time(), pv, old, new, client, result, message)
 
-    def record(self, put: Callable[[], PutRecord]) -> None:
+    def record(self, put: Callable[..., PutRecord], *args: Any) -> None:
         """Record a put in the next turn of the event loop."""
         if not self._ended:
             asyncio.get_running_loop().call_soon(self._record_ended)
-        self._ended.append(put)
+        self._ended.append((put, args))
 
     def _record_ended(self) -> None:
         ended, self._ended = self._ended, []
-        for put in ended:
-            self._sort(put())
+        for put, args in ended:
+            self._sort(put(*args))
 
     def _sort(self, put: PutRecord) -> None:
         """Pass a put on, or merge it with others of its burst."""

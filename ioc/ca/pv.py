@@ -84,7 +84,7 @@ class Snapshot(Generic[T]):
     severity: int
     status: str
     timestamp: float
-    encoded: dict[tuple[int, int], tuple[bytes, int]] = field(default_factory=dict[tuple[int, int], tuple[bytes, int]])
+    encoded: dict[tuple[int, int], tuple[bytes, int]] = field(default_factory=lambda: {})  # noqa: PIE807 - typed, and quick
 
 
 class Listener(Protocol):

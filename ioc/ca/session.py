@@ -250,10 +250,14 @@ class Session:
         held = channel.held_reads or []
         if channel.unfinished_puts and channel.pv.serial and len(held) < _HELD_READS:
             if not held:
-                asyncio.get_running_loop().call_later(_HOLD_SECONDS, self._release_reads, channel)
+                asyncio.get_running_loop().call_soon(self._limit_hold, channel)  # most puts have ended by then
             channel.held_reads = [*held, request]
         else:
             self._answer_read(channel, request)
+
+    def _limit_hold(self, channel: _Channel) -> None:
+        if channel.held_reads:
+            asyncio.get_running_loop().call_later(_HOLD_SECONDS, self._release_reads, channel)
 
     def _release_reads(self, channel: _Channel) -> None:
         held, channel.held_reads = channel.held_reads, None
@@ -275,20 +279,23 @@ class Session:
             self._acknowledge(channel, request)
             return
         pv, client = channel.pv.source, self.client
-        data, status, result, reason = None, CAStatus.ECA_PUTFAIL, "refused", ""
+        data, wrong = None, ""
         try:
             data = PutData.decode(request.data_type, request.elements, request.payload)
         except Refused as refusal:
-            reason = f"{pv.name}: {refusal}"
+            wrong = f"{pv.name}: {refusal}"
         handler = pv.on_put if channel.pv.on_put is not None else None
         if handler is None:
             status, result, reason = CAStatus.ECA_NOWTACCESS, "denied", f"{pv.name} is read only"
         elif not self._site.writable(pv, client):
             status, result = CAStatus.ECA_NOWTACCESS, "denied"
             reason = f"{client.user or '?'}@{client.host} may not write {pv.name}"
-        elif data is not None and self._unfinished_puts >= self._site.limits.unfinished_puts:
+        elif data is None:
+            status, result, reason = CAStatus.ECA_PUTFAIL, "refused", wrong
+        elif self._unfinished_puts >= self._site.limits.unfinished_puts:
+            status, result = CAStatus.ECA_PUTFAIL, "refused"
             reason = f"{self._unfinished_puts} earlier puts of this client are not finished: it must wait for them"
-        elif data is not None:
+        else:
             self._unfinished_puts += 1
             channel.unfinished_puts += 1
             self._site.puts.start(pv, handler, data, client, partial(self._put_ended, request, channel))

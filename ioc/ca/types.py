@@ -62,7 +62,7 @@ class NumericPv(Pv[N]):
 
     def alarm_of(self, value: N, severity: int, status: str) -> tuple[int, str]:
         limits = self.properties
-        found = AlarmSeverity.NO_ALARM, "NO_ALARM"
+        found = None
         if math.isnan(value):
             found = AlarmSeverity.INVALID_ALARM, "UDF"
         elif limits.hihi is not None and value >= limits.hihi:
@@ -73,7 +73,7 @@ class NumericPv(Pv[N]):
             found = AlarmSeverity.MINOR_ALARM, "HIGH"
         elif limits.low is not None and value <= limits.low:
             found = AlarmSeverity.MINOR_ALARM, "LOW"
-        return found if found[0] and found[0] >= severity else (severity, status)
+        return (severity, status) if found is None or found[0] < severity else found
 
     def numbers(self, value: N) -> Sequence[float]:
         return (value,)
