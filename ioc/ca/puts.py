@@ -82,13 +82,13 @@ class Puts:
             answer(str(error))
             return
         put = Put(pv, handler, value, data, client, answer)
-        if not pv.serial:
-            self._own(self._carry_out(put))
-        elif (waiting := self._waiting.get(pv)) is not None:
+        if (waiting := self._waiting.get(pv)) is not None:
             waiting.append(put)
-        else:
-            self._waiting[pv] = deque([put])
-            self._own(self._carry_out_all(pv))
+            return
+        waiting = deque((put,))
+        if pv.serial:
+            self._waiting[pv] = waiting
+        self._own(self._carry_out(pv, waiting))
 
     async def close(self) -> None:
         """End the work under way."""
@@ -102,33 +102,31 @@ class Puts:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out_all(self, pv: Pv[Any]) -> None:
-        waiting = self._waiting[pv]
+    async def _carry_out(self, pv: Pv[Any], waiting: deque[Put]) -> None:
+        """Carry out these puts to one PV, also those that come meanwhile."""
         try:
             while waiting:
-                await self._carry_out(waiting.popleft())
+                put, old = waiting.popleft(), pv.value
+                result, message, logged = "ok", "", False
+                try:
+                    await put.handler(put.client, put.value)
+                except PutFailed as error:
+                    result, message = "refused" if isinstance(error, Refused) else "failed", str(error)
+                    logged = error.logged
+                except asyncio.CancelledError:
+                    self._end(put, old, "failed", f"the IOC ended while {pv.name} was being set")
+                    raise
+                except Exception as error:
+                    logger.exception("internal error in the put to %s", pv.name)
+                    result = "failed"
+                    message = f"internal error in the put to {pv.name}: {type(error).__name__}: {error}"
+                self._end(put, old, result, message, logged)
         finally:
-            del self._waiting[pv]
+            self._waiting.pop(pv, None)
             for put in waiting:
                 self._end(put, pv.value, "failed", f"the IOC ended before {pv.name} could be set")
 
-    async def _carry_out(self, put: Put) -> None:
-        pv, old = put.pv, put.pv.value
-        result, message, logged = "ok", "", False
-        try:
-            await put.handler(put.client, put.value)
-        except PutFailed as error:
-            result, message = "refused" if isinstance(error, Refused) else "failed", str(error)
-            logged = error.logged
-        except asyncio.CancelledError:
-            self._end(put, old, "failed", f"the IOC ended while {pv.name} was being set")
-            raise
-        except Exception as error:
-            logger.exception("internal error in the put to %s", pv.name)
-            result, message = "failed", f"internal error in the put to {pv.name}: {type(error).__name__}: {error}"
-        self._end(put, old, result, message, logged=logged)
-
-    def _end(self, put: Put, old: Any, result: str, message: str, *, logged: bool = False) -> None:
+    def _end(self, put: Put, old: Any, result: str, message: str, logged: bool = False) -> None:
         put.answer(message)
         self.journal.record(_record, put, old, result, message, logged)
 

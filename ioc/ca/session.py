@@ -87,6 +87,8 @@ class Session:
         self._site = site
         self._protocol = protocol
         self._outbox = outbox
+        self._loop = asyncio.get_running_loop()
+        """Kept, because asking for it is a system call."""
         self._channels: dict[int, _Channel] = {}
         self._cids: set[int] = set()
         self._sids = count()
@@ -250,14 +252,14 @@ class Session:
         held = channel.held_reads or []
         if channel.unfinished_puts and channel.pv.serial and len(held) < _HELD_READS:
             if not held:
-                asyncio.get_running_loop().call_soon(self._limit_hold, channel)  # most puts have ended by then
+                self._loop.call_soon(self._limit_hold, channel)  # most puts have ended by then
             channel.held_reads = [*held, request]
         else:
             self._answer_read(channel, request)
 
     def _limit_hold(self, channel: _Channel) -> None:
         if channel.held_reads:
-            asyncio.get_running_loop().call_later(_HOLD_SECONDS, self._release_reads, channel)
+            self._loop.call_later(_HOLD_SECONDS, self._release_reads, channel)
 
     def _release_reads(self, channel: _Channel) -> None:
         held, channel.held_reads = channel.held_reads, None

@@ -80,11 +80,10 @@ class NumericPv(Pv[N]):
 
     def _in_range(self, value: N) -> N:
         limits = self.properties
-        low = -math.inf if limits.minimum is None else limits.minimum
-        high = math.inf if limits.maximum is None else limits.maximum
-        if not low <= value <= high:
-            between = [f"at least {low:g}"] if low > -math.inf else []
-            between += [f"at most {high:g}"] if high < math.inf else []
+        low, high = limits.minimum, limits.maximum
+        if (low is not None and value < low) or (high is not None and value > high):
+            between = [] if low is None else [f"at least {low:g}"]
+            between += [] if high is None else [f"at most {high:g}"]
             raise self.cannot_be(f"{value:g}", " and ".join(between) + f" {limits.units}".rstrip())
         return value
 
