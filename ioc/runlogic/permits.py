@@ -165,7 +165,8 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
     if server.restart is not None:
         yield reason("being restarted", "being restarted", "wait")
     elif server.state is EccState.Unknown or not server.online:
-        yield reason("Offline, but must be Online and Ready", "Offline", "start getEccSoapServer on its host")
+        start = "restart" if server.hangs else "start"
+        yield reason("Offline, but must be Online and Ready", "Offline", f"{start} getEccSoapServer on its host")
     elif under_way:
         pass  # its state belongs to the open run
     elif server.state is EccState.Running and state.restored and not state.run.open:

@@ -136,6 +136,7 @@ def _store(turn: Turn, name: str, reading: EccReading) -> None:
         transition=reading.transition,
         online=True,
         seen=True,
+        hangs=False,
         changed_at=reading.read_at if reading.state is not before.state else before.changed_at,
     )
     _follow_electronics(turn, name, before.state, reading.state)
@@ -166,6 +167,7 @@ def lost(turn: Turn, event: ServerLost) -> None:
         transition=Transition.NoTransition,
         online=False,
         seen=True,
+        hangs=before.hangs if event.hangs is None else event.hangs,
         list_read=False,
         list_failed=False,
         changed_at=turn.now if before.state is not EccState.Unknown else before.changed_at or turn.now,

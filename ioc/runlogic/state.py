@@ -117,6 +117,8 @@ class Server:
     online: bool = False
     seen: bool = False
     """It was read, or found unreadable, at least once since the start."""
+    hangs: bool = False
+    """While it is Offline: its program is there, but does not answer."""
     changed_at: float = 0.0
     """When `state` became true."""
     sending: bool = False

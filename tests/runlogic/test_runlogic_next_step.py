@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ioc.model import EccState, NextStep, Operation
+from ioc.runlogic import events as ev
 from ioc.runlogic.next_step import next_step
 from ioc.runlogic.permits import grouped
 from tests.runlogic.installation import topology
@@ -19,6 +20,10 @@ def _servers(state: EccState, *names: str) -> Callable[[World], None]:
 
 def _silent(world: World) -> None:
     world.servers["CoBo1"].reachable = False
+
+
+def _hangs(world: World) -> None:
+    world.servers["CoBo1"].hangs = True
 
 
 def _busy(world: World) -> None:
@@ -38,6 +43,7 @@ STEPS = [
     (_servers(EccState.Ready), NextStep.Start, "Start run 0 “α source”"),  # noqa: RUF001
     (_servers(EccState.Running), NextStep.Reset, "Reset all 3 ECC servers: Running although no run is open"),
     (_silent, NextStep.Wait, "Start getEccSoapServer: ECC server CoBo1 is Offline"),
+    (_hangs, NextStep.Wait, "Restart getEccSoapServer: ECC server CoBo1 is Offline, for it does not answer"),
     (_servers(EccState.Off), NextStep.Wait, "Restart getEccSoapServer: all 3 ECC servers are Off, which is a fault"),
     (_busy, NextStep.Wait, "Wait: ECC server CoBo1 is Describing"),
     (
@@ -100,6 +106,21 @@ def test_reasons_are_grouped() -> None:
     world.put_servers(EccState.Idle, "MuTAnT")
     world.poll()
     assert grouped(world.plan, world.state)[0] == "ECC servers CoBo0 and MuTAnT are Idle: press Describe"
+
+
+def test_a_server_that_hangs_must_be_restarted_until_it_answers_or_is_gone() -> None:
+    """A port that accepts connections without an answer, and later none at all, belongs to a process that hangs."""
+    world = World()
+    advice = []
+    for hangs in (True, None, False):
+        world.feed(ev.ServerLost("CoBo1", "no answer", hangs))
+        advice += [each for each in grouped(world.plan, world.state) if "CoBo1" in each]
+    restart = "ECC server CoBo1 is Offline: restart getEccSoapServer on its host"
+    assert advice == [restart, restart, "ECC server CoBo1 is Offline: start getEccSoapServer on its host"]
+    world.feed(ev.ServerLost("CoBo1", "no answer", hangs=True))
+    world.poll()
+    world.feed(ev.ServerLost("CoBo1", "no answer", hangs=None))
+    assert "ECC server CoBo1 is Offline: start getEccSoapServer on its host" in grouped(world.plan, world.state)
 
 
 def test_there_is_a_group_exactly_if_there_is_a_reason() -> None:
