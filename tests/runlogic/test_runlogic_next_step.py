@@ -22,6 +22,11 @@ def _silent(world: World) -> None:
     world.servers["CoBo1"].reachable = False
 
 
+def _all_silent(world: World) -> None:
+    for server in world.servers.values():
+        server.reachable = False
+
+
 def _hangs(world: World) -> None:
     world.servers["CoBo1"].hangs = True
 
@@ -106,6 +111,70 @@ def test_reasons_are_grouped() -> None:
     world.put_servers(EccState.Idle, "MuTAnT")
     world.poll()
     assert grouped(world.plan, world.state)[0] == "ECC servers CoBo0 and MuTAnT are Idle: press Describe"
+
+
+def _after_a_run(world: World) -> None:
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+
+
+def _filled(world: World) -> None:
+    for router in world.routers.values():
+        router.disk_free = 0
+
+
+def _without_process(world: World) -> None:
+    for router in world.routers.values():
+        router.online = False
+
+
+def _out_of_reach(world: World) -> None:
+    for router in world.routers.values():
+        router.reachable = False
+
+
+def _left_behind(world: World) -> None:
+    for router in world.routers.values():
+        router.staged = [("a.graw", None)]
+
+
+def _deaf(world: World) -> None:
+    for router in world.routers.values():
+        router.deaf = True
+
+
+def _restarted(world: World) -> None:
+    for router in world.routers.values():
+        router.start_again()
+
+
+@pytest.mark.parametrize(
+    ("happens", "sentence"),
+    [
+        (
+            _servers(EccState.Running),
+            "all 3 ECC servers are Running although no run is open: stop them, or press Reset",
+        ),
+        (_all_silent, "all 3 ECC servers are Offline: start getEccSoapServer on their hosts"),
+        (_without_process, "all 3 routers are Offline: start dataRouter on their hosts"),
+        (_out_of_reach, "all 3 routers are Offline: their hosts cannot be reached"),
+        (_left_behind, "all 3 routers are Dirty: Organize them"),
+        (_deaf, "all 3 routers are without a data port: restart them"),
+        (_restarted, "routers data0 and data1 are restarted after Configure: Breakup and Configure their ECC servers"),
+        (_filled, "all 3 routers are almost full: their disks must have 5 GB"),
+    ],
+)
+def test_the_advice_for_several_is_in_the_plural(happens: Callable[[World], None], sentence: str) -> None:
+    """What must be done to several components of a kind is not said of one."""
+    world = World()
+    for router in world.routers.values():
+        router.process = "7@1"
+    _after_a_run(world)
+    happens(world)
+    world.poll()
+    world.poll()
+    assert sentence in grouped(world.plan, world.state)
 
 
 def test_a_server_that_hangs_must_be_restarted_until_it_answers_or_is_gone() -> None:
