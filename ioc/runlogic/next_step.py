@@ -62,6 +62,11 @@ def _of_the_servers(plan: Plan, state: State) -> tuple[NextStep, str]:
         return NextStep.Reset, f"Reset {_all(len(servers))}: {whole.name} although no run is open"
     if reasons := permits.grouped(plan, state):
         return NextStep.Wait, f"Not ready to start: {few(reasons, 2)}"
+    if failed := [name for name, server in servers.items() if server.start_failed]:
+        where = listing(failed) if len(failed) <= _NAMED else f"{len(failed)} of them"
+        boards = "its board" if len(failed) == 1 else "their boards"
+        why = f"Start failed at {where} ({'was' if len(failed) == 1 else 'were'} {boards} restarted?)"
+        return NextStep.Reset, f"Reset {_all(len(servers))}, then Configure: {why}"
     return NextStep.Start, f"Start run {state.run.next_number}{_quoted(state.run.title)}"
 
 

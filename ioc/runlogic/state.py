@@ -119,6 +119,9 @@ class Server:
     """It was read, or found unreadable, at least once since the start."""
     hangs: bool = False
     """While it is Offline: its program is there, but does not answer."""
+    start_failed: bool = False
+    """It failed Start and has been Ready since. It does not notice if one of its boards was restarted: then each Start
+    fails, and so does Breakup, which leaves it Off."""
     changed_at: float = 0.0
     """When `state` became true."""
     sending: bool = False

@@ -201,3 +201,51 @@ def test_there_is_a_group_exactly_if_there_is_a_reason() -> None:
     _dirty(world)
     world.poll()
     assert grouped(world.plan, world.state)
+
+
+def _next_after_a_failed_start(*names: str) -> tuple[World, tuple[NextStep, str]]:
+    world = World()
+    world.ready()
+    for name in names:
+        world.faults[name, "Start"] = "error"
+    world.run("Start")
+    world.settle()
+    return world, next_step(world.plan, world.state)
+
+
+@pytest.mark.parametrize(
+    ("names", "where"),
+    [
+        (("CoBo0",), "CoBo0 (was its board restarted?)"),
+        (("CoBo0", "CoBo1"), "CoBo0 and CoBo1 (were their boards restarted?)"),
+    ],
+)
+def test_a_start_that_a_server_failed_is_not_tried_again_before_a_reset(names: tuple[str, ...], where: str) -> None:
+    """A server does not notice that its board was restarted: Start fails each time, until Breakup."""
+    world, (step, action) = _next_after_a_failed_start(*names)
+    assert (step, action) == (NextStep.Reset, f"Reset all 3 ECC servers, then Configure: Start failed at {where}")
+    world.servers[names[0]].reachable = False
+    world.poll()
+    world.servers[names[0]].reachable = True
+    world.poll()
+    assert next_step(world.plan, world.state) == (step, action), "it is still the same server"
+    world.system("Reset")
+    world.settle()
+    assert next_step(world.plan, world.state) == (NextStep.Configure, "Configure all 3 ECC servers")
+    world.system("Configure")
+    world.settle()
+    assert next_step(world.plan, world.state) == (NextStep.Start, "Start run 1 without a title")
+
+
+def test_a_start_after_a_failed_one_may_succeed() -> None:
+    """What forbids the next start is said first; a start that succeeds after all shows that nothing is wrong."""
+    world, _ = _next_after_a_failed_start("CoBo0")
+    world.routers["data1"].online = False
+    world.poll()
+    assert next_step(world.plan, world.state)[0] is NextStep.Wait
+    world.routers["data1"].online = True
+    world.poll()
+    world.start_run()
+    world.run("Stop")
+    world.settle()
+    assert next_step(world.plan, world.state) == (NextStep.Start, "Start run 2 without a title")
