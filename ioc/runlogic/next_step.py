@@ -111,4 +111,5 @@ def _bring_together(state: State) -> str:
     odd = "; ".join(
         f"{_servers(names, len(state.servers))} {each.name}" for each, names in by_state.items() if each is not most
     )
-    return f"{odd}, the others are {most.name}: bring them to the same state on their pages"
+    others = "the other is" if len(by_state[most]) == 1 else "the others are"
+    return f"{odd}, {others} {most.name}: bring them to the same state on their pages"

@@ -27,6 +27,11 @@ def _all_silent(world: World) -> None:
         server.reachable = False
 
 
+def _three_states(world: World) -> None:
+    world.put_servers(EccState.Ready, "CoBo1")
+    world.put_servers(EccState.Prepared, "MuTAnT")
+
+
 def _hangs(world: World) -> None:
     world.servers["CoBo1"].hangs = True
 
@@ -41,6 +46,7 @@ def _dirty(world: World) -> None:
         router.staged = [("a.graw", None)]
 
 
+TOGETHER = "bring them to the same state on their pages"
 STEPS = [
     (_servers(EccState.Idle), NextStep.Describe, "Describe all 3 ECC servers"),
     (_servers(EccState.Described), NextStep.Prepare, "Prepare all 3 ECC servers"),
@@ -54,7 +60,12 @@ STEPS = [
     (
         _servers(EccState.Ready, "CoBo0", "CoBo1"),
         NextStep.Wait,
-        "ECC server MuTAnT is Idle, the others are Ready: bring them to the same state on their pages",
+        f"ECC server MuTAnT is Idle, the others are Ready: {TOGETHER}",
+    ),
+    (
+        _three_states,
+        NextStep.Wait,
+        f"ECC server CoBo1 is Ready; ECC server MuTAnT is Prepared, the other is Idle: {TOGETHER}",
     ),
     (
         _dirty,
