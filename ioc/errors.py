@@ -26,6 +26,10 @@ class PeerTimeout(PeerError):
     """A peer did not answer in time; what it did with the request is unknown."""
 
 
+class PeerHangs(PeerTimeout):
+    """A peer accepted the connection and then did not answer in time: its program is there, but hangs."""
+
+
 class PeerRejected(PeerError):
     """A peer understood the request and answered that it failed."""
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from ioc.ecc.documents import config_digest, config_id, configs_in, link_table, sources_in
 from ioc.ecc.http import ExchangeFailedError
 from ioc.ecc.soap import SoapReply, SoapService
-from ioc.errors import PeerError, PeerRejected, PeerTimeout, Refused
+from ioc.errors import PeerError, PeerHangs, PeerRejected, PeerTimeout, Refused
 from ioc.model import ConfigChoice, DataLink, EccReading, EccState, Operation, Transition, TransitionReply
 from ioc.topology.schema import Topology
 
@@ -121,11 +121,13 @@ class ZeepEccClient:
             del call  # its error would keep this frame, and this frame the call with the whole answer
 
     async def _call(self, operation: str, timeout: float, arguments: Mapping[str, str]) -> SoapReply:
+        connected = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
-                reply = await self._service.call(operation, arguments)
+                reply = await self._service.call(operation, arguments, connected=connected.set)
         except TimeoutError:
-            raise PeerTimeout(f"{self._label} did not answer {operation} within {timeout:g} s") from None
+            late = PeerHangs if connected.is_set() else PeerTimeout
+            raise late(f"{self._label} did not answer {operation} within {timeout:g} s") from None
         except ExchangeFailedError as failure:
             raise PeerError(f"{self._label} {failure}") from None
         except asyncio.CancelledError:

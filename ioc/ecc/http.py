@@ -46,16 +46,20 @@ class HttpReply:
     encoding: None = None
 
 
-async def post(host: str, port: int, operation: str, body: bytes, resolver: Executor) -> HttpReply:
+async def post(
+    host: str, port: int, operation: str, body: bytes, resolver: Executor, *, connected: Callable[[], None]
+) -> HttpReply:
     """Send `body` once and return the answer, whatever its status; `operation` names the request in errors.
 
-    Host names are resolved in `resolver`, because that cannot be interrupted.
+    Host names are resolved in `resolver`, because that cannot be interrupted. `connected` is called when the server,
+    or the system of its host in its place, has accepted the connection.
 
     Raises:
         ExchangeFailedError: there was no complete HTTP answer.
     """
     loop = asyncio.get_running_loop()
     with await _connect(host, port, operation, resolver) as connection:
+        connected()
         try:
             await loop.sock_sendall(connection, _head(host, port, len(body)) + body)
             return await _read_reply(partial(loop.sock_recv, connection, _PIECE), operation)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -58,14 +58,14 @@ class SoapService:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"ecc-{name}")
         _client()  # parsed before the event loop has anything else to do
 
-    async def call(self, operation: str, arguments: Mapping[str, str]) -> SoapReply:
-        """Send one request, once, and wait for its answer.
+    async def call(self, operation: str, arguments: Mapping[str, str], *, connected: Callable[[], None]) -> SoapReply:
+        """Send one request, once, and wait for its answer; `connected` as in `post`.
 
         Raises:
             ExchangeFailedError: there was no answer, or it cannot be understood.
         """
         request = _request(operation, tuple(arguments.items()))
-        reply = await post(self._host, self._port, operation, request, self._thread)
+        reply = await post(self._host, self._port, operation, request, self._thread, connected=connected)
         received_at = time.time()
         if len(reply.content) <= _SHORT:
             answer = _read_short(operation, reply)

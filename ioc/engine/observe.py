@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ioc.errors import PeerError
+from ioc.errors import PeerError, PeerHangs, PeerTimeout
 from ioc.ports import EccClient, Host, Partner
 from ioc.runlogic.events import PartnerLost, PartnerRead, RoutersLost, RoutersRead, ServerLost, ServerRead
 
@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 async def read_server(name: str, client: EccClient) -> ServerRead | ServerLost:
     try:
         return ServerRead(name, await client.get_state())
+    except PeerTimeout as error:
+        return ServerLost(name, str(error), hangs=True if isinstance(error, PeerHangs) else None)
     except PeerError as error:
         return ServerLost(name, str(error))
     except Exception:

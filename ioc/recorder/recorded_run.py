@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ioc.model import Reading, RunId, Scalar, Statistics
 from ioc.observables import disconnected
 from ioc.recorder.statistics import RunStatistics, recorded_value
-from ioc.rundb import BEGINNING, Measurement, SqliteRunStore, SurveyedObservable
+from ioc.rundb import BEGINNING, Measurement, SampleSurvey, SqliteRunStore, SurveyedObservable
 
 
 @dataclass
@@ -19,10 +19,15 @@ class EarlierPart:
     """When that process was last known to run."""
     asked_at: float
     """When this process learned of the run. Later samples are from a source whose clock is ahead."""
-    resumed_at: float | None
-    """Since when this process records the run; None if the run ended with the earlier process."""
-    before: float | None = None
-    """Only samples before this time are certainly from the earlier process; None while this one has stored none."""
+    resumed_at: float | None = None
+    """Since when this process records the run; None while it does not, or if the run ended with the earlier process."""
+    survey: SampleSurvey | None = None
+    """The samples of that process; None if the database did not answer before this one stored its own."""
+
+    @property
+    def until(self) -> float:
+        """Later samples say nothing about how long that process ran."""
+        return max(self.last_alive, self.asked_at)
 
 
 class RecordedRun:
@@ -77,21 +82,34 @@ class RecordedRun:
         return gaps
 
 
+async def survey(store: SqliteRunStore, run: RunId, part: EarlierPart) -> None:
+    """Look which samples the earlier process has left.
+
+    While this process has stored none, this finds all, also those of a source whose clock is ahead; afterwards only
+    those with time stamps from before `resumed_at`, the others cannot be told from its own.
+
+    Raises:
+        PeerError: the database does not work.
+    """
+    part.survey = await store.survey_samples(run, part.until, part.resumed_at)
+
+
 async def load_earlier(store: SqliteRunStore, run: RunId, part: EarlierPart) -> tuple[list[RunStatistics], float]:
     """Statistics of all observables, and the time of the last plausible sample or of storing, whichever is later.
 
     Raises:
         PeerError: the database does not work.
     """
-    until = max(part.last_alive, part.asked_at)
-    before = part.before
-    part.before = part.resumed_at  # if this fails, the next attempt may also find samples of this process
-    observables, sampled_at = await store.survey_samples(run, until, before)
+    if part.survey is None:
+        await survey(store, run, part)
+    assert part.survey is not None
+    observables, sampled_at = part.survey
     stored = {each.observable_id: each for each in await store.load_measurements(run)}
     record = await store.get_run(run)
     assert record is not None
     began_at = record.reserved_at
     last_at = began_at if sampled_at is None else sampled_at
+    until = part.until
     last_at = max([last_at, *(at for each in stored.values() if (at := each.measured_at) is not None and at <= until)])
     found = [
         await _load_one(store, run, each, stored.get(each.observable_id), began_at, last_at) for each in observables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -13,7 +14,7 @@ from ioc.errors import PeerError, Refused
 from ioc.model import ObservableView, Reading, RunId, Scalar, Severity
 from ioc.observables import ObservableFeed, Properties
 from ioc.recorder.observable_state import ObservableState
-from ioc.recorder.recorded_run import EarlierPart, RecordedRun
+from ioc.recorder.recorded_run import EarlierPart, RecordedRun, survey
 from ioc.recorder.saver import Saver
 from ioc.recorder.statistics import RunStatistics
 from ioc.rundb import Measurement, SavedSetting, SqliteRunStore
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 1.0
 _SHOW_SECONDS = 0.1
+_SURVEY_SECONDS = 0.5
+"""How long a run that continues waits for a slow disk before its samples are recorded."""
 _STEP_SECONDS = 1.0
 """Smaller steps of the clock are corrections by NTP: it was not set."""
 _SLICE = 25
@@ -260,8 +263,7 @@ class ObservableRecorder:
         await self._saver.save_in_time()
 
     async def resume_run(self, run: RunId, last_alive: float) -> None:
-        now = self._now()
-        await self._open(RecordedRun(run, EarlierPart(last_alive, asked_at=now, resumed_at=now)))
+        await self._open(RecordedRun(run, EarlierPart(last_alive, asked_at=self._now())))
         await self._saver.save()
 
     async def _open(self, run: RecordedRun) -> None:
@@ -269,7 +271,13 @@ class ObservableRecorder:
         async with self._changing:
             if run.run.experiment != self._experiment:
                 await self._enter_experiment(run.run.experiment)
+            if run.earlier is not None:
+                with contextlib.suppress(PeerError, TimeoutError):
+                    async with asyncio.timeout(_SURVEY_SECONDS):
+                        await survey(self._store, run.run, run.earlier)
             with self._lock:
+                if run.earlier is not None:
+                    run.earlier.resumed_at = self._now()
                 self._run = run
                 self._join(self._states.values())
             self._saver.add(run)
@@ -283,7 +291,7 @@ class ObservableRecorder:
                 return
         # No process continued it: it ended with the process that recorded it.
         ended_at = now if ended_at is None else ended_at
-        self._saver.add(RecordedRun(run, EarlierPart(ended_at, asked_at=now, resumed_at=None), ended_at))
+        self._saver.add(RecordedRun(run, EarlierPart(ended_at, asked_at=now), ended_at))
 
     def _is_followed(self, observable: Observable) -> bool:
         """Whether this observable exists already; texts, order, dead band and rate may differ."""

@@ -178,6 +178,9 @@ class ServerLost(Event):
 
     server: str
     reason: str
+    hangs: bool | None = False
+    """It accepted the connection and did not answer; None: not even the connection was answered, which says nothing of
+    the server (the system of its host queues about a hundred connections for one that hangs, and then no more)."""
 
 
 @dataclass(frozen=True)

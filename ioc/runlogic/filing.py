@@ -51,7 +51,7 @@ def begin_file(turn: Turn) -> None:
 def _file(turn: Turn, name: str, command: Organize | None = None) -> None:
     turn.set_router(name, filing=True, command=command, asked_at=turn.steady)
     router = turn.router(name)
-    turn.emit(FileRouter(name, turn.record.run, router.directories, router.dispensable))
+    turn.emit(FileRouter(name, turn.record.run, router.directories, router.worked.dispensable))
 
 
 def _still_written(turn: Turn, name: str) -> str:

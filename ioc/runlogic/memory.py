@@ -98,6 +98,17 @@ class Interlocked:
     """The run that it has paused."""
 
 
+@dataclass(frozen=True)
+class Worked:
+    """Where a router worked last in the open run or in the last one, and what was seen there."""
+
+    process: str = ""
+    """The router then; empty if not known."""
+    directory: str = ""
+    dispensable: tuple[str, ...] = ()
+    """Those of its directories that may be gone: no file was seen there, or they have been renamed since."""
+
+
 def _as_json(name: str, default: _Value) -> Setting[_Value]:
     """A setting whose value is a dataclass."""
     return Setting(name, default, lambda value: to_json(value).decode(), TypeAdapter(type(default)).validate_json)
@@ -129,6 +140,7 @@ LINK = Setting("link", "", str, str)
 """The router process to which a source was connected; empty if none."""
 DIRECTORIES = Setting("directories", _NO_DIRECTORIES, json.dumps, TypeAdapter(tuple[str, ...]).validate_json)
 """Working directories of a router in the open run or the last one."""
+WORKED = _as_json("worked", Worked())
 INTERLOCK = _as_json("interlock", Interlocked())
 PARTNER = Setting("partner", -1, str, int)
 """The run for which a partner was told to begin; -1 once it has ended."""

@@ -62,6 +62,11 @@ def _of_the_servers(plan: Plan, state: State) -> tuple[NextStep, str]:
         return NextStep.Reset, f"Reset {_all(len(servers))}: {whole.name} although no run is open"
     if reasons := permits.grouped(plan, state):
         return NextStep.Wait, f"Not ready to start: {few(reasons, 2)}"
+    if failed := [name for name, server in servers.items() if server.start_failed]:
+        where = listing(failed) if len(failed) <= _NAMED else f"{len(failed)} of them"
+        boards = "its board" if len(failed) == 1 else "their boards"
+        why = f"Start failed at {where} ({'was' if len(failed) == 1 else 'were'} {boards} restarted?)"
+        return NextStep.Reset, f"Reset {_all(len(servers))}, then Configure: {why}"
     return NextStep.Start, f"Start run {state.run.next_number}{_quoted(state.run.title)}"
 
 
@@ -69,7 +74,10 @@ def _not_at_rest(state: State) -> str:
     """Return what keeps all servers from doing the next step together; empty if nothing does."""
     servers = state.servers
     if silent := [n for n, each in servers.items() if each.state is EccState.Unknown or not each.online]:
-        return f"Start getEccSoapServer: {_servers(silent, len(servers))} Offline"
+        if gone := [name for name in silent if not servers[name].hangs]:
+            return f"Start getEccSoapServer: {_servers(gone, len(servers))} Offline"
+        for_it = "it does" if len(silent) == 1 else "they do"
+        return f"Restart getEccSoapServer: {_servers(silent, len(servers))} Offline, for {for_it} not answer"
     if off := [name for name, server in servers.items() if server.state is EccState.Off]:
         return f"Restart getEccSoapServer: {_servers(off, len(servers))} Off, which is a fault"
     if busy := [name for name, server in servers.items() if server.busy]:
@@ -103,4 +111,5 @@ def _bring_together(state: State) -> str:
     odd = "; ".join(
         f"{_servers(names, len(state.servers))} {each.name}" for each, names in by_state.items() if each is not most
     )
-    return f"{odd}, the others are {most.name}: bring them to the same state on their pages"
+    others = "the other is" if len(by_state[most]) == 1 else "the others are"
+    return f"{odd}, {others} {most.name}: bring them to the same state on their pages"

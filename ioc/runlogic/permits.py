@@ -37,6 +37,8 @@ class Reason:
     """The condition of the component, such as ``Idle``; the same condition makes a group."""
     advice: str = ""
     """What to do about it."""
+    for_several: str = ""
+    """The same for several components; empty if it is the same sentence."""
 
 
 def blocked_by(plan: Plan, state: State) -> tuple[str, ...]:
@@ -72,7 +74,8 @@ def _group(members: list[Reason], total: int) -> str:
         who = f"{first.kind}s {listing(names)} are"
     else:
         who = f"{number} {first.kind}s are"
-    return f"{who} {first.condition}" + (f": {first.advice}" if first.advice else "")
+    advice = first.for_several if first.for_several and number > 1 else first.advice
+    return f"{who} {first.condition}" + (f": {advice}" if advice else "")
 
 
 def reasons(plan: Plan, state: State) -> tuple[Reason, ...]:
@@ -115,11 +118,11 @@ def _partner_reasons(name: str, partner: Partner, *, under_way: bool) -> Iterato
         case PartnerState.Offline:
             why = f" ({partner.message.text})" if partner.message.text else ""
             text = f"partner {name} is Offline, but must be Online and Halted{why}"
-            yield Reason(text, "partner", name, "Offline", "start its ReadoutGUI")
+            yield Reason(text, "partner", name, "Offline", "start its ReadoutGUI", "start their ReadoutGUIs")
         case PartnerState.Active if not under_way:
             advice = "press End in its ReadoutGUI"
             text = f"partner {name} is Active already, but must be Halted: {advice}"
-            yield Reason(text, "partner", name, "Active already", advice)
+            yield Reason(text, "partner", name, "Active already", advice, "press End in their ReadoutGUIs")
         case _:
             pass  # its state belongs to the open run
 
@@ -159,18 +162,21 @@ def _waits_for_organize(state: State) -> bool:
 
 
 def _server_reasons(state: State, name: str, server: Server, *, under_way: bool) -> Iterator[Reason]:
-    def reason(text: str, condition: str, advice: str) -> Reason:
-        return Reason(f"ECC server {name} is {text}", "ECC server", name, condition, advice)
+    def reason(text: str, condition: str, advice: str, for_several: str = "") -> Reason:
+        return Reason(f"ECC server {name} is {text}", "ECC server", name, condition, advice, for_several)
 
     if server.restart is not None:
         yield reason("being restarted", "being restarted", "wait")
     elif server.state is EccState.Unknown or not server.online:
-        yield reason("Offline, but must be Online and Ready", "Offline", "start getEccSoapServer on its host")
+        start = f"{'restart' if server.hangs else 'start'} getEccSoapServer on"
+        text = "Offline, but must be Online and Ready"
+        yield reason(text, "Offline", f"{start} its host", f"{start} their hosts")
     elif under_way:
         pass  # its state belongs to the open run
     elif server.state is EccState.Running and state.restored and not state.run.open:
         condition = "Running although no run is open"
-        yield reason(f"{condition}: stop it, or Reset the system", condition, "stop it, or press Reset")
+        text = f"{condition}: stop it, or Reset the system"
+        yield reason(text, condition, "stop it, or press Reset", "stop them, or press Reset")
     elif server.busy:
         yield reason(f"{server.doing.name}, but must be Ready and at rest", server.doing.name, "wait")
     elif server.state is not EccState.Ready:
@@ -181,8 +187,8 @@ def _server_reasons(state: State, name: str, server: Server, *, under_way: bool)
 def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, under_way: bool) -> Iterator[Reason]:
     facts = router.facts
 
-    def reason(text: str, condition: str, advice: str = "") -> Reason:
-        return Reason(f"router {name}{text}", "router", name, condition, advice)
+    def reason(text: str, condition: str, advice: str = "", for_several: str = "") -> Reason:
+        return Reason(f"router {name}{text}", "router", name, condition, advice, for_several)
 
     if router.restart is not None:
         yield reason(" is being restarted", "being restarted", "wait")
@@ -192,8 +198,12 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         return
     if facts is None or not facts.online:
         why = f" ({router.message.text})" if facts is None and router.message.text else ""
-        advice = "start dataRouter on its host" if facts is not None else "the host cannot be reached"
-        yield reason(f" is Offline, but must be Online{why}", "Offline", advice)
+        advice = (
+            ("start dataRouter on its host", "start dataRouter on their hosts")
+            if facts is not None
+            else ("the host cannot be reached", "their hosts cannot be reached")
+        )
+        yield reason(f" is Offline, but must be Online{why}", "Offline", *advice)
         return
     if under_way:
         pass  # its files are those of the open run
@@ -205,8 +215,8 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
         yield reason(text, "without a known working directory", why)
     elif facts.file_count:
         files = "1 .graw file" if facts.file_count == 1 else f"{facts.file_count} .graw files"
-        advice = _what_to_do_with_files(state)
-        yield reason(f" is Dirty with {files}, but must be Clean: {advice}", "Dirty", advice)
+        advice, for_several = _what_to_do_with_files(state)
+        yield reason(f" is Dirty with {files}, but must be Clean: {advice}", "Dirty", advice, for_several)
     elif state.restored and not router.checked:
         yield reason(" has not been checked yet", "not checked yet", "wait")
     # A look from before the number was changed asked for another directory. Start looks again.
@@ -219,18 +229,24 @@ def _router_reasons(plan: Plan, state: State, name: str, router: Router, *, unde
     if facts.work_dir and facts.disk_free < plan.min_disk_free:
         must = f"{plan.min_disk_free / GIGABYTE:g} GB"
         text = f" has {facts.disk_free / GIGABYTE:.1f} GB of free disk, but must have {must}"
-        yield reason(text, "almost full", f"its disk must have {must}")
+        yield reason(text, "almost full", f"its disk must have {must}", f"their disks must have {must}")
 
 
-def _what_to_do_with_files(state: State) -> str:
+def _what_to_do_with_files(state: State) -> tuple[str, str]:
+    """Return the advice for one router, and for several."""
     if not state.restored:
-        return "wait, it is not known yet whether they belong to an open run"
-    return "Organize it" if state.run.record is not None else "move the files away, there was no run yet"
+        return "wait, it is not known yet whether they belong to an open run", ""
+    if state.run.record is None:
+        return "move the files away, there was no run yet", ""
+    return "Organize it", "Organize them"
 
 
 def _link_reasons(plan: Plan, state: State, name: str, router: Router) -> Iterator[Reason]:
     if router.deaf:
-        yield Reason(datalinks.without_ears(plan, name), "router", name, "without a data port", "restart it")
+        yield Reason(
+            datalinks.without_ears(plan, name), "router", name, "without a data port", "restart it", "restart them"
+        )
     if router.restarted and any(state.servers[each].state is EccState.Ready for each in plan.servers_of(name)):
         advice = "Breakup and Configure its ECC server"
-        yield Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice)
+        several = "Breakup and Configure their ECC servers"
+        yield Reason(datalinks.lost(plan, name), "router", name, "restarted after Configure", advice, several)

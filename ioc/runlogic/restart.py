@@ -17,6 +17,7 @@ A run that was being filed is filed again from the beginning; files that were al
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ioc.model import DocumentState, EccState, RunId, RunRecord, RunState, Severity, chosen_experiment
 from ioc.runlogic import automatic, filing, interlock_records, jobs, memory, permits, runs
@@ -106,8 +107,16 @@ def _take_over_peers(turn: Turn, settings: Mapping[str, str]) -> None:
     for name in turn.state.partners:
         turn.set_partner(name, run=memory.PARTNER.read(settings, name))
     for name in turn.state.routers:
-        process, directories = memory.LINK.read(settings, name), memory.DIRECTORIES.read(settings, name)
-        turn.set_router(name, linked=process, linked_at=turn.steady if process else None, directories=directories)
+        process, worked = memory.LINK.read(settings, name), memory.WORKED.read(settings, name)
+        # Where it was left, it may have written a file since that nobody saw.
+        gone = tuple(each for each in worked.dispensable if each != worked.directory)
+        turn.set_router(
+            name,
+            linked=process,
+            linked_at=turn.steady if process else None,
+            directories=memory.DIRECTORIES.read(settings, name),
+            worked=replace(worked, dispensable=gone),
+        )
 
 
 def _check_routers_for(turn: Turn, directory: str) -> None:

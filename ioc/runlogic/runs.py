@@ -213,10 +213,14 @@ def reserved(turn: Turn, event: Ended[ReserveRun, RunRecord]) -> None:
 def _begin_of_routers(turn: Turn) -> None:
     """Nothing is written yet; each router writes the files of the run into its current working directory."""
     for name, router in turn.state.routers.items():
-        directories = (router.facts.work_dir,) if router.facts is not None and router.facts.work_dir else ()
+        facts = router.facts
+        directories = (facts.work_dir,) if facts is not None and facts.work_dir else ()
         if directories != router.directories:
             turn.emit(memory.DIRECTORIES.save(directories, name))
-        turn.set_router(name, written=0, directories=directories, dispensable=(), mean_rate=0.0, rate_age=0.0)
+        worked = memory.Worked(facts.process, facts.work_dir) if facts is not None else memory.Worked()
+        if worked != router.worked:
+            turn.emit(memory.WORKED.save(worked, name))
+        turn.set_router(name, written=0, directories=directories, worked=worked, mean_rate=0.0, rate_age=0.0)
 
 
 def begin_snapshot(turn: Turn) -> None:

@@ -136,6 +136,8 @@ def _store(turn: Turn, name: str, reading: EccReading) -> None:
         transition=reading.transition,
         online=True,
         seen=True,
+        hangs=False,
+        start_failed=before.start_failed and reading.state is EccState.Ready,
         changed_at=reading.read_at if reading.state is not before.state else before.changed_at,
     )
     _follow_electronics(turn, name, before.state, reading.state)
@@ -166,6 +168,7 @@ def lost(turn: Turn, event: ServerLost) -> None:
         transition=Transition.NoTransition,
         online=False,
         seen=True,
+        hangs=before.hangs if event.hangs is None else event.hangs,
         list_read=False,
         list_failed=False,
         changed_at=turn.now if before.state is not EccState.Unknown else before.changed_at or turn.now,
@@ -232,6 +235,8 @@ def ended(turn: Turn, event: TransitionEnded) -> str:
     turn.set_server(name, pending=None, wanted=None, command=None)
     if failure:
         turn.say(ecc(name), failure, Severity.MAJOR)
+        at_rest_again = turn.server(name).state is EccState.Ready and not turn.server(name).busy
+        turn.set_server(name, start_failed=event.operation is Operation.Start and at_rest_again)
     else:
         _succeeded(turn, event, alone=before.command is not None)
         if turn.state.run.state in _ENDING and _at_rest(turn.server(name)):

@@ -30,7 +30,7 @@ from ioc.model import (
     Window,
 )
 from ioc.runlogic.events import Command, RunCommand, SetExperiment
-from ioc.runlogic.memory import Interlocked
+from ioc.runlogic.memory import Interlocked, Worked
 from ioc.runlogic.sequence import Auto
 from ioc.states import IN_PROGRESS, RUNNING, aggregate
 
@@ -117,6 +117,11 @@ class Server:
     online: bool = False
     seen: bool = False
     """It was read, or found unreadable, at least once since the start."""
+    hangs: bool = False
+    """While it is Offline: its program is there, but does not answer."""
+    start_failed: bool = False
+    """It failed Start and has been Ready since. It does not notice if one of its boards was restarted: then each Start
+    fails, and so does Breakup, which leaves it Off."""
     changed_at: float = 0.0
     """When `state` became true."""
     sending: bool = False
@@ -191,8 +196,8 @@ class Router:
     """Bytes by which its files have grown in the open run, or grew in the last one."""
     directories: tuple[str, ...] = ()
     """Its working directories during the open or last run, in order."""
-    dispensable: tuple[str, ...] = ()
-    """Those of them that may be gone: no file was seen there, or they have been renamed since. A restart forgets it."""
+    worked: Worked = field(default_factory=Worked)
+    """The last of them, and those that may be gone."""
     linked_at: float | None = None
     """When Configure connected a source to it, on the monotonic clock; None if none is or the IOC did not see it."""
     linked: str = ""

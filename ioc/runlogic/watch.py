@@ -110,9 +110,9 @@ def _measure_growth(turn: Turn, name: str, before: Router, facts: RouterFacts) -
 
 def _old_name(before: Router, facts: RouterFacts) -> str:
     """Return the former name of a directory that was renamed, else nothing: no router goes elsewhere by itself."""
-    last = before.last
-    same_process = last is not None and facts.process and last.process == facts.process
-    return last.work_dir if last is not None and same_process and facts.work_dir not in {"", last.work_dir} else ""
+    worked = before.worked
+    same_process = facts.process and worked.process == facts.process
+    return worked.directory if same_process and facts.work_dir not in {"", worked.directory} else ""
 
 
 def _follow_directory(turn: Turn, name: str, before: Router, facts: RouterFacts) -> None:
@@ -124,7 +124,7 @@ def _follow_directory(turn: Turn, name: str, before: Router, facts: RouterFacts)
         return
     if not facts.work_dir:
         return
-    dispensable = {*before.dispensable, _old_name(before, facts)}
+    dispensable = {*before.worked.dispensable, _old_name(before, facts)}
     if facts.work_dir not in known:
         known = (*known, facts.work_dir)
         dispensable.add(facts.work_dir)
@@ -132,7 +132,10 @@ def _follow_directory(turn: Turn, name: str, before: Router, facts: RouterFacts)
         turn.emit(memory.DIRECTORIES.save(known, name))
     if facts.file_count:
         dispensable.discard(facts.work_dir)
-    turn.set_router(name, dispensable=tuple(each for each in known if each in dispensable))
+    worked = memory.Worked(facts.process, facts.work_dir, tuple(each for each in known if each in dispensable))
+    if worked != before.worked:
+        turn.set_router(name, worked=worked)
+        turn.emit(memory.WORKED.save(worked, name))
 
 
 def _watch_silence(turn: Turn, name: str) -> None:

@@ -38,6 +38,9 @@ _AT_LEAST = (
     ("timeouts", "state", 1.0, "a busy host takes that long to answer"),
     ("timeouts", "ssh", 2.0, "logging in to a host takes that long"),
     ("timeouts", "filing", 10.0, "files may grow that long after a stop"),
+    ("polling", "ecc", 0.1, "to ask more often only keeps the servers and this machine busy"),
+    ("polling", "ecc_busy", 0.05, "to ask more often only keeps the server and this machine busy"),
+    ("polling", "routers", 0.2, "to ask more often only keeps the hosts and this machine busy"),
 )
 _AT_MOST = (
     ("polling", "ecc", 30.0, "a failing ECC server is not noticed sooner"),
@@ -225,6 +228,16 @@ def _hooks(topology: Topology) -> Iterator[Advice]:
                 yield (*loc, "timeout"), f"should be at most {_LONG_STOP:g} seconds: the run stops only after it"
 
 
+def _notifications(topology: Topology) -> Iterator[Advice]:
+    rules = topology.notifications.rules if topology.notifications is not None else ()
+    for loc, rule in _entries(rules, "notifications", "rules"):
+        if rule.repeat_minutes < 1:
+            yield (
+                (*loc, "repeat_minutes"),
+                "should be at least 1: a condition that comes and goes is reported that often",
+            )
+
+
 def _logbook_files(topology: Topology) -> Iterator[Advice]:
     for loc, each in _entries(topology.logbook, "logbook"):
         if each.file is None:
@@ -347,5 +360,6 @@ _ADVISERS = (
     _ssh,
     _interlocks,
     _hooks,
+    _notifications,
     _logbook_files,
 )

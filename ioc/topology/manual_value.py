@@ -10,8 +10,8 @@ from ioc.topology.schema import Observable
 
 _TEXT_BYTES = 39
 """Limit of a PV of type STRING, in UTF-8."""
-_GREATEST_INTEGER = 2**31 - 1
-"""Limit of a PV of type LONG (32 bits)."""
+_INTEGERS = range(-(2**31), 2**31)
+"""The values of a PV of type LONG (32 bits)."""
 
 
 def parse_manual(observable: Observable, value: Scalar) -> Scalar:
@@ -49,8 +49,7 @@ def _float(name: str, value: Scalar) -> float:
 
 def _integer(name: str, value: Scalar) -> int:
     number = _float(name, value)
-    if number != int(number) or abs(number) > _GREATEST_INTEGER:
-        raise Refused(
-            f"observable {name} got {str(value)[:40]!r}, but must be a whole number of at most {_GREATEST_INTEGER}"
-        )
+    if number != int(number) or int(number) not in _INTEGERS:
+        must = f"a whole number from {_INTEGERS[0]} to {_INTEGERS[-1]}"
+        raise Refused(f"observable {name} got {str(value)[:40]!r}, but must be {must}")
     return int(number)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ioc.ecc.client import ZeepEccClient
 from ioc.ecc.http import ExchangeFailedError
 from ioc.ecc.soap import SoapReply, SoapService
-from ioc.errors import PeerError, PeerTimeout
+from ioc.errors import PeerError, PeerHangs, PeerTimeout
 from ioc.model import ConfigChoice, Operation, TransitionReply
 from tests.ecc.scripted import Connection, MakeClient, MakeServer, ScriptedServer, state_reply, text_reply, wait_until
 from tests.laps import Laps
@@ -47,7 +47,7 @@ async def test_hanging_server_delays_no_other(server: MakeServer, client: MakeCl
         await alive.get_state()
     assert not any(call.done() for call in hanging)
     results = await asyncio.gather(*hanging, return_exceptions=True)
-    assert all(type(result) is PeerTimeout for result in results)
+    assert all(type(result) is PeerHangs for result in results)
     assert time.monotonic() - began < 7.5, "one after the other they would take 66 s"
 
 
@@ -98,7 +98,7 @@ async def test_reads_of_a_hanging_server_do_not_pile_up(server: MakeServer, clie
     began = time.monotonic()
     results = await asyncio.gather(*(peer.get_state() for _ in range(6)), return_exceptions=True)
     assert time.monotonic() - began < 5, "one after the other they would take 12 s"
-    assert [type(result) for result in results] == [PeerTimeout] * 4 + [PeerError] * 2
+    assert [type(result) for result in results] == [PeerHangs] * 4 + [PeerError] * 2
     ecc.script = lambda connection: connection.send(state_reply(4))
     assert (await peer.get_state()).state == 4
 
@@ -191,7 +191,7 @@ async def test_any_answer_is_read_or_refused(damaged: ScriptedServer, damage: li
     service = SoapService("CoBo3", "127.0.0.1", damaged.port)
     try:
         async with asyncio.timeout(2):
-            reply = await service.call("GetState", {})
+            reply = await service.call("GetState", {}, connected=lambda: None)
     except (ExchangeFailedError, TimeoutError):
         return
     finally:

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ioc.errors import PeerError
+from ioc.errors import PeerError, PeerHangs, PeerTimeout
 from ioc.model import ConfigChoice, EccState, Operation
 from ioc.runlogic import events as ev
-from ioc.runlogic.permits import blocked_by
+from ioc.runlogic.permits import blocked_by, grouped
 from tests.engine.bench import Bench
 
 
@@ -210,3 +210,22 @@ async def test_a_list_that_fails_again_when_asked_for_is_reported_again() -> Non
                 await bench.engine.refresh_configs("CoBo0")
             logged.append(failure.value.logged)
         assert logged == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("failures", "advice"),
+    [
+        ([PeerError("refused")], "start getEccSoapServer on its host"),
+        ([PeerTimeout("no connection")], "start getEccSoapServer on its host"),
+        ([PeerHangs("no answer")], "restart getEccSoapServer on its host"),
+        ([PeerHangs("no answer"), PeerTimeout("no connection")], "restart getEccSoapServer on its host"),
+        ([PeerHangs("no answer"), PeerError("refused")], "start getEccSoapServer on its host"),
+    ],
+)
+async def test_a_server_that_hangs_must_be_restarted(failures: list[Exception], advice: str) -> None:
+    """One that accepts connections without an answer hangs, until it answers or refuses them."""
+    async with Bench() as bench:
+        for failure in failures:
+            bench.ecc["CoBo0"].down = failure
+            await asyncio.sleep(2)  # by the loop's clock: it is read every second
+        assert f"ECC server CoBo0 is Offline: {advice}" in grouped(bench.engine.plan, bench.state)

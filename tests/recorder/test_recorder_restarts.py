@@ -11,7 +11,7 @@ import pytest
 
 from ioc.errors import PeerError
 from ioc.model import RunClass, RunId, Severity
-from ioc.rundb import Measurement, SamplePage
+from ioc.rundb import Measurement, SamplePage, SampleSurvey
 from ioc.rundb.times import to_text
 from ioc.topology.schema import Observable
 from tests.epics import eventually
@@ -95,6 +95,31 @@ async def test_a_value_that_is_there_already_goes_on_in_a_resumed_run(database: 
         await it.store.flush()
         stored = [value for value, _, _ in rows(database, SAMPLES)]
         assert (stored[0], stored[-1]) == (5.0, 7.0)
+
+
+async def test_samples_stored_before_the_past_is_read_count_once(database: Path) -> None:
+    """Samples of this process that are on disk before it reads those of the earlier one are not counted with them."""
+    run = await interrupted_run(database, 5.0)
+    async with rig(database) as it:
+        it.feed.send(7.0)
+        survey, load = it.store.survey_samples, it.store.load_samples
+
+        async def survey_late(*key: object) -> SampleSurvey:
+            await it.store.flush()
+            return await survey(*key)  # type: ignore[arg-type]
+
+        async def load_late(*key: object) -> SamplePage:
+            it.feed.send(8.0)
+            await it.store.flush()
+            return await load(*key)  # type: ignore[arg-type]
+
+        it.store.survey_samples = survey_late  # type: ignore[method-assign]
+        it.store.load_samples = load_late  # type: ignore[method-assign]
+        await it.recorder.resume_run(run, 0.0)
+        await it.store.flush()
+        stored = [value for value, _, _ in rows(database, SAMPLES) if value is not None]
+        assert it.statistics("pressure").samples == len(stored)
+        assert set(stored) == {5.0, 7.0, 8.0}
 
 
 async def test_the_last_run_is_shown_after_a_restart(database: Path) -> None:

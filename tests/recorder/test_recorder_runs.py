@@ -154,6 +154,8 @@ async def test_required_observables_without_value_are_named(database: Path) -> N
         ("energy", 4, 4.0),
         ("count", " 12 ", 12),
         ("count", 3.0, 3),
+        ("count", -(2**31), -(2**31)),
+        ("count", 2**31 - 1, 2**31 - 1),
         ("target_gas", "He:CO₂ 90/10", "He:CO₂ 90/10"),
     ],
 )
@@ -180,7 +182,8 @@ async def test_manual_values_are_typed_and_outlive_the_process(
         ("energy", math.nan, "must be a finite number"),
         ("energy", 10**400, "must be a finite number"),
         ("count", 2.5, "observable count got '2.5', but must be a whole number"),
-        ("count", 2**31, "must be a whole number of at most 2147483647"),
+        ("count", 2**31, "must be a whole number from -2147483648 to 2147483647"),
+        ("count", -(2**31) - 1, "must be a whole number from -2147483648 to 2147483647"),
         ("target_gas", "x" * 40, "got a text of 40 bytes, but at most 39 are allowed"),
         ("target_gas", "ü" * 20, "got a text of 40 bytes, but at most 39 are allowed"),
         ("target_gas", "two\nlines", "must be one line of printable text"),

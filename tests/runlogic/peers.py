@@ -59,6 +59,8 @@ class EccServer:
 
     state: EccState = EccState.Idle
     reachable: bool = True
+    hangs: bool = False
+    """It accepts connections and does not answer."""
     under_way: Operation | None = None
     """A transition that goes on without anybody waiting for it."""
 

@@ -164,8 +164,59 @@ def test_a_directory_in_which_no_file_was_seen_may_be_gone() -> None:
     assert asked.may_be_gone == ("/empty",)
 
 
-def test_after_a_restart_every_directory_must_be_there() -> None:
-    """What the IOC saw before is forgotten then; it asks rather than forget a file."""
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_old_name_may_be_gone_after_a_restart_too(seen: bool) -> None:
+    """That a directory was renamed is known over a restart of the IOC, whether the IOC saw it or was down then."""
+    world = World()
+    world.routers["data0"].process = "7@1"
+    world.start_run()
+    world.poll()
+    world.routers["data0"].work_dir = "/data-old"
+    if seen:
+        world.poll()
+    world.restart()
+    world.poll()
+    asked = _filed(world)
+    assert asked.directories == ("/data", "/data-old")
+    assert asked.may_be_gone == ("/data",)
+
+
+def test_a_directory_in_which_a_file_may_have_come_while_the_ioc_was_down_must_be_there() -> None:
+    """Only what the IOC looked at can be without data: a router that it left in an empty directory may write then."""
+    world = World()
+    world.routers["data0"].process = "7@1"
+    world.start_run()
+    world.poll()
+    world.routers["data0"].staged = []
+    for name in ("/empty", "/other"):
+        world.routers["data0"].work_dir = name
+        world.routers["data0"].start_again()
+        world.poll()
+    world.routers["data0"].work_dir = "/third"
+    world.routers["data0"].start_again()
+    world.restart()
+    asked = _filed(world)
+    assert asked.directories == ("/data", "/empty", "/other", "/third")
+    assert asked.may_be_gone == ("/empty", "/third")
+
+
+def test_old_names_belong_to_one_run() -> None:
+    """A directory that has the old name of another run is one of the next run as any other."""
+    world = World()
+    world.routers["data0"].process = "7@1"
+    world.start_run()
+    for name in ("/data-old", "/data"):
+        world.routers["data0"].work_dir = name
+        world.poll()
+    assert _filed(world).may_be_gone == ("/data-old",)
+    world.start_run()
+    world.restart()
+    asked = _filed(world)
+    assert (asked.directories, asked.may_be_gone) == (("/data",), ())
+
+
+def test_after_a_restart_a_directory_with_files_must_be_there() -> None:
+    """A router that is not known to be the same went elsewhere: its files stayed where they were."""
     world = World()
     world.start_run()
     world.routers["data0"].work_dir = "/other"

@@ -196,7 +196,9 @@ class World:
 
     def poll_server(self, name: str) -> None:
         server = self.servers[name]
-        if server.reachable:
+        if server.hangs:
+            self.feed(ev.ServerLost(name, f"ECC server {name} did not answer GetState within 5 s", hangs=True))
+        elif server.reachable:
             self.feed(ev.ServerRead(name, server.reading(self.now)))
         else:
             self.feed(ev.ServerLost(name, f"ECC server {name} at 127.0.0.1:8083 does not answer"))

@@ -195,3 +195,11 @@ def test_the_loader_shows_no_secret() -> None:
     with pytest.raises(ConfigurationError) as error:
         parse(with_sections(OLOG.replace("env:P", SECRET)), "t.yaml")
     assert SECRET not in "".join(traceback.format_exception(error.value))
+
+
+def test_notifications_that_repeat_within_a_minute_are_a_warning(tmp_path: Path) -> None:
+    """A condition that comes and goes would send a message each time."""
+    rules = NOTIFY.replace("when: no_data", "when: no_data, repeat_minutes: 0.001")
+    (tmp_path / "t.yaml").write_text(with_sections(notifications=rules))
+    text = "notifications.rules[0].repeat_minutes is 0.001, but should be at least 1: a condition that comes and goes"
+    assert text in "\n".join(str(each) for each in examine(tmp_path / "t.yaml").warnings)
