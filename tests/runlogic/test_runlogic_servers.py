@@ -329,7 +329,7 @@ def test_a_message_about_a_state_of_the_past_begins_with_its_time() -> None:
     assert world.state.message.text == "Configure done: every ECC server is Ready"
     world.run("Start")
     world.settle()
-    at = datetime.fromtimestamp(world.state.message.at)
+    at = datetime.fromtimestamp(world.state.message.at).astimezone()
     assert world.state.message.text == f"at {at:%Y-%m-%d %H:%M:%S}: Configure done: every ECC server is Ready"
     world.run("Stop")
     world.settle()
