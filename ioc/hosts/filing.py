@@ -11,6 +11,10 @@ same result. So no step depends on the memory of an earlier attempt, only on the
 5. while there are new files, go back to 2;
 6. read the run's directory again, and update the records of files that grew meanwhile.
 
+A server that somebody starts during this makes its boards begin new files. They are not the run's, and events with the
+same numbers could not be merged: they stay where they are. Which files were there when filing began is the one thing
+that must be remembered between attempts (`seen`); if it is forgotten, those files are filed, too.
+
 A router that was restarted elsewhere during the run has several staging directories (`find_places`): each has a
 `Filing` of its own.
 """
@@ -29,7 +33,7 @@ from ioc.errors import PeerError
 from ioc.hosts.placing import Placer
 from ioc.hosts.transport import Transport, exists, from_shown, make_directories, reason_and_file, shown
 from ioc.model import FiledFile, FilingReport, RunId
-from ioc.model.graw import SUFFIX, is_filed_data, original_name
+from ioc.model.graw import SUFFIX, begun_again, is_filed_data, original_name
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,8 +77,12 @@ class Filing:
     """`filing_timeout` after the start, on the monotonic clock."""
     earlier: dict[bytes, frozenset[bytes]]
     """Names of the files that were in each directory of the run before this attempt, which may be several filings."""
+    seen: dict[bytes, frozenset[bytes]]
+    """Names of the files that were in each staging directory, or filed from it, when filing of the run began."""
     filed: dict[bytes, FiledFile] = field(default_factory=dict[bytes, FiledFile])
     """By path at the final place."""
+    left: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    """Files in each staging directory that are not the run's."""
     problems: list[str] = field(default_factory=list[str])
     complete: bool = True
 
@@ -88,6 +96,13 @@ class Filing:
         parts = (path.rpartition(b"/") for path in self.filed)
         earlier = sum(name in self.earlier[directory] for directory, _, name in parts)
         return FilingReport(tuple(self.filed.values()), "; ".join(self.problems[:5]) + rest, self.complete, earlier)
+
+    async def note_present(self, directories: Sequence[str]) -> None:
+        """Remember which files are there now, if that is not known: the sooner, the fewer are of a new Start."""
+        for path in map(from_shown, directories):
+            if path not in self.seen:
+                with contextlib.suppress(OSError):
+                    self.seen[path] = frozenset(await self._sizes(path))
 
     async def find_places(
         self, present: bytes | None, directories: Sequence[str], may_be_gone: Sequence[str]
@@ -155,6 +170,11 @@ class Filing:
             with contextlib.nullcontext() if needed else contextlib.suppress(OSError):
                 await self.call(make_directories, self.transport, staging, self.run.directory)
         await self._record_found(directory, found)
+        if left := self.left[staging]:
+            self.problems.append(
+                f"{left} file{'' if left == 1 else 's'} begun after the run was stopped, by a new Start of the ECC "
+                f"server, stay{'s' if left == 1 else ''} in {shown(staging)} on {self.host}"
+            )
 
     async def _settled(self, staging: bytes, sizes: dict[bytes, int]) -> dict[bytes, int]:
         """Wait until the staged files, which have just had these sizes, no longer grow; returns their sizes by name."""
@@ -162,7 +182,7 @@ class Filing:
         since = time.monotonic()
         while sizes and time.monotonic() - since < self.settle_seconds:
             await asyncio.sleep(min(pause, since + self.settle_seconds - time.monotonic()))
-            now = await self._sizes(staging)
+            now = self._of_the_run(staging, await self._sizes(staging))
             if now != sizes:
                 grown = next((name for name, size in now.items() if sizes.get(name) != size), b"")
                 self._check_time(len(now), f"{shown(grown)} still changes")
@@ -170,12 +190,19 @@ class Filing:
         return sizes
 
     def _both_sizes(self, directory: bytes, staging: bytes) -> tuple[dict[bytes, int], dict[bytes, int]]:
-        """Return the sizes of the files in the run's directory, and of those in the staging directory."""
+        """Return the sizes of the files in the run's directory, and of those of the run in the staging directory."""
         staged = graw_sizes(self.transport, staging)
         try:
-            return graw_sizes(self.transport, directory, filed=True), staged
+            found = graw_sizes(self.transport, directory, filed=True)
         except (FileNotFoundError, NotADirectoryError):
-            return {}, staged
+            found = {}
+        self.seen[staging] = self.seen.get(staging, frozenset(staged)) | frozenset(found)
+        return found, self._of_the_run(staging, staged)
+
+    def _of_the_run(self, staging: bytes, sizes: dict[bytes, int]) -> dict[bytes, int]:
+        others = begun_again(sizes, self.seen[staging])
+        self.left[staging] = len(others)
+        return {name: size for name, size in sizes.items() if name not in others}
 
     async def _record_found(self, directory: bytes, sizes: dict[bytes, int]) -> None:
         """Record the files in the run's directory that are not recorded with their present size."""

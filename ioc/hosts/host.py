@@ -89,6 +89,8 @@ class MachineHost:
         self._last_directories: dict[str, bytes] = {}
         self._filing: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
         """By name of the router, and by directory."""
+        self._seen: dict[str, tuple[RunId, dict[bytes, frozenset[bytes]]]] = {}
+        """Of each router whose filing has begun and is not complete: see `Filing.seen`."""
         self._shared: asyncio.Future[dict[str, Finding]] | None = None
         """The look that is shared by filings that begin at the same moment."""
         self._copying = 0
@@ -135,16 +137,23 @@ class MachineHost:
                     refused.append(error)
                     raise
 
+            if self._seen.setdefault(router, (run, {}))[0] != run:
+                self._seen[router] = (run, {})
+            _, seen = self._seen[router]
             while True:
                 try:
-                    return await self._file_once(
-                        router, run, recorded, directories, may_be_gone, deadline=deadline, earlier=earlier
+                    report = await self._file_once(
+                        router, run, recorded, directories, may_be_gone, deadline=deadline, earlier=earlier, seen=seen
                     )
                 except PeerError:
                     now = time.monotonic()
                     give_up_at = give_up_at or min(deadline, now + self._timeout)
                     if refused or now >= give_up_at:
                         raise
+                else:
+                    if report.complete:
+                        del self._seen[router]
+                    return report
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def backup_configs(self, server: str, run: RunId, config: ConfigChoice) -> ConfigBackup:
@@ -291,9 +300,8 @@ class MachineHost:
         *,
         deadline: float,
         earlier: dict[bytes, frozenset[bytes]],
+        seen: dict[bytes, frozenset[bytes]],
     ) -> FilingReport:
-        finding = await self._when_all_is_read(router, run, deadline)
-        present = finding.directory.path if finding.directory else None
         filing = Filing(
             # A copy to another file system may take as long as the whole filing.
             partial(self._in_thread, self._workers, self._filing_timeout + 2 * self._timeout),
@@ -306,7 +314,11 @@ class MachineHost:
             self._filing_timeout,
             deadline,
             earlier,
+            seen,
         )
+        await filing.note_present(directories)
+        finding = await self._when_all_is_read(router, run, deadline)
+        present = finding.directory.path if finding.directory else None
         if present is None and (finding.process is not None or not directories):
             reason = finding.problem or "no dataRouter process runs, and the topology gives no work_dir"
             filing.fail(f"{run} of router {router} cannot be filed on {self.name}: {reason}")

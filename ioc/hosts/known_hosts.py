@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import hashlib
 import hmac
 import os
@@ -159,9 +160,13 @@ def _family(kind: str) -> str:
 
 def _append(file: Path, line: str) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with file.open("ab+") as known:
-        if known.tell() > 0:
+    with file.open("ab+", buffering=0) as known:
+        size = known.tell()
+        if size > 0:
             known.seek(-1, os.SEEK_END)
             if known.read(1) != b"\n":
                 line = "\n" + line
-        known.write(line.encode())
+        content = line.encode()
+        if known.write(content) < len(content):  # the disk is full; a part of a key would be another key
+            known.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

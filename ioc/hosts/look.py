@@ -100,6 +100,8 @@ def parse(output: bytes) -> Look:
     for tool in ("ps", "lsof"):
         if f"@missing {tool}" in sections:
             raise PeerError(f"install the program {tool} there: without it no router can be found")
+    if "@failed ps" in sections:
+        raise PeerError("the program ps fails there, so no router can be found: on Linux it needs /proc, mount it")
     if "@hung" in sections:
         raise PeerError(
             "lsof hangs there, so the state of its routers cannot be determined: most often a mounted file server "

@@ -141,7 +141,8 @@ lsof_of_routers() {
 }
 others() {
   for tool in ps lsof; do command -v "$tool" >/dev/null || printf '@missing %s\n' "$tool"; done
-  processes=$(ps -A -ww -o pid= -o ppid= -o stat= -o lstart= -o comm= | grep dataRouter)
+  processes=$(ps -A -ww -o pid= -o ppid= -o stat= -o lstart= -o comm=) || echo '@failed ps'
+  processes=$(printf '%s\n' "$processes" | grep dataRouter)
   printf '@processes\n%s\n' "$processes"
   pids=$(printf '%s\n' "$processes" | awk '$3 !~ /^Z/ && /[ \/]dataRouter$/ { printf "%s%s", comma, $1; comma = "," }')
   [ -n "$pids" ] || return

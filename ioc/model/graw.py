@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 SUFFIX = b".graw"
 _DUPLICATE = re.compile(rb"(.+)\.duplicate-\d+", re.DOTALL)
 _DUPLICATE_BEFORE_SUFFIX = re.compile(rb"(.*)(_duplicate-\d+)(\.[^.]*)?", re.DOTALL)
 """Of files that are not data, and of data files until version 0.1."""
+_PART = re.compile(rb"(.+)_\d{4}-\d\d-\d\dT[\d:.]+_(\d+)\.graw", re.DOTALL)
+"""Of a dataRouter: the board, the time when the file was begun, and its number, 0 for the first after a Start."""
 _BOARD = re.compile(rb"CoBo(\d{1,3})_AsAd\d")
 
 
@@ -63,6 +65,19 @@ def partial_name(name: bytes) -> bytes:
 def unmerged(name: bytes) -> bytes:
     """Return a name without ``.graw``."""
     return name.removesuffix(SUFFIX).replace(SUFFIX, b"_graw")
+
+
+def begun_again(names: Iterable[bytes], seen: Collection[bytes]) -> set[bytes]:
+    """Return the files that boards began by a new Start, after those of `seen`; others may be data still in flight."""
+    boards = {part[1] for name in seen if (part := _PART.fullmatch(name))}
+    again: set[bytes] = set()
+    found: set[bytes] = set()
+    for name in sorted(set(names).difference(seen)):
+        part = _PART.fullmatch(name)
+        if part and (part[1] in again or (part[1] in boards and int(part[2]) == 0)):
+            again.add(part[1])
+            found.add(name)
+    return found
 
 
 def cobo_of(name: bytes) -> int | None:

@@ -29,12 +29,12 @@ class HealthPvs(Group):
         super().__init__(f"{prefix}IOC:")
         self._database = database
         self._process = psutil.Process()
-        self._started = time.time()
+        self._started = time.monotonic()
         self._heartbeat = self.add(IntPv, "Heartbeat", "Counts once a second")
         self._time = self.add(StringPv, "Time", "Local time of the IOC")
         self._uptime = self.add(FloatPv, "UptimeSeconds", "Time since the IOC started", units="s", precision=0)
         self.add(StringPv, "Version", "Version of attpc-ioc", value=__version__)
-        self.add(StringPv, "StartTime", "Start of the IOC, ISO 8601", value=local_time(self._started))
+        self.add(StringPv, "StartTime", "Start of the IOC, ISO 8601", value=local_time(time.time()))
         self._cpu = self.add(FloatPv, "CPUPercent", "CPU use, 100 = one core", units="%", precision=1, high=80, hihi=95)
         self._memory = self.add(FloatPv, "MemoryMB", "Resident memory", units="MB", precision=1)
         self._clients = self.add(IntPv, "Clients", "Channel Access clients connected")
@@ -66,7 +66,7 @@ class HealthPvs(Group):
     def tick(self, server: CaServer) -> None:
         self._heartbeat.post((self._heartbeat.value + 1) % 2**31)
         self._time.post(time.strftime("%a %d %b %H:%M:%S"))
-        self._uptime.post(float(int(time.time() - self._started)))
+        self._uptime.post(float(int(time.monotonic() - self._started)))
         self._measure_process()
         stats = server.stats()
         self._clients.post(stats.clients)

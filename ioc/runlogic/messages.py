@@ -52,4 +52,5 @@ def _no_longer_true(turn: Turn, before: State) -> bool:
 def _past(note: Note, severity: Severity) -> Note:
     if not note.text or note.past:
         return Note(note.text, severity, note.at, note.past)
-    return Note(f"at {local(note.at)[11:19]}: {note.text}", severity, note.at, past=True)
+    day, _, clock = local(note.at)[:19].partition("T")
+    return Note(f"at {day} {clock}: {note.text}", severity, note.at, past=True)

@@ -159,13 +159,22 @@ class Plan:
     def attributed(self, router: str, file: FiledFile) -> FiledFile:
         """Return a router's file with the id of the source of its data, if that can be determined.
 
-        A file of CoBo k is called ``CoBo<k>_AsAd<a>_…graw`` (dataRouter of GET release 20210208).
+        It may be that of another router: two of them may share a directory, and one files what both have written.
         """
-        senders = self.sources_of(router)
-        board = re.match(r"CoBo(\d+)_", file.path.rpartition("/")[2])
-        if board and (source := f"CoBo[{int(board[1])}]") in senders:
-            return replace(file, source=source)
-        return replace(file, source=senders[0] if len(senders) == 1 else "")
+        named, senders = self._named_source(file.path.rpartition("/")[2]), self.sources_of(router)
+        return replace(file, source=named or (senders[0] if len(senders) == 1 else ""))
+
+    def _named_source(self, name: str) -> str:
+        """Return the source that the name of a file tells; empty if there is none of that name.
+
+        A file of CoBo k is called ``CoBo<k>_AsAd<a>_…graw``, one of a MuTAnT ``MuTanT_…graw`` (dataRouter of GET
+        release 20210208).
+        """
+        if board := re.match(r"CoBo(\d+)_", name):
+            source = f"CoBo[{int(board[1])}]"
+            return source if source in self.sources else ""
+        mutants = [source for each in self.of_role(Role.MuTAnT) for source in self.servers[each].sources]
+        return mutants[0] if name.startswith("MuTanT_") and len(mutants) == 1 else ""
 
     def of_role(self, role: Role) -> tuple[str, ...]:
         """Return the names of the servers with `role`, in the topology's order."""

@@ -607,6 +607,13 @@ async def test_a_tool_that_is_missing(
         await local_hosts(site(port=46005)).router_facts(RUN)
 
 
+async def test_ps_that_fails(local_hosts: Hosts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """Without /proc on Linux ps lists nothing: that is said instead of that no router runs."""
+    tools_of_macos(tmp_path / "tools", monkeypatch, ps="exit 1", lsof="true")
+    with pytest.raises(PeerError, match="ps fails there"):
+        await local_hosts(site(port=46005)).router_facts(RUN)
+
+
 async def test_an_answer_that_cannot_be_read_does_not_stay_in_memory(hosts: Hosts, monkeypatch: pytest.MonkeyPatch):
     """What a host said is released with the error, not at the next garbage collection."""
     length = 2_000_000

@@ -7,9 +7,11 @@ import contextlib
 import os
 import pathlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ioc.errors import PeerError
 from ioc.hosts.transport import from_shown, shown
 from ioc.model import FiledFile, RunId
 from tests.hosts.rig import Hosts, Records, contents, put, site
@@ -120,3 +122,28 @@ async def test_a_name_that_is_taken_keeps_both(hosts: Hosts, tmp_path: pathlib.P
     }
     names = {f.path.rpartition("/")[2] for f in records.files.values()}
     assert names == {"x.graw", "x.duplicate-1", "x.duplicate-2"}
+
+
+async def test_data_of_a_start_after_the_run_are_not_filed(hosts: Hosts, tmp_path: pathlib.Path):
+    """What a board begins after a Start during filing stays, also at the next attempt; what was in flight is filed."""
+    board = b"CoBo0_AsAd0_2026-11-28T18:"
+    of_run = {board + b"14:59.411_0000.graw": b"run"}
+    in_flight = {board + b"15:03.9_0001.graw": b"more", b"CoBo1_AsAd0_2026-11-28T18:15:04.0_0000.graw": b"first"}
+    again = {board + b"15:04.654_0000.graw": b"other", board + b"15:04.654_0001.graw": b"too"}
+    put(tmp_path, of_run)
+    host, records = hosts(site(work_dir=tmp_path)), Records()
+
+    async def refuse(file: FiledFile) -> None:
+        put(tmp_path, in_flight | again)
+        raise PeerError("the disk of the database is full")
+
+    with pytest.raises(PeerError):
+        await host.file_run("data0", RUN, refuse)
+    report = await host.file_run("data0", RUN, records)
+    assert contents(tmp_path / RUN.directory) == of_run | in_flight
+    assert contents(tmp_path) == again
+    assert report.complete
+    assert report.problem.startswith("2 files begun after the run was stopped")
+    assert len(records.files) == 3
+    await host.file_run("data0", RUN, records)  # Organize
+    assert contents(tmp_path / RUN.directory) == of_run | in_flight | again

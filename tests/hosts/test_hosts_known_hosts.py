@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import pathlib
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
 
+import paramiko
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ioc.errors import PeerError
-from ioc.hosts.known_hosts import known_keys
+from ioc.hosts.known_hosts import HostKeys, known_keys
+from ioc.hosts.ssh_config import Endpoint
 from tests.hosts.rig import Hosts, site
 from tests.sshd import SshServer, make_key
 
@@ -152,3 +156,22 @@ async def test_keys_of_several_types(sshd: SshServer, own_hosts: Hosts):
         sshd.known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {key}\n")
         host = own_hosts(site(work_dir="/tmp"), settings=sshd.settings())
         assert (await host.router_facts("e/run_0000"))["data0"].work_dir
+
+
+def test_a_key_that_does_not_fit_on_the_disk_is_not_added_in_part(tmp_path: pathlib.Path):
+    """Half a key would be another one: the host would be refused for ever as one whose key has changed."""
+    file, size = tmp_path / "known_hosts", 4096
+    file.write_text("#" + "x" * (size - 63) + "\n")  # 40 letters of the key fit: whole groups of base64
+    before = file.read_bytes()
+    endpoint = Endpoint("mini3", 2222, "daq", (), (), known_as="[mini3]:2222", known_hosts=(str(file),))
+    key = paramiko.PKey.from_type_string("ssh-ed25519", base64.b64decode(KEY.split()[1]))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(PeerError, match="cannot be added to"):
+            HostKeys(endpoint, add=True).missing_host_key(paramiko.SSHClient(), "mini3", key)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == before
+    HostKeys(endpoint, add=True).missing_host_key(paramiko.SSHClient(), "mini3", key)
+    assert [each.key for each in known_keys([str(file)], "[mini3]:2222")] == [key.asbytes()]

@@ -318,6 +318,18 @@ async def test_health_is_measured_once_a_second(panel: Panel) -> None:
     assert panel["IOC:PVs"].value == len(list(panel.tree.pvs))
 
 
+@pytest.mark.parametrize("step", [3600, -1800])
+async def test_the_uptime_is_the_time_that_passed(panel: Panel, monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+    """Setting the clock of the machine changes nothing about how long the IOC has run."""
+    wall = time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + step)
+    clock = asyncio.create_task(panel.tree.tick(panel.server))
+    await eventually(lambda: panel["IOC:Heartbeat"].value >= 2)
+    clock.cancel()
+    await asyncio.wait([clock])
+    assert 0 <= panel["IOC:UptimeSeconds"].value < 600
+
+
 def test_a_demo_says_so() -> None:
     """Simulated is MINOR; the real thing is not."""
     assert Panel(simulated=True)["IOC:Simulated"].severity == Severity.MINOR

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ioc.model import DocumentState, EccState, FilingReport, RouterFacts, RunId, RunState, Severity
+from ioc.model import DocumentState, EccState, FiledFile, FilingReport, RouterFacts, RunId, RunState, Severity
 from ioc.runlogic import effects as ef
 from ioc.runlogic import events as ev
+from ioc.runlogic.plan import Plan
 from ioc.runlogic.subject import RUN, data_router
+from tests.runlogic.installation import topology
 from tests.runlogic.world import World
 
 
@@ -554,3 +556,19 @@ def test_who_asks_again_finds_the_reason_in_the_log() -> None:
         world.settle()
         assert "host of data0 does not answer" in world.answers[command].error
         assert "filing failed: host of data0 does not answer" in [line.text for line in world.log]
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("CoBo0_AsAd3_2026-11-28T18:01:32.277_0000.graw", "CoBo[0]"),
+        ("CoBo1_AsAd0_2026-11-28T18:01:32.277_0000.duplicate-1", "CoBo[1]"),
+        ("MuTanT_2026-11-28T18:01:32.277_0000.graw", "Mutant[master]"),
+        ("CoBo7_AsAd0_2026-11-28T18:01:32.277_0000.graw", "CoBo[0]"),
+        ("stray.graw", "CoBo[0]"),
+    ],
+)
+def test_the_source_of_a_file_is_that_of_its_name(name: str, source: str) -> None:
+    """In a directory of two routers one files what the other wrote; only a name that tells no source is its own's."""
+    file = FiledFile("data0", "127.0.0.1", f"/data/e20/run_0000/{name}", 1000, 0.0)
+    assert Plan.of(topology()).attributed("data0", file).source == source
