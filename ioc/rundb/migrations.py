@@ -460,3 +460,12 @@ _VERSION_8 = "CREATE INDEX runs_open ON runs (id) WHERE state NOT IN ('complete'
 def open_runs_are_found(db: Database) -> None:
     """Version 8: a start of the IOC finds the open runs without looking at all others."""
     db.execute(_VERSION_8)
+
+
+_VERSION_9 = "CREATE INDEX runs_run_number ON runs (run_number)"
+
+
+@_migration
+def the_run_sheet_is_sorted_by_number(db: Database) -> None:
+    """Version 9: the highest numbers on the run sheet are found without computing all rows; cells are faster."""
+    db.execute(_VERSION_9)

@@ -132,8 +132,7 @@ def _value(ids: Mapping[int, Sequence[int]]) -> str:
         f"CASE runs.experiment_id {' '.join(f'WHEN {owner} THEN {each}' for owner, each in filter(None, turn))} END"
         for turn in turns
     ]
-    which = f"= {wanted[0]}" if len(wanted) == 1 else f"IN ({', '.join(wanted)})"
-    return (
-        "(SELECT max(coalesce(begin_value, end_value)) FROM measurements "  # noqa: S608 - numbers
-        f"WHERE run_id = runs.id AND observable_id {which})"
-    )
+    which, value = f"= {wanted[0]}", "coalesce(begin_value, end_value)"
+    if len(wanted) > 1:  # without need, the maximum would take a seventh of the time of the sheet
+        which, value = f"IN ({', '.join(wanted)})", f"max({value})"
+    return f"(SELECT {value} FROM measurements WHERE run_id = runs.id AND observable_id {which})"  # noqa: S608 - numbers

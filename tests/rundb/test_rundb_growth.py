@@ -26,6 +26,9 @@ ASKED: dict[str, Callable[[Database], Any]] = {
     "the last run, at a start of the IOC": lambda db: documents.last_run(db, "e1"),
     "the newest runs, for the PVs": lambda db: documents.last_runs(db, "e1", 5),
     "the newest rows of the run sheet, for the table": lambda db: last_rows(db, "e1", 5),
+    "the highest run numbers on the run sheet, in the browser": lambda db: db.execute(
+        "SELECT * FROM run_sheet ORDER BY run_number DESC LIMIT 5"
+    ).fetchall(),
     "the next number, at a start of a run": lambda db: documents.reserve_run(db, "e1", "", RunClass.Beam, ""),
     "one run": lambda db: documents.get_run(db, RunId("e1", 3)),
     "the open runs, at a start of the IOC": documents.unfinished_runs,
