@@ -136,6 +136,7 @@ def main() -> None:
             f"`{sheet.replace(':e', '…')}`": select(path, sheet, e=one),
             "`SELECT run_number, v7 …` of it": select(path, sheet.replace("*", "run_number, v7"), e=one),
             "first page of it in `browse`": select(path, "SELECT * FROM run_sheet LIMIT 101"),
+            "the same, sorted by number": select(path, "SELECT * FROM run_sheet ORDER BY run_number DESC LIMIT 101"),
             "its number of rows": select(path, "SELECT count(*) FROM (SELECT * FROM run_sheet)"),
             **{
                 f"`browse`: {query['title'].lower()}": select(path, query["sql"], **browse)

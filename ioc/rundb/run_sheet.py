@@ -133,6 +133,6 @@ def _value(ids: Mapping[int, Sequence[int]]) -> str:
         for turn in turns
     ]
     which, value = f"= {wanted[0]}", "coalesce(begin_value, end_value)"
-    if len(wanted) > 1:  # without need, the maximum would take a seventh of the time of the sheet
+    if len(wanted) > 1:  # the maximum takes a sixth of the time of the sheet
         which, value = f"IN ({', '.join(wanted)})", f"max({value})"
     return f"(SELECT {value} FROM measurements WHERE run_id = runs.id AND observable_id {which})"  # noqa: S608 - numbers
