@@ -15,7 +15,7 @@ from ioc.ca.outbox import Turns
 from ioc.ca.puts import Puts
 from ioc.ca.pv import Client, Pv
 
-_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,60}")
+_NAME = re.compile(r"[A-Za-z0-9_:\-]{1,60}")  # the longest name of a record in EPICS base
 _FIELD = re.compile(r"[A-Z0-9]{0,4}\$?")
 
 MayWrite = Callable[[str, str, str], bool]

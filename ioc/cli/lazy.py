@@ -12,8 +12,8 @@ import click
 class LazyGroup(click.Group):
     """Finds commands in other modules of `ioc.cli`."""
 
-    def __init__(self, *arguments: Any, elsewhere: Mapping[str, str], **options: Any) -> None:
-        """`elsewhere` has the name of the module by that of the command."""
+    def __init__(self, *arguments: Any, elsewhere: Mapping[str, tuple[str, str]], **options: Any) -> None:
+        """`elsewhere` has the name of the module by that of the command, and the first sentence of its help."""
         super().__init__(*arguments, **options)
         self._elsewhere = elsewhere
 
@@ -23,5 +23,11 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._elsewhere:
             return super().get_command(ctx, cmd_name)
-        there = vars(import_module(f"ioc.cli.{self._elsewhere[cmd_name]}")).values()
+        module, _ = self._elsewhere[cmd_name]
+        there = vars(import_module(f"ioc.cli.{module}")).values()
         return next(each for each in there if isinstance(each, click.Command) and each.name == cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands as click does, but without importing them."""
+        listed = {name: click.Command(name, help=sentence) for name, (_, sentence) in self._elsewhere.items()}
+        click.Group(commands={**self.commands, **listed}).format_commands(ctx, formatter)

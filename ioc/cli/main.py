@@ -47,16 +47,23 @@ log_level_option = click.option(
 _NO_COMMAND: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
 """Raised by click for a group without a command; before 8.2, click shows the help itself."""
 _ELSEWHERE = {
-    **dict.fromkeys(("init", "check", "pvs", "screens", "archiver"), "topology"),
-    **dict.fromkeys(("units", "up", "down", "status"), "programs"),
-    "runs": "runs",
-    "plan": "plan",
-    "observables": "observables",
-    "browse": "browse",
-    "web": "web",
-    "notify-test": "notify",
+    "init": ("topology", "Write a topology from a few answers."),
+    "check": ("topology", "Report every error in a topology."),
+    "pvs": ("topology", "List all PVs that the IOC of a topology serves."),
+    "screens": ("topology", "Write the Phoebus screens, the alarm tree and the lists of PVs."),
+    "archiver": ("topology", "Write the list of PVs for an EPICS Archiver Appliance."),
+    "units": ("programs", "Write the units that start the IOC, the ECC servers and the data routers."),
+    "up": ("programs", "Start programs on their hosts through their units."),
+    "down": ("programs", "Stop programs on their hosts through their units."),
+    "status": ("programs", "Show the state of the programs' units."),
+    "runs": ("runs", "List, show, edit and export runs, with or without a running IOC."),
+    "plan": ("plan", "Take the runs listed in FILE (YAML) one after the other."),
+    "observables": ("observables", "List and change the observables of a topology."),
+    "browse": ("browse", "Show the run database in the browser (needs Datasette)."),
+    "web": ("web", "Show the IOC and its runs in browsers (needs Starlette)."),
+    "notify-test": ("notify", "Send a test message to every target of the notifications."),
 }
-"""Commands of other modules of `ioc.cli`."""
+"""Commands of other modules of `ioc.cli`, with the first sentence of their help."""
 
 
 class _Program(LazyGroup):

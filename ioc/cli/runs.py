@@ -30,15 +30,25 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what wo
 experiment_option = click.option("--experiment", help="Experiment; default: the current one of the IOC.")
 
 
-@click.group(
-    cls=LazyGroup,
-    elsewhere={
-        **dict.fromkeys(("list", "show", "diff"), "runs_look"),
-        **dict.fromkeys(("export", "samples"), "export"),
-        **dict.fromkeys(("card", "import"), "cards"),
-        **{name: name for name in ("adopt", "dataset", "edit", "gather", "plot", "purge", "verify")},
-    },
-)
+_ELSEWHERE = {
+    "list": ("runs_look", "List the runs of an experiment."),
+    "show": ("runs_look", "Show observables, configurations, files and events of a run."),
+    "diff": ("runs_look", "Show the differences between two runs."),
+    "export": ("export", "Write the runs of an experiment, or runs N only."),
+    "samples": ("export", "Write the samples of a run."),
+    "card": ("cards", "Print the card of a run, which is stored beside its files as run_NNNN.json."),
+    "import": ("cards", "Rebuild runs in the database from their cards."),
+    "adopt": ("adopt", "Add runs to the database from their files."),
+    "dataset": ("dataset", "Write the database into DIRECTORY as Parquet, or update it (needs pyarrow)."),
+    "edit": ("edit", "Correct title, class, comment, quality or manual observables of a run."),
+    "gather": ("gather", "Collect the files of runs as attpc_merger expects them."),
+    "plot": ("plot", "Plot the observables of a run (needs matplotlib)."),
+    "purge": ("purge", "Remove data files that have enough verified copies."),
+    "verify": ("verify", "Check on the hosts whether the files of runs are intact."),
+}
+
+
+@click.group(cls=LazyGroup, elsewhere=_ELSEWHERE)
 def runs() -> None:
     """List, show, edit and export runs, with or without a running IOC."""
 

@@ -21,7 +21,7 @@ from ioc.topology.names import channel_of, is_own
 from ioc.topology.schema import USUAL_PORTS, Hooks, Logbook, Order, Runs, Timeouts, Topology
 
 PV_NAME_LENGTH = 59
-"""Maximum length of PV names."""
+"""Maximum length of our PV names; EPICS allows one character more."""
 LONGEST_PV = {
     "ecc_servers": "ECC:{}:RefreshConfigs",
     "data_routers": "Router:{}:DiskUsedPercent",

@@ -20,6 +20,7 @@ import yaml
 from ioc.model import Scalar
 
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+_LAST_BREAK = re.compile(rf"({_BREAK.pattern})\Z")
 _PLAIN = re.compile(r"[A-Za-z]([\w ./\-]*[\w/.])?", re.ASCII)
 _SWITCHES = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 """Words that some reader of YAML does not take as text."""
@@ -122,12 +123,13 @@ class Section:
             self._put(at, at, "".join(f"{indent}{name}: {text}" for name, text in new.items()))
 
     def text(self) -> str:
-        """The text with all changes."""
+        """The text with all changes; it ends with a line break if the old one does."""
         result, at = "", 0
         for start, end, new in sorted(self._changes, key=lambda change: change[:2]):  # stable: in the order of `_put`
             result += self._text[at:start] + new
             at = end
-        return result + self._text[at:]
+        result += self._text[at:]
+        return result if _LAST_BREAK.search(self._text) else _LAST_BREAK.sub("", result)
 
     def _put(self, start: int, end: int, new: str) -> None:
         """Exchange what stands from `start` to `end`."""
@@ -180,11 +182,7 @@ class Section:
             self._put(end, end, self._newline + lines)
 
     def _remove_lines(self, start: int, end: int) -> None:
-        if self._next_line(end) > end:
-            self._put(start, self._next_line(end), "")
-        else:  # the last line, without a line break: take the one before it
-            before = [found.start() for found in _BREAK.finditer(self._text, 0, start)]
-            self._put(before[-1], end, "")
+        self._put(start, self._next_line(end), "")
 
     def _insert_flow(self, index: int, entry: str) -> None:
         if index < len(self._entries):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -35,6 +38,32 @@ def test_help(command: str) -> None:
         assert result.stdout.startswith(f"Usage: {' '.join(['main', *command.split()])}")
         assert len(result.stdout.splitlines()) > 4
         assert result.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["", "runs"])
+def test_help_imports_no_command(command: str) -> None:
+    """What lists commands does not wait for what only they need, such as pydantic, paramiko and the SSH hosts."""
+    script = "import sys; from ioc.cli.main import main; main(sys.argv[1:], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command.split(), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    modules = set(done.stdout.splitlines()[-1].split())
+    assert modules.isdisjoint({"pydantic", "paramiko", "caproto", "zeep", "asyncio", "ioc.cli.gather", "ioc.hosts"})
+
+
+@pytest.mark.parametrize("name", ["main", "runs"])
+def test_help_says_of_each_command_what_the_command_says(name: str) -> None:
+    """The list of commands is as click writes it with all of them imported."""
+    group = main if name == "main" else main.get_command(click.Context(main), name)
+    assert isinstance(group, click.Group)
+    ours, clicks = (click.HelpFormatter(width=400) for _ in range(2))
+    group.format_commands(click.Context(group), ours)
+    click.Group.format_commands(group, click.Context(group), clicks)
+    assert ours.getvalue() == clicks.getvalue()
 
 
 WRONG_USAGE = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from itertools import combinations
@@ -116,6 +117,17 @@ def test_every_pv_is_served(screens: Screens, served: dict[str, PvDescription]) 
     assert {each for each, pv in named.items() if pv.removeprefix(PVA_SCHEME) not in served} == set()
     tables = {pv for pv in named.values() if served[pv.removeprefix(PVA_SCHEME)].type == "table"}
     assert tables == {pv for pv in named.values() if pv.startswith(PVA_SCHEME)}
+
+
+def test_scripts_use_what_phoebus_offers_to_scripts(screens: Screens) -> None:
+    """Scripts import the model, the helpers for scripts, PVs and their types: the rest may change with each release."""
+    offered = ("org.csstudio.display.builder.model", "org.csstudio.display.builder.runtime.script", "org.phoebus.pv")
+    found: set[str] = set()
+    for root in screens.roots.values():
+        for script in root.iter("script"):
+            found |= set(re.findall(r"^(?:from|import) +(org\.[\w.]+)", script.findtext("text", ""), re.MULTILINE))
+    assert {each for each in found if not each.startswith((*offered, "org.epics.vtype"))} == set()
+    assert set(offered) & {each.removesuffix(".persist") for each in found} == set(offered), "scripts are found"
 
 
 def test_the_prefix_can_be_given_on_the_command_line(screens: Screens) -> None:

@@ -200,6 +200,14 @@ def test_change_touches_only_its_entry(file: Written, choose: st.DataObject, fie
         assert edit(new, Retire(name), "t.yaml") == edit(text, Retire(name), "t.yaml")
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_last_lines_go_and_no_line_break_comes(newline: str) -> None:
+    """A file that does not end with a line break has none after its last lines are taken out either."""
+    kept = newline.join(("a: 1", "observables:", "  - name: gas", "  - name: hv"))
+    text = newline.join((kept, "    units: V", "    comment: >", "      of the", "      anode"))
+    assert edit(text, Change("hv", {"units": None, "comment": None}), "t.yaml") == kept
+
+
 FLOW = """\
 {{"prefix": "T:", # JSON, or nearly
   "observables": [{}],

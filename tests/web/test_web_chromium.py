@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,11 @@ NAMELESS = """[...document.querySelectorAll('input, select, button, a, img, svg,
   each.checkVisibility() && !each.labels?.length && !each.textContent.trim() && !each.ariaLabel && !each.alt
 ).map((each) => each.outerHTML.slice(0, 80))"""
 """What a screen reader could not name."""
+TOMORROW = """(() => {
+  const Real = Date;
+  window.Date = class extends Real { constructor(...at) { super(...(at.length ? at : [Real.now() + 86400000])); } };
+})()"""
+"""Sets the clock of the page to the next day."""
 
 
 async def check(browser: Chromium, address: str, *, status: int = 200) -> str:
@@ -114,7 +120,10 @@ async def test_the_states_without_an_ioc_and_without_runs(start: Start, database
 
 
 async def test_the_present(plant: Plant, live: Web) -> None:
-    """The page follows the IOC by itself, says within seconds that it hangs or is gone, and that its server is gone."""
+    """The page follows the IOC by itself, says within seconds that it hangs or is gone, and that its server is gone.
+
+    It says since when, with the date if that was on another day.
+    """
     async with chromium() as browser:
         for width, dark in LOOKS:
             await browser.look(width=width, dark=dark)
@@ -148,7 +157,12 @@ async def test_the_present(plant: Plant, live: Web) -> None:
         live.process.kill()
         live.process.wait()
         await browser.until("document.body.dataset.health === 'lost'")
-        assert "has lost its server since" in await browser.text("#health")
+        lost = re.search(r"has lost its server since (\d\d:\d\d:\d\d)\.", await browser.text("#health"))
+        assert lost is not None
+        await browser.run(TOMORROW)
+        await browser.until(
+            f"/since \\d{{4}}-\\d\\d-\\d\\d {lost[1]}\\./.test(document.querySelector('#health').innerText)"
+        )
         browser.problems.clear()  # that the stream ended
         await faultless(browser, "server gone", status=-1)
 

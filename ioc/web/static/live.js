@@ -70,6 +70,12 @@
     setText(health, sentence);
   };
 
+  // The time of day, with its date unless that is today's, as in the sentences of the server.
+  const clock = (moment) => {
+    const [date, time] = moment.toLocaleString("sv").split(" "); // as Sweden writes it: YYYY-MM-DD HH:MM:SS
+    return date === new Date().toLocaleDateString("sv") ? time : `${date} ${time}`;
+  };
+
   const showAges = () => {
     const now = Date.now() + offset;
     for (const element of ages) {
@@ -116,7 +122,7 @@
     }
     const lost = performance.now() - heard > SILENT_MS;
     if (lost) {
-      say("lost", `This page has lost its server since ${heardAt.toLocaleTimeString()}. The values below are old and may be wrong.`);
+      say("lost", `This page has lost its server since ${clock(heardAt)}. The values below are old and may be wrong.`);
     }
     if (lost && (!wasLost || source === null)) {
       setTimeout(retry, RETRY_MS);
