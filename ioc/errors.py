@@ -34,6 +34,10 @@ class PeerRejected(PeerError):
     """A peer understood the request and answered that it failed."""
 
 
+_BEGIN, _END = 300, 400
+"""Characters of a long text that are shown: it begins with the key and ends with what must be there."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One error in a configuration file."""
@@ -46,7 +50,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.text}"
+        whole = len(self.text) <= _BEGIN + _END
+        return f"{place}: {self.text if whole else f'{self.text[:_BEGIN]} … {self.text[-_END:]}'}"
 
 
 class ConfigurationError(AttpcError):

@@ -247,7 +247,8 @@ class PutData(NamedTuple):
         if not isinstance(item, bytes):
             return item
         text = item.decode("utf-8", "replace").strip()
-        if "_" not in text:  # Python's digit separator, which no other EPICS tool understands
+        # Only Python understands its digit separator, and digits of other scripts.
+        if text.isascii() and "_" not in text:
             for parse in (lambda: int(text, 0), lambda: float(text)):
                 try:
                     return parse()

@@ -23,6 +23,7 @@ Address = tuple[str, int]
 ANY = "0.0.0.0"  # noqa: S104 - an IOC serves all interfaces unless told otherwise
 LOOPBACK = "127.0.0.1"
 _BROADCAST = "255.255.255.255"
+_SHORTEST_PERIOD, _LONGEST_PERIOD = 0.1, 86400
 
 
 def broadcast_addresses() -> dict[str, str]:
@@ -83,18 +84,13 @@ class Environment:
         beacon_port = _port(variables, ("EPICS_CAS_BEACON_PORT", "EPICS_CA_REPEATER_PORT"), 5065)
         listed = [address for address, _ in _addresses(variables, "EPICS_CAS_INTF_ADDR_LIST", port)]
         groups = [address for address in listed if ipaddress.IPv4Address(address).is_multicast]
-        period = variables.get("EPICS_CAS_BEACON_PERIOD") or variables.get("EPICS_CA_BEACON_PERIOD") or "15"
-        try:
-            beacon_period = max(0.1, float(period))
-        except ValueError:
-            raise CannotServe(f"EPICS_CAS_BEACON_PERIOD is {period!r}, but must be a number of seconds") from None
         return cls(
             port,
             tuple(dict.fromkeys(address for address in listed if address not in groups)) or (ANY,),
             tuple(dict.fromkeys(groups)),
             tuple(_addresses(variables, "EPICS_CAS_BEACON_ADDR_LIST", beacon_port)),
             beacon_port if _yes(variables, "EPICS_CAS_AUTO_BEACON_ADDR_LIST") else None,
-            beacon_period,
+            _seconds(variables, ("EPICS_CAS_BEACON_PERIOD", "EPICS_CA_BEACON_PERIOD"), 15.0),
             # As in EPICS base, the host is ignored, whatever its port.
             frozenset(address for address, _ in _addresses(variables, "EPICS_CAS_IGNORE_ADDR_LIST", port)),
             *_clients(variables),
@@ -159,6 +155,16 @@ def _port(variables: Mapping[str, str], names: tuple[str, ...], default: int) ->
             if not text.isdecimal() or not 0 < int(text) < 65536:
                 raise CannotServe(f"{name} is {text!r}, but must be a port number from 1 to 65535")
             return int(text)
+    return default
+
+
+def _seconds(variables: Mapping[str, str], names: tuple[str, ...], default: float) -> float:
+    for name in names:
+        if text := variables.get(name, "").strip():
+            with contextlib.suppress(ValueError):
+                if 0 < float(text) <= _LONGEST_PERIOD:
+                    return max(_SHORTEST_PERIOD, float(text))
+            raise CannotServe(f"{name} is {text!r}, but must be more than 0 and at most {_LONGEST_PERIOD} seconds")
     return default
 
 

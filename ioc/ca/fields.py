@@ -17,7 +17,7 @@ from typing import Any
 from caproto import AlarmSeverity, AlarmStatus
 
 from ioc.ca.pv import EVENTS, NEW_ALARM, NEW_PROPERTY, Listener, Pv, Snapshot
-from ioc.ca.types import EnumPv, FloatPv, IntPv, NumericPv, StringArrayPv, StringPv, TextPv
+from ioc.ca.types import EnumPv, FloatArrayPv, FloatPv, IntPv, NumericPv, StringArrayPv, StringPv, TextPv
 
 LONG_STRING = 256
 _LONG_TEXT = 40
@@ -135,14 +135,16 @@ def _time(pv: Pv[Any]) -> str:
 
 
 def _elements_read(pv: Pv[Any]) -> int:
-    return len(pv.value) if isinstance(pv, StringArrayPv) else pv.max_count
+    return pv.max_count if isinstance(pv, TextPv) else len(pv.value)
 
 
 _SEVERITIES = _menu("NO_ALARM", "MINOR", "MAJOR", "INVALID")
 _STATUSES = tuple(AlarmStatus.__members__)
 _PERIODS = ("10 second", "5 second", "2 second", "1 second", ".5 second", ".2 second", ".1 second")
 _SCANS = ("Passive", "Event", "I/O Intr", *_PERIODS)
-_TYPES = ("STRING", "CHAR")
+_TYPES = ("STRING", "CHAR", "UCHAR", "SHORT", "USHORT", "LONG", "ULONG", "INT64", "UINT64", "FLOAT", "DOUBLE", "ENUM")
+_WAVEFORMS = TextPv, StringArrayPv, FloatArrayPv
+_WITH_UNITS = NumericPv, FloatArrayPv
 _STATES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
 _NAMES_OF_TWO, _NAMES_OF_MANY = ("ZNAM", "ONAM"), tuple(f"{name}ST" for name in _STATES)
 """Fields with the names of the states, of records with two states or more."""
@@ -153,19 +155,19 @@ _FIELDS: dict[str, tuple[type | tuple[type, ...], Make, Getter]] = {
     "DESC": (Pv, _string, lambda pv: pv.description),
     "RTYP": (Pv, _string, lambda pv: pv.record_type),
     "TIME": (Pv, _string, _time),
-    "EGU": (NumericPv, _string, lambda pv: pv.properties.units),
+    "EGU": (_WITH_UNITS, _string, lambda pv: pv.properties.units),
     **{name: (EnumPv, _string, _state(number)) for number, name in enumerate(_NAMES_OF_TWO)},
     **{name: (EnumPv, _string, _state(number)) for number, name in enumerate(_NAMES_OF_MANY)},
-    "PREC": (FloatPv, _integer, lambda pv: pv.properties.precision),
+    "PREC": ((FloatPv, FloatArrayPv), _integer, lambda pv: pv.properties.precision),
     "UDF": (Pv, _integer, lambda pv: int(pv.status == "UDF")),
-    "NELM": ((TextPv, StringArrayPv), _integer, lambda pv: pv.max_count),
-    "NORD": ((TextPv, StringArrayPv), _integer, _elements_read),
+    "NELM": (_WAVEFORMS, _integer, lambda pv: pv.max_count),
+    "NORD": (_WAVEFORMS, _integer, _elements_read),
     "HIHI": (NumericPv, _float, _limit("hihi", math.nan)),
     "HIGH": (NumericPv, _float, _limit("high", math.nan)),
     "LOW": (NumericPv, _float, _limit("low", math.nan)),
     "LOLO": (NumericPv, _float, _limit("lolo", math.nan)),
-    "HOPR": (NumericPv, _float, _limit("maximum", 0.0)),
-    "LOPR": (NumericPv, _float, _limit("minimum", 0.0)),
+    "HOPR": (_WITH_UNITS, _float, _limit("maximum", 0.0)),
+    "LOPR": (_WITH_UNITS, _float, _limit("minimum", 0.0)),
     "DRVH": (NumericPv, _float, _limit("maximum", 0.0)),
     "DRVL": (NumericPv, _float, _limit("minimum", 0.0)),
     "ADEL": (NumericPv, _float, lambda _: 0.0),
@@ -176,7 +178,7 @@ _FIELDS: dict[str, tuple[type | tuple[type, ...], Make, Getter]] = {
     "ACKS": (Pv, _SEVERITIES, lambda pv: pv.unacknowledged),
     "ACKT": (Pv, _menu("NO", "YES"), lambda pv: int(pv.keeps_transient_alarms)),
     "SCAN": (Pv, _menu(*_SCANS), lambda pv: _SCANS.index("Passive" if pv.on_put else "I/O Intr")),
-    "FTVL": ((TextPv, StringArrayPv), _menu(*_TYPES), lambda pv: _TYPES.index(pv.native.name)),
+    "FTVL": (_WAVEFORMS, _menu(*_TYPES), lambda pv: _TYPES.index(pv.native.name)),
     "HHSV": (NumericPv, _SEVERITIES, _severity("hihi", _MAJOR)),
     "HSV": (NumericPv, _SEVERITIES, _severity("high", _MINOR)),
     "LSV": (NumericPv, _SEVERITIES, _severity("low", _MINOR)),

@@ -1,13 +1,14 @@
 """Channel filters, as in EPICS base: suffixes of a channel name that reduce what the client receives.
 
-- ``NAME.{"dbnd":{"abs":0.5}}``, ``{"rel":10}`` (percent), ``{"m":"rel","d":10}``: a monitor of a number reports changes
-  by more than that from the last reported value; a changed alarm or property is always reported.
+- ``NAME.{"dbnd":{"abs":0.5}}``, ``{"d":0.5}``, ``{"rel":10}`` (percent), ``{"m":"rel","d":10}``: a monitor of a number
+  reports changes by more than that from the last reported value; a changed alarm or property is always reported.
 - ``NAME.[1:3]``, ``NAME.{"arr":{"s":1,"i":1,"e":3}}``: some elements of an array, counted from the end if negative;
   read only.
 - ``NAME.{"ts":{}}``: the time stamp is the time of sending.
 
-Filters can be combined. A name with any other filter, such as ``sync``, is not found. caproto can also parse filters,
-but accepts some that EPICS base does not (a deadband of "1" or of infinity) and fails on ``{"m":"rel"}``.
+Filters can be combined, and written as JSON5: ``NAME.{dbnd:{abs:.5}}``. A name with any other filter, such as ``sync``,
+is not found. caproto can also parse filters, but accepts some that EPICS base does not (a deadband of "1" or of
+infinity) and fails on ``{"m":"rel"}``.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -27,6 +28,15 @@ from ioc.ca.pv import Listener, Pv, Snapshot
 _FILTERED = re.compile(r"([^.]+\.[A-Z0-9]*\$?)([{\[].{1,200})", re.DOTALL)
 _RANGE = re.compile(r"\[(-?\d{1,9})?(?:(:)(?:(\d{1,9})?:)?(-?\d{1,9})?)?(?<!\[)\]", re.ASCII)
 _LARGEST_INDEX = 10**9
+_JSON5 = (
+    (re.compile(r"'([^'\"\\]*)'"), r'"\1"'),  # quotes
+    (re.compile(r"([{,]\s*)([a-z]+)(?=\s*:)"), r'\1"\2"'),  # keys
+    (re.compile(r",(?=\s*})"), ""),  # a comma at the end
+    (re.compile(r"(?<=[:\s])\+(?=[.\d])"), ""),  # numbers
+    (re.compile(r"(?<![\d.])\.(?=\d)"), "0."),
+    (re.compile(r"(?<=\d)\.(?![\d.])"), ".0"),
+)
+"""What EPICS base takes beyond JSON."""
 
 
 class _Unknown(Exception):
@@ -83,7 +93,7 @@ def _parse(text: str) -> _Filters:
         if not is_range:
             return _Filters(elements=_elements(int(start), 1, int(start)))
         return _Filters(elements=_elements(int(start or 0), int(step or 1), int(end or -1)))
-    wanted: Any = json.loads(text)
+    wanted: Any = json.loads(_plain_json(text))
     if not isinstance(wanted, dict) or not wanted:
         raise _Unknown
     filters = _Filters()
@@ -93,6 +103,8 @@ def _parse(text: str) -> _Filters:
                 filters = replace(filters, deadband=_width(width))
             case "dbnd", {"rel": width, **other} if not other:
                 filters = replace(filters, deadband=_width(width), relative=True)
+            case "dbnd", {"d": width, **other} if not other:
+                filters = replace(filters, deadband=_width(width))
             case "dbnd", {"m": "abs" | "rel" as mode, "d": width, **other} if not other:
                 filters = replace(filters, deadband=_width(width), relative=mode == "rel")
             case "arr", dict() if options.keys() <= {"s", "i", "e"}:
@@ -103,6 +115,13 @@ def _parse(text: str) -> _Filters:
             case _:
                 raise _Unknown
     return filters
+
+
+def _plain_json(text: str) -> str:
+    """JSON5 as JSON, as far as it occurs in filters: no text in them has a quote, a comma or a colon."""
+    for pattern, plain in _JSON5:
+        text = pattern.sub(plain, text)
+    return text
 
 
 def _width(width: Any) -> float:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from ioc.rundb.formats import as_text
 from ioc.rundb.queries import Row, RunPage
 from ioc.rundb.sheet_lines import Line
 
@@ -52,7 +53,9 @@ def write_page(experiment: str, page: RunPage, output: TextIO) -> None:
 
 
 def for_json(value: Any) -> Any:
-    """JSON has no infinity, which becomes a text, and no NaN, which becomes null."""
+    """JSON has no infinity, which becomes a text, no NaN, which becomes null, and no bytes."""
+    if isinstance(value, bytes):  # another program wrote them
+        return as_text(value)
     if not isinstance(value, float) or math.isfinite(value):
         return value
     return None if math.isnan(value) else str(value)

@@ -110,7 +110,7 @@ def write_sheet_json(book: RunBook, selection: Selection, output: TextIO) -> Non
     wanted = [*((at, VALUE) for at in range(len(columns))), *chosen]
     before = "[\n  "
     for line in book.sheet(tuple(_RUN_COLUMNS), columns, wanted, selection):
-        its: dict[str, Any] = dict(zip(_RUN_COLUMNS, line, strict=False))
+        its: dict[str, Any] = dict(zip(_RUN_COLUMNS, map(for_json, line), strict=False))
         its["observables"] = _observables(columns, chosen, line[len(_RUN_COLUMNS) :])
         # One run after the other, indented as a part of the list: a text in JSON has no line break of its own.
         text = json.dumps(its, ensure_ascii=False, indent=2, allow_nan=False).replace("\n", "\n  ")

@@ -27,9 +27,10 @@ from ioc import __version__
 from ioc.errors import Refused
 from ioc.model import DocumentState
 from ioc.ports import FINISHED
-from ioc.rundb.queries import Row, RunBook, SheetObservable
+from ioc.rundb.formats import as_text
+from ioc.rundb.queries import Row, RunBook, SheetObservable, began_at
 from ioc.rundb.selection import Selection
-from ioc.rundb.times import from_text
+from ioc.rundb.times import read_time
 
 Document = tuple[str, dict[str, Any]]
 
@@ -83,7 +84,7 @@ def write_bluesky(book: RunBook, selection: Selection, output: TextIO) -> None:
         for document in _Documents(book, run["run_number"], selection.observables):
             # Escapes instead of other letters: they are the same in every encoding, and no reader takes one for the
             # end of a line.
-            output.write(json.dumps(document, allow_nan=False) + "\n")
+            output.write(json.dumps(document, allow_nan=False, default=as_text) + "\n")
 
 
 class _Documents:
@@ -108,20 +109,20 @@ class _Documents:
         figures = [{**row, "observable": row["name"]} for row in measured]
         yield from self._table("statistics", _STATISTICS, figures, [self._ended] * len(figures))
         files = self._page.files
-        yield from self._table("files", _FILES, files, [from_text(row["moved_at"]) for row in files])
+        yield from self._table("files", _FILES, files, [read_time(row["moved_at"]) or 0.0 for row in files])
         yield from self._graw(files)
         yield "stop", self._stop()
 
     @property
     def _began(self) -> float:
-        return from_text(self._run["started_at"] or self._run["reserved_at"])
+        return began_at(self._run)
 
     @property
     def _ended(self) -> float:
         """When it stopped; if it never ran, the time of its last event."""
         last = max((row["occurred_at"] for row in self._page.events), default=None)
-        ended = self._run["stopped_at"] or last
-        return max(self._began, from_text(ended)) if ended else self._began
+        ended = read_time(self._run["stopped_at"] or last)
+        return self._began if ended is None else max(self._began, ended)
 
     def _uid_of(self, *parts: object) -> str:
         return str(uuid5(self._uid, "/".join(map(str, parts))))

@@ -16,9 +16,10 @@ from typing import Any
 from ioc import __version__
 from ioc.cli.export_bluesky import run_uid
 from ioc.cli.extras import required
-from ioc.rundb.queries import Row, RunBook, SheetObservable
+from ioc.rundb.formats import as_text
+from ioc.rundb.queries import Row, RunBook, SheetObservable, began_at
 from ioc.rundb.selection import Selection
-from ioc.rundb.times import from_text
+from ioc.rundb.times import to_microseconds, to_text
 
 _SAMPLES_AT_ONCE = 16_384
 _OF_THE_RUN = ("run_class", "state", "quality", "comment", "message", "config_name", "duration", "bytes")
@@ -58,7 +59,7 @@ class _Writer:
 
     def write(self, file: Any, run: Row) -> None:
         entry = _group(file, f"run_{run['run_number']:04d}", "NXentry")
-        began = run["started_at"] or run["reserved_at"]
+        began = began_at(run)
         texts = {
             "title": run["title"],
             "experiment_identifier": self._book.experiment,
@@ -71,7 +72,7 @@ class _Writer:
         }
         for name, text in texts.items():
             self._put(entry, name, text)
-        if run["duration"] is not None:
+        if isinstance(run["duration"], int | float):
             # NeXus wants a whole number; the exact one is in `run_sheet`.
             self._put(entry, "duration", round(run["duration"] * 1000), "ms")
         sheet = _group(entry, "run_sheet", "NXcollection")
@@ -105,7 +106,7 @@ class _Writer:
                 table.create_dataset(f"{column}_text", data=list(map(_text_of, texts)), dtype=self._text)
 
     def _observable(
-        self, parent: Any, number: int, observable: SheetObservable, figures: Row | None, began: str
+        self, parent: Any, number: int, observable: SheetObservable, figures: Row | None, began: float
     ) -> None:
         is_text = observable.value_type not in {"float", "integer"}
         names = itertools.chain([observable.name], (f"{observable.name}_{again}" for again in itertools.count(2)))
@@ -118,7 +119,7 @@ class _Writer:
             if not is_text and figures is not None and figures[ours] is not None:
                 self._put(group, theirs, float(figures[ours]), observable.units)
 
-    def _samples(self, group: Any, number: int, observable: SheetObservable, began: str, *, is_text: bool) -> None:
+    def _samples(self, group: Any, number: int, observable: SheetObservable, began: float, *, is_text: bool) -> None:
         """Time, value, severity and status of each sample; a number is NaN, a text empty where there is none."""
         whole = observable.value_type == "integer" and self._book.kinds(number, observable) <= {"integer"}
         kinds = {
@@ -140,16 +141,16 @@ class _Writer:
                 first = len(series[name])
                 series[name].resize((first + len(values),))
                 series[name][first:] = values
-        series["time"].attrs.update({"units": "s", "start": began})
+        series["time"].attrs.update({"units": "s", "start": to_text(began)})
         if observable.units:
             series["value"].attrs["units"] = observable.units
 
     def _columns(
-        self, number: int, observable: SheetObservable, began: str, *, is_text: bool
+        self, number: int, observable: SheetObservable, began: float, *, is_text: bool
     ) -> Iterator[dict[str, list[Any]]]:
         """Samples in portions; one that is empty if there are none."""
         samples = iter(self._book.samples(number, [observable]))
-        zero_us = round(from_text(began) * 1_000_000)
+        zero_us = to_microseconds(began)
         portion: list[Row] | None = None
         while (rows := list(itertools.islice(samples, _SAMPLES_AT_ONCE))) or portion is None:
             portion = rows
@@ -164,8 +165,8 @@ class _Writer:
         """A scalar; nothing if there is no value."""
         if value is None:
             return
-        if isinstance(value, str):
-            dataset = group.create_dataset(name, data=_plain(value), dtype=self._text)
+        if isinstance(value, str | bytes):
+            dataset = group.create_dataset(name, data=_text_of(value), dtype=self._text)
         else:
             dataset = group.create_dataset(name, data=value)
         if units:
@@ -184,7 +185,7 @@ def _plain(text: str) -> str:
 
 
 def _text_of(value: Any) -> str:
-    return "" if value is None else _plain(str(value))
+    return "" if value is None else _plain(as_text(value))
 
 
 def _number(value: Any) -> float:

@@ -12,6 +12,8 @@ from typing import Any
 
 from ioc.cli.extras import required
 from ioc.rundb.dataset import SAMPLES, DataTable, SamplesPage
+from ioc.rundb.formats import as_text
+from ioc.rundb.times import read_time, to_microseconds
 
 ROW_GROUP = 500_000
 """Most rows of a row group."""
@@ -55,14 +57,18 @@ def schema_of(pa: Any, table: DataTable) -> Any:
 
 
 def array_of(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
-    """A column. A value of the wrong type becomes null: the type of an observable may have changed in the topology."""
+    """A column. A value of the wrong type becomes null: the type of an observable may have changed in the topology, and
+    another program may have written to the database."""
     if pa.types.is_timestamp(kind):
-        return pa.array(values, pa.string()).cast(kind)
+        with suppress(pa.ArrowException):  # nearly always, all are times
+            return pa.array(values, pa.string()).cast(kind)
+        times = (read_time(value) for value in values)
+        return pa.array([None if time is None else to_microseconds(time) for time in times], pa.int64()).cast(kind)
     if not pa.types.is_integer(kind):  # for which pyarrow would cut off fractions
         with suppress(pa.ArrowException):  # nearly always, all values fit
             return pa.array(values, kind)
     if pa.types.is_string(kind):
-        values = [None if value is None else str(value) for value in values]
+        values = [None if value is None else as_text(value) for value in values]
     elif pa.types.is_floating(kind):
         values = [float(value) if isinstance(value, (int, float)) else None for value in values]
     elif pa.types.is_integer(kind):

@@ -146,7 +146,10 @@ def _data(pv: Pv[Any], value: Any) -> PutData | None:
     field = "value.index" if isinstance(pv, EnumPv) else "value"
     if not value.changed(field):
         return None
-    new = value[field]
+    try:
+        new = value[field]
+    except UnicodeDecodeError as error:  # it is refused like such a text by Channel Access
+        return PutData(ChannelType.CHAR, tuple(error.object))
     if isinstance(new, str):
         return PutData(ChannelType.STRING, (new.encode().partition(b"\0")[0],))
     if isinstance(new, (int, float)):

@@ -25,10 +25,11 @@ from ioc.model import (
     Statistics,
 )
 from ioc.rundb.dict_rows import Readable, dict_rows
+from ioc.rundb.formats import as_text
 from ioc.rundb.intervals import conclude
 from ioc.rundb.rows import UnknownRowError, execute_rows, pieces, storable
 from ioc.rundb.run_sheet import rebuild_run_sheet
-from ioc.rundb.times import from_text, optional, optional_time, to_microseconds, to_text
+from ioc.rundb.times import from_text, optional, optional_time, read_time, to_microseconds, to_text
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -71,19 +72,21 @@ _ONE_RUN = _RUNS + "WHERE experiments.name = ? AND run_number = ?"
 
 
 def _run_record(row: Mapping[str, Any]) -> RunRecord:
+    """A run. SQLite stores any value in any column: one that another program wrote must not stop the IOC."""
+    duration = row["duration"]
     return RunRecord(
         run=RunId(row["experiment"], row["run_number"]),
         state=DocumentState(row["state"]),
-        run_class=RunClass[row["run_class"]],
-        title=row["title"],
-        reserved_at=from_text(row["reserved_at"]),
-        started_at=optional(from_text, row["started_at"]),
-        stopped_at=optional(from_text, row["stopped_at"]),
-        config_name=row["config_name"],
-        message=row["message"],
-        duration=row["duration"],
+        run_class=RunClass.__members__.get(row["run_class"], RunClass.Testing),
+        title=as_text(row["title"]),
+        reserved_at=read_time(row["reserved_at"]) or 0.0,
+        started_at=read_time(row["started_at"]),
+        stopped_at=read_time(row["stopped_at"]),
+        config_name=as_text(row["config_name"]),
+        message=as_text(row["message"]),
+        duration=duration if isinstance(duration, int | float) else None,
         size=row["bytes"],
-        comment=row["comment"],
+        comment=as_text(row["comment"]),
         quality=RunQuality[row["quality"]],
     )
 

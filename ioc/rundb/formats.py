@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from ioc.rundb.times import from_text
+
 _LARGEST_WHOLE = 1e15
 """Above it, the last digits of a float are meaningless."""
 _STORED = len("2026-11-22T12:00:00.123456Z")
@@ -12,13 +14,28 @@ _SECONDS = len("2026-11-22T12:00:00")
 _DAY = len("2026-11-22")
 
 
+def as_text(value: object) -> str:
+    """A value of a column for texts, into which another program may have written anything."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
 def local_time(text: str | None) -> str:
-    """A time of the database as local time to the second, with its offset; empty for none."""
+    """A time of the database as local time to the second, with its offset; empty for none.
+
+    What is no time, because another program wrote it, stays as it is.
+    """
     if text is None:
         return ""
+    try:
+        return _local_time(text)
+    except (TypeError, ValueError):
+        return as_text(text)
+
+
+def _local_time(text: str) -> str:
     offset = _offset(text[:_DAY]) if len(text) == _STORED and text[-1] == "Z" else None
     if offset is None:
-        return datetime.fromisoformat(text).astimezone().isoformat(sep=" ", timespec="seconds")
+        return datetime.fromtimestamp(from_text(text), UTC).astimezone().isoformat(sep=" ", timespec="seconds")
     return (datetime.fromisoformat(text[:_SECONDS]) + offset[0]).isoformat(" ") + offset[1]
 
 
@@ -38,10 +55,12 @@ def _offset(day: str) -> tuple[timedelta, str] | None:
     return first.utcoffset() or timedelta(), first.isoformat()[_SECONDS:]
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: object) -> str:
     """HH:MM:SS; hours may pass 24."""
     if seconds is None:
         return ""
+    if not isinstance(seconds, int | float):  # another program wrote it
+        return as_text(seconds)
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{rest:02}"

@@ -21,7 +21,7 @@ from ioc.rundb.dict_rows import Readable, dict_rows
 from ioc.rundb.run_sheet import observable_column
 from ioc.rundb.selection import Selection
 from ioc.rundb.sheet_lines import Line, LineMaker, SheetColumn
-from ioc.rundb.times import from_text, microseconds_to_text, to_microseconds
+from ioc.rundb.times import microseconds_to_text, read_time, to_microseconds
 
 Row = Mapping[str, Any]
 
@@ -58,6 +58,11 @@ class SheetObservable:
     @property
     def manual(self) -> bool:
         return self.pv is None
+
+
+def began_at(run: Row) -> float:
+    """When a run began, or else when its number was reserved, in POSIX seconds; 0 if neither column has a time."""
+    return next((time for name in ("started_at", "reserved_at") if (time := read_time(run[name])) is not None), 0.0)
 
 
 class RunBook:
@@ -308,7 +313,7 @@ class RunBook:
             Refused: there is no such run.
         """
         run = self.run(number)
-        reserved_us = to_microseconds(from_text(run["reserved_at"]))
+        reserved_us = to_microseconds(read_time(run["reserved_at"]) or 0.0)
         first_us = self._db.execute(
             "SELECT min((SELECT min(sampled_us) FROM sample_rows "
             "WHERE series_id = sample_series.id AND sampled_us >= ?)) FROM sample_series WHERE run_id = ?",
@@ -318,8 +323,8 @@ class RunBook:
         if DocumentState(run["state"]) not in FINISHED and run["stopped_at"] is None:
             return began, max(began, time.time())
         last = "SELECT max(occurred_at) FROM events WHERE run_id = ?"
-        ended = run["stopped_at"] or self._db.execute(last, [run["id"]]).fetchone()[0]
-        return began, max(began, from_text(ended)) if ended else began
+        ended = read_time(run["stopped_at"] or self._db.execute(last, [run["id"]]).fetchone()[0])
+        return began, began if ended is None else max(began, ended)
 
     def _observables(self, condition: str, *parameters: Any) -> list[SheetObservable]:
         """The experiment's observables that meet a condition, in display order, retired ones last."""

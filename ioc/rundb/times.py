@@ -40,12 +40,21 @@ def _second(seconds: int) -> str:
 
 
 def from_text(text: str) -> float:
-    """The POSIX seconds of a text from `to_text`.
+    """The POSIX seconds of an ISO 8601 time, which is UTC if it has no offset, as SQLite's own functions write it.
 
     Raises:
         ValueError: the text is not an ISO 8601 time.
     """
-    return (datetime.fromisoformat(text) - _EPOCH) / timedelta(seconds=1)
+    time = datetime.fromisoformat(text)
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) / timedelta(seconds=1)
+
+
+def read_time(value: object) -> float | None:
+    """The POSIX seconds of a column for a time; None if it has none, or something else that another program wrote."""
+    try:
+        return from_text(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def optional(convert: Callable[[Value], Result], value: Value | None) -> Result | None:

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from ioc.rundb.connection import checked, uri
+from ioc.rundb.formats import as_text
 from ioc.rundb.light_import import Database
 from ioc.rundb.migrations import check_version
 
@@ -21,6 +22,8 @@ def open_for_writing(path: Path, *, create: bool, busy_seconds: float) -> Databa
     """
     connection = sqlite3.connect(uri(path, "rwc" if create else "rw"), uri=True, isolation_level=None)
     try:
+        # Another program may have written a text in other characters: it must not stop the IOC.
+        connection.text_factory = as_text
         db = Database(connection)
         connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
         check_version(db, str(path))  # before any change

@@ -22,6 +22,9 @@ from tests.epics import Epics, eventually
     [
         ('{"dbnd":{"abs":1}}', [0, 2, 3.5, 100, 102, 100.5]),
         ('{"dbnd":{"m":"abs","d":1}}', [0, 2, 3.5, 100, 102, 100.5]),
+        ('{"dbnd":{"d":1}}', [0, 2, 3.5, 100, 102, 100.5]),
+        ("{dbnd:{abs:1}}", [0, 2, 3.5, 100, 102, 100.5]),
+        ("{dbnd:{'m':'rel',d:+.1e2,},}", [0, 0.5, 2, 2.5, 3.5, 100]),
         ('{"dbnd":{"rel":10}}', [0, 0.5, 2, 2.5, 3.5, 100]),
         ('{"ts":{},"dbnd":{"abs":90}}', [0, 100]),
         ('{"dbnd":{"abs":0}}', [0, 0.5, 2, 2.5, 3.5, 100, 101, 102, 100.5]),
@@ -39,6 +42,33 @@ async def test_deadband(epics: Epics, serve: Serve, filters: str, seen: list[flo
         await plain.until(lambda lines: len(lines) == 9)
         lines = await monitor.until(lambda lines: len(lines) >= len(seen))
     assert [float(line.split()[3]) for line in lines] == seen
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        "{dbnd:{abs:1}}",
+        "{dbnd:{d:1}}",
+        '{"dbnd":{"d":1}}',
+        "{'ts':{}}",
+        "{ts:{},}",
+        "{dbnd:{abs:.5}}",
+        "{dbnd:{abs:5.}}",
+        "{dbnd:{abs:+1}}",
+        "{ arr : { s : 1 } }",
+        "{dbnd:{abs:1}",
+        "{dbnd:{abs:1.2.3}}",
+        "{dbnd{abs:1}}",
+        "{,ts:{}}",
+        "{ts:{},,}",
+    ],
+)
+async def test_the_spelling_of_json5(epics: Epics, serve: Serve, filters: str) -> None:
+    """A name with filters as JSON5 is found if softIoc finds it."""
+    await serve(FloatPv("T:X", "", value=1))
+    with epics.soft_ioc('record(ai, "S:X") { field(VAL, "1") }'):
+        ours, theirs = [await epics.acaget("-w", "1", f"{name}.VAL{filters}") for name in ("T:X", "S:X")]
+    assert (ours.returncode == 0) == (theirs.returncode == 0)
 
 
 async def test_a_deadband_hides_no_alarm(epics: Epics, serve: Serve) -> None:

@@ -78,6 +78,9 @@ def test_good_puts(pv: Pv[Any], data: PutData, value: object) -> None:
         (IntPv("I", ""), numbers(math.inf), "whole number"),
         (IntPv("I", ""), text(""), "a number"),
         (IntPv("I", ""), text("1_000"), "a number"),
+        (IntPv("I", ""), text("\u0663"), "a number"),  # a digit of another script, which only Python reads as 3
+        (FloatPv("F", ""), text("\uff11.5"), "a number"),
+        (EnumPv("E", "", CLASSES), text("\u0661"), ""),
         (IntPv("I", "", minimum=1, maximum=9, units="mm"), text("10"), "at least 1 and at most 9 mm"),
         (FloatPv("F", ""), text("nan"), "finite"),
         (FloatPv("F", ""), text("-inf"), "finite"),

@@ -12,7 +12,7 @@ import uvloop
 from caproto import AlarmSeverity
 from raw_client import RawClient
 
-from ioc.ca import Client, CommandPv, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
+from ioc.ca import Client, CommandPv, EnumPv, FloatArrayPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
 from tests.ca.serving import Serve
 from tests.epics import Epics
 
@@ -35,6 +35,7 @@ def some_pvs() -> list[Pv[Any]]:
         StringPv("T:String", "a name", value="short"),
         TextPv("T:Text", "a text", 40, value="two\nlines", on_put=_accept),
         StringArrayPv("T:List", "names", 5, value=("one", "two")),
+        FloatArrayPv("T:History", "an hour", 5, units="Torr", value=(1.5, 2.25, 4)),
         CommandPv("T:Command", "do it", _command),
     ]
 
@@ -89,6 +90,13 @@ SHOWN = {
         "T:Text.NELM": "40",
         "T:List.FTVL": "STRING",
         "T:List.NORD": "2",
+        "T:History.RTYP": "waveform",
+        "T:History.FTVL": "DOUBLE",
+        "T:History.NELM": "5",
+        "T:History.NORD": "3",
+        "T:History.EGU": "Torr",
+        "T:History.PREC": "3",
+        "T:History.HOPR": "0",
         "T:String.RTYP": "stringin",
     },
     ("-n",): {"T:Enum": "1", "T:Two": "1"},

@@ -156,7 +156,8 @@ def test_beacon_addresses() -> None:
     [
         ("EPICS_CA_SERVER_PORT", "abc"),
         ("EPICS_CAS_SERVER_PORT", "70000"),
-        ("EPICS_CAS_BEACON_PERIOD", "often"),
+        *(("EPICS_CAS_BEACON_PERIOD", period) for period in ("often", "0", "-1", "nan", "inf", "1e9")),
+        ("EPICS_CA_BEACON_PERIOD", "often"),
         ("EPICS_CAS_BEACON_ADDR_LIST", "10.0.0.1:x"),
         ("EPICS_CAS_BEACON_ADDR_LIST", "10.0.0.1:70000"),
         ("EPICS_CAS_IGNORE_ADDR_LIST", "no.such.host.invalid"),

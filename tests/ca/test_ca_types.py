@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from ioc.ca import Client, EnumPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
+from ioc.ca import Client, EnumPv, FloatArrayPv, FloatPv, IntPv, Pv, StringArrayPv, StringPv, TextPv
 from ioc.ca.types import NumberLimits
 from tests.ca.serving import Serve
 from tests.epics import Epics
@@ -21,6 +21,8 @@ record(stringout, "S:String") {{ field(VAL, "short") field(PINI, "YES") }}
 record(stringout, "S:Digits") {{ field(VAL, "12") field(PINI, "YES") }}
 record(waveform, "S:Text") {{ field(FTVL, "CHAR") field(NELM, 40) field(PINI, "YES") }}
 record(waveform, "S:List") {{ field(FTVL, "STRING") field(NELM, 5) field(PINI, "YES") }}
+record(waveform, "S:History") {{ field(FTVL, "DOUBLE") field(NELM, 5) field(EGU, "Torr") field(PREC, 3)
+  field(PINI, "YES") }}
 """
 NUMBERS = ("INT", "FLOAT", "ENUM", "CHAR", "LONG", "DOUBLE")
 KINDS = ("", "STS_", "TIME_", "GR_", "CTRL_")
@@ -32,6 +34,7 @@ READ_AS = {
     "Digits": ("STRING", "INT", "FLOAT", "CHAR", "LONG", "DOUBLE"),
     "Text": NUMBERS,  # softIoc shows the numbers of the characters as STRING, we the text
     "List": ("STRING",),
+    "History": ("STRING", *NUMBERS),
 }
 
 
@@ -51,6 +54,7 @@ def pvs() -> list[Pv[Any]]:
         StringPv("T:Digits", "", value="12", on_put=_accept),
         TextPv("T:Text", "", 40, value="two", on_put=_accept),
         StringArrayPv("T:List", "", 5, value=("one", "two")),
+        FloatArrayPv("T:History", "", 5, units="Torr", value=(1.5, 2.25)),
     ]
 
 
@@ -66,6 +70,7 @@ async def test_every_type_of_every_pv(epics: Epics, serve: Serve) -> None:
     with epics.soft_ioc(DATABASE):
         assert (await epics.acaput("-c", "-S", "S:Text", "two")).returncode == 0
         assert (await epics.acaput("-c", "-a", "S:List", "2", "one", "two")).returncode == 0
+        assert (await epics.acaput("-c", "-a", "S:History", "2", "1.5", "2.25")).returncode == 0
         for kind, native in itertools.product(KINDS, ("STRING", *NUMBERS)):
             names = [name for name, types in READ_AS.items() if native in types]
             expected = await shown(epics, "S", kind + native, names)

@@ -304,6 +304,19 @@ async def test_a_refusal_carries_its_reason(both: Both, client: Context, epics: 
     assert [put.result for put in both.puts] == ["refused", "refused"]
 
 
+@pytest.mark.parametrize(("value", "result"), [(b"B\xe4ta", "refused"), (b"\xff", "refused"), (b"B\xc3\xa4ta", "ok")])
+async def test_a_text_that_is_not_utf_8(both: Both, client: Context, value: bytes, result: str) -> None:
+    """It is refused with the reason and recorded, as by Channel Access; the log has no error of ours."""
+    pv = TextPv("T:Text", "", 20, value="before", on_put=nothing)
+    await both.by_both(pv)
+    if result == "ok":
+        await client.put("T:Text", {"value": value})
+    else:
+        with pytest.raises(Exception, match="T:Text cannot be set: a text must be UTF-8, but byte "):
+            await client.put("T:Text", {"value": value})
+    assert [put.result for put in both.puts] == [result]
+
+
 async def test_who_may_not_write_is_told_and_recorded(both: Both, client: Context, epics: Epics) -> None:
     """The rules of Channel Access apply: a read-only PV and a user without access are denied with a reason."""
     await both.by_both(FloatPv("T:Read", ""), FloatPv("T:Write", "", on_put=nothing))

@@ -17,7 +17,8 @@ UNTIL = datetime(2038, 1, 1, tzinfo=UTC).timestamp()
 
 
 def plainly(text: str) -> str:
-    return datetime.fromisoformat(text).astimezone().isoformat(sep=" ", timespec="seconds")
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def offset(moment: float) -> timedelta | None:

@@ -23,7 +23,10 @@ ZONES = {
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_local_times_have_the_offset_of_their_moment(zone: str) -> None:
-    """Local times are Python's own, also beside each change of the offset, and whatever form the text has."""
+    """Local times are Python's own, also beside each change of the offset, and whatever form the text has.
+
+    A text without offset is UTC.
+    """
     command = [sys.executable, "-m", "tests.rundb.local_times"]
     environment = {**os.environ, "TZ": zone}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)

@@ -314,3 +314,25 @@ def test_damaged_files_are_refused_or_loaded(damage: list[tuple[int, int, str]])
         lines[index] = lines[index][:column] + text + lines[index][column + len(text) :]
     text = "\n".join(lines)
     assert all(1 <= problem.line <= len(text.splitlines()) + 1 for problem in outcome(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD + f"record: {'x' * 1_000_000}\n",
+        GOOD + f"timeouts: {{state: {'9' * 4_000}}}\n",
+        GOOD + f"'{'k' * 1_000}': 1\n",
+        GOOD.replace("[pressure]", "[nothing]").replace(
+            "access:", "".join(f"  - {{name: of_{n}, type: float}}\n" for n in range(1000)) + "access:"
+        ),
+    ],
+    ids=["text", "number", "key", "names"],
+)
+def test_a_long_error_is_cut(text: str) -> None:
+    """Whatever is wrong, its error is a line that can be read, with the place and what must be."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text, "t.yaml")
+    for problem in caught.value.problems:
+        assert len(str(problem)) < 800
+        assert str(problem).startswith(f"t.yaml:{problem.line}: ")
+        assert "must" in str(problem) or "known" in str(problem)
