@@ -242,6 +242,10 @@ class DisplayRuntime:
             for file, name, kind, pv, size, width, height, room, room_height, text in rows
         ]
 
+    def blank(self) -> list[str]:
+        """Return every text that is seen but not drawn: where it is, the text, and what is drawn in its place."""
+        return self.do("blank")
+
     def rows(self, table: str) -> list[list[str]]:
         """Return the titles, then the rows of the table of this name."""
         return [line.split("\t") for line in self.do("rows", table)]

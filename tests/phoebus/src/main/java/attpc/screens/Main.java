@@ -41,6 +41,7 @@ import org.phoebus.framework.preferences.PropertyPreferenceLoader;
  * controls                       tell of each control why it can be operated or not
  * visible                        list the texts and PVs that are seen
  * texts                          measure every text that is seen
+ * blank                          list the texts that are seen but not drawn
  * tooltips                       list what the tooltips of all that is seen say
  * bars DIRECTION                 list the embedded displays with a bar to scroll HORIZONTAL or VERTICAL
  * press PV ANSWER                press the button that writes a PV; ANSWER to its question is yes, no or none
@@ -138,6 +139,7 @@ public final class Main {
             case "controls" -> controls.controls();
             case "visible" -> texts.visible();
             case "texts" -> texts.measured();
+            case "blank" -> texts.blank();
             case "tooltips" -> around.tooltips();
             case "bars" -> around.bars(Orientation.valueOf(words[1]));
             case "press" -> controls.press(words[1], words[2]);

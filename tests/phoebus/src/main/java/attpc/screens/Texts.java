@@ -65,6 +65,43 @@ final class Texts {
         });
     }
 
+    /**
+     * JavaFX draws the text of a label in a part of it, which gets the text when the label is laid out.
+     *
+     * @return of every text that is seen but not drawn: the display file, name and type of the widget, the text, and what is
+     *     drawn in its place
+     */
+    List<String> blank() throws Exception {
+        final List<Widget> widgets = screen.widgets();
+        return Jfx.on(() -> {
+            final List<String> found = new ArrayList<>();
+            for (final Widget widget : widgets) {
+                if (Jfx.isSeen(widget) && !(widget instanceof GroupWidget) && !(widget instanceof EmbeddedDisplayWidget)) {
+                    final List<String> texts = new ArrayList<>();
+                    blank(Jfx.node(widget), texts);
+                    for (final String text : texts) {
+                        found.add(String.join("\t", file(widget), widget.getName(), widget.getType(), text));
+                    }
+                }
+            }
+            return found;
+        });
+    }
+
+    private static void blank(final Node node, final List<String> found) {
+        if (!node.isVisible()) {
+            return;
+        }
+        if (node instanceof Labeled labeled && labeled.getText() != null) {
+            final String drawn = Jfx.parts(labeled).stream().filter(Text.class::isInstance)
+                    .map(part -> ((Text) part).getText()).findFirst().orElse("");
+            if (!drawn.strip().equals(labeled.getText().strip())) {
+                found.add(labeled.getText().replace('\t', ' ') + "\t" + drawn.replace('\t', ' '));
+            }
+        }
+        Jfx.parts(node).forEach(part -> blank(part, found));
+    }
+
     private static void measure(final Widget widget, final List<String> found) throws Exception {
         final List<String> texts = new ArrayList<>();
         measure(Jfx.node(widget), texts);
@@ -75,12 +112,15 @@ final class Texts {
                 }
             }
         }
-        final String file = widget.getDisplayModel().getUserData(DisplayModel.USER_DATA_INPUT_FILE);
         final String pv = widget.checkProperty("pv_name").map(name -> String.valueOf(name.getValue())).orElse("");
         for (final String text : texts) {
-            found.add(String.join("\t", file.substring(file.lastIndexOf('/') + 1), widget.getName(), widget.getType(), pv)
-                    + "\t" + text);
+            found.add(String.join("\t", file(widget), widget.getName(), widget.getType(), pv) + "\t" + text);
         }
+    }
+
+    private static String file(final Widget widget) throws Exception {
+        final String file = widget.getDisplayModel().getUserData(DisplayModel.USER_DATA_INPUT_FILE);
+        return file.substring(file.lastIndexOf('/') + 1);
     }
 
     private static void measure(final Node node, final List<String> found) {
