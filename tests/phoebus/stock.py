@@ -40,7 +40,7 @@ DESTROYED = (
     r"CAJChannel = \{ name = \S+, connectionState = \w+ \}: User destroyed channel"
 )
 """A page was closed while an answer for one of its PVs was under way; CAJ tells its context. A page of plain text
-updates that is closed soon after it was opened does it every fifth time."""
+updates that is closed some milliseconds after it was opened does it every third time."""
 
 CANCELLED = (
     r"SEVERE com\.cosylab\.epics\.caj\.impl\.reactor\.Reactor:  \(java\.nio\.channels\.CancelledKeyException, "

@@ -175,7 +175,7 @@ def test_what_caj_logs_by_itself(runtime: DisplayRuntime, detector: Detector, tm
         for n, name in enumerate(names)
     )
     many.write_text(f'<display version="2.0.0"><name>Text updates</name>{updates}</display>')
-    pauses = itertools.cycle((0.0, 0.05, 0.1, 0.2, 0.3))
+    pauses = itertools.cycle(milliseconds / 1000 for milliseconds in range(0, 30, 2))
 
     def is_said() -> bool:
         runtime.do("open", str(many))
