@@ -86,7 +86,7 @@ async def survey(store: SqliteRunStore, run: RunId, part: EarlierPart) -> None:
     """Look which samples the earlier process has left.
 
     While this process has stored none, this finds all, also those of a source whose clock is ahead; afterwards only
-    those with time stamps from before `resumed_at`, the others cannot be told from its own.
+    those with time stamps from before `resumed_at`, because the others may be its own.
 
     Raises:
         PeerError: the database does not work.

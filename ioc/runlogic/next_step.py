@@ -76,8 +76,8 @@ def _not_at_rest(state: State) -> str:
     if silent := [n for n, each in servers.items() if each.state is EccState.Unknown or not each.online]:
         if gone := [name for name in silent if not servers[name].hangs]:
             return f"Start getEccSoapServer: {_servers(gone, len(servers))} Offline"
-        for_it = "it does" if len(silent) == 1 else "they do"
-        return f"Restart getEccSoapServer: {_servers(silent, len(servers))} Offline, for {for_it} not answer"
+        subject = "it does" if len(silent) == 1 else "they do"
+        return f"Restart getEccSoapServer: {_servers(silent, len(servers))} Offline, because {subject} not answer"
     if off := [name for name, server in servers.items() if server.state is EccState.Off]:
         return f"Restart getEccSoapServer: {_servers(off, len(servers))} Off, which is a fault"
     if busy := [name for name, server in servers.items() if server.busy]:

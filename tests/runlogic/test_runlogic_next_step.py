@@ -54,7 +54,7 @@ STEPS = [
     (_servers(EccState.Ready), NextStep.Start, "Start run 0 “α source”"),  # noqa: RUF001
     (_servers(EccState.Running), NextStep.Reset, "Reset all 3 ECC servers: Running although no run is open"),
     (_silent, NextStep.Wait, "Start getEccSoapServer: ECC server CoBo1 is Offline"),
-    (_hangs, NextStep.Wait, "Restart getEccSoapServer: ECC server CoBo1 is Offline, for it does not answer"),
+    (_hangs, NextStep.Wait, "Restart getEccSoapServer: ECC server CoBo1 is Offline, because it does not answer"),
     (_servers(EccState.Off), NextStep.Wait, "Restart getEccSoapServer: all 3 ECC servers are Off, which is a fault"),
     (_busy, NextStep.Wait, "Wait: ECC server CoBo1 is Describing"),
     (
